@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_waits_for_the_next_batch_at_least() {
+    fn remaining_items_wait_for_the_next_batch_at_least() {
         let now = Instant::from_millis(5);
         assert_eq!(next_batch(now, Demand::default(), COALESCE), None);
         assert_eq!(next_batch(now, URGENT, COALESCE), Some(now + COALESCE));

@@ -13,19 +13,19 @@ pub enum Switch {
     /// Mechanism off: silent neighbours are not redialled.
     NoRedial,
     /// Mechanism off: members that are down are not probed.
-    NoLimboProbe,
+    NoDownProbe,
     /// Mechanism off: nodes that hear a suspect do not report it reachable.
-    NoVouch,
+    NoIndirectConfirmation,
     /// Mechanism off: a node does not refute false claims about itself.
     NoRefute,
     /// Mechanism off: a node that was paused judges silence at once.
     NoPauseGuard,
     /// Mechanism off: a node whose edges all fall silent accuses all its neighbours.
     NoIsolationGuard,
-    /// Mechanism off: failed targets are not dialled again.
+    /// Mechanism off: failed seed addresses are not dialled again.
     NoRetry,
-    /// Mechanism off: a leaving node does not announce it.
-    NoFarewell,
+    /// Mechanism off: a leaving node does not announce its departure.
+    NoLeaveAnnouncement,
     /// Mechanism off: clones are not detected.
     NoCloneCheck,
     /// Mechanism off: two connections between the same two nodes both stay.
@@ -43,19 +43,19 @@ pub enum Switch {
     /// Planted bug: records of equal version with different content are not merged; each view keeps its own.
     MergeIgnoresContent,
     /// Planted bug: a restart reuses the old epoch.
-    EpochStands,
+    EpochReused,
     /// Planted bug: the provider index does not remove entries.
     ProviderIndexStale,
     /// Planted bug: relayed updates lose their services.
     DeltaDropsServices,
     /// Planted bug: a node adopts a false claim about itself.
-    AdoptsLie,
+    AdoptsForgery,
     /// Planted bug: each end keeps the connection it dialled itself.
     TieBreakBySide,
     /// Planted bug: members that are down are forgotten at once and never probed.
-    LimboForgets,
+    ForgetsDown,
     /// Planted bug: the last-heard time of a relayed report is taken as the current time.
-    ProofIsNow,
+    LastHeardIsNow,
     /// Planted bug: every anti-entropy exchange carries the whole view.
     WholeViewAlways,
     /// Planted bug: old updates bring forgotten members back.
@@ -78,6 +78,8 @@ pub enum Switch {
     NoResend,
     /// Mechanism off: broadcasts and messages are accepted however many are waiting.
     NoBackPressure,
+    /// Mechanism off: the messages of a link are sent in the order in which they were queued, whatever their lanes.
+    NoLanes,
     /// Mechanism off: a packet takes the shortest route even through hops that it has passed.
     NoDetour,
     /// Mechanism off: writes that lost a conflict are not reported.
@@ -89,7 +91,7 @@ pub enum Switch {
     /// Planted bug: the earlier write of a map wins.
     EarlierWriteWins,
     /// Planted bug: deduplication ignores the epoch, so broadcasts after a restart collide with earlier ones.
-    LifeIgnored,
+    EpochIgnored,
     /// Planted bug: a channel can be opened twice.
     OpensTwice,
 }
@@ -100,13 +102,13 @@ impl Switch {
         (Self::NoAntiEntropy, "no-anti-entropy"),
         (Self::NoGraft, "no-graft"),
         (Self::NoRedial, "no-redial"),
-        (Self::NoLimboProbe, "no-limbo-probe"),
-        (Self::NoVouch, "no-vouch"),
+        (Self::NoDownProbe, "no-down-probe"),
+        (Self::NoIndirectConfirmation, "no-indirect-confirmation"),
         (Self::NoRefute, "no-refute"),
         (Self::NoPauseGuard, "no-pause-guard"),
         (Self::NoIsolationGuard, "no-isolation-guard"),
         (Self::NoRetry, "no-retry"),
-        (Self::NoFarewell, "no-farewell"),
+        (Self::NoLeaveAnnouncement, "no-leave-announcement"),
         (Self::NoCloneCheck, "no-clone-check"),
         (Self::NoTieBreak, "no-tie-break"),
         (Self::NoDetection, "no-detection"),
@@ -115,13 +117,13 @@ impl Switch {
         (Self::NoRenewal, "no-renewal"),
         (Self::MergeLowerWins, "merge-lower-wins"),
         (Self::MergeIgnoresContent, "merge-ignores-content"),
-        (Self::EpochStands, "epoch-stands"),
+        (Self::EpochReused, "epoch-reused"),
         (Self::ProviderIndexStale, "provider-index-stale"),
         (Self::DeltaDropsServices, "delta-drops-services"),
-        (Self::AdoptsLie, "adopts-lie"),
+        (Self::AdoptsForgery, "adopts-forgery"),
         (Self::TieBreakBySide, "tie-break-by-side"),
-        (Self::LimboForgets, "limbo-forgets"),
-        (Self::ProofIsNow, "proof-is-now"),
+        (Self::ForgetsDown, "forgets-down"),
+        (Self::LastHeardIsNow, "last_heard-is-now"),
         (Self::WholeViewAlways, "whole-view-always"),
         (Self::Resurrects, "resurrects"),
         (Self::JoinTimeReset, "join-time-reset"),
@@ -133,12 +135,13 @@ impl Switch {
         (Self::NoBroadcastGraft, "no-broadcast-graft"),
         (Self::NoResend, "no-resend"),
         (Self::NoBackPressure, "no-back-pressure"),
+        (Self::NoLanes, "no-lanes"),
         (Self::NoDetour, "no-detour"),
         (Self::NoConflicts, "no-conflicts"),
         (Self::RepeatsMessages, "repeats-messages"),
         (Self::AnswersEarly, "answers-early"),
         (Self::EarlierWriteWins, "earlier-write-wins"),
-        (Self::LifeIgnored, "life-ignored"),
+        (Self::EpochIgnored, "epoch-ignored"),
         (Self::OpensTwice, "opens-twice"),
     ];
 }

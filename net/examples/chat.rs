@@ -19,7 +19,7 @@ mod member;
 
 use phalanx_core::channel::{Delivery, Kind, Options};
 use phalanx_core::identity::NodeId;
-use phalanx_net::channel::{Channel, Heard, Retained};
+use phalanx_net::channel::{Channel, Received, Retained};
 use std::error::Error;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -73,14 +73,14 @@ async fn show(channel: Arc<Channel>) {
     }
     while let Some(heard) = channel.recv().await {
         match heard {
-            Heard::Delivery(Delivery::Broadcast { id, payload }) => {
+            Received::Delivery(Delivery::Broadcast { id, payload }) => {
                 println!("{}: {}", id.origin, String::from_utf8_lossy(&payload));
             }
-            Heard::Delivery(Delivery::Message { from, payload, .. }) => {
+            Received::Delivery(Delivery::Message { from, payload, .. }) => {
                 println!("{from} (to you): {}", String::from_utf8_lossy(&payload));
             }
-            Heard::Delivery(Delivery::Changed { .. } | Delivery::Conflict { .. }) => {}
-            Heard::Lagged { missed } => println!("! {missed} messages were missed"),
+            Received::Delivery(Delivery::Changed { .. } | Delivery::Conflict { .. }) => {}
+            Received::Lagged { missed } => println!("! {missed} messages were missed"),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! `Wake` that is late by more than [`STALL_THRESHOLD`] waits [`DRAIN_TIME`] once, so that the tasks that read sockets
 //! can fill the inbox, and then for all inputs there that can be taken in [`BATCH_TIME`].
 //!
-//! Outputs go to a [`Performer`], in order. A performer does not wait: a slow effect is a task of its own whose
+//! Outputs go to an [`Executor`], in order. An executor does not wait: a slow effect is a task of its own whose
 //! completion comes back as an input through a [`Handle`].
 //!
 //! Bounds: the inbox holds [`INBOX`] commands; senders wait. This file needs tokio's channels and time and nothing
@@ -33,10 +33,10 @@ pub const STALL_THRESHOLD: Duration = Duration::from_millis(250);
 /// The time that the tasks that read sockets have after a stall to deliver inputs.
 pub const DRAIN_TIME: Duration = Duration::from_millis(5);
 
-/// Performs the outputs of a loop's machine.
-pub trait Performer<M: Machine>: Send {
-    /// Performs one output. Returns at once.
-    fn perform(&mut self, now: Instant, output: M::Output);
+/// Executes the outputs of a loop's machine.
+pub trait Executor<M: Machine>: Send {
+    /// Executes one output. Returns at once.
+    fn execute(&mut self, now: Instant, output: M::Output);
 
     /// Observes an input before the machine processes it.
     fn observe(&mut self, now: Instant, input: &M::Input) {
@@ -127,7 +127,7 @@ impl<M: Machine> Handle<M> {
     }
 }
 
-/// The inbox of a machine whose loop does not run yet. It is created first, because the performer
+/// The inbox of a machine whose loop does not run yet. It is created first, because the executor
 /// often needs the [`Handle`].
 pub struct Inbox<M: Machine> {
     commands: mpsc::Receiver<Command<M>>,
@@ -194,37 +194,37 @@ enum Turn<M: Machine> {
     Deadline,
 }
 
-/// A machine with its inbox and its performer.
+/// A machine with its inbox and its executor.
 struct Driver<M: Machine, P> {
     machine: M,
-    performer: P,
+    executor: P,
     commands: mpsc::Receiver<Command<M>>,
     origin: TimeOrigin,
     out: Outbox<M::Output>,
 }
 
-/// Runs a machine until it is stopped or all handles are dropped; returns it with its performer.
+/// Runs a machine until it is stopped or all handles are dropped; returns it with its executor.
 ///
 /// `origin` is the zero of the machine's time, the same that was used to build the machine.
-pub async fn run<M, P>(machine: M, performer: P, inbox: Inbox<M>, origin: TimeOrigin) -> (M, P)
+pub async fn run<M, P>(machine: M, executor: P, inbox: Inbox<M>, origin: TimeOrigin) -> (M, P)
 where
     M: Machine,
-    P: Performer<M>,
+    P: Executor<M>,
 {
     let Inbox { commands, handle } = inbox;
     drop(handle);
     let mut driver = Driver {
         machine,
-        performer,
+        executor,
         commands,
         origin,
         out: Outbox::new(),
     };
     driver.turn_until_stopped().await;
-    (driver.machine, driver.performer)
+    (driver.machine, driver.executor)
 }
 
-impl<M: Machine, P: Performer<M>> Driver<M, P> {
+impl<M: Machine, P: Executor<M>> Driver<M, P> {
     async fn turn_until_stopped(&mut self) {
         loop {
             match self.next_turn().await {
@@ -295,9 +295,9 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
         let now = self.origin.now();
         match command {
             Command::Input(input) => {
-                self.performer.observe(now, &input);
+                self.executor.observe(now, &input);
                 self.machine.step(now, input, &mut self.out);
-                self.perform(now);
+                self.execute(now);
                 true
             }
             Command::Inspect(question) => {
@@ -323,14 +323,14 @@ impl<M: Machine, P: Performer<M>> Driver<M, P> {
             return;
         }
         let now = self.origin.now();
-        self.performer.observe(now, &Wake.into());
+        self.executor.observe(now, &Wake.into());
         wake_checked(&mut self.machine, now, &mut self.out);
-        self.perform(now);
+        self.execute(now);
     }
 
-    fn perform(&mut self, now: Instant) {
+    fn execute(&mut self, now: Instant) {
         for output in self.out.drain() {
-            self.performer.perform(now, output);
+            self.executor.execute(now, output);
         }
         self.out.shrink();
     }

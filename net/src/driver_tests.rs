@@ -43,11 +43,11 @@ impl Machine for Notes {
 
 type Performed = Arc<Mutex<Vec<(Instant, Seen)>>>;
 
-/// A performer that records the outputs.
+/// An executor that records the outputs.
 struct Keep(Performed);
 
-impl Performer<Notes> for Keep {
-    fn perform(&mut self, now: Instant, order: Seen) {
+impl Executor<Notes> for Keep {
+    fn execute(&mut self, now: Instant, order: Seen) {
         self.0.lock().unwrap().push((now, order));
     }
 }
@@ -192,11 +192,11 @@ async fn a_flood_of_commands_does_not_keep_the_machine_from_waking() {
     assert!(woken <= 2 * BATCH + 1, "woken after {woken} commands");
 }
 
-/// A performer that takes a fixed time for each output.
+/// An executor that takes a fixed time for each output.
 struct Slow(Duration);
 
-impl Performer<Notes> for Slow {
-    fn perform(&mut self, _: Instant, _: Seen) {
+impl Executor<Notes> for Slow {
+    fn execute(&mut self, _: Instant, _: Seen) {
         std::thread::sleep(self.0);
     }
 }

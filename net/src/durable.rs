@@ -47,7 +47,7 @@ pub(crate) fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(),
 }
 
 fn write_and_rename(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), Failed> {
-    // A process that died may have left one, with other permissions.
+    // A process that crashed may have left a temporary file, with other permissions.
     match fs::remove_file(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(failed("removing", temporary)(error));

@@ -13,7 +13,7 @@
 //! - [`configuration`]: settings of a daemon from a file, the environment and flags.
 //! - [`telemetry`], [`shutdown`], [`clock`], [`entropy`]: logs, signals, calendar and randomness of the system.
 //!
-//! Whatever is heavy or may wait happens outside the loop; its completion is an input of the machine.
+//! Slow or blocking work runs outside the loop; its completion is an input of the machine.
 
 pub mod channel;
 pub mod clock;

@@ -6,8 +6,9 @@ use crate::transport::traffic::Counters;
 use crate::wire::Parts;
 use phalanx_core::channel;
 use phalanx_core::data_path::Signal;
-use phalanx_core::gossip::{self, LinkId};
+use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::LinkId;
 use phalanx_core::time::Wall;
 use std::fmt;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ impl Outgoing {
     }
 
     /// Sends a signal. On a link that is gone nothing happens.
-    pub(crate) fn say(&self, signal: Signal) {
+    pub(crate) fn send_signal(&self, signal: Signal) {
         let parts = Parts::from(signal);
         self.counters.sent(parts.encoded_len());
         self.queue.push(parts);

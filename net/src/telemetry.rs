@@ -87,7 +87,7 @@ pub fn start(
 
 /// The description of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Description {
     /// The log level.
     pub level: Level,
     /// The event's name: one word, stable, for filters.
@@ -98,7 +98,7 @@ pub struct Told {
     pub text: String,
 }
 
-impl Told {
+impl Description {
     /// Writes the description to the log.
     pub fn log(&self) {
         let (kind, text) = (self.kind, &self.text);
@@ -115,8 +115,8 @@ impl Told {
 
 /// Describes an event of the mesh.
 #[must_use]
-pub fn tell(event: &Event) -> Told {
-    Told {
+pub fn describe(event: &Event) -> Description {
+    Description {
         level: level(event),
         kind: event.word(),
         subject: event.subject().cloned(),
@@ -126,17 +126,17 @@ pub fn tell(event: &Event) -> Told {
 
 /// Describes a notice of the node.
 #[must_use]
-pub fn tell_notice(notice: &Notice) -> Told {
+pub fn describe_notice(notice: &Notice) -> Description {
     match notice {
-        Notice::Mesh(event) => tell(event),
-        Notice::Channel(event) => tell_channel(event),
-        Notice::RoutesChanged => Told {
+        Notice::Mesh(event) => describe(event),
+        Notice::Channel(event) => describe_channel(event),
+        Notice::RoutesChanged => Description {
             level: Level::DEBUG,
             kind: "routes-changed",
             subject: None,
             text: "the routes to some members changed".to_owned(),
         },
-        Notice::Transport(event) => tell_transport(event),
+        Notice::Transport(event) => describe_transport(event),
     }
 }
 
@@ -237,7 +237,7 @@ fn text(event: &Event) -> String {
 #[must_use]
 pub const fn end(reason: LinkEnd) -> &'static str {
     match reason {
-        LinkEnd::Surplus => "not needed",
+        LinkEnd::Unneeded => "not needed",
         LinkEnd::Superseded => "another connection won",
         LinkEnd::PeerClosed => "closed by the peer",
         LinkEnd::PeerLeft => "the peer left",
@@ -261,7 +261,7 @@ const fn rejection(reason: Rejection) -> &'static str {
     }
 }
 
-fn tell_channel(event: &channel::Event) -> Told {
+fn describe_channel(event: &channel::Event) -> Description {
     use channel::Event;
     let (level, text) = match event {
         Event::Learnt { channel, kind } => (
@@ -288,7 +288,7 @@ fn tell_channel(event: &channel::Event) -> Told {
             format!("{peer} reads too slowly; broadcasts on {channel} reach it by anti-entropy"),
         ),
     };
-    Told {
+    Description {
         level,
         kind: event.word(),
         subject: event.subject().cloned(),
@@ -307,7 +307,7 @@ const fn channel_rejection(reason: channel::Rejection) -> &'static str {
     }
 }
 
-fn tell_transport(event: &transport::Event) -> Told {
+fn describe_transport(event: &transport::Event) -> Description {
     let (level, kind, subject) = match event {
         transport::Event::ConnectionDropped { .. } => (Level::DEBUG, "connection-dropped", None),
         transport::Event::HandshakeFailed { .. } => (Level::INFO, "handshake-failed", None),
@@ -325,7 +325,7 @@ fn tell_transport(event: &transport::Event) -> Told {
         transport::Event::CalendarStepped { .. } => (Level::WARN, "clock-set", None),
         transport::Event::StoreFailed { .. } => (Level::WARN, "store-failed", None),
     };
-    Told {
+    Description {
         level,
         kind,
         subject: subject.cloned(),
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn fatal_events_are_errors_and_frequent_events_are_debug() {
         let id = NodeId::new("a").unwrap();
-        let taken = tell(&Event::NameTaken {
+        let taken = describe(&Event::NameTaken {
             epoch: 7,
             instance: 1,
         });
@@ -365,11 +365,11 @@ mod tests {
             "{}",
             taken.text
         );
-        let down = tell(&Event::PeerDown { id: id.clone() });
+        let down = describe(&Event::PeerDown { id: id.clone() });
         assert_eq!(
             (down.level, down.subject.as_ref()),
             (Level::WARN, Some(&id))
         );
-        assert_eq!(tell(&Event::PeerSuspected { id }).level, Level::DEBUG);
+        assert_eq!(describe(&Event::PeerSuspected { id }).level, Level::DEBUG);
     }
 }

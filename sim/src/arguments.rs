@@ -3,7 +3,7 @@
 use crate::mesh::{self, MESH};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::systems::Systems;
-use phalanx_core::gossip::Sabotage;
+use phalanx_core::sabotage::Sabotage;
 use std::path::PathBuf;
 
 /// A program that runs one scenario with one seed.
@@ -125,7 +125,7 @@ impl Arguments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use phalanx_core::gossip::Switch;
+    use phalanx_core::sabotage::Switch;
 
     fn parse(words: &[&str]) -> Result<Arguments, String> {
         let program = EngineBinary {

@@ -10,7 +10,6 @@
 
 pub mod adapter;
 pub mod address;
-pub mod agenda;
 pub mod arguments;
 pub mod diff;
 pub mod disk;
@@ -21,9 +20,11 @@ pub mod mesh;
 pub mod model;
 pub mod outcome;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod schedule;
 pub mod search;
 pub mod shrink;
 pub mod systems;

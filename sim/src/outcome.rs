@@ -65,7 +65,7 @@ pub struct Effect {
     /// Number of executed actions, counted per node.
     pub orders: usize,
     /// Number of affected items: bytes dropped, segments lost, links ended, inputs delayed.
-    pub bites: u64,
+    pub affected: u64,
     /// Whether this is the effect of chaos instead of a step.
     #[serde(default)]
     pub chaos: bool,
@@ -73,7 +73,7 @@ pub struct Effect {
 
 impl Effect {
     /// Computes the effects of a scenario's steps, given the number of items that each affected.
-    pub(crate) fn of(scenario: &Scenario, plan: &Plan, bites: &[u64]) -> Vec<Self> {
+    pub(crate) fn of(scenario: &Scenario, plan: &Plan, affected: &[u64]) -> Vec<Self> {
         let orders = |index| {
             let orders = plan.orders.iter();
             orders.filter(|planned| planned.step == Some(index)).count()
@@ -83,13 +83,13 @@ impl Effect {
         let line = scenario.chaos.as_ref().map_or(0, |chaos| chaos.line);
         let kinds = scenario.chaos_kinds().into_iter();
         let kinds = kinds.map(|kind| (line, format!("chaos: {}", kind.word()), true));
-        let causes = steps.chain(kinds).zip(bites).enumerate();
+        let causes = steps.chain(kinds).zip(affected).enumerate();
         causes
-            .map(|(index, ((line, step, chaos), bites))| Self {
+            .map(|(index, ((line, step, chaos), affected))| Self {
                 line,
                 step,
                 orders: orders(index),
-                bites: *bites,
+                affected: *affected,
                 chaos,
             })
             // A kind of chaos that was not drawn is omitted.
@@ -102,7 +102,7 @@ impl Effect {
 pub(crate) fn vacuous(effects: &[Effect]) -> Vec<Vacuous> {
     // Chaos may affect nothing by chance.
     let steps = effects.iter().filter(|effect| !effect.chaos);
-    let idle = steps.filter(|effect| effect.bites == 0);
+    let idle = steps.filter(|effect| effect.affected == 0);
     idle.map(|effect| Vacuous {
         line: effect.line,
         step: effect.step.clone(),

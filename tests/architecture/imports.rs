@@ -140,7 +140,7 @@ fn paths_in(code: &str, which: Paths) -> Vec<Module> {
         if !continues && start < colons {
             let path = code[start..end].split("::").map(str::to_owned);
             let path: Module = path.filter(|name| !name.is_empty()).collect();
-            // What follows otherwise is the tree of a `use` declaration, or type arguments.
+            // Other characters begin the tree of a `use` declaration, or type arguments.
             let counts = which == Paths::All || matches!(path[0].as_str(), "crate" | "super");
             if path.len() > 1 && counts {
                 paths.push(path);

@@ -256,7 +256,7 @@ const OF_EVERY_SYSTEM: &[&str] = &[
 const OF_THE_MESH: &[&str] = &["core::gossip", "core::topology", "core::channel"];
 
 #[test]
-fn what_serves_every_system_imports_no_machine_of_the_mesh() {
+fn generic_modules_import_no_machine_of_the_mesh() {
     for (name, text) in sources(OF_EVERY_SYSTEM) {
         for (number, line) in text.lines().enumerate() {
             let found = OF_THE_MESH.iter().find(|path| line.contains(**path));

@@ -13,15 +13,15 @@ use phalanx_sim::shrink::{Shrunk, shrink};
 const PLANTED: [(&str, &str); 11] = [
     ("merge", "merge-lower-wins"),
     ("refutation", "no-refute"),
-    ("refutation of one's own past", "epoch-stands"),
-    ("memory of down members", "limbo-forgets"),
+    ("refutation of one's own past", "epoch-reused"),
+    ("memory of down members", "forgets-down"),
     ("sequence repair", "sequence-ignored"),
     ("tie-break", "no-tie-break"),
     ("provider index", "provider-index-stale"),
     ("delta", "delta-drops-services"),
-    ("clock", "proof-is-now"),
+    ("clock", "last-heard-is-now"),
     ("clock jump", "no-pause-guard"),
-    ("indirect confirmation", "no-vouch"),
+    ("indirect confirmation", "no-indirect-confirmation"),
 ];
 
 /// Seconds of CPU time on one core: far below the two minutes that a search may take.

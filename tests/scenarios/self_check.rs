@@ -2,7 +2,7 @@
 //! invariant is violated by its planted bug, in the real machines, with the regular runner.
 
 use crate::files::{LARGE, folder, load, names, of_model};
-use phalanx_core::gossip::Switch;
+use phalanx_core::sabotage::Switch;
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::{Options, run};
@@ -19,6 +19,7 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("blocked-pairs", Switch::NoFallback),
     ("broadcast-to-all", Switch::RepeatsMessages),
     ("broadcast-under-loss", Switch::NoBroadcastGraft),
+    ("bulk-on-slow-lines", Switch::NoLanes),
     ("certificate-expires", Switch::NoDetection),
     ("certificates-rotate", Switch::NoRenewal),
     ("clock-skew", Switch::NoPauseGuard),
@@ -27,17 +28,17 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("crash-and-restart", Switch::NoDetection),
     ("early-crash", Switch::NoDetection),
     ("flapping-link", Switch::NoTieBreak),
-    ("forged-records", Switch::AdoptsLie),
+    ("forged-records", Switch::AdoptsForgery),
     ("forgotten-dead", Switch::Resurrects),
-    ("graceful-leave", Switch::NoFarewell),
+    ("graceful-leave", Switch::NoLeaveAnnouncement),
     ("hostile-neighbour", Switch::NoRefute),
     ("join-storm", Switch::NoReferral),
     ("large-payloads", Switch::NoResend),
     ("long-pauses", Switch::NoCompare),
     ("lossy-links", Switch::NoAntiEntropy),
-    ("lost-disks", Switch::EpochStands),
+    ("lost-disks", Switch::EpochReused),
     ("maps-after-a-split", Switch::NoConflicts),
-    ("mass-restart", Switch::LifeIgnored),
+    ("mass-restart", Switch::EpochIgnored),
     ("newcomer-gets-history", Switch::NoCompare),
     ("one-way-cut", Switch::NoDetection),
     ("partition-heals", Switch::NoAntiEntropy),

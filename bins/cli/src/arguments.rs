@@ -3,7 +3,7 @@
 pub(crate) mod channel;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use phalanx_core::topology::record::Service;
 use phalanx_sim_cli::arguments::Sim;
 use phalanx_sim_cli::scale::Span;
@@ -152,7 +152,7 @@ pub(crate) struct Dev {
 
 /// The node to query, and the identity to query it with.
 #[derive(Debug, Args)]
-pub(crate) struct Reach {
+pub(crate) struct NodeAccess {
     /// Address of the node
     #[arg(
         long,
@@ -201,7 +201,7 @@ pub(crate) struct Reach {
 #[derive(Debug, Args)]
 pub(crate) struct Ask {
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) access: NodeAccess,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -157,7 +157,7 @@ fn show(
     let mut all_valid = true;
     for (number, path) in files.iter().enumerate() {
         for facts in ca_show(path).map_err(Failure::usage)? {
-            let valid = standing(&facts, now()) == Standing::Valid;
+            let valid = certificate_status(&facts, now()) == CertificateStatus::Valid;
             all_valid &= valid;
             if json {
                 screen.json(&as_json(path, &facts))?;
@@ -229,19 +229,19 @@ fn certificates_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// Validity of a certificate at a given time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum CertificateStatus {
     Early,
     Valid,
     Expired,
 }
 
-fn standing(facts: &Facts, now: Wall) -> Standing {
+fn certificate_status(facts: &Facts, now: Wall) -> CertificateStatus {
     if now < facts.validity.not_before {
-        Standing::Early
+        CertificateStatus::Early
     } else if now > facts.validity.not_after {
-        Standing::Expired
+        CertificateStatus::Expired
     } else {
-        Standing::Valid
+        CertificateStatus::Valid
     }
 }
 
@@ -265,7 +265,7 @@ fn as_json(path: &Path, facts: &Facts) -> serde_json::Value {
         "ca": facts.ca,
         "not_before": facts.validity.not_before.0,
         "not_after": facts.validity.not_after.0,
-        "valid": standing(facts, now()) == Standing::Valid,
+        "valid": certificate_status(facts, now()) == CertificateStatus::Valid,
         "algorithm": facts.algorithm,
         "serial": facts.serial,
         "fingerprint": facts.fingerprint,
@@ -275,13 +275,13 @@ fn as_json(path: &Path, facts: &Facts) -> serde_json::Value {
 fn describe(screen: &Screen, path: &Path, facts: &Facts) -> Result<(), Failure> {
     let (from, until) = (iso_8601(facts.validity.not_before), until(facts));
     let left = facts.validity.not_after.0.saturating_sub(now().0);
-    let (validity, paint) = match standing(facts, now()) {
-        Standing::Early => (format!("not before {from}"), Paint::Bad),
-        Standing::Valid => (
+    let (validity, paint) = match certificate_status(facts, now()) {
+        CertificateStatus::Early => (format!("not before {from}"), Paint::Bad),
+        CertificateStatus::Valid => (
             format!("until {until} ({} left)", span(left.saturating_mul(1_000))),
             Paint::Good,
         ),
-        Standing::Expired => (format!("expired at {until}"), Paint::Bad),
+        CertificateStatus::Expired => (format!("expired at {until}"), Paint::Bad),
     };
     screen.line(screen.painted(&path.display().to_string(), Paint::Bold))?;
     screen.facts(&[

@@ -249,10 +249,10 @@ impl Daemon {
             self.node.send(order).await.map_err(stopped)?;
         }
         if new.targets != self.settings.targets {
-            let targets = new.targets.clone();
+            let addresses = new.targets.clone();
             self.node
-                .send(Input::Targets {
-                    targets,
+                .send(Input::Seeds {
+                    addresses,
                     replace: true,
                 })
                 .await

@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ends_exchange_what_the_other_lacks() {
+    fn two_ends_exchange_their_missing_items() {
         let (mut context, anti_entropy) = quiet();
         let chat = channel("chat");
         let (ours, theirs) = (store(1..60), store(4..63));

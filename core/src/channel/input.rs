@@ -73,8 +73,8 @@ impl Channels {
             Store::Map(_) => return Err(Refusal::WrongKind(Kind::Map)),
             Store::Custom(None) => (Body::Custom, payload),
             Store::Custom(Some(custom)) => match custom.merge(&payload) {
-                Ok(Some(news)) => (Body::Custom, Arc::from(news)),
-                Ok(None) => return Ok(Done::NoNews),
+                Ok(Some(delta)) => (Body::Custom, Arc::from(delta)),
+                Ok(None) => return Ok(Done::Unchanged),
                 Err(reason) => return Err(Refusal::Malformed(reason)),
             },
         };
@@ -388,7 +388,7 @@ impl Channels {
             }
             return;
         }
-        let epoch = if self.context.has(Switch::LifeIgnored) {
+        let epoch = if self.context.has(Switch::EpochIgnored) {
             0
         } else {
             id.epoch
@@ -453,14 +453,14 @@ impl Channels {
                     }
                 }
             }
-            Applied::Merged(news) => {
-                let news: Arc<[u8]> = Arc::from(news);
+            Applied::Merged(delta) => {
+                let delta: Arc<[u8]> = Arc::from(delta);
                 if repair {
-                    self.publish_news(channel, news, Some(link));
+                    self.publish_delta(channel, delta, Some(link));
                 } else {
                     self.pass_on(update, link, repair);
                     if open {
-                        self.deliver_broadcast(id, news);
+                        self.deliver_broadcast(id, delta);
                     }
                 }
             }
@@ -540,14 +540,14 @@ impl Channels {
         let Some(store) = self.stores.get_mut(channel) else {
             return;
         };
-        let Ok(news) = store.merge(&packet.payload) else {
+        let Ok(delta) = store.merge(&packet.payload) else {
             return;
         };
         let Some(state) = store.encode() else {
             return;
         };
-        if let Some(news) = news {
-            self.publish_news(channel, Arc::from(news), None);
+        if let Some(delta) = delta {
+            self.publish_delta(channel, Arc::from(delta), None);
         }
         if state[..] != packet.payload[..] {
             self.send_state(channel, packet.from.clone());

@@ -122,7 +122,7 @@ pub enum Input {
     },
     /// An application opens a channel.
     Open {
-        /// Repeated in the answer.
+        /// The number of the request; the answer repeats it.
         request: Request,
         /// The channel.
         channel: ChannelName,
@@ -136,7 +136,7 @@ pub enum Input {
     },
     /// Broadcast on a channel of messages, or merge into custom state and broadcast the part that was new.
     Publish {
-        /// Repeated in the answer.
+        /// The number of the request; the answer repeats it.
         request: Request,
         /// The channel.
         channel: ChannelName,
@@ -145,7 +145,7 @@ pub enum Input {
     },
     /// Compare and write on a channel that is a map.
     Transact {
-        /// Repeated in the answer.
+        /// The number of the request; the answer repeats it.
         request: Request,
         /// The channel.
         channel: ChannelName,
@@ -192,7 +192,7 @@ pub enum Done {
     /// The broadcast was queued on all links.
     Published(UpdateId),
     /// The update changed nothing, and was not broadcast.
-    NoNews,
+    Unchanged,
     /// The writes were applied and broadcast, as this version.
     Committed(Version),
     /// The condition on this key failed, and nothing was written.

@@ -45,16 +45,16 @@ impl Channels {
     }
 
     /// Broadcasts the new part of a whole state received from a node.
-    pub(super) fn publish_news(
+    pub(super) fn publish_delta(
         &mut self,
         channel: &ChannelName,
-        news: Arc<[u8]>,
+        delta: Arc<[u8]>,
         except: Option<LinkId>,
     ) {
-        let update = self.publish(channel, Body::Custom, Arc::clone(&news));
+        let update = self.publish(channel, Body::Custom, Arc::clone(&delta));
         self.broadcast_own(&update, except);
         if self.applications.has_open(channel) {
-            self.deliver_broadcast(&update.id, news);
+            self.deliver_broadcast(&update.id, delta);
         }
     }
 

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sender_of_a_message_without_a_route_is_told() {
+    fn the_sender_of_a_message_without_a_route_is_notified() {
         let mut context = context();
         let message = packet("c", &["a", "b"], 7, 5);
         on_unroutable(&mut context, &message, Failure::NoRoute);

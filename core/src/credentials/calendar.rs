@@ -47,7 +47,7 @@ impl Calendar {
             .then_some(CredentialsEvent::CalendarStepped { expected, found })
     }
 
-    /// When the calendar is read for a decision that is due at `due`.
+    /// The time at which the calendar is read for a decision that is due at `due`.
     pub(super) fn read_for(&self, due: Option<Wall>) -> Instant {
         let left = due.map(|due| Duration::from_secs(due.0.saturating_sub(self.wall.0)));
         self.read_at + left.unwrap_or(READ_INTERVAL).min(READ_INTERVAL)

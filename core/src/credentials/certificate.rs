@@ -75,7 +75,8 @@ impl Certificate {
         self.reported = None;
     }
 
-    /// When the source is asked again for want of a better certificate: after a quarter of the remaining life.
+    /// The time at which the source is queried again if it has no better certificate: after a
+    /// quarter of the remaining life.
     fn after_pause(&self, wall: Wall) -> Wall {
         let pause = match self.validity.not_after.0.saturating_sub(wall.0) {
             0 => EXPIRED_SECONDS,
@@ -133,7 +134,7 @@ impl Certificate {
     }
 }
 
-/// When a certificate is due for renewal, drawn for this node.
+/// The time at which a certificate is due for renewal, drawn for this node.
 fn due(validity: Validity, random: &mut Random) -> Wall {
     let spread = random.below(validity.seconds() / SPREAD_PART + 1);
     Wall(validity.renewable().0.saturating_add(spread))

@@ -26,7 +26,7 @@ struct Link {
     expiry: Expiry,
     /// The generation of this node's credentials in the handshake.
     generation: u64,
-    /// When a replacement is attempted because a certificate nears its expiry.
+    /// The time at which a replacement is attempted because a certificate nears its expiry.
     attempt: Option<Wall>,
     /// The pause after the next attempt of an outdated link.
     pause: Duration,

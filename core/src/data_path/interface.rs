@@ -209,7 +209,7 @@ pub enum PathEvent {
     },
 }
 
-/// Why a control message was not sent.
+/// The reason why a control message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
     /// The peer has not consumed [`WINDOW`] messages.
@@ -269,7 +269,7 @@ impl PathState {
         }
     }
 
-    /// Why there is no data path.
+    /// The reason why there is no data path.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match self {

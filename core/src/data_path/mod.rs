@@ -183,7 +183,7 @@ impl DataPaths {
     /// Whether the local data path may send a control message of this length.
     ///
     /// # Errors
-    /// Why it may not. The state does not change.
+    /// The reason why it is refused. The state does not change.
     pub fn admits(&self, link: LinkId, bytes: usize) -> Result<(), SendError> {
         match self.endpoints.get(&link) {
             Some(endpoint) => endpoint.window.admits(bytes),

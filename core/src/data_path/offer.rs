@@ -19,7 +19,7 @@ pub struct Offer {
     features: BTreeMap<String, String>,
 }
 
-/// Why an offer is not valid.
+/// The reason why an offer is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OfferError {
     /// The overlay's name breaks the rules of names.

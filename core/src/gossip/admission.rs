@@ -116,7 +116,7 @@ mod tests {
         learn(&mut context, 3);
         let mut members = Members::new(context.now);
         members.set_status(lost, Status::Down);
-        context.topology.set_well(lost, false);
+        context.topology.set_alive(lost, false);
         let others = referrals(&mut context, &members, &dialer);
         assert_eq!(others, [address(3)]);
     }

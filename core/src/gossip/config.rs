@@ -22,9 +22,9 @@ pub struct Config {
     pub instance: u32,
     /// The content of the node's own record.
     pub content: Content,
-    /// Addresses of members through which the node joins.
-    pub targets: Vec<Address>,
-    /// Whether members learnt from other members are dialled; if false, only the targets are.
+    /// Seed addresses: addresses of members through which the node joins.
+    pub seeds: Vec<Address>,
+    /// Whether members learnt from other members are dialled; if false, only the seed addresses are.
     pub discovery: bool,
     /// Timings and limits. All nodes of a mesh should have the same timings.
     pub tuning: Tuning,
@@ -41,7 +41,7 @@ impl Config {
         epoch: u64,
         instance: u32,
         content: Content,
-        targets: Vec<Address>,
+        seeds: Vec<Address>,
     ) -> Self {
         Self {
             id,
@@ -49,7 +49,7 @@ impl Config {
             epoch,
             instance,
             content,
-            targets,
+            seeds,
             discovery: true,
             tuning: Tuning::default(),
             sabotage: Sabotage::NONE,
@@ -96,7 +96,7 @@ pub struct Tuning {
     pub dial_timeout: Duration,
     /// Back-off from a member after a failed dial.
     pub dial_failed_for: Duration,
-    /// Delay before a failed target is dialled again; grows by half with each failure, with jitter.
+    /// Delay before a failed seed address is dialled again; grows by half with each failure, with jitter.
     pub retry_min: Duration,
     /// Maximum of that delay.
     pub retry_max: Duration,

@@ -13,7 +13,7 @@ use crate::machine::Outbox;
 use crate::random::Random;
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
-use crate::topology::{Handle, Topology};
+use crate::topology::{MemberIndex, Topology};
 
 /// The state that components share.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +22,8 @@ pub(super) struct Context {
     pub(super) now: Instant,
     /// The settings, which are constant.
     pub(super) config: Config,
-    /// The node's own handle in its view.
-    pub(super) me: Handle,
+    /// The node's own index in its view.
+    pub(super) me: MemberIndex,
     pub(super) random: Random,
     pub(super) timers: Timers,
     pub(super) topology: Topology,
@@ -38,7 +38,7 @@ impl Context {
         let me = topology
             .intern(&config.id)
             .expect("an empty view has room for its own node");
-        topology.set_centre(me);
+        topology.set_local_member(me);
         Self {
             now,
             me,
@@ -70,7 +70,7 @@ impl Context {
     }
 
     /// The id of a member, unless its slot in the view was freed.
-    pub(super) fn id_of(&self, member: Handle) -> Option<NodeId> {
+    pub(super) fn id_of(&self, member: MemberIndex) -> Option<NodeId> {
         self.topology.id_at(member).cloned()
     }
 
@@ -80,17 +80,17 @@ impl Context {
     }
 
     /// Reports an event about a member, unless its slot in the view was freed.
-    pub(super) fn report_of(&mut self, member: Handle, event: impl FnOnce(NodeId) -> Event) {
+    pub(super) fn report_of(&mut self, member: MemberIndex, event: impl FnOnce(NodeId) -> Event) {
         if let Some(id) = self.id_of(member) {
             self.report(event(id));
         }
     }
 
     /// A member with a record, drawn at random; none if eight draws found none.
-    pub(super) fn random_member(&mut self) -> Option<Handle> {
-        let bound = self.topology.handle_bound() as u64;
+    pub(super) fn random_member(&mut self) -> Option<MemberIndex> {
+        let bound = self.topology.index_bound() as u64;
         for _ in 0..8 {
-            let member = Handle::try_from(self.random.below(bound)).ok()?;
+            let member = MemberIndex::try_from(self.random.below(bound)).ok()?;
             if self.topology.is_known(member) {
                 return Some(member);
             }

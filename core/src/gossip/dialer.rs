@@ -11,10 +11,11 @@
 use super::context::Context;
 use super::interface::Output;
 use super::timer::Timer;
-use crate::link::{Address, DialId, LinkId};
+use crate::link::{DialId, LinkId};
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 /// Maximum number of dials in progress.
@@ -45,9 +46,9 @@ pub(super) enum Purpose {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dial {
     purpose: Purpose,
-    address: Address,
+    address: SocketAddr,
     /// The expected peer; once connected, the peer that answered.
-    peer: Option<Handle>,
+    peer: Option<MemberIndex>,
     /// The connection, once established, and the session that this node proposed on it.
     connection: Option<(LinkId, u32)>,
     started: Instant,
@@ -58,11 +59,11 @@ impl Dial {
         self.purpose
     }
 
-    pub(super) const fn address(&self) -> &Address {
-        &self.address
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    pub(super) const fn peer(&self) -> Option<Handle> {
+    pub(super) const fn peer(&self) -> Option<MemberIndex> {
         self.peer
     }
 
@@ -85,7 +86,7 @@ pub(super) struct Dialer {
     dials: BTreeMap<DialId, Dial>,
     /// Number of dials ever started.
     begun: u64,
-    back_offs: BTreeMap<Handle, BackOff>,
+    back_offs: BTreeMap<MemberIndex, BackOff>,
 }
 
 /// Dials.
@@ -95,17 +96,17 @@ impl Dialer {
         &mut self,
         context: &mut Context,
         purpose: Purpose,
-        address: Address,
-        peer: Option<Handle>,
+        address: SocketAddr,
+        peer: Option<MemberIndex>,
     ) {
-        if self.dials.len() >= DIALS_MAX {
+        if !self.has_room() {
             return;
         }
         self.begun += 1;
         let dial = DialId(self.begun);
         let attempt = Dial {
             purpose,
-            address: address.clone(),
+            address,
             peer,
             connection: None,
             started: context.now,
@@ -128,7 +129,13 @@ impl Dialer {
     }
 
     /// A dial is connected to a peer; this node proposes a session on the connection.
-    pub(super) fn connected(&mut self, dial: DialId, link: LinkId, peer: Handle, session: u32) {
+    pub(super) fn connected(
+        &mut self,
+        dial: DialId,
+        link: LinkId,
+        peer: MemberIndex,
+        session: u32,
+    ) {
         if let Some(attempt) = self.dials.get_mut(&dial) {
             attempt.connection = Some((link, session));
             attempt.peer = Some(peer);
@@ -161,7 +168,7 @@ impl Dialer {
 impl Dialer {
     /// Backs off from a member after a failed dial, for `dial_failed_for`; twice as long after the second consecutive
     /// failure, four times from the third on.
-    pub(super) fn back_off(&mut self, context: &Context, member: Handle) {
+    pub(super) fn back_off(&mut self, context: &Context, member: MemberIndex) {
         let base = context.tuning().dial_failed_for;
         let entry = self.back_offs.entry(member).or_default();
         entry.until = context.now + base * (1 << entry.failures.min(2));
@@ -169,16 +176,16 @@ impl Dialer {
     }
 
     /// Backs off from a member until a time. Its count of failures is unchanged.
-    pub(super) fn back_off_until(&mut self, member: Handle, until: Instant) {
+    pub(super) fn back_off_until(&mut self, member: MemberIndex, until: Instant) {
         self.back_offs.entry(member).or_default().until = until;
     }
 
     /// Ends the back-off from a member.
-    pub(super) fn reset_back_off(&mut self, member: Handle) {
+    pub(super) fn reset_back_off(&mut self, member: MemberIndex) {
         self.back_offs.remove(&member);
     }
 
-    pub(super) fn is_backed_off(&self, context: &Context, member: Handle) -> bool {
+    pub(super) fn is_backed_off(&self, context: &Context, member: MemberIndex) -> bool {
         let entry = self.back_offs.get(&member);
         entry.is_some_and(|entry| entry.until > context.now)
     }
@@ -209,30 +216,52 @@ impl Dialer {
         dials.filter(|dial| dial.purpose == purpose).count()
     }
 
-    fn to(&self, member: Handle) -> impl Iterator<Item = &Dial> {
+    fn to(&self, member: MemberIndex) -> impl Iterator<Item = &Dial> {
         let dials = self.dials.values();
         dials.filter(move |dial| dial.peer == Some(member))
     }
 
     /// The number of dials in progress to a member.
-    pub(super) fn attempts(&self, member: Handle) -> usize {
+    pub(super) fn attempts(&self, member: MemberIndex) -> usize {
         self.to(member).count()
     }
 
-    pub(super) fn is_dialing(&self, member: Handle) -> bool {
+    pub(super) fn is_dialing(&self, member: MemberIndex) -> bool {
         self.to(member).next().is_some()
     }
 
+    /// Whether another dial may start.
+    pub(super) fn has_room(&self) -> bool {
+        self.dials.len() < DIALS_MAX
+    }
+
     pub(super) fn is_dialing_seed(&self, index: usize) -> bool {
-        let mut dials = self.dials.values();
-        dials.any(|dial| dial.purpose == Purpose::Seed(index))
+        self.to_seed(index).next().is_some()
+    }
+
+    /// Whether a dial to a seed address started less than this long ago.
+    pub(super) fn is_dialing_seed_since(
+        &self,
+        context: &Context,
+        index: usize,
+        patience: Duration,
+    ) -> bool {
+        let mut dials = self.to_seed(index);
+        dials.any(|(_, dial)| context.now - dial.started < patience)
+    }
+
+    /// The dials in progress to a seed address; more than one only if the address is a name.
+    pub(super) fn to_seed(&self, index: usize) -> impl Iterator<Item = (DialId, &Dial)> {
+        let dials = self.dials.iter();
+        let dials = dials.filter(move |(_, dial)| dial.purpose == Purpose::Seed(index));
+        dials.map(|(id, dial)| (*id, dial))
     }
 
     /// Whether a dial to a member started less than this long ago.
     pub(super) fn is_dialing_since(
         &self,
         context: &Context,
-        member: Handle,
+        member: MemberIndex,
         patience: Duration,
     ) -> bool {
         let mut dials = self.to(member);
@@ -246,20 +275,21 @@ impl Dialer {
     }
 
     /// Whether the handshake of a connection that replaces the open link to a neighbour is in progress.
-    pub(super) fn is_renewing(&self, member: Handle) -> bool {
+    pub(super) fn is_renewing(&self, member: MemberIndex) -> bool {
         self.to(member)
             .any(|dial| dial.purpose == Purpose::Renewal && dial.connection.is_some())
     }
 
     /// The highest session that this node proposed to a member in a handshake in progress.
-    pub(super) fn session(&self, member: Handle) -> Option<u32> {
+    pub(super) fn session(&self, member: MemberIndex) -> Option<u32> {
         let connections = self.to(member).filter_map(|dial| dial.connection);
         connections.map(|(_, session)| session).max()
     }
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<(DialId, Dial)>(self.dials.len()) + held::<(Handle, BackOff)>(self.back_offs.len())
+        held::<(DialId, Dial)>(self.dials.len())
+            + held::<(MemberIndex, BackOff)>(self.back_offs.len())
     }
 }
 
@@ -268,9 +298,13 @@ mod tests {
     use super::*;
     use crate::gossip::tests::context::{address, context};
 
-    fn begin(dialer: &mut Dialer, context: &mut Context, purpose: Purpose, peer: Handle) -> DialId {
-        let to = Address::Socket(address(peer as usize));
-        dialer.begin(context, purpose, to, Some(peer));
+    fn begin(
+        dialer: &mut Dialer,
+        context: &mut Context,
+        purpose: Purpose,
+        peer: MemberIndex,
+    ) -> DialId {
+        dialer.begin(context, purpose, address(peer as usize), Some(peer));
         DialId(dialer.begun)
     }
 

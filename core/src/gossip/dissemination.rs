@@ -23,7 +23,7 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::{Key, UpdateId};
 use crate::topology::record::{COUNTER_MAX, Content, Record};
-use crate::topology::{Applied, Batch, Handle};
+use crate::topology::{Applied, Batch, MemberIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -90,10 +90,10 @@ pub(super) enum Unmerged {
 pub(super) struct Dissemination {
     /// The links, in the order of [`Links`](super::links::Links), and the updates that are awaited.
     tree: Tree<Key, UpdateId, LinkId>,
-    /// Provenance of the records received by broadcast, by handle.
+    /// Provenance of the records received by broadcast, by index.
     record_provenance: Paged<Provenance>,
     /// Provenance of the reports received by broadcast.
-    report_provenance: BTreeMap<Handle, Provenance>,
+    report_provenance: BTreeMap<MemberIndex, Provenance>,
 }
 
 /// The tree.
@@ -198,7 +198,7 @@ impl Dissemination {
     }
 
     /// The slot of a member was freed.
-    pub(super) fn forget(&mut self, member: Handle) {
+    pub(super) fn forget(&mut self, member: MemberIndex) {
         for key in [Key::Record(member), Key::EdgeReport(member)] {
             self.tree.remove_missing(&key);
             self.clear_provenance(key);
@@ -208,8 +208,8 @@ impl Dissemination {
 
 /// Merging into the view.
 impl Dissemination {
-    /// The handle of an id, assigned if the id is new; none if the view is full.
-    pub(super) fn place_of(context: &mut Context, id: &NodeId) -> Option<Handle> {
+    /// The index of an id, assigned if the id is new; none if the view is full.
+    pub(super) fn place_of(context: &mut Context, id: &NodeId) -> Option<MemberIndex> {
         context.topology.intern(id)
     }
 
@@ -265,20 +265,20 @@ impl Dissemination {
         context: &mut Context,
         aged: &AgedReport,
     ) -> Result<(Applied, Key, u64), Unmerged> {
-        let (now, proof_is_now) = (context.now, context.has(Switch::ProofIsNow));
-        let proof = |age| {
-            if proof_is_now {
+        let (now, last_heard_is_now) = (context.now, context.has(Switch::LastHeardIsNow));
+        let last_heard = |age| {
+            if last_heard_is_now {
                 now
             } else {
                 now.saturating_sub(age)
             }
         };
-        let proofs = aged.ages.iter().map(|age| age.map(proof));
+        let last_heard_times = aged.ages.iter().map(|age| age.map(last_heard));
         let before = context.topology.hash();
         let member = context.topology.intern(&aged.report.reporter);
         let member = member.ok_or(Unmerged::TooMany)?;
         let topology = &mut context.topology;
-        match topology.apply_report_at(member, &aged.report, proofs) {
+        match topology.apply_report_at(member, &aged.report, last_heard_times) {
             Applied::Full => Err(Unmerged::TooMany),
             applied @ (Applied::Same | Applied::Older | Applied::Newer) => {
                 Ok((applied, Key::EdgeReport(member), before))
@@ -336,7 +336,7 @@ impl Dissemination {
     ) {
         let mut wait = None;
         for id in have {
-            let known = context.topology.handle(&id.origin);
+            let known = context.topology.index_of(&id.origin);
             if let Some(member) = known {
                 let topology = &context.topology;
                 let any_will_do = context.has(Switch::SequenceIgnored);
@@ -398,7 +398,7 @@ impl Dissemination {
     ) -> Vec<Key> {
         let mut keys = Vec::new();
         for id in graft {
-            let Some(member) = context.topology.handle(&id.origin) else {
+            let Some(member) = context.topology.index_of(&id.origin) else {
                 continue;
             };
             self.tree.make_eager(link);
@@ -410,7 +410,7 @@ impl Dissemination {
     }
 
     /// Whether an update of a member is awaited.
-    pub(super) fn awaits(&self, member: Handle) -> bool {
+    pub(super) fn awaits(&self, member: MemberIndex) -> bool {
         let keys = [Key::Record(member), Key::EdgeReport(member)];
         keys.iter().any(|key| self.tree.missing(key).is_some())
     }
@@ -419,7 +419,7 @@ impl Dissemination {
     pub(super) fn memory(&self) -> usize {
         self.tree.memory()
             + held::<Provenance>(self.record_provenance.len())
-            + held::<(Handle, Provenance)>(self.report_provenance.len())
+            + held::<(MemberIndex, Provenance)>(self.report_provenance.len())
     }
 
     /// Drops all awaited updates.
@@ -476,7 +476,7 @@ mod tests {
         let (mut context, mut tree) = (context(), tree());
         announce(&mut tree, &mut context, OTHER, &named(1, 1));
         announce(&mut tree, &mut context, ONE, &named(1, 1));
-        let member = context.topology.handle(&id(1)).unwrap();
+        let member = context.topology.index_of(&id(1)).unwrap();
         let key = Key::Record(member);
         assert!(tree.awaits(member));
         let request = tree.on_missing(&mut context, key, |_| true);
@@ -531,6 +531,6 @@ mod tests {
         let received = Dissemination::merge_records(&mut context, &[record]);
         let refused = Received::Unmerged(Unmerged::CounterTooHigh);
         assert_eq!(format!("{received:?}"), format!("[{refused:?}]"));
-        assert_eq!(context.topology.handle(&id(1)), None);
+        assert_eq!(context.topology.index_of(&id(1)), None);
     }
 }

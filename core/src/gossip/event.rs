@@ -177,7 +177,7 @@ impl Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkEnd {
     /// This node closed it: the overlay does not need it.
-    Surplus,
+    Unneeded,
     /// A connection with a higher session won.
     Superseded,
     /// The peer closed it on purpose.

@@ -21,7 +21,7 @@ use crate::link::LinkId;
 use crate::size::held;
 use crate::sorted::SortedMap;
 use crate::time::Duration;
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::record::Record;
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ const HANDSHAKES_MAX: usize = 1_024;
 pub(super) struct Handshake {
     peer: NodeId,
     /// The peer and the proposed session, if this node dialled the connection.
-    proposed: Option<(Handle, u32)>,
+    proposed: Option<(MemberIndex, u32)>,
 }
 
 impl Handshake {
@@ -44,7 +44,7 @@ impl Handshake {
     }
 
     /// The peer and the proposed session, if this node dialled the connection and awaits a `Welcome`.
-    pub(super) const fn proposed(&self) -> Option<(Handle, u32)> {
+    pub(super) const fn proposed(&self) -> Option<(MemberIndex, u32)> {
         self.proposed
     }
 }
@@ -80,12 +80,12 @@ impl Handshakes {
     }
 
     /// This node connected to a peer: sends a `Hello` with the node's `own` record that proposes a session.
-    pub(super) fn greet(
+    pub(super) fn send_hello(
         &mut self,
         context: &mut Context,
         link: LinkId,
         peer: NodeId,
-        proposed: (Handle, u32),
+        proposed: (MemberIndex, u32),
         own: &Arc<Record>,
     ) {
         let hello = Hello {
@@ -141,7 +141,7 @@ impl Handshakes {
     }
 
     /// Whether a handshake that this node dialled is in progress with a member.
-    pub(super) fn is_greeting(&self, member: Handle) -> bool {
+    pub(super) fn is_greeting(&self, member: MemberIndex) -> bool {
         let mut proposed = self.pending.values().filter_map(Handshake::proposed);
         proposed.any(|(peer, _)| peer == member)
     }
@@ -209,7 +209,7 @@ pub(super) fn objection(
         });
     }
     // The record of a forgotten member counts too: it would outrank the new record unnoticed.
-    let slot = context.topology.handle(peer);
+    let slot = context.topology.index_of(peer);
     let known = slot.and_then(|member| context.topology.slot(member)?.record)?;
     let (held, theirs) = (known.rank(), hello.record.rank());
     ((held.epoch, held.instance) > (theirs.epoch, theirs.instance)).then(|| Refusal {
@@ -248,7 +248,7 @@ pub(super) fn is_successor(peer: &NodeId, record: &Record, own: &Record) -> bool
 }
 
 /// Whether a record is of a later start of a member than the record in this view.
-pub(super) fn is_later_start(context: &Context, member: Handle, record: &Record) -> bool {
+pub(super) fn is_later_start(context: &Context, member: MemberIndex, record: &Record) -> bool {
     let slot = context.topology.slot(member);
     let known = slot.and_then(|slot| slot.record).map(|held| held.rank());
     let theirs = record.rank();

@@ -7,15 +7,14 @@ use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
 use super::message::{AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome};
-use super::{
-    CloseReason, DialId, Event, Gossip, Input, LinkEnd, LinkId, LocalClose, Message, Output, Phase,
-    Rejection, Status, Switch,
-};
+use super::{Event, Gossip, Input, LinkEnd, Message, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
+use crate::link::{Address, CloseReason, DialId, LinkId, LocalClose};
+use crate::sabotage::Switch;
 use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{Applied, Handle};
+use crate::topology::{Applied, MemberIndex};
 use std::sync::Arc;
 
 /// Time within which a node that found the mesh learns everything that the members know of its past.
@@ -36,7 +35,7 @@ impl Gossip {
         // The expected member may have been forgotten since the dial began: any peer is then accepted.
         let expected = attempt.peer().and_then(|peer| self.context.id_of(peer));
         if let Some(expected) = expected.filter(|expected| *expected != peer) {
-            let address = attempt.address().clone();
+            let address = Address::Socket(attempt.address());
             self.context.report(Event::WrongPeer {
                 address,
                 expected,
@@ -55,7 +54,7 @@ impl Gossip {
         self.dialer.connected(dial, link, member, session);
         let own = self.self_record.record();
         self.handshakes
-            .greet(&mut self.context, link, peer, (member, session), own);
+            .send_hello(&mut self.context, link, peer, (member, session), own);
     }
 
     pub(super) fn on_handshake_due(&mut self, link: LinkId) {
@@ -115,7 +114,7 @@ impl Gossip {
     }
 
     fn reason_to_refuse_connection(&mut self, peer: &NodeId, hello: &Hello) -> Option<Refusal> {
-        let member = self.context.topology.handle(peer);
+        let member = self.context.topology.index_of(peer);
         if let Some(member) = member
             && !handshake::is_later_start(&self.context, member, &hello.record)
             && let Some(session) = self.better_session(member, (hello.session, peer))
@@ -148,7 +147,7 @@ impl Gossip {
 
     /// The session of a connection with a member, open or in a handshake that this node dialled, that takes precedence
     /// over a session that the peer proposed.
-    fn better_session(&self, member: Handle, (session, peer): (u32, &NodeId)) -> Option<u32> {
+    fn better_session(&self, member: MemberIndex, (session, peer): (u32, &NodeId)) -> Option<u32> {
         if self.context.has(Switch::NoTieBreak) {
             return None;
         }
@@ -166,7 +165,7 @@ impl Gossip {
     }
 
     /// The open link to a member, if it is not silent.
-    fn live_link_to(&self, member: Handle) -> Option<&Link> {
+    fn live_link_to(&self, member: MemberIndex) -> Option<&Link> {
         let (id, link) = self.links.open_to(member)?;
         (!self.silence.is_silent(id)).then_some(link)
     }
@@ -179,7 +178,12 @@ impl Gossip {
         }
     }
 
-    fn on_welcome(&mut self, link: LinkId, (member, session): (Handle, u32), welcome: &Welcome) {
+    fn on_welcome(
+        &mut self,
+        link: LinkId,
+        (member, session): (MemberIndex, u32),
+        welcome: &Welcome,
+    ) {
         let Some(peer) = self.handshakes.get(link).map(|held| held.peer().clone()) else {
             return;
         };
@@ -201,7 +205,7 @@ impl Gossip {
             .live_link_to(member)
             .is_some_and(|open| open.precedence(me) > fresh.precedence(me));
         if beaten && !self.context.has(Switch::NoTieBreak) {
-            self.say_goodbye(link, Goodbye::Superseded);
+            self.send_goodbye(link, Goodbye::Superseded);
             return;
         }
         let joining = self.context.topology.len() <= 1;
@@ -221,6 +225,11 @@ impl Gossip {
         if let Purpose::Seed(index) = attempt.purpose() {
             let peer = attempt.peer().and_then(|peer| self.context.id_of(peer));
             self.bootstrap.on_linked(&self.context, index, peer);
+            // The dials in progress to other addresses of the same name are not needed.
+            let others: Vec<DialId> = self.dialer.to_seed(index).map(|(dial, _)| dial).collect();
+            for dial in others {
+                self.end_dial(dial);
+            }
         }
         Some(attempt.purpose())
     }
@@ -242,7 +251,7 @@ impl Gossip {
         let doubted =
             self.status(member) != Status::Alive || self.self_record.edge(member).is_some();
         let lost = replaced.is_some_and(|old| !self.is_link_alive(old));
-        let unwell = doubted || lost;
+        let disrupted = doubted || lost;
         // A comparison that began a moment ago on the replaced connection is not repeated.
         let synced = replaced.and_then(|old| self.anti_entropy.synced(old));
         let eager = eager || replaced.is_some_and(|old| self.dissemination.is_eager(old));
@@ -250,14 +259,15 @@ impl Gossip {
         self.silence.on_open(&mut self.context, link);
         self.dissemination.on_open(link, eager);
         self.anti_entropy
-            .on_open(&self.context, link, dialed, synced.filter(|_| !unwell));
+            .on_open(&self.context, link, dialed, synced.filter(|_| !disrupted));
         self.frames.on_open(link);
         if let Some(old) = replaced
             && !self.context.has(Switch::NoTieBreak)
         {
             self.drop_link(old, LinkEnd::Superseded);
         }
-        self.context.out.push(Output::LinkOpened { link });
+        let instance = record.rank().instance;
+        self.context.out.push(Output::LinkOpened { link, instance });
         self.context.report(Event::LinkUp { peer, link, dialed });
         // The neighbour may know no more of this node's past than the node itself. Further updates about that past
         // arrive within this time.
@@ -278,7 +288,7 @@ impl Gossip {
             self.self_record
                 .set_edge(member, false, Some(self.context.now));
         }
-        let reconciles = was_cut_off || unwell && dialed;
+        let reconciles = was_cut_off || disrupted && dialed;
         if reconciles && !joining && hash != self.hash() {
             self.begin_sync(link);
         }
@@ -301,7 +311,7 @@ impl Gossip {
         })
     }
 
-    fn on_refused(&mut self, link: LinkId, member: Handle, refusal: &Refusal) {
+    fn on_refused(&mut self, link: LinkId, member: MemberIndex, refusal: &Refusal) {
         self.handshakes.end(&mut self.context, link);
         self.context.out.push(Output::Close { link });
         let dial = self.dialer.over(link);
@@ -329,7 +339,7 @@ impl Gossip {
     fn close_for_protocol(&mut self, link: LinkId, reason: Rejection) {
         self.report_rejected(link, reason);
         let dial = self.dialer.over(link);
-        self.say_goodbye(link, Goodbye::Protocol);
+        self.send_goodbye(link, Goodbye::Protocol);
         if let Some(dial) = dial {
             self.on_dial_ended(dial, "it broke the protocol");
         }
@@ -339,7 +349,7 @@ impl Gossip {
         let end = match goodbye {
             Goodbye::Leaving => LinkEnd::PeerLeft,
             Goodbye::Superseded => LinkEnd::Superseded,
-            Goodbye::Surplus | Goodbye::NameTaken | Goodbye::Protocol => LinkEnd::PeerClosed,
+            Goodbye::Unneeded | Goodbye::NameTaken | Goodbye::Protocol => LinkEnd::PeerClosed,
         };
         let theirs = match (self.links.get(link), self.handshakes.get(link)) {
             (Some(held), _) => !held.is_dialed(),
@@ -347,7 +357,7 @@ impl Gossip {
         };
         self.drop_link(link, end);
         self.overlay.schedule(&mut self.context);
-        if goodbye == Goodbye::Surplus && theirs {
+        if goodbye == Goodbye::Unneeded && theirs {
             // The neighbour dialled the link and does not need it. If this node requested the link, it dials and keeps
             // its own.
             self.dial_requested();
@@ -411,16 +421,17 @@ impl Gossip {
             }
             Input::Start
             | Input::DialFailed { .. }
+            | Input::Resolved { .. }
             | Input::Receive { .. }
             | Input::Heard { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
             | Input::StoreFailed { .. }
             | Input::Announce(_)
-            | Input::Targets { .. }
-            | Input::EditTargets { .. }
+            | Input::Seeds { .. }
+            | Input::EditSeeds { .. }
             | Input::Discover(_)
-            | Input::Want { .. }
+            | Input::RequestLink { .. }
             | Input::Renew { .. }
             | Input::Leave
             | Input::Wake => {}
@@ -437,7 +448,7 @@ impl Gossip {
         }
     }
 
-    fn on_link_message(&mut self, link: LinkId, member: Handle, open: bool, message: Message) {
+    fn on_link_message(&mut self, link: LinkId, member: MemberIndex, open: bool, message: Message) {
         match message {
             Message::Goodbye(goodbye) => self.on_goodbye(link, goodbye),
             Message::Frame(frame) if open => self.on_frame(link, member, frame),
@@ -483,7 +494,7 @@ impl Gossip {
         }
     }
 
-    fn on_frame(&mut self, link: LinkId, member: Handle, frame: Frame) {
+    fn on_frame(&mut self, link: LinkId, member: MemberIndex, frame: Frame) {
         self.on_link_heard(link, member);
         if frame.prune {
             self.dissemination.make_lazy(link);
@@ -526,8 +537,8 @@ impl Gossip {
     /// The peer of a connection, unless it closed.
     pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
         let linked = self.links.get(link).map(Link::peer);
-        let greeted = || self.handshakes.get(link).map(|held| held.peer());
-        linked.or_else(greeted).cloned()
+        let in_handshake = || self.handshakes.get(link).map(|held| held.peer());
+        linked.or_else(in_handshake).cloned()
     }
 }
 

@@ -3,12 +3,13 @@
 use super::event::Event;
 use super::message::Message;
 use crate::identity::NodeId;
-use crate::link::{Address, CloseReason, DialError, DialId, LinkId, Ticket};
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::machine::Wake;
 use crate::topology::record::Content;
+use core::net::SocketAddr;
 
-/// Maximum number of targets after an edit.
-pub const TARGETS_MAX: usize = 256;
+/// Maximum number of seed addresses after an edit.
+pub const SEEDS_MAX: usize = 256;
 
 /// An input of the machine: an event, or a request of the node layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,13 @@ pub enum Input {
         dial: DialId,
         /// The reason.
         reason: DialError,
+    },
+    /// A name was resolved, or not: completes [`Output::Resolve`].
+    Resolved {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// The addresses of the name with its port, in the resolver's order.
+        addresses: Result<Vec<SocketAddr>, ResolutionError>,
     },
     /// A message arrived.
     Receive {
@@ -69,30 +77,30 @@ pub enum Input {
     },
     /// Publish new content of this node. The address and the time of joining are kept if absent.
     Announce(Content),
-    /// Dial these targets too (`replace`: instead of the earlier ones).
-    Targets {
+    /// Dial these seed addresses too (`replace`: instead of the earlier ones).
+    Seeds {
         /// The addresses.
-        targets: Vec<Address>,
-        /// Whether to drop the earlier targets.
+        addresses: Vec<Address>,
+        /// Whether to drop the earlier seed addresses.
         replace: bool,
     },
-    /// Add and remove targets in one step, so that concurrent edits do not undo each other. Unknown targets to remove
-    /// are ignored. An edit that would leave more than [`TARGETS_MAX`] targets is rejected as a whole.
-    EditTargets {
+    /// Add and remove seed addresses in one step, so that concurrent edits do not undo each other. Unknown addresses to
+    /// remove are ignored. An edit that would leave more than [`SEEDS_MAX`] seed addresses is rejected as a whole.
+    EditSeeds {
         /// The addresses to add.
         add: Vec<Address>,
         /// The addresses to remove, before any is added.
         remove: Vec<Address>,
     },
-    /// Whether to dial members learnt from other members, or the targets only.
+    /// Whether to dial members learnt from other members, or the seed addresses only.
     Discover(bool),
     /// Request or release a link to a member, in addition to the links that the mesh needs. The member must be
     /// dialable.
-    Want {
+    RequestLink {
         /// The member.
         peer: NodeId,
         /// Whether the link is requested.
-        wanted: bool,
+        requested: bool,
     },
     /// Replace an open link by a new connection: the certificate of one of its ends was replaced.
     Renew {
@@ -119,7 +127,14 @@ pub enum Output {
         /// The dial.
         dial: DialId,
         /// The address.
-        address: Address,
+        address: SocketAddr,
+    },
+    /// Resolve a name; answer with `Resolved`.
+    Resolve {
+        /// The ticket for the answer.
+        ticket: Ticket,
+        /// The name, as `host:port`.
+        name: String,
     },
     /// Send a message on a link.
     Send {
@@ -137,6 +152,8 @@ pub enum Output {
     LinkOpened {
         /// The link.
         link: LinkId,
+        /// The peer's instance, from its handshake message.
+        instance: u32,
     },
     /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
     Store {

@@ -14,7 +14,7 @@ use crate::link::LinkId;
 use crate::size::held;
 use crate::sorted::SortedMap;
 use crate::time::Instant;
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use core::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Link {
     peer: NodeId,
-    member: Handle,
+    member: MemberIndex,
     /// Whether this node dialled it.
     dialed: bool,
     broken: bool,
@@ -39,7 +39,7 @@ impl Link {
     /// A link that opens in this step.
     pub(super) const fn new(
         peer: NodeId,
-        member: Handle,
+        member: MemberIndex,
         dialed: bool,
         session: u32,
         version: u32,
@@ -60,7 +60,7 @@ impl Link {
         &self.peer
     }
 
-    pub(super) const fn member(&self) -> Handle {
+    pub(super) const fn member(&self) -> MemberIndex {
         self.member
     }
 
@@ -99,7 +99,7 @@ impl Link {
 pub(super) struct Links {
     links: SortedMap<LinkId, Link>,
     /// The current link to each neighbour.
-    by_member: BTreeMap<Handle, LinkId>,
+    by_member: BTreeMap<MemberIndex, LinkId>,
     /// The number of open links.
     open: usize,
 }
@@ -150,16 +150,16 @@ impl Links {
     }
 
     /// The current link to a member, open or broken.
-    pub(super) fn current(&self, member: Handle) -> Option<LinkId> {
+    pub(super) fn current(&self, member: MemberIndex) -> Option<LinkId> {
         self.by_member.get(&member).copied()
     }
 
-    pub(super) fn is_neighbour(&self, member: Handle) -> bool {
+    pub(super) fn is_neighbour(&self, member: MemberIndex) -> bool {
         self.by_member.contains_key(&member)
     }
 
     /// The open link to a member.
-    pub(super) fn open_to(&self, member: Handle) -> Option<(LinkId, &Link)> {
+    pub(super) fn open_to(&self, member: MemberIndex) -> Option<(LinkId, &Link)> {
         let id = self.current(member)?;
         let link = self.get(id).filter(|link| link.is_open())?;
         Some((id, link))
@@ -183,7 +183,8 @@ impl Links {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<(LinkId, Link)>(self.links.len()) + held::<(Handle, LinkId)>(self.by_member.len())
+        held::<(LinkId, Link)>(self.links.len())
+            + held::<(MemberIndex, LinkId)>(self.by_member.len())
     }
 }
 
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
     use crate::gossip::tests::context::id;
 
-    fn link(member: Handle, session: u32) -> Link {
+    fn link(member: MemberIndex, session: u32) -> Link {
         Link::new(id(member as usize), member, true, session, 1, Instant::ZERO)
     }
 
@@ -218,7 +219,7 @@ mod tests {
     fn a_broken_link_stays_current_and_is_passed_over_by_turns() {
         let mut links = Links::default();
         for number in 1..=3 {
-            links.insert(LinkId(number), link(number as Handle, 1));
+            links.insert(LinkId(number), link(number as MemberIndex, 1));
         }
         links.set_broken(LinkId(2));
         links.set_broken(LinkId(2));

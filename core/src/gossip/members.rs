@@ -18,7 +18,7 @@ use crate::paged::Paged;
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A forgotten member that is still named in a report when its slot is due to be freed keeps the slot for a further 1/8
@@ -83,16 +83,16 @@ pub(super) enum Forgetting {
 /// The members of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Members {
-    /// State of members, by handle.
+    /// State of members, by index.
     last_updates: Paged<LastUpdate>,
-    members: BTreeMap<Handle, Member>,
+    members: BTreeMap<MemberIndex, Member>,
     /// The members that are down and not forgotten.
-    down: BTreeSet<Handle>,
+    down: BTreeSet<MemberIndex>,
 }
 
 /// Status.
 impl Members {
-    /// The members of a view that holds only the local node, with handle 0.
+    /// The members of a view that holds only the local node, with index 0.
     pub(super) fn new(now: Instant) -> Self {
         let mut last_updates = Paged::new();
         last_updates.push(LastUpdate::new(now));
@@ -103,30 +103,30 @@ impl Members {
         }
     }
 
-    fn get(&self, member: Handle) -> &Member {
+    fn get(&self, member: MemberIndex) -> &Member {
         self.members.get(&member).unwrap_or(&Member::DEFAULT)
     }
 
-    fn change(&mut self, member: Handle, change: impl FnOnce(&mut Member)) {
+    fn change(&mut self, member: MemberIndex, change: impl FnOnce(&mut Member)) {
         change(self.members.entry(member).or_insert(Member::DEFAULT));
     }
 
-    pub(super) fn status(&self, context: &Context, member: Handle) -> Status {
-        if context.topology.is_well(member) {
+    pub(super) fn status(&self, context: &Context, member: MemberIndex) -> Status {
+        if context.topology.is_alive(member) {
             return Status::Alive;
         }
         self.get(member).status
     }
 
     /// Sets a member's status. No state is kept of a member that is plainly alive.
-    pub(super) fn set_status(&mut self, member: Handle, status: Status) {
+    pub(super) fn set_status(&mut self, member: MemberIndex, status: Status) {
         if status != Status::Alive || self.members.contains_key(&member) {
             self.change(member, |member| member.status = status);
         }
     }
 
     /// A member is declared down.
-    pub(super) fn on_down(&mut self, context: &mut Context, member: Handle) {
+    pub(super) fn on_down(&mut self, context: &mut Context, member: MemberIndex) {
         self.down.insert(member);
         self.change(member, |member| member.assumed_reachable = false);
         self.forget_in_time(context, member);
@@ -134,7 +134,7 @@ impl Members {
 
     /// A path leads again to a member that was down. Returns whether members lost together with it are now assumed
     /// reachable.
-    pub(super) fn on_found(&mut self, context: &mut Context, member: Handle) -> bool {
+    pub(super) fn on_found(&mut self, context: &mut Context, member: MemberIndex) -> bool {
         self.on_returned(context, member);
         let assumed = self.assume_reachable_those_lost_with(context, member);
         self.change(member, |member| member.forget_at = None);
@@ -142,24 +142,24 @@ impl Members {
     }
 
     /// A member is not down or left any more.
-    pub(super) fn on_returned(&mut self, context: &mut Context, member: Handle) {
+    pub(super) fn on_returned(&mut self, context: &mut Context, member: MemberIndex) {
         self.down.remove(&member);
         context.timers.cancel(&Timer::Forget(member));
     }
 
     /// A member left the mesh.
-    pub(super) fn on_left(&mut self, context: &mut Context, member: Handle) {
+    pub(super) fn on_left(&mut self, context: &mut Context, member: MemberIndex) {
         self.down.remove(&member);
         self.forget_in_time(context, member);
     }
 
     /// A path leads to a member: reports of its loss by other nodes are dropped.
-    pub(super) fn on_reached(&mut self, member: Handle) {
+    pub(super) fn on_reached(&mut self, member: MemberIndex) {
         self.change(member, |member| member.forget_at = None);
     }
 
     /// The handshake with a member is complete.
-    pub(super) fn on_linked(&mut self, member: Handle) {
+    pub(super) fn on_linked(&mut self, member: MemberIndex) {
         self.change(member, |member| {
             if member.status == Status::Alive {
                 member.forget_at = None;
@@ -172,7 +172,7 @@ impl Members {
     pub(super) fn on_renewed(
         &mut self,
         context: &Context,
-        member: Handle,
+        member: MemberIndex,
         was_known: bool,
         reborn: bool,
         remains_gone: bool,
@@ -189,14 +189,14 @@ impl Members {
     }
 
     /// A member that is down published an update: the reports of its neighbours may be outdated.
-    pub(super) fn assume_reachable(&mut self, member: Handle) {
+    pub(super) fn assume_reachable(&mut self, member: MemberIndex) {
         self.change(member, |member| member.assumed_reachable = true);
     }
 
     /// A member returned without a restart. Members lost within `down_after` of it may be alive too, because they were
     /// probably behind the same partition. Their ring edges count again; those that are dead are reported down by their
     /// ring neighbours. Returns whether there are such members.
-    fn assume_reachable_those_lost_with(&mut self, context: &Context, member: Handle) -> bool {
+    fn assume_reachable_those_lost_with(&mut self, context: &Context, member: MemberIndex) -> bool {
         let Some(lost) = self.get(member).forget_at else {
             return false;
         };
@@ -216,7 +216,7 @@ impl Members {
     }
 
     /// Resets a member to the default state: its slot was freed.
-    pub(super) fn reset(&mut self, context: &Context, member: Handle) {
+    pub(super) fn reset(&mut self, context: &Context, member: MemberIndex) {
         self.refresh(context, member, context.now);
         self.members.remove(&member);
     }
@@ -225,7 +225,7 @@ impl Members {
 /// Forgetting.
 impl Members {
     /// A member is down or left: it is forgotten after `forget_after`, or when the nodes that lost it first forget it.
-    fn forget_in_time(&mut self, context: &mut Context, member: Handle) {
+    fn forget_in_time(&mut self, context: &mut Context, member: MemberIndex) {
         let whole = context.after(context.tuning().forget_after);
         let at = self.get(member).forget_at;
         let at = at.map_or(whole, |at| at.min(whole));
@@ -235,7 +235,12 @@ impl Members {
     }
 
     /// A neighbour reported that it lost a member without a record in this view this long ago.
-    pub(super) fn on_reported_gone(&mut self, context: &Context, member: Handle, age: Duration) {
+    pub(super) fn on_reported_gone(
+        &mut self,
+        context: &Context,
+        member: MemberIndex,
+        age: Duration,
+    ) {
         // Counted forwards, because this node's clock may not reach back that far.
         let left = context.tuning().forget_after.saturating_sub(age);
         let at = context.after(left);
@@ -244,7 +249,11 @@ impl Members {
 
     /// The timer to forget a member fired. Members are forgotten in two steps, so that outdated updates do not bring
     /// them back.
-    pub(super) fn on_forget(&mut self, context: &Context, member: Handle) -> Option<Forgetting> {
+    pub(super) fn on_forget(
+        &mut self,
+        context: &Context,
+        member: MemberIndex,
+    ) -> Option<Forgetting> {
         if !matches!(self.status(context, member), Status::Down | Status::Left) {
             return None;
         }
@@ -261,7 +270,7 @@ impl Members {
     /// late, from the last node that knew it, needs other nodes' accusations until it detects the loss itself: after
     /// two reconciliations without the ring edge, plus the timeout of a suspect. The wait is three times that, since
     /// the node may have passed the record on. Returns whether the slot is kept.
-    pub(super) fn keep_place(&self, context: &mut Context, member: Handle) -> bool {
+    pub(super) fn keep_place(&self, context: &mut Context, member: MemberIndex) -> bool {
         if context.has(Switch::Resurrects) {
             return false;
         }
@@ -273,7 +282,7 @@ impl Members {
     }
 
     /// A retired member is still named in a report, or linked: its slot is kept for another share of `forget_after`.
-    pub(super) fn keep_place_longer(&self, context: &mut Context, member: Handle) {
+    pub(super) fn keep_place_longer(&self, context: &mut Context, member: MemberIndex) {
         let share = context.tuning().forget_after / STILL_NAMED_SHARE;
         let at = context.after(share.max(MAINTAIN_INTERVAL));
         context.timers.set(Timer::Forget(member), at);
@@ -283,41 +292,41 @@ impl Members {
 /// Evidence and sessions.
 impl Members {
     /// An update was received from a member itself.
-    pub(super) fn refresh(&mut self, context: &Context, member: Handle, at: Instant) {
+    pub(super) fn refresh(&mut self, context: &Context, member: MemberIndex, at: Instant) {
         let now = LastUpdate::new(context.now);
         *self.last_updates.reach(member as usize, now) = LastUpdate::new(at);
     }
 
     /// The time of the latest update from a member itself, to the millisecond. The member is not down before this time
     /// is `down_after` ago.
-    pub(super) fn last_update(&self, context: &Context, member: Handle) -> Instant {
+    pub(super) fn last_update(&self, context: &Context, member: MemberIndex) -> Instant {
         let update = self.last_updates.get(member as usize);
         update.map_or(context.now, |update| update.at(context.now))
     }
 
     /// A link closed on which a member was last heard at this time.
-    pub(super) fn on_link_closed(&mut self, member: Handle, heard: Instant) {
+    pub(super) fn on_link_closed(&mut self, member: MemberIndex, heard: Instant) {
         self.change(member, |member| {
             member.heard = member.heard.max(Some(heard))
         });
     }
 
     /// The next session of a connection with a member, above all that this node knows.
-    pub(super) fn begin_session(&mut self, member: Handle) -> u32 {
+    pub(super) fn begin_session(&mut self, member: MemberIndex) -> u32 {
         let session = self.get(member).session.saturating_add(1);
         self.change(member, |member| member.session = session);
         session
     }
 
     /// Notes the session of a connection with a member.
-    pub(super) fn note_session(&mut self, member: Handle, session: u32) {
+    pub(super) fn note_session(&mut self, member: MemberIndex, session: u32) {
         self.change(member, |member| {
             member.session = member.session.max(session)
         });
     }
 
     /// A member restarted: sessions count from 0.
-    pub(super) fn reset_sessions(&mut self, member: Handle) {
+    pub(super) fn reset_sessions(&mut self, member: MemberIndex) {
         self.change(member, |member| member.session = 0);
     }
 }
@@ -325,19 +334,19 @@ impl Members {
 /// Queries.
 impl Members {
     /// The members that are down and not forgotten.
-    pub(super) const fn down(&self) -> &BTreeSet<Handle> {
+    pub(super) const fn down(&self) -> &BTreeSet<MemberIndex> {
         &self.down
     }
 
     /// The members that are down and whose ring edges do not count.
-    pub(super) fn unreachable(&self) -> impl Iterator<Item = Handle> + '_ {
+    pub(super) fn unreachable(&self) -> impl Iterator<Item = MemberIndex> + '_ {
         let down = self.down.iter().copied();
         down.filter(|member| !self.get(*member).assumed_reachable)
     }
 
     /// The members that are alive or suspect in this view, and that neighbours reported lost. Their ring edges do not
     /// count unless a node hears them, because their ring neighbours may not know them.
-    pub(super) fn reported_gone(&self) -> impl Iterator<Item = Handle> + '_ {
+    pub(super) fn reported_gone(&self) -> impl Iterator<Item = MemberIndex> + '_ {
         let gone = self.members.iter().filter(|(_, member)| {
             member.forget_at.is_some() && matches!(member.status, Status::Alive | Status::Suspect)
         });
@@ -345,13 +354,13 @@ impl Members {
     }
 
     /// The time at which this node last heard a member on a link that closed.
-    pub(super) fn heard(&self, member: Handle) -> Option<Instant> {
+    pub(super) fn heard(&self, member: MemberIndex) -> Option<Instant> {
         self.get(member).heard
     }
 
     /// The time since a member was lost or left, in this view or, if this node has no other data about it, as reported
     /// by a neighbour.
-    pub(super) fn gone_for(&self, context: &Context, member: Handle) -> Option<Duration> {
+    pub(super) fn gone_for(&self, context: &Context, member: MemberIndex) -> Option<Duration> {
         let member = self.members.get(&member)?;
         if member.assumed_reachable {
             return None;
@@ -363,8 +372,8 @@ impl Members {
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         held::<LastUpdate>(self.last_updates.len())
-            + held::<(Handle, Member)>(self.members.len())
-            + held::<Handle>(self.down.len())
+            + held::<(MemberIndex, Member)>(self.members.len())
+            + held::<MemberIndex>(self.down.len())
     }
 }
 
@@ -373,9 +382,9 @@ mod tests {
     use super::*;
     use crate::gossip::tests::context::{context, learn};
 
-    fn lose(members: &mut Members, context: &mut Context, member: Handle) {
+    fn lose(members: &mut Members, context: &mut Context, member: MemberIndex) {
         members.set_status(member, Status::Down);
-        context.topology.set_well(member, false);
+        context.topology.set_alive(member, false);
         members.on_down(context, member);
     }
 

@@ -5,14 +5,12 @@
 
 use crate::identity::NodeId;
 use crate::size::{self, Encoded};
+use crate::sketch::Cell;
 use crate::time::Duration;
+use crate::topology::publication::UpdateId;
 use crate::topology::record::{Record, Report};
 use core::net::SocketAddr;
 use std::sync::Arc;
-
-pub use crate::size::FRAME_BYTES_MAX;
-pub use crate::sketch::Cell;
-pub use crate::topology::publication::{PublicationKind, UpdateId};
 
 /// Maximum number of other members that a refusal names.
 pub const REFERRALS_MAX: usize = 8;
@@ -109,7 +107,7 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Goodbye {
     /// The sender's overlay does not need the link.
-    Surplus,
+    Unneeded,
     /// The sender leaves the mesh.
     Leaving,
     /// Another connection between the same two nodes takes precedence.

@@ -21,8 +21,9 @@
 //! The state that the components change is [`crate::topology`]. The machine opens no connection and reads no clock: see
 //! [`Input`] and [`Output`].
 //!
-//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], requested links [`REQUESTED_MAX`], awaited
-//! updates [`MISSING_MAX`] with [`ANNOUNCERS_MAX`] announcers each, remembered changes [`HISTORY_MAX`].
+//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], addresses of a name [`ADDRESSES_MAX`],
+//! requested links [`REQUESTED_MAX`], awaited updates [`MISSING_MAX`](crate::plumtree::MISSING_MAX) with
+//! [`ANNOUNCERS_MAX`](crate::plumtree::ANNOUNCERS_MAX) announcers each, remembered changes [`HISTORY_MAX`].
 //!
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al., ATC 2018)
 //! for rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion
@@ -53,27 +54,25 @@ mod tests;
 mod timer;
 mod view;
 
-pub use crate::link::{
-    Address, AddressError, CloseReason, DialError, DialId, LinkId, LocalClose, Ticket,
-};
-pub use crate::plumtree::{ANNOUNCERS_MAX, MISSING_MAX};
-pub use crate::sabotage::{Sabotage, Switch};
 pub use anti_entropy::HISTORY_MAX;
+pub use bootstrap::ADDRESSES_MAX;
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use event::{Event, LinkEnd, Rejection};
-pub use interface::{Input, Output, TARGETS_MAX};
+pub use interface::{Input, Output, SEEDS_MAX};
 pub use message::Message;
 pub use overlay::REQUESTED_MAX;
 pub use view::{LinkView, MemberView, Phase, Status};
 
 use crate::identity::NodeId;
+use crate::link::{Address, DialError, LinkId};
 use crate::machine::{Machine, Outbox};
+use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{Handle, Topology};
+use crate::topology::{MemberIndex, Topology};
 use admission::Admission;
 use anti_entropy::AntiEntropy;
 use bootstrap::Bootstrap;
@@ -180,6 +179,7 @@ impl Gossip {
             Input::Accepted { link, peer } => self.on_accepted(link, peer),
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer),
             Input::DialFailed { dial, reason } => self.on_dial_ended(dial, &reason.to_string()),
+            Input::Resolved { ticket, addresses } => self.on_resolved(ticket, addresses),
             Input::Receive { link, message } => self.on_receive(link, message),
             Input::Heard { link } => self.on_heard(link),
             Input::Closed { link, reason } => self.on_closed(link, reason),
@@ -188,10 +188,10 @@ impl Gossip {
                 self.self_record.on_store_failed(&mut self.context, ticket);
             }
             Input::Announce(content) => self.self_record.announce(&mut self.context, content),
-            Input::Targets { targets, replace } => self.on_seeds(targets, replace),
-            Input::EditTargets { add, remove } => self.on_edited_seeds(add, &remove),
+            Input::Seeds { addresses, replace } => self.on_seeds(addresses, replace),
+            Input::EditSeeds { add, remove } => self.on_edited_seeds(add, &remove),
             Input::Discover(discovery) => self.on_discover(discovery),
-            Input::Want { peer, wanted } => self.on_requested(&peer, wanted),
+            Input::RequestLink { peer, requested } => self.on_requested(&peer, requested),
             Input::Renew { link } => self.on_renew(link),
             Input::Leave => self.on_leave(),
             Input::Wake => self.on_wake(),
@@ -260,7 +260,7 @@ impl Gossip {
 /// Silence of links.
 impl Gossip {
     /// A message arrived on the link to a member: the member is alive.
-    fn on_link_heard(&mut self, link: LinkId, member: Handle) {
+    fn on_link_heard(&mut self, link: LinkId, member: MemberIndex) {
         let Some(was_silent) = self.silence.on_received(&mut self.context, link) else {
             return;
         };
@@ -271,7 +271,7 @@ impl Gossip {
         let edge = self.self_record.edge(member);
         let accused = edge.is_some_and(|edge| edge.is_down());
         let doubted = matches!(self.status(member), Status::Suspect | Status::Down);
-        if accused || doubted && !self.context.has(Switch::NoVouch) {
+        if accused || doubted && !self.context.has(Switch::NoIndirectConfirmation) {
             self.self_record
                 .set_edge(member, false, Some(self.context.now));
         }
@@ -303,7 +303,7 @@ impl Gossip {
         }
     }
 
-    fn on_link_silent(&mut self, link: LinkId, member: Handle) {
+    fn on_link_silent(&mut self, link: LinkId, member: MemberIndex) {
         if self.dissemination.make_lazy(link) {
             self.flood();
         }
@@ -346,7 +346,7 @@ impl Gossip {
     }
 
     /// The time at which this node last heard a member on a link of its own.
-    fn last_heard(&self, member: Handle) -> Option<Instant> {
+    fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
         let links = self
             .links
             .iter()
@@ -358,12 +358,12 @@ impl Gossip {
 
 /// The status of members.
 impl Gossip {
-    fn status(&self, member: Handle) -> Status {
+    fn status(&self, member: MemberIndex) -> Status {
         self.members.status(&self.context, member)
     }
 
     /// The only place where a member's status changes. Readers notice a change by the view's revision.
-    fn set_status(&mut self, member: Handle, status: Status) {
+    fn set_status(&mut self, member: MemberIndex, status: Status) {
         self.members.set_status(member, status);
         verdict::set_alive(&mut self.context, member, status == Status::Alive);
         let gone = matches!(status, Status::Down | Status::Left);
@@ -383,26 +383,26 @@ impl Gossip {
                 Finding::Reached => self.members.on_reached(member),
                 Finding::Cleared => self.on_cleared(member),
                 Finding::Found => self.on_found(member),
-                Finding::Unreached(proof) => {
-                    if self.on_unreached(member, proof) {
-                        newly_suspect.push((member, proof));
+                Finding::Unreached(last_heard) => {
+                    if self.on_unreached(member, last_heard) {
+                        newly_suspect.push((member, last_heard));
                     }
                 }
             }
         }
-        for (member, proof) in newly_suspect {
-            self.publish_evidence(member, proof);
+        for (member, last_heard) in newly_suspect {
+            self.publish_evidence(member, last_heard);
         }
         self.verdict.schedule_first(&mut self.context);
     }
 
     /// No path leads to a member. Returns whether it is newly suspect.
-    fn on_unreached(&mut self, member: Handle, proof: Option<Instant>) -> bool {
+    fn on_unreached(&mut self, member: MemberIndex, last_heard: Option<Instant>) -> bool {
         let fresh = self.members.last_update(&self.context, member);
         let resumed = self.local_health.resumed();
         let newly = self
             .verdict
-            .suspect(&self.context, member, proof, fresh, resumed);
+            .suspect(&self.context, member, last_heard, fresh, resumed);
         if newly {
             self.set_status(member, Status::Suspect);
             self.context
@@ -414,12 +414,12 @@ impl Gossip {
     /// Publishes this node's evidence about a new suspect: that the suspect is heard, or the time at which it was last
     /// heard if that is later than `reported` by its ring neighbours. Silence of a link outside the rings is not
     /// evidence, but a message on such a link proves life.
-    fn publish_evidence(&mut self, member: Handle, reported: Option<Instant>) {
+    fn publish_evidence(&mut self, member: MemberIndex, reported: Option<Instant>) {
         let open = self.links.open_to(member);
         if let Some(heard) =
             open.and_then(|(link, _)| self.silence.heard_recently(&self.context, link))
         {
-            if !self.context.has(Switch::NoVouch) {
+            if !self.context.has(Switch::NoIndirectConfirmation) {
                 self.members.refresh(&self.context, member, heard);
                 self.self_record.set_edge(member, false, Some(heard));
             }
@@ -434,7 +434,7 @@ impl Gossip {
         }
     }
 
-    fn on_cleared(&mut self, member: Handle) {
+    fn on_cleared(&mut self, member: MemberIndex) {
         self.verdict.acquit(member);
         self.set_status(member, Status::Alive);
         self.members.on_reached(member);
@@ -442,7 +442,7 @@ impl Gossip {
             .report_of(member, |id| Event::PeerCleared { id });
     }
 
-    fn on_found(&mut self, member: Handle) {
+    fn on_found(&mut self, member: MemberIndex) {
         self.set_status(member, Status::Alive);
         if self.members.on_found(&mut self.context, member) {
             self.verdict.schedule(&mut self.context);
@@ -464,7 +464,7 @@ impl Gossip {
             self.set_status(member, Status::Down);
             verdict::set_listed(&mut self.context, member, false);
             self.context.report_of(member, |id| Event::PeerDown { id });
-            if self.context.has(Switch::LimboForgets) {
+            if self.context.has(Switch::ForgetsDown) {
                 verdict::retire(&mut self.context, member);
                 continue;
             }
@@ -489,7 +489,7 @@ impl Gossip {
     }
 
     /// A member has been down or left for `forget_after`: forgets it, in two steps.
-    fn forget(&mut self, member: Handle) {
+    fn forget(&mut self, member: MemberIndex) {
         let Some(step) = self.members.on_forget(&self.context, member) else {
             return;
         };
@@ -516,7 +516,7 @@ impl Gossip {
     }
 
     /// Frees the slot of a member.
-    fn release(&mut self, member: Handle) {
+    fn release(&mut self, member: MemberIndex) {
         self.members.reset(&self.context, member);
         self.dissemination.forget(member);
         self.dialer.reset_back_off(member);
@@ -525,7 +525,7 @@ impl Gossip {
 
     /// Frees the slots of ids without a record to which nothing refers.
     fn release_unknown(&mut self) {
-        for member in self.context.topology.placeholders() {
+        for member in self.context.topology.unknown_records() {
             let linked = self.links.iter().any(|(_, link)| link.member() == member)
                 || self.handshakes.is_greeting(member);
             let used = linked
@@ -551,8 +551,8 @@ impl Gossip {
         &self.context.config.id
     }
 
-    /// The node's own handle in its view.
-    pub(crate) const fn me(&self) -> Handle {
+    /// The node's own index in its view.
+    pub(crate) const fn me(&self) -> MemberIndex {
         self.context.me
     }
 
@@ -594,25 +594,25 @@ impl Gossip {
     pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
         self.context
             .topology
-            .handles()
-            .filter_map(|handle| self.member_at(handle))
+            .indices()
+            .filter_map(|member| self.member_at(member))
     }
 
     /// One member of the view.
     #[must_use]
     pub fn member(&self, id: &NodeId) -> Option<MemberView> {
-        self.member_at(self.context.topology.handle(id)?)
+        self.member_at(self.context.topology.index_of(id)?)
     }
 
-    fn member_at(&self, handle: Handle) -> Option<MemberView> {
-        let slot = self.context.topology.slot(handle)?;
+    fn member_at(&self, member: MemberIndex) -> Option<MemberView> {
+        let slot = self.context.topology.slot(member)?;
         if slot.retired {
             return None;
         }
         Some(MemberView {
             record: Arc::clone(slot.record?),
-            status: self.status(handle),
-            report: slot.report.map(|standing| Arc::clone(&standing.report)),
+            status: self.status(member),
+            report: slot.report.map(|stored| Arc::clone(&stored.report)),
         })
     }
 
@@ -643,12 +643,12 @@ impl Gossip {
 
     /// The status of a member in this view; none if no member of this id is known.
     pub(crate) fn status_of(&self, id: &NodeId) -> Option<Status> {
-        let handle = self
+        let member = self
             .context
             .topology
-            .handle(id)
-            .filter(|handle| self.context.topology.is_known(*handle))?;
-        Some(self.status(handle))
+            .index_of(id)
+            .filter(|member| self.context.topology.is_known(*member))?;
+        Some(self.status(member))
     }
 
     /// The peer and the session of each established link.
@@ -671,7 +671,7 @@ impl Gossip {
     }
 
     /// The seed addresses of the node, each with the peer found there, or the latest failure.
-    pub fn targets(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
+    pub fn seeds(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
         self.bootstrap.views()
     }
 

@@ -4,20 +4,19 @@ use super::anti_entropy::{Answer, AntiEntropy};
 use super::bootstrap::JOIN_STAGGER;
 use super::dialer::{Dial, Purpose};
 use super::dissemination::Dissemination;
-use super::frame_builder::Route;
+use super::frame_builder::PushMode;
 use super::handshake;
 use super::links::Link;
 use super::message::{Goodbye, Refusal, RefusalReason, Sync};
 use super::self_record::{Claim, Succession};
 use super::timer::Timers;
-use super::{
-    Address, DialId, Event, Gossip, LinkEnd, LinkId, Message, Neighbourhood, Output, Phase,
-    Rejection, Status, Switch, Ticket,
-};
+use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
+use crate::link::{Address, DialId, LinkId, ResolutionError, Ticket};
+use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use crate::topology::Applied;
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
 use crate::topology::record::{Rank, Record, Report};
 use core::net::SocketAddr;
@@ -50,20 +49,20 @@ impl Gossip {
         let schedule = Dissemination::schedule(&self.context, key);
         let links = self.links.iter().zip(self.silence.iter());
         let links = links.zip(self.dissemination.iter());
-        let routes = links.map(|(((id, link), (_, silent)), (_, eager))| {
-            let route = if !link.is_open() || Some(id) == except {
-                Route::None
+        let modes = links.map(|(((id, link), (_, silent)), (_, eager))| {
+            let mode = if !link.is_open() || Some(id) == except {
+                PushMode::None
             } else if eager && !silent {
-                Route::Value
+                PushMode::Eager
             } else {
-                Route::Name
+                PushMode::Lazy
             };
-            (id, route)
+            (id, mode)
         });
         let anti_entropy = &mut self.anti_entropy;
         // Too many announcements: the next heartbeat carries the hash instead.
         self.frames
-            .broadcast(key, schedule, routes, |link| anti_entropy.forget_hash(link));
+            .broadcast(key, schedule, modes, |link| anti_entropy.forget_hash(link));
     }
 
     /// Sends heartbeats on the links whose turn it is.
@@ -178,7 +177,7 @@ impl Gossip {
             Claim::Known => {}
             Claim::Outdated => self.frames.push(from, me),
             Claim::Newer => self.on_newer_self(heard, false),
-            Claim::Forged if self.context.has(Switch::AdoptsLie) => {
+            Claim::Forged if self.context.has(Switch::AdoptsForgery) => {
                 let before = self.self_record.adopt(&mut self.context, heard);
                 self.on_view_changed(me, before);
             }
@@ -218,14 +217,24 @@ impl Gossip {
 
 /// Dials.
 impl Gossip {
-    pub(super) fn dial(&mut self, purpose: Purpose, address: Address, peer: Option<Handle>) {
-        if self.self_record.phase() != Phase::Leaving {
+    pub(super) fn dial(
+        &mut self,
+        purpose: Purpose,
+        address: SocketAddr,
+        peer: Option<MemberIndex>,
+    ) {
+        if self.may_dial() {
             self.dialer.begin(&mut self.context, purpose, address, peer);
         }
     }
 
+    /// Whether another dial may start.
+    fn may_dial(&self) -> bool {
+        self.self_record.phase() != Phase::Leaving && self.dialer.has_room()
+    }
+
     /// Dials a member, if it is dialable.
-    pub(super) fn dial_member(&mut self, purpose: Purpose, member: Handle) {
+    pub(super) fn dial_member(&mut self, purpose: Purpose, member: MemberIndex) {
         let learnt = match purpose {
             Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Requested => true,
             Purpose::Seed(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
@@ -236,7 +245,7 @@ impl Gossip {
         let slot = self.context.topology.slot(member);
         let record = slot.and_then(|slot| slot.record);
         if let Some(address) = record.and_then(|record| record.content().address) {
-            self.dial(purpose, Address::Socket(address), Some(member));
+            self.dial(purpose, address, Some(member));
         }
     }
 
@@ -270,7 +279,7 @@ impl Gossip {
                 .overlay
                 .unneeded(&self.context, &near, &needed, reported);
             for link in unneeded {
-                self.say_goodbye(link, Goodbye::Surplus);
+                self.send_goodbye(link, Goodbye::Unneeded);
             }
         }
     }
@@ -313,7 +322,8 @@ impl Gossip {
     /// confirmations that no node needs. A report about a forgotten member ends with the second step of forgetting it.
     fn tidy_edges(&mut self) {
         let edges = self.self_record.edges();
-        let edges: Vec<(Handle, bool)> = edges.map(|(peer, edge)| (peer, edge.is_down())).collect();
+        let edges: Vec<(MemberIndex, bool)> =
+            edges.map(|(peer, edge)| (peer, edge.is_down())).collect();
         let (topology, me) = (&self.context.topology, self.context.me);
         // While edges of this node are down, its confirmations may be all that connects it to the others.
         let hangs_by_them = edges.iter().any(|(_, down)| *down) || topology.is_accused(me);
@@ -362,7 +372,7 @@ impl Gossip {
         let joining = self.context.topology.len() <= 1;
         let own = self.record().content().address;
         for index in 0..self.bootstrap.len() {
-            if !self.bootstrap.is_due(&self.context, index) || self.dialer.is_dialing_seed(index) {
+            if !self.bootstrap.is_due(&self.context, index) || self.is_awaiting_seed(index) {
                 continue;
             }
             if self.bootstrap.is_settled(&self.context, index, own) {
@@ -371,11 +381,38 @@ impl Gossip {
             if joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER) {
                 break;
             }
-            if let Some(address) = self.bootstrap.address(index).cloned() {
+            if self.may_dial()
+                && let Some(address) = self.bootstrap.take_next(&mut self.context, index)
+            {
                 self.dial(Purpose::Seed(index), address, None);
             }
         }
         self.bootstrap.schedule(&mut self.context, joining);
+    }
+
+    /// Whether a dial to a seed address is in progress, and it is too early for another address of the same name.
+    fn is_awaiting_seed(&self, index: usize) -> bool {
+        if self.bootstrap.has_addresses_left(index) {
+            self.dialer
+                .is_dialing_seed_since(&self.context, index, JOIN_STAGGER)
+        } else {
+            self.dialer.is_dialing_seed(index)
+        }
+    }
+
+    /// The name of a seed was resolved, or not.
+    pub(super) fn on_resolved(
+        &mut self,
+        ticket: Ticket,
+        addresses: Result<Vec<SocketAddr>, ResolutionError>,
+    ) {
+        let own = self.record().content().address;
+        if self
+            .bootstrap
+            .on_resolved(&mut self.context, ticket, addresses, own)
+        {
+            self.self_record.establish(self.context.now);
+        }
     }
 
     pub(super) fn on_discover(&mut self, discovery: bool) {
@@ -385,7 +422,7 @@ impl Gossip {
 
     /// A link to a member is requested or released.
     pub(super) fn on_requested(&mut self, peer: &NodeId, requested: bool) {
-        let Some(member) = self.context.topology.handle(peer) else {
+        let Some(member) = self.context.topology.index_of(peer) else {
             return;
         };
         if self.overlay.request(&self.context, member, requested) {
@@ -413,7 +450,7 @@ impl Gossip {
             return;
         };
         match attempt.purpose() {
-            Purpose::Seed(index) => self.bootstrap.on_failed(&mut self.context, index, why),
+            Purpose::Seed(index) => self.on_seed_failed(index, attempt.address(), why),
             Purpose::Referral => self.bootstrap.schedule_at_once(&mut self.context),
             Purpose::Ring | Purpose::RandomLink => {
                 let Some(member) = attempt.peer() else {
@@ -442,7 +479,7 @@ impl Gossip {
         }
     }
 
-    fn end_dial(&mut self, dial: DialId) -> Option<Dial> {
+    pub(super) fn end_dial(&mut self, dial: DialId) -> Option<Dial> {
         let attempt = self.dialer.end(&mut self.context, dial)?;
         if let Some(link) = attempt.link()
             && self.handshakes.end(&mut self.context, link).is_some()
@@ -467,20 +504,38 @@ impl Gossip {
         if matches!(refusal.reason, RefusalReason::Busy | RefusalReason::Full) {
             self.follow_referral(attempt.purpose(), &refusal.others);
         }
-        let myself = refusal.reason == RefusalReason::Myself;
-        if myself {
-            let address = attempt.address().clone();
-            self.context.report(Event::DialedMyself { address });
+        let (address, myself) = (attempt.address(), refusal.reason == RefusalReason::Myself);
+        match attempt.purpose() {
+            Purpose::Seed(index) if myself => {
+                let dialing = self.dialer.is_dialing_seed(index);
+                let context = &mut self.context;
+                if self.bootstrap.on_myself(context, index, address, dialing) {
+                    self.self_record.establish(self.context.now);
+                }
+            }
+            Purpose::Seed(index) => {
+                let why = handshake::explain(&self.context, refusal);
+                self.on_seed_failed(index, address, &why);
+            }
+            Purpose::Referral
+            | Purpose::Ring
+            | Purpose::Redial
+            | Purpose::Probe
+            | Purpose::RandomLink
+            | Purpose::Requested
+            | Purpose::Renewal => {
+                if myself {
+                    let address = Address::Socket(address);
+                    self.context.report(Event::DialedMyself { address });
+                }
+            }
         }
-        let Purpose::Seed(index) = attempt.purpose() else {
-            return;
-        };
-        if !myself {
-            let why = handshake::explain(&self.context, refusal);
-            self.bootstrap.on_failed(&mut self.context, index, &why);
-        } else if self.bootstrap.on_myself(index) {
-            self.self_record.establish(self.context.now);
-        }
+    }
+
+    fn on_seed_failed(&mut self, index: usize, address: SocketAddr, why: &str) {
+        let dialing = self.dialer.is_dialing_seed(index);
+        self.bootstrap
+            .on_failed(&mut self.context, index, address, why, dialing);
     }
 
     /// Tries one of the members that a refusal named and that are not alive in this view. This lets a newcomer join,
@@ -506,13 +561,13 @@ impl Gossip {
                 .records()
                 .filter(|record| record.content().address == Some(address));
             there.any(|record| {
-                let member = topology.handle(record.id());
+                let member = topology.index_of(record.id());
                 member.is_some_and(|member| self.status(member) == Status::Alive)
             })
         };
         let others: Vec<SocketAddr> = others.iter().copied().filter(|it| !is_alive(*it)).collect();
         if let Some(other) = self.context.random.pick(&others).copied() {
-            self.dial(Purpose::Referral, Address::Socket(other), None);
+            self.dial(Purpose::Referral, other, None);
         }
     }
 }
@@ -520,9 +575,9 @@ impl Gossip {
 /// Closing links.
 impl Gossip {
     /// Ends a link or a handshake in an orderly way, from this end.
-    pub(super) fn say_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
+    pub(super) fn send_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
         let end = match goodbye {
-            Goodbye::Surplus => LinkEnd::Surplus,
+            Goodbye::Unneeded => LinkEnd::Unneeded,
             Goodbye::Superseded => LinkEnd::Superseded,
             Goodbye::Protocol => LinkEnd::Protocol,
             Goodbye::Leaving | Goodbye::NameTaken => LinkEnd::Leaving,
@@ -593,7 +648,7 @@ impl Gossip {
             self.flush_now();
         }
         for link in all {
-            self.say_goodbye(link, goodbye);
+            self.send_goodbye(link, goodbye);
         }
         self.dialer.clear();
     }
@@ -606,11 +661,11 @@ impl Gossip {
             return;
         }
         self.self_record.leave();
-        if self.context.has(Switch::NoFarewell) || !self.has_live_link() {
+        if self.context.has(Switch::NoLeaveAnnouncement) || !self.has_live_link() {
             self.finish_leaving();
             return;
         }
-        self.self_record.say_farewell(&mut self.context);
+        self.self_record.announce_departure(&mut self.context);
     }
 
     pub(super) fn finish_leaving(&mut self) {

@@ -19,7 +19,7 @@ use crate::link::LinkId;
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::{Handle, RINGS};
+use crate::topology::{MemberIndex, RINGS};
 use std::collections::BTreeSet;
 
 /// Maximum number of links requested in addition to those that the mesh needs; further requests are ignored.
@@ -49,9 +49,9 @@ impl Neighbourhood<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RingLinks {
     /// The selected members.
-    members: BTreeSet<Handle>,
+    members: BTreeSet<MemberIndex>,
     /// The selected members to dial, in order.
-    dial: Vec<Handle>,
+    dial: Vec<MemberIndex>,
     /// Whether every ring has its link.
     complete: bool,
 }
@@ -61,7 +61,7 @@ impl RingLinks {
         self.complete
     }
 
-    pub(super) fn dial(&self) -> &[Handle] {
+    pub(super) fn dial(&self) -> &[MemberIndex] {
         &self.dial
     }
 }
@@ -70,9 +70,9 @@ impl RingLinks {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Overlay {
     /// Members that the node layer requested a link to, in addition to ring neighbours.
-    requested: BTreeSet<Handle>,
+    requested: BTreeSet<MemberIndex>,
     /// Ring neighbours without a link at the last reconciliation.
-    unlinked: BTreeSet<Handle>,
+    unlinked: BTreeSet<MemberIndex>,
     /// The extra links to random members.
     random: BTreeSet<LinkId>,
 }
@@ -142,7 +142,11 @@ impl Overlay {
     }
 
     /// The member to link to on a ring, and whether it is linked.
-    fn on_ring(context: &Context, near: &Neighbourhood<'_>, ring: usize) -> Option<(Handle, bool)> {
+    fn on_ring(
+        context: &Context,
+        near: &Neighbourhood<'_>,
+        ring: usize,
+    ) -> Option<(MemberIndex, bool)> {
         let only_first = context.has(Switch::NoFallback);
         let hops = if only_first { 1 } else { HOPS_MAX };
         let following = context.topology.following(context.me, ring);
@@ -173,7 +177,7 @@ impl Overlay {
         context: &Context,
         near: &Neighbourhood<'_>,
         needed: &RingLinks,
-        reported: impl Fn(Handle) -> bool,
+        reported: impl Fn(MemberIndex) -> bool,
     ) -> Vec<LinkId> {
         let kept = context.tuning().surplus_kept;
         let links = near.links.iter_open().filter(|(id, link)| {
@@ -192,10 +196,10 @@ impl Overlay {
 
     /// The ring neighbours that had no link at this reconciliation and the one before. Without a report, all nodes
     /// would assume these edges up: the member died before its first links, or the rings around it changed.
-    pub(super) fn unlinked_twice(&mut self, context: &Context, links: &Links) -> Vec<Handle> {
+    pub(super) fn unlinked_twice(&mut self, context: &Context, links: &Links) -> Vec<MemberIndex> {
         let neighbours = context.topology.ring_neighbours(context.me).into_iter();
         let unlinked = neighbours.filter(|member| !links.is_neighbour(*member));
-        let unlinked: BTreeSet<Handle> = unlinked.collect();
+        let unlinked: BTreeSet<MemberIndex> = unlinked.collect();
         let twice = unlinked.intersection(&self.unlinked).copied().collect();
         self.unlinked = unlinked;
         twice
@@ -205,7 +209,12 @@ impl Overlay {
 /// Requested and random links.
 impl Overlay {
     /// A link to a member is requested or released. Returns whether a request is granted.
-    pub(super) fn request(&mut self, context: &Context, member: Handle, requested: bool) -> bool {
+    pub(super) fn request(
+        &mut self,
+        context: &Context,
+        member: MemberIndex,
+        requested: bool,
+    ) -> bool {
         if !requested {
             self.requested.remove(&member);
             return false;
@@ -222,7 +231,7 @@ impl Overlay {
         &mut self,
         context: &Context,
         near: &Neighbourhood<'_>,
-    ) -> Vec<Handle> {
+    ) -> Vec<MemberIndex> {
         self.requested
             .retain(|member| context.topology.is_known(*member));
         let missing = self.requested.iter().copied().filter(|member| {
@@ -239,7 +248,7 @@ impl Overlay {
         &mut self,
         context: &mut Context,
         near: &Neighbourhood<'_>,
-    ) -> Option<Handle> {
+    ) -> Option<MemberIndex> {
         let interval = context.tuning().random_link_interval;
         let wait = interval / 2 + context.random.duration_below(interval);
         let at = context.after(wait);
@@ -267,7 +276,7 @@ impl Overlay {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<Handle>(self.requested.len() + self.unlinked.len())
+        held::<MemberIndex>(self.requested.len() + self.unlinked.len())
             + held::<LinkId>(self.random.len())
     }
 }
@@ -278,7 +287,6 @@ mod tests {
     use super::super::links::Link;
     use super::*;
     use crate::gossip::tests::context::{address, context, id, learn};
-    use crate::link::Address;
 
     struct Bench {
         context: Context,
@@ -319,7 +327,7 @@ mod tests {
             self.overlay.ring_links(&self.context, &self.near())
         }
 
-        fn link(&mut self, member: Handle) -> LinkId {
+        fn link(&mut self, member: MemberIndex) -> LinkId {
             let link = LinkId(member.into());
             let peer = self.context.id_of(member).unwrap();
             let open = Link::new(peer, member, true, 1, 1, self.context.now);
@@ -328,7 +336,7 @@ mod tests {
             link
         }
 
-        fn first(&self, ring: usize) -> Handle {
+        fn first(&self, ring: usize) -> MemberIndex {
             let topology = &self.context.topology;
             topology.following(self.context.me, ring).next().unwrap()
         }
@@ -338,8 +346,8 @@ mod tests {
     fn the_first_member_of_each_ring_is_dialled_once() {
         let bench = Bench::new();
         let selected = bench.ring_links();
-        let firsts: BTreeSet<Handle> = (0..RINGS).map(|ring| bench.first(ring)).collect();
-        let dialled: BTreeSet<Handle> = selected.dial().iter().copied().collect();
+        let firsts: BTreeSet<MemberIndex> = (0..RINGS).map(|ring| bench.first(ring)).collect();
+        let dialled: BTreeSet<MemberIndex> = selected.dial().iter().copied().collect();
         assert_eq!(dialled, firsts);
         assert_eq!(selected.dial().len(), firsts.len());
         assert!(!selected.is_complete());
@@ -349,7 +357,7 @@ mod tests {
     fn the_next_member_is_dialled_when_a_dial_lasts_or_failed() {
         let mut bench = Bench::new();
         let first = bench.first(0);
-        let to = Address::Socket(address(1));
+        let to = address(1);
         let (dialer, context) = (&mut bench.dialer, &mut bench.context);
         dialer.begin(context, Purpose::Ring, to, Some(first));
         assert!(
@@ -374,8 +382,8 @@ mod tests {
         let needed = bench.ring_links();
         assert!(needed.is_complete());
         let neighbours = bench.context.topology.ring_neighbours(bench.context.me);
-        let handles = bench.context.topology.handles();
-        let mut others = handles.filter(|it| *it != bench.context.me && !neighbours.contains(it));
+        let indices = bench.context.topology.indices();
+        let mut others = indices.filter(|it| *it != bench.context.me && !neighbours.contains(it));
         let other = others.next().unwrap();
         drop(others);
         let link = bench.link(other);
@@ -408,7 +416,7 @@ mod tests {
     #[test]
     fn requested_links_are_bounded_and_dialled_until_there_is_one() {
         let mut bench = Bench::new();
-        let member = bench.context.topology.handle(&id(5)).unwrap();
+        let member = bench.context.topology.index_of(&id(5)).unwrap();
         assert!(
             !bench
                 .overlay

@@ -30,7 +30,7 @@ use crate::link::Ticket;
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct OwnEdge {
     down: bool,
     /// The time at which this node last heard the peer.
-    proof: Option<Instant>,
+    last_heard: Option<Instant>,
 }
 
 impl OwnEdge {
@@ -87,7 +87,7 @@ pub(super) struct SelfRecord {
     record: Arc<Record>,
     /// The publication counter, shared by records and reports.
     version: u64,
-    edges: BTreeMap<Handle, OwnEdge>,
+    edges: BTreeMap<MemberIndex, OwnEdge>,
     /// Whether the record changed in this step.
     record_due: bool,
     /// Whether the edges changed since the last report.
@@ -172,14 +172,14 @@ impl SelfRecord {
         }
         self.version += 1;
         let mut edges = Vec::new();
-        let mut proofs = Vec::new();
+        let mut last_heard_times = Vec::new();
         for (peer, edge) in self.edges.iter().take(EDGES_MAX) {
             let Some(peer) = context.id_of(*peer) else {
                 continue;
             };
             let down = edge.down;
             edges.push(Edge { peer, down });
-            proofs.push(edge.proof);
+            last_heard_times.push(edge.last_heard);
         }
         let report = Report {
             epoch: self.record.rank().epoch,
@@ -188,25 +188,27 @@ impl SelfRecord {
             reporter: self.record.id().clone(),
         };
         let before = context.topology.hash();
-        context.topology.apply_report(&Arc::new(report), proofs);
+        context
+            .topology
+            .apply_report(&Arc::new(report), last_heard_times);
         Some(before)
     }
 
     /// Reports the edge to a peer as down, or as heard. A repeated report of the same state keeps the first one, with
     /// its last-heard time.
-    pub(super) fn set_edge(&mut self, peer: Handle, down: bool, proof: Option<Instant>) {
+    pub(super) fn set_edge(&mut self, peer: MemberIndex, down: bool, last_heard: Option<Instant>) {
         match self.edges.get(&peer) {
             Some(edge) if edge.down == down => return,
             Some(_) => {}
             None if self.edges.len() >= EDGES_MAX => return,
             None => {}
         }
-        self.edges.insert(peer, OwnEdge { down, proof });
+        self.edges.insert(peer, OwnEdge { down, last_heard });
         self.report_due = true;
     }
 
     /// Withdraws the report of the edge to a peer.
-    pub(super) fn clear_edge(&mut self, peer: Handle) {
+    pub(super) fn clear_edge(&mut self, peer: MemberIndex) {
         if self.edges.remove(&peer).is_some() {
             self.report_due = true;
         }
@@ -252,7 +254,7 @@ impl SelfRecord {
         );
     }
 
-    /// The planted bug [`Switch::AdoptsLie`]: adopts a forged record. Returns the hash of the view before.
+    /// The planted bug [`Switch::AdoptsForgery`]: adopts a forged record. Returns the hash of the view before.
     pub(super) fn adopt(&mut self, context: &mut Context, heard: &Record) -> u64 {
         self.version = self.version.max(heard.rank().version);
         self.record = Arc::new(heard.clone());
@@ -289,7 +291,7 @@ impl SelfRecord {
             }
             return Succession::GivesUp;
         }
-        if context.has(Switch::EpochStands) {
+        if context.has(Switch::EpochReused) {
             return Succession::Stays;
         }
         Succession::Raises(epoch)
@@ -376,7 +378,7 @@ impl SelfRecord {
     }
 
     /// Publishes that the node leaves, and withdraws its edges as evidence. The record has `leave_linger` to spread.
-    pub(super) fn say_farewell(&mut self, context: &mut Context) {
+    pub(super) fn announce_departure(&mut self, context: &mut Context) {
         let content = self.record.content().clone();
         let rank = Rank {
             leaving: true,
@@ -427,17 +429,17 @@ impl SelfRecord {
         self.raising.is_some()
     }
 
-    pub(super) fn edge(&self, peer: Handle) -> Option<OwnEdge> {
+    pub(super) fn edge(&self, peer: MemberIndex) -> Option<OwnEdge> {
         self.edges.get(&peer).copied()
     }
 
-    pub(super) fn edges(&self) -> impl Iterator<Item = (Handle, OwnEdge)> + '_ {
+    pub(super) fn edges(&self) -> impl Iterator<Item = (MemberIndex, OwnEdge)> + '_ {
         self.edges.iter().map(|(peer, edge)| (*peer, *edge))
     }
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<(Handle, OwnEdge)>(self.edges.len())
+        held::<(MemberIndex, OwnEdge)>(self.edges.len())
     }
 }
 
@@ -483,7 +485,7 @@ mod tests {
             own.edge(peer),
             Some(OwnEdge {
                 down: true,
-                proof: early
+                last_heard: early
             })
         );
         own.set_edge(peer, false, Some(context.now));
@@ -548,14 +550,14 @@ mod tests {
     }
 
     #[test]
-    fn a_farewell_takes_back_what_was_reported_of_edges() {
+    fn a_leave_announcement_withdraws_the_edge_report() {
         let mut context = context();
         let peer = learn(&mut context, 1);
         let mut own = SelfRecord::new(&context.config);
         own.set_edge(peer, true, None);
         own.publish_report(&mut context);
         own.leave();
-        own.say_farewell(&mut context);
+        own.announce_departure(&mut context);
         assert_eq!(own.phase(), Phase::Leaving);
         own.publish_record(&mut context);
         own.publish_report(&mut context);

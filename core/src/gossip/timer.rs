@@ -3,7 +3,7 @@
 use crate::deadlines::Deadlines;
 use crate::link::{DialId, LinkId};
 use crate::time::Instant;
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
 
 /// The subject of a deadline. Deadlines at the same instant are due in the order of the variants.
@@ -24,7 +24,7 @@ pub(super) enum Timer {
     Handshake(LinkId),
     Dial(DialId),
     Graft(Key),
-    Forget(Handle),
+    Forget(MemberIndex),
     StoreRetry,
 }
 
@@ -49,7 +49,7 @@ impl Timer {
             Self::Handshake(link) => (12, link.0),
             Self::Dial(dial) => (13, dial.0),
             Self::Graft(key) => (14, key.code()),
-            Self::Forget(handle) => (15, handle.into()),
+            Self::Forget(member) => (15, member.into()),
             Self::StoreRetry => (16, 0),
         }
     }
@@ -71,7 +71,7 @@ impl Timer {
             12 => Self::Handshake(LinkId(about)),
             13 => Self::Dial(DialId(about)),
             14 => Self::Graft(Key::of(about)),
-            15 => Self::Forget(about as Handle),
+            15 => Self::Forget(about as MemberIndex),
             16 => Self::StoreRetry,
             _ => panic!("no timer has this code"),
         }
@@ -138,9 +138,9 @@ mod tests {
             Timer::Silence(LinkId(3)),
             Timer::Handshake(LinkId(4)),
             Timer::Dial(DialId(5)),
-            Timer::Graft(Key::EdgeReport(Handle::MAX)),
+            Timer::Graft(Key::EdgeReport(MemberIndex::MAX)),
             Timer::Graft(Key::Record(7)),
-            Timer::Forget(Handle::MAX),
+            Timer::Forget(MemberIndex::MAX),
             Timer::StoreRetry,
         ];
         for timer in timers {

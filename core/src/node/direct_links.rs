@@ -4,7 +4,7 @@
 //! there, in the background; after [`DIRECT_IDLE`] without a message it gives the link up. An application may request a link
 //! whatever is sent, until it withdraws the request; also to a member that is not known yet.
 //!
-//! Bounds: [`DIRECT_MAX`] links for traffic, [`WISHES_MAX`] for applications, [`COUNTED_MAX`] members whose traffic is
+//! Bounds: [`DIRECT_MAX`] links for traffic, [`APPLICATION_LINKS_MAX`] for applications, [`COUNTED_MAX`] members whose traffic is
 //! counted; further ones wait for a later window.
 
 use crate::identity::NodeId;
@@ -22,7 +22,7 @@ pub const DIRECT_IDLE: Duration = Duration::from_secs(60);
 /// Maximum number of links requested for traffic at one time.
 pub const DIRECT_MAX: usize = 8;
 /// Maximum number of members that applications request links to; further requests are refused.
-pub const WISHES_MAX: usize = 8;
+pub const APPLICATION_LINKS_MAX: usize = 8;
 /// Maximum number of members whose traffic is counted at one time.
 const COUNTED_MAX: usize = 256;
 
@@ -83,7 +83,7 @@ impl DirectLinks {
     pub(super) fn set_request(&mut self, now: Instant, peer: &NodeId, requested: bool) -> bool {
         if !requested {
             self.applications.remove(peer);
-        } else if self.applications.len() < WISHES_MAX {
+        } else if self.applications.len() < APPLICATION_LINKS_MAX {
             self.due.get_or_insert(now + WINDOW);
             self.applications.insert(peer.clone());
         }
@@ -183,7 +183,7 @@ mod tests {
         let mut direct = DirectLinks::default();
         let now = Instant::ZERO;
         let granted = (0..20).filter(|n| direct.set_request(now, &id(&format!("n{n}")), true));
-        assert_eq!(granted.count(), WISHES_MAX);
+        assert_eq!(granted.count(), APPLICATION_LINKS_MAX);
     }
 
     #[test]

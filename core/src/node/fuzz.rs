@@ -3,14 +3,17 @@
 
 use super::{Config, Input, Node, Output};
 use crate::gossip::message::{
-    AgedReport, Cell, FRAME_BYTES_MAX, Frame, Gone, Goodbye, Hello, PublicationKind, Refusal,
-    RefusalReason, Sync, UpdateId, Welcome,
+    AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Sync, Welcome,
 };
-use crate::gossip::{self, Address, CloseReason, DialError, DialId, LinkId, Message, Ticket};
+use crate::gossip::{self, Message};
 use crate::identity::NodeId;
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::size::Encoded;
+use crate::size::FRAME_BYTES_MAX;
+use crate::sketch::Cell;
 use crate::testing::world::{Environment, World};
 use crate::time::{Duration, Instant};
+use crate::topology::publication::{PublicationKind, UpdateId};
 use crate::topology::record::{Content, Edge, Rank, Record, Report, Service};
 use core::net::{Ipv4Addr, SocketAddr};
 use proptest::prelude::*;
@@ -218,7 +221,7 @@ fn message() -> impl Strategy<Value = Message> {
             })
         });
     let goodbyes = [
-        Goodbye::Surplus,
+        Goodbye::Unneeded,
         Goodbye::Leaving,
         Goodbye::Superseded,
         Goodbye::NameTaken,
@@ -244,8 +247,9 @@ enum Happens {
     Closed(usize),
     Stored(bool),
     Announce(Content),
-    Want(usize, bool),
-    Targets(usize, bool),
+    RequestLink(usize, bool),
+    Seeds(usize, bool),
+    Resolved(usize, Option<Vec<usize>>),
     Leave,
     Nothing,
 }
@@ -260,21 +264,24 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => any::<usize>().prop_map(Happens::Failed),
         2 => any::<usize>().prop_map(Happens::Closed),
         2 => any::<bool>().prop_map(Happens::Stored),
+        2 => (any::<usize>(), prop::option::of(prop::collection::vec(who(), 0..4)))
+            .prop_map(|(order, found)| Happens::Resolved(order, found)),
         1 => content(0).prop_map(Happens::Announce),
-        1 => (who(), any::<bool>()).prop_map(|(who, wanted)| Happens::Want(who, wanted)),
-        1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Targets(who, replace)),
+        1 => (who(), any::<bool>()).prop_map(|(who, requested)| Happens::RequestLink(who, requested)),
+        1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Seeds(who, replace)),
         1 => Just(Happens::Leave),
         6 => Just(Happens::Nothing),
     ]
 }
 
-/// The links, dials and stores that the node ordered.
+/// The links, dials, stores and resolutions that the node ordered.
 #[derive(Default)]
 struct Surroundings {
     made: u64,
     links: Vec<LinkId>,
     dials: Vec<DialId>,
     tickets: Vec<Ticket>,
+    resolutions: Vec<Ticket>,
 }
 
 impl Environment for Surroundings {
@@ -292,6 +299,7 @@ impl Environment for Surroundings {
             }
             Output::Close { link } => around.links.retain(|known| *known != link),
             Output::Store { ticket, .. } => around.tickets.push(ticket),
+            Output::Resolve { ticket, .. } => around.resolutions.push(ticket),
             Output::LinkOpened { .. }
             | Output::Left
             | Output::Report(_)
@@ -324,8 +332,11 @@ impl World<Surroundings> {
             address: Some(address(0)),
             ..Content::default()
         };
-        let targets = vec![Address::Socket(address(1))];
-        let mut config = Config::new(id(0), "test", 2, 1, content, targets);
+        let seeds = vec![
+            Address::Socket(address(1)),
+            Address::Name("seeds:7000".to_owned()),
+        ];
+        let mut config = Config::new(id(0), "test", 2, 1, content, seeds);
         config.tuning.members_max = MEMBERS_MAX;
         config.tuning.links_max = 6;
         let mut world = Self::around(Surroundings::default());
@@ -398,16 +409,27 @@ impl World<Surroundings> {
             }
             Happens::Stored(succeeds) => self.store(succeeds),
             Happens::Announce(content) => self.give(gossip::Input::Announce(content)),
-            Happens::Want(who, wanted) => self.give(gossip::Input::Want {
+            Happens::RequestLink(who, requested) => self.give(gossip::Input::RequestLink {
                 peer: id(who),
-                wanted,
+                requested,
             }),
-            Happens::Targets(who, replace) => {
-                let targets = vec![Address::Socket(address(who))];
-                self.give(gossip::Input::Targets { targets, replace });
+            Happens::Seeds(who, replace) => {
+                let addresses = vec![Address::Socket(address(who))];
+                self.give(gossip::Input::Seeds { addresses, replace });
+            }
+            Happens::Resolved(pick, found) if !self.environment.resolutions.is_empty() => {
+                let orders = &mut self.environment.resolutions;
+                let ticket = orders.remove(pick % orders.len());
+                let addresses = found
+                    .map(|found| found.into_iter().map(address).collect())
+                    .ok_or(ResolutionError::TimedOut);
+                self.give(gossip::Input::Resolved { ticket, addresses });
             }
             Happens::Leave => self.give(gossip::Input::Leave),
-            Happens::Answered(..) | Happens::Failed(_) | Happens::Nothing => {}
+            Happens::Answered(..)
+            | Happens::Failed(_)
+            | Happens::Resolved(..)
+            | Happens::Nothing => {}
         }
     }
 }

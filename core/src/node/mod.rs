@@ -24,7 +24,9 @@ use direct_links::{Change, DirectLinks};
 use neighbours::Neighbours;
 use routes::RouteCache;
 
-pub use direct_links::{DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES, WISHES_MAX};
+pub use direct_links::{
+    APPLICATION_LINKS_MAX, DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES,
+};
 pub use gossip::{Config, Event};
 pub use interface::{Input, Output};
 pub use message::Message;
@@ -136,16 +138,20 @@ impl Node {
         let bytes = packet.payload.len();
         if own && counts && self.direct_links.note_sent(now, &packet.to, bytes) {
             let peer = packet.to.clone();
-            self.step_mesh(now, gossip::Input::Want { peer, wanted: true }, out);
+            self.step_mesh(
+                now,
+                gossip::Input::RequestLink {
+                    peer,
+                    requested: true,
+                },
+                out,
+            );
         }
     }
 
     fn update_direct_links(&mut self, now: Instant, out: &mut Outbox<Output>) {
         for Change { peer, requested } in self.direct_links.begin_window(now) {
-            let input = gossip::Input::Want {
-                peer,
-                wanted: requested,
-            };
+            let input = gossip::Input::RequestLink { peer, requested };
             self.step_mesh(now, input, out);
         }
     }
@@ -195,9 +201,10 @@ impl Machine for Node {
                 self.step_mesh(now, gossip::Input::Heard { link }, out);
                 self.step_channels(now, channel::Input::Receive { link, data });
             }
-            Input::Mesh(gossip::Input::Want { peer, wanted }) => {
-                let wanted = self.direct_links.set_request(now, &peer, wanted);
-                self.step_mesh(now, gossip::Input::Want { peer, wanted }, out);
+            Input::Mesh(gossip::Input::RequestLink { peer, requested }) => {
+                let requested = self.direct_links.set_request(now, &peer, requested);
+                let input = gossip::Input::RequestLink { peer, requested };
+                self.step_mesh(now, input, out);
             }
             Input::Mesh(input) => self.step_mesh(now, input, out),
             Input::Channel(input) => self.step_channels(now, input),

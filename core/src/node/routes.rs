@@ -55,7 +55,7 @@ struct Watch {
     as_of: AsOf,
     notified: Arc<Routes>,
     checked: Instant,
-    /// When to check again: the view changed since.
+    /// The time of the next check: the view changed since.
     due: Option<Instant>,
 }
 
@@ -141,7 +141,7 @@ impl RouteCache {
         changed
     }
 
-    /// When the watch is checked next.
+    /// The time of the next check of the watch.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.watch.as_ref()?.due
     }
@@ -163,9 +163,9 @@ impl RouteCache {
             return Ok(link);
         }
         let topology = mesh.topology();
-        let handle = topology.handle(to).ok_or(Failure::UnknownPeer)?;
+        let member = topology.index_of(to).ok_or(Failure::UnknownPeer)?;
         let first_hop = |routes: &Routes| {
-            let first = routes.to(handle)?.first;
+            let first = routes.to(member)?.first;
             topology.id_at(first).cloned()
         };
         let first = match first_hop(&self.refresh(mesh)) {
@@ -185,7 +185,7 @@ impl RouteCache {
 /// it and the number of links. O(members).
 pub(super) fn tree_of(mesh: &Gossip, source: &NodeId) -> Vec<Route> {
     let topology = mesh.topology();
-    let Some(from) = topology.handle(source) else {
+    let Some(from) = topology.index_of(source) else {
         return Vec::new();
     };
     let pairs = topology.linked_pairs();
@@ -197,11 +197,11 @@ pub(super) fn tree_of(mesh: &Gossip, source: &NodeId) -> Vec<Route> {
 /// Routes by the names of the view.
 fn named(mesh: &Gossip, routes: &Routes) -> Vec<Route> {
     let topology = mesh.topology();
-    let name = |handle| topology.id_at(handle).cloned();
-    let named = topology.handles().filter_map(|handle| {
-        let route = routes.to(handle)?;
+    let name = |member| topology.id_at(member).cloned();
+    let named = topology.indices().filter_map(|member| {
+        let route = routes.to(member)?;
         Some(Route {
-            to: name(handle)?,
+            to: name(member)?,
             first: name(route.first)?,
             last: name(route.last)?,
             hops: route.hops,
@@ -226,8 +226,11 @@ fn link_to(mesh: &Gossip, neighbour: &NodeId) -> Option<LinkId> {
 fn routes_around(mesh: &Gossip, avoid: &[NodeId]) -> Routes {
     let topology = mesh.topology();
     let me = mesh.me();
-    let neighbours = lively(mesh).filter_map(|(_, peer)| topology.handle(peer));
-    let avoid: Vec<_> = avoid.iter().filter_map(|id| topology.handle(id)).collect();
+    let neighbours = lively(mesh).filter_map(|(_, peer)| topology.index_of(peer));
+    let avoid: Vec<_> = avoid
+        .iter()
+        .filter_map(|id| topology.index_of(id))
+        .collect();
     topology.routes(&topology.linked_pairs(), me, neighbours, &avoid)
 }
 

@@ -1,9 +1,9 @@
-//! The handle and the record of each id in one view.
+//! The index and the record of each id in one view.
 //!
-//! Takes fifteen bytes a member: handles in order of their ids, and pointers to the shared records by handle. An id
+//! Takes fifteen bytes a member: indices in order of their ids, and pointers to the shared records by index. An id
 //! that was only named is kept separately until its record arrives.
 
-use super::handle::{Handle, Packed};
+use super::member_index::{MemberIndex, Packed};
 use super::record::Record;
 use crate::identity::NodeId;
 use crate::paged::Paged;
@@ -16,16 +16,16 @@ pub const MEMBERS_LIMIT: usize = 1 << 24;
 
 /// An entry of the id order. The id's prefix decides most comparisons without a look at the record.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Place {
+struct IdEntry {
     prefix: [u8; 4],
     number: Packed,
 }
 
-impl Place {
-    const fn new(prefix: u32, handle: Handle) -> Self {
+impl IdEntry {
+    const fn new(prefix: u32, member: MemberIndex) -> Self {
         Self {
             prefix: prefix.to_le_bytes(),
-            number: Packed::of(handle),
+            number: Packed::of(member),
         }
     }
 
@@ -34,23 +34,23 @@ impl Place {
     }
 }
 
-/// Ids, their handles and their records.
+/// Ids, their indices and their records.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Members {
-    /// The handles, in order of their ids.
-    index: Paged<Place>,
+pub(super) struct MemberTable {
+    /// The indices, in order of their ids.
+    index: Paged<IdEntry>,
     records: Paged<Option<Arc<Record>>>,
     /// The ids without a record.
-    unheard: BTreeMap<Handle, NodeId>,
-    free: Vec<Handle>,
+    unknown: BTreeMap<MemberIndex, NodeId>,
+    free: Vec<MemberIndex>,
 }
 
-impl Members {
+impl MemberTable {
     pub(super) const fn new() -> Self {
         Self {
             index: Paged::new(),
             records: Paged::new(),
-            unheard: BTreeMap::new(),
+            unknown: BTreeMap::new(),
             free: Vec::new(),
         }
     }
@@ -60,115 +60,116 @@ impl Members {
         self.index.len()
     }
 
-    /// One above the highest handle ever assigned.
+    /// One above the highest index ever assigned.
     pub(super) fn bound(&self) -> usize {
         self.records.len()
     }
 
     /// Bytes in memory, without the records.
     pub(super) fn memory(&self) -> usize {
-        let unheard = self.unheard.values();
-        held::<Place>(self.index.len())
+        let unknown = self.unknown.values();
+        held::<IdEntry>(self.index.len())
             + held::<Option<Arc<Record>>>(self.records.len())
-            + held::<(Handle, NodeId)>(self.unheard.len())
-            + unheard.map(|id| id.as_str().len()).sum::<usize>()
-            + held::<Handle>(self.free.len())
+            + held::<(MemberIndex, NodeId)>(self.unknown.len())
+            + unknown.map(|id| id.as_str().len()).sum::<usize>()
+            + held::<MemberIndex>(self.free.len())
     }
 
-    pub(super) fn record(&self, handle: Handle) -> Option<&Arc<Record>> {
-        self.records.get(handle as usize)?.as_ref()
+    pub(super) fn record(&self, member: MemberIndex) -> Option<&Arc<Record>> {
+        self.records.get(member as usize)?.as_ref()
     }
 
-    pub(super) fn id(&self, handle: Handle) -> Option<&NodeId> {
-        match self.record(handle) {
+    pub(super) fn id(&self, member: MemberIndex) -> Option<&NodeId> {
+        match self.record(member) {
             Some(record) => Some(record.id()),
-            None => self.unheard.get(&handle),
+            None => self.unknown.get(&member),
         }
     }
 
-    /// The ids without a record, by handle.
-    pub(super) const fn unheard(&self) -> &BTreeMap<Handle, NodeId> {
-        &self.unheard
+    /// The ids without a record, by index.
+    pub(super) const fn unknown(&self) -> &BTreeMap<MemberIndex, NodeId> {
+        &self.unknown
     }
 
     /// The index of an id, or the index at which it would be inserted.
-    fn place(&self, id: &NodeId) -> Result<usize, usize> {
+    fn entry_of(&self, id: &NodeId) -> Result<usize, usize> {
         let prefix = id.prefix();
         if id.is_its_prefix() {
             return self
                 .index
-                .binary_search_by(|place| place.prefix().cmp(&prefix));
+                .binary_search_by(|entry| entry.prefix().cmp(&prefix));
         }
-        self.index.binary_search_by(|place| {
-            let by_prefix = place.prefix().cmp(&prefix);
-            by_prefix.then_with(|| self.id(place.number.handle()).cmp(&Some(id)))
+        self.index.binary_search_by(|entry| {
+            let by_prefix = entry.prefix().cmp(&prefix);
+            by_prefix.then_with(|| self.id(entry.number.index()).cmp(&Some(id)))
         })
     }
 
-    fn number_at(&self, at: usize) -> Option<Handle> {
-        self.index.get(at).map(|place| place.number.handle())
+    fn number_at(&self, at: usize) -> Option<MemberIndex> {
+        self.index.get(at).map(|entry| entry.number.index())
     }
 
-    pub(super) fn find(&self, id: &NodeId) -> Option<Handle> {
-        let at = self.place(id).ok()?;
+    pub(super) fn find(&self, id: &NodeId) -> Option<MemberIndex> {
+        let at = self.entry_of(id).ok()?;
         self.number_at(at)
     }
 
-    /// The handles in order of their ids.
-    pub(super) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.index.iter().map(|place| place.number.handle())
+    /// The indices in order of their ids.
+    pub(super) fn indices(&self) -> impl Iterator<Item = MemberIndex> + '_ {
+        self.index.iter().map(|entry| entry.number.index())
     }
 
-    /// The handles of the ids after one, in order of the ids.
-    pub(super) fn handles_after(&self, id: Option<&NodeId>) -> impl Iterator<Item = Handle> + '_ {
-        let from = id.map_or(0, |id| match self.place(id) {
+    /// The indices of the ids after one, in order of the ids.
+    pub(super) fn indices_after(
+        &self,
+        id: Option<&NodeId>,
+    ) -> impl Iterator<Item = MemberIndex> + '_ {
+        let from = id.map_or(0, |id| match self.entry_of(id) {
             Ok(at) => at + 1,
             Err(at) => at,
         });
-        self.index
-            .iter_from(from)
-            .map(|place| place.number.handle())
+        self.index.iter_from(from).map(|entry| entry.number.index())
     }
 
-    /// The handle of an id, assigned if the id is new; none if it is new and the view holds `max` ids already.
-    pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<Handle> {
-        let at = match self.place(id) {
+    /// The index of an id, assigned if the id is new; none if it is new and the view holds `max` ids already.
+    pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<MemberIndex> {
+        let at = match self.entry_of(id) {
             Ok(at) => return self.number_at(at),
             Err(_) if self.len() >= max.min(MEMBERS_LIMIT) => return None,
             Err(at) => at,
         };
-        let handle = match self.free.pop() {
-            Some(handle) => handle,
+        let member = match self.free.pop() {
+            Some(member) => member,
             None => {
-                let handle = Handle::try_from(self.records.len()).ok()?;
+                let member = MemberIndex::try_from(self.records.len()).ok()?;
                 self.records.push(None);
-                handle
+                member
             }
         };
-        self.unheard.insert(handle, id.clone());
-        self.index.insert(at, Place::new(id.prefix(), handle));
-        Some(handle)
+        self.unknown.insert(member, id.clone());
+        self.index.insert(at, IdEntry::new(id.prefix(), member));
+        Some(member)
     }
 
-    pub(super) fn set_record(&mut self, handle: Handle, record: Arc<Record>) {
-        if let Some(slot) = self.records.get_mut(handle as usize) {
+    pub(super) fn set_record(&mut self, member: MemberIndex, record: Arc<Record>) {
+        if let Some(slot) = self.records.get_mut(member as usize) {
             *slot = Some(record);
-            self.unheard.remove(&handle);
+            self.unknown.remove(&member);
         }
     }
 
-    /// Removes an id with its record. Its handle may be reused.
-    pub(super) fn release(&mut self, handle: Handle) {
-        let Some(id) = self.id(handle).cloned() else {
+    /// Removes an id with its record. Its index may be reused.
+    pub(super) fn release(&mut self, member: MemberIndex) {
+        let Some(id) = self.id(member).cloned() else {
             return;
         };
-        if let Ok(at) = self.place(&id) {
+        if let Ok(at) = self.entry_of(&id) {
             self.index.remove(at);
         }
-        if let Some(slot) = self.records.get_mut(handle as usize) {
+        if let Some(slot) = self.records.get_mut(member as usize) {
             *slot = None;
         }
-        self.unheard.remove(&handle);
-        self.free.push(handle);
+        self.unknown.remove(&member);
+        self.free.push(member);
     }
 }

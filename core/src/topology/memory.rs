@@ -1,7 +1,7 @@
 //! Memory of a view, computed from its contents and not measured at the allocator: the same on every machine.
 
 use super::record::{Edge, Record, Report};
-use super::{Half, Handle, Standing, Topology};
+use super::{MemberIndex, ReportedEdge, StoredReport, Topology};
 use crate::size::{Encoded as _, held};
 
 impl Topology {
@@ -10,21 +10,21 @@ impl Topology {
         let records = self
             .records()
             .map(|record| held::<Record>(1) + record.encoded_len());
-        let reports = self.reports.values().map(|standing| {
-            let peers = standing.report.edges.iter().map(|edge| &edge.peer);
-            let names = peers.chain([&standing.report.reporter]);
+        let reports = self.reports.values().map(|stored| {
+            let peers = stored.report.edges.iter().map(|edge| &edge.peer);
+            let names = peers.chain([&stored.report.reporter]);
             let names = names.map(|id| id.as_str().len());
-            held::<(Handle, Standing)>(1)
+            held::<(MemberIndex, StoredReport)>(1)
                 + held::<Report>(1)
-                + held::<Edge>(standing.report.edges.len())
+                + held::<Edge>(stored.report.edges.len())
                 + names.sum::<usize>()
-                + held::<Half>(standing.edges.len())
+                + held::<ReportedEdge>(stored.edges.len())
         });
-        let sets = self.retired.len() + self.reporting.len() + self.unwell.len();
+        let sets = self.retired.len() + self.reporting.len() + self.not_alive.len();
         self.members.memory()
             + records.sum::<usize>()
             + reports.sum::<usize>()
-            + held::<Handle>(sets)
+            + held::<MemberIndex>(sets)
             + self.rings.memory()
             + self.providers.memory()
     }

@@ -2,32 +2,32 @@
 //!
 //! Decides which of two values about a node wins ([`Topology::apply_record`], `Topology::apply_report`), which nodes
 //! provide a service ([`Topology::providers`]), which member watches which (`rings`), and which members are reachable
-//! (`reach`). Liveness is decided by `gossip`, because it depends on time; `gossip` passes the result to
+//! (`reachability`). Liveness is decided by `gossip`, because it depends on time; `gossip` passes the result to
 //! `Topology::set_listed`.
 //!
 //! Both kinds of value are merged by lexicographic maximum, so views that received the same values are equal whatever
 //! the order. A report is void once its reporter's record has a later epoch: a restart removes it. Values that arrive
-//! before the record of the member they name are kept in a slot without a record (a placeholder).
+//! before the record of the member they name are kept in a slot without a record (an unknown record).
 //!
 //! Bounds: at most `members_max` slots; further members are rejected. Values are shared (`Arc`), so that a thousand
 //! views in one simulation hold each value once.
 
 pub mod alias;
-mod handle;
+mod member_index;
 mod members;
 mod memory;
 mod neighbourhood;
 mod position;
 mod providers;
 pub mod publication;
-mod reach;
+mod reachability;
 pub mod record;
 mod rings;
 pub(crate) mod route;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use handle::Handle;
+pub(crate) use member_index::MemberIndex;
 pub use members::MEMBERS_LIMIT;
 pub use position::RINGS;
 
@@ -35,7 +35,7 @@ use crate::identity::NodeId;
 use crate::random::mix;
 use crate::sabotage::{Sabotage, Switch};
 use crate::time::Instant;
-use members::Members;
+use members::MemberTable;
 use providers::Providers;
 use publication::{Key, PublicationKind, UpdateId};
 use record::{Record, Report};
@@ -48,28 +48,28 @@ use std::sync::Arc;
 pub(crate) struct Slot<'a> {
     pub(crate) id: &'a NodeId,
     pub(crate) record: Option<&'a Arc<Record>>,
-    pub(crate) report: Option<&'a Standing>,
+    pub(crate) report: Option<&'a StoredReport>,
     /// The member is forgotten: the slot is kept only so that old updates do not bring the member back.
     pub(crate) retired: bool,
 }
 
 /// A report with the data that this view derives from it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Standing {
+pub(crate) struct StoredReport {
     pub(crate) report: Arc<Report>,
     /// The report's hash, cached because it is expensive to compute.
     digest: u64,
     /// The report's edges, in its order.
-    pub(crate) edges: Box<[Half]>,
+    pub(crate) edges: Box<[ReportedEdge]>,
 }
 
-/// One edge of a report, with this view's handles and this node's clock.
+/// One edge of a report, with this view's indices and this node's clock.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Half {
-    pub(crate) peer: Handle,
+pub(crate) struct ReportedEdge {
+    pub(crate) peer: MemberIndex,
     pub(crate) down: bool,
     /// The time at which the reporter last heard the peer, on this node's clock.
-    pub(crate) proof: Option<Instant>,
+    pub(crate) last_heard: Option<Instant>,
 }
 
 /// The outcome of applying a value.
@@ -88,21 +88,21 @@ pub enum Applied {
 /// One node's view: records, reports, and what is derived from them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topology {
-    members: Members,
+    members: MemberTable,
     /// The current reports. Few members need to publish one.
-    reports: BTreeMap<Handle, Standing>,
+    reports: BTreeMap<MemberIndex, StoredReport>,
     /// Forgotten members whose record is kept.
-    retired: BTreeSet<Handle>,
+    retired: BTreeSet<MemberIndex>,
     rings: Rings,
     providers: Providers,
     /// Reporters whose report has at least one edge.
-    reporting: BTreeSet<Handle>,
+    reporting: BTreeSet<MemberIndex>,
     hash: u64,
     count: usize,
     /// Sum of the positions on the first ring of the known members that are alive.
     alive: u64,
-    /// Members that are not alive, known or not.
-    unwell: BTreeSet<Handle>,
+    /// MemberTable that are not alive, known or not.
+    not_alive: BTreeSet<MemberIndex>,
     revision: u64,
     members_max: usize,
     sabotage: Sabotage,
@@ -114,12 +114,12 @@ const fn share(digest: u64) -> u64 {
 }
 
 /// The position of a member with a record on a ring.
-fn place(members: &Members, handle: Handle, ring: usize) -> (u64, Handle) {
+fn place(members: &MemberTable, member: MemberIndex, ring: usize) -> (u64, MemberIndex) {
     (
         members
-            .record(handle)
+            .record(member)
             .map_or(0, |record| record.places()[ring]),
-        handle,
+        member,
     )
 }
 
@@ -128,7 +128,7 @@ impl Topology {
     #[must_use]
     pub const fn new(members_max: usize, sabotage: Sabotage) -> Self {
         Self {
-            members: Members::new(),
+            members: MemberTable::new(),
             reports: BTreeMap::new(),
             retired: BTreeSet::new(),
             rings: Rings::new(),
@@ -137,7 +137,7 @@ impl Topology {
             hash: 0,
             count: 0,
             alive: 0,
-            unwell: BTreeSet::new(),
+            not_alive: BTreeSet::new(),
             revision: 0,
             members_max,
             sabotage,
@@ -169,21 +169,21 @@ impl Topology {
     }
 
     /// Whether a member is alive in this view, known or not.
-    pub(crate) fn is_well(&self, handle: Handle) -> bool {
-        !self.unwell.contains(&handle)
+    pub(crate) fn is_alive(&self, member: MemberIndex) -> bool {
+        !self.not_alive.contains(&member)
     }
 
     /// Sets whether a member is alive in this view.
-    pub(crate) fn set_well(&mut self, handle: Handle, well: bool) {
+    pub(crate) fn set_alive(&mut self, member: MemberIndex, alive: bool) {
         self.revision += 1;
-        let changed = if well {
-            self.unwell.remove(&handle)
+        let changed = if alive {
+            self.not_alive.remove(&member)
         } else {
-            self.unwell.insert(handle)
+            self.not_alive.insert(member)
         };
-        if changed && let Some(record) = self.known_record(handle) {
+        if changed && let Some(record) = self.known_record(member) {
             let place = record.places()[0];
-            self.alive = if well {
+            self.alive = if alive {
                 self.alive.wrapping_add(place)
             } else {
                 self.alive.wrapping_sub(place)
@@ -212,15 +212,15 @@ impl Topology {
     /// The report of an id.
     #[must_use]
     pub fn report(&self, id: &NodeId) -> Option<&Arc<Report>> {
-        let standing = self.reports.get(&self.members.find(id)?)?;
-        Some(&standing.report)
+        let stored = self.reports.get(&self.members.find(id)?)?;
+        Some(&stored.report)
     }
 
     /// The ids that have a record and are not forgotten, with it, in id order. O(n).
     pub fn records(&self) -> impl Iterator<Item = &Arc<Record>> + '_ {
         self.members
-            .handles()
-            .filter_map(|handle| self.known_record(handle))
+            .indices()
+            .filter_map(|member| self.known_record(member))
     }
 
     /// The listed nodes that serve `name` in `version`, or in any version, in id order. Uses the provider index,
@@ -235,87 +235,90 @@ impl Topology {
         self.providers.all()
     }
 
-    pub(crate) fn handle(&self, id: &NodeId) -> Option<Handle> {
+    pub(crate) fn index_of(&self, id: &NodeId) -> Option<MemberIndex> {
         self.members.find(id)
     }
 
-    pub(crate) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.members.handles()
+    pub(crate) fn indices(&self) -> impl Iterator<Item = MemberIndex> + '_ {
+        self.members.indices()
     }
 
-    /// The handles of the ids after one, in id order.
-    pub(crate) fn handles_after(&self, id: Option<&NodeId>) -> impl Iterator<Item = Handle> + '_ {
-        self.members.handles_after(id)
+    /// The indices of the ids after one, in id order.
+    pub(crate) fn indices_after(
+        &self,
+        id: Option<&NodeId>,
+    ) -> impl Iterator<Item = MemberIndex> + '_ {
+        self.members.indices_after(id)
     }
 
-    /// Handles of the ids for which the view holds neither a record nor a report, in id order.
-    pub(crate) fn placeholders(&self) -> Vec<Handle> {
-        let unheard = self.members.unheard().iter();
-        let mut empty: Vec<(&NodeId, Handle)> = unheard
-            .filter(|(handle, _)| !self.reports.contains_key(handle))
-            .map(|(handle, id)| (id, *handle))
+    /// Indices of the ids for which the view holds neither a record nor a report, in id order.
+    pub(crate) fn unknown_records(&self) -> Vec<MemberIndex> {
+        let unknown = self.members.unknown().iter();
+        let mut empty: Vec<(&NodeId, MemberIndex)> = unknown
+            .filter(|(member, _)| !self.reports.contains_key(member))
+            .map(|(member, id)| (id, *member))
             .collect();
         empty.sort_unstable();
-        empty.into_iter().map(|(_, handle)| handle).collect()
+        empty.into_iter().map(|(_, member)| member).collect()
     }
 
     /// Whether a member has a record and is not forgotten.
-    pub(crate) fn is_known(&self, handle: Handle) -> bool {
-        self.known_record(handle).is_some()
+    pub(crate) fn is_known(&self, member: MemberIndex) -> bool {
+        self.known_record(member).is_some()
     }
 
     /// Whether a member is forgotten while its record is kept so that old updates do not bring the member back.
-    pub(crate) fn is_retired(&self, handle: Handle) -> bool {
-        self.retired.contains(&handle)
+    pub(crate) fn is_retired(&self, member: MemberIndex) -> bool {
+        self.retired.contains(&member)
     }
 
     /// Whether a current report names this member.
-    pub(crate) fn is_named(&self, handle: Handle) -> bool {
-        self.reported_edges().any(|(_, edge)| edge.peer == handle)
+    pub(crate) fn is_named(&self, member: MemberIndex) -> bool {
+        self.reported_edges().any(|(_, edge)| edge.peer == member)
     }
 
-    /// One above the highest handle ever assigned.
-    pub(crate) fn handle_bound(&self) -> usize {
+    /// One above the highest index ever assigned.
+    pub(crate) fn index_bound(&self) -> usize {
         self.members.bound()
     }
 
     /// Sets the local member, the owner of this view.
-    pub(crate) const fn set_centre(&mut self, handle: Handle) {
-        self.rings.set_centre(handle);
+    pub(crate) const fn set_local_member(&mut self, member: MemberIndex) {
+        self.rings.set_local_member(member);
     }
 
-    pub(crate) fn slot(&self, handle: Handle) -> Option<Slot<'_>> {
+    pub(crate) fn slot(&self, member: MemberIndex) -> Option<Slot<'_>> {
         Some(Slot {
-            id: self.members.id(handle)?,
-            record: self.members.record(handle),
-            report: self.reports.get(&handle),
-            retired: self.retired.contains(&handle),
+            id: self.members.id(member)?,
+            record: self.members.record(member),
+            report: self.reports.get(&member),
+            retired: self.retired.contains(&member),
         })
     }
 
     /// The record of a member, forgotten or not.
-    fn held(&self, handle: Handle) -> Option<&Arc<Record>> {
-        self.members.record(handle)
+    fn held(&self, member: MemberIndex) -> Option<&Arc<Record>> {
+        self.members.record(member)
     }
 
     /// The record of a member that is not forgotten.
-    pub(crate) fn known_record(&self, handle: Handle) -> Option<&Arc<Record>> {
+    pub(crate) fn known_record(&self, member: MemberIndex) -> Option<&Arc<Record>> {
         self.members
-            .record(handle)
-            .filter(|_| !self.retired.contains(&handle))
+            .record(member)
+            .filter(|_| !self.retired.contains(&member))
     }
 
-    pub(crate) fn id_at(&self, handle: Handle) -> Option<&NodeId> {
-        self.members.id(handle)
+    pub(crate) fn id_at(&self, member: MemberIndex) -> Option<&NodeId> {
+        self.members.id(member)
     }
 
     /// The position of a member with a record on a ring.
-    fn place(&self, handle: Handle, ring: usize) -> (u64, Handle) {
-        place(&self.members, handle, ring)
+    fn place(&self, member: MemberIndex, ring: usize) -> (u64, MemberIndex) {
+        place(&self.members, member, ring)
     }
 
-    /// The handle of an id, assigned if the id is new; none if the view is full.
-    pub(crate) fn intern(&mut self, id: &NodeId) -> Option<Handle> {
+    /// The index of an id, assigned if the id is new; none if the view is full.
+    pub(crate) fn intern(&mut self, id: &NodeId) -> Option<MemberIndex> {
         let bounded = !self.sabotage.has(Switch::Unbounded);
         let max = if bounded {
             self.members_max
@@ -329,21 +332,21 @@ impl Topology {
     /// because one insertion moves half of a ring's entries on average. The batch borrows the view, so ring queries are
     /// not possible before that.
     pub(crate) const fn batch(&mut self) -> Batch<'_> {
-        self.rings.gather();
+        self.rings.begin_batch();
         Batch { topology: self }
     }
 
     /// Merges a record: the greater one is kept.
     pub fn apply_record(&mut self, record: &Arc<Record>) -> Applied {
         self.intern(record.id())
-            .map_or(Applied::Full, |handle| self.apply_record_at(handle, record))
+            .map_or(Applied::Full, |member| self.apply_record_at(member, record))
     }
 
     /// Merges a record into the slot of its id.
-    pub(crate) fn apply_record_at(&mut self, handle: Handle, record: &Arc<Record>) -> Applied {
+    pub(crate) fn apply_record_at(&mut self, member: MemberIndex, record: &Arc<Record>) -> Applied {
         let lower_wins = self.sabotage.has(Switch::MergeLowerWins);
         let ignores_content = self.sabotage.has(Switch::MergeIgnoresContent);
-        if let Some(held) = self.held(handle) {
+        if let Some(held) = self.held(member) {
             let mut order = record.cmp(held);
             if ignores_content {
                 order = record.rank().cmp(&held.rank());
@@ -358,46 +361,46 @@ impl Topology {
                 core::cmp::Ordering::Greater => {}
             }
         }
-        self.replace_record(handle, Arc::clone(record));
+        self.replace_record(member, Arc::clone(record));
         Applied::Newer
     }
 
-    fn replace_record(&mut self, handle: Handle, record: Arc<Record>) {
+    fn replace_record(&mut self, member: MemberIndex, record: Arc<Record>) {
         let rank = record.rank();
         let stood = self
-            .known_record(handle)
+            .known_record(member)
             .is_some_and(|old| !old.rank().leaving);
-        self.withdraw(handle, stood && rank.leaving);
-        self.members.set_record(handle, record);
-        self.retired.remove(&handle);
+        self.withdraw(member, stood && rank.leaving);
+        self.members.set_record(member, record);
+        self.retired.remove(&member);
         if self
             .reports
-            .get(&handle)
-            .is_some_and(|standing| outranked(standing.report.epoch, rank))
+            .get(&member)
+            .is_some_and(|stored| outranked(stored.report.epoch, rank))
         {
-            self.drop_report(handle);
+            self.drop_report(member);
         }
-        self.enter(handle, !stood);
+        self.enter(member, !stood);
     }
 
     /// Removes a record from all derived data. The member leaves the rings unless its record is about to be replaced.
-    fn withdraw(&mut self, handle: Handle, off_rings: bool) {
+    fn withdraw(&mut self, member: MemberIndex, off_rings: bool) {
         self.revision += 1;
-        let Some(record) = self.members.record(handle) else {
+        let Some(record) = self.members.record(member) else {
             return;
         };
-        if self.retired.contains(&handle) {
+        if self.retired.contains(&member) {
             return;
         }
         self.hash = self.hash.wrapping_sub(share(record.digest()));
         self.count -= 1;
-        if !self.unwell.contains(&handle) {
+        if !self.not_alive.contains(&member) {
             self.alive = self.alive.wrapping_sub(record.places()[0]);
         }
         if off_rings {
             let members = &self.members;
             self.rings
-                .remove(handle, |handle, ring| place(members, handle, ring));
+                .remove(member, |member, ring| place(members, member, ring));
         }
         if !self.sabotage.has(Switch::ProviderIndexStale) {
             self.providers.remove(record);
@@ -405,35 +408,35 @@ impl Topology {
     }
 
     /// Adds a record to all derived data. The member is placed on the rings unless it is there already.
-    fn enter(&mut self, handle: Handle, onto_rings: bool) {
+    fn enter(&mut self, member: MemberIndex, onto_rings: bool) {
         self.revision += 1;
-        let Some(record) = self.members.record(handle) else {
+        let Some(record) = self.members.record(member) else {
             return;
         };
         self.hash = self.hash.wrapping_add(share(record.digest()));
         self.count += 1;
-        if !self.unwell.contains(&handle) {
+        if !self.not_alive.contains(&member) {
             self.alive = self.alive.wrapping_add(record.places()[0]);
         }
         if !record.rank().leaving {
             if onto_rings {
                 let members = &self.members;
                 self.rings
-                    .insert(handle, |handle, ring| place(members, handle, ring));
+                    .insert(member, |member, ring| place(members, member, ring));
             }
             self.rings
-                .set_dialable(handle, record.content().address.is_some());
+                .set_dialable(member, record.content().address.is_some());
             self.providers.insert(record);
         }
     }
 
     /// Sets whether a member is listed among the providers of its services (it is alive or suspect).
-    pub(crate) fn set_listed(&mut self, handle: Handle, listed: bool) {
+    pub(crate) fn set_listed(&mut self, member: MemberIndex, listed: bool) {
         self.revision += 1;
-        let Some(record) = self.members.record(handle) else {
+        let Some(record) = self.members.record(member) else {
             return;
         };
-        if listed && !record.rank().leaving && !self.retired.contains(&handle) {
+        if listed && !record.rank().leaving && !self.retired.contains(&member) {
             self.providers.insert(record);
         } else if !self.sabotage.has(Switch::ProviderIndexStale) {
             self.providers.remove(record);
@@ -441,33 +444,33 @@ impl Topology {
     }
 
     /// Merges a report: the one with the greater (epoch, version) is kept. A report that its reporter's record outranks
-    /// counts as old. `proofs` are the edges' last-heard times on this node's clock.
+    /// counts as old. `last_heard_times` are the edges' last-heard times on this node's clock.
     pub(crate) fn apply_report(
         &mut self,
         report: &Arc<Report>,
-        proofs: Vec<Option<Instant>>,
+        last_heard_times: Vec<Option<Instant>>,
     ) -> Applied {
         self.intern(&report.reporter)
-            .map_or(Applied::Full, |handle| {
-                self.apply_report_at(handle, report, proofs)
+            .map_or(Applied::Full, |member| {
+                self.apply_report_at(member, report, last_heard_times)
             })
     }
 
     /// Merges a report into the slot of its reporter.
     pub(crate) fn apply_report_at(
         &mut self,
-        handle: Handle,
+        member: MemberIndex,
         report: &Arc<Report>,
-        proofs: impl IntoIterator<Item = Option<Instant>>,
+        last_heard_times: impl IntoIterator<Item = Option<Instant>>,
     ) -> Applied {
         // A forgotten reporter's report would be part of the hash and never be sent on.
         let old = self
-            .held(handle)
+            .held(member)
             .is_some_and(|record| outranked(report.epoch, record.rank()));
-        if old || self.retired.contains(&handle) {
+        if old || self.retired.contains(&member) {
             return Applied::Older;
         }
-        if let Some(held) = self.reports.get(&handle) {
+        if let Some(held) = self.reports.get(&member) {
             match report.cmp(&held.report) {
                 core::cmp::Ordering::Less => return Applied::Older,
                 core::cmp::Ordering::Equal => return Applied::Same,
@@ -475,48 +478,48 @@ impl Topology {
             }
         }
         let mut edges = Vec::with_capacity(report.edges.len());
-        for (edge, proof) in report.edges.iter().zip(proofs) {
+        for (edge, last_heard) in report.edges.iter().zip(last_heard_times) {
             let Some(peer) = self.intern(&edge.peer) else {
                 return Applied::Full;
             };
-            edges.push(Half {
+            edges.push(ReportedEdge {
                 peer,
                 down: edge.down,
-                proof,
+                last_heard,
             });
         }
-        self.drop_report(handle);
+        self.drop_report(member);
         let digest = report.digest();
         self.hash = self.hash.wrapping_add(share(digest));
         if !report.edges.is_empty() {
-            self.reporting.insert(handle);
+            self.reporting.insert(member);
         }
-        let standing = Standing {
+        let stored = StoredReport {
             report: Arc::clone(report),
             digest,
             edges: edges.into(),
         };
-        self.reports.insert(handle, standing);
+        self.reports.insert(member, stored);
         Applied::Newer
     }
 
-    fn drop_report(&mut self, handle: Handle) {
-        if let Some(standing) = self.reports.remove(&handle) {
-            self.hash = self.hash.wrapping_sub(share(standing.digest));
-            self.reporting.remove(&handle);
+    fn drop_report(&mut self, member: MemberIndex) {
+        if let Some(stored) = self.reports.remove(&member) {
+            self.hash = self.hash.wrapping_sub(share(stored.digest));
+            self.reporting.remove(&member);
         }
     }
 
     /// Whether the view holds this publication or a newer one of the same kind and origin.
     pub(crate) fn holds(&self, id: &UpdateId) -> bool {
-        self.handle(&id.origin)
-            .is_some_and(|handle| self.holds_at(handle, id))
+        self.index_of(&id.origin)
+            .is_some_and(|member| self.holds_at(member, id))
     }
 
-    /// Like [`Self::holds`], for a publication whose origin has this handle.
-    pub(crate) fn holds_at(&self, handle: Handle, id: &UpdateId) -> bool {
+    /// Like [`Self::holds`], for a publication of this member.
+    pub(crate) fn holds_at(&self, member: MemberIndex, id: &UpdateId) -> bool {
         let reports = id.kind == PublicationKind::EdgeReport;
-        if let Some(record) = self.held(handle) {
+        if let Some(record) = self.held(member) {
             let rank = record.rank();
             if reports && outranked(id.epoch, rank) {
                 return true;
@@ -526,39 +529,39 @@ impl Topology {
             }
         }
         reports
-            && self.reports.get(&handle).is_some_and(|held| {
+            && self.reports.get(&member).is_some_and(|held| {
                 (held.report.epoch, held.report.version) >= (id.epoch, id.version)
             })
     }
 
     /// Forgets a member: removes it from the hash, the rings and the provider index, and drops its report. Its slot is
     /// kept so that old updates do not bring the member back.
-    pub(crate) fn retire(&mut self, handle: Handle) {
-        self.withdraw(handle, true);
-        self.drop_report(handle);
-        if self.held(handle).is_some() {
-            self.retired.insert(handle);
+    pub(crate) fn retire(&mut self, member: MemberIndex) {
+        self.withdraw(member, true);
+        self.drop_report(member);
+        if self.held(member).is_some() {
+            self.retired.insert(member);
         }
     }
 
     /// Frees the slot of a retired member.
-    pub(crate) fn release(&mut self, handle: Handle) {
-        self.withdraw(handle, true);
-        self.drop_report(handle);
-        self.retired.remove(&handle);
-        self.members.release(handle);
+    pub(crate) fn release(&mut self, member: MemberIndex) {
+        self.withdraw(member, true);
+        self.drop_report(member);
+        self.retired.remove(&member);
+        self.members.release(member);
     }
 
     /// The digest and the key of each publication that the set hash covers. O(n).
     pub(crate) fn digests(&self) -> impl Iterator<Item = (u64, Key)> + '_ {
-        self.handles().flat_map(|handle| {
+        self.indices().flat_map(|member| {
             let record = self
-                .known_record(handle)
-                .map(|record| (record.digest(), Key::Record(handle)));
+                .known_record(member)
+                .map(|record| (record.digest(), Key::Record(member)));
             let report = self
                 .reports
-                .get(&handle)
-                .map(|standing| (standing.digest, Key::EdgeReport(handle)));
+                .get(&member)
+                .map(|stored| (stored.digest, Key::EdgeReport(member)));
             record.into_iter().chain(report)
         })
     }
@@ -581,12 +584,12 @@ impl Batch<'_> {
         self.topology.record(id).is_some()
     }
 
-    /// Merges a record: the greater one is kept. Returns the owner's handle, the record held before, and the outcome;
+    /// Merges a record: the greater one is kept. Returns the owner's index, the record held before, and the outcome;
     /// none if the view is full.
     pub(crate) fn merge(
         &mut self,
         record: &Arc<Record>,
-    ) -> Option<(Handle, Option<Arc<Record>>, Applied)> {
+    ) -> Option<(MemberIndex, Option<Arc<Record>>, Applied)> {
         let member = self.topology.intern(record.id())?;
         let held = self.topology.known_record(member).cloned();
         let applied = self.topology.apply_record_at(member, record);
@@ -599,7 +602,7 @@ impl Drop for Batch<'_> {
         let members = &self.topology.members;
         self.topology
             .rings
-            .settle(|handle, ring| place(members, handle, ring));
+            .commit(|member, ring| place(members, member, ring));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Names of publications: one record or report of one node, at one epoch and version.
 
-use super::handle::Handle;
+use super::member_index::MemberIndex;
 use crate::identity::NodeId;
 use crate::size::{self, Encoded};
 
@@ -19,13 +19,13 @@ pub enum PublicationKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     /// The member's record.
-    Record(Handle),
+    Record(MemberIndex),
     /// The member's report of its edges.
-    EdgeReport(Handle),
+    EdgeReport(MemberIndex),
 }
 
 impl Key {
-    pub(crate) const fn new(member: Handle, kind: PublicationKind) -> Self {
+    pub(crate) const fn new(member: MemberIndex, kind: PublicationKind) -> Self {
         match kind {
             PublicationKind::Record => Self::Record(member),
             PublicationKind::EdgeReport => Self::EdgeReport(member),
@@ -33,7 +33,7 @@ impl Key {
     }
 
     /// The publisher.
-    pub(crate) const fn member(self) -> Handle {
+    pub(crate) const fn member(self) -> MemberIndex {
         match self {
             Self::Record(member) | Self::EdgeReport(member) => member,
         }
@@ -49,7 +49,7 @@ impl Key {
 
     /// The key of a [`code`](Self::code).
     pub(crate) const fn of(code: u64) -> Self {
-        let member = (code >> 1) as Handle;
+        let member = (code >> 1) as MemberIndex;
         if code & 1 == 0 {
             Self::Record(member)
         } else {

@@ -132,7 +132,7 @@ pub const fn class(kind: &str) -> &str {
 
 /// A class as published by a node: `generic` is encoded as an empty text.
 #[must_use]
-pub fn said(class: &str) -> &str {
+pub fn encoded_class(class: &str) -> &str {
     if class == GENERIC { "" } else { class }
 }
 
@@ -142,7 +142,7 @@ pub struct Content {
     /// A name for display; need not be unique.
     pub nickname: String,
     /// The node's class (`gateway`, ...), for filters. Empty stands for `generic`, the most common class, which then
-    /// takes no bytes. See [`class`] and [`said`].
+    /// takes no bytes. See [`class`] and [`encoded_class`].
     pub kind: String,
     /// The address at which the node can be dialled. None behind NAT: the node only dials out.
     pub address: Option<SocketAddr>,
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_command_a_terminal_are_refused_wherever_they_stand() {
+    fn texts_with_terminal_commands_are_refused_in_every_field() {
         let bad = "red\u{1b}[31m";
         let with = |change: &dyn Fn(&mut Content)| {
             let mut content = Content::default();

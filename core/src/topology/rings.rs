@@ -6,14 +6,14 @@
 //!
 //! Source: rings of observers as in Rapid (Suresh et al., USENIX ATC 2018).
 
-use super::handle::{Handle, Packed};
+use super::member_index::{MemberIndex, Packed};
 use super::position::RINGS;
 use crate::paged::Paged;
 use crate::size::held;
 use std::collections::BTreeSet;
 
 /// A position on a ring, and the member at it.
-type Place = (u64, Handle);
+type Position = (u64, MemberIndex);
 
 /// The rings of one view.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,39 +21,36 @@ pub(super) struct Rings {
     /// Members by ring position; their records hold the positions.
     rings: [Paged<Packed>; RINGS],
     /// Members that cannot be dialled: they watch others and are not watched.
-    mute: BTreeSet<Handle>,
+    undialable: BTreeSet<MemberIndex>,
     /// The local member, the owner of the view. Its index on each ring is cached, because its neighbours are queried
     /// often.
-    centre: Option<Handle>,
-    at_centre: [Option<usize>; RINGS],
+    local: Option<MemberIndex>,
+    local_indices: [Option<usize>; RINGS],
     /// Whether a batch is under way. Its members are inserted together, because one insertion moves half of a ring's
     /// entries on average.
-    gathering: bool,
+    batching: bool,
     /// New members that are not on the rings yet.
-    coming: Vec<Handle>,
+    pending: Vec<MemberIndex>,
 }
 
-/// The new members, each with its insertion index in a list. Both the list and `coming` are in order.
+/// The new members, each with its insertion index in a list. Both the list and `pending` are in order.
 fn places_among(
     list: &Paged<Packed>,
-    coming: &[Place],
-    place: impl Fn(Packed) -> Place,
+    pending: &[Position],
+    place: impl Fn(Packed) -> Position,
 ) -> Vec<(usize, Packed)> {
-    let stride = (list.len() / coming.len()).max(1);
+    let stride = (list.len() / pending.len()).max(1);
     let mut from = 0;
-    let places = coming.iter().map(|own| {
-        let stands_before = |other| place(other) < *own;
+    let places = pending.iter().map(|own| {
+        let is_before = |other| place(other) < *own;
         // The first step assumes evenly spaced insertions; each further step is twice as long.
         let mut step = stride;
-        while list
-            .get(from + step)
-            .is_some_and(|other| stands_before(*other))
-        {
+        while list.get(from + step).is_some_and(|other| is_before(*other)) {
             from += step;
             step *= 2;
         }
         let to = (from + step).min(list.len());
-        from = list.partition_point(from..to, stands_before);
+        from = list.partition_point(from..to, is_before);
         (from, Packed::of(own.1))
     });
     places.collect()
@@ -63,132 +60,147 @@ impl Rings {
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         let places: usize = self.rings.iter().map(Paged::len).sum();
-        held::<Packed>(places) + held::<Handle>(self.mute.len() + self.coming.len())
+        held::<Packed>(places) + held::<MemberIndex>(self.undialable.len() + self.pending.len())
     }
 
     pub(super) const fn new() -> Self {
         Self {
             rings: [const { Paged::new() }; RINGS],
-            mute: BTreeSet::new(),
-            centre: None,
-            at_centre: [None; RINGS],
-            gathering: false,
-            coming: Vec::new(),
+            undialable: BTreeSet::new(),
+            local: None,
+            local_indices: [None; RINGS],
+            batching: false,
+            pending: Vec::new(),
         }
     }
 
     /// Sets the local member, before it is on the rings.
-    pub(super) const fn set_centre(&mut self, handle: Handle) {
-        self.centre = Some(handle);
+    pub(super) const fn set_local_member(&mut self, member: MemberIndex) {
+        self.local = Some(member);
     }
 
-    pub(super) fn set_dialable(&mut self, handle: Handle, dialable: bool) {
+    pub(super) fn set_dialable(&mut self, member: MemberIndex, dialable: bool) {
         if dialable {
-            self.mute.remove(&handle);
+            self.undialable.remove(&member);
         } else {
-            self.mute.insert(handle);
+            self.undialable.insert(member);
         }
     }
 
     /// Adds a member that is on no ring.
-    pub(super) fn insert(&mut self, handle: Handle, place: impl Fn(Handle, usize) -> Place) {
-        self.coming.push(handle);
-        if !self.gathering {
-            self.take_in(place);
+    pub(super) fn insert(
+        &mut self,
+        member: MemberIndex,
+        place: impl Fn(MemberIndex, usize) -> Position,
+    ) {
+        self.pending.push(member);
+        if !self.batching {
+            self.place_pending(place);
         }
     }
 
-    /// Begins a batch: new members are collected until [`Self::settle`]. Ring queries before that are not allowed.
-    pub(super) const fn gather(&mut self) {
-        self.gathering = true;
+    /// Begins a batch: new members are collected until [`Self::commit`]. Ring queries before that are not allowed.
+    pub(super) const fn begin_batch(&mut self) {
+        self.batching = true;
     }
 
     /// Ends the batch and places the collected members on the rings.
-    pub(super) fn settle(&mut self, place: impl Fn(Handle, usize) -> Place) {
-        self.gathering = false;
-        self.take_in(place);
+    pub(super) fn commit(&mut self, place: impl Fn(MemberIndex, usize) -> Position) {
+        self.batching = false;
+        self.place_pending(place);
     }
 
     /// A ring with all of its members placed.
-    pub(super) fn settled(&self, ring: usize) -> &Paged<Packed> {
-        debug_assert!(self.coming.is_empty(), "asked for before all are settled");
+    pub(super) fn ring(&self, ring: usize) -> &Paged<Packed> {
+        debug_assert!(
+            self.pending.is_empty(),
+            "queried before all pending members are placed"
+        );
         &self.rings[ring]
     }
 
     /// O(n + k log n) for k new members.
-    fn take_in(&mut self, place: impl Fn(Handle, usize) -> Place) {
-        let coming = core::mem::take(&mut self.coming);
-        if coming.is_empty() {
+    fn place_pending(&mut self, place: impl Fn(MemberIndex, usize) -> Position) {
+        let pending = core::mem::take(&mut self.pending);
+        if pending.is_empty() {
             return;
         }
         for ring in 0..RINGS {
             let list = &mut self.rings[ring];
-            let mut new: Vec<Place> = coming.iter().map(|handle| place(*handle, ring)).collect();
+            let mut new: Vec<Position> =
+                pending.iter().map(|member| place(*member, ring)).collect();
             new.sort_unstable();
-            let places = places_among(list, &new, |other| place(other.handle(), ring));
+            let places = places_among(list, &new, |other| place(other.index(), ring));
             debug_assert!(
                 places.iter().all(|(at, who)| list.get(*at) != Some(who)),
-                "it stands there already"
+                "the member is already on the ring"
             );
             list.insert_all(&places);
-            let centre = &mut self.at_centre[ring];
-            if let Some(stands) = centre {
-                *stands += places.partition_point(|(at, _)| *at <= *stands);
-            } else if let Some(own) = self.centre {
-                let found = places.iter().position(|(_, other)| other.handle() == own);
-                *centre = found.map(|before| before + places[before].0);
+            let local = &mut self.local_indices[ring];
+            if let Some(index) = local {
+                *index += places.partition_point(|(at, _)| *at <= *index);
+            } else if let Some(own) = self.local {
+                let found = places.iter().position(|(_, other)| other.index() == own);
+                *local = found.map(|before| before + places[before].0);
             }
         }
     }
 
-    pub(super) fn remove(&mut self, handle: Handle, place: impl Fn(Handle, usize) -> Place) {
-        self.take_in(&place);
+    pub(super) fn remove(
+        &mut self,
+        member: MemberIndex,
+        place: impl Fn(MemberIndex, usize) -> Position,
+    ) {
+        self.place_pending(&place);
         for ring in 0..RINGS {
-            let own = place(handle, ring);
+            let own = place(member, ring);
             let places = &mut self.rings[ring];
-            let Ok(at) = places.binary_search_by(|other| place(other.handle(), ring).cmp(&own))
+            let Ok(at) = places.binary_search_by(|other| place(other.index(), ring).cmp(&own))
             else {
                 continue;
             };
             places.remove(at);
-            let centre = &mut self.at_centre[ring];
-            if self.centre == Some(handle) {
-                *centre = None;
-            } else if let Some(centre) = centre.as_mut().filter(|centre| at < **centre) {
-                *centre -= 1;
+            let local = &mut self.local_indices[ring];
+            if self.local == Some(member) {
+                *local = None;
+            } else if let Some(local) = local.as_mut().filter(|local| at < **local) {
+                *local -= 1;
             }
         }
-        self.mute.remove(&handle);
+        self.undialable.remove(&member);
     }
 
     /// Whether a member can be dialled.
-    pub(super) fn is_dialable(&self, handle: Handle) -> bool {
+    pub(super) fn is_dialable(&self, member: MemberIndex) -> bool {
         // Nearly always all members can be dialled.
-        self.mute.is_empty() || !self.mute.contains(&handle)
+        self.undialable.is_empty() || !self.undialable.contains(&member)
     }
 
     /// The index of a member on a ring, if it is known without a search. It is known for the local member only.
-    pub(super) fn known_place(&self, handle: Handle, ring: usize) -> Option<usize> {
-        self.at_centre[ring].filter(|_| self.centre == Some(handle))
+    pub(super) fn local_index(&self, member: MemberIndex, ring: usize) -> Option<usize> {
+        self.local_indices[ring].filter(|_| self.local == Some(member))
     }
 
     /// Whether some member on the rings can be dialled.
     pub(super) fn has_dialable(&self) -> bool {
-        self.mute.len() < self.settled(0).len()
+        self.undialable.len() < self.ring(0).len()
     }
 
     /// All edges of a ring: each member and the member it watches. O(n).
-    pub(super) fn edges(&self, ring: usize) -> impl Iterator<Item = (Handle, Handle)> + '_ {
-        let handles = self.settled(ring).iter().map(|place| place.handle());
-        let first = handles.clone().find(|handle| self.is_dialable(*handle));
+    pub(super) fn edges(
+        &self,
+        ring: usize,
+    ) -> impl Iterator<Item = (MemberIndex, MemberIndex)> + '_ {
+        let indices = self.ring(ring).iter().map(|place| place.index());
+        let first = indices.clone().find(|member| self.is_dialable(*member));
         // Walking backwards from the last index, the next dialable member is known at each index.
         let mut next = first;
-        handles.rev().filter_map(move |handle| {
+        indices.rev().filter_map(move |member| {
             let edge = next
-                .filter(|next| *next != handle)
-                .map(|next| (handle, next));
-            if self.is_dialable(handle) {
-                next = Some(handle);
+                .filter(|next| *next != member)
+                .map(|next| (member, next));
+            if self.is_dialable(member) {
+                next = Some(member);
             }
             edge
         })

@@ -6,55 +6,55 @@
 //! O(members + reported edges) for all routes of one node.
 
 use super::Topology;
-use super::handle::Handle;
+use super::member_index::MemberIndex;
 use super::position::RINGS;
 use std::collections::{BTreeSet, VecDeque};
 
 /// The routes from one node to all others.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Routes {
-    /// By handle; none if no route leads there.
-    ways: Vec<Option<Way>>,
+    /// By index; none if no route leads there.
+    routes: Vec<Option<MemberRoute>>,
 }
 
 /// The route to one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct MemberRoute {
     /// The first hop.
-    pub(crate) first: Handle,
+    pub(crate) first: MemberIndex,
     /// The last hop before the member itself.
-    pub(crate) last: Handle,
+    pub(crate) last: MemberIndex,
     /// The number of links.
     pub(crate) hops: u32,
 }
 
 /// The linked pairs, each in both directions, in order.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Pairs(Vec<(Handle, Handle)>);
+pub(crate) struct LinkedPairs(Vec<(MemberIndex, MemberIndex)>);
 
-impl Pairs {
+impl LinkedPairs {
     /// The members that a member is linked with.
-    pub(crate) fn neighbours(&self, handle: Handle) -> impl Iterator<Item = Handle> + '_ {
-        let from = self.0.partition_point(|(one, _)| *one < handle);
+    pub(crate) fn neighbours(&self, member: MemberIndex) -> impl Iterator<Item = MemberIndex> + '_ {
+        let from = self.0.partition_point(|(one, _)| *one < member);
         let pairs = self.0[from..].iter();
         pairs
-            .take_while(move |(one, _)| *one == handle)
+            .take_while(move |(one, _)| *one == member)
             .map(|(_, other)| *other)
     }
 }
 
 impl Routes {
-    pub(crate) fn to(&self, handle: Handle) -> Option<Way> {
-        *self.ways.get(handle as usize)?
+    pub(crate) fn to(&self, member: MemberIndex) -> Option<MemberRoute> {
+        *self.routes.get(member as usize)?
     }
 }
 
 impl Topology {
     /// The pairs of live members that count as linked in this view.
-    pub(crate) fn linked_pairs(&self) -> Pairs {
-        let live = |handle: Handle| self.is_well(handle) && self.is_known(handle);
-        let mut failed: BTreeSet<(Handle, Handle)> = BTreeSet::new();
-        let mut pairs: Vec<(Handle, Handle)> = Vec::new();
+    pub(crate) fn linked_pairs(&self) -> LinkedPairs {
+        let live = |member: MemberIndex| self.is_alive(member) && self.is_known(member);
+        let mut failed: BTreeSet<(MemberIndex, MemberIndex)> = BTreeSet::new();
+        let mut pairs: Vec<(MemberIndex, MemberIndex)> = Vec::new();
         for (reporter, edge) in self.reported_edges() {
             if edge.down {
                 failed.insert((reporter, edge.peer));
@@ -76,27 +76,27 @@ impl Topology {
         });
         pairs.sort_unstable();
         pairs.dedup();
-        Pairs(pairs)
+        LinkedPairs(pairs)
     }
 
     /// The routes from `me`, whose links lead to `neighbours`, that pass none of the members in `avoid`.
     pub(crate) fn routes(
         &self,
-        pairs: &Pairs,
-        me: Handle,
-        neighbours: impl Iterator<Item = Handle>,
-        avoid: &[Handle],
+        pairs: &LinkedPairs,
+        me: MemberIndex,
+        neighbours: impl Iterator<Item = MemberIndex>,
+        avoid: &[MemberIndex],
     ) -> Routes {
-        let mut ways: Vec<Option<Way>> = vec![None; self.handle_bound()];
-        let mut first: Vec<Handle> = neighbours
+        let mut routes: Vec<Option<MemberRoute>> = vec![None; self.index_bound()];
+        let mut first: Vec<MemberIndex> = neighbours
             .filter(|it| *it != me && !avoid.contains(it))
             .collect();
         first.sort_unstable_by(|one, other| self.id_at(*one).cmp(&self.id_at(*other)));
-        let mut front: VecDeque<Handle> = VecDeque::new();
+        let mut front: VecDeque<MemberIndex> = VecDeque::new();
         for neighbour in first {
-            let way = &mut ways[neighbour as usize];
-            if way.is_none() {
-                *way = Some(Way {
+            let route = &mut routes[neighbour as usize];
+            if route.is_none() {
+                *route = Some(MemberRoute {
                     first: neighbour,
                     last: me,
                     hops: 1,
@@ -104,24 +104,24 @@ impl Topology {
                 front.push_back(neighbour);
             }
         }
-        while let Some(handle) = front.pop_front() {
-            let Some(here) = ways[handle as usize] else {
+        while let Some(member) = front.pop_front() {
+            let Some(here) = routes[member as usize] else {
                 continue;
             };
-            for next in pairs.neighbours(handle) {
-                let way = &mut ways[next as usize];
-                if next == me || way.is_some() || avoid.contains(&next) {
+            for next in pairs.neighbours(member) {
+                let route = &mut routes[next as usize];
+                if next == me || route.is_some() || avoid.contains(&next) {
                     continue;
                 }
-                *way = Some(Way {
+                *route = Some(MemberRoute {
                     first: here.first,
-                    last: handle,
+                    last: member,
                     hops: here.hops + 1,
                 });
                 front.push_back(next);
             }
         }
-        Routes { ways }
+        Routes { routes }
     }
 }
 
@@ -142,8 +142,8 @@ mod tests {
     /// A view of `count` members with these edges reported down.
     fn view(count: usize, failed: &[(usize, usize)]) -> Topology {
         let mut topology = Topology::new(1_000, Sabotage::NONE);
-        let centre = topology.intern(&id(0)).unwrap();
-        topology.set_centre(centre);
+        let local = topology.intern(&id(0)).unwrap();
+        topology.set_local_member(local);
         for index in 0..count {
             let content = Content {
                 address: Some("10.0.0.1:1".parse().unwrap()),
@@ -171,20 +171,25 @@ mod tests {
                     down: true,
                 })
                 .collect();
-            let proofs = vec![None; edges.len()];
+            let last_heard_times = vec![None; edges.len()];
             let report = Report {
                 epoch: 1,
                 version: 2,
                 edges,
                 reporter: id(reporter),
             };
-            topology.apply_report(&Arc::new(report), proofs);
+            topology.apply_report(&Arc::new(report), last_heard_times);
         }
         topology
     }
 
     /// Distances by repeated relaxation.
-    fn distances(pairs: &Pairs, bound: usize, me: Handle, first: &[Handle]) -> Vec<Option<u32>> {
+    fn distances(
+        pairs: &LinkedPairs,
+        bound: usize,
+        me: MemberIndex,
+        first: &[MemberIndex],
+    ) -> Vec<Option<u32>> {
         let mut distances = vec![None; bound];
         for neighbour in first {
             distances[*neighbour as usize] = Some(1);
@@ -214,59 +219,63 @@ mod tests {
             let topology = view(count, &failed);
             let pairs = topology.linked_pairs();
             for (one, other) in &failed {
-                let one = topology.handle(&id(*one)).unwrap();
-                let other = topology.handle(&id(*other)).unwrap();
+                let one = topology.index_of(&id(*one)).unwrap();
+                let other = topology.index_of(&id(*other)).unwrap();
                 prop_assert!(pairs.neighbours(one).all(|peer| peer != other));
                 prop_assert!(pairs.neighbours(other).all(|peer| peer != one));
             }
-            let me = topology.handle(&id(0)).unwrap();
-            let first: Vec<Handle> = pairs.neighbours(me).collect();
+            let me = topology.index_of(&id(0)).unwrap();
+            let first: Vec<MemberIndex> = pairs.neighbours(me).collect();
             let routes = topology.routes(&pairs, me, first.iter().copied(), &[]);
-            let expected = distances(&pairs, topology.handle_bound(), me, &first);
-            for handle in topology.handles().filter(|handle| *handle != me) {
-                let way = routes.to(handle);
-                prop_assert_eq!(way.map(|way| way.hops), expected[handle as usize]);
-                if let Some(way) = way {
-                    let before = if way.last == me { Some(0) } else { routes.to(way.last).map(|it| it.hops) };
-                    prop_assert_eq!(before, Some(way.hops - 1));
-                    prop_assert!(first.contains(&way.first));
+            let expected = distances(&pairs, topology.index_bound(), me, &first);
+            for member in topology.indices().filter(|member| *member != me) {
+                let route = routes.to(member);
+                prop_assert_eq!(route.map(|route| route.hops), expected[member as usize]);
+                if let Some(route) = route {
+                    let before = if route.last == me { Some(0) } else { routes.to(route.last).map(|it| it.hops) };
+                    prop_assert_eq!(before, Some(route.hops - 1));
+                    prop_assert!(first.contains(&route.first));
                     // Among equally short first hops, the one with the lowest name is chosen.
                     let alternatives = first.iter().filter(|hop| {
-                        let only = distances(&pairs, topology.handle_bound(), me, &[**hop]);
-                        only[handle as usize] == Some(way.hops)
+                        let only = distances(&pairs, topology.index_bound(), me, &[**hop]);
+                        only[member as usize] == Some(route.hops)
                     });
                     let lowest = alternatives.map(|hop| topology.id_at(*hop)).min();
-                    prop_assert_eq!(lowest, Some(topology.id_at(way.first)));
+                    prop_assert_eq!(lowest, Some(topology.id_at(route.first)));
                 }
             }
         }
     }
 
     #[test]
-    fn a_way_around_passes_nobody_that_is_avoided() {
+    fn a_detour_avoids_the_excluded_hops() {
         let topology = view(20, &[]);
         let pairs = topology.linked_pairs();
-        let me = topology.handle(&id(0)).unwrap();
-        let first: Vec<Handle> = pairs.neighbours(me).collect();
+        let me = topology.index_of(&id(0)).unwrap();
+        let first: Vec<MemberIndex> = pairs.neighbours(me).collect();
         for avoided in &first {
             let around = topology.routes(&pairs, me, first.iter().copied(), &[*avoided]);
             assert_eq!(around.to(*avoided), None);
-            for handle in topology.handles() {
-                assert!(around.to(handle).is_none_or(|way| way.first != *avoided));
+            for member in topology.indices() {
+                assert!(
+                    around
+                        .to(member)
+                        .is_none_or(|route| route.first != *avoided)
+                );
             }
         }
     }
 
     #[test]
-    fn nobody_who_is_down_is_on_a_way() {
+    fn no_route_passes_a_member_that_is_down() {
         let mut topology = view(20, &[]);
-        let down = topology.handle(&id(7)).unwrap();
-        topology.set_well(down, false);
+        let down = topology.index_of(&id(7)).unwrap();
+        topology.set_alive(down, false);
         let pairs = topology.linked_pairs();
         assert_eq!(pairs.neighbours(down).count(), 0);
         assert!(
             topology
-                .handles()
+                .indices()
                 .all(|one| pairs.neighbours(one).all(|other| other != down))
         );
     }

@@ -65,7 +65,7 @@ fn view_of(heard: &[Heard]) -> Topology {
 
 type Contents = (Vec<Arc<Record>>, Vec<Option<Arc<Report>>>, u64);
 
-/// The parts that equal views have in common; their handles may differ.
+/// The parts that equal views have in common; their indices may differ.
 fn contents(view: &Topology) -> Contents {
     let reports = (0..4).map(|who| view.report(&id(who)).cloned()).collect();
     (view.records().cloned().collect(), reports, view.hash())
@@ -145,8 +145,8 @@ proptest! {
     fn the_provider_index_equals_a_scan(heard in heard(), unlisted in prop::collection::btree_set(0_u8..4, 0..3)) {
         let mut view = view_of(&heard);
         for who in &unlisted {
-            if let Some(handle) = view.handle(&id(*who)) {
-                view.set_listed(handle, false);
+            if let Some(member) = view.index_of(&id(*who)) {
+                view.set_listed(member, false);
             }
         }
         for name in ["s0", "s1", "s2"] {
@@ -167,7 +167,7 @@ proptest! {
         let merged = merge(&view_of(&a), &view_of(&b));
         for record in merged.records() {
             let said = a.iter().chain(&b).any(|heard| matches!(heard, Heard::Record(said) if said == record));
-            prop_assert!(said, "{:?} is what somebody published, joining time and all", record);
+            prop_assert!(said, "{:?} is a published record, with its joining time", record);
         }
     }
 
@@ -183,12 +183,12 @@ proptest! {
             ))));
         }
         let view = view_of(&all);
-        let me = view.handle(&id(0)).unwrap();
-        let reach = view.reach(me, core::iter::empty());
+        let me = view.index_of(&id(0)).unwrap();
+        let reachability = view.reachability(me, core::iter::empty());
         let expected = brute_force_reach(&view);
         for who in 0..4 {
-            let handle = view.handle(&id(who)).unwrap();
-            prop_assert_eq!(reach.is_reached(handle), expected[usize::from(who)], "n{}", who);
+            let member = view.index_of(&id(who)).unwrap();
+            prop_assert_eq!(reachability.is_reached(member), expected[usize::from(who)], "n{}", who);
         }
     }
 }
@@ -205,8 +205,8 @@ fn brute_force_reach(view: &Topology) -> Vec<bool> {
     };
     let rung = |from: u8, to: u8| {
         let (one, other) = (
-            view.handle(&id(from)).unwrap(),
-            view.handle(&id(to)).unwrap(),
+            view.index_of(&id(from)).unwrap(),
+            view.index_of(&id(to)).unwrap(),
         );
         let on_ring = |who: u8| {
             view.record(&id(who))
@@ -282,13 +282,13 @@ proptest! {
     #[test]
     fn who_comes_at_once_stands_where_it_would_have_come_by_itself(
         batches in prop::collection::vec(prop::collection::vec((0_u8..60, prop::bool::weighted(0.2)), 0..24), 1..6),
-        centre in 0_u8..60,
+        local in 0_u8..60,
     ) {
         let (mut gathered, mut plain) = (empty(), empty());
-        let me = gathered.intern(&id(centre)).unwrap();
-        prop_assert_eq!(plain.intern(&id(centre)), Some(me));
-        gathered.set_centre(me);
-        plain.set_centre(me);
+        let me = gathered.intern(&id(local)).unwrap();
+        prop_assert_eq!(plain.intern(&id(local)), Some(me));
+        gathered.set_local_member(me);
+        plain.set_local_member(me);
         let mut version = 0;
         for batch in &batches {
             let mut batched = gathered.batch();
@@ -306,11 +306,11 @@ proptest! {
             for ring in 0..RINGS {
                 let following: Vec<_> = plain.following(me, ring).collect();
                 let mut expected: Vec<_> = plain.on_rings().collect();
-                expected.sort_unstable_by_key(|handle| {
-                    let [own, its] = [me, *handle].map(|handle| (position::places(plain.id_at(handle).unwrap())[ring], handle));
+                expected.sort_unstable_by_key(|member| {
+                    let [own, its] = [me, *member].map(|member| (position::places(plain.id_at(member).unwrap())[ring], member));
                     (its < own, its)
                 });
-                expected.retain(|handle| *handle != me && plain.is_known(me));
+                expected.retain(|member| *member != me && plain.is_known(me));
                 prop_assert_eq!(following, expected);
             }
         }
@@ -342,7 +342,7 @@ fn a_full_view_takes_no_more_members_and_keeps_those_it_has() {
 }
 
 #[test]
-fn a_forgotten_member_does_not_come_back_with_old_news() {
+fn a_forgotten_member_is_not_resurrected_by_old_updates() {
     let rank = |epoch| Rank {
         epoch,
         instance: 1,
@@ -353,8 +353,8 @@ fn a_forgotten_member_does_not_come_back_with_old_news() {
     let record = |epoch| Arc::new(Record::new(id(1), rank(epoch), Content::default()));
     let mut view = empty();
     view.apply_record(&record(1));
-    let handle = view.handle(&id(1)).unwrap();
-    view.retire(handle);
+    let member = view.index_of(&id(1)).unwrap();
+    view.retire(member);
     assert_eq!((view.record(&id(1)), view.hash(), view.len()), (None, 0, 0));
     assert_eq!(view.apply_record(&record(1)), Applied::Same);
     assert_eq!(view.record(&id(1)), None);
@@ -383,12 +383,15 @@ fn a_node_that_cannot_be_dialled_watches_and_is_not_watched() {
             },
         )));
     }
-    let mute = view.handle(&id(3)).unwrap();
+    let undialable = view.index_of(&id(3)).unwrap();
     for ring in 0..RINGS {
-        let edges: Vec<(Handle, Handle)> = view.ring_edges(ring).collect();
+        let edges: Vec<(MemberIndex, MemberIndex)> = view.ring_edges(ring).collect();
         assert_eq!(edges.len(), 6);
-        assert_eq!(edges.iter().filter(|(from, _)| *from == mute).count(), 1);
-        assert!(edges.iter().all(|(_, to)| *to != mute));
+        assert_eq!(
+            edges.iter().filter(|(from, _)| *from == undialable).count(),
+            1
+        );
+        assert!(edges.iter().all(|(_, to)| *to != undialable));
         for (from, to) in edges {
             assert_eq!(
                 view.following(from, ring).next(),
@@ -438,8 +441,8 @@ fn services_are_listed_in_order_with_their_providers() {
         ]
     );
     let after: Vec<_> = view
-        .handles_after(Some(&id(0)))
-        .filter_map(|handle| view.slot(handle))
+        .indices_after(Some(&id(0)))
+        .filter_map(|member| view.slot(member))
         .map(|slot| slot.id.clone())
         .collect();
     assert_eq!(after, [id(1), id(2)]);
@@ -458,7 +461,7 @@ fn a_member_that_a_report_names_is_named() {
         reporter: id(0),
     };
     view.apply_report(&Arc::new(report), vec![None]);
-    let named = |view: &Topology, who| view.is_named(view.handle(&id(who)).unwrap());
+    let named = |view: &Topology, who| view.is_named(view.index_of(&id(who)).unwrap());
     assert_eq!((named(&view, 0), named(&view, 1)), (false, true));
     let empty_report = Report {
         epoch: 1,

@@ -2,7 +2,7 @@
 
 use super::*;
 use phalanx_core::channel::Mergeable;
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use phalanx_net::identity::Secret;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

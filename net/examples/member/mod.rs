@@ -1,7 +1,8 @@
 //! A member of a mesh with a shared secret, embedded in a program.
 
-use phalanx_core::gossip::{Address, Config};
+use phalanx_core::gossip::Config;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, Source, Subject};
 use phalanx_net::overlay::Overlay;

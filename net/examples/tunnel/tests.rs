@@ -3,8 +3,8 @@
 use super::member;
 use super::seal;
 use super::udp::Udp;
-use phalanx_core::gossip::Address;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
 use phalanx_net::identity::Secret;
 use phalanx_net::overlay::{
     DataPath, Offer, Overlay, OverlayLink, PathState, SessionKey, Unprepared,

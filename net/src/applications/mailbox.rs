@@ -16,7 +16,7 @@ const WAKERS_MAX: usize = 64;
 
 /// An item of a reader's stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     /// A message, a broadcast, a change or a conflict.
     Delivery(Delivery),
     /// The reader was too slow: broadcasts and changes before the next delivery were dropped.
@@ -115,14 +115,14 @@ impl Mailbox {
     }
 
     /// Takes the oldest delivery; `None` after the last.
-    pub(crate) fn poll_take(&self, context: &Context<'_>) -> Poll<Option<Heard>> {
+    pub(crate) fn poll_take(&self, context: &Context<'_>) -> Poll<Option<Received>> {
         let mut waiting = self.lock();
-        if let Some((heard, token)) = waiting.take() {
+        if let Some((received, token)) = waiting.take() {
             drop(waiting);
             if let Some(token) = token {
                 token.consume();
             }
-            return Poll::Ready(Some(heard));
+            return Poll::Ready(Some(received));
         }
         if waiting.ended {
             return Poll::Ready(None);
@@ -167,10 +167,10 @@ impl Waiting {
         }
     }
 
-    fn take(&mut self) -> Option<(Heard, Option<Arc<AckToken>>)> {
+    fn take(&mut self) -> Option<(Received, Option<Arc<AckToken>>)> {
         if self.missed > 0 {
             let missed = core::mem::take(&mut self.missed);
-            return Some((Heard::Lagged { missed }, None));
+            return Some((Received::Lagged { missed }, None));
         }
         let message = self.messages.front().map(|(number, ..)| *number);
         let broadcast = self.broadcasts.front().map(|(number, _)| *number);
@@ -179,11 +179,11 @@ impl Waiting {
         if message_first {
             let (_, delivery, token) = self.messages.pop_front()?;
             self.message_bytes -= cost(&delivery);
-            return Some((Heard::Delivery(delivery), Some(token)));
+            return Some((Received::Delivery(delivery), Some(token)));
         }
         let (_, delivery) = self.broadcasts.pop_front()?;
         self.broadcast_bytes -= cost(&delivery);
-        Some((Heard::Delivery(delivery), None))
+        Some((Received::Delivery(delivery), None))
     }
 
     fn retain(&mut self, keep: impl Fn(&Delivery) -> bool) {

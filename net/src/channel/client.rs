@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// The outcome of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TransactionOutcome {
     /// All writes were applied, with this version.
     Committed(Version),
     /// No write was applied, because the value of this key is not the expected one.
@@ -65,7 +65,7 @@ impl ChannelClient {
         });
         match done.await? {
             Done::Published(id) => Ok(Some(id)),
-            Done::NoNews
+            Done::Unchanged
             | Done::Opened
             | Done::Committed(_)
             | Done::Differs(_)
@@ -126,16 +126,16 @@ impl ChannelClient {
         &self,
         channel: ChannelName,
         transaction: Transaction,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<TransactionOutcome, Error> {
         let done = self.ask(|request| Input::Transact {
             request,
             channel,
             transaction,
         });
         match done.await? {
-            Done::Committed(version) => Ok(Outcome::Committed(version)),
-            Done::Differs(key) => Ok(Outcome::Differs(key)),
-            Done::Opened | Done::Published(_) | Done::NoNews | Done::Delivered | Done::Sent => {
+            Done::Committed(version) => Ok(TransactionOutcome::Committed(version)),
+            Done::Differs(key) => Ok(TransactionOutcome::Differs(key)),
+            Done::Opened | Done::Published(_) | Done::Unchanged | Done::Delivered | Done::Sent => {
                 unreachable!("a transaction is committed or differs")
             }
         }

@@ -1,9 +1,9 @@
 //! Handles of channels for applications: an open channel, its readers, and copies of its retained state.
 
-use super::client::{ChannelClient, Outcome};
+use super::client::{ChannelClient, TransactionOutcome};
 use super::error::Error;
 use super::publisher::Publisher;
-use crate::applications::mailbox::{Heard, Mailbox};
+use crate::applications::mailbox::{Mailbox, Received};
 use crate::applications::registry::{Acquired, OpenChannel};
 use crate::driver::Stopped;
 use crate::transport::MeshNode;
@@ -22,7 +22,7 @@ use tokio_stream::Stream;
 /// An open channel, which can be shared in an [`Arc`]. Dropping it closes the channel; the node still relays the
 /// channel's data of other members.
 ///
-/// As a [`Stream`] it yields each [delivery](Heard) and ends with the node.
+/// As a [`Stream`] it yields each [delivery](Received) and ends with the node.
 #[derive(Debug)]
 pub struct Channel {
     client: ChannelClient,
@@ -95,7 +95,7 @@ impl Reader {
 
     /// Waits for the next delivery; `None` once the channel is closed or the node has stopped. Cancel-safe: no delivery
     /// is lost.
-    pub async fn recv(&self) -> Option<Heard> {
+    pub async fn recv(&self) -> Option<Received> {
         poll_fn(|context| self.mailbox.poll_take(context)).await
     }
 
@@ -131,9 +131,9 @@ impl Drop for Reader {
 }
 
 impl Stream for Reader {
-    type Item = Heard;
+    type Item = Received;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Heard>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
         self.mailbox.poll_take(context)
     }
 }
@@ -258,7 +258,7 @@ impl Channel {
     /// # Errors
     /// If the channel is not a map, a key or the number of writes is out of bounds, the map is full, or all links are
     /// full.
-    pub async fn transact(&self, transaction: Transaction) -> Result<Outcome, Error> {
+    pub async fn transact(&self, transaction: Transaction) -> Result<TransactionOutcome, Error> {
         self.client.transact(self.name().clone(), transaction).await
     }
 
@@ -289,7 +289,7 @@ impl Channel {
     }
 
     /// Waits for the next delivery; `None` once the node has stopped. Cancel-safe: no delivery is lost.
-    pub async fn recv(&self) -> Option<Heard> {
+    pub async fn recv(&self) -> Option<Received> {
         match &self.reader {
             Some(reader) => reader.recv().await,
             None => None,
@@ -315,9 +315,9 @@ impl Drop for Channel {
 }
 
 impl Stream for Channel {
-    type Item = Heard;
+    type Item = Received;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Heard>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
         let reader = self.reader.as_ref();
         reader.map_or(Poll::Ready(None), |reader| {
             reader.mailbox.poll_take(context)

@@ -1,19 +1,19 @@
 //! Channels for applications: publish to all members, send to one, keep a map that every node holds.
 //!
 //! Start with [`MeshNode::open`](crate::transport::MeshNode::open), which returns a [`Channel`]. A channel publishes,
-//! sends and writes, and is a [`Stream`](tokio_stream::Stream) of deliveries ([`Heard`]). Dropping it closes the
+//! sends and writes, and is a [`Stream`](tokio_stream::Stream) of deliveries ([`Received`]). Dropping it closes the
 //! channel.
 //!
 //! ```no_run
 //! # async fn chat(node: &phalanx_net::transport::MeshNode) -> Result<(), Box<dyn std::error::Error>> {
 //! use phalanx_core::channel::{Delivery, Kind, Options};
-//! use phalanx_net::channel::Heard;
+//! use phalanx_net::channel::Received;
 //!
 //! let channel = node.open("chat".parse()?, Options::of(Kind::Messages)).await?;
 //! channel.publish("hello, all").await?;
 //! channel.send("node-7".parse()?, "hello, you").await?; // returns once the message was delivered
 //! while let Some(heard) = channel.recv().await {
-//!     if let Heard::Delivery(Delivery::Broadcast { id, payload }) = heard {
+//!     if let Received::Delivery(Delivery::Broadcast { id, payload }) = heard {
 //!         println!("{}: {}", id.origin, String::from_utf8_lossy(&payload));
 //!     }
 //! }
@@ -29,22 +29,22 @@
 //! [`ROOM_BYTES`](phalanx_core::channel::ROOM_BYTES), until the application takes it. When the room is full, senders
 //! retry for a time and then get the error that this node is busy; messages are never dropped. Untaken broadcasts and
 //! changes beyond [`BROADCASTS_WAITING_MAX`] or [`BROADCAST_BYTES_WAITING_MAX`] are dropped, oldest first. The reader
-//! receives the number dropped ([`Heard::Lagged`]), and [`Channel::catch_up`] brings it up to date.
+//! receives the number dropped ([`Received::Lagged`]), and [`Channel::catch_up`] brings it up to date.
 
 mod client;
 mod error;
 mod handle;
 mod publisher;
+mod routes;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod unknown;
-mod ways;
 
 pub use crate::applications::mailbox::{
-    BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Heard,
+    BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Received,
 };
-pub use client::{ChannelClient, Outcome};
+pub use client::{ChannelClient, TransactionOutcome};
 pub use error::Error;
 pub use handle::{Channel, Reader, Retained};
 pub use publisher::Publisher;

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::handle::Channel;
-use crate::applications::mailbox::Heard;
+use crate::applications::mailbox::Received;
 use crate::transport::MeshNode;
 use phalanx_core::channel::{ChannelName, Delivery, Kind, Options, Refusal};
 use phalanx_core::identity::NodeId;
@@ -65,8 +65,8 @@ impl PacketSocket {
     /// # Errors
     /// `NotConnected` if the node has stopped.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, NodeId)> {
-        while let Some(heard) = self.channel.recv().await {
-            if let Heard::Delivery(Delivery::Message { from, payload, .. }) = heard {
+        while let Some(received) = self.channel.recv().await {
+            if let Received::Delivery(Delivery::Message { from, payload, .. }) = received {
                 let length = payload.len().min(buffer.len());
                 buffer[..length].copy_from_slice(&payload[..length]);
                 return Ok((length, from));

@@ -1,8 +1,8 @@
 //! Channels of real nodes on loopback.
 
 use super::{
-    BROADCASTS_WAITING_MAX, Channel, Error, Heard, Outcome, PACKET_BYTES_MAX, PacketSocket,
-    Retained,
+    BROADCASTS_WAITING_MAX, Channel, Error, PACKET_BYTES_MAX, PacketSocket, Received, Retained,
+    TransactionOutcome,
 };
 use crate::transport::tests::{Ca, Member, start};
 use core::pin::Pin;
@@ -53,7 +53,7 @@ async fn messages(member: &Member, channel: &str) -> Channel {
 /// The next broadcast.
 async fn broadcast(channel: &Channel) -> (String, Vec<u8>) {
     match soon(channel.recv()).await {
-        Some(Heard::Delivery(Delivery::Broadcast { id, payload })) => {
+        Some(Received::Delivery(Delivery::Broadcast { id, payload })) => {
             (id.origin.to_string(), payload.to_vec())
         }
         other => panic!("{other:?}"),
@@ -63,7 +63,7 @@ async fn broadcast(channel: &Channel) -> (String, Vec<u8>) {
 /// The next message to the node.
 async fn message(channel: &Channel) -> Vec<u8> {
     match soon(channel.recv()).await {
-        Some(Heard::Delivery(Delivery::Message { payload, .. })) => payload.to_vec(),
+        Some(Received::Delivery(Delivery::Message { payload, .. })) => payload.to_vec(),
         other => panic!("{other:?}"),
     }
 }
@@ -99,7 +99,7 @@ async fn a_message_needs_no_open_channel_here_and_a_broadcast_does() {
 }
 
 #[tokio::test]
-async fn what_is_published_reaches_who_is_there_and_who_opens_later() {
+async fn a_broadcast_reaches_present_and_later_subscribers() {
     let (a, b) = pair().await;
     let here = messages(&a, "chat").await;
     let there = messages(&b, "chat").await;
@@ -128,7 +128,7 @@ async fn what_is_published_reaches_who_is_there_and_who_opens_later() {
 }
 
 #[tokio::test]
-async fn a_message_is_delivered_or_its_sender_hears_why_not() {
+async fn a_message_is_delivered_or_its_sender_gets_the_reason() {
     let (a, b) = pair().await;
     let here = messages(&a, "chat").await;
     let refused = |failure| Err(Error::Refused(Refusal::Undelivered(failure)));
@@ -159,7 +159,7 @@ async fn a_message_is_delivered_or_its_sender_hears_why_not() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_holds_its_senders_back() {
+async fn a_slow_reader_slows_its_senders() {
     let (a, b) = pair().await;
     let here = messages(&a, "chat").await;
     let options = Options {
@@ -197,13 +197,16 @@ async fn large_messages_that_are_not_taken_hold_their_sender_back_however_few() 
     assert_eq!(message(&there).await, large);
     assert_eq!(message(&there).await, b"small");
     // The other reader took no message and lost the first, since every reader has the same room.
-    assert_eq!(soon(slow.recv()).await, Some(Heard::Lagged { missed: 1 }));
+    assert_eq!(
+        soon(slow.recv()).await,
+        Some(Received::Lagged { missed: 1 })
+    );
     a.ends().await;
     b.ends().await;
 }
 
 #[tokio::test]
-async fn a_slow_reader_misses_broadcasts_and_hears_how_many() {
+async fn a_slow_reader_misses_broadcasts_and_gets_their_number() {
     let (a, b) = pair().await;
     let here = messages(&a, "chat").await;
     let there = messages(&b, "chat").await;
@@ -222,11 +225,11 @@ async fn a_slow_reader_misses_broadcasts_and_hears_how_many() {
         // The other reader keeps up.
         assert!(matches!(
             soon(fast.recv()).await,
-            Some(Heard::Delivery(Delivery::Broadcast { .. }))
+            Some(Received::Delivery(Delivery::Broadcast { .. }))
         ));
     }
     let missed = extra as u64;
-    assert_eq!(soon(there.recv()).await, Some(Heard::Lagged { missed }));
+    assert_eq!(soon(there.recv()).await, Some(Received::Lagged { missed }));
     assert_eq!(broadcast(&there).await.1, extra.to_be_bytes());
     a.ends().await;
     b.ends().await;
@@ -269,10 +272,11 @@ async fn a_map_is_written_by_comparing_and_copied_to_all() {
     let options = || Options::of(Kind::Map);
     let here = a.node.open(name("settings"), options()).await.unwrap();
     let there = b.node.open(name("settings"), options()).await.unwrap();
-    let Outcome::Committed(version) = here.transact(put("colour", "red")).await.unwrap() else {
+    let TransactionOutcome::Committed(version) = here.transact(put("colour", "red")).await.unwrap()
+    else {
         panic!("nothing was compared");
     };
-    let changed = Heard::Delivery(Delivery::Changed {
+    let changed = Received::Delivery(Delivery::Changed {
         key: Arc::from("colour"),
         value: Some(Arc::from(&b"red"[..])),
         version: version.clone(),
@@ -284,10 +288,13 @@ async fn a_map_is_written_by_comparing_and_copied_to_all() {
     };
     assert_eq!(
         there.transact(swap(Expected::Absent)).await,
-        Ok(Outcome::Differs(Arc::from("colour")))
+        Ok(TransactionOutcome::Differs(Arc::from("colour")))
     );
     let swapped = there.transact(swap(Expected::Version(version))).await;
-    assert!(matches!(swapped, Ok(Outcome::Committed(_))), "{swapped:?}");
+    assert!(
+        matches!(swapped, Ok(TransactionOutcome::Committed(_))),
+        "{swapped:?}"
+    );
     let held = there.get("colour").await.unwrap().unwrap();
     assert_eq!(held.value.as_deref(), Some(&b"blue"[..]));
     a.ends().await;
@@ -324,7 +331,7 @@ async fn packets_go_to_members_by_name() {
 }
 
 #[tokio::test]
-async fn channels_that_others_begin_are_handed_to_who_asked_for_them() {
+async fn channels_opened_by_peers_are_passed_to_their_subscribers() {
     let (a, b) = pair().await;
     let before = messages(&a, "before").await;
     before.publish("x").await.unwrap();
@@ -349,7 +356,7 @@ async fn channels_that_others_begin_are_handed_to_who_asked_for_them() {
 }
 
 #[tokio::test]
-async fn who_follows_the_ways_hears_when_they_change() {
+async fn a_watcher_of_routes_is_notified_of_changes() {
     let ca = Ca::new();
     let a = start(ca.node("a"), &[]).await;
     let (told, mut heard) = mpsc::unbounded_channel();

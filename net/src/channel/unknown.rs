@@ -49,10 +49,10 @@ impl MeshNode {
         let node = self.clone();
         let mut notices = self.subscribe();
         self.spawn(async move {
-            let mut told = BTreeSet::new();
+            let mut notified = BTreeSet::new();
             loop {
                 for (name, kind) in not_open(&node).await {
-                    if told.insert(name.clone()) {
+                    if notified.insert(name.clone()) {
                         let node = node.clone();
                         let unknown = UnknownChannel { node, name, kind };
                         let node = unknown.node.clone();

@@ -139,7 +139,7 @@ impl<K: Key> Layers<K> {
     /// An address and a port.
     pub fn address(&mut self, key: K) -> Option<SocketAddr> {
         let (origin, text) = self.text(key)?;
-        let why = "is no address; write IP:PORT, an IPv6 address in brackets";
+        let why = "is not a valid address; write IP:PORT, an IPv6 address in brackets";
         self.accepted(&origin, key, &text, text.parse().map_err(|_| why))
     }
 

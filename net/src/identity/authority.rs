@@ -4,7 +4,7 @@
 //! runs comparable.
 
 use super::calendar::date_of;
-use super::error::{IdentityError, Place};
+use super::error::{IdentityError, PemOrigin};
 use super::facts::hexadecimal;
 use super::subject::{Role, Subject, SubjectError};
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -164,8 +164,8 @@ impl Authority {
     /// If a text cannot be parsed, the key does not belong to the certificate, or the certificate
     /// is not that of a CA.
     pub fn from_pem(
-        certificate: (&Place, &str),
-        key: (&Place, &str),
+        certificate: (&PemOrigin, &str),
+        key: (&PemOrigin, &str),
     ) -> Result<Self, IdentityError> {
         let facts = super::facts::first(certificate.0, certificate.1.as_bytes())?;
         if !facts.ca {
@@ -230,7 +230,7 @@ impl Authority {
     pub fn issue(&self, subject: &Subject, validity: Validity) -> Result<Issued, IdentityError> {
         if subject.mesh() != self.mesh {
             return Err(IdentityError::WrongMesh {
-                place: Place::Memory("the CA"),
+                place: PemOrigin::Memory("the CA"),
                 found: self.mesh.clone(),
                 configured: subject.mesh().to_owned(),
             });

@@ -2,14 +2,14 @@
 //! found here and names its cause.
 
 use super::authority::Issued;
-use super::error::{IdentityError, Place, Warning};
+use super::error::{IdentityError, PemOrigin, Warning};
 use super::facts::{self, Facts};
 use super::files;
 use super::peer::{Peer, PeerError, peer_identity, subject_of};
 use super::secret::Secret;
 use super::subject::Subject;
 use super::tls::{self, Credential, Encryption};
-use super::trust::{Claim, Standing, Trust};
+use super::trust::{CaName, MeshTrust, Trust};
 use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
@@ -23,7 +23,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 #[derive(Clone)]
 pub struct PemText {
     /// The origin.
-    pub place: Place,
+    pub place: PemOrigin,
     /// The text.
     pub pem: Vec<u8>,
 }
@@ -44,7 +44,7 @@ impl PemParts {
     #[must_use]
     pub fn issued(issued: &Issued, ca_pem: &str) -> Self {
         let text = |place, pem: &str| PemText {
-            place: Place::Memory(place),
+            place: PemOrigin::Memory(place),
             pem: pem.as_bytes().to_vec(),
         };
         Self {
@@ -62,7 +62,7 @@ pub struct Identity {
     /// At least one. The first is presented, unless the other end accepts only a later one.
     credentials: Arc<[Credential]>,
     roots: Arc<RootCertStore>,
-    standing: Arc<Standing>,
+    mesh_trust: Arc<MeshTrust>,
 }
 
 impl core::fmt::Debug for Identity {
@@ -123,7 +123,7 @@ impl Identity {
         }
         if credentials.is_empty() {
             return Err(IdentityError::Unusable {
-                place: Place::Memory("the mesh's secrets"),
+                place: PemOrigin::Memory("the mesh's secrets"),
                 why: "the list is empty".to_owned(),
             });
         }
@@ -137,7 +137,7 @@ impl Identity {
         roots: RootCertStore,
         trust: Trust,
     ) -> Self {
-        let standing = Standing {
+        let mesh_trust = MeshTrust {
             mesh: subject.mesh().to_owned(),
             trust,
         };
@@ -145,7 +145,7 @@ impl Identity {
             subject: subject.clone(),
             credentials: credentials.into(),
             roots: Arc::new(roots),
-            standing: Arc::new(standing),
+            mesh_trust: Arc::new(mesh_trust),
         }
     }
 
@@ -164,12 +164,12 @@ impl Identity {
     /// Returns the trust anchors: an authority, or secrets.
     #[must_use]
     pub fn trust(&self) -> &Trust {
-        &self.standing.trust
+        &self.mesh_trust.trust
     }
 
     /// Explains why a peer with these CAs is not trusted, if the reason is a mesh secret.
-    pub(crate) fn quarrel(&self, claims: &[Claim]) -> Option<String> {
-        self.standing.quarrel(claims)
+    pub(crate) fn quarrel(&self, claims: &[CaName]) -> Option<String> {
+        self.mesh_trust.quarrel(claims)
     }
 
     /// Returns the validity period of the first certificate.
@@ -199,7 +199,7 @@ impl Identity {
         &self,
         encryption: Encryption,
     ) -> Result<Arc<ClientConfig>, IdentityError> {
-        tls::client_config(&self.credentials, &self.roots, &self.standing, encryption)
+        tls::client_config(&self.credentials, &self.roots, &self.mesh_trust, encryption)
     }
 
     /// Returns the identity of the other end of a completed handshake.
@@ -258,7 +258,7 @@ impl Identity {
     }
 
     /// Returns a warning in the last third of the certificate's validity period.
-    pub(super) fn ends_soon(&self, place: &Place, now: Wall) -> Option<Warning> {
+    pub(super) fn ends_soon(&self, place: &PemOrigin, now: Wall) -> Option<Warning> {
         let not_after = self.validity().not_after;
         (now >= self.renewal()).then(|| Warning::EndsSoon {
             place: place.clone(),
@@ -283,7 +283,7 @@ fn private_keys(text: &PemText) -> Result<Vec<PrivateKeyDer<'static>>, IdentityE
     }
 }
 
-fn in_time(place: &Place, facts: &Facts, now: Wall) -> Result<(), IdentityError> {
+fn in_time(place: &PemOrigin, facts: &Facts, now: Wall) -> Result<(), IdentityError> {
     let Validity {
         not_before,
         not_after,
@@ -342,7 +342,7 @@ fn roots(ca: &PemText, now: Wall) -> Result<RootCertStore, IdentityError> {
 }
 
 fn right_name(
-    place: &Place,
+    place: &PemOrigin,
     certificate: &CertificateDer<'_>,
     wanted: &Subject,
 ) -> Result<(), IdentityError> {

@@ -12,7 +12,7 @@
 
 use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 use super::check::{PemParts, PemText};
-use super::error::{IdentityError, Place};
+use super::error::{IdentityError, PemOrigin};
 use super::subject::{Role, Subject};
 use super::{facts, files};
 use phalanx_core::credentials::Validity;
@@ -81,7 +81,7 @@ impl IssuedFiles {
     pub(super) fn read(&self) -> Result<PemParts, IdentityError> {
         let text = |path: &PathBuf| {
             Ok::<_, IdentityError>(PemText {
-                place: Place::File(path.clone()),
+                place: PemOrigin::File(path.clone()),
                 pem: files::read(path)?,
             })
         };
@@ -184,10 +184,10 @@ fn open_authority(directory: &Path, subject: &Subject) -> Result<Authority, Iden
         });
     }
     let (certificate_pem, key_pem) = (text(&certificate)?, text(&key)?);
-    let certificate = Place::File(certificate);
+    let certificate = PemOrigin::File(certificate);
     let authority = Authority::from_pem(
         (&certificate, &certificate_pem),
-        (&Place::File(key), &key_pem),
+        (&PemOrigin::File(key), &key_pem),
     )?;
     if authority.mesh() != subject.mesh() {
         return Err(IdentityError::WrongMesh {
@@ -202,7 +202,7 @@ fn open_authority(directory: &Path, subject: &Subject) -> Result<Authority, Iden
 fn text(path: &Path) -> Result<String, IdentityError> {
     let bytes = files::read(path)?;
     String::from_utf8(bytes).map_err(|_| IdentityError::Unusable {
-        place: Place::File(path.to_owned()),
+        place: PemOrigin::File(path.to_owned()),
         why: "is not text; PEM is text that begins with \"-----BEGIN\"".to_owned(),
     })
 }

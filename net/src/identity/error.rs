@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Origin of a PEM text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum PemOrigin {
     /// A file.
     File(PathBuf),
     /// An environment variable.
@@ -19,7 +19,7 @@ pub enum Place {
     Memory(&'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PemOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
@@ -39,7 +39,7 @@ pub enum IdentityError {
     )]
     Unreadable {
         /// The file.
-        place: Place,
+        place: PemOrigin,
         /// The cause.
         error: io::Error,
     },
@@ -49,7 +49,7 @@ pub enum IdentityError {
     )]
     NotPem {
         /// The text.
-        place: Place,
+        place: PemOrigin,
         /// A description of the expected content.
         wanted: &'static str,
         /// The label of the PEM block.
@@ -61,7 +61,7 @@ pub enum IdentityError {
     #[error("{place}: {why}")]
     Unusable {
         /// The text.
-        place: Place,
+        place: PemOrigin,
         /// The reason and the fix.
         why: String,
     },
@@ -69,7 +69,7 @@ pub enum IdentityError {
     #[error("{place}:{line}: {why}")]
     Secret {
         /// The text.
-        place: Place,
+        place: PemOrigin,
         /// The line number.
         line: usize,
         /// The reason and the fix.
@@ -81,15 +81,15 @@ pub enum IdentityError {
     )]
     KeyMismatch {
         /// The certificate.
-        certificate: Place,
+        certificate: PemOrigin,
         /// The private key.
-        key: Place,
+        key: PemOrigin,
     },
     /// A certificate has expired.
     #[error("{place}: the certificate expired at {}, it is {}; issue a new one (phalanx ca issue)", iso_8601(*.not_after), iso_8601(*.now))]
     Expired {
         /// The certificate.
-        place: Place,
+        place: PemOrigin,
         /// End of its validity.
         not_after: Wall,
         /// The time of the check.
@@ -99,7 +99,7 @@ pub enum IdentityError {
     #[error("{place}: the certificate is valid from {}, it is {}; correct this machine's clock, or issue a new certificate", iso_8601(*.not_before), iso_8601(*.now))]
     NotYetValid {
         /// The certificate.
-        place: Place,
+        place: PemOrigin,
         /// Start of its validity.
         not_before: Wall,
         /// The time of the check.
@@ -111,9 +111,9 @@ pub enum IdentityError {
     )]
     ForeignCa {
         /// The certificate.
-        place: Place,
+        place: PemOrigin,
         /// The CA.
-        ca: Place,
+        ca: PemOrigin,
         /// The verifier's reason.
         why: String,
     },
@@ -123,7 +123,7 @@ pub enum IdentityError {
     )]
     WrongId {
         /// The certificate.
-        place: Place,
+        place: PemOrigin,
         /// The id that the certificate names.
         found: String,
         /// The configured id.
@@ -135,7 +135,7 @@ pub enum IdentityError {
     )]
     WrongMesh {
         /// The certificate.
-        place: Place,
+        place: PemOrigin,
         /// The mesh that the certificate names.
         found: String,
         /// The configured mesh.
@@ -147,7 +147,7 @@ pub enum IdentityError {
     )]
     WrongRole {
         /// The certificate.
-        place: Place,
+        place: PemOrigin,
         /// Its role.
         found: Role,
         /// The role it should have.
@@ -159,7 +159,7 @@ pub enum IdentityError {
     )]
     NoSubject {
         /// The certificate.
-        place: Place,
+        place: PemOrigin,
         /// The reason.
         why: PeerError,
     },
@@ -229,14 +229,14 @@ pub enum Warning {
     /// A mesh secret is a passphrase.
     Passphrase {
         /// The text that contains it.
-        place: Place,
+        place: PemOrigin,
         /// The line number.
         line: usize,
     },
     /// A certificate expires soon.
     EndsSoon {
         /// The certificate.
-        place: Place,
+        place: PemOrigin,
         /// End of its validity.
         not_after: Wall,
     },

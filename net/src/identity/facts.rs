@@ -1,6 +1,6 @@
 //! Readable contents of certificates.
 
-use super::error::{IdentityError, Place};
+use super::error::{IdentityError, PemOrigin};
 use super::files;
 use super::peer::{subject_of, wall};
 use super::subject::Subject;
@@ -115,7 +115,7 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
 
 /// Reads the certificates of a PEM text; at least one.
 pub(super) fn certificates(
-    place: &Place,
+    place: &PemOrigin,
     pem: &[u8],
 ) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let none = |why: String| IdentityError::NotPem {
@@ -136,7 +136,7 @@ pub(super) fn certificates(
 ///
 /// # Errors
 /// If the text contains no certificate, or one that cannot be read.
-pub fn facts_of_pem(place: &Place, pem: &[u8]) -> Result<Vec<Facts>, IdentityError> {
+pub fn facts_of_pem(place: &PemOrigin, pem: &[u8]) -> Result<Vec<Facts>, IdentityError> {
     let read = |certificate: &CertificateDer<'_>| {
         Facts::of(certificate).map_err(|why| IdentityError::Unusable {
             place: place.clone(),
@@ -147,7 +147,7 @@ pub fn facts_of_pem(place: &Place, pem: &[u8]) -> Result<Vec<Facts>, IdentityErr
 }
 
 /// Reads the contents of the first certificate of a PEM text.
-pub(super) fn first(place: &Place, pem: &[u8]) -> Result<Facts, IdentityError> {
+pub(super) fn first(place: &PemOrigin, pem: &[u8]) -> Result<Facts, IdentityError> {
     let mut all = facts_of_pem(place, pem)?;
     Ok(all.swap_remove(0))
 }
@@ -158,5 +158,5 @@ pub(super) fn first(place: &Place, pem: &[u8]) -> Result<Facts, IdentityError> {
 /// If the file cannot be read or contains no certificate.
 pub fn ca_show(path: &Path) -> Result<Vec<Facts>, IdentityError> {
     let pem = files::read(path)?;
-    facts_of_pem(&Place::File(path.to_owned()), &pem)
+    facts_of_pem(&PemOrigin::File(path.to_owned()), &pem)
 }

@@ -1,6 +1,6 @@
 //! Files that hold identities: small, private, and replaced atomically.
 
-use super::error::{IdentityError, Place, Warning};
+use super::error::{IdentityError, PemOrigin, Warning};
 use crate::durable;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ const BYTES_MAX: u64 = 1 << 20;
 /// Reads a whole file of at most [`BYTES_MAX`] bytes.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
     let unreadable = |error| IdentityError::Unreadable {
-        place: Place::File(path.to_owned()),
+        place: PemOrigin::File(path.to_owned()),
         error,
     };
     durable::read(path, BYTES_MAX).map_err(unreadable)
@@ -68,7 +68,7 @@ fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Whoever holds a directory's lock writes a few files: even fifty nodes that start at once take less.
+/// Maximum wait for a directory's lock. A holder writes a few files; fifty nodes that start at once take less.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// Interval between attempts to take a held lock.
 const LOCK_RETRY: Duration = Duration::from_millis(10);

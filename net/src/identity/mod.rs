@@ -42,7 +42,7 @@ pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 pub use calendar::iso_8601;
 pub use check::{Identity, PemParts, PemText};
 pub use directory::{IssuedFiles, ca_init, ca_issue};
-pub use error::{IdentityError, Place, Warning};
+pub use error::{IdentityError, PemOrigin, Warning};
 pub use facts::{Facts, ca_show, facts_of_pem};
 pub use peer::{Peer, PeerError, peer_identity};
 pub use phalanx_core::credentials::Validity;
@@ -54,5 +54,5 @@ pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspe
 pub use subject::{Role, Subject, SubjectError};
 pub use tls::Encryption;
 pub(crate) use tls::is_encrypted;
-pub(crate) use trust::Claim;
+pub(crate) use trust::CaName;
 pub use trust::{ACCEPTED_SECRETS, RESERVED_METADATA, Trust};

@@ -12,7 +12,7 @@
 //! Bounds: at most [`SECRETS_MAX`] secrets per file; at least [`PASSPHRASE_CHARS_MIN`] characters
 //! per passphrase.
 
-use super::error::{IdentityError, Place, Warning};
+use super::error::{IdentityError, PemOrigin, Warning};
 use super::files;
 use crate::entropy::{self, NoEntropy};
 use core::fmt;
@@ -215,7 +215,7 @@ impl FromStr for Secret {
 
 /// Parses a text of secrets into at least one secret, with warnings.
 pub(super) fn parse(
-    place: &Place,
+    place: &PemOrigin,
     text: &str,
 ) -> Result<(Vec<Secret>, Vec<Warning>), IdentityError> {
     let mut found: Vec<Secret> = Vec::new();
@@ -263,7 +263,7 @@ pub(super) fn parse(
 
 /// Reads the secrets in a file, which must not be accessible to all users.
 pub(super) fn read(path: &Path) -> Result<(Vec<Secret>, Vec<Warning>), IdentityError> {
-    let place = Place::File(path.to_owned());
+    let place = PemOrigin::File(path.to_owned());
     let bytes = Zeroizing::new(files::read(path)?);
     let warning = files::permissions(path);
     if let Some(Warning::OpenPermissions { mode, .. }) = &warning

@@ -3,7 +3,7 @@
 use super::authority::NODE_DAYS;
 use super::check::{Identity, PemParts, PemText};
 use super::directory::{self, IssuedFiles};
-use super::error::{IdentityError, Place, Warning};
+use super::error::{IdentityError, PemOrigin, Warning};
 use super::files;
 use super::secret::{self, SECRET_VARIABLE, Secret};
 use super::subject::Subject;
@@ -126,7 +126,7 @@ fn read(source: &Source, subject: &Subject, now: Wall) -> Result<Opened, Identit
     let parts = match source {
         Source::SecretFile(path) => return minted(secret::read(path)?, subject, now),
         Source::SecretVariable(text) => {
-            let place = Place::Variable(SECRET_VARIABLE.to_owned());
+            let place = PemOrigin::Variable(SECRET_VARIABLE.to_owned());
             return minted(secret::parse(&place, text)?, subject, now);
         }
         Source::Directory(path) => {
@@ -154,7 +154,7 @@ fn read(source: &Source, subject: &Subject, now: Wall) -> Result<Opened, Identit
             ca,
         } => {
             let text = |name: &str, value: &String| PemText {
-                place: Place::Variable(name.to_owned()),
+                place: PemOrigin::Variable(name.to_owned()),
                 pem: value.as_bytes().to_vec(),
             };
             PemParts {

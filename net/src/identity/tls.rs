@@ -8,7 +8,7 @@
 use super::error::IdentityError;
 use super::facts::Facts;
 use super::subject::Role;
-use super::trust::{Claim, Standing, Trust};
+use super::trust::{CaName, MeshTrust, Trust};
 use super::unencrypted;
 use core::time::Duration;
 use phalanx_core::time::Wall;
@@ -207,19 +207,19 @@ pub(super) fn server_config(
 pub(super) fn client_config(
     credentials: &Arc<[Credential]>,
     roots: &Arc<RootCertStore>,
-    standing: &Arc<Standing>,
+    mesh_trust: &Arc<MeshTrust>,
     encryption: Encryption,
 ) -> Result<Arc<ClientConfig>, IdentityError> {
     let what = "the TLS configuration for dialling";
     // In a mesh with secrets the dialer names its CAs in the first message: the acceptor chooses
     // its certificate by them, or can explain why it has none.
-    let wanted = match standing.trust {
+    let wanted = match mesh_trust.trust {
         Trust::Authority => None,
         Trust::Secrets(_) => Some(roots.subjects()),
     };
     let verifier = AnyNode {
         roots: Arc::clone(roots),
-        standing: Arc::clone(standing),
+        mesh_trust: Arc::clone(mesh_trust),
         wanted,
     };
     let mut config = ClientConfig::builder_with_provider(encryption.provider())
@@ -239,7 +239,7 @@ pub(super) fn client_config(
 #[derive(Debug)]
 struct AnyNode {
     roots: Arc<RootCertStore>,
-    standing: Arc<Standing>,
+    mesh_trust: Arc<MeshTrust>,
     wanted: Option<Vec<DistinguishedName>>,
 }
 
@@ -249,7 +249,7 @@ impl AnyNode {
         if error != Error::InvalidCertificate(CertificateError::UnknownIssuer) {
             return error;
         }
-        match self.standing.quarrel(&[Claim::of_issuer(own)]) {
+        match self.mesh_trust.quarrel(&[CaName::of_issuer(own)]) {
             Some(why) => {
                 let why = OtherError(Arc::new(Quarrel(why)));
                 Error::InvalidCertificate(CertificateError::Other(why))

@@ -56,7 +56,7 @@ impl fmt::Display for Trust {
 
 /// Content of a CA's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Claim {
+pub(crate) enum CaName {
     /// A CA with a random key.
     Authority,
     /// A CA derived from a secret of this mesh.
@@ -68,7 +68,7 @@ pub(crate) enum Claim {
     },
 }
 
-impl Claim {
+impl CaName {
     fn of(name: &X509Name<'_>) -> Self {
         let organization = name
             .iter_organization()
@@ -100,23 +100,23 @@ impl Claim {
 
 /// The mesh of a node, and its trust anchors.
 #[derive(Clone, Debug)]
-pub(crate) struct Standing {
+pub(crate) struct MeshTrust {
     pub(super) mesh: String,
     pub(super) trust: Trust,
 }
 
-impl Standing {
+impl MeshTrust {
     /// Explains why a peer that trusts these CAs, or is signed by one of them, is not trusted.
     /// `None` if mesh secrets are not the reason. The text continues a sentence with the subject
     /// "it".
-    pub(crate) fn quarrel(&self, claims: &[Claim]) -> Option<String> {
+    pub(crate) fn quarrel(&self, claims: &[CaName]) -> Option<String> {
         let ours = match &self.trust {
             Trust::Authority => &[],
             Trust::Secrets(fingerprints) => fingerprints.as_slice(),
         };
         let mut foreign = None;
         for claim in claims {
-            let Claim::Secret { mesh, fingerprint } = claim else {
+            let CaName::Secret { mesh, fingerprint } = claim else {
                 continue;
             };
             if *mesh != self.mesh {

@@ -1,6 +1,6 @@
 //! The overlay's view of a link: the two ends, and the means to set up a data path.
 
-use super::paths::Shared;
+use super::path_driver::Shared;
 use super::{ConnectionId, Offer, SendError, SessionKey};
 use bytes::Bytes;
 use core::fmt;

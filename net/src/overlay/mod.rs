@@ -27,11 +27,11 @@
 
 mod key;
 mod link;
+mod path_driver;
 mod path_task;
-mod paths;
 
 pub(crate) use key::{Keys, Wire};
-pub(crate) use paths::{Paths, Shared};
+pub(crate) use path_driver::{PathDriver, Shared};
 
 pub use key::{ConnectionId, SessionKey};
 pub use link::{End, OverlayLink};
@@ -41,8 +41,8 @@ pub use phalanx_core::data_path::{
 };
 
 use bytes::Bytes;
-use phalanx_core::gossip::LinkId;
 use phalanx_core::identity::{NODE_ID_BYTES_MAX, NodeId, only_shows};
+use phalanx_core::link::LinkId;
 use std::collections::BTreeMap;
 
 /// Maximum number of attributes of a data path, or of diagnostics of an overlay, that are shown.
@@ -62,7 +62,7 @@ pub trait Overlay: Send + Sync + 'static {
     /// until [`DataPath::confirm`]; control messages may be sent on the [`OverlayLink`] before that.
     ///
     /// # Errors
-    /// Why there is no data path, for instance because the other end lacks a feature. The other end is sent the reason;
+    /// The reason why there is no data path, for instance because the other end lacks a feature. The other end is sent the reason;
     /// the link stays.
     fn prepare(&self, link: OverlayLink) -> Result<Box<dyn DataPath>, Unprepared>;
 
@@ -92,7 +92,7 @@ pub trait DataPath: Send + Sync + 'static {
     fn stop(&self);
 }
 
-/// Why an overlay prepared no data path.
+/// The reason why an overlay prepared no data path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unprepared(String);

@@ -1,6 +1,6 @@
 //! The task that calls the overlay for one link, one call after the other.
 
-use super::paths::{Paths, Shared};
+use super::path_driver::{PathDriver, Shared};
 use super::{Offer, Unprepared};
 use bytes::Bytes;
 use phalanx_core::data_path::{Control, Input};
@@ -20,7 +20,7 @@ pub(super) enum Call {
 /// Makes the calls that the machine orders for one link. The data path is stopped when the task ends, also when it is
 /// aborted.
 pub(crate) struct PathTask {
-    paths: Arc<Paths>,
+    paths: Arc<PathDriver>,
     shared: Arc<Shared>,
     calls: mpsc::UnboundedReceiver<Call>,
     stopped: bool,
@@ -28,7 +28,7 @@ pub(crate) struct PathTask {
 
 impl PathTask {
     pub(super) const fn new(
-        paths: Arc<Paths>,
+        paths: Arc<PathDriver>,
         shared: Arc<Shared>,
         calls: mpsc::UnboundedReceiver<Call>,
     ) -> Self {

@@ -8,8 +8,9 @@ use crate::transport::{Traffic, TrustedSubnets};
 use crate::wire::edges;
 use crate::wire::proto::{self, health};
 use phalanx_core::gossip::message::{VERSION_MAX, VERSION_MIN};
-use phalanx_core::gossip::{Address, Gossip, LinkId, LinkView, MemberView, Phase, Status};
+use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase, Status};
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::{Address, LinkId};
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
 use phalanx_core::topology::alias;
@@ -207,10 +208,10 @@ fn accepted(mesh: &Gossip) -> Vec<(NodeId, String)> {
         .members()
         .filter(|member| matches!(member.status, Status::Alive | Status::Suspect));
     live.map(|member| {
-        let said = member.record.content().metadata.get(ACCEPTED_SECRETS);
+        let accepted = member.record.content().metadata.get(ACCEPTED_SECRETS);
         (
             member.record.id().clone(),
-            said.cloned().unwrap_or_default(),
+            accepted.cloned().unwrap_or_default(),
         )
     })
     .collect()
@@ -221,8 +222,8 @@ fn secrets(trust: &Trust, accepted: &[(NodeId, String)]) -> Vec<proto::Secret> {
     let Trust::Secrets(fingerprints) = trust else {
         return Vec::new();
     };
-    let lacks = |(_, said): &&(NodeId, String), fingerprint: &str| {
-        said.split(' ').all(|accepted| accepted != fingerprint)
+    let lacks = |(_, listed): &&(NodeId, String), fingerprint: &str| {
+        listed.split(' ').all(|accepted| accepted != fingerprint)
     };
     let secret = |fingerprint: &String| {
         let lacking: Vec<_> = accepted
@@ -246,7 +247,7 @@ pub(super) fn targets(mesh: &Gossip) -> Vec<proto::Target> {
             peer: peer.map(ToString::to_string).unwrap_or_default(),
             failure: failure.unwrap_or_default().to_owned(),
         };
-    mesh.targets().map(target).collect()
+    mesh.seeds().map(target).collect()
 }
 
 /// The part of a status that the machine knows, at one instant.
@@ -401,17 +402,17 @@ const fn traffic(traffic: Traffic) -> proto::Traffic {
 }
 
 pub(super) fn event(entry: &JournalEntry) -> proto::WatchEvent {
-    let told = &entry.told;
+    let description = &entry.description;
     proto::WatchEvent {
         sequence: entry.sequence,
         at_ms: millis(entry.at),
-        kind: told.kind.to_owned(),
-        subject: told
+        kind: description.kind.to_owned(),
+        subject: description
             .subject
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
-        text: told.text.clone(),
+        text: description.text.clone(),
         missed: 0,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::access;
 use super::events::{self, History, refused};
-use crate::channel::{Channel, ChannelClient, Error, Outcome, Reader};
+use crate::channel::{Channel, ChannelClient, Error, Reader, TransactionOutcome};
 use crate::identity::Subject;
 use crate::transport::MeshNode;
 use crate::wire::proto::channel_service_server::{ChannelService, ChannelServiceServer};
@@ -255,8 +255,12 @@ impl ChannelService for ChannelApi {
             async move { client.transact(name, transaction).await }
         };
         let outcome = match self.with_open(&name, Kind::Map, order).await? {
-            Outcome::Committed(version) => transact_reply::Outcome::Committed((&version).into()),
-            Outcome::Differs(key) => transact_reply::Outcome::Differs(key.as_ref().to_owned()),
+            TransactionOutcome::Committed(version) => {
+                transact_reply::Outcome::Committed((&version).into())
+            }
+            TransactionOutcome::Differs(key) => {
+                transact_reply::Outcome::Differs(key.as_ref().to_owned())
+            }
         };
         Ok(Response::new(proto::TransactReply {
             outcome: Some(outcome),
@@ -393,7 +397,7 @@ impl Stream for Subscription {
             return Poll::Ready(Some(Ok(event)));
         }
         let next = Pin::new(&mut self.reader).poll_next(context);
-        next.map(|heard| heard.map(|heard| Ok(events::heard(heard))))
+        next.map(|received| received.map(|received| Ok(events::received(received))))
     }
 }
 

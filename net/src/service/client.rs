@@ -7,7 +7,7 @@ use crate::transport::{CALL_MESSAGE_BYTES_MAX, Call, Tcp};
 use crate::wire::proto::PingRequest;
 use crate::wire::proto::channel_service_client::ChannelServiceClient;
 use crate::wire::proto::mesh_service_client::MeshServiceClient;
-use phalanx_core::gossip::{Address, DialError};
+use phalanx_core::link::{Address, DialError};
 use std::time::Duration;
 use tokio::time;
 use tonic::transport::Channel;

@@ -1,6 +1,6 @@
 //! Converts deliveries on a channel into events, and refusals into gRPC statuses.
 
-use crate::channel::{Error, Heard, Retained};
+use crate::channel::{Error, Received, Retained};
 use crate::wire::proto::{self, channel_event};
 use phalanx_core::channel::{Delivery, Failure, Refusal, Update, Version};
 use std::collections::VecDeque;
@@ -45,7 +45,7 @@ pub(super) fn subscribed(node: &str) -> proto::ChannelEvent {
     event(channel_event::Event::Subscribed(proto::Subscribed { node }))
 }
 
-fn said(update: &Update) -> proto::ChannelEvent {
+fn broadcast_event(update: &Update) -> proto::ChannelEvent {
     event(channel_event::Event::Broadcast(proto::Heard {
         id: Some((&update.id).into()),
         payload: update.payload.to_vec(),
@@ -96,7 +96,7 @@ impl Iterator for History {
 
     fn next(&mut self) -> Option<proto::ChannelEvent> {
         match self {
-            Self::Messages(updates) => updates.pop_front().map(|update| said(&update)),
+            Self::Messages(updates) => updates.pop_front().map(|update| broadcast_event(&update)),
             Self::Values(values) => {
                 let (key, held) = values.pop_front()?;
                 Some(changed(&key, held.value.as_ref(), &held.version, true))
@@ -105,12 +105,12 @@ impl Iterator for History {
     }
 }
 
-pub(super) fn heard(heard: Heard) -> proto::ChannelEvent {
-    let delivery = match heard {
-        Heard::Lagged { missed } => {
+pub(super) fn received(received: Received) -> proto::ChannelEvent {
+    let delivery = match received {
+        Received::Lagged { missed } => {
             return event(channel_event::Event::Lagged(proto::Lagged { missed }));
         }
-        Heard::Delivery(delivery) => delivery,
+        Received::Delivery(delivery) => delivery,
     };
     match delivery {
         Delivery::Message {

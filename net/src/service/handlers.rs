@@ -9,7 +9,8 @@ use crate::identity::Subject;
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode};
 use crate::wire::proto;
 use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
-use phalanx_core::gossip::{Address, Gossip, Input, TARGETS_MAX};
+use phalanx_core::gossip::{Gossip, Input, SEEDS_MAX};
+use phalanx_core::link::Address;
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
 use std::collections::BTreeSet;
@@ -66,9 +67,9 @@ impl Api {
     }
 
     /// Gives the mesh's machine an input.
-    async fn tell(&self, input: Input) -> Result<(), Status> {
-        let told = self.node.send(input).await;
-        told.map_err(|error: Stopped| Status::unavailable(error.to_string()))
+    async fn notify(&self, input: Input) -> Result<(), Status> {
+        let sent = self.node.send(input).await;
+        sent.map_err(|error: Stopped| Status::unavailable(error.to_string()))
     }
 
     /// The first of these addresses that is not a target.
@@ -88,7 +89,7 @@ impl Api {
                 kept.chain(&added).collect::<BTreeSet<_>>().len()
             })
             .await?;
-        if would_be > TARGETS_MAX {
+        if would_be > SEEDS_MAX {
             return Err(too_many_targets(would_be));
         }
         Ok(())
@@ -218,8 +219,8 @@ impl MeshService for Api {
         request: Request<proto::ListServicesRequest>,
     ) -> Answer<proto::ListServicesReply> {
         caller(&request)?;
-        let wanted = request.into_inner();
-        let services = self.ask(move |node, _| services(node, &wanted)).await?;
+        let request = request.into_inner();
+        let services = self.ask(move |node, _| services(node, &request)).await?;
         Ok(Response::new(proto::ListServicesReply { services }))
     }
 
@@ -228,10 +229,10 @@ impl MeshService for Api {
         request: Request<proto::UpdateTargetsRequest>,
     ) -> Answer<proto::UpdateTargetsReply> {
         self.inner_circle(&request)?;
-        let wanted = request.into_inner();
-        let add = addresses("add", &wanted.add)?;
-        let forget = addresses("forget", &wanted.forget)?;
-        if wanted.replace && add.len() > TARGETS_MAX {
+        let request = request.into_inner();
+        let add = addresses("add", &request.add)?;
+        let forget = addresses("forget", &request.forget)?;
+        if request.replace && add.len() > SEEDS_MAX {
             return Err(too_many_targets(add.len()));
         }
         let unknown = self.unknown_target(forget.clone()).await?;
@@ -240,16 +241,20 @@ impl MeshService for Api {
                 "forget: {unknown} is not a target; see phalanx targets"
             )));
         }
-        if wanted.replace {
+        if request.replace {
             let (targets, replace) = (add, true);
-            self.tell(Input::Targets { targets, replace }).await?;
+            self.notify(Input::Seeds {
+                addresses: targets,
+                replace,
+            })
+            .await?;
         } else if !add.is_empty() || !forget.is_empty() {
             let (added, remove) = (add.clone(), forget.clone());
-            self.tell(Input::EditTargets { add, remove }).await?;
+            self.notify(Input::EditSeeds { add, remove }).await?;
             self.check_added(added, forget).await?;
         }
-        if let Some(discovery) = wanted.discovery {
-            self.tell(Input::Discover(discovery)).await?;
+        if let Some(discovery) = request.discovery {
+            self.notify(Input::Discover(discovery)).await?;
         }
         let reply = self
             .ask(|node, _| proto::UpdateTargetsReply {
@@ -282,12 +287,12 @@ impl MeshService for Api {
 }
 
 fn targets(mesh: &Gossip) -> impl Iterator<Item = &Address> {
-    mesh.targets().map(|(address, _, _)| address)
+    mesh.seeds().map(|(address, _, _)| address)
 }
 
 fn too_many_targets(found: usize) -> Status {
     Status::invalid_argument(format!(
-        "add: {found} targets are too many; at most {TARGETS_MAX} are allowed"
+        "add: {found} targets are too many; at most {SEEDS_MAX} are allowed"
     ))
 }
 
@@ -299,13 +304,13 @@ fn addresses(field: &str, texts: &[String]) -> Result<Vec<Address>, Status> {
     texts.iter().map(address).collect()
 }
 
-fn services(node: &Node, wanted: &proto::ListServicesRequest) -> Vec<proto::ServiceProviders> {
+fn services(node: &Node, request: &proto::ListServicesRequest) -> Vec<proto::ServiceProviders> {
     let fits = |name: &str, version: &str| {
-        (wanted.name.is_empty() || wanted.name == name)
-            && wanted
+        (request.name.is_empty() || request.name == name)
+            && request
                 .version
                 .as_ref()
-                .is_none_or(|wanted| wanted == version)
+                .is_none_or(|request| request == version)
     };
     let all = node
         .mesh()

@@ -1,11 +1,12 @@
 //! Recent events: numbered, kept for the status, and forwarded to watchers.
 
 use crate::clock;
-use crate::telemetry::{self, Told};
+use crate::telemetry::{self, Description};
 use crate::transport::Notice;
 use phalanx_core::bounded::DropOldest;
-use phalanx_core::gossip::{Address, Event, LinkEnd};
+use phalanx_core::gossip::{Event, LinkEnd};
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub struct JournalEntry {
     /// Wall-clock time of the event, since 1970-01-01 UTC.
     pub at: Duration,
     /// Description of the event.
-    pub told: Told,
+    pub description: Description,
 }
 
 /// A link that ended.
@@ -85,7 +86,7 @@ impl Journal {
     pub async fn follow(self, mut notices: broadcast::Receiver<Notice>) {
         loop {
             match notices.recv().await {
-                Ok(notice) => self.take(clock::since_1970(), &notice).told.log(),
+                Ok(notice) => self.take(clock::since_1970(), &notice).description.log(),
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
                     // Watchers see the gap in the sequence numbers.
                     self.kept().sequence += missed;
@@ -100,16 +101,16 @@ impl Journal {
     pub fn take(&self, at: Duration, notice: &Notice) -> Arc<JournalEntry> {
         let mut kept = self.kept();
         kept.sequence += 1;
-        let told = telemetry::tell_notice(notice);
+        let description = telemetry::describe_notice(notice);
         let entry = Arc::new(JournalEntry {
             sequence: kept.sequence,
             at,
-            told,
+            description,
         });
         if let Notice::Mesh(event) = notice {
             kept.keep(at, event);
         }
-        // Sent under the lock, so that watchers get them in order. Nobody needs to watch.
+        // Sent under the lock, so that watchers get entries in order. Sending fails without watchers, which is fine.
         let _nobody = self.live.send(Arc::clone(&entry)).is_err();
         entry
     }

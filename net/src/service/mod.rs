@@ -12,7 +12,7 @@
 //! restricted to administrators and to holders of the node's own certificate.
 //!
 //! Bounds: [`SUBSCRIBERS_MAX`] subscribers; [`WATCHERS_MAX`] watchers, each of which may lag by
-//! [`WATCH_LAG_MAX`] events before it misses some and is told their number; [`ENDED_LINKS_KEPT`]
+//! [`WATCH_LAG_MAX`] events before it misses some and receives their number; [`ENDED_LINKS_KEPT`]
 //! ended links and [`FAILED_DIALS_KEPT`] addresses in the journal.
 
 mod access;
@@ -29,4 +29,4 @@ pub use channels::{CHANNEL_CALL_BYTES_MAX, ChannelApi, Listing, SUBSCRIBERS_MAX,
 pub use client::{Client, ConnectError};
 pub use handlers::{Api, PING_BYTES_MAX, WATCHERS_MAX, Watching};
 pub use journal::{ENDED_LINKS_KEPT, FAILED_DIALS_KEPT, Journal, JournalEntry, WATCH_LAG_MAX};
-pub use phalanx_core::gossip::TARGETS_MAX;
+pub use phalanx_core::gossip::SEEDS_MAX;

@@ -249,7 +249,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn files_are_readable_by_their_user_alone_whatever_a_crash_left() {
+    async fn files_are_readable_by_their_user_alone_after_any_crash() {
         use std::os::unix::fs::PermissionsExt as _;
         let (directory, store) = held();
         let left = directory.path().join(".peers.new");

@@ -3,11 +3,11 @@
 use super::connection::{Accepted, Caller, Connections, Guarded};
 use super::credentials::CurrentProof;
 use super::failure;
-use super::handshakes::{Handshakes, Place, Rates};
+use super::handshakes::{Handshakes, Rates, UnfinishedHandshake};
 use super::links::Links;
 use super::network::Listener;
 use super::rate_limited_warnings::RateLimitedWarnings;
-use crate::identity::{self, Claim, Role};
+use crate::identity::{self, CaName, Role};
 use crate::link::{Event, Limit};
 use crate::overlay::{Keys, Wire};
 use phalanx_core::credentials::Expiry;
@@ -65,11 +65,11 @@ where
         .await;
         let dropped = |remote, limit| gate.warn(Event::ConnectionDropped { remote, limit });
         // Unauthenticated connections have a limit of their own, so they take no place of authenticated ones.
-        let proven = gate
+        let established = gate
             .connections
             .accepted()
             .saturating_sub(handshakes.count());
-        if proven >= limits.connections {
+        if established >= limits.connections {
             dropped(remote, Limit::Connections);
             continue;
         }
@@ -101,7 +101,7 @@ where
         &self,
         io: Guarded<Io>,
         (local, remote): (Option<SocketAddr>, SocketAddr),
-        place: Place,
+        place: UnfinishedHandshake,
         timeout: Duration,
     ) {
         let connection = io.connection();
@@ -112,7 +112,7 @@ where
             let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
             let hello = begun.client_hello();
             let named = hello.certificate_authorities().unwrap_or_default();
-            let named = named.iter().map(|name| Claim::of_name(name.as_ref()));
+            let named = named.iter().map(|name| CaName::of_name(name.as_ref()));
             claims = Some(named.collect::<Vec<_>>());
             begun.into_stream(proof.accepting(remote)).await
         });
@@ -240,14 +240,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_closed_before_accept_do_not_delay_others() {
-        let told = RefCell::new(Vec::new());
+        let reported = RefCell::new(Vec::new());
         let begun = time::Instant::now();
         let mut gone = Failing([io::ErrorKind::ConnectionAborted; 1_000].into());
-        next(&mut gone, |reason| told.borrow_mut().push(reason)).await;
+        next(&mut gone, |reason| reported.borrow_mut().push(reason)).await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        assert!(told.borrow().is_empty());
+        assert!(reported.borrow().is_empty());
         let mut exhausted = Failing([io::ErrorKind::OutOfMemory].into());
-        next(&mut exhausted, |reason| told.borrow_mut().push(reason)).await;
-        assert_eq!((begun.elapsed(), told.borrow().len()), (RETRY, 1));
+        next(&mut exhausted, |reason| reported.borrow_mut().push(reason)).await;
+        assert_eq!((begun.elapsed(), reported.borrow().len()), (RETRY, 1));
     }
 }

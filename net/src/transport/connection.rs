@@ -73,7 +73,7 @@ impl Connections {
         Guarded {
             io,
             connection,
-            place: Place {
+            place: OpenConnection {
                 connections: self.clone(),
                 number,
                 accepted,
@@ -95,13 +95,13 @@ impl Connections {
 
 /// Counts a connection until it is dropped.
 #[derive(Debug)]
-struct Place {
+struct OpenConnection {
     connections: Connections,
     number: u64,
     accepted: bool,
 }
 
-impl Drop for Place {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.accepted -= usize::from(self.accepted);
@@ -245,7 +245,7 @@ fn copy(error: &io::Error) -> io::Error {
 pub(crate) struct Guarded<Io> {
     io: Io,
     connection: ConnectionState,
-    place: Place,
+    place: OpenConnection,
 }
 
 impl<Io> Guarded<Io> {

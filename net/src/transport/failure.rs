@@ -22,7 +22,7 @@ pub(crate) fn connecting(error: &io::Error) -> DialError {
 }
 
 /// Converts an error between connecting and the first reply.
-pub(crate) fn greeting(error: &io::Error) -> DialError {
+pub(crate) fn dial_error(error: &io::Error) -> DialError {
     let tls = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Tls>());
@@ -39,7 +39,7 @@ pub(crate) fn opening(status: &Status, failure: Option<io::Error>) -> DialError 
     // With TLS 1.3 the dialer's handshake completes before the acceptor has verified the dialer's
     // certificate.
     if let Some(failure) = failure {
-        return greeting(&failure);
+        return dial_error(&failure);
     }
     match status.code() {
         Code::PermissionDenied | Code::Unauthenticated => {
@@ -141,7 +141,7 @@ fn of_alert(alert: AlertDescription) -> DialError {
 /// Describes why a handshake failed at the acceptor. A reason about mesh secrets (`quarrel`) is
 /// more informative than the certificate errors of TLS.
 pub(crate) fn accepting(error: &io::Error, quarrel: Option<String>) -> String {
-    match greeting(error) {
+    match dial_error(error) {
         DialError::Untrusted(why) => format!("not trusted: {}", quarrel.unwrap_or(why)),
         DialError::Protocol(why) => format!("speaks another protocol: {why}"),
         other @ (DialError::Refused | DialError::TimedOut | DialError::Unreachable) => {
@@ -162,12 +162,12 @@ mod tests {
     fn a_bad_certificate_is_untrusted_with_its_reason() {
         let error = io_error(Tls::InvalidCertificate(CertificateError::Expired));
         assert_eq!(
-            greeting(&error),
+            dial_error(&error),
             DialError::Untrusted("its certificate has expired".to_owned())
         );
         let error = io_error(Tls::AlertReceived(AlertDescription::UnknownCA));
         assert!(
-            matches!(greeting(&error), DialError::Untrusted(why) if why.contains("does not know"))
+            matches!(dial_error(&error), DialError::Untrusted(why) if why.contains("does not know"))
         );
     }
 

@@ -102,7 +102,7 @@ struct Stranger {
 
 /// Counts one unfinished handshake until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct UnfinishedHandshake {
     source: Source,
     number: u64,
     pending: Arc<Mutex<Pending>>,
@@ -154,7 +154,7 @@ impl Handshakes {
         &self,
         remote: SocketAddr,
         connection: ConnectionState,
-    ) -> (Place, Option<SocketAddr>) {
+    ) -> (UnfinishedHandshake, Option<SocketAddr>) {
         let source = Source::of(remote);
         let mut pending = lock(&self.pending);
         let own = pending.sources.get(&source).map_or(0, BTreeMap::len);
@@ -172,7 +172,7 @@ impl Handshakes {
         let strangers = pending.sources.entry(source).or_default();
         strangers.insert(number, Stranger { remote, connection });
         drop(pending);
-        let place = Place {
+        let place = UnfinishedHandshake {
             source,
             number,
             pending: self.pending.clone(),
@@ -199,7 +199,7 @@ impl Drop for Handshakes {
     }
 }
 
-impl Drop for Place {
+impl Drop for UnfinishedHandshake {
     fn drop(&mut self) {
         let removed = lock(&self.pending).remove(self.source, self.number);
         drop(removed);

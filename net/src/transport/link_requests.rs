@@ -1,12 +1,12 @@
 //! Links that applications request, beside those the mesh needs: reference counts by member.
 //!
-//! Bound: [`WISHES_MAX`] members at one time. Each request is passed to the machine, since a request may precede the
+//! Bound: [`APPLICATION_LINKS_MAX`] members at one time. Each request is passed to the machine, since a request may precede the
 //! first record of its member.
 
 use crate::driver::{Handle, Stopped};
 use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
-use phalanx_core::node::{self, Node, WISHES_MAX};
+use phalanx_core::node::{self, APPLICATION_LINKS_MAX, Node};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,14 +16,14 @@ pub(crate) struct LinkRequests {
     held: Arc<Mutex<BTreeMap<NodeId, usize>>>,
     /// The members whose requests were passed to the machine. The lock is held while inputs are sent, so that the
     /// machine receives them in the order of the changes.
-    told: Arc<tokio::sync::Mutex<BTreeSet<NodeId>>>,
+    notified: Arc<tokio::sync::Mutex<BTreeSet<NodeId>>>,
 }
 
 /// The reason why a link cannot be requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkRequestError {
     /// The maximum number of members with a requested link is reached.
-    #[error("links to {WISHES_MAX} members are requested; drop one first")]
+    #[error("links to {APPLICATION_LINKS_MAX} members are requested; drop one first")]
     TooMany,
     /// The link is to the node itself.
     #[error("a node has no link to itself; request a link to another member")]
@@ -41,7 +41,7 @@ impl LinkRequests {
     /// Counts one more request.
     pub(super) fn add(&self, peer: &NodeId) -> Result<(), LinkRequestError> {
         let mut held = self.lock();
-        if held.len() >= WISHES_MAX && !held.contains_key(peer) {
+        if held.len() >= APPLICATION_LINKS_MAX && !held.contains_key(peer) {
             return Err(LinkRequestError::TooMany);
         }
         *held.entry(peer.clone()).or_default() += 1;
@@ -64,28 +64,28 @@ impl LinkRequests {
 
     /// Passes changes to the machine: first the withdrawn requests, since the machine's capacity equals the bound, then
     /// the request for this member.
-    pub(super) async fn tell(&self, driver: &Handle<Node>, peer: &NodeId) -> Result<(), Stopped> {
-        let mut told = self.told.lock().await;
+    pub(super) async fn notify(&self, driver: &Handle<Node>, peer: &NodeId) -> Result<(), Stopped> {
+        let mut notified = self.notified.lock().await;
         // Read once: the caller of each later change passes that change to the machine itself.
-        let (over, requested) = {
+        let (over, is_requested) = {
             let held = self.lock();
-            let over = told.iter().filter(|it| !held.contains_key(*it));
+            let over = notified.iter().filter(|it| !held.contains_key(*it));
             (over.cloned().collect::<Vec<_>>(), held.contains_key(peer))
         };
-        let send = async |peer: &NodeId, wanted| {
+        let send = async |peer: &NodeId, requested| {
             let peer = peer.clone();
-            let want = gossip::Input::Want { peer, wanted };
-            driver.send(node::Input::Mesh(want)).await
+            let request = gossip::Input::RequestLink { peer, requested };
+            driver.send(node::Input::Mesh(request)).await
         };
         for it in over {
             send(&it, false).await?;
-            told.remove(&it);
+            notified.remove(&it);
         }
-        if requested {
+        if is_requested {
             send(peer, true).await?;
-            told.insert(peer.clone());
+            notified.insert(peer.clone());
         }
-        drop(told);
+        drop(notified);
         Ok(())
     }
 }

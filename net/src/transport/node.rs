@@ -4,14 +4,14 @@ use super::accept::{self, Gate};
 use super::connection::Connections;
 use super::credentials::CurrentProof;
 use super::dial::Dialer;
+use super::executor::{MeshExecutor, Observer, keep_epochs};
 use super::lifetime::{closed, until};
 use super::limits::Limits;
 use super::link_requests::LinkRequests;
 use super::links::Links;
 use super::network::{Listener, Network};
-use super::performer::{MeshPerformer, Observer, keep_epochs};
 use super::rate_limited_warnings::RateLimitedWarnings;
-use super::renewal::{self, CredentialsPerformer};
+use super::renewal::{self, CredentialsExecutor};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::tasks::Tasks;
@@ -19,13 +19,14 @@ use super::traffic::Traffic;
 use crate::applications::registry::ChannelRegistry;
 use crate::clock;
 use crate::driver::{self, Handle, Inbox, TimeOrigin};
-use crate::identity::{Identity, IdentityError, Place};
+use crate::identity::{Identity, IdentityError, PemOrigin};
 use crate::link::{Event, Notice};
-use crate::overlay::{Overlay, OverlayStatus, Paths};
+use crate::overlay::{Overlay, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
-use phalanx_core::gossip::{self, Input, LinkId};
+use phalanx_core::gossip::{self, Input};
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::LinkId;
 use phalanx_core::node::{self, Node};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -191,7 +192,7 @@ impl<N: Network> Bound<N> {
         let mut node = MeshNode::new(handles, limits, has_left, self.address, credentials.clone());
         node.links.paths = overlay.map(|overlay| {
             let notices = node.links.notices.clone();
-            let paths = Paths::new(overlay, config.id.clone(), config.instance, notices);
+            let paths = PathDriver::new(overlay, config.id.clone(), config.instance, notices);
             Arc::new(paths)
         });
         let links = node.links.clone();
@@ -219,7 +220,7 @@ impl<N: Network> Bound<N> {
         };
         let (orders, ordered) = watch::channel(None);
         tasks.spawn(keep_epochs(store, links.clone(), ordered));
-        let performer = MeshPerformer {
+        let executor = MeshExecutor {
             dialer,
             links,
             orders,
@@ -233,11 +234,11 @@ impl<N: Network> Bound<N> {
         let machine = Node::new(config, seed, origin.now());
         let ends = EndsNode(node.closing.clone());
         tasks.spawn(async move {
-            drop(driver::run(machine, performer, inbox, origin).await);
+            drop(driver::run(machine, executor, inbox, origin).await);
             drop(ends);
         });
         let first = node.clone();
-        tasks.spawn(async move { first.links.tell(Input::Start).await });
+        tasks.spawn(async move { first.links.notify(Input::Start).await });
         Ok(node)
     }
 }
@@ -281,12 +282,12 @@ impl MeshNode {
     fn follow_certificates(&self, inbox: Inbox<Credentials>, seed: u64, origin: TimeOrigin) {
         let validity = self.identity().validity();
         let machine = Credentials::new(validity, clock::wall(), seed, origin.now());
-        let performer = CredentialsPerformer {
+        let executor = CredentialsExecutor {
             links: self.links.clone(),
             proof: self.credentials.clone(),
             requested: self.requested.clone(),
         };
-        let run = async move { drop(driver::run(machine, performer, inbox, origin).await) };
+        let run = async move { drop(driver::run(machine, executor, inbox, origin).await) };
         self.links.tasks.spawn(until(run, self.closed()));
         let follow = renewal::follow(self.credentials.clone(), self.links.clone());
         self.links.tasks.spawn(until(follow, self.closed()));
@@ -384,7 +385,7 @@ impl MeshNode {
         let (wanted, found) = (current.identity.subject(), identity.subject());
         if wanted != found {
             return Err(IdentityError::WrongId {
-                place: Place::Memory("the new identity"),
+                place: PemOrigin::Memory("the new identity"),
                 found: found.to_string(),
                 configured: wanted.to_string(),
             });

@@ -248,7 +248,7 @@ mod tests {
     #[tokio::test]
     async fn heartbeats_overtake_bulk_data_but_hashes_and_goodbyes_do_not() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
-        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
+        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Unneeded));
         for message in [bulk(1), bulk(2), hash(7), heartbeat(), goodbye.clone()] {
             queue.push(message);
         }
@@ -263,7 +263,7 @@ mod tests {
     #[tokio::test]
     async fn the_mesh_overtakes_application_data_but_a_goodbye_does_not() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
-        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
+        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Unneeded));
         for message in [data(1), data(2), bulk(1), hash(7), heartbeat()] {
             queue.push(message);
         }
@@ -278,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn overlay_signals_are_sent_between_the_mesh_and_data_and_before_a_goodbye() {
         let (queue, mut outbound) = Queue::new(QueueLimits::default());
-        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Surplus));
+        let goodbye = Message::Mesh(Mesh::Goodbye(Goodbye::Unneeded));
         queue.push(Signal::Ready);
         for message in [data(1), bulk(1), heartbeat()] {
             queue.push(message);

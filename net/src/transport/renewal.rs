@@ -7,28 +7,29 @@
 use super::credentials::CurrentProof;
 use super::links::Links;
 use crate::clock;
-use crate::driver::Performer;
+use crate::driver::Executor;
 use crate::link::Event;
 use phalanx_core::credentials::{Credentials, CredentialsEvent, Input, Output};
-use phalanx_core::gossip::{self, LinkId};
+use phalanx_core::gossip;
+use phalanx_core::link::LinkId;
 use phalanx_core::time::Instant;
 use tokio::sync::watch;
 
-/// The performer of the credentials machine of one node.
-pub(crate) struct CredentialsPerformer {
+/// The executor of the credentials machine of one node.
+pub(crate) struct CredentialsExecutor {
     pub(crate) links: Links,
     pub(crate) proof: CurrentProof,
     /// Whether a new certificate was requested and the program has not taken the request.
     pub(crate) requested: watch::Sender<bool>,
 }
 
-impl Performer<Credentials> for CredentialsPerformer {
-    fn perform(&mut self, _now: Instant, order: Output) {
+impl Executor<Credentials> for CredentialsExecutor {
+    fn execute(&mut self, _now: Instant, order: Output) {
         match order {
             Output::ReadCalendar => self.answer(Input::Calendar(clock::wall())),
             Output::Renew { link } => {
                 let links = self.links.clone();
-                let renew = async move { links.tell(gossip::Input::Renew { link }).await };
+                let renew = async move { links.notify(gossip::Input::Renew { link }).await };
                 self.links.tasks.spawn(renew);
             }
             Output::Verify { link } => self.verify(link),
@@ -41,7 +42,7 @@ impl Performer<Credentials> for CredentialsPerformer {
     }
 }
 
-impl CredentialsPerformer {
+impl CredentialsExecutor {
     /// Delivers the completion of an order. The loop cannot wait for room in its own inbox, so a task does.
     fn answer(&self, input: Input) {
         let links = self.links.clone();

@@ -28,7 +28,7 @@ impl MeshNode {
             node: self.clone(),
         };
         self.link_requests
-            .tell(self.driver(), &request.peer)
+            .notify(self.driver(), &request.peer)
             .await?;
         Ok(request)
     }
@@ -54,7 +54,11 @@ impl Drop for RequestedLink {
             let (node, peer) = (self.node.clone(), self.peer.clone());
             self.node.spawn(async move {
                 // A node that has ended has no links.
-                let _ended = node.link_requests.tell(node.driver(), &peer).await.is_err();
+                let _ended = node
+                    .link_requests
+                    .notify(node.driver(), &peer)
+                    .await
+                    .is_err();
             });
         }
     }

@@ -96,7 +96,7 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(why) => write!(f, "is no message of this protocol: {why}"),
+            Self::Malformed(why) => write!(f, "is not a message of this protocol: {why}"),
             Self::Missing => f.write_str("is missing"),
             Self::UnknownNumber(number) => write!(f, "is {number}, which means nothing"),
             Self::Name(error) => error.fmt(f),
@@ -118,7 +118,7 @@ impl fmt::Display for Fault {
                 write!(f, "holds {character:?}; control characters are not allowed")
             }
             Self::Misplaced => f.write_str(
-                "is misplaced: an offer belongs beside a greeting, everything else by itself",
+                "is misplaced: an offer accompanies a handshake message, everything else is sent separately",
             ),
         }
     }

@@ -2,8 +2,9 @@
 
 use super::field::{Parsed, all, counter, each, id};
 use super::{proto, record, report, sync};
-use phalanx_core::gossip::message::{Frame, Gone, PublicationKind, UpdateId};
+use phalanx_core::gossip::message::{Frame, Gone};
 use phalanx_core::time::Duration;
+use phalanx_core::topology::publication::{PublicationKind, UpdateId};
 
 fn update_id(wire: proto::UpdateId) -> Parsed<UpdateId> {
     Ok(UpdateId {
@@ -80,8 +81,9 @@ pub(super) mod arbitrary {
     use crate::wire::record::arbitrary::record;
     use crate::wire::report::arbitrary::report;
     use crate::wire::sync::arbitrary::sync;
-    use phalanx_core::gossip::message::{Frame, Gone, PublicationKind, UpdateId};
+    use phalanx_core::gossip::message::{Frame, Gone};
     use phalanx_core::time::Duration;
+    use phalanx_core::topology::publication::{PublicationKind, UpdateId};
     use proptest::collection::vec;
     use proptest::option;
     use proptest::prelude::*;

@@ -10,7 +10,7 @@ pub(super) fn parse(wire: proto::Goodbye) -> Parsed<Goodbye> {
     Ok(
         match goodbye::Reason::try_from(wire.reason).map_err(|_| unknown())? {
             goodbye::Reason::Unspecified => return Err(unknown()),
-            goodbye::Reason::Surplus => Goodbye::Surplus,
+            goodbye::Reason::Surplus => Goodbye::Unneeded,
             goodbye::Reason::Leaving => Goodbye::Leaving,
             goodbye::Reason::Superseded => Goodbye::Superseded,
             goodbye::Reason::NameTaken => Goodbye::NameTaken,
@@ -22,7 +22,7 @@ pub(super) fn parse(wire: proto::Goodbye) -> Parsed<Goodbye> {
 impl From<Goodbye> for proto::Goodbye {
     fn from(goodbye: Goodbye) -> Self {
         let reason = match goodbye {
-            Goodbye::Surplus => goodbye::Reason::Surplus,
+            Goodbye::Unneeded => goodbye::Reason::Surplus,
             Goodbye::Leaving => goodbye::Reason::Leaving,
             Goodbye::Superseded => goodbye::Reason::Superseded,
             Goodbye::NameTaken => goodbye::Reason::NameTaken,
@@ -42,7 +42,7 @@ pub(super) mod arbitrary {
 
     pub(crate) fn goodbye() -> impl Strategy<Value = Goodbye> {
         prop::sample::select(vec![
-            Goodbye::Surplus,
+            Goodbye::Unneeded,
             Goodbye::Leaving,
             Goodbye::Superseded,
             Goodbye::NameTaken,

@@ -1,6 +1,6 @@
 //! The command line of the simulator, as parsed by clap. The module of the same name implements each command.
 
-use crate::scale::{Engines, Reach, Seeds, Span};
+use crate::scale::{Engines, Interval, Seeds, Span};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -144,11 +144,11 @@ pub struct SimReplay {
     /// Stop at this instant: 12.5s; a range such as 10s..12.5s shows the changes between both
     /// instants
     #[arg(long, value_name = "TIME", conflicts_with = "event")]
-    pub(crate) until: Option<Reach<Span>>,
+    pub(crate) until: Option<Interval<Span>>,
     /// Stop at the event with this number; a range such as 100..200 shows the changes between both
     /// events
     #[arg(long, value_name = "N")]
-    pub(crate) event: Option<Reach<u64>>,
+    pub(crate) event: Option<Interval<u64>>,
     /// Continue from there interactively: Enter for the next event, a number for that many events,
     /// ? for help
     #[arg(long)]

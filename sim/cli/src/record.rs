@@ -88,7 +88,7 @@ impl Record {
         let read = &self.read;
         let unmet = read.expected.iter().filter(|expected| !expected.met);
         let steps = read.effects.iter().filter(|effect| !effect.chaos);
-        let idle = steps.filter(|effect| effect.bites == 0);
+        let idle = steps.filter(|effect| effect.affected == 0);
         Seed {
             seed: read.seed,
             passed: self.passed(),

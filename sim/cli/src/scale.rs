@@ -18,14 +18,14 @@ impl FromStr for Span {
 
 /// A position in a run, or a range of two positions: `12.5s`, `10s..12.5s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach<T> {
+pub struct Interval<T> {
     /// The first position of a range.
     pub from: Option<T>,
     /// The position, or the last position of a range.
     pub to: T,
 }
 
-impl<T: FromStr> FromStr for Reach<T>
+impl<T: FromStr> FromStr for Interval<T>
 where
     T::Err: std::fmt::Display,
 {

@@ -9,16 +9,16 @@ use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle};
 use phalanx_core::node::Node;
 use phalanx_core::random::Random;
-use phalanx_sim::agenda::Agenda;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
-use phalanx_sim::mesh::hearing::{Hearing, Said};
+use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::mesh::{MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::schedule::Schedule;
 use phalanx_sim::world::{ProcessView, Program, Scene, Traffic, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub(super) struct Engine {
     pub(super) run: Arc<Run>,
     pub(super) fabric: Fabric,
-    pub(super) hearing: Hearing,
+    pub(super) observer: EventObserver,
     pub(super) nodes: Vec<NodeHandle>,
     /// Whether a host's process was started and not stopped.
     pub(super) runs: Vec<bool>,
@@ -99,7 +99,7 @@ impl Engine {
         Ok(Self {
             run: Arc::clone(run),
             fabric,
-            hearing: Hearing::new(&run.scenario, &run.arguments.broken)?,
+            observer: EventObserver::new(&run.scenario, &run.arguments.broken)?,
             nodes,
             runs: vec![false; count],
             lives_of: vec![0; count],
@@ -113,20 +113,20 @@ impl Engine {
     /// Runs until the judge has decided every expectation.
     async fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let run = Arc::clone(&self.run);
-        let mut agenda = Agenda::new(&run.scenario, &run.plan);
+        let mut schedule = Schedule::new(&run.scenario, &run.plan);
         loop {
             let now = self.fabric.now();
             self.resume();
-            while let Some(planned) = agenda.next(now, |host| self.runs[host]) {
+            while let Some(planned) = schedule.next(now, |host| self.runs[host]) {
                 self.order(planned).await?;
             }
             time::sleep(TICK).await;
             let now = self.fabric.now();
-            for heard in self.fabric.heard() {
-                self.hearing.take(&run.scenario, &heard);
-                if let Said::Reported(event) = &heard.what {
-                    judge.event(now, daemon_of(heard.host), event, &*self);
-                    agenda.heard(now, daemon_of(heard.host), event);
+            for observation in self.fabric.observations() {
+                self.observer.take(&run.scenario, &observation);
+                if let Observed::Reported(event) = &observation.what {
+                    judge.event(now, daemon_of(observation.host), event, &*self);
+                    schedule.on_report(now, daemon_of(observation.host), event);
                 }
             }
             if judge.next_check() <= now {
@@ -153,8 +153,8 @@ impl Engine {
             trace_hash: self.fabric.trace(|trace| trace.hash()),
             events: self.fabric.trace(|trace| trace.inputs()),
             overhead_bytes: 0,
-            bites: &self.fabric.bites(),
-            broken: self.hearing.broken(&run.scenario.file),
+            affected: &self.fabric.affected(),
+            broken: self.observer.broken(&run.scenario.file),
             metrics: BTreeMap::new(),
             projection: run
                 .scenario
@@ -187,6 +187,6 @@ impl World for Engine {
     }
 
     fn program(&self, index: usize) -> Option<&dyn Program> {
-        (index == 0).then_some(self.hearing.mesh())
+        (index == 0).then_some(self.observer.mesh())
     }
 }

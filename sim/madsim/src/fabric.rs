@@ -5,7 +5,7 @@ use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::node;
 use phalanx_sim::mesh::Event;
-use phalanx_sim::mesh::hearing::{Heard, Said};
+use phalanx_sim::mesh::event_observer::{Observation, Observed};
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::scenario::plan::Cut;
@@ -36,10 +36,10 @@ struct State {
     /// For each paused host, the step that paused it.
     paused: Vec<Option<Option<usize>>>,
     /// The number of effects of each step.
-    bites: Vec<u64>,
+    affected: Vec<u64>,
     sent: Vec<Traffic>,
     /// Observations that the engine has not taken.
-    heard: Vec<Heard>,
+    observations: Vec<Observation>,
     trace: Trace,
 }
 
@@ -57,9 +57,9 @@ impl Fabric {
             cuts,
             active: Vec::new(),
             paused: vec![None; hosts.len()],
-            bites: vec![0; scenario.causes()],
+            affected: vec![0; scenario.causes()],
             sent: vec![Traffic::default(); hosts.len()],
-            heard: Vec::new(),
+            observations: Vec::new(),
             trace,
         };
         Self {
@@ -98,7 +98,7 @@ impl Fabric {
     }
 
     /// Ends a cut.
-    pub(crate) fn mend(&self, cut: usize) {
+    pub(crate) fn heal(&self, cut: usize) {
         self.lock().active.retain(|(active, _)| *active != cut);
     }
 
@@ -108,13 +108,13 @@ impl Fabric {
     }
 
     /// Counts effects of a step.
-    pub(crate) fn bite(&self, step: Option<usize>, by: u64) {
-        self.lock().bite(step, by);
+    pub(crate) fn affect(&self, step: Option<usize>, by: u64) {
+        self.lock().affect(step, by);
     }
 
     /// The number of effects of each step.
-    pub(crate) fn bites(&self) -> Vec<u64> {
-        self.lock().bites.clone()
+    pub(crate) fn affected(&self) -> Vec<u64> {
+        self.lock().affected.clone()
     }
 
     /// Returns whether packets from one host to another are blocked.
@@ -149,22 +149,21 @@ impl Fabric {
     pub(crate) fn report(&self, host: usize, event: Event) {
         let mut state = self.lock();
         state.trace.report(host, &event);
-        let (at, what) = (self.now(), Said::Reported(event));
-        state.heard.push(Heard { at, host, what });
+        let (at, what) = (self.now(), Observed::Reported(event));
+        state.observations.push(Observation { at, host, what });
     }
 
     /// Takes the observations since the last call, in order.
-    pub(crate) fn heard(&self) -> Vec<Heard> {
-        core::mem::take(&mut self.lock().heard)
+    pub(crate) fn observations(&self) -> Vec<Observation> {
+        core::mem::take(&mut self.lock().observations)
     }
 
     /// Adds an input of a host's node to the trace.
     pub(crate) fn input(&self, host: usize, input: &node::Input) {
         let at = self.now();
         let mut state = self.lock();
-        if let Some(what) = Said::of(input)
-        {
-            state.heard.push(Heard { at, host, what });
+        if let Some(what) = Observed::of(input) {
+            state.observations.push(Observation { at, host, what });
         }
         state.trace.input(at, host, input);
     }
@@ -186,17 +185,17 @@ impl State {
     fn meet(&mut self, from: usize, to: usize, bytes: u64) {
         for (cut, step) in self.active.clone() {
             if self.cuts[cut].blocks(from, to) {
-                self.bite(step, bytes);
+                self.affect(step, bytes);
             }
         }
         if let Some(step) = self.paused[to] {
-            self.bite(step, 1);
+            self.affect(step, 1);
         }
     }
 
-    fn bite(&mut self, step: Option<usize>, by: u64) {
-        if let Some(bites) = step.and_then(|step| self.bites.get_mut(step)) {
-            *bites += by;
+    fn affect(&mut self, step: Option<usize>, by: u64) {
+        if let Some(affected) = step.and_then(|step| self.affected.get_mut(step)) {
+            *affected += by;
         }
     }
 }

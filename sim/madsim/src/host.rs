@@ -1,14 +1,15 @@
 //! One simulated host: its driver, its links, its disk.
 
-use crate::driver::{self, Handle, Inbox, Performer};
+use crate::driver::{self, Executor, Handle, Inbox};
 use crate::fabric::Fabric;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use madsim::net::Endpoint;
 use madsim::task::{self, AbortHandle};
 use phalanx_core::channel::ChannelName;
-use phalanx_core::gossip::{
-    self, Address, CloseReason, Config, DialError, DialId, LinkId, LocalClose,
+use phalanx_core::gossip::{self, Config};
+use phalanx_core::link::{
+    CloseReason, DialError, DialId, LinkId, LocalClose, ResolutionError,
 };
 use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::node::{self, Message, Node};
@@ -203,19 +204,16 @@ impl Process {
             };
             let link = self.open(peer, sender, receiver);
             let peer = self.fabric.id(peer);
-            self.tell(gossip::Input::Accepted { link, peer }).await;
+            self.notify(gossip::Input::Accepted { link, peer }).await;
         }
     }
 
     /// Dials an address. Behind a cut no answer arrives.
-    async fn dial(self, dial: DialId, to: Address) {
-        let reached = match &to {
-            Address::Socket(address) => host_at(*address, self.fabric.len()),
-            Address::Name { .. } => None,
-        };
-        let Some(peer) = reached else {
+    async fn dial(self, dial: DialId, to: SocketAddr) {
+        let Some(peer) = host_at(to, self.fabric.len()) else {
             let reason = DialError::Unreachable;
-            self.tell(gossip::Input::DialFailed { dial, reason }).await;
+            self.notify(gossip::Input::DialFailed { dial, reason })
+                .await;
             return;
         };
         if self.fabric.blocks(self.host, peer) || self.fabric.blocks(peer, self.host) {
@@ -226,17 +224,19 @@ impl Process {
             Ok((sender, receiver)) => {
                 let link = self.open(peer, sender, receiver);
                 let peer = self.fabric.id(peer);
-                self.tell(gossip::Input::Dialed { dial, link, peer }).await;
+                self.notify(gossip::Input::Dialed { dial, link, peer })
+                    .await;
             }
             Err(_) => {
                 let reason = DialError::Refused;
-                self.tell(gossip::Input::DialFailed { dial, reason }).await;
+                self.notify(gossip::Input::DialFailed { dial, reason })
+                    .await;
             }
         }
     }
 
     /// Sends an input to the machine; ignored if the machine has ended.
-    async fn tell(&self, input: gossip::Input) {
+    async fn notify(&self, input: gossip::Input) {
         let input = Input::Node(node::Input::Mesh(input));
         let _ended = self.handle.send(input).await.is_err();
     }
@@ -295,7 +295,7 @@ impl Process {
             time::sleep(TOLD_AFTER).await;
         }
         drop(self.links.lock().open.remove(&link));
-        self.tell(gossip::Input::Closed { link, reason }).await;
+        self.notify(gossip::Input::Closed { link, reason }).await;
     }
 
     /// Queues a message; a link whose queue is full ends.
@@ -316,15 +316,23 @@ impl Process {
         }
         let process = self.clone();
         let reason = CloseReason::Local(LocalClose::Overflow);
-        task::spawn(async move { process.tell(gossip::Input::Closed { link, reason }).await });
+        task::spawn(async move { process.notify(gossip::Input::Closed { link, reason }).await });
     }
 }
 
-impl Performer<Shown> for Process {
-    fn perform(&mut self, _now: Instant, order: Output) {
+impl Executor<Shown> for Process {
+    fn execute(&mut self, _now: Instant, order: Output) {
         match order {
             Output::Dial { dial, address } => {
                 task::spawn(self.clone().dial(dial, address));
+            }
+            Output::Resolve { ticket, .. } => {
+                // The simulated hosts have no resolver.
+                let addresses = Err(ResolutionError::Failed("no resolver is configured".into()));
+                let process = self.clone();
+                task::spawn(async move {
+                    process.tell(gossip::Input::Resolved { ticket, addresses }).await;
+                });
             }
             Output::Send { link, message } => self.send(link, message),
             Output::Close { link } => {
@@ -338,7 +346,7 @@ impl Performer<Shown> for Process {
                 task::spawn(async move {
                     time::sleep(FSYNC).await;
                     process.fabric.slot(process.host).lock().stored = epoch;
-                    process.tell(gossip::Input::Stored { ticket }).await;
+                    process.notify(gossip::Input::Stored { ticket }).await;
                 });
             }
             Output::Left => {
@@ -352,7 +360,7 @@ impl Performer<Shown> for Process {
     fn observe(&mut self, _now: Instant, input: &Input) {
         match input {
             Input::Node(input) => self.fabric.input(self.host, input),
-            Input::Order(_) => self.fabric.ordered(self.host),
+            Input::Command(_) => self.fabric.ordered(self.host),
             Input::Wake => self.fabric.input(self.host, &node::Input::Wake),
         }
     }

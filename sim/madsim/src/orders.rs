@@ -8,11 +8,11 @@ use phalanx_core::gossip;
 use phalanx_core::node;
 use phalanx_core::time::Wall;
 use phalanx_sim::mesh::daemon::Input;
-use phalanx_sim::mesh::life::{self, Life};
+use phalanx_sim::mesh::node_start::{self, NodeStart};
 use phalanx_sim::mesh::{self, APPLICATIONS, Applications};
 use phalanx_sim::model::WALL_ZERO;
 use phalanx_sim::scenario::Disk;
-use phalanx_sim::scenario::plan::{Order, Plan, Planned};
+use phalanx_sim::scenario::plan::{Plan, Planned, ScheduledAction};
 
 /// Returns whether a plan pauses nodes.
 pub(crate) fn pauses(plan: &Plan) -> bool {
@@ -20,7 +20,7 @@ pub(crate) fn pauses(plan: &Plan) -> bool {
     plan.orders
         .iter()
         .chain(triggered)
-        .any(|planned| matches!(planned.order, Order::Pause { .. }))
+        .any(|planned| matches!(planned.order, ScheduledAction::Pause { .. }))
 }
 
 impl Engine {
@@ -30,29 +30,29 @@ impl Engine {
         let now = self.fabric.now();
         self.fabric.trace(|trace| trace.order(now, planned));
         match &planned.order {
-            Order::Start { host, disk } => {
-                self.fabric.bite(step, 1);
+            ScheduledAction::Start { host, disk } => {
+                self.fabric.affect(step, 1);
                 self.start(*host, *disk);
             }
-            Order::Stop {
+            ScheduledAction::Stop {
                 host,
                 power_loss: false,
             } => {
-                self.fabric.bite(step, self.fabric.slot(*host).links());
+                self.fabric.affect(step, self.fabric.slot(*host).links());
                 Handle::current().kill(self.nodes[*host].id());
                 self.fabric.slot(*host).clear();
                 self.runs[*host] = false;
             }
-            Order::Cut(cut) => {
+            ScheduledAction::Cut(cut) => {
                 self.fabric.cut(*cut, step);
                 self.clog();
             }
-            Order::Mend(cut) => {
-                self.fabric.bite(step, 1);
-                self.fabric.mend(*cut);
+            ScheduledAction::Heal(cut) => {
+                self.fabric.affect(step, 1);
+                self.fabric.heal(*cut);
                 self.clog();
             }
-            Order::Pause { host, length } => {
+            ScheduledAction::Pause { host, length } => {
                 if self.runs[*host] {
                     let until = self.fabric.now() + *length;
                     Handle::current().pause(self.nodes[*host].id());
@@ -60,38 +60,38 @@ impl Engine {
                     self.paused[*host] = Some(until);
                 }
             }
-            Order::Leave(host) => {
-                self.fabric.bite(step, self.fabric.slot(*host).links());
-                self.tell(*host, gossip::Input::Leave).await;
+            ScheduledAction::Leave(host) => {
+                self.fabric.affect(step, self.fabric.slot(*host).links());
+                self.notify(*host, gossip::Input::Leave).await;
             }
-            Order::Own { host, action } => {
+            ScheduledAction::Own { host, action } => {
                 if self.runs[*host] {
                     let scenario = &self.run.scenario;
                     let arguments = action.arguments.to_json(&scenario.hosts);
                     let published = mesh::Published::read(&arguments)?;
-                    let content = life::announced(scenario, *host, published);
-                    self.fabric.bite(step, 1);
-                    self.tell(*host, gossip::Input::Announce(content)).await;
+                    let content = node_start::announced(scenario, *host, published);
+                    self.fabric.affect(step, 1);
+                    self.notify(*host, gossip::Input::Announce(content)).await;
                 }
             }
-            Order::Command { host, name, with } => {
-                let order = mesh::Order::read(name, with)?;
+            ScheduledAction::Command { host, name, with } => {
+                let order = mesh::AppCommand::read(name, with)?;
                 if self.runs[*host] {
-                    self.fabric.bite(step, 1);
-                    self.give(*host, Input::Order(order)).await;
+                    self.fabric.affect(step, 1);
+                    self.give(*host, Input::Command(order)).await;
                 }
             }
             // Every scenario lifts all faults at its end, also faults that it never makes.
-            Order::Loss(None) | Order::Latency(None) => {}
-            Order::Slow { by, .. } if by.is_zero() => {}
-            Order::Stop { .. }
-            | Order::Loss(_)
-            | Order::Latency(_)
-            | Order::Slow { .. }
-            | Order::Clock { .. }
-            | Order::Hold { .. }
-            | Order::Disk { .. }
-            | Order::Certificate { .. } => {
+            ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => {}
+            ScheduledAction::Slow { by, .. } if by.is_zero() => {}
+            ScheduledAction::Stop { .. }
+            | ScheduledAction::Loss(_)
+            | ScheduledAction::Latency(_)
+            | ScheduledAction::Slow { .. }
+            | ScheduledAction::Clock { .. }
+            | ScheduledAction::Hold { .. }
+            | ScheduledAction::Disk { .. }
+            | ScheduledAction::Certificate { .. } => {
                 return Err(format!(
                     "engine madsim cannot do {:?}; use --engine model",
                     planned.order
@@ -127,7 +127,7 @@ impl Engine {
         }
     }
 
-    async fn tell(&self, host: usize, input: gossip::Input) {
+    async fn notify(&self, host: usize, input: gossip::Input) {
         self.give(host, Input::Node(node::Input::Mesh(input))).await;
     }
 
@@ -155,8 +155,8 @@ impl Engine {
         shared.stored += 1;
         let epoch = shared.stored;
         self.lives_of[host] += 1;
-        let mut random = life::randomness(&self.seeds, host, self.lives_of[host]);
-        let life = Life {
+        let mut random = node_start::randomness(&self.seeds, host, self.lives_of[host]);
+        let life = NodeStart {
             scenario: &run.scenario,
             host,
             epoch,
@@ -174,7 +174,7 @@ impl Engine {
             applications: Applications::new(Applications::ids(&run.scenario), host, life, random),
             opens: mesh::channels(spec),
         });
-        self.hearing.starts(&run.scenario, host);
+        self.observer.starts(&run.scenario, host);
         drop(shared);
         slot.clear();
         self.runs[host] = true;

@@ -48,7 +48,7 @@ fn answer(output: &Output) -> Value {
 }
 
 #[test]
-fn every_scenario_for_this_engine_passes_with_faults_that_bite() {
+fn every_scenario_for_this_engine_passes_with_effective_faults() {
     let ours = ours();
     assert!(ours.len() >= 19, "{ours:?}");
     for path in ours {
@@ -102,7 +102,7 @@ fn every_random_draw_of_two_runs_in_one_process_is_equal() {
 }
 
 #[test]
-fn what_always_holds_of_applications_is_looked_at() {
+fn invariants_of_applications_are_checked() {
     for (invariant, bug, scenario) in [
         ("handed-once", "repeats-messages", "broadcast-to-all"),
         ("values-rise", "earlier-write-wins", "maps-after-a-split"),
@@ -117,7 +117,7 @@ fn what_always_holds_of_applications_is_looked_at() {
 }
 
 #[test]
-fn what_it_cannot_do_is_named_with_line_and_engine() {
+fn unsupported_steps_are_reported_with_line_and_engine() {
     let output = run(&scenarios().join("power-loss.toml"), 1, &[]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2));
@@ -160,7 +160,7 @@ eventually = { event = { kind = "peer-up", by = "n1", about = "n3", min = 2 } }
 "#;
 
 #[test]
-fn what_waits_for_a_report_is_done_after_it_and_the_same_each_time() {
+fn steps_after_a_report_run_after_it_and_deterministically() {
     let path = std::env::temp_dir().join(format!("chain-{}.toml", std::process::id()));
     std::fs::write(&path, CHAIN).unwrap();
     let outputs = [1, 1].map(|seed| run(&path, seed, &["--strict"]));

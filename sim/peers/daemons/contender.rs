@@ -81,7 +81,7 @@ impl Contender {
     /// Returns the name of a node.
     pub(crate) fn node(&self, host: usize) -> String {
         match self {
-            // Names of weave are hardware addresses.
+            // Weave Mesh names its nodes by hardware addresses.
             Self::Library { name: "weave", .. } => format!("02:00:00:00:00:{:02x}", host + 1),
             Self::Phalanxd { .. } | Self::Library { .. } => format!("n{}", host + 1),
         }

@@ -61,7 +61,7 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, Strin
                 let text = value()?;
                 let max = text.parse();
                 arguments.chitchat_max =
-                    max.map_err(|_| format!("--chitchat-up-to {text} is no number"))?;
+                    max.map_err(|_| format!("--chitchat-up-to {text} is not a valid number"))?;
             }
             _ => return Err(format!("{word}?\n{USAGE}")),
         }

@@ -145,7 +145,7 @@ mod tests {
     use core::time::Duration;
 
     #[test]
-    fn what_never_ended_says_so_and_has_no_ratio() {
+    fn a_run_without_an_end_is_marked_and_has_no_ratio() {
         let ours = Cell::Times(Times {
             runs: 1,
             ended: vec![Duration::from_millis(50)],

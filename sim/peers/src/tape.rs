@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_that_misses_somebody_is_not_complete() {
+    fn an_update_that_a_member_lacks_is_not_complete() {
         let update = Update {
             at: Duration::from_secs(1),
             host: 0,

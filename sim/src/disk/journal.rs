@@ -81,7 +81,7 @@ fn make_way(durable: &mut Tree, path: &str) {
     let _blocked = durable.make_folders(folder);
 }
 
-/// Whether a path is another, or one of both is above the other.
+/// Whether two paths are equal, or one is an ancestor of the other.
 fn same_line(one: &str, two: &str) -> bool {
     let above = |upper: &str, lower: &str| {
         lower

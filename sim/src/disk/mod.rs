@@ -1,14 +1,14 @@
 //! A host's disk: a tree of files, what of it is durable, and how writing fails.
 //!
-//! A write takes [`WRITE`] until the process hears of it, a sync [`SYNC`]; they complete in the order in which they
-//! were ordered. A write that is not synced is read back by the next life of a process that was killed. A loss of
+//! A write takes [`WRITE`] until its completion is delivered, a sync [`SYNC`]; they complete in the order in which they
+//! were requested. An unsynced write survives the kill of a process. A loss of
 //! power undoes it:
 //!
 //! - A file's bytes are those of its latest sync. A file that was never synced is gone, or empty
 //!   where a later change to names survives.
 //! - A rename or link is atomic. It is durable after a sync of the folder, of the whole disk, or of the file at its new
-//!   name. Before that the run draws how many of the changes to names that are not durable survive, in their order.
-//! - A write under way when the process ends did not happen; on a disk that tears, a beginning of it, drawn, may have.
+//!   name. Before that, a random number of the unsynced changes to names survives, in their order.
+//! - A write in progress when the process ends is lost; on a disk with torn writes, a random prefix of it may survive.
 
 mod journal;
 pub mod tree;
@@ -94,7 +94,7 @@ pub enum Write {
     Sync,
 }
 
-/// Why a read, write or sync failed.
+/// The reason why a read, write or sync failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskError {
     /// No space is left.
@@ -140,7 +140,7 @@ pub struct Files {
     /// The process that ordered each of these.
     owners: BTreeMap<u64, usize>,
     ordered: u64,
-    /// When the latest order is done, in true time.
+    /// The time at which the latest request completes, in true time.
     busy_until: u64,
     fault: Option<(DiskFault, Option<usize>)>,
 }
@@ -206,7 +206,7 @@ impl Files {
         (self.ordered, self.busy_until)
     }
 
-    /// When a read that begins now is done: after what was ordered before it.
+    /// The time at which a read that begins now completes: after all earlier requests.
     pub(crate) fn read_done(&self, now: u64) -> u64 {
         self.busy_until.max(now + phalanx_core::time::nanos(WRITE))
     }

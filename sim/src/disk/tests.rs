@@ -12,7 +12,7 @@ fn replace(text: &str) -> Write {
 }
 
 #[test]
-fn what_was_not_synced_outlives_the_process_and_not_the_power() {
+fn unsynced_writes_survive_a_crash_and_not_a_power_loss() {
     let mut random = Random::from_seed(1);
     let mut files = Files::default();
     written(&mut files, replace("old"), true);

@@ -19,7 +19,7 @@ pub enum Entry {
     File(Vec<u8>),
     /// A symbolic link and its target, which may be relative to the link's folder and may not exist.
     Link(String),
-    /// The file of a Unix socket. The socket behind it may be closed.
+    /// The file of a Unix socket. It may outlive the listener.
     Socket,
 }
 

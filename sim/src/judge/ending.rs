@@ -30,7 +30,7 @@ pub struct Ending<'a> {
     /// The bytes on the wire in addition to encoded messages.
     pub overhead_bytes: u64,
     /// For each step of the scenario, how much it affected.
-    pub bites: &'a [u64],
+    pub affected: &'a [u64],
     /// The failures that the engine found.
     pub broken: Vec<Failure>,
     /// The engine's own figures.
@@ -51,7 +51,7 @@ impl Ending<'_> {
         } = judge.finish(self.now, world);
         failures.extend(self.broken);
         metrics.extend(self.metrics);
-        let effects = Effect::of(scenario, plan, self.bites);
+        let effects = Effect::of(scenario, plan, self.affected);
         let vacuous = vacuous(&effects);
         if self.strict {
             failures.extend(vacuous.iter().map(|fault| {

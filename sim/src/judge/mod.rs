@@ -8,7 +8,7 @@ mod condition;
 pub mod ending;
 
 use crate::record::fault::{Fault, Subject, Turn};
-use crate::scenario::plan::{Order, Plan, Reporter};
+use crate::scenario::plan::{Plan, Reporter, ScheduledAction};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
 use crate::verdict::{Expected, Failure};
 use crate::world::{ReportedEvent, Scene, World};
@@ -36,7 +36,7 @@ struct Watch {
     /// For percentiles of convergence: for each host, the time since which its view has been correct; none while it is
     /// not.
     right_since: BTreeMap<usize, Option<Duration>>,
-    /// Why the condition did not hold at the latest check.
+    /// The reason why the condition did not hold at the latest check.
     latest: String,
     verdict: Verdict,
 }
@@ -61,8 +61,8 @@ pub struct Judge<'a> {
     started: BTreeSet<usize>,
     recovered: Option<Duration>,
     /// The time of the last change of nodes or network.
-    calm: Duration,
-    /// The time after `calm` since which all views have been correct.
+    last_fault_at: Duration,
+    /// The time after `last_fault_at` since which all views have been correct.
     settled: Option<Duration>,
     latest_recovery: String,
     next_order: usize,
@@ -105,7 +105,7 @@ impl<'a> Judge<'a> {
             watches: scenario.expectations.iter().map(watch).collect(),
             started: BTreeSet::new(),
             recovered: None,
-            calm: calm(plan),
+            last_fault_at: last_fault_at(plan),
             settled: None,
             latest_recovery: "it was never checked".to_owned(),
             next_order: 0,
@@ -200,11 +200,11 @@ impl<'a> Judge<'a> {
         }
         let quiet = now >= self.plan.faults_end;
         // Correct views are not checked again before the faults end. An action at an instant takes effect after that
-        // instant, so a check at `calm` itself does not count.
-        if quiet || now > self.calm && self.settled.is_none() {
+        // instant, so a check at `last_fault_at` itself does not count.
+        if quiet || now > self.last_fault_at && self.settled.is_none() {
             match scene.settled() {
                 Ok(()) => {
-                    self.settled = self.settled.or((now > self.calm).then_some(now));
+                    self.settled = self.settled.or((now > self.last_fault_at).then_some(now));
                     self.recovered = self.recovered.or(quiet.then_some(now));
                 }
                 Err(why) => {
@@ -221,7 +221,7 @@ impl<'a> Judge<'a> {
             if planned.at > now {
                 break;
             }
-            if let Order::Start { host, .. } = planned.order {
+            if let ScheduledAction::Start { host, .. } = planned.order {
                 self.started.insert(host);
             }
             self.next_order += 1;
@@ -236,7 +236,7 @@ impl<'a> Judge<'a> {
         }
         let recovery = if now < self.plan.faults_end {
             match self.settled {
-                None => regular.max(self.calm).min(self.plan.faults_end),
+                None => regular.max(self.last_fault_at).min(self.plan.faults_end),
                 Some(_) => self.plan.faults_end,
             }
         } else {
@@ -289,7 +289,10 @@ impl<'a> Judge<'a> {
         }
         match self.recovered {
             Some(since) => {
-                let took = self.settled.unwrap_or(since).saturating_sub(self.calm);
+                let took = self
+                    .settled
+                    .unwrap_or(since)
+                    .saturating_sub(self.last_fault_at);
                 self.metrics.insert("recovery-ms".to_owned(), millis(took));
             }
             None => {
@@ -307,9 +310,9 @@ impl<'a> Judge<'a> {
 }
 
 /// The time of the plan's last change of nodes or network, from which all views may become correct.
-fn calm(plan: &Plan) -> Duration {
+fn last_fault_at(plan: &Plan) -> Duration {
     let mut open = BTreeSet::new();
-    let mut calm = Duration::ZERO;
+    let mut last_fault_at = Duration::ZERO;
     for planned in &plan.orders {
         let (subject, turn) = Fault::shape(planned);
         let ends = match turn {
@@ -324,9 +327,9 @@ fn calm(plan: &Plan) -> Duration {
             Turn::Lasts(length) => Some(planned.at + length),
             Turn::Once => Some(planned.at),
         };
-        calm = calm.max(ends.unwrap_or_default());
+        last_fault_at = last_fault_at.max(ends.unwrap_or_default());
     }
-    calm.min(plan.faults_end)
+    last_fault_at.min(plan.faults_end)
 }
 
 impl Watch {

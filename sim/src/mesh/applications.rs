@@ -1,12 +1,12 @@
 //! The applications on one host: turns each order of the scenario into requests to the daemon.
 //!
 //! The applications behave the same on every engine. They number their messages, so that receivers can tell them apart,
-//! and draw what the scenario leaves open. Each request is an [`Act`]. The engine performs the request and returns the
+//! and draw what the scenario leaves open. Each request is an [`AppRequest`]. The engine performs the request and returns the
 //! answer.
 
-use super::event::{Asked, Event};
+use super::event::{Event, PendingRequest};
 use super::opening::Opening;
-use super::workload::{BYTES_MIN, Order, Target, Written};
+use super::workload::{AppCommand, BYTES_MIN, Target, Written};
 use crate::scenario::Scenario;
 use core::time::Duration;
 use phalanx_core::channel::{ChannelName, Expected, Options, Transaction, Write};
@@ -30,7 +30,7 @@ pub struct Applications {
 
 /// A request of an application to its daemon.
 #[derive(Debug)]
-pub enum Act {
+pub enum AppRequest {
     /// Opens a channel.
     Open {
         /// Its name.
@@ -87,7 +87,7 @@ pub(super) fn number_in(payload: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(first))
 }
 
-impl Act {
+impl AppRequest {
     /// The request to open a channel.
     #[must_use]
     pub fn open(channel: ChannelName, opening: &Opening) -> Self {
@@ -122,13 +122,13 @@ impl Act {
 
     /// The request as its answer refers to it; none for a close, which is not answered.
     #[must_use]
-    pub fn asked(&self) -> Option<Asked> {
+    pub fn asked(&self) -> Option<PendingRequest> {
         match self {
-            Self::Open { channel, .. } => Some(Asked::Open(channel.clone())),
+            Self::Open { channel, .. } => Some(PendingRequest::Open(channel.clone())),
             Self::Close(_) => None,
-            Self::Publish { channel, .. } => Some(Asked::Publish(channel.clone())),
-            Self::Send { to, number, .. } => Some(Asked::Send(*number, to.clone())),
-            Self::Transact { channel, .. } => Some(Asked::Write(channel.clone())),
+            Self::Publish { channel, .. } => Some(PendingRequest::Publish(channel.clone())),
+            Self::Send { to, number, .. } => Some(PendingRequest::Send(*number, to.clone())),
+            Self::Transact { channel, .. } => Some(PendingRequest::Write(channel.clone())),
         }
     }
 }
@@ -166,23 +166,23 @@ impl Applications {
     }
 
     /// Translates an order into requests to the daemon.
-    pub fn acts(&mut self, order: Order) -> Vec<Act> {
+    pub fn acts(&mut self, order: AppCommand) -> Vec<AppRequest> {
         match order {
-            Order::Open(channel, opening) => vec![Act::open(channel, &opening)],
-            Order::Close(channel) => vec![Act::Close(channel)],
-            Order::Publish(channel, bytes) => vec![Act::Publish {
+            AppCommand::Open(channel, opening) => vec![AppRequest::open(channel, &opening)],
+            AppCommand::Close(channel) => vec![AppRequest::Close(channel)],
+            AppCommand::Publish(channel, bytes) => vec![AppRequest::Publish {
                 channel,
                 number: self.number(),
                 bytes,
             }],
-            Order::Send {
+            AppCommand::Send {
                 channel,
                 to,
                 bytes,
                 datagram,
             } => {
                 let targets = self.targets(&to).into_iter();
-                let send = |to| Act::Send {
+                let send = |to| AppRequest::Send {
                     channel: channel.clone(),
                     to,
                     number: self.number(),
@@ -191,14 +191,14 @@ impl Applications {
                 };
                 targets.map(send).collect()
             }
-            Order::Write {
+            AppCommand::Write {
                 channel,
                 key,
                 expects,
                 value,
             } => vec![self.write(channel, key, expects, value)],
             // The daemon performs these orders itself.
-            Order::Lie(_) | Order::Announce(_) => Vec::new(),
+            AppCommand::Forge(_) | AppCommand::Announce(_) => Vec::new(),
         }
     }
 
@@ -223,7 +223,7 @@ impl Applications {
         (key, keys): (String, Option<u64>),
         expects: Option<Option<Arc<[u8]>>>,
         value: Written,
-    ) -> Act {
+    ) -> AppRequest {
         let number = self.number();
         let key: Arc<str> = match keys {
             Some(keys) => format!("{key}{}", self.random.below(keys)).into(),
@@ -236,7 +236,7 @@ impl Applications {
         };
         let expected = |old: Option<Arc<[u8]>>| old.map_or(Expected::Absent, Expected::Value);
         let compare = expects.map(|old| (Arc::clone(&key), expected(old)));
-        Act::Transact {
+        AppRequest::Transact {
             channel,
             transaction: Transaction {
                 compare: compare.into_iter().collect(),

@@ -3,7 +3,7 @@
 use super::condition_words::{Question, SeenAs};
 use super::memory::Mesh;
 use super::projection::text_of;
-use super::workload::Asked;
+use super::workload::ChannelCondition;
 use crate::scenario::{OwnCondition, Selector};
 use crate::world::Scene;
 use phalanx_core::gossip::{Gossip, MemberView, Phase, Status};
@@ -67,7 +67,7 @@ pub(super) fn holds(
 fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Result<(), String> {
     let of = scene.select(of);
     if of.is_empty() {
-        return Err("nobody is there to be seen".to_owned());
+        return Err("the set of observed nodes is empty".to_owned());
     }
     let mut seen = false;
     for (host, node) in scene.observers_of::<Node>(who)? {
@@ -91,7 +91,7 @@ fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Res
     if seen {
         Ok(())
     } else {
-        Err("nobody but the observed runs".to_owned())
+        Err("no other node runs".to_owned())
     }
 }
 
@@ -144,7 +144,7 @@ fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
         let mut others = (0..scene.hosts.len()).filter(|other| *other != host);
         if !others.any(|other| scene.hosts[other].id == *id && !yielded(&other)) {
             return Err(format!(
-                "{} gave up its name, and nobody else runs as {id}",
+                "{} gave up its name, and no other node runs as {id}",
                 scene.name(host)
             ));
         }
@@ -253,17 +253,17 @@ fn of_channels(
     mesh: &Mesh,
     scene: &Scene<'_>,
     who: &Selector,
-    asked: &Asked,
+    asked: &ChannelCondition,
 ) -> Result<(), String> {
     let observers = scene.observers_of::<Node>(who)?;
     match asked {
-        Asked::Agrees(channel) => {
+        ChannelCondition::Agrees(channel) => {
             let holds = |(host, node): &(usize, &Node)| {
                 node.channels().hash(channel).map(|hash| (*host, hash))
             };
             let mut held = observers.iter().filter_map(holds);
             let Some((first, wanted)) = held.next() else {
-                return Err(format!("nobody holds anything of {channel}"));
+                return Err(format!("no node holds data of {channel}"));
             };
             match held.find(|(_, hash)| *hash != wanted) {
                 None => Ok(()),
@@ -274,8 +274,8 @@ fn of_channels(
                 )),
             }
         }
-        Asked::AllHeard(channel) => mesh.ledger.all_heard(scene, channel),
-        Asked::Value(channel, key, wanted) => {
+        ChannelCondition::AllReceived(channel) => mesh.delivery_log.all_received(scene, channel),
+        ChannelCondition::Value(channel, key, wanted) => {
             for (host, node) in observers {
                 let held = node.channels().value(channel, key);
                 let found = held.and_then(|held| held.value.as_ref());

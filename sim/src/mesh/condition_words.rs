@@ -1,9 +1,9 @@
 //! The conditions of the mesh in scenario files, and the questions that they ask about nodes.
 
-use super::workload::Asked;
+use super::workload::ChannelCondition;
 use crate::scenario::{
-    Arguments, Bound, Field, Form, OwnCondition, Said, Selector, Shape, any_arguments, any_text,
-    word_of,
+    Arguments, Bound, Field, Form, OwnArguments, OwnCondition, Selector, Shape, any_arguments,
+    any_text, word_of,
 };
 use phalanx_core::gossip::{Phase, Status};
 
@@ -31,13 +31,13 @@ pub(super) static CONDITIONS: [Field; 5] = [
     ),
     Field::optional(
         "phase",
-        "Some nodes are in a phase of their life.",
+        "Some nodes are in a phase of their life cycle.",
         Shape::Table(&PHASE),
     ),
 ];
 
 static SEES: Form = Form {
-    about: "Who sees whom how.",
+    about: "Observers, observed members, and their state.",
     fields: &[
         Field::optional(
             "who",
@@ -66,7 +66,7 @@ static MEMBERS: Form = Form {
 };
 
 static PROVIDERS: Form = Form {
-    about: "Who provides a service.",
+    about: "The providers of a service.",
     fields: &[
         Field::optional("who", "The observers (default `all`).", Shape::Processes),
         Field::needed(
@@ -76,7 +76,7 @@ static PROVIDERS: Form = Form {
         ),
         Field::needed(
             "are",
-            "Exactly these nodes; an empty text for nobody.",
+            "Exactly these nodes; an empty text for none.",
             Shape::HostsOrNobody,
         ),
     ],
@@ -94,7 +94,7 @@ static LINKS: Form = Form {
 };
 
 static PHASE: Form = Form {
-    about: "Who is in which phase.",
+    about: "Nodes and their phase.",
     fields: &[
         Field::needed("who", "The nodes.", Shape::Processes),
         Field::needed(
@@ -194,7 +194,7 @@ pub(super) enum Question<'a> {
     /// Whether the nodes are in this phase.
     Phase(Phase),
     /// A question about channels.
-    Channels(Asked),
+    Channels(ChannelCondition),
 }
 
 impl<'a> Question<'a> {
@@ -205,8 +205,10 @@ impl<'a> Question<'a> {
     pub(super) fn of(condition: &'a OwnCondition) -> Result<Self, String> {
         let word = condition.word;
         let with = match &condition.said {
-            Said::Keyed(arguments) => arguments,
-            Said::With(with) => return Asked::read(word, with).map(Self::Channels),
+            OwnArguments::Keyed(arguments) => arguments,
+            OwnArguments::With(with) => {
+                return ChannelCondition::read(word, with).map(Self::Channels);
+            }
         };
         let lacks = || format!("`{word}` lacks an argument");
         let seen = || with.text("as").map(SeenAs::named).transpose();

@@ -2,20 +2,24 @@
 //!
 //! The applications perform the scenario's orders, and consume messages at the pace that the scenario sets.
 
-use super::applications::{Act, Applications, payload};
-use super::event::{Asked, Event};
+use super::applications::{AppRequest, Applications, payload};
+use super::event::{Event, PendingRequest};
 use super::opening::Opening;
-use super::workload::Order;
+use super::workload::AppCommand;
 use crate::address::PORT;
 use crate::disk::Write;
-use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
+use crate::world::{
+    Effect, Effects, Process, ProcessEvent, ProcessView, ResolveError, Resolved, Writing,
+};
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
-use phalanx_core::gossip::{self, Address, DialId, LinkId, Ticket};
+use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::{DialId, LinkId, ResolutionError, Ticket};
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
 /// The file that holds the epoch.
 pub(super) const EPOCH: &str = "epoch";
@@ -26,7 +30,7 @@ pub enum Input {
     /// An input for the daemon's node.
     Node(node::Input),
     /// The scenario gives an application an order.
-    Order(Order),
+    Command(AppCommand),
     /// A deadline has arrived.
     Wake,
 }
@@ -45,7 +49,14 @@ pub enum Output {
         /// The attempt.
         dial: DialId,
         /// The address.
-        address: Address,
+        address: SocketAddr,
+    },
+    /// Resolve a name; answer with `Resolved`.
+    Resolve {
+        /// Repeated in the answer.
+        ticket: Ticket,
+        /// The name, as `host:port`.
+        name: String,
     },
     /// Send a message on a link.
     Send {
@@ -78,12 +89,14 @@ pub struct Daemon {
     node: Node,
     applications: Applications,
     /// The requests that await an answer, by request number.
-    asked: BTreeMap<u64, Asked>,
+    asked: BTreeMap<u64, PendingRequest>,
     requests: u64,
     /// The channels whose application consumes slowly, with the time it takes for each message.
     slow: BTreeMap<ChannelName, Duration>,
     /// The messages still to be consumed: the time, the channel and the length in bytes.
     unread: VecDeque<(Instant, ChannelName, usize)>,
+    /// The ports of the names that are being resolved, by the ticket of the order.
+    ports: BTreeMap<Ticket, u16>,
 }
 
 impl Daemon {
@@ -96,6 +109,7 @@ impl Daemon {
             requests: 0,
             slow: BTreeMap::new(),
             unread: VecDeque::new(),
+            ports: BTreeMap::new(),
         }
     }
 
@@ -111,7 +125,7 @@ impl Daemon {
         for (channel, opening) in opens {
             // The outputs are dropped: no links exist yet, and no caller awaits the answer.
             let mut out = Outbox::new();
-            daemon.act(now, Act::open(channel.clone(), opening), &mut out);
+            daemon.act(now, AppRequest::open(channel.clone(), opening), &mut out);
         }
         daemon
     }
@@ -122,7 +136,7 @@ impl Daemon {
         &self.node
     }
 
-    fn request(&mut self, asked: Option<Asked>) -> Request {
+    fn request(&mut self, asked: Option<PendingRequest>) -> Request {
         self.requests += 1;
         if let Some(asked) = asked {
             self.asked.insert(self.requests, asked);
@@ -131,13 +145,13 @@ impl Daemon {
     }
 
     /// Makes an application's request.
-    fn act(&mut self, now: Instant, act: Act, out: &mut impl Orders) {
+    fn act(&mut self, now: Instant, act: AppRequest, out: &mut impl Orders) {
         if let Some(event) = act.reported() {
             out.push(Output::Report(event));
         }
         let request = self.request(act.asked());
         let input = match act {
-            Act::Open {
+            AppRequest::Open {
                 channel,
                 options,
                 takes,
@@ -151,11 +165,11 @@ impl Daemon {
                     options,
                 }
             }
-            Act::Close(channel) => {
+            AppRequest::Close(channel) => {
                 self.slow.remove(&channel);
                 channel::Input::Close { channel }
             }
-            Act::Publish {
+            AppRequest::Publish {
                 channel,
                 number,
                 bytes,
@@ -164,7 +178,7 @@ impl Daemon {
                 channel,
                 payload: payload(number, bytes),
             },
-            Act::Send {
+            AppRequest::Send {
                 channel,
                 to,
                 number,
@@ -177,7 +191,7 @@ impl Daemon {
                 payload: payload(number, bytes),
                 datagram,
             },
-            Act::Transact {
+            AppRequest::Transact {
                 channel,
                 transaction,
             } => channel::Input::Transact {
@@ -199,6 +213,13 @@ impl Daemon {
         for order in orders.drain() {
             match order {
                 node::Output::Dial { dial, address } => out.push(Output::Dial { dial, address }),
+                node::Output::Resolve { ticket, name } => {
+                    let port = name
+                        .rsplit_once(':')
+                        .and_then(|(_, port)| port.parse().ok());
+                    self.ports.insert(ticket, port.unwrap_or(PORT));
+                    out.push(Output::Resolve { ticket, name });
+                }
                 node::Output::Send { link, message } => out.push(Output::Send { link, message }),
                 node::Output::Close { link } => out.push(Output::Close { link }),
                 // Simulated links have no data path.
@@ -279,19 +300,19 @@ impl Daemon {
     fn take_input(&mut self, now: Instant, input: Input, out: &mut impl Orders) {
         match input {
             Input::Node(input) => self.step_node(now, input, out),
-            Input::Order(Order::Lie(told)) => {
+            Input::Command(AppCommand::Forge(told)) => {
                 for (link, message) in told.messages(&self.node, self.applications.random()) {
                     out.push(Output::Send { link, message });
                 }
             }
-            Input::Order(Order::Announce(published)) => {
+            Input::Command(AppCommand::Announce(published)) => {
                 let mut content = self.node.mesh().record().content().clone();
                 content.services = published.services;
                 content.metadata = published.metadata;
                 let announce = node::Input::Mesh(gossip::Input::Announce(content));
                 self.step_node(now, announce, out);
             }
-            Input::Order(order) => {
+            Input::Command(order) => {
                 for act in self.applications.acts(order) {
                     self.act(now, act, out);
                 }
@@ -308,8 +329,22 @@ impl Daemon {
             .min()
     }
 
+    /// The addresses of a name with the port of the order; none if the daemon awaits no such answer.
+    fn resolved(&mut self, resolved: Resolved) -> Option<gossip::Input> {
+        let port = self.ports.remove(&resolved.ticket)?;
+        let addresses = match resolved.addresses {
+            Ok(found) => Ok(found.into_iter().map(|ip| (ip, port).into()).collect()),
+            Err(ResolveError::TimedOut) => Err(ResolutionError::TimedOut),
+            Err(error) => Err(ResolutionError::Failed(error.to_string())),
+        };
+        Some(gossip::Input::Resolved {
+            ticket: resolved.ticket,
+            addresses,
+        })
+    }
+
     /// Translates an event into an input; none if the event does not concern the daemon.
-    fn input(&self, what: ProcessEvent) -> Option<Input> {
+    fn input(&mut self, what: ProcessEvent) -> Option<Input> {
         Some(Input::Node(node::Input::Mesh(match what {
             ProcessEvent::Start => gossip::Input::Start,
             ProcessEvent::Accepted { link, peer } => gossip::Input::Accepted { link, peer: peer? },
@@ -319,6 +354,7 @@ impl Daemon {
                 peer: peer?,
             },
             ProcessEvent::DialFailed { dial, reason } => gossip::Input::DialFailed { dial, reason },
+            ProcessEvent::Resolved(resolved) => self.resolved(*resolved)?,
             ProcessEvent::Received { link, message } => {
                 let message = message.take()?;
                 return Some(Input::Node(node::Input::Receive { link, message }));
@@ -328,9 +364,9 @@ impl Daemon {
             ProcessEvent::WriteFailed { ticket, .. } => gossip::Input::StoreFailed { ticket },
             ProcessEvent::Leave => gossip::Input::Leave,
             ProcessEvent::Command(command) => {
-                return Order::read(&command.name, &command.with)
+                return AppCommand::read(&command.name, &command.with)
                     .ok()
-                    .map(Input::Order);
+                    .map(Input::Command);
             }
             ProcessEvent::Wake => return Some(Input::Wake),
             ProcessEvent::ListenFailed { .. }
@@ -340,7 +376,6 @@ impl Daemon {
             | ProcessEvent::Invoked(_)
             | ProcessEvent::Signalled { .. }
             | ProcessEvent::Signal { .. }
-            | ProcessEvent::Resolved(_)
             | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => return None,
         })))
@@ -365,7 +400,9 @@ impl Machine for Daemon {
 impl Process for Daemon {
     fn concerns(&self, what: &ProcessEvent) -> bool {
         match what {
-            ProcessEvent::Command(command) => Order::read(&command.name, &command.with).is_ok(),
+            ProcessEvent::Command(command) => {
+                AppCommand::read(&command.name, &command.with).is_ok()
+            }
             ProcessEvent::Received { message, .. } => message.of::<Message>().is_some(),
             ProcessEvent::ListenFailed { .. }
             | ProcessEvent::Datagram { .. }
@@ -374,7 +411,6 @@ impl Process for Daemon {
             | ProcessEvent::Invoked(_)
             | ProcessEvent::Signalled { .. }
             | ProcessEvent::Signal { .. }
-            | ProcessEvent::Resolved(_)
             | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => false,
             ProcessEvent::Start
@@ -384,6 +420,7 @@ impl Process for Daemon {
             | ProcessEvent::Closed { .. }
             | ProcessEvent::Written { .. }
             | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Resolved(_)
             | ProcessEvent::Leave
             | ProcessEvent::Wake => true,
         }
@@ -436,11 +473,13 @@ impl Orders for Effects {
         match order {
             Output::Send { link, message } => self.send(link, message),
             Output::Dial { dial, address } => {
-                let to = match address {
-                    Address::Socket(address) => Some(address),
-                    Address::Name(_) => None,
-                };
+                let to = Some(address);
                 Self::push(self, Effect::Dial { dial, to });
+            }
+            Output::Resolve { ticket, name } => {
+                let host = name.rsplit_once(':').map_or(&*name, |(host, _)| host);
+                let name = host.into();
+                Self::push(self, Effect::Resolve { ticket, name });
             }
             Output::Close { link } => Self::push(self, Effect::Close { link }),
             Output::Store { ticket, epoch } => {

@@ -29,7 +29,7 @@ pub enum Event {
     /// A message to this member was not delivered, for this reason.
     Failed(NodeId, Failure),
     /// The daemon answers an application's request.
-    Answered(Asked, Result<Done, Refusal>),
+    Answered(PendingRequest, Result<Done, Refusal>),
 }
 
 /// The words for events of channels.
@@ -38,7 +38,7 @@ const OF_CHANNELS: [&str; 28] = [
     "delivered",
     "undelivered",
     "received",
-    "heard",
+    "broadcast-received",
     "changed",
     "conflict",
     "opened",
@@ -46,7 +46,7 @@ const OF_CHANNELS: [&str; 28] = [
     "published",
     "written",
     "differs",
-    "no-news",
+    "unchanged",
     "full",
     "refused",
     "unknown-peer",
@@ -83,15 +83,17 @@ impl Event {
             Self::Closed(_) => ("closed", None),
             Self::Handed(_, delivery) => match delivery {
                 Delivery::Message { from, .. } => ("received", Some(from)),
-                Delivery::Broadcast { id, .. } => ("heard", Some(&id.origin)),
+                Delivery::Broadcast { id, .. } => ("broadcast-received", Some(&id.origin)),
                 Delivery::Changed { version, .. } => ("changed", Some(&version.origin)),
                 Delivery::Conflict { won, .. } => ("conflict", Some(&won.origin)),
             },
             Self::Failed(to, failure) => (failed(*failure), Some(to)),
             Self::Answered(asked, result) => {
                 let about = match asked {
-                    Asked::Send(_, to) => Some(to),
-                    Asked::Open(_) | Asked::Publish(_) | Asked::Write(_) => None,
+                    PendingRequest::Send(_, to) => Some(to),
+                    PendingRequest::Open(_)
+                    | PendingRequest::Publish(_)
+                    | PendingRequest::Write(_) => None,
                 };
                 (answered(result), about)
             }
@@ -116,7 +118,7 @@ const fn answered(result: &Result<Done, Refusal>) -> &'static str {
     match result {
         Ok(Done::Opened) => "opened",
         Ok(Done::Published(_)) => "published",
-        Ok(Done::NoNews) => "no-news",
+        Ok(Done::Unchanged) => "unchanged",
         Ok(Done::Committed(_)) => "written",
         Ok(Done::Differs(_)) => "differs",
         Ok(Done::Delivered) => "delivered",
@@ -282,7 +284,7 @@ fn carried(data: &Data) -> &'static str {
 
 /// A request of an application that awaits an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum PendingRequest {
     /// The request to open a channel.
     Open(ChannelName),
     /// The request to broadcast on a channel.
@@ -293,7 +295,7 @@ pub enum Asked {
     Send(u64, NodeId),
 }
 
-impl Asked {
+impl PendingRequest {
     /// The events that report the answer.
     pub fn answered(self, result: Result<Done, Refusal>) -> impl Iterator<Item = Event> {
         let failed = match (&result, &self) {

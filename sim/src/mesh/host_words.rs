@@ -6,14 +6,14 @@ use core::time::Duration;
 use phalanx_core::channel::ChannelName;
 use phalanx_core::gossip::Tuning;
 use phalanx_core::identity::check_name;
-use phalanx_core::topology::record::{Service, said};
+use phalanx_core::topology::record::{Service, encoded_class};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The keys of a group of nodes.
 pub(super) static HOSTS: [Field; 6] = [
     Field::empty(
         "services",
-        "What they serve: `name/version`.",
+        "The services that they provide: `name/version`.",
         Shape::Texts(read_service),
     ),
     Field::empty("metadata", "Free data they publish.", Shape::FreePairs),
@@ -82,7 +82,7 @@ pub(super) fn read_service(word: &str) -> Result<String, String> {
 }
 
 fn read_kind(word: &str) -> Result<String, String> {
-    any_text(said(word))
+    any_text(encoded_class(word))
 }
 
 fn check_channel(name: &str) -> Result<(), String> {

@@ -1,16 +1,16 @@
 //! The simulator's knowledge of all mesh daemons of one run.
 
 use super::applications::Applications;
+use super::delivery_log::DeliveryLog;
 use super::host_words::channels;
-use super::ledger::Ledger;
 use super::projection::Lives;
 use super::words::sabotage;
 use crate::invariant::Seen;
 use crate::model::WALL_ZERO;
 use crate::scenario::Scenario;
-use phalanx_core::gossip::Sabotage;
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
+use phalanx_core::sabotage::Sabotage;
 use phalanx_core::topology::record::Record;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub struct Mesh {
     pub(super) sabotage: Sabotage,
     pub(super) lives: Lives,
-    pub(super) ledger: Ledger,
+    pub(super) delivery_log: DeliveryLog,
     /// The records in the message of the present step.
     pub(super) received: Vec<Received>,
     pub(super) shared: Shared,
@@ -41,9 +41,9 @@ impl Mesh {
     /// Records that a host's process starts and opens its channels.
     pub(super) fn begins(&mut self, scenario: &Scenario, host: usize) {
         self.shared.starts(host);
-        self.ledger.starts(host);
+        self.delivery_log.starts(host);
         for channel in channels(&scenario.hosts[host]).keys() {
-            self.ledger.opens(host, channel, 0);
+            self.delivery_log.opens(host, channel, 0);
         }
     }
 }
@@ -60,7 +60,7 @@ pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
     Ok(Mesh {
         sabotage: sabotage(words)?,
         lives,
-        ledger: Ledger::new(scenario.hosts.len()),
+        delivery_log: DeliveryLog::new(scenario.hosts.len()),
         received: Vec::new(),
         shared: Shared::new(scenario.hosts.len()),
         ids: Applications::ids(scenario),

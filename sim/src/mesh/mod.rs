@@ -2,18 +2,18 @@
 //! the host's disk, and applications that use its channels.
 
 mod applications;
+mod byzantine;
 mod condition;
 mod condition_words;
 pub mod daemon;
+mod delivery_log;
 mod event;
+pub mod event_observer;
 mod files;
-pub mod hearing;
 mod host_words;
 pub mod invariant;
-mod ledger;
-mod liar;
-pub mod life;
 mod memory;
+pub mod node_start;
 mod opening;
 mod program;
 pub mod projection;
@@ -26,11 +26,11 @@ mod view;
 mod words;
 mod workload;
 
-pub use applications::{Act, Applications, payload};
+pub use applications::{AppRequest, Applications, payload};
+pub use byzantine::{Forgery, ForgeryKind};
 pub use daemon::Daemon;
-pub use event::{Asked, Event};
+pub use event::{Event, PendingRequest};
 pub use host_words::channels;
-pub use liar::{Lie, Told};
 pub use memory::{Mesh, new};
 pub use opening::Opening;
 pub use program::{APPLICATIONS, MESH};
@@ -38,4 +38,4 @@ pub use publishing::{Published, publishing};
 pub use replay::{NodeState, NodeView, facts, node_state};
 pub use step_words::STEPS;
 pub use words::{PROGRAM, daemon_of, sabotage, vocabulary, words};
-pub use workload::{Order, Target, Written};
+pub use workload::{AppCommand, Target, Written};

@@ -38,7 +38,7 @@ impl Opening {
         let found = KINDS.into_iter().find(|kind| kind.word() == word);
         found.ok_or_else(|| {
             let near = suggestion(word, KINDS.iter().map(|kind| kind.word()));
-            format!("`{word}` is no kind of channel{near}")
+            format!("`{word}` is not a kind of channel{near}")
         })
     }
 

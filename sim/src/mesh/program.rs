@@ -3,11 +3,11 @@
 use super::applications::Applications;
 use super::daemon::{Daemon, EPOCH};
 use super::event::Event;
-use super::life::Life;
 use super::memory::{self, Mesh, Received};
+use super::node_start::NodeStart;
 use super::projection::Projection;
 use super::words::{PROGRAM, vocabulary};
-use super::{condition, host_words, invariant, ledger, recoverability};
+use super::{condition, delivery_log, host_words, invariant, recoverability};
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
@@ -15,6 +15,7 @@ use crate::world::{
 };
 use phalanx_core::gossip;
 use phalanx_core::node::{Message, Node};
+use phalanx_core::sabotage::Switch;
 use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ impl Program for Mesh {
             .and_then(|bytes| bytes.try_into().ok());
         let epoch = stored.map_or(0, u64::from_le_bytes) + 1;
         start.disk.put(EPOCH, epoch.to_le_bytes().to_vec());
-        let life = Life {
+        let life = NodeStart {
             scenario: start.scenario,
             host: start.host,
             epoch,
@@ -60,6 +61,10 @@ impl Program for Mesh {
         Box::new(Daemon::starting(node, applications, &opens, Instant::ZERO))
     }
 
+    fn sends_in_lanes(&self) -> bool {
+        !self.sabotage.has(Switch::NoLanes)
+    }
+
     fn before_event(&mut self, host: usize, view: &dyn ProcessView, what: &ProcessEvent) {
         self.received.clear();
         let ProcessEvent::Received { message, .. } = what else {
@@ -69,7 +74,8 @@ impl Program for Mesh {
             return;
         };
         if let Message::Channel(data) = message {
-            self.ledger.comes(host, ledger::updates(data));
+            self.delivery_log
+                .on_received(host, delivery_log::updates(data));
         }
         let received = &mut self.received;
         invariant::records(message, &mut |record| {
@@ -93,7 +99,7 @@ impl Program for Mesh {
 
     fn on_report(&mut self, report: &Report<'_>) {
         if let Some(event) = report.event.of() {
-            self.ledger.event(report.host, report.now, event);
+            self.delivery_log.event(report.host, report.now, event);
         }
     }
 
@@ -120,7 +126,7 @@ impl Program for Mesh {
         who: &[usize],
         window: (u64, u64),
     ) -> Option<u64> {
-        self.ledger.figure(scene, word, who, window)
+        self.delivery_log.figure(scene, word, who, window)
     }
 
     /// Counts false deaths: reports that a running member is down. The mesh has no other metric that counts events.

@@ -91,7 +91,7 @@ impl Publishing {
     /// The order to publish the latest publication of a host.
     fn publish(&self, host: usize) -> Task {
         let action = self.latest[host].action(self.program);
-        Task::Order { host, action }
+        Task::Step { host, action }
     }
 
     fn announce(&mut self, host: usize, arguments: &Arguments) -> Vec<Task> {

@@ -8,7 +8,7 @@
 
 use super::host_words;
 use crate::scenario::Scenario;
-use crate::scenario::plan::{Order, Plan};
+use crate::scenario::plan::{Plan, ScheduledAction};
 use core::time::Duration;
 
 /// The maximum number of hosts to analyse: the cost of each order grows with the square of the hosts. Larger meshes
@@ -183,31 +183,33 @@ impl<'a> World<'a> {
         dials(one, other) || dials(other, one)
     }
 
-    fn take(&mut self, order: &Order) {
+    fn take(&mut self, order: &ScheduledAction) {
         match order {
-            Order::Start { host, .. } => {
+            ScheduledAction::Start { host, .. } => {
                 self.starts[*host] += 1;
                 self.runs[*host] = Some(self.starts[*host]);
                 self.still[*host] = Duration::ZERO;
                 self.met[*host] = vec![None; self.runs.len()];
             }
-            Order::Stop { host, .. } => self.runs[*host] = None,
-            Order::Leave(host) => {
+            ScheduledAction::Stop { host, .. } => self.runs[*host] = None,
+            ScheduledAction::Leave(host) => {
                 self.runs[*host] = None;
                 // Nodes do not dial a member that left.
                 for met in &mut self.met {
                     met[*host] = None;
                 }
             }
-            Order::Cut(cut) => self.cuts.push(*cut),
-            Order::Mend(cut) => self.cuts.retain(|other| other != cut),
-            Order::Pause { host, length } => {
+            ScheduledAction::Cut(cut) => self.cuts.push(*cut),
+            ScheduledAction::Heal(cut) => self.cuts.retain(|other| other != cut),
+            ScheduledAction::Pause { host, length } => {
                 self.still[*host] = self.still[*host].max(self.now + *length);
             }
-            Order::Hold { .. } | Order::Slow { .. } | Order::Clock { .. } => {}
-            Order::Disk { .. } | Order::Certificate { .. } => {}
-            Order::Own { .. } | Order::Command { .. } => {}
-            Order::Loss(_) | Order::Latency(_) => {}
+            ScheduledAction::Hold { .. }
+            | ScheduledAction::Slow { .. }
+            | ScheduledAction::Clock { .. } => {}
+            ScheduledAction::Disk { .. } | ScheduledAction::Certificate { .. } => {}
+            ScheduledAction::Own { .. } | ScheduledAction::Command { .. } => {}
+            ScheduledAction::Loss(_) | ScheduledAction::Latency(_) => {}
         }
     }
 

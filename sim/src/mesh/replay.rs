@@ -1,7 +1,7 @@
 //! The state of mesh nodes in a replayed run.
 
 use crate::diff::Facts;
-use crate::model::Replay;
+use crate::replay::Replay;
 use core::time::Duration;
 use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase};
 use phalanx_core::node::Node;
@@ -52,7 +52,7 @@ fn view(mesh: &Gossip, now: Instant) -> NodeView {
     }
 }
 
-/// Returns the state of a mesh node as facts. The time since a link last received is no fact.
+/// Returns the state of a mesh node as facts. The time since a link last received is left out.
 #[must_use]
 pub fn facts(state: &NodeState) -> Facts {
     let Some(view) = &state.view else {

@@ -57,7 +57,7 @@ const fn step(word: &'static str, about: &'static str, form: &'static Form) -> S
 }
 
 static UPGRADE_FORM: Form = Form {
-    about: "Who gets which version.",
+    about: "Nodes, and their new version.",
     fields: &[
         Field::needed("who", "The nodes.", Shape::Hosts),
         Field::needed(
@@ -70,7 +70,7 @@ static UPGRADE_FORM: Form = Form {
 };
 
 static ANNOUNCE_FORM: Form = Form {
-    about: "Who publishes what.",
+    about: "Nodes, and the content that they publish.",
     fields: &[
         Field::needed("who", "The nodes.", Shape::Processes),
         Field::optional(
@@ -103,7 +103,7 @@ static FLAP_FORM: Form = Form {
         Field::needed("who", "The nodes.", Shape::Hosts),
         Field::needed(
             "services",
-            "What they register and withdraw: `name/version`.",
+            "The services that they register and withdraw: `name/version`.",
             Shape::Texts(read_service),
         ),
         Field::needed(

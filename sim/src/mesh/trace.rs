@@ -14,13 +14,16 @@ use core::time::Duration;
 use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
 use phalanx_core::node;
-use phalanx_core::random::{hash_bytes, mix};
+use phalanx_core::random::mix;
 use phalanx_core::size::Encoded;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+
+/// The number of the orders of applications in trace hashes.
+const ORDER: u8 = 0x7f;
 
 /// The trace of one run.
 #[derive(Debug)]
@@ -111,7 +114,7 @@ impl Trace {
 
     /// Records that the applications on a host are about to receive an order.
     pub fn ordered(&mut self, at: Duration, host: usize) {
-        self.taken(at, host, InputInfo::of("order"), None);
+        self.taken(at, host, InputInfo::of(ORDER, "order"), None);
     }
 
     fn taken(&mut self, at: Duration, host: usize, taken: InputInfo, input: Option<&node::Input>) {
@@ -119,7 +122,7 @@ impl Trace {
         let at = nanos(at);
         self.events += 1;
         self.inputs += 1;
-        let who = mix((host as u64) << 32 | taken.size as u64) ^ hash_bytes(taken.word.as_bytes());
+        let who = (host as u64) << 40 | u64::from(taken.number) << 32 | taken.size as u64;
         self.hash = mix(self.hash ^ mix(at ^ mix(who)));
         if self.sink.is_none() {
             return;
@@ -251,13 +254,14 @@ impl Host {
             Input::Receive { .. } | Input::Heard { .. } => {}
             Input::Closed { link, .. } => drop(self.links.remove(link)),
             Input::DialFailed { .. }
+            | Input::Resolved { .. }
             | Input::Stored { .. }
             | Input::StoreFailed { .. }
             | Input::Announce(_) => {}
-            Input::Targets { .. }
-            | Input::EditTargets { .. }
+            Input::Seeds { .. }
+            | Input::EditSeeds { .. }
             | Input::Discover(_)
-            | Input::Want { .. } => {}
+            | Input::RequestLink { .. } => {}
             Input::Renew { .. } | Input::Leave | Input::Wake => {}
         }
         (None, 0)

@@ -6,6 +6,7 @@ use super::words::MEMORY;
 use crate::world::{self, InputInfo, ProcessView, ReportedEvent};
 use phalanx_core::gossip::{self, Phase};
 use phalanx_core::identity::NodeId;
+use phalanx_core::lane::Placement;
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::random::mix;
 use phalanx_core::size::Encoded;
@@ -73,8 +74,35 @@ impl world::Message for Message {
         word(self)
     }
 
+    fn number(&self) -> u8 {
+        number(self)
+    }
+
     fn word(&self) -> &'static str {
         event::content(self)
+    }
+
+    fn placement(&self) -> Placement {
+        Self::placement(self)
+    }
+}
+
+/// The number of a message's kind in trace hashes.
+const fn number(message: &Message) -> u8 {
+    match message {
+        Message::Mesh(message) => mesh_number(message),
+        Message::Channel(_) => 6,
+    }
+}
+
+/// The number of a gossip message's kind in trace hashes.
+const fn mesh_number(message: &gossip::Message) -> u8 {
+    match message {
+        gossip::Message::Hello(_) => 1,
+        gossip::Message::Welcome(_) => 2,
+        gossip::Message::Refuse(_) => 3,
+        gossip::Message::Goodbye(_) => 4,
+        gossip::Message::Frame(_) => 5,
     }
 }
 
@@ -88,37 +116,38 @@ impl ReportedEvent for Event {
 pub(super) fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
     match input {
         node::Input::Mesh(input) => gossip_input_info(input),
-        node::Input::Receive { message, .. } => InputInfo {
-            kind: word(message),
-            word: event::content(message),
-            size: bytes,
-        },
-        node::Input::Channel(_) => InputInfo::of("channel"),
-        node::Input::WatchRoutes(_) => InputInfo::of("watch-routes"),
-        node::Input::Wake => InputInfo::of("wake"),
+        node::Input::Receive { message, .. } => {
+            InputInfo::message(number(message), event::content(message), bytes)
+        }
+        node::Input::Channel(_) => InputInfo::of(1, "channel"),
+        node::Input::WatchRoutes(_) => InputInfo::of(2, "watch-routes"),
+        node::Input::Wake => InputInfo::of(3, "wake"),
     }
 }
 
 /// The description of a gossip machine's input in traces.
 fn gossip_input_info(input: &gossip::Input) -> InputInfo {
     match input {
-        gossip::Input::Start => InputInfo::of("start"),
-        gossip::Input::Accepted { .. } => InputInfo::of("accepted"),
-        gossip::Input::Dialed { .. } => InputInfo::of("dialed"),
-        gossip::Input::DialFailed { .. } => InputInfo::of("dial-failed"),
-        gossip::Input::Receive { message, .. } => InputInfo::of(mesh_word(message)),
-        gossip::Input::Heard { .. } => InputInfo::of("heard"),
-        gossip::Input::Closed { .. } => InputInfo::of("closed"),
-        gossip::Input::Stored { .. } => InputInfo::of("stored"),
-        gossip::Input::StoreFailed { .. } => InputInfo::of("store-failed"),
-        gossip::Input::Announce(_) => InputInfo::of("announce"),
-        gossip::Input::Targets { .. } => InputInfo::of("targets"),
-        gossip::Input::EditTargets { .. } => InputInfo::of("edit-targets"),
-        gossip::Input::Discover(_) => InputInfo::of("discover"),
-        gossip::Input::Want { .. } => InputInfo::of("want"),
-        gossip::Input::Renew { .. } => InputInfo::of("renew"),
-        gossip::Input::Leave => InputInfo::of("leave"),
-        gossip::Input::Wake => InputInfo::of("wake"),
+        gossip::Input::Start => InputInfo::of(4, "start"),
+        gossip::Input::Accepted { .. } => InputInfo::of(5, "accepted"),
+        gossip::Input::Dialed { .. } => InputInfo::of(6, "dialed"),
+        gossip::Input::DialFailed { .. } => InputInfo::of(7, "dial-failed"),
+        gossip::Input::Resolved { .. } => InputInfo::of(20, "resolved"),
+        gossip::Input::Receive { message, .. } => {
+            InputInfo::message(mesh_number(message), mesh_word(message), 0)
+        }
+        gossip::Input::Heard { .. } => InputInfo::of(8, "heard"),
+        gossip::Input::Closed { .. } => InputInfo::of(9, "closed"),
+        gossip::Input::Stored { .. } => InputInfo::of(10, "stored"),
+        gossip::Input::StoreFailed { .. } => InputInfo::of(11, "store-failed"),
+        gossip::Input::Announce(_) => InputInfo::of(12, "announce"),
+        gossip::Input::Seeds { .. } => InputInfo::of(13, "seeds"),
+        gossip::Input::EditSeeds { .. } => InputInfo::of(14, "edit-seeds"),
+        gossip::Input::Discover(_) => InputInfo::of(15, "discover"),
+        gossip::Input::RequestLink { .. } => InputInfo::of(16, "request-link"),
+        gossip::Input::Renew { .. } => InputInfo::of(17, "renew"),
+        gossip::Input::Leave => InputInfo::of(18, "leave"),
+        gossip::Input::Wake => InputInfo::of(19, "wake"),
     }
 }
 

@@ -5,10 +5,10 @@ use super::event;
 use super::host_words::{HOSTS, SETTINGS, longest_fault};
 use super::publishing::publishing;
 use super::step_words::{FAULTS, STEPS};
-use super::workload::{self, LIE};
+use super::workload::{self, FORGE};
 use crate::scenario::plan::Reporter;
 use crate::scenario::{Vocabulary, Words};
-use phalanx_core::gossip::{Sabotage, Switch};
+use phalanx_core::sabotage::{Sabotage, Switch};
 
 /// The name of the mesh daemon as a program.
 pub const PROGRAM: &str = "mesh";
@@ -74,7 +74,7 @@ pub fn words() -> Words {
         gauges: vec![MEMORY],
         commands: workload::COMMANDS.to_vec(),
         // A real daemon cannot send forged records.
-        simulated_commands: vec![LIE],
+        simulated_commands: vec![FORGE],
         check: Some(workload::check),
         // The transport checks certificates. The simulated daemon has no certificate that could expire.
         certificates: false,

@@ -3,7 +3,7 @@
 //! The same code reads a command twice: when the file is read, so that an error names its line, and when the command is
 //! performed.
 
-use super::liar::{COUNT_MAX, Lie, Told};
+use super::byzantine::{COUNT_MAX, Forgery, ForgeryKind};
 use super::opening::Opening;
 use super::publishing::Published;
 use super::step_words::ANNOUNCE;
@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 /// The words of the commands.
 pub(super) const COMMANDS: [&str; 8] = [
-    "open", "close", "publish", "send", "put", "delete", "cas", LIE,
+    "open", "close", "publish", "send", "put", "delete", "cas", FORGE,
 ];
 /// The word of the command that sends forged messages.
-pub(crate) const LIE: &str = "lie";
+pub(crate) const FORGE: &str = "forge";
 /// The words of the conditions on channels.
-pub(super) const CONDITIONS: [&str; 3] = ["channel-agrees", "all-heard", "value"];
+pub(super) const CONDITIONS: [&str; 3] = ["channel-agrees", "all-received", "value"];
 
 /// The minimum length of a payload, in bytes: the payload carries the number that identifies it.
 pub(super) const BYTES_MIN: usize = 8;
@@ -32,7 +32,7 @@ const BYTES: usize = 64;
 
 /// An order to the applications or to the daemon of a host.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Order {
+pub enum AppCommand {
     /// Opens a channel.
     Open(ChannelName, Opening),
     /// Closes a channel.
@@ -63,7 +63,7 @@ pub enum Order {
         value: Written,
     },
     /// Sends forged messages to all neighbours.
-    Lie(Told),
+    Forge(Forgery),
     /// Publishes other services and metadata.
     Announce(Published),
 }
@@ -98,37 +98,37 @@ pub enum Target {
 /// The name is unknown, or an argument is invalid.
 pub(super) fn check(name: &str, with: &Value) -> Result<(), String> {
     if CONDITIONS.contains(&name) {
-        return Asked::read(name, with).map(|_| ());
+        return ChannelCondition::read(name, with).map(|_| ());
     }
-    Order::read(name, with).map(|_| ())
+    AppCommand::read(name, with).map(|_| ())
 }
 
 /// A condition on channels.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum ChannelCondition {
     /// All nodes that hold the channel hold the same state of it.
     Agrees(ChannelName),
     /// Every broadcast was delivered to all hosts that kept the channel open since before the broadcast.
-    AllHeard(ChannelName),
+    AllReceived(ChannelName),
     /// The key of the map has this value, or has no value.
     Value(ChannelName, String, Option<String>),
 }
 
-impl Asked {
+impl ChannelCondition {
     pub(super) fn read(name: &str, with: &Value) -> Result<Self, String> {
         let mut with = With::of(name, with)?;
         let channel = with.channel()?;
         let asked = match name {
             "channel-agrees" => Self::Agrees(channel),
-            "all-heard" => Self::AllHeard(channel),
+            "all-received" => Self::AllReceived(channel),
             "value" => Self::Value(channel, with.needed_text("key")?, with.text("is")?),
-            _ => return Err(format!("`{name}` is no condition of channels")),
+            _ => return Err(format!("`{name}` is not a condition of channels")),
         };
         with.done().map(|()| asked)
     }
 }
 
-impl Order {
+impl AppCommand {
     /// Parses a command.
     ///
     /// # Errors
@@ -138,9 +138,9 @@ impl Order {
             return Published::read(with).map(Self::Announce);
         }
         let mut with = With::of(name, with)?;
-        if name == LIE {
-            let told = with.lie()?;
-            return with.done().map(|()| Self::Lie(told));
+        if name == FORGE {
+            let told = with.forgery()?;
+            return with.done().map(|()| Self::Forge(told));
         }
         let channel = with.channel()?;
         let order = match name {
@@ -175,7 +175,7 @@ impl Order {
                     value,
                 }
             }
-            _ => return Err(format!("`{name}` is no command")),
+            _ => return Err(format!("`{name}` is not a command")),
         };
         with.done().map(|()| order)
     }
@@ -198,7 +198,7 @@ impl<'a> With<'a> {
         let Value::Object(left) = with else {
             return Err(format!(
                 "`{name}` needs `with`, a table with at least `{}`",
-                if name == LIE { "how" } else { "channel" }
+                if name == FORGE { "how" } else { "channel" }
             ));
         };
         Ok(Self {
@@ -262,17 +262,17 @@ impl<'a> With<'a> {
         text.map(read).transpose()
     }
 
-    fn lie(&mut self) -> Result<Told, String> {
+    fn forgery(&mut self) -> Result<Forgery, String> {
         let how = self.needed_text("how")?;
-        let found = Lie::ALL.iter().find(|(_, word)| *word == how);
-        let (lie, _) = found.ok_or_else(|| {
-            let words: Vec<&str> = Lie::ALL.iter().map(|(_, word)| *word).collect();
+        let found = ForgeryKind::ALL.iter().find(|(_, word)| *word == how);
+        let (kind, _) = found.ok_or_else(|| {
+            let words: Vec<&str> = ForgeryKind::ALL.iter().map(|(_, word)| *word).collect();
             format!("`how` is {how:?}; write one of {}", words.join(", "))
         })?;
         let about = self.text("about")?.map(|id| node("about", &id));
         let count = self.number("count", 1, COUNT_MAX)?.unwrap_or(1);
-        Ok(Told {
-            lie: *lie,
+        Ok(Forgery {
+            kind: *kind,
             about: about.transpose()?,
             count: usize::try_from(count).unwrap_or(1),
         })

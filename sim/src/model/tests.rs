@@ -54,7 +54,7 @@ fn recovery_is_counted_from_the_last_thing_that_was_done() {
     let outcome = ran(text, Options::default());
     let took = outcome.metrics["recovery-ms"];
     assert!((1..10_000).contains(&took), "{took} ms");
-    assert!(outcome.effects.iter().all(|effect| effect.bites > 0));
+    assert!(outcome.effects.iter().all(|effect| effect.affected > 0));
 }
 
 #[test]
@@ -132,7 +132,7 @@ sometimes = { phase = { who = "n4", is = "left" } }
     let outcome = ran(text, options);
     assert_eq!(outcome.failures, []);
     let after = &outcome.effects[1];
-    assert!(after.bites > 0, "{:?}", outcome.effects);
+    assert!(after.affected > 0, "{:?}", outcome.effects);
     assert!(outcome.expected[3].sometimes && !outcome.expected[3].met);
 }
 
@@ -199,7 +199,7 @@ max = 100000
         );
         assert!(effect.step.starts_with("chaos: "));
     }
-    assert!(chaos.iter().any(|effect| effect.bites > 0));
+    assert!(chaos.iter().any(|effect| effect.affected > 0));
     let memory = outcome.expected[0].figure;
     let smaller = ran(&text.replace("count = 6", "count = 3"), Options::default());
     assert!(smaller.expected[0].figure < memory, "{memory:?}");

@@ -1,6 +1,6 @@
 //! The plan's actions in readable form: faults that begin and end, and instantaneous steps.
 
-use crate::scenario::plan::{Cut, Order, Plan, Planned};
+use crate::scenario::plan::{Cut, Plan, Planned, ScheduledAction};
 use crate::scenario::{Certificate, DiskFault, Extent, Scenario, text};
 use core::time::Duration;
 
@@ -68,27 +68,31 @@ impl Fault {
         let step = planned.step.and_then(|step| scenario.steps.get(step));
         let word = step.map_or_else(|| own_word(&planned.order), |step| step.action.word());
         let text = match &planned.order {
-            Order::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
-            Order::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
-            Order::Latency(Some(latency)) => text::show_latency(*latency),
-            Order::Hold { cut, length } => {
+            ScheduledAction::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
+            ScheduledAction::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
+            ScheduledAction::Latency(Some(latency)) => text::show_latency(*latency),
+            ScheduledAction::Hold { cut, length } => {
                 let between = sides(scenario, &plan.cuts[*cut]);
                 format!("{between}, for {}", text::show(*length))
             }
-            Order::Disk { fault, .. } => fault.map_or("works", DiskFault::word).to_owned(),
-            Order::Certificate { is, .. } => is.word().to_owned(),
-            Order::Command { name, .. } => name.clone(),
-            Order::Slow { by, .. } => format!("by {} an input", text::show(*by)),
-            Order::Pause { length, .. } => format!("for {}", text::show(*length)),
-            Order::Clock {
+            ScheduledAction::Disk { fault, .. } => {
+                fault.map_or("works", DiskFault::word).to_owned()
+            }
+            ScheduledAction::Certificate { is, .. } => is.word().to_owned(),
+            ScheduledAction::Command { name, .. } => name.clone(),
+            ScheduledAction::Slow { by, .. } => format!("by {} an input", text::show(*by)),
+            ScheduledAction::Pause { length, .. } => format!("for {}", text::show(*length)),
+            ScheduledAction::Clock {
                 jump, drift_ppm, ..
             } => match drift_ppm {
                 Some(ppm) => format!("forward {}, drift {ppm} ppm", text::show(*jump)),
                 None => format!("forward {}", text::show(*jump)),
             },
-            Order::Start { .. } | Order::Stop { .. } | Order::Leave(_) => String::new(),
-            Order::Own { .. } | Order::Mend(_) => String::new(),
-            Order::Loss(None) | Order::Latency(None) => String::new(),
+            ScheduledAction::Start { .. }
+            | ScheduledAction::Stop { .. }
+            | ScheduledAction::Leave(_) => String::new(),
+            ScheduledAction::Own { .. } | ScheduledAction::Heal(_) => String::new(),
+            ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => String::new(),
         };
         let text = match planned.program {
             None => text,
@@ -107,7 +111,7 @@ impl Fault {
 
     /// Returns the word of an action, independent of the step that scheduled it.
     #[must_use]
-    pub const fn word_of(order: &Order) -> &'static str {
+    pub const fn word_of(order: &ScheduledAction) -> &'static str {
         own_word(order)
     }
 
@@ -124,72 +128,86 @@ impl Fault {
     #[must_use]
     pub const fn shape(planned: &Planned) -> (Subject, Turn) {
         match &planned.order {
-            Order::Start { host, .. } => (Subject::Power(*host, planned.program), Turn::Ends),
-            Order::Stop { host, .. } => (Subject::Power(*host, planned.program), Turn::Begins),
-            Order::Cut(cut) => (Subject::Cut(*cut), Turn::Begins),
-            Order::Mend(cut) => (Subject::Cut(*cut), Turn::Ends),
-            Order::Hold { cut, length } => (Subject::Cut(*cut), Turn::Lasts(*length)),
-            Order::Disk { host, fault: None } => (Subject::Disk(*host), Turn::Ends),
-            Order::Disk { host, .. } => (Subject::Disk(*host), Turn::Begins),
-            Order::Certificate { host, is } => {
+            ScheduledAction::Start { host, .. } => {
+                (Subject::Power(*host, planned.program), Turn::Ends)
+            }
+            ScheduledAction::Stop { host, .. } => {
+                (Subject::Power(*host, planned.program), Turn::Begins)
+            }
+            ScheduledAction::Cut(cut) => (Subject::Cut(*cut), Turn::Begins),
+            ScheduledAction::Heal(cut) => (Subject::Cut(*cut), Turn::Ends),
+            ScheduledAction::Hold { cut, length } => (Subject::Cut(*cut), Turn::Lasts(*length)),
+            ScheduledAction::Disk { host, fault: None } => (Subject::Disk(*host), Turn::Ends),
+            ScheduledAction::Disk { host, .. } => (Subject::Disk(*host), Turn::Begins),
+            ScheduledAction::Certificate { host, is } => {
                 let turn = match is {
                     Certificate::Rotated => Turn::Ends,
                     Certificate::Expired | Certificate::Revoked => Turn::Begins,
                 };
                 (Subject::Certificate(*host), turn)
             }
-            Order::Pause { host, length } => (Subject::Host(*host), Turn::Lasts(*length)),
-            Order::Slow { host, by } if by.is_zero() => (Subject::Speed(*host), Turn::Ends),
-            Order::Slow { host, .. } => (Subject::Speed(*host), Turn::Begins),
-            Order::Clock { host, .. } | Order::Leave(host) => (Subject::Host(*host), Turn::Once),
-            Order::Own { host, action } => match action.extent {
+            ScheduledAction::Pause { host, length } => (Subject::Host(*host), Turn::Lasts(*length)),
+            ScheduledAction::Slow { host, by } if by.is_zero() => {
+                (Subject::Speed(*host), Turn::Ends)
+            }
+            ScheduledAction::Slow { host, .. } => (Subject::Speed(*host), Turn::Begins),
+            ScheduledAction::Clock { host, .. } | ScheduledAction::Leave(host) => {
+                (Subject::Host(*host), Turn::Once)
+            }
+            ScheduledAction::Own { host, action } => match action.extent {
                 Extent::Once => (Subject::Host(*host), Turn::Once),
                 Extent::Until(_) => (Subject::Own(*host, action.word), Turn::Begins),
                 Extent::Ends(begun) => (Subject::Own(*host, begun), Turn::Ends),
             },
-            Order::Command { host, .. } => (Subject::Host(*host), Turn::Once),
-            Order::Loss(None) => (Subject::Loss, Turn::Ends),
-            Order::Loss(Some(_)) => (Subject::Loss, Turn::Begins),
-            Order::Latency(None) => (Subject::Latency, Turn::Ends),
-            Order::Latency(Some(_)) => (Subject::Latency, Turn::Begins),
+            ScheduledAction::Command { host, .. } => (Subject::Host(*host), Turn::Once),
+            ScheduledAction::Loss(None) => (Subject::Loss, Turn::Ends),
+            ScheduledAction::Loss(Some(_)) => (Subject::Loss, Turn::Begins),
+            ScheduledAction::Latency(None) => (Subject::Latency, Turn::Ends),
+            ScheduledAction::Latency(Some(_)) => (Subject::Latency, Turn::Begins),
         }
     }
 }
 
 /// Returns the hosts that an action affects; empty if it affects all.
-fn hosts(scenario: &Scenario, plan: &Plan, order: &Order) -> Vec<usize> {
+fn hosts(scenario: &Scenario, plan: &Plan, order: &ScheduledAction) -> Vec<usize> {
     match order {
-        Order::Cut(cut) | Order::Mend(cut) | Order::Hold { cut, .. } => {
-            touched(scenario, &plan.cuts[*cut])
-        }
-        Order::Disk { host, .. } | Order::Certificate { host, .. } => vec![*host],
-        Order::Start { host, .. } | Order::Stop { host, .. } | Order::Pause { host, .. } => {
+        ScheduledAction::Cut(cut)
+        | ScheduledAction::Heal(cut)
+        | ScheduledAction::Hold { cut, .. } => touched(scenario, &plan.cuts[*cut]),
+        ScheduledAction::Disk { host, .. } | ScheduledAction::Certificate { host, .. } => {
             vec![*host]
         }
-        Order::Slow { host, .. } | Order::Clock { host, .. } | Order::Leave(host) => vec![*host],
-        Order::Own { host, .. } | Order::Command { host, .. } => vec![*host],
-        Order::Loss(_) | Order::Latency(_) => Vec::new(),
+        ScheduledAction::Start { host, .. }
+        | ScheduledAction::Stop { host, .. }
+        | ScheduledAction::Pause { host, .. } => {
+            vec![*host]
+        }
+        ScheduledAction::Slow { host, .. }
+        | ScheduledAction::Clock { host, .. }
+        | ScheduledAction::Leave(host) => vec![*host],
+        ScheduledAction::Own { host, .. } | ScheduledAction::Command { host, .. } => vec![*host],
+        ScheduledAction::Loss(_) | ScheduledAction::Latency(_) => Vec::new(),
     }
 }
 
 /// Returns the word of an action without a step.
-const fn own_word(order: &Order) -> &'static str {
+const fn own_word(order: &ScheduledAction) -> &'static str {
     match order {
-        Order::Start { .. } => "start",
-        Order::Stop { .. } => "stop",
-        Order::Cut(_) => "cut",
-        Order::Mend(_) => "heal",
-        Order::Hold { .. } => "hold",
-        Order::Disk { .. } => "disk",
-        Order::Certificate { .. } => "certificate",
-        Order::Pause { .. } => "pause",
-        Order::Slow { .. } => "slow",
-        Order::Clock { .. } => "clock",
-        Order::Leave(_) => "leave",
-        Order::Own { action, .. } => action.word,
-        Order::Command { .. } => "command",
-        Order::Loss(_) => "loss",
-        Order::Latency(_) => "latency",
+        ScheduledAction::Start { .. } => "start",
+        ScheduledAction::Stop { .. } => "stop",
+        ScheduledAction::Cut(_) => "cut",
+        ScheduledAction::Heal(_) => "heal",
+        ScheduledAction::Hold { .. } => "hold",
+        ScheduledAction::Disk { .. } => "disk",
+        ScheduledAction::Certificate { .. } => "certificate",
+        ScheduledAction::Pause { .. } => "pause",
+        ScheduledAction::Slow { .. } => "slow",
+        ScheduledAction::Clock { .. } => "clock",
+        ScheduledAction::Leave(_) => "leave",
+        ScheduledAction::Own { action, .. } => action.word,
+        ScheduledAction::Command { .. } => "command",
+        ScheduledAction::Loss(_) => "loss",
+        ScheduledAction::Latency(_) => "latency",
     }
 }
 

@@ -667,12 +667,12 @@ function expected() {
 }
 
 function effects() {
-  const most = Math.max(1, ...run.effects.map((effect) => effect.bites));
+  const most = Math.max(1, ...run.effects.map((effect) => effect.affected));
   const lines = run.effects.map((effect) => {
     const idle = run.seeds.filter((seed) => seed.idle.includes(effect.line)).length;
-    const share = (Math.log1p(effect.bites) / Math.log1p(most)) * 100;
+    const share = (Math.log1p(effect.affected) / Math.log1p(most)) * 100;
     return element("tr", {}, element("td", {}, effect.step, element("span", { class: "quiet" }, effect.line ? `  line ${effect.line}` : "")), element("td", { class: "n" }, many(effect.orders)),
-      element("td", { class: `n ${effect.bites ? "" : "maybe"}` }, effect.bites ? many(effect.bites) : "nothing"), element("td", {}, element("div", { class: "meter" }, element("i", { style: `width:${share}%` }))),
+      element("td", { class: `n ${effect.affected ? "" : "maybe"}` }, effect.affected ? many(effect.affected) : "nothing"), element("td", {}, element("div", { class: "meter" }, element("i", { style: `width:${share}%` }))),
       element("td", { class: `n ${idle ? "maybe" : ""}` }, run.seeds.length > 1 && !effect.chaos ? `${many(run.seeds.length - idle)}/${many(run.seeds.length)}` : ""));
   });
   if (lines.length === 0) byId("effects").append(element("p", { class: "quiet" }, "The scenario has no steps."));

@@ -213,7 +213,7 @@ pub(super) fn read(
     } else if chaos.longest < chaos.shortest {
         Some(("longest", "is below `shortest`".to_owned()))
     } else if chaos.stay_up >= hosts {
-        let message = format!("leaves nobody to touch; there are {hosts} nodes");
+        let message = format!("leaves no node for faults; the scenario has {hosts} nodes");
         Some(("stay-up", message))
     } else if chaos.quiet > duration {
         let message = format!("is behind `duration` ({})", text::show(duration));

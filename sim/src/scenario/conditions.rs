@@ -95,12 +95,12 @@ pub struct OwnCondition {
     /// The nodes.
     pub who: Selector,
     /// The other arguments.
-    pub said: Said,
+    pub said: OwnArguments,
 }
 
 /// The arguments of a condition besides its nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum OwnArguments {
     /// The arguments of a condition with its own key.
     Keyed(Arguments),
     /// The value of `with` of a condition under `holds`.
@@ -112,8 +112,8 @@ impl OwnCondition {
     #[must_use]
     pub fn mapped(&self, map: &dyn Fn(&Selector) -> Selector) -> Self {
         let said = match &self.said {
-            Said::Keyed(arguments) => Said::Keyed(arguments.mapped(map)),
-            Said::With(value) => Said::With(value.clone()),
+            OwnArguments::Keyed(arguments) => OwnArguments::Keyed(arguments.mapped(map)),
+            OwnArguments::With(value) => OwnArguments::With(value.clone()),
         };
         let who = map(&self.who);
         Self { who, said, ..*self }
@@ -123,7 +123,7 @@ impl OwnCondition {
     #[must_use]
     pub fn lacks_nodes(&self) -> bool {
         let nobody = self.who.fixed().is_some_and(|hosts| hosts.is_empty());
-        nobody || matches!(&self.said, Said::Keyed(arguments) if arguments.lacks_nodes())
+        nobody || matches!(&self.said, OwnArguments::Keyed(arguments) if arguments.lacks_nodes())
     }
 }
 
@@ -192,7 +192,7 @@ impl Metric {
         let owner = owners.iter().find(|owner| Some(owner.program) == program);
         match (owner, program, &owners[..]) {
             (Some(owner), _, _) | (None, None, [owner]) => Ok(Self::Gauge(*owner)),
-            (None, Some(program), _) => Err(format!("`{word}` is no metric of {program}")),
+            (None, Some(program), _) => Err(format!("`{word}` is not a metric of {program}")),
             (None, None, _) => {
                 let programs: Vec<&str> = owners.iter().map(|owner| owner.program).collect();
                 Err(format!(

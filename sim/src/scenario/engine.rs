@@ -44,7 +44,7 @@ impl Engine {
             .iter()
             .find(|(_, known)| *known == name)
             .map(|(engine, _)| *engine)
-            .ok_or_else(|| format!("`{name}` is no engine{}", suggestion(name, words)))
+            .ok_or_else(|| format!("`{name}` is not an engine{}", suggestion(name, words)))
     }
 }
 

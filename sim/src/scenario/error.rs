@@ -131,7 +131,7 @@ impl Source<'_> {
                 "word"
             };
             let hint = suggestion(word, words);
-            return self.error(at, word, format!("is no {what} here{hint}"));
+            return self.error(at, word, format!("is not a {what} here{hint}"));
         }
         if message.starts_with("missing field") {
             let word = quoted.next().unwrap_or("").to_owned();

@@ -1,6 +1,6 @@
 //! Converts the tables of expectations in a file to expectations.
 
-use super::conditions::{Bound, Condition, Expectation, Metric, Mode, OwnCondition, Said};
+use super::conditions::{Bound, Condition, Expectation, Metric, Mode, OwnArguments, OwnCondition};
 use super::error::{ScenarioError, Source};
 use super::file::{At, ConditionTable, ExpectTable, OwnKey, OwnKeys, Text};
 use super::names::{Names, Selector};
@@ -143,7 +143,7 @@ impl Reader<'_> {
             program,
             word,
             who,
-            said: Said::Keyed(arguments),
+            said: OwnArguments::Keyed(arguments),
         }))
     }
 

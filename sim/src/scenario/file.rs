@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// A situation: who is there, what happens when, and what must come of it.
+/// A scenario: its nodes, its steps, and the expectations.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(title = "Phalanx scenario")]
@@ -43,7 +43,7 @@ pub(crate) struct ScenarioFile {
     pub(crate) duration: Text,
     /// After the faults are lifted, all views must be right within this time (default `20s`).
     pub(crate) recovery: Option<Text>,
-    /// The nodes that everyone else joins by (default: the first node).
+    /// The seed nodes, through which the other nodes join (default: the first node).
     pub(crate) seeds: Option<Text>,
     /// Nodes start at a random time within this (default `100ms`).
     pub(crate) spread: Option<Text>,
@@ -66,10 +66,10 @@ pub(crate) struct ScenarioFile {
     pub(crate) link: Vec<At<LinkTable>>,
     /// Random faults within a budget, drawn from the seed.
     pub(crate) chaos: Option<At<ChaosTable>>,
-    /// What happens when.
+    /// The steps.
     #[serde(default)]
     pub(crate) at: Vec<At<StepTable>>,
-    /// What must come of it.
+    /// The expectations.
     pub(crate) expect: Vec<At<ExpectTable>>,
 }
 
@@ -83,11 +83,11 @@ pub(crate) struct NodesTable {
     pub(crate) prefix: Option<Text>,
     /// Explicit names instead of `count`.
     pub(crate) names: Option<Vec<Text>>,
-    /// What they are for: `role:WORD` chooses them.
+    /// Their role: `role:WORD` selects them.
     pub(crate) role: Option<Text>,
-    /// Where they stand: `region:WORD` chooses them.
+    /// Their region: `region:WORD` selects them.
     pub(crate) region: Option<Text>,
-    /// Where they stand, closer: `zone:WORD` chooses them.
+    /// Their zone within the region: `zone:WORD` selects them.
     pub(crate) zone: Option<Text>,
     /// Started only by a `join` step.
     #[serde(default)]
@@ -131,7 +131,7 @@ pub(crate) struct LinkTable {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ChaosTable {
-    /// What may happen: `crash`, `power-loss`, `wipe`, `leave`, `pause`, `slow`, `jump`, `drift`, `partition`, `cut`, `hold`,
+    /// The kinds of faults: `crash`, `power-loss`, `wipe`, `leave`, `pause`, `slow`, `jump`, `drift`, `partition`, `cut`, `hold`,
     /// `loss`, `latency` (default: all that every engine of this scenario can do).
     pub(crate) kinds: Option<Vec<Text>>,
     /// The most faults at once (default 2).

@@ -209,7 +209,7 @@ fn substitute(source: &Source<'_>, run: &Values) -> Result<Run, ScenarioError> {
     match unknown_word(&run.text) {
         None => Ok(run),
         Some((at, word)) => {
-            let message = format!("`${{{word}}}` is no word of a `[[matrix]]`");
+            let message = format!("`${{{word}}}` is not a word of a `[[matrix]]`");
             Err(left.error(at, "", message))
         }
     }

@@ -43,7 +43,9 @@ pub use crate::disk::DiskFault;
 pub use action::{Action, Certificate, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides};
 pub use argument::{Argument, Arguments};
 pub use chaos::{Chaos, ChaosKind};
-pub use conditions::{Bound, Condition, Expectation, Metric, Mode, OwnCondition, OwnMetric, Said};
+pub use conditions::{
+    Bound, Condition, Expectation, Metric, Mode, OwnArguments, OwnCondition, OwnMetric,
+};
 pub use definition::{DEFAULT_SYSTEM, Scenario};
 pub use engine::Engine;
 pub use error::ScenarioError;

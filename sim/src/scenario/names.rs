@@ -166,7 +166,7 @@ impl Names {
 
     fn term(&self, word: &str) -> Result<Term, String> {
         if let Some((count, of)) = word.split_once(" of ") {
-            let how = || format!("`{word}` is no choice; write for example `3 of n2..n9`");
+            let how = || format!("`{word}` is not a valid choice; write for example `3 of n2..n9`");
             let count = count.trim().parse().map_err(|_| how())?;
             return Ok(Term::Draw {
                 count,
@@ -207,7 +207,8 @@ impl Names {
     }
 
     fn range(&self, word: &str, first: &str, last: &str) -> Result<Term, String> {
-        let how = || format!("`{word}` is no range; write for example `n1..n5` (both included)");
+        let how =
+            || format!("`{word}` is not a valid range; write for example `n1..n5` (both included)");
         let (prefix, from) = numbered(first).ok_or_else(how)?;
         let (other, to) = numbered(last).ok_or_else(how)?;
         if prefix != other || from > to {

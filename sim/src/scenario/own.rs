@@ -1,13 +1,14 @@
 //! Reads the vocabulary of a system in a file: conditions on states, and the conditions and commands of its programs.
 
 use super::action::{Action, NodeAction};
-use super::conditions::{Bound, Condition, OwnCondition, Said};
+use super::conditions::{Bound, Condition, OwnArguments, OwnCondition};
 use super::error::{ScenarioError, Source};
 use super::file::{AgreeTable, CommandTable, HoldsTable, StateTable, Text};
 use super::names::Names;
 use super::suggestion::suggestion;
 use super::value::{who_or_all, with};
 use super::vocabulary::Words;
+use super::words::with_article;
 use serde_json::Value;
 
 pub(crate) fn state(
@@ -73,7 +74,7 @@ pub(crate) fn holds(
         program: owner.program,
         word,
         who,
-        said: Said::With(table.with.clone()),
+        said: OwnArguments::With(table.with.clone()),
     }))
 }
 
@@ -114,7 +115,7 @@ fn owners<'a>(
     }
     let all: Vec<&str> = all.iter().map(|owner| owner.program).collect();
     let all = all.join(", ");
-    let message = format!("`{word}` is no word of {named}, which `who` names, but of {all}");
+    let message = format!("`{word}` is not a word of {named}, which `who` names, but of {all}");
     Err(source.error(name.span().start, "name", message))
 }
 
@@ -146,7 +147,7 @@ pub(crate) fn known(
                 return format!("{system} has no {what} of its own");
             }
             let near = suggestion(word, words.iter().copied());
-            format!("`{word}` is no {what} of {system}{near}")
+            format!("`{word}` is not {} of {system}{near}", with_article(what))
         })
     })
 }

@@ -190,7 +190,7 @@ impl Reader<'_> {
             let word: &str = key.get_ref();
             if !known.clone().any(|known| known == word) {
                 let hint = suggestion(word, known);
-                let message = format!("is no key here{hint}");
+                let message = format!("is not a key here{hint}");
                 return Err(self.source.error(key.span().start, word, message));
             }
         }

@@ -56,7 +56,7 @@ pub struct Planned {
     /// The program whose process on the host the action concerns; `None`: the whole host.
     pub program: Option<&'static str>,
     /// The action.
-    pub order: Order,
+    pub order: ScheduledAction,
 }
 
 impl Planned {
@@ -64,8 +64,8 @@ impl Planned {
     /// `runs` tells whether a host, or its process of a program, runs.
     pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
         let program = self.program;
-        matches!(self.order, Order::Start { host, .. } if runs(host, program))
-            || matches!(self.order, Order::Stop { host, .. } if !runs(host, program))
+        matches!(self.order, ScheduledAction::Start { host, .. } if runs(host, program))
+            || matches!(self.order, ScheduledAction::Stop { host, .. } if !runs(host, program))
     }
 }
 
@@ -115,7 +115,7 @@ impl Triggered {
 
 /// An action that an engine executes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ScheduledAction {
     /// Starts a host that does not run.
     Start {
         /// The host.
@@ -134,7 +134,7 @@ pub enum Order {
     /// Begins a cut.
     Cut(usize),
     /// Ends a cut; connections that survived it continue.
-    Mend(usize),
+    Heal(usize),
     /// Delays traffic between the pairs of a cut until the duration has passed.
     Hold {
         /// The cut that defines the pairs.
@@ -204,7 +204,7 @@ pub enum Order {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+enum HostState {
     Waiting,
     Running,
     Stopped,
@@ -229,9 +229,9 @@ enum Work {
     /// A task that a program's planning postponed.
     Own(Later),
     /// An action that is due.
-    Order(Order, Origin),
+    ScheduledAction(ScheduledAction, Origin),
     /// Ends a cut that is still in effect.
-    Mend(usize, Origin),
+    Heal(usize, Origin),
     /// Restarts a host that was stopped or left.
     Revive(usize, Disk, Origin),
     /// A fault of chaos.
@@ -268,7 +268,7 @@ struct Planner<'a> {
     random: Random,
     queue: BTreeMap<(Duration, u64), Work>,
     queued: u64,
-    lives: Vec<Life>,
+    lives: Vec<HostState>,
     /// The processes that were stopped without their hosts and not restarted.
     stopped: BTreeSet<(usize, &'static str)>,
     /// The planning of each program of the vocabulary.
@@ -301,7 +301,7 @@ impl Scenario {
             random: Random::from_seed(seed).child("plan"),
             queue: BTreeMap::new(),
             queued: 0,
-            lives: vec![Life::Waiting; self.hosts.len()],
+            lives: vec![HostState::Waiting; self.hosts.len()],
             stopped: BTreeSet::new(),
             plannings: plannings.collect(),
             active: Vec::new(),
@@ -331,11 +331,14 @@ impl Planner<'_> {
         for (index, host) in self.scenario.hosts.iter().enumerate() {
             let drawn = starts.duration_below(self.scenario.spread);
             let Some(start) = host.start else { continue };
-            let order = Order::Start {
+            let order = ScheduledAction::Start {
                 host: index,
                 disk: Disk::Keep,
             };
-            self.push(start + drawn, Work::Order(order, Origin::default()));
+            self.push(
+                start + drawn,
+                Work::ScheduledAction(order, Origin::default()),
+            );
         }
         for (index, step) in self.scenario.steps.iter().enumerate() {
             let first = match &step.when {
@@ -415,7 +418,7 @@ impl Planner<'_> {
     }
 
     /// Adds an action at the current time.
-    fn order(&mut self, at: Duration, from: Origin, order: Order) {
+    fn order(&mut self, at: Duration, from: Origin, order: ScheduledAction) {
         let Origin {
             step,
             chaos,
@@ -435,20 +438,20 @@ impl Planner<'_> {
     }
 
     /// Adds an action at a later time.
-    fn later(&mut self, at: Duration, from: Origin, order: Order) {
+    fn later(&mut self, at: Duration, from: Origin, order: ScheduledAction) {
         if self.trigger.is_some() {
             self.order(at, from, order);
         } else if at < self.plan.faults_end {
-            self.push(at, Work::Order(order, from));
+            self.push(at, Work::ScheduledAction(order, from));
         }
     }
 
     fn work(&mut self, at: Duration, work: Work) -> Result<(), ScenarioError> {
         let end = self.plan.faults_end;
         match work {
-            Work::Order(order, from) => {
-                if let Order::Start { host, .. } = order {
-                    self.lives[host] = Life::Running;
+            Work::ScheduledAction(order, from) => {
+                if let ScheduledAction::Start { host, .. } = order {
+                    self.lives[host] = HostState::Running;
                 }
                 self.order(at, from, order);
             }
@@ -457,11 +460,11 @@ impl Planner<'_> {
             Work::Own(later) if at >= end && !later.due.late => {}
             Work::Step { step, only } => self.step(at, step, only)?,
             Work::Own(later) => self.own_due(at, later),
-            Work::Mend(cut, from) => self.mend(at, from, |which, _| which == cut),
+            Work::Heal(cut, from) => self.mend(at, from, |which, _| which == cut),
             Work::Revive(host, disk, from) => {
                 let stopped = match from.program {
                     Some(program) => self.stopped.contains(&(host, program)),
-                    None => matches!(self.lives[host], Life::Stopped | Life::Left),
+                    None => matches!(self.lives[host], HostState::Stopped | HostState::Left),
                 };
                 if stopped {
                     self.boot(at, from, host, disk);
@@ -477,30 +480,30 @@ impl Planner<'_> {
     fn calm(&mut self, at: Duration) {
         let nobody = Origin::default();
         self.mend(at, nobody, |_, kept| !kept);
-        self.order(at, nobody, Order::Loss(None));
-        self.order(at, nobody, Order::Latency(None));
+        self.order(at, nobody, ScheduledAction::Loss(None));
+        self.order(at, nobody, ScheduledAction::Latency(None));
         for host in 0..self.scenario.hosts.len() {
             self.order(
                 at,
                 nobody,
-                Order::Slow {
+                ScheduledAction::Slow {
                     host,
                     by: Duration::ZERO,
                 },
             );
         }
         for host in self.broken_disks() {
-            self.order(at, nobody, Order::Disk { host, fault: None });
+            self.order(at, nobody, ScheduledAction::Disk { host, fault: None });
         }
         for host in self.bad_certificates() {
             let is = Certificate::Rotated;
-            self.order(at, nobody, Order::Certificate { host, is });
+            self.order(at, nobody, ScheduledAction::Certificate { host, is });
         }
         self.calm_own(at);
     }
 
     /// Iterates over all planned actions, including triggered ones.
-    fn ordered(&self) -> impl Iterator<Item = &Order> {
+    fn ordered(&self) -> impl Iterator<Item = &ScheduledAction> {
         let triggered = self
             .plan
             .triggers
@@ -511,8 +514,8 @@ impl Planner<'_> {
     }
 
     fn broken_disks(&self) -> BTreeSet<usize> {
-        let host = |order: &Order| {
-            if let Order::Disk { host, .. } = order {
+        let host = |order: &ScheduledAction| {
+            if let ScheduledAction::Disk { host, .. } = order {
                 Some(*host)
             } else {
                 None
@@ -522,8 +525,8 @@ impl Planner<'_> {
     }
 
     fn bad_certificates(&self) -> BTreeSet<usize> {
-        let host = |order: &Order| {
-            if let Order::Certificate { host, .. } = order {
+        let host = |order: &ScheduledAction| {
+            if let ScheduledAction::Certificate { host, .. } = order {
                 Some(*host)
             } else {
                 None
@@ -535,7 +538,7 @@ impl Planner<'_> {
     fn mend(&mut self, at: Duration, from: Origin, which: impl Fn(usize, bool) -> bool) {
         for (cut, kept) in std::mem::take(&mut self.active) {
             if which(cut, kept) {
-                self.order(at, from, Order::Mend(cut));
+                self.order(at, from, ScheduledAction::Heal(cut));
             } else {
                 self.active.push((cut, kept));
             }
@@ -545,7 +548,7 @@ impl Planner<'_> {
     /// Returns whether a host, or its process of a program, runs.
     fn runs(&self, host: usize, program: Option<&'static str>) -> bool {
         let stopped = program.is_some_and(|program| self.stopped.contains(&(host, program)));
-        self.lives[host] == Life::Running && !stopped
+        self.lives[host] == HostState::Running && !stopped
     }
 
     fn select(&self, selector: &Selector, random: &mut Random) -> Vec<usize> {
@@ -556,7 +559,7 @@ impl Planner<'_> {
             stopped: &|host| {
                 let own = selector.program().map(|program| (host, program));
                 let stopped = own.is_some_and(|own| self.stopped.contains(&own));
-                stopped || self.lives[host] == Life::Stopped
+                stopped || self.lives[host] == HostState::Stopped
             },
         };
         selector.resolve(&situation, random)

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// Executes a step at the program's process on a host immediately. The step is one of the program's own.
-    Order {
+    Step {
         /// The host.
         host: usize,
         /// The step.
@@ -91,14 +91,14 @@ pub(super) struct Plain {
 impl Planning for Plain {
     fn step(&mut self, action: &OwnAction, hosts: &[usize], place: usize) -> Vec<Task> {
         let (host, action) = (hosts[place], action.clone());
-        vec![Task::Order { host, action }]
+        vec![Task::Step { host, action }]
     }
 
     fn strike(&mut self, strike: Strike<'_>, _: &mut Random) -> Option<Struck> {
         if strike.victims.is_empty() {
             return None;
         }
-        let order = |host: &usize| Task::Order {
+        let order = |host: &usize| Task::Step {
             host: *host,
             action: OwnAction {
                 extent: self.extents.get(strike.fault).copied().unwrap_or_default(),

@@ -288,7 +288,9 @@ impl Reader<'_> {
                 "keep" => Ok(Disk::Keep),
                 "synced" => Ok(Disk::Synced),
                 "lose" => Ok(Disk::Lose),
-                _ => Err(format!("`{word}` is no state; there is keep, synced, lose")),
+                _ => Err(format!(
+                    "`{word}` is not a state; write keep, synced or lose"
+                )),
             };
             let state = optional(self.source, restart.state.as_ref(), disk)?;
             let who = match state {
@@ -405,7 +407,9 @@ impl Reader<'_> {
             "both" => Ok(Direction::Both),
             "out" => Ok(Direction::Out),
             "in" => Ok(Direction::In),
-            _ => Err(format!("`{word}` is no direction; there is both, out, in")),
+            _ => Err(format!(
+                "`{word}` is not a direction; write both, out or in"
+            )),
         };
         Ok(optional(self.source, text, read)?.unwrap_or(Direction::Both))
     }

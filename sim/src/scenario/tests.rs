@@ -1,6 +1,6 @@
 //! Reading, planning, and error messages.
 
-use super::plan::Order;
+use super::plan::ScheduledAction;
 use super::{Engine, Scenario};
 use core::time::Duration;
 
@@ -31,7 +31,7 @@ fn scenario(tail: &str) -> Scenario {
 fn a_mistake_names_file_line_key_and_the_nearest_word() {
     assert_eq!(
         error("[[at]]\ntime = \"5s\"\npowerloss = \"n1\"\n"),
-        "x.toml:14: powerloss: is no key here; did you mean `power-loss`?"
+        "x.toml:14: powerloss: is not a key here; did you mean `power-loss`?"
     );
     assert_eq!(
         error("[[at]]\ntime = \"5s\"\ncrash = \"m1\"\n"),
@@ -39,11 +39,11 @@ fn a_mistake_names_file_line_key_and_the_nearest_word() {
     );
     assert_eq!(
         error("[[at]]\ntime = \"5s\"\npause = { who = \"n1\", for = \"4\" }\n"),
-        "x.toml:14: for: `4` is no duration; write a number with ns, us, ms, s, min or h, such as 250ms"
+        "x.toml:14: for: `4` is not a valid duration; write a number with ns, us, ms, s, min or h, such as 250ms"
     );
     assert_eq!(
         error("[[expect]]\nnever = { event = { kind = \"peer-dwon\" } }\n"),
-        "x.toml:13: kind: `peer-dwon` is no event of the mesh; did you mean `peer-down`?"
+        "x.toml:13: kind: `peer-dwon` is not an event of the mesh; did you mean `peer-down`?"
     );
     assert!(
         error("[[at]]\ntime = \"61s\"\ncrash = \"n1\"\n")
@@ -105,24 +105,30 @@ fn repeated_and_staggered_steps_unfold() {
         "[[at]]\ntime = \"30s\"\ncrash = \"n4\"\n[[at]]\ntime = \"31s\"\nrestart = { who = \"down\" }\n",
     ));
     let plan = scenario.plan(1).unwrap();
-    let when = |wanted: &dyn Fn(&Order) -> bool| -> Vec<u64> {
+    let when = |wanted: &dyn Fn(&ScheduledAction) -> bool| -> Vec<u64> {
         plan.orders
             .iter()
             .filter(|p| p.step.is_some() && wanted(&p.order))
             .map(|p| p.at.as_secs())
             .collect()
     };
-    assert_eq!(when(&|order| matches!(order, Order::Cut(_))), [5, 7, 9]);
-    assert_eq!(when(&|order| matches!(order, Order::Mend(_))), [6, 8, 10]);
     assert_eq!(
-        when(&|order| matches!(order, Order::Start { .. })),
+        when(&|order| matches!(order, ScheduledAction::Cut(_))),
+        [5, 7, 9]
+    );
+    assert_eq!(
+        when(&|order| matches!(order, ScheduledAction::Heal(_))),
+        [6, 8, 10]
+    );
+    assert_eq!(
+        when(&|order| matches!(order, ScheduledAction::Start { .. })),
         [20, 21, 22, 31]
     );
     assert!(plan.orders.is_sorted_by_key(|planned| planned.at));
 }
 
 #[test]
-fn every_fault_is_lifted_at_the_end_but_what_is_kept() {
+fn every_fault_is_lifted_at_the_end_except_kept_ones() {
     let scenario = scenario(concat!(
         "[[at]]\ntime = \"5s\"\ncut = { fraction = \"30%\", kept = true }\n",
         "[[at]]\ntime = \"6s\"\npartition = { halves = true }\n",
@@ -131,12 +137,12 @@ fn every_fault_is_lifted_at_the_end_but_what_is_kept() {
     let mended: Vec<_> = plan
         .orders
         .iter()
-        .filter(|p| matches!(p.order, Order::Mend(_)))
+        .filter(|p| matches!(p.order, ScheduledAction::Heal(_)))
         .collect();
     assert_eq!(mended.len(), 1);
     assert_eq!(
         (mended[0].at, &mended[0].order),
-        (Duration::from_secs(60), &Order::Mend(1))
+        (Duration::from_secs(60), &ScheduledAction::Heal(1))
     );
 }
 
@@ -327,10 +333,12 @@ fn chaos_keeps_its_budget() {
                     .next()
                     .map(str::to_owned),
             );
-            if let Order::Stop { host, .. } | Order::Leave(host) = &planned.order {
+            if let ScheduledAction::Stop { host, .. } | ScheduledAction::Leave(host) =
+                &planned.order
+            {
                 down.insert(*host);
             }
-            if let Order::Start { host, .. } = &planned.order {
+            if let ScheduledAction::Start { host, .. } = &planned.order {
                 down.remove(host);
             }
             assert!(down.len() <= 2, "seed {seed}");

@@ -10,7 +10,7 @@ use core::time::Duration;
 pub fn duration(text: &str) -> Result<Duration, String> {
     let how = || {
         format!(
-            "`{text}` is no duration; write a number with ns, us, ms, s, min or h, such as 250ms"
+            "`{text}` is not a valid duration; write a number with ns, us, ms, s, min or h, such as 250ms"
         )
     };
     let split = text
@@ -78,7 +78,7 @@ pub fn latency(text: &str) -> Result<Latency, String> {
             }
         },
         _ => Err(format!(
-            "`{text}` is no latency; write 1ms, 1ms..5ms, exponential 5ms from 1ms, or log-normal 5ms p99 80ms"
+            "`{text}` is not a valid latency; write 1ms, 1ms..5ms, exponential 5ms from 1ms, or log-normal 5ms p99 80ms"
         )),
     }
 }
@@ -158,7 +158,7 @@ pub fn signed_duration(text: &str) -> Result<i64, String> {
 /// # Errors
 /// A message that describes the notation.
 pub fn share(text: &str) -> Result<u32, String> {
-    let how = || format!("`{text}` is no share; write 0% to 100%, such as 25%");
+    let how = || format!("`{text}` is not a valid share; write 0% to 100%, such as 25%");
     let number = text.strip_suffix('%').ok_or_else(how)?;
     let ppm = scaled(number.trim(), 10_000).ok_or_else(how)?;
     u32::try_from(ppm)
@@ -172,8 +172,11 @@ pub fn share(text: &str) -> Result<u32, String> {
 /// # Errors
 /// A message that describes the notation.
 pub fn rate(text: &str) -> Result<u64, String> {
-    let how =
-        || format!("`{text}` is no rate; write a number with kbit, Mbit or Gbit, such as 100Mbit");
+    let how = || {
+        format!(
+            "`{text}` is not a valid rate; write a number with kbit, Mbit or Gbit, such as 100Mbit"
+        )
+    };
     let split = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .ok_or_else(how)?;
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_quantities_say_how_to_write_them() {
+    fn wrong_quantities_are_reported_with_their_syntax() {
         for text in ["", "5", "s", "5 parsecs", "1..5s", "99999999999999h"] {
             assert!(duration(text).unwrap_err().contains("250ms"), "{text}");
         }

@@ -221,7 +221,7 @@ fn about_nodes(field: &Field) {
         Shape::Table(form) => form.fields.iter().any(|field| field.key == "who"),
         _ => false,
     };
-    assert!(has_who, "`{}` is no table with `who`", field.key);
+    assert!(has_who, "`{}` is not a table with `who`", field.key);
 }
 
 fn keys(fields: &'static [Field]) -> impl Iterator<Item = &'static str> {

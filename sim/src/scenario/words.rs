@@ -19,5 +19,17 @@ pub fn word_of<T: Copy>(what: &str, words: &[(T, &'static str)], word: &str) -> 
         .iter()
         .find(|(_, name)| *name == word)
         .map(|(value, _)| *value)
-        .ok_or_else(|| format!("`{word}` is no {what}{}", suggestion(word, names)))
+        .ok_or_else(|| {
+            format!(
+                "`{word}` is not {}{}",
+                with_article(what),
+                suggestion(word, names)
+            )
+        })
+}
+
+/// Returns a noun with its indefinite article.
+pub(crate) fn with_article(noun: &str) -> String {
+    let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {noun}", if vowel { "an" } else { "a" })
 }

@@ -7,8 +7,8 @@ use super::names::numbered;
 use super::text::{short, show_latency, show_rate, show_share};
 use super::{
     Action, Argument, Arguments, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode,
-    Network, NetworkAction, NodeAction, OwnCondition, Pairs, Said, Scenario, Selector, Sides, Step,
-    When,
+    Network, NetworkAction, NodeAction, OwnArguments, OwnCondition, Pairs, Scenario, Selector,
+    Sides, Step, When,
 };
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -529,12 +529,12 @@ impl Writer<'_> {
     fn own_word(&self, own: &OwnCondition, table: &mut Table) -> &'static str {
         let who = own.who.show(self.hosts);
         match &own.said {
-            Said::Keyed(arguments) => {
+            OwnArguments::Keyed(arguments) => {
                 table.text("who", &who);
                 self.arguments(arguments, table);
                 own.word
             }
-            Said::With(with) => {
+            OwnArguments::With(with) => {
                 table.text("name", own.word);
                 table.text("who", &who);
                 if !with.is_null() {

@@ -1,6 +1,6 @@
 //! Converts a scenario to one without random choices: every fault has its nodes and its instant.
 
-use crate::scenario::plan::{Cut, Order, Plan, Planned};
+use crate::scenario::plan::{Cut, Plan, Planned, ScheduledAction};
 use crate::scenario::{
     Action, Condition, Direction, Disk, Expectation, Extent, Mode, NetworkAction, NodeAction,
     OwnAction, Pairs, Scenario, Selector, Sides, Step, When,
@@ -62,15 +62,15 @@ impl Writer<'_> {
     fn order(&mut self, index: usize, planned: &Planned) {
         self.program = planned.program;
         if planned.step.is_none() && !planned.chaos {
-            if let Order::Start { host, .. } = planned.order {
+            if let ScheduledAction::Start { host, .. } = planned.order {
                 self.ran.insert(host);
             }
             return;
         }
         let at = planned.at;
         match &planned.order {
-            Order::Start { host, disk } => self.start(at, *host, *disk),
-            Order::Stop { host, power_loss } => {
+            ScheduledAction::Start { host, disk } => self.start(at, *host, *disk),
+            ScheduledAction::Stop { host, power_loss } => {
                 let action = if *power_loss {
                     NodeAction::PowerLoss
                 } else {
@@ -78,13 +78,16 @@ impl Writer<'_> {
                 };
                 self.nodes(at, *host, action, None);
             }
-            Order::Cut(_) | Order::Hold { .. } | Order::Loss(_) | Order::Latency(_) => {
+            ScheduledAction::Cut(_)
+            | ScheduledAction::Hold { .. }
+            | ScheduledAction::Loss(_)
+            | ScheduledAction::Latency(_) => {
                 self.network(index, planned);
             }
-            Order::Pause { host, length } => {
+            ScheduledAction::Pause { host, length } => {
                 self.nodes(at, *host, NodeAction::Pause(*length), None)
             }
-            Order::Clock {
+            ScheduledAction::Clock {
                 host,
                 jump,
                 drift_ppm,
@@ -92,15 +95,17 @@ impl Writer<'_> {
                 let (jump, drift_ppm) = (*jump, *drift_ppm);
                 self.nodes(at, *host, NodeAction::Clock { jump, drift_ppm }, None);
             }
-            Order::Slow { .. } | Order::Disk { .. } | Order::Mend(_) => {
+            ScheduledAction::Slow { .. }
+            | ScheduledAction::Disk { .. }
+            | ScheduledAction::Heal(_) => {
                 self.trouble(index, planned);
             }
-            Order::Certificate { host, is } => {
+            ScheduledAction::Certificate { host, is } => {
                 self.nodes(at, *host, NodeAction::Certificate(*is), None);
             }
-            Order::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
-            Order::Own { host, action } => self.own(index, planned, *host, action),
-            Order::Command { host, name, with } => {
+            ScheduledAction::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
+            ScheduledAction::Own { host, action } => self.own(index, planned, *host, action),
+            ScheduledAction::Command { host, name, with } => {
                 let (name, with) = (name.clone(), with.clone());
                 self.nodes(at, *host, NodeAction::Command { name, with }, None);
             }
@@ -111,25 +116,26 @@ impl Writer<'_> {
     fn trouble(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
         match &planned.order {
-            Order::Slow { by, .. } if by.is_zero() => {}
-            Order::Slow { host, by } => {
+            ScheduledAction::Slow { by, .. } if by.is_zero() => {}
+            ScheduledAction::Slow { host, by } => {
                 let next = self.next(
                     index,
-                    |order| matches!(order, Order::Slow { host: other, .. } if other == host),
+                    |order| matches!(order, ScheduledAction::Slow { host: other, .. } if other == host),
                 );
-                let length =
-                    next.filter(|(_, next)| matches!(next, Order::Slow { by, .. } if by.is_zero()));
+                let length = next.filter(
+                    |(_, next)| matches!(next, ScheduledAction::Slow { by, .. } if by.is_zero()),
+                );
                 let length = length
                     .filter(|(end, _)| *end < self.plan.faults_end)
                     .map(|(end, _)| end - at);
                 self.nodes(at, *host, NodeAction::Slow { by: *by, length }, None);
             }
-            Order::Disk { fault: None, .. } => {}
-            Order::Disk {
+            ScheduledAction::Disk { fault: None, .. } => {}
+            ScheduledAction::Disk {
                 host,
                 fault: Some(fault),
             } => {
-                let works = Order::Disk {
+                let works = ScheduledAction::Disk {
                     host: *host,
                     fault: None,
                 };
@@ -139,11 +145,17 @@ impl Writer<'_> {
                     .map(|end| end - at);
                 self.nodes(at, *host, NodeAction::Disk(*fault), length);
             }
-            Order::Start { .. } | Order::Stop { .. } | Order::Mend(_) => {}
-            Order::Cut(_) | Order::Hold { .. } | Order::Pause { .. } => {}
-            Order::Clock { .. } | Order::Certificate { .. } | Order::Leave(_) => {}
-            Order::Own { .. } | Order::Command { .. } => {}
-            Order::Loss(_) | Order::Latency(_) => {}
+            ScheduledAction::Start { .. }
+            | ScheduledAction::Stop { .. }
+            | ScheduledAction::Heal(_) => {}
+            ScheduledAction::Cut(_)
+            | ScheduledAction::Hold { .. }
+            | ScheduledAction::Pause { .. } => {}
+            ScheduledAction::Clock { .. }
+            | ScheduledAction::Certificate { .. }
+            | ScheduledAction::Leave(_) => {}
+            ScheduledAction::Own { .. } | ScheduledAction::Command { .. } => {}
+            ScheduledAction::Loss(_) | ScheduledAction::Latency(_) => {}
         }
     }
 
@@ -151,51 +163,61 @@ impl Writer<'_> {
     fn network(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
         match &planned.order {
-            Order::Cut(cut) => {
-                let mended = self.until(index, |order| *order == Order::Mend(*cut));
+            ScheduledAction::Cut(cut) => {
+                let mended = self.until(index, |order| *order == ScheduledAction::Heal(*cut));
                 let kept = mended.is_none();
                 let length = mended
                     .filter(|end| *end < self.plan.faults_end)
                     .map(|end| end - at);
                 self.cut(at, &self.plan.cuts[*cut], kept, length);
             }
-            Order::Hold { cut, length } => {
+            ScheduledAction::Hold { cut, length } => {
                 for (from, to, direction) in self.choices(&self.plan.cuts[*cut]) {
                     let action = NetworkAction::Hold(Pairs::Between(from, to), direction);
                     self.push(at, Action::Network(action), Some(*length));
                 }
             }
-            Order::Loss(None) | Order::Latency(None) => {}
-            Order::Loss(Some(ppm)) => {
-                let next = self.next(index, |order| matches!(order, Order::Loss(_)));
-                let length = self.length(at, next, &Order::Loss(None));
+            ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => {}
+            ScheduledAction::Loss(Some(ppm)) => {
+                let next = self.next(index, |order| matches!(order, ScheduledAction::Loss(_)));
+                let length = self.length(at, next, &ScheduledAction::Loss(None));
                 self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
             }
-            Order::Latency(Some(latency)) => {
-                let next = self.next(index, |order| matches!(order, Order::Latency(_)));
-                let length = self.length(at, next, &Order::Latency(None));
+            ScheduledAction::Latency(Some(latency)) => {
+                let next = self.next(index, |order| matches!(order, ScheduledAction::Latency(_)));
+                let length = self.length(at, next, &ScheduledAction::Latency(None));
                 self.push(
                     at,
                     Action::Network(NetworkAction::Latency(*latency)),
                     length,
                 );
             }
-            Order::Start { .. } | Order::Stop { .. } | Order::Mend(_) => {}
-            Order::Pause { .. } | Order::Slow { .. } | Order::Clock { .. } => {}
-            Order::Disk { .. } | Order::Certificate { .. } | Order::Leave(_) => {}
-            Order::Own { .. } | Order::Command { .. } => {}
+            ScheduledAction::Start { .. }
+            | ScheduledAction::Stop { .. }
+            | ScheduledAction::Heal(_) => {}
+            ScheduledAction::Pause { .. }
+            | ScheduledAction::Slow { .. }
+            | ScheduledAction::Clock { .. } => {}
+            ScheduledAction::Disk { .. }
+            | ScheduledAction::Certificate { .. }
+            | ScheduledAction::Leave(_) => {}
+            ScheduledAction::Own { .. } | ScheduledAction::Command { .. } => {}
         }
     }
 
     /// Returns the next action after `index` that matches, with its time.
-    fn next(&self, index: usize, fits: impl Fn(&Order) -> bool) -> Option<(Duration, &Order)> {
+    fn next(
+        &self,
+        index: usize,
+        fits: impl Fn(&ScheduledAction) -> bool,
+    ) -> Option<(Duration, &ScheduledAction)> {
         let later = self.plan.orders[index + 1..].iter();
         later
             .map(|planned| (planned.at, &planned.order))
             .find(|(_, order)| fits(order))
     }
 
-    fn until(&self, index: usize, fits: impl Fn(&Order) -> bool) -> Option<Duration> {
+    fn until(&self, index: usize, fits: impl Fn(&ScheduledAction) -> bool) -> Option<Duration> {
         self.next(index, fits).map(|(at, _)| at)
     }
 
@@ -203,8 +225,8 @@ impl Writer<'_> {
     fn length(
         &self,
         at: Duration,
-        next: Option<(Duration, &Order)>,
-        end: &Order,
+        next: Option<(Duration, &ScheduledAction)>,
+        end: &ScheduledAction,
     ) -> Option<Duration> {
         let next = next.filter(|(time, order)| *order == end && *time < self.plan.faults_end);
         next.map(|(time, _)| time - at)
@@ -310,7 +332,7 @@ impl Writer<'_> {
             Extent::Once => None,
             Extent::Until(_) => {
                 let end = action.end();
-                let ends = |order: &Order| matches!(order, Order::Own { host: of, action } if *of == host && Some(action) == end.as_ref());
+                let ends = |order: &ScheduledAction| matches!(order, ScheduledAction::Own { host: of, action } if *of == host && Some(action) == end.as_ref());
                 let end = self.until(index, ends);
                 let end = end.filter(|end| *end < self.plan.faults_end);
                 end.map(|end| end - at)
@@ -337,7 +359,7 @@ impl Writer<'_> {
         let orders = self.plan.orders.iter();
         let orders = orders.filter(|planned| planned.step == Some(step));
         let hosts = orders.filter_map(|planned| {
-            if let Order::Own { host, .. } = planned.order {
+            if let ScheduledAction::Own { host, .. } = planned.order {
                 Some(host)
             } else {
                 None

@@ -11,23 +11,36 @@ use core::fmt::Debug;
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
+use phalanx_core::lane::{Lane, Placement};
 use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::rc::Rc;
 
-pub use phalanx_core::gossip::{CloseReason, DialError, DialId, LinkId, Ticket};
+pub use phalanx_core::link::{CloseReason, DialError, DialId, LinkId, Ticket};
 
 /// A message between processes.
 pub trait Message: Any + Debug {
     /// Returns the encoded size, in bytes.
     fn encoded_len(&self) -> usize;
 
-    /// Returns the message's kind, which is part of the trace hash.
+    /// Returns the message's kind.
     fn kind(&self) -> &'static str;
+
+    /// Returns the number of the message's kind, below 128, which is part of the trace hash: 0 unless the program
+    /// numbers its kinds of messages. A renamed kind keeps its number.
+    fn number(&self) -> u8 {
+        0
+    }
 
     /// Returns the message's name in recordings: its kind, or the kind of its content.
     fn word(&self) -> &'static str {
         self.kind()
+    }
+
+    /// Returns the lane in which the message waits for the bandwidth of its link, and the lanes that it does not
+    /// overtake.
+    fn placement(&self) -> Placement {
+        Placement::of(Lane::Control)
     }
 }
 
@@ -133,8 +146,8 @@ pub trait Process: Any {
 /// An event that a process handles, as traces show it.
 #[derive(Clone, Copy, Debug)]
 pub struct InputInfo {
-    /// The event's kind, which is part of the trace hash.
-    pub kind: &'static str,
+    /// The number of the event's kind, which is part of the trace hash. A renamed kind keeps its number.
+    pub number: u8,
     /// The event's name in recordings: its kind, or the kind of a message's content.
     pub word: &'static str,
     /// Encoded bytes of the message; 0 without a message.
@@ -144,20 +157,20 @@ pub struct InputInfo {
 impl InputInfo {
     /// Describes an event without a message.
     #[must_use]
-    pub const fn of(kind: &'static str) -> Self {
+    pub const fn of(number: u8, kind: &'static str) -> Self {
         Self {
-            kind,
+            number,
             word: kind,
             size: 0,
         }
     }
 
-    /// Describes an event with a message.
+    /// Describes the receipt of a message whose kind has this number.
     #[must_use]
-    pub const fn message(kind: &'static str, size: usize) -> Self {
+    pub const fn message(number: u8, word: &'static str, size: usize) -> Self {
         Self {
-            kind,
-            word: kind,
+            number: 0x80 | number,
+            word,
             size,
         }
     }
@@ -281,34 +294,31 @@ impl ProcessEvent {
     /// Returns the event as traces show it; `bytes` is the size of its message, if it has one.
     #[must_use]
     pub fn info(&self, bytes: usize) -> InputInfo {
-        InputInfo::of(match self {
+        let (number, word) = match self {
             Self::Received { message, .. } | Self::Datagram { message, .. } => {
-                return InputInfo {
-                    kind: message.kind(),
-                    word: message.word(),
-                    size: bytes,
-                };
+                return InputInfo::message(message.number(), message.word(), bytes);
             }
-            Self::Start => "start",
-            Self::ListenFailed { .. } => "listen-failed",
-            Self::Accepted { .. } => "accepted",
-            Self::Dialed { .. } => "dialed",
-            Self::DialFailed { .. } => "dial-failed",
-            Self::Closed { .. } => "closed",
-            Self::Written { .. } => "stored",
-            Self::WriteFailed { .. } => "write-failed",
-            Self::Read(_) => "read",
-            Self::Ran(_) => "ran",
-            Self::Invoked(_) => "invoked",
-            Self::Signalled { .. } => "signalled",
-            Self::Signal { .. } => "signal",
-            Self::Resolved(_) => "resolved",
-            Self::Query(_) => "query",
-            Self::Leave => "leave",
-            Self::Certificate(_) => "certificate",
-            Self::Command(command) => command.kind,
-            Self::Wake => "wake",
-        })
+            Self::Start => (1, "start"),
+            Self::ListenFailed { .. } => (2, "listen-failed"),
+            Self::Accepted { .. } => (3, "accepted"),
+            Self::Dialed { .. } => (4, "dialed"),
+            Self::DialFailed { .. } => (5, "dial-failed"),
+            Self::Closed { .. } => (6, "closed"),
+            Self::Written { .. } => (7, "stored"),
+            Self::WriteFailed { .. } => (8, "write-failed"),
+            Self::Read(_) => (9, "read"),
+            Self::Ran(_) => (10, "ran"),
+            Self::Invoked(_) => (11, "invoked"),
+            Self::Signalled { .. } => (12, "signalled"),
+            Self::Signal { .. } => (13, "signal"),
+            Self::Resolved(_) => (14, "resolved"),
+            Self::Query(_) => (15, "query"),
+            Self::Leave => (16, "leave"),
+            Self::Certificate(_) => (17, "certificate"),
+            Self::Command(command) => (19, command.kind),
+            Self::Wake => (18, "wake"),
+        };
+        InputInfo::of(number, word)
     }
 }
 

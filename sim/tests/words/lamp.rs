@@ -5,7 +5,7 @@ use phalanx_core::time::Instant;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
 use phalanx_sim::mesh;
 use phalanx_sim::scenario::{
-    Arguments, Engine, Extent, FaultWord, Field, Form, OwnCondition, Said, Scenario, Shape,
+    Arguments, Engine, Extent, FaultWord, Field, Form, OwnArguments, OwnCondition, Scenario, Shape,
     StepWord, Vocabulary, Words, any_arguments, any_text, text,
 };
 use phalanx_sim::world::{
@@ -280,7 +280,7 @@ impl Program for Lamps {
     fn holds(&self, scene: &Scene<'_>, condition: &OwnCondition) -> Result<(), String> {
         let lamps = scene.observers_of::<Lamp>(&condition.who)?;
         match &condition.said {
-            Said::Keyed(with) => {
+            OwnArguments::Keyed(with) => {
                 let (min, max) = (with.number("min"), with.number("max"));
                 let bound = min.unwrap_or(1)..=max.unwrap_or(u64::MAX);
                 match lamps
@@ -293,7 +293,7 @@ impl Program for Lamps {
                     }
                 }
             }
-            Said::With(_) => {
+            OwnArguments::With(_) => {
                 let first = lamps[0].1.shines();
                 match lamps.iter().find(|(_, lamp)| lamp.shines() != first) {
                     None => Ok(()),

@@ -4,10 +4,10 @@
 mod lamp;
 
 use lamp::{NO_FUSE, STREET, words};
-use phalanx_sim::model::Replay;
 use phalanx_sim::outcome::Outcome;
+use phalanx_sim::replay::Replay;
 use phalanx_sim::runner::Model;
-use phalanx_sim::scenario::plan::{Order, Plan};
+use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words, schema};
 use phalanx_sim::search::{Hunt, Subject, attempt};
 use phalanx_sim::shrink::{Shrunk, shrink};
@@ -137,8 +137,12 @@ fn a_file_in_the_words_of_two_programs_runs() {
     assert_eq!(failures(&outcome), [""; 0]);
     assert_eq!(outcome.metrics["brightness"], 5);
     // Of each step, the processes that took it.
-    let bites: Vec<u64> = outcome.effects.iter().map(|effect| effect.bites).collect();
-    assert_eq!(bites[..2], [2, 2], "n3 is jammed and freed");
+    let affected: Vec<u64> = outcome
+        .effects
+        .iter()
+        .map(|effect| effect.affected)
+        .collect();
+    assert_eq!(affected[..2], [2, 2], "n3 is jammed and freed");
     assert!(outcome.vacuous.is_empty(), "{:?}", outcome.vacuous);
 }
 
@@ -166,7 +170,7 @@ fn a_file_in_the_words_of_two_programs_is_written_as_it_was_read() {
 }
 
 #[test]
-fn wrong_words_are_told_with_the_nearest_of_the_programs_present() {
+fn wrong_words_are_reported_with_the_nearest_known_one() {
     let other = |tail: &str| {
         let expect = "[[expect]]\nalways = { shines = { } }\n";
         parse(&format!("{tail}{expect}")).unwrap_err()
@@ -176,15 +180,15 @@ fn wrong_words_are_told_with_the_nearest_of_the_programs_present() {
     for (error, wanted) in [
         (
             step("dimm = { who = \"n1\", to = 1 }"),
-            "street.toml:17: dimm: is no key here; did you mean `dim`?",
+            "street.toml:17: dimm: is not a key here; did you mean `dim`?",
         ),
         (
             step("anounce = { who = \"n1\" }"),
-            "street.toml:17: anounce: is no key here; did you mean `announce`?",
+            "street.toml:17: anounce: is not a key here; did you mean `announce`?",
         ),
         (
             step("dim = { who = \"n1\", too = 1 }"),
-            "street.toml:17: too: is no key here; did you mean `to`?",
+            "street.toml:17: too: is not a key here; did you mean `to`?",
         ),
         (
             step("dim = { who = \"n1\" }"),
@@ -212,7 +216,7 @@ fn wrong_words_are_told_with_the_nearest_of_the_programs_present() {
         ),
         (
             step("command = { who = \"n1\", name = \"swich\", with = { on = true } }"),
-            "street.toml:17: name: `swich` is no command of the street; did you mean `switch`?",
+            "street.toml:17: name: `swich` is not a command of the street; did you mean `switch`?",
         ),
         (
             step("command = { who = \"n1\", name = \"switch\" }"),
@@ -220,11 +224,11 @@ fn wrong_words_are_told_with_the_nearest_of_the_programs_present() {
         ),
         (
             step("command = { who = \"n1/mesh\", name = \"switch\", with = { on = true } }"),
-            "street.toml:17: name: `switch` is no word of mesh, which `who` names, but of lamp",
+            "street.toml:17: name: `switch` is not a word of mesh, which `who` names, but of lamp",
         ),
         (
             expect("never = { shine = { min = 3 } }"),
-            "street.toml:16: shine: is no key here; did you mean `shines`?",
+            "street.toml:16: shine: is not a key here; did you mean `shines`?",
         ),
         (
             expect("never = { shines = { min = 3, max = 2 } }"),
@@ -236,31 +240,31 @@ fn wrong_words_are_told_with_the_nearest_of_the_programs_present() {
         ),
         (
             expect("never = { holds = { name = \"bright-alik\" } }"),
-            "street.toml:16: name: `bright-alik` is no condition of the street; did you mean `bright-alike`?",
+            "street.toml:16: name: `bright-alik` is not a condition of the street; did you mean `bright-alike`?",
         ),
         (
             expect("never = { event = { kind = \"dimed\" } }"),
-            "street.toml:16: kind: `dimed` is no event of the street; did you mean `dimmed`?",
+            "street.toml:16: kind: `dimed` is not an event of the street; did you mean `dimmed`?",
         ),
         (
             expect("metric = \"dark-report\"\nmax = 1"),
-            "street.toml:16: metric: `dark-report` is no metric; did you mean `dark-reports`?",
+            "street.toml:16: metric: `dark-report` is not a metric; did you mean `dark-reports`?",
         ),
         (
             expect("metric = \"brightness\"\nwho = \"all/mesh\"\nmax = 1"),
-            "street.toml:16: metric: `brightness` is no metric of mesh",
+            "street.toml:16: metric: `brightness` is not a metric of mesh",
         ),
         (
             other("[[nodes]]\nnames = [\"x\"]\nbrightnes = 4\n"),
-            "street.toml:17: brightnes: is no key here; did you mean `brightness`?",
+            "street.toml:17: brightnes: is not a key here; did you mean `brightness`?",
         ),
         (
             other("[chaos]\nkinds = [\"jamm\"]\n"),
-            "street.toml:16: kinds: `jamm` is no kind of chaos; did you mean `jam`?",
+            "street.toml:16: kinds: `jamm` is not a kind of chaos; did you mean `jam`?",
         ),
         (
             other("[wirring]\nfuse = 4\n"),
-            "street.toml:15: wirring: is no key here; did you mean `wiring`?",
+            "street.toml:15: wirring: is not a key here; did you mean `wiring`?",
         ),
     ] {
         assert_eq!(error, wanted);
@@ -304,7 +308,7 @@ fn a_failing_run_is_shrunk_to_a_file_in_the_words_of_its_program() {
     let small = shrunk(&parse(STORY).unwrap(), &[NO_FUSE]);
     assert_eq!(small.failure.expectation, "invariant fused");
     let text = small.to_toml("small.toml");
-    // The brightness and the settings are needed by nobody; the note says nothing to the lamp.
+    // The failure does not depend on the brightness and the settings; the lamp ignores the note.
     assert!(text.contains("dim = { who = \"n1\", to = 9 }"), "{text}");
     assert_eq!(
         (small.scenario.steps.len(), small.scenario.hosts.len()),
@@ -341,7 +345,7 @@ never = { state = { who = "n1", key = "jammed", is = true } }
 fn own_orders(plan: &Plan) -> Vec<(&'static str, usize)> {
     let orders = plan.orders.iter();
     let own = orders.filter_map(|planned| {
-        if let Order::Own { host, action } = &planned.order {
+        if let ScheduledAction::Own { host, action } = &planned.order {
             Some((action.word, *host))
         } else {
             None
@@ -489,14 +493,20 @@ fn words_of_a_program_that_is_absent_are_no_words() {
     let sees =
         parse("[[expect]]\nnever = { sees = { of = \"n1\", as = \"down\" } }\n").unwrap_err();
     assert!(
-        sees.starts_with("lamps.toml:13: sees: is no key here"),
+        sees.starts_with("lamps.toml:13: sees: is not a key here"),
         "{sees}"
     );
     let announce = format!("[[at]]\ntime = \"1s\"\nannounce = {{ who = \"n1\" }}\n{expect}");
     let announce = parse(&announce).unwrap_err();
-    assert!(announce.contains("announce: is no key here"), "{announce}");
+    assert!(
+        announce.contains("announce: is not a key here"),
+        "{announce}"
+    );
     let deaths = parse("[[expect]]\nmetric = \"false-deaths\"\nmax = 0\n").unwrap_err();
-    assert!(deaths.contains("`false-deaths` is no metric"), "{deaths}");
+    assert!(
+        deaths.contains("`false-deaths` is not a metric"),
+        "{deaths}"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What bare turmoil makes of a scenario as small as `partition-heals`: thirty hosts, a minute, cut in halves for half
+//! Speed of bare turmoil on a scenario as small as `partition-heals`: thirty hosts, a minute, cut in halves for half
 //! of it, and as many messages as the mesh sends in it; without any machine, invariant or hash.
 //!
 //! Prints virtual seconds and messages a CPU second, to be put beside those of `make bench-sim`. `HOSTS` and `TICK_MS`
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use turmoil::net::{TcpListener, TcpStream};
 
 const PORT: u16 = 7_000;
-/// Each host dials those that so many places follow it.
+/// Each host dials the hosts at these distances after it.
 const NEIGHBOURS: [usize; 3] = [1, 2, 5];
 /// Ten messages a second and host, as the mesh sends in `partition-heals`.
 const INTERVAL: Duration = Duration::from_millis(300);

@@ -5,10 +5,10 @@ use crate::fabric::Fabric;
 use core::pin::Pin;
 use core::time::Duration;
 use phalanx_core::channel::{ChannelName, Done, Options, Refusal};
-use phalanx_net::channel::{Channel, Error, Heard, Outcome};
+use phalanx_net::channel::{Channel, Error, Received, TransactionOutcome};
 use phalanx_net::transport::{MeshNode, Tasks};
-use phalanx_sim::mesh::hearing::Said;
-use phalanx_sim::mesh::{Act, Applications, Event, Opening, Order, payload};
+use phalanx_sim::mesh::event_observer::Observed;
+use phalanx_sim::mesh::{AppCommand, AppRequest, Applications, Event, Opening, payload};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -20,7 +20,7 @@ use tokio_stream::Stream;
 pub(crate) struct Program {
     pub(crate) applications: Applications,
     pub(crate) opens: BTreeMap<ChannelName, Opening>,
-    pub(crate) orders: mpsc::UnboundedReceiver<Order>,
+    pub(crate) orders: mpsc::UnboundedReceiver<AppCommand>,
 }
 
 /// The applications of a running node. Clones share the node and the fabric.
@@ -61,11 +61,11 @@ pub(crate) async fn run(
     };
     let mut open = BTreeMap::new();
     for (channel, opening) in &opens {
-        if let Act::Open {
+        if let AppRequest::Open {
             channel,
             options,
             takes,
-        } = Act::open(channel.clone(), opening)
+        } = AppRequest::open(channel.clone(), opening)
         {
             // The opening happens at the start of a life, so it succeeds and its result is not reported.
             let _opened = host.open(&mut open, channel, options, takes).await;
@@ -80,21 +80,21 @@ pub(crate) async fn run(
 
 impl Host {
     fn reports(&self, event: Event) {
-        self.fabric.said(self.host, Said::Reported(event));
+        self.fabric.observe(self.host, Observed::Reported(event));
     }
 
     /// Performs one request of an application. A request whose answer takes time runs as a task; tasks start in order.
-    async fn act(&self, open: &mut BTreeMap<ChannelName, Reading>, act: Act) {
+    async fn act(&self, open: &mut BTreeMap<ChannelName, Reading>, act: AppRequest) {
         if let Some(event) = act.reported() {
             self.reports(event);
         }
         let Some(asked) = act.asked() else {
-            if let Act::Close(channel) = act {
+            if let AppRequest::Close(channel) = act {
                 close(open.remove(&channel)).await;
             }
             return;
         };
-        if let Act::Open {
+        if let AppRequest::Open {
             channel,
             options,
             takes,
@@ -126,7 +126,7 @@ impl Host {
             Err(error) => return refused(error).map(Err),
         };
         if !takes.is_zero() {
-            self.fabric.said(self.host, Said::Slow);
+            self.fabric.observe(self.host, Observed::Slow);
         }
         let (close, closing) = oneshot::channel();
         let (ended, closed) = oneshot::channel();
@@ -154,32 +154,32 @@ impl Host {
             });
             match next.await {
                 None => return,
-                Some(Heard::Delivery(delivery)) => {
+                Some(Received::Delivery(delivery)) => {
                     self.reports(Event::Handed(channel.name().clone(), delivery));
                     if !takes.is_zero() {
                         time::sleep(takes).await;
                     }
                 }
                 // Dropped deliveries were not handed over, and the metrics count them as missing.
-                Some(Heard::Lagged { .. }) => {}
+                Some(Received::Lagged { .. }) => {}
             }
         }
     }
 
     /// Sends a request that is answered later; returns `None` if the node has stopped.
-    async fn ask(&self, act: Act) -> Option<Result<Done, Refusal>> {
+    async fn ask(&self, act: AppRequest) -> Option<Result<Done, Refusal>> {
         let client = self.node.channel_client();
         let done = match act {
-            Act::Open { .. } | Act::Close(_) => return None,
-            Act::Publish {
+            AppRequest::Open { .. } | AppRequest::Close(_) => return None,
+            AppRequest::Publish {
                 channel,
                 number,
                 bytes,
             } => {
                 let published = client.publish(channel, payload(number, bytes)).await;
-                published.map(|id| id.map_or(Done::NoNews, Done::Published))
+                published.map(|id| id.map_or(Done::Unchanged, Done::Published))
             }
-            Act::Send {
+            AppRequest::Send {
                 channel,
                 to,
                 number,
@@ -189,7 +189,7 @@ impl Host {
                 let sent = client.send(channel, to, payload(number, bytes)).await;
                 sent.map(|()| Done::Delivered)
             }
-            Act::Send {
+            AppRequest::Send {
                 channel,
                 to,
                 number,
@@ -200,14 +200,14 @@ impl Host {
                 let sent = client.send_datagram(channel, to, payload).await;
                 sent.map(|()| Done::Sent)
             }
-            Act::Transact {
+            AppRequest::Transact {
                 channel,
                 transaction,
             } => {
                 let outcome = client.transact(channel, transaction).await;
                 outcome.map(|outcome| match outcome {
-                    Outcome::Committed(version) => Done::Committed(version),
-                    Outcome::Differs(key) => Done::Differs(key),
+                    TransactionOutcome::Committed(version) => Done::Committed(version),
+                    TransactionOutcome::Differs(key) => Done::Differs(key),
                 })
             }
         };

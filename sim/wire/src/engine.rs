@@ -7,14 +7,14 @@ use crate::machine::{Machine, Seen};
 use crate::network::HostNetwork;
 use crate::pki::Certificates;
 use core::time::Duration;
-use phalanx_core::gossip::{self, Sabotage};
+use phalanx_core::gossip;
 use phalanx_core::random::Random;
+use phalanx_core::sabotage::Sabotage;
 use phalanx_net::transport::Notice;
-use phalanx_sim::agenda::Agenda;
 use phalanx_sim::arguments::Arguments;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
-use phalanx_sim::mesh::hearing::{Hearing, Said};
+use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
 use phalanx_sim::mesh::projection::{Lives, Projection};
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::mesh::{Event, MESH, daemon_of};
@@ -22,6 +22,7 @@ use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::schedule::Schedule;
 use phalanx_sim::verdict::Failure;
 use phalanx_sim::world::Scene;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +37,7 @@ pub(super) struct Engine<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) plan: &'a Plan,
     pub(super) sabotage: Sabotage,
-    pub(super) hearing: Hearing,
+    pub(super) observer: EventObserver,
     pub(super) sim: turmoil::Sim<'static>,
     pub(super) fabric: Fabric,
     pub(super) hosts: Vec<Machine>,
@@ -138,7 +139,7 @@ impl<'a> Engine<'a> {
             scenario,
             plan,
             sabotage: arguments.sabotage,
-            hearing: Hearing::new(scenario, &arguments.broken)?,
+            observer: EventObserver::new(scenario, &arguments.broken)?,
             sim,
             fabric,
             hosts,
@@ -153,10 +154,10 @@ impl<'a> Engine<'a> {
     /// Runs until the judge has decided every expectation.
     fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let tick = tick(self.hosts.len());
-        let mut agenda = Agenda::new(self.scenario, self.plan);
+        let mut schedule = Schedule::new(self.scenario, self.plan);
         loop {
             let now = self.sim.elapsed();
-            while let Some(planned) = agenda.next(now, |host| self.hosts[host].runs) {
+            while let Some(planned) = schedule.next(now, |host| self.hosts[host].runs) {
                 self.order(planned)?;
             }
             let due = judge.next_check() <= now + tick;
@@ -167,10 +168,10 @@ impl<'a> Engine<'a> {
                 .step()
                 .map_err(|error| format!("a host failed: {error}"))?;
             let now = self.sim.elapsed();
-            self.hear(now, judge, &mut agenda);
+            self.hear(now, judge, &mut schedule);
             if due {
                 self.hosts.iter_mut().for_each(Machine::look);
-                judge.check(now, &Seen(&self.hosts, self.hearing.mesh()));
+                judge.check(now, &Seen(&self.hosts, self.observer.mesh()));
             }
             if now >= self.plan.end || judge.is_over(now) {
                 return Ok(());
@@ -178,14 +179,14 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Passes the reports of nodes to the judge and the agenda.
-    fn hear(&mut self, now: Duration, judge: &mut Judge<'_>, agenda: &mut Agenda<'_>) {
-        for heard in self.fabric.heard() {
-            self.hearing.take(self.scenario, &heard);
-            if let Said::Reported(event) = &heard.what {
-                let seen = Seen(&self.hosts, self.hearing.mesh());
-                judge.event(now, daemon_of(heard.host), event, &seen);
-                agenda.heard(now, daemon_of(heard.host), event);
+    /// Passes the reports of nodes to the judge and the schedule.
+    fn hear(&mut self, now: Duration, judge: &mut Judge<'_>, schedule: &mut Schedule<'_>) {
+        for observation in self.fabric.observations() {
+            self.observer.take(self.scenario, &observation);
+            if let Observed::Reported(event) = &observation.what {
+                let seen = Seen(&self.hosts, self.observer.mesh());
+                judge.event(now, daemon_of(observation.host), event, &seen);
+                schedule.on_report(now, daemon_of(observation.host), event);
             }
         }
         for (index, host) in self.hosts.iter().enumerate() {
@@ -204,9 +205,9 @@ impl<'a> Engine<'a> {
             drop(shared);
             for event in events {
                 self.note_expiry(now, index, &event);
-                let seen = Seen(&self.hosts, self.hearing.mesh());
+                let seen = Seen(&self.hosts, self.observer.mesh());
                 judge.event(now, daemon_of(index), &event, &seen);
-                agenda.heard(now, daemon_of(index), &event);
+                schedule.on_report(now, daemon_of(index), &event);
             }
         }
     }
@@ -221,7 +222,7 @@ impl<'a> Engine<'a> {
             && let Some(peer) = hosts.position(|known| known.id == *peer)
         {
             let step = self.certificates.ending([host, peer], now);
-            self.fabric.bite(step, 1);
+            self.fabric.affect(step, 1);
         }
     }
 
@@ -232,7 +233,7 @@ impl<'a> Engine<'a> {
         panics: &[String],
     ) -> Result<Outcome, String> {
         let (scenario, now) = (self.scenario, self.sim.elapsed());
-        let world = Seen(&self.hosts, self.hearing.mesh());
+        let world = Seen(&self.hosts, self.observer.mesh());
         let scene = Scene {
             world: &world,
             hosts: &scenario.hosts,
@@ -241,7 +242,7 @@ impl<'a> Engine<'a> {
         };
         let panicked = |said: &String| Failure::new(&scenario.file, 0, "no task panics", now, said);
         let mut broken: Vec<Failure> = panics.iter().map(panicked).collect();
-        broken.extend(self.hearing.broken(&scenario.file));
+        broken.extend(self.observer.broken(&scenario.file));
         let bytes: u64 = self.hosts.iter().map(|host| host.sent().bytes).sum();
         let written = self.fabric.written();
         self.fabric.trace(Trace::finish)?;
@@ -254,7 +255,7 @@ impl<'a> Engine<'a> {
             trace_hash: self.fabric.hash(),
             events: self.fabric.trace(|trace| trace.inputs()),
             overhead_bytes: written.saturating_sub(bytes),
-            bites: &self.fabric.bites(),
+            affected: &self.fabric.affected(),
             broken,
             metrics: BTreeMap::from([("wire-bytes".to_owned(), written)]),
             projection: scenario

@@ -10,7 +10,7 @@ use core::task::{Context, Waker};
 use core::time::Duration;
 use phalanx_core::node;
 use phalanx_core::random::{hash_bytes, mix};
-use phalanx_sim::mesh::hearing::{Heard, Said};
+use phalanx_sim::mesh::event_observer::{Observation, Observed};
 use phalanx_sim::mesh::trace::Trace;
 use phalanx_sim::scenario::plan::Cut;
 use std::collections::BTreeMap;
@@ -34,13 +34,13 @@ struct State {
     /// The step that changed the latency.
     latency: Option<usize>,
     /// The number of effects of each step.
-    bites: Vec<u64>,
+    affected: Vec<u64>,
     /// The wakers of tasks that wait for a change, by number.
     waiting: BTreeMap<u64, Waker>,
     waiters: u64,
     trace: Trace,
     /// Observations that the engine has not taken.
-    heard: Vec<Heard>,
+    observations: Vec<Observation>,
     /// A running hash of written and read bytes.
     bytes: u64,
     /// Bytes on the wire, with TLS, HTTP/2, TCP and IP.
@@ -52,7 +52,7 @@ struct Machine {
     unpowered: bool,
     listens: bool,
     /// Closed connections whose end cannot reach the peer because of a cut.
-    graves: Vec<(usize, TcpStream)>,
+    closed: Vec<(usize, TcpStream)>,
 }
 
 /// The outcome of a connection attempt.
@@ -73,11 +73,11 @@ impl Fabric {
             cuts,
             active: Vec::new(),
             latency: None,
-            bites: vec![0; steps],
+            affected: vec![0; steps],
             waiting: BTreeMap::new(),
             waiters: 0,
             trace,
-            heard: Vec::new(),
+            observations: Vec::new(),
             bytes: 0,
             written: 0,
         };
@@ -123,7 +123,7 @@ impl Fabric {
     }
 
     /// Ends a cut.
-    pub(crate) fn mend(&self, cut: usize) {
+    pub(crate) fn heal(&self, cut: usize) {
         self.change(|state| state.active.retain(|(active, _)| *active != cut));
     }
 
@@ -143,13 +143,13 @@ impl Fabric {
     }
 
     /// Counts effects of a step.
-    pub(crate) fn bite(&self, step: Option<usize>, by: u64) {
-        self.lock().bite(step, by);
+    pub(crate) fn affect(&self, step: Option<usize>, by: u64) {
+        self.lock().affect(step, by);
     }
 
     /// The number of effects of each step.
-    pub(crate) fn bites(&self) -> Vec<u64> {
-        self.lock().bites.clone()
+    pub(crate) fn affected(&self) -> Vec<u64> {
+        self.lock().affected.clone()
     }
 
     /// Returns whether packets from one host to another are blocked.
@@ -162,7 +162,7 @@ impl Fabric {
         let mut state = self.lock();
         for (cut, step) in state.active.clone() {
             if state.cuts[cut].blocks(from, to) {
-                state.bite(step, bytes as u64);
+                state.affect(step, bytes as u64);
             }
         }
     }
@@ -180,19 +180,19 @@ impl Fabric {
     }
 
     /// Keeps a closed connection whose end cannot reach the peer.
-    pub(crate) fn bury(&self, from: usize, to: usize, stream: TcpStream) {
-        self.lock().hosts[from].graves.push((to, stream));
+    pub(crate) fn retire(&self, from: usize, to: usize, stream: TcpStream) {
+        self.lock().hosts[from].closed.push((to, stream));
     }
 
     /// Removes and returns the closed connections of a host whose end can reach the peer again.
-    pub(crate) fn exhume(&self, host: usize) -> Vec<TcpStream> {
+    pub(crate) fn drain_closed(&self, host: usize) -> Vec<TcpStream> {
         let mut state = self.lock();
-        let graves = std::mem::take(&mut state.hosts[host].graves);
-        let (kept, told): (Vec<_>, Vec<_>) = graves
+        let closed = std::mem::take(&mut state.hosts[host].closed);
+        let (kept, notified): (Vec<_>, Vec<_>) = closed
             .into_iter()
             .partition(|(to, _)| state.blocks(host, *to));
-        state.hosts[host].graves = kept;
-        told.into_iter().map(|(_, stream)| stream).collect()
+        state.hosts[host].closed = kept;
+        notified.into_iter().map(|(_, stream)| stream).collect()
     }
 
     /// Adds bytes that a host wrote to or read from a connection to the trace.
@@ -206,32 +206,32 @@ impl Fabric {
         if wrote {
             state.written += bytes.len() as u64 + SEGMENT_OVERHEAD;
             let step = state.latency;
-            state.bite(step, 1);
+            state.affect(step, 1);
         }
     }
 
     /// Adds an input of a host's node to the trace.
     pub(crate) fn input(&self, host: usize, input: &node::Input) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
-        if let Some(said) = Said::of(input) {
-            self.said(host, said);
+        if let Some(observed) = Observed::of(input) {
+            self.observe(host, observed);
         }
         self.lock().trace.input(at, host, input);
     }
 
     /// Adds an observation of a host.
-    pub(crate) fn said(&self, host: usize, what: Said) {
+    pub(crate) fn observe(&self, host: usize, what: Observed) {
         let at = turmoil::sim_elapsed().unwrap_or_default();
         let mut state = self.lock();
-        if let Said::Reported(event) = &what {
+        if let Observed::Reported(event) = &what {
             state.trace.report(host, event);
         }
-        state.heard.push(Heard { at, host, what });
+        state.observations.push(Observation { at, host, what });
     }
 
     /// Takes the observations since the last call, in order.
-    pub(crate) fn heard(&self) -> Vec<Heard> {
-        std::mem::take(&mut self.lock().heard)
+    pub(crate) fn observations(&self) -> Vec<Observation> {
+        std::mem::take(&mut self.lock().observations)
     }
 
     /// Accesses the trace.
@@ -252,9 +252,9 @@ impl Fabric {
 }
 
 impl State {
-    fn bite(&mut self, step: Option<usize>, by: u64) {
-        if let Some(bites) = step.and_then(|step| self.bites.get_mut(step)) {
-            *bites += by;
+    fn affect(&mut self, step: Option<usize>, by: u64) {
+        if let Some(affected) = step.and_then(|step| self.affected.get_mut(step)) {
+            *affected += by;
         }
     }
 

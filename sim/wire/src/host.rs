@@ -54,7 +54,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
         return Ok(());
     };
     let (fabric, host) = (network.fabric.clone(), network.host);
-    drop(fabric.exhume(host));
+    drop(fabric.drain_closed(host));
     let bound = Bound::bind(network, (Ipv4Addr::UNSPECIFIED, PORT).into()).await?;
     let watched = fabric.clone();
     let settings = Settings {
@@ -84,7 +84,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
         tasks.clone(),
     );
     tasks.spawn(applications);
-    burying(&fabric, host, node.has_left()).await;
+    draining_closed(&fabric, host, node.has_left()).await;
     let last = node.driver().inspect(|node, _| node.clone()).await;
     slot.lock().left = last.ok();
     fabric.listen(host, false);
@@ -94,11 +94,11 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
 }
 
 /// Waits for `end`, and meanwhile ends closed connections whose end can reach the peer again.
-async fn burying(fabric: &Fabric, host: usize, end: impl Future<Output = ()>) {
+async fn draining_closed(fabric: &Fabric, host: usize, end: impl Future<Output = ()>) {
     let waiter = fabric.waiter();
     let mut end = pin!(end);
     poll_fn(|context| {
-        drop(fabric.exhume(host));
+        drop(fabric.drain_closed(host));
         fabric.wait(waiter, context);
         end.as_mut().poll(context)
     })

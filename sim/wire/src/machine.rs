@@ -7,7 +7,7 @@ use phalanx_core::node::Node;
 use phalanx_net::driver::Stopped;
 use phalanx_net::store::MemoryStore;
 use phalanx_net::transport::MeshNode;
-use phalanx_sim::mesh::{Mesh, Order};
+use phalanx_sim::mesh::{AppCommand, Mesh};
 use phalanx_sim::world::{ProcessView, Program, Traffic, World};
 use std::future::Future;
 use std::pin::Pin;
@@ -28,7 +28,7 @@ pub(super) struct Machine {
     pub(super) seen: Option<Node>,
     pub(super) question: Option<Question>,
     /// The sender of orders to its applications.
-    pub(super) orders: Option<mpsc::UnboundedSender<Order>>,
+    pub(super) orders: Option<mpsc::UnboundedSender<AppCommand>>,
     /// The traffic that its earlier lives sent.
     pub(super) sent_before: Traffic,
 }
@@ -90,13 +90,13 @@ impl Machine {
     }
 
     /// Sends an order to its applications, which receive it in the next tick. Returns whether applications run.
-    pub(super) fn order(&self, order: Order) -> bool {
+    pub(super) fn order(&self, order: AppCommand) -> bool {
         let orders = self.orders.as_ref().filter(|_| self.runs);
         orders.is_some_and(|orders| orders.send(order).is_ok())
     }
 
     /// Delivers an input, which the machine takes in the next tick.
-    pub(super) fn tell(&self, input: Input) {
+    pub(super) fn notify(&self, input: Input) {
         if let Some(node) = self.node() {
             let mut sending = Box::pin(async move { node.send(input).await });
             // The inbox is far from full, so one poll delivers the input; a node that has ended needs no inputs.

@@ -1,7 +1,6 @@
 //! Connects the transport to the fabric: connections on which a cut is a black hole.
 
 use crate::fabric::{Fabric, REFUSAL, Way};
-use phalanx_core::gossip::Address;
 use phalanx_net::transport::{Listener, Network};
 use phalanx_sim::model::host_at;
 use std::future::poll_fn;
@@ -61,12 +60,8 @@ impl Network for HostNetwork {
     type Io = WireStream;
     type Listener = HostListener;
 
-    async fn connect(&self, address: &Address) -> io::Result<(WireStream, SocketAddr)> {
-        let target = match address {
-            Address::Socket(address) => host_at(*address, self.hosts).map(|host| (*address, host)),
-            Address::Name(_) => None,
-        };
-        let Some((address, to)) = target else {
+    async fn connect(&self, address: SocketAddr) -> io::Result<WireStream> {
+        let Some(to) = host_at(address, self.hosts) else {
             return Err(io::ErrorKind::HostUnreachable.into());
         };
         if self.way(to).await == Way::Refused {
@@ -74,7 +69,12 @@ impl Network for HostNetwork {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let inner = TcpStream::connect(address).await?;
-        Ok((self.stream(to, inner), address))
+        Ok(self.stream(to, inner))
+    }
+
+    /// The simulated hosts have no resolver.
+    async fn resolve(&self, _name: &str) -> io::Result<Vec<SocketAddr>> {
+        Err(io::Error::other("no resolver is configured"))
     }
 
     async fn bind(&self, address: SocketAddr) -> io::Result<HostListener> {
@@ -222,7 +222,7 @@ impl Drop for WireStream {
         if let Some(inner) = self.inner.take()
             && self.fabric.blocks(self.from, self.to)
         {
-            self.fabric.bury(self.from, self.to, inner);
+            self.fabric.retire(self.from, self.to, inner);
         }
     }
 }

@@ -7,10 +7,10 @@ use phalanx_core::gossip::Input;
 use phalanx_core::time::Wall;
 use phalanx_net::store::MemoryStore;
 use phalanx_net::store::epoch::{self, EPOCH};
-use phalanx_sim::mesh::life::{self, Life};
+use phalanx_sim::mesh::node_start::{self, NodeStart};
 use phalanx_sim::mesh::{APPLICATIONS, Applications, Published, channels};
 use phalanx_sim::model::{WALL_ZERO, ip};
-use phalanx_sim::scenario::plan::{Order, Planned};
+use phalanx_sim::scenario::plan::{Planned, ScheduledAction};
 use phalanx_sim::scenario::{Certificate, Disk, Latency};
 use std::net::IpAddr;
 use tokio::sync::mpsc;
@@ -22,53 +22,53 @@ impl Engine<'_> {
         let now = self.sim.elapsed();
         self.fabric.trace(|trace| trace.order(now, planned));
         match &planned.order {
-            Order::Start { host, disk } => {
-                self.fabric.bite(step, 1);
+            ScheduledAction::Start { host, disk } => {
+                self.fabric.affect(step, 1);
                 self.start(*host, *disk);
             }
-            Order::Stop { host, power_loss } => {
+            ScheduledAction::Stop { host, power_loss } => {
                 let linked = self.linked(*host);
-                self.fabric.bite(step, linked);
+                self.fabric.affect(step, linked);
                 self.stop(*host, *power_loss);
             }
-            Order::Cut(cut) => self.fabric.cut(*cut, step),
-            Order::Mend(cut) => {
-                self.fabric.bite(step, 1);
-                self.fabric.mend(*cut);
+            ScheduledAction::Cut(cut) => self.fabric.cut(*cut, step),
+            ScheduledAction::Heal(cut) => {
+                self.fabric.affect(step, 1);
+                self.fabric.heal(*cut);
             }
-            Order::Leave(host) => {
+            ScheduledAction::Leave(host) => {
                 let linked = self.linked(*host);
-                self.fabric.bite(step, linked);
-                self.hosts[*host].tell(Input::Leave);
+                self.fabric.affect(step, linked);
+                self.hosts[*host].notify(Input::Leave);
             }
-            Order::Own { host, action } => {
+            ScheduledAction::Own { host, action } => {
                 if self.hosts[*host].runs {
                     let arguments = action.arguments.to_json(&self.scenario.hosts);
                     let published = Published::read(&arguments)?;
-                    let content = life::announced(self.scenario, *host, published);
-                    self.fabric.bite(step, 1);
-                    self.hosts[*host].tell(Input::Announce(content));
+                    let content = node_start::announced(self.scenario, *host, published);
+                    self.fabric.affect(step, 1);
+                    self.hosts[*host].notify(Input::Announce(content));
                 }
             }
-            Order::Latency(latency) => {
+            ScheduledAction::Latency(latency) => {
                 self.fabric.latency_by(step.filter(|_| latency.is_some()));
                 self.set_latency(*latency);
             }
-            Order::Command { host, name, with } => {
-                let order = phalanx_sim::mesh::Order::read(name, with)?;
+            ScheduledAction::Command { host, name, with } => {
+                let order = phalanx_sim::mesh::AppCommand::read(name, with)?;
                 let given = self.hosts[*host].order(order);
-                self.fabric.bite(step, u64::from(given));
+                self.fabric.affect(step, u64::from(given));
             }
-            Order::Certificate { host, is } => self.certificate(*host, *is, step)?,
+            ScheduledAction::Certificate { host, is } => self.certificate(*host, *is, step)?,
             // Every scenario lifts all faults at its end, also faults that it never makes.
-            Order::Loss(None) => {}
-            Order::Slow { by, .. } if by.is_zero() => {}
-            Order::Loss(_)
-            | Order::Slow { .. }
-            | Order::Pause { .. }
-            | Order::Clock { .. }
-            | Order::Hold { .. }
-            | Order::Disk { .. } => {
+            ScheduledAction::Loss(None) => {}
+            ScheduledAction::Slow { by, .. } if by.is_zero() => {}
+            ScheduledAction::Loss(_)
+            | ScheduledAction::Slow { .. }
+            | ScheduledAction::Pause { .. }
+            | ScheduledAction::Clock { .. }
+            | ScheduledAction::Hold { .. }
+            | ScheduledAction::Disk { .. } => {
                 return Err(format!(
                     "engine wire cannot do {:?}; use --engine model",
                     planned.order
@@ -90,7 +90,7 @@ impl Engine<'_> {
             Certificate::Expired => Ok(()),
             Certificate::Rotated => {
                 let linked = self.linked(host).max(1);
-                self.fabric.bite(step, linked);
+                self.fabric.affect(step, linked);
                 let identity = self.certificates.rotate(host, self.sim.elapsed())?;
                 match self.hosts[host].node() {
                     Some(node) => node
@@ -139,8 +139,8 @@ impl Engine<'_> {
         state.store = state.store.copy();
         let epoch = stored_epoch(&state.store) + 1;
         state.store.set(EPOCH, epoch::encode(epoch));
-        let mut random = life::randomness(&self.seeds, host, u64::from(state.life));
-        let life = Life {
+        let mut random = node_start::randomness(&self.seeds, host, u64::from(state.life));
+        let life = NodeStart {
             scenario: self.scenario,
             host,
             epoch,
@@ -163,7 +163,7 @@ impl Engine<'_> {
             orders,
         };
         state.orders = Some(given);
-        self.hearing.starts(self.scenario, host);
+        self.observer.starts(self.scenario, host);
         let identity = self.certificates.of(host).clone();
         let mut shared = state.slot.lock();
         shared.boot = Some(Boot {

@@ -7,8 +7,8 @@
 use core::time::Duration;
 use phalanx_core::time::Wall;
 use phalanx_net::identity::{Authority, Identity, IdentityError, PemParts, Subject, Validity};
-use phalanx_sim::mesh::life::MESH;
-use phalanx_sim::scenario::plan::{Order, Plan, Planned};
+use phalanx_sim::mesh::node_start::MESH;
+use phalanx_sim::scenario::plan::{Plan, Planned, ScheduledAction};
 use phalanx_sim::scenario::{Certificate, Host};
 
 /// Validity from the beginning of the calendar to a date that no run reaches.
@@ -86,7 +86,7 @@ impl Certificates {
 /// Returns the expiries of a host's certificates in the plan.
 fn ends(plan: &Plan, of: usize) -> Vec<End> {
     let end = |planned: &Planned| {
-        let expired = Order::Certificate {
+        let expired = ScheduledAction::Certificate {
             host: of,
             is: Certificate::Expired,
         };

@@ -95,13 +95,13 @@ fn talk_and_new_certificates_are_the_same_in_two_processes() {
         });
         assert_eq!(runs[0].0, runs[1].0, "{name}");
         assert!(runs[0].1 == runs[1].1, "the traces of {name} differ");
-        // What applications report stands in them.
+        // The traces contain the reports of applications.
         assert!(runs[0].1.contains("{\"word\":\"delivered\",\"about\":"));
     }
 }
 
 #[test]
-fn what_always_holds_of_applications_is_looked_at() {
+fn invariants_of_applications_are_checked() {
     for (invariant, bug, scenario) in [
         ("answers-true", "answers-early", "refused-orders"),
         ("handed-once", "repeats-messages", "broadcast-to-all"),
@@ -177,7 +177,7 @@ fn trace_hashes_are_as_kept(file: &str, runs: &[Value]) {
 }
 
 #[test]
-fn scenarios_for_this_engine_pass_and_every_fault_in_them_bites() {
+fn scenarios_for_this_engine_pass_and_every_fault_has_an_effect() {
     let ours = ours(false);
     assert!(ours.len() >= 8, "{}", ours.len());
     let runs: Vec<Value> = ours.iter().map(|(path, _)| passes(path, "1")).collect();
@@ -274,18 +274,18 @@ eventually = { event = { kind = "peer-up", by = "n1", about = "n3", min = 2 } }
 "#;
 
 #[test]
-fn what_waits_for_a_report_is_done_after_it_and_the_same_each_time() {
+fn steps_after_a_report_run_after_it_and_deterministically() {
     let (_directory, file) = written(CHAIN);
     let result = passes(&file, "1");
     assert!(
-        result["effects"][1]["bites"].as_u64().unwrap() > 0,
+        result["effects"][1]["affected"].as_u64().unwrap() > 0,
         "{result}"
     );
     assert_eq!(result["trace_hash"], passes(&file, "1")["trace_hash"]);
 }
 
 #[test]
-fn a_mechanism_that_is_off_fails_the_scenario_and_the_way_to_see_it_again_is_told() {
+fn a_disabled_mechanism_fails_the_scenario_and_the_reproduction_is_printed() {
     let file = named("partition-heals");
     let output = run(&file, &["--seed", "1", "--sabotage", "no-detection"]);
     let result = result(&output);
@@ -298,7 +298,7 @@ fn a_mechanism_that_is_off_fails_the_scenario_and_the_way_to_see_it_again_is_tol
 }
 
 #[test]
-fn what_this_engine_cannot_do_and_wrong_usage_exit_with_2() {
+fn unsupported_scenarios_and_wrong_usage_exit_with_2() {
     let complaint = |file: &Path, arguments: &[&str]| {
         let output = run(file, arguments);
         assert_eq!(output.status.code(), Some(2));

@@ -53,7 +53,7 @@ pub(super) enum Signal {
     HangUp,
 }
 
-/// Where a client connects.
+/// The address that a client connects to.
 #[derive(Clone, Debug)]
 pub(super) enum Address {
     /// A TCP port on 127.0.0.1.

@@ -1,11 +1,11 @@
 //! `phalanx kv`: a map that is replicated to every node.
 
 use super::value::{programs, shown, version};
-use super::{declined, hear, text_or_input};
+use super::{declined, subscribe, text_or_input};
 use crate::arguments::Ask;
 use crate::arguments::channel::{Kv, KvCommand, OnlyIf, Txn};
 use crate::failure::{Failure, Verdict};
-use crate::mesh::reach::Node;
+use crate::mesh::node_client::NodeClient;
 use crate::screen::{Cell, Paint, Screen, Table};
 use phalanx_core::channel::ChannelName;
 use phalanx_net::wire::proto::{self, compare::Expected, transact_reply::Outcome};
@@ -31,7 +31,9 @@ pub(crate) fn kv(screen: &Screen, arguments: &Kv) -> Result<Verdict, Failure> {
             transact(screen, map, ask, only_if(key, only), write)
         }
         KvCommand::List { prefix, ask } => list(screen, map, prefix, ask),
-        KvCommand::Watch { listen } => hear::listen(screen, map, proto::ChannelKind::Map, listen),
+        KvCommand::Watch { listen } => {
+            subscribe::listen(screen, map, proto::ChannelKind::Map, listen)
+        }
         KvCommand::Txn(arguments) => txn(screen, map, arguments),
     }
 }
@@ -86,7 +88,7 @@ fn transact(
     compare: Vec<proto::Compare>,
     write: Vec<proto::Put>,
 ) -> Result<Verdict, Failure> {
-    let mut node = Node::reach(&ask.reach)?;
+    let mut node = NodeClient::open(&ask.access)?;
     let request = proto::TransactRequest {
         channel: map.to_string(),
         compare,
@@ -130,7 +132,7 @@ fn for_programs(found: proto::KeyValue) -> Value {
 
 /// Prints a key's value; a missing value is a negative result.
 fn get(screen: &Screen, map: &ChannelName, key: &str, ask: &Ask) -> Result<Verdict, Failure> {
-    let mut node = Node::reach(&ask.reach)?;
+    let mut node = NodeClient::open(&ask.access)?;
     let request = proto::GetKeyRequest {
         channel: map.to_string(),
         key: key.to_owned(),
@@ -157,7 +159,7 @@ fn get(screen: &Screen, map: &ChannelName, key: &str, ask: &Ask) -> Result<Verdi
 }
 
 fn list(screen: &Screen, map: &ChannelName, prefix: &str, ask: &Ask) -> Result<Verdict, Failure> {
-    let mut node = Node::reach(&ask.reach)?;
+    let mut node = NodeClient::open(&ask.access)?;
     let request = proto::ListKeysRequest {
         channel: map.to_string(),
         prefix: prefix.to_owned(),

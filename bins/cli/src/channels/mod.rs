@@ -7,27 +7,27 @@
 //! - [`ways`]: routes, and the list of channels.
 //! - [`value`]: formats of flags and of output.
 
-mod hear;
 mod kv;
-mod say;
+mod publish;
+mod routes;
+mod subscribe;
 mod value;
-mod ways;
 
-pub(crate) use hear::subscribe;
 pub(crate) use kv::kv;
-pub(crate) use say::{publish, send};
+pub(crate) use publish::{publish, send};
+pub(crate) use routes::{channels, routes};
+pub(crate) use subscribe::subscribe;
 pub(crate) use value::{MapVersion, Pair};
-pub(crate) use ways::{channels, routes};
 
 use crate::failure::Failure;
-use crate::mesh::reach::{Node, refused};
+use crate::mesh::node_client::{NodeClient, refused};
 use phalanx_core::channel::message::PAYLOAD_BYTES_MAX;
 use std::io::Read as _;
 use tonic::Code;
 
 /// Converts a refused call into a failure: with the node's own message, unless the call itself did
 /// not get through.
-fn declined(node: &Node, what: &str, status: &tonic::Status) -> Failure {
+fn declined(node: &NodeClient, what: &str, status: &tonic::Status) -> Failure {
     let code = status.code();
     if matches!(
         code,

@@ -10,7 +10,7 @@ mod tool;
 use super::Fleet;
 use crate::arguments::Demo;
 use crate::failure::{Failure, Verdict};
-use crate::mesh::answer::{Peer, Status};
+use crate::mesh::reply::{Peer, Status};
 use crate::screen::{Cell, Paint, Screen, Table, count, span};
 use phalanx_sim_cli::interrupt::Interrupt;
 use serde::Deserialize;
@@ -46,7 +46,7 @@ struct Peers {
 /// The part of `phalanx services --json` that the demo reads.
 #[derive(Deserialize)]
 struct Services {
-    services: Vec<crate::mesh::answer::Service>,
+    services: Vec<crate::mesh::reply::Service>,
 }
 
 pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Verdict, Failure> {

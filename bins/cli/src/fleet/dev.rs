@@ -3,8 +3,8 @@
 use super::Fleet;
 use crate::arguments::Dev;
 use crate::failure::{Failure, Verdict};
-use crate::mesh::answer::Status;
-use crate::mesh::reach::{Node, admin_of};
+use crate::mesh::node_client::{NodeClient, admin_of};
+use crate::mesh::reply::Status;
 use crate::screen::{Cell, Paint, Screen, Table, count, span};
 use phalanx_net::identity::Identity;
 use phalanx_sim_cli::interrupt::Interrupt;
@@ -19,7 +19,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(800);
 
 /// The last known state of one daemon.
 struct Seen {
-    connection: Option<Node>,
+    connection: Option<NodeClient>,
     status: Option<Status>,
     /// Exit status of the process, if it ended.
     ended: Option<ExitStatus>,
@@ -156,7 +156,7 @@ impl Watcher {
         for (seen, daemon) in running {
             if seen.connection.is_none() {
                 let address = daemon.address().to_string();
-                seen.connection = Node::connect(&address, &self.identity, ANSWER_WITHIN).ok();
+                seen.connection = NodeClient::connect(&address, &self.identity, ANSWER_WITHIN).ok();
             }
             seen.status = seen.connection.as_mut().and_then(|node| node.status().ok());
             if seen.status.is_none() {

@@ -1,26 +1,26 @@
 //! `phalanx status`, `peers`, `links`, `topology`, `services`, `watch`: query a live node.
 //!
-//! - [`reach`]: the identity of the tool, and the connection; start there.
-//! - [`answer`]: a node's replies, as `--json` prints them.
+//! - [`node_client`]: the identity of the tool, and the connection; start there.
+//! - [`reply`]: a node's replies, as `--json` prints them.
 //! - [`show`]: the same for people.
 
-pub(crate) mod answer;
-pub(crate) mod reach;
+pub(crate) mod node_client;
+pub(crate) mod reply;
 mod show;
 
 use crate::arguments::{Ask, Peers, Services, Switched, Targets, Watch};
 use crate::failure::{Failure, Verdict};
 use crate::screen::Screen;
-use answer::{Event, Member};
-use phalanx_core::gossip::Address;
+use node_client::{NodeClient, refused};
+use phalanx_core::link::Address;
 use phalanx_net::wire::proto;
-use reach::{Node, refused};
+use reply::{Event, Member};
 use serde_json::json;
 use tokio::time;
 
 /// Prints a node's status; an unhealthy node is a negative result.
 pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
-    let status = Node::reach(&ask.reach)?.status()?;
+    let status = NodeClient::open(&ask.access)?.status()?;
     if ask.json {
         screen.json(&status)?;
     } else {
@@ -35,7 +35,7 @@ pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
 
 /// Lists the members, or those with a given name; a name without a member is a negative result.
 pub(crate) fn peers(screen: &Screen, arguments: &Peers) -> Result<Verdict, Failure> {
-    let topology = Node::reach(&arguments.ask.reach)?.topology()?;
+    let topology = NodeClient::open(&arguments.ask.access)?.topology()?;
     let wanted = |member: &&Member| {
         let who = arguments.who.as_deref();
         who.is_none_or(|who| member.peer.is_called(who))
@@ -63,7 +63,7 @@ pub(crate) fn targets(screen: &Screen, arguments: &Targets) -> Result<Verdict, F
         replace: arguments.replace,
         discovery: arguments.discovery.map(|it| it == Switched::On),
     };
-    let (targets, discovery) = Node::reach(&arguments.ask.reach)?.update_targets(request)?;
+    let (targets, discovery) = NodeClient::open(&arguments.ask.access)?.update_targets(request)?;
     if arguments.ask.json {
         screen.json(&json!({ "targets": targets, "discovery": discovery }))?;
     } else {
@@ -73,7 +73,7 @@ pub(crate) fn targets(screen: &Screen, arguments: &Targets) -> Result<Verdict, F
 }
 
 pub(crate) fn links(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
-    let (links, failed_dials) = Node::reach(&ask.reach)?.links()?;
+    let (links, failed_dials) = NodeClient::open(&ask.access)?.links()?;
     if ask.json {
         screen.json(&json!({ "links": links, "failed_dials": failed_dials }))?;
     } else {
@@ -83,7 +83,7 @@ pub(crate) fn links(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
 }
 
 pub(crate) fn topology(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
-    let topology = Node::reach(&ask.reach)?.topology()?;
+    let topology = NodeClient::open(&ask.access)?.topology()?;
     if ask.json {
         screen.json(&topology)?;
     } else {
@@ -95,7 +95,7 @@ pub(crate) fn topology(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
 /// Lists services and their providers; a requested service without a provider is a negative result.
 pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Verdict, Failure> {
     let wanted = arguments.service.as_ref();
-    let services = Node::reach(&arguments.ask.reach)?.services(wanted)?;
+    let services = NodeClient::open(&arguments.ask.access)?.services(wanted)?;
     if arguments.ask.json {
         screen.json(&json!({ "services": services }))?;
     } else {
@@ -110,7 +110,7 @@ pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Verdict,
 
 /// Prints events until the time is up, the user presses Ctrl-C, or the node ends.
 pub(crate) fn watch(screen: &Screen, arguments: &Watch) -> Result<Verdict, Failure> {
-    let mut node = Node::reach(&arguments.ask.reach)?;
+    let mut node = NodeClient::open(&arguments.ask.access)?;
     let mut stream = node.watch()?;
     let end = arguments
         .length

@@ -1,6 +1,6 @@
 //! Prints a node's replies for people.
 
-use super::answer::{
+use super::reply::{
     Certificate, Counts, DataPath, Event, FailedDial, Link, Member, Overlay, Peer, Secret, Service,
     Status, Target, Topology,
 };

@@ -200,7 +200,7 @@ fn routes_show_the_next_hops_and_the_tree_of_a_source() {
     dev.formed();
     let flags = dev.flags();
     let routes = &ask(&["routes", "--json"], &flags).fine().json()[0];
-    let to: Vec<&str> = routes["ways"]
+    let to: Vec<&str> = routes["routes"]
         .as_array()
         .unwrap()
         .iter()

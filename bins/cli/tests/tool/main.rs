@@ -103,7 +103,7 @@ fn wrong_usage_is_code_2_and_suggests_the_nearest_word() {
     run(&["sim", "run"]).fails(2, &["FILE"]);
     run(&["status"]).fails(2, &["--cert-dir"]);
     run(&["dev", "--nodes", "0"]).fails(2, &["--nodes", "1..=50"]);
-    run(&["dev", "--for", "soon"]).fails(2, &["`soon` is no duration", "250ms"]);
+    run(&["dev", "--for", "soon"]).fails(2, &["`soon` is not a valid duration", "250ms"]);
 }
 
 #[test]

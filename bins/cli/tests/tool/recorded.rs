@@ -301,7 +301,7 @@ fn a_replay_executes_the_commands_on_its_input() {
     assert!(steps >= 4, "{shown}");
     assert!(
         shown.contains("n2 at ")
-            && shown.contains("`soon` is no duration")
+            && shown.contains("`soon` is not a valid duration")
             && shown.contains("Enter"),
         "{shown}"
     );

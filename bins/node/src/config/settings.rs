@@ -5,9 +5,10 @@ use super::{certificates, tuning};
 use crate::flags::Flags;
 use core::net::SocketAddr;
 use core::str::FromStr;
-use phalanx_core::gossip::{Address, Tuning};
+use phalanx_core::gossip::Tuning;
 use phalanx_core::identity::{NodeId, check_name};
-use phalanx_core::topology::record::{Service, said};
+use phalanx_core::link::Address;
+use phalanx_core::topology::record::{Service, encoded_class};
 use phalanx_net::configuration::Layers;
 use phalanx_net::identity::{RESERVED_METADATA, Source, Subject};
 use phalanx_net::telemetry::{Filter, Format};
@@ -133,7 +134,7 @@ fn read(layers: &mut Layers<Key>) -> Option<Settings> {
         targets,
         discovery,
         nickname,
-        kind: said(&kind.unwrap_or_default()).to_owned(),
+        kind: encoded_class(&kind.unwrap_or_default()).to_owned(),
         services: services.into_iter().collect(),
         metadata: metadata.into_iter().collect(),
         trusted,
@@ -204,6 +205,6 @@ fn entry(text: &str) -> Result<(String, String), String> {
             "is not for users: names that begin with {RESERVED_METADATA} are the node's own; choose another"
         )),
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        Some(_) | None => Err("is no entry; write KEY=VALUE".to_owned()),
+        Some(_) | None => Err("is not a valid entry; write KEY=VALUE".to_owned()),
     }
 }

@@ -105,7 +105,7 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
 }
 
 #[test]
-fn the_usual_class_is_not_said() {
+fn the_default_class_is_not_encoded() {
     let settings = load(GOOD, &[("PHALANX_KIND", "generic")], &[]).unwrap();
     assert_eq!(settings.kind, "");
 }
@@ -210,7 +210,7 @@ fn a_value_of_the_wrong_kind_is_named_with_its_line() {
 }
 
 #[test]
-fn what_is_no_toml_is_named_with_its_line() {
+fn invalid_toml_is_reported_with_its_line() {
     let problems = problems("mesh = \"a\"\nid = \n");
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(
@@ -228,7 +228,7 @@ fn a_bad_value_is_named_with_its_place_and_the_mend() {
     assert!(problem("\"prod\"", "\"\"").starts_with("FILE:3: mesh: \"\" is empty"));
     assert!(
         problem("127.0.0.1:7946", "localhost")
-            .starts_with("FILE:4: listen: \"localhost\" is no address; write IP:PORT")
+            .starts_with("FILE:4: listen: \"localhost\" is not a valid address; write IP:PORT")
     );
     assert_eq!(
         problem("seed.example:7946", "seed.example"),
@@ -311,19 +311,22 @@ fn a_flag_and_a_variable_are_named_as_the_place() {
     let place = |variables: &[(&str, &str)], flags: &[&str]| {
         load(GOOD, variables, flags).unwrap_err().remove(0)
     };
-    assert!(place(&[], &["--listen", "x"]).starts_with("--listen: listen: \"x\" is no address"));
+    assert!(
+        place(&[], &["--listen", "x"])
+            .starts_with("--listen: listen: \"x\" is not a valid address")
+    );
     assert!(
         place(&[("PHALANX_ID", "X")], &[])
             .starts_with("environment variable PHALANX_ID: id: \"X\" has 'X'")
     );
     assert_eq!(
         place(&[], &["--metadata", "plain"]),
-        "--metadata: metadata: \"plain\" is no entry; write KEY=VALUE"
+        "--metadata: metadata: \"plain\" is not a valid entry; write KEY=VALUE"
     );
 }
 
 #[test]
-fn an_address_nobody_can_dial_must_be_replaced_or_given_up() {
+fn an_undialable_address_must_be_replaced_or_dropped() {
     let any = GOOD.replace("127.0.0.1:7946", "0.0.0.0:7946");
     assert!(
         problems(&any)[0]
@@ -427,12 +430,12 @@ fn a_meshs_secret_comes_from_a_file_or_the_environment_and_not_beside_certificat
     );
     assert!(
         Flags::try_parse_from(["phalanxd", "--secret", "x"]).is_err(),
-        "what stands on a command line is seen by everybody"
+        "every user of the host can read a command line"
     );
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_together() {
     let problems = problems("mesh = \"A\"\nlisten = \"x\"\n");
     for key in [
         ": listen: ",

@@ -1,8 +1,8 @@
 //! The directory of one test, with a CA, and clients for the daemons in it.
 
 use crate::daemon::{Daemon, SOON, phalanxd};
-use phalanx_core::gossip::Address;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
 use phalanx_core::time::Wall;
 use phalanx_net::clock;
 use phalanx_net::identity::{

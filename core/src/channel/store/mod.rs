@@ -85,7 +85,7 @@ impl Store {
             Self::Map(map) => map.apply(update, rule),
             Self::Custom(None) => Applied::PassedOn,
             Self::Custom(Some(custom)) => match custom.merge(&update.payload) {
-                Ok(Some(news)) => Applied::Merged(news),
+                Ok(Some(delta)) => Applied::Merged(delta),
                 Ok(None) => Applied::Old,
                 Err(reason) => Applied::Malformed(reason),
             },

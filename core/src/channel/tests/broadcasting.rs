@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 #[test]
-fn every_subscriber_hears_every_message_once() {
+fn every_subscriber_receives_every_message_once() {
     let mut world = World::ring(20);
     world.open_all("chat", Kind::Messages);
     for turn in 0..10 {
@@ -74,7 +74,7 @@ fn a_node_without_the_application_passes_messages_on_and_keeps_them_for_newcomer
 }
 
 #[test]
-fn what_a_deaf_link_swallows_is_asked_for_elsewhere() {
+fn updates_lost_on_a_one_way_link_are_requested_elsewhere() {
     let mut world = World::ring(12);
     world.open_all("chat", Kind::Messages);
     world.publish("n000", "chat", "warm").unwrap();
@@ -248,7 +248,7 @@ fn a_neighbour_cannot_speak_in_our_name_nor_flood_us_with_names() {
 }
 
 #[test]
-fn a_rest_without_a_beginning_is_named_and_harms_nobody() {
+fn a_continuation_without_a_first_segment_is_rejected_without_effect() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open_all("chat", Kind::Messages);

@@ -8,9 +8,10 @@ use crate::channel::{
     CHANNELS_MAX, Channels, Expected, Input, Neighbour, Options, Output, PENDING_MAX, Request,
     Transaction, Write,
 };
-use crate::gossip::message::{Cell, FRAME_BYTES_MAX};
 use crate::link::LinkId;
 use crate::size::Encoded;
+use crate::size::FRAME_BYTES_MAX;
+use crate::sketch::Cell;
 use crate::testing::alone::Alone;
 use crate::time::{Duration, Instant};
 use proptest::prelude::*;

@@ -83,7 +83,7 @@ fn a_transaction_happens_wholly_or_not_at_all() {
 }
 
 #[test]
-fn what_breaks_the_rules_of_keys_and_transactions_is_refused() {
+fn invalid_keys_and_transactions_are_refused() {
     let mut world = World::new(&["a"]);
     world.open_all("kv", Kind::Map);
     let long = "k".repeat(129);
@@ -110,7 +110,7 @@ fn what_breaks_the_rules_of_keys_and_transactions_is_refused() {
 }
 
 #[test]
-fn of_two_who_did_not_know_of_each_other_the_loser_is_told() {
+fn the_loser_of_two_concurrent_writes_is_notified() {
     let mut world = World::new(&["a", "b", "c"]);
     world.link("a", "b");
     world.link("b", "c");

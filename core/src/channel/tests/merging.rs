@@ -19,12 +19,12 @@ impl Mergeable for Grows {
         if update.contains(&b'!') {
             return Err("an exclamation".to_owned());
         }
-        let news: Vec<u8> = update
+        let delta: Vec<u8> = update
             .iter()
             .copied()
             .filter(|byte| self.0.insert(*byte))
             .collect();
-        Ok(Some(news).filter(|news| !news.is_empty()))
+        Ok(Some(delta).filter(|delta| !delta.is_empty()))
     }
 
     fn boxed(&self) -> Box<dyn Mergeable> {
@@ -48,7 +48,7 @@ fn state(world: &World, name: &str) -> String {
 }
 
 #[test]
-fn only_what_was_news_is_passed_on() {
+fn only_new_content_is_passed_on() {
     let mut world = World::new(&["a", "b", "c"]);
     world.link("a", "b");
     world.link("b", "c");
@@ -57,7 +57,7 @@ fn only_what_was_news_is_passed_on() {
     }
     world.publish("a", "set", "xy").unwrap();
     world.millis(20);
-    assert_eq!(world.publish("b", "set", "yx"), Ok(Done::NoNews));
+    assert_eq!(world.publish("b", "set", "yx"), Ok(Done::Unchanged));
     world.publish("b", "set", "yz").unwrap();
     world.millis(20);
     assert_eq!(
@@ -68,7 +68,7 @@ fn only_what_was_news_is_passed_on() {
 }
 
 #[test]
-fn what_cannot_be_merged_is_refused_here_and_named_there() {
+fn unmergeable_content_is_refused_locally_and_reported_remotely() {
     let mut world = World::new(&["a"]);
     open(&mut world, "a");
     let refused = world.publish("a", "set", "!");
@@ -97,7 +97,7 @@ fn states_apart_are_repaired_by_comparison() {
 }
 
 #[test]
-fn two_who_are_neighbours_of_relays_alone_are_repaired_too() {
+fn members_linked_to_relays_only_are_repaired_too() {
     let mut world = World::new(&["a", "relay", "b"]);
     world.link("a", "relay");
     for name in ["a", "b"] {

@@ -16,7 +16,7 @@ fn undelivered(failure: Failure) -> Result<Done, Refusal> {
 }
 
 #[test]
-fn a_message_is_handed_over_once_and_its_sender_told() {
+fn a_message_is_delivered_once_and_acknowledged() {
     let mut world = World::new(&["a", "b", "c", "d"]);
     for (one, other) in [("a", "b"), ("b", "c"), ("c", "d")] {
         world.link(one, other);
@@ -96,7 +96,7 @@ fn a_way_that_breaks_under_a_message_is_replaced() {
 }
 
 #[test]
-fn a_lost_answer_costs_a_copy_that_nobody_sees() {
+fn a_lost_answer_costs_a_copy_that_is_not_delivered() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("b", "chat", Kind::Messages).unwrap();
@@ -190,7 +190,7 @@ fn a_receiver_that_does_not_consume_is_not_overrun() {
 }
 
 #[test]
-fn a_sender_with_too_much_under_way_is_told_at_once() {
+fn a_sender_with_too_much_under_way_is_refused_at_once() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("b", "chat", Kind::Messages).unwrap();
@@ -208,7 +208,7 @@ fn a_sender_with_too_much_under_way_is_told_at_once() {
 }
 
 #[test]
-fn a_neighbour_that_lies_about_the_sender_is_named() {
+fn a_neighbour_that_forges_the_sender_is_named() {
     let mut world = World::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("a", "chat", Kind::Messages).unwrap();

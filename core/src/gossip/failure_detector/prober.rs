@@ -6,7 +6,7 @@ use super::super::context::Context;
 use super::super::timer::Timer;
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use std::collections::BTreeSet;
 
 /// Number of nodes that probe each member that is down, a second and mesh-wide.
@@ -24,7 +24,7 @@ pub(crate) struct Prober {
     first: Instant,
     running: bool,
     /// The member at which the next round starts; drawn when the first member goes down.
-    next: Option<Handle>,
+    next: Option<MemberIndex>,
 }
 
 impl Prober {
@@ -58,9 +58,13 @@ impl Prober {
 
     /// A round is due. Returns the members to dial, out of those that are `down`: in turn from a random start, so that
     /// all are dialled equally often.
-    pub(crate) fn on_due(&mut self, context: &mut Context, down: &BTreeSet<Handle>) -> Vec<Handle> {
+    pub(crate) fn on_due(
+        &mut self,
+        context: &mut Context,
+        down: &BTreeSet<MemberIndex>,
+    ) -> Vec<MemberIndex> {
         let mut members = Vec::new();
-        if down.is_empty() || context.has(Switch::NoLimboProbe) {
+        if down.is_empty() || context.has(Switch::NoDownProbe) {
             self.running = false;
             self.next = None;
             return members;
@@ -75,10 +79,10 @@ impl Prober {
         let probes = (millionths / 1_000_000 + u64::from(extra))
             .min(PROBES_MAX)
             .min(count);
-        let bound = context.topology.handle_bound() as u64;
+        let bound = context.topology.index_bound() as u64;
         let mut from = match self.next {
             Some(from) => from,
-            None => Handle::try_from(context.random.below(bound)).unwrap_or(0),
+            None => MemberIndex::try_from(context.random.below(bound)).unwrap_or(0),
         };
         for _ in 0..probes {
             let next = down.range(from..).next();
@@ -121,7 +125,7 @@ mod tests {
     #[test]
     fn every_member_that_is_down_is_probed_equally_often() {
         let mut context = context();
-        let down: BTreeSet<Handle> = (1..=5).map(|index| learn(&mut context, index)).collect();
+        let down: BTreeSet<MemberIndex> = (1..=5).map(|index| learn(&mut context, index)).collect();
         let mut prober = Prober::new(context.now);
         let mut probed = Vec::new();
         for _ in 0..10 {

@@ -22,7 +22,7 @@ const BROKEN_AFTER: Duration = Duration::from_millis(1);
 
 /// The times at which the other end of one link was heard.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Hearing {
+struct Reception {
     /// The latest of: the link opened, a message arrived, this node resumed after a pause.
     heard: Instant,
     /// The time of the latest message.
@@ -53,27 +53,27 @@ pub(crate) enum Consequence {
 /// The silence of one node's links, in the order of [`Links`](super::super::links::Links).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Silence {
-    links: SortedMap<LinkId, Hearing>,
+    links: SortedMap<LinkId, Reception>,
 }
 
 impl Silence {
     /// A link opened.
     pub(crate) fn on_open(&mut self, context: &mut Context, link: LinkId) {
-        let hearing = Hearing {
+        let entry = Reception {
             heard: context.now,
             received: None,
             due: Instant::ZERO,
             silent: false,
             redialed: None,
         };
-        self.links.insert(link, hearing);
+        self.links.insert(link, entry);
         let at = context.after(context.tuning().redial_after);
         self.schedule(context, link, at);
     }
 
     fn schedule(&mut self, context: &mut Context, link: LinkId, at: Instant) {
-        if let Some(hearing) = self.links.get_mut(&link) {
-            hearing.due = at;
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.due = at;
         }
         context.timers.set(Timer::Silence(link), at);
     }
@@ -81,14 +81,14 @@ impl Silence {
     /// A message arrived on a link. Returns whether the link was silent; none if there is no such link.
     pub(crate) fn on_received(&mut self, context: &mut Context, link: LinkId) -> Option<bool> {
         let now = context.now;
-        let hearing = self.links.get_mut(&link)?;
-        hearing.heard = now;
-        hearing.received = Some(now);
-        let was_silent = core::mem::take(&mut hearing.silent);
+        let entry = self.links.get_mut(&link)?;
+        entry.heard = now;
+        entry.received = Some(now);
+        let was_silent = core::mem::take(&mut entry.silent);
         let tuning = &context.config.tuning;
-        if hearing.due < now + tuning.heartbeat_interval_max + HEARTBEAT_SLACK {
-            hearing.due = now + tuning.redial_after;
-            context.timers.set(Timer::Silence(link), hearing.due);
+        if entry.due < now + tuning.heartbeat_interval_max + HEARTBEAT_SLACK {
+            entry.due = now + tuning.redial_after;
+            context.timers.set(Timer::Silence(link), entry.due);
         }
         Some(was_silent)
     }
@@ -108,10 +108,10 @@ impl Silence {
     ) -> Consequence {
         let (now, soonest) = (context.now, context.at_once());
         let tuning = &context.config.tuning;
-        let Some(hearing) = self.links.get_mut(&link) else {
+        let Some(entry) = self.links.get_mut(&link) else {
             return Consequence::None;
         };
-        let (heard, age) = (hearing.heard, now - hearing.heard);
+        let (heard, age) = (entry.heard, now - entry.heard);
         if age < tuning.redial_after && !broken {
             let at = heard + tuning.redial_after;
             self.schedule(context, link, at);
@@ -121,13 +121,13 @@ impl Silence {
             return Consequence::GivenUp;
         }
         let waited = |at: Instant| now - at >= tuning.redial_interval;
-        let redial = hearing.redialed.is_none_or(waited);
+        let redial = entry.redialed.is_none_or(waited);
         if redial {
-            hearing.redialed = Some(now);
+            entry.redialed = Some(now);
         }
         let silent = age >= tuning.silent_after;
-        let newly = silent && !hearing.silent;
-        hearing.silent |= silent;
+        let newly = silent && !entry.silent;
+        entry.silent |= silent;
         let mut next = (now + tuning.redial_interval).min(heard + tuning.silent_kept);
         if !silent {
             next = next.min(heard + tuning.silent_after);
@@ -138,9 +138,9 @@ impl Silence {
 
     /// This node was paused: the silence of all links restarts.
     pub(crate) fn on_pause(&mut self, context: &Context) {
-        for (_, hearing) in self.links.iter_mut() {
-            hearing.heard = context.now;
-            hearing.silent = false;
+        for (_, entry) in self.links.iter_mut() {
+            entry.heard = context.now;
+            entry.silent = false;
         }
     }
 
@@ -151,16 +151,16 @@ impl Silence {
         link: LinkId,
     ) -> Option<(Instant, Option<Instant>)> {
         context.timers.cancel(&Timer::Silence(link));
-        let hearing = self.links.remove(&link)?;
-        Some((hearing.heard, hearing.received))
+        let entry = self.links.remove(&link)?;
+        Some((entry.heard, entry.received))
     }
 }
 
 /// Queries.
 impl Silence {
     pub(crate) fn is_silent(&self, link: LinkId) -> bool {
-        let hearing = self.links.get(&link);
-        hearing.is_some_and(|hearing| hearing.silent)
+        let entry = self.links.get(&link);
+        entry.is_some_and(|entry| entry.silent)
     }
 
     /// Whether each link is silent, in the order of the links.
@@ -170,7 +170,7 @@ impl Silence {
 
     /// The time at which a link was last heard.
     pub(crate) fn heard(&self, link: LinkId) -> Option<Instant> {
-        self.links.get(&link).map(|hearing| hearing.heard)
+        self.links.get(&link).map(|entry| entry.heard)
     }
 
     /// The time of the latest message on a link.
@@ -181,13 +181,13 @@ impl Silence {
     /// The time at which a link was last heard, if its neighbour counts as alive.
     pub(crate) fn heard_recently(&self, context: &Context, link: LinkId) -> Option<Instant> {
         let limit = context.tuning().heartbeat_interval_max + HEARTBEAT_SLACK;
-        let hearing = self.links.get(&link).filter(|hearing| !hearing.silent)?;
-        (context.now - hearing.heard <= limit).then_some(hearing.heard)
+        let entry = self.links.get(&link).filter(|entry| !entry.silent)?;
+        (context.now - entry.heard <= limit).then_some(entry.heard)
     }
 
     /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
-        held::<(LinkId, Hearing)>(self.links.len())
+        held::<(LinkId, Reception)>(self.links.len())
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::view::Status;
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use std::collections::BTreeMap;
 
 /// Time for evidence of life to arrive after a suspicion that is based on an old report.
@@ -48,7 +48,7 @@ pub(crate) enum Finding {
 /// The suspicions of one node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Verdict {
-    suspicions: BTreeMap<Handle, Suspicion>,
+    suspicions: BTreeMap<MemberIndex, Suspicion>,
 }
 
 impl Verdict {
@@ -58,27 +58,33 @@ impl Verdict {
         context.timers.set_if_unset(Timer::Judge, at);
     }
 
-    /// Computes the members to which paths lead, and the resulting changes, in the order of handles. O(members).
-    pub(crate) fn judge(&self, context: &mut Context, members: &Members) -> Vec<(Handle, Finding)> {
+    /// Computes the members to which paths lead, and the resulting changes, in the order of indices. O(members).
+    pub(crate) fn judge(
+        &self,
+        context: &mut Context,
+        members: &Members,
+    ) -> Vec<(MemberIndex, Finding)> {
         let mut findings = Vec::new();
         if context.has(Switch::NoDetection) {
             return findings;
         }
-        // If no report accuses a member, the rings reach all members: a mesh that is being formed needs no search.
-        let reported: Vec<Handle> = members.reported_gone().collect();
+        // If no report accuses a member, the rings reachability all members: a mesh that is being formed needs no search.
+        let reported: Vec<MemberIndex> = members.reported_gone().collect();
         let calm = self.suspicions.is_empty() && members.down().is_empty() && reported.is_empty();
         if calm && context.topology.is_unaccused() {
             context.timers.cancel(&Timer::Suspicion);
             return findings;
         }
         let lost = members.unreachable().chain(reported.iter().copied());
-        let reach = context.topology.reach(context.me, lost);
-        let reached = reported.into_iter().filter(|it| reach.is_reached(*it));
+        let reachability = context.topology.reachability(context.me, lost);
+        let reached = reported
+            .into_iter()
+            .filter(|it| reachability.is_reached(*it));
         findings.extend(reached.map(|member| (member, Finding::Reached)));
         // A member that is alive and reached does not change.
         let unreached = context.topology.on_rings();
-        let mut judged: Vec<Handle> = unreached
-            .filter(|member| !reach.is_reached(*member))
+        let mut judged: Vec<MemberIndex> = unreached
+            .filter(|member| !reachability.is_reached(*member))
             .chain(self.suspicions.keys().copied())
             .chain(members.down().iter().copied())
             .filter(|member| *member != context.me)
@@ -86,25 +92,27 @@ impl Verdict {
         judged.sort_unstable();
         judged.dedup();
         for member in judged {
-            let reached = reach.is_reached(member);
+            let reached = reachability.is_reached(member);
             let finding = match (members.status(context, member), reached) {
                 (Status::Left, _) | (Status::Alive, true) | (Status::Down, false) => continue,
                 (Status::Suspect, true) => Finding::Cleared,
                 (Status::Down, true) => Finding::Found,
-                (Status::Alive | Status::Suspect, false) => Finding::Unreached(reach.proof(member)),
+                (Status::Alive | Status::Suspect, false) => {
+                    Finding::Unreached(reachability.last_heard(member))
+                }
             };
             findings.push((member, finding));
         }
         findings
     }
 
-    /// No path leads to a member. `proof` is the latest evidence of life reported, `fresh` the time of the member's
+    /// No path leads to a member. `last_heard` is the latest evidence of life reported, `fresh` the time of the member's
     /// latest update, and `resumed` the end of this node's latest pause. Returns whether the suspicion is new.
     pub(crate) fn suspect(
         &mut self,
         context: &Context,
-        member: Handle,
-        proof: Option<Instant>,
+        member: MemberIndex,
+        last_heard: Option<Instant>,
         fresh: Instant,
         resumed: Instant,
     ) -> bool {
@@ -117,12 +125,12 @@ impl Verdict {
             fresh.max(resumed)
         };
         let down_after = context.tuning().down_after;
-        let grace = if proof.is_some() {
+        let grace = if last_heard.is_some() {
             EVIDENCE_GRACE
         } else {
             down_after
         };
-        let latest = proof.unwrap_or(Instant::ZERO).max(fresh);
+        let latest = last_heard.unwrap_or(Instant::ZERO).max(fresh);
         let suspicion = Suspicion {
             since,
             until: (latest + down_after).max(since + grace),
@@ -133,7 +141,7 @@ impl Verdict {
     }
 
     /// A member published after it was declared down: it gets the timeout of a suspect to be heard.
-    pub(crate) fn on_returned(&mut self, context: &mut Context, member: Handle) {
+    pub(crate) fn on_returned(&mut self, context: &mut Context, member: MemberIndex) {
         let until = context.after(context.tuning().down_after);
         let suspicion = Suspicion {
             since: context.now,
@@ -145,7 +153,7 @@ impl Verdict {
     }
 
     /// A member is not suspect any more.
-    pub(crate) fn acquit(&mut self, member: Handle) {
+    pub(crate) fn acquit(&mut self, member: MemberIndex) {
         self.suspicions.remove(&member);
     }
 
@@ -172,13 +180,13 @@ impl Verdict {
         context: &mut Context,
         held_until: Option<Instant>,
         doubt: Duration,
-    ) -> Vec<Handle> {
+    ) -> Vec<MemberIndex> {
         if let Some(until) = held_until {
             context.timers.set(Timer::Suspicion, until);
             return Vec::new();
         }
         let due = self.suspicions.iter();
-        let due: Vec<Handle> = due
+        let due: Vec<MemberIndex> = due
             .filter(|(_, suspicion)| suspicion.until + doubt <= context.now)
             .map(|(member, _)| *member)
             .collect();
@@ -211,31 +219,31 @@ impl Verdict {
 
     /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
-        held::<(Handle, Suspicion)>(self.suspicions.len())
+        held::<(MemberIndex, Suspicion)>(self.suspicions.len())
     }
 }
 
 /// Sets in the view whether a member is alive.
-pub(crate) fn set_alive(context: &mut Context, member: Handle, alive: bool) {
-    context.topology.set_well(member, alive);
+pub(crate) fn set_alive(context: &mut Context, member: MemberIndex, alive: bool) {
+    context.topology.set_alive(member, alive);
 }
 
 /// Sets in the view whether a member is listed as a provider of its services.
-pub(crate) fn set_listed(context: &mut Context, member: Handle, listed: bool) {
+pub(crate) fn set_listed(context: &mut Context, member: MemberIndex, listed: bool) {
     context.topology.set_listed(member, listed);
 }
 
 /// Removes a member from the view, but keeps its record, so that outdated updates do not bring it back. Returns the
 /// hash of the view before.
-pub(crate) fn retire(context: &mut Context, member: Handle) -> u64 {
+pub(crate) fn retire(context: &mut Context, member: MemberIndex) -> u64 {
     let before = context.topology.hash();
     context.topology.retire(member);
     before
 }
 
 /// Frees the slot of a member in the view.
-pub(crate) fn release(context: &mut Context, member: Handle) {
-    context.topology.set_well(member, true);
+pub(crate) fn release(context: &mut Context, member: MemberIndex) {
+    context.topology.set_alive(member, true);
     context.topology.release(member);
 }
 
@@ -246,18 +254,18 @@ mod tests {
     use crate::topology::record::{Edge, Report};
     use std::sync::Arc;
 
-    fn suspect(verdict: &mut Verdict, context: &Context, proof: Option<Instant>) -> bool {
-        verdict.suspect(context, 1, proof, Instant::ZERO, Instant::ZERO)
+    fn suspect(verdict: &mut Verdict, context: &Context, last_heard: Option<Instant>) -> bool {
+        verdict.suspect(context, 1, last_heard, Instant::ZERO, Instant::ZERO)
     }
 
     #[test]
     fn a_suspect_is_down_when_its_latest_evidence_of_life_is_old() {
         let (mut context, mut verdict) = (context(), Verdict::default());
-        let proof = context.now.saturating_sub(Duration::from_secs(1));
-        assert!(suspect(&mut verdict, &context, Some(proof)));
-        assert!(!suspect(&mut verdict, &context, Some(proof)));
+        let last_heard = context.now.saturating_sub(Duration::from_secs(1));
+        assert!(suspect(&mut verdict, &context, Some(last_heard)));
+        assert!(!suspect(&mut verdict, &context, Some(last_heard)));
         verdict.schedule_first(&mut context);
-        let due = proof + context.tuning().down_after;
+        let due = last_heard + context.tuning().down_after;
         assert_eq!(context.timers.next(), Some(due));
         context.now = due;
         assert_eq!(verdict.on_due(&mut context, None, Duration::ZERO), [1]);
@@ -307,7 +315,7 @@ mod tests {
     #[test]
     fn a_member_that_all_its_ring_neighbours_accuse_is_unreached_until_one_hears_it() {
         let (mut context, verdict) = (context(), Verdict::default());
-        let members: Vec<Handle> = (1..6).map(|index| learn(&mut context, index)).collect();
+        let members: Vec<MemberIndex> = (1..6).map(|index| learn(&mut context, index)).collect();
         let lost = members[0];
         let mut views = Members::new(context.now);
         assert_eq!(verdict.judge(&mut context, &views), []);

@@ -4,7 +4,7 @@ use super::super::context::Context;
 use super::super::members::Members;
 use super::super::message::{AgedReport, Gone};
 use crate::size::{self, Encoded, FRAME_BYTES_MAX};
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::publication::{Key, PublicationKind, UpdateId};
 use crate::topology::record::Record;
 use std::sync::Arc;
@@ -72,14 +72,16 @@ impl<'a> Filler<'a> {
             }
             return fits;
         }
-        let Some(standing) = slot.report else {
+        let Some(stored) = slot.report else {
             return true;
         };
         let now = self.context.now;
-        let edges = standing.edges.iter();
+        let edges = stored.edges.iter();
         let aged = AgedReport {
-            report: Arc::clone(&standing.report),
-            ages: edges.map(|edge| edge.proof.map(|at| now - at)).collect(),
+            report: Arc::clone(&stored.report),
+            ages: edges
+                .map(|edge| edge.last_heard.map(|at| now - at))
+                .collect(),
         };
         let fits = self.take(aged.encoded_len());
         if fits {
@@ -91,7 +93,7 @@ impl<'a> Filler<'a> {
     /// Adds a member's record to a message of reconciliation, with its age if the member is down or left.
     pub(super) fn put_known(
         &mut self,
-        member: Handle,
+        member: MemberIndex,
         records: &mut Vec<Arc<Record>>,
         gone: &mut Vec<Gone>,
     ) -> bool {
@@ -110,7 +112,7 @@ impl<'a> Filler<'a> {
     }
 
     /// The time since a member was lost or left. None if it is neither, unless this node has no other data about it.
-    fn gone(&self, member: Handle) -> Option<Gone> {
+    fn gone(&self, member: MemberIndex) -> Option<Gone> {
         Some(Gone {
             age: self.members.gone_for(self.context, member)?,
             id: self.context.id_of(member)?,

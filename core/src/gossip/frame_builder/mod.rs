@@ -19,7 +19,7 @@ use crate::plumtree::Control;
 use crate::size::{Encoded, held};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::publication::{Key, UpdateId};
 use filler::Filler;
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ struct Cursor {
 #[derive(Clone, Debug, PartialEq)]
 struct Reports {
     /// The reporters.
-    waiting: SortedSet<Handle>,
+    waiting: SortedSet<MemberIndex>,
     /// The latest time at which they are sent.
     due: Option<Instant>,
 }
@@ -123,13 +123,13 @@ impl Outgoing {
 
 /// The form in which a broadcast value is sent on one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(super) enum PushMode {
     /// Not sent.
     None,
     /// Sent as a value.
-    Value,
+    Eager,
     /// Announced by name.
-    Name,
+    Lazy,
 }
 
 /// The times at which a broadcast value is sent.
@@ -236,20 +236,20 @@ impl FrameBuilder {
         });
     }
 
-    /// Queues a broadcast. `routes` are those of all links, in their order. A link with too many names to announce
+    /// Queues a broadcast. `modes` are those of all links, in their order. A link with too many names to announce
     /// drops all of them, and is passed to `overflow`.
     pub(super) fn broadcast(
         &mut self,
         key: Key,
         schedule: Schedule,
-        routes: impl Iterator<Item = (LinkId, Route)>,
+        modes: impl Iterator<Item = (LinkId, PushMode)>,
         mut overflow: impl FnMut(LinkId),
     ) {
-        for ((link, outgoing), (id, route)) in self.links.iter_mut().zip(routes) {
+        for ((link, outgoing), (id, mode)) in self.links.iter_mut().zip(modes) {
             debug_assert_eq!(*link, id, "the links are in another order");
-            match route {
-                Route::None => continue,
-                Route::Value => {
+            match mode {
+                PushMode::None => continue,
+                PushMode::Eager => {
                     outgoing.tree.withdraw(&key);
                     if let Key::EdgeReport(member) = key {
                         outgoing.reports.waiting.insert(member);
@@ -258,7 +258,7 @@ impl FrameBuilder {
                         outgoing.updates.insert(key);
                     }
                 }
-                Route::Name => {
+                PushMode::Lazy => {
                     let (due, max) = (schedule.name_due, schedule.names_max);
                     if !outgoing.tree.announce(key, due, max) {
                         outgoing.tree.clear_announcements();
@@ -294,7 +294,7 @@ impl FrameBuilder {
             let keys = outgoing.updates.len() + outgoing.reconciliation.push.len();
             held::<Key>(keys)
                 + outgoing.tree.memory()
-                + held::<Handle>(outgoing.reports.waiting.len())
+                + held::<MemberIndex>(outgoing.reports.waiting.len())
         });
         held::<(LinkId, Outgoing)>(self.links.len())
             + waiting.sum::<usize>()
@@ -466,7 +466,7 @@ impl Cursor {
         let (mut records, mut reports) = (Vec::new(), Vec::new());
         let mut last = true;
         let context = filler.context();
-        for member in context.topology.handles_after(self.after.as_ref()) {
+        for member in context.topology.indices_after(self.after.as_ref()) {
             if !filler.put_known(member, &mut records, &mut frame.gone)
                 || !filler.put(Key::EdgeReport(member), &mut records, &mut reports)
             {
@@ -534,6 +534,7 @@ mod tests {
                     ..
                 } => Some(frame),
                 Output::Dial { .. }
+                | Output::Resolve { .. }
                 | Output::Send { .. }
                 | Output::Close { .. }
                 | Output::Store { .. }
@@ -544,14 +545,14 @@ mod tests {
             sent.collect()
         }
 
-        fn broadcast(&mut self, key: Key, route: Route) {
+        fn broadcast(&mut self, key: Key, mode: PushMode) {
             let schedule = Schedule {
                 report_due: self.context.after(Duration::from_millis(8)),
                 name_due: self.context.after(Duration::from_millis(5)),
                 names_max: 2,
             };
-            let routes = [(LINK, route)].into_iter();
-            self.frames.broadcast(key, schedule, routes, |_| {});
+            let modes = [(LINK, mode)].into_iter();
+            self.frames.broadcast(key, schedule, modes, |_| {});
         }
     }
 
@@ -571,15 +572,15 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_looked_up_when_it_goes_and_a_name_waits_for_others() {
+    fn a_value_is_looked_up_when_it_changes_and_a_name_waits_for_others() {
         let mut bench = Bench::new();
         let member = learn(&mut bench.context, 2);
-        bench.broadcast(Key::Record(member), Route::Name);
+        bench.broadcast(Key::Record(member), PushMode::Lazy);
         assert_eq!(bench.flush(), []);
         bench.context.now = bench.context.timers.next().unwrap();
         bench.frames.on_due(LINK);
         assert_eq!(bench.flush()[0].have[0].origin, id(2));
-        bench.broadcast(Key::Record(member), Route::Value);
+        bench.broadcast(Key::Record(member), PushMode::Eager);
         bench.frames.on_held_there(LINK, Key::Record(member));
         assert_eq!(bench.flush(), [], "the neighbour holds it");
     }
@@ -594,11 +595,11 @@ mod tests {
         };
         let mut dropped = Vec::new();
         for member in 1..=3 {
-            let routes = [(LINK, Route::Name)].into_iter();
+            let modes = [(LINK, PushMode::Lazy)].into_iter();
             let key = Key::Record(member);
             bench
                 .frames
-                .broadcast(key, schedule, routes, |link| dropped.push(link));
+                .broadcast(key, schedule, modes, |link| dropped.push(link));
         }
         assert_eq!(dropped, [LINK]);
         assert_eq!(bench.flush(), []);

@@ -5,7 +5,7 @@ use crate::gossip::context::Context;
 use crate::gossip::{Event, Output};
 use crate::identity::NodeId;
 use crate::time::Instant;
-use crate::topology::Handle;
+use crate::topology::MemberIndex;
 use crate::topology::record::{Content, Rank, Record};
 use core::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) fn context() -> Context {
 }
 
 /// Adds the record of a dialable member to the view.
-pub(crate) fn learn(context: &mut Context, index: usize) -> Handle {
+pub(crate) fn learn(context: &mut Context, index: usize) -> MemberIndex {
     let rank = Rank {
         epoch: 1,
         instance: 1,
@@ -42,7 +42,7 @@ pub(crate) fn learn(context: &mut Context, index: usize) -> Handle {
     };
     let record = Record::new(id(index), rank, content);
     context.topology.apply_record(&Arc::new(record));
-    context.topology.handle(&id(index)).unwrap()
+    context.topology.index_of(&id(index)).unwrap()
 }
 
 /// The events reported since the last call.
@@ -50,6 +50,7 @@ pub(crate) fn events(context: &mut Context) -> Vec<Event> {
     let reports = context.out.drain().filter_map(|output| match output {
         Output::Report(event) => Some(event),
         Output::Dial { .. }
+        | Output::Resolve { .. }
         | Output::Send { .. }
         | Output::Close { .. }
         | Output::LinkOpened { .. }

@@ -1,16 +1,17 @@
 //! Tests of the machine: alone, step by step, and among other machines in a small world.
 
+mod anti_entropy;
 pub(super) mod context;
-mod doubting;
-mod greeting;
-mod listening;
-mod meshes;
-mod neighbourhood;
-mod ownership;
-mod reading;
-mod renewing;
-mod repairing;
-mod spreading;
+mod dialing;
+mod dissemination;
+mod failure_detector;
+mod handshake;
+mod local_health;
+mod neighbours;
+mod queries;
+mod renewal;
+mod resolution;
+mod self_record;
 mod steps;
-mod weaving;
+mod whole_meshes;
 mod world;

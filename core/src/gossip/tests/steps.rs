@@ -7,6 +7,7 @@
 
 use super::super::*;
 use super::world::{address, config, name};
+use crate::link::{LinkId, Ticket};
 use crate::topology::record::{Content, Rank};
 
 /// Steps one machine and returns its orders.
@@ -82,7 +83,7 @@ fn refusal_in(orders: &[Output]) -> Option<&message::Refusal> {
 }
 
 #[test]
-fn a_lie_about_oneself_is_published_over() {
+fn a_false_claim_about_the_node_is_refuted() {
     let (mut machine, link) = with_a_neighbour();
     let truth = machine.record().content().clone();
     let own = machine.record().rank();
@@ -108,7 +109,7 @@ fn a_lie_about_oneself_is_published_over() {
 }
 
 #[test]
-fn a_lie_at_the_highest_counter_is_outlived_by_a_stored_epoch() {
+fn a_false_claim_at_the_highest_counter_is_refuted_with_a_stored_epoch() {
     let (mut machine, link) = with_a_neighbour();
     let own = machine.record().rank();
     let lying = Rank {
@@ -293,7 +294,7 @@ fn a_link_is_ordered_open_once_both_ends_agreed_on_it() {
     let (mut machine, link) = with_a_neighbour();
     let opened = |given: &[Output]| {
         let opened = given.iter().filter_map(|order| match order {
-            Output::LinkOpened { link } => Some(*link),
+            Output::LinkOpened { link, instance } => Some((*link, *instance)),
             _ => None,
         });
         opened.collect::<Vec<_>>()
@@ -311,14 +312,14 @@ fn a_link_is_ordered_open_once_both_ends_agreed_on_it() {
         message: hello(record.clone(), 1),
     };
     let given = orders(&mut machine, Instant::ZERO, greets(second));
-    assert_eq!(opened(&given), [second]);
+    assert_eq!(opened(&given), [(second, 9)], "with the peer's instance");
     // A second hello closes the link; the link is not opened again.
     let given = orders(&mut machine, Instant::ZERO, greets(link));
     assert_eq!(opened(&given), []);
 }
 
 #[test]
-fn greetings_that_do_not_fit_are_refused_with_the_reason() {
+fn incompatible_hellos_are_refused_with_the_reason() {
     let content = config(1, 1, &[]).content;
     let record = || Record::new(name(2), rank(1, 9, 1), content.clone());
     let Message::Hello(good) = hello(record(), 1) else {
@@ -337,7 +338,7 @@ fn greetings_that_do_not_fit_are_refused_with_the_reason() {
         record: Arc::clone(with_a_neighbour().0.record()),
         ..good
     };
-    for (greeting, peer, reason) in [
+    for (message, peer, reason) in [
         (wrong_mesh, 2, message::RefusalReason::WrongMesh),
         (too_new, 2, message::RefusalReason::Version),
         (mine, 0, message::RefusalReason::Myself),
@@ -357,7 +358,7 @@ fn greetings_that_do_not_fit_are_refused_with_the_reason() {
             Instant::ZERO,
             Input::Receive {
                 link,
-                message: Message::Hello(greeting),
+                message: Message::Hello(message),
             },
         );
         assert_eq!(
@@ -370,7 +371,7 @@ fn greetings_that_do_not_fit_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_greeting_with_somebody_elses_record_ends_the_link() {
+fn a_hello_with_the_record_of_another_node_ends_the_link() {
     let (mut machine, _) = with_a_neighbour();
     let link = LinkId(2);
     orders(
@@ -445,12 +446,12 @@ fn a_join_storm_is_answered_with_other_members_to_try() {
         );
         let content = config(usize::try_from(index).unwrap(), 1, &[]).content;
         let record = Record::new(peer, rank(1, 9, 1), content);
-        let Message::Hello(greeting) = hello(record, 1) else {
+        let Message::Hello(first) = hello(record, 1) else {
             unreachable!()
         };
         let message = Message::Hello(message::Hello {
             joining: true,
-            ..greeting
+            ..first
         });
         let given = orders(
             &mut machine,

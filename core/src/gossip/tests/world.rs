@@ -1,8 +1,9 @@
 //! Whole meshes in the helper world: constant latency, no loss, partitions and crashes.
 
 use super::super::*;
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::random::mix;
-use crate::size::Encoded;
+use crate::size::{Encoded, FRAME_BYTES_MAX};
 use crate::testing::world::{self as testing, Environment};
 use crate::time::{Duration, Wall};
 use crate::topology::record::{Content, Service};
@@ -47,10 +48,7 @@ impl Environment for Network {
     fn perform(world: &mut World, index: &usize, output: Output) {
         let from = *index;
         match output {
-            Output::Dial {
-                dial,
-                address: Address::Socket(address),
-            } => {
+            Output::Dial { dial, address } => {
                 let connect = UnderWay::Connect {
                     from,
                     dial,
@@ -59,7 +57,7 @@ impl Environment for Network {
                 world.schedule(3 * LATENCY, connect);
             }
             Output::Send { link, message } => {
-                assert!(message.encoded_len() <= message::FRAME_BYTES_MAX);
+                assert!(message.encoded_len() <= FRAME_BYTES_MAX);
                 if let Some((to, link)) = world.environment.links.get(&(from, link)).copied() {
                     world.send(from, to, Input::Receive { link, message });
                 }
@@ -77,7 +75,7 @@ impl Environment for Network {
                 let events = world.environment.events.entry(from).or_default();
                 events.push(event);
             }
-            Output::Dial { .. } | Output::LinkOpened { .. } | Output::Left => {}
+            Output::Resolve { .. } | Output::LinkOpened { .. } | Output::Left => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Tests of mesh secrets: their text form, the keys derived from them, and the resulting trust.
 
-use super::super::trust::{Claim, Trust};
+use super::super::trust::{CaName, Trust};
 use super::super::{Identity, IdentityError, Secret, SecretError, Source, Warning, open};
 use super::handshake::{meet_as, subject};
 use super::{admin, authority, days, identity, node, now};
@@ -133,7 +133,7 @@ fn keys_derived_from_a_secret_are_stable() {
         let key = secret(text).ca_key(mesh).unwrap();
         assert_eq!(hexadecimal(&key[16..]), seed, "{text} {mesh}");
         let ca = secret(text).authority(mesh).unwrap();
-        let place = super::super::Place::Memory("the CA");
+        let place = super::super::PemOrigin::Memory("the CA");
         let facts = super::super::facts_of_pem(&place, ca.certificate_pem().as_bytes()).unwrap();
         assert!(facts[0].has_public_key(&key_bytes(public)), "{text} {mesh}");
         assert_eq!(
@@ -174,9 +174,9 @@ async fn a_node_with_the_secret_is_a_member() {
 /// Returns the fingerprint of the secret from which the other end's certificate was minted.
 fn shown(learnt: &super::handshake::Learnt) -> String {
     let peer = learnt.as_ref().unwrap().as_ref().unwrap();
-    match Claim::of_issuer(&peer.certificate) {
-        Claim::Secret { fingerprint, .. } => fingerprint,
-        Claim::Authority => panic!("{peer:?}"),
+    match CaName::of_issuer(&peer.certificate) {
+        CaName::Secret { fingerprint, .. } => fingerprint,
+        CaName::Authority => panic!("{peer:?}"),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::PING_BYTES_MAX;
 use super::{Mesh, client, until};
 use crate::wire::proto::{self, health};
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use tonic::Code;
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use super::super::{Client, ConnectError};
 use super::{Mesh, SOON};
 use crate::clock;
 use crate::identity::{Identity, PemParts, Subject, Validity};
-use phalanx_core::gossip::Address;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
 use std::time::Duration;
 use tokio::net::TcpSocket;
 

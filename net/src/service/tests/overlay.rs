@@ -4,7 +4,7 @@ use super::{Mesh, client, until};
 use crate::overlay::{DataPath, Offer, Overlay, OverlayLink, Unprepared};
 use crate::wire::proto;
 use bytes::Bytes;
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ async fn the_status_links_and_events_show_data_paths() {
         assert_eq!(overlay.name, "instant");
         assert_eq!(overlay.features, [entry("speed", "fast")]);
         assert_eq!(overlay.diagnostics, [entry("mood", "good")]);
-        let heard = async { while events.recv().await.unwrap().told.kind != kind {} };
+        let heard = async { while events.recv().await.unwrap().description.kind != kind {} };
         tokio::time::timeout(super::SOON, heard).await.unwrap();
         b.shutdown().await;
         a.shutdown().await;

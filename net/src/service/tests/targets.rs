@@ -1,6 +1,6 @@
 //! Edits of the addresses that a node joins by.
 
-use super::super::TARGETS_MAX;
+use super::super::SEEDS_MAX;
 use super::{Mesh, client};
 use crate::service::Client;
 use crate::wire::proto;
@@ -64,14 +64,14 @@ async fn an_edit_that_cannot_be_made_is_refused_and_changes_nothing() {
     let refused = [
         (many(1), many(1), false, Code::NotFound, "is not a target"),
         (
-            many(TARGETS_MAX),
+            many(SEEDS_MAX),
             vec![],
             false,
             Code::InvalidArgument,
             "add: 257 targets are too many",
         ),
         (
-            many(TARGETS_MAX + 1),
+            many(SEEDS_MAX + 1),
             vec![],
             true,
             Code::InvalidArgument,
@@ -92,8 +92,8 @@ async fn an_edit_that_cannot_be_made_is_refused_and_changes_nothing() {
     }
     let listed = edit(&mut admin, vec![], vec![], false).await.unwrap();
     assert_eq!(listed, [address(0)].into());
-    let full = edit(&mut admin, many(TARGETS_MAX - 1), vec![], false).await;
-    assert_eq!(full.unwrap().len(), TARGETS_MAX);
+    let full = edit(&mut admin, many(SEEDS_MAX - 1), vec![], false).await;
+    assert_eq!(full.unwrap().len(), SEEDS_MAX);
     let replaced = edit(&mut admin, many(2), vec![], true).await;
     assert_eq!(replaced.unwrap(), [address(1), address(2)].into());
     a.shutdown().await;

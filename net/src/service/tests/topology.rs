@@ -5,7 +5,7 @@ use super::{Mesh, client, until};
 use crate::transport::MeshNode;
 use crate::wire;
 use crate::wire::proto;
-use phalanx_core::gossip::Address;
+use phalanx_core::link::Address;
 use std::collections::BTreeMap;
 
 /// Nodes `a` and `b`, a client of each, and their view once it is the same on both.

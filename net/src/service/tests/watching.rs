@@ -4,8 +4,9 @@ use super::super::WATCH_LAG_MAX;
 use super::{Mesh, SOON, client};
 use crate::transport::Notice;
 use crate::wire::proto;
-use phalanx_core::gossip::{Address, Event};
+use phalanx_core::gossip::Event;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
 use std::time::Duration;
 use tokio::time;
 
@@ -63,8 +64,8 @@ async fn an_event_of_the_machine_reaches_the_journal() {
     let up = async {
         loop {
             let event = watch.recv().await.unwrap();
-            if event.told.kind == "peer-up" {
-                return event.told.subject.clone();
+            if event.description.kind == "peer-up" {
+                return event.description.subject.clone();
             }
         }
     };

@@ -4,11 +4,12 @@ use super::*;
 use crate::wire;
 use bytes::{Buf, BufMut};
 use http::uri::PathAndQuery;
+use phalanx_core::gossip;
 use phalanx_core::gossip::Status::Alive;
 use phalanx_core::gossip::message::{
     Frame, Goodbye, Hello, RefusalReason, VERSION_MAX, VERSION_MIN,
 };
-use phalanx_core::gossip::{self, DialError};
+use phalanx_core::link::DialError;
 use phalanx_core::node::Message;
 use phalanx_core::topology::record::{Content, Rank, Record};
 use std::sync::Arc;
@@ -244,7 +245,7 @@ async fn an_unexpected_first_message_ends_the_link_but_not_the_node() {
     let mut link = raw_link(&ca.node("two"), &one).await.unwrap();
     link.out
         .send(wire::encode(&Message::Mesh(gossip::Message::Goodbye(
-            Goodbye::Surplus,
+            Goodbye::Unneeded,
         ))))
         .await
         .unwrap();

@@ -62,10 +62,10 @@ async fn a_target_may_be_a_host_name_and_may_start_later() {
     let one = start(ca.node("one"), &[]).await;
     let two = start(ca.node("two"), &[]).await;
     let name = format!("localhost:{}", one.address().port());
-    let targets = vec![name.parse().unwrap()];
+    let addresses = vec![name.parse().unwrap()];
     two.node
-        .send(gossip::Input::Targets {
-            targets,
+        .send(gossip::Input::Seeds {
+            addresses,
             replace: false,
         })
         .await

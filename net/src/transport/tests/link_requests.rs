@@ -2,7 +2,7 @@
 
 use super::*;
 use phalanx_core::gossip::LinkEnd;
-use phalanx_core::node::WISHES_MAX;
+use phalanx_core::node::APPLICATION_LINKS_MAX;
 
 const NODES: usize = 10;
 
@@ -35,7 +35,7 @@ async fn a_requested_link_is_kept_until_its_last_request_is_dropped() {
     let far: NodeId = far.parse().unwrap();
     // A dropped request is free again for the machine immediately.
     let mut full = Vec::new();
-    for at in 0..WISHES_MAX {
+    for at in 0..APPLICATION_LINKS_MAX {
         let unknown = format!("unknown{at}").parse().unwrap();
         full.push(one.node.request_link(unknown).await.unwrap());
     }
@@ -53,7 +53,7 @@ async fn a_requested_link_is_kept_until_its_last_request_is_dropped() {
     // It may be dropped outside the node's runtime.
     std::thread::spawn(|| drop(second)).join().unwrap();
     one.hears("its end", |notice| {
-        let surplus = LinkEnd::Surplus;
+        let surplus = LinkEnd::Unneeded;
         matches!(notice, Notice::Mesh(gossip::Event::LinkDown { peer, reason, .. }) if *peer == far && *reason == surplus)
     })
     .await;
@@ -67,7 +67,7 @@ async fn link_requests_are_bounded_and_each_counts_until_it_is_dropped() {
     let ca = Ca::new();
     let one = start(ca.node("one"), &[]).await;
     let mut held = Vec::new();
-    for at in 0..WISHES_MAX {
+    for at in 0..APPLICATION_LINKS_MAX {
         let peer: NodeId = format!("n{at}").parse().unwrap();
         held.push(one.node.request_link(peer.clone()).await.unwrap());
         held.push(one.node.request_link(peer).await.unwrap());
@@ -77,7 +77,7 @@ async fn link_requests_are_bounded_and_each_counts_until_it_is_dropped() {
     assert_eq!(refused, LinkRequestError::TooMany);
     let myself = one.node.request_link("one".parse().unwrap()).await;
     assert_eq!(myself.unwrap_err(), LinkRequestError::Myself);
-    drop(held.split_off(2 * WISHES_MAX - 2));
+    drop(held.split_off(2 * APPLICATION_LINKS_MAX - 2));
     drop(one.node.request_link(more).await.unwrap());
     one.node.shutdown().await;
     let late = one.node.request_link("late".parse().unwrap()).await;

@@ -5,6 +5,7 @@ mod hostile;
 mod joining;
 mod limits;
 mod link_requests;
+mod names;
 mod overlay;
 mod renewing;
 mod trusted;
@@ -12,8 +13,9 @@ mod trusted;
 use super::*;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
 use crate::store::MemoryStore;
-use phalanx_core::gossip::{self, Address, Config, Status, Tuning};
+use phalanx_core::gossip::{self, Config, Status, Tuning};
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -199,7 +201,7 @@ fn settings(
     }
 }
 
-fn run(bound: Bound<Tcp>, settings: Settings<MemoryStore>) -> Member {
+fn run<N: Network>(bound: Bound<N>, settings: Settings<MemoryStore>) -> Member {
     let mut early = None;
     let node = bound
         .start(settings, |node| {

@@ -1,7 +1,7 @@
 //! The message about channels: credit, and a list of items.
 
 use super::name::update_id;
-use super::{broadcast, parcel, reconciliation};
+use super::{broadcast, packet, reconciliation};
 use crate::wire::error::WireError;
 use crate::wire::field::{Parsed, all, each, required};
 use crate::wire::proto::{self, data_item};
@@ -15,7 +15,7 @@ fn item(wire: proto::DataItem) -> Parsed<Item> {
         data_item::Item::Have(id) => update_id(&id).map(Item::Have).map_err(inside("have")),
         data_item::Item::Graft(id) => update_id(&id).map(Item::Graft).map_err(inside("graft")),
         data_item::Item::Broadcast(wire) => broadcast::parse(wire).map_err(inside("broadcast")),
-        data_item::Item::Parcel(wire) => parcel::parse(wire).map_err(inside("parcel")),
+        data_item::Item::Parcel(wire) => packet::parse(wire).map_err(inside("parcel")),
         data_item::Item::Rest(bytes) => Ok(Item::Segment(Arc::from(bytes))),
         data_item::Item::Digest(wire) => reconciliation::digest(&wire).map_err(inside("digest")),
         data_item::Item::Sketch(wire) => reconciliation::sketch(wire).map_err(inside("sketch")),
@@ -43,7 +43,7 @@ impl From<&Item> for proto::DataItem {
                 remaining,
             } => data_item::Item::Broadcast(broadcast::compose(update, *repair, *remaining)),
             Item::Packet { packet, remaining } => {
-                data_item::Item::Parcel(parcel::compose(packet, *remaining))
+                data_item::Item::Parcel(packet::compose(packet, *remaining))
             }
             Item::Segment(bytes) => data_item::Item::Rest(bytes.to_vec()),
             Item::Digest {
@@ -92,7 +92,7 @@ impl From<&Data> for proto::Data {
 pub(crate) mod arbitrary {
     use crate::wire::channel::broadcast::arbitrary::broadcast;
     use crate::wire::channel::name::arbitrary::update_id;
-    use crate::wire::channel::parcel::arbitrary::parcel;
+    use crate::wire::channel::packet::arbitrary::parcel;
     use crate::wire::channel::reconciliation::arbitrary::step;
     use phalanx_core::channel::Data;
     use phalanx_core::channel::message::Item;

@@ -9,5 +9,5 @@
 pub(super) mod broadcast;
 pub(super) mod data;
 pub(super) mod name;
-pub(super) mod parcel;
+pub(super) mod packet;
 pub(super) mod reconciliation;

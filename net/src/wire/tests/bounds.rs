@@ -5,9 +5,10 @@ mod channel;
 use super::super::decode;
 use super::super::error::Fault;
 use super::super::proto::{self, packet, refuse};
-use phalanx_core::gossip::message::{FRAME_BYTES_MAX, REFERRALS_MAX};
+use phalanx_core::gossip::message::REFERRALS_MAX;
 use phalanx_core::identity::NameError;
 use phalanx_core::node::Message;
+use phalanx_core::size::FRAME_BYTES_MAX;
 use phalanx_core::topology::record::{COUNTER_MAX, EDGES_MAX, METADATA_MAX, SERVICES_MAX};
 use prost::Message as _;
 
@@ -197,7 +198,7 @@ fn a_refusal_names_at_most_a_few_others_and_a_known_reason() {
 }
 
 #[test]
-fn what_must_be_there_is_missed() {
+fn missing_keys_are_reported() {
     let missing = |path: &str| (path.to_owned(), Fault::Missing);
     assert_eq!(
         decode(&[]).map_err(|error| error.to_string()),
@@ -255,7 +256,7 @@ fn another_protocols_bytes_are_named_as_such() {
     assert!(
         error
             .to_string()
-            .starts_with("packet is no message of this protocol"),
+            .starts_with("packet is not a message of this protocol"),
         "{error}"
     );
 }

@@ -5,7 +5,7 @@ use super::super::packet::arbitrary::{message, parts};
 use super::super::proto::{self, overlay};
 use super::super::{Parts, encode};
 use crate::overlay::{CONTROL_BYTES_MAX, FEATURES_MAX, Offer, REASON_BYTES_MAX, Signal};
-use phalanx_core::gossip::message::FRAME_BYTES_MAX;
+use phalanx_core::size::FRAME_BYTES_MAX;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -111,7 +111,7 @@ fn each_bound_names_its_field() {
 }
 
 #[test]
-fn an_offer_belongs_beside_a_greeting_and_everything_else_by_itself() {
+fn an_offer_accompanies_a_handshake_message_and_all_else_is_separate() {
     let offer = Signal::Offer(Offer::new("udp").unwrap());
     let alone: proto::Overlay = (&offer).into();
     let misplaced = refused(alone.signal.unwrap());

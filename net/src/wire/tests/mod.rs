@@ -5,8 +5,8 @@ mod data_path;
 
 use super::packet::arbitrary::message;
 use super::{decode, encode};
-use phalanx_core::gossip::message::FRAME_BYTES_MAX;
 use phalanx_core::size::Encoded as _;
+use phalanx_core::size::FRAME_BYTES_MAX;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -1,11 +1,11 @@
-//! Who leads: terms, votes, heartbeats (the election of Raft, without its log).
+//! Leader election as in Raft, without its log: terms, votes, heartbeats.
 //!
-//! A node that hears no leader for a while stands for the next term, and leads when most nodes voted for it. Each
-//! node votes once a term. Its term and vote are on disk before anybody hears of them: a node that forgot its vote
-//! could vote again, and a term could have two leaders.
+//! A node that receives no heartbeat of a leader for a while becomes a candidate of the next term, and leads if a
+//! majority votes for it. Each node votes once a term. The term and the vote are on disk before they are sent: a node
+//! that forgot its vote could vote again, and a term could have two leaders.
 //!
-//! Each node has a credential that ends and is renewed in time. Without a good one it neither stands, nor votes, nor
-//! leads.
+//! Each node has a credential that expires and is renewed before that. A node without a valid credential neither
+//! becomes a candidate, nor votes, nor leads.
 
 use core::time::Duration;
 use phalanx_core::machine::{Machine, Outbox, Wake};
@@ -13,40 +13,40 @@ use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A leader says so this often.
+/// The interval between two heartbeats of a leader.
 const HEARTBEAT: Duration = Duration::from_millis(50);
-/// Silence after which a node stands, at least; a random time up to the same comes on top.
+/// The minimum election timeout. A random time of at most the same length is added.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A credential is good for this long.
+/// The lifetime of a credential.
 const GOOD_FOR: Duration = Duration::from_secs(3);
-/// A new one is asked for this long before its end, and as often again while there is none.
+/// The time before its expiry at which a credential is renewed, and the interval between retries.
 const RENEWAL: Duration = Duration::from_secs(1);
 
-/// What nodes say to each other.
+/// A message between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// I stand for this term.
+    /// The sender is a candidate of this term.
     Stand { term: u64 },
-    /// My vote of this term is yours.
+    /// The sender votes for the receiver in this term.
     Vote { term: u64 },
-    /// I lead this term.
+    /// The sender leads this term.
     Lead { term: u64 },
 }
 
 // guide: input
-/// What can happen.
+/// An event that the node reacts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// The process runs.
     Start,
-    /// Another node said something.
+    /// A message from another node arrived.
     Heard { from: usize, message: Message },
-    /// What was saved under this number is on disk.
+    /// The ballot saved under this number is on disk.
     Saved(u64),
-    /// It is not.
+    /// The ballot could not be saved.
     SaveFailed(u64),
-    /// Something became of our credential.
+    /// The node's credential changed.
     Credential(Credential),
     /// A deadline has arrived.
     Wake,
@@ -58,52 +58,52 @@ impl From<Wake> for Input {
     }
 }
 
-/// What the caller must do.
+/// An order to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Say something to another node.
+    /// Send a message to another node.
     Send { to: usize, message: Message },
-    /// Put this on disk; answer with the number.
+    /// Store the ballot on disk; answered with the number.
     Save { number: u64, ballot: Ballot },
-    /// Tell people.
+    /// Report an event.
     Report(Event),
 }
 // guide: end
 
-/// What people are told.
+/// An event that the node reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// We lead a term.
+    /// The node leads a term.
     Elected,
-    /// We led, and somebody stands for a later term.
+    /// The node led, and another node is a candidate of a later term.
     Deposed,
-    /// We led, and our credential ended.
+    /// The node led, and its credential ended.
     Lapsed,
-    /// Our vote cannot be saved, so it is not given.
+    /// The node's vote cannot be saved, so it is not sent.
     VoteWithheld,
 }
 
-/// What may become of a credential.
+/// A change of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// It ends before its time.
+    /// It ends before its expiry.
     Ended,
-    /// It ends, and whoever gives them gives no other.
+    /// It ends, and the issuer does not issue another one.
     Withdrawn,
-    /// There is a new one.
+    /// A new one was issued.
     Given,
 }
 
-/// What must never be forgotten.
+/// The state that must survive a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ballot {
-    /// The latest term heard of.
+    /// The latest known term.
     pub term: u64,
-    /// For whom we voted in it.
+    /// The candidate that the node voted for in the term.
     pub vote: Option<usize>,
 }
 
-/// What a node is.
+/// The role of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Follower,
@@ -111,7 +111,7 @@ pub enum Role {
     Leader,
 }
 
-/// What is said once a ballot is on disk.
+/// The message to send once a ballot is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Then {
     Stand,
@@ -126,18 +126,18 @@ pub struct Election {
     random: Random,
     ballot: Ballot,
     role: Role,
-    /// Who leads, as far as we know.
+    /// The leader, as far as known.
     leader: Option<usize>,
-    /// Who voted for us.
+    /// The nodes that voted for this node.
     votes: BTreeSet<usize>,
     saving: BTreeMap<u64, (u64, Then)>,
     saves: u64,
     deadline: Instant,
-    /// Until when our credential is good.
+    /// The expiry of the credential.
     good_until: Instant,
-    /// When we ask for the next.
+    /// The time at which the next credential is requested.
     renewal: Instant,
-    /// We get none.
+    /// The node gets no credential.
     withdrawn: bool,
 }
 
@@ -161,7 +161,7 @@ impl Election {
         }
     }
 
-    /// What it is.
+    /// The role of the node.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -171,7 +171,7 @@ impl Election {
         self.ballot
     }
 
-    /// Who leads, as far as it knows.
+    /// The leader, as far as known.
     pub fn leader(&self) -> Option<usize> {
         self.leader
     }
@@ -329,7 +329,7 @@ impl Election {
     }
 
     fn saved(&mut self, now: Instant, number: u64, out: &mut Outbox<Output>) {
-        // What was meant for an earlier term has no use in this one.
+        // A message for an earlier term is useless in this one.
         let Some((term, then)) = self.saving.remove(&number) else {
             return;
         };

@@ -1,4 +1,4 @@
-//! What the simulator needs to know of the election.
+//! The election as a simulated system.
 
 use crate::machine::{Ballot, Credential, Election, Event, Input, Message, Output, Role};
 use core::net::SocketAddr;
@@ -201,7 +201,8 @@ impl Invariant for OneLeader {
 }
 // guide: end
 
-/// A ballot as a line of the file, begun anew after whatever a torn write left; the last column tells a whole line.
+/// A ballot as a line of the file. The line begins with a newline, in case a torn write left an incomplete line; the
+/// last column is a checksum of the line.
 fn line(ballot: Ballot) -> String {
     let vote = ballot.vote.map_or(-1, |vote| vote as i64);
     let said = format!("{} {vote}", ballot.term);
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torn_line_hides_neither_what_came_before_it_nor_what_comes_after() {
+    fn a_torn_line_hides_no_line_before_or_after_it() {
         let ballot = |term| Ballot {
             term,
             vote: Some(2),

@@ -64,7 +64,7 @@ fn the_same_seed_is_the_same_run() {
 }
 
 #[test]
-fn what_the_election_does_not_know_is_refused_with_the_nearest_word() {
+fn unknown_words_are_refused_with_the_nearest_word() {
     let parse = |expectation: &str| {
         let head =
             "scenario = 1\nname = \"x\"\nabout = \"x\"\nengines = [\"model\"]\nduration = \"1s\"\n";
@@ -75,7 +75,7 @@ fn what_the_election_does_not_know_is_refused_with_the_nearest_word() {
     };
     let event = parse("eventually = { event = { kind = \"electd\" } }");
     assert!(
-        event.contains("x.toml:9: kind: `electd` is no event of the election"),
+        event.contains("x.toml:9: kind: `electd` is not an event of the election"),
         "{event}"
     );
     assert!(event.contains("did you mean `elected`?"), "{event}");

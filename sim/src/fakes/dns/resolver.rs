@@ -166,7 +166,7 @@ impl Resolver {
         (Err(code.unwrap_or(Code::NoError)), took)
     }
 
-    /// The knowledge about a name, with the rest of its time to live.
+    /// The records of a name, from the cache or its zone, with the remaining time to live.
     fn look_up(
         &mut self,
         second: u64,
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_zone_costs_the_time_out_and_what_is_kept_does_not() {
+    fn a_silent_zone_costs_the_timeout_and_a_cached_answer_does_not() {
         let mut resolver = resolver(&[("n", 1, a(1))]);
         resolver.query(Instant::ZERO, 0, "n.example.test", Kind::A);
         resolver.zone_mut("example.test").unwrap().state = State::Silent;

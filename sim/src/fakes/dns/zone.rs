@@ -47,12 +47,12 @@ pub struct Record {
 /// How an authority behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// It answers.
+    /// The authority answers.
     #[default]
     Answers,
-    /// It cannot answer: clients get SERVFAIL.
+    /// The authority fails: clients get SERVFAIL.
     Fails,
-    /// It never answers.
+    /// The authority never answers.
     Silent,
 }
 

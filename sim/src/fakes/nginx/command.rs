@@ -81,7 +81,7 @@ pub(super) fn options(arguments: &[String]) -> Result<Options, String> {
 }
 
 impl Options {
-    /// Where messages go before the configuration names a log.
+    /// The destination of messages before the configuration names a log.
     pub(super) fn sink(&self, pid: u32) -> Sink {
         Sink {
             path: self.error_log.clone(),

@@ -243,7 +243,7 @@ pub(super) enum ZoneKind {
 }
 
 impl Zone {
-    /// Why a reload cannot take over the zone that runs: its name, the old zone and the new one.
+    /// The reason why a reload cannot take over the zone that runs: its name, the old zone and the new one.
     pub(super) fn conflict(name: &str, old: &Self, new: &Self) -> Option<String> {
         if old.size != new.size {
             return None;

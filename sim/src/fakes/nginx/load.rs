@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The deepest nesting of includes and blocks that the fake follows.
 const DEPTH_MAX: usize = 64;
 
-/// Where a configuration is read from.
+/// The source of a configuration.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     /// The prefix, with a slash at its end.

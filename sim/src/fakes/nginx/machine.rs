@@ -1,6 +1,6 @@
 //! All nginx processes of one host as one state machine.
 //!
-//! This file holds what goes in and comes out, the processes, and the agenda of what comes later. [`super::command`]
+//! This file holds what goes in and comes out, the processes, and the schedule of what comes later. [`super::command`]
 //! runs commands, [`super::master`] starts, reloads and ends masters, [`super::worker`] serves connections.
 
 use super::command::Options;
@@ -28,7 +28,7 @@ pub enum Outcome {
     Closed,
 }
 
-/// Why a client cannot connect.
+/// The reason why a client cannot connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Nothing listens there (111).
@@ -51,7 +51,7 @@ pub enum Input {
     Signal {
         /// The receiver.
         pid: u32,
-        /// Which.
+        /// The signal.
         signal: Signal,
         /// The sender's process number.
         sender: u32,
@@ -60,24 +60,24 @@ pub enum Input {
     Connect {
         /// The caller's number for the connection.
         connection: u64,
-        /// Where to.
+        /// The address.
         target: Target,
     },
     /// A client sent the beginning of a request's header.
     Partial {
-        /// On which connection.
+        /// The connection.
         connection: u64,
     },
     /// A client sent a request.
     Request {
-        /// On which connection.
+        /// The connection.
         connection: u64,
         /// The request.
         request: Request,
     },
     /// A client closed its connection.
     Close {
-        /// Which.
+        /// The connection.
         connection: u64,
     },
     /// A member of an upstream did something with a request.
@@ -105,21 +105,21 @@ pub enum Output {
     },
     /// A connection was not accepted.
     Refused {
-        /// Which.
+        /// The connection.
         connection: u64,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
     /// A request is answered.
     Respond {
-        /// On which connection.
+        /// The connection.
         connection: u64,
         /// The answer.
         response: Response,
     },
     /// The server closed a connection.
     Closed {
-        /// Which.
+        /// The connection.
         connection: u64,
     },
     /// A request goes to a member of an upstream.
@@ -193,7 +193,7 @@ pub(super) enum Ended {
 pub(super) struct Change {
     pub(super) loaded: Option<Loaded>,
     pub(super) configuration: Option<Rc<Configuration>>,
-    /// How often binding was tried.
+    /// The number of attempts to bind.
     pub(super) tries: u32,
     /// The addresses that were bound.
     pub(super) opened: BTreeSet<Target>,
@@ -234,7 +234,7 @@ pub struct Nginx {
     pub(super) exchanges: BTreeMap<u64, Exchange>,
     pub(super) counters: Counters,
     pub(super) last_exchange: u64,
-    agenda: BTreeMap<(Instant, u64), Task>,
+    schedule: BTreeMap<(Instant, u64), Task>,
     ordered: u64,
 }
 
@@ -253,7 +253,7 @@ impl Nginx {
                 requests: 0,
             },
             last_exchange: 0,
-            agenda: BTreeMap::new(),
+            schedule: BTreeMap::new(),
             ordered: 0,
         }
     }
@@ -284,7 +284,7 @@ impl Nginx {
             }
             Input::Wake => {}
         }
-        while let Some(due) = self.agenda.first_entry().filter(|due| due.key().0 <= now) {
+        while let Some(due) = self.schedule.first_entry().filter(|due| due.key().0 <= now) {
             let task = due.remove();
             self.perform(now, task, host, out);
         }
@@ -293,7 +293,7 @@ impl Nginx {
     /// When [`Input::Wake`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.agenda.keys().next().map(|(at, _)| *at)
+        self.schedule.keys().next().map(|(at, _)| *at)
     }
 
     /// The masters that run, by their process numbers.
@@ -359,19 +359,19 @@ impl Nginx {
         }
     }
 
-    /// Puts a task on the agenda.
+    /// Puts a task on the schedule.
     pub(super) fn after(&mut self, now: Instant, delay: Duration, task: Task) {
         self.ordered += 1;
-        self.agenda.insert((now + delay, self.ordered), task);
+        self.schedule.insert((now + delay, self.ordered), task);
     }
 
-    /// Takes tasks from the agenda.
+    /// Takes tasks from the schedule.
     pub(super) fn cancel(&mut self, unwanted: &Task) {
-        self.agenda.retain(|_, task| task != unwanted);
+        self.schedule.retain(|_, task| task != unwanted);
     }
 }
 
-/// Where a process writes its messages.
+/// The destination of a process's messages.
 #[derive(Clone, Debug)]
 pub(super) struct Sink {
     pub(super) path: String,

@@ -79,7 +79,7 @@ impl Nginx {
         }
     }
 
-    /// A master that waits for signals takes one.
+    /// A master that waits for signals handles a signal.
     fn take(
         &mut self,
         now: Instant,
@@ -240,7 +240,7 @@ impl Nginx {
         }
     }
 
-    /// Why an address cannot be bound by a master.
+    /// The reason why an address cannot be bound by a master.
     pub(super) fn refusal(&self, pid: u32, target: &Target, host: &Host) -> Option<String> {
         const IN_USE: &str = "98: Address already in use";
         match target {

@@ -19,6 +19,6 @@ impl Invariant for AnswersTrue {
     }
 
     fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> Verdict {
-        mesh_of(system).ledger.lie.clone().map_or(Ok(()), Err)
+        mesh_of(system).delivery_log.lie.clone().map_or(Ok(()), Err)
     }
 }

@@ -6,7 +6,7 @@
 use super::{Program, Seen, node_of};
 use crate::invariant::{Invariant, Steps, Verdict};
 use phalanx_core::gossip::Tuning;
-use phalanx_core::gossip::message::FRAME_BYTES_MAX;
+use phalanx_core::size::FRAME_BYTES_MAX;
 
 /// The maximum number of links to ring neighbours that a node dials although it accepts no more links.
 const OWN_MAX: usize = 8;

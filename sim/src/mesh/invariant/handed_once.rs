@@ -18,6 +18,10 @@ impl Invariant for HandedOnce {
     }
 
     fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> Verdict {
-        mesh_of(system).ledger.twice.clone().map_or(Ok(()), Err)
+        mesh_of(system)
+            .delivery_log
+            .twice
+            .clone()
+            .map_or(Ok(()), Err)
     }
 }

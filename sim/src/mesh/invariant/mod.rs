@@ -15,7 +15,7 @@ mod whole_view;
 
 use super::host_words;
 use super::memory::Mesh;
-use super::workload::Order;
+use super::workload::AppCommand;
 use crate::invariant::Invariant;
 use crate::scenario::{Action, NodeAction, Scenario};
 use phalanx_core::gossip;
@@ -60,16 +60,16 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(values_rise::ValuesRise::new(hosts)),
         Box::new(whole_view::WholeView),
     ];
-    if !somebody_forges(scenario) {
+    if !some_node_forges(scenario) {
         all.push(Box::new(owner_writes::OwnerWrites));
     }
     all
 }
 
-fn somebody_forges(scenario: &Scenario) -> bool {
+fn some_node_forges(scenario: &Scenario) -> bool {
     scenario.steps.iter().any(|step| match &step.action {
         Action::Nodes(_, NodeAction::Command { name, with }) => {
-            matches!(Order::read(name, with), Ok(Order::Lie(told)) if told.lie.forges())
+            matches!(AppCommand::read(name, with), Ok(AppCommand::Forge(forgery)) if forgery.kind.forges())
         }
         Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => false,
     })

@@ -103,7 +103,7 @@ impl OneLink {
     }
 
     /// Checks all links. Returns the oldest problem and its start.
-    fn look(&mut self, scene: &Scene<'_>) -> Option<(&String, u64)> {
+    fn scan(&mut self, scene: &Scene<'_>) -> Option<(&String, u64)> {
         if Self::is_even(scene) {
             self.uneven.clear();
             return None;
@@ -136,13 +136,13 @@ impl Invariant for OneLink {
     }
 
     fn checkpoint(&mut self, scene: &Scene<'_>) -> Verdict {
-        self.look(scene);
+        self.scan(scene);
         Ok(())
     }
 
     fn at_rest(&mut self, scene: &Scene<'_>) -> Verdict {
         let (now, patience) = (self.now, self.redial_after);
-        match self.look(scene) {
+        match self.scan(scene) {
             Some((why, since)) if Duration::from_nanos(now - since) >= patience => Err(why.clone()),
             Some(_) | None => Ok(()),
         }

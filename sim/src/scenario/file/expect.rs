@@ -5,7 +5,7 @@ use super::spanned::{At, Text};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What must come of it: exactly one of `eventually`, `always`, `never`, `sometimes`, `metric`.
+/// An expectation: exactly one of `eventually`, `always`, `never`, `sometimes`, `metric`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ExpectTable {
@@ -29,7 +29,7 @@ pub(crate) struct ExpectTable {
     pub(crate) min: Option<At<u64>>,
     /// With `metric`: the most.
     pub(crate) max: Option<At<u64>>,
-    /// With `metric`: whose (default `all`).
+    /// With `metric`: the nodes it is measured on (default `all`).
     pub(crate) who: Option<Text>,
 }
 
@@ -49,15 +49,15 @@ pub(crate) struct ConditionTable {
     pub(crate) holds: Option<HoldsTable>,
 }
 
-/// Which events.
+/// Events and their reporters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct EventTable {
     /// `peer-up`, `peer-down`, `name-taken`, ...
     pub(crate) kind: Text,
-    /// Who reports (default `all`).
+    /// The reporters (default `all`).
     pub(crate) by: Option<Text>,
-    /// About whom (default: anyone).
+    /// The subject of the event (default: any).
     pub(crate) about: Option<Text>,
     /// At least (default 1).
     pub(crate) min: Option<u32>,

@@ -19,7 +19,7 @@ pub(crate) struct StepTable {
     pub(crate) every: Option<Text>,
     /// How often in all (default: until the faults are lifted).
     pub(crate) times: Option<At<u32>>,
-    /// The fault is lifted after this: cuts are mended, what was stopped starts again.
+    /// The fault is lifted after this: cuts are healed, stopped nodes start again.
     #[serde(rename = "for")]
     pub(crate) length: Option<Text>,
     /// Does it to one node after another, this far apart.
@@ -34,9 +34,9 @@ pub(crate) struct StepTable {
     pub(crate) cut: Option<CutTable>,
     /// Ends all cuts.
     pub(crate) restore: Option<At<bool>>,
-    /// What these nodes send to each other waits, and arrives when the step ends: single pairs.
+    /// Messages between these nodes are delayed until the step ends: single pairs.
     pub(crate) hold: Option<CutTable>,
-    /// The same for all that these nodes send and get.
+    /// The same for all messages that these nodes send and receive.
     pub(crate) clog: Option<Text>,
     /// These nodes are clogged one after another, and freed in another order.
     pub(crate) swizzle_clog: Option<Text>,
@@ -54,7 +54,7 @@ pub(crate) struct StepTable {
     pub(crate) clock: Option<ClockTable>,
     /// Disks fail.
     pub(crate) disk: Option<DiskTable>,
-    /// Certificates end or change.
+    /// Certificates expire, are revoked or are rotated.
     pub(crate) certificate: Option<CertificateTable>,
     /// Nodes that waited start.
     pub(crate) join: Option<Text>,
@@ -66,19 +66,19 @@ pub(crate) struct StepTable {
     pub(crate) latency: Option<Text>,
     /// Another machine starts under a node's id.
     pub(crate) clone: Option<CloneTable>,
-    /// Nodes do something, in the words of their system.
+    /// Nodes execute a command of their system.
     pub(crate) command: Option<CommandTable>,
 }
 
-/// Which event of whom.
+/// An event and its reporter.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct AfterTable {
     /// `peer-down`, `isolated`, ...
     pub(crate) event: Text,
-    /// Who reports it (default `all`).
+    /// The reporters (default `all`).
     pub(crate) by: Option<Text>,
-    /// About whom (default: anyone).
+    /// The subject of the event (default: any).
     pub(crate) about: Option<Text>,
     /// And this much later (default `0s`).
     pub(crate) delay: Option<Text>,
@@ -100,7 +100,7 @@ pub(crate) struct PartitionTable {
     pub(crate) direction: Option<Text>,
 }
 
-/// Which pairs cannot reach each other: `from` and `to`, or `fraction`.
+/// Pairs that cannot reach each other: `from` and `to`, or `fraction`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct CutTable {
@@ -117,17 +117,17 @@ pub(crate) struct CutTable {
     pub(crate) kept: bool,
 }
 
-/// Which nodes start again, and with what.
+/// Nodes to restart, and the content of their disks.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct RestartTable {
     /// The nodes.
     pub(crate) who: Text,
-    /// What is left on the disk: `keep` (all that was written, default), `synced` (what was not synced is lost) or `lose`.
+    /// The content of the disk: `keep` (all writes, default), `synced` (unsynced writes are lost) or `lose`.
     pub(crate) state: Option<Text>,
 }
 
-/// Who pauses, for how long.
+/// Nodes to pause, and the duration.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct PauseTable {
@@ -138,7 +138,7 @@ pub(crate) struct PauseTable {
     pub(crate) length: Text,
 }
 
-/// Who is slow, how much, for how long.
+/// Nodes to slow down, the delay of each input, and the duration.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct SlowTable {
@@ -155,13 +155,13 @@ pub(crate) struct SlowTable {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct CloneTable {
-    /// Whose id.
+    /// The node whose id is used.
     pub(crate) of: Text,
     /// The other machine's name in this file.
     pub(crate) name: Text,
 }
 
-/// Whose disk fails how.
+/// Nodes whose disk fails, and the kind of failure.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct DiskTable {
@@ -171,7 +171,7 @@ pub(crate) struct DiskTable {
     pub(crate) fault: Text,
 }
 
-/// Whose certificate ends how.
+/// Nodes whose certificate changes, and the change.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct CertificateTable {

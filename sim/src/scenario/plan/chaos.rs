@@ -1,6 +1,6 @@
 //! Chaos: faults drawn from the seed within a budget, scheduled as ordinary actions.
 
-use super::{Cut, Life, Order, Origin, Planner, Work, nanos};
+use super::{Cut, HostState, Origin, Planner, ScheduledAction, Work, nanos};
 use crate::scenario::planning::Strike;
 use crate::scenario::{Chaos, ChaosKind, Direction, Disk, Latency, Sides};
 use core::time::Duration;
@@ -50,7 +50,7 @@ impl Planner<'_> {
         };
         let touched = |host: &usize| self.chaos.iter().any(|(_, hosts)| hosts.contains(host));
         let mut free: Vec<usize> = (0..self.lives.len())
-            .filter(|host| self.lives[*host] == Life::Running && !touched(host))
+            .filter(|host| self.lives[*host] == HostState::Running && !touched(host))
             .collect();
         random.shuffle(&mut free);
         let most = free.len().saturating_sub(chaos.stay_up);
@@ -60,15 +60,15 @@ impl Planner<'_> {
             ChaosKind::Partition => self.split(at, from, length, &free, most, random),
             ChaosKind::Loss => {
                 let ppm = 20_000 + random.below(280_000) as u32;
-                self.order(at, from, Order::Loss(Some(ppm)));
-                self.later(at + length, from, Order::Loss(None));
+                self.order(at, from, ScheduledAction::Loss(Some(ppm)));
+                self.later(at + length, from, ScheduledAction::Loss(None));
                 Some(Vec::new())
             }
             ChaosKind::Latency => {
                 let most = Duration::from_millis(2 + random.below(200));
                 let latency = Latency::Uniform(Duration::from_millis(1), most);
-                self.order(at, from, Order::Latency(Some(latency)));
-                self.later(at + length, from, Order::Latency(None));
+                self.order(at, from, ScheduledAction::Latency(Some(latency)));
+                self.later(at + length, from, ScheduledAction::Latency(None));
                 Some(Vec::new())
             }
             ChaosKind::Own { word: fault, .. } => {
@@ -154,7 +154,7 @@ impl Planner<'_> {
                 let disk = Disk::Keep;
                 self.push(at + length, Work::Revive(host, disk, from));
             }
-            ChaosKind::Pause => self.order(at, from, Order::Pause { host, length }),
+            ChaosKind::Pause => self.order(at, from, ScheduledAction::Pause { host, length }),
             ChaosKind::Slow => {
                 let by = Duration::from_millis(1 + random.below(30));
                 self.slow(at, from, host, by, Some(length));
@@ -165,7 +165,7 @@ impl Planner<'_> {
                 self.order(
                     at,
                     from,
-                    Order::Clock {
+                    ScheduledAction::Clock {
                         host,
                         jump,
                         drift_ppm,
@@ -175,7 +175,7 @@ impl Planner<'_> {
             ChaosKind::Drift => {
                 let ppm = i32::try_from(random.below(100_000)).unwrap_or(0) - 50_000;
                 let usual = self.scenario.hosts[host].clock.drift_ppm;
-                let clock = |ppm| Order::Clock {
+                let clock = |ppm| ScheduledAction::Clock {
                     host,
                     jump: Duration::ZERO,
                     drift_ppm: Some(ppm),

@@ -64,7 +64,7 @@ impl Cut {
             }
         }
         Err(format!(
-            "{DRAWS_MAX} draws left somebody without a path; cut a smaller share"
+            "{DRAWS_MAX} draws left some node without a path; cut a smaller share"
         ))
     }
 

@@ -1,6 +1,6 @@
 //! Plans the actions of steps on the network.
 
-use super::{Cut, Order, Origin, Planner, Work};
+use super::{Cut, Origin, Planner, ScheduledAction, Work};
 use crate::scenario::{Direction, NetworkAction, Pairs, ScenarioError, Selector, Sides};
 use core::time::Duration;
 use phalanx_core::random::Random;
@@ -47,15 +47,15 @@ impl Planner<'_> {
                 self.mend(at, from, |cut, _| !partitions[cut]);
             }
             NetworkAction::Loss(ppm) => {
-                self.order(at, from, Order::Loss(Some(*ppm)));
+                self.order(at, from, ScheduledAction::Loss(Some(*ppm)));
                 if let Some(length) = step.length {
-                    self.later(until(length), from, Order::Loss(None));
+                    self.later(until(length), from, ScheduledAction::Loss(None));
                 }
             }
             NetworkAction::Latency(latency) => {
-                self.order(at, from, Order::Latency(Some(*latency)));
+                self.order(at, from, ScheduledAction::Latency(Some(*latency)));
                 if let Some(length) = step.length {
-                    self.later(until(length), from, Order::Latency(None));
+                    self.later(until(length), from, ScheduledAction::Latency(None));
                 }
             }
         }
@@ -96,13 +96,13 @@ impl Planner<'_> {
     ) {
         let index = self.plan.cuts.len();
         self.plan.cuts.push(cut);
-        self.order(at, from, Order::Cut(index));
+        self.order(at, from, ScheduledAction::Cut(index));
         if self.trigger.is_some() {
             if let Some(length) = length {
-                self.order(at + length, from, Order::Mend(index));
+                self.order(at + length, from, ScheduledAction::Heal(index));
             }
         } else if let Some(length) = length {
-            self.push(at + length, Work::Mend(index, from));
+            self.push(at + length, Work::Heal(index, from));
         }
         self.active.push((index, kept));
     }
@@ -113,7 +113,7 @@ impl Planner<'_> {
         let length = length.map_or(left, |length| length.min(left));
         let index = self.plan.cuts.len();
         self.plan.cuts.push(cut);
-        self.later(at, from, Order::Hold { cut: index, length });
+        self.later(at, from, ScheduledAction::Hold { cut: index, length });
     }
 
     /// Clogs nodes one after another and frees them in another order.

@@ -1,6 +1,6 @@
 //! Plans the actions of steps on nodes.
 
-use super::{Life, Order, Origin, Planner, Work};
+use super::{HostState, Origin, Planner, ScheduledAction, Work};
 use crate::scenario::{Action, Certificate, Disk, NodeAction, ScenarioError, text};
 use core::time::Duration;
 
@@ -29,7 +29,7 @@ impl Planner<'_> {
                 }
                 NodeAction::Pause(length) => {
                     let length = left.min(*length);
-                    self.order(at, from, Order::Pause { host, length });
+                    self.order(at, from, ScheduledAction::Pause { host, length });
                 }
                 NodeAction::Slow { by, length } => {
                     self.slow(at, from, host, *by, *length);
@@ -39,7 +39,7 @@ impl Planner<'_> {
                     self.order(
                         at,
                         from,
-                        Order::Clock {
+                        ScheduledAction::Clock {
                             host,
                             jump,
                             drift_ppm,
@@ -48,17 +48,17 @@ impl Planner<'_> {
                 }
                 NodeAction::Disk(fault) => {
                     let fault = Some(*fault);
-                    self.order(at, from, Order::Disk { host, fault });
+                    self.order(at, from, ScheduledAction::Disk { host, fault });
                 }
                 NodeAction::Certificate(is) => {
-                    self.order(at, from, Order::Certificate { host, is: *is });
+                    self.order(at, from, ScheduledAction::Certificate { host, is: *is });
                 }
                 NodeAction::Join => self.start(at, index, host, Disk::Keep)?,
                 NodeAction::Leave => self.leave(at, from, host),
                 NodeAction::Own(_) => self.own_step(at, index, place, hosts),
                 NodeAction::Command { name, with } => {
                     let (name, with) = (name.clone(), with.clone());
-                    self.order(at, from, Order::Command { host, name, with });
+                    self.order(at, from, ScheduledAction::Command { host, name, with });
                 }
             }
             if let Some(length) = step.length {
@@ -73,15 +73,17 @@ impl Planner<'_> {
         match action {
             NodeAction::Crash | NodeAction::PowerLoss if self.trigger.is_some() => {
                 let disk = Disk::Keep;
-                self.order(at, from, Order::Start { host, disk });
+                self.order(at, from, ScheduledAction::Start { host, disk });
             }
             NodeAction::Crash | NodeAction::PowerLoss => {
                 self.push(at, Work::Revive(host, Disk::Keep, from));
             }
-            NodeAction::Disk(_) => self.later(at, from, Order::Disk { host, fault: None }),
+            NodeAction::Disk(_) => {
+                self.later(at, from, ScheduledAction::Disk { host, fault: None })
+            }
             NodeAction::Certificate(_) => {
                 let is = Certificate::Rotated;
-                self.later(at, from, Order::Certificate { host, is });
+                self.later(at, from, ScheduledAction::Certificate { host, is });
             }
             NodeAction::Restart(_) | NodeAction::Pause(_) | NodeAction::Slow { .. } => {}
             NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
@@ -98,10 +100,10 @@ impl Planner<'_> {
         by: Duration,
         length: Option<Duration>,
     ) {
-        self.order(at, from, Order::Slow { host, by });
+        self.order(at, from, ScheduledAction::Slow { host, by });
         if let Some(length) = length {
             let by = Duration::ZERO;
-            self.later(at + length, from, Order::Slow { host, by });
+            self.later(at + length, from, ScheduledAction::Slow { host, by });
         }
     }
 
@@ -111,10 +113,10 @@ impl Planner<'_> {
                 Some(program) => {
                     self.stopped.insert((host, program));
                 }
-                None => self.lives[host] = Life::Left,
+                None => self.lives[host] = HostState::Left,
             }
         }
-        self.order(at, from, Order::Leave(host));
+        self.order(at, from, ScheduledAction::Leave(host));
     }
 
     pub(super) fn stop(&mut self, at: Duration, from: Origin, host: usize, power_loss: bool) {
@@ -126,10 +128,10 @@ impl Planner<'_> {
                 Some(program) => {
                     self.stopped.insert((host, program));
                 }
-                None => self.lives[host] = Life::Stopped,
+                None => self.lives[host] = HostState::Stopped,
             }
         }
-        self.order(at, from, Order::Stop { host, power_loss });
+        self.order(at, from, ScheduledAction::Stop { host, power_loss });
     }
 
     pub(super) fn start(
@@ -153,20 +155,20 @@ impl Planner<'_> {
     pub(super) fn boot(&mut self, at: Duration, from: Origin, host: usize, disk: Disk) {
         if let Some(program) = from.program {
             // A process of a stopped host starts together with the host.
-            if self.lives[host] == Life::Running || self.trigger.is_some() {
+            if self.lives[host] == HostState::Running || self.trigger.is_some() {
                 self.stopped.remove(&(host, program));
-                self.order(at, from, Order::Start { host, disk });
+                self.order(at, from, ScheduledAction::Start { host, disk });
             }
             return;
         }
         // A host that left may still run.
-        if self.lives[host] == Life::Left {
+        if self.lives[host] == HostState::Left {
             let power_loss = false;
-            self.order(at, from, Order::Stop { host, power_loss });
+            self.order(at, from, ScheduledAction::Stop { host, power_loss });
         }
-        self.order(at, from, Order::Start { host, disk });
+        self.order(at, from, ScheduledAction::Start { host, disk });
         if self.trigger.is_none() {
-            self.lives[host] = Life::Running;
+            self.lives[host] = HostState::Running;
             self.stopped.retain(|(of, _)| *of != host);
         }
         self.own_start(at, from, host);

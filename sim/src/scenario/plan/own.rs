@@ -1,6 +1,6 @@
 //! Plans steps and faults in the vocabulary of programs.
 
-use super::{Later, Life, Order, Origin, Planner, Work};
+use super::{HostState, Later, Origin, Planner, ScheduledAction, Work};
 use crate::scenario::action::{Extent, OwnAction};
 use crate::scenario::planning::{Planning, Strike, Task};
 use crate::scenario::{Action, Disk, NodeAction};
@@ -35,7 +35,7 @@ impl Planner<'_> {
             Action::Nodes(_, NodeAction::Own(action)) => Some(action),
             Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => None,
         });
-        let runs = self.lives[due.host] == Life::Running;
+        let runs = self.lives[due.host] == HostState::Running;
         let tasks = self.plannings[program].due(action, due, runs);
         self.run(at, program, from, None, tasks);
     }
@@ -95,11 +95,11 @@ impl Planner<'_> {
     ) {
         for task in tasks {
             match task {
-                Task::Order { host, action } => {
+                Task::Step { host, action } => {
                     let end = action.end();
-                    self.order(at, from, Order::Own { host, action });
+                    self.order(at, from, ScheduledAction::Own { host, action });
                     if let (Some(action), Some(length)) = (end, length) {
-                        self.later(at + length, from, Order::Own { host, action });
+                        self.later(at + length, from, ScheduledAction::Own { host, action });
                     }
                 }
                 Task::Later { after, due } => {
@@ -123,7 +123,7 @@ impl Planner<'_> {
     pub(super) fn calm_own(&mut self, at: Duration) {
         let mut open: BTreeSet<(usize, &'static str, &'static str, &'static str)> = BTreeSet::new();
         for order in self.ordered() {
-            let Order::Own { host, action } = order else {
+            let ScheduledAction::Own { host, action } = order else {
                 continue;
             };
             let OwnAction { program, word, .. } = *action;
@@ -142,7 +142,7 @@ impl Planner<'_> {
                 extent: Extent::Ends(begun),
                 ..OwnAction::new(program, word)
             };
-            self.order(at, Origin::default(), Order::Own { host, action });
+            self.order(at, Origin::default(), ScheduledAction::Own { host, action });
         }
     }
 }

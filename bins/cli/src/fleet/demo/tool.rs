@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::fleet::Fleet;
-use crate::mesh::answer::Event;
+use crate::mesh::reply::Event;
 use crate::programs;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

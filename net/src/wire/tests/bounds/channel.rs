@@ -77,7 +77,7 @@ fn bad_parcel(change: impl FnOnce(&mut proto::Parcel)) -> (String, Fault) {
 }
 
 #[test]
-fn what_the_tests_break_is_whole_to_begin_with() {
+fn the_sample_is_valid_before_tests_break_it() {
     assert!(parsed(only(data_item::Item::Broadcast(map_update()))).is_ok());
     assert!(parsed(only(data_item::Item::Parcel(a_parcel()))).is_ok());
 }

@@ -1,0 +1,206 @@
+//! `phalanx subscribe` and `phalanx kv watch`.
+
+use super::declined;
+use super::value::{programs, shown, version};
+use crate::arguments::channel::{ChannelKind, Listen, Subscribe};
+use crate::calendar::{now_ms, time_of_day};
+use crate::failure::{Failure, Verdict};
+use crate::mesh::node_client::NodeClient;
+use crate::screen::{Paint, Screen};
+use phalanx_core::channel::ChannelName;
+use phalanx_net::wire::proto::{self, channel_event::Event};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time;
+use tonic::Streaming;
+
+impl From<ChannelKind> for proto::ChannelKind {
+    fn from(kind: ChannelKind) -> Self {
+        match kind {
+            ChannelKind::Messages => Self::Messages,
+            ChannelKind::Map => Self::Map,
+            ChannelKind::Custom => Self::Custom,
+        }
+    }
+}
+
+pub(crate) fn subscribe(screen: &Screen, arguments: &Subscribe) -> Result<Verdict, Failure> {
+    listen(
+        screen,
+        &arguments.channel,
+        arguments.kind.into(),
+        &arguments.listen,
+    )
+}
+
+/// Prints the events on a channel until the requested number has arrived, the time is up, the user
+/// presses Ctrl-C, or the node ends.
+pub(super) fn listen(
+    screen: &Screen,
+    channel: &ChannelName,
+    kind: proto::ChannelKind,
+    wanted: &Listen,
+) -> Result<Verdict, Failure> {
+    let mut node = NodeClient::open(&wanted.ask.access)?;
+    let what = format!("subscribe to {channel}");
+    let request = proto::SubscribeRequest {
+        channel: channel.to_string(),
+        kind: kind.into(),
+        with_history: wanted.history,
+        interval_ms: u64::try_from(wanted.interval.0.as_millis()).unwrap_or(u64::MAX),
+    };
+    let mut stream = node
+        .ask(Duration::ZERO, async |client| {
+            client.channels().subscribe(request).await
+        })?
+        .map_err(|status| declined(&node, &what, &status))?;
+    let end = wanted.length.map(|length| time::Instant::now() + length.0);
+    let mut heard = 0;
+    loop {
+        if wanted.count.is_some_and(|count| heard >= count) {
+            return Ok(Verdict::Yes);
+        }
+        match next(&node, &mut stream, end) {
+            None => {
+                let enough = wanted.count.is_none();
+                return Ok(if enough { Verdict::Yes } else { Verdict::No });
+            }
+            Some(Ok(Some(event))) => {
+                heard += u64::from(show(screen, wanted, event.event)?);
+            }
+            Some(Ok(None)) => {
+                return Err(Failure::failed(format!(
+                    "{}: the node ended",
+                    node.address()
+                )));
+            }
+            Some(Err(status)) => return Err(declined(&node, &what, &status)),
+        }
+    }
+}
+
+/// Returns the next event, or `None` when the time is up.
+fn next(
+    node: &NodeClient,
+    stream: &mut Streaming<proto::ChannelEvent>,
+    end: Option<time::Instant>,
+) -> Option<Result<Option<proto::ChannelEvent>, tonic::Status>> {
+    node.block_on(async {
+        match end {
+            Some(end) => time::timeout_at(end, stream.message()).await.ok(),
+            None => Some(stream.message().await),
+        }
+    })
+}
+
+/// Prints one event; returns whether it counts towards the requested number.
+fn show(screen: &Screen, wanted: &Listen, event: Option<Event>) -> Result<bool, Failure> {
+    let Some(event) = event else {
+        return Ok(false);
+    };
+    let counts = !matches!(event, Event::Subscribed(_) | Event::Lagged(_));
+    if wanted.ask.json {
+        screen.json(&for_programs(event))?;
+        return Ok(counts);
+    }
+    let (who, paint, text) = for_people(event);
+    // Everything except the time comes from another machine and is escaped.
+    let time = screen.painted(&time_of_day(now_ms()), Paint::Dim);
+    let (who, text) = (
+        screen.painted(&who, paint),
+        screen.painted(&text, Paint::Plain),
+    );
+    screen.line(format!("{time}  {who}  {text}"))?;
+    Ok(counts)
+}
+
+fn for_people(event: Event) -> (String, Paint, String) {
+    match event {
+        Event::Subscribed(it) => (
+            it.node,
+            Paint::Dim,
+            "subscribed; press Ctrl-C to stop".to_owned(),
+        ),
+        Event::Message(it) => (
+            format!("{} (to you)", it.from),
+            Paint::Good,
+            shown(&it.payload),
+        ),
+        Event::Broadcast(it) => (
+            it.id.unwrap_or_default().origin,
+            Paint::Bold,
+            shown(&it.payload),
+        ),
+        Event::Changed(it) => {
+            let by = version(it.version);
+            let text = match &it.value {
+                Some(value) => format!("= {}  ({by})", shown(value)),
+                None => format!("deleted  ({by})"),
+            };
+            (it.key, Paint::Bold, text)
+        }
+        Event::Conflict(it) => {
+            let (lost, won) = (version(it.lost), version(it.won));
+            let text = format!("conflict: this node's write {lost} lost against {won}");
+            (it.key, Paint::Bad, text)
+        }
+        Event::Lagged(it) => {
+            let text = format!(
+                "{} events were missed: this subscriber reads too slowly",
+                it.missed
+            );
+            ("lagged".to_owned(), Paint::Warn, text)
+        }
+    }
+}
+
+/// Returns an object with the fields of both objects.
+fn with(mut object: Value, more: Value) -> Value {
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+    object
+}
+
+fn for_programs(event: Event) -> Value {
+    match event {
+        Event::Subscribed(it) => json!({ "event": "subscribed", "node": it.node }),
+        Event::Message(it) => with(
+            json!({ "event": "message", "from": it.from, "datagram": it.datagram }),
+            programs(&it.payload),
+        ),
+        Event::Broadcast(it) => {
+            let id = it.id.unwrap_or_default();
+            with(
+                json!({
+                    "event": "broadcast",
+                    "from": id.origin,
+                    "epoch": id.epoch,
+                    "sequence": id.sequence,
+                    "retained": it.retained,
+                }),
+                programs(&it.payload),
+            )
+        }
+        Event::Changed(it) => {
+            let by = version(it.version);
+            let object = json!({
+                "event": if it.value.is_some() { "changed" } else { "deleted" },
+                "key": it.key,
+                "version": by,
+                "retained": it.retained,
+            });
+            match &it.value {
+                Some(value) => with(object, programs(value)),
+                None => object,
+            }
+        }
+        Event::Conflict(it) => json!({
+            "event": "conflict",
+            "key": it.key,
+            "lost": version(it.lost),
+            "won": version(it.won),
+        }),
+        Event::Lagged(it) => json!({ "event": "lagged", "missed": it.missed }),
+    }
+}

@@ -1,0 +1,281 @@
+//! Connects to one node with the identity that the command line chooses.
+
+use super::reply::{FailedDial, Link, Service, Status, Target, Topology};
+use crate::arguments::NodeAccess;
+use crate::authority::{CA_CERTIFICATE, mesh_of};
+use crate::calendar::now;
+use crate::failure::Failure;
+use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
+use phalanx_core::topology::record;
+use phalanx_net::identity::{Identity, Source, Subject, ca_show, open};
+use phalanx_net::service::Client;
+use phalanx_net::wire::proto;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time;
+use tonic::{Code, Streaming};
+
+/// Name in the certificate that the tool issues to itself from a directory's authority.
+const ADMIN: &str = "admin";
+
+/// A connection to a node, with its own single-threaded runtime.
+pub(crate) struct NodeClient {
+    runtime: Runtime,
+    client: Client,
+    timeout: Duration,
+    address: String,
+}
+
+/// The runtime of one command. Dropping it does not wait for its threads: the system's resolver
+/// blocks a thread until a name server answers, and a command that timed out must not wait for
+/// that.
+pub(crate) struct Runtime {
+    /// `None` once the runtime was dropped.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Runtime {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let failed = |error| Failure::failed(format!("cannot start the async runtime: {error}"));
+        Ok(Self {
+            runtime: Some(runtime.map_err(failed)?),
+        })
+    }
+
+    /// Runs a task until it completes.
+    pub(crate) fn block_on<T>(&self, task: impl Future<Output = T>) -> T {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(task),
+            None => unreachable!("a runtime ends when it is dropped"),
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Returns an administrator's identity in the mesh of a certificate directory.
+pub(crate) fn admin_of(cert_dir: &Path) -> Result<Identity, Failure> {
+    let mesh = mesh_of(cert_dir)?;
+    let name = NodeId::new(ADMIN).map_err(Failure::usage)?;
+    let subject = Subject::admin(&mesh, name).map_err(Failure::usage)?;
+    let opened =
+        open(&Source::Directory(cert_dir.to_owned()), &subject, now()).map_err(Failure::usage)?;
+    Ok(opened.identity)
+}
+
+/// Returns the identity in PEM files.
+fn identity_of(certificate: &Path, key: &Path, ca: &Path) -> Result<Identity, Failure> {
+    let facts = ca_show(certificate).map_err(Failure::usage)?;
+    let subject = facts
+        .into_iter()
+        .next()
+        .and_then(|facts| facts.subject)
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "{} is not the certificate of a node or administrator of a mesh",
+                certificate.display()
+            ))
+        })?;
+    let source = Source::Files {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        ca: ca.to_owned(),
+    };
+    Ok(open(&source, &subject, now())
+        .map_err(Failure::usage)?
+        .identity)
+}
+
+/// Returns an administrator's identity, minted from a secret of the mesh.
+fn minted(secret_file: &Path, mesh: &str) -> Result<Identity, Failure> {
+    let name = NodeId::new(ADMIN).map_err(Failure::usage)?;
+    let subject = Subject::admin(mesh, name)
+        .map_err(|error| Failure::usage(format!("--mesh: `{mesh}` {error}")))?;
+    let source = Source::SecretFile(secret_file.to_owned());
+    let opened = open(&source, &subject, now()).map_err(Failure::usage)?;
+    Ok(opened.identity)
+}
+
+fn identity(access: &NodeAccess) -> Result<Identity, Failure> {
+    if let (Some(secret_file), Some(mesh)) = (&access.secret_file, &access.mesh) {
+        return minted(secret_file, mesh);
+    }
+    match (&access.cert_dir, &access.cert, &access.key, &access.ca) {
+        (Some(cert_dir), None, None, None) => admin_of(cert_dir),
+        (None, Some(certificate), Some(key), Some(ca)) => identity_of(certificate, key, ca),
+        _ => Err(Failure::usage(format!(
+            "give --cert-dir (a directory with {CA_CERTIFICATE}), or --cert, --key and --ca, or --secret-file and --mesh"
+        ))),
+    }
+}
+
+impl NodeClient {
+    /// Connects to the node that the command line selects.
+    pub(crate) fn open(access: &NodeAccess) -> Result<Self, Failure> {
+        Self::connect(&access.node, &identity(access)?, access.timeout.0)
+    }
+
+    /// Connects to the node at an address.
+    pub(crate) fn connect(
+        address: &str,
+        identity: &Identity,
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
+        let parsed: Address = address
+            .parse()
+            .map_err(|error| Failure::usage(format!("--node: `{address}` {error}")))?;
+        let runtime = Runtime::new()?;
+        let client = runtime
+            .block_on(Client::connect(&parsed, identity, timeout))
+            .map_err(Failure::failed)?;
+        Ok(Self {
+            runtime,
+            client,
+            timeout,
+            address: address.to_owned(),
+        })
+    }
+
+    /// Makes one call within the timeout; a refused call is a failure.
+    fn call<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&mut Client) -> Result<tonic::Response<T>, tonic::Status>,
+    ) -> Result<T, Failure> {
+        let answer = self.ask(Duration::ZERO, ask)?;
+        answer.map_err(|status| refused(&self.address, &status))
+    }
+
+    /// Makes one call within the timeout plus `more`; returns the status of a refused call.
+    pub(crate) fn ask<T>(
+        &mut self,
+        more: Duration,
+        ask: impl AsyncFnOnce(&mut Client) -> Result<tonic::Response<T>, tonic::Status>,
+    ) -> Result<Result<T, tonic::Status>, Failure> {
+        let Self {
+            runtime,
+            client,
+            timeout,
+            address,
+        } = self;
+        let within = *timeout + more;
+        let answer = runtime.block_on(async { time::timeout(within, ask(client)).await });
+        match answer {
+            Ok(answer) => Ok(answer.map(tonic::Response::into_inner)),
+            Err(_) => Err(Failure::failed(format!(
+                "{address}: no reply within {} ms",
+                within.as_millis()
+            ))),
+        }
+    }
+
+    pub(crate) fn status(&mut self) -> Result<Status, Failure> {
+        self.call(async |client| client.calls().get_status(proto::GetStatusRequest {}).await)
+            .map(Into::into)
+    }
+
+    pub(crate) fn topology(&mut self) -> Result<Topology, Failure> {
+        self.call(async |client| {
+            client
+                .calls()
+                .get_topology(proto::GetTopologyRequest {})
+                .await
+        })
+        .map(Into::into)
+    }
+
+    /// Returns the links and the failed dials.
+    pub(crate) fn links(&mut self) -> Result<(Vec<Link>, Vec<FailedDial>), Failure> {
+        let status = self.status()?;
+        Ok((status.links, status.failed_dials))
+    }
+
+    /// Changes the seed addresses; returns the new ones, and whether the node dials members learnt
+    /// from other nodes.
+    pub(crate) fn update_targets(
+        &mut self,
+        request: proto::UpdateTargetsRequest,
+    ) -> Result<(Vec<Target>, bool), Failure> {
+        let reply =
+            self.call(async |client| client.calls().update_targets(request.clone()).await)?;
+        let targets = reply.targets.into_iter().map(Into::into).collect();
+        Ok((targets, reply.discovery))
+    }
+
+    pub(crate) fn services(
+        &mut self,
+        wanted: Option<&record::Service>,
+    ) -> Result<Vec<Service>, Failure> {
+        let request = wanted.map_or_else(proto::ListServicesRequest::default, |wanted| {
+            proto::ListServicesRequest {
+                name: wanted.name.clone(),
+                version: Some(wanted.version.clone()).filter(|version| !version.is_empty()),
+            }
+        });
+        let reply = self.call(async |client| client.calls().list_services(request).await)?;
+        Ok(reply.services.into_iter().map(Into::into).collect())
+    }
+
+    pub(crate) fn watch(&mut self) -> Result<Streaming<proto::WatchEvent>, Failure> {
+        self.call(async |client| client.calls().watch(proto::WatchRequest {}).await)
+    }
+
+    /// Waits for a future on the connection's runtime.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+/// Converts a refused call into a failure.
+pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
+    let message = status.message();
+    let code = status.code();
+    let why = if code == Code::PermissionDenied {
+        "not allowed".to_owned()
+    } else if matches!(code, Code::Unavailable | Code::Unknown) {
+        "the connection was lost".to_owned()
+    } else {
+        format!("{code:?}")
+    };
+    Failure::failed(format!("{address}: {why}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Runtime;
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_blocked_thread_does_not_delay_the_end_of_the_runtime() {
+        let (release, held) = channel::<()>();
+        let stuck_for = Duration::from_secs(120);
+        let begun = Instant::now();
+        let runtime = Runtime::new().unwrap();
+        runtime.block_on(async {
+            let (started, has_started) = tokio::sync::oneshot::channel();
+            let stuck = tokio::task::spawn_blocking(move || {
+                started.send(()).unwrap();
+                held.recv_timeout(stuck_for)
+            });
+            has_started.await.unwrap();
+            drop(stuck);
+        });
+        drop(runtime);
+        assert!(begun.elapsed() < stuck_for / 2, "{:?}", begun.elapsed());
+        drop(release);
+    }
+}

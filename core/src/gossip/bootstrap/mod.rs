@@ -1,0 +1,528 @@
+//! Bootstrap: seed addresses configured by operators, and whether members learnt from other members are dialled.
+//!
+//! A seed address is dialled until it leads to a live member. A failed dial is repeated after a delay that grows by
+//! half each time from `retry_min` to `retry_max`, with jitter. A seed whose member left or is down is dialled again
+//! after a few seconds, because another node may have taken its place.
+//!
+//! A name is resolved before it is dialled, and again after each delay. Its addresses are dialled one after another,
+//! each at once when the one before failed, or [`JOIN_STAGGER`] after it (RFC 8305, section 5). The attempt failed when
+//! every address failed. The first address that leads to a live member ends the attempt. Addresses of this node are
+//! skipped; a name that leads to no other node is resolved again every `retry_max`.
+//!
+//! Bounds: [`TARGETS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
+//! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
+
+mod resolution;
+
+pub use resolution::ADDRESSES_MAX;
+
+use super::config::Config;
+use super::context::Context;
+use super::event::Event;
+use super::interface::{Output, SEEDS_MAX};
+use super::timer::Timer;
+use crate::identity::NodeId;
+use crate::link::{Address, ResolutionError, Ticket};
+use crate::sabotage::Switch;
+use crate::size::held;
+use crate::time::{Duration, Instant};
+use core::net::SocketAddr;
+use resolution::{Addresses, Resolution};
+
+/// Approximate pause before a seed address is dialled again once its member is gone. Most members that leave come back
+/// at once, and dial by themselves.
+const LOST_SEED_WAIT: Duration = Duration::from_secs(2);
+/// Time between two dials to seed addresses by a node that has not joined yet.
+pub(super) const JOIN_STAGGER: Duration = Duration::from_millis(250);
+/// Time between two passes over the seed addresses of a member, while one of them is due.
+const PASS_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of resolutions in progress.
+const RESOLUTIONS_MAX: usize = 16;
+
+/// A seed address.
+#[derive(Clone, Debug, PartialEq)]
+struct Seed {
+    address: Address,
+    /// The member found there.
+    peer: Option<NodeId>,
+    /// The latest failure.
+    error: Option<String>,
+    /// Failures in a row.
+    failures: u32,
+    /// Not dialled before this time.
+    next: Instant,
+    /// Whether the address leads to this node itself, and to no other.
+    myself: bool,
+    /// The addresses of a name; none for a socket address.
+    resolution: Option<Box<Resolution>>,
+}
+
+impl Seed {
+    fn new(address: Address) -> Self {
+        let is_name = matches!(address, Address::Name(_));
+        Self {
+            address,
+            resolution: is_name.then(Box::default),
+            peer: None,
+            error: None,
+            failures: 0,
+            next: Instant::ZERO,
+            myself: false,
+        }
+    }
+
+    fn found(&mut self, peer: Option<NodeId>, next: Instant) {
+        self.peer = peer;
+        self.error = None;
+        self.failures = 0;
+        self.next = next;
+        self.myself = false;
+        if let Some(resolution) = &mut self.resolution {
+            resolution.on_found();
+        }
+    }
+
+    /// Whether the address is never dialled again: it is this node's own, and not a name, whose meaning may change.
+    const fn is_excluded(&self) -> bool {
+        self.myself && self.resolution.is_none()
+    }
+
+    /// Whether a member at `there` is a member at this address.
+    fn is_at(&self, there: SocketAddr) -> bool {
+        match (&self.address, &self.resolution) {
+            (Address::Socket(address), _) => *address == there,
+            (Address::Name(_), Some(resolution)) => resolution.left().contains(&there),
+            (Address::Name(_), None) => false,
+        }
+    }
+
+    fn awaited(&self) -> Option<Ticket> {
+        let resolution = self.resolution.as_ref()?;
+        resolution.awaited()
+    }
+
+    fn has_addresses_left(&self) -> bool {
+        let resolution = self.resolution.as_ref();
+        resolution.is_some_and(|it| !it.left().is_empty())
+    }
+}
+
+/// The seed addresses of one node.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bootstrap {
+    seeds: Vec<Seed>,
+    discovery: bool,
+    /// The number of resolutions ever ordered.
+    ordered: u64,
+}
+
+impl Bootstrap {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            seeds: config.seeds.iter().cloned().map(Seed::new).collect(),
+            discovery: config.discovery,
+            ordered: 0,
+        }
+    }
+
+    /// Adds seed addresses, or replaces all of them. They are dialled at once.
+    pub(super) fn set_seeds(
+        &mut self,
+        context: &mut Context,
+        addresses: Vec<Address>,
+        replace: bool,
+    ) {
+        if replace {
+            self.seeds.retain(|seed| addresses.contains(&seed.address));
+        }
+        for address in addresses {
+            if !self.seeds.iter().any(|seed| seed.address == address) {
+                self.seeds.push(Seed::new(address));
+            }
+        }
+        self.schedule_at_once(context);
+    }
+
+    /// Adds and removes seed addresses in one step. Returns the list that results, unless it would be longer than
+    /// [`SEEDS_MAX`].
+    pub(super) fn edited(&self, add: Vec<Address>, remove: &[Address]) -> Option<Vec<Address>> {
+        let held = self.seeds.iter().map(|seed| seed.address.clone());
+        let mut addresses: Vec<_> = held.filter(|address| !remove.contains(address)).collect();
+        for address in add {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        (addresses.len() <= SEEDS_MAX).then_some(addresses)
+    }
+
+    /// Sets whether members learnt from other members are dialled.
+    pub(super) const fn set_discovery(&mut self, discovery: bool) {
+        self.discovery = discovery;
+    }
+
+    /// Schedules a pass over the seed addresses for the next step.
+    pub(super) fn schedule_at_once(&self, context: &mut Context) {
+        let at = context.at_once();
+        context.timers.set(Timer::Seeds, at);
+    }
+
+    /// Whether a seed address may be dialled.
+    pub(super) fn is_due(&self, context: &Context, index: usize) -> bool {
+        let seed = self.seeds.get(index);
+        seed.is_some_and(|seed| !seed.is_excluded() && seed.next <= context.now)
+    }
+
+    /// Whether a name has addresses that were not dialled since its resolution.
+    pub(super) fn has_addresses_left(&self, index: usize) -> bool {
+        self.seeds.get(index).is_some_and(Seed::has_addresses_left)
+    }
+
+    /// The address to dial next for a seed that is due. A name without addresses is ordered to be resolved.
+    pub(super) fn take_next(&mut self, context: &mut Context, index: usize) -> Option<SocketAddr> {
+        let in_progress = self.seeds.iter().filter_map(Seed::awaited).count();
+        let seed = self.seeds.get_mut(index)?;
+        let name = match &seed.address {
+            Address::Socket(address) => return Some(*address),
+            Address::Name(name) => name,
+        };
+        let resolution = seed.resolution.as_mut()?;
+        if resolution.awaited().is_some() {
+            resolution.on_unanswered();
+            self.fail(context, index, &ResolutionError::TimedOut.to_string());
+            return None;
+        }
+        if let Some(address) = resolution.take_next() {
+            return Some(address);
+        }
+        if in_progress < RESOLUTIONS_MAX {
+            self.ordered += 1;
+            let ticket = Ticket(self.ordered);
+            resolution.order(ticket);
+            let name = name.clone();
+            seed.next = context.after(context.tuning().dial_timeout);
+            context.out.push(Output::Resolve { ticket, name });
+        }
+        None
+    }
+
+    /// A name was resolved, or not. Returns whether every seed address leads to this node itself. `own` is the address
+    /// that the node advertises. Answers to no order are ignored: the seed was removed, or the answer is late.
+    pub(super) fn on_resolved(
+        &mut self,
+        context: &mut Context,
+        ticket: Ticket,
+        addresses: Result<Vec<SocketAddr>, ResolutionError>,
+        own: Option<SocketAddr>,
+    ) -> bool {
+        let mut seeds = self.seeds.iter();
+        let Some(index) = seeds.position(|seed| seed.awaited() == Some(ticket)) else {
+            return false;
+        };
+        let seed = &mut self.seeds[index];
+        let Some(resolution) = &mut seed.resolution else {
+            return false;
+        };
+        let found = match addresses {
+            Ok(found) => resolution.on_answered(found, own),
+            Err(error) => {
+                resolution.on_unanswered();
+                self.fail(context, index, &error.to_string());
+                return false;
+            }
+        };
+        match found {
+            Addresses::None => {
+                self.fail(context, index, "the name has no address");
+                false
+            }
+            Addresses::OnlyMyself => self.on_only_myself(context, index, false),
+            Addresses::Others => {
+                seed.next = context.now;
+                seed.myself = false;
+                self.schedule_at_once(context);
+                false
+            }
+        }
+    }
+
+    /// Whether a seed address needs no dial: it is the node's `own`, or leads to a member that is alive.
+    pub(super) fn is_settled(
+        &mut self,
+        context: &Context,
+        index: usize,
+        own: Option<SocketAddr>,
+    ) -> bool {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return true;
+        };
+        if own.map(Address::Socket).as_ref() == Some(&seed.address) {
+            seed.myself = true;
+            return true;
+        }
+        // The scan finds a member at an address to which no dial has led yet. A member that was found is looked up.
+        let peer = seed.peer.clone().or_else(|| {
+            let mut records = context.topology.records();
+            let there = records.find(|record| {
+                let there = record.content().address;
+                there.is_some_and(|there| seed.is_at(there))
+            });
+            there.map(|record| record.id().clone())
+        });
+        let topology = &context.topology;
+        let member = peer.as_ref().and_then(|peer| topology.index_of(peer));
+        let alive = member.is_some_and(|it| topology.is_known(it) && topology.is_alive(it));
+        if alive {
+            seed.found(peer, context.after(context.tuning().retry_max));
+        }
+        alive
+    }
+
+    /// Schedules the next pass over the seed addresses.
+    pub(super) fn schedule(&self, context: &mut Context, joining: bool) {
+        let waiting = if joining { JOIN_STAGGER } else { PASS_INTERVAL };
+        let soonest = context.after(waiting);
+        let seeds = self.seeds.iter().filter(|seed| !seed.is_excluded());
+        if let Some(next) = seeds.map(|seed| seed.next).min() {
+            let at = if next > context.now { next } else { soonest };
+            context.timers.set(Timer::Seeds, at);
+        }
+        if self.seeds.iter().any(Seed::has_addresses_left) {
+            let at = context.after(JOIN_STAGGER);
+            context.timers.set_earlier(Timer::Seeds, at);
+        }
+    }
+
+    /// A link to the member at a seed address is open.
+    pub(super) fn on_linked(&mut self, context: &Context, index: usize, peer: Option<NodeId>) {
+        if let Some(seed) = self.seeds.get_mut(index) {
+            seed.found(peer, context.after(context.tuning().retry_max));
+        }
+    }
+
+    /// A dial to a seed address failed. `dialing` is whether a dial to another address of the name is in progress.
+    pub(super) fn on_failed(
+        &mut self,
+        context: &mut Context,
+        index: usize,
+        address: SocketAddr,
+        why: &str,
+        dialing: bool,
+    ) {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return;
+        };
+        if seed.resolution.is_none() {
+            self.fail(context, index, why);
+            return;
+        }
+        let why = format!("{address}: {why}");
+        if seed.has_addresses_left() {
+            seed.error = Some(why);
+            self.schedule_at_once(context);
+        } else if dialing {
+            seed.error = Some(why);
+        } else {
+            self.fail(context, index, &why);
+        }
+    }
+
+    /// An attempt to reach a member at a seed address failed.
+    fn fail(&mut self, context: &mut Context, index: usize, why: &str) {
+        let (min, max) = (context.tuning().retry_min, context.tuning().retry_max);
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return;
+        };
+        // The delay grows by half each time; jitter scales it by 0.5 to 1.5.
+        let mut wait = min;
+        for _ in 0..seed.failures.min(32) {
+            wait = (wait + wait / 2).min(max);
+        }
+        let wait = wait / 2 + context.random.duration_below(wait);
+        seed.failures = seed.failures.saturating_add(1);
+        seed.error = Some(why.to_owned());
+        seed.peer = None;
+        let never = context.has(Switch::NoRetry);
+        seed.next = if never {
+            Instant::FAR_FUTURE
+        } else {
+            context.after(wait)
+        };
+        let (address, next) = (seed.address.clone(), seed.next);
+        context.report(Event::DialFailed {
+            address,
+            reason: why.to_owned(),
+            retry_in: (!never).then_some(wait),
+        });
+        context.timers.set_earlier(Timer::Seeds, next);
+    }
+
+    /// A dial to a seed address led to this node itself. Returns whether all seed addresses do. `dialing` is whether a
+    /// dial to another address of the name is in progress.
+    pub(super) fn on_myself(
+        &mut self,
+        context: &mut Context,
+        index: usize,
+        address: SocketAddr,
+        dialing: bool,
+    ) -> bool {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return false;
+        };
+        let Some(resolution) = &mut seed.resolution else {
+            return self.on_only_myself(context, index, true);
+        };
+        resolution.on_myself(address);
+        if resolution.is_only_myself() {
+            return self.on_only_myself(context, index, true);
+        }
+        if seed.has_addresses_left() {
+            self.schedule_at_once(context);
+        } else if !dialing {
+            let why = seed.error.clone();
+            let why = why.unwrap_or_else(|| format!("{address}: is this node itself"));
+            self.fail(context, index, &why);
+        }
+        false
+    }
+
+    /// A seed address leads to this node itself, and to no other, as a dial (`dialed`) or its own address shows.
+    fn on_only_myself(&mut self, context: &mut Context, index: usize, dialed: bool) -> bool {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return false;
+        };
+        let known = core::mem::replace(&mut seed.myself, true);
+        seed.error = Some("is this node itself".to_owned());
+        if seed.resolution.is_some() {
+            // The name may get further addresses.
+            seed.peer = None;
+            seed.failures = 0;
+            seed.next = context.after(context.tuning().retry_max);
+            context.timers.set_earlier(Timer::Seeds, seed.next);
+        }
+        let address = seed.address.clone();
+        if dialed && !known {
+            context.report(Event::DialedMyself { address });
+        }
+        self.seeds.iter().all(|seed| seed.myself)
+    }
+
+    /// A member left or is down: seed addresses that led to it are dialled again soon. No other component dials a
+    /// member that left.
+    pub(super) fn on_member_gone(&mut self, context: &mut Context, peer: &NodeId) {
+        let led_there = |seed: &&mut Seed| seed.peer.as_ref() == Some(peer);
+        for seed in self.seeds.iter_mut().filter(led_there) {
+            let wait = LOST_SEED_WAIT / 2 + context.random.duration_below(LOST_SEED_WAIT);
+            seed.next = context.after(wait);
+            context.timers.set_earlier(Timer::Seeds, seed.next);
+        }
+    }
+}
+
+/// Queries.
+impl Bootstrap {
+    pub(super) const fn discovers(&self) -> bool {
+        self.discovery
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.seeds.len()
+    }
+
+    /// Each seed address, with the peer found there, or the latest failure.
+    pub(super) fn views(
+        &self,
+    ) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
+        let seeds = self.seeds.iter();
+        seeds.map(|seed| (&seed.address, seed.peer.as_ref(), seed.error.as_deref()))
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        let resolutions = self
+            .seeds
+            .iter()
+            .filter_map(|seed| seed.resolution.as_ref());
+        held::<Seed>(self.seeds.len()) + resolutions.map(|it| it.memory()).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::tests::context::{address, context, events, id, learn};
+
+    fn with_seeds(context: &mut Context, indices: &[usize]) -> Bootstrap {
+        let mut bootstrap = Bootstrap::new(&context.config);
+        let addresses = indices.iter().map(|index| Address::Socket(address(*index)));
+        bootstrap.set_seeds(context, addresses.collect(), false);
+        bootstrap
+    }
+
+    #[test]
+    fn a_failed_seed_is_dialled_again_ever_more_slowly() {
+        let mut context = context();
+        let mut bootstrap = with_seeds(&mut context, &[1]);
+        let (min, max) = (context.tuning().retry_min, context.tuning().retry_max);
+        let mut wait = min;
+        for _ in 0..30 {
+            bootstrap.on_failed(&mut context, 0, address(1), "refused", false);
+            let [
+                Event::DialFailed {
+                    retry_in: Some(retry_in),
+                    ..
+                },
+            ] = &events(&mut context)[..]
+            else {
+                panic!("it is reported, with the time of the next dial");
+            };
+            assert!(*retry_in >= wait / 2 && *retry_in < wait / 2 + wait);
+            assert!(!bootstrap.is_due(&context, 0));
+            context.now += *retry_in;
+            assert!(bootstrap.is_due(&context, 0));
+            wait = (wait + wait / 2).min(max);
+        }
+    }
+
+    #[test]
+    fn a_seed_that_leads_to_a_live_member_is_settled_until_the_member_is_gone() {
+        let mut context = context();
+        let member = learn(&mut context, 1);
+        let mut bootstrap = with_seeds(&mut context, &[1, 2]);
+        context.topology.set_alive(member, false);
+        assert!(!bootstrap.is_settled(&context, 0, None));
+        context.topology.set_alive(member, true);
+        assert!(bootstrap.is_settled(&context, 0, None));
+        assert!(!bootstrap.is_settled(&context, 1, None));
+        assert!(!bootstrap.is_due(&context, 0));
+        bootstrap.on_member_gone(&mut context, &id(1));
+        context.now += 2 * LOST_SEED_WAIT;
+        assert!(bootstrap.is_due(&context, 0));
+    }
+
+    #[test]
+    fn the_own_address_is_never_dialled() {
+        let mut context = context();
+        let mut bootstrap = with_seeds(&mut context, &[0, 1]);
+        assert!(bootstrap.is_settled(&context, 0, Some(address(0))));
+        assert!(!bootstrap.is_due(&context, 0));
+        assert!(
+            bootstrap.on_myself(&mut context, 1, address(1), false),
+            "all seeds are this node"
+        );
+    }
+
+    #[test]
+    fn replaced_seeds_keep_the_state_of_those_that_stay() {
+        let mut context = context();
+        let mut bootstrap = with_seeds(&mut context, &[1, 2]);
+        bootstrap.on_linked(&context, 1, Some(id(2)));
+        let addresses = vec![Address::Socket(address(2)), Address::Socket(address(3))];
+        bootstrap.set_seeds(&mut context, addresses, true);
+        let peers: Vec<_> = bootstrap
+            .views()
+            .map(|(_, peer, _)| peer.cloned())
+            .collect();
+        assert_eq!(peers, [Some(id(2)), None]);
+    }
+}

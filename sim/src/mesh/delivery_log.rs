@@ -1,0 +1,382 @@
+//! The delivery log: the broadcasts and messages of a run, and their deliveries and answers.
+//!
+//! The reports and inputs of daemons fill the log. Invariants, conditions and figures read it. The log holds broadcasts
+//! on channels of messages only, because a later write of a map may supersede an earlier one before it is delivered.
+
+use super::applications::number_in;
+use super::event::{Event, PendingRequest};
+use crate::world::Scene;
+use phalanx_core::channel::message::Item;
+use phalanx_core::channel::{ChannelName, Data, Delivery, Done, Failure, Refusal, UpdateId};
+use phalanx_core::identity::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The delivery log of one run.
+#[derive(Debug)]
+pub(super) struct DeliveryLog {
+    /// The number of starts of each host.
+    lives: Vec<u32>,
+    /// The hosts that have each channel open, with the lifetime in which the host opened it and the time in
+    /// nanoseconds.
+    open: BTreeMap<ChannelName, BTreeMap<usize, (u32, u64)>>,
+    broadcasts: BTreeMap<UpdateId, Broadcast>,
+    sends: BTreeMap<u64, SentMessage>,
+    /// Members whose applications consume slowly.
+    slow: BTreeSet<NodeId>,
+    /// A duplicate delivery that the latest report shows.
+    pub(super) twice: Option<String>,
+    /// A false answer that the latest report shows.
+    pub(super) lie: Option<String>,
+}
+
+#[derive(Debug)]
+struct Broadcast {
+    host: usize,
+    at: u64,
+    /// For each host, the lifetime in which the broadcast was delivered and the delay in microseconds.
+    heard: Vec<(u32, u32)>,
+    /// For each host, the number of copies of the payload that it received.
+    copies: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct SentMessage {
+    host: usize,
+    at: u64,
+    to: NodeId,
+    datagram: bool,
+    /// The hosts and lifetimes in which the message was delivered.
+    handed: Vec<(usize, u32)>,
+    answer: Option<Result<u64, Failure>>,
+}
+
+impl DeliveryLog {
+    pub(super) fn new(hosts: usize) -> Self {
+        Self {
+            lives: vec![0; hosts],
+            open: BTreeMap::new(),
+            broadcasts: BTreeMap::new(),
+            sends: BTreeMap::new(),
+            slow: BTreeSet::new(),
+            twice: None,
+            lie: None,
+        }
+    }
+
+    /// Records that a host's process starts.
+    pub(super) fn starts(&mut self, host: usize) {
+        self.lives[host] += 1;
+        for open in self.open.values_mut() {
+            open.remove(&host);
+        }
+    }
+
+    /// Records that a channel is open on a host.
+    pub(super) fn opens(&mut self, host: usize, channel: &ChannelName, at: u64) {
+        let open = self.open.entry(channel.clone()).or_default();
+        open.insert(host, (self.lives[host], at));
+    }
+
+    /// Records payloads of broadcasts that are about to reach a host.
+    pub(super) fn on_received<'a>(
+        &mut self,
+        host: usize,
+        updates: impl Iterator<Item = &'a UpdateId>,
+    ) {
+        for id in updates {
+            if let Some(known) = self.broadcasts.get_mut(id) {
+                known.copies[host] = known.copies[host].saturating_add(1);
+            }
+        }
+    }
+
+    /// Records that the applications of this member consume slowly. The sender may then receive its answer before the
+    /// application receives the message.
+    pub(super) fn waits_for(&mut self, id: NodeId) {
+        self.slow.insert(id);
+    }
+
+    /// Records an event that a host reports.
+    pub(super) fn event(&mut self, host: usize, now: u64, event: &Event) {
+        (self.twice, self.lie) = (None, None);
+        match event {
+            Event::Mesh(_) | Event::Channel(_) | Event::Failed(..) => {}
+            Event::Sent {
+                number,
+                to,
+                datagram,
+            } => {
+                let send = SentMessage {
+                    host,
+                    at: now,
+                    to: to.clone(),
+                    datagram: *datagram,
+                    handed: Vec::new(),
+                    answer: None,
+                };
+                self.sends.insert(*number, send);
+            }
+            Event::Closed(channel) => {
+                if let Some(open) = self.open.get_mut(channel) {
+                    open.remove(&host);
+                }
+            }
+            Event::Handed(_, delivery) => self.handed(host, now, delivery),
+            Event::Answered(asked, result) => self.answered(host, now, asked, result),
+        }
+    }
+
+    fn handed(&mut self, host: usize, now: u64, delivery: &Delivery) {
+        let life = self.lives[host];
+        match delivery {
+            Delivery::Broadcast { id, .. } => {
+                let Some(known) = self.broadcasts.get_mut(id) else {
+                    return;
+                };
+                let after = u32::try_from((now - known.at).div_ceil(1_000)).unwrap_or(u32::MAX);
+                if known.heard[host].0 == life {
+                    self.twice = Some(format!("hands {id:?} over twice"));
+                }
+                known.heard[host] = (life, after);
+            }
+            Delivery::Message {
+                from,
+                payload,
+                datagram,
+            } => {
+                let number = number_in(payload);
+                let Some((number, known)) =
+                    number.and_then(|it| Some((it, self.sends.get_mut(&it)?)))
+                else {
+                    self.lie = Some(format!("delivers a message of {from} that was not sent"));
+                    return;
+                };
+                if !datagram && known.handed.contains(&(host, life)) {
+                    self.twice = Some(format!("hands message {number:x} of {from} over twice"));
+                }
+                if let Some(Err(failure)) = &known.answer
+                    && *failure != Failure::TimedOut
+                {
+                    self.lie = Some(format!(
+                        "hands message {number:x} of {from} over, who was told: {failure}"
+                    ));
+                }
+                known.handed.push((host, life));
+            }
+            Delivery::Changed { .. } | Delivery::Conflict { .. } => {}
+        }
+    }
+
+    fn answered(
+        &mut self,
+        host: usize,
+        now: u64,
+        asked: &PendingRequest,
+        result: &Result<Done, Refusal>,
+    ) {
+        match (asked, result) {
+            (PendingRequest::Open(channel), Ok(_)) => self.opens(host, channel, now),
+            (PendingRequest::Publish(_), Ok(Done::Published(id))) => {
+                let hosts = self.lives.len();
+                let broadcast = Broadcast {
+                    host,
+                    at: now,
+                    heard: vec![(0, 0); hosts],
+                    copies: vec![0; hosts],
+                };
+                self.broadcasts.insert(id.clone(), broadcast);
+            }
+            (PendingRequest::Send(number, _), Ok(Done::Delivered)) => {
+                let Some(known) = self.sends.get_mut(number) else {
+                    return;
+                };
+                known.answer = Some(Ok(now));
+                // A message to the sender itself is delivered in the same step.
+                if known.handed.is_empty() && !self.slow.contains(&known.to) {
+                    let to = &known.to;
+                    self.lie = Some(format!(
+                        "was told that {to} has message {number:x}, which was not handed over"
+                    ));
+                }
+            }
+            (PendingRequest::Send(number, _), Err(Refusal::Undelivered(failure))) => {
+                let Some(known) = self.sends.get_mut(number) else {
+                    return;
+                };
+                known.answer = Some(Err(*failure));
+                if *failure != Failure::TimedOut && !known.handed.is_empty() {
+                    self.lie = Some(format!(
+                        "got the failure of message {number:x} ({failure}), which was delivered"
+                    ));
+                }
+            }
+            // The message was never sent.
+            (PendingRequest::Send(number, _), Err(_)) => {
+                self.sends.remove(number);
+            }
+            (
+                PendingRequest::Open(_)
+                | PendingRequest::Publish(_)
+                | PendingRequest::Write(_)
+                | PendingRequest::Send(..),
+                _,
+            ) => {}
+        }
+    }
+
+    /// For each host that kept the channel open since before the broadcast, the delay of the delivery in microseconds;
+    /// none if the broadcast was not delivered.
+    fn heard<'a>(
+        &'a self,
+        scene: &'a Scene<'_>,
+        id: &UpdateId,
+        broadcast: &'a Broadcast,
+    ) -> impl Iterator<Item = (usize, Option<u32>)> + 'a {
+        let open = self.open.get(&id.channel).into_iter().flatten();
+        let stayed = open.filter(|(host, (_, since))| {
+            let runs = scene.participates(**host);
+            runs && *since < broadcast.at && **host != broadcast.host
+        });
+        stayed.map(|(host, (life, _))| {
+            let (heard_in, after) = broadcast.heard[*host];
+            (*host, (heard_in == *life).then_some(after))
+        })
+    }
+
+    fn published(
+        &self,
+        who: &[usize],
+        (from, to): (u64, u64),
+    ) -> impl Iterator<Item = (&UpdateId, &Broadcast)> {
+        let all = self.broadcasts.iter();
+        all.filter(move |(_, it)| who.contains(&it.host) && from <= it.at && it.at < to)
+    }
+
+    /// Whether each broadcast on a channel was delivered to all hosts that kept the channel open since before the
+    /// broadcast.
+    ///
+    /// # Errors
+    /// A host lacks a broadcast (the first such host is named), or the channel has no broadcasts.
+    pub(super) fn all_received(
+        &self,
+        scene: &Scene<'_>,
+        channel: &ChannelName,
+    ) -> Result<(), String> {
+        let mut any = false;
+        for (id, broadcast) in self
+            .broadcasts
+            .iter()
+            .filter(|(id, _)| id.channel == *channel)
+        {
+            any = true;
+            let mut heard = self.heard(scene, id, broadcast);
+            if let Some((host, _)) = heard.find(|(_, after)| after.is_none()) {
+                let (name, from) = (scene.name(host), &id.origin);
+                return Err(format!(
+                    "{name} has not heard broadcast {} of {from}",
+                    id.sequence
+                ));
+            }
+        }
+        if any {
+            Ok(())
+        } else {
+            Err(format!("nothing was broadcast on {channel}"))
+        }
+    }
+
+    /// The figure with this word.
+    pub(super) fn figure(
+        &self,
+        scene: &Scene<'_>,
+        word: &str,
+        who: &[usize],
+        window: (u64, u64),
+    ) -> Option<u64> {
+        match word {
+            "missed-updates" => {
+                let published = self.published(who, window);
+                let missed = published.map(|(id, it)| {
+                    let heard = self.heard(scene, id, it);
+                    heard.filter(|(_, after)| after.is_none()).count() as u64
+                });
+                Some(missed.sum())
+            }
+            "update-ms" => self.update_ms(scene, who, window, 100),
+            "update-p99-ms" => self.update_ms(scene, who, window, 99),
+            "update-p50-ms" => self.update_ms(scene, who, window, 50),
+            "copies-percent" => {
+                let (mut copies, mut hosts) = (0, 0);
+                for (_, it) in self.published(who, window) {
+                    copies += it.copies.iter().map(|it| u64::from(*it)).sum::<u64>();
+                    hosts += it.copies.iter().filter(|it| **it > 0).count() as u64;
+                }
+                (hosts > 0).then(|| (100 * copies).div_ceil(hosts))
+            }
+            "delivered-percent" => {
+                let (sent, delivered) = self.sent(who, window).fold((0, 0), |sum, it| {
+                    (
+                        sum.0 + 1,
+                        sum.1 + u64::from(matches!(it.answer, Some(Ok(_)))),
+                    )
+                });
+                (sent > 0).then(|| 100 * delivered / sent)
+            }
+            "send-ms" => self.send_ms(who, window, 100),
+            "send-p99-ms" => self.send_ms(who, window, 99),
+            _ => None,
+        }
+    }
+
+    /// The percentile `percent` of the times from a broadcast to its last delivery, in milliseconds; none if a broadcast
+    /// was not delivered to all its receivers.
+    fn update_ms(
+        &self,
+        scene: &Scene<'_>,
+        who: &[usize],
+        window: (u64, u64),
+        percent: usize,
+    ) -> Option<u64> {
+        let published = self.published(who, window);
+        let last = published.map(|(id, it)| {
+            let heard = self.heard(scene, id, it);
+            heard
+                .map(|(_, after)| after.map(u64::from))
+                .max_by_key(|after| after.unwrap_or(u64::MAX))
+        });
+        // Broadcasts without receivers are left out.
+        let last: Option<Vec<u64>> = last.flatten().collect();
+        percentile(last?, percent)
+    }
+
+    fn sent(&self, who: &[usize], (from, to): (u64, u64)) -> impl Iterator<Item = &SentMessage> {
+        let all = self.sends.values();
+        all.filter(move |it| !it.datagram && who.contains(&it.host) && from <= it.at && it.at < to)
+    }
+
+    fn send_ms(&self, who: &[usize], window: (u64, u64), percent: usize) -> Option<u64> {
+        let answered = self.sent(who, window).filter_map(|it| match it.answer {
+            Some(Ok(at)) => Some((at - it.at).div_ceil(1_000)),
+            Some(Err(_)) | None => None,
+        });
+        percentile(answered.collect(), percent)
+    }
+}
+
+/// The ids of the broadcasts whose payload a message carries.
+pub(super) fn updates(data: &Data) -> impl Iterator<Item = &UpdateId> {
+    data.items.iter().filter_map(|item| {
+        if let Item::Update { update, .. } = item {
+            Some(&update.id)
+        } else {
+            None
+        }
+    })
+}
+
+/// The percentile `percent` (nearest rank) of times in microseconds, in milliseconds, rounded up; none without times.
+fn percentile(mut micros: Vec<u64>, percent: usize) -> Option<u64> {
+    micros.sort_unstable();
+    let at = (micros.len() * percent).div_ceil(100).checked_sub(1)?;
+    micros.get(at).map(|micros| micros.div_ceil(1_000))
+}

@@ -1,0 +1,113 @@
+//! Observes runs of engines that run the daemon through its driver. Such engines expose no steps, only the inputs of
+//! machines and the reports of applications. These suffice for the delivery log, its figures and conditions, and the
+//! invariants on reports.
+
+use super::delivery_log;
+use super::event::Event;
+use super::memory::{self, Mesh};
+use crate::invariant::{Invariants, Report};
+use crate::scenario::Scenario;
+use crate::verdict::Failure;
+use core::time::Duration;
+use phalanx_core::channel::UpdateId;
+use phalanx_core::node::{Input, Message};
+
+/// One observation of a host. Observations of a host are in the order of their occurrence.
+#[derive(Debug)]
+pub struct Observation {
+    /// The time since the start of the run.
+    pub at: Duration,
+    /// The index of the host.
+    pub host: usize,
+    /// The observation.
+    pub what: Observed,
+}
+
+/// The content of an observation.
+#[derive(Debug)]
+pub enum Observed {
+    /// Payloads of these broadcasts are about to reach the host's daemon.
+    Received(Vec<UpdateId>),
+    /// An application on the host consumes slowly, so that deliveries wait for it.
+    Slow,
+    /// The host reports an event.
+    Reported(Event),
+}
+
+impl Observed {
+    /// The observation that an input of a node yields, if any.
+    #[must_use]
+    pub fn of(input: &Input) -> Option<Self> {
+        let Input::Receive {
+            message: Message::Channel(data),
+            ..
+        } = input
+        else {
+            return None;
+        };
+        let updates: Vec<UpdateId> = delivery_log::updates(data).cloned().collect();
+        (!updates.is_empty()).then_some(Self::Received(updates))
+    }
+}
+
+/// The observer of one run.
+#[derive(Debug)]
+pub struct EventObserver {
+    mesh: Mesh,
+    invariants: Invariants,
+}
+
+impl EventObserver {
+    /// An observer without observations.
+    ///
+    /// # Errors
+    /// A word of `sabotage` is unknown.
+    pub fn new(scenario: &Scenario, sabotage: &[String]) -> Result<Self, String> {
+        let mesh = memory::new(scenario, sabotage)?;
+        Ok(Self {
+            invariants: Invariants::new(scenario, &mesh),
+            mesh,
+        })
+    }
+
+    /// A host's process starts.
+    pub fn starts(&mut self, scenario: &Scenario, host: usize) {
+        self.mesh.begins(scenario, host);
+        self.invariants.on_start(host);
+    }
+
+    /// Records an observation.
+    pub fn take(&mut self, scenario: &Scenario, observation: &Observation) {
+        let Observation { at, host, what } = observation;
+        match what {
+            Observed::Received(updates) => {
+                self.mesh.delivery_log.on_received(*host, updates.iter())
+            }
+            Observed::Slow => self
+                .mesh
+                .delivery_log
+                .waits_for(scenario.hosts[*host].id.clone()),
+            Observed::Reported(event) => {
+                let report = Report {
+                    now: u64::try_from(at.as_nanos()).unwrap_or(u64::MAX),
+                    host: *host,
+                    event,
+                };
+                let name = scenario.hosts[*host].id.as_str();
+                self.invariants.on_report(&report, &mut self.mesh, name);
+            }
+        }
+    }
+
+    /// The state of the mesh as observed in the run.
+    #[must_use]
+    pub const fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// The invariants that do not hold, as failures of a scenario file.
+    #[must_use]
+    pub fn broken(&self, file: &str) -> Vec<Failure> {
+        self.invariants.failures(file).collect()
+    }
+}

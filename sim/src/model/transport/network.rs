@@ -1,0 +1,215 @@
+//! The network between hosts: latency, loss, bandwidth, and blocked pairs.
+
+use super::latency;
+use crate::model::clock::ns;
+use crate::model::context::Context;
+use crate::scenario::plan::{Cut, Planned, ScheduledAction};
+use crate::scenario::{Latency, Network, Scenario};
+use phalanx_core::random::Random;
+
+/// The outcome of one transmission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Transit {
+    /// Number of lost segments.
+    pub lost: u32,
+    /// The time until the other segments arrive, in nanoseconds.
+    pub latency: u64,
+}
+
+/// A transmission within a host: no loss, no cut, 20 µs.
+pub(super) const LOOPBACK: Transit = Transit {
+    lost: 0,
+    latency: 20_000,
+};
+
+/// The state of the network.
+#[derive(Debug)]
+pub(super) struct Fabric<'a> {
+    scenario: &'a Scenario,
+    hosts: usize,
+    random: Random,
+    /// One bit for each ordered pair: whether traffic is blocked.
+    blocked: Vec<u64>,
+    /// Active cuts, each with the step that caused it.
+    active: Vec<(usize, &'a Cut, Option<usize>)>,
+    loss: Option<(u32, Option<usize>)>,
+    latency: Option<(Latency, Option<usize>)>,
+    /// Active holds: the end, the pairs, and the step that caused it.
+    holds: Vec<(u64, &'a Cut, Option<usize>)>,
+}
+
+impl<'a> Fabric<'a> {
+    pub(super) fn new(scenario: &'a Scenario, seed: u64) -> Self {
+        let hosts = scenario.hosts.len();
+        Self {
+            scenario,
+            hosts,
+            random: Random::from_seed(seed).child("network"),
+            blocked: vec![0; (hosts * hosts).div_ceil(64)],
+            active: Vec::new(),
+            loss: None,
+            latency: None,
+            holds: Vec::new(),
+        }
+    }
+
+    /// Performs an action of the plan on the network; other actions do nothing here.
+    pub(super) fn apply(&mut self, context: &mut Context<'a, '_>, planned: &'a Planned) {
+        let (plan, step) = (context.plan(), planned.step);
+        match &planned.order {
+            ScheduledAction::Cut(cut) => self.cut(*cut, &plan.cuts[*cut], step),
+            ScheduledAction::Heal(cut) => {
+                context.affect(step, 1);
+                self.heal(*cut);
+            }
+            ScheduledAction::Hold { cut, length } => {
+                let now = context.now();
+                self.hold(now, now + ns(*length), &plan.cuts[*cut], step);
+            }
+            ScheduledAction::Loss(ppm) => {
+                // A step that sets the loss to zero drops no segments, so it counts as one affected item.
+                context.affect(step, u64::from(*ppm == Some(0)));
+                self.set_loss(*ppm, step);
+            }
+            ScheduledAction::Latency(latency) => self.set_latency(*latency, step),
+            ScheduledAction::Start { .. }
+            | ScheduledAction::Stop { .. }
+            | ScheduledAction::Pause { .. } => {}
+            ScheduledAction::Slow { .. }
+            | ScheduledAction::Clock { .. }
+            | ScheduledAction::Disk { .. } => {}
+            ScheduledAction::Leave(_)
+            | ScheduledAction::Own { .. }
+            | ScheduledAction::Command { .. } => {}
+            ScheduledAction::Certificate { .. } => {}
+        }
+    }
+
+    fn cut(&mut self, index: usize, cut: &'a Cut, step: Option<usize>) {
+        self.active.push((index, cut, step));
+        self.redraw();
+    }
+
+    fn heal(&mut self, index: usize) {
+        self.active.retain(|(active, _, _)| *active != index);
+        self.redraw();
+    }
+
+    fn redraw(&mut self) {
+        self.blocked.fill(0);
+        for (_, cut, _) in &self.active {
+            for (from, to) in cut.pairs(self.hosts) {
+                let bit = from * self.hosts + to;
+                self.blocked[bit / 64] |= 1 << (bit % 64);
+            }
+        }
+    }
+
+    const fn set_loss(&mut self, ppm: Option<u32>, step: Option<usize>) {
+        self.loss = match ppm {
+            Some(ppm) => Some((ppm, step)),
+            None => None,
+        };
+    }
+
+    const fn set_latency(&mut self, latency: Option<Latency>, step: Option<usize>) {
+        self.latency = match latency {
+            Some(latency) => Some((latency, step)),
+            None => None,
+        };
+    }
+
+    /// Delays traffic between the pairs of a cut, from `now` on, until `until`.
+    fn hold(&mut self, now: u64, until: u64, cut: &'a Cut, step: Option<usize>) {
+        self.holds.retain(|(until, ..)| *until > now);
+        self.holds.push((until, cut, step));
+    }
+
+    /// Returns the delay by holds of traffic that one host sends to another now.
+    pub(super) fn held(&self, context: &mut Context<'_, '_>, from: usize, to: usize) -> u64 {
+        let mut longest = 0;
+        for (until, cut, step) in &self.holds {
+            let left = until.saturating_sub(context.now());
+            if left > 0 && cut.blocks(from, to) {
+                longest = longest.max(left);
+                context.affect(*step, 1);
+            }
+        }
+        longest
+    }
+
+    /// Returns whether traffic from one host to another is blocked.
+    pub(super) fn is_blocked(&self, from: usize, to: usize) -> bool {
+        let bit = from * self.hosts + to;
+        self.blocked[bit / 64] >> (bit % 64) & 1 == 1
+    }
+
+    /// Counts the bytes or segments that the cuts between two hosts dropped, for the steps that caused the cuts.
+    pub(super) fn count_dropped(
+        &self,
+        context: &mut Context<'_, '_>,
+        (from, to): (usize, usize),
+        amount: usize,
+    ) {
+        for (_, cut, step) in &self.active {
+            if cut.blocks(from, to) {
+                context.affect(*step, amount as u64);
+            }
+        }
+    }
+
+    /// Returns the current settings of the network between two hosts.
+    pub(super) fn settings(&self, from: usize, to: usize) -> Network {
+        let mut settings = if self.scenario.links.is_empty() {
+            self.scenario.network
+        } else {
+            self.scenario.network_between(from, to)
+        };
+        if let Some((ppm, _)) = self.loss {
+            settings.loss_ppm = ppm;
+        }
+        if let Some((latency, _)) = self.latency {
+            settings.latency = latency;
+        }
+        settings
+    }
+
+    /// Draws a one-way latency.
+    pub(super) fn latency(&mut self, settings: &Network) -> u64 {
+        latency::draw(settings.latency, &mut self.random)
+    }
+
+    /// Transmits a number of segments from one host to another.
+    pub(super) fn transmit(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        (from, to): (usize, usize),
+        segments: u32,
+        settings: &Network,
+    ) -> Transit {
+        if self.is_blocked(from, to) {
+            self.count_dropped(context, (from, to), segments as usize);
+            return Transit {
+                lost: segments,
+                latency: 0,
+            };
+        }
+        let mut lost = 0;
+        if settings.loss_ppm > 0 {
+            for _ in 0..segments {
+                lost += u32::from(self.random.chance_ppm(settings.loss_ppm));
+            }
+            if lost > 0 {
+                let step = self.loss.and_then(|(_, step)| step);
+                context.affect(step, u64::from(lost));
+            }
+        }
+        if let Some((_, step)) = self.latency {
+            context.affect(step, 1);
+        }
+        Transit {
+            lost,
+            latency: self.latency(settings),
+        }
+    }
+}

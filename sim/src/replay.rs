@@ -1,0 +1,160 @@
+//! Replays a run event by event, and shows the state of its nodes.
+
+use crate::model::clock::ns;
+use crate::model::engine::Engine;
+use crate::model::trace::Trace;
+use crate::record::{Done, Line, Lines, Recorder, Step};
+use crate::scenario::plan::Plan;
+use crate::scenario::{Scenario, ScenarioError, suggestion};
+use crate::world::{Definition, ProcessView};
+use core::cell::RefCell;
+use core::time::Duration;
+use phalanx_core::time::Instant;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// A run that can be stopped at any event.
+pub struct Replay<'a> {
+    engine: Engine<'a, 'a>,
+    collected: Rc<RefCell<VecDeque<Line<'a>>>>,
+    /// The latest event that was returned.
+    latest: Option<Line<'a>>,
+}
+
+/// Collects the lines of the latest events.
+struct LineCollector<'a> {
+    lines: Lines<'a>,
+    collected: Rc<RefCell<VecDeque<Line<'a>>>>,
+}
+
+impl Recorder for LineCollector<'_> {
+    fn step(&mut self, step: &Step<'_>) {
+        self.collected.borrow_mut().push_back(self.lines.step(step));
+    }
+
+    fn order(&mut self, order: &Done<'_>) {
+        let line = self.lines.order(order);
+        self.collected.borrow_mut().push_back(line);
+    }
+}
+
+impl<'a> Replay<'a> {
+    /// Creates a replay of a scenario and its plan, before the first event, with these mechanisms broken deliberately.
+    ///
+    /// # Errors
+    /// A name in `sabotage` is unknown.
+    pub fn new(
+        definition: &Definition,
+        scenario: &'a Scenario,
+        plan: &'a Plan,
+        sabotage: &[String],
+    ) -> Result<Self, ScenarioError> {
+        let collected = Rc::new(RefCell::new(VecDeque::new()));
+        let collector = LineCollector {
+            lines: Lines::new(scenario, plan.clone()),
+            collected: Rc::clone(&collected),
+        };
+        Ok(Self {
+            engine: Engine::new(
+                definition,
+                scenario,
+                plan,
+                sabotage,
+                Trace::owning(Box::new(collector)),
+            )?,
+            collected,
+            latest: None,
+        })
+    }
+
+    /// Returns the next event before `until`, if there is one.
+    pub fn next_event(&mut self, until: Duration) -> Option<Line<'a>> {
+        loop {
+            let line = self.collected.borrow_mut().pop_front();
+            if line.is_some() {
+                self.latest.clone_from(&line);
+                return line;
+            }
+            if !self.engine.advance(ns(until)) {
+                return None;
+            }
+            self.engine.drop_reports();
+        }
+    }
+
+    /// Continues to an instant.
+    pub fn to_instant(&mut self, until: Duration) {
+        while self.next_event(until).is_some() {}
+    }
+
+    /// Continues to an event; returns whether the run has an event of this number.
+    pub fn to_event(&mut self, number: u64, end: Duration) -> bool {
+        while self.event() < number {
+            if self.next_event(end).is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Returns the number of the latest event.
+    #[must_use]
+    pub fn event(&self) -> u64 {
+        self.latest.as_ref().map_or(0, |line| line.event)
+    }
+
+    /// Returns the latest event.
+    #[must_use]
+    pub const fn latest(&self) -> Option<&Line<'a>> {
+        self.latest.as_ref()
+    }
+
+    /// Returns the current position in virtual time.
+    #[must_use]
+    pub const fn now(&self) -> Duration {
+        self.engine.since_start()
+    }
+
+    /// Returns the scenario of the run.
+    #[must_use]
+    pub const fn scenario(&self) -> &'a Scenario {
+        self.engine.scenario()
+    }
+
+    /// Returns the programs of a host in the order in which they start, each with the view of its process if it runs.
+    pub fn processes(
+        &self,
+        host: usize,
+    ) -> impl Iterator<Item = (&'static str, Option<&dyn ProcessView>)> {
+        let views = self.engine.views(host);
+        views.map(|(program, view)| (program, view.map(|(view, _)| view)))
+    }
+
+    /// Returns the view of this type of a running process of a host, with the process's own time. Events of one host at
+    /// the same instant (inputs after a pause) are executed together: the view is the one after the last.
+    #[must_use]
+    pub fn view<V: ProcessView>(&self, host: usize) -> Option<(&V, Instant)> {
+        let mut views = self.engine.views(host).filter_map(|(_, view)| view);
+        views.find_map(|(view, local)| Some((view.of::<V>()?, local)))
+    }
+}
+
+/// Returns the host of this name.
+///
+/// # Errors
+/// The scenario has no such node.
+pub fn host_named(scenario: &Scenario, name: &str) -> Result<usize, ScenarioError> {
+    scenario.host_named(name).ok_or_else(|| {
+        let names: Vec<&str> = scenario
+            .hosts
+            .iter()
+            .map(|host| host.name.as_str())
+            .collect();
+        ScenarioError {
+            file: scenario.file.clone(),
+            line: 0,
+            key: "node".to_owned(),
+            message: format!("there is no node `{name}`{}", suggestion(name, names)),
+        }
+    })
+}
