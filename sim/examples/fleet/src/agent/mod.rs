@@ -60,7 +60,7 @@ pub struct Agent {
     ready: bool,
     /// The configuration in the live file.
     live: Option<Configuration>,
-    /// The configuration that nginx served last, to go back to.
+    /// The configuration to go back to: that which nginx served last.
     good: Option<Configuration>,
     /// The latest release, until its deployment begins.
     next: Option<Configuration>,
@@ -128,7 +128,7 @@ impl Agent {
             .candidate
             .filter(|it| Some(it.version) > live.max(self.rejected))
         {
-            let kept = self.kept();
+            let kept = self.keep();
             self.deployment.resume(turn, candidate, kept);
         }
         self.advance(turn);
@@ -147,7 +147,7 @@ impl Agent {
         let known = self.live_version().max(self.rejected);
         let next = self.next.take();
         if let Some(next) = next.filter(|next| Some(next.version) > known) {
-            let kept = self.kept();
+            let kept = self.keep();
             self.deployment.begin(turn, next, kept);
         }
     }
@@ -197,9 +197,12 @@ impl Agent {
         }
     }
 
-    /// Returns the configuration to go back to from the next one: that which was served last, or else the live one.
-    fn kept(&self) -> Option<Configuration> {
-        self.good.clone().or_else(|| self.live.clone())
+    /// Chooses the configuration to go back to from the next one: that which was served last, or else the live one.
+    fn keep(&mut self) -> Option<Configuration> {
+        if self.good.is_none() {
+            self.good.clone_from(&self.live);
+        }
+        self.good.clone()
     }
 
     fn live_version(&self) -> Option<u64> {
