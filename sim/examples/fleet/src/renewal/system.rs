@@ -2,10 +2,12 @@
 
 use super::issuer::{self, Issuer, issued};
 use super::member::{Birth, Member, SET_CLOCK};
+use crate::system::runs;
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_sim::address::address;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
+use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{
     Arguments, Field, Form, Host, Scenario, Shape, Vocabulary, Words, any_arguments, text,
 };
@@ -32,8 +34,21 @@ pub static RENEWAL: Definition = Definition {
     command: "cargo run --",
     vocabulary,
     build,
-    recoverable: |_, _, _| Ok(()),
+    recoverable,
 };
+
+/// The issuer runs, and no clock was moved away from that of the issuer.
+fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
+    let mut orders = plan.orders.iter();
+    if orders.any(|planned| matches!(planned.order, ScheduledAction::Clock { .. })) {
+        return Err("clocks differ".to_owned());
+    }
+    let issuer = scenario.hosts.iter().position(is_issuer);
+    match issuer.filter(|host| runs(plan, *host, at)) {
+        Some(_) => Ok(()),
+        None => Err("the issuer does not run".to_owned()),
+    }
+}
 
 static SETTINGS: [Field; 1] = [Field::empty(
     "certificates",
