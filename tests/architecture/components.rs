@@ -8,7 +8,7 @@ use phalanx_tests::repository;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One machine that is a coordinator of components.
-struct Machine {
+struct MachineRules {
     /// The folder of its files.
     folder: &'static str,
     /// The name of its struct, which stands in `mod.rs`.
@@ -25,8 +25,8 @@ struct Machine {
     written_by: &'static [(&'static [&'static str], &'static [&'static str])],
 }
 
-const MACHINES: &[Machine] = &[
-    Machine {
+const MACHINES: &[MachineRules] = &[
+    MachineRules {
         folder: "core/src/gossip",
         name: "Gossip",
         components_min: 6,
@@ -55,7 +55,7 @@ const MACHINES: &[Machine] = &[
             ],
         )],
     },
-    Machine {
+    MachineRules {
         folder: "core/src/node",
         name: "Node",
         components_min: 3,
@@ -64,7 +64,7 @@ const MACHINES: &[Machine] = &[
         context: "Context",
         written_by: &[],
     },
-    Machine {
+    MachineRules {
         folder: "core/src/credentials",
         name: "Credentials",
         components_min: 3,
@@ -178,7 +178,7 @@ fn signatures(code: &str) -> Vec<(bool, String, String)> {
 }
 
 /// The machine's sources, its structs, and the names of its components.
-fn read(machine: &Machine) -> (Vec<Source>, BTreeMap<String, Struct>, BTreeSet<String>) {
+fn read(machine: &MachineRules) -> (Vec<Source>, BTreeMap<String, Struct>, BTreeSet<String>) {
     let sources = sources(machine.folder);
     let structs = structs(&sources);
     let fields = structs[machine.name].fields.iter();
