@@ -247,14 +247,13 @@ impl Dialer {
         patience: Duration,
     ) -> bool {
         let mut dials = self.to_seed(index);
-        dials.any(|(_, dial)| context.now - dial.started < patience)
+        dials.any(|dial| context.now - dial.started < patience)
     }
 
     /// The dials in progress to a seed address; more than one only if the address is a name.
-    pub(super) fn to_seed(&self, index: usize) -> impl Iterator<Item = (DialId, &Dial)> {
-        let dials = self.dials.iter();
-        let dials = dials.filter(move |(_, dial)| dial.purpose == Purpose::Seed(index));
-        dials.map(|(id, dial)| (*id, dial))
+    fn to_seed(&self, index: usize) -> impl Iterator<Item = &Dial> {
+        let dials = self.dials.values();
+        dials.filter(move |dial| dial.purpose == Purpose::Seed(index))
     }
 
     /// Whether a dial to a member started less than this long ago.

@@ -224,12 +224,7 @@ impl Gossip {
         let attempt = self.dialer.end(&mut self.context, dial)?;
         if let Purpose::Seed(index) = attempt.purpose() {
             let peer = attempt.peer().and_then(|peer| self.context.id_of(peer));
-            self.bootstrap.on_linked(&self.context, index, peer);
-            // The dials in progress to other addresses of the same name are not needed.
-            let others: Vec<DialId> = self.dialer.to_seed(index).map(|(dial, _)| dial).collect();
-            for dial in others {
-                self.end_dial(dial);
-            }
+            self.bootstrap.on_linked(&mut self.context, index, peer);
         }
         Some(attempt.purpose())
     }

@@ -479,7 +479,7 @@ impl Gossip {
         }
     }
 
-    pub(super) fn end_dial(&mut self, dial: DialId) -> Option<Dial> {
+    fn end_dial(&mut self, dial: DialId) -> Option<Dial> {
         let attempt = self.dialer.end(&mut self.context, dial)?;
         if let Some(link) = attempt.link()
             && self.handshakes.end(&mut self.context, link).is_some()

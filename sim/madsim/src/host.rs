@@ -331,7 +331,9 @@ impl Executor<Shown> for Process {
                 let addresses = Err(ResolutionError::Failed("no resolver is configured".into()));
                 let process = self.clone();
                 task::spawn(async move {
-                    process.tell(gossip::Input::Resolved { ticket, addresses }).await;
+                    process
+                        .notify(gossip::Input::Resolved { ticket, addresses })
+                        .await;
                 });
             }
             Output::Send { link, message } => self.send(link, message),

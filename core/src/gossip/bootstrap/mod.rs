@@ -6,8 +6,9 @@
 //!
 //! A name is resolved before it is dialled, and again after each delay. Its addresses are dialled one after another,
 //! each at once when the one before failed, or [`JOIN_STAGGER`] after it (RFC 8305, section 5). The attempt failed when
-//! every address failed. The first address that leads to a live member ends the attempt. Addresses of this node are
-//! skipped; a name that leads to no other node is resolved again every `retry_max`.
+//! every address failed. An address that leads to a member does not end the attempt: nodes that start together may
+//! otherwise form several meshes, each of nodes that found one another first. Addresses of live members and of this
+//! node are skipped; a name that leads to no other node is resolved again every `retry_max`.
 //!
 //! Bounds: [`TARGETS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
 //! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
@@ -85,15 +86,6 @@ impl Seed {
     /// Whether the address is never dialled again: it is this node's own, and not a name, whose meaning may change.
     const fn is_excluded(&self) -> bool {
         self.myself && self.resolution.is_none()
-    }
-
-    /// Whether a member at `there` is a member at this address.
-    fn is_at(&self, there: SocketAddr) -> bool {
-        match (&self.address, &self.resolution) {
-            (Address::Socket(address), _) => *address == there,
-            (Address::Name(_), Some(resolution)) => resolution.left().contains(&there),
-            (Address::Name(_), None) => false,
-        }
     }
 
     fn awaited(&self) -> Option<Ticket> {
@@ -239,6 +231,7 @@ impl Bootstrap {
             Addresses::OnlyMyself => self.on_only_myself(context, index, false),
             Addresses::Others => {
                 seed.next = context.now;
+                seed.peer = None;
                 seed.myself = false;
                 self.schedule_at_once(context);
                 false
@@ -260,18 +253,24 @@ impl Bootstrap {
             seed.myself = true;
             return true;
         }
+        if let Some(resolution) = &mut seed.resolution {
+            while let Some(address) = resolution.left().front().copied() {
+                let Some(member) = live_member_at(context, address) else {
+                    return false;
+                };
+                resolution.take_next();
+                seed.peer = Some(member);
+            }
+        }
         // The scan finds a member at an address to which no dial has led yet. A member that was found is looked up.
         let peer = seed.peer.clone().or_else(|| {
             let mut records = context.topology.records();
             let there = records.find(|record| {
-                let there = record.content().address;
-                there.is_some_and(|there| seed.is_at(there))
+                record.content().address.map(Address::Socket).as_ref() == Some(&seed.address)
             });
             there.map(|record| record.id().clone())
         });
-        let topology = &context.topology;
-        let member = peer.as_ref().and_then(|peer| topology.index_of(peer));
-        let alive = member.is_some_and(|it| topology.is_known(it) && topology.is_alive(it));
+        let alive = peer.as_ref().is_some_and(|peer| is_alive(context, peer));
         if alive {
             seed.found(peer, context.after(context.tuning().retry_max));
         }
@@ -294,9 +293,15 @@ impl Bootstrap {
     }
 
     /// A link to the member at a seed address is open.
-    pub(super) fn on_linked(&mut self, context: &Context, index: usize, peer: Option<NodeId>) {
-        if let Some(seed) = self.seeds.get_mut(index) {
-            seed.found(peer, context.after(context.tuning().retry_max));
+    pub(super) fn on_linked(&mut self, context: &mut Context, index: usize, peer: Option<NodeId>) {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return;
+        };
+        seed.found(peer, context.after(context.tuning().retry_max));
+        if seed.has_addresses_left() {
+            // By then the peer has sent its view, which shows the members at the other addresses.
+            seed.next = context.after(JOIN_STAGGER);
+            context.timers.set_earlier(Timer::Seeds, seed.next);
         }
     }
 
@@ -317,13 +322,22 @@ impl Bootstrap {
             return;
         }
         let why = format!("{address}: {why}");
+        if seed.peer.is_none() {
+            seed.error = Some(why.clone());
+        }
+        self.go_on(context, index, &why, dialing);
+    }
+
+    /// A dial to an address of a name ended without a link: the next address is dialled. The attempt ends with the last
+    /// address, and failed if no member was found.
+    fn go_on(&mut self, context: &mut Context, index: usize, why: &str, dialing: bool) {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return;
+        };
         if seed.has_addresses_left() {
-            seed.error = Some(why);
             self.schedule_at_once(context);
-        } else if dialing {
-            seed.error = Some(why);
-        } else {
-            self.fail(context, index, &why);
+        } else if seed.peer.is_none() && !dialing {
+            self.fail(context, index, why);
         }
     }
 
@@ -376,13 +390,9 @@ impl Bootstrap {
         if resolution.is_only_myself() {
             return self.on_only_myself(context, index, true);
         }
-        if seed.has_addresses_left() {
-            self.schedule_at_once(context);
-        } else if !dialing {
-            let why = seed.error.clone();
-            let why = why.unwrap_or_else(|| format!("{address}: is this node itself"));
-            self.fail(context, index, &why);
-        }
+        let earlier = seed.error.clone();
+        let why = earlier.unwrap_or_else(|| format!("{address}: is this node itself"));
+        self.go_on(context, index, &why, dialing);
         false
     }
 
@@ -417,6 +427,19 @@ impl Bootstrap {
             context.timers.set_earlier(Timer::Seeds, seed.next);
         }
     }
+}
+
+fn is_alive(context: &Context, peer: &NodeId) -> bool {
+    let topology = &context.topology;
+    let member = topology.index_of(peer);
+    member.is_some_and(|it| topology.is_known(it) && topology.is_alive(it))
+}
+
+fn live_member_at(context: &Context, address: SocketAddr) -> Option<NodeId> {
+    let mut records = context.topology.records();
+    let there = records
+        .find(|record| record.content().address == Some(address) && is_alive(context, record.id()));
+    there.map(|record| record.id().clone())
 }
 
 /// Queries.
@@ -516,7 +539,7 @@ mod tests {
     fn replaced_seeds_keep_the_state_of_those_that_stay() {
         let mut context = context();
         let mut bootstrap = with_seeds(&mut context, &[1, 2]);
-        bootstrap.on_linked(&context, 1, Some(id(2)));
+        bootstrap.on_linked(&mut context, 1, Some(id(2)));
         let addresses = vec![Address::Socket(address(2)), Address::Socket(address(3))];
         bootstrap.set_seeds(&mut context, addresses, true);
         let peers: Vec<_> = bootstrap

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 /// Maximum number of addresses of one name.
 pub const ADDRESSES_MAX: usize = 32;
 
-/// What an answer holds.
+/// The content of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Addresses {
     /// No address.
@@ -99,10 +99,9 @@ impl Resolution {
         self.others == 0
     }
 
-    /// A member was found at the name: no other address is dialled. The next dial begins with a resolution.
-    pub(super) fn on_found(&mut self) {
+    /// A member was found at the name. An answer that is awaited is not needed.
+    pub(super) const fn on_found(&mut self) {
         self.awaited = None;
-        self.left.clear();
     }
 
     /// Bytes in memory.

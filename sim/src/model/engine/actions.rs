@@ -6,116 +6,131 @@ use crate::disk::Left;
 use crate::model::clock::{NodeClock, ns};
 use crate::model::host::Birth;
 use crate::model::slot::Process;
-use crate::scenario::Disk;
-use crate::scenario::plan::{Planned, ScheduledAction};
+use crate::scenario::plan::{PlanExecutor, Planned};
+use crate::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
 use crate::world::{CloseReason, Command, ProcessEvent};
 use core::time::Duration;
+use serde_json::Value;
 
-impl<'a> Engine<'a, '_> {
-    /// Performs an action of the plan.
-    pub(super) fn apply(&mut self, planned: &'a Planned) {
-        let (step, program) = (planned.step, planned.program);
-        match &planned.order {
-            ScheduledAction::Start { host, disk } => {
-                self.context.affect(step, 1);
-                match program {
-                    None => self.start(*host, *disk),
-                    Some(_) => self.start_processes(*host, &self.chosen(*host, program)),
-                }
-            }
-            ScheduledAction::Stop { host, power_loss } => {
-                let chosen = self.chosen(*host, program);
-                self.context.affect(step, self.connection_count(&chosen));
-                match program {
-                    None => self.stop(*host, *power_loss),
-                    Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
-                }
-            }
-            ScheduledAction::Pause { host, length } => {
-                let until = self.context.now() + ns(*length);
-                for slot in self.chosen(*host, program) {
-                    self.slots[slot].pause(until, step);
-                }
-            }
-            ScheduledAction::Slow { host, by } => {
-                for slot in self.chosen(*host, program) {
-                    self.slots[slot].slow_down(ns(*by), step);
-                }
-            }
-            ScheduledAction::Clock {
-                host,
-                jump,
-                drift_ppm,
-            } => self.change_clock(*host, (*jump, *drift_ppm), step),
-            ScheduledAction::Disk { host, fault } => self.hosts[*host].set_disk_fault(*fault, step),
-            ScheduledAction::Leave(host) => {
-                let linked = self.connection_count(&self.chosen(*host, program));
-                self.context.affect(step, linked);
-                self.notify_of_action(planned);
-            }
-            ScheduledAction::Certificate { .. }
-            | ScheduledAction::Own { .. }
-            | ScheduledAction::Command { .. } => {
-                let taken = self.notify_of_action(planned);
-                self.context.affect(step, u64::from(taken));
-            }
-            ScheduledAction::Cut(_) | ScheduledAction::Heal(_) | ScheduledAction::Hold { .. } => {
-                self.transport.apply(&mut self.context, planned);
-            }
-            ScheduledAction::Loss(_) | ScheduledAction::Latency(_) => {
-                self.transport.apply(&mut self.context, planned)
-            }
+impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
+    type Done = ();
+
+    fn start(&mut self, planned: &'a Planned, host: usize, disk: Disk) {
+        self.context.affect(planned.step, 1);
+        match planned.program {
+            None => self.start_host(host, disk),
+            Some(_) => self.start_processes(host, &self.chosen(host, planned.program)),
         }
     }
 
-    /// Delivers the event of an action to the processes that it concerns; returns whether there is one.
-    fn notify_of_action(&mut self, planned: &'a Planned) -> bool {
-        let program = planned.program;
-        match &planned.order {
-            ScheduledAction::Leave(host) => {
-                self.notify_all(&self.chosen(*host, program), || ProcessEvent::Leave)
-            }
-            ScheduledAction::Own { host, action } => {
-                let hosts = &self.context.scenario().hosts;
-                let mut chosen = self.chosen(*host, program);
-                chosen.retain(|slot| {
-                    self.programs[self.slots[*slot].program()].name() == action.program
-                });
-                self.notify_all(&chosen, || {
-                    ProcessEvent::Command(Box::new(Command {
-                        kind: action.word,
-                        name: action.word.to_owned(),
-                        with: action.arguments.to_json(hosts),
-                    }))
-                })
-            }
-            ScheduledAction::Command { host, name, with } => {
-                self.notify_all(&self.chosen(*host, program), || {
-                    ProcessEvent::Command(Box::new(Command {
-                        kind: "order",
-                        name: name.clone(),
-                        with: with.clone(),
-                    }))
-                })
-            }
-            ScheduledAction::Certificate { host, is } => {
-                self.hosts[*host].set_certificate(*is);
-                let chosen = self.chosen(*host, program);
-                self.notify_all(&chosen, || ProcessEvent::Certificate(*is))
-            }
-            ScheduledAction::Start { .. }
-            | ScheduledAction::Stop { .. }
-            | ScheduledAction::Pause { .. } => false,
-            ScheduledAction::Slow { .. }
-            | ScheduledAction::Clock { .. }
-            | ScheduledAction::Disk { .. } => false,
-            ScheduledAction::Cut(_) | ScheduledAction::Heal(_) | ScheduledAction::Hold { .. } => {
-                false
-            }
-            ScheduledAction::Loss(_) | ScheduledAction::Latency(_) => false,
+    fn stop(&mut self, planned: &'a Planned, host: usize, power_loss: bool) {
+        let chosen = self.chosen(host, planned.program);
+        self.context
+            .affect(planned.step, self.connection_count(&chosen));
+        match planned.program {
+            None => self.stop_host(host, power_loss),
+            Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
         }
     }
 
+    fn cut(&mut self, planned: &'a Planned, cut: usize) {
+        let blocked = &self.context.plan().cuts[cut];
+        self.transport.cut(cut, blocked, planned.step);
+    }
+
+    fn heal(&mut self, planned: &'a Planned, cut: usize) {
+        self.context.affect(planned.step, 1);
+        self.transport.heal(cut);
+    }
+
+    fn hold(&mut self, planned: &'a Planned, cut: usize, length: Duration) {
+        let now = self.context.now();
+        let held = &self.context.plan().cuts[cut];
+        self.transport
+            .hold(now, now + ns(length), held, planned.step);
+    }
+
+    fn pause(&mut self, planned: &'a Planned, host: usize, length: Duration) {
+        let until = self.context.now() + ns(length);
+        for slot in self.chosen(host, planned.program) {
+            self.slots[slot].pause(until, planned.step);
+        }
+    }
+
+    fn slow(&mut self, planned: &'a Planned, host: usize, by: Duration) {
+        for slot in self.chosen(host, planned.program) {
+            self.slots[slot].slow_down(ns(by), planned.step);
+        }
+    }
+
+    fn change_clock(
+        &mut self,
+        planned: &'a Planned,
+        host: usize,
+        jump: Duration,
+        drift_ppm: Option<i32>,
+    ) {
+        for slot in self.hosts[host].processes() {
+            self.slots[slot].change_clock(&mut self.context, (jump, drift_ppm), planned.step);
+        }
+    }
+
+    fn set_disk_fault(&mut self, planned: &'a Planned, host: usize, fault: Option<DiskFault>) {
+        self.hosts[host].set_disk_fault(fault, planned.step);
+    }
+
+    fn change_certificate(&mut self, planned: &'a Planned, host: usize, is: Certificate) {
+        self.hosts[host].set_certificate(is);
+        let chosen = self.chosen(host, planned.program);
+        let taken = self.notify_all(&chosen, || ProcessEvent::Certificate(is));
+        self.context.affect(planned.step, u64::from(taken));
+    }
+
+    fn leave(&mut self, planned: &'a Planned, host: usize) {
+        let chosen = self.chosen(host, planned.program);
+        let linked = self.connection_count(&chosen);
+        self.context.affect(planned.step, linked);
+        self.notify_all(&chosen, || ProcessEvent::Leave);
+    }
+
+    fn own_step(&mut self, planned: &'a Planned, host: usize, action: &'a OwnAction) {
+        let hosts = &self.context.scenario().hosts;
+        let mut chosen = self.chosen(host, planned.program);
+        chosen.retain(|slot| self.programs[self.slots[*slot].program()].name() == action.program);
+        let taken = self.notify_all(&chosen, || {
+            ProcessEvent::Command(Box::new(Command {
+                kind: action.word,
+                name: action.word.to_owned(),
+                with: action.arguments.to_json(hosts),
+            }))
+        });
+        self.context.affect(planned.step, u64::from(taken));
+    }
+
+    fn command(&mut self, planned: &'a Planned, host: usize, name: &'a str, with: &'a Value) {
+        let taken = self.notify_all(&self.chosen(host, planned.program), || {
+            ProcessEvent::Command(Box::new(Command {
+                kind: "order",
+                name: name.to_owned(),
+                with: with.clone(),
+            }))
+        });
+        self.context.affect(planned.step, u64::from(taken));
+    }
+
+    fn set_loss(&mut self, planned: &'a Planned, ppm: Option<u32>) {
+        // A step that sets the loss to zero drops no segments, so it counts as one affected item.
+        let affected = u64::from(ppm == Some(0));
+        self.context.affect(planned.step, affected);
+        self.transport.set_loss(ppm, planned.step);
+    }
+
+    fn set_latency(&mut self, planned: &'a Planned, latency: Option<Latency>) {
+        self.transport.set_latency(latency, planned.step);
+    }
+}
+
+impl Engine<'_, '_> {
     /// Performs a triggered action, unless it has no effect any more.
     pub(super) fn on_triggered(&mut self, trigger: usize, action: usize) {
         let planned = &self.context.plan().triggers[trigger].orders[action];
@@ -125,17 +140,11 @@ impl<'a> Engine<'a, '_> {
         };
         if !planned.is_idle(runs) {
             self.context.record_action(planned);
-            self.apply(planned);
+            planned.execute(self);
         }
     }
 
-    fn change_clock(&mut self, host: usize, change: (Duration, Option<i32>), step: Option<usize>) {
-        for slot in self.hosts[host].processes() {
-            self.slots[slot].change_clock(&mut self.context, change, step);
-        }
-    }
-
-    fn start(&mut self, host: usize, disk: Disk) {
+    fn start_host(&mut self, host: usize, disk: Disk) {
         // A clone starts with a copy of the other machine's disk.
         let first = self.hosts[host].processes().start;
         let clone_of = self.context.scenario().hosts[host].clone_of;
@@ -227,7 +236,7 @@ impl<'a> Engine<'a, '_> {
         self.transport.close_all(context, slot, CloseReason::Fin);
     }
 
-    fn stop(&mut self, host: usize, power_loss: bool) {
+    fn stop_host(&mut self, host: usize, power_loss: bool) {
         let left = if power_loss {
             Left::Synced
         } else {

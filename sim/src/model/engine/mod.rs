@@ -206,7 +206,7 @@ impl<'a, 't> Engine<'a, 't> {
             ScheduledEvent::Action(index) => {
                 let planned = &self.context.plan().orders[index];
                 self.context.record_action(planned);
-                self.apply(planned);
+                planned.execute(self);
             }
             ScheduledEvent::Triggered { trigger, action } => self.on_triggered(trigger, action),
             ScheduledEvent::Wake { slot, life } => {

@@ -15,8 +15,8 @@ pub(super) use connection::{FRAMING_BYTES, SEGMENT_OVERHEAD_BYTES};
 use super::context::Context;
 use super::event::ScheduledEvent;
 use crate::record::Held;
-use crate::scenario::Scenario;
-use crate::scenario::plan::Planned;
+use crate::scenario::plan::Cut;
+use crate::scenario::{Latency, Scenario};
 use crate::world::{CloseReason, DialError, DialId, LinkId, Message};
 use connection::{
     Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, GIVES_UP_AFTER, Item, Waiting, link, place,
@@ -107,9 +107,29 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// Performs an action of the plan on the network.
-    pub(super) fn apply(&mut self, context: &mut Context<'a, '_>, planned: &'a Planned) {
-        self.fabric.apply(context, planned);
+    /// Begins a cut.
+    pub(super) fn cut(&mut self, index: usize, cut: &'a Cut, step: Option<usize>) {
+        self.fabric.cut(index, cut, step);
+    }
+
+    /// Ends a cut.
+    pub(super) fn heal(&mut self, index: usize) {
+        self.fabric.heal(index);
+    }
+
+    /// Delays traffic between the pairs of a cut, from `now` on, until `until`.
+    pub(super) fn hold(&mut self, now: u64, until: u64, cut: &'a Cut, step: Option<usize>) {
+        self.fabric.hold(now, until, cut, step);
+    }
+
+    /// Sets the loss of all links, in parts per million; none restores the scenario's values.
+    pub(super) const fn set_loss(&mut self, ppm: Option<u32>, step: Option<usize>) {
+        self.fabric.set_loss(ppm, step);
+    }
+
+    /// Sets the latency of all links; none restores the scenario's values.
+    pub(super) const fn set_latency(&mut self, latency: Option<Latency>, step: Option<usize>) {
+        self.fabric.set_latency(latency, step);
     }
 
     /// Returns the number of segments that hosts sent to others, without retransmissions.

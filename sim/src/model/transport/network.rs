@@ -1,9 +1,8 @@
 //! The network between hosts: latency, loss, bandwidth, and blocked pairs.
 
 use super::latency;
-use crate::model::clock::ns;
 use crate::model::context::Context;
-use crate::scenario::plan::{Cut, Planned, ScheduledAction};
+use crate::scenario::plan::Cut;
 use crate::scenario::{Latency, Network, Scenario};
 use phalanx_core::random::Random;
 
@@ -53,44 +52,14 @@ impl<'a> Fabric<'a> {
         }
     }
 
-    /// Performs an action of the plan on the network; other actions do nothing here.
-    pub(super) fn apply(&mut self, context: &mut Context<'a, '_>, planned: &'a Planned) {
-        let (plan, step) = (context.plan(), planned.step);
-        match &planned.order {
-            ScheduledAction::Cut(cut) => self.cut(*cut, &plan.cuts[*cut], step),
-            ScheduledAction::Heal(cut) => {
-                context.affect(step, 1);
-                self.heal(*cut);
-            }
-            ScheduledAction::Hold { cut, length } => {
-                let now = context.now();
-                self.hold(now, now + ns(*length), &plan.cuts[*cut], step);
-            }
-            ScheduledAction::Loss(ppm) => {
-                // A step that sets the loss to zero drops no segments, so it counts as one affected item.
-                context.affect(step, u64::from(*ppm == Some(0)));
-                self.set_loss(*ppm, step);
-            }
-            ScheduledAction::Latency(latency) => self.set_latency(*latency, step),
-            ScheduledAction::Start { .. }
-            | ScheduledAction::Stop { .. }
-            | ScheduledAction::Pause { .. } => {}
-            ScheduledAction::Slow { .. }
-            | ScheduledAction::Clock { .. }
-            | ScheduledAction::Disk { .. } => {}
-            ScheduledAction::Leave(_)
-            | ScheduledAction::Own { .. }
-            | ScheduledAction::Command { .. } => {}
-            ScheduledAction::Certificate { .. } => {}
-        }
-    }
-
-    fn cut(&mut self, index: usize, cut: &'a Cut, step: Option<usize>) {
+    /// Begins a cut.
+    pub(super) fn cut(&mut self, index: usize, cut: &'a Cut, step: Option<usize>) {
         self.active.push((index, cut, step));
         self.redraw();
     }
 
-    fn heal(&mut self, index: usize) {
+    /// Ends a cut.
+    pub(super) fn heal(&mut self, index: usize) {
         self.active.retain(|(active, _, _)| *active != index);
         self.redraw();
     }
@@ -105,14 +74,16 @@ impl<'a> Fabric<'a> {
         }
     }
 
-    const fn set_loss(&mut self, ppm: Option<u32>, step: Option<usize>) {
+    /// Sets the loss of all links, in parts per million.
+    pub(super) const fn set_loss(&mut self, ppm: Option<u32>, step: Option<usize>) {
         self.loss = match ppm {
             Some(ppm) => Some((ppm, step)),
             None => None,
         };
     }
 
-    const fn set_latency(&mut self, latency: Option<Latency>, step: Option<usize>) {
+    /// Sets the latency of all links.
+    pub(super) const fn set_latency(&mut self, latency: Option<Latency>, step: Option<usize>) {
         self.latency = match latency {
             Some(latency) => Some((latency, step)),
             None => None,
@@ -120,7 +91,7 @@ impl<'a> Fabric<'a> {
     }
 
     /// Delays traffic between the pairs of a cut, from `now` on, until `until`.
-    fn hold(&mut self, now: u64, until: u64, cut: &'a Cut, step: Option<usize>) {
+    pub(super) fn hold(&mut self, now: u64, until: u64, cut: &'a Cut, step: Option<usize>) {
         self.holds.retain(|(until, ..)| *until > now);
         self.holds.push((until, cut, step));
     }
