@@ -1,7 +1,9 @@
 //! The parts of a scenario that give the failure its meaning: nodes and steps that the failed expectation names, nodes
 //! that a command names, and the order of time windows and ends.
 
-use crate::scenario::{Action, Condition, Expectation, Mode, NodeAction, Said, Scenario, Selector};
+use crate::scenario::{
+    Action, Condition, Expectation, Mode, NodeAction, OwnArguments, Scenario, Selector,
+};
 use crate::verdict::Failure;
 use core::cell::RefCell;
 use core::time::Duration;
@@ -104,7 +106,7 @@ fn words(mode: &Mode) -> BTreeSet<String> {
                 add(who);
                 who.clone()
             });
-            if let Said::With(with) = &own.said {
+            if let OwnArguments::With(with) = &own.said {
                 add_texts(with);
             }
         }
