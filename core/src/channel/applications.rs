@@ -1,11 +1,11 @@
 //! The applications of this node that have a channel open, and the number of messages that each accepts.
 //!
 //! Each channel has at most one application. The application sets its receive window: the maximum number of messages
-//! handed over and not consumed. Above the window, or above [`ROOM_BYTES`], messages are refused as [`Failure::Busy`],
+//! handed over and not consumed. Above the window, or above [`ROOM_BYTES`], messages are refused as [`DeliveryFailure::Busy`],
 //! and their senders retry.
 
 use super::interface::ROOM_BYTES;
-use super::message::{ChannelName, Failure};
+use super::message::{ChannelName, DeliveryFailure};
 use std::collections::BTreeMap;
 
 /// The receive window of one application.
@@ -47,17 +47,21 @@ impl Applications {
     /// Reserves room for a message of `bytes` bytes.
     ///
     /// # Errors
-    /// [`Failure::NoSuchChannel`] if no application accepts messages on the channel, [`Failure::Busy`] if its window is
+    /// [`DeliveryFailure::NoSuchChannel`] if no application accepts messages on the channel, [`DeliveryFailure::Busy`] if its window is
     /// full. The state is then unchanged.
-    pub(super) fn accept(&mut self, channel: &ChannelName, bytes: usize) -> Result<(), Failure> {
+    pub(super) fn accept(
+        &mut self,
+        channel: &ChannelName,
+        bytes: usize,
+    ) -> Result<(), DeliveryFailure> {
         let window = self
             .opened
             .get_mut(channel)
             .filter(|window| window.messages_max > 0)
-            .ok_or(Failure::NoSuchChannel)?;
+            .ok_or(DeliveryFailure::NoSuchChannel)?;
         let bytes = window.bytes + bytes;
         if window.messages >= window.messages_max || bytes > ROOM_BYTES {
-            return Err(Failure::Busy);
+            return Err(DeliveryFailure::Busy);
         }
         window.messages += 1;
         window.bytes = bytes;
@@ -81,12 +85,15 @@ mod tests {
     #[test]
     fn an_application_accepts_messages_until_its_window_is_full() {
         let (mut applications, chat) = (Applications::default(), channel("chat"));
-        assert_eq!(applications.accept(&chat, 1), Err(Failure::NoSuchChannel));
+        assert_eq!(
+            applications.accept(&chat, 1),
+            Err(DeliveryFailure::NoSuchChannel)
+        );
         applications.open(&chat, 2);
         assert!(applications.has_open(&chat));
         assert_eq!(applications.accept(&chat, 1), Ok(()));
         assert_eq!(applications.accept(&chat, 1), Ok(()));
-        assert_eq!(applications.accept(&chat, 1), Err(Failure::Busy));
+        assert_eq!(applications.accept(&chat, 1), Err(DeliveryFailure::Busy));
         applications.note_consumed(&chat, 1, 1);
         assert_eq!(applications.accept(&chat, 1), Ok(()));
     }
@@ -96,7 +103,7 @@ mod tests {
         let (mut applications, chat) = (Applications::default(), channel("chat"));
         applications.open(&chat, u32::MAX);
         assert_eq!(applications.accept(&chat, ROOM_BYTES - 1), Ok(()));
-        assert_eq!(applications.accept(&chat, 2), Err(Failure::Busy));
+        assert_eq!(applications.accept(&chat, 2), Err(DeliveryFailure::Busy));
         assert_eq!(applications.accept(&chat, 1), Ok(()));
     }
 
@@ -104,7 +111,10 @@ mod tests {
     fn an_application_without_a_window_accepts_no_messages() {
         let (mut applications, chat) = (Applications::default(), channel("chat"));
         applications.open(&chat, 0);
-        assert_eq!(applications.accept(&chat, 0), Err(Failure::NoSuchChannel));
+        assert_eq!(
+            applications.accept(&chat, 0),
+            Err(DeliveryFailure::NoSuchChannel)
+        );
         applications.close(&chat);
         assert!(!applications.has_open(&chat));
         applications.note_consumed(&chat, 1, 1);

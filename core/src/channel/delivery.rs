@@ -17,7 +17,7 @@
 
 use super::context::{Context, Timer};
 use super::interface::{Done, Event, Output, Refusal, Request};
-use super::message::{ChannelName, Failure, Packet, Purpose};
+use super::message::{ChannelName, DeliveryFailure, Packet, Purpose};
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::sabotage::Switch;
@@ -51,7 +51,7 @@ struct Pending {
     /// Nodes that failed to forward the message, oldest first.
     excluded_hops: Vec<NodeId>,
     /// The failure to report if no answer arrives.
-    last_failure: Failure,
+    last_failure: DeliveryFailure,
     /// The link on which the last copy was sent.
     link: Option<LinkId>,
     /// Number of copies sent without an answer. One of them may have been delivered.
@@ -135,7 +135,7 @@ impl DeliveryTracker {
                 give_up: context.now + context.tuning().give_up_after,
                 attempts: 0,
                 excluded_hops: Vec::new(),
-                last_failure: Failure::TimedOut,
+                last_failure: DeliveryFailure::TimedOut,
                 link: None,
                 copies: 0,
             },
@@ -179,7 +179,7 @@ impl DeliveryTracker {
         context: &mut Context,
         number: u64,
         failed_at: Option<NodeId>,
-        failure: Failure,
+        failure: DeliveryFailure,
     ) {
         let Some(pending) = self.pending.get_mut(&number) else {
             return;
@@ -190,18 +190,20 @@ impl DeliveryTracker {
             .copies
             .saturating_sub(u32::from(failed_at.is_some()));
         let wait = match failure {
-            Failure::UnknownPeer | Failure::PeerDown | Failure::NoSuchChannel => {
+            DeliveryFailure::UnknownPeer
+            | DeliveryFailure::PeerDown
+            | DeliveryFailure::NoSuchChannel => {
                 self.finish(context, number, Err(Refusal::Undelivered(failure)));
                 return;
             }
-            Failure::Busy => BUSY_AFTER,
-            Failure::NoRoute if pending.excluded_hops.is_empty() => BUSY_AFTER,
+            DeliveryFailure::Busy => BUSY_AFTER,
+            DeliveryFailure::NoRoute if pending.excluded_hops.is_empty() => BUSY_AFTER,
             // An excluded hop may be on the only remaining route.
-            Failure::NoRoute => {
+            DeliveryFailure::NoRoute => {
                 pending.excluded_hops.clear();
                 REROUTE_AFTER
             }
-            Failure::RelayLost | Failure::TimedOut => {
+            DeliveryFailure::RelayLost | DeliveryFailure::TimedOut => {
                 if let Some(hop) = failed_at.filter(|hop| *hop != pending.packet.to) {
                     pending.exclude_hop(hop);
                 }
@@ -258,7 +260,7 @@ impl DeliveryTracker {
         for (number, pending) in &mut self.pending {
             if pending.link == Some(link) {
                 pending.link = None;
-                pending.last_failure = Failure::RelayLost;
+                pending.last_failure = DeliveryFailure::RelayLost;
                 context
                     .timers
                     .set(Timer::Retry(*number), context.now + REROUTE_AFTER);
@@ -274,7 +276,7 @@ impl DeliveryTracker {
         context.timers.cancel(&Timer::Retry(number));
         let may_be_delivered = matches!(result, Err(Refusal::Undelivered(_))) && pending.copies > 0;
         let result = if may_be_delivered {
-            Err(Refusal::Undelivered(Failure::TimedOut))
+            Err(Refusal::Undelivered(DeliveryFailure::TimedOut))
         } else {
             result
         };
@@ -364,7 +366,7 @@ mod tests {
         let mut context = context();
         let (mut delivery, packet) = sent(&mut context);
         delivery.note_copy(&context, &packet);
-        delivery.on_failed(&mut context, 1, None, Failure::NoRoute);
+        delivery.on_failed(&mut context, 1, None, DeliveryFailure::NoRoute);
         let mut last = take_outputs(&mut context);
         for _ in 0..100 {
             if delivery.len() == 0 {
@@ -372,7 +374,10 @@ mod tests {
             }
             last = retry(&mut context, &mut delivery);
         }
-        assert_eq!(last, answered(Err(Refusal::Undelivered(Failure::TimedOut))));
+        assert_eq!(
+            last,
+            answered(Err(Refusal::Undelivered(DeliveryFailure::TimedOut)))
+        );
         assert_eq!(
             context.now,
             Instant::from_millis(1_000) + Tuning::default().give_up_after
@@ -382,9 +387,9 @@ mod tests {
     #[test]
     fn a_final_failure_is_answered_at_once() {
         for failure in [
-            Failure::UnknownPeer,
-            Failure::PeerDown,
-            Failure::NoSuchChannel,
+            DeliveryFailure::UnknownPeer,
+            DeliveryFailure::PeerDown,
+            DeliveryFailure::NoSuchChannel,
         ] {
             let mut context = context();
             let (mut delivery, _) = sent(&mut context);
@@ -399,18 +404,18 @@ mod tests {
         let mut context = context();
         let (mut delivery, _) = sent(&mut context);
         for hop in ["r1", "r2", "r1"] {
-            delivery.on_failed(&mut context, 1, Some(id(hop)), Failure::RelayLost);
+            delivery.on_failed(&mut context, 1, Some(id(hop)), DeliveryFailure::RelayLost);
         }
         assert_eq!(delivery.pending[&1].excluded_hops, [id("r1"), id("r2")]);
         assert_eq!(due(&context), REROUTE_AFTER);
         for hop in 0..9 {
             let hop = Some(id(&format!("h{hop}")));
-            delivery.on_failed(&mut context, 1, hop, Failure::RelayLost);
+            delivery.on_failed(&mut context, 1, hop, DeliveryFailure::RelayLost);
         }
         assert_eq!(delivery.pending[&1].excluded_hops.len(), EXCLUDED_HOPS_MAX);
-        delivery.on_failed(&mut context, 1, None, Failure::NoRoute);
+        delivery.on_failed(&mut context, 1, None, DeliveryFailure::NoRoute);
         assert!(delivery.pending[&1].excluded_hops.is_empty());
-        delivery.on_failed(&mut context, 1, None, Failure::NoRoute);
+        delivery.on_failed(&mut context, 1, None, DeliveryFailure::NoRoute);
         assert_eq!(due(&context), BUSY_AFTER);
     }
 

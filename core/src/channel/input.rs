@@ -9,8 +9,8 @@ use super::interface::{
 };
 use super::link_queue::LinkQueue;
 use super::message::{
-    Body, ChannelName, Data, Failure, Item, Kind, PAYLOAD_BYTES_MAX, Packet, Purpose, Update,
-    UpdateId,
+    Body, ChannelName, Data, DeliveryFailure, Item, Kind, PAYLOAD_BYTES_MAX, Packet, Purpose,
+    Update, UpdateId,
 };
 use super::store::{Applied, Rule, Store};
 use super::{CHANNELS_MAX, Channels, relay, transaction};
@@ -229,19 +229,19 @@ impl Channels {
     pub(super) fn on_forward(&mut self, link: LinkId, packet: &Arc<Packet>) {
         self.delivery.note_link(&self.context, packet, link);
         let Some(queue) = self.queues.get_mut(&link) else {
-            self.on_unroutable(packet, Failure::RelayLost);
+            self.on_unroutable(packet, DeliveryFailure::RelayLost);
             return;
         };
         if queue.push_packet(packet) {
             self.delivery.note_copy(&self.context, packet);
             self.pending.mark(link);
         } else {
-            self.on_unroutable(packet, Failure::Busy);
+            self.on_unroutable(packet, DeliveryFailure::Busy);
         }
     }
 
     /// A packet cannot be forwarded.
-    pub(super) fn on_unroutable(&mut self, packet: &Packet, failure: Failure) {
+    pub(super) fn on_unroutable(&mut self, packet: &Packet, failure: DeliveryFailure) {
         if self.delivery.is_pending(&self.context, packet) {
             self.delivery
                 .on_failed(&mut self.context, packet.number, None, failure);
@@ -485,7 +485,7 @@ impl Channels {
         } else if let Some(onward) = relay::forward(me, packet) {
             self.context.out.push(Output::Route(Arc::new(onward)));
         } else {
-            self.on_unroutable(packet, Failure::RelayLost);
+            self.on_unroutable(packet, DeliveryFailure::RelayLost);
         }
     }
 

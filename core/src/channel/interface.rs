@@ -1,6 +1,6 @@
 //! Inputs, outputs and events of a node's channels.
 
-use super::message::{ChannelName, Data, Failure, Kind, Packet, UpdateId, Version};
+use super::message::{ChannelName, Data, DeliveryFailure, Kind, Packet, UpdateId, Version};
 use super::store::Custom;
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -32,7 +32,7 @@ pub struct Options {
     /// Interval of anti-entropy with neighbours.
     pub interval: Duration,
     /// Receive window: maximum number of unicast messages handed to the application that it has not consumed, in at
-    /// most [`ROOM_BYTES`]. With 0 the application accepts none, and their senders get [`Failure::NoSuchChannel`].
+    /// most [`ROOM_BYTES`]. With 0 the application accepts none, and their senders get [`DeliveryFailure::NoSuchChannel`].
     pub room: u32,
     /// The application's own state, if the kind is [`Kind::Custom`].
     pub custom: Option<Custom>,
@@ -118,7 +118,7 @@ pub enum Input {
         /// The packet.
         packet: Arc<Packet>,
         /// The reason.
-        failure: Failure,
+        failure: DeliveryFailure,
     },
     /// An application opens a channel.
     Open {
@@ -228,8 +228,8 @@ pub enum Refusal {
     BadInterval(Duration),
     /// The application's state rejected the update, for this reason.
     Malformed(String),
-    /// The message was not delivered; after [`Failure::TimedOut`] it may have been.
-    Undelivered(Failure),
+    /// The message was not delivered; after [`DeliveryFailure::TimedOut`] it may have been.
+    Undelivered(DeliveryFailure),
 }
 
 impl fmt::Display for Refusal {
@@ -370,7 +370,7 @@ pub enum Event {
         /// The receiver.
         to: NodeId,
         /// The reason.
-        failure: Failure,
+        failure: DeliveryFailure,
     },
     /// A packet of another node could not be forwarded; its sender is notified.
     RelayFailed {
@@ -379,7 +379,7 @@ pub enum Event {
         /// The receiver.
         to: NodeId,
         /// The reason.
-        failure: Failure,
+        failure: DeliveryFailure,
     },
     /// Broadcasts to a slow neighbour were dropped; anti-entropy repairs them.
     Dropped {

@@ -232,12 +232,12 @@ pub enum Purpose {
     /// The message of this number was handed to the receiving application.
     Delivered,
     /// The message of this number was not delivered.
-    Failed(Failure),
+    Failed(DeliveryFailure),
 }
 
 /// Reasons why a message was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Failure {
+pub enum DeliveryFailure {
     /// No member with this id is known.
     UnknownPeer,
     /// The peer is down or has left.
@@ -254,7 +254,7 @@ pub enum Failure {
     TimedOut,
 }
 
-impl Failure {
+impl DeliveryFailure {
     /// All of them, with their numbers on the wire.
     pub const ALL: [(Self, i32); 7] = [
         (Self::UnknownPeer, 1),
@@ -267,7 +267,7 @@ impl Failure {
     ];
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for DeliveryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownPeer => "no member of this name is known",
@@ -281,7 +281,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl core::error::Error for Failure {}
+impl core::error::Error for DeliveryFailure {}
 
 /// A message, or its answer, that is routed from one node to another through relays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

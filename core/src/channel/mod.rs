@@ -49,7 +49,7 @@ pub use interface::{
     Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
 };
 pub use link_queue::{WAITING_BYTES_MAX, WINDOW};
-pub use message::{ChannelName, Data, Failure, Kind, Update, UpdateId, Version};
+pub use message::{ChannelName, Data, DeliveryFailure, Kind, Update, UpdateId, Version};
 pub use store::{
     Custom, KEYS_MAX, MAP_BYTES_MAX, MapEntry, Mergeable, RETAINED_BYTES_MAX, RETAINED_MAX,
 };

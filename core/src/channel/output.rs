@@ -5,7 +5,7 @@ use super::Channels;
 use super::anti_entropy::Answer;
 use super::context::Timer;
 use super::interface::{Delivery, Event, Output, Rejection};
-use super::message::{Body, ChannelName, Failure, Item, Packet, Purpose, Update, UpdateId};
+use super::message::{Body, ChannelName, DeliveryFailure, Item, Packet, Purpose, Update, UpdateId};
 use super::store::Change;
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -182,7 +182,7 @@ impl Channels {
 /// Deliveries to applications, and reports.
 impl Channels {
     /// Hands a message or datagram to the application.
-    pub(super) fn hand_over(&mut self, packet: &Packet) -> Result<(), Failure> {
+    pub(super) fn hand_over(&mut self, packet: &Packet) -> Result<(), DeliveryFailure> {
         self.applications
             .accept(&packet.channel, packet.payload.len())?;
         self.context.out.push(Output::Deliver {

@@ -6,7 +6,7 @@
 
 use super::context::Context;
 use super::interface::{Event, Output};
-use super::message::{Failure, HOPS_MAX, Packet, Purpose};
+use super::message::{DeliveryFailure, HOPS_MAX, Packet, Purpose};
 use crate::identity::NodeId;
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub(super) fn answer(me: &NodeId, packet: &Packet, purpose: Purpose) -> Packet {
 }
 
 /// This node cannot forward a packet that is not a pending message of its own.
-pub(super) fn on_unroutable(context: &mut Context, packet: &Packet, failure: Failure) {
+pub(super) fn on_unroutable(context: &mut Context, packet: &Packet, failure: DeliveryFailure) {
     let me = &context.config.id;
     let is_answer = matches!(packet.purpose, Purpose::Delivered | Purpose::Failed(_));
     if is_answer && packet.from == *me && packet.path.len() > 1 {
@@ -60,10 +60,10 @@ pub(super) fn on_unroutable(context: &mut Context, packet: &Packet, failure: Fai
         return;
     }
     // The sender checks in its own view whether the receiver is known and up, because this node's view may be outdated.
-    let failure = if failure == Failure::Busy {
-        Failure::Busy
+    let failure = if failure == DeliveryFailure::Busy {
+        DeliveryFailure::Busy
     } else {
-        Failure::RelayLost
+        DeliveryFailure::RelayLost
     };
     let answer = answer(me, packet, Purpose::Failed(failure));
     context.report(Event::RelayFailed {
@@ -126,8 +126,8 @@ mod tests {
     fn the_sender_of_a_message_without_a_route_is_notified() {
         let mut context = context();
         let message = packet("c", &["a", "b"], 7, 5);
-        on_unroutable(&mut context, &message, Failure::NoRoute);
-        let failure = Failure::RelayLost;
+        on_unroutable(&mut context, &message, DeliveryFailure::NoRoute);
+        let failure = DeliveryFailure::RelayLost;
         let answer = answer(&id("me"), &message, Purpose::Failed(failure));
         let report = Event::RelayFailed {
             from: id("a"),
@@ -147,12 +147,12 @@ mod tests {
             ..message
         };
         let answer = answer(&id("me"), &message, Purpose::Delivered);
-        on_unroutable(&mut context, &answer, Failure::NoRoute);
+        on_unroutable(&mut context, &answer, DeliveryFailure::NoRoute);
         let [Output::Route(straight)] = &take_outputs(&mut context)[..] else {
             panic!("the answer is sent again");
         };
         assert_eq!(straight.path, [id("me")]);
-        on_unroutable(&mut context, straight, Failure::NoRoute);
+        on_unroutable(&mut context, straight, DeliveryFailure::NoRoute);
         assert!(take_outputs(&mut context).is_empty());
     }
 }

@@ -21,7 +21,7 @@ use crate::plumtree::{Announced, Tree};
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::publication::{Key, UpdateId};
+use crate::topology::publication::{Key, PublicationId};
 use crate::topology::record::{COUNTER_MAX, Content, Record};
 use crate::topology::{Applied, Batch, MemberIndex};
 use std::collections::BTreeMap;
@@ -89,7 +89,7 @@ pub(super) enum Unmerged {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dissemination {
     /// The links, in the order of [`Links`](super::links::Links), and the updates that are awaited.
-    tree: Tree<Key, UpdateId, LinkId>,
+    tree: Tree<Key, PublicationId, LinkId>,
     /// Provenance of the records received by broadcast, by index.
     record_provenance: Paged<Provenance>,
     /// Provenance of the reports received by broadcast.
@@ -331,7 +331,7 @@ impl Dissemination {
         &mut self,
         context: &mut Context,
         link: LinkId,
-        have: &[UpdateId],
+        have: &[PublicationId],
         mut held: impl FnMut(Key),
     ) {
         let mut wait = None;
@@ -376,7 +376,7 @@ impl Dissemination {
         context: &mut Context,
         key: Key,
         is_alive: impl Fn(LinkId) -> bool,
-    ) -> Option<(LinkId, UpdateId)> {
+    ) -> Option<(LinkId, PublicationId)> {
         let missing = self.tree.missing(&key)?;
         if context.topology.holds(missing) {
             self.tree.remove_missing(&key);
@@ -394,7 +394,7 @@ impl Dissemination {
         &mut self,
         context: &Context,
         link: LinkId,
-        graft: &[UpdateId],
+        graft: &[PublicationId],
     ) -> Vec<Key> {
         let mut keys = Vec::new();
         for id in graft {
@@ -447,8 +447,8 @@ mod tests {
         tree
     }
 
-    fn named(index: usize, version: u64) -> UpdateId {
-        UpdateId {
+    fn named(index: usize, version: u64) -> PublicationId {
+        PublicationId {
             origin: id(index),
             kind: PublicationKind::Record,
             epoch: 1,
@@ -456,7 +456,7 @@ mod tests {
         }
     }
 
-    fn announce(tree: &mut Dissemination, context: &mut Context, link: LinkId, id: &UpdateId) {
+    fn announce(tree: &mut Dissemination, context: &mut Context, link: LinkId, id: &PublicationId) {
         tree.on_announced(context, link, core::slice::from_ref(id), |_| {});
     }
 

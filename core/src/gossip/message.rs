@@ -7,8 +7,8 @@ use crate::identity::NodeId;
 use crate::size::{self, Encoded};
 use crate::sketch::Cell;
 use crate::time::Duration;
-use crate::topology::publication::UpdateId;
-use crate::topology::record::{Record, Report};
+use crate::topology::publication::PublicationId;
+use crate::topology::record::{EdgeReport, Record};
 use core::net::SocketAddr;
 use std::sync::Arc;
 
@@ -126,9 +126,9 @@ pub struct Frame {
     /// The receiver is to announce updates on this link instead of sending them (PRUNE of Plumtree).
     pub prune: bool,
     /// Updates that the sender holds and that may be requested (IHAVE of Plumtree).
-    pub have: Vec<UpdateId>,
+    pub have: Vec<PublicationId>,
     /// Updates that the sender requests (GRAFT of Plumtree); the link becomes eager.
-    pub graft: Vec<UpdateId>,
+    pub graft: Vec<PublicationId>,
     /// Broadcast records.
     pub records: Vec<Arc<Record>>,
     /// Broadcast reports.
@@ -153,7 +153,7 @@ pub struct Gone {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgedReport {
     /// The report.
-    pub report: Arc<Report>,
+    pub report: Arc<EdgeReport>,
     /// For each edge, the time since its reporter last heard the peer; none if never. In milliseconds on the wire.
     pub ages: Vec<Option<Duration>>,
 }

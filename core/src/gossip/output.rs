@@ -18,7 +18,7 @@ use crate::time::{Duration, Instant};
 use crate::topology::Applied;
 use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
-use crate::topology::record::{Rank, Record, Report};
+use crate::topology::record::{EdgeReport, Rank, Record};
 use core::net::SocketAddr;
 use std::sync::Arc;
 
@@ -190,7 +190,7 @@ impl Gossip {
     }
 
     /// A report under the node's own id.
-    pub(super) fn on_own_report(&mut self, heard: &Arc<Report>, from: LinkId) -> Applied {
+    pub(super) fn on_own_report(&mut self, heard: &Arc<EdgeReport>, from: LinkId) -> Applied {
         let same = self.context.topology.report(self.id()) == Some(heard);
         if self.self_record.refute_report(&self.context, heard) {
             self.report_rejected(from, Rejection::ForgedReport);

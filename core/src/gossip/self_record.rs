@@ -31,7 +31,7 @@ use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
-use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, Rank, Record, Report};
+use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, EdgeReport, Rank, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -181,7 +181,7 @@ impl SelfRecord {
             edges.push(Edge { peer, down });
             last_heard_times.push(edge.last_heard);
         }
-        let report = Report {
+        let report = EdgeReport {
             epoch: self.record.rank().epoch,
             version: self.version,
             edges,
@@ -262,7 +262,7 @@ impl SelfRecord {
     }
 
     /// Checks a received report under the node's own id, and publishes over a forged one. Returns whether it is forged.
-    pub(super) fn refute_report(&mut self, context: &Context, heard: &Report) -> bool {
+    pub(super) fn refute_report(&mut self, context: &Context, heard: &EdgeReport) -> bool {
         let held = context.topology.report(self.record.id());
         let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
         if heard.epoch != self.record.rank().epoch

@@ -3,7 +3,7 @@
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::time::Duration;
-use crate::topology::record::{Record, Report};
+use crate::topology::record::{EdgeReport, Record};
 use std::sync::Arc;
 
 /// The status of a member in one view.
@@ -72,7 +72,7 @@ pub struct MemberView {
     /// The member's status.
     pub status: Status,
     /// The member's edge report.
-    pub report: Option<Arc<Report>>,
+    pub report: Option<Arc<EdgeReport>>,
 }
 
 /// One established link.

@@ -13,8 +13,8 @@ use crate::size::FRAME_BYTES_MAX;
 use crate::sketch::Cell;
 use crate::testing::world::{Environment, World};
 use crate::time::{Duration, Instant};
-use crate::topology::publication::{PublicationKind, UpdateId};
-use crate::topology::record::{Content, Edge, Rank, Record, Report, Service};
+use crate::topology::publication::{PublicationId, PublicationKind};
+use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record, Service};
 use core::net::{Ipv4Addr, SocketAddr};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -91,7 +91,7 @@ fn report() -> impl Strategy<Value = AgedReport> {
             peer: id(peer),
             down,
         });
-        let report = Report {
+        let report = EdgeReport {
             epoch,
             version,
             edges: edges.collect(),
@@ -104,9 +104,9 @@ fn report() -> impl Strategy<Value = AgedReport> {
     })
 }
 
-fn named() -> impl Strategy<Value = UpdateId> {
+fn named() -> impl Strategy<Value = PublicationId> {
     (who(), any::<bool>(), counter(), counter()).prop_map(|(origin, report, epoch, version)| {
-        UpdateId {
+        PublicationId {
             origin: id(origin),
             kind: if report {
                 PublicationKind::EdgeReport

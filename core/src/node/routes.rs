@@ -5,7 +5,7 @@
 //!
 //! Bound: one notification in [`ROUTES_INTERVAL`].
 
-use crate::channel::Failure;
+use crate::channel::DeliveryFailure;
 use crate::channel::message::Packet;
 use crate::gossip::{Gossip, Status};
 use crate::identity::NodeId;
@@ -152,18 +152,18 @@ impl RouteCache {
         mesh: &Gossip,
         packet: &Packet,
         may_detour: bool,
-    ) -> Result<LinkId, Failure> {
+    ) -> Result<LinkId, DeliveryFailure> {
         let to = &packet.to;
         match mesh.status_of(to) {
-            None => return Err(Failure::UnknownPeer),
-            Some(Status::Down | Status::Left) => return Err(Failure::PeerDown),
+            None => return Err(DeliveryFailure::UnknownPeer),
+            Some(Status::Down | Status::Left) => return Err(DeliveryFailure::PeerDown),
             Some(Status::Alive | Status::Suspect) => {}
         }
         if let Some(link) = link_to(mesh, to) {
             return Ok(link);
         }
         let topology = mesh.topology();
-        let member = topology.index_of(to).ok_or(Failure::UnknownPeer)?;
+        let member = topology.index_of(to).ok_or(DeliveryFailure::UnknownPeer)?;
         let first_hop = |routes: &Routes| {
             let first = routes.to(member)?.first;
             topology.id_at(first).cloned()
@@ -177,7 +177,7 @@ impl RouteCache {
         };
         first
             .and_then(|first| link_to(mesh, &first))
-            .ok_or(Failure::NoRoute)
+            .ok_or(DeliveryFailure::NoRoute)
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
         let next = routes.next_hop(&mesh, &packet("b", &["a"]), true);
         assert_eq!(next, Ok(link("b")));
         let next = routes.next_hop(&mesh, &packet("x", &["a"]), true);
-        assert_eq!(next, Err(Failure::UnknownPeer));
+        assert_eq!(next, Err(DeliveryFailure::UnknownPeer));
     }
 
     #[test]
@@ -351,7 +351,7 @@ mod tests {
         let nowhere = packet("d", &["b", "c", "a"]);
         assert_eq!(
             routes.next_hop(&mesh, &nowhere, true),
-            Err(Failure::NoRoute)
+            Err(DeliveryFailure::NoRoute)
         );
     }
 

@@ -1,6 +1,6 @@
 //! Memory of a view, computed from its contents and not measured at the allocator: the same on every machine.
 
-use super::record::{Edge, Record, Report};
+use super::record::{Edge, EdgeReport, Record};
 use super::{MemberIndex, ReportedEdge, StoredReport, Topology};
 use crate::size::{Encoded as _, held};
 
@@ -15,7 +15,7 @@ impl Topology {
             let names = peers.chain([&stored.report.reporter]);
             let names = names.map(|id| id.as_str().len());
             held::<(MemberIndex, StoredReport)>(1)
-                + held::<Report>(1)
+                + held::<EdgeReport>(1)
                 + held::<Edge>(stored.report.edges.len())
                 + names.sum::<usize>()
                 + held::<ReportedEdge>(stored.edges.len())

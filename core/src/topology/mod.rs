@@ -37,8 +37,8 @@ use crate::sabotage::{Sabotage, Switch};
 use crate::time::Instant;
 use members::MemberTable;
 use providers::Providers;
-use publication::{Key, PublicationKind, UpdateId};
-use record::{Record, Report};
+use publication::{Key, PublicationId, PublicationKind};
+use record::{EdgeReport, Record};
 use rings::Rings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub(crate) struct Slot<'a> {
 /// A report with the data that this view derives from it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredReport {
-    pub(crate) report: Arc<Report>,
+    pub(crate) report: Arc<EdgeReport>,
     /// The report's hash, cached because it is expensive to compute.
     digest: u64,
     /// The report's edges, in its order.
@@ -211,7 +211,7 @@ impl Topology {
 
     /// The report of an id.
     #[must_use]
-    pub fn report(&self, id: &NodeId) -> Option<&Arc<Report>> {
+    pub fn report(&self, id: &NodeId) -> Option<&Arc<EdgeReport>> {
         let stored = self.reports.get(&self.members.find(id)?)?;
         Some(&stored.report)
     }
@@ -447,7 +447,7 @@ impl Topology {
     /// counts as old. `last_heard_times` are the edges' last-heard times on this node's clock.
     pub(crate) fn apply_report(
         &mut self,
-        report: &Arc<Report>,
+        report: &Arc<EdgeReport>,
         last_heard_times: Vec<Option<Instant>>,
     ) -> Applied {
         self.intern(&report.reporter)
@@ -460,7 +460,7 @@ impl Topology {
     pub(crate) fn apply_report_at(
         &mut self,
         member: MemberIndex,
-        report: &Arc<Report>,
+        report: &Arc<EdgeReport>,
         last_heard_times: impl IntoIterator<Item = Option<Instant>>,
     ) -> Applied {
         // A forgotten reporter's report would be part of the hash and never be sent on.
@@ -511,13 +511,13 @@ impl Topology {
     }
 
     /// Whether the view holds this publication or a newer one of the same kind and origin.
-    pub(crate) fn holds(&self, id: &UpdateId) -> bool {
+    pub(crate) fn holds(&self, id: &PublicationId) -> bool {
         self.index_of(&id.origin)
             .is_some_and(|member| self.holds_at(member, id))
     }
 
     /// Like [`Self::holds`], for a publication of this member.
-    pub(crate) fn holds_at(&self, member: MemberIndex, id: &UpdateId) -> bool {
+    pub(crate) fn holds_at(&self, member: MemberIndex, id: &PublicationId) -> bool {
         let reports = id.kind == PublicationKind::EdgeReport;
         if let Some(record) = self.held(member) {
             let rank = record.rank();

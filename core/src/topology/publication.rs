@@ -72,7 +72,7 @@ impl PartialOrd for Key {
 
 /// Names one publication of one node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UpdateId {
+pub struct PublicationId {
     /// The publisher.
     pub origin: NodeId,
     /// Its kind.
@@ -83,7 +83,7 @@ pub struct UpdateId {
     pub version: u64,
 }
 
-impl Encoded for UpdateId {
+impl Encoded for PublicationId {
     fn encoded_len(&self) -> usize {
         size::bytes(self.origin.as_str().len())
             + size::boolean(self.kind == PublicationKind::EdgeReport)

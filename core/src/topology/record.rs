@@ -1,6 +1,6 @@
 //! The records and edge reports that nodes publish.
 //!
-//! A [`Record`] has one writer, its owner, and a [`Report`] has one writer, its reporter. Both are merged by
+//! A [`Record`] has one writer, its owner, and a [`EdgeReport`] has one writer, its reporter. Both are merged by
 //! lexicographic maximum, so merging is commutative, associative and idempotent, whatever the relays and the order.
 //! This holds even if two machines claim one id (clones) or a relay invents a value (a byzantine node).
 
@@ -393,7 +393,7 @@ pub struct Edge {
 
 /// A node's edges whose state differs from the assumed one. Has one writer and is replaced as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Report {
+pub struct EdgeReport {
     /// The reporter's epoch.
     pub epoch: u64,
     /// From the reporter's publication counter.
@@ -404,7 +404,7 @@ pub struct Report {
     pub reporter: NodeId,
 }
 
-impl Report {
+impl EdgeReport {
     /// A hash of the whole report.
     #[must_use]
     pub fn digest(&self) -> u64 {

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::identity::NodeId;
     use crate::sabotage::Sabotage;
-    use crate::topology::record::{Content, Edge, Rank, Record, Report};
+    use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::sync::Arc;
@@ -172,7 +172,7 @@ mod tests {
                 })
                 .collect();
             let last_heard_times = vec![None; edges.len()];
-            let report = Report {
+            let report = EdgeReport {
                 epoch: 1,
                 version: 2,
                 edges,

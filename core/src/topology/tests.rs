@@ -1,6 +1,6 @@
 //! Merge laws: views that received the same values are equal, whatever the order, repetition or route.
 
-use super::record::{Content, Edge, Rank, Report, Service};
+use super::record::{Content, Edge, EdgeReport, Rank, Service};
 use super::*;
 use crate::time::Wall;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Heard {
     Record(Arc<Record>),
-    Report(Arc<Report>),
+    Report(Arc<EdgeReport>),
 }
 
 fn id(index: u8) -> NodeId {
@@ -36,7 +36,7 @@ prop_compose! {
         who in 0_u8..4, epoch in 1_u64..3, version in 1_u64..4, edges in prop::collection::btree_map(0_u8..4, any::<bool>(), 0..3),
     ) -> Heard {
         let edges = edges.into_iter().map(|(peer, down)| Edge { peer: id(peer), down }).collect();
-        Heard::Report(Arc::new(Report { epoch, version, edges, reporter: id(who) }))
+        Heard::Report(Arc::new(EdgeReport { epoch, version, edges, reporter: id(who) }))
     }
 }
 
@@ -63,7 +63,7 @@ fn view_of(heard: &[Heard]) -> Topology {
     view
 }
 
-type Contents = (Vec<Arc<Record>>, Vec<Option<Arc<Report>>>, u64);
+type Contents = (Vec<Arc<Record>>, Vec<Option<Arc<EdgeReport>>>, u64);
 
 /// The parts that equal views have in common; their indices may differ.
 fn contents(view: &Topology) -> Contents {
@@ -451,7 +451,7 @@ fn services_are_listed_in_order_with_their_providers() {
 #[test]
 fn a_member_that_a_report_names_is_named() {
     let mut view = empty();
-    let report = Report {
+    let report = EdgeReport {
         epoch: 1,
         version: 1,
         edges: vec![Edge {
@@ -463,7 +463,7 @@ fn a_member_that_a_report_names_is_named() {
     view.apply_report(&Arc::new(report), vec![None]);
     let named = |view: &Topology, who| view.is_named(view.index_of(&id(who)).unwrap());
     assert_eq!((named(&view, 0), named(&view, 1)), (false, true));
-    let empty_report = Report {
+    let empty_report = EdgeReport {
         epoch: 1,
         version: 2,
         edges: vec![],

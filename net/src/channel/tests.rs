@@ -8,8 +8,8 @@ use crate::transport::tests::{Ca, Member, start};
 use core::pin::Pin;
 use futures_sink::Sink;
 use phalanx_core::channel::{
-    ChannelName, Delivery, Expected, Failure, Kind, Options, ROOM_BYTES, Refusal, Transaction,
-    Write,
+    ChannelName, Delivery, DeliveryFailure, Expected, Kind, Options, ROOM_BYTES, Refusal,
+    Transaction, Write,
 };
 use phalanx_core::gossip::Status;
 use phalanx_core::identity::NodeId;
@@ -134,11 +134,11 @@ async fn a_message_is_delivered_or_its_sender_gets_the_reason() {
     let refused = |failure| Err(Error::Refused(Refusal::Undelivered(failure)));
     assert_eq!(
         soon(here.send(id("nobody"), "hello")).await,
-        refused(Failure::UnknownPeer)
+        refused(DeliveryFailure::UnknownPeer)
     );
     assert_eq!(
         soon(here.send(id("b"), "hello")).await,
-        refused(Failure::NoSuchChannel)
+        refused(DeliveryFailure::NoSuchChannel)
     );
     let there = messages(&b, "chat").await;
     assert_eq!(soon(here.send(id("b"), "hello")).await, Ok(()));

@@ -2,7 +2,7 @@
 
 use crate::channel::{Error, Received, Retained};
 use crate::wire::proto::{self, channel_event};
-use phalanx_core::channel::{Delivery, Failure, Refusal, Update, Version};
+use phalanx_core::channel::{Delivery, DeliveryFailure, Refusal, Update, Version};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tonic::{Code, Status};
@@ -24,13 +24,13 @@ pub(super) fn refused(error: Error) -> Status {
         | Refusal::BadInterval(_)
         | Refusal::Malformed(_) => Code::InvalidArgument,
         Refusal::Undelivered(failure) => match failure {
-            Failure::UnknownPeer => Code::NotFound,
-            Failure::PeerDown | Failure::NoRoute | Failure::NoSuchChannel => {
-                Code::FailedPrecondition
-            }
-            Failure::RelayLost => Code::Aborted,
-            Failure::Busy => Code::ResourceExhausted,
-            Failure::TimedOut => Code::DeadlineExceeded,
+            DeliveryFailure::UnknownPeer => Code::NotFound,
+            DeliveryFailure::PeerDown
+            | DeliveryFailure::NoRoute
+            | DeliveryFailure::NoSuchChannel => Code::FailedPrecondition,
+            DeliveryFailure::RelayLost => Code::Aborted,
+            DeliveryFailure::Busy => Code::ResourceExhausted,
+            DeliveryFailure::TimedOut => Code::DeadlineExceeded,
         },
     };
     Status::new(code, refusal.to_string())

@@ -4,10 +4,10 @@ use super::field::{Parsed, all, counter, each, id};
 use super::{proto, record, report, sync};
 use phalanx_core::gossip::message::{Frame, Gone};
 use phalanx_core::time::Duration;
-use phalanx_core::topology::publication::{PublicationKind, UpdateId};
+use phalanx_core::topology::publication::{PublicationId, PublicationKind};
 
-fn update_id(wire: proto::UpdateId) -> Parsed<UpdateId> {
-    Ok(UpdateId {
+fn update_id(wire: proto::UpdateId) -> Parsed<PublicationId> {
+    Ok(PublicationId {
         origin: id("origin", &wire.origin)?,
         kind: if wire.report {
             PublicationKind::EdgeReport
@@ -39,8 +39,8 @@ pub(super) fn parse(wire: proto::Frame) -> Parsed<Frame> {
     })
 }
 
-impl From<&UpdateId> for proto::UpdateId {
-    fn from(id: &UpdateId) -> Self {
+impl From<&PublicationId> for proto::UpdateId {
+    fn from(id: &PublicationId) -> Self {
         Self {
             origin: id.origin.as_str().to_owned(),
             report: id.kind == PublicationKind::EdgeReport,
@@ -83,18 +83,20 @@ pub(super) mod arbitrary {
     use crate::wire::sync::arbitrary::sync;
     use phalanx_core::gossip::message::{Frame, Gone};
     use phalanx_core::time::Duration;
-    use phalanx_core::topology::publication::{PublicationKind, UpdateId};
+    use phalanx_core::topology::publication::{PublicationId, PublicationKind};
     use proptest::collection::vec;
     use proptest::option;
     use proptest::prelude::*;
 
-    fn update_id() -> impl Strategy<Value = UpdateId> {
+    fn update_id() -> impl Strategy<Value = PublicationId> {
         let kind = prop::sample::select(vec![PublicationKind::Record, PublicationKind::EdgeReport]);
-        (id(), kind, counter(), counter()).prop_map(|(origin, kind, epoch, version)| UpdateId {
-            origin,
-            kind,
-            epoch,
-            version,
+        (id(), kind, counter(), counter()).prop_map(|(origin, kind, epoch, version)| {
+            PublicationId {
+                origin,
+                kind,
+                epoch,
+                version,
+            }
         })
     }
 

@@ -5,7 +5,7 @@ use super::field::{Parsed, at_most, counter, id};
 use super::proto;
 use phalanx_core::gossip::message::AgedReport;
 use phalanx_core::time::Duration;
-use phalanx_core::topology::record::{EDGES_MAX, Edge, Report};
+use phalanx_core::topology::record::{EDGES_MAX, Edge, EdgeReport};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
         });
         ages.push(edge.age_ms.map(Duration::from_millis));
     }
-    let report = Report {
+    let report = EdgeReport {
         epoch: counter("epoch", wire.epoch)?,
         version: counter("version", wire.version)?,
         edges,
@@ -41,7 +41,7 @@ pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
 
 /// Returns the edges of a report with the ages of their evidence. An edge without an age in `ages` has no evidence.
 #[must_use]
-pub fn edges(report: &Report, ages: &[Option<Duration>]) -> Vec<proto::Edge> {
+pub fn edges(report: &EdgeReport, ages: &[Option<Duration>]) -> Vec<proto::Edge> {
     let ages = ages.iter().copied().chain(core::iter::repeat(None));
     let edge = |(edge, age): (&Edge, Option<Duration>)| proto::Edge {
         peer: edge.peer.as_str().to_owned(),
@@ -69,7 +69,7 @@ pub(super) mod arbitrary {
     use crate::wire::field::arbitrary::{counter, id};
     use phalanx_core::gossip::message::AgedReport;
     use phalanx_core::time::Duration;
-    use phalanx_core::topology::record::{Edge, Report};
+    use phalanx_core::topology::record::{Edge, EdgeReport};
     use proptest::collection::btree_map;
     use proptest::option;
     use proptest::prelude::*;
@@ -87,7 +87,7 @@ pub(super) mod arbitrary {
                 .into_iter()
                 .map(|(peer, (down, _))| Edge { peer, down })
                 .collect();
-            let report = Report {
+            let report = EdgeReport {
                 epoch,
                 version,
                 edges,

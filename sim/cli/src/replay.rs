@@ -145,7 +145,7 @@ pub(crate) fn run(
             ));
         }
     };
-    let mut session = Session {
+    let mut session = ReplaySession {
         screen,
         scenario,
         replay: Replay::new(run.system, scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
@@ -169,7 +169,7 @@ pub(crate) fn run(
 }
 
 /// A replay in progress.
-struct Session<'a> {
+struct ReplaySession<'a> {
     screen: &'a Screen,
     scenario: &'a Scenario,
     replay: Replay<'a>,
@@ -186,7 +186,7 @@ e 1200    go to an event
 s [NAME]  show the state of all nodes, or of one
 q         quit";
 
-impl Session<'_> {
+impl ReplaySession<'_> {
     fn go(&mut self, to: Stop) -> Result<(), Failure> {
         match to {
             Stop::Instant(instant) => self.replay.to_instant(instant),

@@ -12,8 +12,10 @@ use phalanx_core::link::LinkId;
 use phalanx_core::node::{Message, Node};
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
-use phalanx_core::topology::publication::{PublicationKind, UpdateId};
-use phalanx_core::topology::record::{COUNTER_MAX, Content, Edge, Rank, Record, Report, Service};
+use phalanx_core::topology::publication::{PublicationId, PublicationKind};
+use phalanx_core::topology::record::{
+    COUNTER_MAX, Content, Edge, EdgeReport, Rank, Record, Service,
+};
 use std::sync::Arc;
 
 /// The maximum number of names, members or channels that one order forges.
@@ -118,7 +120,7 @@ impl Forgery {
                 self::records(records)
             }),
             ForgeryKind::Names => self.invented(random, |names| {
-                let have = names.into_iter().map(|origin| UpdateId {
+                let have = names.into_iter().map(|origin| PublicationId {
                     origin,
                     kind: PublicationKind::Record,
                     epoch: 1,
@@ -161,7 +163,7 @@ impl Forgery {
     fn signed(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Option<Message> {
         let dead = self.victim(node, neighbour, random)?;
         let rank = node.mesh().topology().record(neighbour)?.rank();
-        let report = Report {
+        let report = EdgeReport {
             epoch: rank.epoch,
             version: rank.version + 1_000,
             edges: vec![Edge {

@@ -7,7 +7,9 @@ use super::applications::number_in;
 use super::event::{Event, PendingRequest};
 use crate::world::Scene;
 use phalanx_core::channel::message::Item;
-use phalanx_core::channel::{ChannelName, Data, Delivery, Done, Failure, Refusal, UpdateId};
+use phalanx_core::channel::{
+    ChannelName, Data, Delivery, DeliveryFailure, Done, Refusal, UpdateId,
+};
 use phalanx_core::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +49,7 @@ struct SentMessage {
     datagram: bool,
     /// The hosts and lifetimes in which the message was delivered.
     handed: Vec<(usize, u32)>,
-    answer: Option<Result<u64, Failure>>,
+    answer: Option<Result<u64, DeliveryFailure>>,
 }
 
 impl DeliveryLog {
@@ -155,7 +157,7 @@ impl DeliveryLog {
                     self.twice = Some(format!("hands message {number:x} of {from} over twice"));
                 }
                 if let Some(Err(failure)) = &known.answer
-                    && *failure != Failure::TimedOut
+                    && *failure != DeliveryFailure::TimedOut
                 {
                     self.lie = Some(format!(
                         "hands message {number:x} of {from} over, who was told: {failure}"
@@ -204,7 +206,7 @@ impl DeliveryLog {
                     return;
                 };
                 known.answer = Some(Err(*failure));
-                if *failure != Failure::TimedOut && !known.handed.is_empty() {
+                if *failure != DeliveryFailure::TimedOut && !known.handed.is_empty() {
                     self.lie = Some(format!(
                         "got the failure of message {number:x} ({failure}), which was delivered"
                     ));

@@ -1,7 +1,7 @@
 //! The events that nodes and their hosts' applications report, and the words for them.
 
 use phalanx_core::channel::message::Item;
-use phalanx_core::channel::{self, ChannelName, Data, Delivery, Done, Failure, Refusal};
+use phalanx_core::channel::{self, ChannelName, Data, Delivery, DeliveryFailure, Done, Refusal};
 use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Message;
@@ -27,7 +27,7 @@ pub enum Event {
     /// The daemon delivers a message or a change to an application.
     Handed(ChannelName, Delivery),
     /// A message to this member was not delivered, for this reason.
-    Failed(NodeId, Failure),
+    Failed(NodeId, DeliveryFailure),
     /// The daemon answers an application's request.
     Answered(PendingRequest, Result<Done, Refusal>),
 }
@@ -101,16 +101,16 @@ impl Event {
     }
 }
 
-const fn failed(failure: Failure) -> &'static str {
+const fn failed(failure: DeliveryFailure) -> &'static str {
     match failure {
-        Failure::UnknownPeer => "unknown-peer",
+        DeliveryFailure::UnknownPeer => "unknown-peer",
         // `peer-down` is the word of a mesh event.
-        Failure::PeerDown => "no-peer",
-        Failure::NoRoute => "no-route",
-        Failure::RelayLost => "relay-lost",
-        Failure::NoSuchChannel => "no-such-channel",
-        Failure::Busy => "busy",
-        Failure::TimedOut => "timed-out",
+        DeliveryFailure::PeerDown => "no-peer",
+        DeliveryFailure::NoRoute => "no-route",
+        DeliveryFailure::RelayLost => "relay-lost",
+        DeliveryFailure::NoSuchChannel => "no-such-channel",
+        DeliveryFailure::Busy => "busy",
+        DeliveryFailure::TimedOut => "timed-out",
     }
 }
 

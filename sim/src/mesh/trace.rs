@@ -35,30 +35,30 @@ pub struct Trace {
     events: u64,
     inputs: u64,
     hash: u64,
-    hosts: Vec<Host>,
+    hosts: Vec<TracedHost>,
     sink: Option<BufWriter<File>>,
     /// The latest step. Its reports arrive after it.
-    latest: Option<Step>,
+    latest: Option<TracedStep>,
     failed: Option<io::Error>,
 }
 
 /// The state of a host's present lifetime.
 #[derive(Debug, Default)]
-struct Host {
-    links: BTreeMap<LinkId, Link>,
+struct TracedHost {
+    links: BTreeMap<LinkId, TracedLink>,
     /// The latest step of the host.
     step: u64,
 }
 
 #[derive(Debug, Default)]
-struct Link {
+struct TracedLink {
     peer: Option<usize>,
     /// The steps that sent the messages still to be received.
     sent: VecDeque<u64>,
 }
 
 #[derive(Debug)]
-struct Step {
+struct TracedStep {
     event: u64,
     at: u64,
     host: usize,
@@ -92,7 +92,11 @@ impl Trace {
             events: 0,
             inputs: 0,
             hash: 0,
-            hosts: scenario.hosts.iter().map(|_| Host::default()).collect(),
+            hosts: scenario
+                .hosts
+                .iter()
+                .map(|_| TracedHost::default())
+                .collect(),
             sink: sink.transpose()?.map(BufWriter::new),
             latest: None,
             failed: None,
@@ -131,7 +135,7 @@ impl Trace {
             self.hosts[host].takes(input, &self.scenario)
         });
         self.hosts[host].step = self.events;
-        self.latest = Some(Step {
+        self.latest = Some(TracedStep {
             event: self.events,
             at,
             host,
@@ -231,7 +235,7 @@ impl Trace {
     }
 }
 
-impl Host {
+impl TracedHost {
     /// Returns the sender of an input and the step that sent it. Follows the links of the host.
     fn takes(&mut self, input: &node::Input, scenario: &Scenario) -> (Option<usize>, u64) {
         let place = |id: &NodeId| scenario.hosts.iter().position(|host| host.id == *id);

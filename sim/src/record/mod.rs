@@ -26,4 +26,4 @@ pub use crate::scenario::command_line::VERSION;
 pub use line::{FORMAT, FaultLine, Header, Line, Lines, Word, Writer};
 pub use reader::{Reader, TraceError};
 pub use recorder::{Cause, Done, Held, Recorder, Said, Step};
-pub use recording::{EVENTS_MAX, Event, HELD_MAX, Recording, Report};
+pub use recording::{EVENTS_MAX, Event, HELD_MAX, RecordedReport, Recording};

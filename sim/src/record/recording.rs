@@ -50,7 +50,7 @@ pub struct Event {
 
 /// An event reported by a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct RecordedReport {
     /// The step that reported the event.
     pub event: u64,
     /// The word of the event.
@@ -68,7 +68,7 @@ pub struct Recording<'a> {
     rows: Vec<Row>,
     kinds: Vec<&'static str>,
     programs: Vec<&'static str>,
-    reports: Vec<Report>,
+    reports: Vec<RecordedReport>,
     held: Vec<Held>,
     held_count: u64,
     bands: Bands,
@@ -163,13 +163,13 @@ impl<'a> Recording<'a> {
 
     /// Returns the events that nodes reported, in order.
     #[must_use]
-    pub fn reports(&self) -> &[Report] {
+    pub fn reports(&self) -> &[RecordedReport] {
         &self.reports
     }
 
     /// Returns the events that were reported in one step.
     #[must_use]
-    pub fn reports_of(&self, event: u64) -> &[Report] {
+    pub fn reports_of(&self, event: u64) -> &[RecordedReport] {
         let from = self.reports.partition_point(|report| report.event < event);
         let to = self.reports.partition_point(|report| report.event <= event);
         &self.reports[from..to]
@@ -232,7 +232,7 @@ impl Recorder for Recording<'_> {
             kind,
             program,
         });
-        let reports = step.said.iter().map(|said| Report {
+        let reports = step.said.iter().map(|said| RecordedReport {
             event: step.event,
             word: said.word,
             about: said.about.and_then(|id| self.ids.get(id).copied()),

@@ -22,11 +22,11 @@ const CLOSING: Duration = Duration::from_secs(3);
 /// The certificates of a run.
 pub(crate) struct Certificates {
     authority: Authority,
-    hosts: Vec<Held>,
+    hosts: Vec<IssuedCertificate>,
 }
 
 /// The certificate of a host.
-struct Held {
+struct IssuedCertificate {
     subject: Subject,
     identity: Identity,
     /// The expiries of this host's certificates, with the step that causes each.
@@ -50,7 +50,7 @@ impl Certificates {
             let ends = ends(plan, index);
             let end = ends.first().copied();
             let identity = made(&authority, &subject, Duration::ZERO, end)?;
-            Ok(Held {
+            Ok(IssuedCertificate {
                 subject,
                 identity,
                 ends,

@@ -2,7 +2,7 @@
 
 use super::world::{channel, config, id};
 use crate::channel::message::{
-    Body, Data, Entry, Failure, Item, Kind, Packet, Purpose, Update, UpdateId, Version,
+    Body, Data, DeliveryFailure, Entry, Item, Kind, Packet, Purpose, Update, UpdateId, Version,
 };
 use crate::channel::{
     CHANNELS_MAX, Channels, Expected, Input, Neighbour, Options, Output, PENDING_MAX, Request,
@@ -70,7 +70,7 @@ fn body() -> impl Strategy<Value = Body> {
 }
 
 fn purpose() -> impl Strategy<Value = Purpose> {
-    let failure = prop::sample::select(Failure::ALL.to_vec());
+    let failure = prop::sample::select(DeliveryFailure::ALL.to_vec());
     prop_oneof![
         Just(Purpose::Message),
         Just(Purpose::Datagram),
@@ -178,7 +178,7 @@ fn input() -> impl Strategy<Value = Input> {
         8 => (link.clone(), data).prop_map(|(link, data)| Input::Receive { link, data }),
         1 => neighbours,
         1 => (link, packet()).prop_map(|(link, packet)| Input::Forward { link, packet: Arc::new(packet) }),
-        1 => (packet(), prop::sample::select(Failure::ALL.to_vec()))
+        1 => (packet(), prop::sample::select(DeliveryFailure::ALL.to_vec()))
             .prop_map(|(packet, (failure, _))| Input::Unroutable { packet: Arc::new(packet), failure }),
         1 => (request.clone(), topic(), kind()).prop_map(|(request, on, kind)| Input::Open {
             request,

@@ -1,7 +1,7 @@
 //! Messages to one node.
 
 use super::world::{World, bytes, channel, id};
-use crate::channel::message::{Data, Failure, Item, Kind, Packet, Purpose};
+use crate::channel::message::{Data, DeliveryFailure, Item, Kind, Packet, Purpose};
 use crate::channel::{
     Delivery, Done, Event, Input, Neighbour, Options, Output, ROOM_BYTES, Refusal, Rejection,
     Request,
@@ -11,7 +11,7 @@ use crate::time::Duration;
 use proptest::prelude::*;
 use std::sync::Arc;
 
-fn undelivered(failure: Failure) -> Result<Done, Refusal> {
+fn undelivered(failure: DeliveryFailure) -> Result<Done, Refusal> {
     Err(Refusal::Undelivered(failure))
 }
 
@@ -52,20 +52,20 @@ fn every_way_to_fail_has_its_name() {
     let nobody = world.tell_one("a", "nobody", "chat", bytes("x"));
     assert_eq!(
         world.environment.answers[&nobody],
-        undelivered(Failure::UnknownPeer)
+        undelivered(DeliveryFailure::UnknownPeer)
     );
     let closed = world.tell_one("a", "b", "chat", bytes("x"));
     let far = world.tell_one("a", "far", "chat", bytes("x"));
     world.millis(50);
     assert_eq!(
         world.environment.answers[&closed],
-        undelivered(Failure::NoSuchChannel)
+        undelivered(DeliveryFailure::NoSuchChannel)
     );
     assert_eq!(world.environment.answers.get(&far), None);
     world.run(Duration::from_secs(16));
     assert_eq!(
         world.environment.answers[&far],
-        undelivered(Failure::NoRoute)
+        undelivered(DeliveryFailure::NoRoute)
     );
     let link = LinkId(1);
     world.environment.stalled.insert(link);
@@ -73,7 +73,7 @@ fn every_way_to_fail_has_its_name() {
     world.run(Duration::from_secs(16));
     assert_eq!(
         world.environment.answers[&lost],
-        undelivered(Failure::TimedOut)
+        undelivered(DeliveryFailure::TimedOut)
     );
     assert_eq!(world.nodes[&id("a")].pending(), 0);
 }
@@ -173,7 +173,7 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
 
 #[test]
 fn a_receiver_that_does_not_consume_is_not_overrun() {
-    let (taken, busy) = (Purpose::Delivered, Purpose::Failed(Failure::Busy));
+    let (taken, busy) = (Purpose::Delivered, Purpose::Failed(DeliveryFailure::Busy));
     assert_eq!(handed(1, &[(1, None), (1, None)]), [taken, busy]);
     assert_eq!(handed(1, &[(1, Some(1)), (1, None)]), [taken, taken]);
     // A few large messages do not exceed the window either.
@@ -291,7 +291,7 @@ fn a_packet_that_goes_in_circles_is_stopped() {
     let stopped = Event::RelayFailed {
         from: id("a"),
         to: id("d"),
-        failure: Failure::RelayLost,
+        failure: DeliveryFailure::RelayLost,
     };
     assert_eq!(world.environment.events, [(id("b"), stopped)]);
 }

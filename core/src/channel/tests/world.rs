@@ -3,8 +3,8 @@
 pub(super) use super::sample::{channel, config, id};
 use crate::channel::message::{ChannelName, Data, Item, Kind, Packet};
 use crate::channel::{
-    Channels, Delivery, Done, Event, Failure, Input, Neighbour, Options, Output, Refusal, Request,
-    Transaction, Write,
+    Channels, Delivery, DeliveryFailure, Done, Event, Input, Neighbour, Options, Output, Refusal,
+    Request, Transaction, Write,
 };
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -63,7 +63,7 @@ impl Environment for Fleet {
                 let route = if world.nodes.contains_key(&packet.to) {
                     fleet.route(node, &packet)
                 } else {
-                    Err(Failure::UnknownPeer)
+                    Err(DeliveryFailure::UnknownPeer)
                 };
                 let input = match route {
                     Ok(link) => Input::Forward { link, packet },
@@ -121,7 +121,7 @@ impl Fleet {
     }
 
     /// The first link of the shortest route that passes none of the nodes on the packet's path.
-    fn route(&self, me: &NodeId, packet: &Packet) -> Result<LinkId, Failure> {
+    fn route(&self, me: &NodeId, packet: &Packet) -> Result<LinkId, DeliveryFailure> {
         let mut front: Vec<(NodeId, LinkId)> = self.neighbours(me);
         let mut seen: BTreeSet<NodeId> = packet.path.iter().cloned().collect();
         while !front.is_empty() {
@@ -137,7 +137,7 @@ impl Fleet {
             }
             front = next;
         }
-        Err(Failure::NoRoute)
+        Err(DeliveryFailure::NoRoute)
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 /// Maximum number of addresses of one name.
 pub const ADDRESSES_MAX: usize = 32;
 
-/// What an answer holds.
+/// The content of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Addresses {
     /// No address.

@@ -251,7 +251,7 @@ pub(crate) fn release(context: &mut Context, member: MemberIndex) {
 mod tests {
     use super::*;
     use crate::gossip::tests::context::{context, id, learn};
-    use crate::topology::record::{Edge, Report};
+    use crate::topology::record::{Edge, EdgeReport};
     use std::sync::Arc;
 
     fn suspect(verdict: &mut Verdict, context: &Context, last_heard: Option<Instant>) -> bool {
@@ -339,7 +339,7 @@ mod tests {
     /// All other members report their edges to one as down, or as heard.
     fn accuse(context: &mut Context, about: usize, down: bool) {
         for reporter in (0..6).filter(|reporter| *reporter != about) {
-            let report = Report {
+            let report = EdgeReport {
                 epoch: 1,
                 version: 2 + u64::from(!down),
                 edges: vec![Edge {

@@ -5,7 +5,7 @@ use super::super::members::Members;
 use super::super::message::{AgedReport, Gone};
 use crate::size::{self, Encoded, FRAME_BYTES_MAX};
 use crate::topology::MemberIndex;
-use crate::topology::publication::{Key, PublicationKind, UpdateId};
+use crate::topology::publication::{Key, PublicationId, PublicationKind};
 use crate::topology::record::Record;
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ impl<'a> Filler<'a> {
     }
 
     /// The name of the current value of a key.
-    pub(super) fn name_of(&self, key: Key) -> Option<UpdateId> {
+    pub(super) fn name_of(&self, key: Key) -> Option<PublicationId> {
         let slot = self.context.topology.slot(key.member())?;
         if slot.retired {
             return None;
@@ -135,7 +135,7 @@ impl<'a> Filler<'a> {
                 (PublicationKind::Record, rank.epoch, rank.version)
             }
         };
-        Some(UpdateId {
+        Some(PublicationId {
             origin: slot.id.clone(),
             kind,
             epoch,

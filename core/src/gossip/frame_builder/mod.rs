@@ -20,7 +20,7 @@ use crate::size::{Encoded, held};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
 use crate::topology::MemberIndex;
-use crate::topology::publication::{Key, UpdateId};
+use crate::topology::publication::{Key, PublicationId};
 use filler::Filler;
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ struct Outgoing {
     /// Whether the hash of the view is sent.
     hash: bool,
     /// Messages of the broadcast tree.
-    tree: Control<Key, UpdateId>,
+    tree: Control<Key, PublicationId>,
     updates: SortedSet<Key>,
     reports: Reports,
     reconciliation: Reconciliation,
@@ -193,7 +193,7 @@ impl FrameBuilder {
     }
 
     /// Queues a request for an update that the neighbour announced.
-    pub(super) fn graft(&mut self, link: LinkId, id: UpdateId) {
+    pub(super) fn graft(&mut self, link: LinkId, id: PublicationId) {
         self.queue(link, |outgoing| outgoing.tree.graft(id));
     }
 

@@ -11,8 +11,8 @@ use super::world::{config, name};
 use crate::link::{Address, DialId, LinkId, Ticket};
 use crate::testing::alone::Alone;
 use crate::time::Duration;
-use crate::topology::publication::{PublicationKind, UpdateId};
-use crate::topology::record::{Edge, Rank, Record, Report};
+use crate::topology::publication::{PublicationId, PublicationKind};
+use crate::topology::record::{Edge, EdgeReport, Rank, Record};
 
 /// An order and the time at which it was given.
 pub(super) type Order = (Instant, Output);
@@ -41,8 +41,8 @@ pub(super) fn published(index: usize, version: u64) -> Arc<Record> {
 }
 
 /// The id of that update.
-pub(super) fn update_id(index: usize, version: u64) -> UpdateId {
-    UpdateId {
+pub(super) fn update_id(index: usize, version: u64) -> PublicationId {
+    PublicationId {
         origin: name(index),
         kind: PublicationKind::Record,
         epoch: 1,
@@ -56,7 +56,7 @@ pub(super) fn edge_report(
     version: u64,
     edges: &[(usize, bool, Option<Duration>)],
 ) -> AgedReport {
-    let report = Report {
+    let report = EdgeReport {
         epoch: 1,
         version,
         edges: edges
@@ -88,7 +88,7 @@ pub(super) fn reports(reports: &[AgedReport]) -> Frame {
     }
 }
 
-pub(super) fn announces(have: &[UpdateId]) -> Frame {
+pub(super) fn announces(have: &[PublicationId]) -> Frame {
     Frame {
         have: have.to_vec(),
         ..Frame::default()

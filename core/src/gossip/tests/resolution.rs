@@ -138,7 +138,7 @@ fn an_address_that_does_not_answer_delays_the_next_by_a_moment() {
             (first + 2 * moment, to(3))
         ]
     );
-    // The second leads to a member: that the dials to the others fail is no failure of the seed.
+    // The second leads to a member. Failed dials to the other addresses are then not a failure of the seed.
     answered(&mut all, dialled[1].1, 2, welcome(2, 1));
     let given = all.hear_only(&[100 + dialled[1].1.0], ms(60_000));
     let failed = |event: &&&Event| matches!(event, Event::DialFailed { .. });

@@ -5,22 +5,22 @@ use super::name::channel;
 use crate::wire::error::{Fault, WireError};
 use crate::wire::field::{Parsed, at_most, counter, id};
 use crate::wire::proto::{self, parcel};
-use phalanx_core::channel::Failure;
+use phalanx_core::channel::DeliveryFailure;
 use phalanx_core::channel::message::{HOPS_MAX, Item, Packet, Purpose};
 use std::sync::Arc;
 
-fn failure(number: i32) -> Parsed<Failure> {
+fn failure(number: i32) -> Parsed<DeliveryFailure> {
     let unknown = || WireError::new("failure", Fault::UnknownNumber(number));
     Ok(
         match proto::Undelivered::try_from(number).map_err(|_| unknown())? {
             proto::Undelivered::Unspecified => return Err(unknown()),
-            proto::Undelivered::UnknownPeer => Failure::UnknownPeer,
-            proto::Undelivered::PeerDown => Failure::PeerDown,
-            proto::Undelivered::NoRoute => Failure::NoRoute,
-            proto::Undelivered::RelayLost => Failure::RelayLost,
-            proto::Undelivered::NoSuchChannel => Failure::NoSuchChannel,
-            proto::Undelivered::Busy => Failure::Busy,
-            proto::Undelivered::TimedOut => Failure::TimedOut,
+            proto::Undelivered::UnknownPeer => DeliveryFailure::UnknownPeer,
+            proto::Undelivered::PeerDown => DeliveryFailure::PeerDown,
+            proto::Undelivered::NoRoute => DeliveryFailure::NoRoute,
+            proto::Undelivered::RelayLost => DeliveryFailure::RelayLost,
+            proto::Undelivered::NoSuchChannel => DeliveryFailure::NoSuchChannel,
+            proto::Undelivered::Busy => DeliveryFailure::Busy,
+            proto::Undelivered::TimedOut => DeliveryFailure::TimedOut,
         },
     )
 }
@@ -55,22 +55,22 @@ pub(super) fn parse(wire: proto::Parcel) -> Parsed<Item> {
     })
 }
 
-impl From<Failure> for proto::Undelivered {
-    fn from(failure: Failure) -> Self {
+impl From<DeliveryFailure> for proto::Undelivered {
+    fn from(failure: DeliveryFailure) -> Self {
         match failure {
-            Failure::UnknownPeer => Self::UnknownPeer,
-            Failure::PeerDown => Self::PeerDown,
-            Failure::NoRoute => Self::NoRoute,
-            Failure::RelayLost => Self::RelayLost,
-            Failure::NoSuchChannel => Self::NoSuchChannel,
-            Failure::Busy => Self::Busy,
-            Failure::TimedOut => Self::TimedOut,
+            DeliveryFailure::UnknownPeer => Self::UnknownPeer,
+            DeliveryFailure::PeerDown => Self::PeerDown,
+            DeliveryFailure::NoRoute => Self::NoRoute,
+            DeliveryFailure::RelayLost => Self::RelayLost,
+            DeliveryFailure::NoSuchChannel => Self::NoSuchChannel,
+            DeliveryFailure::Busy => Self::Busy,
+            DeliveryFailure::TimedOut => Self::TimedOut,
         }
     }
 }
 
 pub(super) fn compose(packet: &Packet, remaining: u32) -> proto::Parcel {
-    let failed = |failure: Failure| proto::Undelivered::from(failure);
+    let failed = |failure: DeliveryFailure| proto::Undelivered::from(failure);
     let (purpose, failure) = match packet.purpose {
         Purpose::Message => (parcel::Purpose::Message, None),
         Purpose::Datagram => (parcel::Purpose::Datagram, None),
@@ -99,14 +99,14 @@ pub(super) fn compose(packet: &Packet, remaining: u32) -> proto::Parcel {
 pub(super) mod arbitrary {
     use crate::wire::channel::name::arbitrary::name;
     use crate::wire::field::arbitrary::{counter, hash, id};
-    use phalanx_core::channel::Failure;
+    use phalanx_core::channel::DeliveryFailure;
     use phalanx_core::channel::message::{HOPS_MAX, Item, Packet, Purpose};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use std::sync::Arc;
 
     fn purpose() -> impl Strategy<Value = Purpose> {
-        let failures = Failure::ALL.map(|(failure, _)| Purpose::Failed(failure));
+        let failures = DeliveryFailure::ALL.map(|(failure, _)| Purpose::Failed(failure));
         let others = [
             Purpose::Message,
             Purpose::Datagram,

@@ -9,7 +9,7 @@ use phalanx_sim::address::ip;
 use phalanx_sim::fakes::dns::{self, DNS, Data, Dns, Record, State, Zone};
 use phalanx_sim::fakes::nginx::NGINX;
 use phalanx_sim::mesh::{self, MESH};
-use phalanx_sim::scenario::plan::{Order, Plan};
+use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{Host, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{Cast, Definition};
 use serde_json::Value;
@@ -183,12 +183,12 @@ fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), Str
 }
 
 /// Returns whether a plan leaves all programs of a host running at an instant.
-fn runs(plan: &Plan, wanted: usize, at: Duration) -> bool {
+pub(crate) fn runs(plan: &Plan, wanted: usize, at: Duration) -> bool {
     let before = plan.orders.iter().take_while(|planned| planned.at < at);
     let last = before.filter(|planned| match planned.order {
-        Order::Start { host, .. } | Order::Stop { host, .. } => host == wanted,
+        ScheduledAction::Start { host, .. } | ScheduledAction::Stop { host, .. } => host == wanted,
         _ => false,
     });
     last.last()
-        .is_some_and(|planned| matches!(planned.order, Order::Start { .. }))
+        .is_some_and(|planned| matches!(planned.order, ScheduledAction::Start { .. }))
 }

@@ -702,3 +702,69 @@ impl Nginx {
         self.ended(now, worker.parent, corpse, host, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::Input;
+    use super::*;
+    use phalanx_core::random::Random;
+    use std::collections::BTreeSet;
+
+    const FILE: &str = "/p/nginx.conf";
+
+    fn configure(host: &mut Host, version: &str) {
+        let text = format!(
+            "pid /p/nginx.pid; error_log /p/error.log; events {{}} http {{ client_body_temp_path /p/t; proxy_temp_path \
+             /p/t; server {{ listen 8080; return 200 {version}; }} }}"
+        );
+        host.tree.write(FILE, text.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn the_workers_of_both_configurations_answer_during_a_reload() {
+        let (mut nginx, mut host) = (Nginx::new(Random::from_seed(1)), Host::default());
+        host.tree.make_folders("/p/t").unwrap();
+        let mut seen: Vec<BTreeSet<Vec<u8>>> = Vec::new();
+        let to = Target::Tcp(([127, 0, 0, 1], 8_080).into());
+        let mut step = |now, input, host: &mut Host| {
+            nginx.step(now, input, host, &mut Vec::new());
+            let answers = nginx.answers(&to, &Request::get("localhost", "/"));
+            let bodies = answers.into_iter().map(|answer| answer.body).collect();
+            if seen.last() != Some(&bodies) {
+                seen.push(bodies);
+            }
+            (nginx.next_deadline(), nginx.masters().next())
+        };
+        configure(&mut host, "v1");
+        let start = Input::Run {
+            invocation: 1,
+            arguments: ["-p", "/p", "-c", FILE].map(str::to_owned).to_vec(),
+        };
+        let (mut now, mut input, mut master) = (Instant::ZERO, start, None);
+        for version in ["v1", "v2"] {
+            if let Some(pid) = master {
+                configure(&mut host, version);
+                let (signal, sender) = (Signal::HangUp, 1);
+                input = Input::Signal {
+                    pid,
+                    signal,
+                    sender,
+                };
+            }
+            let mut next = step(now, input, &mut host);
+            while let (Some(at), _) = next {
+                now = at;
+                next = step(now, Input::Wake, &mut host);
+            }
+            (input, master) = (Input::Wake, next.1);
+        }
+        let bodies = |all: &[&str]| all.iter().map(|body| body.as_bytes().to_vec()).collect();
+        let wanted: [BTreeSet<Vec<u8>>; 4] = [
+            bodies(&[]),
+            bodies(&["v1"]),
+            bodies(&["v1", "v2"]),
+            bodies(&["v2"]),
+        ];
+        assert_eq!(seen, wanted);
+    }
+}

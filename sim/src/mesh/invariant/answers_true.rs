@@ -2,7 +2,7 @@
 //! means that it was not, except for a failure that leaves the outcome open.
 //!
 //! Reason: a sender acts on the answer. It drops a delivered message and resends an undelivered one. Source: W-06;
-//! `channel::Failure`.
+//! `channel::DeliveryFailure`.
 
 use super::{Program, Report, mesh_of};
 use crate::invariant::{Invariant, Steps, Verdict};

@@ -60,7 +60,7 @@ pub struct Agent {
     ready: bool,
     /// The configuration in the live file.
     live: Option<Configuration>,
-    /// The configuration that nginx served last, to go back to.
+    /// The configuration to go back to: that which nginx served last.
     good: Option<Configuration>,
     /// The latest release, until its deployment begins.
     next: Option<Configuration>,
@@ -128,7 +128,7 @@ impl Agent {
             .candidate
             .filter(|it| Some(it.version) > live.max(self.rejected))
         {
-            let kept = self.good.clone();
+            let kept = self.keep();
             self.deployment.resume(turn, candidate, kept);
         }
         self.advance(turn);
@@ -147,7 +147,7 @@ impl Agent {
         let known = self.live_version().max(self.rejected);
         let next = self.next.take();
         if let Some(next) = next.filter(|next| Some(next.version) > known) {
-            let kept = self.good.clone();
+            let kept = self.keep();
             self.deployment.begin(turn, next, kept);
         }
     }
@@ -190,10 +190,19 @@ impl Agent {
         let Some(refused) = refused.filter(|_| self.deployment.version().is_none()) else {
             return;
         };
-        if let Some(good) = self.good.clone().filter(|good| good.version < refused) {
+        let good = self.good.clone();
+        if let Some(good) = good.filter(|good| good.version < refused) {
             self.reject(turn, refused);
             self.deployment.begin(turn, good, None);
         }
+    }
+
+    /// Chooses the configuration to go back to from the next one: that which was served last, or else the live one.
+    fn keep(&mut self) -> Option<Configuration> {
+        if self.good.is_none() {
+            self.good.clone_from(&self.live);
+        }
+        self.good.clone()
     }
 
     fn live_version(&self) -> Option<u64> {

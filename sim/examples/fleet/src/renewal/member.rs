@@ -1,6 +1,6 @@
 //! A member: core's credentials machine, its certificate and its links.
 
-use super::messages::{Issuing, Proof};
+use super::messages::{Alive, Issuing, Proof};
 use crate::messages::Reported;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
@@ -24,6 +24,9 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// The pause before a lost link is dialled again.
 const REDIAL: Duration = Duration::from_secs(1);
 
+/// The interval between two messages on a link.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 /// The start of a member.
 #[derive(Debug)]
 pub struct Birth {
@@ -33,8 +36,10 @@ pub struct Birth {
     pub dials: Vec<usize>,
     /// The address of the issuer.
     pub issuer: SocketAddr,
-    /// The calendar at the start.
+    /// The calendar at the start, as the scenario sets it.
     pub started: Wall,
+    /// How far the calendar was moved in earlier lives, in seconds.
+    pub moved: u64,
     /// The first certificate.
     pub validity: Validity,
     /// The seed of the machine's random choices.
@@ -91,6 +96,7 @@ pub struct Member {
     links: BTreeMap<LinkId, Link>,
     /// The hosts to dial again.
     redial: BTreeMap<usize, Instant>,
+    keep_alive_at: Instant,
     inputs: VecDeque<Input>,
 }
 
@@ -98,10 +104,11 @@ impl Member {
     /// Creates a member.
     #[must_use]
     pub fn new(birth: Birth) -> Self {
-        let (validity, started) = (birth.validity, birth.started);
+        let validity = birth.validity;
+        let wall = Wall(birth.started.0 + birth.moved);
         Self {
-            machine: Credentials::new(validity, started, birth.seed, Instant::ZERO),
-            moved: 0,
+            machine: Credentials::new(validity, wall, birth.seed, Instant::ZERO),
+            moved: birth.moved,
             moved_at: None,
             now: Instant::ZERO,
             validity,
@@ -112,6 +119,7 @@ impl Member {
             dialing: BTreeMap::new(),
             links: BTreeMap::new(),
             redial: BTreeMap::new(),
+            keep_alive_at: Instant::ZERO + KEEP_ALIVE,
             inputs: VecDeque::new(),
             birth,
         }
@@ -267,6 +275,12 @@ impl Member {
             let reason = "the issuer does not answer".to_owned();
             self.inputs.push_back(Input::RequestFailed { reason });
         }
+        if self.keep_alive_at <= now {
+            self.keep_alive_at = now + KEEP_ALIVE;
+            for link in self.links.keys() {
+                out.send(*link, Alive);
+            }
+        }
         let due: Vec<usize> = self
             .redial
             .iter()
@@ -397,7 +411,13 @@ impl Process for Member {
 
     fn next_deadline(&self) -> Option<Instant> {
         let redial = self.redial.values().min().copied();
-        let own = [self.machine.next_deadline(), self.awaited, redial];
+        let keep_alive = Some(self.keep_alive_at);
+        let own = [
+            self.machine.next_deadline(),
+            self.awaited,
+            redial,
+            keep_alive,
+        ];
         own.into_iter().flatten().min()
     }
 

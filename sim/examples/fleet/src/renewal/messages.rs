@@ -24,6 +24,20 @@ impl Message for Proof {
     }
 }
 
+/// A message by which an end finds out that the other one is gone: a host that lost power closes no link.
+#[derive(Clone, Copy, Debug)]
+pub struct Alive;
+
+impl Message for Alive {
+    fn encoded_len(&self) -> usize {
+        1
+    }
+
+    fn kind(&self) -> &'static str {
+        "alive"
+    }
+}
+
 /// A datagram between a member and the issuer.
 #[derive(Clone, Copy, Debug)]
 pub enum Issuing {

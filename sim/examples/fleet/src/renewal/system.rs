@@ -2,15 +2,21 @@
 
 use super::issuer::{self, Issuer, issued};
 use super::member::{Birth, Member, SET_CLOCK};
+use crate::system::runs;
 use core::net::SocketAddr;
 use core::time::Duration;
+use phalanx_core::time::Wall;
 use phalanx_sim::address::address;
 use phalanx_sim::invariant::{Invariant, Seen, Verdict};
+use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{
     Arguments, Field, Form, Host, Scenario, Shape, Vocabulary, Words, any_arguments, text,
 };
-use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
+use phalanx_sim::world::{
+    Cast, Definition, Process, ProcessEvent, ProcessView, Program, Scene, Start,
+};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The role of the host that runs the issuer.
 const ISSUER: &str = "issuer";
@@ -32,8 +38,21 @@ pub static RENEWAL: Definition = Definition {
     command: "cargo run --",
     vocabulary,
     build,
-    recoverable: |_, _, _| Ok(()),
+    recoverable,
 };
+
+/// The issuer runs, and no clock was moved away from that of the issuer.
+fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
+    let mut orders = plan.orders.iter();
+    if orders.any(|planned| matches!(planned.order, ScheduledAction::Clock { .. })) {
+        return Err("clocks differ".to_owned());
+    }
+    let issuer = scenario.hosts.iter().position(is_issuer);
+    match issuer.filter(|host| runs(plan, *host, at)) {
+        Some(_) => Ok(()),
+        None => Err("the issuer does not run".to_owned()),
+    }
+}
 
 static SETTINGS: [Field; 1] = [Field::empty(
     "certificates",
@@ -98,6 +117,7 @@ fn build(scenario: &Scenario, sabotage: &[String]) -> Result<Cast, String> {
     let members = Members {
         hosts: members.map(|(host, _)| host).collect(),
         issuer: address,
+        moved: BTreeMap::new(),
         same_seed: has(SAME_SEED),
         unretried: has(UNRETRIED),
     };
@@ -150,6 +170,8 @@ struct Members {
     /// The hosts of the members, in the order of the ring.
     hosts: Vec<usize>,
     issuer: SocketAddr,
+    /// The seconds by which the clock of each host was set. A machine keeps them without power.
+    moved: BTreeMap<usize, u64>,
     same_seed: bool,
     unretried: bool,
 }
@@ -177,15 +199,26 @@ impl Program for Members {
         } else {
             start.random.next_u64()
         };
+        let moved = self.moved.get(&start.host).copied().unwrap_or_default();
+        let wall = Wall(start.wall.0 + moved);
         Box::new(Member::new(Birth {
             host: start.host,
             dials: self.dials(start.host),
             issuer: self.issuer,
             started: start.wall,
-            validity: issued(start.wall, life(&start.scenario.settings)),
+            moved,
+            validity: issued(wall, life(&start.scenario.settings)),
             seed,
             unretried: self.unretried,
         }))
+    }
+
+    fn before_event(&mut self, host: usize, _: &dyn ProcessView, event: &ProcessEvent) {
+        if let ProcessEvent::Command(command) = event
+            && let Some(seconds) = command.with["seconds"].as_u64()
+        {
+            *self.moved.entry(host).or_default() += seconds;
+        }
     }
 
     fn invariants(&self, _: &Scenario) -> Vec<Box<dyn Invariant>> {
