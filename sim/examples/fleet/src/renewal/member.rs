@@ -81,9 +81,8 @@ impl Link {
 pub struct Member {
     birth: Birth,
     machine: Credentials,
-    /// How far the calendar was moved, in seconds, and when.
+    /// How far the calendar was moved, in seconds.
     moved: u64,
-    moved_at: Option<Instant>,
     /// The time of the latest event.
     now: Instant,
     validity: Validity,
@@ -109,7 +108,6 @@ impl Member {
         Self {
             machine: Credentials::new(validity, wall, birth.seed, Instant::ZERO),
             moved: birth.moved,
-            moved_at: None,
             now: Instant::ZERO,
             validity,
             generation: 0,
@@ -130,12 +128,6 @@ impl Member {
     pub fn is_valid(&self) -> bool {
         let wall = self.wall();
         self.validity.not_before <= wall && wall <= self.validity.not_after
-    }
-
-    /// Returns the time since the calendar was moved, if it was.
-    #[must_use]
-    pub fn since_moved(&self) -> Option<Duration> {
-        self.moved_at.map(|at| self.now.since(at))
     }
 
     /// Returns the number of open links.
@@ -365,7 +357,6 @@ impl Member {
             }
             ProcessEvent::Command(command) => {
                 self.moved += command.with["seconds"].as_u64().unwrap_or_default();
-                self.moved_at = Some(self.now);
             }
             _ => {}
         }
