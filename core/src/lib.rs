@@ -31,3 +31,4 @@ pub mod sorted;
 mod testing;
 pub mod time;
 pub mod topology;
+pub mod unauthenticated;

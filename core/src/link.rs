@@ -20,7 +20,7 @@ pub struct Ticket(pub u64);
 pub enum Address {
     /// An IP address and port.
     Socket(SocketAddr),
-    /// `host:port`, resolved by the adapter at each dial.
+    /// `host:port`. The adapter resolves a name when it is ordered to.
     Name(String),
 }
 
@@ -83,7 +83,7 @@ pub enum DialError {
     Refused,
     /// No answer in time.
     TimedOut,
-    /// No route, or a name that does not resolve.
+    /// No route.
     Unreachable,
     /// The certificates do not match (foreign CA, expired, wrong name); the text gives the reason.
     Untrusted(String),
@@ -99,6 +99,24 @@ impl fmt::Display for DialError {
             Self::Unreachable => f.write_str("unreachable"),
             Self::Untrusted(why) => write!(f, "not trusted: {why}"),
             Self::Protocol(why) => write!(f, "speaks another protocol: {why}"),
+        }
+    }
+}
+
+/// Reasons why a name was not resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResolutionError {
+    /// No answer in time.
+    TimedOut,
+    /// The resolver failed, or does not know the name; the text gives the reason.
+    Failed(String),
+}
+
+impl fmt::Display for ResolutionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("the name was not resolved in time"),
+            Self::Failed(why) => write!(f, "the name was not resolved: {why}"),
         }
     }
 }

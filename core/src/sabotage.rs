@@ -78,6 +78,8 @@ pub enum Switch {
     NoResend,
     /// Mechanism off: broadcasts and messages are accepted however many are waiting.
     NoBackPressure,
+    /// Mechanism off: the messages of a link are sent in the order in which they were queued, whatever their lanes.
+    NoLanes,
     /// Mechanism off: a packet takes the shortest route even through hops that it has passed.
     NoDetour,
     /// Mechanism off: writes that lost a conflict are not reported.
@@ -133,6 +135,7 @@ impl Switch {
         (Self::NoBroadcastGraft, "no-broadcast-graft"),
         (Self::NoResend, "no-resend"),
         (Self::NoBackPressure, "no-back-pressure"),
+        (Self::NoLanes, "no-lanes"),
         (Self::NoDetour, "no-detour"),
         (Self::NoConflicts, "no-conflicts"),
         (Self::RepeatsMessages, "repeats-messages"),

@@ -90,8 +90,8 @@ pub type Facts = BTreeMap<String, String>;
 mod tests {
     use super::*;
     use crate::mesh::{MESH, facts, node_state};
-    use crate::model::Replay;
     use crate::record::{Header, Writer};
+    use crate::replay::Replay;
     use crate::scenario::{Engine, Scenario};
     use crate::{Options, run};
     use core::time::Duration;

@@ -20,6 +20,7 @@ pub mod mesh;
 pub mod model;
 pub mod outcome;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod runner;
 pub mod scenario;

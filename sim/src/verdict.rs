@@ -48,6 +48,9 @@ pub struct Failure {
     pub why: String,
     /// The command that reproduces the failure.
     pub reproduce: String,
+    /// The value of the metric, if the expectation is about one.
+    #[serde(skip)]
+    pub figure: Option<u64>,
 }
 
 impl Failure {
@@ -61,7 +64,15 @@ impl Failure {
             at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
             why: why.to_owned(),
             reproduce: String::new(),
+            figure: None,
         }
+    }
+
+    /// Returns the failure with the value of the metric that violates its bound.
+    #[must_use]
+    pub const fn with_figure(mut self, figure: u64) -> Self {
+        self.figure = Some(figure);
+        self
     }
 
     /// Returns the failure with the command that reproduces it.

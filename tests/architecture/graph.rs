@@ -202,6 +202,24 @@ fn only_the_wire_engine_links_a_simulated_network() {
 }
 
 #[test]
+fn no_package_depends_on_an_example_of_the_simulator() {
+    let graph = Graph::read();
+    let examples = std::fs::read_dir(repository().join("sim/examples")).expect("it is a folder");
+    let names = examples.map(|entry| {
+        let name = entry.expect("the folder can be read").file_name();
+        name.into_string().expect("the name is UTF-8")
+    });
+    let names: BTreeSet<String> = names.collect();
+    assert!(names.contains("fleet"), "{names:?}");
+    for name in names {
+        assert!(
+            !graph.edges.contains_key(&name),
+            "{name} is a dependency of the workspace; examples are packages of their own"
+        );
+    }
+}
+
+#[test]
 fn no_package_depends_on_the_compared_libraries() {
     let graph = Graph::read();
     for name in COMPARED_WITH {

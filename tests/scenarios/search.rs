@@ -7,7 +7,7 @@ use phalanx_sim::outcome::Failure;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, Subject, Trial, attempt};
-use phalanx_sim::shrink::{Shrunk, shrink};
+use phalanx_sim::shrink::{Control, Shrunk, shrink};
 
 /// The planted bugs, each with the part of the mesh that it breaks.
 const PLANTED: [(&str, &str); 11] = [
@@ -49,7 +49,7 @@ fn failures_of(subject: Subject<'_>, scenario: &Scenario, seed: u64) -> Vec<Fail
     attempt(subject, scenario, seed).map_or_else(|_| Vec::new(), |(failures, _)| failures)
 }
 
-fn check(what: &str, broken: Subject<'_>, trial: &Trial, scenario: &Scenario) {
+fn check(what: &str, broken: Subject<'_>, sound: Subject<'_>, trial: &Trial, scenario: &Scenario) {
     let mut go_on = |progress: phalanx_sim::shrink::Progress| progress.runs < SHRINK_RUNS_MAX;
     let shrunk = shrink(broken, scenario, trial.seed, &mut go_on);
     let shrunk = shrunk.expect("the scenario runs").expect("the run fails");
@@ -70,17 +70,47 @@ fn check(what: &str, broken: Subject<'_>, trial: &Trial, scenario: &Scenario) {
                 && failure.why == shrunk.failure.why),
         "{what}: {failures:?}\n{text}"
     );
-    needs_every_step(what, broken, &shrunk, &text);
+    needs_every_step(what, broken, sound, &shrunk, &text);
+    needs_the_bug(what, sound, &shrunk, &text);
 }
 
-fn needs_every_step(what: &str, broken: Subject<'_>, shrunk: &Shrunk, text: &str) {
+/// The small file does not fail without the planted bug, on many seeds.
+fn needs_the_bug(what: &str, sound: Subject<'_>, shrunk: &Shrunk, text: &str) {
+    let of_bug = shrunk.controls.iter();
+    let mut of_bug = of_bug.filter(|controlled| controlled.control == Control::Bug);
+    let controlled = of_bug.next().expect("it is run without the bug");
+    assert_eq!(
+        (controlled.failed, controlled.runs),
+        (0, 20),
+        "{what}:\n{text}"
+    );
+    assert!(
+        text.contains("# without the planted bug: 20 of 20 seeds"),
+        "{text}"
+    );
+    for seed in 1..=50 {
+        let failures = failures_of(sound, &shrunk.scenario, seed);
+        let same = failures.iter().find(|failure| shrunk.is_same(failure));
+        assert!(same.is_none(), "{what}, seed {seed}: {same:?}\n{text}");
+    }
+}
+
+fn needs_every_step(
+    what: &str,
+    broken: Subject<'_>,
+    sound: Subject<'_>,
+    shrunk: &Shrunk,
+    text: &str,
+) {
     for step in 0..shrunk.scenario.steps.len() {
         let mut without = shrunk.scenario.clone();
         without.steps.remove(step);
         let failures = failures_of(broken, &without, shrunk.seed);
-        let same = failures.iter().find(|failure| shrunk.is_same(failure));
+        let same = failures.iter().any(|failure| shrunk.is_same(failure));
+        let sound = failures_of(sound, &without, shrunk.seed);
+        let without_bug = sound.iter().any(|failure| shrunk.is_same(failure));
         assert!(
-            same.is_none(),
+            !same || without_bug,
             "{what}: step {step} is unnecessary in\n{text}"
         );
     }
@@ -107,7 +137,7 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
         };
         let (trial, scenario) = find(&bases, broken, sound)
             .unwrap_or_else(|| panic!("{what} ({word}) is not found in {TRIALS_MAX} trials"));
-        check(what, broken, &trial, &scenario);
+        check(what, broken, sound, &trial, &scenario);
     }
 }
 

@@ -19,6 +19,7 @@ const MECHANISMS: &[(&str, Switch)] = &[
     ("blocked-pairs", Switch::NoFallback),
     ("broadcast-to-all", Switch::RepeatsMessages),
     ("broadcast-under-loss", Switch::NoBroadcastGraft),
+    ("bulk-on-slow-lines", Switch::NoLanes),
     ("certificate-expires", Switch::NoDetection),
     ("certificates-rotate", Switch::NoRenewal),
     ("clock-skew", Switch::NoPauseGuard),

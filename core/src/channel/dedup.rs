@@ -59,7 +59,8 @@ impl ReplayWindow {
         if self.contains(epoch, number) {
             return false;
         }
-        let known = self.epoch(epoch);
+        let at = self.track(epoch);
+        let known = &mut self.epochs[at];
         known.above.insert(number);
         while known.above.len() > WINDOW {
             known.floor = known.above.pop_first().unwrap_or(known.floor);
@@ -70,15 +71,17 @@ impl ReplayWindow {
 
     /// The sender resends nothing below `floor`.
     fn raise(&mut self, epoch: u64, floor: u64) {
-        let known = self.epoch(epoch);
+        let at = self.track(epoch);
+        let known = &mut self.epochs[at];
         known.floor = known.floor.max(floor.saturating_sub(1));
         known.above = known.above.split_off(&known.floor.saturating_add(1));
         known.advance();
     }
 
-    fn epoch(&mut self, epoch: u64) -> &mut Epoch {
+    /// Returns the index of an epoch, which is tracked from now on.
+    fn track(&mut self, epoch: u64) -> usize {
         let found = self.epochs.iter().position(|known| known.epoch == epoch);
-        let at = found.unwrap_or_else(|| {
+        found.unwrap_or_else(|| {
             if self.epochs.len() >= EPOCHS_MAX {
                 self.epochs.remove(0);
             }
@@ -88,8 +91,7 @@ impl ReplayWindow {
                 above: BTreeSet::new(),
             });
             self.epochs.len() - 1
-        });
-        &mut self.epochs[at]
+        })
     }
 }
 

@@ -3,8 +3,10 @@
 //! Certificates are verified in the handshake, and a connection may live for months after it. A link closes shortly
 //! before the first of its two certificates expires, in order; any other connection ends with the certificate.
 
+use super::intervals::READ_INTERVAL;
 use super::validity::Validity;
-use crate::time::Wall;
+use crate::link::{CloseReason, LocalClose};
+use crate::time::{Duration, Wall};
 
 /// A link closes this long before a certificate expires, to leave time to drain.
 const MARGIN_SECONDS: u64 = 2;
@@ -51,21 +53,49 @@ impl Expiry {
     }
 
     /// Whether it is too late for a link: the link would close at once.
-    #[must_use]
-    pub const fn is_near(self, now: Wall) -> bool {
+    pub(super) const fn is_near(self, now: Wall) -> bool {
         now.0 >= self.closes_at().0
     }
 
     /// Whether a certificate has expired.
-    #[must_use]
-    pub const fn is_over(self, now: Wall) -> bool {
+    const fn is_over(self, now: Wall) -> bool {
         now.0 > self.not_after.0
     }
 
-    /// Whether the peer may have closed a link for this expiry, by a clock that is ahead.
+    /// Whether a dialler opens a link on the connection. A link that would close at once is not opened, because it
+    /// would be dialled again at once. A certificate that has expired is left to the acceptor, whose rejection names
+    /// the cause.
     #[must_use]
-    pub const fn explains_an_end(self, now: Wall) -> bool {
-        now.0.saturating_add(SKEW_SECONDS) >= self.closes_at().0
+    pub const fn admits_dialing(self, now: Wall) -> bool {
+        !self.is_near(now) || self.is_over(now)
+    }
+
+    /// Whether an acceptor admits a link on the connection: not if the link would close at once.
+    #[must_use]
+    pub const fn admits_accepting(self, now: Wall) -> bool {
+        !self.is_near(now)
+    }
+
+    /// The reason why a link ended that appears to have ended for another one. The peer may have closed it for this
+    /// expiry, by a clock that is ahead.
+    #[must_use]
+    pub const fn cause_of_end(self, now: Wall, apparent: CloseReason) -> CloseReason {
+        if now.0.saturating_add(SKEW_SECONDS) >= self.closes_at().0 {
+            CloseReason::Local(LocalClose::Expired)
+        } else {
+            apparent
+        }
+    }
+
+    /// The time after which the calendar is read again for the end of the connection, at most [`READ_INTERVAL`]; none
+    /// if a certificate has expired and the connection ends.
+    #[must_use]
+    pub fn until_end(self, now: Wall) -> Option<Duration> {
+        if self.is_over(now) {
+            return None;
+        }
+        let left = Duration::from_secs((self.not_after.0 - now.0).saturating_add(1));
+        Some(left.min(READ_INTERVAL))
     }
 
     /// The time at which a replacement of a link is attempted next: when there may be a new certificate, then at half
@@ -122,17 +152,34 @@ mod tests {
         assert_eq!(first.not_after(), Wall(1_000));
         let judged = |now: u64| {
             let now = Wall(now);
+            let expired = CloseReason::Local(LocalClose::Expired);
             [
-                first.explains_an_end(now),
-                first.is_near(now),
-                first.is_over(now),
+                first.cause_of_end(now, CloseReason::Fin) == expired,
+                first.admits_accepting(now),
+                first.admits_dialing(now),
             ]
         };
-        assert_eq!(judged(991), [false, false, false]);
-        assert_eq!(judged(992), [true, false, false]);
-        assert_eq!(judged(997), [true, true, false]);
-        assert_eq!(judged(1_000), [true, true, false]);
-        assert_eq!(judged(1_001), [true, true, true]);
+        assert_eq!(judged(991), [false, true, true]);
+        assert_eq!(judged(992), [true, true, true]);
+        assert_eq!(judged(996), [true, true, true]);
+        assert_eq!(judged(997), [true, false, false]);
+        assert_eq!(judged(1_000), [true, false, false]);
+        // The acceptor names the cause.
+        assert_eq!(judged(1_001), [true, false, true]);
+        let apparent = first.cause_of_end(Wall(991), CloseReason::Reset);
+        assert_eq!(apparent, CloseReason::Reset);
+    }
+
+    #[test]
+    fn a_connection_ends_after_the_last_second_of_a_certificate_whatever_the_calendar_does() {
+        let expiry = expiry(0, 1_000);
+        let wait = |now| expiry.until_end(Wall(now)).map(|wait| wait.as_secs());
+        assert_eq!(wait(0), Some(READ_INTERVAL.as_secs()));
+        assert_eq!(wait(995), Some(6));
+        assert_eq!(wait(1_000), Some(1));
+        assert_eq!(wait(1_001), None);
+        // A calendar that is set back gives the connection its time again.
+        assert_eq!(wait(999), Some(2));
     }
 
     proptest! {

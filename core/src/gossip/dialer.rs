@@ -11,10 +11,11 @@
 use super::context::Context;
 use super::interface::Output;
 use super::timer::Timer;
-use crate::link::{Address, DialId, LinkId};
+use crate::link::{DialId, LinkId};
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 
 /// Maximum number of dials in progress.
@@ -45,7 +46,7 @@ pub(super) enum Purpose {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dial {
     purpose: Purpose,
-    address: Address,
+    address: SocketAddr,
     /// The expected peer; once connected, the peer that answered.
     peer: Option<MemberIndex>,
     /// The connection, once established, and the session that this node proposed on it.
@@ -58,8 +59,8 @@ impl Dial {
         self.purpose
     }
 
-    pub(super) const fn address(&self) -> &Address {
-        &self.address
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(super) const fn peer(&self) -> Option<MemberIndex> {
@@ -95,17 +96,17 @@ impl Dialer {
         &mut self,
         context: &mut Context,
         purpose: Purpose,
-        address: Address,
+        address: SocketAddr,
         peer: Option<MemberIndex>,
     ) {
-        if self.dials.len() >= DIALS_MAX {
+        if !self.has_room() {
             return;
         }
         self.begun += 1;
         let dial = DialId(self.begun);
         let attempt = Dial {
             purpose,
-            address: address.clone(),
+            address,
             peer,
             connection: None,
             started: context.now,
@@ -229,9 +230,30 @@ impl Dialer {
         self.to(member).next().is_some()
     }
 
+    /// Whether another dial may start.
+    pub(super) fn has_room(&self) -> bool {
+        self.dials.len() < DIALS_MAX
+    }
+
     pub(super) fn is_dialing_seed(&self, index: usize) -> bool {
-        let mut dials = self.dials.values();
-        dials.any(|dial| dial.purpose == Purpose::Seed(index))
+        self.to_seed(index).next().is_some()
+    }
+
+    /// Whether a dial to a seed address started less than this long ago.
+    pub(super) fn is_dialing_seed_since(
+        &self,
+        context: &Context,
+        index: usize,
+        patience: Duration,
+    ) -> bool {
+        let mut dials = self.to_seed(index);
+        dials.any(|dial| context.now - dial.started < patience)
+    }
+
+    /// The dials in progress to a seed address; more than one only if the address is a name.
+    fn to_seed(&self, index: usize) -> impl Iterator<Item = &Dial> {
+        let dials = self.dials.values();
+        dials.filter(move |dial| dial.purpose == Purpose::Seed(index))
     }
 
     /// Whether a dial to a member started less than this long ago.
@@ -281,8 +303,7 @@ mod tests {
         purpose: Purpose,
         peer: MemberIndex,
     ) -> DialId {
-        let to = Address::Socket(address(peer as usize));
-        dialer.begin(context, purpose, to, Some(peer));
+        dialer.begin(context, purpose, address(peer as usize), Some(peer));
         DialId(dialer.begun)
     }
 

@@ -9,7 +9,7 @@ use super::links::{Link, Precedence};
 use super::message::{AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::{Event, Gossip, Input, LinkEnd, Message, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
-use crate::link::{CloseReason, DialId, LinkId, LocalClose};
+use crate::link::{Address, CloseReason, DialId, LinkId, LocalClose};
 use crate::sabotage::Switch;
 use crate::time::Duration;
 use crate::topology::publication::Key;
@@ -35,7 +35,7 @@ impl Gossip {
         // The expected member may have been forgotten since the dial began: any peer is then accepted.
         let expected = attempt.peer().and_then(|peer| self.context.id_of(peer));
         if let Some(expected) = expected.filter(|expected| *expected != peer) {
-            let address = attempt.address().clone();
+            let address = Address::Socket(attempt.address());
             self.context.report(Event::WrongPeer {
                 address,
                 expected,
@@ -224,7 +224,7 @@ impl Gossip {
         let attempt = self.dialer.end(&mut self.context, dial)?;
         if let Purpose::Seed(index) = attempt.purpose() {
             let peer = attempt.peer().and_then(|peer| self.context.id_of(peer));
-            self.bootstrap.on_linked(&self.context, index, peer);
+            self.bootstrap.on_linked(&mut self.context, index, peer);
         }
         Some(attempt.purpose())
     }
@@ -261,7 +261,8 @@ impl Gossip {
         {
             self.drop_link(old, LinkEnd::Superseded);
         }
-        self.context.out.push(Output::LinkOpened { link });
+        let instance = record.rank().instance;
+        self.context.out.push(Output::LinkOpened { link, instance });
         self.context.report(Event::LinkUp { peer, link, dialed });
         // The neighbour may know no more of this node's past than the node itself. Further updates about that past
         // arrive within this time.
@@ -415,6 +416,7 @@ impl Gossip {
             }
             Input::Start
             | Input::DialFailed { .. }
+            | Input::Resolved { .. }
             | Input::Receive { .. }
             | Input::Heard { .. }
             | Input::Closed { .. }

@@ -3,9 +3,10 @@
 use super::event::Event;
 use super::message::Message;
 use crate::identity::NodeId;
-use crate::link::{Address, CloseReason, DialError, DialId, LinkId, Ticket};
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::machine::Wake;
 use crate::topology::record::Content;
+use core::net::SocketAddr;
 
 /// Maximum number of seed addresses after an edit.
 pub const SEEDS_MAX: usize = 256;
@@ -37,6 +38,13 @@ pub enum Input {
         dial: DialId,
         /// The reason.
         reason: DialError,
+    },
+    /// A name was resolved, or not: completes [`Output::Resolve`].
+    Resolved {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// The addresses of the name with its port, in the resolver's order.
+        addresses: Result<Vec<SocketAddr>, ResolutionError>,
     },
     /// A message arrived.
     Receive {
@@ -119,7 +127,14 @@ pub enum Output {
         /// The dial.
         dial: DialId,
         /// The address.
-        address: Address,
+        address: SocketAddr,
+    },
+    /// Resolve a name; answer with `Resolved`.
+    Resolve {
+        /// The ticket for the answer.
+        ticket: Ticket,
+        /// The name, as `host:port`.
+        name: String,
     },
     /// Send a message on a link.
     Send {
@@ -137,6 +152,8 @@ pub enum Output {
     LinkOpened {
         /// The link.
         link: LinkId,
+        /// The peer's instance, from its handshake message.
+        instance: u32,
     },
     /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
     Store {

@@ -21,8 +21,9 @@
 //! The state that the components change is [`crate::topology`]. The machine opens no connection and reads no clock: see
 //! [`Input`] and [`Output`].
 //!
-//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], requested links [`REQUESTED_MAX`], awaited
-//! updates [`MISSING_MAX`](crate::plumtree::MISSING_MAX) with [`ANNOUNCERS_MAX`](crate::plumtree::ANNOUNCERS_MAX) announcers each, remembered changes [`HISTORY_MAX`].
+//! Bounds: links `links_max`, members `members_max`, dials [`DIALS_MAX`], addresses of a name [`ADDRESSES_MAX`],
+//! requested links [`REQUESTED_MAX`], awaited updates [`MISSING_MAX`](crate::plumtree::MISSING_MAX) with
+//! [`ANNOUNCERS_MAX`](crate::plumtree::ANNOUNCERS_MAX) announcers each, remembered changes [`HISTORY_MAX`].
 //!
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the broadcast tree and its repair; Rapid (Suresh et al., ATC 2018)
 //! for rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion
@@ -54,6 +55,7 @@ mod timer;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
+pub use bootstrap::ADDRESSES_MAX;
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use event::{Event, LinkEnd, Rejection};
@@ -177,6 +179,7 @@ impl Gossip {
             Input::Accepted { link, peer } => self.on_accepted(link, peer),
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer),
             Input::DialFailed { dial, reason } => self.on_dial_ended(dial, &reason.to_string()),
+            Input::Resolved { ticket, addresses } => self.on_resolved(ticket, addresses),
             Input::Receive { link, message } => self.on_receive(link, message),
             Input::Heard { link } => self.on_heard(link),
             Input::Closed { link, reason } => self.on_closed(link, reason),

@@ -12,7 +12,7 @@ use super::self_record::{Claim, Succession};
 use super::timer::Timers;
 use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
-use crate::link::{Address, DialId, LinkId, Ticket};
+use crate::link::{Address, DialId, LinkId, ResolutionError, Ticket};
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use crate::topology::Applied;
@@ -220,10 +220,20 @@ impl Gossip {
 
 /// Dials.
 impl Gossip {
-    pub(super) fn dial(&mut self, purpose: Purpose, address: Address, peer: Option<MemberIndex>) {
-        if self.self_record.phase() != Phase::Leaving {
+    pub(super) fn dial(
+        &mut self,
+        purpose: Purpose,
+        address: SocketAddr,
+        peer: Option<MemberIndex>,
+    ) {
+        if self.may_dial() {
             self.dialer.begin(&mut self.context, purpose, address, peer);
         }
+    }
+
+    /// Whether another dial may start.
+    fn may_dial(&self) -> bool {
+        self.self_record.phase() != Phase::Leaving && self.dialer.has_room()
     }
 
     /// Dials a member, if it is dialable.
@@ -238,7 +248,7 @@ impl Gossip {
         let slot = self.context.topology.slot(member);
         let record = slot.and_then(|slot| slot.record);
         if let Some(address) = record.and_then(|record| record.content().address) {
-            self.dial(purpose, Address::Socket(address), Some(member));
+            self.dial(purpose, address, Some(member));
         }
     }
 
@@ -365,7 +375,7 @@ impl Gossip {
         let joining = self.context.topology.len() <= 1;
         let own = self.record().content().address;
         for index in 0..self.bootstrap.len() {
-            if !self.bootstrap.is_due(&self.context, index) || self.dialer.is_dialing_seed(index) {
+            if !self.bootstrap.is_due(&self.context, index) || self.is_awaiting_seed(index) {
                 continue;
             }
             if self.bootstrap.is_settled(&self.context, index, own) {
@@ -374,11 +384,38 @@ impl Gossip {
             if joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER) {
                 break;
             }
-            if let Some(address) = self.bootstrap.address(index).cloned() {
+            if self.may_dial()
+                && let Some(address) = self.bootstrap.take_next(&mut self.context, index)
+            {
                 self.dial(Purpose::Seed(index), address, None);
             }
         }
         self.bootstrap.schedule(&mut self.context, joining);
+    }
+
+    /// Whether a dial to a seed address is in progress, and it is too early for another address of the same name.
+    fn is_awaiting_seed(&self, index: usize) -> bool {
+        if self.bootstrap.has_addresses_left(index) {
+            self.dialer
+                .is_dialing_seed_since(&self.context, index, JOIN_STAGGER)
+        } else {
+            self.dialer.is_dialing_seed(index)
+        }
+    }
+
+    /// The name of a seed was resolved, or not.
+    pub(super) fn on_resolved(
+        &mut self,
+        ticket: Ticket,
+        addresses: Result<Vec<SocketAddr>, ResolutionError>,
+    ) {
+        let own = self.record().content().address;
+        if self
+            .bootstrap
+            .on_resolved(&mut self.context, ticket, addresses, own)
+        {
+            self.self_record.establish(self.context.now);
+        }
     }
 
     pub(super) fn on_discover(&mut self, discovery: bool) {
@@ -416,7 +453,7 @@ impl Gossip {
             return;
         };
         match attempt.purpose() {
-            Purpose::Seed(index) => self.bootstrap.on_failed(&mut self.context, index, why),
+            Purpose::Seed(index) => self.on_seed_failed(index, attempt.address(), why),
             Purpose::Referral => self.bootstrap.schedule_at_once(&mut self.context),
             Purpose::Ring | Purpose::RandomLink => {
                 let Some(member) = attempt.peer() else {
@@ -470,20 +507,38 @@ impl Gossip {
         if matches!(refusal.reason, RefusalReason::Busy | RefusalReason::Full) {
             self.follow_referral(attempt.purpose(), &refusal.others);
         }
-        let myself = refusal.reason == RefusalReason::Myself;
-        if myself {
-            let address = attempt.address().clone();
-            self.context.report(Event::DialedMyself { address });
+        let (address, myself) = (attempt.address(), refusal.reason == RefusalReason::Myself);
+        match attempt.purpose() {
+            Purpose::Seed(index) if myself => {
+                let dialing = self.dialer.is_dialing_seed(index);
+                let context = &mut self.context;
+                if self.bootstrap.on_myself(context, index, address, dialing) {
+                    self.self_record.establish(self.context.now);
+                }
+            }
+            Purpose::Seed(index) => {
+                let why = handshake::explain(&self.context, refusal);
+                self.on_seed_failed(index, address, &why);
+            }
+            Purpose::Referral
+            | Purpose::Ring
+            | Purpose::Redial
+            | Purpose::Probe
+            | Purpose::RandomLink
+            | Purpose::Requested
+            | Purpose::Renewal => {
+                if myself {
+                    let address = Address::Socket(address);
+                    self.context.report(Event::DialedMyself { address });
+                }
+            }
         }
-        let Purpose::Seed(index) = attempt.purpose() else {
-            return;
-        };
-        if !myself {
-            let why = handshake::explain(&self.context, refusal);
-            self.bootstrap.on_failed(&mut self.context, index, &why);
-        } else if self.bootstrap.on_myself(index) {
-            self.self_record.establish(self.context.now);
-        }
+    }
+
+    fn on_seed_failed(&mut self, index: usize, address: SocketAddr, why: &str) {
+        let dialing = self.dialer.is_dialing_seed(index);
+        self.bootstrap
+            .on_failed(&mut self.context, index, address, why, dialing);
     }
 
     /// Tries one of the members that a refusal named and that are not alive in this view. This lets a newcomer join,
@@ -515,7 +570,7 @@ impl Gossip {
         };
         let others: Vec<SocketAddr> = others.iter().copied().filter(|it| !is_alive(*it)).collect();
         if let Some(other) = self.context.random.pick(&others).copied() {
-            self.dial(Purpose::Referral, Address::Socket(other), None);
+            self.dial(Purpose::Referral, other, None);
         }
     }
 }

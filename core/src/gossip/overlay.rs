@@ -287,7 +287,6 @@ mod tests {
     use super::super::links::Link;
     use super::*;
     use crate::gossip::tests::context::{address, context, id, learn};
-    use crate::link::Address;
 
     struct Bench {
         context: Context,
@@ -358,7 +357,7 @@ mod tests {
     fn the_next_member_is_dialled_when_a_dial_lasts_or_failed() {
         let mut bench = Bench::new();
         let first = bench.first(0);
-        let to = Address::Socket(address(1));
+        let to = address(1);
         let (dialer, context) = (&mut bench.dialer, &mut bench.context);
         dialer.begin(context, Purpose::Ring, to, Some(first));
         assert!(

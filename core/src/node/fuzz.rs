@@ -7,7 +7,7 @@ use crate::gossip::message::{
 };
 use crate::gossip::{self, Message};
 use crate::identity::NodeId;
-use crate::link::{Address, CloseReason, DialError, DialId, LinkId, Ticket};
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::size::Encoded;
 use crate::size::FRAME_BYTES_MAX;
 use crate::sketch::Cell;
@@ -249,6 +249,7 @@ enum Happens {
     Announce(Content),
     RequestLink(usize, bool),
     Seeds(usize, bool),
+    Resolved(usize, Option<Vec<usize>>),
     Leave,
     Nothing,
 }
@@ -263,6 +264,8 @@ fn happens() -> impl Strategy<Value = Happens> {
         2 => any::<usize>().prop_map(Happens::Failed),
         2 => any::<usize>().prop_map(Happens::Closed),
         2 => any::<bool>().prop_map(Happens::Stored),
+        2 => (any::<usize>(), prop::option::of(prop::collection::vec(who(), 0..4)))
+            .prop_map(|(order, found)| Happens::Resolved(order, found)),
         1 => content(0).prop_map(Happens::Announce),
         1 => (who(), any::<bool>()).prop_map(|(who, requested)| Happens::RequestLink(who, requested)),
         1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Seeds(who, replace)),
@@ -271,13 +274,14 @@ fn happens() -> impl Strategy<Value = Happens> {
     ]
 }
 
-/// The links, dials and stores that the node ordered.
+/// The links, dials, stores and resolutions that the node ordered.
 #[derive(Default)]
 struct Surroundings {
     made: u64,
     links: Vec<LinkId>,
     dials: Vec<DialId>,
     tickets: Vec<Ticket>,
+    resolutions: Vec<Ticket>,
 }
 
 impl Environment for Surroundings {
@@ -295,6 +299,7 @@ impl Environment for Surroundings {
             }
             Output::Close { link } => around.links.retain(|known| *known != link),
             Output::Store { ticket, .. } => around.tickets.push(ticket),
+            Output::Resolve { ticket, .. } => around.resolutions.push(ticket),
             Output::LinkOpened { .. }
             | Output::Left
             | Output::Report(_)
@@ -327,7 +332,10 @@ impl World<Surroundings> {
             address: Some(address(0)),
             ..Content::default()
         };
-        let seeds = vec![Address::Socket(address(1))];
+        let seeds = vec![
+            Address::Socket(address(1)),
+            Address::Name("seeds:7000".to_owned()),
+        ];
         let mut config = Config::new(id(0), "test", 2, 1, content, seeds);
         config.tuning.members_max = MEMBERS_MAX;
         config.tuning.links_max = 6;
@@ -409,8 +417,19 @@ impl World<Surroundings> {
                 let addresses = vec![Address::Socket(address(who))];
                 self.give(gossip::Input::Seeds { addresses, replace });
             }
+            Happens::Resolved(pick, found) if !self.environment.resolutions.is_empty() => {
+                let orders = &mut self.environment.resolutions;
+                let ticket = orders.remove(pick % orders.len());
+                let addresses = found
+                    .map(|found| found.into_iter().map(address).collect())
+                    .ok_or(ResolutionError::TimedOut);
+                self.give(gossip::Input::Resolved { ticket, addresses });
+            }
             Happens::Leave => self.give(gossip::Input::Leave),
-            Happens::Answered(..) | Happens::Failed(_) | Happens::Nothing => {}
+            Happens::Answered(..)
+            | Happens::Failed(_)
+            | Happens::Resolved(..)
+            | Happens::Nothing => {}
         }
     }
 }

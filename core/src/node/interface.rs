@@ -3,8 +3,9 @@
 use super::message::Message;
 use crate::channel;
 use crate::gossip::{self, Event};
-use crate::link::{Address, DialId, LinkId, Ticket};
+use crate::link::{DialId, LinkId, Ticket};
 use crate::machine::Wake;
+use core::net::SocketAddr;
 
 /// An input of the machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +41,14 @@ pub enum Output {
         /// The attempt.
         dial: DialId,
         /// The address.
-        address: Address,
+        address: SocketAddr,
+    },
+    /// Resolve a name; answer with `Resolved`.
+    Resolve {
+        /// Repeated in the answer.
+        ticket: Ticket,
+        /// The name, as `host:port`.
+        name: String,
     },
     /// Send a message on a link.
     Send {
@@ -58,6 +66,8 @@ pub enum Output {
     LinkOpened {
         /// The link.
         link: LinkId,
+        /// The peer's instance, from its handshake message.
+        instance: u32,
     },
     /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
     Store {
@@ -80,12 +90,13 @@ impl From<gossip::Output> for Output {
     fn from(output: gossip::Output) -> Self {
         match output {
             gossip::Output::Dial { dial, address } => Self::Dial { dial, address },
+            gossip::Output::Resolve { ticket, name } => Self::Resolve { ticket, name },
             gossip::Output::Send { link, message } => Self::Send {
                 link,
                 message: Message::Mesh(message),
             },
             gossip::Output::Close { link } => Self::Close { link },
-            gossip::Output::LinkOpened { link } => Self::LinkOpened { link },
+            gossip::Output::LinkOpened { link, instance } => Self::LinkOpened { link, instance },
             gossip::Output::Store { ticket, epoch } => Self::Store { ticket, epoch },
             gossip::Output::Left => Self::Left,
             gossip::Output::Report(event) => Self::Report(event),

@@ -38,6 +38,20 @@ impl Message {
         }
     }
 
+    /// Whether the message ends one side's part of a handshake. The offer of a data path goes out with it.
+    #[must_use]
+    pub const fn carries_offer(&self) -> bool {
+        match self {
+            Self::Mesh(gossip::Message::Hello(_) | gossip::Message::Welcome(_)) => true,
+            Self::Mesh(
+                gossip::Message::Refuse(_)
+                | gossip::Message::Goodbye(_)
+                | gossip::Message::Frame(_),
+            )
+            | Self::Channel(_) => false,
+        }
+    }
+
     /// The lane of the message.
     #[must_use]
     pub const fn lane(&self) -> Lane {
@@ -70,6 +84,9 @@ impl Encoded for Message {
 mod tests {
     use super::*;
     use crate::gossip::message::{Frame, Goodbye, Sync};
+    use crate::identity::NodeId;
+    use crate::topology::record::{Content, Rank, Record};
+    use std::sync::Arc;
 
     #[test]
     fn bulk_and_application_data_do_not_delay_heartbeats() {
@@ -83,6 +100,26 @@ mod tests {
         assert_eq!(heartbeat.lane(), Lane::Control);
         assert_eq!(snapshot.lane(), Lane::Bulk);
         assert_eq!(data.lane(), Lane::Channel);
+    }
+
+    #[test]
+    fn the_messages_of_a_handshake_carry_the_offer_of_a_data_path() {
+        let goodbye = Message::Mesh(gossip::Message::Goodbye(Goodbye::Unneeded));
+        assert!(!goodbye.carries_offer());
+        assert!(!Message::Channel(channel::Data::default()).carries_offer());
+        assert!(!Message::Mesh(gossip::Message::Frame(Frame::default())).carries_offer());
+        let record = Record::new(
+            NodeId::new("a").unwrap(),
+            Rank::default(),
+            Content::default(),
+        );
+        let welcome = gossip::message::Welcome {
+            version: 1,
+            session: 1,
+            hash: 0,
+            record: Arc::new(record),
+        };
+        assert!(Message::Mesh(gossip::Message::Welcome(welcome)).carries_offer());
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) struct Shared {
     pub(super) encrypted: bool,
     pub(super) key: SessionKey,
     pub(super) connection: ConnectionId,
-    /// The other end's instance, from its handshake message.
+    /// The other end's instance, once the handshake is complete.
     instance: OnceLock<u32>,
     out: Outgoing,
     hub: Weak<Hub>,
@@ -221,8 +221,11 @@ impl PathDriver {
     }
 
     /// The handshake of a link is complete. Returns the task that makes its calls into the overlay, to be run.
-    pub(crate) fn up(self: &Arc<Self>, link: LinkId) -> Option<PathTask> {
+    /// `instance` is the peer's.
+    pub(crate) fn up(self: &Arc<Self>, link: LinkId, instance: u32) -> Option<PathTask> {
         let shared = Arc::clone(self.hub.lock().links.get(&link)?);
+        // Core orders this once for each link.
+        let _known = shared.instance.set(instance).is_err();
         let (calls, ordered) = mpsc::unbounded_channel();
         if shared.calls.set(calls).is_err() {
             return None;
@@ -303,12 +306,6 @@ impl Shared {
         let _gone = flow.wait_for(|flow| wanted(flow)).await.is_err();
     }
 
-    /// The other end sent its handshake message.
-    pub(crate) fn handshaken(&self, instance: u32) {
-        // A second handshake message breaks the protocol, and core closes the link.
-        let _known = self.instance.set(instance).is_err();
-    }
-
     /// The other end sent a signal.
     pub(crate) fn receive(&self, signal: Signal) -> Result<(), Violation> {
         let link = self.link;
@@ -318,7 +315,7 @@ impl Shared {
         }
     }
 
-    /// The overlay's view of the link. None before the other end's handshake message.
+    /// The overlay's view of the link. None before the handshake is complete.
     pub(super) fn overlay_link(self: &Arc<Self>, offer: Offer) -> Option<OverlayLink> {
         let remote = End {
             id: self.peer.clone(),

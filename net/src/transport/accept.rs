@@ -3,14 +3,16 @@
 use super::connection::{Accepted, Caller, Connections, Guarded};
 use super::credentials::CurrentProof;
 use super::failure;
-use super::handshakes::{Handshakes, Rates, UnfinishedHandshake};
+use super::handshakes::{Handshakes, UnfinishedHandshake};
 use super::links::Links;
 use super::network::Listener;
 use super::rate_limited_warnings::RateLimitedWarnings;
+use crate::driver::TimeOrigin;
 use crate::identity::{self, CaName, Role};
 use crate::link::{Limit, TransportEvent};
 use crate::overlay::{Keys, Wire};
 use phalanx_core::credentials::Expiry;
+use phalanx_core::unauthenticated::SourceRates;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
@@ -56,7 +58,8 @@ where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = gate.links.limits;
-    let mut rates = Rates::new(&limits);
+    let clock = TimeOrigin::begin();
+    let mut rates = SourceRates::new(limits.accept_burst, limits.accept_interval);
     let handshakes = Handshakes::new(&limits);
     loop {
         let (io, remote) = next(&mut listener, |reason| {
@@ -74,14 +77,14 @@ where
             dropped(remote, Limit::Connections);
             continue;
         }
-        if !rates.allow(remote) {
+        if !rates.admits(clock.now(), remote) {
             dropped(remote, Limit::Rate);
             continue;
         }
         let local = L::local_end(&io).ok();
         let guarded = gate.connections.guard(io, true);
-        let (place, turned_out) = handshakes.begin(remote, guarded.connection());
-        if let Some(stranger) = turned_out {
+        let (place, evicted) = handshakes.begin(remote, guarded.connection());
+        if let Some(stranger) = evicted {
             dropped(stranger, Limit::Handshakes);
         }
         let admitting = gate.clone();

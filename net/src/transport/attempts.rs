@@ -1,4 +1,4 @@
-//! Connects to a host name that has several addresses.
+//! Connects a client to a host name that has several addresses. The dials of a node are decided by core.
 //!
 //! Follows RFC 8305 (Happy Eyeballs): the address families alternate; the next address is tried
 //! when the previous one failed or did not respond for a moment; the first established connection
@@ -6,6 +6,8 @@
 //!
 //! Bounds: at most [`ADDRESSES_MAX`] addresses, all of which are tried within [`SPREAD`].
 
+use super::network::Network;
+use phalanx_core::link::Address;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +22,24 @@ const ADDRESSES_MAX: usize = 10;
 const MOMENT_MAX: Duration = Duration::from_millis(250);
 /// Time within which all addresses are tried, so that a dial takes little longer.
 const SPREAD: Duration = Duration::from_secs(1);
+
+/// Connects to an address. A host name is resolved, and each of its addresses is tried.
+///
+/// # Errors
+/// The error of [`first_of`]; an unknown name is the error `HostUnreachable`.
+pub(super) async fn connect<N: Network>(network: &N, address: &Address) -> io::Result<N::Io> {
+    match address {
+        Address::Socket(address) => network.connect(*address).await,
+        Address::Name(name) => {
+            let found = network
+                .resolve(name)
+                .await
+                .map_err(|error| io::Error::new(io::ErrorKind::HostUnreachable, error))?;
+            let (io, _) = first_of(found, |address| network.connect(address)).await?;
+            Ok(io)
+        }
+    }
+}
 
 /// Orders the addresses for the attempts: as found, but with alternating families.
 fn in_turns(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
@@ -49,7 +69,7 @@ fn in_turns(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
 /// # Errors
 /// If there is no address, or no connection can be made: a refusal if there was one, otherwise the
 /// last error.
-pub(super) async fn first_of<Io, Connecting>(
+async fn first_of<Io, Connecting>(
     found: impl IntoIterator<Item = SocketAddr>,
     connect: impl Fn(SocketAddr) -> Connecting,
 ) -> io::Result<(Io, SocketAddr)>

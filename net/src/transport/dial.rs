@@ -1,5 +1,6 @@
 //! Connecting to a node: for a link, or for calls.
 
+use super::attempts;
 use super::connection::{ConnectionState, Connections, Guarded};
 use super::credentials::CurrentProof;
 use super::expiry;
@@ -15,11 +16,11 @@ use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
 use phalanx_core::credentials::Expiry;
 use phalanx_core::gossip::Input;
-use phalanx_core::link::{Address, DialError, DialId};
+use phalanx_core::link::{Address, DialError, DialId, ResolutionError, Ticket};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,7 +37,7 @@ pub(crate) struct Dialer<N> {
     pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: Links,
-    /// Maximum time from the order to the link.
+    /// Maximum time from an order to the link, or to the addresses of a name.
     pub(crate) timeout: Duration,
     /// Interval of HTTP/2 pings, a backstop to core's heartbeats.
     pub(crate) keepalive: Duration,
@@ -44,9 +45,9 @@ pub(crate) struct Dialer<N> {
 
 impl<N: Network> Dialer<N> {
     /// Performs one dial and sends its outcome to the machine.
-    pub(crate) async fn dial(self, dial: DialId, address: Address) {
+    pub(crate) async fn dial(self, dial: DialId, remote: SocketAddr) {
         let links = self.links.clone();
-        let reason = match time::timeout(self.timeout, self.link(dial, &address)).await {
+        let reason = match time::timeout(self.timeout, self.link(dial, remote)).await {
             Ok(Ok(())) => return,
             Ok(Err(reason)) => reason,
             Err(_) => DialError::TimedOut,
@@ -54,10 +55,23 @@ impl<N: Network> Dialer<N> {
         links.notify(Input::DialFailed { dial, reason }).await;
     }
 
-    async fn link(&self, dial: DialId, address: &Address) -> Result<(), DialError> {
-        let (io, remote) = self
+    /// Resolves a name and sends the answer to the machine.
+    pub(crate) async fn resolve(self, ticket: Ticket, name: String) {
+        let resolution = self.network.resolve(&name);
+        let addresses = match time::timeout(self.timeout, resolution).await {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(ResolutionError::Failed(error.to_string())),
+            Err(_) => Err(ResolutionError::TimedOut),
+        };
+        self.links
+            .notify(Input::Resolved { ticket, addresses })
+            .await;
+    }
+
+    async fn link(&self, dial: DialId, remote: SocketAddr) -> Result<(), DialError> {
+        let io = self
             .network
-            .connect(address)
+            .connect(remote)
             .await
             .map_err(|error| failure::connecting(&error))?;
         let local = N::Listener::local_end(&io).ok();
@@ -72,9 +86,7 @@ impl<N: Network> Dialer<N> {
             encrypted,
             keys,
         } = call(io, &proof.identity, tls, Some(self.keepalive)).await?;
-        // Otherwise the link would close at once, and be dialled again at once.
-        let now = clock::wall();
-        if expiry.is_near(now) && !expiry.is_over(now) {
+        if !expiry.admits_dialing(clock::wall()) {
             return Err(DialError::Untrusted(expiry::in_words(expiry)));
         }
         let (queue, outbound) = self.links.queue();
@@ -145,8 +157,7 @@ impl Call {
             .client_config(Encryption::Demanded)
             .map_err(|error| DialError::Untrusted(error.to_string()))?;
         let connect = async {
-            let (io, _) = network
-                .connect(address)
+            let io = attempts::connect(network, address)
                 .await
                 .map_err(|error| failure::connecting(&error))?;
             call(

@@ -46,9 +46,17 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
                 let dial = self.dialer.clone().dial(dial, address);
                 self.links.tasks.spawn(until(dial, closed(&self.closing)));
             }
+            node::Output::Resolve { ticket, name } => {
+                let resolve = self.dialer.clone().resolve(ticket, name);
+                self.links
+                    .tasks
+                    .spawn(until(resolve, closed(&self.closing)));
+            }
             node::Output::Send { link, message } => self.links.send(link, message),
             node::Output::Close { link } => self.links.close(link),
-            node::Output::LinkOpened { link } => self.links.prepare_path(link),
+            node::Output::LinkOpened { link, instance } => {
+                self.links.prepare_path(link, instance);
+            }
             node::Output::Store { ticket, epoch } => {
                 self.orders.send_replace(Some((ticket, epoch)));
             }

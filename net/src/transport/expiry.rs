@@ -2,8 +2,7 @@
 
 use crate::clock;
 use crate::identity::iso_8601;
-use phalanx_core::credentials::{Expiry, READ_INTERVAL};
-use std::time::Duration;
+use phalanx_core::credentials::Expiry;
 use tokio::time;
 
 /// Describes for operators why a connection ends, or is not opened.
@@ -14,15 +13,10 @@ pub(crate) fn in_words(expiry: Expiry) -> String {
     )
 }
 
-/// Waits until a certificate has expired. The calendar is read from time to time, because it may be set.
+/// Waits until a connection must end. The calendar is read from time to time, because it may be set.
 pub(crate) async fn comes(expiry: Expiry) {
-    loop {
-        let now = clock::wall();
-        if expiry.is_over(now) {
-            return;
-        }
-        let left = Duration::from_secs(expiry.not_after().0 - now.0 + 1);
-        time::sleep(left.min(READ_INTERVAL)).await;
+    while let Some(wait) = expiry.until_end(clock::wall()) {
+        time::sleep(wait).await;
     }
 }
 
@@ -40,6 +34,6 @@ mod tests {
         };
         let expiry = Expiry::first_of(validity, Validity::days(clock::wall(), 1));
         comes(expiry).await;
-        assert!(expiry.is_over(clock::wall()));
+        assert!(clock::wall() > validity.not_after);
     }
 }

@@ -24,7 +24,7 @@ use crate::overlay::{self, PathDriver, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
 use phalanx_core::credentials::{self, Credentials, Expiry};
-use phalanx_core::gossip::{self, Input};
+use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::{CloseReason, DialId, LinkId, LocalClose};
 use phalanx_core::node::{self, Message, Node};
@@ -224,11 +224,7 @@ impl Links {
     pub(crate) fn send(&self, link: LinkId, message: Message) {
         let queue = self.lock().queues.get(&link).cloned();
         if let Some(queue) = queue {
-            let is_handshake = matches!(
-                message,
-                Message::Mesh(gossip::Message::Hello(_) | gossip::Message::Welcome(_))
-            );
-            let paths = self.paths.as_ref().filter(|_| is_handshake);
+            let paths = self.paths.as_ref().filter(|_| message.carries_offer());
             let parts = Parts {
                 signal: paths.and_then(|paths| paths.offer_on(link)),
                 message: Some(message),
@@ -238,10 +234,10 @@ impl Links {
         }
     }
 
-    /// Called when both ends have agreed on a link: the overlay may prepare a data path.
-    pub(crate) fn prepare_path(&self, link: LinkId) {
+    /// Called when both ends have agreed on a link: the overlay may prepare a data path. `instance` is the peer's.
+    pub(crate) fn prepare_path(&self, link: LinkId, instance: u32) {
         let Some(paths) = &self.paths else { return };
-        if let Some(task) = paths.up(link) {
+        if let Some(task) = paths.up(link, instance) {
             self.tasks.spawn(task.run());
         }
     }
@@ -353,15 +349,11 @@ impl LinkTask {
                 Next::Failed(status) if is_malformed(&status) => {
                     break Some(self.malformed(status.message().to_owned()));
                 }
-                // The other end closes for the same certificate, perhaps by a clock that is ahead.
-                Next::Failed(_) | Next::PeerEnded if self.expiry.explains_an_end(clock::wall()) => {
-                    break Some(CloseReason::Local(LocalClose::Expired));
-                }
                 Next::Failed(status) => {
                     let failure = self.connection.take_failure();
-                    break Some(failure::closing(&status, failure.as_ref()));
+                    break Some(self.cause(failure::closing(&status, failure.as_ref())));
                 }
-                Next::PeerEnded => break Some(CloseReason::Farewell),
+                Next::PeerEnded => break Some(self.cause(CloseReason::Farewell)),
                 Next::Ending(Ending::Overflowed) => {
                     break Some(CloseReason::Local(LocalClose::Overflow));
                 }
@@ -406,14 +398,6 @@ impl LinkTask {
             };
             taken.map_err(|violation| format!("overlay: {violation}"))?;
         }
-        let handshake_record = match &message {
-            Some(Message::Mesh(gossip::Message::Hello(hello))) => Some(&hello.record),
-            Some(Message::Mesh(gossip::Message::Welcome(welcome))) => Some(&welcome.record),
-            Some(_) | None => None,
-        };
-        if let (Some(path), Some(record)) = (&self.path, handshake_record) {
-            path.handshaken(record.rank().instance);
-        }
         Ok(message)
     }
 
@@ -423,6 +407,11 @@ impl LinkTask {
             message,
         };
         let _ended = self.links.driver.send(input).await.is_err();
+    }
+
+    /// The reason of an end by the peer or the network.
+    fn cause(&self, apparent: CloseReason) -> CloseReason {
+        self.expiry.cause_of_end(clock::wall(), apparent)
     }
 
     fn malformed(&self, reason: String) -> CloseReason {

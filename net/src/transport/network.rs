@@ -1,7 +1,5 @@
 //! The network: the operating system's TCP, or a simulated network in `sim/wire`.
 
-use super::attempts;
-use phalanx_core::link::Address;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -15,13 +13,11 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// A bound port.
     type Listener: Listener<Io = Self::Io>;
 
-    /// Connects to an address; returns the connection and the socket address. A host name is
-    /// resolved at each call, and each of its addresses is tried. An unknown name is the error
-    /// `HostUnreachable`.
-    fn connect(
-        &self,
-        address: &Address,
-    ) -> impl Future<Output = io::Result<(Self::Io, SocketAddr)>> + Send;
+    /// Connects to a socket address.
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Io>> + Send;
+
+    /// Resolves `host:port`. Returns the addresses in the resolver's order.
+    fn resolve(&self, name: &str) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
 
     /// Binds a port to listen on.
     fn bind(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
@@ -56,19 +52,15 @@ impl Network for Tcp {
     type Io = TcpStream;
     type Listener = TcpListener;
 
-    async fn connect(&self, address: &Address) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, remote) = match address {
-            Address::Socket(address) => (TcpStream::connect(address).await?, *address),
-            Address::Name(name) => {
-                let found = lookup_host(name.as_str())
-                    .await
-                    .map_err(|error| io::Error::new(io::ErrorKind::HostUnreachable, error))?;
-                attempts::first_of(found, TcpStream::connect).await?
-            }
-        };
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
         // Frames are batched by core, so Nagle's algorithm would only add delay.
         stream.set_nodelay(true)?;
-        Ok((stream, remote))
+        Ok(stream)
+    }
+
+    async fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        Ok(lookup_host(name).await?.collect())
     }
 
     async fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {

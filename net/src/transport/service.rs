@@ -39,7 +39,7 @@ impl LinkService {
         if subject.role() != Role::Node {
             return Some(format!("{subject} is not a node; only nodes open links"));
         }
-        if caller.expiry.is_near(clock::wall()) {
+        if !caller.expiry.admits_accepting(clock::wall()) {
             return Some(expiry::in_words(caller.expiry));
         }
         None

@@ -46,6 +46,9 @@ where
     }
 }
 
+/// Maximum number of seeds of one range.
+const SEEDS_MAX: u64 = 1_000_000;
+
 /// A range of seeds, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seeds {
@@ -78,6 +81,11 @@ impl FromStr for Seeds {
             ),
             None => (number(text)?, number(text)?),
         };
+        if last >= first && last - first >= SEEDS_MAX {
+            return Err(format!(
+                "the range `{text}` has more than {SEEDS_MAX} seeds; run fewer at once"
+            ));
+        }
         if last < first {
             return Err(format!(
                 "the range `{text}` is empty; write the lower seed first"
@@ -132,7 +140,11 @@ mod tests {
             "1..3".parse::<Seeds>().map(|seeds| seeds.each().collect()),
             Ok(vec![1, 2, 3])
         );
-        for wrong in ["", "x", "1..", "5..4", "-1", "1...3"] {
+        let many = ["1..10000000000", "0..18446744073709551615"];
+        for wrong in ["", "x", "1..", "5..4", "-1", "1...3"]
+            .into_iter()
+            .chain(many)
+        {
             assert!(wrong.parse::<Seeds>().is_err(), "{wrong}");
         }
     }

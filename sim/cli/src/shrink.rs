@@ -96,6 +96,7 @@ fn report(
             "nodes": nodes,
             "lines": text.lines().count(),
             "minimal": shrunk.minimal,
+            "needs": shrunk.needs(),
             "failure": shrunk.failure.clone().reproduced_by(again.as_deref().unwrap_or_default()),
             "reproduce": again,
             "scenario": text,
@@ -109,6 +110,9 @@ fn report(
         path.display(),
         shrunk.runs
     ))?;
+    for needed in shrunk.needs() {
+        screen.line(needed)?;
+    }
     if !shrunk.minimal {
         screen.line("stopped before it was minimal; start from this file to go on")?;
     }

@@ -6,7 +6,7 @@ use crate::screen::{Cell, Paint, Screen, Table, span};
 use phalanx_core::node::Node;
 use phalanx_sim::diff::{Change, Facts, differences};
 use phalanx_sim::mesh::{NodeState, PROGRAM, facts, node_state};
-use phalanx_sim::model::Replay;
+use phalanx_sim::replay::Replay;
 use serde_json::{Value, json};
 use std::time::Duration;
 

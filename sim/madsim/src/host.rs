@@ -2,13 +2,15 @@
 
 use crate::driver::{self, Executor, Handle, Inbox};
 use crate::fabric::Fabric;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use madsim::net::Endpoint;
 use madsim::task::{self, AbortHandle};
 use phalanx_core::channel::ChannelName;
 use phalanx_core::gossip::{self, Config};
-use phalanx_core::link::{Address, CloseReason, DialError, DialId, LinkId, LocalClose};
+use phalanx_core::link::{
+    CloseReason, DialError, DialId, LinkId, LocalClose, ResolutionError,
+};
 use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::size::Encoded;
@@ -207,12 +209,8 @@ impl Process {
     }
 
     /// Dials an address. Behind a cut no answer arrives.
-    async fn dial(self, dial: DialId, to: Address) {
-        let reached = match &to {
-            Address::Socket(address) => host_at(*address, self.fabric.len()),
-            Address::Name { .. } => None,
-        };
-        let Some(peer) = reached else {
+    async fn dial(self, dial: DialId, to: SocketAddr) {
+        let Some(peer) = host_at(to, self.fabric.len()) else {
             let reason = DialError::Unreachable;
             self.notify(gossip::Input::DialFailed { dial, reason })
                 .await;
@@ -327,6 +325,16 @@ impl Executor<Shown> for Process {
         match order {
             Output::Dial { dial, address } => {
                 task::spawn(self.clone().dial(dial, address));
+            }
+            Output::Resolve { ticket, .. } => {
+                // The simulated hosts have no resolver.
+                let addresses = Err(ResolutionError::Failed("no resolver is configured".into()));
+                let process = self.clone();
+                task::spawn(async move {
+                    process
+                        .notify(gossip::Input::Resolved { ticket, addresses })
+                        .await;
+                });
             }
             Output::Send { link, message } => self.send(link, message),
             Output::Close { link } => {

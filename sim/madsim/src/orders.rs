@@ -11,8 +11,10 @@ use phalanx_sim::mesh::daemon::Input;
 use phalanx_sim::mesh::node_start::{self, NodeStart};
 use phalanx_sim::mesh::{self, APPLICATIONS, Applications};
 use phalanx_sim::model::WALL_ZERO;
-use phalanx_sim::scenario::Disk;
-use phalanx_sim::scenario::plan::{Plan, Planned, ScheduledAction};
+use phalanx_sim::scenario::plan::{Plan, PlanExecutor, Planned, ScheduledAction};
+use phalanx_sim::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
+use serde_json::Value;
+use std::time::Duration;
 
 /// Returns whether a plan pauses nodes.
 pub(crate) fn pauses(plan: &Plan) -> bool {
@@ -23,80 +25,155 @@ pub(crate) fn pauses(plan: &Plan) -> bool {
         .any(|planned| matches!(planned.order, ScheduledAction::Pause { .. }))
 }
 
+/// The name of this engine in errors.
+const ENGINE: &str = "madsim";
+
+/// An input for the daemon of a host that an action gives.
+type Given = Option<(usize, Input)>;
+
+impl<'p> PlanExecutor<'p> for Engine {
+    type Done = Result<Given, String>;
+
+    fn start(&mut self, planned: &'p Planned, host: usize, disk: Disk) -> Self::Done {
+        self.fabric.affect(planned.step, 1);
+        self.start_host(host, disk);
+        Ok(None)
+    }
+
+    fn stop(&mut self, planned: &'p Planned, host: usize, power_loss: bool) -> Self::Done {
+        if power_loss {
+            return Err(planned.unsupported(ENGINE));
+        }
+        let links = self.fabric.slot(host).links();
+        self.fabric.affect(planned.step, links);
+        Handle::current().kill(self.nodes[host].id());
+        self.fabric.slot(host).clear();
+        self.runs[host] = false;
+        Ok(None)
+    }
+
+    fn cut(&mut self, planned: &'p Planned, cut: usize) -> Self::Done {
+        self.fabric.cut(cut, planned.step);
+        self.clog();
+        Ok(None)
+    }
+
+    fn heal(&mut self, planned: &'p Planned, cut: usize) -> Self::Done {
+        self.fabric.affect(planned.step, 1);
+        self.fabric.heal(cut);
+        self.clog();
+        Ok(None)
+    }
+
+    fn hold(&mut self, planned: &'p Planned, _cut: usize, _length: Duration) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn pause(&mut self, planned: &'p Planned, host: usize, length: Duration) -> Self::Done {
+        if self.runs[host] {
+            let until = self.fabric.now() + length;
+            Handle::current().pause(self.nodes[host].id());
+            self.fabric.pause(host, Some(planned.step));
+            self.paused[host] = Some(until);
+        }
+        Ok(None)
+    }
+
+    fn slow(&mut self, planned: &'p Planned, _host: usize, by: Duration) -> Self::Done {
+        lifted(by.is_zero(), planned)
+    }
+
+    fn change_clock(
+        &mut self,
+        planned: &'p Planned,
+        _host: usize,
+        _jump: Duration,
+        _drift_ppm: Option<i32>,
+    ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn set_disk_fault(
+        &mut self,
+        planned: &'p Planned,
+        _host: usize,
+        _fault: Option<DiskFault>,
+    ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn change_certificate(
+        &mut self,
+        planned: &'p Planned,
+        _host: usize,
+        _is: Certificate,
+    ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn leave(&mut self, planned: &'p Planned, host: usize) -> Self::Done {
+        let links = self.fabric.slot(host).links();
+        self.fabric.affect(planned.step, links);
+        Ok(Some((host, mesh_input(gossip::Input::Leave))))
+    }
+
+    fn own_step(&mut self, planned: &'p Planned, host: usize, action: &'p OwnAction) -> Self::Done {
+        if !self.runs[host] {
+            return Ok(None);
+        }
+        let scenario = &self.run.scenario;
+        let arguments = action.arguments.to_json(&scenario.hosts);
+        let published = mesh::Published::read(&arguments)?;
+        let content = node_start::announced(scenario, host, published);
+        self.fabric.affect(planned.step, 1);
+        Ok(Some((host, mesh_input(gossip::Input::Announce(content)))))
+    }
+
+    fn command(
+        &mut self,
+        planned: &'p Planned,
+        host: usize,
+        name: &'p str,
+        with: &'p Value,
+    ) -> Self::Done {
+        let order = mesh::AppCommand::read(name, with)?;
+        if !self.runs[host] {
+            return Ok(None);
+        }
+        self.fabric.affect(planned.step, 1);
+        Ok(Some((host, Input::Command(order))))
+    }
+
+    fn set_loss(&mut self, planned: &'p Planned, ppm: Option<u32>) -> Self::Done {
+        lifted(ppm.is_none(), planned)
+    }
+
+    fn set_latency(&mut self, planned: &'p Planned, latency: Option<Latency>) -> Self::Done {
+        lifted(latency.is_none(), planned)
+    }
+}
+
+/// The result of an action that this engine can only lift: every scenario lifts all faults at its end, also faults that
+/// it never makes.
+fn lifted(lifts: bool, planned: &Planned) -> Result<Given, String> {
+    if lifts {
+        Ok(None)
+    } else {
+        Err(planned.unsupported(ENGINE))
+    }
+}
+
+const fn mesh_input(input: gossip::Input) -> Input {
+    Input::Node(node::Input::Mesh(input))
+}
+
 impl Engine {
     /// Performs one action of the plan.
     pub(super) async fn order(&mut self, planned: &Planned) -> Result<(), String> {
-        let step = planned.step;
         let now = self.fabric.now();
         self.fabric.trace(|trace| trace.order(now, planned));
-        match &planned.order {
-            ScheduledAction::Start { host, disk } => {
-                self.fabric.affect(step, 1);
-                self.start(*host, *disk);
-            }
-            ScheduledAction::Stop {
-                host,
-                power_loss: false,
-            } => {
-                self.fabric.affect(step, self.fabric.slot(*host).links());
-                Handle::current().kill(self.nodes[*host].id());
-                self.fabric.slot(*host).clear();
-                self.runs[*host] = false;
-            }
-            ScheduledAction::Cut(cut) => {
-                self.fabric.cut(*cut, step);
-                self.clog();
-            }
-            ScheduledAction::Heal(cut) => {
-                self.fabric.affect(step, 1);
-                self.fabric.heal(*cut);
-                self.clog();
-            }
-            ScheduledAction::Pause { host, length } => {
-                if self.runs[*host] {
-                    let until = self.fabric.now() + *length;
-                    Handle::current().pause(self.nodes[*host].id());
-                    self.fabric.pause(*host, Some(step));
-                    self.paused[*host] = Some(until);
-                }
-            }
-            ScheduledAction::Leave(host) => {
-                self.fabric.affect(step, self.fabric.slot(*host).links());
-                self.notify(*host, gossip::Input::Leave).await;
-            }
-            ScheduledAction::Own { host, action } => {
-                if self.runs[*host] {
-                    let scenario = &self.run.scenario;
-                    let arguments = action.arguments.to_json(&scenario.hosts);
-                    let published = mesh::Published::read(&arguments)?;
-                    let content = node_start::announced(scenario, *host, published);
-                    self.fabric.affect(step, 1);
-                    self.notify(*host, gossip::Input::Announce(content)).await;
-                }
-            }
-            ScheduledAction::Command { host, name, with } => {
-                let order = mesh::AppCommand::read(name, with)?;
-                if self.runs[*host] {
-                    self.fabric.affect(step, 1);
-                    self.give(*host, Input::Command(order)).await;
-                }
-            }
-            // Every scenario lifts all faults at its end, also faults that it never makes.
-            ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => {}
-            ScheduledAction::Slow { by, .. } if by.is_zero() => {}
-            ScheduledAction::Stop { .. }
-            | ScheduledAction::Loss(_)
-            | ScheduledAction::Latency(_)
-            | ScheduledAction::Slow { .. }
-            | ScheduledAction::Clock { .. }
-            | ScheduledAction::Hold { .. }
-            | ScheduledAction::Disk { .. }
-            | ScheduledAction::Certificate { .. } => {
-                return Err(format!(
-                    "engine madsim cannot do {:?}; use --engine model",
-                    planned.order
-                ));
-            }
+        if let Some((host, input)) = planned.execute(self)? {
+            self.give(host, input).await;
         }
         Ok(())
     }
@@ -127,10 +204,6 @@ impl Engine {
         }
     }
 
-    async fn notify(&self, host: usize, input: gossip::Input) {
-        self.give(host, Input::Node(node::Input::Mesh(input))).await;
-    }
-
     async fn give(&self, host: usize, input: Input) {
         if let Some(handle) = self.fabric.slot(host).handle() {
             // A node that has ended needs no inputs.
@@ -138,7 +211,7 @@ impl Engine {
         }
     }
 
-    fn start(&mut self, host: usize, disk: Disk) {
+    fn start_host(&mut self, host: usize, disk: Disk) {
         let run = self.run.clone();
         let spec = &run.scenario.hosts[host];
         // A clone starts with a copy of the other host's disk.

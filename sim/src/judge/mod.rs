@@ -278,13 +278,17 @@ impl<'a> Judge<'a> {
             }
             if let Verdict::Broken { at, why } = &watch.verdict {
                 let expectation = &watch.expectation;
-                failures.push(Failure::new(
+                let failure = Failure::new(
                     &expectation.file,
                     expectation.line,
                     &expectation.text,
                     *at,
                     why,
-                ));
+                );
+                failures.push(Failure {
+                    figure: watch.figure,
+                    ..failure
+                });
             }
         }
         match self.recovered {

@@ -8,15 +8,18 @@ use super::opening::Opening;
 use super::workload::AppCommand;
 use crate::address::PORT;
 use crate::disk::Write;
-use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView, Writing};
+use crate::world::{
+    Effect, Effects, Process, ProcessEvent, ProcessView, ResolveError, Resolved, Writing,
+};
 use phalanx_core::channel::{self, ChannelName, Delivery, Request};
 use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
-use phalanx_core::link::{Address, DialId, LinkId, Ticket};
+use phalanx_core::link::{DialId, LinkId, ResolutionError, Ticket};
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
 /// The file that holds the epoch.
 pub(super) const EPOCH: &str = "epoch";
@@ -46,7 +49,14 @@ pub enum Output {
         /// The attempt.
         dial: DialId,
         /// The address.
-        address: Address,
+        address: SocketAddr,
+    },
+    /// Resolve a name; answer with `Resolved`.
+    Resolve {
+        /// Repeated in the answer.
+        ticket: Ticket,
+        /// The name, as `host:port`.
+        name: String,
     },
     /// Send a message on a link.
     Send {
@@ -85,6 +95,8 @@ pub struct Daemon {
     slow: BTreeMap<ChannelName, Duration>,
     /// The messages still to be consumed: the time, the channel and the length in bytes.
     unread: VecDeque<(Instant, ChannelName, usize)>,
+    /// The ports of the names that are being resolved, by the ticket of the order.
+    ports: BTreeMap<Ticket, u16>,
 }
 
 impl Daemon {
@@ -97,6 +109,7 @@ impl Daemon {
             requests: 0,
             slow: BTreeMap::new(),
             unread: VecDeque::new(),
+            ports: BTreeMap::new(),
         }
     }
 
@@ -200,6 +213,13 @@ impl Daemon {
         for order in orders.drain() {
             match order {
                 node::Output::Dial { dial, address } => out.push(Output::Dial { dial, address }),
+                node::Output::Resolve { ticket, name } => {
+                    let port = name
+                        .rsplit_once(':')
+                        .and_then(|(_, port)| port.parse().ok());
+                    self.ports.insert(ticket, port.unwrap_or(PORT));
+                    out.push(Output::Resolve { ticket, name });
+                }
                 node::Output::Send { link, message } => out.push(Output::Send { link, message }),
                 node::Output::Close { link } => out.push(Output::Close { link }),
                 // Simulated links have no data path.
@@ -309,8 +329,22 @@ impl Daemon {
             .min()
     }
 
+    /// The addresses of a name with the port of the order; none if the daemon awaits no such answer.
+    fn resolved(&mut self, resolved: Resolved) -> Option<gossip::Input> {
+        let port = self.ports.remove(&resolved.ticket)?;
+        let addresses = match resolved.addresses {
+            Ok(found) => Ok(found.into_iter().map(|ip| (ip, port).into()).collect()),
+            Err(ResolveError::TimedOut) => Err(ResolutionError::TimedOut),
+            Err(error) => Err(ResolutionError::Failed(error.to_string())),
+        };
+        Some(gossip::Input::Resolved {
+            ticket: resolved.ticket,
+            addresses,
+        })
+    }
+
     /// Translates an event into an input; none if the event does not concern the daemon.
-    fn input(&self, what: ProcessEvent) -> Option<Input> {
+    fn input(&mut self, what: ProcessEvent) -> Option<Input> {
         Some(Input::Node(node::Input::Mesh(match what {
             ProcessEvent::Start => gossip::Input::Start,
             ProcessEvent::Accepted { link, peer } => gossip::Input::Accepted { link, peer: peer? },
@@ -320,6 +354,7 @@ impl Daemon {
                 peer: peer?,
             },
             ProcessEvent::DialFailed { dial, reason } => gossip::Input::DialFailed { dial, reason },
+            ProcessEvent::Resolved(resolved) => self.resolved(*resolved)?,
             ProcessEvent::Received { link, message } => {
                 let message = message.take()?;
                 return Some(Input::Node(node::Input::Receive { link, message }));
@@ -341,7 +376,6 @@ impl Daemon {
             | ProcessEvent::Invoked(_)
             | ProcessEvent::Signalled { .. }
             | ProcessEvent::Signal { .. }
-            | ProcessEvent::Resolved(_)
             | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => return None,
         })))
@@ -377,7 +411,6 @@ impl Process for Daemon {
             | ProcessEvent::Invoked(_)
             | ProcessEvent::Signalled { .. }
             | ProcessEvent::Signal { .. }
-            | ProcessEvent::Resolved(_)
             | ProcessEvent::Query(_)
             | ProcessEvent::Certificate(_) => false,
             ProcessEvent::Start
@@ -387,6 +420,7 @@ impl Process for Daemon {
             | ProcessEvent::Closed { .. }
             | ProcessEvent::Written { .. }
             | ProcessEvent::WriteFailed { .. }
+            | ProcessEvent::Resolved(_)
             | ProcessEvent::Leave
             | ProcessEvent::Wake => true,
         }
@@ -439,11 +473,13 @@ impl Orders for Effects {
         match order {
             Output::Send { link, message } => self.send(link, message),
             Output::Dial { dial, address } => {
-                let to = match address {
-                    Address::Socket(address) => Some(address),
-                    Address::Name(_) => None,
-                };
+                let to = Some(address);
                 Self::push(self, Effect::Dial { dial, to });
+            }
+            Output::Resolve { ticket, name } => {
+                let host = name.rsplit_once(':').map_or(&*name, |(host, _)| host);
+                let name = host.into();
+                Self::push(self, Effect::Resolve { ticket, name });
             }
             Output::Close { link } => Self::push(self, Effect::Close { link }),
             Output::Store { ticket, epoch } => {

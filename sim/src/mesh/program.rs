@@ -15,6 +15,7 @@ use crate::world::{
 };
 use phalanx_core::gossip;
 use phalanx_core::node::{Message, Node};
+use phalanx_core::sabotage::Switch;
 use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::sync::Arc;
@@ -58,6 +59,10 @@ impl Program for Mesh {
         let applications = Applications::new(Arc::clone(&self.ids), start.host, start.life, random);
         let opens = host_words::channels(start.spec());
         Box::new(Daemon::starting(node, applications, &opens, Instant::ZERO))
+    }
+
+    fn sends_in_lanes(&self) -> bool {
+        !self.sabotage.has(Switch::NoLanes)
     }
 
     fn before_event(&mut self, host: usize, view: &dyn ProcessView, what: &ProcessEvent) {

@@ -1,7 +1,7 @@
 //! The state of mesh nodes in a replayed run.
 
 use crate::diff::Facts;
-use crate::model::Replay;
+use crate::replay::Replay;
 use core::time::Duration;
 use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase};
 use phalanx_core::node::Node;

@@ -258,6 +258,7 @@ impl TracedHost {
             Input::Receive { .. } | Input::Heard { .. } => {}
             Input::Closed { link, .. } => drop(self.links.remove(link)),
             Input::DialFailed { .. }
+            | Input::Resolved { .. }
             | Input::Stored { .. }
             | Input::StoreFailed { .. }
             | Input::Announce(_) => {}

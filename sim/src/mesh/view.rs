@@ -6,6 +6,7 @@ use super::words::MEMORY;
 use crate::world::{self, InputInfo, ProcessView, ReportedEvent};
 use phalanx_core::gossip::{self, Phase};
 use phalanx_core::identity::NodeId;
+use phalanx_core::lane::Placement;
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::random::mix;
 use phalanx_core::size::Encoded;
@@ -80,6 +81,10 @@ impl world::Message for Message {
     fn word(&self) -> &'static str {
         event::content(self)
     }
+
+    fn placement(&self) -> Placement {
+        Self::placement(self)
+    }
 }
 
 /// The number of a message's kind in trace hashes.
@@ -127,6 +132,7 @@ fn gossip_input_info(input: &gossip::Input) -> InputInfo {
         gossip::Input::Accepted { .. } => InputInfo::of(5, "accepted"),
         gossip::Input::Dialed { .. } => InputInfo::of(6, "dialed"),
         gossip::Input::DialFailed { .. } => InputInfo::of(7, "dial-failed"),
+        gossip::Input::Resolved { .. } => InputInfo::of(20, "resolved"),
         gossip::Input::Receive { message, .. } => {
             InputInfo::message(mesh_number(message), mesh_word(message), 0)
         }

@@ -18,7 +18,7 @@ pub(crate) struct Heap<E> {
     free: Vec<u32>,
     planned: u64,
     /// The cause of the events scheduled next; `pop` sets it to the cause of the event that it returns.
-    pub(crate) cause: Cause,
+    cause: Cause,
 }
 
 impl<E> Heap<E> {
@@ -30,6 +30,16 @@ impl<E> Heap<E> {
             planned: 0,
             cause: Cause::NONE,
         }
+    }
+
+    /// Returns the cause of the events scheduled next.
+    pub(crate) const fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Sets the cause of the events scheduled next.
+    pub(crate) const fn set_cause(&mut self, cause: Cause) {
+        self.cause = cause;
     }
 
     /// Schedules an event.

@@ -1,128 +1,182 @@
-//! A simulated machine, and its processes with their queues of inputs.
+//! A simulated machine: its power, disk, certificate, traffic, and the slots of its processes.
 
-use super::clock::NodeClock;
-use crate::disk::Files;
-use crate::record::Cause;
-use crate::scenario::Certificate;
-use crate::world::{Process as Runs, ProcessEvent, Traffic};
+use super::context::Context;
+use crate::disk::{DiskError, DiskFault, Files, Left, Write};
+use crate::scenario::{Certificate, Scenario};
+use crate::world::{LocalHost, Process, Program, Start, Traffic};
 use core::ops::Range;
-use phalanx_core::identity::NodeId;
-use std::collections::{BTreeSet, VecDeque};
+use phalanx_core::random::Random;
+use phalanx_core::time::Wall;
 
-/// A time that is never reached.
-pub(crate) const NEVER: u64 = u64::MAX;
-
-/// A running process.
-pub(crate) struct Process {
-    pub(crate) machine: Box<dyn Runs>,
-    pub(crate) clock: NodeClock,
-    /// Whether the process left and ended. Its last state remains readable.
-    pub(crate) exited: bool,
-    /// Whether the process accesses its host directly within a step.
-    pub(crate) acts_on_host: bool,
-}
-
-/// A queued input.
-pub(crate) struct Waiting {
-    pub(crate) input: ProcessEvent,
-    /// The encoded bytes of the input's message; 0 without a message.
-    pub(crate) bytes: usize,
-    /// The cause of the input.
-    pub(crate) cause: Cause,
+/// The facts that a process starts with, except those of its host.
+pub(super) struct Birth<'a> {
+    pub scenario: &'a Scenario,
+    pub host: usize,
+    /// The index of the process on its host.
+    pub place: usize,
+    pub life: u32,
+    pub wall: Wall,
+    pub random: Random,
 }
 
 /// A host.
-pub(crate) struct Host {
-    pub(crate) powered: bool,
-    pub(crate) disk: Files,
+pub(super) struct Host {
+    powered: bool,
+    disk: Files,
     /// The state of its certificate.
-    pub(crate) certificate: Certificate,
-    pub(crate) traffic: Traffic,
+    certificate: Certificate,
+    traffic: Traffic,
     /// The slots of the host's processes.
-    pub(crate) processes: Range<usize>,
+    processes: Range<usize>,
 }
 
 impl Host {
-    pub(crate) fn new(processes: Range<usize>) -> Self {
+    pub(super) fn new(processes: Range<usize>) -> Self {
         Self {
             powered: true,
             disk: Files::default(),
             certificate: Certificate::Rotated,
-            traffic: Traffic {
-                bytes: 0,
-                messages: 0,
-            },
+            traffic: Traffic::default(),
             processes,
         }
     }
-}
 
-/// The slot of one process on a host; it persists over restarts of the process.
-pub(crate) struct Slot {
-    pub(crate) host: usize,
-    /// The index of the program in the run's list.
-    pub(crate) program: usize,
-    pub(crate) process: Option<Process>,
-    /// Number of starts.
-    pub(crate) life: u32,
-    /// The identity that the process proves to peers since its latest start.
-    pub(crate) identity: Option<NodeId>,
-    /// The ports that the process listens on.
-    pub(crate) ports: Vec<u16>,
-    /// The connections with an end in this process.
-    pub(crate) connections: BTreeSet<u32>,
-    /// The time of the earliest scheduled wake.
-    pub(crate) wake_at: u64,
-    pub(crate) wake_waits: bool,
-    /// The time until which queued inputs may delay a due wake.
-    pub(crate) wakes_by: u64,
-    pub(crate) paused_until: u64,
-    /// The delay of each input, in nanoseconds.
-    pub(crate) slow: u64,
-    pub(crate) busy_until: u64,
-    /// The step that delays the inputs.
-    pub(crate) delayed_by: Option<usize>,
-    /// Queued inputs.
-    pub(crate) mailbox: VecDeque<Waiting>,
-    pub(crate) mail_at: u64,
-}
-
-impl Slot {
-    pub(crate) const fn new(host: usize, program: usize) -> Self {
-        Self {
-            host,
-            program,
-            process: None,
-            life: 0,
-            identity: None,
-            ports: Vec::new(),
-            connections: BTreeSet::new(),
-            wake_at: NEVER,
-            wake_waits: false,
-            wakes_by: 0,
-            paused_until: 0,
-            slow: 0,
-            busy_until: 0,
-            delayed_by: None,
-            mailbox: VecDeque::new(),
-            mail_at: NEVER,
-        }
+    pub(super) const fn is_powered(&self) -> bool {
+        self.powered
     }
 
-    /// Returns whether the process runs and has not ended by itself.
-    pub(crate) fn runs(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| !process.exited)
+    pub(super) const fn set_powered(&mut self, powered: bool) {
+        self.powered = powered;
     }
 
-    /// Discards the process with all of its memory.
-    pub(crate) fn stop(&mut self) {
-        self.process = None;
-        self.ports.clear();
-        self.mailbox.clear();
-        self.wake_at = NEVER;
-        self.wake_waits = false;
-        self.mail_at = NEVER;
-        self.paused_until = 0;
-        self.busy_until = 0;
+    pub(super) const fn set_certificate(&mut self, certificate: Certificate) {
+        self.certificate = certificate;
+    }
+
+    /// Returns the slots of the host's processes.
+    pub(super) fn processes(&self) -> Range<usize> {
+        self.processes.clone()
+    }
+
+    /// Returns whether the host runs one process at most.
+    pub(super) fn runs_one(&self) -> bool {
+        self.processes.len() == 1
+    }
+
+    /// Returns the index of a process on the host.
+    pub(super) const fn place(&self, slot: usize) -> usize {
+        slot - self.processes.start
+    }
+
+    pub(super) const fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Counts a message that the host sends to another.
+    pub(super) const fn count_sent(&mut self, bytes: usize) {
+        self.traffic.bytes += bytes as u64;
+        self.traffic.messages += 1;
+    }
+
+    pub(super) const fn disk(&self) -> &Files {
+        &self.disk
+    }
+
+    /// Starts a write; returns its number and the time at which it completes.
+    pub(super) fn begin_write(
+        &mut self,
+        now: u64,
+        slot: usize,
+        write: Write,
+        synced: bool,
+    ) -> (u64, u64) {
+        self.disk.begin(now, slot, write, synced)
+    }
+
+    /// Completes a write. Returns `None` if a crash dropped it.
+    pub(super) fn end_write(
+        &mut self,
+        number: u64,
+    ) -> Option<Result<(), (DiskError, Write, bool)>> {
+        self.disk.end(number)
+    }
+
+    /// Drops the writes in progress of a process.
+    pub(super) fn forget_writes(&mut self, slot: usize) {
+        self.disk.forget(slot);
+    }
+
+    pub(super) fn set_disk_fault(&mut self, fault: Option<DiskFault>, step: Option<usize>) {
+        self.disk.set_fault(fault, step);
+    }
+
+    /// Crashes the disk; returns the number of writes that the crash affected.
+    pub(super) fn crash(&mut self, context: &mut Context<'_, '_>, left: Left) -> u64 {
+        context.crash(&mut self.disk, left)
+    }
+
+    /// Replaces the disk with a copy of another.
+    pub(super) fn set_disk(&mut self, disk: Files) {
+        self.disk = disk;
+    }
+
+    /// Starts a process on the host.
+    pub(super) fn start(
+        &mut self,
+        program: &mut dyn Program,
+        birth: Birth<'_>,
+    ) -> Box<dyn Process> {
+        program.start(Start {
+            scenario: birth.scenario,
+            host: birth.host,
+            program: birth.place,
+            life: birth.life,
+            wall: birth.wall,
+            certificate: self.certificate,
+            random: birth.random,
+            disk: &mut self.disk,
+        })
+    }
+
+    /// Lets a process access the host directly within a step. `taken` are the ports of other processes.
+    pub(super) fn access(
+        &mut self,
+        taken: impl Iterator<Item = u16>,
+        wall: Wall,
+        step: impl FnOnce(LocalHost<'_>),
+    ) {
+        step(LocalHost {
+            taken: taken.collect(),
+            files: &mut self.disk,
+            wall,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_counts_what_it_sends_and_numbers_its_processes() {
+        let mut host = Host::new(3..5);
+        host.count_sent(10);
+        host.count_sent(0);
+        let Traffic { bytes, messages } = host.traffic();
+        assert_eq!((bytes, messages), (10, 2));
+        assert_eq!((host.place(4), host.runs_one()), (1, false));
+    }
+
+    #[test]
+    fn the_copy_of_a_disk_is_independent() {
+        let (mut one, mut other) = (Host::new(0..1), Host::new(1..2));
+        let write = |bytes: &[u8]| Write::Replace("a".into(), bytes.to_vec());
+        let (number, done) = one.begin_write(0, 0, write(b"1"), true);
+        assert!(done > 0 && one.end_write(number) == Some(Ok(())));
+        other.set_disk(one.disk().clone());
+        let (number, _) = other.begin_write(0, 1, write(b"2"), true);
+        assert!(other.end_write(number).is_some());
+        assert_eq!(one.disk().read("a"), Some(&b"1"[..]));
+        assert_eq!(other.disk().read("a"), Some(&b"2"[..]));
     }
 }

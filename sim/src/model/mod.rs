@@ -1,46 +1,44 @@
 //! The model engine: core's machines on an event heap, with links that behave as streams.
 //!
 //! It uses no clock, no thread and no ambient randomness: a scenario and a seed give the same run, event for event, on
-//! every machine. Start with [`run`]. `engine` is the event loop, `perform` performs the effects of machines, `carry`
-//! moves parcels over connections (`stream`) through the network (`network`).
+//! every machine. Start with [`run`].
+//!
+//! `engine` is the event loop; it coordinates components, which do not know each other: `slot` (a process, its mailbox
+//! and its wake timer), `host` (power and disk), `transport` (connections, ports and the network), `calls` (commands
+//! and queries), `checks` (invariants and reports) and `starts`. They share a `context`: time, event heap and trace.
 //!
 //! The model includes latency, bandwidth of one connection, loss with TCP's retransmission, cuts that drop traffic
 //! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. It excludes congestion windows,
 //! acknowledgements, fast retransmission and processor time (except for `slow`).
 
 mod calls;
-mod carry;
-mod clock;
-mod engine;
+mod checks;
+pub(crate) mod clock;
+mod context;
+pub(crate) mod engine;
+mod event;
 mod heap;
 mod host;
-mod latency;
-mod local;
-mod network;
 mod options;
-mod perform;
-mod replay;
-mod stream;
+mod slot;
+mod starts;
 #[cfg(test)]
 mod tests;
-mod trace;
+pub(crate) mod trace;
+mod transport;
 
 pub use crate::address::{PORT, address, host_at, ip};
 pub use clock::WALL_ZERO;
 pub use options::Options;
-pub use replay::{Replay, host_named};
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;
-use crate::judge::ending::Ending;
 use crate::outcome::Outcome;
 use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
-use crate::verdict::Failure;
-use crate::world::{Definition, Scene};
+use crate::world::Definition;
 use clock::ns;
 use core::time::Duration;
-use engine::{Engine, since_start};
-use std::collections::BTreeMap;
+use engine::Engine;
 use trace::Trace;
 
 /// Runs a scenario of a system.
@@ -62,9 +60,11 @@ pub fn run(
     let mut checkpoint = checkpoint_interval(scenario.hosts.len());
     loop {
         let until = judge.next_check().min(checkpoint).min(plan.end);
-        drive(&mut engine, &mut judge, ns(until));
+        while engine.advance(ns(until)) {
+            engine.judge_reports(&mut judge);
+        }
         if checkpoint <= until {
-            check(&mut engine, Invariants::checkpoint);
+            engine.check(Invariants::checkpoint);
             checkpoint += checkpoint_interval(scenario.hosts.len());
         }
         if judge.next_check() <= until {
@@ -74,76 +74,8 @@ pub fn run(
             break;
         }
     }
-    Ok(finish(
-        definition,
-        engine,
-        judge,
-        (options.strict, &options.sabotage),
-    ))
-}
-
-/// Processes events up to an instant, and passes reported events to the judge.
-fn drive(engine: &mut Engine<'_, '_>, judge: &mut Judge<'_>, until: u64) {
-    while engine.advance(until) {
-        if engine.reports.is_empty() {
-            continue;
-        }
-        let mut reports = std::mem::take(&mut engine.reports);
-        for (reporter, event) in reports.drain(..) {
-            judge.event(since_start(engine.now), reporter, &*event, &*engine);
-        }
-        engine.reports = reports;
-    }
-}
-
-/// Checks invariants on the whole world.
-fn check(engine: &mut Engine<'_, '_>, look: impl Fn(&mut Invariants, u64, &Scene<'_>)) {
-    let mut invariants = std::mem::take(&mut engine.invariants);
-    for of in &mut invariants {
-        look(of, engine.now, &engine.scene());
-    }
-    engine.invariants = invariants;
-}
-
-fn finish(
-    definition: &Definition,
-    mut engine: Engine<'_, '_>,
-    judge: Judge<'_>,
-    (strict, sabotage): (bool, &[String]),
-) -> Outcome {
-    check(&mut engine, Invariants::at_rest);
-    let scenario = engine.scenario;
-    let messages: u64 = engine.hosts.iter().map(|host| host.traffic.messages).sum();
-    let framing = stream::FRAMING_BYTES as u64 * messages;
-    let ending = Ending {
-        definition,
-        engine: Kind::Model,
-        strict,
-        sabotage,
-        now: since_start(engine.now),
-        trace_hash: engine.trace.hash(),
-        events: engine.events,
-        overhead_bytes: framing + stream::SEGMENT_OVERHEAD_BYTES as u64 * engine.segments,
-        affected: &engine.fabric.bites,
-        broken: engine
-            .invariants
-            .iter()
-            .flat_map(|of| of.failures(&scenario.file))
-            .chain(engine.errors.iter().map(|(at, why)| {
-                let rule = "a process handles the errors that it meets";
-                Failure::new(&scenario.file, 0, rule, since_start(*at), why)
-            }))
-            .collect(),
-        metrics: BTreeMap::new(),
-        projection: scenario
-            .confluent
-            .then(|| {
-                let mut programs = engine.programs.iter();
-                programs.find_map(|program| program.projection(&engine.scene()))
-            })
-            .flatten(),
-    };
-    ending.judged(judge, &engine)
+    let settings = (options.strict, options.sabotage.as_slice());
+    Ok(engine.finish(definition, judge, settings))
 }
 
 /// Returns the interval between checks of conditions; it grows with the number of hosts.

@@ -30,22 +30,22 @@ pub(crate) struct Trace<'a> {
     event: u64,
     /// The names of the programs of each host that runs several.
     programs: BTreeMap<usize, Vec<&'static str>>,
-    recorder: Ear<'a>,
+    recorder: Subscriber<'a>,
 }
 
 /// The recorder, if any: borrowed or owned.
-enum Ear<'a> {
-    Nobody,
-    Lent(&'a mut dyn Recorder),
-    Own(Box<dyn Recorder + 'a>),
+enum Subscriber<'a> {
+    Absent,
+    Borrowed(&'a mut dyn Recorder),
+    Owned(Box<dyn Recorder + 'a>),
 }
 
-impl Ear<'_> {
+impl Subscriber<'_> {
     fn get(&mut self) -> Option<&mut dyn Recorder> {
         match self {
-            Self::Nobody => None,
-            Self::Lent(recorder) => Some(&mut **recorder),
-            Self::Own(recorder) => Some(&mut **recorder),
+            Self::Absent => None,
+            Self::Borrowed(recorder) => Some(&mut **recorder),
+            Self::Owned(recorder) => Some(&mut **recorder),
         }
     }
 }
@@ -56,14 +56,14 @@ impl<'a> Trace<'a> {
             hash: 0,
             event: 0,
             programs: BTreeMap::new(),
-            recorder: recorder.map_or(Ear::Nobody, Ear::Lent),
+            recorder: recorder.map_or(Subscriber::Absent, Subscriber::Borrowed),
         }
     }
 
     /// Creates a trace that owns its recorder.
     pub(crate) fn owning(recorder: Box<dyn Recorder + 'a>) -> Self {
         Self {
-            recorder: Ear::Own(recorder),
+            recorder: Subscriber::Owned(recorder),
             ..Self::new(None)
         }
     }

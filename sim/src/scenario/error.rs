@@ -41,8 +41,15 @@ pub(crate) struct Source<'a> {
     pub(crate) text: &'a str,
     /// The start of each included file's text, with the file's name.
     pub(crate) included: &'a [(usize, String)],
+    /// The positions of all newlines of the text.
+    pub(crate) newlines: &'a [usize],
     /// The vocabulary of the system.
     pub(crate) vocabulary: &'a Vocabulary,
+}
+
+/// Returns the positions of all newlines of a text.
+pub(crate) fn newlines(text: &str) -> Vec<usize> {
+    text.match_indices('\n').map(|(at, _)| at).collect()
 }
 
 impl Source<'_> {
@@ -61,8 +68,8 @@ impl Source<'_> {
     pub(crate) fn line(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
         let start = self.part(at).0;
-        let before = &self.text.as_bytes()[start..at];
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        let before = |at| self.newlines.partition_point(|newline| *newline < at);
+        1 + before(at) - before(start)
     }
 
     /// Returns the position of a key in the table at a byte position, or the table's position if the table lacks the
@@ -159,10 +166,12 @@ mod tests {
 
     #[test]
     fn a_position_becomes_line_and_key() {
+        let text = "a = 1\nb = { c = \"2\", d = 3 }\n";
         let source = Source {
             file: "x.toml",
-            text: "a = 1\nb = { c = \"2\", d = 3 }\n",
+            text,
             included: &[],
+            newlines: &newlines(text),
             vocabulary: &Vocabulary::default(),
         };
         let at = source.text.find("\"2\"").unwrap();

@@ -4,7 +4,7 @@
 //! matrix replaces placeholders.
 
 use super::definition::Scenario;
-use super::error::{ScenarioError, Source};
+use super::error::{ScenarioError, Source, newlines};
 use super::file::{MatrixValue, Text};
 use super::read;
 use super::variant::Variant;
@@ -42,6 +42,7 @@ impl Run {
             file: &self.file,
             text: &self.text,
             included: &self.included,
+            newlines: &newlines(&self.text),
             vocabulary: &self.vocabulary,
         })?;
         if !self.variant.is_empty() {
@@ -62,6 +63,7 @@ pub(super) fn runs_of(
         file,
         text,
         included: &[],
+        newlines: &newlines(text),
         vocabulary,
     };
     let head: Head = toml::from_str(text).map_err(|error| source.parse_error(&error))?;
@@ -83,6 +85,7 @@ pub(super) fn runs_of(
         file,
         text: &whole,
         included: &included,
+        newlines: &newlines(&whole),
         vocabulary,
     };
     let runs = runs(&source, &head.matrix)?;
@@ -96,6 +99,7 @@ fn tables_alone(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<(), S
         file,
         text,
         included: &[],
+        newlines: &newlines(text),
         vocabulary,
     };
     let tables: BTreeMap<Spanned<String>, toml::Value> =
@@ -124,6 +128,13 @@ fn runs(
     let mut all = Vec::new();
     for table in matrix {
         let at = table.span().start;
+        let lengths = table.get_ref().values().map(Vec::len);
+        // The number is checked before the runs are made.
+        let product = lengths.fold(1, usize::saturating_mul);
+        if all.len().saturating_add(product) > RUNS_MAX {
+            let message = format!("makes more than {RUNS_MAX} runs; sweep less at once");
+            return Err(source.error(at, "matrix", message));
+        }
         let mut runs: Vec<Values> = vec![Vec::new()];
         for (word, values) in table.get_ref() {
             if values.is_empty() {
@@ -153,10 +164,6 @@ fn runs(
             return Err(source.error(at, "matrix", message));
         }
         all.append(&mut runs);
-        if all.len() > RUNS_MAX {
-            let message = format!("makes more than {RUNS_MAX} runs; sweep less at once");
-            return Err(source.error(at, "matrix", message));
-        }
     }
     if all.is_empty() {
         all.push(Vec::new());
@@ -204,6 +211,7 @@ fn substitute(source: &Source<'_>, run: &Values) -> Result<Run, ScenarioError> {
         file: &run.file,
         text: &run.text,
         included: &run.included,
+        newlines: &newlines(&run.text),
         vocabulary: &run.vocabulary,
     };
     match unknown_word(&run.text) {

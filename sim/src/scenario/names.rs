@@ -397,6 +397,12 @@ impl Selector {
         }
     }
 
+    /// Returns the words of the selector in the file, without the name of a program: `n1`, `web`, `2 of n3..n5`.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        let words = self.text.split(',').map(str::trim);
+        words.map(|word| word.split('/').next().unwrap_or(word))
+    }
+
     /// Formats the selector: its text in the file, or its nodes by name.
     #[must_use]
     pub fn show(&self, hosts: &[impl Named]) -> String {

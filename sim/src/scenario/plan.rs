@@ -6,11 +6,13 @@
 
 mod chaos;
 mod cuts;
+mod executor;
 mod network;
 mod nodes;
 mod own;
 
 pub use cuts::Cut;
+pub use executor::PlanExecutor;
 
 use super::action::OwnAction;
 use super::names::Situation;

@@ -176,20 +176,23 @@ fn read_hosts(
         let table = group.get_ref();
         let own = own_words(source, at, own)?;
         let prefix = table.prefix.as_ref().map_or("n", |prefix| prefix.get_ref());
-        let list: Vec<String> = match (&table.count, &table.names) {
-            (Some(count), None) => (1..=*count.get_ref())
-                .map(|number| format!("{prefix}{number}"))
-                .collect(),
-            (None, Some(list)) => list.iter().map(|name| name.get_ref().clone()).collect(),
+        // The number is checked before a list of this length is made.
+        let (key, place, length) = match (&table.count, &table.names) {
+            (Some(count), None) => ("count", count.span().start, u64::from(*count.get_ref())),
+            (None, Some(list)) => ("names", at, list.len() as u64),
             _ => return Err(source.error(at, "nodes", "needs `count` or `names`")),
         };
-        if list.is_empty() || hosts.len() + list.len() > HOSTS_MAX {
-            return Err(source.error(
-                at,
-                "count",
-                format!("is out of bounds; 1 to {HOSTS_MAX} nodes in all"),
-            ));
+        let room = (HOSTS_MAX - hosts.len()) as u64;
+        if length == 0 || length > room {
+            let message = format!("is out of bounds; 1 to {HOSTS_MAX} nodes in all");
+            return Err(source.error(place, key, message));
         }
+        let list: Vec<String> = match &table.names {
+            Some(list) => list.iter().map(|name| name.get_ref().clone()).collect(),
+            None => (1..=length)
+                .map(|number| format!("{prefix}{number}"))
+                .collect(),
+        };
         let word = table.prefix.as_ref().map(|_| prefix);
         for name in list {
             names

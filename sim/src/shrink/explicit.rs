@@ -17,6 +17,7 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         ran: BTreeSet::new(),
         written: BTreeSet::new(),
         program: None,
+        place: (scenario.file.clone(), 0),
     };
     for (at, planned) in plan.orders.iter().enumerate() {
         writer.order(at, planned);
@@ -56,11 +57,18 @@ struct Writer<'a> {
     written: BTreeSet<usize>,
     /// The program that the current action concerns.
     program: Option<&'static str>,
+    /// The file and line of the step that the current action comes from; line 0 for chaos.
+    place: (String, usize),
 }
 
 impl Writer<'_> {
     fn order(&mut self, index: usize, planned: &Planned) {
         self.program = planned.program;
+        let step = planned.step.and_then(|step| self.scenario.steps.get(step));
+        self.place = match step {
+            Some(step) => (step.file.clone(), step.line),
+            None => (self.scenario.file.clone(), 0),
+        };
         if planned.step.is_none() && !planned.chaos {
             if let ScheduledAction::Start { host, .. } = planned.order {
                 self.ran.insert(host);
@@ -233,9 +241,10 @@ impl Writer<'_> {
     }
 
     fn push(&mut self, at: Duration, action: Action, length: Option<Duration>) {
+        let (file, line) = self.place.clone();
         self.steps.push(Step {
-            file: self.scenario.file.clone(),
-            line: 0,
+            file,
+            line,
             when: When::At(at),
             repeat: None,
             stagger: None,
@@ -251,6 +260,7 @@ impl Writer<'_> {
         if let Some(step) = self.steps.last_mut()
             && step.when == When::At(at)
             && step.length == length
+            && (step.file.as_str(), step.line) == (self.place.0.as_str(), self.place.1)
             && let Action::Nodes(who, same) = &mut step.action
             && *same == action
             && who.program() == self.program

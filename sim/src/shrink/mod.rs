@@ -3,25 +3,37 @@
 //! First all random choices of the seed are written out (`explicit`), if the result fails with this
 //! seed or another. Then, in rounds until a round changes nothing: fewer steps, fewer nodes, a
 //! shorter run, simpler settings, fewer nodes per step, rounder times. A change is kept if the run
-//! still fails in the same way: with the same expectation or invariant, and, for a failed recovery,
-//! while recovery is still possible. The result is 1-minimal in its steps: without any one of them
-//! the run passes, or recovery is impossible.
+//! still fails in the same way (`likeness`), for the same cause: the nodes and steps that give the failure its meaning
+//! stay (`essential`); without the faults and the planted bug the run does not fail so, unless the original does
+//! (`controls`); and for a failed recovery, recovery is still possible. The result is 1-minimal in its steps: without any
+//! one of them one of these conditions does not hold.
 
+mod controls;
 mod ddmin;
+mod essential;
 mod explicit;
+mod likeness;
 mod passes;
 
+pub use controls::{Control, Controlled};
+
+use crate::scenario::Bound;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
 use crate::search::{Subject, run};
 use crate::verdict::Failure;
 use core::time::Duration;
+use essential::{Essential, windows_remain};
+use likeness::is_same;
 
 /// The expectation that a failed recovery violates, up to its time.
 const RECOVERY: &str = "all views are right within";
 
 /// Number of other seeds that are tried with the written-out scenario.
 const SEEDS_TRIED: u64 = 100;
+
+/// Number of seeds of each control run of the result.
+const CONTROL_SEEDS: usize = 20;
 
 /// Progress of the reduction.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +59,12 @@ pub struct Shrunk {
     pub runs: usize,
     /// Whether no further part can be removed; false if the reduction was stopped.
     pub minimal: bool,
+    /// The results of the scenario without its faults, and without the planted bug. Fewer seeds, or none, if the
+    /// reduction was stopped.
+    pub controls: Vec<Controlled>,
+    /// The control runs of the original that failed in the same way: the failure does not need these parts.
+    pub unneeded: Vec<Control>,
+    bound: Option<Bound>,
 }
 
 /// Reduces a failing run. `go_on` is called before each run; when it returns false, the smallest
@@ -68,6 +86,10 @@ pub fn shrink(
     };
     let mut shrinker = Shrinker {
         recoverable: is_recoverable(subject, scenario, seed, &target),
+        essential: Essential::of(scenario, &target),
+        bound: likeness::bound_of(&scenario.expectations, &target),
+        controls: Vec::new(),
+        original: scenario,
         subject,
         seed,
         best: scenario.clone().alone(),
@@ -77,16 +99,21 @@ pub fn shrink(
         go_on,
         stopped: false,
     };
+    let unneeded = shrinker.control_original();
     shrinker.write_out(&explicit::explicit(&shrinker.best, &plan));
     shrinker.forget_other_expectations();
     while shrinker.round() {}
     shrinker.finish();
+    let minimal = !shrinker.stopped;
     Ok(Some(Shrunk {
+        controls: shrinker.control_result(),
+        bound: shrinker.bound,
         scenario: shrinker.best,
-        seed,
+        seed: shrinker.seed,
         failure: shrinker.failure,
         runs: shrinker.runs,
-        minimal: !shrinker.stopped,
+        minimal,
+        unneeded,
     }))
 }
 
@@ -96,6 +123,12 @@ struct Shrinker<'a> {
     /// Whether the failure is a failed recovery that was possible; recovery must then stay
     /// possible.
     recoverable: bool,
+    essential: Essential,
+    /// The bound of the metric that the failure violates.
+    bound: Option<Bound>,
+    /// The control runs of a candidate that must not fail in the same way.
+    controls: Vec<Control>,
+    original: &'a Scenario,
     best: Scenario,
     /// The failure of the best scenario so far.
     failure: Failure,
@@ -109,30 +142,22 @@ struct Shrinker<'a> {
 impl Shrinker<'_> {
     /// Tries a scenario; if it fails in the same way, it becomes the best one.
     fn try_with(&mut self, candidate: Scenario) -> bool {
-        if self.stopped {
+        if self.stopped
+            || !self.essential.remain_in(&candidate)
+            || !windows_remain(&candidate, self.original, &self.target)
+        {
             return false;
         }
-        let progress = Progress {
-            runs: self.runs,
-            steps: self.best.steps.len(),
-            nodes: self.best.hosts.len(),
-        };
-        if !(self.go_on)(progress) {
+        if !self.may_go_on() {
             self.stopped = true;
             return false;
         }
         self.runs += 1;
-        // A scenario that cannot be planned does not count as failing.
-        let Ok((failures, _)) = run(self.subject, &candidate, self.seed) else {
-            return false;
-        };
-        let found = failures
-            .into_iter()
-            .find(|failure| is_same(failure, &self.target));
+        let found = self.same_failure(self.subject, &candidate, self.seed);
         let found = found.filter(|failure| {
             !self.recoverable || is_recoverable(self.subject, &candidate, self.seed, failure)
         });
-        match found {
+        match found.filter(|_| self.needs_its_cause(&candidate)) {
             Some(failure) => {
                 self.best = candidate;
                 self.failure = failure;
@@ -140,6 +165,89 @@ impl Shrinker<'_> {
             }
             None => false,
         }
+    }
+
+    fn may_go_on(&mut self) -> bool {
+        (self.go_on)(Progress {
+            runs: self.runs,
+            steps: self.best.steps.len(),
+            nodes: self.best.hosts.len(),
+        })
+    }
+
+    /// Runs a scenario; returns its failure of the same way. A scenario that cannot be planned does not fail.
+    fn same_failure(
+        &self,
+        subject: Subject<'_>,
+        scenario: &Scenario,
+        seed: u64,
+    ) -> Option<Failure> {
+        let (failures, _) = run(subject, scenario, seed).ok()?;
+        let mut failures = failures.into_iter();
+        failures.find(|failure| is_same(failure, &self.target, self.bound))
+    }
+
+    /// Returns whether a control run of a scenario fails in the same way.
+    fn fails_as_control(&mut self, control: Control, scenario: &Scenario, seed: u64) -> bool {
+        self.runs += 1;
+        let subject = if control.keeps_bug() {
+            self.subject
+        } else {
+            Subject {
+                sabotage: &[],
+                ..self.subject
+            }
+        };
+        let scenario = control.scenario(scenario);
+        self.same_failure(subject, &scenario, seed).is_some()
+    }
+
+    /// Makes the control runs of the original. Those that fail in the same way are returned; the others must not fail so
+    /// for a candidate either. A candidate may fail without faults if a planted bug is its cause.
+    fn control_original(&mut self) -> Vec<Control> {
+        let all = Control::of(self.original, self.subject.sabotage);
+        let (unneeded, needed): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|control| self.fails_as_control(*control, self.original, self.seed));
+        let planted = !self.subject.sabotage.is_empty();
+        let demanded = needed.into_iter();
+        self.controls = demanded.filter(|it| !(planted && it.keeps_bug())).collect();
+        unneeded
+    }
+
+    /// Returns whether no demanded control run of a candidate fails in the same way.
+    fn needs_its_cause(&mut self, candidate: &Scenario) -> bool {
+        let controls = self.controls.clone();
+        let mut controls = controls.into_iter();
+        !controls.any(|control| self.fails_as_control(control, candidate, self.seed))
+    }
+
+    /// Makes the control runs of the result, on several seeds.
+    fn control_result(&mut self) -> Vec<Controlled> {
+        let best = self.best.clone();
+        let mut results = Vec::new();
+        let controls = Control::of(&best, self.subject.sabotage);
+        for control in controls.into_iter().filter(|it| *it != Control::Both) {
+            let (mut failed, mut runs) = (0, 0);
+            let first = self.seed;
+            let others = (1..).filter(|seed| *seed != first);
+            let seeds = std::iter::once(first).chain(others);
+            for seed in seeds.take(CONTROL_SEEDS) {
+                if !self.may_go_on() {
+                    break;
+                }
+                runs += 1;
+                failed += usize::from(self.fails_as_control(control, &best, seed));
+            }
+            if runs > 0 {
+                results.push(Controlled {
+                    control,
+                    failed,
+                    runs,
+                });
+            }
+        }
+        results
     }
 
     /// Uses the scenario without random choices, if it fails with this seed or another. The network
@@ -200,30 +308,11 @@ fn is_recoverable(subject: Subject<'_>, scenario: &Scenario, seed: u64, failure:
         && subject.runner.recoverable(scenario, seed, at).is_ok()
 }
 
-/// Returns whether two runs fail in the same way: with the same expectation or invariant, and for a
-/// similar reason.
-fn is_same(one: &Failure, other: &Failure) -> bool {
-    let recovery = |failure: &Failure| failure.expectation.starts_with(RECOVERY);
-    let what = one.line == other.line && one.expectation == other.expectation
-        || recovery(one) && recovery(other);
-    what && kind(&one.why) == kind(&other.why)
-}
-
-/// Returns a reason without numbers, names and lists.
-fn kind(why: &str) -> Vec<&str> {
-    let words = why.split(|c: char| !c.is_alphanumeric() && c != '-');
-    let plain = |word: &&str| {
-        let mut letters = word.chars();
-        letters.clone().count() > 2 && letters.all(char::is_alphabetic)
-    };
-    words.filter(plain).collect()
-}
-
 impl Shrunk {
     /// Returns whether another run failed in the same way as this one.
     #[must_use]
     pub fn is_same(&self, other: &Failure) -> bool {
-        is_same(other, &self.failure)
+        is_same(other, &self.failure, self.bound)
     }
 
     /// Returns the text of the file: the failure, the command that reproduces it, and the scenario.
@@ -244,9 +333,20 @@ impl Shrunk {
             "" => format!("seed {} of {path}", self.seed),
             command => command.replace(file.as_str(), path),
         };
+        let needs: String = self.needs().iter().map(|it| format!("# {it}\n")).collect();
         format!(
-            "# Fails at {at}: {expectation}\n# {why}\n# {again}\n{}",
+            "# Fails at {at}: {expectation}\n# {why}\n# {again}\n{needs}{}",
             self.scenario.to_toml()
         )
+    }
+
+    /// Returns what the failure needs, a line for each control run.
+    #[must_use]
+    pub fn needs(&self) -> Vec<String> {
+        let unneeded = self.unneeded.iter().filter(|it| **it != Control::Both);
+        let unneeded =
+            unneeded.map(|control| format!("the original fails in the same way {control}"));
+        let controls = self.controls.iter().map(ToString::to_string);
+        unneeded.chain(controls).collect()
     }
 }

@@ -8,7 +8,6 @@ use crate::scenario::{
     Scenario, Selector, Sides, Step, When,
 };
 use core::time::Duration;
-use phalanx_core::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Shrinker<'_> {
@@ -26,7 +25,6 @@ impl Shrinker<'_> {
 
     /// Applies the changes that only improve readability.
     pub(super) fn finish(&mut self) {
-        self.change(number_names);
         for index in 0..self.best.steps.len() {
             self.change(|scenario| isolate_smaller_side(scenario, index));
         }
@@ -404,31 +402,6 @@ fn no_roles(scenario: &mut Scenario) {
 fn at_once(scenario: &mut Scenario) {
     for host in &mut scenario.hosts {
         host.start = host.start.map(|_| Duration::ZERO);
-    }
-}
-
-/// Numbers the names without gaps: n1, n2, ...; a clone keeps the name of its original.
-fn number_names(scenario: &mut Scenario) {
-    let mut ids: BTreeMap<NodeId, NodeId> = BTreeMap::new();
-    let originals = scenario
-        .hosts
-        .iter_mut()
-        .filter(|host| host.clone_of.is_none());
-    for (number, host) in (1..).zip(originals) {
-        let name = format!("n{number}");
-        if let Ok(id) = NodeId::new(&name) {
-            ids.insert(std::mem::replace(&mut host.id, id.clone()), id);
-            host.name = name;
-        }
-    }
-    for (number, host) in (1..).zip(scenario.hosts.iter_mut()) {
-        if host.clone_of.is_some() {
-            host.id = ids
-                .get(&host.id)
-                .cloned()
-                .unwrap_or_else(|| host.id.clone());
-            host.name = format!("copy{number}");
-        }
     }
 }
 

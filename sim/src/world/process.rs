@@ -11,6 +11,7 @@ use core::fmt::Debug;
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
+use phalanx_core::lane::{Lane, Placement};
 use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::rc::Rc;
@@ -34,6 +35,12 @@ pub trait Message: Any + Debug {
     /// Returns the message's name in recordings: its kind, or the kind of its content.
     fn word(&self) -> &'static str {
         self.kind()
+    }
+
+    /// Returns the lane in which the message waits for the bandwidth of its link, and the lanes that it does not
+    /// overtake.
+    fn placement(&self) -> Placement {
+        Placement::of(Lane::Control)
     }
 }
 

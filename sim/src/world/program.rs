@@ -71,6 +71,12 @@ pub trait Program: Any {
         false
     }
 
+    /// Returns whether messages that wait for the bandwidth of a link wait in the lanes that they name. Otherwise they
+    /// are sent in the order in which they were queued.
+    fn sends_in_lanes(&self) -> bool {
+        true
+    }
+
     /// Called before a process handles an event.
     fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}
 

@@ -1,6 +1,7 @@
 //! Effects within a host: files, commands, signals and names, with the fakes of nginx and of a resolver.
 
 mod probe;
+mod seeds;
 
 use phalanx_sim::fakes::dns::{Data, Dns, Record, State, Zone};
 use phalanx_sim::fakes::nginx::NginxProgram;

@@ -101,7 +101,6 @@ static DIM: Form = Form {
     ],
     check: any_arguments,
 };
-
 // guide: end
 
 static ALONE: Form = Form {

@@ -4,8 +4,8 @@
 mod lamp;
 
 use lamp::{NO_FUSE, STREET, words};
-use phalanx_sim::model::Replay;
 use phalanx_sim::outcome::Outcome;
+use phalanx_sim::replay::Replay;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words, schema};

@@ -147,7 +147,7 @@ impl<'a> Engine<'a> {
             lives,
             seeds: Random::from_seed(plan.seed).child("nodes"),
         };
-        engine.set_latency(None);
+        engine.set_link_latencies(None);
         Ok(engine)
     }
 

@@ -1,7 +1,6 @@
 //! Connects the transport to the fabric: connections on which a cut is a black hole.
 
 use crate::fabric::{Connectivity, Fabric, REFUSAL};
-use phalanx_core::link::Address;
 use phalanx_net::transport::{Listener, Network};
 use phalanx_sim::model::host_at;
 use std::future::poll_fn;
@@ -63,12 +62,8 @@ impl Network for HostNetwork {
     type Io = WireStream;
     type Listener = HostListener;
 
-    async fn connect(&self, address: &Address) -> io::Result<(WireStream, SocketAddr)> {
-        let target = match address {
-            Address::Socket(address) => host_at(*address, self.hosts).map(|host| (*address, host)),
-            Address::Name(_) => None,
-        };
-        let Some((address, to)) = target else {
+    async fn connect(&self, address: SocketAddr) -> io::Result<WireStream> {
+        let Some(to) = host_at(address, self.hosts) else {
             return Err(io::ErrorKind::HostUnreachable.into());
         };
         if self.connectivity(to).await == Connectivity::Refused {
@@ -76,7 +71,12 @@ impl Network for HostNetwork {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let inner = TcpStream::connect(address).await?;
-        Ok((self.stream(to, inner), address))
+        Ok(self.stream(to, inner))
+    }
+
+    /// The simulated hosts have no resolver.
+    async fn resolve(&self, _name: &str) -> io::Result<Vec<SocketAddr>> {
+        Err(io::Error::other("no resolver is configured"))
     }
 
     async fn bind(&self, address: SocketAddr) -> io::Result<HostListener> {

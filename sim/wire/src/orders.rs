@@ -10,72 +10,142 @@ use phalanx_net::store::epoch::{self, EPOCH};
 use phalanx_sim::mesh::node_start::{self, NodeStart};
 use phalanx_sim::mesh::{APPLICATIONS, Applications, Published, channels};
 use phalanx_sim::model::{WALL_ZERO, ip};
-use phalanx_sim::scenario::plan::{Planned, ScheduledAction};
-use phalanx_sim::scenario::{Certificate, Disk, Latency};
+use phalanx_sim::scenario::plan::{PlanExecutor, Planned};
+use phalanx_sim::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
+use serde_json::Value;
 use std::net::IpAddr;
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// The name of this engine in errors.
+const ENGINE: &str = "wire";
+
+impl<'p> PlanExecutor<'p> for Engine<'_> {
+    type Done = Result<(), String>;
+
+    fn start(&mut self, planned: &'p Planned, host: usize, disk: Disk) -> Self::Done {
+        self.fabric.affect(planned.step, 1);
+        self.start_host(host, disk);
+        Ok(())
+    }
+
+    fn stop(&mut self, planned: &'p Planned, host: usize, power_loss: bool) -> Self::Done {
+        let linked = self.linked(host);
+        self.fabric.affect(planned.step, linked);
+        self.stop_host(host, power_loss);
+        Ok(())
+    }
+
+    fn cut(&mut self, planned: &'p Planned, cut: usize) -> Self::Done {
+        self.fabric.cut(cut, planned.step);
+        Ok(())
+    }
+
+    fn heal(&mut self, planned: &'p Planned, cut: usize) -> Self::Done {
+        self.fabric.affect(planned.step, 1);
+        self.fabric.heal(cut);
+        Ok(())
+    }
+
+    fn hold(&mut self, planned: &'p Planned, _cut: usize, _length: Duration) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn pause(&mut self, planned: &'p Planned, _host: usize, _length: Duration) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn slow(&mut self, planned: &'p Planned, _host: usize, by: Duration) -> Self::Done {
+        lifted(by.is_zero(), planned)
+    }
+
+    fn change_clock(
+        &mut self,
+        planned: &'p Planned,
+        _host: usize,
+        _jump: Duration,
+        _drift_ppm: Option<i32>,
+    ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn set_disk_fault(
+        &mut self,
+        planned: &'p Planned,
+        _host: usize,
+        _fault: Option<DiskFault>,
+    ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn change_certificate(
+        &mut self,
+        planned: &'p Planned,
+        host: usize,
+        is: Certificate,
+    ) -> Self::Done {
+        self.certificate(host, is, planned.step)
+    }
+
+    fn leave(&mut self, planned: &'p Planned, host: usize) -> Self::Done {
+        let linked = self.linked(host);
+        self.fabric.affect(planned.step, linked);
+        self.hosts[host].notify(Input::Leave);
+        Ok(())
+    }
+
+    fn own_step(&mut self, planned: &'p Planned, host: usize, action: &'p OwnAction) -> Self::Done {
+        if self.hosts[host].runs {
+            let arguments = action.arguments.to_json(&self.scenario.hosts);
+            let published = Published::read(&arguments)?;
+            let content = node_start::announced(self.scenario, host, published);
+            self.fabric.affect(planned.step, 1);
+            self.hosts[host].notify(Input::Announce(content));
+        }
+        Ok(())
+    }
+
+    fn command(
+        &mut self,
+        planned: &'p Planned,
+        host: usize,
+        name: &'p str,
+        with: &'p Value,
+    ) -> Self::Done {
+        let order = phalanx_sim::mesh::AppCommand::read(name, with)?;
+        let given = self.hosts[host].order(order);
+        self.fabric.affect(planned.step, u64::from(given));
+        Ok(())
+    }
+
+    fn set_loss(&mut self, planned: &'p Planned, ppm: Option<u32>) -> Self::Done {
+        lifted(ppm.is_none(), planned)
+    }
+
+    fn set_latency(&mut self, planned: &'p Planned, latency: Option<Latency>) -> Self::Done {
+        let step = planned.step.filter(|_| latency.is_some());
+        self.fabric.latency_by(step);
+        self.set_link_latencies(latency);
+        Ok(())
+    }
+}
+
+/// The result of an action that this engine can only lift: every scenario lifts all faults at its end, also faults that
+/// it never makes.
+fn lifted(lifts: bool, planned: &Planned) -> Result<(), String> {
+    if lifts {
+        Ok(())
+    } else {
+        Err(planned.unsupported(ENGINE))
+    }
+}
 
 impl Engine<'_> {
     /// Performs one action of the plan.
     pub(super) fn order(&mut self, planned: &Planned) -> Result<(), String> {
-        let step = planned.step;
         let now = self.sim.elapsed();
         self.fabric.trace(|trace| trace.order(now, planned));
-        match &planned.order {
-            ScheduledAction::Start { host, disk } => {
-                self.fabric.affect(step, 1);
-                self.start(*host, *disk);
-            }
-            ScheduledAction::Stop { host, power_loss } => {
-                let linked = self.linked(*host);
-                self.fabric.affect(step, linked);
-                self.stop(*host, *power_loss);
-            }
-            ScheduledAction::Cut(cut) => self.fabric.cut(*cut, step),
-            ScheduledAction::Heal(cut) => {
-                self.fabric.affect(step, 1);
-                self.fabric.heal(*cut);
-            }
-            ScheduledAction::Leave(host) => {
-                let linked = self.linked(*host);
-                self.fabric.affect(step, linked);
-                self.hosts[*host].notify(Input::Leave);
-            }
-            ScheduledAction::Own { host, action } => {
-                if self.hosts[*host].runs {
-                    let arguments = action.arguments.to_json(&self.scenario.hosts);
-                    let published = Published::read(&arguments)?;
-                    let content = node_start::announced(self.scenario, *host, published);
-                    self.fabric.affect(step, 1);
-                    self.hosts[*host].notify(Input::Announce(content));
-                }
-            }
-            ScheduledAction::Latency(latency) => {
-                self.fabric.latency_by(step.filter(|_| latency.is_some()));
-                self.set_latency(*latency);
-            }
-            ScheduledAction::Command { host, name, with } => {
-                let order = phalanx_sim::mesh::AppCommand::read(name, with)?;
-                let given = self.hosts[*host].order(order);
-                self.fabric.affect(step, u64::from(given));
-            }
-            ScheduledAction::Certificate { host, is } => self.certificate(*host, *is, step)?,
-            // Every scenario lifts all faults at its end, also faults that it never makes.
-            ScheduledAction::Loss(None) => {}
-            ScheduledAction::Slow { by, .. } if by.is_zero() => {}
-            ScheduledAction::Loss(_)
-            | ScheduledAction::Slow { .. }
-            | ScheduledAction::Pause { .. }
-            | ScheduledAction::Clock { .. }
-            | ScheduledAction::Hold { .. }
-            | ScheduledAction::Disk { .. } => {
-                return Err(format!(
-                    "engine wire cannot do {:?}; use --engine model",
-                    planned.order
-                ));
-            }
-        }
-        Ok(())
+        planned.execute(self)
     }
 
     /// Performs a change of a host's certificate.
@@ -109,7 +179,7 @@ impl Engine<'_> {
             .map_or(0, |node| node.links() as u64)
     }
 
-    pub(super) fn set_latency(&self, latency: Option<Latency>) {
+    pub(super) fn set_link_latencies(&self, latency: Option<Latency>) {
         let count = self.hosts.len();
         for (from, to) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {
             let network = self.scenario.network_between(from, to);
@@ -123,7 +193,7 @@ impl Engine<'_> {
         }
     }
 
-    fn start(&mut self, host: usize, disk: Disk) {
+    fn start_host(&mut self, host: usize, disk: Disk) {
         let spec = &self.scenario.hosts[host];
         // A clone starts with a copy of the other host's disk.
         if let (Some(of), 0) = (spec.clone_of, self.hosts[host].life) {
@@ -181,7 +251,7 @@ impl Engine<'_> {
         self.sim.bounce(IpAddr::V4(ip(host)));
     }
 
-    fn stop(&mut self, host: usize, power_loss: bool) {
+    fn stop_host(&mut self, host: usize, power_loss: bool) {
         if power_loss {
             self.fabric.power(host, false);
         }

@@ -31,6 +31,12 @@ pub(super) fn impossible(folder: &Path) -> String {
 }
 
 #[test]
+fn the_tool_does_not_contain_the_systems_of_the_examples() {
+    let example = scenario("../sim/examples/fleet/scenarios/rollout.toml");
+    run(&["sim", "run", &example]).fails(2, &["there is no system `fleet`", "there is mesh"]);
+}
+
+#[test]
 fn a_run_is_one_json_object_with_the_documented_fields() {
     let answer = run(&[
         "sim",

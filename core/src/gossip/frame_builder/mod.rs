@@ -534,6 +534,7 @@ mod tests {
                     ..
                 } => Some(frame),
                 Output::Dial { .. }
+                | Output::Resolve { .. }
                 | Output::Send { .. }
                 | Output::Close { .. }
                 | Output::Store { .. }

@@ -28,7 +28,7 @@ fn to(index: usize) -> Address {
     Address::Socket(address(index))
 }
 
-fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
+pub(super) fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
     Message::Refuse(Refusal {
         reason,
         session: 0,
@@ -39,7 +39,12 @@ fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
 }
 
 /// The dial connects, and the peer answers the hello.
-fn answered(all: &mut Neighbours, dial: DialId, index: usize, answer: Message) -> Vec<Order> {
+pub(super) fn answered(
+    all: &mut Neighbours,
+    dial: DialId,
+    index: usize,
+    answer: Message,
+) -> Vec<Order> {
     let link = LinkId(100 + dial.0);
     let mut given = all.give(Input::Dialed {
         dial,
@@ -53,7 +58,7 @@ fn answered(all: &mut Neighbours, dial: DialId, index: usize, answer: Message) -
     given
 }
 
-fn welcome(index: usize, session: u32) -> Message {
+pub(super) fn welcome(index: usize, session: u32) -> Message {
     Message::Welcome(Welcome {
         version: 1,
         session,

@@ -10,6 +10,7 @@ mod local_health;
 mod neighbours;
 mod queries;
 mod renewal;
+mod resolution;
 mod self_record;
 mod steps;
 mod whole_meshes;

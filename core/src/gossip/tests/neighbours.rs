@@ -8,7 +8,7 @@
 use super::super::message::{AgedReport, Frame, Hello, Sync};
 use super::super::*;
 use super::world::{config, name};
-use crate::link::{Address, DialId, LinkId};
+use crate::link::{Address, DialId, LinkId, Ticket};
 use crate::testing::alone::Alone;
 use crate::time::Duration;
 use crate::topology::publication::{PublicationId, PublicationKind};
@@ -140,7 +140,18 @@ pub(super) fn dials(orders: &[Order]) -> Vec<(Instant, DialId, Address)> {
     orders
         .iter()
         .filter_map(|(at, order)| match order {
-            Output::Dial { dial, address } => Some((*at, *dial, address.clone())),
+            Output::Dial { dial, address } => Some((*at, *dial, Address::Socket(*address))),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The names that some orders resolve.
+pub(super) fn resolutions(orders: &[Order]) -> Vec<(Ticket, &str)> {
+    orders
+        .iter()
+        .filter_map(|(_, order)| match order {
+            Output::Resolve { ticket, name } => Some((*ticket, name.as_str())),
             _ => None,
         })
         .collect()

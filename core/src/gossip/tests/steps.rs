@@ -294,7 +294,7 @@ fn a_link_is_ordered_open_once_both_ends_agreed_on_it() {
     let (mut machine, link) = with_a_neighbour();
     let opened = |given: &[Output]| {
         let opened = given.iter().filter_map(|order| match order {
-            Output::LinkOpened { link } => Some(*link),
+            Output::LinkOpened { link, instance } => Some((*link, *instance)),
             _ => None,
         });
         opened.collect::<Vec<_>>()
@@ -312,7 +312,7 @@ fn a_link_is_ordered_open_once_both_ends_agreed_on_it() {
         message: hello(record.clone(), 1),
     };
     let given = orders(&mut machine, Instant::ZERO, hello_on(second));
-    assert_eq!(opened(&given), [second]);
+    assert_eq!(opened(&given), [(second, 9)], "with the peer's instance");
     // A second hello closes the link; the link is not opened again.
     let given = orders(&mut machine, Instant::ZERO, hello_on(link));
     assert_eq!(opened(&given), []);

@@ -48,10 +48,7 @@ impl Environment for Network {
     fn perform(world: &mut World, index: &usize, output: Output) {
         let from = *index;
         match output {
-            Output::Dial {
-                dial,
-                address: Address::Socket(address),
-            } => {
+            Output::Dial { dial, address } => {
                 let connect = UnderWay::Connect {
                     from,
                     dial,
@@ -78,7 +75,7 @@ impl Environment for Network {
                 let events = world.environment.events.entry(from).or_default();
                 events.push(event);
             }
-            Output::Dial { .. } | Output::LinkOpened { .. } | Output::Left => {}
+            Output::Resolve { .. } | Output::LinkOpened { .. } | Output::Left => {}
         }
     }
 

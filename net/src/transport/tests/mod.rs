@@ -5,6 +5,7 @@ mod hostile;
 mod joining;
 mod limits;
 mod link_requests;
+mod names;
 mod overlay;
 mod renewing;
 mod trusted;
@@ -200,7 +201,7 @@ fn settings(
     }
 }
 
-fn run(bound: Bound<Tcp>, settings: Settings<MemoryStore>) -> Member {
+fn run<N: Network>(bound: Bound<N>, settings: Settings<MemoryStore>) -> Member {
     let mut early = None;
     let node = bound
         .start(settings, |node| {

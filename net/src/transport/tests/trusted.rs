@@ -48,10 +48,14 @@ impl Network for Wire {
     type Io = Tapped;
     type Listener = Untapped;
 
-    async fn connect(&self, address: &Address) -> io::Result<(Tapped, SocketAddr)> {
-        let (io, remote) = Tcp.connect(address).await?;
+    async fn connect(&self, address: SocketAddr) -> io::Result<Tapped> {
+        let io = Tcp.connect(address).await?;
         let wire = Some(self.clone());
-        Ok((Tapped { io, wire }, remote))
+        Ok(Tapped { io, wire })
+    }
+
+    async fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        Tcp.resolve(name).await
     }
 
     async fn bind(&self, address: SocketAddr) -> io::Result<Untapped> {
@@ -333,7 +337,7 @@ async fn calls_are_encrypted_in_a_trusted_subnet_too() {
     let offering = |identity: Identity| {
         let (wire, address) = (tapped.clone(), node);
         async move {
-            let io = Tcp.connect(&Address::Socket(address)).await.unwrap().0;
+            let io = Tcp.connect(address).await.unwrap();
             let io = Tapped {
                 io,
                 wire: Some(wire),

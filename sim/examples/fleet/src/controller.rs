@@ -1,12 +1,17 @@
-//! The controller: it pushes the desired version to every agent and records which agents serve it.
+//! The controller: it stores the desired release, deploys it to every agent and records what each agent serves.
+//!
+//! It listens beside the mesh daemon of its host and has the host's certificate. Agents have none: a link belongs to the
+//! agent that names itself in the first message, and a second link of the same agent replaces the first.
 
-use crate::messages::{Control, Reported};
+use crate::messages::{Control, Status};
+use crate::release::Release;
+use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_core::time::Instant;
 use phalanx_sim::disk::{Files, Write};
 use phalanx_sim::world::{
-    Effect, Effects, LinkId, Process, ProcessEvent, ProcessView, Ticket, Writing,
+    Command, Effect, Effects, LinkId, Process, ProcessEvent, ProcessView, Ticket, Writing,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -14,43 +19,145 @@ use std::collections::BTreeMap;
 /// The port that the controller listens on.
 pub const PORT: u16 = 8_443;
 
-/// The command that sets the desired version.
+/// The command that deploys a release: `{ version, directives }`.
 pub const DEPLOY: &str = "deploy";
 
-/// The file of the desired version.
-const DESIRED: &str = "desired";
+/// The file of the desired release: its version on the first line, then its directives.
+const DESIRED: &str = "/controller/desired";
+/// The same file before it is complete.
+const UNFINISHED: &str = "/controller/desired.new";
+/// The interval at which a failed write is repeated.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// An agent at the other end of a link.
+#[derive(Debug)]
+struct Peer {
+    host: String,
+    status: Status,
+}
 
 /// The controller.
 #[derive(Debug)]
 pub struct Controller {
     id: NodeId,
-    /// The agents' links, with the version that each serves.
-    links: BTreeMap<LinkId, Option<u64>>,
-    version: u64,
+    /// The links, with the agents that named themselves.
+    links: BTreeMap<LinkId, Option<Peer>>,
+    desired: Option<Release>,
+    /// The release that is being stored. It is deployed once it is durable.
+    storing: Option<Release>,
+    /// The release to store next.
+    waiting: Option<Release>,
 }
 
 impl Controller {
-    /// The controller of this identity, with what it had on disk.
-    pub fn new(id: NodeId, disk: &Files) -> Self {
+    /// Creates the controller of this identity, with the release on its disk.
+    pub fn new(id: NodeId, disk: &mut Files) -> Self {
+        disk.put_folder("/controller");
+        let stored = disk
+            .read(DESIRED)
+            .and_then(|bytes| core::str::from_utf8(bytes).ok());
         Self {
             id,
             links: BTreeMap::new(),
-            version: version_in(disk, DESIRED),
+            desired: stored.and_then(release_in),
+            storing: None,
+            waiting: None,
         }
     }
 
-    /// The desired version; 0 before the first deployment.
+    /// Returns the version of the desired release; 0 before the first deployment.
     pub fn version(&self) -> u64 {
-        self.version
+        self.desired.as_ref().map_or(0, |desired| desired.version)
     }
 
-    fn deploy(&mut self, version: u64, out: &mut Effects) {
-        self.version = version;
-        out.push(write(DESIRED, version, true));
-        for link in self.links.keys() {
-            out.send(*link, Control::Push(version));
+    /// Stores a release durably; it is deployed when the answer arrives.
+    fn store(&mut self, release: Release, out: &mut Effects) {
+        let text = format!("{}\n{}", release.version, release.directives);
+        let order = |number: u64, write: Write| {
+            Effect::Write(Box::new(Writing {
+                ticket: Ticket(number),
+                write,
+                synced: true,
+                retry: Some(RETRY),
+            }))
+        };
+        out.push(order(
+            0,
+            Write::Replace(UNFINISHED.into(), text.into_bytes()),
+        ));
+        let (old, new) = (UNFINISHED.into(), DESIRED.into());
+        out.push(order(release.version, Write::Rename { old, new }));
+        self.storing = Some(release);
+    }
+
+    fn on_command(&mut self, command: &Command, out: &mut Effects) {
+        let directives = command.with["directives"].as_str().unwrap_or_default();
+        let release = Release {
+            version: command.with["version"].as_u64().unwrap_or_default(),
+            directives: directives.to_owned(),
+        };
+        match self.storing {
+            Some(_) => self.waiting = Some(release),
+            None => self.store(release, out),
         }
     }
+
+    fn on_stored(&mut self, ticket: Ticket, out: &mut Effects) {
+        let stored = |release: &mut Release| release.version == ticket.0;
+        let Some(release) = self.storing.take_if(stored) else {
+            return;
+        };
+        for (link, _) in self.links.iter().filter(|(_, peer)| peer.is_some()) {
+            out.send(*link, Control::Deploy(release.clone()));
+        }
+        self.desired = Some(release);
+        if let Some(next) = self.waiting.take() {
+            self.store(next, out);
+        }
+    }
+
+    fn on_hello(&mut self, link: LinkId, host: String, out: &mut Effects) {
+        let same = |(_, peer): &(&LinkId, &Option<Peer>)| {
+            peer.as_ref().is_some_and(|peer| peer.host == host)
+        };
+        let earlier = self.links.iter().find(same).map(|(link, _)| *link);
+        if let Some(link) = earlier {
+            self.links.remove(&link);
+            out.push(Effect::Close { link });
+        }
+        let status = Status::default();
+        self.links.insert(link, Some(Peer { host, status }));
+        if let Some(desired) = &self.desired {
+            out.send(link, Control::Deploy(desired.clone()));
+        }
+    }
+
+    fn on_message(&mut self, link: LinkId, message: Control, out: &mut Effects) {
+        let Some(peer) = self.links.get_mut(&link) else {
+            return;
+        };
+        match (message, peer) {
+            (Control::Hello(host), None) => self.on_hello(link, host, out),
+            (Control::Status(status), Some(peer)) => {
+                peer.status = status;
+                out.send(link, Control::Received);
+            }
+            // An agent names itself once, before all else, and deploys nothing.
+            _ => {
+                self.links.remove(&link);
+                out.push(Effect::Close { link });
+            }
+        }
+    }
+}
+
+/// Parses the file of the desired release.
+fn release_in(text: &str) -> Option<Release> {
+    let (version, directives) = text.split_once('\n')?;
+    Some(Release {
+        version: version.parse().ok()?,
+        directives: directives.to_owned(),
+    })
 }
 
 impl ProcessView for Controller {
@@ -59,9 +166,16 @@ impl ProcessView for Controller {
     }
 
     fn state(&self) -> Value {
-        let served = self.links.values();
-        let served = served.filter(|served| **served == Some(self.version));
-        json!({ "desired": self.version, "agents": self.links.len(), "agents-served": served.count() })
+        let agents = || self.links.values().flatten();
+        let desired = self.version();
+        let served = agents().filter(|peer| peer.status.served == Some(desired));
+        let rejected = agents().filter(|peer| peer.status.rejected == Some(desired));
+        json!({
+            "desired": desired,
+            "agents": agents().count(),
+            "agents-served": served.count(),
+            "agents-rejected": rejected.count(),
+        })
     }
 }
 
@@ -72,7 +186,8 @@ impl Process for Controller {
             ProcessEvent::Start
             | ProcessEvent::Accepted { .. }
             | ProcessEvent::Closed { .. }
-            | ProcessEvent::Received { .. } => true,
+            | ProcessEvent::Received { .. }
+            | ProcessEvent::Written { .. } => true,
             _ => false,
         }
     }
@@ -82,21 +197,15 @@ impl Process for Controller {
             ProcessEvent::Start => out.push(Effect::Listen { port: PORT }),
             ProcessEvent::Accepted { link, .. } => {
                 self.links.insert(link, None);
-                if self.version > 0 {
-                    out.send(link, Control::Push(self.version));
-                }
             }
             ProcessEvent::Closed { link, .. } => {
                 self.links.remove(&link);
             }
-            ProcessEvent::Command(command) => {
-                let version = command.with["version"].as_u64();
-                self.deploy(version.unwrap_or(self.version), out);
-            }
+            ProcessEvent::Command(command) => self.on_command(&command, out),
+            ProcessEvent::Written { ticket } => self.on_stored(ticket, out),
             ProcessEvent::Received { link, message } => {
-                if let Some(Control::Served(version)) = message.take() {
-                    self.links.insert(link, Some(version));
-                    out.report(Reported("served"));
+                if let Some(message) = message.take() {
+                    self.on_message(link, message, out);
                 }
             }
             _ => {}
@@ -114,20 +223,4 @@ impl Process for Controller {
     fn identity(&self) -> Option<&NodeId> {
         Some(&self.id)
     }
-}
-
-/// The version that a file holds; 0 without the file.
-pub(crate) fn version_in(disk: &Files, file: &str) -> u64 {
-    let bytes = disk.read(file).and_then(|bytes| bytes.try_into().ok());
-    bytes.map_or(0, u64::from_le_bytes)
-}
-
-/// The write of a version to a file; its ticket is the version.
-pub(crate) fn write(file: &'static str, version: u64, synced: bool) -> Effect {
-    Effect::Write(Box::new(Writing {
-        ticket: Ticket(version),
-        write: Write::Replace(file.into(), version.to_le_bytes().to_vec()),
-        synced,
-        retry: None,
-    }))
 }

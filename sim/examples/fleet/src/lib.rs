@@ -1,11 +1,21 @@
-//! A fleet on simulated hosts: one host runs a mesh daemon and a controller, the others run a mesh daemon, an agent
-//! and a fake nginx.
+//! A fleet on simulated hosts: mesh daemons, controllers, agents and nginx, several programs on each host.
 //!
-//! [`controller`], [`agent`] and [`nginx`] are processes; [`messages`] go between them; [`system`] is the table that
-//! puts the programs on hosts.
+//! A controller deploys releases. The agent of each host makes an nginx configuration of a release, tests it, replaces
+//! the live file atomically, has nginx load it, and reports a version once nginx serves nothing else.
+//!
+//! - [`release`], [`messages`]: the data.
+//! - [`controller`], [`agent`]: the processes. nginx and the resolver are fakes of the simulator.
+//! - [`programs`], [`system`]: the programs, and the table that puts them on hosts.
+//! - [`facts`], [`invariants`]: what must hold.
+//!
+//! [`renewal`] is a second system: a fleet that renews its certificates.
 
 pub mod agent;
 pub mod controller;
+pub mod facts;
+pub mod invariants;
 pub mod messages;
-pub mod nginx;
+pub mod programs;
+pub mod release;
+pub mod renewal;
 pub mod system;

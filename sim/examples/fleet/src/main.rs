@@ -1,8 +1,9 @@
-//! The simulator's command line for the fleet: `cargo run -- run scenarios/rollout.toml`.
+//! The simulator's command line for both systems: `cargo run -- run scenarios/rollout.toml`.
 
+use fleet::renewal::system::RENEWAL;
 use fleet::system::FLEET;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    phalanx_sim_cli::main(&[&FLEET])
+    phalanx_sim_cli::main(&[&FLEET, &RENEWAL])
 }

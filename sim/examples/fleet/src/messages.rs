@@ -1,48 +1,47 @@
-//! Messages between controller, agents and nginx, and the events that they report.
+//! Messages between the controller and the agents, and the events that both report.
 
+use crate::release::Release;
 use phalanx_core::identity::NodeId;
 use phalanx_sim::world::{Message, ReportedEvent};
 
 /// A message between the controller and an agent.
 #[derive(Clone, Debug)]
 pub enum Control {
-    /// Deploy this version.
-    Push(u64),
-    /// The agent's nginx serves this version.
-    Served(u64),
+    /// The first message of an agent: the name of its host. Agents have no certificate that says it.
+    Hello(String),
+    /// The controller deploys a release.
+    Deploy(Release),
+    /// The state of an agent, which it sends after each change and every second.
+    Status(Status),
+    /// The controller received a status.
+    Received,
+}
+
+/// The state of an agent, as the controller sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The version that the agent's nginx serves; `None` while that is not certain.
+    pub served: Option<u64>,
+    /// The latest version whose configuration did not pass nginx's test.
+    pub rejected: Option<u64>,
 }
 
 impl Message for Control {
     fn encoded_len(&self) -> usize {
-        9
-    }
-
-    fn kind(&self) -> &'static str {
         match self {
-            Self::Push(_) => "push",
-            Self::Served(_) => "served",
+            Self::Hello(host) => 2 + host.len(),
+            Self::Deploy(release) => 12 + release.directives.len(),
+            Self::Status(_) => 19,
+            Self::Received => 1,
         }
     }
-}
-
-/// A message between an agent and the nginx of its host.
-#[derive(Clone, Debug)]
-pub enum Signal {
-    /// Load this version of the configuration.
-    Reload(u64),
-    /// This version is loaded.
-    Reloaded(u64),
-}
-
-impl Message for Signal {
-    fn encoded_len(&self) -> usize {
-        9
-    }
 
     fn kind(&self) -> &'static str {
         match self {
-            Self::Reload(_) => "reload",
-            Self::Reloaded(_) => "reloaded",
+            Self::Hello(_) => "hello",
+            Self::Deploy(_) => "deploy",
+            Self::Status(_) => "status",
+            Self::Received => "received",
         }
     }
 }

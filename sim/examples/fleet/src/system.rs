@@ -1,28 +1,49 @@
-//! The fleet as a system: its programs, which hosts run them, and what must hold.
+//! The fleet as a system: its words, its programs, and which hosts run them.
 
-use crate::agent::Agent;
-use crate::controller::{self, Controller, DEPLOY};
-use crate::nginx::Nginx;
-use phalanx_sim::address::address;
-use phalanx_sim::invariant::{Invariant, Verdict};
+use crate::agent::Bugs;
+use crate::controller::DEPLOY;
+use crate::facts::Shared;
+use crate::programs::{Agents, Controllers, Nginxes};
+use core::time::Duration;
+use phalanx_sim::address::ip;
+use phalanx_sim::fakes::dns::{self, DNS, Data, Dns, Record, State, Zone};
+use phalanx_sim::fakes::nginx::NGINX;
 use phalanx_sim::mesh::{self, MESH};
+use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{Host, Scenario, Vocabulary, Words};
-use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
+use phalanx_sim::world::{Cast, Definition};
 use serde_json::Value;
 
-/// The role of the host that runs the controller.
+/// The role of the hosts that run a controller.
 const CONTROLLER: &str = "controller";
+/// The role of the hosts that run agent and nginx without a mesh daemon.
+const BARE: &str = "bare";
+/// The role of the host that runs the resolver.
+const RESOLVER: &str = "dns";
 
-/// The planted bug: an agent reports a version before nginx has loaded it.
-const SERVED_EARLY: &str = "served-early";
+/// The zone of the fleet.
+const ZONE: &str = "fleet.test";
+/// The name of the controller.
+const NAME: &str = "controller.fleet.test";
+/// The time to live of the name, in seconds.
+const TTL: u32 = 2;
 
-/// The fleet: a mesh daemon on every host, a controller on the hosts of that role, an agent and an nginx on the others.
+/// The planted bugs of the agent.
+const SABOTAGE: [&str; 4] = [
+    "served-early",
+    "unsynced-rename",
+    "untested",
+    "no-read-back",
+];
+
+/// The fleet. Hosts of the role `controller` run a mesh daemon and a controller, those of the role `bare` an agent and
+/// nginx, the one of the role `dns` a resolver, all others a mesh daemon, an agent and nginx.
 pub static FLEET: Definition = Definition {
     name: "fleet",
     command: "cargo run --",
     vocabulary,
     build,
-    recoverable: MESH.recoverable,
+    recoverable,
 };
 
 fn vocabulary() -> Vocabulary {
@@ -34,150 +55,140 @@ fn vocabulary() -> Vocabulary {
     };
     let agent = Words {
         program: "agent",
-        events: vec!["served", "controller-unreachable"],
-        sabotage: vec![SERVED_EARLY],
+        events: vec![
+            "written",
+            "switching",
+            "live",
+            "served",
+            "rejected",
+            "reloading",
+            "nginx-started",
+            "controller-unreachable",
+            "name-unresolved",
+        ],
+        sabotage: SABOTAGE.to_vec(),
         ..Words::default()
     };
     let nginx = Words {
-        program: "nginx",
+        program: NGINX,
+        ..Words::default()
+    };
+    let resolver = Words {
+        program: DNS,
+        commands: vec![dns::SET, dns::STATE],
         ..Words::default()
     };
     let mesh = mesh::vocabulary().programs;
     Vocabulary::of(
         "the fleet",
-        mesh.into_iter().chain([controller, agent, nginx]),
+        mesh.into_iter().chain([controller, agent, nginx, resolver]),
     )
 }
 
 fn check(_: &str, with: &Value) -> Result<(), String> {
-    match with["version"].as_u64() {
-        Some(version) if version > 0 => Ok(()),
-        _ => Err("`deploy` needs `version`, a number from 1 on".to_owned()),
+    if with["version"].as_u64().is_none_or(|version| version == 0) {
+        return Err("`deploy` needs `version`, a number from 1 on".to_owned());
+    }
+    match &with["directives"] {
+        Value::Null | Value::String(_) => Ok(()),
+        _ => Err("`directives` is a text of nginx directives".to_owned()),
     }
 }
 
-fn is_controller(host: &Host) -> bool {
-    host.role.as_deref() == Some(CONTROLLER)
+fn has_role(host: &Host, role: &str) -> bool {
+    host.role.as_deref() == Some(role)
 }
 
 fn build(scenario: &Scenario, sabotage: &[String]) -> Result<Cast, String> {
     let (own, of_mesh): (Vec<String>, Vec<String>) = sabotage
         .iter()
         .cloned()
-        .partition(|word| word == SERVED_EARLY);
-    let controller = scenario.hosts.iter().position(is_controller);
-    let controller = controller.ok_or("no node has the role `controller`")?;
-    let programs = |host: &Host| match is_controller(host) {
-        true => vec![0, 1],
-        false => vec![0, 2, 3],
+        .partition(|word| SABOTAGE.contains(&word.as_str()));
+    let hosts = scenario.hosts.iter();
+    let controllers = hosts.clone().enumerate();
+    let controllers: Vec<(usize, &Host)> = controllers
+        .filter(|(_, host)| has_role(host, CONTROLLER))
+        .collect();
+    let Some((first, _)) = controllers.first() else {
+        return Err("no node has the role `controller`".to_owned());
+    };
+    let resolvers = hosts.clone().filter(|host| has_role(host, RESOLVER));
+    if resolvers.count() != 1 {
+        return Err("exactly one node must have the role `dns`".to_owned());
+    }
+    let has = |word: &str| own.iter().any(|own| own == word);
+    let facts = Shared::default();
+    let agents = Agents {
+        trusted: controllers.iter().map(|(_, it)| it.id.clone()).collect(),
+        name: NAME,
+        bugs: Bugs {
+            served_early: has("served-early"),
+            unsynced_rename: has("unsynced-rename"),
+            untested: has("untested"),
+            no_read_back: has("no-read-back"),
+        },
+        facts: facts.clone(),
     };
     Ok(Cast {
         programs: vec![
             Box::new(mesh::new(scenario, &of_mesh)?),
             Box::new(Controllers),
-            Box::new(Agents {
-                controller,
-                served_early: !own.is_empty(),
-            }),
-            Box::new(Nginxes),
+            Box::new(agents),
+            Box::new(Nginxes::new(facts)),
+            Box::new(resolver(*first)),
         ],
-        hosts: scenario.hosts.iter().map(programs).collect(),
+        hosts: hosts.map(programs_of).collect(),
     })
 }
 
-struct Controllers;
-
-impl Program for Controllers {
-    fn name(&self) -> &'static str {
-        "controller"
+// guide: hosts
+/// Returns the programs of a host, in the order in which they start.
+fn programs_of(host: &Host) -> Vec<usize> {
+    match host.role.as_deref() {
+        Some(CONTROLLER) => vec![0, 1],
+        Some(BARE) => vec![2, 3],
+        Some(RESOLVER) => vec![4],
+        _ => vec![0, 2, 3],
     }
+}
+// guide: end
 
-    fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
-        Box::new(Controller::new(start.spec().id.clone(), start.disk))
-    }
-
-    fn settled(&self, _: &Scene<'_>) -> Result<(), String> {
-        Ok(())
+/// A resolver by which the name of the controller leads to a host.
+fn resolver(controller: usize) -> Dns {
+    let record = Record {
+        name: NAME.to_owned(),
+        ttl: TTL,
+        data: Data::A(ip(controller)),
+    };
+    Dns {
+        zones: vec![Zone {
+            name: ZONE.to_owned(),
+            negative_ttl: 1,
+            records: vec![record],
+            state: State::Answers,
+        }],
     }
 }
 
-struct Agents {
-    /// The host of the controller.
-    controller: usize,
-    served_early: bool,
-}
-
-impl Program for Agents {
-    fn name(&self) -> &'static str {
-        "agent"
-    }
-
-    fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
-        let id = start.scenario.hosts[self.controller].id.clone();
-        let mut to = address(self.controller);
-        to.set_port(controller::PORT);
-        Box::new(Agent::new((id, to), self.served_early))
-    }
-
-    /// Every agent serves the version that the controller desires.
-    fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
-        let Some(desired) = scene.one::<Controller>(self.controller) else {
-            return Err("the controller does not run".to_owned());
-        };
-        let desired = desired.version();
-        let mut agents = scene.of::<Agent>();
-        match agents.find(|(_, agent)| agent.served() != desired) {
-            None => Ok(()),
-            Some((host, agent)) => Err(format!(
-                "{} serves version {} instead of {desired}",
-                scene.name(host),
-                agent.served()
-            )),
+/// The mesh can recover, and all hosts of a controller and of the resolver run.
+fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
+    (MESH.recoverable)(scenario, plan, at)?;
+    for (needed, host) in scenario.hosts.iter().enumerate() {
+        let is_needed = has_role(host, CONTROLLER) || has_role(host, RESOLVER);
+        if is_needed && !runs(plan, needed, at) {
+            return Err(format!("{} does not run", host.name));
         }
     }
-
-    fn invariants(&self, _: &Scenario) -> Vec<Box<dyn Invariant>> {
-        vec![Box::new(ServedIsLoaded)]
-    }
+    Ok(())
 }
 
-struct Nginxes;
-
-impl Program for Nginxes {
-    fn name(&self) -> &'static str {
-        "nginx"
-    }
-
-    fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
-        Box::new(Nginx::new(start.disk))
-    }
-
-    fn settled(&self, _: &Scene<'_>) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-/// An agent reports a version as served only when the nginx of its host has loaded it.
-struct ServedIsLoaded;
-
-impl Invariant for ServedIsLoaded {
-    fn name(&self) -> &'static str {
-        "served-is-loaded"
-    }
-
-    fn checkpoint(&mut self, scene: &Scene<'_>) -> Verdict {
-        for (host, agent) in scene.of::<Agent>() {
-            if let Some(nginx) = scene.one::<Nginx>(host)
-                && nginx.version() < agent.served()
-            {
-                return Err(format!(
-                    "{}: the agent reports version {}, and nginx serves {}",
-                    scene.name(host),
-                    agent.served(),
-                    nginx.version()
-                ));
-            }
-        }
-        Ok(())
-    }
+/// Returns whether a plan leaves all programs of a host running at an instant.
+pub(crate) fn runs(plan: &Plan, wanted: usize, at: Duration) -> bool {
+    let before = plan.orders.iter().take_while(|planned| planned.at < at);
+    let last = before.filter(|planned| match planned.order {
+        ScheduledAction::Start { host, .. } | ScheduledAction::Stop { host, .. } => host == wanted,
+        _ => false,
+    });
+    last.last()
+        .is_some_and(|planned| matches!(planned.order, ScheduledAction::Start { .. }))
 }

@@ -1,10 +1,28 @@
-//! The fleet passes its scenarios, and its invariant catches the planted bug.
+//! The fleet passes its scenarios, and its invariants catch the planted bugs.
 
 use fleet::system::FLEET;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::{Model, Options, Runner};
 use std::path::Path;
+
+const SCENARIOS: [&str; 7] = [
+    "rollout",
+    "nginx-crashes",
+    "power-loss",
+    "controller-restarts",
+    "invalid-release",
+    "name-moves",
+    "reload-refused",
+];
+
+/// The planted bugs: the switch, a scenario, and the invariant that catches it there.
+const BUGS: [(&str, &str, &str); 4] = [
+    ("served-early", "rollout", "served-is-loaded"),
+    ("unsynced-rename", "power-loss", "live-is-valid"),
+    ("untested", "invalid-release", "live-is-valid"),
+    ("no-read-back", "rollout", "live-is-kept"),
+];
 
 fn load(name: &str) -> Scenario {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
@@ -22,7 +40,7 @@ fn run(name: &str, seed: u64, sabotage: &[&str]) -> Outcome {
 
 #[test]
 fn every_scenario_passes() {
-    for name in ["rollout", "nginx-crashes", "power-loss"] {
+    for name in SCENARIOS {
         for seed in 1..=20 {
             let outcome = run(name, seed, &[]);
             assert_eq!(outcome.failures, [], "{name}, seed {seed}");
@@ -32,20 +50,17 @@ fn every_scenario_passes() {
 }
 
 #[test]
-fn a_version_that_is_reported_before_nginx_has_loaded_it_is_found() {
-    let failures = run("rollout", 1, &["served-early"]).failures;
-    let found = |failure: &&_| {
-        let failure: &phalanx_sim::outcome::Failure = failure;
-        failure.expectation == "invariant served-is-loaded"
-    };
-    let failure = failures
-        .iter()
-        .find(found)
-        .expect("the invariant catches it");
-    assert!(
-        failure.reproduce.starts_with("cargo run -- run "),
-        "{failure}"
-    );
+fn each_planted_bug_is_caught_by_an_invariant() {
+    for (bug, scenario, invariant) in BUGS {
+        let failures = run(scenario, 1, &[bug]).failures;
+        let wanted = format!("invariant {invariant}");
+        let failure = failures.iter().find(|it| it.expectation == wanted);
+        let failure = failure.unwrap_or_else(|| panic!("{bug} passes: {failures:?}"));
+        assert!(
+            failure.reproduce.starts_with("cargo run -- run "),
+            "{failure}"
+        );
+    }
 }
 
 #[test]
@@ -58,15 +73,21 @@ fn the_bugs_of_the_mesh_are_caught_in_the_fleet_too() {
 }
 
 #[test]
-fn a_command_without_its_version_is_refused() {
+fn a_command_with_wrong_arguments_is_refused() {
     let text = std::fs::read_to_string(
         Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/power-loss.toml"),
     )
     .unwrap();
-    let text = text.replace("with = { version = 5 }", "with = { }");
-    let why = Scenario::parse_with("x.toml", &text, &(FLEET.vocabulary)()).unwrap_err();
-    assert!(
-        why.to_string().contains("`deploy` needs `version`"),
-        "{why}"
-    );
+    let refused = [
+        ("with = { }", "`deploy` needs `version`"),
+        (
+            "with = { version = 5, directives = 1 }",
+            "`directives` is a text",
+        ),
+    ];
+    for (with, wanted) in refused {
+        let text = text.replace("with = { version = 5 }", with);
+        let why = Scenario::parse_with("x.toml", &text, &(FLEET.vocabulary)()).unwrap_err();
+        assert!(why.to_string().contains(wanted), "{why}");
+    }
 }

@@ -53,6 +53,6 @@ pub use cost::Blocks;
 pub use host::Host;
 pub use log::Level;
 pub use machine::{Child, Input, Nginx, Outcome, Output, Refusal};
-pub use program::{HttpRequest, HttpResponse, NAMES, NGINX, NginxProgram, SOCKETS};
+pub use program::{HttpRequest, HttpResponse, Installed, NAMES, NGINX, NginxProgram, SOCKETS};
 pub use route::{Request, Response};
 pub use timing::{BIND_PAUSE, BIND_TRIES, MIXED_WINDOW};

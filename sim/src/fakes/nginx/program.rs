@@ -121,9 +121,9 @@ enum Client {
     Datagram(SocketAddr),
 }
 
-/// nginx on one host: all of its processes.
+/// nginx on one host: all of its processes, and the view of them.
 #[derive(Debug)]
-struct Installed {
+pub struct Installed {
     nginx: Nginx,
     host: Host,
     at_boot: Option<Vec<String>>,
@@ -139,6 +139,13 @@ struct Installed {
 }
 
 impl Installed {
+    /// Returns the answer of each worker that accepts connections at an address to a GET of a path. Answers from files or
+    /// upstreams are omitted.
+    #[must_use]
+    pub fn answers(&self, to: &Target, path: &str) -> Vec<Response> {
+        self.nginx.answers(to, &Request::get("localhost", path))
+    }
+
     fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers

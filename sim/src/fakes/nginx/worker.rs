@@ -11,6 +11,7 @@ use super::log::{Level, Note};
 use super::machine::{Corpse, Ended, Nginx, Outcome, Output, Refusal, Sink, Task, balances};
 use super::route::{Request, Response, Routed, route};
 use super::timing::{CACHE_LOADER, HEADER_TIMEOUT, PROXY_TIMEOUT};
+use crate::disk::tree::Tree;
 use crate::world::Signal;
 use core::time::Duration;
 use phalanx_core::time::Instant;
@@ -172,6 +173,26 @@ impl Nginx {
         };
         self.connections.insert(connection, taken);
         self.assign(now, connection, host, out);
+    }
+
+    /// Returns the answer of each worker that accepts connections at an address to a request, in the order of process
+    /// ids. Answers from files or upstreams are omitted.
+    #[must_use]
+    pub fn answers(&self, to: &Target, request: &Request) -> Vec<Response> {
+        let tree = Tree::default();
+        let workers = self.workers.iter();
+        let accepting = workers.filter(|(_, worker)| {
+            worker.accepts && !worker.leaving && worker.configuration.servers_at(to).is_some()
+        });
+        let routed = accepting.map(|(&pid, worker)| {
+            let (configuration, prefix) = (&worker.configuration, &worker.prefix);
+            route(configuration, prefix, to, request, pid, &tree)
+        });
+        let answers = routed.filter_map(|routed| match routed {
+            Routed::Answer(response) => Some(response),
+            Routed::Drop | Routed::Status | Routed::Proxy(..) => None,
+        });
+        answers.collect()
     }
 
     /// Gives a connection to one of the workers that accept at its address, drawn at random.
@@ -679,5 +700,71 @@ impl Nginx {
             respawn: !worker.told,
         };
         self.ended(now, worker.parent, corpse, host, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::Input;
+    use super::*;
+    use phalanx_core::random::Random;
+    use std::collections::BTreeSet;
+
+    const FILE: &str = "/p/nginx.conf";
+
+    fn configure(host: &mut Host, version: &str) {
+        let text = format!(
+            "pid /p/nginx.pid; error_log /p/error.log; events {{}} http {{ client_body_temp_path /p/t; proxy_temp_path \
+             /p/t; server {{ listen 8080; return 200 {version}; }} }}"
+        );
+        host.tree.write(FILE, text.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn the_workers_of_both_configurations_answer_during_a_reload() {
+        let (mut nginx, mut host) = (Nginx::new(Random::from_seed(1)), Host::default());
+        host.tree.make_folders("/p/t").unwrap();
+        let mut seen: Vec<BTreeSet<Vec<u8>>> = Vec::new();
+        let to = Target::Tcp(([127, 0, 0, 1], 8_080).into());
+        let mut step = |now, input, host: &mut Host| {
+            nginx.step(now, input, host, &mut Vec::new());
+            let answers = nginx.answers(&to, &Request::get("localhost", "/"));
+            let bodies = answers.into_iter().map(|answer| answer.body).collect();
+            if seen.last() != Some(&bodies) {
+                seen.push(bodies);
+            }
+            (nginx.next_deadline(), nginx.masters().next())
+        };
+        configure(&mut host, "v1");
+        let start = Input::Run {
+            invocation: 1,
+            arguments: ["-p", "/p", "-c", FILE].map(str::to_owned).to_vec(),
+        };
+        let (mut now, mut input, mut master) = (Instant::ZERO, start, None);
+        for version in ["v1", "v2"] {
+            if let Some(pid) = master {
+                configure(&mut host, version);
+                let (signal, sender) = (Signal::HangUp, 1);
+                input = Input::Signal {
+                    pid,
+                    signal,
+                    sender,
+                };
+            }
+            let mut next = step(now, input, &mut host);
+            while let (Some(at), _) = next {
+                now = at;
+                next = step(now, Input::Wake, &mut host);
+            }
+            (input, master) = (Input::Wake, next.1);
+        }
+        let bodies = |all: &[&str]| all.iter().map(|body| body.as_bytes().to_vec()).collect();
+        let wanted: [BTreeSet<Vec<u8>>; 4] = [
+            bodies(&[]),
+            bodies(&["v1"]),
+            bodies(&["v1", "v2"]),
+            bodies(&["v2"]),
+        ];
+        assert_eq!(seen, wanted);
     }
 }

@@ -1,6 +1,6 @@
 //! Random latencies, computed in integer arithmetic only, so that every machine gets the same numbers.
 
-use super::clock::ns;
+use crate::model::clock::ns;
 use crate::scenario::Latency;
 use phalanx_core::random::Random;
 
@@ -23,7 +23,7 @@ const ROOTS: [u128; 32] = {
 };
 
 /// Draws a one-way latency, in nanoseconds.
-pub(crate) fn draw(latency: Latency, random: &mut Random) -> u64 {
+pub(super) fn draw(latency: Latency, random: &mut Random) -> u64 {
     match latency {
         Latency::Constant(time) => ns(time),
         Latency::Uniform(least, most) => {

@@ -2,19 +2,33 @@
 //!
 //! A seed address is dialled until it leads to a live member. A failed dial is repeated after a delay that grows by
 //! half each time from `retry_min` to `retry_max`, with jitter. A seed whose member left or is down is dialled again
-//! after a few seconds, because the name may then resolve to another node.
+//! after a few seconds, because another node may have taken its place.
+//!
+//! A name is resolved before it is dialled, and again after each delay. Its addresses are dialled one after another,
+//! each at once when the one before failed, or [`JOIN_STAGGER`] after it (RFC 8305, section 5). The attempt failed when
+//! every address failed. An address that leads to a member does not end the attempt: nodes that start together may
+//! otherwise form several meshes, each of nodes that found one another first. Addresses of live members and of this
+//! node are skipped; a name that leads to no other node is resolved again every `retry_max`.
+//!
+//! Bounds: [`TARGETS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
+//! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
+
+mod resolution;
+
+pub use resolution::ADDRESSES_MAX;
 
 use super::config::Config;
 use super::context::Context;
 use super::event::Event;
-use super::interface::SEEDS_MAX;
+use super::interface::{Output, SEEDS_MAX};
 use super::timer::Timer;
 use crate::identity::NodeId;
-use crate::link::Address;
+use crate::link::{Address, ResolutionError, Ticket};
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
+use resolution::{Addresses, Resolution};
 
 /// Approximate pause before a seed address is dialled again once its member is gone. Most members that leave come back
 /// at once, and dial by themselves.
@@ -23,6 +37,8 @@ const LOST_SEED_WAIT: Duration = Duration::from_secs(2);
 pub(super) const JOIN_STAGGER: Duration = Duration::from_millis(250);
 /// Time between two passes over the seed addresses of a member, while one of them is due.
 const PASS_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of resolutions in progress.
+const RESOLUTIONS_MAX: usize = 16;
 
 /// A seed address.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,14 +52,18 @@ struct Seed {
     failures: u32,
     /// Not dialled before this time.
     next: Instant,
-    /// Whether the address leads to this node itself.
+    /// Whether the address leads to this node itself, and to no other.
     myself: bool,
+    /// The addresses of a name; none for a socket address.
+    resolution: Option<Box<Resolution>>,
 }
 
 impl Seed {
-    const fn new(address: Address) -> Self {
+    fn new(address: Address) -> Self {
+        let is_name = matches!(address, Address::Name(_));
         Self {
             address,
+            resolution: is_name.then(Box::default),
             peer: None,
             error: None,
             failures: 0,
@@ -57,6 +77,25 @@ impl Seed {
         self.error = None;
         self.failures = 0;
         self.next = next;
+        self.myself = false;
+        if let Some(resolution) = &mut self.resolution {
+            resolution.on_found();
+        }
+    }
+
+    /// Whether the address is never dialled again: it is this node's own, and not a name, whose meaning may change.
+    const fn is_excluded(&self) -> bool {
+        self.myself && self.resolution.is_none()
+    }
+
+    fn awaited(&self) -> Option<Ticket> {
+        let resolution = self.resolution.as_ref()?;
+        resolution.awaited()
+    }
+
+    fn has_addresses_left(&self) -> bool {
+        let resolution = self.resolution.as_ref();
+        resolution.is_some_and(|it| !it.left().is_empty())
     }
 }
 
@@ -65,6 +104,8 @@ impl Seed {
 pub(super) struct Bootstrap {
     seeds: Vec<Seed>,
     discovery: bool,
+    /// The number of resolutions ever ordered.
+    ordered: u64,
 }
 
 impl Bootstrap {
@@ -72,6 +113,7 @@ impl Bootstrap {
         Self {
             seeds: config.seeds.iter().cloned().map(Seed::new).collect(),
             discovery: config.discovery,
+            ordered: 0,
         }
     }
 
@@ -120,7 +162,81 @@ impl Bootstrap {
     /// Whether a seed address may be dialled.
     pub(super) fn is_due(&self, context: &Context, index: usize) -> bool {
         let seed = self.seeds.get(index);
-        seed.is_some_and(|seed| !seed.myself && seed.next <= context.now)
+        seed.is_some_and(|seed| !seed.is_excluded() && seed.next <= context.now)
+    }
+
+    /// Whether a name has addresses that were not dialled since its resolution.
+    pub(super) fn has_addresses_left(&self, index: usize) -> bool {
+        self.seeds.get(index).is_some_and(Seed::has_addresses_left)
+    }
+
+    /// The address to dial next for a seed that is due. A name without addresses is ordered to be resolved.
+    pub(super) fn take_next(&mut self, context: &mut Context, index: usize) -> Option<SocketAddr> {
+        let in_progress = self.seeds.iter().filter_map(Seed::awaited).count();
+        let seed = self.seeds.get_mut(index)?;
+        let name = match &seed.address {
+            Address::Socket(address) => return Some(*address),
+            Address::Name(name) => name,
+        };
+        let resolution = seed.resolution.as_mut()?;
+        if resolution.awaited().is_some() {
+            resolution.on_unanswered();
+            self.fail(context, index, &ResolutionError::TimedOut.to_string());
+            return None;
+        }
+        if let Some(address) = resolution.take_next() {
+            return Some(address);
+        }
+        if in_progress < RESOLUTIONS_MAX {
+            self.ordered += 1;
+            let ticket = Ticket(self.ordered);
+            resolution.order(ticket);
+            let name = name.clone();
+            seed.next = context.after(context.tuning().dial_timeout);
+            context.out.push(Output::Resolve { ticket, name });
+        }
+        None
+    }
+
+    /// A name was resolved, or not. Returns whether every seed address leads to this node itself. `own` is the address
+    /// that the node advertises. Answers to no order are ignored: the seed was removed, or the answer is late.
+    pub(super) fn on_resolved(
+        &mut self,
+        context: &mut Context,
+        ticket: Ticket,
+        addresses: Result<Vec<SocketAddr>, ResolutionError>,
+        own: Option<SocketAddr>,
+    ) -> bool {
+        let mut seeds = self.seeds.iter();
+        let Some(index) = seeds.position(|seed| seed.awaited() == Some(ticket)) else {
+            return false;
+        };
+        let seed = &mut self.seeds[index];
+        let Some(resolution) = &mut seed.resolution else {
+            return false;
+        };
+        let found = match addresses {
+            Ok(found) => resolution.on_answered(found, own),
+            Err(error) => {
+                resolution.on_unanswered();
+                self.fail(context, index, &error.to_string());
+                return false;
+            }
+        };
+        match found {
+            Addresses::None => {
+                self.fail(context, index, "the name has no address");
+                false
+            }
+            Addresses::OnlyMyself => self.on_only_myself(context, index, false),
+            Addresses::Others => {
+                seed.next = context.now;
+                seed.peer = None;
+                seed.myself = false;
+                self.schedule_at_once(context);
+                false
+            }
+        }
     }
 
     /// Whether a seed address needs no dial: it is the node's `own`, or leads to a member that is alive.
@@ -137,6 +253,15 @@ impl Bootstrap {
             seed.myself = true;
             return true;
         }
+        if let Some(resolution) = &mut seed.resolution {
+            while let Some(address) = resolution.left().front().copied() {
+                let Some(member) = live_member_at(context, address) else {
+                    return false;
+                };
+                resolution.take_next();
+                seed.peer = Some(member);
+            }
+        }
         // The scan finds a member at an address to which no dial has led yet. A member that was found is looked up.
         let peer = seed.peer.clone().or_else(|| {
             let mut records = context.topology.records();
@@ -145,9 +270,7 @@ impl Bootstrap {
             });
             there.map(|record| record.id().clone())
         });
-        let topology = &context.topology;
-        let member = peer.as_ref().and_then(|peer| topology.index_of(peer));
-        let alive = member.is_some_and(|it| topology.is_known(it) && topology.is_alive(it));
+        let alive = peer.as_ref().is_some_and(|peer| is_alive(context, peer));
         if alive {
             seed.found(peer, context.after(context.tuning().retry_max));
         }
@@ -158,22 +281,68 @@ impl Bootstrap {
     pub(super) fn schedule(&self, context: &mut Context, joining: bool) {
         let waiting = if joining { JOIN_STAGGER } else { PASS_INTERVAL };
         let soonest = context.after(waiting);
-        let seeds = self.seeds.iter().filter(|seed| !seed.myself);
+        let seeds = self.seeds.iter().filter(|seed| !seed.is_excluded());
         if let Some(next) = seeds.map(|seed| seed.next).min() {
             let at = if next > context.now { next } else { soonest };
             context.timers.set(Timer::Seeds, at);
         }
-    }
-
-    /// A link to the member at a seed address is open.
-    pub(super) fn on_linked(&mut self, context: &Context, index: usize, peer: Option<NodeId>) {
-        if let Some(seed) = self.seeds.get_mut(index) {
-            seed.found(peer, context.after(context.tuning().retry_max));
+        if self.seeds.iter().any(Seed::has_addresses_left) {
+            let at = context.after(JOIN_STAGGER);
+            context.timers.set_earlier(Timer::Seeds, at);
         }
     }
 
-    /// A dial to a seed address failed.
-    pub(super) fn on_failed(&mut self, context: &mut Context, index: usize, why: &str) {
+    /// A link to the member at a seed address is open.
+    pub(super) fn on_linked(&mut self, context: &mut Context, index: usize, peer: Option<NodeId>) {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return;
+        };
+        seed.found(peer, context.after(context.tuning().retry_max));
+        if seed.has_addresses_left() {
+            // By then the peer has sent its view, which shows the members at the other addresses.
+            seed.next = context.after(JOIN_STAGGER);
+            context.timers.set_earlier(Timer::Seeds, seed.next);
+        }
+    }
+
+    /// A dial to a seed address failed. `dialing` is whether a dial to another address of the name is in progress.
+    pub(super) fn on_failed(
+        &mut self,
+        context: &mut Context,
+        index: usize,
+        address: SocketAddr,
+        why: &str,
+        dialing: bool,
+    ) {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return;
+        };
+        if seed.resolution.is_none() {
+            self.fail(context, index, why);
+            return;
+        }
+        let why = format!("{address}: {why}");
+        if seed.peer.is_none() {
+            seed.error = Some(why.clone());
+        }
+        self.go_on(context, index, &why, dialing);
+    }
+
+    /// A dial to an address of a name ended without a link: the next address is dialled. The attempt ends with the last
+    /// address, and failed if no member was found.
+    fn go_on(&mut self, context: &mut Context, index: usize, why: &str, dialing: bool) {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return;
+        };
+        if seed.has_addresses_left() {
+            self.schedule_at_once(context);
+        } else if seed.peer.is_none() && !dialing {
+            self.fail(context, index, why);
+        }
+    }
+
+    /// An attempt to reach a member at a seed address failed.
+    fn fail(&mut self, context: &mut Context, index: usize, why: &str) {
         let (min, max) = (context.tuning().retry_min, context.tuning().retry_max);
         let Some(seed) = self.seeds.get_mut(index) else {
             return;
@@ -202,11 +371,48 @@ impl Bootstrap {
         context.timers.set_earlier(Timer::Seeds, next);
     }
 
-    /// A seed address leads to this node itself. Returns whether all seed addresses do.
-    pub(super) fn on_myself(&mut self, index: usize) -> bool {
-        if let Some(seed) = self.seeds.get_mut(index) {
-            seed.myself = true;
-            seed.error = Some("is this node itself".to_owned());
+    /// A dial to a seed address led to this node itself. Returns whether all seed addresses do. `dialing` is whether a
+    /// dial to another address of the name is in progress.
+    pub(super) fn on_myself(
+        &mut self,
+        context: &mut Context,
+        index: usize,
+        address: SocketAddr,
+        dialing: bool,
+    ) -> bool {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return false;
+        };
+        let Some(resolution) = &mut seed.resolution else {
+            return self.on_only_myself(context, index, true);
+        };
+        resolution.on_myself(address);
+        if resolution.is_only_myself() {
+            return self.on_only_myself(context, index, true);
+        }
+        let earlier = seed.error.clone();
+        let why = earlier.unwrap_or_else(|| format!("{address}: is this node itself"));
+        self.go_on(context, index, &why, dialing);
+        false
+    }
+
+    /// A seed address leads to this node itself, and to no other, as a dial (`dialed`) or its own address shows.
+    fn on_only_myself(&mut self, context: &mut Context, index: usize, dialed: bool) -> bool {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return false;
+        };
+        let known = core::mem::replace(&mut seed.myself, true);
+        seed.error = Some("is this node itself".to_owned());
+        if seed.resolution.is_some() {
+            // The name may get further addresses.
+            seed.peer = None;
+            seed.failures = 0;
+            seed.next = context.after(context.tuning().retry_max);
+            context.timers.set_earlier(Timer::Seeds, seed.next);
+        }
+        let address = seed.address.clone();
+        if dialed && !known {
+            context.report(Event::DialedMyself { address });
         }
         self.seeds.iter().all(|seed| seed.myself)
     }
@@ -223,6 +429,19 @@ impl Bootstrap {
     }
 }
 
+fn is_alive(context: &Context, peer: &NodeId) -> bool {
+    let topology = &context.topology;
+    let member = topology.index_of(peer);
+    member.is_some_and(|it| topology.is_known(it) && topology.is_alive(it))
+}
+
+fn live_member_at(context: &Context, address: SocketAddr) -> Option<NodeId> {
+    let mut records = context.topology.records();
+    let there = records
+        .find(|record| record.content().address == Some(address) && is_alive(context, record.id()));
+    there.map(|record| record.id().clone())
+}
+
 /// Queries.
 impl Bootstrap {
     pub(super) const fn discovers(&self) -> bool {
@@ -231,10 +450,6 @@ impl Bootstrap {
 
     pub(super) const fn len(&self) -> usize {
         self.seeds.len()
-    }
-
-    pub(super) fn address(&self, index: usize) -> Option<&Address> {
-        self.seeds.get(index).map(|seed| &seed.address)
     }
 
     /// Each seed address, with the peer found there, or the latest failure.
@@ -247,7 +462,11 @@ impl Bootstrap {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<Seed>(self.seeds.len())
+        let resolutions = self
+            .seeds
+            .iter()
+            .filter_map(|seed| seed.resolution.as_ref());
+        held::<Seed>(self.seeds.len()) + resolutions.map(|it| it.memory()).sum::<usize>()
     }
 }
 
@@ -270,7 +489,7 @@ mod tests {
         let (min, max) = (context.tuning().retry_min, context.tuning().retry_max);
         let mut wait = min;
         for _ in 0..30 {
-            bootstrap.on_failed(&mut context, 0, "refused");
+            bootstrap.on_failed(&mut context, 0, address(1), "refused", false);
             let [
                 Event::DialFailed {
                     retry_in: Some(retry_in),
@@ -310,14 +529,17 @@ mod tests {
         let mut bootstrap = with_seeds(&mut context, &[0, 1]);
         assert!(bootstrap.is_settled(&context, 0, Some(address(0))));
         assert!(!bootstrap.is_due(&context, 0));
-        assert!(bootstrap.on_myself(1), "all seeds are this node");
+        assert!(
+            bootstrap.on_myself(&mut context, 1, address(1), false),
+            "all seeds are this node"
+        );
     }
 
     #[test]
     fn replaced_seeds_keep_the_state_of_those_that_stay() {
         let mut context = context();
         let mut bootstrap = with_seeds(&mut context, &[1, 2]);
-        bootstrap.on_linked(&context, 1, Some(id(2)));
+        bootstrap.on_linked(&mut context, 1, Some(id(2)));
         let addresses = vec![Address::Socket(address(2)), Address::Socket(address(3))];
         bootstrap.set_seeds(&mut context, addresses, true);
         let peers: Vec<_> = bootstrap

@@ -1,8 +1,8 @@
 //! Replays a run event by event, and shows the state of its nodes.
 
-use super::clock::ns;
-use super::engine::{Engine, since_start};
-use super::trace::Trace;
+use crate::model::clock::ns;
+use crate::model::engine::Engine;
+use crate::model::trace::Trace;
 use crate::record::{Done, Line, Lines, Recorder, Step};
 use crate::scenario::plan::Plan;
 use crate::scenario::{Scenario, ScenarioError, suggestion};
@@ -16,25 +16,25 @@ use std::rc::Rc;
 /// A run that can be stopped at any event.
 pub struct Replay<'a> {
     engine: Engine<'a, 'a>,
-    heard: Rc<RefCell<VecDeque<Line<'a>>>>,
+    collected: Rc<RefCell<VecDeque<Line<'a>>>>,
     /// The latest event that was returned.
     latest: Option<Line<'a>>,
 }
 
 /// Collects the lines of the latest events.
-struct Ear<'a> {
+struct LineCollector<'a> {
     lines: Lines<'a>,
-    heard: Rc<RefCell<VecDeque<Line<'a>>>>,
+    collected: Rc<RefCell<VecDeque<Line<'a>>>>,
 }
 
-impl Recorder for Ear<'_> {
+impl Recorder for LineCollector<'_> {
     fn step(&mut self, step: &Step<'_>) {
-        self.heard.borrow_mut().push_back(self.lines.step(step));
+        self.collected.borrow_mut().push_back(self.lines.step(step));
     }
 
     fn order(&mut self, order: &Done<'_>) {
         let line = self.lines.order(order);
-        self.heard.borrow_mut().push_back(line);
+        self.collected.borrow_mut().push_back(line);
     }
 }
 
@@ -49,10 +49,10 @@ impl<'a> Replay<'a> {
         plan: &'a Plan,
         sabotage: &[String],
     ) -> Result<Self, ScenarioError> {
-        let heard = Rc::new(RefCell::new(VecDeque::new()));
-        let ear = Ear {
+        let collected = Rc::new(RefCell::new(VecDeque::new()));
+        let collector = LineCollector {
             lines: Lines::new(scenario, plan.clone()),
-            heard: Rc::clone(&heard),
+            collected: Rc::clone(&collected),
         };
         Ok(Self {
             engine: Engine::new(
@@ -60,9 +60,9 @@ impl<'a> Replay<'a> {
                 scenario,
                 plan,
                 sabotage,
-                Trace::owning(Box::new(ear)),
+                Trace::owning(Box::new(collector)),
             )?,
-            heard,
+            collected,
             latest: None,
         })
     }
@@ -70,7 +70,7 @@ impl<'a> Replay<'a> {
     /// Returns the next event before `until`, if there is one.
     pub fn next_event(&mut self, until: Duration) -> Option<Line<'a>> {
         loop {
-            let line = self.heard.borrow_mut().pop_front();
+            let line = self.collected.borrow_mut().pop_front();
             if line.is_some() {
                 self.latest.clone_from(&line);
                 return line;
@@ -78,7 +78,7 @@ impl<'a> Replay<'a> {
             if !self.engine.advance(ns(until)) {
                 return None;
             }
-            self.engine.reports.clear();
+            self.engine.drop_reports();
         }
     }
 
@@ -112,13 +112,13 @@ impl<'a> Replay<'a> {
     /// Returns the current position in virtual time.
     #[must_use]
     pub const fn now(&self) -> Duration {
-        since_start(self.engine.now)
+        self.engine.since_start()
     }
 
     /// Returns the scenario of the run.
     #[must_use]
     pub const fn scenario(&self) -> &'a Scenario {
-        self.engine.scenario
+        self.engine.scenario()
     }
 
     /// Returns the programs of a host in the order in which they start, each with the view of its process if it runs.
@@ -126,24 +126,16 @@ impl<'a> Replay<'a> {
         &self,
         host: usize,
     ) -> impl Iterator<Item = (&'static str, Option<&dyn ProcessView>)> {
-        let slots = &self.engine.slots[self.engine.hosts[host].processes.clone()];
-        slots.iter().map(|slot| {
-            let view = slot.process.as_ref().map(|process| process.machine.view());
-            (self.engine.programs[slot.program].name(), view)
-        })
+        let views = self.engine.views(host);
+        views.map(|(program, view)| (program, view.map(|(view, _)| view)))
     }
 
     /// Returns the view of this type of a running process of a host, with the process's own time. Events of one host at
     /// the same instant (inputs after a pause) are executed together: the view is the one after the last.
     #[must_use]
     pub fn view<V: ProcessView>(&self, host: usize) -> Option<(&V, Instant)> {
-        let processes = &self.engine.slots[self.engine.hosts[host].processes.clone()];
-        let mut running = processes.iter().filter_map(|slot| slot.process.as_ref());
-        let now = self.engine.now;
-        running.find_map(|process| {
-            let view = process.machine.view().of::<V>()?;
-            Some((view, process.clock.read(now)))
-        })
+        let mut views = self.engine.views(host).filter_map(|(_, view)| view);
+        views.find_map(|(view, local)| Some((view.of::<V>()?, local)))
     }
 }
 

@@ -1,0 +1,323 @@
+//! Seed addresses that are names: resolution, the order of dials, and addresses of the node itself.
+
+use super::super::bootstrap::ADDRESSES_MAX;
+use super::super::message::RefusalReason;
+use super::super::*;
+use super::dialing::{answered, refusal, welcome};
+use super::neighbours::{Neighbours, Order, dials, events, ms, published, records, resolutions};
+use super::world::{address, config, name};
+use crate::link::{DialId, ResolutionError, Ticket};
+use core::net::SocketAddr;
+
+const NAME: &str = "seeds.example:7000";
+
+/// The node `n0` with one seed address, a name.
+fn fresh() -> Neighbours {
+    with_names(vec![Address::Name(NAME.to_owned())])
+}
+
+fn with_names(seeds: Vec<Address>) -> Neighbours {
+    let mut config = config(0, 1, &[]);
+    config.seeds = seeds;
+    let mut all = Neighbours {
+        machine: Gossip::new(config, 1, Instant::ZERO),
+        now: Instant::ZERO,
+    };
+    all.give(Input::Start);
+    all
+}
+
+/// The name resolves to the addresses of these nodes. Returns the orders of the next 10 ms.
+fn resolved(all: &mut Neighbours, ticket: Ticket, nodes: &[usize]) -> Vec<Order> {
+    let addresses: Vec<SocketAddr> = nodes.iter().map(|node| address(*node)).collect();
+    let mut given = all.give(Input::Resolved {
+        ticket,
+        addresses: Ok(addresses),
+    });
+    given.extend(all.silence(ms(10)));
+    given
+}
+
+/// The ticket of the only resolution among some orders.
+fn only(given: &[Order]) -> Ticket {
+    let [(ticket, NAME)] = resolutions(given)[..] else {
+        panic!("{given:?}")
+    };
+    ticket
+}
+
+/// The only dial among some orders.
+fn dial(given: &[Order]) -> (DialId, Address) {
+    let [(_, dial, address)] = &dials(given)[..] else {
+        panic!("{given:?}")
+    };
+    (*dial, address.clone())
+}
+
+fn to(index: usize) -> Address {
+    Address::Socket(address(index))
+}
+
+fn refuses(all: &mut Neighbours, dial: DialId) -> Vec<Order> {
+    let reason = DialError::Refused;
+    let mut given = all.give(Input::DialFailed { dial, reason });
+    given.extend(all.silence(ms(10)));
+    given
+}
+
+/// Passes time until the name is resolved again.
+fn until_resolution(all: &mut Neighbours) -> (Duration, Ticket) {
+    let begun = all.now;
+    loop {
+        let given = all.silence(ms(10));
+        if !resolutions(&given).is_empty() {
+            assert_eq!(dials(&given), []);
+            return (all.now - begun, only(&given));
+        }
+        assert!(all.now - begun < Duration::from_secs(60));
+    }
+}
+
+fn error(all: &Neighbours) -> Option<String> {
+    let (address, peer, error) = all.machine.seeds().next()?;
+    assert_eq!((address, peer), (&Address::Name(NAME.to_owned()), None));
+    error.map(str::to_owned)
+}
+
+#[test]
+fn the_addresses_of_a_name_are_dialled_one_after_another_and_then_the_name_is_resolved_again() {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    assert_eq!(dials(&given), []);
+    let given = resolved(&mut all, only(&given), &[1, 2, 1]);
+    let (first, address) = dial(&given);
+    assert_eq!(address, to(1));
+    let given = refuses(&mut all, first);
+    assert_eq!(events(&given), [] as [&Event; 0], "an address is left");
+    let (second, address) = dial(&given);
+    assert_eq!(address, to(2));
+    let given = refuses(&mut all, second);
+    let [
+        Event::DialFailed {
+            address,
+            reason,
+            retry_in: Some(wait),
+        },
+    ] = events(&given)[..]
+    else {
+        panic!("{given:?}")
+    };
+    assert_eq!(address.to_string(), NAME);
+    assert_eq!(*reason, format!("{}: connection refused", to(2)));
+    assert_eq!(error(&all).as_ref(), Some(reason));
+    let (waited, ticket) = until_resolution(&mut all);
+    assert!(waited <= *wait);
+    // The answer has changed.
+    let given = resolved(&mut all, ticket, &[3]);
+    assert_eq!(dial(&given).1, to(3));
+}
+
+#[test]
+fn an_address_that_does_not_answer_delays_the_next_by_a_moment() {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    let mut given = resolved(&mut all, only(&given), &[1, 2, 3]);
+    given.extend(all.silence(ms(1_400)));
+    let dialled = dials(&given);
+    let at: Vec<_> = dialled
+        .iter()
+        .map(|(at, _, to)| (*at, to.clone()))
+        .collect();
+    let first = at[0].0;
+    let moment = bootstrap::JOIN_STAGGER;
+    assert_eq!(
+        at,
+        [
+            (first, to(1)),
+            (first + moment, to(2)),
+            (first + 2 * moment, to(3))
+        ]
+    );
+    // The second leads to a member. Failed dials to the other addresses are then not a failure of the seed.
+    answered(&mut all, dialled[1].1, 2, welcome(2, 1));
+    let given = all.hear_only(&[100 + dialled[1].1.0], ms(60_000));
+    let failed = |event: &&&Event| matches!(event, Event::DialFailed { .. });
+    assert_eq!(events(&given).iter().filter(failed).count(), 0);
+    let (_, peer, error) = all.machine.seeds().next().unwrap();
+    assert_eq!((peer, error), (Some(&name(2)), None));
+    assert_eq!(resolutions(&given), [], "its member is alive");
+}
+
+#[test]
+fn every_address_of_a_name_is_dialled_unless_its_member_is_alive() {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    let given = resolved(&mut all, only(&given), &[1, 2, 3]);
+    let (first, _) = dial(&given);
+    answered(&mut all, first, 1, welcome(1, 1));
+    // The peer knows the member at the second address, and not the one at the third.
+    all.receives(100 + first.0, records(&[published(2, 1)]));
+    let given = all.hear_only(&[100 + first.0], ms(1_000));
+    let dialled: Vec<Address> = dials(&given).into_iter().map(|(_, _, it)| it).collect();
+    assert_eq!(dialled.iter().filter(|it| **it == to(3)).count(), 1);
+    let seeds = |all: &Neighbours| all.machine.seeds().next().unwrap().1.cloned();
+    let found = seeds(&all);
+    assert!(
+        found == Some(name(1)) || found == Some(name(2)),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn an_address_of_the_node_itself_does_not_exclude_the_others_of_the_name() {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    // The first is the address that the node advertises; the second leads to it by another way.
+    let given = resolved(&mut all, only(&given), &[0, 1, 2]);
+    let (first, address) = dial(&given);
+    assert_eq!(address, to(1));
+    let mut given = answered(&mut all, first, 0, refusal(RefusalReason::Myself, &[]));
+    assert_eq!(all.machine.phase(), Phase::Joining);
+    given.extend(all.silence(ms(10)));
+    assert_eq!(events(&given), [] as [&Event; 0]);
+    let (second, address) = dial(&given);
+    assert_eq!(address, to(2));
+    refuses(&mut all, second);
+    let (_, ticket) = until_resolution(&mut all);
+    let given = resolved(&mut all, ticket, &[1, 0, 2]);
+    let (third, address) = dial(&given);
+    assert_eq!(address, to(2), "the others are known to be this node's");
+    answered(&mut all, third, 2, welcome(2, 1));
+    assert_eq!(all.machine.phase(), Phase::Running);
+}
+
+#[test]
+fn a_name_that_leads_to_no_other_node_ends_the_join_and_is_resolved_again() {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    let given = resolved(&mut all, only(&given), &[1]);
+    let (first, _) = dial(&given);
+    let given = answered(&mut all, first, 0, refusal(RefusalReason::Myself, &[]));
+    let address = Address::Name(NAME.to_owned());
+    assert!(events(&given).contains(&&Event::DialedMyself { address }));
+    assert_eq!(all.machine.phase(), Phase::Running);
+    assert_eq!(error(&all).as_deref(), Some("is this node itself"));
+    let (waited, ticket) = until_resolution(&mut all);
+    let retry_max = all.machine.config().tuning.retry_max;
+    assert!(waited + ms(10) >= retry_max && waited <= retry_max + ms(10));
+    // Without a change, this is reported once.
+    let given = resolved(&mut all, ticket, &[1, 0]);
+    assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
+    let (_, ticket) = until_resolution(&mut all);
+    let given = resolved(&mut all, ticket, &[1, 0, 2]);
+    assert_eq!(dial(&given).1, to(2), "the name has a further address");
+}
+
+#[test]
+fn an_answer_that_fails_is_empty_or_does_not_come_is_a_failure_of_the_seed() {
+    let mut all = fresh();
+    let mut ticket = only(&all.silence(ms(10)));
+    let failures = [
+        (
+            Some(Err(ResolutionError::Failed("no such host".to_owned()))),
+            "the name was not resolved: no such host",
+        ),
+        (Some(Ok(vec![])), "the name has no address"),
+        (None, "the name was not resolved in time"),
+    ];
+    for (addresses, wanted) in failures {
+        let answers = addresses.is_some();
+        let given = match addresses {
+            Some(addresses) => all.give(Input::Resolved { ticket, addresses }),
+            None => all.silence(all.machine.config().tuning.dial_timeout),
+        };
+        let [Event::DialFailed { reason, .. }] = events(&given)[..] else {
+            panic!("{given:?}")
+        };
+        assert_eq!(reason, wanted);
+        assert_eq!(error(&all).as_deref(), Some(wanted));
+        let late = ticket;
+        (_, ticket) = until_resolution(&mut all);
+        if !answers {
+            let given = resolved(&mut all, late, &[1]);
+            assert_eq!(given, [], "the answer is late");
+        }
+    }
+    let given = resolved(&mut all, ticket, &[1]);
+    assert_eq!(dial(&given).1, to(1));
+}
+
+#[test]
+fn an_answer_for_a_removed_seed_is_ignored() {
+    let mut all = fresh();
+    let ticket = only(&all.silence(ms(10)));
+    all.give(Input::Seeds {
+        addresses: vec![to(9)],
+        replace: true,
+    });
+    all.silence(ms(10));
+    assert_eq!(resolved(&mut all, ticket, &[1]), []);
+    // A seed that is added again is resolved by an order of its own.
+    all.give(Input::Seeds {
+        addresses: vec![Address::Name(NAME.to_owned())],
+        replace: true,
+    });
+    let again = only(&all.silence(ms(300)));
+    assert_ne!(again, ticket);
+    assert_eq!(resolved(&mut all, ticket, &[1]), []);
+}
+
+#[test]
+fn a_name_whose_address_belongs_to_a_live_member_is_not_dialled() {
+    let mut all = fresh();
+    let ticket = only(&all.silence(ms(10)));
+    all.link(1, 3);
+    let given = resolved(&mut all, ticket, &[3]);
+    assert_eq!(dials(&given), []);
+    let seed = all.machine.seeds().next();
+    assert_eq!(seed.and_then(|(_, peer, _)| peer.cloned()), Some(name(3)));
+}
+
+#[test]
+fn resolutions_in_progress_and_the_addresses_of_a_name_are_bounded() {
+    let names = (0..40).map(|index| Address::Name(format!("seed-{index}:7000")));
+    let mut all = with_names(names.collect());
+    let given = all.silence(ms(10));
+    let ordered = resolutions(&given);
+    assert_eq!(ordered.len(), 16);
+    let (mut answers, mut seen) = (ordered.len(), ordered.len());
+    let mut waiting: Vec<Ticket> = ordered.into_iter().map(|(ticket, _)| ticket).collect();
+    while let Some(ticket) = waiting.pop() {
+        all.give(Input::Resolved {
+            ticket,
+            addresses: Err(ResolutionError::TimedOut),
+        });
+        answers -= 1;
+        let given = all.silence(ms(1));
+        for (ticket, _) in resolutions(&given) {
+            waiting.push(ticket);
+            (answers, seen) = (answers + 1, seen + 1);
+        }
+        assert!(answers <= 16);
+        if seen >= 40 {
+            break;
+        }
+        if waiting.is_empty() {
+            let given = all.silence(ms(300));
+            let more = resolutions(&given);
+            (answers, seen) = (answers + more.len(), seen + more.len());
+            waiting.extend(more.into_iter().map(|(ticket, _)| ticket));
+        }
+    }
+    assert!(seen >= 40, "the other names are resolved later: {seen}");
+    let mut all = fresh();
+    let ticket = only(&all.silence(ms(10)));
+    let many: Vec<usize> = (1..=ADDRESSES_MAX + 5).collect();
+    let mut given = resolved(&mut all, ticket, &many);
+    let mut dialled = 0;
+    while let [(_, dial, _)] = dials(&given)[..] {
+        dialled += 1;
+        given = refuses(&mut all, dial);
+    }
+    assert_eq!(dialled, ADDRESSES_MAX);
+}

@@ -1,0 +1,223 @@
+//! The way of a configuration to its place on the disk.
+//!
+//! ```text
+//! write the candidate (synced) -> nginx -t -> keep what is served -> rename it over the live file -> sync the folder
+//!                                    └─ fails: remove it; the live file stays
+//! ```
+//!
+//! The live file is complete at every instant, also after a loss of power: the candidate is durable before it is renamed,
+//! and a rename is atomic.
+
+use super::turn::{RETRY, Turn};
+use crate::messages::Reported;
+use crate::release::{CANDIDATE, Configuration, LIVE, PREFIX, PREVIOUS, REFUSED, TEST};
+use phalanx_core::time::Instant;
+use phalanx_sim::disk::Write;
+use phalanx_sim::fakes::nginx::NGINX;
+use phalanx_sim::world::{Ran, Ticket};
+
+/// The step under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Writing,
+    Testing,
+    Keeping,
+    Renaming,
+    Syncing,
+}
+
+/// A result that the agent acts on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The live file is about to change: nginx may load it from now on.
+    Switching,
+    /// The configuration is live and durable.
+    Live(Configuration),
+    /// nginx refused the configuration of this version.
+    Rejected(u64),
+}
+
+/// The planted bugs of a deployment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bugs {
+    /// The candidate is renamed before its bytes are durable.
+    pub(super) unsynced_rename: bool,
+    /// `nginx -t` is left out.
+    pub(super) untested: bool,
+}
+
+/// The deployment of one configuration at a time.
+#[derive(Debug)]
+pub(super) struct Deployment {
+    bugs: Bugs,
+    under_way: Option<(Stage, Configuration)>,
+    /// The configuration to keep beside the live file.
+    kept: Option<Configuration>,
+    awaited: Option<Ticket>,
+    retry_at: Option<Instant>,
+}
+
+impl Deployment {
+    pub(super) const fn new(bugs: Bugs) -> Self {
+        Self {
+            bugs,
+            under_way: None,
+            kept: None,
+            awaited: None,
+            retry_at: None,
+        }
+    }
+
+    /// Returns the version that is being deployed.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.under_way.as_ref().map(|(_, it)| it.version)
+    }
+
+    /// Deploys a configuration; `kept` is what nginx serves.
+    pub(super) fn begin(
+        &mut self,
+        turn: &mut Turn<'_>,
+        configuration: Configuration,
+        kept: Option<Configuration>,
+    ) {
+        self.kept = kept;
+        self.under_way = Some((Stage::Writing, configuration));
+        self.order(turn);
+    }
+
+    /// Goes on with a candidate that is on the disk already.
+    pub(super) fn resume(
+        &mut self,
+        turn: &mut Turn<'_>,
+        configuration: Configuration,
+        kept: Option<Configuration>,
+    ) {
+        self.kept = kept;
+        self.under_way = Some((Stage::Testing, configuration));
+        self.order(turn);
+    }
+
+    // guide: order
+    /// Orders the step under way.
+    fn order(&mut self, turn: &mut Turn<'_>) {
+        self.retry_at = None;
+        let Some((stage, configuration)) = &self.under_way else {
+            return;
+        };
+        let ticket = turn.ticket();
+        self.awaited = Some(ticket);
+        match stage {
+            Stage::Writing => {
+                let bytes = configuration.text.clone().into_bytes();
+                let synced = !self.bugs.unsynced_rename;
+                let write = Write::Replace(CANDIDATE.into(), bytes);
+                turn.out.write(ticket, write, synced);
+            }
+            Stage::Testing => turn.out.run(ticket, NGINX, TEST),
+            Stage::Keeping => {
+                let bytes = self.kept.iter().flat_map(|kept| kept.text.bytes());
+                let write = Write::Replace(PREVIOUS.into(), bytes.collect());
+                turn.out.write(ticket, write, true);
+            }
+            Stage::Renaming => {
+                let (old, new) = (CANDIDATE.into(), LIVE.into());
+                turn.out.write(ticket, Write::Rename { old, new }, false);
+            }
+            Stage::Syncing => {
+                let sync = Write::SyncFolder(PREFIX.into());
+                turn.out.write(ticket, sync, false);
+            }
+        }
+    }
+    // guide: end
+
+    fn enter(&mut self, turn: &mut Turn<'_>, next: Stage) {
+        if let Some((stage, _)) = &mut self.under_way {
+            *stage = next;
+            self.order(turn);
+        }
+    }
+
+    /// The candidate passed the test.
+    fn on_passed(&mut self, turn: &mut Turn<'_>) -> Option<Progress> {
+        if self.kept.is_some() {
+            self.enter(turn, Stage::Keeping);
+            return None;
+        }
+        Some(self.switch(turn))
+    }
+
+    fn switch(&mut self, turn: &mut Turn<'_>) -> Progress {
+        turn.out.report(Reported("switching"));
+        self.enter(turn, Stage::Renaming);
+        Progress::Switching
+    }
+
+    /// Returns whether an answer belongs to the step under way, which has then ended.
+    fn ends(&mut self, ticket: Ticket) -> bool {
+        self.awaited.take_if(|awaited| *awaited == ticket).is_some()
+    }
+
+    pub(super) fn on_written(&mut self, turn: &mut Turn<'_>, ticket: Ticket) -> Option<Progress> {
+        if !self.ends(ticket) {
+            return None;
+        }
+        match self.under_way.as_ref()?.0 {
+            Stage::Writing if self.bugs.untested => self.on_passed(turn),
+            Stage::Writing => {
+                turn.out.report(Reported("written"));
+                self.enter(turn, Stage::Testing);
+                None
+            }
+            // A test ends as a command.
+            Stage::Testing => None,
+            Stage::Keeping => Some(self.switch(turn)),
+            Stage::Renaming => {
+                self.enter(turn, Stage::Syncing);
+                None
+            }
+            Stage::Syncing => {
+                let (_, configuration) = self.under_way.take()?;
+                turn.out.report(Reported("live"));
+                Some(Progress::Live(configuration))
+            }
+        }
+    }
+
+    pub(super) fn on_write_failed(&mut self, now: Instant, ticket: Ticket) {
+        if self.ends(ticket) {
+            self.retry_at = Some(now + RETRY);
+        }
+    }
+
+    pub(super) fn on_ran(&mut self, turn: &mut Turn<'_>, ran: &Ran) -> Option<Progress> {
+        if !self.ends(ran.ticket) {
+            return None;
+        }
+        match ran.code {
+            0 => self.on_passed(turn),
+            REFUSED => {
+                let (_, configuration) = self.under_way.take()?;
+                let ticket = turn.ticket();
+                let remove = Write::Remove(CANDIDATE.into());
+                turn.out.write(ticket, remove, false);
+                Some(Progress::Rejected(configuration.version))
+            }
+            // The test was killed: it says nothing about the configuration.
+            _ => {
+                self.retry_at = Some(turn.now + RETRY);
+                None
+            }
+        }
+    }
+
+    pub(super) fn on_wake(&mut self, turn: &mut Turn<'_>) {
+        if self.retry_at.is_some_and(|at| at <= turn.now) {
+            self.order(turn);
+        }
+    }
+
+    pub(super) const fn next_deadline(&self) -> Option<Instant> {
+        self.retry_at
+    }
+}

@@ -1,0 +1,151 @@
+//! The invariants of the fleet.
+
+use crate::facts::{HostFacts, Shared};
+use crate::release::{Configuration, FOLDERS, LIVE, PREFIX};
+use phalanx_core::random::Random;
+use phalanx_core::time::Instant;
+use phalanx_sim::fakes::nginx::{Host, Input, Nginx, Output};
+use phalanx_sim::invariant::{Invariant, Seen, Steps, Verdict};
+use phalanx_sim::world::Program;
+use std::collections::BTreeMap;
+
+/// Checks the facts of the host of a step, if there are any.
+fn check(shared: &Shared, host: usize, check: impl FnOnce(&HostFacts) -> Verdict) -> Verdict {
+    shared.borrow().get(&host).map_or(Ok(()), check)
+}
+
+/// Every worker of nginx answers with the version that the agent of its host reports as served.
+fn compare(facts: &HostFacts) -> Verdict {
+    let Some(reported) = facts.reported.map(|version| version.to_string()) else {
+        return Ok(());
+    };
+    match facts.answers.iter().find(|answer| **answer != reported) {
+        None => Ok(()),
+        Some(answer) => Err(format!(
+            "the agent reports version {reported} as served, and nginx answers {answer}"
+        )),
+    }
+}
+
+/// An agent reports a version as served only when every worker of its nginx serves it.
+pub struct ServedIsLoaded(pub Shared);
+
+impl Invariant for ServedIsLoaded {
+    fn name(&self) -> &'static str {
+        "served-is-loaded"
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+        check(&self.0, seen.host, compare)
+    }
+}
+
+/// nginx loads no other version while its agent reports one as served.
+pub struct ServedStaysLoaded(pub Shared);
+
+impl Invariant for ServedStaysLoaded {
+    fn name(&self) -> &'static str {
+        "served-stays-loaded"
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+        check(&self.0, seen.host, compare)
+    }
+}
+
+/// The live file is complete, also after a loss of power, and passes nginx's test.
+pub struct LiveIsValid {
+    facts: Shared,
+    /// The live files that were checked last.
+    checked: BTreeMap<usize, Vec<u8>>,
+}
+
+impl LiveIsValid {
+    /// Creates the invariant of a run.
+    #[must_use]
+    pub const fn new(facts: Shared) -> Self {
+        Self {
+            facts,
+            checked: BTreeMap::new(),
+        }
+    }
+}
+
+impl Invariant for LiveIsValid {
+    fn name(&self) -> &'static str {
+        "live-is-valid"
+    }
+
+    fn steps(&self) -> Steps {
+        Steps::Busy
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+        let checked = &mut self.checked;
+        check(&self.facts, seen.host, |facts| {
+            let Some(live) = &facts.live else {
+                return Err(format!("{LIVE} is gone"));
+            };
+            if checked.get(&seen.host) == Some(live) {
+                return Ok(());
+            }
+            checked.insert(seen.host, live.clone());
+            if Configuration::parse(live).is_none() {
+                let length = live.len();
+                return Err(format!("{LIVE} is not complete: it has {length} bytes"));
+            }
+            tested(live).map_err(|line| format!("{LIVE} is not valid: {line}"))
+        })
+    }
+}
+
+/// Runs `nginx -t` on a configuration, on a host that has only this file.
+///
+/// # Errors
+/// The first line of nginx's message.
+fn tested(text: &[u8]) -> Result<(), String> {
+    let mut host = Host::default();
+    let folders = FOLDERS.iter().try_for_each(|it| host.tree.make_folders(it));
+    let written = folders.and_then(|()| host.tree.write(LIVE, text));
+    written.map_err(|error| error.to_string())?;
+    let mut nginx = Nginx::new(Random::from_seed(0));
+    let arguments = ["-p", PREFIX, "-c", LIVE, "-e", "stderr", "-t"];
+    let test = Input::Run {
+        invocation: 1,
+        arguments: arguments.map(str::to_owned).to_vec(),
+    };
+    let mut outputs = Vec::new();
+    nginx.step(Instant::ZERO, test, &mut host, &mut outputs);
+    while let Some(at) = nginx.next_deadline() {
+        nginx.step(at, Input::Wake, &mut host, &mut outputs);
+    }
+    let end = outputs.into_iter().find_map(|output| match output {
+        Output::Finished { code, stderr, .. } => Some((code, stderr)),
+        _ => None,
+    });
+    match end {
+        Some((0, _)) => Ok(()),
+        Some((_, stderr)) => Err(stderr.into_iter().next().unwrap_or_default()),
+        None => Err("the test did not end".to_owned()),
+    }
+}
+
+/// An agent does not write a configuration that is live already.
+pub struct LiveIsKept(pub Shared);
+
+impl Invariant for LiveIsKept {
+    fn name(&self) -> &'static str {
+        "live-is-kept"
+    }
+
+    fn steps(&self) -> Steps {
+        Steps::Busy
+    }
+
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+        check(&self.0, seen.host, |facts| match facts.rewritten {
+            true => Err("writes the configuration that is live already".to_owned()),
+            false => Ok(()),
+        })
+    }
+}

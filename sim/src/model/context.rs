@@ -1,0 +1,168 @@
+//! The parts of the engine that its components share: the scenario and its plan, the time, the event heap, the trace,
+//! and the number of items that each step of the scenario affected.
+//!
+//! Writers: `engine.rs` advances the time and records steps; `actions.rs` records actions of the plan; `transport/`
+//! records held messages. Every component schedules events and counts the items that it affects.
+
+use super::clock::WALL_ZERO;
+use super::event::ScheduledEvent;
+use super::heap::Heap;
+use super::trace::{Line, Trace};
+use crate::disk::{Files, Left};
+use crate::record::{Cause, Held, Said};
+use crate::scenario::Scenario;
+use crate::scenario::plan::{Plan, Planned};
+use phalanx_core::random::Random;
+use phalanx_core::time::Wall;
+
+/// The shared parts of the engine.
+pub(super) struct Context<'a, 't> {
+    scenario: &'a Scenario,
+    plan: &'a Plan,
+    /// Whether no mechanism is broken deliberately.
+    unsabotaged: bool,
+    /// True time, in nanoseconds.
+    now: u64,
+    /// The number of the current event.
+    sequence: u64,
+    /// The number of events processed.
+    events: u64,
+    heap: Heap<ScheduledEvent>,
+    trace: Trace<'t>,
+    /// Number of items that each step affected.
+    affected: Vec<u64>,
+    /// The random stream for the remains of torn writes after a crash.
+    torn_writes: Random,
+}
+
+impl<'a, 't> Context<'a, 't> {
+    /// Creates the context of a run before its first event.
+    pub(super) fn new(
+        scenario: &'a Scenario,
+        plan: &'a Plan,
+        trace: Trace<'t>,
+        unsabotaged: bool,
+    ) -> Self {
+        Self {
+            scenario,
+            plan,
+            unsabotaged,
+            now: 0,
+            sequence: 0,
+            events: 0,
+            heap: Heap::new(),
+            trace,
+            affected: vec![0; scenario.causes()],
+            torn_writes: Random::from_seed(plan.seed).child("disks"),
+        }
+    }
+
+    pub(super) const fn scenario(&self) -> &'a Scenario {
+        self.scenario
+    }
+
+    pub(super) const fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    /// Returns whether no mechanism is broken deliberately.
+    pub(super) const fn is_unsabotaged(&self) -> bool {
+        self.unsabotaged
+    }
+
+    /// Returns the true time, in nanoseconds since the start of the run.
+    pub(super) const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Returns the wall clock of a host.
+    pub(super) fn wall(&self, host: usize) -> Wall {
+        let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
+        let offset = self.scenario.hosts[host].clock.offset / 1_000_000_000;
+        let zero = i64::try_from(WALL_ZERO).unwrap_or(0);
+        Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
+    }
+
+    /// Returns the number of the current event.
+    pub(super) const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Returns the number of events processed.
+    pub(super) const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Advances the time to the next event, and returns the event. Without an event before `until`, advances the time
+    /// to `until`.
+    pub(super) fn advance(&mut self, until: u64) -> Option<ScheduledEvent> {
+        if self.heap.next().is_none_or(|at| at >= until) {
+            self.now = until;
+            return None;
+        }
+        let (at, sequence, event) = self.heap.pop()?;
+        self.now = at;
+        self.sequence = sequence;
+        self.events += 1;
+        Some(event)
+    }
+
+    /// Schedules an event with the current cause.
+    pub(super) fn schedule(&mut self, at: u64, event: ScheduledEvent) {
+        self.heap.push(at, event);
+    }
+
+    /// Returns the cause of the events scheduled next.
+    pub(super) const fn cause(&self) -> Cause {
+        self.heap.cause()
+    }
+
+    /// Sets the cause of the events scheduled next.
+    pub(super) const fn set_cause(&mut self, cause: Cause) {
+        self.heap.set_cause(cause);
+    }
+
+    /// Adds to the number of items that a step affected.
+    pub(super) fn affect(&mut self, step: Option<usize>, by: u64) {
+        if let Some(affected) = step.and_then(|step| self.affected.get_mut(step)) {
+            *affected += by;
+        }
+    }
+
+    /// Returns the number of items that each step affected.
+    pub(super) fn affected(&self) -> &[u64] {
+        &self.affected
+    }
+
+    /// Returns the hash of all steps.
+    pub(super) const fn trace_hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    /// Records a step of a process. The step causes the events scheduled next.
+    pub(super) fn record_step<'s>(
+        &mut self,
+        line: &Line,
+        digest: u64,
+        said: impl Iterator<Item = Said<'s>>,
+    ) {
+        let cause = self.trace.add(line, digest, self.cause(), said);
+        self.set_cause(cause);
+    }
+
+    /// Records an action of the plan. The action causes the events scheduled next.
+    pub(super) fn record_action(&mut self, planned: &Planned) {
+        let cause = self.trace.order(self.now, planned);
+        self.set_cause(cause);
+    }
+
+    /// Records a message that was delayed or dropped by a cut or by loss.
+    pub(super) fn record_held(&mut self, held: Held) {
+        self.trace.held(held);
+    }
+
+    /// Crashes a disk; returns the number of writes that the crash affected.
+    pub(super) fn crash(&mut self, disk: &mut Files, left: Left) -> u64 {
+        disk.crash(left, &mut self.torn_writes)
+    }
+}

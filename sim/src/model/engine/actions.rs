@@ -1,0 +1,262 @@
+//! Performs the actions of the plan: starts and stops, pauses, clocks, disks, certificates and commands. The transport
+//! performs those on the network.
+
+use super::Engine;
+use crate::disk::Left;
+use crate::model::clock::{NodeClock, ns};
+use crate::model::host::Birth;
+use crate::model::slot::Process;
+use crate::scenario::plan::{PlanExecutor, Planned};
+use crate::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
+use crate::world::{CloseReason, Command, ProcessEvent};
+use core::time::Duration;
+use serde_json::Value;
+
+impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
+    type Done = ();
+
+    fn start(&mut self, planned: &'a Planned, host: usize, disk: Disk) {
+        self.context.affect(planned.step, 1);
+        match planned.program {
+            None => self.start_host(host, disk),
+            Some(_) => self.start_processes(host, &self.chosen(host, planned.program)),
+        }
+    }
+
+    fn stop(&mut self, planned: &'a Planned, host: usize, power_loss: bool) {
+        let chosen = self.chosen(host, planned.program);
+        self.context
+            .affect(planned.step, self.connection_count(&chosen));
+        match planned.program {
+            None => self.stop_host(host, power_loss),
+            Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
+        }
+    }
+
+    fn cut(&mut self, planned: &'a Planned, cut: usize) {
+        let blocked = &self.context.plan().cuts[cut];
+        self.transport.cut(cut, blocked, planned.step);
+    }
+
+    fn heal(&mut self, planned: &'a Planned, cut: usize) {
+        self.context.affect(planned.step, 1);
+        self.transport.heal(cut);
+    }
+
+    fn hold(&mut self, planned: &'a Planned, cut: usize, length: Duration) {
+        let now = self.context.now();
+        let held = &self.context.plan().cuts[cut];
+        self.transport
+            .hold(now, now + ns(length), held, planned.step);
+    }
+
+    fn pause(&mut self, planned: &'a Planned, host: usize, length: Duration) {
+        let until = self.context.now() + ns(length);
+        for slot in self.chosen(host, planned.program) {
+            self.slots[slot].pause(until, planned.step);
+        }
+    }
+
+    fn slow(&mut self, planned: &'a Planned, host: usize, by: Duration) {
+        for slot in self.chosen(host, planned.program) {
+            self.slots[slot].slow_down(ns(by), planned.step);
+        }
+    }
+
+    fn change_clock(
+        &mut self,
+        planned: &'a Planned,
+        host: usize,
+        jump: Duration,
+        drift_ppm: Option<i32>,
+    ) {
+        for slot in self.hosts[host].processes() {
+            self.slots[slot].change_clock(&mut self.context, (jump, drift_ppm), planned.step);
+        }
+    }
+
+    fn set_disk_fault(&mut self, planned: &'a Planned, host: usize, fault: Option<DiskFault>) {
+        self.hosts[host].set_disk_fault(fault, planned.step);
+    }
+
+    fn change_certificate(&mut self, planned: &'a Planned, host: usize, is: Certificate) {
+        self.hosts[host].set_certificate(is);
+        let chosen = self.chosen(host, planned.program);
+        let taken = self.notify_all(&chosen, || ProcessEvent::Certificate(is));
+        self.context.affect(planned.step, u64::from(taken));
+    }
+
+    fn leave(&mut self, planned: &'a Planned, host: usize) {
+        let chosen = self.chosen(host, planned.program);
+        let linked = self.connection_count(&chosen);
+        self.context.affect(planned.step, linked);
+        self.notify_all(&chosen, || ProcessEvent::Leave);
+    }
+
+    fn own_step(&mut self, planned: &'a Planned, host: usize, action: &'a OwnAction) {
+        let hosts = &self.context.scenario().hosts;
+        let mut chosen = self.chosen(host, planned.program);
+        chosen.retain(|slot| self.programs[self.slots[*slot].program()].name() == action.program);
+        let taken = self.notify_all(&chosen, || {
+            ProcessEvent::Command(Box::new(Command {
+                kind: action.word,
+                name: action.word.to_owned(),
+                with: action.arguments.to_json(hosts),
+            }))
+        });
+        self.context.affect(planned.step, u64::from(taken));
+    }
+
+    fn command(&mut self, planned: &'a Planned, host: usize, name: &'a str, with: &'a Value) {
+        let taken = self.notify_all(&self.chosen(host, planned.program), || {
+            ProcessEvent::Command(Box::new(Command {
+                kind: "order",
+                name: name.to_owned(),
+                with: with.clone(),
+            }))
+        });
+        self.context.affect(planned.step, u64::from(taken));
+    }
+
+    fn set_loss(&mut self, planned: &'a Planned, ppm: Option<u32>) {
+        // A step that sets the loss to zero drops no segments, so it counts as one affected item.
+        let affected = u64::from(ppm == Some(0));
+        self.context.affect(planned.step, affected);
+        self.transport.set_loss(ppm, planned.step);
+    }
+
+    fn set_latency(&mut self, planned: &'a Planned, latency: Option<Latency>) {
+        self.transport.set_latency(latency, planned.step);
+    }
+}
+
+impl Engine<'_, '_> {
+    /// Performs a triggered action, unless it has no effect any more.
+    pub(super) fn on_triggered(&mut self, trigger: usize, action: usize) {
+        let planned = &self.context.plan().triggers[trigger].orders[action];
+        let runs = |host: usize, program| {
+            let chosen = self.chosen(host, program);
+            chosen.iter().any(|slot| self.slots[*slot].is_occupied())
+        };
+        if !planned.is_idle(runs) {
+            self.context.record_action(planned);
+            planned.execute(self);
+        }
+    }
+
+    fn start_host(&mut self, host: usize, disk: Disk) {
+        // A clone starts with a copy of the other machine's disk.
+        let first = self.hosts[host].processes().start;
+        let clone_of = self.context.scenario().hosts[host].clone_of;
+        if let Some(of) = clone_of
+            && self.slots[first].life() == 0
+        {
+            let copy = self.hosts[of].disk().clone();
+            self.hosts[host].set_disk(copy);
+        }
+        let left = match disk {
+            Disk::Keep => Left::Written,
+            Disk::Synced => Left::Synced,
+            Disk::Lose => Left::Nothing,
+        };
+        self.hosts[host].crash(&mut self.context, left);
+        self.start_processes(host, &self.chosen(host, None));
+    }
+
+    fn start_processes(&mut self, host: usize, slots: &[usize]) {
+        for slot in slots {
+            let process = self.make_process(host, *slot);
+            self.boot(*slot, process);
+        }
+    }
+
+    /// Starts a process for a command of its program, without the event `Start`.
+    pub(super) fn boot_for_command(&mut self, slot: usize) {
+        let process = self.make_process(self.slots[slot].host(), slot);
+        self.install(slot, process);
+    }
+
+    fn make_process(&mut self, host: usize, slot: usize) -> Process {
+        let place = self.hosts[host].place(slot);
+        let life = self.slots[slot].begin_life();
+        let program = self.slots[slot].program();
+        self.checks.on_start(program, host);
+        let scenario = self.context.scenario();
+        let birth = Birth {
+            scenario,
+            host,
+            place,
+            life,
+            wall: self.context.wall(host),
+            random: self.starts.random(host, place, life),
+        };
+        let machine = self.hosts[host].start(&mut *self.programs[program], birth);
+        let drift = scenario.hosts[host].clock.drift_ppm;
+        Process::new(machine, NodeClock::started(self.context.now(), drift))
+    }
+
+    /// Returns the slots of a host's processes of one program, or of all of its processes.
+    pub(super) fn chosen(&self, host: usize, program: Option<&'static str>) -> Vec<usize> {
+        let runs = |slot: &usize| self.programs[self.slots[*slot].program()].name();
+        let slots = self.hosts[host].processes();
+        slots
+            .filter(|slot| program.is_none_or(|program| runs(slot) == program))
+            .collect()
+    }
+
+    /// Returns the number of connections with an end in one of these processes.
+    fn connection_count(&self, slots: &[usize]) -> u64 {
+        let counts = slots
+            .iter()
+            .map(|slot| self.transport.connection_count(*slot));
+        counts.sum::<usize>() as u64
+    }
+
+    /// Delivers an event to each of these processes that it concerns; returns whether there is one.
+    fn notify_all(&mut self, slots: &[usize], event: impl Fn() -> ProcessEvent) -> bool {
+        let mut taken = false;
+        for slot in slots {
+            taken |= self.notify(*slot, event());
+        }
+        taken
+    }
+
+    /// Stops one process of a running host; its writes in progress are dropped.
+    fn stop_process(&mut self, slot: usize) {
+        self.hosts[self.slots[slot].host()].forget_writes(slot);
+        self.kill(slot);
+    }
+
+    /// Ends a process; its connections are closed, as the operating system does.
+    fn kill(&mut self, slot: usize) {
+        self.end_calls(slot);
+        self.slots[slot].stop();
+        self.transport.forget_ports(slot);
+        let context = &mut self.context;
+        self.transport.close_all(context, slot, CloseReason::Fin);
+    }
+
+    fn stop_host(&mut self, host: usize, power_loss: bool) {
+        let left = if power_loss {
+            Left::Synced
+        } else {
+            Left::Written
+        };
+        let stopped = &mut self.hosts[host];
+        let step = stopped.disk().fault_step();
+        let lost = stopped.crash(&mut self.context, left);
+        self.context.affect(step, lost);
+        if power_loss {
+            stopped.set_powered(false);
+        }
+        for slot in stopped.processes() {
+            if power_loss {
+                self.end_calls(slot);
+                self.slots[slot].stop();
+                self.transport.vanish(slot, host);
+            } else {
+                self.kill(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,563 @@
+//! The event loop: takes the next event, passes the input to a process, and lets the effects be performed.
+//!
+//! The engine coordinates its components: the result of one is passed to another here, in `effects` (effects of
+//! processes) and in `actions` (actions of the plan) alone.
+
+mod actions;
+mod effects;
+
+use crate::invariant::{Invariants, Seen};
+use crate::judge::Judge;
+use crate::judge::ending::Ending;
+use crate::model::calls::Calls;
+use crate::model::checks::Checks;
+use crate::model::clock::ns;
+use crate::model::context::Context;
+use crate::model::event::ScheduledEvent;
+use crate::model::host::Host;
+use crate::model::slot::{Process, Slot, Waiting};
+use crate::model::starts::Starts;
+use crate::model::trace::{Line, Trace};
+use crate::model::transport::{
+    FRAMING_BYTES, Receiver, SEGMENT_OVERHEAD_BYTES, Transition, Transport,
+};
+use crate::outcome::Outcome;
+use crate::record::Said;
+use crate::scenario::plan::Plan;
+use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
+use crate::world::{
+    Cast, Definition, DialError, Effect, Effects, InputInfo, ProcessEvent, ProcessView, Program,
+    Scene, Traffic, World,
+};
+use core::ops::Range;
+use core::time::Duration;
+use phalanx_core::identity::NodeId;
+use phalanx_core::random::mix;
+use phalanx_core::time::Instant;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The simulated world.
+pub(crate) struct Engine<'a, 't> {
+    context: Context<'a, 't>,
+    programs: Vec<Box<dyn Program>>,
+    hosts: Vec<Host>,
+    /// The processes, ordered by host.
+    slots: Vec<Slot>,
+    transport: Transport<'a>,
+    /// The commands and queries in progress.
+    calls: Calls,
+    checks: Checks,
+    starts: Starts,
+    /// The effects of the latest step.
+    effects: Effects,
+    /// The encoded bytes of the message that each effect sends; 0 if it sends none.
+    sizes: Vec<usize>,
+}
+
+impl<'a, 't> Engine<'a, 't> {
+    /// # Errors
+    /// The scenario does not fit the system, or a name in `sabotage` is unknown.
+    pub(crate) fn new(
+        definition: &Definition,
+        scenario: &'a Scenario,
+        plan: &'a Plan,
+        sabotage: &[String],
+        mut trace: Trace<'t>,
+    ) -> Result<Self, ScenarioError> {
+        let vocabulary = (definition.vocabulary)();
+        scenario.check_system(&vocabulary)?;
+        let Cast { programs, hosts } = vocabulary
+            .check_sabotage(sabotage)
+            .and_then(|()| (definition.build)(scenario, sabotage))
+            .map_err(|message| ScenarioError {
+                file: scenario.file.clone(),
+                line: 0,
+                key: String::new(),
+                message,
+            })?;
+        let mut slots = Vec::new();
+        let hosts = hosts.into_iter().enumerate().map(|(host, programs)| {
+            let first = slots.len();
+            let processes = programs.into_iter().zip(first..);
+            slots.extend(processes.map(|(program, index)| Slot::new(index, host, program)));
+            Host::new(first..slots.len())
+        });
+        let hosts: Vec<Host> = hosts.collect();
+        let name = |slot: &Slot| programs[slot.program()].name();
+        for (index, host) in hosts.iter().enumerate() {
+            let names = slots[host.processes()].iter().map(name);
+            trace.set_programs(index, names.collect());
+        }
+        let has_lanes = programs.iter().all(|program| program.sends_in_lanes());
+        let mut context = Context::new(scenario, plan, trace, sabotage.is_empty());
+        for (index, planned) in plan.orders.iter().enumerate() {
+            context.schedule(ns(planned.at), ScheduledEvent::Action(index));
+        }
+        Ok(Self {
+            context,
+            transport: Transport::new(scenario, plan.seed, slots.len(), has_lanes),
+            checks: Checks::new(scenario, &programs),
+            starts: Starts::new(plan.seed),
+            programs,
+            hosts,
+            slots,
+            calls: Calls::default(),
+            effects: Effects::new(),
+            sizes: Vec::new(),
+        })
+    }
+
+    pub(crate) const fn scenario(&self) -> &'a Scenario {
+        self.context.scenario()
+    }
+
+    /// Returns the time since the start of the run.
+    pub(crate) const fn since_start(&self) -> Duration {
+        Duration::from_nanos(self.context.now())
+    }
+
+    /// Returns the programs of a host in the order in which they start, each with the view of its process and the
+    /// process's own time, if it runs.
+    pub(crate) fn views(
+        &self,
+        host: usize,
+    ) -> impl Iterator<Item = (&'static str, Option<(&dyn ProcessView, Instant)>)> {
+        self.slots[self.hosts[host].processes()].iter().map(|slot| {
+            let view = slot.view().zip(slot.local_time(self.context.now()));
+            (self.programs[slot.program()].name(), view)
+        })
+    }
+
+    /// Returns the world with the names of the scenario.
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            world: self,
+            hosts: &self.context.scenario().hosts,
+            named: &self.context.plan().named,
+            started: self.starts.hosts(),
+        }
+    }
+
+    /// Processes the next event if it is due before `until`; returns whether it was.
+    pub(crate) fn advance(&mut self, until: u64) -> bool {
+        let event = self.context.advance(until);
+        let is_due = event.is_some();
+        if let Some(event) = event {
+            self.on_event(event);
+        }
+        is_due
+    }
+
+    /// Passes the reported events to the judge.
+    pub(crate) fn judge_reports(&mut self, judge: &mut Judge<'_>) {
+        let reports = self.checks.take_reports();
+        for (reporter, event) in reports {
+            judge.event(self.since_start(), reporter, &*event, &*self);
+        }
+    }
+
+    /// Drops the reported events.
+    pub(crate) fn drop_reports(&mut self) {
+        drop(self.checks.take_reports());
+    }
+
+    /// Checks invariants on the whole world.
+    pub(crate) fn check(&mut self, look: impl Fn(&mut Invariants, u64, &Scene<'_>)) {
+        let mut checks = std::mem::take(&mut self.checks);
+        checks.check(look, self.context.now(), &self.scene());
+        self.checks = checks;
+    }
+
+    /// Ends the run.
+    pub(crate) fn finish(
+        mut self,
+        definition: &Definition,
+        judge: Judge<'_>,
+        (strict, sabotage): (bool, &[String]),
+    ) -> Outcome {
+        self.check(Invariants::at_rest);
+        let scenario = self.context.scenario();
+        let messages = self.hosts.iter().map(|host| host.traffic().messages);
+        let framing = FRAMING_BYTES as u64 * messages.sum::<u64>();
+        let projection = scenario.confluent.then(|| {
+            let mut programs = self.programs.iter();
+            programs.find_map(|program| program.projection(&self.scene()))
+        });
+        let ending = Ending {
+            definition,
+            engine: Kind::Model,
+            strict,
+            sabotage,
+            now: self.since_start(),
+            trace_hash: self.context.trace_hash(),
+            events: self.context.events(),
+            overhead_bytes: framing + SEGMENT_OVERHEAD_BYTES as u64 * self.transport.segments(),
+            affected: self.context.affected(),
+            broken: self.checks.failures(&scenario.file),
+            metrics: BTreeMap::new(),
+            projection: projection.flatten(),
+        };
+        ending.judged(judge, &self)
+    }
+
+    fn on_event(&mut self, event: ScheduledEvent) {
+        match event {
+            ScheduledEvent::Action(index) => {
+                let planned = &self.context.plan().orders[index];
+                self.context.record_action(planned);
+                planned.execute(self);
+            }
+            ScheduledEvent::Triggered { trigger, action } => self.on_triggered(trigger, action),
+            ScheduledEvent::Wake { slot, life } => {
+                if self.slots[slot].fire_wake(&mut self.context, life) {
+                    self.wake(slot);
+                }
+            }
+            ScheduledEvent::Mail { slot, life } => self.on_mail(slot, life),
+            ScheduledEvent::Depart { connection, end } => {
+                self.transport
+                    .on_departure(&mut self.context, connection, end);
+            }
+            ScheduledEvent::Arrive {
+                connection,
+                end,
+                number,
+            } => self.on_arrive((connection, end), number),
+            ScheduledEvent::Retransmit {
+                connection,
+                end,
+                number,
+            } => {
+                let context = &mut self.context;
+                let broken = self
+                    .transport
+                    .on_retransmit(context, (connection, end), number);
+                self.on_transition(broken);
+            }
+            ScheduledEvent::Reset { connection, end } => {
+                let hosts = &self.hosts;
+                let powered = |host: usize| hosts[host].is_powered();
+                let broken = self.transport.on_reset(connection, end, powered);
+                self.on_transition(broken);
+            }
+            ScheduledEvent::DialTimeout { connection } => {
+                let failed = self.transport.on_dial_timeout(connection);
+                if failed.is_some() {
+                    self.on_transition(failed);
+                    self.transport.abandon_dial(&mut self.context, connection);
+                }
+            }
+            ScheduledEvent::Unreachable { slot, life, dial } => {
+                if self.slots[slot].life() == life {
+                    let reason = DialError::Unreachable;
+                    self.notify(slot, ProcessEvent::DialFailed { dial, reason });
+                }
+            }
+            ScheduledEvent::Disk {
+                slot,
+                life,
+                operation,
+            } => self.on_disk((slot, life), *operation),
+            ScheduledEvent::RetryWrite { slot, life, write } => {
+                if self.slots[slot].life() == life && self.slots[slot].is_occupied() {
+                    self.write(slot, *write);
+                }
+            }
+            ScheduledEvent::Datagram(datagram) => self.on_datagram(*datagram),
+            ScheduledEvent::Local { slot, life, local } => self.on_local(slot, life, *local),
+            ScheduledEvent::ListenFailed {
+                slot,
+                life,
+                port,
+                holder,
+            } => self.on_listen_failed((slot, life), port, holder as usize),
+        }
+    }
+
+    fn on_arrive(&mut self, (connection, end): (u32, u8), number: u64) {
+        let Some((host, slot)) = self.transport.receiver(connection, end) else {
+            return;
+        };
+        let slot = slot.map(|slot| &self.slots[slot]);
+        let receiver = Receiver {
+            powered: self.hosts[host].is_powered(),
+            paused_until: slot.map_or(0, Slot::paused_until),
+            delayed_by: slot.and_then(Slot::delayed_by),
+        };
+        let context = &mut self.context;
+        let place = (connection, end);
+        if !self.transport.on_arrive(context, place, number, receiver) {
+            return;
+        }
+        loop {
+            let slots = &self.slots;
+            let runs = |slot: usize| slots[slot].runs();
+            let context = &mut self.context;
+            let transition = self.transport.next_transition(context, place, runs);
+            if transition.is_none() {
+                break;
+            }
+            self.on_transition(transition);
+        }
+    }
+
+    /// Notifies a process of a change of a connection.
+    fn on_transition(&mut self, transition: Option<Transition>) {
+        let Some(transition) = transition else {
+            return;
+        };
+        let (slot, event, size) = match transition {
+            Transition::Received {
+                slot,
+                link,
+                message,
+                bytes,
+            } => (slot, ProcessEvent::Received { link, message }, bytes),
+            Transition::Accepted { slot, link, peer } => {
+                let peer = self.slots[peer].identity().cloned();
+                (slot, ProcessEvent::Accepted { link, peer }, 0)
+            }
+            Transition::Dialed {
+                slot,
+                dial,
+                link,
+                peer,
+            } => {
+                let peer = self.slots[peer].identity().cloned();
+                (slot, ProcessEvent::Dialed { dial, link, peer }, 0)
+            }
+            Transition::DialFailed { slot, dial, reason } => {
+                (slot, ProcessEvent::DialFailed { dial, reason }, 0)
+            }
+            Transition::Closed { slot, link, reason } => {
+                (slot, ProcessEvent::Closed { link, reason }, 0)
+            }
+        };
+        self.notify_of_message(slot, event, size);
+    }
+
+    /// Delivers an event to a process; returns whether the event concerns the process.
+    fn notify(&mut self, slot: usize, event: ProcessEvent) -> bool {
+        self.notify_of_message(slot, event, 0)
+    }
+
+    /// Delivers an event that contains a message of `bytes` encoded bytes, immediately or when the process is neither
+    /// paused, slow nor busy. Returns whether the event concerns the process.
+    fn notify_of_message(&mut self, slot: usize, event: ProcessEvent, bytes: usize) -> bool {
+        let state = &mut self.slots[slot];
+        let machine = state.machine();
+        if !machine.is_some_and(|machine| machine.concerns(&event)) {
+            return false;
+        }
+        if state.takes_input(self.context.now()) {
+            self.step(slot, event, bytes, false);
+        } else {
+            let waiting = Waiting {
+                input: event,
+                bytes,
+                cause: self.context.cause(),
+            };
+            state.queue(&mut self.context, waiting);
+        }
+        true
+    }
+
+    fn on_mail(&mut self, slot: usize, life: u32) {
+        let Some(batch) = self.slots[slot].open_mailbox(&mut self.context, life) else {
+            return;
+        };
+        for _ in 0..batch {
+            let Some(waiting) = self.slots[slot].next_input() else {
+                break;
+            };
+            self.context.set_cause(waiting.cause);
+            self.step(slot, waiting.input, waiting.bytes, false);
+        }
+        if self.slots[slot].resume_wake(self.context.now()) {
+            self.wake(slot);
+        }
+        self.slots[slot].close_mailbox(&mut self.context);
+    }
+
+    fn wake(&mut self, slot: usize) {
+        if self.slots[slot].is_due(self.context.now()) {
+            self.step(slot, ProcessEvent::Wake, 0, true);
+        } else {
+            self.slots[slot].schedule_wake(&mut self.context, false);
+        }
+    }
+
+    /// Passes an input to a process. `woke` tells whether the input is a wake.
+    fn step(&mut self, slot: usize, input: ProcessEvent, bytes: usize, woke: bool) {
+        let state = &mut self.slots[slot];
+        let now = self.context.now();
+        let (Some(view), Some(local)) = (state.view(), state.local_time(now)) else {
+            return;
+        };
+        self.programs[state.program()].before_event(state.host(), view, &input);
+        let taken = input.info(bytes);
+        if state.acts_on_host() {
+            self.act_on_host(slot, local, input);
+        } else {
+            state.on_event(local, input, &mut self.effects);
+        }
+        self.after_step(slot, local, taken, woke);
+    }
+
+    /// Passes an event to a process that accesses its host directly within the step.
+    fn act_on_host(&mut self, slot: usize, local: Instant, event: ProcessEvent) {
+        let state = &mut self.slots[slot];
+        let host = state.host();
+        let wall = self.context.wall(host);
+        let taken = self.transport.taken_ports(host, slot);
+        let effects = &mut self.effects;
+        self.hosts[host].access(taken, wall, |here| {
+            state.on_event_at(local, event, here, effects);
+        });
+    }
+
+    /// Completes a step: trace, invariants, effects, the next wake.
+    fn after_step(&mut self, slot: usize, local: Instant, taken: InputInfo, woke: bool) {
+        let state = &self.slots[slot];
+        let (host, program) = (state.host(), state.program());
+        let Some(machine) = state.machine() else {
+            return;
+        };
+        // Planted bugs must be caught by invariants, not by this assertion.
+        debug_assert!(
+            !woke
+                || !self.context.is_unsabotaged()
+                || machine.next_deadline().is_none_or(|at| at > local),
+            "the deadline is due after the wake"
+        );
+        let view = machine.view();
+        let line = Line {
+            at: self.context.now(),
+            seq: self.context.sequence(),
+            host,
+            place: self.hosts[host].place(slot),
+            taken,
+            view: view.digest(),
+        };
+        let digest = if self.hosts[host].runs_one() {
+            line.view
+        } else {
+            self.digest(host)
+        };
+        let name = self.process_name(slot);
+        let effects = self.effects.as_slice();
+        self.sizes.clear();
+        self.sizes.extend(effects.iter().map(size));
+        let said = effects.iter().filter_map(said);
+        self.context.record_step(&line, digest, said);
+        let seen = Seen {
+            now: line.at,
+            host,
+            process: machine,
+            view,
+            local,
+            woke,
+            message: taken.size > 0,
+            effects,
+            sizes: &self.sizes,
+        };
+        let of = &mut *self.programs[program];
+        of.after_step(&seen);
+        self.checks.after_step(program, &seen, of, &name);
+        if !self.effects.is_empty() {
+            let mut effects = std::mem::take(&mut self.effects);
+            for (at, effect) in effects.drain().enumerate() {
+                self.perform(slot, effect, self.sizes[at]);
+            }
+            self.effects = effects;
+        }
+        self.slots[slot].schedule_wake(&mut self.context, woke);
+    }
+
+    /// Returns the hash of the views of a host's processes.
+    fn digest(&self, host: usize) -> u64 {
+        let running = self.slots[self.hosts[host].processes()].iter();
+        let running = running.filter_map(Slot::view);
+        running.fold(0, |sum, view| mix(sum ^ view.digest()))
+    }
+
+    /// Returns the name of a process: its host's id, and its program if the host runs several.
+    fn process_name(&self, slot: usize) -> Cow<'a, str> {
+        let state = &self.slots[slot];
+        let id = self.context.scenario().hosts[state.host()].id.as_str();
+        if self.hosts[state.host()].runs_one() {
+            return Cow::Borrowed(id);
+        }
+        Cow::Owned(format!("{id}/{}", self.programs[state.program()].name()))
+    }
+
+    /// Installs a new process and starts it.
+    fn boot(&mut self, slot: usize, process: Process) {
+        self.install(slot, process);
+        self.step(slot, ProcessEvent::Start, 0, false);
+    }
+
+    /// Installs a new process in its slot.
+    fn install(&mut self, slot: usize, process: Process) {
+        let state = &mut self.slots[slot];
+        state.install(process);
+        self.hosts[state.host()].set_powered(true);
+        self.transport.forget_ports(slot);
+        self.starts.note(state.host());
+    }
+}
+
+impl World for Engine<'_, '_> {
+    fn view(&self, process: usize) -> Option<&dyn ProcessView> {
+        self.slots[process].view()
+    }
+
+    fn processes(&self, host: usize) -> Range<usize> {
+        self.hosts[host].processes()
+    }
+
+    fn program_of(&self, process: usize) -> usize {
+        self.slots[process].program()
+    }
+
+    fn traffic(&self, host: usize) -> Traffic {
+        self.hosts[host].traffic()
+    }
+
+    fn program(&self, index: usize) -> Option<&dyn Program> {
+        self.programs.get(index).map(|program| &**program)
+    }
+}
+
+/// Returns the encoded bytes of the message that an effect sends; 0 if it sends none.
+fn size(effect: &Effect) -> usize {
+    match effect {
+        Effect::Send { message, .. } | Effect::Datagram { message, .. } => message.encoded_len(),
+        Effect::Listen { .. }
+        | Effect::Unlisten { .. }
+        | Effect::Dial { .. }
+        | Effect::Close { .. }
+        | Effect::Write(_)
+        | Effect::Read(_)
+        | Effect::Run(_)
+        | Effect::Finish(_)
+        | Effect::Signal(_)
+        | Effect::Resolve { .. }
+        | Effect::Answer(_)
+        | Effect::Report(_)
+        | Effect::Exit => 0,
+    }
+}
+
+/// Returns the report of a process, if an effect is a report.
+fn said(effect: &Effect) -> Option<Said<'_>> {
+    let Effect::Report(event) = effect else {
+        return None;
+    };
+    let (word, about) = event.described();
+    Some(Said {
+        word,
+        about: about.map(NodeId::as_str),
+    })
+}

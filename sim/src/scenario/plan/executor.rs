@@ -1,0 +1,124 @@
+//! The dispatch of a plan's actions, once for all engines.
+//!
+//! An engine implements [`PlanExecutor`], which has one method for each kind of action and no default. A new kind
+//! therefore does not compile before each engine states what it does.
+
+use super::{OwnAction, Planned, ScheduledAction};
+use crate::disk::DiskFault;
+use crate::scenario::{Certificate, Disk, Latency};
+use core::time::Duration;
+use serde_json::Value;
+
+/// Executes the actions of a plan. Each method gets the planned action, which names its cause and its program, and the
+/// arguments of its kind.
+pub trait PlanExecutor<'p> {
+    /// The result of an action.
+    type Done;
+
+    /// Starts a host that does not run.
+    fn start(&mut self, planned: &'p Planned, host: usize, disk: Disk) -> Self::Done;
+
+    /// Stops a running host, by a kill or (`power_loss`) by the loss of its power.
+    fn stop(&mut self, planned: &'p Planned, host: usize, power_loss: bool) -> Self::Done;
+
+    /// Begins a cut.
+    fn cut(&mut self, planned: &'p Planned, cut: usize) -> Self::Done;
+
+    /// Ends a cut.
+    fn heal(&mut self, planned: &'p Planned, cut: usize) -> Self::Done;
+
+    /// Delays traffic between the pairs of a cut.
+    fn hold(&mut self, planned: &'p Planned, cut: usize, length: Duration) -> Self::Done;
+
+    /// Pauses processes of a host.
+    fn pause(&mut self, planned: &'p Planned, host: usize, length: Duration) -> Self::Done;
+
+    /// Delays each input of a host's processes; zero ends the delay.
+    fn slow(&mut self, planned: &'p Planned, host: usize, by: Duration) -> Self::Done;
+
+    /// Changes the clock of a host: jumps forward, and drifts from then on if `drift_ppm` is given.
+    fn change_clock(
+        &mut self,
+        planned: &'p Planned,
+        host: usize,
+        jump: Duration,
+        drift_ppm: Option<i32>,
+    ) -> Self::Done;
+
+    /// Makes the disk of a host fail; none ends its failure.
+    fn set_disk_fault(
+        &mut self,
+        planned: &'p Planned,
+        host: usize,
+        fault: Option<DiskFault>,
+    ) -> Self::Done;
+
+    /// Changes the certificate of a host.
+    fn change_certificate(
+        &mut self,
+        planned: &'p Planned,
+        host: usize,
+        is: Certificate,
+    ) -> Self::Done;
+
+    /// Makes a node leave gracefully.
+    fn leave(&mut self, planned: &'p Planned, host: usize) -> Self::Done;
+
+    /// Executes a step of a program's own vocabulary.
+    fn own_step(&mut self, planned: &'p Planned, host: usize, action: &'p OwnAction) -> Self::Done;
+
+    /// Executes a command of the system's vocabulary.
+    fn command(
+        &mut self,
+        planned: &'p Planned,
+        host: usize,
+        name: &'p str,
+        with: &'p Value,
+    ) -> Self::Done;
+
+    /// Sets the share of lost segments on all links, in parts per million; none restores the scenario's values.
+    fn set_loss(&mut self, planned: &'p Planned, ppm: Option<u32>) -> Self::Done;
+
+    /// Sets the latency of all links; none restores the scenario's values.
+    fn set_latency(&mut self, planned: &'p Planned, latency: Option<Latency>) -> Self::Done;
+}
+
+impl Planned {
+    /// Executes the action in an engine.
+    pub fn execute<'p, E: PlanExecutor<'p>>(&'p self, engine: &mut E) -> E::Done {
+        match &self.order {
+            ScheduledAction::Start { host, disk } => engine.start(self, *host, *disk),
+            ScheduledAction::Stop { host, power_loss } => engine.stop(self, *host, *power_loss),
+            ScheduledAction::Cut(cut) => engine.cut(self, *cut),
+            ScheduledAction::Heal(cut) => engine.heal(self, *cut),
+            ScheduledAction::Hold { cut, length } => engine.hold(self, *cut, *length),
+            ScheduledAction::Pause { host, length } => engine.pause(self, *host, *length),
+            ScheduledAction::Slow { host, by } => engine.slow(self, *host, *by),
+            ScheduledAction::Clock {
+                host,
+                jump,
+                drift_ppm,
+            } => engine.change_clock(self, *host, *jump, *drift_ppm),
+            ScheduledAction::Disk { host, fault } => engine.set_disk_fault(self, *host, *fault),
+            ScheduledAction::Certificate { host, is } => {
+                engine.change_certificate(self, *host, *is)
+            }
+            ScheduledAction::Leave(host) => engine.leave(self, *host),
+            ScheduledAction::Own { host, action } => engine.own_step(self, *host, action),
+            ScheduledAction::Command { host, name, with } => {
+                engine.command(self, *host, name, with)
+            }
+            ScheduledAction::Loss(ppm) => engine.set_loss(self, *ppm),
+            ScheduledAction::Latency(latency) => engine.set_latency(self, *latency),
+        }
+    }
+
+    /// The error of an engine that cannot execute the action.
+    #[must_use]
+    pub fn unsupported(&self, engine: &str) -> String {
+        format!(
+            "engine {engine} cannot do {:?}; use --engine model",
+            self.order
+        )
+    }
+}

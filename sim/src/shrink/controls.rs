@@ -1,0 +1,111 @@
+//! Control runs: without the faults, and without the planted bug.
+//!
+//! A scenario from which shrinking removed the cause may still violate the expectation, because nothing is left that could
+//! fulfil it. A control run that fails in the same way shows this.
+
+use crate::scenario::{Action, Extent, NetworkAction, NodeAction, Scenario};
+use core::fmt;
+
+/// The parts that a control run takes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// The planted bugs.
+    Bug,
+    /// The faults.
+    Faults,
+    /// Both.
+    Both,
+}
+
+impl Control {
+    /// The control runs of a scenario.
+    pub(super) fn of(scenario: &Scenario, sabotage: &[String]) -> Vec<Self> {
+        let bug = !sabotage.is_empty();
+        let mut steps = scenario.steps.iter();
+        let faults = scenario.chaos.is_some() || steps.any(|it| is_fault(&it.action));
+        let all = [
+            (bug, Self::Bug),
+            (faults, Self::Faults),
+            (bug && faults, Self::Both),
+        ];
+        all.into_iter()
+            .filter_map(|(has, control)| has.then_some(control))
+            .collect()
+    }
+
+    /// Whether the scenario runs with the planted bugs.
+    pub(super) const fn keeps_bug(self) -> bool {
+        matches!(self, Self::Faults)
+    }
+
+    /// The scenario of the control run.
+    pub(super) fn scenario(self, scenario: &Scenario) -> Scenario {
+        let mut without = scenario.clone();
+        if self != Self::Bug {
+            without.chaos = None;
+            without.steps.retain(|step| !is_fault(&step.action));
+        }
+        without
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bug => "without the planted bug",
+            Self::Faults => "without the faults",
+            Self::Both => "without the faults and the planted bug",
+        })
+    }
+}
+
+/// The result of a control run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Controlled {
+    /// The parts taken away.
+    pub control: Control,
+    /// The runs that failed in the same way, of [`Self::runs`].
+    pub failed: usize,
+    /// The number of runs, each with another seed.
+    pub runs: usize,
+}
+
+impl fmt::Display for Controlled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            control,
+            failed,
+            runs,
+        } = self;
+        match failed {
+            0 => write!(
+                f,
+                "{control}: {runs} of {runs} seeds do not fail in this way"
+            ),
+            _ => write!(
+                f,
+                "{control}: {failed} of {runs} seeds fail in the same way"
+            ),
+        }
+    }
+}
+
+/// Whether an action is a fault: what a correct system has to withstand, in contrast to its workload.
+pub(super) const fn is_fault(action: &Action) -> bool {
+    match action {
+        Action::Network(action) => match action {
+            NetworkAction::Partition(..) | NetworkAction::Cut(..) | NetworkAction::Hold(..) => true,
+            NetworkAction::Clog(_) | NetworkAction::Swizzle(_) => true,
+            NetworkAction::Loss(_) | NetworkAction::Latency(_) => true,
+            NetworkAction::Heal | NetworkAction::Restore => false,
+        },
+        Action::Clone(_) => true,
+        Action::Nodes(_, action) => match action {
+            NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Restart(_) => true,
+            NodeAction::Pause(_) | NodeAction::Slow { .. } | NodeAction::Clock { .. } => true,
+            NodeAction::Disk(_) | NodeAction::Certificate(_) => true,
+            NodeAction::Join | NodeAction::Leave | NodeAction::Command { .. } => false,
+            NodeAction::Own(action) => matches!(action.extent, Extent::Until(_)),
+        },
+    }
+}
