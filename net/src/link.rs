@@ -50,12 +50,12 @@ pub enum Notice {
     /// ([`MeshNode::watch_routes`](crate::transport::MeshNode::watch_routes)).
     RoutesChanged,
     /// An event of the transport.
-    Transport(Event),
+    Transport(TransportEvent),
 }
 
 /// An event of the transport. Never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum TransportEvent {
     /// An incoming connection was dropped before its handshake.
     ConnectionDropped {
         /// The address of the other end.
@@ -172,7 +172,7 @@ impl fmt::Display for Limit {
     }
 }
 
-impl fmt::Display for Event {
+impl fmt::Display for TransportEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConnectionDropped { remote, limit } => {

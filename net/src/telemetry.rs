@@ -307,23 +307,33 @@ const fn channel_rejection(reason: channel::Rejection) -> &'static str {
     }
 }
 
-fn describe_transport(event: &transport::Event) -> Description {
+fn describe_transport(event: &transport::TransportEvent) -> Description {
     let (level, kind, subject) = match event {
-        transport::Event::ConnectionDropped { .. } => (Level::DEBUG, "connection-dropped", None),
-        transport::Event::HandshakeFailed { .. } => (Level::INFO, "handshake-failed", None),
-        transport::Event::MoreTurnedAway { .. } => (Level::WARN, "more-turned-away", None),
-        transport::Event::LinkDenied { .. } => (Level::INFO, "link-denied", None),
-        transport::Event::Malformed { peer, .. } => (Level::WARN, "malformed", Some(peer)),
-        transport::Event::Unencrypted { peer, .. } => (Level::INFO, "link-unencrypted", Some(peer)),
-        transport::Event::DataPathUp { peer, .. } => (Level::INFO, "data-path-up", Some(peer)),
-        transport::Event::DataPathDown { peer, .. } => (Level::WARN, "data-path-down", Some(peer)),
-        transport::Event::DataPathUnfit { peer, .. } => {
+        transport::TransportEvent::ConnectionDropped { .. } => {
+            (Level::DEBUG, "connection-dropped", None)
+        }
+        transport::TransportEvent::HandshakeFailed { .. } => {
+            (Level::INFO, "handshake-failed", None)
+        }
+        transport::TransportEvent::MoreTurnedAway { .. } => (Level::WARN, "more-turned-away", None),
+        transport::TransportEvent::LinkDenied { .. } => (Level::INFO, "link-denied", None),
+        transport::TransportEvent::Malformed { peer, .. } => (Level::WARN, "malformed", Some(peer)),
+        transport::TransportEvent::Unencrypted { peer, .. } => {
+            (Level::INFO, "link-unencrypted", Some(peer))
+        }
+        transport::TransportEvent::DataPathUp { peer, .. } => {
+            (Level::INFO, "data-path-up", Some(peer))
+        }
+        transport::TransportEvent::DataPathDown { peer, .. } => {
+            (Level::WARN, "data-path-down", Some(peer))
+        }
+        transport::TransportEvent::DataPathUnfit { peer, .. } => {
             (Level::INFO, "data-path-unfit", Some(peer))
         }
-        transport::Event::AcceptFailed { .. } => (Level::WARN, "accept-failed", None),
-        transport::Event::RenewalFailed { .. } => (Level::WARN, "renewal-failed", None),
-        transport::Event::CalendarStepped { .. } => (Level::WARN, "clock-set", None),
-        transport::Event::StoreFailed { .. } => (Level::WARN, "store-failed", None),
+        transport::TransportEvent::AcceptFailed { .. } => (Level::WARN, "accept-failed", None),
+        transport::TransportEvent::RenewalFailed { .. } => (Level::WARN, "renewal-failed", None),
+        transport::TransportEvent::CalendarStepped { .. } => (Level::WARN, "clock-set", None),
+        transport::TransportEvent::StoreFailed { .. } => (Level::WARN, "store-failed", None),
     };
     Description {
         level,

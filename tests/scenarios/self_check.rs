@@ -71,7 +71,7 @@ const PLANTED: &[(&str, Switch, &str)] = &[
         Switch::DeltaDropsServices,
         "crash-and-restart",
     ),
-    ("promises", Switch::DeadlineStays, "cold-join"),
+    ("deadline-in-future", Switch::DeadlineStays, "cold-join"),
     (
         "provider-index",
         Switch::ProviderIndexStale,

@@ -198,10 +198,13 @@ impl Gossip {
         if same { Applied::Same } else { Applied::Older }
     }
 
-    /// A newer machine, or an earlier start of this node, holds the node's id. With `greets`, the record comes from a
+    /// A newer machine, or an earlier start of this node, holds the node's id. With `in_handshake`, the record comes from a
     /// handshake with this node itself, so it belongs to another machine.
-    pub(super) fn on_newer_self(&mut self, heard: &Record, greets: bool) {
-        match self.self_record.succession(&self.context, heard, greets) {
+    pub(super) fn on_newer_self(&mut self, heard: &Record, in_handshake: bool) {
+        match self
+            .self_record
+            .succession(&self.context, heard, in_handshake)
+        {
             Succession::Stays => {}
             Succession::Raises(above) => self.self_record.raise_epoch(&mut self.context, above),
             Succession::GivesUp => self.give_up_id(heard.rank()),

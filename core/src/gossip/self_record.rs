@@ -277,15 +277,20 @@ impl SelfRecord {
         true
     }
 
-    /// Decides how this node reacts to a record of a higher epoch or instance. With `greets`, the record comes from a
+    /// Decides how this node reacts to a record of a higher epoch or instance. With `in_handshake`, the record comes from a
     /// handshake with this node itself, so it belongs to another machine.
-    pub(super) fn succession(&self, context: &Context, heard: &Record, greets: bool) -> Succession {
+    pub(super) fn succession(
+        &self,
+        context: &Context,
+        heard: &Record,
+        in_handshake: bool,
+    ) -> Succession {
         let epoch = heard.rank().epoch;
         // An echo of a value that a pending epoch outranks already.
         if self.raising.is_some_and(|(_, raising)| raising > epoch) {
             return Succession::Stays;
         }
-        if self.is_established(context.now) && (greets || !self.is_own_past(heard)) {
+        if self.is_established(context.now) && (in_handshake || !self.is_own_past(heard)) {
             if context.has(Switch::NoCloneCheck) {
                 return Succession::Stays;
             }

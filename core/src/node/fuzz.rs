@@ -240,7 +240,7 @@ fn message() -> impl Strategy<Value = Message> {
 #[derive(Clone, Debug)]
 enum Happens {
     Accepted(usize),
-    Greeted(usize, Arc<Record>),
+    Handshake(usize, Arc<Record>),
     Answered(usize, usize),
     Failed(usize),
     Says(usize, Message),
@@ -255,10 +255,10 @@ enum Happens {
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
-    let greeted = who().prop_flat_map(|index| (Just(index), record_of(index)));
+    let handshake = who().prop_flat_map(|index| (Just(index), record_of(index)));
     prop_oneof![
         20 => (any::<usize>(), message()).prop_map(|(link, message)| Happens::Says(link, message)),
-        6 => greeted.prop_map(|(index, record)| Happens::Greeted(index, record)),
+        6 => handshake.prop_map(|(index, record)| Happens::Handshake(index, record)),
         2 => who().prop_map(Happens::Accepted),
         4 => (any::<usize>(), who()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
         2 => any::<usize>().prop_map(Happens::Failed),
@@ -369,7 +369,7 @@ impl World<Surroundings> {
                     peer: id(peer),
                 });
             }
-            Happens::Greeted(peer, record) => {
+            Happens::Handshake(peer, record) => {
                 let link = self.environment.fresh();
                 self.give(gossip::Input::Accepted {
                     link,

@@ -95,7 +95,7 @@ impl<K: Key> Reader<'_, K> {
         // A key in the wrong table, or outside its table, is suggested too.
         let moved = names().find(|full| last(full) == last(name));
         let meant = nearest(name, names().chain(tables::<K>())).or(moved);
-        let mend = match meant {
+        let correction = match meant {
             Some(meant) if meant == name => format!("is a table; write [{name}]"),
             Some(meant) => format!("unknown key; did you mean {meant:?}?"),
             None => format!(
@@ -103,7 +103,7 @@ impl<K: Key> Reader<'_, K> {
                 self.program.name
             ),
         };
-        self.problem(at, &format!("{name}: {mend}"));
+        self.problem(at, &format!("{name}: {correction}"));
     }
 
     fn value(&mut self, key: K, at: usize, value: &Spanned<DeValue<'_>>) {

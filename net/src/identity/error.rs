@@ -214,7 +214,7 @@ pub enum IdentityError {
     },
 }
 
-/// Something that works, and should be mended.
+/// Something that works, and should be corrected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// Other users can read a private key, or write to its directory.

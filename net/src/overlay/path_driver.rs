@@ -6,7 +6,7 @@ use super::{
     ConnectionId, DataPath, End, Offer, Overlay, OverlayLink, OverlayStatus, PathStatus, SendError,
     SessionKey, Signal, Violation, shown,
 };
-use crate::link::{Event, Notice, Outgoing};
+use crate::link::{Notice, Outgoing, TransportEvent};
 use bytes::Bytes;
 use phalanx_core::data_path::{Control, DataPaths, Input, Output, PathEvent};
 use phalanx_core::identity::NodeId;
@@ -138,7 +138,7 @@ impl State {
     }
 }
 
-impl From<PathEvent> for Event {
+impl From<PathEvent> for TransportEvent {
     fn from(event: PathEvent) -> Self {
         match event {
             PathEvent::Up { peer, link } => Self::DataPathUp { peer, link },

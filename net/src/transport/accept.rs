@@ -9,7 +9,7 @@ use super::network::Listener;
 use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::driver::TimeOrigin;
 use crate::identity::{self, CaName, Role};
-use crate::link::{Event, Limit};
+use crate::link::{Limit, TransportEvent};
 use crate::overlay::{Keys, Wire};
 use phalanx_core::credentials::Expiry;
 use phalanx_core::unauthenticated::SourceRates;
@@ -63,10 +63,11 @@ where
     let handshakes = Handshakes::new(&limits);
     loop {
         let (io, remote) = next(&mut listener, |reason| {
-            gate.links.notice(Event::AcceptFailed { reason });
+            gate.links.notice(TransportEvent::AcceptFailed { reason });
         })
         .await;
-        let dropped = |remote, limit| gate.warn(Event::ConnectionDropped { remote, limit });
+        let dropped =
+            |remote, limit| gate.warn(TransportEvent::ConnectionDropped { remote, limit });
         // Unauthenticated connections have a limit of their own, so they take no place of authenticated ones.
         let established = gate
             .connections
@@ -167,13 +168,13 @@ where
                 }
             }
         };
-        self.warn(Event::HandshakeFailed { remote, reason });
+        self.warn(TransportEvent::HandshakeFailed { remote, reason });
     }
 }
 
 impl<Io> Gate<Io> {
     /// Reports an event about an unauthenticated connection, unless there are too many.
-    fn warn(&self, event: Event) {
+    fn warn(&self, event: TransportEvent) {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         let reported = warnings.admit(event);
         drop(warnings);

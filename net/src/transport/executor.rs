@@ -6,7 +6,7 @@ use super::links::Links;
 use super::network::Network;
 use crate::applications::registry::Dispatcher;
 use crate::driver::Executor;
-use crate::link::{Event, Notice};
+use crate::link::{Notice, TransportEvent};
 use crate::store::{Store, epoch};
 use phalanx_core::channel;
 use phalanx_core::gossip::Input;
@@ -91,7 +91,7 @@ pub(crate) async fn keep_epochs<S: Store>(
         let done = match epoch::save(&store, newest).await {
             Ok(()) => Input::Stored { ticket },
             Err(error) => {
-                links.notice(Event::StoreFailed {
+                links.notice(TransportEvent::StoreFailed {
                     reason: error.to_string(),
                 });
                 Input::StoreFailed { ticket }
@@ -211,7 +211,10 @@ mod tests {
         for _ in 0..2 {
             let notice = received.recv().await.unwrap();
             assert!(
-                matches!(notice, Notice::Transport(Event::StoreFailed { .. })),
+                matches!(
+                    notice,
+                    Notice::Transport(TransportEvent::StoreFailed { .. })
+                ),
                 "{notice:?}"
             );
         }

@@ -19,7 +19,7 @@ use super::traffic::Counters;
 use crate::clock;
 use crate::driver::Handle;
 use crate::identity::Peer;
-use crate::link::{Event, Notice, Outgoing};
+use crate::link::{Notice, Outgoing, TransportEvent};
 use crate::overlay::{self, PathDriver, Violation, Wire};
 use crate::wire::Parts;
 use crate::wire::proto::Packet;
@@ -182,7 +182,7 @@ impl Links {
         drop(table);
         if !encrypted {
             let peer = peer.clone();
-            self.notice(Event::Unencrypted { peer, link, remote });
+            self.notice(TransportEvent::Unencrypted { peer, link, remote });
         }
         let out = Outgoing::new(Arc::clone(&queue), self.counters.clone());
         let overlaid = self.paths.as_ref().zip(wire);
@@ -324,7 +324,7 @@ impl Links {
     }
 
     /// Publishes an event to the subscribers, if there are any.
-    pub(crate) fn notice(&self, event: Event) {
+    pub(crate) fn notice(&self, event: TransportEvent) {
         let _nobody = self.notices.send(Notice::Transport(event)).is_err();
     }
 }
@@ -416,7 +416,8 @@ impl LinkTask {
 
     fn malformed(&self, reason: String) -> CloseReason {
         let (peer, link) = (self.peer.clone(), self.link);
-        self.links.notice(Event::Malformed { peer, link, reason });
+        self.links
+            .notice(TransportEvent::Malformed { peer, link, reason });
         CloseReason::Local(LocalClose::Malformed)
     }
 

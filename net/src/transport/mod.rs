@@ -44,7 +44,7 @@ mod tasks;
 pub(crate) mod tests;
 pub(crate) mod traffic;
 
-pub use crate::link::{Event, Limit, Notice};
+pub use crate::link::{Limit, Notice, TransportEvent};
 pub use connection::Caller;
 pub use dial::Call;
 pub use executor::Observer;

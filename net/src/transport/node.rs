@@ -20,7 +20,7 @@ use crate::applications::registry::ChannelRegistry;
 use crate::clock;
 use crate::driver::{self, Handle, Inbox, TimeOrigin};
 use crate::identity::{Identity, IdentityError, PemOrigin};
-use crate::link::{Event, Notice};
+use crate::link::{Notice, TransportEvent};
 use crate::overlay::{Overlay, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
@@ -504,7 +504,7 @@ impl MeshNode {
     }
 
     /// Publishes an event to the subscribers, if there are any.
-    pub fn notice(&self, event: Event) {
+    pub fn notice(&self, event: TransportEvent) {
         self.links.notice(event);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Unauthenticated connections must not fill the log, nor push events about members out of those kept for watchers.
 
-use crate::link::Event;
+use crate::link::TransportEvent;
 use std::time::Duration;
 use tokio::time;
 
@@ -30,12 +30,12 @@ impl RateLimitedWarnings {
 
     /// The events to report after one more event: the number of events suppressed before, if a new window begins, and
     /// the event, unless it is suppressed itself.
-    pub(crate) fn admit(&mut self, event: Event) -> [Option<Event>; 2] {
+    pub(crate) fn admit(&mut self, event: TransportEvent) -> [Option<TransportEvent>; 2] {
         let now = time::Instant::now();
         let mut before = None;
         if now.saturating_duration_since(self.since) >= WINDOW {
             let count = std::mem::take(&mut self.suppressed);
-            before = (count > 0).then_some(Event::MoreTurnedAway { count });
+            before = (count > 0).then_some(TransportEvent::MoreTurnedAway { count });
             self.since = now;
             self.reported = 0;
         }
@@ -54,11 +54,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_reported_in_part_and_then_counted() {
-        let event = || Event::AcceptFailed {
+        let event = || TransportEvent::AcceptFailed {
             reason: "planted".to_owned(),
         };
         let mut warnings = RateLimitedWarnings::new();
-        let reported: Vec<Event> = (0..1_000)
+        let reported: Vec<TransportEvent> = (0..1_000)
             .flat_map(|_| warnings.admit(event()))
             .flatten()
             .collect();
@@ -67,7 +67,10 @@ mod tests {
         let count = 1_000 - u64::from(REPORTED_MAX);
         assert_eq!(
             warnings.admit(event()),
-            [Some(Event::MoreTurnedAway { count }), Some(event())]
+            [
+                Some(TransportEvent::MoreTurnedAway { count }),
+                Some(event())
+            ]
         );
         time::advance(WINDOW).await;
         assert_eq!(warnings.admit(event()), [None, Some(event())]);

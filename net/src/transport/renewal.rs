@@ -8,7 +8,7 @@ use super::credentials::CurrentProof;
 use super::links::Links;
 use crate::clock;
 use crate::driver::Executor;
-use crate::link::Event;
+use crate::link::TransportEvent;
 use phalanx_core::credentials::{Credentials, CredentialsEvent, Input, Output};
 use phalanx_core::gossip;
 use phalanx_core::link::LinkId;
@@ -80,7 +80,7 @@ pub(crate) async fn follow(proof: CurrentProof, links: Links) {
     }
 }
 
-impl From<CredentialsEvent> for Event {
+impl From<CredentialsEvent> for TransportEvent {
     fn from(event: CredentialsEvent) -> Self {
         match event {
             CredentialsEvent::RequestFailed { reason, failures } => {

@@ -7,7 +7,7 @@ use super::links::{Links, NewStream, Origin};
 use super::queue::Outbound;
 use crate::clock;
 use crate::identity::Role;
-use crate::link::Event;
+use crate::link::TransportEvent;
 use crate::wire::proto::Packet;
 use crate::wire::proto::mesh_server::{Mesh, MeshServer};
 use std::pin::Pin;
@@ -56,7 +56,7 @@ impl Mesh for LinkService {
         };
         if let Some(reason) = self.objection(&caller) {
             let remote = caller.remote;
-            self.links.notice(Event::LinkDenied {
+            self.links.notice(TransportEvent::LinkDenied {
                 remote,
                 reason: reason.clone(),
             });

@@ -6,7 +6,7 @@
 //! of a world at rest. A system adds its own invariants ([`Program::invariants`]) to those of this module, which hold
 //! for every machine.
 
-mod promises;
+mod deadline_in_future;
 
 use crate::scenario::Scenario;
 use crate::verdict::Failure;
@@ -187,7 +187,7 @@ impl Invariants {
     #[must_use]
     pub fn new(scenario: &Scenario, system: &dyn Program) -> Self {
         let mut all = system.invariants(scenario);
-        all.push(Box::new(promises::Promises));
+        all.push(Box::new(deadline_in_future::DeadlineInFuture));
         all.sort_by_key(|invariant| std::cmp::Reverse(invariant.steps()));
         let count = |least| all.iter().filter(|one| one.steps() >= least).count();
         Self {

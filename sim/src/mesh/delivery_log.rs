@@ -28,7 +28,7 @@ pub(super) struct DeliveryLog {
     /// A duplicate delivery that the latest report shows.
     pub(super) twice: Option<String>,
     /// A false answer that the latest report shows.
-    pub(super) lie: Option<String>,
+    pub(super) violation: Option<String>,
 }
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl DeliveryLog {
             sends: BTreeMap::new(),
             slow: BTreeSet::new(),
             twice: None,
-            lie: None,
+            violation: None,
         }
     }
 
@@ -100,7 +100,7 @@ impl DeliveryLog {
 
     /// Records an event that a host reports.
     pub(super) fn event(&mut self, host: usize, now: u64, event: &Event) {
-        (self.twice, self.lie) = (None, None);
+        (self.twice, self.violation) = (None, None);
         match event {
             Event::Mesh(_) | Event::Channel(_) | Event::Failed(..) => {}
             Event::Sent {
@@ -150,7 +150,8 @@ impl DeliveryLog {
                 let Some((number, known)) =
                     number.and_then(|it| Some((it, self.sends.get_mut(&it)?)))
                 else {
-                    self.lie = Some(format!("delivers a message of {from} that was not sent"));
+                    self.violation =
+                        Some(format!("delivers a message of {from} that was not sent"));
                     return;
                 };
                 if !datagram && known.handed.contains(&(host, life)) {
@@ -159,7 +160,7 @@ impl DeliveryLog {
                 if let Some(Err(failure)) = &known.answer
                     && *failure != DeliveryFailure::TimedOut
                 {
-                    self.lie = Some(format!(
+                    self.violation = Some(format!(
                         "hands message {number:x} of {from} over, who was told: {failure}"
                     ));
                 }
@@ -196,7 +197,7 @@ impl DeliveryLog {
                 // A message to the sender itself is delivered in the same step.
                 if known.handed.is_empty() && !self.slow.contains(&known.to) {
                     let to = &known.to;
-                    self.lie = Some(format!(
+                    self.violation = Some(format!(
                         "was told that {to} has message {number:x}, which was not handed over"
                     ));
                 }
@@ -207,7 +208,7 @@ impl DeliveryLog {
                 };
                 known.answer = Some(Err(*failure));
                 if *failure != DeliveryFailure::TimedOut && !known.handed.is_empty() {
-                    self.lie = Some(format!(
+                    self.violation = Some(format!(
                         "got the failure of message {number:x} ({failure}), which was delivered"
                     ));
                 }

@@ -25,7 +25,7 @@ pub(crate) struct Program {
 
 /// The applications of a running node. Clones share the node and the fabric.
 #[derive(Clone)]
-struct Host {
+struct AppHost {
     node: MeshNode,
     fabric: Fabric,
     host: usize,
@@ -53,7 +53,7 @@ pub(crate) async fn run(
         opens,
         mut orders,
     } = program;
-    let host = Host {
+    let host = AppHost {
         node,
         fabric,
         host,
@@ -78,7 +78,7 @@ pub(crate) async fn run(
     }
 }
 
-impl Host {
+impl AppHost {
     fn reports(&self, event: Event) {
         self.fabric.observe(self.host, Observed::Reported(event));
     }

@@ -1,9 +1,9 @@
 //! The loop of a run: performs the actions of the plan, runs the hosts for one tick, takes their reports, and has the
 //! judge check the conditions.
 
+use crate::daemon_host::{DaemonHost, WireWorld};
 use crate::fabric::Fabric;
 use crate::host::process;
-use crate::machine::{Machine, Seen};
 use crate::network::HostNetwork;
 use crate::pki::Certificates;
 use core::time::Duration;
@@ -40,7 +40,7 @@ pub(super) struct Engine<'a> {
     pub(super) observer: EventObserver,
     pub(super) sim: turmoil::Sim<'static>,
     pub(super) fabric: Fabric,
-    pub(super) hosts: Vec<Machine>,
+    pub(super) hosts: Vec<DaemonHost>,
     pub(super) certificates: Certificates,
     pub(super) lives: Lives,
     pub(super) seeds: Random,
@@ -122,7 +122,7 @@ impl<'a> Engine<'a> {
         let mut hosts = Vec::new();
         for (index, spec) in scenario.hosts.iter().enumerate() {
             lives.listens(&spec.name, address(index));
-            let host = Machine::new();
+            let host = DaemonHost::new();
             let slot = host.slot.clone();
             let network = HostNetwork {
                 fabric: fabric.clone(),
@@ -162,7 +162,7 @@ impl<'a> Engine<'a> {
             }
             let due = judge.next_check() <= now + tick;
             if due {
-                self.hosts.iter_mut().for_each(Machine::ask);
+                self.hosts.iter_mut().for_each(DaemonHost::ask);
             }
             self.sim
                 .step()
@@ -170,8 +170,8 @@ impl<'a> Engine<'a> {
             let now = self.sim.elapsed();
             self.hear(now, judge, &mut schedule);
             if due {
-                self.hosts.iter_mut().for_each(Machine::look);
-                judge.check(now, &Seen(&self.hosts, self.observer.mesh()));
+                self.hosts.iter_mut().for_each(DaemonHost::refresh);
+                judge.check(now, &WireWorld(&self.hosts, self.observer.mesh()));
             }
             if now >= self.plan.end || judge.is_over(now) {
                 return Ok(());
@@ -184,7 +184,7 @@ impl<'a> Engine<'a> {
         for observation in self.fabric.observations() {
             self.observer.take(self.scenario, &observation);
             if let Observed::Reported(event) = &observation.what {
-                let seen = Seen(&self.hosts, self.observer.mesh());
+                let seen = WireWorld(&self.hosts, self.observer.mesh());
                 judge.event(now, daemon_of(observation.host), event, &seen);
                 schedule.on_report(now, daemon_of(observation.host), event);
             }
@@ -205,7 +205,7 @@ impl<'a> Engine<'a> {
             drop(shared);
             for event in events {
                 self.note_expiry(now, index, &event);
-                let seen = Seen(&self.hosts, self.observer.mesh());
+                let seen = WireWorld(&self.hosts, self.observer.mesh());
                 judge.event(now, daemon_of(index), &event, &seen);
                 schedule.on_report(now, daemon_of(index), &event);
             }
@@ -233,7 +233,7 @@ impl<'a> Engine<'a> {
         panics: &[String],
     ) -> Result<Outcome, String> {
         let (scenario, now) = (self.scenario, self.sim.elapsed());
-        let world = Seen(&self.hosts, self.observer.mesh());
+        let world = WireWorld(&self.hosts, self.observer.mesh());
         let scene = Scene {
             world: &world,
             hosts: &scenario.hosts,

@@ -27,7 +27,7 @@ pub(crate) struct Fabric {
 }
 
 struct State {
-    hosts: Vec<Machine>,
+    hosts: Vec<HostState>,
     cuts: Vec<Cut>,
     /// The active cuts, each with the step that made it.
     active: Vec<(usize, Option<usize>)>,
@@ -48,7 +48,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Machine {
+struct HostState {
     unpowered: bool,
     listens: bool,
     /// Closed connections whose end cannot reach the peer because of a cut.
@@ -57,7 +57,7 @@ struct Machine {
 
 /// The outcome of a connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Connectivity {
     /// A process listens.
     Open,
     /// The host is reachable and no process listens.
@@ -69,7 +69,7 @@ pub(crate) enum Way {
 impl Fabric {
     pub(crate) fn new(hosts: usize, cuts: Vec<Cut>, steps: usize, trace: Trace) -> Self {
         let state = State {
-            hosts: (0..hosts).map(|_| Machine::default()).collect(),
+            hosts: (0..hosts).map(|_| HostState::default()).collect(),
             cuts,
             active: Vec::new(),
             latency: None,
@@ -168,14 +168,14 @@ impl Fabric {
     }
 
     /// The outcome of a connection attempt.
-    pub(crate) fn way(&self, from: usize, to: usize) -> Way {
+    pub(crate) fn connectivity(&self, from: usize, to: usize) -> Connectivity {
         let state = self.lock();
         if state.blocks(from, to) || state.blocks(to, from) {
-            Way::Silent
+            Connectivity::Silent
         } else if state.hosts[to].listens {
-            Way::Open
+            Connectivity::Open
         } else {
-            Way::Refused
+            Connectivity::Refused
         }
     }
 

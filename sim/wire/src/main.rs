@@ -12,11 +12,11 @@
 //! Exit codes: 0 the run passed, 1 it failed, 2 wrong usage, a bad file, or a step that this engine does not support.
 
 mod applications;
+mod daemon_host;
 mod engine;
 mod entropy;
 mod fabric;
 mod host;
-mod machine;
 mod network;
 mod orders;
 mod pki;

@@ -1,6 +1,6 @@
 //! Connects the transport to the fabric: connections on which a cut is a black hole.
 
-use crate::fabric::{Fabric, REFUSAL, Way};
+use crate::fabric::{Connectivity, Fabric, REFUSAL};
 use phalanx_net::transport::{Listener, Network};
 use phalanx_sim::model::host_at;
 use std::future::poll_fn;
@@ -35,11 +35,11 @@ impl HostNetwork {
     }
 
     /// Waits until a connection attempt gets an answer.
-    async fn way(&self, to: usize) -> Way {
+    async fn connectivity(&self, to: usize) -> Connectivity {
         let waiter = self.fabric.waiter();
         let mut swallowed = false;
-        let way = poll_fn(|context| match self.fabric.way(self.host, to) {
-            Way::Silent => {
+        let way = poll_fn(|context| match self.fabric.connectivity(self.host, to) {
+            Connectivity::Silent => {
                 if !swallowed {
                     swallowed = true;
                     self.fabric.swallow(self.host, to, 1);
@@ -48,7 +48,9 @@ impl HostNetwork {
                 self.fabric.wait(waiter, context);
                 Poll::Pending
             }
-            way @ (Way::Open | Way::Refused) => Poll::Ready(way),
+            connectivity @ (Connectivity::Open | Connectivity::Refused) => {
+                Poll::Ready(connectivity)
+            }
         })
         .await;
         self.fabric.leave(waiter);
@@ -64,7 +66,7 @@ impl Network for HostNetwork {
         let Some(to) = host_at(address, self.hosts) else {
             return Err(io::ErrorKind::HostUnreachable.into());
         };
-        if self.way(to).await == Way::Refused {
+        if self.connectivity(to).await == Connectivity::Refused {
             tokio::time::sleep(REFUSAL).await;
             return Err(io::ErrorKind::ConnectionRefused.into());
         }

@@ -217,7 +217,7 @@ fn a_neighbour_cannot_speak_in_our_name_nor_flood_us_with_names() {
                 sequence,
             },
             body: Body::Message,
-            payload: bytes("lie"),
+            payload: bytes("forged"),
         }),
         repair: false,
         remaining: 0,

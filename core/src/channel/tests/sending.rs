@@ -221,16 +221,16 @@ fn a_neighbour_that_forges_the_sender_is_named() {
         purpose: Purpose::Message,
         channel: channel("chat"),
         path: path.iter().map(|name| id(name)).collect(),
-        payload: bytes("lie"),
+        payload: bytes("forged"),
     };
-    for lie in [
+    for forged in [
         packet("c", &["b"]),
         packet("a", &["a", "b"]),
         packet("c", &["c"]),
         packet("b", &[]),
     ] {
         let items = vec![Item::Packet {
-            packet: Arc::new(lie),
+            packet: Arc::new(forged),
             remaining: 0,
         }];
         world.step(

@@ -70,8 +70,9 @@ impl Verdict {
         }
         // If no report accuses a member, the rings reachability all members: a mesh that is being formed needs no search.
         let reported: Vec<MemberIndex> = members.reported_gone().collect();
-        let calm = self.suspicions.is_empty() && members.down().is_empty() && reported.is_empty();
-        if calm && context.topology.is_unaccused() {
+        let unsuspected =
+            self.suspicions.is_empty() && members.down().is_empty() && reported.is_empty();
+        if unsuspected && context.topology.is_unaccused() {
             context.timers.cancel(&Timer::Suspicion);
             return findings;
         }

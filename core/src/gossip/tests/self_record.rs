@@ -59,8 +59,8 @@ fn an_echo_of_an_own_update_is_not_a_false_claim() {
 fn a_leaving_node_keeps_leaving_after_false_claims() {
     let mut all = Neighbours::new(1);
     all.give(Input::Leave);
-    let lie = own_as(&all, |rank| (rank.incarnation, rank.leaving) = (4, false));
-    all.receives(1, records(&[lie]));
+    let forged = own_as(&all, |rank| (rank.incarnation, rank.leaving) = (4, false));
+    all.receives(1, records(&[forged]));
     let rank = all.machine.record().rank();
     assert!(rank.leaving && rank.incarnation == 5);
 }
@@ -68,8 +68,8 @@ fn a_leaving_node_keeps_leaving_after_false_claims() {
 #[test]
 fn an_epoch_is_raised_once_above_all_received_epochs() {
     let mut all = just_linked();
-    let lie = own_as(&all, |rank| rank.incarnation = 3);
-    all.receives(1, records(&[lie]));
+    let forged = own_as(&all, |rank| rank.incarnation = 3);
+    all.receives(1, records(&[forged]));
     assert_eq!(all.machine.record().rank().incarnation, 4);
     let past = |epoch| {
         own_as(&just_linked(), |rank| {

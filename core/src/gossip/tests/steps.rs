@@ -87,15 +87,15 @@ fn a_false_claim_about_the_node_is_refuted() {
     let (mut machine, link) = with_a_neighbour();
     let truth = machine.record().content().clone();
     let own = machine.record().rank();
-    let mut lie = truth.clone();
-    lie.services.clear();
+    let mut forged = truth.clone();
+    forged.services.clear();
     let lying = Rank {
         incarnation: 3,
         version: 40,
         leaving: true,
         ..own
     };
-    let message = frame_of(Record::new(name(0), lying, lie));
+    let message = frame_of(Record::new(name(0), lying, forged));
     let given = orders(
         &mut machine,
         Instant::from_millis(10),
@@ -307,14 +307,14 @@ fn a_link_is_ordered_open_once_both_ends_agreed_on_it() {
         Input::Accepted { link: second, peer },
     );
     assert_eq!(opened(&given), []);
-    let greets = |link| Input::Receive {
+    let hello_on = |link| Input::Receive {
         link,
         message: hello(record.clone(), 1),
     };
-    let given = orders(&mut machine, Instant::ZERO, greets(second));
+    let given = orders(&mut machine, Instant::ZERO, hello_on(second));
     assert_eq!(opened(&given), [(second, 9)], "with the peer's instance");
     // A second hello closes the link; the link is not opened again.
-    let given = orders(&mut machine, Instant::ZERO, greets(link));
+    let given = orders(&mut machine, Instant::ZERO, hello_on(link));
     assert_eq!(opened(&given), []);
 }
 

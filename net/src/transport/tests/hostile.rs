@@ -193,7 +193,7 @@ async fn an_administrator_is_refused_a_link_with_the_reason() {
         "{status}"
     );
     one.hears("a denied link", |notice| {
-        matches!(notice, Notice::Transport(Event::LinkDenied { .. }))
+        matches!(notice, Notice::Transport(TransportEvent::LinkDenied { .. }))
     })
     .await;
     still_lives(&ca, one).await;
@@ -219,7 +219,7 @@ async fn an_invalid_message_closes_its_link_and_is_reported() {
         link.out.send(bytes).await.unwrap();
         let notice = one
             .hears("a malformed message", |notice| {
-                matches!(notice, Notice::Transport(Event::Malformed { .. }))
+                matches!(notice, Notice::Transport(TransportEvent::Malformed { .. }))
             })
             .await;
         let Notice::Transport(event) = notice else {

@@ -19,7 +19,7 @@ async fn is_dropped(mut stream: TcpStream) -> bool {
 async fn drops(member: &mut Member, limit: Limit) {
     member
         .hears("a dropped connection", |notice| {
-            matches!(notice, Notice::Transport(Event::ConnectionDropped { limit: found, .. }) if *found == limit)
+            matches!(notice, Notice::Transport(TransportEvent::ConnectionDropped { limit: found, .. }) if *found == limit)
         })
         .await;
 }

@@ -263,7 +263,9 @@ impl Member {
     async fn turns_away(&mut self, wanted: &str) {
         let what = format!("a failed handshake with {wanted:?}");
         self.hears(&what, |notice| match notice {
-            Notice::Transport(Event::HandshakeFailed { reason, .. }) => reason.contains(wanted),
+            Notice::Transport(TransportEvent::HandshakeFailed { reason, .. }) => {
+                reason.contains(wanted)
+            }
             Notice::Mesh(_) | Notice::Channel(_) | Notice::RoutesChanged | Notice::Transport(_) => {
                 false
             }

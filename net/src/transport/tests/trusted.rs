@@ -217,7 +217,10 @@ async fn is_read(ones: &[&str], twos: &[&str]) -> bool {
 }
 
 fn is_unencrypted(notice: &Notice) -> bool {
-    matches!(notice, Notice::Transport(Event::Unencrypted { .. }))
+    matches!(
+        notice,
+        Notice::Transport(TransportEvent::Unencrypted { .. })
+    )
 }
 
 #[tokio::test]

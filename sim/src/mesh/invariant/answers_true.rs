@@ -19,6 +19,10 @@ impl Invariant for AnswersTrue {
     }
 
     fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> Verdict {
-        mesh_of(system).delivery_log.lie.clone().map_or(Ok(()), Err)
+        mesh_of(system)
+            .delivery_log
+            .violation
+            .clone()
+            .map_or(Ok(()), Err)
     }
 }

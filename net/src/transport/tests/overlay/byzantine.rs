@@ -46,7 +46,7 @@ async fn is_rejected(member: &mut Member, identity: &Identity, said: Vec<Vec<u8>
     }
     let notice = member
         .hears(why, |notice| {
-            is_event(notice, |it| matches!(it, Event::Malformed { .. }))
+            is_event(notice, |it| matches!(it, TransportEvent::Malformed { .. }))
         })
         .await;
     let Notice::Transport(event) = notice else {

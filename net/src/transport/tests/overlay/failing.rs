@@ -16,7 +16,7 @@ async fn a_failed_data_path_is_reported_at_both_ends_and_its_link_stays() {
             .hears("a failure", |notice| {
                 is_event(
                     notice,
-                    |it| matches!(it, Event::DataPathDown { reason: of, .. } if of == reason),
+                    |it| matches!(it, TransportEvent::DataPathDown { reason: of, .. } if of == reason),
                 )
             })
             .await;
@@ -79,7 +79,9 @@ async fn a_refusal_or_panic_of_an_overlay_ends_only_the_data_path() {
             assert_eq!(one.stops().await, connection);
             one.member
                 .hears("the end", |notice| {
-                    is_event(notice, |it| matches!(it, Event::DataPathDown { .. }))
+                    is_event(notice, |it| {
+                        matches!(it, TransportEvent::DataPathDown { .. })
+                    })
                 })
                 .await;
         }
@@ -100,7 +102,9 @@ async fn a_node_without_an_overlay_or_with_another_one_is_a_regular_neighbour() 
     let unfit = two
         .member
         .hears("that it has none", |notice| {
-            is_event(notice, |it| matches!(it, Event::DataPathUnfit { .. }))
+            is_event(notice, |it| {
+                matches!(it, TransportEvent::DataPathUnfit { .. })
+            })
         })
         .await;
     let Notice::Transport(event) = unfit else {

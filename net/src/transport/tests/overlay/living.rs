@@ -62,7 +62,7 @@ async fn a_data_path_is_established_when_both_ends_report_it_and_stops_with_its_
     assert_eq!(one.is(|_| true).await, PathState::Confirmed);
     links[1].established();
     for end in [&mut one, &mut two] {
-        let up = |event: &Event| matches!(event, Event::DataPathUp { .. });
+        let up = |event: &TransportEvent| matches!(event, TransportEvent::DataPathUp { .. });
         end.member.hears("a data path", |it| is_event(it, up)).await;
         assert_eq!(end.is(|_| true).await, PathState::Established);
     }
@@ -89,7 +89,7 @@ async fn a_data_path_is_established_when_both_ends_report_it_and_stops_with_its_
             let reason = "its link ended";
             is_event(
                 notice,
-                |it| matches!(it, Event::DataPathDown { reason: of, .. } if of == reason),
+                |it| matches!(it, TransportEvent::DataPathDown { reason: of, .. } if of == reason),
             )
         })
         .await;

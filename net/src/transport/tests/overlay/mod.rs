@@ -225,6 +225,6 @@ async fn two(ca: &Ca) -> ([Overlaid; 2], [OverlayLink; 2]) {
     ([one, two], links)
 }
 
-fn is_event(notice: &Notice, wanted: impl Fn(&Event) -> bool) -> bool {
+fn is_event(notice: &Notice, wanted: impl Fn(&TransportEvent) -> bool) -> bool {
     matches!(notice, Notice::Transport(event) if wanted(event))
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 pub(super) type Question = Pin<Box<dyn Future<Output = Result<Node, Stopped>>>>;
 
 /// One host.
-pub(super) struct Machine {
+pub(super) struct DaemonHost {
     pub(super) slot: Slot,
     pub(super) store: MemoryStore,
     /// The number of starts of its process.
@@ -33,7 +33,7 @@ pub(super) struct Machine {
     pub(super) sent_before: Traffic,
 }
 
-impl Machine {
+impl DaemonHost {
     pub(super) fn new() -> Self {
         Self {
             slot: Slot::default(),
@@ -66,11 +66,11 @@ impl Machine {
                 Box::pin(async move { node.driver().inspect(|node, _| node.clone()).await });
             question
         });
-        self.look();
+        self.refresh();
     }
 
     /// Takes the answer, if it has arrived.
-    pub(super) fn look(&mut self) {
+    pub(super) fn refresh(&mut self) {
         let Some(question) = &mut self.question else {
             return;
         };
@@ -108,9 +108,9 @@ impl Machine {
 }
 
 /// The hosts as the judge sees them, with the observations of them.
-pub(super) struct Seen<'a>(pub(super) &'a [Machine], pub(super) &'a Mesh);
+pub(super) struct WireWorld<'a>(pub(super) &'a [DaemonHost], pub(super) &'a Mesh);
 
-impl World for Seen<'_> {
+impl World for WireWorld<'_> {
     fn view(&self, host: usize) -> Option<&dyn ProcessView> {
         let node = self.0[host].seen.as_ref()?;
         Some(node)

@@ -6,11 +6,11 @@
 use super::{Invariant, Seen, Verdict};
 use crate::world::program::Program;
 
-pub(super) struct Promises;
+pub(super) struct DeadlineInFuture;
 
-impl Invariant for Promises {
+impl Invariant for DeadlineInFuture {
     fn name(&self) -> &'static str {
-        "promises"
+        "deadline-in-future"
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
