@@ -1,8 +1,10 @@
 //! Whether two runs fail in the same way.
 
-use super::RECOVERY;
 use crate::scenario::{Bound, Expectation, Mode};
 use crate::verdict::Failure;
+
+/// The expectation that a failed recovery violates, up to its time.
+pub(super) const RECOVERY: &str = "all views are right within";
 
 /// Returns whether two runs fail in the same way: with the same expectation or invariant, and for a similar reason.
 ///

@@ -26,9 +26,6 @@ use core::time::Duration;
 use essential::{Essential, windows_remain};
 use likeness::is_same;
 
-/// The expectation that a failed recovery violates, up to its time.
-const RECOVERY: &str = "all views are right within";
-
 /// Number of other seeds that are tried with the written-out scenario.
 const SEEDS_TRIED: u64 = 100;
 

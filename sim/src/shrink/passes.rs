@@ -60,7 +60,11 @@ impl Shrinker<'_> {
             .max();
         let least = last.unwrap_or_default() + Duration::from_millis(1);
         self.lower(least, duration_of, end_earlier);
-        if self.target.expectation.starts_with(super::RECOVERY) {
+        if self
+            .target
+            .expectation
+            .starts_with(super::likeness::RECOVERY)
+        {
             let recovery = |scenario: &Scenario| scenario.recovery;
             self.lower(Duration::from_secs(5), recovery, |scenario, time| {
                 scenario.recovery = time;
