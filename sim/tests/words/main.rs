@@ -111,7 +111,7 @@ fn outcome_of(scenario: &Scenario, seed: u64, sabotage: &[&str]) -> Outcome {
         sabotage: sabotage.iter().map(ToString::to_string).collect(),
         ..Options::default()
     };
-    run(&STREET, scenario, seed, options).unwrap()
+    run(&STREET, scenario, seed, options).expect("the scenario runs")
 }
 
 fn failures(outcome: &Outcome) -> Vec<String> {
@@ -127,7 +127,7 @@ fn shrunk(scenario: &Scenario, sabotage: &[&str]) -> Shrunk {
         sabotage: &sabotage,
     };
     let shrunk = shrink(subject, scenario, 1, &mut |_| true);
-    shrunk.unwrap().expect("it fails")
+    shrunk.expect("the scenario runs").expect("it fails")
 }
 
 #[test]
@@ -169,106 +169,124 @@ fn a_file_in_the_words_of_two_programs_is_written_as_it_was_read() {
     }
 }
 
+/// Steps with a wrong word, each with its error.
+const WRONG_STEPS: &[(&str, &str)] = &[
+    (
+        "dimm = { who = \"n1\", to = 1 }",
+        "street.toml:17: dimm: is not a key here; did you mean `dim`?",
+    ),
+    (
+        "anounce = { who = \"n1\" }",
+        "street.toml:17: anounce: is not a key here; did you mean `announce`?",
+    ),
+    (
+        "dim = { who = \"n1\", too = 1 }",
+        "street.toml:17: too: is not a key here; did you mean `to`?",
+    ),
+    (
+        "dim = { who = \"n1\" }",
+        "street.toml:17: to: is missing; every such table needs it",
+    ),
+    (
+        "dim = { who = \"n1\", to = \"bright\" }",
+        "street.toml:17: to: needs u32 instead of string \"bright\"",
+    ),
+    (
+        "dim = \"n1\"",
+        "street.toml:17: dim: needs a table, such as { who = \"n1\" } instead of string \"n1\"",
+    ),
+    (
+        "dim = { who = \"n1/mesh\", to = 1 }",
+        "street.toml:17: who: `n1/mesh` names processes of mesh, and this is a word of lamp",
+    ),
+    (
+        "dim = { who = \"n4\", to = 1 }",
+        "street.toml:17: who: there is no node `n4`; did you mean `n1`?",
+    ),
+    (
+        "dim = { who = \"n1\", to = 1 }\nfor = \"2s\"",
+        "street.toml:18: for: `dim` has no end that a step could bring",
+    ),
+    (
+        "command = { who = \"n1\", name = \"swich\", with = { on = true } }",
+        "street.toml:17: name: `swich` is not a command of the street; did you mean `switch`?",
+    ),
+    (
+        "command = { who = \"n1\", name = \"switch\" }",
+        "street.toml:17: with: `switch` needs `on` in `with`: true or false",
+    ),
+    (
+        "command = { who = \"n1/mesh\", name = \"switch\", with = { on = true } }",
+        "street.toml:17: name: `switch` is not a word of mesh, which `who` names, but of lamp",
+    ),
+];
+
+/// Expectations with a wrong word, each with its error.
+const WRONG_EXPECTATIONS: &[(&str, &str)] = &[
+    (
+        "never = { shine = { min = 3 } }",
+        "street.toml:16: shine: is not a key here; did you mean `shines`?",
+    ),
+    (
+        "never = { shines = { min = 3, max = 2 } }",
+        "street.toml:15: shines: `min` is above `max`",
+    ),
+    (
+        "never = { shines = { }, sees = { of = \"n1\", as = \"down\" } }",
+        "street.toml:15: expect: a condition needs exactly one key, such as `converged`",
+    ),
+    (
+        "never = { holds = { name = \"bright-alik\" } }",
+        "street.toml:16: name: `bright-alik` is not a condition of the street; did you mean `bright-alike`?",
+    ),
+    (
+        "never = { event = { kind = \"dimed\" } }",
+        "street.toml:16: kind: `dimed` is not an event of the street; did you mean `dimmed`?",
+    ),
+    (
+        "metric = \"dark-report\"\nmax = 1",
+        "street.toml:16: metric: `dark-report` is not a metric; did you mean `dark-reports`?",
+    ),
+    (
+        "metric = \"brightness\"\nwho = \"all/mesh\"\nmax = 1",
+        "street.toml:16: metric: `brightness` is not a metric of mesh",
+    ),
+];
+
+/// Other tables with a wrong word, each with its error.
+const WRONG_TABLES: &[(&str, &str)] = &[
+    (
+        "[[nodes]]\nnames = [\"x\"]\nbrightnes = 4\n",
+        "street.toml:17: brightnes: is not a key here; did you mean `brightness`?",
+    ),
+    (
+        "[chaos]\nkinds = [\"jamm\"]\n",
+        "street.toml:16: kinds: `jamm` is not a kind of chaos; did you mean `jam`?",
+    ),
+    (
+        "[wirring]\nfuse = 4\n",
+        "street.toml:15: wirring: is not a key here; did you mean `wiring`?",
+    ),
+];
+
 #[test]
 fn wrong_words_are_reported_with_the_nearest_known_one() {
-    let other = |tail: &str| {
-        let expect = "[[expect]]\nalways = { shines = { } }\n";
-        parse(&format!("{tail}{expect}")).unwrap_err()
-    };
-    let step = |step: &str| other(&format!("[[at]]\ntime = \"2s\"\n{step}\n"));
-    let expect = |what: &str| parse(&format!("[[expect]]\n{what}\n")).unwrap_err();
-    for (error, wanted) in [
-        (
-            step("dimm = { who = \"n1\", to = 1 }"),
-            "street.toml:17: dimm: is not a key here; did you mean `dim`?",
-        ),
-        (
-            step("anounce = { who = \"n1\" }"),
-            "street.toml:17: anounce: is not a key here; did you mean `announce`?",
-        ),
-        (
-            step("dim = { who = \"n1\", too = 1 }"),
-            "street.toml:17: too: is not a key here; did you mean `to`?",
-        ),
-        (
-            step("dim = { who = \"n1\" }"),
-            "street.toml:17: to: is missing; every such table needs it",
-        ),
-        (
-            step("dim = { who = \"n1\", to = \"bright\" }"),
-            "street.toml:17: to: needs u32 instead of string \"bright\"",
-        ),
-        (
-            step("dim = \"n1\""),
-            "street.toml:17: dim: needs a table, such as { who = \"n1\" } instead of string \"n1\"",
-        ),
-        (
-            step("dim = { who = \"n1/mesh\", to = 1 }"),
-            "street.toml:17: who: `n1/mesh` names processes of mesh, and this is a word of lamp",
-        ),
-        (
-            step("dim = { who = \"n4\", to = 1 }"),
-            "street.toml:17: who: there is no node `n4`; did you mean `n1`?",
-        ),
-        (
-            step("dim = { who = \"n1\", to = 1 }\nfor = \"2s\""),
-            "street.toml:18: for: `dim` has no end that a step could bring",
-        ),
-        (
-            step("command = { who = \"n1\", name = \"swich\", with = { on = true } }"),
-            "street.toml:17: name: `swich` is not a command of the street; did you mean `switch`?",
-        ),
-        (
-            step("command = { who = \"n1\", name = \"switch\" }"),
-            "street.toml:17: with: `switch` needs `on` in `with`: true or false",
-        ),
-        (
-            step("command = { who = \"n1/mesh\", name = \"switch\", with = { on = true } }"),
-            "street.toml:17: name: `switch` is not a word of mesh, which `who` names, but of lamp",
-        ),
-        (
-            expect("never = { shine = { min = 3 } }"),
-            "street.toml:16: shine: is not a key here; did you mean `shines`?",
-        ),
-        (
-            expect("never = { shines = { min = 3, max = 2 } }"),
-            "street.toml:15: shines: `min` is above `max`",
-        ),
-        (
-            expect("never = { shines = { }, sees = { of = \"n1\", as = \"down\" } }"),
-            "street.toml:15: expect: a condition needs exactly one key, such as `converged`",
-        ),
-        (
-            expect("never = { holds = { name = \"bright-alik\" } }"),
-            "street.toml:16: name: `bright-alik` is not a condition of the street; did you mean `bright-alike`?",
-        ),
-        (
-            expect("never = { event = { kind = \"dimed\" } }"),
-            "street.toml:16: kind: `dimed` is not an event of the street; did you mean `dimmed`?",
-        ),
-        (
-            expect("metric = \"dark-report\"\nmax = 1"),
-            "street.toml:16: metric: `dark-report` is not a metric; did you mean `dark-reports`?",
-        ),
-        (
-            expect("metric = \"brightness\"\nwho = \"all/mesh\"\nmax = 1"),
-            "street.toml:16: metric: `brightness` is not a metric of mesh",
-        ),
-        (
-            other("[[nodes]]\nnames = [\"x\"]\nbrightnes = 4\n"),
-            "street.toml:17: brightnes: is not a key here; did you mean `brightness`?",
-        ),
-        (
-            other("[chaos]\nkinds = [\"jamm\"]\n"),
-            "street.toml:16: kinds: `jamm` is not a kind of chaos; did you mean `jam`?",
-        ),
-        (
-            other("[wirring]\nfuse = 4\n"),
-            "street.toml:15: wirring: is not a key here; did you mean `wiring`?",
-        ),
-    ] {
-        assert_eq!(error, wanted);
+    let expect = "[[expect]]\nalways = { shines = { } }\n";
+    let error = |tail: &str| parse(tail).unwrap_err();
+    for (step, wanted) in WRONG_STEPS {
+        let file = format!("[[at]]\ntime = \"2s\"\n{step}\n{expect}");
+        assert_eq!(error(&file), *wanted);
     }
+    for (expectation, wanted) in WRONG_EXPECTATIONS {
+        assert_eq!(error(&format!("[[expect]]\n{expectation}\n")), *wanted);
+    }
+    for (table, wanted) in WRONG_TABLES {
+        assert_eq!(error(&format!("{table}{expect}")), *wanted);
+    }
+}
+
+#[test]
+fn wrong_names_of_planted_bugs_are_reported_with_the_nearest_known_one() {
     let broken = |word: &str| {
         let options = Options {
             sabotage: vec![word.to_owned()],
@@ -309,7 +327,7 @@ fn a_failing_run_is_shrunk_to_a_file_in_the_words_of_its_program() {
     assert_eq!(small.failure.expectation, "invariant fused");
     let text = small.to_toml("small.toml");
     // The failure does not depend on the brightness and the settings; the lamp ignores the note.
-    assert!(text.contains("dim = { who = \"n1\", to = 9 }"), "{text}");
+    assert!(text.contains("dim = { who = \"n3\", to = 9 }"), "{text}");
     assert_eq!(
         (small.scenario.steps.len(), small.scenario.hosts.len()),
         (1, 1),
