@@ -123,7 +123,7 @@ impl Switch {
         (Self::AdoptsForgery, "adopts-forgery"),
         (Self::TieBreakBySide, "tie-break-by-side"),
         (Self::ForgetsDown, "forgets-down"),
-        (Self::LastHeardIsNow, "last_heard-is-now"),
+        (Self::LastHeardIsNow, "last-heard-is-now"),
         (Self::WholeViewAlways, "whole-view-always"),
         (Self::Resurrects, "resurrects"),
         (Self::JoinTimeReset, "join-time-reset"),
