@@ -53,7 +53,7 @@ pub use form::{Field, Form, Presence, Read, Shape, any_arguments, any_text};
 pub use host::{Clock, Disk, Host};
 pub use names::{Named, Selector};
 pub use network::{Direction, Latency, LinkRule, Network};
-pub use planning::{Due, Planning, Strike, Struck, Task};
+pub use planning::{Due, Planning, Strike, Struck, TASKS_MAX, Task};
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
