@@ -58,5 +58,7 @@ pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
-pub use vocabulary::{Check, FaultWord, MakePlanning, StepWord, Vocabulary, Words};
+pub use vocabulary::{
+    Check, CheckUsages, FaultWord, MakePlanning, StepWord, Usage, Vocabulary, Words,
+};
 pub use words::{word_for, word_of};

@@ -453,7 +453,10 @@ impl Planner<'_> {
         let message = format!(
             "makes the run exceed {TASKS_MAX} planned tasks; use a longer interval or a shorter duration"
         );
-        match (step.filter(|step| *step < self.scenario.steps.len()), &self.scenario.chaos) {
+        match (
+            step.filter(|step| *step < self.scenario.steps.len()),
+            &self.scenario.chaos,
+        ) {
             (None, Some(chaos)) => ScenarioError {
                 file: self.scenario.file.clone(),
                 line: chaos.line,
