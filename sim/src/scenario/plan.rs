@@ -608,6 +608,13 @@ impl Planner<'_> {
     }
 
     fn select(&self, selector: &Selector, random: &mut Random) -> Vec<usize> {
+        let mut hosts = self.select_as_written(selector, random);
+        hosts.sort_unstable();
+        hosts
+    }
+
+    /// Returns the selected hosts in the order in which the file names them.
+    fn select_as_written(&self, selector: &Selector, random: &mut Random) -> Vec<usize> {
         let situation = Situation {
             hosts: self.scenario.hosts.len(),
             named: &self.plan.named,
@@ -618,7 +625,7 @@ impl Planner<'_> {
                 stopped || self.lives[host] == HostState::Stopped
             },
         };
-        selector.resolve(&situation, random)
+        selector.resolve_as_written(&situation, random)
     }
 
     fn step(
@@ -640,6 +647,7 @@ impl Planner<'_> {
         };
         let hosts = match only {
             Some(host) => vec![host],
+            None if step.stagger.is_some() => self.select_as_written(who, &mut random),
             None => self.select(who, &mut random),
         };
         if only.is_none() {
