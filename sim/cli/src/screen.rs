@@ -33,13 +33,18 @@ pub enum Paint {
 const PLAIN_AGAIN: &str = "\x1b[0m";
 
 impl Paint {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 11] = [
         Self::Plain,
         Self::Good,
         Self::Warn,
         Self::Bad,
         Self::Dim,
         Self::Bold,
+        Self::State(0),
+        Self::State(1),
+        Self::State(2),
+        Self::State(3),
+        Self::State(4),
     ];
 
     const fn escape(self) -> &'static str {
@@ -242,11 +247,12 @@ impl Default for Screen {
 }
 
 impl Screen {
-    /// Creates a screen with colours if standard output is a terminal and NO_COLOR is unset or
-    /// empty.
+    /// Creates a screen with colours if standard output is a terminal that has colours (TERM is not
+    /// `dumb`), and NO_COLOR is unset or empty.
     pub fn new() -> Self {
         let terminal = std::io::stdout().is_terminal();
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
         Self {
             terminal,
             colours: terminal && !refused,
@@ -373,6 +379,15 @@ mod tests {
             ["NODE       LINKS", "n1             7", "frankfurt     12"]
         );
         assert!(table.lines(true)[2].contains("\x1b[32mfrankfurt\x1b[0m"));
+    }
+
+    #[test]
+    fn the_colours_of_every_style_pass() {
+        let numbered = (0..9).map(Paint::State);
+        for paint in Paint::ALL.into_iter().chain(numbered) {
+            let line = painted("n1", paint, true);
+            assert_eq!(shown_lines(&line), line, "{paint:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod files;
 mod host_words;
 pub mod invariant;
 mod memory;
+mod named;
 pub mod node_start;
 mod opening;
 mod program;

@@ -5,7 +5,9 @@
 
 use super::host_words;
 use super::step_words::{ANNOUNCE, FLAP, UPDATES, UPGRADE};
-use crate::scenario::{Argument, Arguments, Due, Host, OwnAction, Planning, Strike, Struck, Task};
+use crate::scenario::{
+    Argument, Arguments, Due, Host, OwnAction, Planning, Strike, Struck, TASKS_MAX, Task,
+};
 use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::topology::record::Service;
@@ -215,6 +217,8 @@ fn services_of(arguments: &Arguments) -> Option<BTreeSet<Service>> {
 
 /// The times of an event that repeats every `every` for `length`, each with its number.
 fn times(every: Duration, length: Duration) -> impl Iterator<Item = (u64, Duration)> {
-    let count = u32::try_from(length.as_nanos() / every.as_nanos().max(1)).unwrap_or(u32::MAX);
+    let count = length.as_nanos() / every.as_nanos().max(1);
+    // A plan with more tasks is refused.
+    let count = u32::try_from(count.min(u128::from(TASKS_MAX))).unwrap_or(u32::MAX);
     (0..count).map(move |number| (u64::from(number), every * number))
 }

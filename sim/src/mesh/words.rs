@@ -3,6 +3,7 @@
 use super::condition_words::CONDITIONS;
 use super::event;
 use super::host_words::{HOSTS, SETTINGS, longest_fault};
+use super::named;
 use super::publishing::publishing;
 use super::step_words::{FAULTS, STEPS};
 use super::workload::{self, FORGE};
@@ -76,6 +77,8 @@ pub fn words() -> Words {
         // A real daemon cannot send forged records.
         simulated_commands: vec![FORGE],
         check: Some(workload::check),
+        check_usages: Some(named::check),
+        state: vec!["phase", "hash", "members", "links", "channels"],
         // The transport checks certificates. The simulated daemon has no certificate that could expire.
         certificates: false,
         sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),

@@ -39,6 +39,18 @@ pub enum Mode {
     Metric(Metric, Selector, Bound),
 }
 
+impl Mode {
+    /// Returns the condition; `None` for a metric.
+    #[must_use]
+    pub const fn condition(&self) -> Option<&Condition> {
+        match self {
+            Self::Eventually(condition) | Self::Always(condition) => Some(condition),
+            Self::Never(condition) | Self::Sometimes(condition) => Some(condition),
+            Self::Metric(..) => None,
+        }
+    }
+}
+
 /// A range of numbers, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {

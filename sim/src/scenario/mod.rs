@@ -53,10 +53,12 @@ pub use form::{Field, Form, Presence, Read, Shape, any_arguments, any_text};
 pub use host::{Clock, Disk, Host};
 pub use names::{Named, Selector};
 pub use network::{Direction, Latency, LinkRule, Network};
-pub use planning::{Due, Planning, Strike, Struck, Task};
+pub use planning::{Due, Planning, Strike, Struck, TASKS_MAX, Task};
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
-pub use vocabulary::{Check, FaultWord, MakePlanning, StepWord, Vocabulary, Words};
+pub use vocabulary::{
+    Check, CheckUsages, FaultWord, MakePlanning, StepWord, Usage, Vocabulary, Words,
+};
 pub use words::{word_for, word_of};

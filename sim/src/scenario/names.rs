@@ -286,6 +286,27 @@ impl Selector {
             .collect();
         chosen.into_iter().collect()
     }
+
+    /// Like `resolve`, in the order in which the file names the nodes; drawn nodes are ordered by their numbers.
+    pub(crate) fn resolve_as_written(
+        &self,
+        situation: &Situation<'_>,
+        random: &mut Random,
+    ) -> Vec<usize> {
+        let mut chosen = BTreeSet::new();
+        let terms = self.terms.iter();
+        let mut hosts: Vec<usize> = terms
+            .flat_map(|term| {
+                let mut hosts = term.resolve(situation, random);
+                if matches!(term, Term::Draw { .. }) {
+                    hosts.sort_unstable();
+                }
+                hosts
+            })
+            .collect();
+        hosts.retain(|host| chosen.insert(*host));
+        hosts
+    }
 }
 
 impl Term {

@@ -30,8 +30,10 @@ pub(crate) fn state(
             Some(bound)
         }
     };
+    let who = who_or_all(source, names, at, table.who.as_ref())?;
+    check_key(source, who.program(), &table.key)?;
     Ok(Condition::State {
-        who: who_or_all(source, names, at, table.who.as_ref())?,
+        who,
         key: table.key.get_ref().clone(),
         is: table.is.clone(),
         count,
@@ -44,9 +46,39 @@ pub(crate) fn agree(
     at: usize,
     table: &AgreeTable,
 ) -> Result<Condition, ScenarioError> {
+    let who = who_or_all(source, names, at, table.who.as_ref())?;
+    if let Some(key) = &table.key {
+        check_key(source, who.program(), key)?;
+    }
     Ok(Condition::Agree {
-        who: who_or_all(source, names, at, table.who.as_ref())?,
+        who,
         key: table.key.as_ref().map(|key| key.get_ref().clone()),
+    })
+}
+
+/// Checks that the state of a program has the first word of a key. A program that declares no keys may have any.
+fn check_key(
+    source: &Source<'_>,
+    program: Option<&'static str>,
+    key: &Text,
+) -> Result<(), ScenarioError> {
+    let programs = source.vocabulary.programs.iter();
+    let programs = programs.filter(|words| program.is_none_or(|name| words.program == name));
+    let programs: Vec<&Words> = programs.collect();
+    if programs.iter().any(|words| words.state.is_empty()) {
+        return Ok(());
+    }
+    let known: Vec<&str> = programs
+        .iter()
+        .flat_map(|words| words.state.iter().copied())
+        .collect();
+    with(source, key, |key| {
+        let first = key.split('.').next().unwrap_or_default();
+        if known.contains(&first) {
+            return Ok(());
+        }
+        let near = suggestion(first, known.iter().copied());
+        Err(format!("`{first}` is not a key of the state{near}"))
     })
 }
 

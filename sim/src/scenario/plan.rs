@@ -15,7 +15,7 @@ pub use cuts::Cut;
 
 use super::action::OwnAction;
 use super::names::Situation;
-use super::planning::{Due, Planning};
+use super::planning::{Due, Planning, TASKS_MAX};
 use super::{
     Action, Certificate, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector, When,
 };
@@ -241,6 +241,20 @@ enum Work {
     Calm,
 }
 
+impl Work {
+    /// The step that the task belongs to; `None`: chaos, or no step.
+    fn step(&self) -> Option<usize> {
+        match self {
+            Self::Step { step, .. } => Some(*step),
+            Self::Own(later) => later.from.step,
+            Self::ScheduledAction(_, from) | Self::Heal(_, from) | Self::Revive(_, _, from) => {
+                from.step
+            }
+            Self::Chaos { .. } | Self::Calm => None,
+        }
+    }
+}
+
 /// The cause of an action.
 #[derive(Clone, Copy, Debug, Default)]
 struct Origin {
@@ -293,7 +307,8 @@ impl Scenario {
     /// Creates the plan of the scenario for a seed.
     ///
     /// # Errors
-    /// A step cannot be planned: a share of pairs that leaves no path, or a start of a node that runs.
+    /// A step cannot be planned: a share of pairs that leaves no path, a start of a node that runs, or more than
+    /// [`TASKS_MAX`] tasks.
     pub fn plan(&self, seed: u64) -> Result<Plan, ScenarioError> {
         let programs = self.vocabulary.programs.iter();
         let plannings = programs.map(|words| words.planning_of(&self.hosts));
@@ -320,7 +335,11 @@ impl Scenario {
         };
         planner.fill()?;
         while let Some(((at, _), work)) = planner.queue.pop_first() {
+            let step = work.step();
             planner.work(at, work)?;
+            if planner.is_full() {
+                return Err(planner.too_many(step));
+            }
         }
         Ok(planner.plan)
     }
@@ -367,6 +386,9 @@ impl Planner<'_> {
                         only: None,
                     },
                 );
+                if self.is_full() {
+                    return Err(self.too_many(Some(index)));
+                }
                 time += every;
             }
         }
@@ -413,9 +435,42 @@ impl Planner<'_> {
         done
     }
 
+    /// Adds a task, unless there are too many.
     fn push(&mut self, at: Duration, work: Work) {
-        self.queued += 1;
-        self.queue.insert((at, self.queued), work);
+        if !self.is_full() {
+            self.queued += 1;
+            self.queue.insert((at, self.queued), work);
+        }
+    }
+
+    /// Returns whether the run has too many tasks.
+    const fn is_full(&self) -> bool {
+        self.queued >= TASKS_MAX
+    }
+
+    /// The error of too many tasks, at the step that caused them; `None`: chaos.
+    fn too_many(&self, step: Option<usize>) -> ScenarioError {
+        let message = format!(
+            "makes the run exceed {TASKS_MAX} planned tasks; use a longer interval or a shorter duration"
+        );
+        match (
+            step.filter(|step| *step < self.scenario.steps.len()),
+            &self.scenario.chaos,
+        ) {
+            (None, Some(chaos)) => ScenarioError {
+                file: self.scenario.file.clone(),
+                line: chaos.line,
+                key: "every".to_owned(),
+                message,
+            },
+            (Some(step), _) => self.error(step, "every", message),
+            (None, None) => ScenarioError {
+                file: self.scenario.file.clone(),
+                line: 0,
+                key: String::new(),
+                message,
+            },
+        }
     }
 
     /// Adds an action at the current time.
@@ -553,6 +608,13 @@ impl Planner<'_> {
     }
 
     fn select(&self, selector: &Selector, random: &mut Random) -> Vec<usize> {
+        let mut hosts = self.select_as_written(selector, random);
+        hosts.sort_unstable();
+        hosts
+    }
+
+    /// Returns the selected hosts in the order in which the file names them.
+    fn select_as_written(&self, selector: &Selector, random: &mut Random) -> Vec<usize> {
         let situation = Situation {
             hosts: self.scenario.hosts.len(),
             named: &self.plan.named,
@@ -563,7 +625,7 @@ impl Planner<'_> {
                 stopped || self.lives[host] == HostState::Stopped
             },
         };
-        selector.resolve(&situation, random)
+        selector.resolve_as_written(&situation, random)
     }
 
     fn step(
@@ -585,6 +647,7 @@ impl Planner<'_> {
         };
         let hosts = match only {
             Some(host) => vec![host],
+            None if step.stagger.is_some() => self.select_as_written(who, &mut random),
             None => self.select(who, &mut random),
         };
         if only.is_none() {

@@ -8,6 +8,9 @@ use core::time::Duration;
 use phalanx_core::random::Random;
 use std::collections::BTreeMap;
 
+/// Maximum number of planned tasks of one run: starts, steps at one time, ends of faults, draws of chaos, publications.
+pub const TASKS_MAX: u64 = 1_000_000;
+
 /// A task that a program's planning requests.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {

@@ -14,6 +14,19 @@ use std::collections::BTreeSet;
 /// Validates the arguments of a command, or of a condition under `holds`; the error gives the reason.
 pub type Check = fn(&str, &Value) -> Result<(), String>;
 
+/// A use of a command, or of a condition under `holds`, in a scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage<'a> {
+    /// The name of the command or condition.
+    pub word: &'a str,
+    /// The arguments.
+    pub with: &'a Value,
+}
+
+/// Validates the uses of a program's commands and conditions together, given the hosts of the scenario. The error has
+/// the index of the wrong use, and the reason.
+pub type CheckUsages = fn(&[Usage<'_>], &[Host]) -> Result<(), (usize, String)>;
+
 /// The vocabulary of one program.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
@@ -45,6 +58,10 @@ pub struct Words {
     pub certificates: bool,
     /// Validates the arguments of a command or of a condition under `holds`.
     pub check: Option<Check>,
+    /// Validates the arguments that refer to hosts or to other commands.
+    pub check_usages: Option<CheckUsages>,
+    /// The keys of a process's state, which the conditions `state` and `agree` may name; empty: they are not checked.
+    pub state: Vec<&'static str>,
     /// The faults that chaos may draw besides those of all systems.
     pub faults: &'static [FaultWord],
     /// The planning of the steps and faults; `None`: each is one action, with the arguments of the step.

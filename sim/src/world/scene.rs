@@ -127,11 +127,17 @@ impl Scene<'_> {
             .filter_map(|(host, view)| Some((host, view.of()?)))
     }
 
-    /// Checks whether all programs have settled.
+    /// Checks whether every host that does not wait for a step has started once, and all programs have settled.
     ///
     /// # Errors
-    /// The first process or property that has not settled.
+    /// The first host that has not started, or the first process or property that has not settled.
     pub fn settled(&self) -> Result<(), String> {
+        let mut hosts = self.hosts.iter().enumerate();
+        let waited_for =
+            |(index, host): &(usize, &Host)| host.start.is_some() && !self.started.contains(index);
+        if let Some((_, host)) = hosts.find(waited_for) {
+            return Err(format!("{} has not started yet", host.name));
+        }
         self.programs()
             .try_for_each(|program| program.settled(self))
     }

@@ -16,6 +16,9 @@ impl Planner<'_> {
         let Action::Nodes(_, NodeAction::Own(action)) = &step.action else {
             return;
         };
+        if self.is_full() {
+            return;
+        }
         let from = Origin::step(scenario, index);
         self.tell(action.program, at, from, step.length, |planning| {
             planning.step(action, hosts, place)
