@@ -1,6 +1,7 @@
 //! The channels and nodes that commands and conditions name: the scenario must have them.
 
 use super::host_words::channels;
+use super::workload::UNKNOWN;
 use crate::scenario::{Host, Usage, suggestion};
 use std::collections::BTreeSet;
 
@@ -10,7 +11,8 @@ const OPEN: &str = "open";
 /// Words in `to` of the command `send` that stand for other members.
 const OTHERS: [&str; 3] = ["each", "any", "others"];
 
-/// Checks that every channel is one that a node has at its start or that a command opens, and every receiver is a node.
+/// Checks that every channel is one that a node has at its start or that a command opens, and every receiver is a node,
+/// except where `unknown = true` states that one of them is unknown.
 pub(super) fn check(usages: &[Usage<'_>], hosts: &[Host]) -> Result<(), (usize, String)> {
     let opened = usages.iter().filter(|usage| usage.word == OPEN);
     let opened = opened.filter_map(|usage| usage.with["channel"].as_str().map(str::to_owned));
@@ -18,21 +20,31 @@ pub(super) fn check(usages: &[Usage<'_>], hosts: &[Host]) -> Result<(), (usize, 
     let at_start = at_start.map(|name| name.to_string());
     let known: BTreeSet<String> = at_start.chain(opened).collect();
     let names: Vec<&str> = hosts.iter().map(|host| host.id.as_str()).collect();
-    for (index, usage) in usages.iter().enumerate() {
-        if let Some(name) = usage.with["channel"].as_str()
-            && !known.contains(name)
-        {
+    let unknown = |usage: &Usage<'_>| -> Option<String> {
+        let channel = usage.with["channel"].as_str();
+        if let Some(name) = channel.filter(|name| !known.contains(*name)) {
             let near = suggestion(name, known.iter().map(String::as_str));
-            let message =
-                format!("no node has the channel `{name}`, and no command opens it{near}");
-            return Err((index, message));
+            return Some(format!(
+                "no node has the channel `{name}`, and no command opens it{near}"
+            ));
         }
-        if let Some(to) = usage.with["to"].as_str()
-            && !OTHERS.contains(&to)
-            && !names.contains(&to)
-        {
-            let near = suggestion(to, names.iter().copied());
-            return Err((index, format!("there is no node `{to}`{near}")));
+        let to = usage.with["to"].as_str();
+        let to = to.filter(|to| !OTHERS.contains(to) && !names.contains(to))?;
+        let near = suggestion(to, names.iter().copied());
+        Some(format!("there is no node `{to}`{near}"))
+    };
+    for (index, usage) in usages.iter().enumerate() {
+        let deliberate = usage.with[UNKNOWN] == true;
+        match unknown(usage) {
+            Some(message) if !deliberate => {
+                let message = format!("{message}; if that is intended, add `{UNKNOWN} = true`");
+                return Err((index, message));
+            }
+            None if deliberate => {
+                let message = format!("`{UNKNOWN}` is true, and channel and receiver are known");
+                return Err((index, message));
+            }
+            Some(_) | None => {}
         }
     }
     Ok(())

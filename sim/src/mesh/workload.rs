@@ -20,6 +20,8 @@ pub(super) const COMMANDS: [&str; 8] = [
 ];
 /// The word of the command that sends forged messages.
 pub(crate) const FORGE: &str = "forge";
+/// The argument of a command whose channel or receiver is deliberately one that the scenario lacks.
+pub(super) const UNKNOWN: &str = "unknown";
 /// The words of the conditions on channels.
 pub(super) const CONDITIONS: [&str; 3] = ["channel-agrees", "all-received", "value"];
 
@@ -228,6 +230,8 @@ impl<'a> With<'a> {
     }
 
     fn channel(&mut self) -> Result<ChannelName, String> {
+        // The check of the whole scenario reads it.
+        self.flag(UNKNOWN)?;
         let name = self.needed_text("channel")?;
         ChannelName::new(&name).map_err(|why| format!("the channel name `{name}` {why}"))
     }

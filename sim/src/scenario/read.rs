@@ -79,7 +79,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
 }
 
 /// Checks the uses of each program's commands and conditions together.
-fn check_usages(scenario: &Scenario) -> Result<(), ScenarioError> {
+pub(crate) fn check_usages(scenario: &Scenario) -> Result<(), ScenarioError> {
     for words in &scenario.vocabulary.programs {
         let Some(check) = words.check_usages else {
             continue;
