@@ -287,7 +287,7 @@ impl Selector {
         chosen.into_iter().collect()
     }
 
-    /// Like `resolve`, in the order in which the file names the nodes; drawn nodes are ordered by their numbers.
+    /// Like `resolve`, in the order in which the file names them; the nodes of one word are in their own order.
     pub(crate) fn resolve_as_written(
         &self,
         situation: &Situation<'_>,
@@ -298,9 +298,7 @@ impl Selector {
         let mut hosts: Vec<usize> = terms
             .flat_map(|term| {
                 let mut hosts = term.resolve(situation, random);
-                if matches!(term, Term::Draw { .. }) {
-                    hosts.sort_unstable();
-                }
+                hosts.sort_unstable();
                 hosts
             })
             .collect();
