@@ -128,6 +128,29 @@ fn repeated_and_staggered_steps_unfold() {
 }
 
 #[test]
+fn a_staggered_step_follows_the_order_of_the_file() {
+    let order = |who: &str| -> Vec<usize> {
+        let step = format!(
+            "[[at]]\ntime = \"5s\"\nstagger = \"1s\"\npause = {{ who = \"{who}\", for = \"1s\" }}\n"
+        );
+        let plan = scenario(&step).plan(1).unwrap();
+        let paused = plan.orders.iter().filter_map(|planned| {
+            if let ScheduledAction::Pause { host, .. } = planned.order {
+                Some(host)
+            } else {
+                None
+            }
+        });
+        paused.collect()
+    };
+    assert_eq!(order("n4, n2, n5"), [3, 1, 4]);
+    assert_eq!(order("n5, n1..n3, n2"), [4, 0, 1, 2]);
+    assert_eq!(order("all"), [0, 1, 2, 3, 4]);
+    let drawn = order("3 of all");
+    assert!(drawn.is_sorted() && drawn.len() == 3, "{drawn:?}");
+}
+
+#[test]
 fn every_fault_is_lifted_at_the_end_except_kept_ones() {
     let scenario = scenario(concat!(
         "[[at]]\ntime = \"5s\"\ncut = { fraction = \"30%\", kept = true }\n",
