@@ -23,6 +23,8 @@ pub(super) struct DeliveryLog {
     open: BTreeMap<ChannelName, BTreeMap<usize, (u32, u64)>>,
     broadcasts: BTreeMap<UpdateId, Broadcast>,
     sends: BTreeMap<u64, SentMessage>,
+    /// The time of the latest event, in nanoseconds.
+    latest: u64,
     /// Members whose applications consume slowly.
     slow: BTreeSet<NodeId>,
     /// A duplicate delivery that the latest report shows.
@@ -59,6 +61,7 @@ impl DeliveryLog {
             open: BTreeMap::new(),
             broadcasts: BTreeMap::new(),
             sends: BTreeMap::new(),
+            latest: 0,
             slow: BTreeSet::new(),
             twice: None,
             violation: None,
@@ -73,8 +76,15 @@ impl DeliveryLog {
         }
     }
 
+    /// Records that a host that starts has a channel open: from the beginning in its first life, else from now on. What
+    /// was broadcast before a restart need not reach the new process.
+    pub(super) fn opens_at_start(&mut self, host: usize, channel: &ChannelName) {
+        let since = if self.lives[host] > 1 { self.latest } else { 0 };
+        self.opens(host, channel, since);
+    }
+
     /// Records that a channel is open on a host.
-    pub(super) fn opens(&mut self, host: usize, channel: &ChannelName, at: u64) {
+    fn opens(&mut self, host: usize, channel: &ChannelName, at: u64) {
         let open = self.open.entry(channel.clone()).or_default();
         open.insert(host, (self.lives[host], at));
     }
@@ -101,6 +111,7 @@ impl DeliveryLog {
     /// Records an event that a host reports.
     pub(super) fn event(&mut self, host: usize, now: u64, event: &Event) {
         (self.twice, self.violation) = (None, None);
+        self.latest = now;
         match event {
             Event::Mesh(_) | Event::Channel(_) | Event::Failed(..) => {}
             Event::Sent {

@@ -43,7 +43,7 @@ impl Mesh {
         self.shared.starts(host);
         self.delivery_log.starts(host);
         for channel in channels(&scenario.hosts[host]).keys() {
-            self.delivery_log.opens(host, channel, 0);
+            self.delivery_log.opens_at_start(host, channel);
         }
     }
 }
