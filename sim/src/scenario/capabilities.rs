@@ -1,5 +1,6 @@
 //! The steps and settings of a scenario that each engine and each system supports.
 
+use super::network::Direction;
 use super::vocabulary::Vocabulary;
 use super::{
     Action, Certificate, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step, When,
@@ -190,6 +191,13 @@ impl Scenario {
             let message =
                 format!("engine {engine} has one clock for all nodes; use --engine model");
             return Err(("clock", message));
+        }
+        let mut rules = self.links.iter();
+        if rules.any(|rule| rule.direction != Direction::Both) {
+            let message = format!(
+                "engine {engine} has one network for both directions of a link; use --engine model"
+            );
+            return Err(("link", message));
         }
         if engine == Engine::Madsim && !self.links.is_empty() {
             let message = "engine madsim has one network for all nodes; use --engine model";

@@ -44,7 +44,7 @@ pub struct Scenario {
     pub spread: Duration,
     /// The default network between all hosts.
     pub network: Network,
-    /// Exceptions for single pairs; the last matching rule applies.
+    /// Exceptions for single pairs, the narrower ones last; the last matching rule applies.
     pub links: Vec<LinkRule>,
     /// The settings of programs.
     pub settings: Arguments,
@@ -96,14 +96,10 @@ impl Scenario {
     /// Returns the network from one host to another, before any step changes it.
     #[must_use]
     pub fn network_between(&self, from: usize, to: usize) -> Network {
-        let fits = |rule: &&LinkRule| {
-            rule.from.contains(&from) && rule.to.contains(&to)
-                || rule.from.contains(&to) && rule.to.contains(&from)
-        };
         self.links
             .iter()
             .rev()
-            .find(fits)
+            .find(|rule| rule.applies(from, to))
             .map_or(self.network, |rule| rule.network)
     }
 

@@ -119,6 +119,8 @@ pub(crate) struct LinkTable {
     pub(crate) from: Text,
     /// The other end.
     pub(crate) to: Text,
+    /// `both` (default), `out` (from `from` to `to` alone) or `in`.
+    pub(crate) direction: Option<Text>,
     /// See `network`.
     pub(crate) latency: Option<Text>,
     /// See `network`.

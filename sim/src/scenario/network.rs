@@ -69,13 +69,92 @@ impl Default for Network {
     }
 }
 
-/// The network between two sets of nodes, in both directions.
+/// The network between two sets of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkRule {
     /// The nodes of one end.
     pub from: Vec<usize>,
     /// The nodes of the other end.
     pub to: Vec<usize>,
+    /// The direction of the traffic: `Out` is from `from` to `to`.
+    pub direction: Direction,
     /// The settings.
     pub network: Network,
+}
+
+/// The nodes at both ends of a link, the sender first.
+type Ends<'a> = (&'a [usize], &'a [usize]);
+
+impl LinkRule {
+    /// Returns whether the rule applies to traffic from one host to another.
+    #[must_use]
+    pub fn applies(&self, from: usize, to: usize) -> bool {
+        let mut directed = self.directed().into_iter().flatten();
+        directed.any(|(senders, receivers)| senders.contains(&from) && receivers.contains(&to))
+    }
+
+    /// The directed pairs of the rule, as products of two sets.
+    fn directed(&self) -> [Option<Ends<'_>>; 2] {
+        let out = (self.direction != Direction::In).then_some((&self.from[..], &self.to[..]));
+        let back = (self.direction != Direction::Out).then_some((&self.to[..], &self.from[..]));
+        [out, back]
+    }
+
+    /// Returns whether both rules apply to one directed pair.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let meet = |one: &[usize], other: &[usize]| one.iter().any(|host| other.contains(host));
+        let others = || other.directed().into_iter().flatten();
+        let mut pairs = self.directed().into_iter().flatten();
+        pairs.any(|(from, to)| others().any(|it| meet(from, it.0) && meet(to, it.1)))
+    }
+
+    /// Returns whether the other rule applies to every directed pair of this one, and to more.
+    pub(super) fn is_narrower_than(&self, other: &Self) -> bool {
+        self.is_within(other) && !other.is_within(self)
+    }
+
+    fn is_within(&self, other: &Self) -> bool {
+        let within = |one: &[usize], other: &[usize]| one.iter().all(|host| other.contains(host));
+        let others = || other.directed().into_iter().flatten();
+        let mut pairs = self.directed().into_iter().flatten();
+        pairs.all(|(from, to)| others().any(|it| within(from, it.0) && within(to, it.1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(from: &[usize], to: &[usize], direction: Direction) -> LinkRule {
+        LinkRule {
+            from: from.to_vec(),
+            to: to.to_vec(),
+            direction,
+            network: Network::default(),
+        }
+    }
+
+    #[test]
+    fn a_rule_applies_in_its_direction() {
+        let out = rule(&[0], &[1, 2], Direction::Out);
+        assert!(out.applies(0, 2) && !out.applies(2, 0) && !out.applies(1, 2));
+        let back = rule(&[0], &[1, 2], Direction::In);
+        assert!(back.applies(2, 0) && !back.applies(0, 2));
+        let both = rule(&[0], &[1, 2], Direction::Both);
+        assert!(both.applies(2, 0) && both.applies(0, 2));
+    }
+
+    #[test]
+    fn the_directions_of_one_pair_do_not_overlap_and_are_narrower_than_both() {
+        let out = rule(&[0], &[1], Direction::Out);
+        let back = rule(&[1], &[0], Direction::Out);
+        assert!(!out.overlaps(&back));
+        let both = rule(&[1], &[0], Direction::Both);
+        assert!(out.overlaps(&both) && out.is_narrower_than(&both));
+        assert!(!both.is_narrower_than(&out) && !both.is_narrower_than(&both));
+        let wider = rule(&[0, 3], &[1, 2], Direction::Both);
+        assert!(both.overlaps(&wider) && both.is_narrower_than(&wider));
+        let crossing = rule(&[0, 4], &[1], Direction::Both);
+        assert!(crossing.overlaps(&wider) && !crossing.is_narrower_than(&wider));
+    }
 }

@@ -383,20 +383,46 @@ fn read_links(
     file: &ScenarioFile,
     base: Network,
 ) -> Result<Vec<LinkRule>, ScenarioError> {
-    file.link
+    let mut rules: Vec<(usize, LinkRule)> = Vec::new();
+    for link in &file.link {
+        let table = link.get_ref();
+        let network = NetworkTable {
+            latency: table.latency.clone(),
+            loss: table.loss.clone(),
+            bandwidth: table.bandwidth.clone(),
+        };
+        let rule = LinkRule {
+            from: with(source, &table.from, |word| names.fixed(word))?,
+            to: with(source, &table.to, |word| names.fixed(word))?,
+            direction: steps::direction(source, table.direction.as_ref())?,
+            network: read_network(source, &network, base)?,
+        };
+        let at = link.span().start;
+        let contradicts = |other: &LinkRule| {
+            other.network != rule.network
+                && other.overlaps(&rule)
+                && !other.is_narrower_than(&rule)
+                && !rule.is_narrower_than(other)
+        };
+        if let Some((line, _)) = rules.iter().find(|(_, other)| contradicts(other)) {
+            let message = format!(
+                "differs from the rule of line {line} for the same pairs; give each direction its own rule \
+                 with `direction = \"out\"`, or leave one away"
+            );
+            return Err(source.error(at, "link", message));
+        }
+        rules.push((source.line(at), rule));
+    }
+    let rules: Vec<LinkRule> = rules.into_iter().map(|(_, rule)| rule).collect();
+    // What contains a rule contains all narrower ones, too: a narrower rule comes after the wider one.
+    let depth = |rule: &LinkRule| {
+        let wider = rules.iter().filter(|other| rule.is_narrower_than(other));
+        wider.count()
+    };
+    let mut ordered: Vec<(usize, LinkRule)> = rules
         .iter()
-        .map(|link| {
-            let table = link.get_ref();
-            let network = NetworkTable {
-                latency: table.latency.clone(),
-                loss: table.loss.clone(),
-                bandwidth: table.bandwidth.clone(),
-            };
-            Ok(LinkRule {
-                from: with(source, &table.from, |word| names.fixed(word))?,
-                to: with(source, &table.to, |word| names.fixed(word))?,
-                network: read_network(source, &network, base)?,
-            })
-        })
-        .collect()
+        .map(|rule| (depth(rule), rule.clone()))
+        .collect();
+    ordered.sort_by_key(|(depth, _)| *depth);
+    Ok(ordered.into_iter().map(|(_, rule)| rule).collect())
 }

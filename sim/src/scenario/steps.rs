@@ -99,6 +99,22 @@ pub(crate) fn read(
     })
 }
 
+/// Reads a direction; without one, both.
+pub(crate) fn direction(
+    source: &Source<'_>,
+    text: Option<&Text>,
+) -> Result<Direction, ScenarioError> {
+    let read = |word: &str| match word {
+        "both" => Ok(Direction::Both),
+        "out" => Ok(Direction::Out),
+        "in" => Ok(Direction::In),
+        _ => Err(format!(
+            "`{word}` is not a direction; write both, out or in"
+        )),
+    };
+    Ok(optional(source, text, read)?.unwrap_or(Direction::Both))
+}
+
 struct Reader<'a> {
     source: &'a Source<'a>,
     names: &'a Names,
@@ -403,15 +419,7 @@ impl Reader<'_> {
     }
 
     fn direction(&self, text: Option<&Text>) -> Result<Direction, ScenarioError> {
-        let read = |word: &str| match word {
-            "both" => Ok(Direction::Both),
-            "out" => Ok(Direction::Out),
-            "in" => Ok(Direction::In),
-            _ => Err(format!(
-                "`{word}` is not a direction; write both, out or in"
-            )),
-        };
-        Ok(optional(self.source, text, read)?.unwrap_or(Direction::Both))
+        direction(self.source, text)
     }
 
     fn partition(&self, table: &PartitionTable) -> Result<NetworkAction, ScenarioError> {

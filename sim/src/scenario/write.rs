@@ -120,6 +120,7 @@ impl Scenario {
             let mut table = Table::default();
             table.text("from", &Selector::of(&rule.from).show(&self.hosts));
             table.text("to", &Selector::of(&rule.to).show(&self.hosts));
+            direction(rule.direction, &mut table);
             table.0.extend(network(&rule.network, &self.network).0);
             add("[[link]]", table);
         }
