@@ -33,6 +33,7 @@ mod suggestion;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod usages;
 mod value;
 mod variant;
 mod vocabulary;
@@ -54,7 +55,6 @@ pub use host::{Clock, Disk, Host};
 pub use names::{Named, Selector};
 pub use network::{Direction, Latency, LinkRule, Network};
 pub use planning::{Due, Planning, Strike, Struck, TASKS_MAX, Task};
-pub(crate) use read::check_usages;
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};

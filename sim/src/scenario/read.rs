@@ -7,9 +7,8 @@ use super::names::Names;
 use super::suggestion::suggestion;
 use super::value::{drift, optional, with};
 use super::{
-    Action, Arguments, Clock, Condition, Engine, Expectation, Host, LinkRule, Network, NodeAction,
-    OwnArguments, OwnCondition, Scenario, Usage, Variant, chaos, expectations, own_words, steps,
-    text,
+    Arguments, Clock, Engine, Expectation, Host, LinkRule, Network, Scenario, Variant, chaos,
+    expectations, own_words, steps, text,
 };
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
@@ -74,47 +73,8 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
             .first()
             .map_or(1, |word| source.line(word.span().start)),
     };
-    check_usages(&scenario)?;
+    scenario.check_usages()?;
     Ok(scenario)
-}
-
-/// Checks the uses of each program's commands and conditions together.
-pub(crate) fn check_usages(scenario: &Scenario) -> Result<(), ScenarioError> {
-    for words in &scenario.vocabulary.programs {
-        let Some(check) = words.check_usages else {
-            continue;
-        };
-        let commands = scenario.steps.iter().filter_map(|step| match &step.action {
-            Action::Nodes(who, NodeAction::Command { name, with })
-                if words.commands.contains(&name.as_str())
-                    && who.program().is_none_or(|program| program == words.program) =>
-            {
-                let word = name.as_str();
-                Some(((step.file.as_str(), step.line), Usage { word, with }))
-            }
-            _ => None,
-        });
-        let conditions = scenario.expectations.iter().filter_map(|expectation| {
-            let place = (expectation.file.as_str(), expectation.line);
-            match expectation.mode.condition()? {
-                Condition::Own(OwnCondition {
-                    program,
-                    word,
-                    said: OwnArguments::With(with),
-                    ..
-                }) if *program == words.program => Some((place, Usage { word, with })),
-                _ => None,
-            }
-        });
-        let (places, usages): (Vec<_>, Vec<_>) = commands.chain(conditions).unzip();
-        check(&usages, &scenario.hosts).map_err(|(index, message)| ScenarioError {
-            file: places[index].0.to_owned(),
-            line: places[index].1,
-            key: "with".to_owned(),
-            message,
-        })?;
-    }
-    Ok(())
 }
 
 /// Parses a file: its generic tables, and the program-specific keys in them.

@@ -19,7 +19,7 @@ pub use controls::{Control, Controlled};
 
 use crate::scenario::Bound;
 use crate::scenario::text::show;
-use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError, check_usages};
+use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
 use crate::search::{Subject, run};
 use crate::verdict::Failure;
 use core::time::Duration;
@@ -142,7 +142,7 @@ impl Shrinker<'_> {
         if self.stopped
             || !self.essential.remain_in(&candidate)
             || !windows_remain(&candidate, self.original, &self.target)
-            || check_usages(&candidate).is_err()
+            || candidate.check_usages().is_err()
         {
             return false;
         }
