@@ -24,7 +24,7 @@ impl Scenario {
                     let word = name.as_str();
                     Some(((step.file.as_str(), step.line), Usage { word, with }))
                 }
-                _ => None,
+                Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => None,
             });
             let conditions = self.expectations.iter().filter_map(|expectation| {
                 let place = (expectation.file.as_str(), expectation.line);
@@ -35,7 +35,8 @@ impl Scenario {
                         said: OwnArguments::With(with),
                         ..
                     }) if *program == words.program => Some((place, Usage { word, with })),
-                    _ => None,
+                    Condition::Converged | Condition::Event(..) | Condition::Own(_) => None,
+                    Condition::State { .. } | Condition::Agree { .. } => None,
                 }
             });
             let (places, usages): (Vec<_>, Vec<_>) = commands.chain(conditions).unzip();

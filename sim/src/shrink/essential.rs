@@ -50,7 +50,7 @@ impl Essential {
             .iter()
             .filter_map(|step| match &step.action {
                 Action::Nodes(_, NodeAction::Command { with, .. }) => Some(with),
-                _ => None,
+                Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => None,
             });
         let removed = |text: &str| self.all.contains(text) && !hosts.contains(text);
         self.nodes.iter().all(|node| hosts.contains(node.as_str()))

@@ -480,49 +480,25 @@ fn an_update_is_reported_if_it_changes_the_content() {
 fn counters_above_the_maximum_are_not_taken_each_alone() {
     use crate::topology::record::COUNTER_MAX;
     let good = published(7, 1).rank();
+    let rank = |epoch, version, incarnation| Rank {
+        epoch,
+        version,
+        incarnation,
+        ..good
+    };
+    let Rank {
+        epoch,
+        version,
+        incarnation,
+        ..
+    } = good;
     for (rank, taken) in [
-        (
-            Rank {
-                epoch: COUNTER_MAX,
-                ..good
-            },
-            true,
-        ),
-        (
-            Rank {
-                version: COUNTER_MAX,
-                ..good
-            },
-            true,
-        ),
-        (
-            Rank {
-                incarnation: COUNTER_MAX,
-                ..good
-            },
-            true,
-        ),
-        (
-            Rank {
-                epoch: COUNTER_MAX + 1,
-                ..good
-            },
-            false,
-        ),
-        (
-            Rank {
-                version: COUNTER_MAX + 1,
-                ..good
-            },
-            false,
-        ),
-        (
-            Rank {
-                incarnation: COUNTER_MAX + 1,
-                ..good
-            },
-            false,
-        ),
+        (rank(COUNTER_MAX, version, incarnation), true),
+        (rank(epoch, COUNTER_MAX, incarnation), true),
+        (rank(epoch, version, COUNTER_MAX), true),
+        (rank(COUNTER_MAX + 1, version, incarnation), false),
+        (rank(epoch, COUNTER_MAX + 1, incarnation), false),
+        (rank(epoch, version, COUNTER_MAX + 1), false),
     ] {
         let mut all = Neighbours::new(1);
         let record = Arc::new(Record::new(
