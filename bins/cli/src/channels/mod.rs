@@ -1,10 +1,10 @@
 //! `phalanx publish`, `subscribe`, `send`, `routes`, `channels` and `kv`: use channels through a
 //! live node.
 //!
-//! - [`say`]: how messages are published and sent.
-//! - [`hear`]: the subscriptions of the tool.
+//! - [`mod@publish`]: how messages are published and sent.
+//! - [`mod@subscribe`]: the subscriptions of the tool.
 //! - [`mod@kv`]: the map on a channel.
-//! - [`ways`]: routes, and the list of channels.
+//! - [`mod@routes`]: routes, and the list of channels.
 //! - [`value`]: formats of flags and of output.
 
 mod kv;

@@ -10,7 +10,7 @@
 //! otherwise form several meshes, each of nodes that found one another first. Addresses of live members and of this
 //! node are skipped; a name that leads to no other node is resolved again every `retry_max`.
 //!
-//! Bounds: [`TARGETS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
+//! Bounds: [`SEEDS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
 //! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
 
 mod resolution;
