@@ -50,6 +50,17 @@ impl Gossip {
             self.on_dial_ended(dial, "the view is full");
             return;
         };
+        if let Purpose::Seed(index) = attempt.purpose()
+            && self.bootstrap.is_name(index)
+            && self.live_link_to(member).is_some()
+        {
+            // Another address of the name led to this member: its link stays.
+            self.context.out.push(Output::Close { link });
+            self.dialer.end(&mut self.context, dial);
+            self.bootstrap
+                .on_linked(&mut self.context, index, Some(peer));
+            return;
+        }
         let session = self.members.begin_session(member);
         self.dialer.connected(dial, link, member, session);
         let own = self.self_record.record();

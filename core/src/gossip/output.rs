@@ -374,7 +374,10 @@ impl Gossip {
         }
         let joining = self.context.topology.len() <= 1;
         let own = self.record().content().address;
-        for index in 0..self.bootstrap.len() {
+        // Names with further addresses come last: one with many silent addresses does not delay the other seeds.
+        let (walking, others): (Vec<usize>, Vec<usize>) =
+            (0..self.bootstrap.len()).partition(|index| self.bootstrap.has_addresses_left(*index));
+        for index in others.into_iter().chain(walking) {
             if !self.bootstrap.is_due(&self.context, index) || self.is_awaiting_seed(index) {
                 continue;
             }

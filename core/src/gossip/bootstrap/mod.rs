@@ -437,8 +437,11 @@ fn is_alive(context: &Context, peer: &NodeId) -> bool {
 
 fn live_member_at(context: &Context, address: SocketAddr) -> Option<NodeId> {
     let mut records = context.topology.records();
-    let there = records
-        .find(|record| record.content().address == Some(address) && is_alive(context, record.id()));
+    let there = records.find(|record| {
+        record.content().address == Some(address)
+            && *record.id() != context.config.id
+            && is_alive(context, record.id())
+    });
     there.map(|record| record.id().clone())
 }
 
@@ -446,6 +449,12 @@ fn live_member_at(context: &Context, address: SocketAddr) -> Option<NodeId> {
 impl Bootstrap {
     pub(super) const fn discovers(&self) -> bool {
         self.discovery
+    }
+
+    /// Whether a seed address is a name.
+    pub(super) fn is_name(&self, index: usize) -> bool {
+        let seed = self.seeds.get(index);
+        seed.is_some_and(|seed| matches!(seed.address, Address::Name(_)))
     }
 
     pub(super) const fn len(&self) -> usize {

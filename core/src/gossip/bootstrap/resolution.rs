@@ -112,20 +112,19 @@ impl Resolution {
 
 /// The order of dials: as found, with alternating families and without duplicates.
 fn in_order(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let mut unique: Vec<SocketAddr> = Vec::new();
+    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
+    // Each family may fill the whole list.
+    let (mut first, mut second): (Vec<SocketAddr>, Vec<SocketAddr>) = (Vec::new(), Vec::new());
     for address in found {
-        if !unique.contains(&address) {
-            unique.push(address);
-        }
-        // More cannot be needed: each family may fill the whole list.
-        if unique.len() >= 2 * ADDRESSES_MAX {
-            break;
+        let family = if address.is_ipv6() == first_is_v6 {
+            &mut first
+        } else {
+            &mut second
+        };
+        if family.len() < ADDRESSES_MAX && !family.contains(&address) {
+            family.push(address);
         }
     }
-    let first_is_v6 = unique.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = unique
-        .into_iter()
-        .partition(|address| address.is_ipv6() == first_is_v6);
     let mut second = second.into_iter();
     let mut order = Vec::new();
     for address in first {
@@ -161,6 +160,15 @@ mod tests {
         assert_eq!(resolution.on_answered(found, None), Addresses::Others);
         assert_eq!(rest(&mut resolution), [v6(1), v4(1), v6(2), v4(2), v4(3)]);
         assert_eq!(resolution.take_next(), None);
+    }
+
+    #[test]
+    fn a_family_that_fills_the_list_does_not_exclude_the_other() {
+        let first = (1..=64).map(v6);
+        let order = in_order(first.chain((1..=10).map(v4)).collect());
+        assert_eq!(order.len(), ADDRESSES_MAX);
+        assert_eq!(order.iter().filter(|it| it.is_ipv4()).count(), 10);
+        assert_eq!(order[..3], [v6(1), v4(1), v6(2)]);
     }
 
     #[test]

@@ -321,3 +321,40 @@ fn resolutions_in_progress_and_the_addresses_of_a_name_are_bounded() {
     }
     assert_eq!(dialled, ADDRESSES_MAX);
 }
+
+#[test]
+fn a_name_of_silent_addresses_does_not_delay_the_other_seeds() {
+    let mut all = with_names(vec![Address::Name(NAME.to_owned()), to(50), to(51)]);
+    let ticket = only(&all.silence(ms(10)));
+    let many: Vec<usize> = (10..10 + ADDRESSES_MAX).collect();
+    let mut given = resolved(&mut all, ticket, &many);
+    given.extend(all.silence(ms(1_000)));
+    let dialled: Vec<Address> = dials(&given).into_iter().map(|(_, _, it)| it).collect();
+    assert!(dialled.contains(&to(51)), "{dialled:?}");
+}
+
+#[test]
+fn another_address_of_a_linked_member_does_not_replace_the_link() {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    let given = resolved(&mut all, only(&given), &[1, 2]);
+    let (first, _) = dial(&given);
+    answered(&mut all, first, 1, welcome(1, 1));
+    let given = all.hear_only(&[100 + first.0], ms(400));
+    let second = dials(&given)
+        .into_iter()
+        .find_map(|(_, dial, address)| (address == to(2)).then_some(dial))
+        .expect("no record names the second address");
+    let link = LinkId(900);
+    let given = all.give(Input::Dialed {
+        dial: second,
+        link,
+        peer: name(1),
+    });
+    let orders: Vec<_> = given.iter().map(|(_, order)| order).collect();
+    assert!(
+        matches!(orders[..], [Output::Close { link: closed }] if *closed == link),
+        "{orders:?}"
+    );
+    assert!(all.machine.links(all.now).any(|it| it.peer == name(1)));
+}
