@@ -3,8 +3,9 @@
 //! A scenario from which shrinking removed the cause may still violate the expectation, because nothing is left that could
 //! fulfil it. A control run that fails in the same way shows this.
 
-use crate::scenario::{Action, Extent, NetworkAction, NodeAction, Scenario};
+use crate::scenario::{Action, Extent, NetworkAction, NodeAction, Scenario, Step};
 use core::fmt;
+use std::collections::BTreeSet;
 
 /// The parts that a control run takes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl Control {
     pub(super) fn of(scenario: &Scenario, sabotage: &[String]) -> Vec<Self> {
         let bug = !sabotage.is_empty();
         let mut steps = scenario.steps.iter();
-        let faults = scenario.chaos.is_some() || steps.any(|it| is_fault(&it.action));
+        let faults = scenario.chaos.is_some() || steps.any(is_fault);
         let all = [
             (bug, Self::Bug),
             (faults, Self::Faults),
@@ -43,7 +44,19 @@ impl Control {
         let mut without = scenario.clone();
         if self != Self::Bug {
             without.chaos = None;
-            without.steps.retain(|step| !is_fault(&step.action));
+            // A node that leaves as a part of the workload returns as before.
+            let mut left = BTreeSet::new();
+            without.steps.retain(|step| match &step.action {
+                Action::Nodes(who, NodeAction::Leave) if step.line > 0 => {
+                    left.extend(who.fixed().unwrap_or_default());
+                    true
+                }
+                Action::Nodes(who, NodeAction::Restart(_)) => {
+                    let hosts = who.fixed().unwrap_or_default();
+                    step.line > 0 && hosts.iter().any(|host| left.contains(host))
+                }
+                Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => !is_fault(step),
+            });
         }
         without
     }
@@ -90,8 +103,13 @@ impl fmt::Display for Controlled {
     }
 }
 
-/// Whether an action is a fault: what a correct system has to withstand, in contrast to its workload.
-pub(super) const fn is_fault(action: &Action) -> bool {
+/// Whether a step is a fault: what a correct system has to withstand, in contrast to its workload. Steps that chaos drew
+/// have no line.
+pub(super) fn is_fault(step: &Step) -> bool {
+    step.line == 0 || is_fault_action(&step.action)
+}
+
+const fn is_fault_action(action: &Action) -> bool {
     match action {
         Action::Network(action) => match action {
             NetworkAction::Partition(..) | NetworkAction::Cut(..) | NetworkAction::Hold(..) => true,

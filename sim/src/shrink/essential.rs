@@ -28,7 +28,11 @@ impl Essential {
         let all: BTreeSet<String> = scenario.hosts.iter().map(names).collect();
         let words = violated(scenario, failure).map_or_else(BTreeSet::new, |it| words(&it.mode));
         let choosing = scenario.steps.iter();
-        let choosing = choosing.filter(|it| it.named.as_ref().is_some_and(|it| words.contains(it)));
+        let choosing = choosing.filter(|step| {
+            // The sides of a partition that is named `half` are `half.1`, `half.2`.
+            let names = |word: &String| step.named.as_deref() == word.split('.').next();
+            words.iter().any(names)
+        });
         Self {
             nodes: words.intersection(&all).cloned().collect(),
             steps: choosing

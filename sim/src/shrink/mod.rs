@@ -64,7 +64,7 @@ pub struct Shrunk {
     bound: Option<Bound>,
 }
 
-/// Reduces a failing run. `go_on` is called before each run; when it returns false, the smallest
+/// Reduces a failing run. `go_on` is called before each candidate and each control run of the result; when it returns false, the smallest
 /// scenario so far is returned.
 ///
 /// # Errors
@@ -96,8 +96,9 @@ pub fn shrink(
         go_on,
         stopped: false,
     };
-    let unneeded = shrinker.control_original();
-    shrinker.write_out(&explicit::explicit(&shrinker.best, &plan));
+    let explicit = explicit::explicit(&shrinker.best, &plan);
+    let unneeded = shrinker.control_original(&explicit);
+    shrinker.write_out(&explicit);
     shrinker.forget_other_expectations();
     while shrinker.round() {}
     shrinker.finish();
@@ -185,8 +186,13 @@ impl Shrinker<'_> {
         failures.find(|failure| is_same(failure, &self.target, self.bound))
     }
 
-    /// Returns whether a control run of a scenario fails in the same way.
-    fn fails_as_control(&mut self, control: Control, scenario: &Scenario, seed: u64) -> bool {
+    /// Returns whether a control run of a scenario fails in the same way; `None` if it cannot be planned.
+    fn fails_as_control(
+        &mut self,
+        control: Control,
+        scenario: &Scenario,
+        seed: u64,
+    ) -> Option<bool> {
         self.runs += 1;
         let subject = if control.keeps_bug() {
             self.subject
@@ -197,19 +203,24 @@ impl Shrinker<'_> {
             }
         };
         let scenario = control.scenario(scenario);
-        self.same_failure(subject, &scenario, seed).is_some()
+        let (failures, _) = run(subject, &scenario, seed).ok()?;
+        let mut failures = failures.iter();
+        Some(failures.any(|failure| is_same(failure, &self.target, self.bound)))
     }
 
-    /// Makes the control runs of the original. Those that fail in the same way are returned; the others must not fail so
-    /// for a candidate either. A candidate may fail without faults if a planted bug is its cause.
-    fn control_original(&mut self) -> Vec<Control> {
-        let all = Control::of(self.original, self.subject.sabotage);
-        let (unneeded, needed): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .partition(|control| self.fails_as_control(*control, self.original, self.seed));
+    /// Makes the control runs of the original, whose choices are written out: its nodes stay the same without the steps
+    /// that chose them. The runs that fail in the same way are returned. A candidate must not fail so in the others; it may
+    /// fail without faults if a planted bug is its cause.
+    fn control_original(&mut self, explicit: &Scenario) -> Vec<Control> {
         let planted = !self.subject.sabotage.is_empty();
-        let demanded = needed.into_iter();
-        self.controls = demanded.filter(|it| !(planted && it.keeps_bug())).collect();
+        let mut unneeded = Vec::new();
+        for control in Control::of(explicit, self.subject.sabotage) {
+            match self.fails_as_control(control, explicit, self.seed) {
+                Some(true) => unneeded.push(control),
+                Some(false) if !(planted && control.keeps_bug()) => self.controls.push(control),
+                Some(false) | None => {}
+            }
+        }
         unneeded
     }
 
@@ -217,7 +228,7 @@ impl Shrinker<'_> {
     fn needs_its_cause(&mut self, candidate: &Scenario) -> bool {
         let controls = self.controls.clone();
         let mut controls = controls.into_iter();
-        !controls.any(|control| self.fails_as_control(control, candidate, self.seed))
+        !controls.any(|control| self.fails_as_control(control, candidate, self.seed) == Some(true))
     }
 
     /// Makes the control runs of the result, on several seeds.
@@ -234,8 +245,10 @@ impl Shrinker<'_> {
                 if !self.may_go_on() {
                     break;
                 }
-                runs += 1;
-                failed += usize::from(self.fails_as_control(control, &best, seed));
+                if let Some(fails) = self.fails_as_control(control, &best, seed) {
+                    runs += 1;
+                    failed += usize::from(fails);
+                }
             }
             if runs > 0 {
                 results.push(Controlled {

@@ -157,7 +157,8 @@ impl Shrinker<'_> {
         };
         ddmin(&hosts, &mut |some| {
             let mut step = step.clone();
-            *parts(&mut step)[part] = Selector::of(some);
+            let who = &mut *parts(&mut step)[part];
+            *who = Selector::of(some).running(who.program());
             !some.is_empty()
                 && is_left(&step)
                 && self.change(|scenario| scenario.steps[index] = step)
