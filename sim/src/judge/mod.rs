@@ -218,7 +218,8 @@ impl<'a> Judge<'a> {
 
     fn note_starts(&mut self, now: Duration) {
         while let Some(planned) = self.plan.orders.get(self.next_order) {
-            if planned.at > now {
+            // A check sees the world before the actions of its instant.
+            if planned.at >= now {
                 break;
             }
             if let ScheduledAction::Start { host, .. } = planned.order {
