@@ -43,7 +43,7 @@ pub(crate) fn who_or_all(
 /// Reads the drift of a clock.
 pub(crate) fn drift(source: &Source<'_>, drift: &At<i32>) -> Result<i32, ScenarioError> {
     let ppm = *drift.get_ref();
-    if ppm.abs() > DRIFT_MAX {
+    if !(-DRIFT_MAX..=DRIFT_MAX).contains(&ppm) {
         let message =
             format!("{ppm} is out of bounds; at most {DRIFT_MAX} millionths (10 %) either way");
         return Err(source.error(drift.span().start, "drift-ppm", message));
