@@ -109,7 +109,7 @@ impl<K, I, L: Ord + Copy> Tree<K, I, L> {
         self.eager.remove(&link) == Some(true)
     }
 
-    /// Whether publications go out on a link at once.
+    /// Whether publications are pushed on a link immediately, without an announcement.
     #[must_use]
     pub fn is_eager(&self, link: L) -> bool {
         self.eager.get(&link) == Some(&true)
@@ -473,7 +473,7 @@ mod tests {
         tree.on_announced('a', 1, 30);
         assert_eq!(tree.missing(&'a'), Some(&2));
         assert_eq!(tree.next_announcer(&'a', |_| true), Some((20, 2)));
-        // The third announcement was of a version that does not help, but its link has at least that.
+        // Version 1, announced third, does not help, but the node at the end of that link has at least version 1.
         assert_eq!(tree.next_announcer(&'a', |_| true), Some((30, 2)));
     }
 

@@ -195,7 +195,7 @@ impl Daemon {
             match either(end.as_mut(), pin!(signals.next())).await {
                 Either::First(()) => return Ok(()),
                 Either::Second(Request::Reload) => {}
-                // A second request to end skips the graceful end.
+                // A second request to stop skips the graceful shutdown.
                 Either::Second(Request::End) => {
                     return Err(Failure::Run(
                         "ended immediately on a second signal; other members may detect the end by their failure detectors only".to_owned(),
@@ -277,7 +277,8 @@ impl Daemon {
             .map_err(stopped)
     }
 
-    /// Replaces the node's credentials by those of their source, if these are better. Returns whether it replaced them.
+    /// Replaces the node's credentials with those now at their source, if the current ones yield to them. Returns whether
+    /// it replaced them.
     fn take_certificates(&self, settings: &Settings) -> Result<bool, IdentityError> {
         let now = clock::wall();
         let opened = identity::open(&settings.certificates, &self.settings.subject, now)?;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// Time without changes after which a channel is quiet.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
-/// Age up to which a link is new. The ends of a new link compare channels that are not quiet, too.
+/// A link counts as new up to this age. The ends of a new link compare channels that are not quiet, too.
 const NEW_FOR: Duration = Duration::from_secs(2);
 /// Time after which an incomplete comparison continues.
 const CONTINUED_AFTER: Duration = Duration::from_secs(1);

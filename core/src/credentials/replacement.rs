@@ -30,7 +30,7 @@ struct Link {
     attempt: Option<Wall>,
     /// The pause after the next attempt of an outdated link.
     pause: Duration,
-    /// Since when the current credentials do not trust the peer.
+    /// The time since which the current credentials have not trusted the peer, if they do not.
     distrusted_since: Option<Instant>,
     /// The link was ordered to close.
     closing: bool,

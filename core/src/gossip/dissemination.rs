@@ -120,8 +120,8 @@ impl Dissemination {
         self.tree.make_eager(link);
     }
 
-    /// Makes a link lazy: it delivered a duplicate, its neighbour sent a prune, or it carries no traffic. Returns whether
-    /// it was eager.
+    /// Makes a link lazy because it delivered a duplicate, its neighbour sent a prune, or it carries no traffic. Returns
+    /// whether it was eager.
     pub(super) fn make_lazy(&mut self, link: LinkId) -> bool {
         self.tree.make_lazy(link)
     }

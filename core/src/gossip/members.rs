@@ -281,7 +281,8 @@ impl Members {
         true
     }
 
-    /// A retired member is still named in a report, or linked: its slot is kept for another share of `forget_after`.
+    /// Keeps the slot of a retired member for another share of `forget_after`, because a report names it or a link leads
+    /// to it.
     pub(super) fn keep_place_longer(&self, context: &mut Context, member: MemberIndex) {
         let share = context.tuning().forget_after / STILL_NAMED_SHARE;
         let at = context.after(share.max(MAINTAIN_INTERVAL));

@@ -227,7 +227,7 @@ impl Content {
     }
 }
 
-/// Bytes of an address on the wire: 4 or 16 of the IP address, 2 of the port.
+/// Bytes of an address on the wire: 4 or 16 for the IP address and 2 for the port; 0 without an address.
 const fn address_len(address: Option<SocketAddr>) -> usize {
     match address {
         None => 0,

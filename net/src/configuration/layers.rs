@@ -1,4 +1,4 @@
-//! The three layers over each other, and the problems found in them.
+//! The three layers of the configuration, merged by precedence, and the problems found in them.
 
 use super::key::{Key, Kind, Unit};
 use super::layer::{Given, Layer, Origin, Value};

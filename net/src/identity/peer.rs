@@ -115,7 +115,7 @@ fn spiffe_uris(certificate: &X509Certificate<'_>) -> Vec<String> {
         .collect()
 }
 
-/// Calendar time of a certificate's seconds; before 1970 is 1970.
+/// Converts the Unix seconds of a certificate to calendar time; a time before 1970 becomes 1970.
 pub(super) fn wall(seconds: i64) -> Wall {
     Wall(u64::try_from(seconds).unwrap_or(0))
 }

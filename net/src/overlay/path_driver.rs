@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     /// The calls into the overlay that its task has to make. The machine bounds them: each is ordered once, but
     /// deliveries, of which the next is ordered when the last is done.
     calls: OnceLock<mpsc::UnboundedSender<Call>>,
-    /// The overlay's object, from its preparation to its end.
+    /// The overlay's object for this data path, from the path's preparation to its end.
     path: Mutex<Option<Arc<dyn DataPath>>>,
     flow: watch::Sender<Flow>,
 }
@@ -118,7 +118,7 @@ impl State {
                 }
             }
         }
-        // Under the lock, so that a waiting task never sees an older state last.
+        // Published under the lock, so that the last state that a waiting task sees is the current one.
         for link in touched {
             let flow = Flow {
                 room: machine.has_room(link),

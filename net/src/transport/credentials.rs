@@ -86,7 +86,7 @@ impl CurrentProof {
         Arc::clone(&self.current.borrow())
     }
 
-    /// A receiver that sees each replacement of the proof.
+    /// A receiver that is notified when the proof is replaced; it may see the latest of several replacements alone.
     pub(crate) fn follow(&self) -> watch::Receiver<Arc<Proof>> {
         self.current.subscribe()
     }

@@ -68,7 +68,7 @@ pub enum Write {
     Replace(Cow<'static, str>, Vec<u8>),
     /// A file holds these bytes after its others. The file is made if it does not exist.
     Append(Cow<'static, str>, Vec<u8>),
-    /// A file, link or empty folder is gone.
+    /// Removes a file, a link or an empty folder.
     Remove(Cow<'static, str>),
     /// An entry has another path, in the place of the entry that had it, in one step.
     Rename {
@@ -77,7 +77,7 @@ pub enum Write {
         /// The path afterwards.
         new: Cow<'static, str>,
     },
-    /// A symbolic link exists.
+    /// Creates a symbolic link.
     Link {
         /// The path that the link leads to.
         target: Cow<'static, str>,

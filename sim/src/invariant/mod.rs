@@ -53,7 +53,7 @@ impl core::fmt::Debug for Seen<'_> {
 /// The steps that an invariant checks. Most invariants do not concern most steps, so a narrow choice saves time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Steps {
-    /// No steps: the invariant checks the whole world or reports.
+    /// No steps: the invariant checks only the whole world, or only reported events.
     None,
     /// Steps that take a message.
     Messages,

@@ -76,8 +76,8 @@ impl DeliveryLog {
         }
     }
 
-    /// Records that a host that starts has a channel open: from the beginning in its first life, else from now on. What
-    /// was broadcast before a restart need not reach the new process.
+    /// Records that a host that starts has a channel open: from the beginning in its first life, else from now on. A
+    /// broadcast from before a restart need not reach the new process.
     pub(super) fn opens_at_start(&mut self, host: usize, channel: &ChannelName) {
         let since = if self.lives[host] > 1 { self.latest } else { 0 };
         self.opens(host, channel, since);

@@ -19,7 +19,7 @@ use phalanx_core::time::Wall;
 pub(super) struct Context<'a, 't> {
     scenario: &'a Scenario,
     plan: &'a Plan,
-    /// Whether no mechanism is broken deliberately.
+    /// Whether the run has no sabotage.
     unsabotaged: bool,
     /// True time, in nanoseconds.
     now: u64,

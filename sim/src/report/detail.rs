@@ -129,7 +129,7 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Selects reports of a run: the same limit for each word, so that rare words are complete.
+    /// Selects reports of a run up to a limit, which the words share; rare words are complete.
     pub(super) fn of(recording: &Recording<'_>) -> Self {
         let mut found = Self::default();
         for report in recording.reports() {

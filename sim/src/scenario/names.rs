@@ -27,7 +27,7 @@ enum Term {
     Hosts(Vec<usize>),
     /// A number of hosts, drawn from others.
     Draw { count: usize, of: Vec<Self> },
-    /// The nodes that a step gave this name.
+    /// The nodes to which a step assigned this name.
     Named(String),
     /// The nodes that were stopped and not restarted.
     Down,

@@ -87,7 +87,7 @@ pub trait Planning {
 pub(super) struct Plain {
     /// The name of the program.
     pub(super) program: &'static str,
-    /// The extent of each of the program's steps.
+    /// For each step that the program defines, its extent.
     pub(super) extents: BTreeMap<&'static str, Extent>,
 }
 

@@ -374,7 +374,7 @@ fn read_links(
         rules.push((source.line(at), rule));
     }
     let rules: Vec<LinkRule> = rules.into_iter().map(|(_, rule)| rule).collect();
-    // What contains a rule contains all narrower ones, too: a narrower rule comes after the wider one.
+    // A rule that is wider than another is wider than all that are narrower still: it comes before them.
     let depth = |rule: &LinkRule| {
         let wider = rules.iter().filter(|other| rule.is_narrower_than(other));
         wider.count()

@@ -1,5 +1,5 @@
-//! The parts of a scenario that give the failure its meaning: nodes and steps that the failed expectation names, nodes
-//! that a command names, and the order of time windows and ends.
+//! The parts of a scenario that give the failure its meaning: the nodes and steps that the failed expectation names,
+//! the nodes that a command names, and where the time window lies relative to the ends of the fault phase and the run.
 
 use crate::scenario::{
     Action, Condition, Expectation, Mode, NodeAction, OwnArguments, Scenario, Selector,

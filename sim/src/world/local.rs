@@ -63,7 +63,7 @@ pub struct Read {
     pub content: Result<Content, DiskError>,
 }
 
-/// A request to run a command of a program of the host. A program that does not run is booted for it.
+/// A request to run a command of a program of the host. If the program does not run, it is booted first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
     /// The ticket of the answer.

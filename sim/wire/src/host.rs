@@ -93,7 +93,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
     Ok(())
 }
 
-/// Waits for `end`, and meanwhile ends closed connections whose end can reach the peer again.
+/// Waits for `end`; meanwhile drops retired connections as soon as their close can reach the peer again.
 async fn draining_closed(fabric: &Fabric, host: usize, end: impl Future<Output = ()>) {
     let waiter = fabric.waiter();
     let mut end = pin!(end);

@@ -18,7 +18,7 @@ struct Member {
     validity: Validity,
     generation: u64,
     last_link: u64,
-    /// How far the calendar is ahead of the time that passed, in seconds.
+    /// How far the calendar is ahead of the elapsed time, in seconds.
     ahead: u64,
     /// For each link, the peer and the peer's name for it.
     links: BTreeMap<LinkId, (usize, LinkId)>,

@@ -99,7 +99,7 @@ impl Resolution {
         self.others == 0
     }
 
-    /// A member was found at the name. An answer that is awaited is not needed.
+    /// A member was found at the name. A pending answer of the resolver is no longer needed.
     pub(super) const fn on_found(&mut self) {
         self.awaited = None;
     }

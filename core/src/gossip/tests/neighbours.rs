@@ -105,7 +105,7 @@ pub(super) fn pushes(records: &[Arc<Record>]) -> Frame {
     }
 }
 
-/// The frames among some orders that are sent on a link.
+/// The frames that the given orders send on a link.
 pub(super) fn frames(orders: &[Order], link: u64) -> Vec<(Instant, &Frame)> {
     let on_link = |order: &Output| match order {
         Output::Send { link: on, .. } => *on == LinkId(link),

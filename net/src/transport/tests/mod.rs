@@ -26,7 +26,7 @@ use tokio::sync::broadcast;
 use tokio::time;
 use tonic::service::Routes;
 
-/// Deadline of every condition; loopback is never slower.
+/// Deadline for every awaited condition; over loopback, none takes this long.
 const DEADLINE: Duration = Duration::from_secs(60);
 const YEAR: u64 = 365 * 86_400;
 

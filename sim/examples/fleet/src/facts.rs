@@ -31,7 +31,7 @@ pub struct HostFacts {
     pub rewritten: bool,
     /// The version that the agent reports as served.
     pub reported: Option<u64>,
-    /// The bodies of the answers of nginx's workers.
+    /// The bodies of the responses that nginx's workers sent.
     pub answers: BTreeSet<String>,
 }
 

@@ -18,7 +18,7 @@ pub enum Data {
     A(Ipv4Addr),
     /// An IPv6 address.
     Aaaa(Ipv6Addr),
-    /// CNAME: the name stands for another.
+    /// CNAME: the name is an alias of another.
     Alias(String),
 }
 

@@ -93,7 +93,7 @@ pub(super) struct Loader<'a> {
     pub(super) caches_used: Vec<String>,
     /// The locations whose blocks are open, the innermost last.
     pub(super) open: Vec<Location>,
-    /// The upstream whose block is open.
+    /// The index of the upstream whose block is open.
     pub(super) filling: usize,
     /// The addresses that have a default server by `default_server`.
     pub(super) defaults: BTreeSet<Target>,

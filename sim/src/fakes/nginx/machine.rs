@@ -220,7 +220,7 @@ pub(super) enum Task {
     Header(u64),
     /// A member of an upstream did not answer in time.
     Backend(u64),
-    /// The workers of a configuration close what is left.
+    /// A worker that shuts down closes its remaining connections (`worker_shutdown_timeout`).
     Shutdown(u32),
 }
 

@@ -8,7 +8,7 @@ pub const MIXED_WINDOW: Duration = Duration::from_millis(100);
 pub const BIND_TRIES: u32 = 5;
 /// The pause after each such try. The master takes no signal in it.
 pub const BIND_PAUSE: Duration = Duration::from_millis(500);
-/// The time between the start of a worker and its first accept, apart from reloads.
+/// The time from the start of a worker to its first accept, except after a reload.
 pub(super) const START: Duration = Duration::from_millis(5);
 /// The life of the cache loader.
 pub(super) const CACHE_LOADER: Duration = Duration::from_secs(60);

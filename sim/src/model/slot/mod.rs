@@ -91,7 +91,7 @@ impl Slot {
         self.identity.as_ref()
     }
 
-    /// Returns the state machine of the process, if there is a process; it may have ended by itself.
+    /// Returns the state machine of the process, if there is a process, even one that exited by itself.
     pub(super) fn machine(&self) -> Option<&dyn Machine> {
         Some(&*self.process.as_ref()?.machine)
     }
@@ -149,7 +149,7 @@ impl Slot {
         self.wake.reset();
     }
 
-    /// Ends the process by itself.
+    /// Marks the process as one that exited by itself.
     pub(super) const fn exit(&mut self) {
         if let Some(process) = &mut self.process {
             process.exited = true;

@@ -23,7 +23,7 @@ eventually = { converged = true }
 /// The port that process 1 listens on.
 const PORT: u16 = 80;
 
-/// A message of one lane and a size.
+/// A message with the given lane and size.
 #[derive(Clone, Debug)]
 struct Data(Lane, usize);
 

@@ -154,7 +154,7 @@ impl Loader {
         self.enter(Step::Asking, Some(turn.now + ANSWER));
     }
 
-    /// nginx answered a question; `None`: it refused the connection.
+    /// The outcome of a request to nginx: its response, or `None` if it refused the connection.
     pub(super) fn on_answer(&mut self, turn: &mut Turn<'_>, response: Option<&Response>) {
         if self.step != Step::Asking {
             return;

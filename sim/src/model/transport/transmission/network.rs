@@ -28,7 +28,7 @@ pub(crate) enum NetworkChange<'a> {
     Cut(usize, &'a Cut),
     /// A cut ends.
     Heal(usize),
-    /// Traffic between the pairs of a cut is delayed until a time.
+    /// Traffic between the node pairs of a cut is held until the given time.
     Hold { until: u64, cut: &'a Cut },
     /// The loss of all links, in parts per million; none restores the scenario's values.
     Loss(Option<u32>),
