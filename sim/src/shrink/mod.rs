@@ -152,8 +152,9 @@ impl Shrinker<'_> {
             return false;
         }
         self.runs += 1;
+        // A scenario that cannot be planned does not count as failing.
         let found = self.same_failure(self.subject, &candidate, self.seed);
-        let found = found.filter(|failure| {
+        let found = found.ok().flatten().filter(|failure| {
             !self.recoverable || is_recoverable(self.subject, &candidate, self.seed, failure)
         });
         match found.filter(|_| self.needs_its_cause(&candidate)) {
@@ -174,16 +175,19 @@ impl Shrinker<'_> {
         })
     }
 
-    /// Runs a scenario; returns its failure of the same way. A scenario that cannot be planned does not fail.
+    /// Runs a scenario; returns its failure of the same way.
+    ///
+    /// # Errors
+    /// The scenario cannot be run with this seed.
     fn same_failure(
         &self,
         subject: Subject<'_>,
         scenario: &Scenario,
         seed: u64,
-    ) -> Option<Failure> {
-        let (failures, _) = run(subject, scenario, seed).ok()?;
+    ) -> Result<Option<Failure>, ScenarioError> {
+        let (failures, _) = run(subject, scenario, seed)?;
         let mut failures = failures.into_iter();
-        failures.find(|failure| is_same(failure, &self.target, self.bound))
+        Ok(failures.find(|failure| is_same(failure, &self.target, self.bound)))
     }
 
     /// Returns whether a control run of a scenario fails in the same way; `None` if it cannot be planned.
@@ -202,10 +206,8 @@ impl Shrinker<'_> {
                 ..self.subject
             }
         };
-        let scenario = control.scenario(scenario);
-        let (failures, _) = run(subject, &scenario, seed).ok()?;
-        let mut failures = failures.iter();
-        Some(failures.any(|failure| is_same(failure, &self.target, self.bound)))
+        let found = self.same_failure(subject, &control.scenario(scenario), seed);
+        found.ok().map(|failure| failure.is_some())
     }
 
     /// Makes the control runs of the original, whose choices are written out: its nodes stay the same without the steps
