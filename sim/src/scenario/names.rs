@@ -279,12 +279,9 @@ pub(crate) struct Situation<'a> {
 impl Selector {
     /// Returns the selected nodes in order; draws them where the selector requires it.
     pub(crate) fn resolve(&self, situation: &Situation<'_>, random: &mut Random) -> Vec<usize> {
-        let chosen: BTreeSet<usize> = self
-            .terms
-            .iter()
-            .flat_map(|term| term.resolve(situation, random))
-            .collect();
-        chosen.into_iter().collect()
+        let mut hosts = self.resolve_as_written(situation, random);
+        hosts.sort_unstable();
+        hosts
     }
 
     /// Like `resolve`, in the order in which the file names them; the nodes of one word are in their own order.
