@@ -8,9 +8,7 @@ use madsim::net::Endpoint;
 use madsim::task::{self, AbortHandle};
 use phalanx_core::channel::ChannelName;
 use phalanx_core::gossip::{self, Config};
-use phalanx_core::link::{
-    CloseReason, DialError, DialId, LinkId, LocalClose, ResolutionError,
-};
+use phalanx_core::link::{CloseReason, DialError, DialId, LinkId, LocalClose, ResolutionError};
 use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::size::Encoded;

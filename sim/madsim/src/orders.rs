@@ -81,7 +81,7 @@ impl<'p> PlanExecutor<'p> for Engine {
     }
 
     fn slow(&mut self, planned: &'p Planned, _host: usize, by: Duration) -> Self::Done {
-        lifted(by.is_zero(), planned)
+        planned.only_lifts(by.is_zero(), ENGINE).map(|()| None)
     }
 
     fn change_clock(
@@ -146,21 +146,11 @@ impl<'p> PlanExecutor<'p> for Engine {
     }
 
     fn set_loss(&mut self, planned: &'p Planned, ppm: Option<u32>) -> Self::Done {
-        lifted(ppm.is_none(), planned)
+        planned.only_lifts(ppm.is_none(), ENGINE).map(|()| None)
     }
 
     fn set_latency(&mut self, planned: &'p Planned, latency: Option<Latency>) -> Self::Done {
-        lifted(latency.is_none(), planned)
-    }
-}
-
-/// The result of an action that this engine can only lift: every scenario lifts all faults at its end, also faults that
-/// it never makes.
-fn lifted(lifts: bool, planned: &Planned) -> Result<Given, String> {
-    if lifts {
-        Ok(None)
-    } else {
-        Err(planned.unsupported(ENGINE))
+        planned.only_lifts(latency.is_none(), ENGINE).map(|()| None)
     }
 }
 

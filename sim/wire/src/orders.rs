@@ -57,7 +57,7 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
     }
 
     fn slow(&mut self, planned: &'p Planned, _host: usize, by: Duration) -> Self::Done {
-        lifted(by.is_zero(), planned)
+        planned.only_lifts(by.is_zero(), ENGINE)
     }
 
     fn change_clock(
@@ -120,7 +120,7 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
     }
 
     fn set_loss(&mut self, planned: &'p Planned, ppm: Option<u32>) -> Self::Done {
-        lifted(ppm.is_none(), planned)
+        planned.only_lifts(ppm.is_none(), ENGINE)
     }
 
     fn set_latency(&mut self, planned: &'p Planned, latency: Option<Latency>) -> Self::Done {
@@ -128,16 +128,6 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
         self.fabric.latency_by(step);
         self.set_link_latencies(latency);
         Ok(())
-    }
-}
-
-/// The result of an action that this engine can only lift: every scenario lifts all faults at its end, also faults that
-/// it never makes.
-fn lifted(lifts: bool, planned: &Planned) -> Result<(), String> {
-    if lifts {
-        Ok(())
-    } else {
-        Err(planned.unsupported(ENGINE))
     }
 }
 

@@ -113,6 +113,19 @@ impl Planned {
         }
     }
 
+    /// The result in an engine that can only lift the action: every scenario lifts all faults at its end, also faults that
+    /// it never makes.
+    ///
+    /// # Errors
+    /// The action does not lift a fault.
+    pub fn only_lifts(&self, lifts: bool, engine: &str) -> Result<(), String> {
+        if lifts {
+            Ok(())
+        } else {
+            Err(self.unsupported(engine))
+        }
+    }
+
     /// The error of an engine that cannot execute the action.
     #[must_use]
     pub fn unsupported(&self, engine: &str) -> String {
