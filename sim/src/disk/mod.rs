@@ -165,6 +165,25 @@ impl Files {
         }
     }
 
+    /// Stores a file durably and at once, as a process does before it runs. Its folders are made.
+    ///
+    /// # Errors
+    /// The disk is full or fails.
+    pub fn store(
+        &mut self,
+        file: impl Into<Cow<'static, str>>,
+        bytes: Vec<u8>,
+    ) -> Result<(), DiskError> {
+        match self.fault {
+            Some((DiskFault::IoError, _)) => Err(DiskError::Io),
+            Some((DiskFault::Full, _)) => Err(DiskError::Full),
+            Some((DiskFault::TornWrite, _)) | None => {
+                self.put(file, bytes);
+                Ok(())
+            }
+        }
+    }
+
     /// Puts a folder there, with those above it, durably and at once.
     pub fn put_folder(&mut self, path: &str) {
         for tree in [&mut self.written, &mut self.durable] {

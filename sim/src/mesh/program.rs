@@ -8,10 +8,12 @@ use super::node_start::NodeStart;
 use super::projection::Projection;
 use super::words::{PROGRAM, vocabulary};
 use super::{condition, delivery_log, host_words, invariant, recoverability};
+use crate::disk::Files;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
     Cast, Definition, Process, ProcessEvent, ProcessView, Program, ReportedEvent, Scene, Start,
+    StartError,
 };
 use phalanx_core::gossip;
 use phalanx_core::node::{Message, Node};
@@ -37,13 +39,18 @@ impl Program for Mesh {
         PROGRAM
     }
 
+    /// Raises the stored epoch, as the daemon does before it runs.
+    fn prepare(&mut self, _host: usize, disk: &mut Files) -> Result<(), StartError> {
+        let epoch = stored_epoch(disk) + 1;
+        let stored = disk.store(EPOCH, epoch.to_le_bytes().to_vec());
+        stored.map_err(|error| StartError {
+            file: EPOCH.into(),
+            error,
+        })
+    }
+
     fn start(&mut self, mut start: Start<'_>) -> Box<dyn Process> {
-        let stored = start
-            .disk
-            .read(EPOCH)
-            .and_then(|bytes| bytes.try_into().ok());
-        let epoch = stored.map_or(0, u64::from_le_bytes) + 1;
-        start.disk.put(EPOCH, epoch.to_le_bytes().to_vec());
+        let epoch = stored_epoch(start.disk);
         let life = NodeStart {
             scenario: start.scenario,
             host: start.host,
@@ -140,4 +147,10 @@ impl Program for Mesh {
     fn projection(&self, scene: &Scene<'_>) -> Option<Value> {
         serde_json::to_value(Projection::of(scene, &self.lives)).ok()
     }
+}
+
+/// The epoch on a disk; 0 if there is none.
+fn stored_epoch(disk: &Files) -> u64 {
+    let stored = disk.read(EPOCH).and_then(|bytes| bytes.try_into().ok());
+    stored.map_or(0, u64::from_le_bytes)
 }

@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::disk::{DiskError, DiskFault, Files, Left, Write};
 use crate::scenario::{Certificate, Scenario};
-use crate::world::{LocalHost, Process, Program, Start, Traffic};
+use crate::world::{LocalHost, Process, Program, Start, StartError, Traffic};
 use core::ops::Range;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
@@ -118,6 +118,19 @@ impl Host {
     /// Replaces the disk with a copy of another.
     pub(super) fn set_disk(&mut self, disk: Files) {
         self.disk = disk;
+    }
+
+    /// Prepares the start of a process on the host. A program cannot be read from a device that fails reads.
+    pub(super) fn prepare(
+        &mut self,
+        program: &mut dyn Program,
+        host: usize,
+    ) -> Result<(), StartError> {
+        if self.disk.fails_reads() {
+            let (file, error) = (program.name().into(), DiskError::Io);
+            return Err(StartError { file, error });
+        }
+        program.prepare(host, &mut self.disk)
     }
 
     /// Starts a process on the host.

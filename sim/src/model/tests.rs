@@ -204,3 +204,65 @@ max = 100000
     let smaller = ran(&text.replace("count = 6", "count = 3"), Options::default());
     assert!(smaller.expected[0].figure < memory, "{memory:?}");
 }
+
+/// A scenario in which n2 is restarted at 6 s, while its disk has a fault.
+fn restart_on_a_bad_disk(fault: &str, steps: &str) -> String {
+    format!(
+        r#"
+        scenario = 1
+        name = "bad-disk"
+        about = "A restart on a disk that fails."
+        engines = ["model"]
+        duration = "30s"
+        recovery = "10s"
+        [[nodes]]
+        count = 4
+        [[at]]
+        time = "5s"
+        disk = {{ who = "n2", fault = "{fault}" }}
+        for = "10s"
+        [[at]]
+        time = "6s"
+        restart = {{ who = "n2" }}
+        {steps}
+        [[expect]]
+        eventually = {{ event = {{ kind = "start-failed", by = "n2" }} }}
+        within = "7s"
+        [[expect]]
+        never = {{ event = {{ kind = "name-taken" }} }}
+        "#
+    )
+}
+
+#[test]
+fn a_process_whose_disk_cannot_store_exits_at_its_start_and_stays_down() {
+    for fault in ["full", "io-error"] {
+        let down = r#"
+        [[expect]]
+        eventually = { sees = { who = "n1", of = "n2", as = "down" } }
+        from = "16s"
+        within = "13s"
+        "#;
+        let outcome = ran(&restart_on_a_bad_disk(fault, down), Options::default());
+        assert_eq!(outcome.failures, [], "{fault}");
+        assert!(outcome.effects.iter().all(|effect| effect.affected > 0));
+    }
+    let text = restart_on_a_bad_disk("torn-write", "");
+    let failures = ran(&text, Options::default()).failures;
+    assert_eq!(failures.len(), 1, "{failures:?}");
+}
+
+#[test]
+fn a_start_after_the_disk_works_again_succeeds() {
+    let again = r#"
+        [[at]]
+        time = "16s"
+        restart = { who = "n2" }
+        [[expect]]
+        eventually = { sees = { who = "all", of = "n2", as = "alive" } }
+        from = "16s"
+        within = "5s"
+        "#;
+    let outcome = ran(&restart_on_a_bad_disk("full", again), Options::default());
+    assert_eq!(outcome.failures, []);
+}

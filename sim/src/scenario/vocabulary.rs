@@ -7,6 +7,7 @@ use super::form::{Field, Form, Presence, Shape};
 use super::host::Host;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
+use crate::world::StartFailed;
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -195,9 +196,10 @@ impl Vocabulary {
         self.program(program)?.step(word)
     }
 
-    /// Returns the events that processes of any program report.
+    /// Returns the events that processes of any program report, and those of every system.
     pub(crate) fn events(&self) -> Vec<&'static str> {
-        self.every(|words| &words.events).collect()
+        let own = self.every(|words| &words.events);
+        own.chain([StartFailed::WORD]).collect()
     }
 
     /// Returns whether any program's processes have certificates.

@@ -2,17 +2,20 @@
 
 use super::process::{Process, ProcessEvent, ProcessView, ReportedEvent};
 use super::scene::Scene;
-use crate::disk::Files;
+use crate::disk::{DiskError, Files};
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::Reproduction;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Certificate, Host, OwnCondition, Scenario, Vocabulary};
 use core::any::Any;
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
+use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A system: its vocabulary, and the functions that create a run of it.
 #[derive(Debug)]
@@ -62,6 +65,15 @@ impl Cast {
 pub trait Program: Any {
     /// Returns the program's name, as selectors (`m3/agent`) and recordings write it.
     fn name(&self) -> &'static str;
+
+    /// Prepares a start on a host: stores the files without which a process does not run. An engine calls it before
+    /// [`Self::start`].
+    ///
+    /// # Errors
+    /// The file that cannot be stored, and the reason. The process exits instead of starting.
+    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartError> {
+        Ok(())
+    }
 
     /// Creates a process that starts.
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
@@ -144,6 +156,42 @@ impl dyn Program {
     #[must_use]
     pub fn of<P: Program>(&self) -> Option<&P> {
         (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// The reason why a process exits at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError {
+    /// The file that the process needs; empty for the program itself.
+    pub file: Cow<'static, str>,
+    /// The error of the disk.
+    pub error: DiskError,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.file {
+            "" => write!(f, "{}", self.error),
+            file => write!(f, "{file}: {}", self.error),
+        }
+    }
+}
+
+/// The report of a process that exited at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFailed {
+    /// The reason.
+    pub error: StartError,
+}
+
+impl StartFailed {
+    /// The word of the event in scenario files, for every system.
+    pub const WORD: &'static str = "start-failed";
+}
+
+impl ReportedEvent for StartFailed {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        (Self::WORD, None)
     }
 }
 

@@ -7,12 +7,17 @@ use crate::model::clock::{NodeClock, ns};
 use crate::model::host::Birth;
 use crate::model::slot::Process;
 use crate::model::transport::NetworkChange;
-use crate::scenario::plan::Planned;
+use crate::model::trace::Line;
+use crate::record::Said;
+use crate::scenario::plan::{Planned, Reporter};
 use crate::scenario::plan::executor::PlanExecutor;
 use crate::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
-use crate::world::{CloseReason, Command, ProcessEvent};
+use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, StartError, StartFailed};
 use core::time::Duration;
 use serde_json::Value;
+
+/// The start of a process that exits at once, as traces show it.
+const START_FAILED: InputInfo = InputInfo::of(20, StartFailed::WORD);
 
 impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
     type Done = ();
@@ -170,22 +175,55 @@ impl<'a> Engine<'a, '_> {
     }
 
     fn start_processes(&mut self, host: usize, slots: &[usize]) {
+        self.hosts[host].set_powered(true);
         for slot in slots {
-            let process = self.make_process(host, *slot);
-            self.boot(*slot, process);
+            match self.make_process(host, *slot) {
+                Ok(process) => self.boot(*slot, process),
+                Err(error) => self.on_start_failed(*slot, error),
+            }
         }
     }
 
     /// Starts a process for a command of its program, without the event `Start`.
-    pub(super) fn boot_for_command(&mut self, slot: usize) {
-        let process = self.make_process(self.slots[slot].host(), slot);
+    ///
+    /// # Errors
+    /// The process exits at its start.
+    pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), StartError> {
+        let process = self.make_process(self.slots[slot].host(), slot)?;
         self.install(slot, process);
+        Ok(())
     }
 
-    fn make_process(&mut self, host: usize, slot: usize) -> Process {
+    /// Records that a process exited at its start. It stays down until another action starts it.
+    fn on_start_failed(&mut self, slot: usize, error: StartError) {
+        let (host, program) = (self.slots[slot].host(), self.slots[slot].program());
+        let context = &mut self.context;
+        context.affect(self.hosts[host].disk().fault_step(), 1);
+        let line = Line {
+            at: context.now(),
+            seq: context.sequence(),
+            host,
+            place: self.hosts[host].place(slot),
+            taken: START_FAILED,
+            view: 0,
+        };
+        let reason = error.to_string();
+        let said = Said {
+            word: StartFailed::WORD,
+            about: Some(&reason),
+        };
+        context.record_step(&line, 0, core::iter::once(said));
+        let program = self.programs[program].name();
+        let event = Box::new(StartFailed { error });
+        self.checks
+            .report(context, Reporter { host, program }, event);
+    }
+
+    fn make_process(&mut self, host: usize, slot: usize) -> Result<Process, StartError> {
         let place = self.hosts[host].place(slot);
         let life = self.slots[slot].begin_life();
         let program = self.slots[slot].program();
+        self.hosts[host].prepare(&mut *self.programs[program], host)?;
         self.checks.on_start(program, host);
         let scenario = self.context.scenario();
         let birth = Birth {
@@ -198,7 +236,8 @@ impl<'a> Engine<'a, '_> {
         };
         let machine = self.hosts[host].start(&mut *self.programs[program], birth);
         let drift = scenario.hosts[host].clock.drift_ppm;
-        Process::new(machine, NodeClock::started(self.context.now(), drift))
+        let clock = NodeClock::started(self.context.now(), drift);
+        Ok(Process::new(machine, clock))
     }
 
     /// Returns the slots of a host's processes of one program, or of all of its processes.

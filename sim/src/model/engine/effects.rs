@@ -21,6 +21,8 @@ use std::rc::Rc;
 
 /// The time until a dial to an unreachable address fails, in nanoseconds.
 const UNREACHABLE_AFTER: u64 = 1_000_000;
+/// Exit code of a command whose program exits at its start.
+const START_FAILED: i32 = 1;
 /// Exit code of a command whose program was killed.
 const KILLED: i32 = 137;
 /// Time until a process without a resolver gets its answer, in nanoseconds: the time to read its configuration.
@@ -321,8 +323,15 @@ impl Engine<'_, '_> {
         if !self.hosts[host].is_powered() || !self.calls.is_open(number) {
             return;
         }
-        if !self.slots[slot].runs() {
-            self.boot_for_command(slot);
+        if !self.slots[slot].runs()
+            && let Err(error) = self.boot_for_command(slot)
+        {
+            let stderr = vec![error.to_string()];
+            return self.finish_command(Finished {
+                number,
+                code: START_FAILED,
+                stderr,
+            });
         }
         let taken = self.notify(slot, ProcessEvent::Invoked(Box::new(invocation)));
         if !taken {
