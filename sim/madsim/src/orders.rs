@@ -53,6 +53,10 @@ impl<'p> PlanExecutor<'p> for Engine {
         Ok(None)
     }
 
+    fn no_power(&mut self, _planned: &'p Planned, _host: usize) -> Self::Done {
+        Ok(None)
+    }
+
     fn cut(&mut self, planned: &'p Planned, cut: usize) -> Self::Done {
         self.fabric.cut(cut, planned.step);
         self.clog();

@@ -204,7 +204,8 @@ impl<'a> World<'a> {
             ScheduledAction::Pause { host, length } => {
                 self.still[*host] = self.still[*host].max(self.now + *length);
             }
-            ScheduledAction::Hold { .. }
+            ScheduledAction::NoPower { .. }
+            | ScheduledAction::Hold { .. }
             | ScheduledAction::Slow { .. }
             | ScheduledAction::Clock { .. } => {}
             ScheduledAction::Disk { .. } | ScheduledAction::Certificate { .. } => {}

@@ -71,6 +71,10 @@ impl Fault {
             ScheduledAction::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
             ScheduledAction::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
             ScheduledAction::Latency(Some(latency)) => text::show_latency(*latency),
+            ScheduledAction::NoPower { until, .. } => match until {
+                Some(until) => format!("no effect: no power until {}", text::show(*until)),
+                None => "no effect: no power".to_owned(),
+            },
             ScheduledAction::Hold { cut, length } => {
                 let between = sides(scenario, &plan.cuts[*cut]);
                 format!("{between}, for {}", text::show(*length))
@@ -134,6 +138,7 @@ impl Fault {
             ScheduledAction::Stop { host, .. } => {
                 (Subject::Power(*host, planned.program), Turn::Begins)
             }
+            ScheduledAction::NoPower { host, .. } => (Subject::Host(*host), Turn::Once),
             ScheduledAction::Cut(cut) => (Subject::Cut(*cut), Turn::Begins),
             ScheduledAction::Heal(cut) => (Subject::Cut(*cut), Turn::Ends),
             ScheduledAction::Hold { cut, length } => (Subject::Cut(*cut), Turn::Lasts(*length)),
@@ -179,6 +184,7 @@ fn hosts(scenario: &Scenario, plan: &Plan, order: &ScheduledAction) -> Vec<usize
         }
         ScheduledAction::Start { host, .. }
         | ScheduledAction::Stop { host, .. }
+        | ScheduledAction::NoPower { host, .. }
         | ScheduledAction::Pause { host, .. } => {
             vec![*host]
         }
@@ -195,6 +201,7 @@ const fn own_word(order: &ScheduledAction) -> &'static str {
     match order {
         ScheduledAction::Start { .. } => "start",
         ScheduledAction::Stop { .. } => "stop",
+        ScheduledAction::NoPower { .. } => "start",
         ScheduledAction::Cut(_) => "cut",
         ScheduledAction::Heal(_) => "heal",
         ScheduledAction::Hold { .. } => "hold",

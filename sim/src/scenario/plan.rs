@@ -11,6 +11,9 @@ mod network;
 mod nodes;
 mod own;
 
+#[cfg(test)]
+mod tests;
+
 pub use cuts::Cut;
 
 use super::action::OwnAction;
@@ -131,6 +134,13 @@ pub enum ScheduledAction {
         /// Whether the host loses power: unsynced data on its disk is lost, and its connections vanish without a FIN.
         /// Otherwise the processes are killed (kill -9).
         power_loss: bool,
+    },
+    /// A start that has no effect: the host has no power.
+    NoPower {
+        /// The host.
+        host: usize,
+        /// The time at which the power returns; `None`: at the next `restart`.
+        until: Option<Duration>,
     },
     /// Begins a cut.
     Cut(usize),
@@ -286,6 +296,8 @@ struct Planner<'a> {
     lives: Vec<HostState>,
     /// The processes that were stopped without their hosts and not restarted.
     stopped: BTreeSet<(usize, &'static str)>,
+    /// The hosts without power, and the time at which it returns; `None`: at the next start.
+    unpowered: BTreeMap<usize, Option<Duration>>,
     /// The planning of each program of the vocabulary.
     plannings: Vec<Box<dyn Planning>>,
     /// The cuts in effect, and whether they outlast the fault phase.
@@ -319,6 +331,7 @@ impl Scenario {
             queued: 0,
             lives: vec![HostState::Waiting; self.hosts.len()],
             stopped: BTreeSet::new(),
+            unpowered: BTreeMap::new(),
             plannings: plannings.collect(),
             active: Vec::new(),
             chaos: Vec::new(),
@@ -522,7 +535,7 @@ impl Planner<'_> {
                     Some(program) => self.stopped.contains(&(host, program)),
                     None => matches!(self.lives[host], HostState::Stopped | HostState::Left),
                 };
-                if stopped {
+                if stopped && !self.lacks_power(at, from, host, false) {
                     self.boot(at, from, host, disk);
                 }
             }

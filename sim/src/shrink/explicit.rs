@@ -86,11 +86,25 @@ impl Writer<'_> {
                 };
                 self.nodes(at, *host, action, None);
             }
-            ScheduledAction::Cut(_)
-            | ScheduledAction::Hold { .. }
-            | ScheduledAction::Loss(_)
-            | ScheduledAction::Latency(_) => {
-                self.network(index, planned);
+            // It has no effect.
+            ScheduledAction::NoPower { .. } => {}
+            ScheduledAction::Cut(cut) => self.cut_until(index, at, *cut),
+            ScheduledAction::Hold { cut, length } => self.hold(at, *cut, *length),
+            // The ends of faults are written with their beginnings.
+            ScheduledAction::Heal(_)
+            | ScheduledAction::Loss(None)
+            | ScheduledAction::Latency(None)
+            | ScheduledAction::Disk { fault: None, .. } => {}
+            ScheduledAction::Loss(Some(ppm)) => {
+                let next = self.next(index, |order| matches!(order, ScheduledAction::Loss(_)));
+                let length = self.length(at, next, &ScheduledAction::Loss(None));
+                self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
+            }
+            ScheduledAction::Latency(Some(latency)) => {
+                let next = self.next(index, |order| matches!(order, ScheduledAction::Latency(_)));
+                let length = self.length(at, next, &ScheduledAction::Latency(None));
+                let action = NetworkAction::Latency(*latency);
+                self.push(at, Action::Network(action), length);
             }
             ScheduledAction::Pause { host, length } => {
                 self.nodes(at, *host, NodeAction::Pause(*length), None)
@@ -103,10 +117,15 @@ impl Writer<'_> {
                 let (jump, drift_ppm) = (*jump, *drift_ppm);
                 self.nodes(at, *host, NodeAction::Clock { jump, drift_ppm }, None);
             }
-            ScheduledAction::Slow { .. }
-            | ScheduledAction::Disk { .. }
-            | ScheduledAction::Heal(_) => {
-                self.trouble(index, planned);
+            ScheduledAction::Slow { host, by } => self.slow(index, at, *host, *by),
+            ScheduledAction::Disk {
+                host,
+                fault: Some(fault),
+            } => {
+                let (host, fault) = (*host, *fault);
+                let works = ScheduledAction::Disk { host, fault: None };
+                let length = self.ends(index, at, &works);
+                self.nodes(at, host, NodeAction::Disk(fault), length);
             }
             ScheduledAction::Certificate { host, is } => {
                 self.nodes(at, *host, NodeAction::Certificate(*is), None);
@@ -120,97 +139,43 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes a fault of a node that another action ends.
-    fn trouble(&mut self, index: usize, planned: &Planned) {
-        let at = planned.at;
-        match &planned.order {
-            ScheduledAction::Slow { by, .. } if by.is_zero() => {}
-            ScheduledAction::Slow { host, by } => {
-                let next = self.next(
-                    index,
-                    |order| matches!(order, ScheduledAction::Slow { host: other, .. } if other == host),
-                );
-                let length = next.filter(
-                    |(_, next)| matches!(next, ScheduledAction::Slow { by, .. } if by.is_zero()),
-                );
-                let length = length
-                    .filter(|(end, _)| *end < self.plan.faults_end)
-                    .map(|(end, _)| end - at);
-                self.nodes(at, *host, NodeAction::Slow { by: *by, length }, None);
-            }
-            ScheduledAction::Disk { fault: None, .. } => {}
-            ScheduledAction::Disk {
-                host,
-                fault: Some(fault),
-            } => {
-                let works = ScheduledAction::Disk {
-                    host: *host,
-                    fault: None,
-                };
-                let end = self.until(index, |order| *order == works);
-                let length = end
-                    .filter(|end| *end < self.plan.faults_end)
-                    .map(|end| end - at);
-                self.nodes(at, *host, NodeAction::Disk(*fault), length);
-            }
-            ScheduledAction::Start { .. }
-            | ScheduledAction::Stop { .. }
-            | ScheduledAction::Heal(_) => {}
-            ScheduledAction::Cut(_)
-            | ScheduledAction::Hold { .. }
-            | ScheduledAction::Pause { .. } => {}
-            ScheduledAction::Clock { .. }
-            | ScheduledAction::Certificate { .. }
-            | ScheduledAction::Leave(_) => {}
-            ScheduledAction::Own { .. } | ScheduledAction::Command { .. } => {}
-            ScheduledAction::Loss(_) | ScheduledAction::Latency(_) => {}
+    /// Writes a delay of a node's inputs, up to the action that ends it.
+    fn slow(&mut self, index: usize, at: Duration, host: usize, by: Duration) {
+        if by.is_zero() {
+            return;
+        }
+        let next = self.next(
+            index,
+            |order| matches!(order, ScheduledAction::Slow { host: other, .. } if *other == host),
+        );
+        let end = ScheduledAction::Slow {
+            host,
+            by: Duration::ZERO,
+        };
+        let length = self.length(at, next, &end);
+        self.nodes(at, host, NodeAction::Slow { by, length }, None);
+    }
+
+    /// Writes a cut, up to the action that ends it.
+    fn cut_until(&mut self, index: usize, at: Duration, cut: usize) {
+        let mended = self.until(index, |order| *order == ScheduledAction::Heal(cut));
+        let kept = mended.is_none();
+        let length = self.ends(index, at, &ScheduledAction::Heal(cut));
+        self.cut(at, &self.plan.cuts[cut], kept, length);
+    }
+
+    fn hold(&mut self, at: Duration, cut: usize, length: Duration) {
+        for (from, to, direction) in self.choices(&self.plan.cuts[cut]) {
+            let action = NetworkAction::Hold(Pairs::Between(from, to), direction);
+            self.push(at, Action::Network(action), Some(length));
         }
     }
 
-    /// Writes a fault of the network.
-    fn network(&mut self, index: usize, planned: &Planned) {
-        let at = planned.at;
-        match &planned.order {
-            ScheduledAction::Cut(cut) => {
-                let mended = self.until(index, |order| *order == ScheduledAction::Heal(*cut));
-                let kept = mended.is_none();
-                let length = mended
-                    .filter(|end| *end < self.plan.faults_end)
-                    .map(|end| end - at);
-                self.cut(at, &self.plan.cuts[*cut], kept, length);
-            }
-            ScheduledAction::Hold { cut, length } => {
-                for (from, to, direction) in self.choices(&self.plan.cuts[*cut]) {
-                    let action = NetworkAction::Hold(Pairs::Between(from, to), direction);
-                    self.push(at, Action::Network(action), Some(*length));
-                }
-            }
-            ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => {}
-            ScheduledAction::Loss(Some(ppm)) => {
-                let next = self.next(index, |order| matches!(order, ScheduledAction::Loss(_)));
-                let length = self.length(at, next, &ScheduledAction::Loss(None));
-                self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
-            }
-            ScheduledAction::Latency(Some(latency)) => {
-                let next = self.next(index, |order| matches!(order, ScheduledAction::Latency(_)));
-                let length = self.length(at, next, &ScheduledAction::Latency(None));
-                self.push(
-                    at,
-                    Action::Network(NetworkAction::Latency(*latency)),
-                    length,
-                );
-            }
-            ScheduledAction::Start { .. }
-            | ScheduledAction::Stop { .. }
-            | ScheduledAction::Heal(_) => {}
-            ScheduledAction::Pause { .. }
-            | ScheduledAction::Slow { .. }
-            | ScheduledAction::Clock { .. } => {}
-            ScheduledAction::Disk { .. }
-            | ScheduledAction::Certificate { .. }
-            | ScheduledAction::Leave(_) => {}
-            ScheduledAction::Own { .. } | ScheduledAction::Command { .. } => {}
-        }
+    /// Returns the duration of a fault, if the action `end` lifts it before the end of all faults.
+    fn ends(&self, index: usize, at: Duration, end: &ScheduledAction) -> Option<Duration> {
+        let end = self.until(index, |order| order == end);
+        end.filter(|end| *end < self.plan.faults_end)
+            .map(|end| end - at)
     }
 
     /// Returns the next action after `index` that matches, with its time.

@@ -37,6 +37,10 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
         Ok(())
     }
 
+    fn no_power(&mut self, _planned: &'p Planned, _host: usize) -> Self::Done {
+        Ok(())
+    }
+
     fn cut(&mut self, planned: &'p Planned, cut: usize) -> Self::Done {
         self.fabric.cut(cut, planned.step);
         Ok(())

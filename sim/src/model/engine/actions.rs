@@ -6,11 +6,11 @@ use crate::disk::Left;
 use crate::model::clock::{NodeClock, ns};
 use crate::model::host::Birth;
 use crate::model::slot::Process;
-use crate::model::transport::NetworkChange;
 use crate::model::trace::Line;
+use crate::model::transport::NetworkChange;
 use crate::record::Said;
-use crate::scenario::plan::{Planned, Reporter};
 use crate::scenario::plan::executor::PlanExecutor;
+use crate::scenario::plan::{Planned, Reporter};
 use crate::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
 use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, StartError, StartFailed};
 use core::time::Duration;
@@ -39,6 +39,8 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
             Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
         }
     }
+
+    fn no_power(&mut self, _planned: &'a Planned, _host: usize) {}
 
     fn cut(&mut self, planned: &'a Planned, cut: usize) {
         let blocked = &self.context.plan().cuts[cut];

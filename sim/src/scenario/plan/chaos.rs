@@ -141,7 +141,11 @@ impl Planner<'_> {
     ) {
         match kind {
             ChaosKind::Crash | ChaosKind::PowerLoss | ChaosKind::Wipe => {
-                self.stop(at, from, host, kind != ChaosKind::Crash);
+                if kind == ChaosKind::Crash {
+                    self.stop(at, from, host, false);
+                } else {
+                    self.lose_power(at, from, host, Some(length));
+                }
                 let disk = if kind == ChaosKind::Wipe {
                     Disk::Lose
                 } else {

@@ -21,6 +21,9 @@ pub trait PlanExecutor<'p> {
     /// Stops a running host, by a kill or (`power_loss`) by the loss of its power.
     fn stop(&mut self, planned: &'p Planned, host: usize, power_loss: bool) -> Self::Done;
 
+    /// Starts nothing: the host has no power. An engine that counts effects counts none.
+    fn no_power(&mut self, planned: &'p Planned, host: usize) -> Self::Done;
+
     /// Begins a cut.
     fn cut(&mut self, planned: &'p Planned, cut: usize) -> Self::Done;
 
@@ -89,6 +92,7 @@ impl Planned {
         match &self.order {
             ScheduledAction::Start { host, disk } => engine.start(self, *host, *disk),
             ScheduledAction::Stop { host, power_loss } => engine.stop(self, *host, *power_loss),
+            ScheduledAction::NoPower { host, .. } => engine.no_power(self, *host),
             ScheduledAction::Cut(cut) => engine.cut(self, *cut),
             ScheduledAction::Heal(cut) => engine.heal(self, *cut),
             ScheduledAction::Hold { cut, length } => engine.hold(self, *cut, *length),

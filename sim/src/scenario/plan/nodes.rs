@@ -22,7 +22,7 @@ impl Planner<'_> {
         for (place, &host) in hosts.iter().enumerate() {
             match action {
                 NodeAction::Crash => self.stop(at, from, host, false),
-                NodeAction::PowerLoss => self.stop(at, from, host, true),
+                NodeAction::PowerLoss => self.lose_power(at, from, host, step.length),
                 NodeAction::Restart(disk) => {
                     self.stop(at, from, host, false);
                     self.start(at, index, host, *disk)?;
@@ -134,6 +134,39 @@ impl Planner<'_> {
         self.order(at, from, ScheduledAction::Stop { host, power_loss });
     }
 
+    /// Cuts the power of a host, also of one whose processes were stopped before, for `length` or until its next start.
+    pub(super) fn lose_power(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        host: usize,
+        length: Option<Duration>,
+    ) {
+        self.stop(at, from, host, true);
+        if self.trigger.is_none() && self.lives[host] != HostState::Waiting {
+            self.unpowered
+                .insert(host, length.map(|length| at + length));
+        }
+    }
+
+    /// Returns whether a host has no power; a step that would start it then has no effect, which the plan states.
+    /// `switches_on` tells whether the step ends a loss of power without an end of its own.
+    pub(super) fn lacks_power(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        host: usize,
+        switches_on: bool,
+    ) -> bool {
+        let until = match self.unpowered.get(&host).copied() {
+            Some(Some(until)) if until > at => Some(until),
+            Some(None) if !switches_on => None,
+            Some(_) | None => return false,
+        };
+        self.order(at, from, ScheduledAction::NoPower { host, until });
+        true
+    }
+
     pub(super) fn start(
         &mut self,
         at: Duration,
@@ -142,6 +175,9 @@ impl Planner<'_> {
         disk: Disk,
     ) -> Result<(), ScenarioError> {
         let from = Origin::step(self.scenario, step);
+        if self.trigger.is_none() && self.lacks_power(at, from, host, true) {
+            return Ok(());
+        }
         if self.trigger.is_none() && self.runs(host, from.program) {
             let name = &self.scenario.hosts[host].name;
             let message = format!("{name} already runs at {}", text::show(at));
@@ -169,6 +205,7 @@ impl Planner<'_> {
         self.order(at, from, ScheduledAction::Start { host, disk });
         if self.trigger.is_none() {
             self.lives[host] = HostState::Running;
+            self.unpowered.remove(&host);
             self.stopped.retain(|(of, _)| *of != host);
         }
         self.own_start(at, from, host);
