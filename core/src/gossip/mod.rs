@@ -52,6 +52,7 @@ mod self_record;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod tuning;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
@@ -62,6 +63,7 @@ pub use event::{Event, LinkEnd, Rejection};
 pub use interface::{Input, Output, SEEDS_MAX};
 pub use message::Message;
 pub use overlay::REQUESTED_MAX;
+pub use tuning::{TuningConflict, TuningField, TuningKey};
 pub use view::{LinkView, MemberView, Phase, Status};
 
 use crate::identity::NodeId;

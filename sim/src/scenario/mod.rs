@@ -50,7 +50,7 @@ pub use conditions::{
 pub use definition::{DEFAULT_SYSTEM, Scenario};
 pub use engine::Engine;
 pub use error::ScenarioError;
-pub use form::{Field, Form, Presence, Read, Shape, any_arguments, any_text};
+pub use form::{Field, Form, Presence, Read, Settings, Shape, any_arguments, any_text};
 pub use host::{Clock, Disk, Host};
 pub use names::{Named, Selector};
 pub use network::{Direction, Latency, LinkRule, Network};
@@ -60,6 +60,6 @@ pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Check, CheckUsages, FaultWord, MakePlanning, StepWord, Usage, Vocabulary, Words,
+    Check, CheckHosts, CheckUsages, FaultWord, MakePlanning, StepWord, Usage, Vocabulary, Words,
 };
 pub use words::{word_for, word_of};

@@ -66,7 +66,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         chaos,
         steps,
         expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
-        hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
+        hash: phalanx_core::random::hash_bytes(source.text.as_bytes()) ^ source.others.get(),
         vocabulary: Arc::new(source.vocabulary.clone()),
         engines_line: file
             .engines
@@ -74,6 +74,10 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
             .map_or(1, |word| source.line(word.span().start)),
     };
     scenario.check_usages()?;
+    scenario.check_hosts().map_err(|(key, message)| {
+        let at = source.text.find(key).unwrap_or_default();
+        source.error(at, key, message)
+    })?;
     Ok(scenario)
 }
 
