@@ -55,6 +55,7 @@ impl Program for Mesh {
             scenario: start.scenario,
             host: start.host,
             epoch,
+            address: start.address,
             wall: start.wall,
             sabotage: self.sabotage,
         };

@@ -205,6 +205,10 @@ impl<'a> World<'a> {
                 self.still[*host] = self.still[*host].max(self.now + *length);
             }
             ScheduledAction::NoPower { .. }
+            | ScheduledAction::Trouble { .. }
+            | ScheduledAction::Move(_)
+            | ScheduledAction::Links { .. }
+            | ScheduledAction::Reset(_)
             | ScheduledAction::Hold { .. }
             | ScheduledAction::Slow { .. }
             | ScheduledAction::Clock { .. } => {}

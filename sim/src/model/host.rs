@@ -4,7 +4,9 @@ use super::context::Context;
 use crate::disk::{DiskError, DiskFault, Files, Left, Write};
 use crate::scenario::{Certificate, Scenario};
 use crate::world::{LocalHost, Process, Program, Start, StartError, Traffic};
+use core::net::SocketAddr;
 use core::ops::Range;
+use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 
@@ -16,6 +18,8 @@ pub(super) struct Birth<'a> {
     pub place: usize,
     pub life: u32,
     pub wall: Wall,
+    /// The address that the host has since this start.
+    pub address: SocketAddr,
     pub random: Random,
 }
 
@@ -110,6 +114,11 @@ impl Host {
         self.disk.set_fault(fault, step);
     }
 
+    /// Makes each operation of the disk take longer.
+    pub(super) const fn set_disk_delay(&mut self, delay: Duration, step: Option<usize>) {
+        self.disk.set_delay(delay, step);
+    }
+
     /// Crashes the disk; returns the number of writes that the crash affected.
     pub(super) fn crash(&mut self, context: &mut Context<'_, '_>, left: Left) -> u64 {
         context.crash(&mut self.disk, left)
@@ -145,6 +154,7 @@ impl Host {
             program: birth.place,
             life: birth.life,
             wall: birth.wall,
+            address: birth.address,
             certificate: self.certificate,
             random: birth.random,
             disk: &mut self.disk,

@@ -1,7 +1,7 @@
 //! The plan's actions in readable form: faults that begin and end, and instantaneous steps.
 
 use crate::scenario::plan::{Cut, Plan, Planned, ScheduledAction};
-use crate::scenario::{Certificate, DiskFault, Extent, Scenario, text};
+use crate::scenario::{Certificate, DiskFault, Extent, Scenario, Trouble, text};
 use core::time::Duration;
 
 /// Maximum number of nodes that the text of a fault lists by name.
@@ -31,6 +31,10 @@ pub enum Subject {
     Speed(usize),
     /// A host's disk.
     Disk(usize),
+    /// A lasting condition of a host; the word of the condition.
+    Trouble(usize, &'static str),
+    /// A change of links of the plan.
+    Links(usize),
     /// A host's certificate.
     Certificate(usize),
     /// The state that a step of a program's own began at a host; the word of the step.
@@ -87,11 +91,28 @@ impl Fault {
             ScheduledAction::Slow { by, .. } => format!("by {} an input", text::show(*by)),
             ScheduledAction::Pause { length, .. } => format!("for {}", text::show(*length)),
             ScheduledAction::Clock {
-                jump, drift_ppm, ..
-            } => match drift_ppm {
-                Some(ppm) => format!("forward {}, drift {ppm} ppm", text::show(*jump)),
-                None => format!("forward {}", text::show(*jump)),
+                jump,
+                back,
+                drift_ppm,
+                ..
+            } => {
+                let way = if *back { "calendar back" } else { "forward" };
+                let jump = text::show(*jump);
+                let drift = drift_ppm.map(|ppm| format!(", drift {ppm} ppm"));
+                format!("{way} {jump}{}", drift.unwrap_or_default())
+            }
+            ScheduledAction::Trouble { trouble, .. } => match trouble {
+                Trouble::Refuse => "dials are refused".to_owned(),
+                Trouble::SlowDisk(by) => format!("slow by {}", text::show(*by)),
+                Trouble::NatIdle(idle) => format!("forgets after {}", text::show(*idle)),
             },
+            ScheduledAction::Move(_) => "another address at the next start".to_owned(),
+            ScheduledAction::Links { change, .. } => {
+                let change = &plan.link_changes[*change];
+                let links = sides(scenario, &change.pairs);
+                format!("{}, {links}", change.setting.show())
+            }
+            ScheduledAction::Reset(cut) => sides(scenario, &plan.cuts[*cut]),
             ScheduledAction::Start { .. }
             | ScheduledAction::Stop { .. }
             | ScheduledAction::Leave(_) => String::new(),
@@ -138,7 +159,18 @@ impl Fault {
             ScheduledAction::Stop { host, .. } => {
                 (Subject::Power(*host, planned.program), Turn::Begins)
             }
-            ScheduledAction::NoPower { host, .. } => (Subject::Host(*host), Turn::Once),
+            ScheduledAction::NoPower { host, .. } | ScheduledAction::Move(host) => {
+                (Subject::Host(*host), Turn::Once)
+            }
+            ScheduledAction::Trouble { host, trouble, on } => {
+                let turn = if *on { Turn::Begins } else { Turn::Ends };
+                (Subject::Trouble(*host, trouble.word()), turn)
+            }
+            ScheduledAction::Links { change, on } => {
+                let turn = if *on { Turn::Begins } else { Turn::Ends };
+                (Subject::Links(*change), turn)
+            }
+            ScheduledAction::Reset(cut) => (Subject::Cut(*cut), Turn::Once),
             ScheduledAction::Cut(cut) => (Subject::Cut(*cut), Turn::Begins),
             ScheduledAction::Heal(cut) => (Subject::Cut(*cut), Turn::Ends),
             ScheduledAction::Hold { cut, length } => (Subject::Cut(*cut), Turn::Lasts(*length)),
@@ -178,13 +210,19 @@ fn hosts(scenario: &Scenario, plan: &Plan, order: &ScheduledAction) -> Vec<usize
     match order {
         ScheduledAction::Cut(cut)
         | ScheduledAction::Heal(cut)
+        | ScheduledAction::Reset(cut)
         | ScheduledAction::Hold { cut, .. } => touched(scenario, &plan.cuts[*cut]),
+        ScheduledAction::Links { change, .. } => {
+            touched(scenario, &plan.link_changes[*change].pairs)
+        }
         ScheduledAction::Disk { host, .. } | ScheduledAction::Certificate { host, .. } => {
             vec![*host]
         }
         ScheduledAction::Start { host, .. }
         | ScheduledAction::Stop { host, .. }
         | ScheduledAction::NoPower { host, .. }
+        | ScheduledAction::Trouble { host, .. }
+        | ScheduledAction::Move(host)
         | ScheduledAction::Pause { host, .. } => {
             vec![*host]
         }
@@ -202,6 +240,10 @@ const fn own_word(order: &ScheduledAction) -> &'static str {
         ScheduledAction::Start { .. } => "start",
         ScheduledAction::Stop { .. } => "stop",
         ScheduledAction::NoPower { .. } => "start",
+        ScheduledAction::Trouble { trouble, .. } => trouble.word(),
+        ScheduledAction::Move(_) => "move",
+        ScheduledAction::Links { .. } => "links",
+        ScheduledAction::Reset(_) => "reset",
         ScheduledAction::Cut(_) => "cut",
         ScheduledAction::Heal(_) => "heal",
         ScheduledAction::Hold { .. } => "hold",
@@ -220,6 +262,9 @@ const fn own_word(order: &ScheduledAction) -> &'static str {
 
 /// Returns the hosts at both ends of the pairs that a cut blocks.
 fn touched(scenario: &Scenario, cut: &Cut) -> Vec<usize> {
+    if cut.is_everything() {
+        return Vec::new();
+    }
     let mut ends = vec![false; scenario.hosts.len()];
     for (from, to) in cut.pairs(scenario.hosts.len()) {
         ends[from] = true;
@@ -230,6 +275,9 @@ fn touched(scenario: &Scenario, cut: &Cut) -> Vec<usize> {
 
 /// Describes briefly which hosts cannot reach each other.
 fn sides(scenario: &Scenario, cut: &Cut) -> String {
+    if cut.is_everything() {
+        return "all links".to_owned();
+    }
     let hosts = scenario.hosts.len();
     // Hosts that cannot reach the same other hosts are on the same side.
     let mut sides: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();

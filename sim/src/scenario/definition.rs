@@ -36,6 +36,8 @@ pub struct Scenario {
     pub duration: Duration,
     /// Maximum duration, after all faults are lifted, until all views are correct.
     pub recovery: Duration,
+    /// Whether the faults are lifted and all views must become correct. Otherwise the run ends with the fault phase.
+    pub recovers: bool,
     /// All machines; clones are last.
     pub hosts: Vec<Host>,
     /// The indices of the machines whose addresses the other nodes have at their start (seed nodes).

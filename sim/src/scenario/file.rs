@@ -12,8 +12,11 @@ mod step;
 pub(crate) use expect::{ConditionTable, ExpectTable};
 pub(crate) use own::{AgreeTable, CommandTable, HoldsTable, StateTable};
 pub(crate) use own_keys::{OwnKey, OwnKeys, OwnTables, words_beside};
-pub(crate) use spanned::{At, Text};
-pub(crate) use step::{AfterTable, ClockTable, CutTable, PartitionTable, StepTable};
+pub(crate) use spanned::{At, Text, TextOr};
+pub(crate) use step::{
+    AfterTable, ClockTable, CutTable, DiskTable, LinkSettingTable, PairsTable, PartitionTable,
+    StepTable,
+};
 
 use core::fmt;
 use schemars::JsonSchema;
@@ -41,7 +44,8 @@ pub(crate) struct ScenarioFile {
     pub(crate) confluent: bool,
     /// The time of faults and workload; afterwards every fault is lifted.
     pub(crate) duration: Text,
-    /// After the faults are lifted, all views must be right within this time (default `20s`).
+    /// After the faults are lifted, all views must be right within this time (default `20s`). `none`: the run ends with the
+    /// time of faults, which are not lifted.
     pub(crate) recovery: Option<Text>,
     /// The seed nodes, through which the other nodes join (default: the first node).
     pub(crate) seeds: Option<Text>,

@@ -41,7 +41,9 @@ mod words;
 mod write;
 
 pub use crate::disk::DiskFault;
-pub use action::{Action, Certificate, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides};
+pub use action::{
+    Action, Certificate, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides, Trouble,
+};
 pub use argument::{Argument, Arguments};
 pub use chaos::{Chaos, ChaosKind};
 pub use conditions::{
@@ -53,7 +55,7 @@ pub use error::ScenarioError;
 pub use form::{Field, Form, Presence, Read, Settings, Shape, any_arguments, any_text};
 pub use host::{Clock, Disk, Host};
 pub use names::{Named, Selector};
-pub use network::{Direction, Latency, LinkRule, Network};
+pub use network::{Direction, Latency, LinkRule, LinkSetting, Network};
 pub use planning::{Due, Planning, Strike, Struck, TASKS_MAX, Task};
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};

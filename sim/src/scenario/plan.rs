@@ -20,7 +20,8 @@ use super::action::OwnAction;
 use super::names::Situation;
 use super::planning::{Due, Planning, TASKS_MAX};
 use super::{
-    Action, Certificate, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector, When,
+    Action, Certificate, Disk, DiskFault, Host, Latency, LinkSetting, Scenario, ScenarioError,
+    Selector, Trouble, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -39,12 +40,23 @@ pub struct Plan {
     pub triggers: Vec<Triggered>,
     /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
+    /// The changes of links that actions refer to by index.
+    pub link_changes: Vec<LinkChange>,
     /// The nodes that steps drew and named.
     pub named: BTreeMap<String, Vec<usize>>,
     /// The time at which all faults are lifted.
     pub faults_end: Duration,
     /// The time by which all views must be correct.
     pub end: Duration,
+}
+
+/// A change of chosen links.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkChange {
+    /// The pairs, as those that a cut blocks.
+    pub pairs: Cut,
+    /// The property.
+    pub setting: LinkSetting,
 }
 
 /// An action and its time.
@@ -86,6 +98,10 @@ pub struct Triggered {
     pub program: Option<&'static str>,
     /// The hosts that the event concerns; `None`: any.
     pub about: Option<Vec<usize>>,
+    /// The time before which reports do not count.
+    pub from: Duration,
+    /// The report that counts, from 1.
+    pub nth: u32,
     /// The actions in time order, relative to the event.
     pub orders: Vec<Planned>,
 }
@@ -100,7 +116,16 @@ pub struct Reporter {
 }
 
 impl Triggered {
-    /// Returns whether a report triggers the actions.
+    /// Counts a report that fits; returns whether it triggers the actions.
+    pub(crate) fn counts(&self, now: Duration, reports: &mut u32) -> bool {
+        if now < self.from {
+            return false;
+        }
+        *reports = reports.saturating_add(1);
+        *reports == self.nth
+    }
+
+    /// Returns whether a report is one of those that the actions wait for.
     pub(crate) fn fits(
         &self,
         hosts: &[Host],
@@ -167,12 +192,34 @@ pub enum ScheduledAction {
         /// The delay of an input.
         by: Duration,
     },
+    /// Begins or ends a lasting condition of a host.
+    Trouble {
+        /// The host.
+        host: usize,
+        /// The condition.
+        trouble: Trouble,
+        /// Whether it begins.
+        on: bool,
+    },
+    /// Gives a host another address at its next start.
+    Move(usize),
+    /// Begins or ends a change of links.
+    Links {
+        /// The index of the change in the plan.
+        change: usize,
+        /// Whether it begins.
+        on: bool,
+    },
+    /// Resets all connections between the pairs of a cut.
+    Reset(usize),
     /// Changes a clock.
     Clock {
         /// The host.
         host: usize,
-        /// The forward jump.
+        /// The jump.
         jump: Duration,
+        /// Whether the calendar jumps back.
+        back: bool,
         /// The drift from the action on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
@@ -341,8 +388,10 @@ impl Scenario {
                 orders: Vec::new(),
                 triggers: Vec::new(),
                 cuts: Vec::new(),
+                link_changes: Vec::new(),
                 named: BTreeMap::new(),
                 faults_end: self.duration,
+                // Without recovery, the run ends before the faults are lifted.
                 end: self.duration + self.recovery,
             },
         };
@@ -438,6 +487,8 @@ impl Planner<'_> {
             by,
             program: trigger.by.program(),
             about,
+            from: trigger.from,
+            nth: trigger.nth,
             orders: Vec::new(),
         });
         let done = self.step(trigger.delay, index, None);
@@ -568,7 +619,41 @@ impl Planner<'_> {
             let is = Certificate::Rotated;
             self.order(at, nobody, ScheduledAction::Certificate { host, is });
         }
+        for order in self.open() {
+            self.order(at, nobody, order);
+        }
         self.calm_own(at);
+    }
+
+    /// Returns the ends of all conditions of hosts and changes of links that are still in effect.
+    fn open(&self) -> Vec<ScheduledAction> {
+        let mut troubles = BTreeMap::new();
+        let mut changes = BTreeSet::new();
+        for order in self.ordered() {
+            match *order {
+                ScheduledAction::Trouble { host, trouble, on } if on => {
+                    troubles.insert((host, trouble.word()), trouble);
+                }
+                ScheduledAction::Trouble { host, trouble, .. } => {
+                    troubles.remove(&(host, trouble.word()));
+                }
+                ScheduledAction::Links { change, on } if on => {
+                    changes.insert(change);
+                }
+                ScheduledAction::Links { change, .. } => {
+                    changes.remove(&change);
+                }
+                _ => {}
+            }
+        }
+        let on = false;
+        let troubles = troubles.into_iter();
+        let troubles =
+            troubles.map(|((host, _), trouble)| ScheduledAction::Trouble { host, trouble, on });
+        let changes = changes.into_iter();
+        troubles
+            .chain(changes.map(|change| ScheduledAction::Links { change, on }))
+            .collect()
     }
 
     /// Iterates over all planned actions, including triggered ones.

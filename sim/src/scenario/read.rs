@@ -33,8 +33,11 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     };
     let network = read_network(source, &file.network, Network::default())?;
     let duration = with(source, &file.duration, text::positive)?;
-    let recovery = optional(source, file.recovery.as_ref(), text::duration)?;
-    let recovery = recovery.unwrap_or(Duration::from_secs(20));
+    let recovery = file.recovery.as_ref();
+    let recovers = recovery.is_none_or(|word| word.get_ref() != "none");
+    let recovery = optional(source, recovery.filter(|_| recovers), text::duration)?;
+    let usual = if recovers { 20 } else { 0 };
+    let recovery = recovery.unwrap_or(Duration::from_secs(usual));
     let steps = timeline(source, &names, &file, own.steps, duration)?;
     let engines: Vec<Engine> = file
         .engines
@@ -43,6 +46,13 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         .collect::<Result<_, _>>()?;
     let read_chaos = |table| chaos::read(source, table, &engines, hosts.len(), duration);
     let chaos = file.chaos.as_ref().map(read_chaos).transpose()?;
+    if let Some(kind) = chaos.as_ref().and_then(chaos::Chaos::zone_kind)
+        && hosts.iter().all(|host| host.zone.is_none())
+    {
+        let at = file.chaos.as_ref().map_or(0, |table| table.span().start);
+        let message = format!("has `{kind}`, and no node has a `zone`");
+        return Err(source.error(source.place_of(at, "kinds"), "kinds", message));
+    }
     let scenario = Scenario {
         file: source.file.to_owned(),
         name: file.name.get_ref().clone(),
@@ -56,6 +66,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         confluent: file.confluent,
         duration,
         recovery,
+        recovers,
         hosts,
         seeds,
         spread: optional(source, file.spread.as_ref(), text::duration)?

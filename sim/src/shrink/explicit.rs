@@ -1,6 +1,6 @@
 //! Converts a scenario to one without random choices: every fault has its nodes and its instant.
 
-use crate::scenario::plan::{Cut, Plan, Planned, ScheduledAction};
+use crate::scenario::plan::{Cut, LinkChange, Plan, Planned, ScheduledAction};
 use crate::scenario::{
     Action, Condition, Direction, Disk, Expectation, Extent, Mode, NetworkAction, NodeAction,
     OwnAction, Pairs, Scenario, Selector, Sides, Step, When,
@@ -92,6 +92,8 @@ impl Writer<'_> {
             ScheduledAction::Hold { cut, length } => self.hold(at, *cut, *length),
             // The ends of faults are written with their beginnings.
             ScheduledAction::Heal(_)
+            | ScheduledAction::Trouble { on: false, .. }
+            | ScheduledAction::Links { on: false, .. }
             | ScheduledAction::Loss(None)
             | ScheduledAction::Latency(None)
             | ScheduledAction::Disk { fault: None, .. } => {}
@@ -112,10 +114,34 @@ impl Writer<'_> {
             ScheduledAction::Clock {
                 host,
                 jump,
+                back,
                 drift_ppm,
             } => {
-                let (jump, drift_ppm) = (*jump, *drift_ppm);
-                self.nodes(at, *host, NodeAction::Clock { jump, drift_ppm }, None);
+                let (jump, back, drift_ppm) = (*jump, *back, *drift_ppm);
+                let clock = NodeAction::Clock {
+                    jump,
+                    back,
+                    drift_ppm,
+                };
+                self.nodes(at, *host, clock, None);
+            }
+            ScheduledAction::Trouble {
+                host,
+                trouble,
+                on: true,
+            } => {
+                let (host, trouble, on) = (*host, *trouble, false);
+                let end = ScheduledAction::Trouble { host, trouble, on };
+                let length = self.ends(index, at, &end);
+                self.nodes(at, host, NodeAction::Trouble(trouble), length);
+            }
+            ScheduledAction::Move(host) => self.nodes(at, *host, NodeAction::Move, None),
+            ScheduledAction::Links { change, on: true } => self.links(index, at, *change),
+            ScheduledAction::Reset(cut) => {
+                for (from, to, _) in self.choices(&self.plan.cuts[*cut]) {
+                    let action = NetworkAction::Reset(Pairs::Between(from, to));
+                    self.push(at, Action::Network(action), None);
+                }
             }
             ScheduledAction::Slow { host, by } => self.slow(index, at, *host, *by),
             ScheduledAction::Disk {
@@ -162,6 +188,22 @@ impl Writer<'_> {
         let kept = mended.is_none();
         let length = self.ends(index, at, &ScheduledAction::Heal(cut));
         self.cut(at, &self.plan.cuts[cut], kept, length);
+    }
+
+    /// Writes a change of links, up to the action that ends it.
+    fn links(&mut self, index: usize, at: Duration, change: usize) {
+        let end = ScheduledAction::Links { change, on: false };
+        let length = self.ends(index, at, &end);
+        let LinkChange { pairs, setting } = &self.plan.link_changes[change];
+        let setting = *setting;
+        if pairs.is_everything() {
+            let action = NetworkAction::Links(Pairs::All, Direction::Both, setting);
+            return self.push(at, Action::Network(action), length);
+        }
+        for (from, to, direction) in self.choices(pairs) {
+            let action = NetworkAction::Links(Pairs::Between(from, to), direction, setting);
+            self.push(at, Action::Network(action), length);
+        }
     }
 
     fn hold(&mut self, at: Duration, cut: usize, length: Duration) {
@@ -354,6 +396,7 @@ pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
     let pairs = |pairs: &Pairs| match pairs {
         Pairs::Between(from, to) => Pairs::Between(map(from), map(to)),
         Pairs::Fraction(ppm) => Pairs::Fraction(*ppm),
+        Pairs::All => Pairs::All,
     };
     let action = match &step.action {
         Action::Nodes(who, action) => Action::Nodes(map(who), action.clone()),
@@ -371,6 +414,10 @@ pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
             NetworkAction::Hold(between, direction) => {
                 NetworkAction::Hold(pairs(between), *direction)
             }
+            NetworkAction::Links(between, direction, setting) => {
+                NetworkAction::Links(pairs(between), *direction, *setting)
+            }
+            NetworkAction::Reset(between) => NetworkAction::Reset(pairs(between)),
             NetworkAction::Clog(who) => NetworkAction::Clog(map(who)),
             NetworkAction::Swizzle(who) => NetworkAction::Swizzle(map(who)),
             NetworkAction::Partition(Sides::Halves | Sides::Random, _)
@@ -407,7 +454,10 @@ pub(super) fn is_left(step: &Step) -> bool {
             | NetworkAction::Clog(who)
             | NetworkAction::Swizzle(who) => some(who),
             NetworkAction::Cut(Pairs::Between(from, to), ..)
+            | NetworkAction::Links(Pairs::Between(from, to), ..)
+            | NetworkAction::Reset(Pairs::Between(from, to))
             | NetworkAction::Hold(Pairs::Between(from, to), _) => some(from) && some(to),
+            NetworkAction::Links(..) | NetworkAction::Reset(_) => true,
             NetworkAction::Partition(..) | NetworkAction::Cut(..) | NetworkAction::Hold(..) => true,
             NetworkAction::Heal | NetworkAction::Restore => true,
             NetworkAction::Loss(_) | NetworkAction::Latency(_) => true,

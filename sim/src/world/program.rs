@@ -208,6 +208,8 @@ pub struct Start<'a> {
     pub life: u32,
     /// The host's wall clock, including the scenario's offset.
     pub wall: Wall,
+    /// The host's own address, with the usual port.
+    pub address: SocketAddr,
     /// The state of the host's certificate.
     pub certificate: Certificate,
     /// The random stream of this life.
@@ -223,7 +225,7 @@ impl Start<'_> {
         &self.scenario.hosts[self.host]
     }
 
-    /// Returns the address that a host listens at.
+    /// Returns the address that a host listens at, unless it moved.
     #[must_use]
     pub fn address_of(&self, host: usize) -> SocketAddr {
         crate::address::address(host)

@@ -9,9 +9,9 @@ use crate::model::slot::Process;
 use crate::model::trace::Line;
 use crate::model::transport::NetworkChange;
 use crate::record::Said;
-use crate::scenario::plan::executor::PlanExecutor;
+use crate::scenario::plan::executor::{ClockChange, PlanExecutor};
 use crate::scenario::plan::{Planned, Reporter};
-use crate::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
+use crate::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction, Trouble};
 use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, StartError, StartFailed};
 use core::time::Duration;
 use serde_json::Value;
@@ -71,13 +71,18 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
         }
     }
 
-    fn change_clock(
-        &mut self,
-        planned: &'a Planned,
-        host: usize,
-        jump: Duration,
-        drift_ppm: Option<i32>,
-    ) {
+    fn change_clock(&mut self, planned: &'a Planned, host: usize, change: ClockChange) {
+        let drift_ppm = change.drift_ppm;
+        let jump = if change.back {
+            self.context.affect(planned.step, 1);
+            self.context.set_calendar_back(host, ns(change.jump));
+            Duration::ZERO
+        } else {
+            change.jump
+        };
+        if change.back && drift_ppm.is_none() {
+            return;
+        }
         for slot in self.hosts[host].processes() {
             self.slots[slot].change_clock(&mut self.context, (jump, drift_ppm), planned.step);
         }
@@ -126,6 +131,42 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
         self.context.affect(planned.step, u64::from(taken));
     }
 
+    fn set_trouble(&mut self, planned: &'a Planned, host: usize, trouble: Trouble, on: bool) {
+        let step = planned.step.filter(|_| on);
+        match trouble {
+            Trouble::Refuse => self.transport.set_refusal(host, on, step),
+            Trouble::SlowDisk(by) => {
+                let by = if on { by } else { Duration::ZERO };
+                self.hosts[host].set_disk_delay(by, step);
+            }
+            Trouble::NatIdle(idle) => {
+                let idle = on.then(|| ns(idle));
+                self.transport.set_nat(host, idle, step);
+            }
+        }
+    }
+
+    fn move_host(&mut self, planned: &'a Planned, host: usize) {
+        self.moving.insert(host, planned.step);
+    }
+
+    fn change_links(&mut self, planned: &'a Planned, change: usize, on: bool) {
+        let links = &self.context.plan().link_changes[change];
+        let change = if on {
+            NetworkChange::Links(change, links)
+        } else {
+            NetworkChange::Usual(change)
+        };
+        self.change_network(planned, change);
+    }
+
+    fn reset(&mut self, planned: &'a Planned, cut: usize) {
+        let pairs = &self.context.plan().cuts[cut];
+        let context = &mut self.context;
+        let reset = self.transport.reset_connections(context, pairs);
+        self.context.affect(planned.step, reset);
+    }
+
     fn set_loss(&mut self, planned: &'a Planned, ppm: Option<u32>) {
         // A step that sets the loss to zero drops no segments, so it counts as one affected item.
         let affected = u64::from(ppm == Some(0));
@@ -158,6 +199,10 @@ impl<'a> Engine<'a, '_> {
     }
 
     fn start_host(&mut self, host: usize, disk: Disk) {
+        if let Some(step) = self.moving.remove(&host) {
+            self.addresses.change(host);
+            self.context.affect(step, 1);
+        }
         // A clone starts with a copy of the other machine's disk.
         let first = self.hosts[host].processes().start;
         let clone_of = self.context.scenario().hosts[host].clone_of;
@@ -234,6 +279,7 @@ impl<'a> Engine<'a, '_> {
             place,
             life,
             wall: self.context.wall(host),
+            address: self.addresses.of(host),
             random: self.starts.random(host, place, life),
         };
         let machine = self.hosts[host].start(&mut *self.programs[program], birth);

@@ -2,7 +2,6 @@
 //! resolution of names.
 
 use super::Engine;
-use crate::address::{address, host_at};
 use crate::disk::DiskError;
 use crate::disk::tree::TreeError;
 use crate::model::calls::Local;
@@ -17,6 +16,7 @@ use crate::world::{
     Writing,
 };
 use core::net::{IpAddr, SocketAddr};
+use phalanx_core::random::Random;
 use std::rc::Rc;
 
 /// The time until a dial to an unreachable address fails, in nanoseconds.
@@ -120,12 +120,21 @@ impl Engine<'_, '_> {
             return;
         };
         let context = &mut self.context;
-        if let Some(latency) = self.transport.send_datagram(context, host, target, bytes) {
+        let Some(flight) = self.transport.send_datagram(context, host, target, bytes) else {
+            return;
+        };
+        let message = match flight.damage {
+            None => Some(message),
+            // The checksum of UDP reveals a damage that the message does not survive.
+            Some(seed) => message.damaged(&mut Random::from_seed(seed)),
+        };
+        let Some(message) = message else { return };
+        for latency in [Some(flight.latency), flight.again].into_iter().flatten() {
             let datagram = Datagram {
                 from: slot,
                 host: target,
                 port: to.port(),
-                message,
+                message: Rc::clone(&message),
             };
             let event = ScheduledEvent::Datagram(Box::new(datagram));
             context.schedule(context.now() + latency, event);
@@ -149,7 +158,7 @@ impl Engine<'_, '_> {
             && self.hosts[host].is_powered()
             && self.slots[slot].runs()
         {
-            let mut from = address(from);
+            let mut from = self.addresses.of(from);
             from.set_port(self.transport.source_port(sender));
             self.notify_of_message(slot, ProcessEvent::Datagram { from, message }, bytes);
         }
@@ -160,7 +169,7 @@ impl Engine<'_, '_> {
         if to.ip().is_loopback() {
             return Some(host);
         }
-        host_at(to, self.hosts.len())
+        self.addresses.host_at(to, self.hosts.len())
     }
 
     fn dial(&mut self, slot: usize, dial: DialId, to: Option<SocketAddr>) {
@@ -183,6 +192,7 @@ impl Engine<'_, '_> {
         let host = &mut self.hosts[state.host()];
         let now = self.context.now();
         let (number, done) = host.begin_write(now, slot, ordered.write, ordered.synced);
+        self.context.affect(host.disk().delay_step(), 1);
         let event = ScheduledEvent::Disk {
             slot,
             life: state.life(),
@@ -230,7 +240,9 @@ impl Engine<'_, '_> {
     /// Starts a read. It completes after the writes that were ordered before it.
     fn read(&mut self, slot: usize, reading: Reading) {
         let now = self.context.now();
-        let done = self.hosts[self.slots[slot].host()].disk().read_done(now);
+        let disk = self.hosts[self.slots[slot].host()].disk();
+        let done = disk.read_done(now);
+        self.context.affect(disk.delay_step(), 1);
         self.later(done - now, slot, Local::Read(reading));
     }
 

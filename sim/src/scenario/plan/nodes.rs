@@ -34,18 +34,24 @@ impl Planner<'_> {
                 NodeAction::Slow { by, length } => {
                     self.slow(at, from, host, *by, *length);
                 }
-                NodeAction::Clock { jump, drift_ppm } => {
-                    let (jump, drift_ppm) = (*jump, *drift_ppm);
-                    self.order(
-                        at,
-                        from,
-                        ScheduledAction::Clock {
-                            host,
-                            jump,
-                            drift_ppm,
-                        },
-                    );
+                NodeAction::Clock {
+                    jump,
+                    back,
+                    drift_ppm,
+                } => {
+                    let clock = ScheduledAction::Clock {
+                        host,
+                        jump: *jump,
+                        back: *back,
+                        drift_ppm: *drift_ppm,
+                    };
+                    self.order(at, from, clock);
                 }
+                NodeAction::Trouble(trouble) => {
+                    let (trouble, on) = (*trouble, true);
+                    self.order(at, from, ScheduledAction::Trouble { host, trouble, on });
+                }
+                NodeAction::Move => self.order(at, from, ScheduledAction::Move(host)),
                 NodeAction::Disk(fault) => {
                     let fault = Some(*fault);
                     self.order(at, from, ScheduledAction::Disk { host, fault });
@@ -81,12 +87,16 @@ impl Planner<'_> {
             NodeAction::Disk(_) => {
                 self.later(at, from, ScheduledAction::Disk { host, fault: None })
             }
+            NodeAction::Trouble(trouble) => {
+                let (trouble, on) = (*trouble, false);
+                self.later(at, from, ScheduledAction::Trouble { host, trouble, on });
+            }
             NodeAction::Certificate(_) => {
                 let is = Certificate::Rotated;
                 self.later(at, from, ScheduledAction::Certificate { host, is });
             }
             NodeAction::Restart(_) | NodeAction::Pause(_) | NodeAction::Slow { .. } => {}
-            NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
+            NodeAction::Move | NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
             // The planning of the program handles the duration of its own steps.
             NodeAction::Own(_) | NodeAction::Command { .. } => {}
         }
