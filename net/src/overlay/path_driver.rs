@@ -3,8 +3,8 @@
 use super::key::{Wire, canonical};
 use super::path_task::{Call, PathTask};
 use super::{
-    ConnectionId, DataPath, End, Offer, Overlay, OverlayLink, OverlayStatus, PathStatus, SendError,
-    SessionKey, Signal, Violation, shown,
+    ConnectionId, DataPath, DataPathProvider, End, Offer, OverlayLink, OverlayStatus, PathStatus,
+    SendError, SessionKey, Signal, Violation, shown,
 };
 use crate::link::{Notice, Outgoing, TransportEvent};
 use bytes::Bytes;
@@ -29,7 +29,7 @@ pub(super) struct Flow {
 
 /// A node's overlay and its data paths.
 pub(crate) struct PathDriver {
-    pub(super) overlay: Arc<dyn Overlay>,
+    pub(super) overlay: Arc<dyn DataPathProvider>,
     id: NodeId,
     instance: u32,
     hub: Arc<Hub>,
@@ -150,7 +150,7 @@ impl From<PathEvent> for TransportEvent {
 
 impl PathDriver {
     pub(crate) fn new(
-        overlay: Arc<dyn Overlay>,
+        overlay: Arc<dyn DataPathProvider>,
         id: NodeId,
         instance: u32,
         notices: broadcast::Sender<Notice>,

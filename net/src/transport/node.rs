@@ -21,7 +21,7 @@ use crate::clock;
 use crate::driver::{self, Handle, Inbox, TimeOrigin};
 use crate::identity::{Identity, IdentityError, PemOrigin};
 use crate::link::{Notice, TransportEvent};
-use crate::overlay::{Overlay, OverlayStatus, PathDriver};
+use crate::overlay::{DataPathProvider, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input};
@@ -105,7 +105,7 @@ pub struct Settings<S> {
     /// Called with every input before the machine processes it.
     pub observer: Option<Observer>,
     /// Creates a data path beside each link, if set.
-    pub overlay: Option<Arc<dyn Overlay>>,
+    pub overlay: Option<Arc<dyn DataPathProvider>>,
 }
 
 impl<S> std::fmt::Debug for Settings<S> {

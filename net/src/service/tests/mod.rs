@@ -11,7 +11,7 @@ mod watching;
 use super::{Api, ChannelApi, Client, Journal};
 use crate::clock;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
-use crate::overlay::Overlay;
+use crate::overlay::DataPathProvider;
 use crate::store::MemoryStore;
 use crate::transport::{Bound, Limits, MeshNode, Settings, Tasks, Tcp, TrustedSubnets};
 use phalanx_core::gossip::Config;
@@ -68,7 +68,7 @@ impl Mesh {
         &self,
         id: &str,
         targets: Vec<Address>,
-        overlay: Option<Arc<dyn Overlay>>,
+        overlay: Option<Arc<dyn DataPathProvider>>,
     ) -> (MeshNode, Journal) {
         let identity = self.node(id);
         let bound = Bound::bind(Tcp, "127.0.0.1:0".parse().unwrap())

@@ -6,7 +6,8 @@ mod living;
 
 use super::*;
 use crate::overlay::{
-    ConnectionId, DataPath, Offer, Overlay, OverlayLink, PathState, SendError, Unprepared, WINDOW,
+    ConnectionId, DataPath, DataPathProvider, Offer, OverlayLink, PathState, SendError, Unprepared,
+    WINDOW,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ struct Recorded {
     manner: Manner,
 }
 
-impl Overlay for Recorder {
+impl DataPathProvider for Recorder {
     fn offer(&self) -> Offer {
         self.offer.clone()
     }
