@@ -7,7 +7,7 @@
 
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Outcome;
-use phalanx_sim::record::{Done, Recorder, Step};
+use phalanx_sim::record::{ExecutedAction, Recorder, Step};
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::{Options, model};
 use rustix::time::{ClockId, clock_gettime};
@@ -163,7 +163,7 @@ impl Recorder for Window {
         }
     }
 
-    fn order(&mut self, _: &Done<'_>) {}
+    fn order(&mut self, _: &ExecutedAction<'_>) {}
 }
 
 /// Runs a large mesh at rest that joined through ten seed nodes.

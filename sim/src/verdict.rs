@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Whether all expectations held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum RunVerdict {
     /// All expectations held.
     Pass,
     /// At least one expectation failed.

@@ -21,7 +21,7 @@ mod mesh;
 
 use arguments::{Arguments, Command};
 use clap::Parser as _;
-use failure::{Failure, Verdict};
+use failure::{CommandError, Completion};
 use phalanx_sim::Systems;
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::scenario::Engine;
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     exit("phalanx", run(arguments.command, &Screen::new()))
 }
 
-fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
+fn run(command: Command, screen: &Screen) -> Result<Completion, CommandError> {
     match command {
         Command::Ca(command) => authority::run(command, screen),
         Command::Dev(arguments) => fleet::dev::run(screen, &arguments),

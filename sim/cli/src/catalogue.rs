@@ -1,6 +1,6 @@
 //! Reads and lists scenario files. All files are read before the first run, so that an error is reported early.
 
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::screen::{Cell, Paint, Screen, Table, span};
 use crate::tool::Tool;
 use phalanx_sim::scenario::Scenario;
@@ -33,11 +33,11 @@ pub(crate) fn load(
     tool: &Tool<'_>,
     files: &[PathBuf],
     variant: Option<&str>,
-) -> Result<Vec<Entry>, Failure> {
+) -> Result<Vec<Entry>, CommandError> {
     let mut entries = Vec::new();
     for path in files {
         let loaded = tool.systems.load_all(path, variant);
-        let (system, scenarios) = loaded.map_err(Failure::usage)?;
+        let (system, scenarios) = loaded.map_err(CommandError::usage)?;
         let scenarios = scenarios.into_iter();
         entries.extend(scenarios.map(|scenario| Entry::new(path, system, scenario)));
     }
@@ -45,9 +45,13 @@ pub(crate) fn load(
 }
 
 /// Reads a scenario file, and selects exactly one variant.
-pub(crate) fn one(tool: &Tool<'_>, path: &Path, variant: Option<&str>) -> Result<Entry, Failure> {
+pub(crate) fn one(
+    tool: &Tool<'_>,
+    path: &Path,
+    variant: Option<&str>,
+) -> Result<Entry, CommandError> {
     let loaded = tool.systems.load_one(path, variant);
-    let (system, scenario) = loaded.map_err(Failure::usage)?;
+    let (system, scenario) = loaded.map_err(CommandError::usage)?;
     Ok(Entry::new(path, system, scenario))
 }
 
@@ -57,7 +61,7 @@ pub(crate) fn again(
     path: &Path,
     seed: u64,
     sabotage: &[String],
-) -> Result<String, Failure> {
+) -> Result<String, CommandError> {
     let entry = one(tool, path, None)?;
     Ok(entry.system.reproduce_command(&Reproduction {
         sabotage,
@@ -66,12 +70,12 @@ pub(crate) fn again(
 }
 
 /// Returns the scenario files of a directory, ordered by name; a path of a file is returned as it is.
-fn expand(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn expand(path: &Path) -> Result<Vec<PathBuf>, CommandError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let unreadable = |error: std::io::Error| {
-        Failure::usage(format!("{} cannot be read: {error}", path.display()))
+        CommandError::usage(format!("{} cannot be read: {error}", path.display()))
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
@@ -85,7 +89,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{} holds no scenario (*.toml)",
             path.display()
         )));
@@ -98,7 +102,7 @@ pub(crate) fn list(
     tool: &Tool<'_>,
     files: &[PathBuf],
     as_json: bool,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let mut paths = Vec::new();
     for path in files {
         paths.extend(expand(path)?);
@@ -123,7 +127,7 @@ pub(crate) fn list(
                 "variants": variants,
             }))?;
         }
-        return Ok(Verdict::Yes);
+        return Ok(Completion::Yes);
     }
     let mut table = Table::new(&["scenario", "nodes", "length", "engines", "story"]);
     for runs in &files {
@@ -143,7 +147,7 @@ pub(crate) fn list(
         ]);
     }
     screen.table(&table)?;
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 /// Returns the first sentence of a description, for one line of output.

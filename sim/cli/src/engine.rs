@@ -1,7 +1,7 @@
 //! Executes one run: with the model engine in this process, or with another engine in a child process.
 
 use crate::catalogue::Entry;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::programs;
 use crate::record::{Broken, Record};
 use crate::tool::Tool;
@@ -49,7 +49,7 @@ pub(crate) fn run(
     engine: Engine,
     seed: u64,
     settings: &Settings,
-) -> Result<Record, Failure> {
+) -> Result<Record, CommandError> {
     match engine {
         Engine::Model => in_process(entry, seed, settings),
         Engine::Wire | Engine::Madsim => as_process(tool, entry, engine, seed, settings),
@@ -63,7 +63,7 @@ pub(crate) fn run_elsewhere(
     engine: Engine,
     seed: u64,
     settings: &Settings,
-) -> Result<Record, Failure> {
+) -> Result<Record, CommandError> {
     let settings = Settings {
         trace: None,
         ..settings.clone()
@@ -71,13 +71,13 @@ pub(crate) fn run_elsewhere(
     as_process(tool, entry, engine, seed, &settings)
 }
 
-fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, Failure> {
+fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, CommandError> {
     let scenario = &entry.scenario;
     let mut writer = match &settings.trace {
         None => None,
         Some(path) => {
             let file = File::create(path).map_err(|error| unwritable(path, &error))?;
-            let plan = scenario.plan(seed).map_err(Failure::usage)?;
+            let plan = scenario.plan(seed).map_err(CommandError::usage)?;
             let header = Header::of(scenario, seed, Engine::Model, &settings.sabotage);
             Some(Writer::new(BufWriter::new(file), scenario, plan, &header))
         }
@@ -95,7 +95,7 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
     }));
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut outcome = match outcome {
-        Ok(outcome) => outcome.map_err(Failure::usage)?,
+        Ok(outcome) => outcome.map_err(CommandError::usage)?,
         Err(panic) => {
             return Ok(panicked(
                 entry,
@@ -109,12 +109,12 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
         writer.finish().map_err(|error| unwritable(path, &error))?;
     }
     outcome.wall_ms = wall_ms;
-    let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
-    Record::read(value).map_err(Failure::failed)
+    let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
+    Record::read(value).map_err(CommandError::failed)
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!(
+fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::usage(format!(
         "the trace {} cannot be written: {error}",
         path.display()
     ))
@@ -177,7 +177,7 @@ fn command(
     engine: Engine,
     seed: u64,
     settings: &Settings,
-) -> Result<Command, Failure> {
+) -> Result<Command, CommandError> {
     let mut command = match engine {
         Engine::Model => {
             let mut command = Command::new(programs::this()?);
@@ -213,7 +213,7 @@ fn as_process(
     engine: Engine,
     seed: u64,
     settings: &Settings,
-) -> Result<Record, Failure> {
+) -> Result<Record, CommandError> {
     let mut command = command(tool, entry, engine, seed, settings)?;
     let start = Instant::now();
     let ran = programs::run(&mut command, PROCESS_TIME_MAX)?;
@@ -226,7 +226,7 @@ fn as_process(
         return Ok(panicked(entry, (engine, seed), settings, &why));
     };
     if status.code() == Some(2) {
-        return Err(Failure::usage(ran.complaint()));
+        return Err(CommandError::usage(ran.complaint()));
     }
     match serde_json::from_str::<Value>(&ran.answer)
         .map_err(|error| error.to_string())

@@ -1,6 +1,6 @@
 //! Prints the state of a mesh node, as text and as JSON.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::screen::{Cell, Paint, Screen, Table, span};
 use phalanx_core::gossip::{MemberView, Status};
 use phalanx_sim::mesh::{NodeState, NodeView};
@@ -62,7 +62,7 @@ pub(crate) fn as_value(state: &NodeState) -> Value {
     value
 }
 
-pub(crate) fn overview(screen: &Screen, states: &[&NodeState]) -> Result<(), Failure> {
+pub(crate) fn overview(screen: &Screen, states: &[&NodeState]) -> Result<(), CommandError> {
     let mut table = Table::new(&[
         "node", "phase", "alive", "suspect", "down", "left", "links", "view",
     ]);
@@ -96,7 +96,7 @@ pub(crate) fn overview(screen: &Screen, states: &[&NodeState]) -> Result<(), Fai
     screen.table(&table)
 }
 
-pub(crate) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure> {
+pub(crate) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), CommandError> {
     let at = span(millis(state.at));
     let Some(view) = &state.view else {
         return screen.line(format!("{} is not running at {at}", state.name));
@@ -136,7 +136,7 @@ pub(crate) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure>
     screen.table(&table)
 }
 
-fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
+fn members(screen: &Screen, view: &NodeView) -> Result<(), CommandError> {
     let mut table = Table::new(&[
         "member",
         "status",

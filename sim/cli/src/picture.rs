@@ -2,7 +2,7 @@
 
 use crate::catalogue::Entry;
 use crate::engine::Settings;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::record::Record;
 use crate::report::Report;
 use crate::screen::{Paint, Screen};
@@ -28,9 +28,9 @@ fn recorded<'a>(
     entry: &'a Entry,
     seed: u64,
     settings: &Settings,
-) -> Result<Option<(Recording<'a>, Outcome)>, Failure> {
+) -> Result<Option<(Recording<'a>, Outcome)>, CommandError> {
     let scenario = &*entry.scenario;
-    let plan = scenario.plan(seed).map_err(Failure::usage)?;
+    let plan = scenario.plan(seed).map_err(CommandError::usage)?;
     let mut recording = Recording::new(scenario, plan);
     let options = Options {
         sabotage: settings.sabotage.clone(),
@@ -40,7 +40,7 @@ fn recorded<'a>(
     match catch_unwind(AssertUnwindSafe(|| {
         run(entry.system, scenario, seed, options)
     })) {
-        Ok(outcome) => Ok(Some((recording, outcome.map_err(Failure::usage)?))),
+        Ok(outcome) => Ok(Some((recording, outcome.map_err(CommandError::usage)?))),
         Err(_) => Ok(None),
     }
 }
@@ -50,7 +50,7 @@ pub(crate) fn explain(
     entry: &Entry,
     settings: &Settings,
     record: &mut Record,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     if record.read.engine != Engine::Model.to_string() || record.read.failures.is_empty() {
         return Ok(());
     }
@@ -92,19 +92,19 @@ pub(crate) fn alone(
     settings: &Settings,
     wanted: Wanted<'_>,
     report: &mut Report<'_>,
-) -> Result<bool, Failure> {
+) -> Result<bool, CommandError> {
     let start = Instant::now();
     let Some((recording, mut outcome)) = recorded(entry, seed, settings)? else {
         return Ok(false);
     };
     outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
-    let mut record = Record::read(value).map_err(Failure::failed)?;
+    let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
+    let mut record = Record::read(value).map_err(CommandError::failed)?;
     add_causes(&recording, &outcome, &mut record);
     report.add(&record)?;
     match draw(screen, &recording, &outcome, report.seeds(), wanted) {
         // The verdict stands even if the reader of standard output closed it.
-        Ok(()) | Err(Failure::ReaderGone) => Ok(true),
+        Ok(()) | Err(CommandError::ReaderGone) => Ok(true),
         Err(failure) => Err(failure),
     }
 }
@@ -116,7 +116,7 @@ pub(crate) fn show(
     settings: &Settings,
     seeds: &[Seed],
     wanted: Wanted<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let Some(shown) = seeds.iter().find(|seed| !seed.passed).or(seeds.first()) else {
         return Ok(());
     };
@@ -135,7 +135,7 @@ fn draw(
     outcome: &Outcome,
     seeds: &[Seed],
     wanted: Wanted<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     if wanted.timeline {
         let end = outcome.virtual_ms * 1_000_000;
         for row in rows(recording, end, screen.width().unwrap_or(WIDTH)) {
@@ -144,7 +144,7 @@ fn draw(
     }
     if let Some(path) = wanted.page {
         let unwritable = |error: std::io::Error| {
-            Failure::usage(format!(
+            CommandError::usage(format!(
                 "--report: {} cannot be written: {error}",
                 path.display()
             ))

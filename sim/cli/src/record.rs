@@ -1,7 +1,7 @@
 //! The result of a run in any engine: the JSON object that is printed, and the fields that this
 //! program reads.
 
-use phalanx_sim::outcome::{Effect, Expected};
+use phalanx_sim::outcome::{Expected, StepEffect};
 use phalanx_sim::report::Seed;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(crate) struct Parts {
     #[serde(default)]
     pub(crate) expected: Vec<Expected>,
     #[serde(default)]
-    pub(crate) effects: Vec<Effect>,
+    pub(crate) effects: Vec<StepEffect>,
     #[serde(default)]
     pub(crate) vacuous: Vec<Vacuous>,
 }

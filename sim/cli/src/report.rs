@@ -1,7 +1,7 @@
 //! Output of a sweep: a progress bar while it runs, failures in detail, and a table at the end; or
 //! one JSON object per run.
 
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
 use crate::record::{Broken, Record};
 use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
     }
 
     /// Adds the next run, in order.
-    pub(crate) fn add(&mut self, record: &Record) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, record: &Record) -> Result<(), CommandError> {
         let differs = record.value["check"] == "differs";
         let shown = self.count(record, differs);
         if !record.passed() {
@@ -117,9 +117,9 @@ impl<'a> Report<'a> {
     }
 
     /// Notes that the reader of standard output closed it, which is not a failure of the sweep.
-    fn unless_gone(&mut self, written: Result<(), Failure>) -> Result<(), Failure> {
+    fn unless_gone(&mut self, written: Result<(), CommandError>) -> Result<(), CommandError> {
         match written {
-            Err(Failure::ReaderGone) => {
+            Err(CommandError::ReaderGone) => {
                 self.gone = true;
                 Ok(())
             }
@@ -170,7 +170,7 @@ impl<'a> Report<'a> {
         group.runs - group.passed <= SHOWN_MAX
     }
 
-    fn show(&self, record: &Record, differs: bool, in_full: bool) -> Result<(), Failure> {
+    fn show(&self, record: &Record, differs: bool, in_full: bool) -> Result<(), CommandError> {
         if self.gone {
             return Ok(());
         }
@@ -203,7 +203,7 @@ impl<'a> Report<'a> {
     }
 
     /// Prints a failure: its place, time, reason, causes, and the command that reproduces it.
-    fn broken(&self, broken: &Broken) -> Result<(), Failure> {
+    fn broken(&self, broken: &Broken) -> Result<(), CommandError> {
         let screen = self.screen;
         screen.line(format!("  {}: {}", broken.place(), broken.expectation))?;
         let (at, why) = (broken.at_ms, &broken.why);
@@ -223,7 +223,10 @@ impl<'a> Report<'a> {
     }
 
     /// Ends the sweep: prints the summary, unless the output is JSON, and returns the verdict.
-    pub(crate) fn finish(mut self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
+    pub(crate) fn finish(
+        mut self,
+        result: Result<(), CommandError>,
+    ) -> Result<Completion, CommandError> {
         self.bar.finish_and_clear();
         self.unless_gone(result)?;
         if let Some(junit) = &mut self.junit {
@@ -241,9 +244,9 @@ impl<'a> Report<'a> {
             self.unless_gone(shown)?;
         }
         Ok(match (self.failed + self.missed(), self.differ) {
-            (_, 1..) => Verdict::Differs,
-            (1.., 0) => Verdict::No,
-            (0, 0) => Verdict::Yes,
+            (_, 1..) => Completion::Differs,
+            (1.., 0) => Completion::No,
+            (0, 0) => Completion::Yes,
         })
     }
 
@@ -254,7 +257,7 @@ impl<'a> Report<'a> {
     }
 
     /// Prints an object for each scenario with `sometimes` expectations, after all runs.
-    fn over_all_seeds(&self) -> Result<(), Failure> {
+    fn over_all_seeds(&self) -> Result<(), CommandError> {
         let groups = self.groups.iter();
         for group in groups.filter(|group| !group.sometimes.is_empty()) {
             self.screen.json(&json!({
@@ -267,7 +270,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn summary(&self) -> Result<(), Failure> {
+    fn summary(&self) -> Result<(), CommandError> {
         if let (1, Some(record)) = (self.total, &self.last) {
             self.details(record)?;
         } else {
@@ -309,7 +312,7 @@ impl<'a> Report<'a> {
     }
 
     /// Prints all measurements of a single run.
-    fn details(&self, record: &Record) -> Result<(), Failure> {
+    fn details(&self, record: &Record) -> Result<(), CommandError> {
         let read = &record.read;
         let mut facts = vec![
             (
@@ -353,7 +356,7 @@ impl<'a> Report<'a> {
     }
 
     /// Prints each `sometimes` expectation, and the number of runs in which it held.
-    fn sometimes(&self) -> Result<(), Failure> {
+    fn sometimes(&self) -> Result<(), CommandError> {
         if self.groups.iter().all(|group| group.sometimes.is_empty()) {
             return Ok(());
         }
@@ -381,7 +384,7 @@ impl<'a> Report<'a> {
         self.screen.table(&table)
     }
 
-    fn table(&self) -> Result<(), Failure> {
+    fn table(&self) -> Result<(), CommandError> {
         let mut table = Table::new(&[
             "scenario", "engine", "nodes", "passed", "virtual", "speed", "messages",
         ]);

@@ -4,7 +4,7 @@
 //! codes, so that a remote node cannot colour, hide or move text on the operator's terminal. Only
 //! the colours of [`Paint`] pass.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use phalanx_core::identity::only_shows;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -227,7 +227,7 @@ pub fn shown_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-fn write_line(text: &str) -> Result<(), Failure> {
+fn write_line(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
@@ -276,17 +276,17 @@ impl Screen {
     }
 
     /// Writes one line and flushes it.
-    pub fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+    pub fn line(&self, text: impl AsRef<str>) -> Result<(), CommandError> {
         write_line(&shown_lines(text.as_ref()))
     }
 
     /// Writes a table.
-    pub fn table(&self, table: &Table) -> Result<(), Failure> {
+    pub fn table(&self, table: &Table) -> Result<(), CommandError> {
         self.block(&table.lines(self.colours))
     }
 
     /// Writes several lines in one call.
-    pub fn block(&self, lines: &[String]) -> Result<(), Failure> {
+    pub fn block(&self, lines: &[String]) -> Result<(), CommandError> {
         if lines.is_empty() {
             Ok(())
         } else {
@@ -295,7 +295,7 @@ impl Screen {
     }
 
     /// Draws a table over a previous one of `before` lines; returns the number of lines drawn.
-    pub fn redraw(&self, table: &Table, before: usize) -> Result<usize, Failure> {
+    pub fn redraw(&self, table: &Table, before: usize) -> Result<usize, CommandError> {
         let lines = table.lines(self.colours);
         let up = if before == 0 {
             String::new()
@@ -307,7 +307,7 @@ impl Screen {
     }
 
     /// Writes labels and values with the labels aligned.
-    pub fn facts(&self, facts: &[(&str, Cell)]) -> Result<(), Failure> {
+    pub fn facts(&self, facts: &[(&str, Cell)]) -> Result<(), CommandError> {
         let width = facts
             .iter()
             .map(|(label, _)| label.len())
@@ -324,9 +324,9 @@ impl Screen {
     }
 
     /// Writes one JSON object on one line.
-    pub fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+    pub fn json(&self, value: &impl Serialize) -> Result<(), CommandError> {
         let text = serde_json::to_string(value).map_err(|error| {
-            Failure::failed(format!("the value cannot be written as JSON: {error}"))
+            CommandError::failed(format!("the value cannot be written as JSON: {error}"))
         })?;
         write_line(&text)
     }

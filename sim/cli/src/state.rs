@@ -1,6 +1,6 @@
 //! The state of the hosts of a run, for any system: mesh nodes in detail, other processes as JSON.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::node;
 use crate::screen::{Cell, Paint, Screen, Table, span};
 use phalanx_core::node::Node;
@@ -90,7 +90,7 @@ pub(crate) fn changes(before: &State, after: &State) -> Vec<Change> {
 }
 
 /// Prints the state of one host in full, or a table of several hosts.
-pub(crate) fn show(screen: &Screen, states: &[State]) -> Result<(), Failure> {
+pub(crate) fn show(screen: &Screen, states: &[State]) -> Result<(), CommandError> {
     match states {
         [State::Node(state)] => node::in_full(screen, state),
         [State::Host(state)] => state.in_full(screen),
@@ -110,7 +110,7 @@ pub(crate) fn show(screen: &Screen, states: &[State]) -> Result<(), Failure> {
     }
 }
 
-fn overview(screen: &Screen, states: &[State]) -> Result<(), Failure> {
+fn overview(screen: &Screen, states: &[State]) -> Result<(), CommandError> {
     let mut table = Table::new(&["node", "program", "state"]);
     for state in states {
         let State::Host(host) = state else { continue };
@@ -182,7 +182,7 @@ impl HostState {
         all
     }
 
-    fn in_full(&self, screen: &Screen) -> Result<(), Failure> {
+    fn in_full(&self, screen: &Screen) -> Result<(), CommandError> {
         let at = span(u64::try_from(self.at.as_millis()).unwrap_or(u64::MAX));
         for (index, process) in self.processes.iter().enumerate() {
             if index > 0 {
@@ -258,7 +258,7 @@ pub(crate) fn show_changes(
     name: &str,
     heads: [&'static str; 2],
     changes: &[Change],
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     if changes.is_empty() {
         return screen.line(format!("{name}: unchanged"));
     }

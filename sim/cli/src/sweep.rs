@@ -3,7 +3,7 @@
 use crate::arguments::SimRun;
 use crate::catalogue::{self, Entry};
 use crate::engine::{self, Settings};
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
 use crate::picture;
 use crate::record::{Broken, Record, difference};
@@ -25,13 +25,13 @@ struct Job<'a> {
 }
 
 /// The result of a job: one run per engine.
-type Done = Result<Vec<Record>, Failure>;
+type Done = Result<Vec<Record>, CommandError>;
 
 pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimRun,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
     let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
     for entry in &entries {
@@ -39,7 +39,7 @@ pub(crate) fn run(
             entry
                 .scenario
                 .check_engine(engine)
-                .map_err(Failure::usage)?;
+                .map_err(CommandError::usage)?;
             if engine != Engine::Model {
                 tool.external(engine)?;
             }
@@ -52,7 +52,7 @@ pub(crate) fn run(
         .collect();
     let runs: usize = jobs.iter().map(|job| engines(job.entry).len()).sum();
     if settings.trace.is_some() && runs > 1 {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "--trace takes one scenario, one seed and one engine{}",
             one_of(&entries)
         )));
@@ -87,7 +87,7 @@ pub(crate) fn run(
     if draws {
         match picture::show(screen, &entries[0], &settings, &seeds, wanted) {
             // The verdict stands even if the reader of standard output closed it.
-            Ok(()) | Err(Failure::ReaderGone) => {}
+            Ok(()) | Err(CommandError::ReaderGone) => {}
             Err(failure) => return Err(failure),
         }
     }
@@ -98,19 +98,19 @@ pub(crate) fn run(
 pub(crate) fn sabotage<'a>(
     words: &[String],
     entries: impl IntoIterator<Item = &'a Entry>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, CommandError> {
     if words.is_empty() {
         return Ok(Vec::new());
     }
     for entry in entries {
         (entry.system.vocabulary)()
             .check_sabotage(words)
-            .map_err(|why| Failure::usage(format!("--sabotage: {why}")))?;
+            .map_err(|why| CommandError::usage(format!("--sabotage: {why}")))?;
     }
     Ok(words.to_vec())
 }
 
-fn settings(arguments: &SimRun, entries: &[Entry]) -> Result<Settings, Failure> {
+fn settings(arguments: &SimRun, entries: &[Entry]) -> Result<Settings, CommandError> {
     Ok(Settings {
         strict: arguments.strict,
         trace: arguments.trace.clone(),
@@ -130,7 +130,7 @@ fn one_of(entries: &[Entry]) -> String {
 }
 
 /// Checks that a report or timeline is requested for one scenario in the model engine.
-fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
+fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), CommandError> {
     let flag = match (&arguments.report, arguments.timeline) {
         (Some(_), _) => "--report",
         (None, true) => "--timeline",
@@ -138,7 +138,7 @@ fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
     };
     let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
     if entries.len() > 1 || engines(&entries[0]) != [Engine::Model] {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{flag} takes one scenario in the model engine, with any number of seeds{}",
             one_of(entries)
         )));
@@ -147,7 +147,7 @@ fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
     // cannot be written.
     let folder = arguments.report.as_ref().and_then(|path| path.parent());
     match folder.filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        Some(folder) => Err(Failure::usage(format!(
+        Some(folder) => Err(CommandError::usage(format!(
             "--report: the directory {} does not exist; create it first",
             folder.display()
         ))),
@@ -161,7 +161,7 @@ fn work(
     one: &(dyn Fn(&Job<'_>) -> Done + Sync),
     settings: &Settings,
     report: &mut Report<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let workers = thread::available_parallelism()
         .map_or(1, NonZero::get)
         .min(jobs.len());
@@ -199,7 +199,7 @@ fn in_order(
     receiver: &mpsc::Receiver<(usize, Done)>,
     settings: &Settings,
     report: &mut Report<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let (mut early, mut expected) = (BTreeMap::new(), 0);
     for (index, done) in receiver {
         report.progress(done.as_ref().map_or(0, Vec::len));

@@ -20,7 +20,7 @@ mod orders;
 
 use madsim::runtime::Runtime;
 use phalanx_sim::arguments::{Arguments, EngineBinary};
-use phalanx_sim::outcome::{Outcome, Verdict};
+use phalanx_sim::outcome::{Outcome, RunVerdict};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine, Scenario};
 use std::io::Write;
@@ -52,8 +52,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let (answer, code) = match run() {
-        Ok((json, Verdict::Pass)) => (Ok(json), ExitCode::SUCCESS),
-        Ok((json, Verdict::Fail)) => (Ok(json), ExitCode::FAILURE),
+        Ok((json, RunVerdict::Pass)) => (Ok(json), ExitCode::SUCCESS),
+        Ok((json, RunVerdict::Fail)) => (Ok(json), ExitCode::FAILURE),
         Err(complaint) => (Err(complaint), ExitCode::from(2)),
     };
     let written = match answer {
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 }
 
 /// Performs the run that the arguments describe. Returns the result as JSON, and the verdict.
-fn run() -> Result<(String, Verdict), String> {
+fn run() -> Result<(String, RunVerdict), String> {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     let twice = words.iter().position(|word| word == "--twice");
     if let Some(at) = twice {

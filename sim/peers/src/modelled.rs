@@ -4,7 +4,7 @@ use crate::course::{Course, LATENCY, SPREAD};
 use crate::tape::{Event, Found, Tape};
 use core::time::Duration;
 use phalanx_sim::Options;
-use phalanx_sim::record::{Done, Recorder, Step};
+use phalanx_sim::record::{ExecutedAction, Recorder, Step};
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::world::Definition;
 use std::collections::BTreeMap;
@@ -119,5 +119,5 @@ impl Recorder for Ear {
         }
     }
 
-    fn order(&mut self, _: &Done<'_>) {}
+    fn order(&mut self, _: &ExecutedAction<'_>) {}
 }

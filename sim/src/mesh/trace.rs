@@ -6,7 +6,7 @@
 use super::event::Event;
 use super::view::node_input_info;
 use crate::record::fault::Bands;
-use crate::record::{Done, Header, Line, Word};
+use crate::record::{ExecutedAction, Header, Line, Word};
 use crate::scenario::plan::{Plan, Planned};
 use crate::scenario::{Engine, Scenario};
 use crate::world::{InputInfo, LinkId};
@@ -176,7 +176,7 @@ impl Trace {
         if self.sink.is_none() {
             return;
         }
-        let done = Done {
+        let done = ExecutedAction {
             event: self.events,
             at: nanos(at),
             planned,

@@ -9,7 +9,7 @@ use super::event::ScheduledEvent;
 use super::heap::Heap;
 use super::trace::{Line, Trace};
 use crate::disk::{Files, Left};
-use crate::record::{Cause, Held, Said};
+use crate::record::{Cause, Held, StepReport};
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned};
 use phalanx_core::random::Random;
@@ -144,7 +144,7 @@ impl<'a, 't> Context<'a, 't> {
         &mut self,
         line: &Line,
         digest: u64,
-        said: impl Iterator<Item = Said<'s>>,
+        said: impl Iterator<Item = StepReport<'s>>,
     ) {
         let cause = self.trace.add(line, digest, self.cause(), said);
         self.set_cause(cause);

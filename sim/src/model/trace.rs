@@ -1,6 +1,6 @@
 //! The trace of a run: a running hash of all events, and numbered events for a recorder.
 
-use crate::record::{Cause, Done, Held, Recorder, Said, Step};
+use crate::record::{Cause, ExecutedAction, Held, Recorder, Step, StepReport};
 use crate::scenario::plan::Planned;
 use crate::world::InputInfo;
 use phalanx_core::random::mix;
@@ -85,7 +85,7 @@ impl<'a> Trace<'a> {
         line: &Line,
         digest: u64,
         cause: Cause,
-        said: impl Iterator<Item = Said<'s>>,
+        said: impl Iterator<Item = StepReport<'s>>,
     ) -> Cause {
         let InputInfo { number, word, size } = line.taken;
         let who = (line.place as u64) << 56
@@ -98,7 +98,7 @@ impl<'a> Trace<'a> {
         let from = cause.host().map(|host| (host, cause.place()));
         let cause_program = from.and_then(|(host, place)| self.program(host, place));
         if let Some(recorder) = self.recorder.get() {
-            let said: Vec<Said<'s>> = said.collect();
+            let said: Vec<StepReport<'s>> = said.collect();
             recorder.step(&Step {
                 event: self.event,
                 at: line.at,
@@ -120,7 +120,7 @@ impl<'a> Trace<'a> {
         self.event += 1;
         let event = self.event;
         if let Some(recorder) = self.recorder.get() {
-            recorder.order(&Done { event, at, planned });
+            recorder.order(&ExecutedAction { event, at, planned });
         }
         Cause::order(event)
     }

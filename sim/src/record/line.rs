@@ -1,7 +1,7 @@
 //! Traces as files: JSON lines, the first of which describes the run.
 
 use super::fault::{Bands, Fault, Turn};
-use super::recorder::{Done, Recorder, Step};
+use super::recorder::{ExecutedAction, Recorder, Step};
 use crate::scenario::command_line::VERSION;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario};
@@ -177,7 +177,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Converts an action.
-    pub fn order(&mut self, order: &Done<'_>) -> Line<'a> {
+    pub fn order(&mut self, order: &ExecutedAction<'_>) -> Line<'a> {
         Line::of_order(self.scenario, &self.plan, &mut self.bands, order)
     }
 }
@@ -188,7 +188,7 @@ impl<'a> Line<'a> {
         scenario: &'a Scenario,
         plan: &Plan,
         bands: &mut Bands,
-        order: &Done<'_>,
+        order: &ExecutedAction<'_>,
     ) -> Self {
         let fault = Fault::of(scenario, plan, order.planned);
         let changes = bands.add(order.event, order.at, order.planned, &fault);
@@ -270,7 +270,7 @@ impl<W: Write> Recorder for Writer<'_, W> {
         self.write(&line);
     }
 
-    fn order(&mut self, order: &Done<'_>) {
+    fn order(&mut self, order: &ExecutedAction<'_>) {
         let line = self.lines.order(order);
         self.write(&line);
     }

@@ -25,5 +25,5 @@ pub mod transcript;
 pub use crate::scenario::command_line::VERSION;
 pub use line::{FORMAT, FaultLine, Header, Line, Lines, Word, Writer};
 pub use reader::{Reader, TraceError};
-pub use recorder::{Cause, Done, Held, Recorder, Said, Step};
+pub use recorder::{Cause, ExecutedAction, Held, Recorder, Step, StepReport};
 pub use recording::{EVENTS_MAX, Event, HELD_MAX, RecordedReport, Recording};

@@ -58,7 +58,7 @@ impl Cause {
 
 /// An event reported by a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said<'a> {
+pub struct StepReport<'a> {
     /// The word of the event in scenario files.
     pub word: &'static str,
     /// The subject of the event.
@@ -87,7 +87,7 @@ pub struct Step<'a> {
     /// Hash of the views of the host's processes after the step.
     pub digest: u64,
     /// The reports of the process.
-    pub said: &'a [Said<'a>],
+    pub said: &'a [StepReport<'a>],
 }
 
 impl Step<'_> {
@@ -104,7 +104,7 @@ impl Step<'_> {
 
 /// An action of the plan was executed.
 #[derive(Clone, Copy, Debug)]
-pub struct Done<'a> {
+pub struct ExecutedAction<'a> {
     /// The number of the event.
     pub event: u64,
     /// True time, in nanoseconds.
@@ -132,7 +132,7 @@ pub trait Recorder {
     fn step(&mut self, step: &Step<'_>);
 
     /// Called when an action of the plan was executed.
-    fn order(&mut self, order: &Done<'_>);
+    fn order(&mut self, order: &ExecutedAction<'_>);
 
     /// Called when a message did not arrive at once.
     fn held(&mut self, _held: Held) {}

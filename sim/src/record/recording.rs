@@ -1,7 +1,7 @@
 //! A run in compact form in memory, from which reports, timelines and causes are derived.
 
 use super::fault::{Band, Bands, Fault};
-use super::recorder::{Done, Held, Recorder, Step};
+use super::recorder::{ExecutedAction, Held, Recorder, Step};
 use crate::scenario::Scenario;
 use crate::scenario::plan::Plan;
 use std::collections::BTreeMap;
@@ -240,7 +240,7 @@ impl Recorder for Recording<'_> {
         self.reports.extend(reports);
     }
 
-    fn order(&mut self, order: &Done<'_>) {
+    fn order(&mut self, order: &ExecutedAction<'_>) {
         let fault = Fault::of(self.scenario, &self.plan, order.planned);
         self.bands.add(order.event, order.at, order.planned, &fault);
         let kind = self.kind(fault.word);

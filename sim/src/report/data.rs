@@ -3,7 +3,7 @@
 use super::Seed;
 use super::detail::{MESSAGES_MAX, Messages, REPORTS_MAX, Reports};
 use super::strip::Strip;
-use crate::outcome::{Effect, Expected, Failure, Outcome};
+use crate::outcome::{Expected, Failure, Outcome, StepEffect};
 use crate::record::causes::{chain, culprit, describe, latest_change};
 use crate::record::fault::together;
 use crate::record::{EVENTS_MAX, Recording, VERSION};
@@ -42,7 +42,7 @@ pub(super) struct Data<'a> {
     metrics: &'a BTreeMap<String, u64>,
     failures: &'a [Failure],
     expected: &'a [Expected],
-    effects: &'a [Effect],
+    effects: &'a [StepEffect],
     seeds: &'a [Seed],
     bands: Vec<Band>,
     strip: Strip,

@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use phalanx_sim::outcome::Outcome;
-use phalanx_sim::record::{Done, Recorder, Step};
+use phalanx_sim::record::{ExecutedAction, Recorder, Step};
 use phalanx_sim::scenario::{Scenario, Selector, Vocabulary, Words};
 use phalanx_sim::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program,
@@ -428,7 +428,7 @@ impl Recorder for Names {
         self.0.push((step.host, step.program, from, step.kind));
     }
 
-    fn order(&mut self, _: &Done<'_>) {}
+    fn order(&mut self, _: &ExecutedAction<'_>) {}
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::reply::{
     Status, Target, Topology,
 };
 use crate::calendar::{now_ms, time_of_day};
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
 use phalanx_core::time::Wall;
 use phalanx_net::identity::iso_8601;
@@ -40,7 +40,7 @@ fn since(seconds: u64) -> Cell {
     Cell::new(span(now_ms().saturating_sub(seconds.saturating_mul(1_000))))
 }
 
-pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), Failure> {
+pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), CommandError> {
     let mut table = Table::new(&[
         "node", "short", "status", "kind", "address", "services", "epoch", "joined",
     ]);
@@ -73,7 +73,11 @@ pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), Failure>
     screen.table(&table)
 }
 
-pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> Result<(), Failure> {
+pub(super) fn links(
+    screen: &Screen,
+    links: &[Link],
+    failed: &[FailedDial],
+) -> Result<(), CommandError> {
     if links.is_empty() {
         screen.line("no links")?;
     } else {
@@ -114,7 +118,7 @@ pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> R
     failed_dials(screen, failed)
 }
 
-fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), Failure> {
+fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), CommandError> {
     let paths = links.iter().filter_map(|link| {
         let path = link.data_path.as_ref()?;
         Some((&link.peer, path))
@@ -159,7 +163,7 @@ fn words(map: &BTreeMap<String, String>) -> String {
     words.join(" ")
 }
 
-fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), Failure> {
+fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), CommandError> {
     if failed.is_empty() {
         return Ok(());
     }
@@ -179,7 +183,7 @@ fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), Failure> {
     screen.table(&table)
 }
 
-pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failure> {
+pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), CommandError> {
     let (viewer, known) = (&topology.viewer, count(topology.members.len(), "member"));
     screen.line(format!(
         "{known} in the view of {viewer}, hash {}",
@@ -234,7 +238,7 @@ fn rank(peer: &Peer) -> String {
     format!("epoch {epoch}, instance {instance}, incarnation {incarnation}, publication {version}")
 }
 
-pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), Failure> {
+pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), CommandError> {
     if services.is_empty() {
         return screen.line("no services");
     }
@@ -249,7 +253,7 @@ pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), Fail
     screen.table(&table)
 }
 
-pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
+pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), CommandError> {
     let members = counts_text(&status.members);
     let sent = &status.traffic;
     let messages = usize::try_from(sent.messages_sent).unwrap_or(usize::MAX);
@@ -373,7 +377,11 @@ fn links_text(status: &Status) -> String {
     links
 }
 
-pub(super) fn targets(screen: &Screen, targets: &[Target], discovery: bool) -> Result<(), Failure> {
+pub(super) fn targets(
+    screen: &Screen,
+    targets: &[Target],
+    discovery: bool,
+) -> Result<(), CommandError> {
     let discovery = if discovery { "on" } else { "off" };
     let mut facts = vec![("discovery", Cell::new(discovery))];
     facts.extend(targets.iter().map(|target| ("target", target_cell(target))));
@@ -441,7 +449,7 @@ fn certificate_cell(certificate: &Certificate) -> Cell {
     .paint(paint)
 }
 
-pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), Failure> {
+pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), CommandError> {
     let paint = match event.kind.as_str() {
         "peer-up" | "peer-cleared" | "link-up" | "rejoined" | "data-path-up" => Paint::Good,
         "peer-down" | "isolated" | "name-taken" | "rejected" | "data-path-down" => Paint::Bad,

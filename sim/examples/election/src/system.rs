@@ -7,7 +7,7 @@ use phalanx_core::random::hash_bytes;
 use phalanx_sim::adapter::Adapter;
 use phalanx_sim::address::PORT;
 use phalanx_sim::disk::Write;
-use phalanx_sim::invariant::{Invariant, Seen, Verdict};
+use phalanx_sim::invariant::{Invariant, Seen, InvariantResult};
 use phalanx_sim::scenario::{Certificate, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
     self, Cast, Definition, Effect, Effects, Process, ProcessEvent, ProcessView, Program,
@@ -186,7 +186,7 @@ impl Invariant for OneLeader {
         "one-leader-a-term"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         let node = seen.view.of::<Election>();
         let Some(node) = node.filter(|node| node.role() == Role::Leader) else {
             return Ok(());

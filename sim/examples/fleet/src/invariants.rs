@@ -5,17 +5,17 @@ use crate::release::{Configuration, FOLDERS, LIVE, PREFIX};
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
 use phalanx_sim::fakes::nginx::{Host, Input, Nginx, Output};
-use phalanx_sim::invariant::{Invariant, Seen, Steps, Verdict};
+use phalanx_sim::invariant::{Invariant, Seen, Steps, InvariantResult};
 use phalanx_sim::world::Program;
 use std::collections::BTreeMap;
 
 /// Checks the facts of the host of a step, if there are any.
-fn check(shared: &Shared, host: usize, check: impl FnOnce(&HostFacts) -> Verdict) -> Verdict {
+fn check(shared: &Shared, host: usize, check: impl FnOnce(&HostFacts) -> InvariantResult) -> InvariantResult {
     shared.borrow().get(&host).map_or(Ok(()), check)
 }
 
 /// Every worker of nginx answers with the version that the agent of its host reports as served.
-fn compare(facts: &HostFacts) -> Verdict {
+fn compare(facts: &HostFacts) -> InvariantResult {
     let Some(reported) = facts.reported.map(|version| version.to_string()) else {
         return Ok(());
     };
@@ -35,7 +35,7 @@ impl Invariant for ServedIsLoaded {
         "served-is-loaded"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         check(&self.0, seen.host, compare)
     }
 }
@@ -48,7 +48,7 @@ impl Invariant for ServedStaysLoaded {
         "served-stays-loaded"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         check(&self.0, seen.host, compare)
     }
 }
@@ -80,7 +80,7 @@ impl Invariant for LiveIsValid {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         let checked = &mut self.checked;
         check(&self.facts, seen.host, |facts| {
             let Some(live) = &facts.live else {
@@ -142,7 +142,7 @@ impl Invariant for LiveIsKept {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         check(&self.0, seen.host, |facts| match facts.rewritten {
             true => Err("writes the configuration that is live already".to_owned()),
             false => Ok(()),

@@ -1,6 +1,6 @@
 //! The resolver: what it keeps, and what it says.
 
-use super::zone::{Kind, Said, State, Zone};
+use super::zone::{AuthorityAnswer, Kind, State, Zone};
 use core::net::IpAddr;
 use core::time::Duration;
 use phalanx_core::time::{Instant, Wall};
@@ -42,7 +42,7 @@ pub struct Reply {
 /// A record set, or its absence, until a second of the calendar.
 #[derive(Clone, Debug)]
 struct Kept {
-    said: Said,
+    said: AuthorityAnswer,
     until: u64,
 }
 
@@ -114,19 +114,19 @@ impl Resolver {
                 }
             };
             match said {
-                Said::Alias(target, _) => {
+                AuthorityAnswer::Alias(target, _) => {
                     let from = core::mem::replace(&mut name, target.clone());
                     reply.aliases.push((from, target, rest));
                     continue;
                 }
-                Said::Addresses(mut addresses, _) => {
+                AuthorityAnswer::Addresses(mut addresses, _) => {
                     let turns = (u64::from(number) + second) % addresses.len() as u64;
                     addresses.rotate_left(usize::try_from(turns).unwrap_or(0));
                     reply.addresses = addresses.into_iter().map(|it| (it, rest)).collect();
                     reply.code = Code::NoError;
                 }
-                Said::NoData(_) => reply.code = Code::NoError,
-                Said::NoName(_) => reply.code = Code::NameError,
+                AuthorityAnswer::NoData(_) => reply.code = Code::NoError,
+                AuthorityAnswer::NoName(_) => reply.code = Code::NameError,
             }
             return reply;
         }
@@ -173,7 +173,7 @@ impl Resolver {
         name: &str,
         kind: Kind,
         took: &mut Duration,
-    ) -> Result<(Said, u32), Code> {
+    ) -> Result<(AuthorityAnswer, u32), Code> {
         let key = (name.to_owned(), kind);
         if let Some(kept) = self.kept.get(&key).filter(|kept| kept.until >= second) {
             let rest = u32::try_from(kept.until - second).unwrap_or(u32::MAX);
@@ -181,7 +181,7 @@ impl Resolver {
         }
         *took += ASKED;
         let Some(zone) = self.zone_of(name) else {
-            return Ok((Said::NoName(0), 0));
+            return Ok((AuthorityAnswer::NoName(0), 0));
         };
         match zone.state {
             State::Answers => {}
@@ -192,13 +192,15 @@ impl Resolver {
             }
         }
         let said = zone.say(name, kind);
-        let (Said::Alias(_, ttl) | Said::Addresses(_, ttl) | Said::NoData(ttl) | Said::NoName(ttl)) =
-            said;
+        let (AuthorityAnswer::Alias(_, ttl)
+        | AuthorityAnswer::Addresses(_, ttl)
+        | AuthorityAnswer::NoData(ttl)
+        | AuthorityAnswer::NoName(ttl)) = said;
         self.keep(key, said.clone(), second + u64::from(ttl));
         Ok((said, ttl))
     }
 
-    fn keep(&mut self, key: (String, Kind), said: Said, until: u64) {
+    fn keep(&mut self, key: (String, Kind), said: AuthorityAnswer, until: u64) {
         if self.kept.len() >= KEPT_MAX
             && let Some(first) = self.kept.iter().min_by_key(|(_, kept)| kept.until)
         {

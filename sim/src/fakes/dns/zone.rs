@@ -71,7 +71,7 @@ pub struct Zone {
 
 /// An authority's statement about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum AuthorityAnswer {
     /// It stands for another name, for a number of seconds.
     Alias(String, u32),
     /// It has these addresses, for a number of seconds.
@@ -90,13 +90,16 @@ impl Zone {
     }
 
     /// The answer for a name in lower case.
-    pub(super) fn say(&self, name: &str, kind: Kind) -> Said {
+    pub(super) fn say(&self, name: &str, kind: Kind) -> AuthorityAnswer {
         let named = || {
             let records = self.records.iter();
             records.filter(|record| record.name.eq_ignore_ascii_case(name))
         };
         let alias = named().find_map(|record| match &record.data {
-            Data::Alias(target) => Some(Said::Alias(target.to_ascii_lowercase(), record.ttl)),
+            Data::Alias(target) => Some(AuthorityAnswer::Alias(
+                target.to_ascii_lowercase(),
+                record.ttl,
+            )),
             Data::A(_) | Data::Aaaa(_) => None,
         });
         if let Some(alias) = alias {
@@ -108,7 +111,7 @@ impl Zone {
             .map(|record| record.ttl)
             .min();
         if let Some(ttl) = ttl {
-            return Said::Addresses(addresses, ttl);
+            return AuthorityAnswer::Addresses(addresses, ttl);
         }
         let below = format!(".{name}");
         let exists = self.records.iter().any(|record| {
@@ -116,9 +119,9 @@ impl Zone {
             known == name || known.ends_with(&below)
         });
         if exists || name == self.name {
-            Said::NoData(self.negative_ttl)
+            AuthorityAnswer::NoData(self.negative_ttl)
         } else {
-            Said::NoName(self.negative_ttl)
+            AuthorityAnswer::NoName(self.negative_ttl)
         }
     }
 }

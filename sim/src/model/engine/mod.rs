@@ -22,7 +22,7 @@ use crate::model::transport::{
     FRAMING_BYTES, Receiver, SEGMENT_OVERHEAD_BYTES, Transition, Transport,
 };
 use crate::outcome::Outcome;
-use crate::record::Said;
+use crate::record::StepReport;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
 use crate::world::{
@@ -549,12 +549,12 @@ fn size(effect: &Effect) -> usize {
 }
 
 /// Returns the report of a process, if an effect is a report.
-fn said(effect: &Effect) -> Option<Said<'_>> {
+fn said(effect: &Effect) -> Option<StepReport<'_>> {
     let Effect::Report(event) = effect else {
         return None;
     };
     let (word, about) = event.described();
-    Some(Said {
+    Some(StepReport {
         word,
         about: about.map(NodeId::as_str),
     })

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::time::Wall;
 use phalanx_sim::address::address;
-use phalanx_sim::invariant::{Invariant, Seen, Verdict};
+use phalanx_sim::invariant::{Invariant, Seen, InvariantResult};
 use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{
     Arguments, Field, Form, Host, Scenario, Shape, Vocabulary, Words, any_arguments, text,
@@ -144,7 +144,7 @@ impl Invariant for CertificateIsValid {
         "certificate-is-valid"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         if seen.view.of::<Member>().is_none_or(Member::is_valid) {
             self.invalid.remove(&seen.host);
             return Ok(());
