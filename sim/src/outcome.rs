@@ -2,7 +2,7 @@
 
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario, Variant};
-pub use crate::verdict::{Expected, Failure, RunVerdict};
+pub use crate::verdict::{ExpectationResult, Failure, RunVerdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +42,7 @@ pub struct Outcome {
     /// The failures.
     pub failures: Vec<Failure>,
     /// The result of each expectation, in the order of the file.
-    pub expected: Vec<Expected>,
+    pub expected: Vec<ExpectationResult>,
     /// The effect of each step, in the order of the file.
     pub effects: Vec<StepEffect>,
     /// Faults that affected nothing.

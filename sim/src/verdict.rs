@@ -16,7 +16,7 @@ pub enum RunVerdict {
 
 /// The result of an expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expected {
+pub struct ExpectationResult {
     /// The line of the expectation.
     pub line: usize,
     /// The text of the expectation.

@@ -3,12 +3,12 @@
 use crate::arguments::Ca;
 use crate::calendar::now;
 use crate::failure::{CommandError, Completion};
-use crate::screen::{Cell, Paint, Screen, span};
+use crate::screen::{Paint, Screen, TableCell, span};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use phalanx_net::identity::{
-    CA_DAYS, Facts, NODE_DAYS, Secret, Subject, Validity, ca_init, ca_issue, ca_show, iso_8601,
-    secret_fingerprints, write_secret,
+    CA_DAYS, CertificateFacts, NODE_DAYS, Secret, Subject, Validity, ca_init, ca_issue, ca_show,
+    iso_8601, secret_fingerprints, write_secret,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -100,7 +100,7 @@ fn issue(
         }))?;
     } else {
         screen.line(format!("{subject}, valid until {}:", until(&facts)))?;
-        let path = |path: &Path| Cell::new(path.display().to_string());
+        let path = |path: &Path| TableCell::new(path.display().to_string());
         screen.facts(&[
             ("  certificate", path(&files.certificate)),
             ("  key", path(&files.key)),
@@ -211,7 +211,7 @@ pub(crate) fn mesh_of(cert_dir: &Path) -> Result<String, CommandError> {
     })
 }
 
-fn only(path: &Path) -> Result<Facts, CommandError> {
+fn only(path: &Path) -> Result<CertificateFacts, CommandError> {
     let facts = ca_show(path).map_err(CommandError::usage)?;
     facts.into_iter().next().ok_or_else(|| {
         CommandError::usage(format!("{} does not contain a certificate", path.display()))
@@ -250,7 +250,7 @@ enum CertificateStatus {
     Expired,
 }
 
-fn certificate_status(facts: &Facts, now: Wall) -> CertificateStatus {
+fn certificate_status(facts: &CertificateFacts, now: Wall) -> CertificateStatus {
     if now < facts.validity.not_before {
         CertificateStatus::Early
     } else if now > facts.validity.not_after {
@@ -260,18 +260,18 @@ fn certificate_status(facts: &Facts, now: Wall) -> CertificateStatus {
     }
 }
 
-fn until(facts: &Facts) -> String {
+fn until(facts: &CertificateFacts) -> String {
     iso_8601(facts.validity.not_after)
 }
 
-fn holder(facts: &Facts) -> String {
+fn holder(facts: &CertificateFacts) -> String {
     facts
         .subject
         .as_ref()
         .map_or_else(|| facts.uris.join(", "), ToString::to_string)
 }
 
-fn as_json(path: &Path, facts: &Facts) -> serde_json::Value {
+fn as_json(path: &Path, facts: &CertificateFacts) -> serde_json::Value {
     json!({
         "file": path,
         "subject": holder(facts),
@@ -287,7 +287,7 @@ fn as_json(path: &Path, facts: &Facts) -> serde_json::Value {
     })
 }
 
-fn describe(screen: &Screen, path: &Path, facts: &Facts) -> Result<(), CommandError> {
+fn describe(screen: &Screen, path: &Path, facts: &CertificateFacts) -> Result<(), CommandError> {
     let (from, until) = (iso_8601(facts.validity.not_before), until(facts));
     let left = facts.validity.not_after.0.saturating_sub(now().0);
     let (validity, paint) = match certificate_status(facts, now()) {
@@ -300,15 +300,15 @@ fn describe(screen: &Screen, path: &Path, facts: &Facts) -> Result<(), CommandEr
     };
     screen.line(screen.painted(&path.display().to_string(), Paint::Bold))?;
     screen.facts(&[
-        ("  holder", Cell::new(holder(facts))),
+        ("  holder", TableCell::new(holder(facts))),
         (
             "  may sign",
-            Cell::new(if facts.ca { "certificates" } else { "nothing" }),
+            TableCell::new(if facts.ca { "certificates" } else { "nothing" }),
         ),
-        ("  signed by", Cell::new(&facts.issuer)),
-        ("  valid", Cell::new(validity).paint(paint)),
-        ("  key", Cell::new(&facts.algorithm)),
-        ("  serial", Cell::new(&facts.serial)),
-        ("  sha-256", Cell::new(&facts.fingerprint)),
+        ("  signed by", TableCell::new(&facts.issuer)),
+        ("  valid", TableCell::new(validity).paint(paint)),
+        ("  key", TableCell::new(&facts.algorithm)),
+        ("  serial", TableCell::new(&facts.serial)),
+        ("  sha-256", TableCell::new(&facts.fingerprint)),
     ])
 }

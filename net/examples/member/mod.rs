@@ -7,7 +7,7 @@ use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, Source, Subject};
 use phalanx_net::overlay::DataPathProvider;
 use phalanx_net::store::MemoryStore;
-use phalanx_net::transport::{Bound, Limits, MeshNode, Settings, Tcp, TrustedSubnets};
+use phalanx_net::transport::{BoundPort, Limits, MeshNode, Settings, Tcp, TrustedSubnets};
 use phalanx_net::{clock, entropy};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ pub(crate) async fn join(
     let subject = Subject::node(MESH, id.clone())?;
     let source = Source::SecretVariable(Zeroizing::new(secret.to_owned()));
     let identity = identity::open(&source, &subject, clock::wall())?.identity;
-    let bound = Bound::bind(Tcp, listen).await?;
+    let bound = BoundPort::bind(Tcp, listen).await?;
     let content = Content {
         address: Some(bound.local_address()),
         joined: clock::wall(),

@@ -30,8 +30,8 @@ mod link;
 mod path_driver;
 mod path_task;
 
-pub(crate) use key::{Keys, Wire};
-pub(crate) use path_driver::{PathDriver, Shared};
+pub(crate) use key::{Keys, LinkConnection};
+pub(crate) use path_driver::{PathDriver, SharedPath};
 
 pub use key::{ConnectionId, SessionKey};
 pub use link::{End, OverlayLink};

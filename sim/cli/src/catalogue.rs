@@ -1,7 +1,7 @@
 //! Reads and lists scenario files. All files are read before the first run, so that an error is reported early.
 
 use crate::failure::{CommandError, Completion};
-use crate::screen::{Cell, Paint, Screen, Table, span};
+use crate::screen::{Paint, Screen, Table, TableCell, span};
 use crate::tool::Tool;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::scenario::command_line::Reproduction;
@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 /// A scenario, its file and its system.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct CatalogueEntry {
     pub(crate) path: PathBuf,
     pub(crate) system: &'static Definition,
     pub(crate) scenario: Arc<Scenario>,
 }
 
-impl Entry {
+impl CatalogueEntry {
     fn new(path: &Path, system: &'static Definition, scenario: Scenario) -> Self {
         Self {
             path: path.to_owned(),
@@ -33,13 +33,13 @@ pub(crate) fn load(
     tool: &Tool<'_>,
     files: &[PathBuf],
     variant: Option<&str>,
-) -> Result<Vec<Entry>, CommandError> {
+) -> Result<Vec<CatalogueEntry>, CommandError> {
     let mut entries = Vec::new();
     for path in files {
         let loaded = tool.systems.load_all(path, variant);
         let (system, scenarios) = loaded.map_err(CommandError::usage)?;
         let scenarios = scenarios.into_iter();
-        entries.extend(scenarios.map(|scenario| Entry::new(path, system, scenario)));
+        entries.extend(scenarios.map(|scenario| CatalogueEntry::new(path, system, scenario)));
     }
     Ok(entries)
 }
@@ -49,10 +49,10 @@ pub(crate) fn one(
     tool: &Tool<'_>,
     path: &Path,
     variant: Option<&str>,
-) -> Result<Entry, CommandError> {
+) -> Result<CatalogueEntry, CommandError> {
     let loaded = tool.systems.load_one(path, variant);
     let (system, scenario) = loaded.map_err(CommandError::usage)?;
-    Ok(Entry::new(path, system, scenario))
+    Ok(CatalogueEntry::new(path, system, scenario))
 }
 
 /// Returns the command that runs a scenario file written by this program, with these bugs planted.
@@ -108,10 +108,10 @@ pub(crate) fn list(
         paths.extend(expand(path)?);
     }
     let entries = load(tool, &paths, None)?;
-    let files: Vec<&[Entry]> = entries.chunk_by(|one, two| one.path == two.path).collect();
+    let files: Vec<&[CatalogueEntry]> = entries.chunk_by(|one, two| one.path == two.path).collect();
     if as_json {
         for runs in &files {
-            let Entry { path, scenario, .. } = &runs[0];
+            let CatalogueEntry { path, scenario, .. } = &runs[0];
             let variants = runs.iter().map(|run| &run.scenario.variant);
             let variants: Vec<_> = variants.filter(|variant| !variant.is_empty()).collect();
             screen.json(&json!({
@@ -139,11 +139,11 @@ pub(crate) fn list(
         let engines: Vec<String> = scenario.engines.iter().map(ToString::to_string).collect();
         let length = u64::try_from(scenario.duration.as_millis()).unwrap_or(u64::MAX);
         table.row(vec![
-            Cell::new(name).paint(Paint::Bold),
-            Cell::number(scenario.hosts.len()),
-            Cell::new(span(length)),
-            Cell::new(engines.join(" ")),
-            Cell::new(first_sentence(&scenario.about)),
+            TableCell::new(name).paint(Paint::Bold),
+            TableCell::number(scenario.hosts.len()),
+            TableCell::new(span(length)),
+            TableCell::new(engines.join(" ")),
+            TableCell::new(first_sentence(&scenario.about)),
         ]);
     }
     screen.table(&table)?;

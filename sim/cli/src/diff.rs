@@ -2,12 +2,12 @@
 
 use crate::arguments::SimDiff;
 use crate::failure::{CommandError, Completion};
-use crate::replay::{Run, at, is_trace, open, run_of};
+use crate::replay::{ReplayRun, at, is_trace, open, run_of};
 use crate::screen::{Paint, Screen};
-use crate::state::{self, State, changes};
+use crate::state::{self, HostSnapshot, changes};
 use crate::tool::Tool;
 use crate::{catalogue, engine};
-use phalanx_sim::diff::{Change, Divergence, first_difference};
+use phalanx_sim::diff::{Divergence, StateChange, first_difference};
 use phalanx_sim::record::Header;
 use phalanx_sim::replay::{Replay, host_named};
 use phalanx_sim::scenario::Engine;
@@ -57,9 +57,9 @@ fn of_seeds(
     let mut traces: Vec<PathBuf> = Vec::new();
     for (name, seed) in ["left", "right"].into_iter().zip(seeds) {
         let trace = folder.path().join(name);
-        let settings = engine::Settings {
+        let settings = engine::RunSettings {
             trace: Some(trace.clone()),
-            ..engine::Settings::default()
+            ..engine::RunSettings::default()
         };
         engine::run(tool, &entry, Engine::Model, seed, &settings)?;
         traces.push(trace);
@@ -109,7 +109,7 @@ fn compare(
     Ok(Completion::No)
 }
 
-type States = Result<(String, Vec<Change>), String>;
+type States = Result<(String, Vec<StateChange>), String>;
 
 /// Returns the node of the first difference, and how its state after that event differs between the
 /// runs.
@@ -129,7 +129,7 @@ fn states(
     Ok((node.into_owned(), changes(&one, &two)))
 }
 
-fn state_at(run: &Run, node: &str, event: u64) -> Result<State, String> {
+fn state_at(run: &ReplayRun, node: &str, event: u64) -> Result<HostSnapshot, String> {
     let host = host_named(&run.scenario, node).map_err(|error| error.to_string())?;
     let plan = run
         .scenario
@@ -138,7 +138,7 @@ fn state_at(run: &Run, node: &str, event: u64) -> Result<State, String> {
     let mut replay = Replay::new(run.system, &run.scenario, &plan, &run.sabotage)
         .map_err(|error| error.to_string())?;
     replay.to_event(event, plan.end);
-    Ok(State::of(&replay, host))
+    Ok(HostSnapshot::of(&replay, host))
 }
 
 fn show(

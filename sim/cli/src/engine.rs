@@ -1,11 +1,11 @@
 //! Executes one run: with the model engine in this process, or with another engine in a child process.
 
-use crate::catalogue::Entry;
+use crate::catalogue::CatalogueEntry;
 use crate::failure::CommandError;
 use crate::programs;
-use crate::record::{Broken, Record};
+use crate::record::{Broken, RunRecord};
 use crate::tool::Tool;
-use phalanx_sim::Options;
+use phalanx_sim::RunOptions;
 use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::scenario::command_line::Reproduction;
@@ -23,15 +23,15 @@ const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
 
 /// The options of runs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
+pub(crate) struct RunSettings {
     pub(crate) strict: bool,
     pub(crate) trace: Option<PathBuf>,
     pub(crate) sabotage: Vec<String>,
 }
 
-impl Settings {
+impl RunSettings {
     /// Returns the command that reproduces a run with these settings; `engine` is the value of the flag `--engine`.
-    pub(crate) fn reproduce(&self, entry: &Entry, engine: &str, seed: u64) -> String {
+    pub(crate) fn reproduce(&self, entry: &CatalogueEntry, engine: &str, seed: u64) -> String {
         entry.system.reproduce_command(&Reproduction {
             scenario: &entry.scenario,
             engine,
@@ -45,11 +45,11 @@ impl Settings {
 /// Executes one seed in one engine.
 pub(crate) fn run(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
-) -> Result<Record, CommandError> {
+    settings: &RunSettings,
+) -> Result<RunRecord, CommandError> {
     match engine {
         Engine::Model => in_process(entry, seed, settings),
         Engine::Wire | Engine::Madsim => as_process(tool, entry, engine, seed, settings),
@@ -59,19 +59,23 @@ pub(crate) fn run(
 /// Executes the same run in another process, without its trace.
 pub(crate) fn run_elsewhere(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
-) -> Result<Record, CommandError> {
-    let settings = Settings {
+    settings: &RunSettings,
+) -> Result<RunRecord, CommandError> {
+    let settings = RunSettings {
         trace: None,
         ..settings.clone()
     };
     as_process(tool, entry, engine, seed, &settings)
 }
 
-fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, CommandError> {
+fn in_process(
+    entry: &CatalogueEntry,
+    seed: u64,
+    settings: &RunSettings,
+) -> Result<RunRecord, CommandError> {
     let scenario = &entry.scenario;
     let mut writer = match &settings.trace {
         None => None,
@@ -82,7 +86,7 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, C
             Some(Writer::new(BufWriter::new(file), scenario, plan, &header))
         }
     };
-    let options = Options {
+    let options = RunOptions {
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
@@ -110,7 +114,7 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, C
     }
     outcome.wall_ms = wall_ms;
     let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
-    Record::read(value).map_err(CommandError::failed)
+    RunRecord::read(value).map_err(CommandError::failed)
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
@@ -129,12 +133,12 @@ fn said(panic: &(dyn Any + Send)) -> String {
 
 /// Returns the record of a run that panicked.
 fn panicked(
-    entry: &Entry,
+    entry: &CatalogueEntry,
     (engine, seed): (Engine, u64),
-    settings: &Settings,
+    settings: &RunSettings,
     why: &str,
-) -> Record {
-    let read = crate::record::Parts {
+) -> RunRecord {
+    let read = crate::record::RunFields {
         scenario: entry.scenario.name.clone(),
         engine: engine.to_string(),
         seed,
@@ -157,7 +161,7 @@ fn panicked(
         "virtual_ms": 0, "wall_ms": 0, "events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
         "metrics": {}, "failures": [], "vacuous": [],
     });
-    let mut record = Record { value, read };
+    let mut record = RunRecord { value, read };
     record.fail(Broken {
         file: entry.path.display().to_string(),
         line: 0,
@@ -173,10 +177,10 @@ fn panicked(
 /// Returns the command line of an engine's process.
 fn command(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
+    settings: &RunSettings,
 ) -> Result<Command, CommandError> {
     let mut command = match engine {
         Engine::Model => {
@@ -209,11 +213,11 @@ fn command(
 
 fn as_process(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
-) -> Result<Record, CommandError> {
+    settings: &RunSettings,
+) -> Result<RunRecord, CommandError> {
     let mut command = command(tool, entry, engine, seed, settings)?;
     let start = Instant::now();
     let ran = programs::run(&mut command, PROCESS_TIME_MAX)?;
@@ -230,7 +234,7 @@ fn as_process(
     }
     match serde_json::from_str::<Value>(&ran.answer)
         .map_err(|error| error.to_string())
-        .and_then(Record::read)
+        .and_then(RunRecord::read)
     {
         Ok(mut record) => {
             record.note("wall_ms", wall_ms);

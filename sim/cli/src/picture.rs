@@ -1,9 +1,9 @@
 //! Presents a recorded run: as an HTML page, as a timeline, and as the causes of a failure.
 
-use crate::catalogue::Entry;
-use crate::engine::Settings;
+use crate::catalogue::CatalogueEntry;
+use crate::engine::RunSettings;
 use crate::failure::CommandError;
-use crate::record::Record;
+use crate::record::RunRecord;
 use crate::report::Report;
 use crate::screen::{Paint, Screen};
 use phalanx_sim::outcome::Outcome;
@@ -11,7 +11,7 @@ use phalanx_sim::record::{Recording, causes};
 use phalanx_sim::report::{self, Seed};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::timeline::{FAULT, Row, rows};
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 use std::fs::File;
 use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,14 +25,14 @@ const WIDTH: usize = 100;
 
 /// Repeats a run and records it; returns `None` if a machine panicked.
 fn recorded<'a>(
-    entry: &'a Entry,
+    entry: &'a CatalogueEntry,
     seed: u64,
-    settings: &Settings,
+    settings: &RunSettings,
 ) -> Result<Option<(Recording<'a>, Outcome)>, CommandError> {
     let scenario = &*entry.scenario;
     let plan = scenario.plan(seed).map_err(CommandError::usage)?;
     let mut recording = Recording::new(scenario, plan);
-    let options = Options {
+    let options = RunOptions {
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: Some(&mut recording),
@@ -47,9 +47,9 @@ fn recorded<'a>(
 
 /// Adds to each failure of a run in the model engine the events that led to it.
 pub(crate) fn explain(
-    entry: &Entry,
-    settings: &Settings,
-    record: &mut Record,
+    entry: &CatalogueEntry,
+    settings: &RunSettings,
+    record: &mut RunRecord,
 ) -> Result<(), CommandError> {
     if record.read.engine != Engine::Model.to_string() || record.read.failures.is_empty() {
         return Ok(());
@@ -60,7 +60,7 @@ pub(crate) fn explain(
     Ok(())
 }
 
-fn add_causes(recording: &Recording<'_>, outcome: &Outcome, record: &mut Record) {
+fn add_causes(recording: &Recording<'_>, outcome: &Outcome, record: &mut RunRecord) {
     for (index, failure) in outcome.failures.iter().enumerate() {
         let culprit = causes::culprit(recording, failure);
         let chain = culprit.map_or_else(Vec::new, |event| {
@@ -87,9 +87,9 @@ pub(crate) struct Wanted<'a> {
 /// Runs a single seed, records it and draws it; returns `false` if a machine panicked.
 pub(crate) fn alone(
     screen: &Screen,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     seed: u64,
-    settings: &Settings,
+    settings: &RunSettings,
     wanted: Wanted<'_>,
     report: &mut Report<'_>,
 ) -> Result<bool, CommandError> {
@@ -99,7 +99,7 @@ pub(crate) fn alone(
     };
     outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
-    let mut record = Record::read(value).map_err(CommandError::failed)?;
+    let mut record = RunRecord::read(value).map_err(CommandError::failed)?;
     add_causes(&recording, &outcome, &mut record);
     report.add(&record)?;
     match draw(screen, &recording, &outcome, report.seeds(), wanted) {
@@ -112,8 +112,8 @@ pub(crate) fn alone(
 /// Draws one run of a sweep: the first that failed, or else the first.
 pub(crate) fn show(
     screen: &Screen,
-    entry: &Entry,
-    settings: &Settings,
+    entry: &CatalogueEntry,
+    settings: &RunSettings,
     seeds: &[Seed],
     wanted: Wanted<'_>,
 ) -> Result<(), CommandError> {

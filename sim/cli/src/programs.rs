@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Exit status and output of a program.
 #[derive(Debug)]
-pub struct Ran {
+pub struct ProgramOutput {
     /// `None` if the program exceeded its time limit and was killed.
     pub status: Option<ExitStatus>,
     /// Standard output.
@@ -20,7 +20,7 @@ pub struct Ran {
     program: String,
 }
 
-impl Ran {
+impl ProgramOutput {
     /// Returns the error text, without the program's name.
     pub fn complaint(&self) -> &str {
         let errors = self.errors.trim();
@@ -63,7 +63,7 @@ pub fn find(name: &str, target: &str) -> Result<PathBuf, CommandError> {
 }
 
 /// Runs a program until it exits, or kills it after `within`.
-pub fn run(command: &mut Command, within: Duration) -> Result<Ran, CommandError> {
+pub fn run(command: &mut Command, within: Duration) -> Result<ProgramOutput, CommandError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed =
         |what: &str, error: std::io::Error| CommandError::failed(format!("{name} {what}: {error}"));
@@ -76,7 +76,7 @@ pub fn run(command: &mut Command, within: Duration) -> Result<Ran, CommandError>
         .map_err(|error| failed("cannot be started", error))?;
     let (answer, errors) = (drain(child.stdout.take()), drain(child.stderr.take()));
     let status = wait(&mut child, deadline).map_err(|error| failed("was lost", error))?;
-    Ok(Ran {
+    Ok(ProgramOutput {
         status,
         answer: text_of(answer),
         errors: text_of(errors),

@@ -4,10 +4,10 @@ use crate::arguments::SimReplay;
 use crate::catalogue;
 use crate::failure::{CommandError, Completion};
 use crate::screen::{Paint, Screen};
-use crate::state::{self, State, changes};
+use crate::state::{self, HostSnapshot, changes};
 use crate::tool::Tool;
-use phalanx_sim::diff::Change;
-use phalanx_sim::record::{Header, Line, Reader, VERSION};
+use phalanx_sim::diff::StateChange;
+use phalanx_sim::record::{Header, Line, TraceReader, VERSION};
 use phalanx_sim::replay::{Replay, host_named};
 use phalanx_sim::scenario::{Engine, Scenario, text};
 use phalanx_sim::world::Definition;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A run that can be reproduced.
-pub(crate) struct Run {
+pub(crate) struct ReplayRun {
     pub(crate) system: &'static Definition,
     pub(crate) scenario: Arc<Scenario>,
     pub(crate) seed: u64,
@@ -41,15 +41,15 @@ pub(crate) fn is_trace(path: &Path) -> Result<bool, CommandError> {
 }
 
 /// Opens a trace.
-pub(crate) fn open(path: &Path) -> Result<Reader<BufReader<File>>, CommandError> {
+pub(crate) fn open(path: &Path) -> Result<TraceReader<BufReader<File>>, CommandError> {
     let name = path.display().to_string();
     let file = File::open(path)
         .map_err(|error| CommandError::usage(format!("{name}: cannot be read: {error}")))?;
-    Reader::new(&name, BufReader::new(file)).map_err(CommandError::usage)
+    TraceReader::new(&name, BufReader::new(file)).map_err(CommandError::usage)
 }
 
 /// Returns the run of a trace, if this program can reproduce it.
-pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Run, String> {
+pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<ReplayRun, String> {
     if header.engine != Engine::Model.to_string() {
         return Err(format!(
             "{trace}: the run is of the engine {}; only runs of the model engine can be replayed",
@@ -74,7 +74,7 @@ pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Ru
             header.file, header.file_hash
         ));
     }
-    Ok(Run {
+    Ok(ReplayRun {
         system,
         scenario,
         seed: header.seed,
@@ -82,7 +82,7 @@ pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Ru
     })
 }
 
-fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, CommandError> {
+fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<ReplayRun, CommandError> {
     let file = &arguments.file;
     if is_trace(file)? {
         let reader = open(file)?;
@@ -104,7 +104,7 @@ fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, CommandError> {
         return Ok(run);
     }
     let entry = catalogue::one(tool, file, arguments.variant.as_deref())?;
-    Ok(Run {
+    Ok(ReplayRun {
         system: entry.system,
         scenario: entry.scenario,
         seed: arguments.seed.unwrap_or(1),
@@ -213,9 +213,9 @@ impl ReplaySession<'_> {
         }
     }
 
-    fn states(&self) -> Vec<State> {
+    fn states(&self) -> Vec<HostSnapshot> {
         let hosts = self.hosts().into_iter();
-        State::all(&self.replay, hosts)
+        HostSnapshot::all(&self.replay, hosts)
     }
 
     /// Prints the state of the nodes at the current position.
@@ -339,7 +339,7 @@ impl ReplaySession<'_> {
                 Some(before) => {
                     let host =
                         host_named(self.scenario, before.name()).map_err(CommandError::usage)?;
-                    changes(before, &State::of(&self.replay, host))
+                    changes(before, &HostSnapshot::of(&self.replay, host))
                 }
                 None => Vec::new(),
             };
@@ -348,7 +348,7 @@ impl ReplaySession<'_> {
         Ok(())
     }
 
-    fn event(&self, line: &Line<'_>, changes: &[Change]) -> Result<(), CommandError> {
+    fn event(&self, line: &Line<'_>, changes: &[StateChange]) -> Result<(), CommandError> {
         if self.json {
             return self
                 .screen

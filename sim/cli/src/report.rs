@@ -3,8 +3,8 @@
 
 use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
-use crate::record::{Broken, Record};
-use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
+use crate::record::{Broken, RunRecord};
+use crate::screen::{Paint, Screen, Table, TableCell, count, size, span};
 use crate::sometimes::{self, Sometimes};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use phalanx_sim::report::Seed;
@@ -40,7 +40,7 @@ pub(crate) struct Report<'a> {
     groups: Vec<Group>,
     failed: usize,
     differ: usize,
-    last: Option<Record>,
+    last: Option<RunRecord>,
     /// Whether the reader of standard output closed it. The exit code is still that of the runs.
     gone: bool,
     /// Every run, for the HTML report and the timeline.
@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
     }
 
     /// Adds the next run, in order.
-    pub(crate) fn add(&mut self, record: &Record) -> Result<(), CommandError> {
+    pub(crate) fn add(&mut self, record: &RunRecord) -> Result<(), CommandError> {
         let differs = record.value["check"] == "differs";
         let shown = self.count(record, differs);
         if !record.passed() {
@@ -104,7 +104,7 @@ impl<'a> Report<'a> {
     }
 
     /// Returns whether the next failing run of the same scenario and engine is shown in detail.
-    pub(crate) fn shows_failures_of(&self, record: &Record) -> bool {
+    pub(crate) fn shows_failures_of(&self, record: &RunRecord) -> bool {
         let read = &record.read;
         let same = |group: &&Group| group.scenario == read.scenario && group.engine == read.engine;
         let group = self.groups.iter().find(same);
@@ -128,7 +128,7 @@ impl<'a> Report<'a> {
     }
 
     /// Counts a run; returns whether it is shown in detail if it failed.
-    fn count(&mut self, record: &Record, differs: bool) -> bool {
+    fn count(&mut self, record: &RunRecord, differs: bool) -> bool {
         let read = &record.read;
         let found = self
             .groups
@@ -170,7 +170,7 @@ impl<'a> Report<'a> {
         group.runs - group.passed <= SHOWN_MAX
     }
 
-    fn show(&self, record: &Record, differs: bool, in_full: bool) -> Result<(), CommandError> {
+    fn show(&self, record: &RunRecord, differs: bool, in_full: bool) -> Result<(), CommandError> {
         if self.gone {
             return Ok(());
         }
@@ -312,35 +312,38 @@ impl<'a> Report<'a> {
     }
 
     /// Prints all measurements of a single run.
-    fn details(&self, record: &Record) -> Result<(), CommandError> {
+    fn details(&self, record: &RunRecord) -> Result<(), CommandError> {
         let read = &record.read;
         let mut facts = vec![
             (
                 "scenario",
-                Cell::new(format!(
+                TableCell::new(format!(
                     "{} with seed {} in engine {}",
                     read.scenario, read.seed, read.engine
                 )),
             ),
             ("outcome", outcome_cell(record.passed())),
-            ("nodes", Cell::new(read.nodes.to_string())),
+            ("nodes", TableCell::new(read.nodes.to_string())),
             (
                 "time",
-                Cell::new(format!(
+                TableCell::new(format!(
                     "{} virtual in {} real",
                     span(read.virtual_ms),
                     span(read.wall_ms)
                 )),
             ),
-            ("events", Cell::new(read.events.to_string())),
+            ("events", TableCell::new(read.events.to_string())),
             (
                 "messages",
-                Cell::new(format!("{}, {}", read.messages, size(read.bytes))),
+                TableCell::new(format!("{}, {}", read.messages, size(read.bytes))),
             ),
-            ("trace", Cell::new(&read.trace_hash)),
+            ("trace", TableCell::new(&read.trace_hash)),
         ];
         if let Some(check) = record.value["check"].as_str() {
-            facts.push(("check", Cell::new(format!("{check} in another process"))));
+            facts.push((
+                "check",
+                TableCell::new(format!("{check} in another process")),
+            ));
         }
         let metrics: Vec<(String, u64)> = read
             .metrics
@@ -350,7 +353,7 @@ impl<'a> Report<'a> {
         facts.extend(
             metrics
                 .iter()
-                .map(|(name, value)| (name.as_str(), Cell::new(value.to_string()))),
+                .map(|(name, value)| (name.as_str(), TableCell::new(value.to_string()))),
         );
         self.screen.facts(&facts)
     }
@@ -373,11 +376,11 @@ impl<'a> Report<'a> {
                     .map_or_else(|| "-".to_owned(), |seed| seed.to_string());
                 let text = it.text.strip_prefix("sometimes = ").unwrap_or(&it.text);
                 table.row(vec![
-                    Cell::new(format!("{} on {}", group.scenario, group.engine)),
-                    Cell::number(it.line),
-                    Cell::new(it.share()).paint(paint),
-                    Cell::number(first),
-                    Cell::new(text),
+                    TableCell::new(format!("{} on {}", group.scenario, group.engine)),
+                    TableCell::number(it.line),
+                    TableCell::new(it.share()).paint(paint),
+                    TableCell::number(first),
+                    TableCell::new(text),
                 ]);
             }
         }
@@ -395,23 +398,23 @@ impl<'a> Report<'a> {
                 Paint::Bad
             };
             table.row(vec![
-                Cell::new(&group.scenario).paint(Paint::Bold),
-                Cell::new(&group.engine),
-                Cell::number(group.nodes),
-                Cell::number(format!("{}/{}", group.passed, group.runs)).paint(paint),
-                Cell::number(span(group.virtual_ms / group.runs.max(1) as u64)),
-                Cell::number(format!("{}x", group.virtual_ms / group.wall_ms.max(1))),
-                Cell::number(group.messages / group.runs.max(1) as u64),
+                TableCell::new(&group.scenario).paint(Paint::Bold),
+                TableCell::new(&group.engine),
+                TableCell::number(group.nodes),
+                TableCell::number(format!("{}/{}", group.passed, group.runs)).paint(paint),
+                TableCell::number(span(group.virtual_ms / group.runs.max(1) as u64)),
+                TableCell::number(format!("{}x", group.virtual_ms / group.wall_ms.max(1))),
+                TableCell::number(group.messages / group.runs.max(1) as u64),
             ]);
         }
         self.screen.table(&table)
     }
 }
 
-fn outcome_cell(passed: bool) -> Cell {
+fn outcome_cell(passed: bool) -> TableCell {
     if passed {
-        Cell::new("pass").paint(Paint::Good)
+        TableCell::new("pass").paint(Paint::Good)
     } else {
-        Cell::new("fail").paint(Paint::Bad)
+        TableCell::new("fail").paint(Paint::Bad)
     }
 }

@@ -12,7 +12,7 @@ use phalanx_sim::outcome::Failure as Broken;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::command_line::sabotage_flags;
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::search::{Coverage, Hunt, Subject, Trial, attempt};
+use phalanx_sim::search::{Coverage, Hunt, SystemUnderTest, Trial, attempt};
 use serde_json::json;
 use std::io::IsTerminal as _;
 use std::num::NonZero;
@@ -195,7 +195,7 @@ fn try_once(
     scenario: &Scenario,
     seed: u64,
 ) -> Result<(Vec<Broken>, Coverage), CommandError> {
-    attempt(Subject { runner, sabotage }, scenario, seed).map_err(CommandError::usage)
+    attempt(SystemUnderTest { runner, sabotage }, scenario, seed).map_err(CommandError::usage)
 }
 
 fn take<T>(shared: &Mutex<Option<T>>) -> Option<T> {

@@ -9,7 +9,7 @@ use crate::{catalogue, sweep};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Engine;
-use phalanx_sim::search::Subject;
+use phalanx_sim::search::SystemUnderTest;
 use phalanx_sim::shrink::{Progress, Shrunk, shrink};
 use serde_json::json;
 use std::io::IsTerminal as _;
@@ -27,7 +27,7 @@ pub(crate) fn run(
         .check_engine(Engine::Model)
         .map_err(CommandError::usage)?;
     let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
-    let subject = Subject {
+    let subject = SystemUnderTest {
         runner: &Model(entry.system),
         sabotage: &sabotage,
     };

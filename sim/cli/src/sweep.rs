@@ -1,12 +1,12 @@
 //! `phalanx sim run`: runs each scenario with each seed in each requested engine, in parallel.
 
 use crate::arguments::SimRun;
-use crate::catalogue::{self, Entry};
-use crate::engine::{self, Settings};
+use crate::catalogue::{self, CatalogueEntry};
+use crate::engine::{self, RunSettings};
 use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
 use crate::picture;
-use crate::record::{Broken, Record, difference};
+use crate::record::{Broken, RunRecord, difference};
 use crate::report::Report;
 use crate::scale::Engines;
 use crate::screen::Screen;
@@ -20,12 +20,12 @@ use std::thread;
 
 /// One scenario with one seed: the unit of work of a worker.
 struct Job<'a> {
-    entry: &'a Entry,
+    entry: &'a CatalogueEntry,
     seed: u64,
 }
 
 /// The result of a job: one run per engine.
-type Done = Result<Vec<Record>, CommandError>;
+type Done = Result<Vec<RunRecord>, CommandError>;
 
 pub(crate) fn run(
     screen: &Screen,
@@ -33,7 +33,7 @@ pub(crate) fn run(
     arguments: &SimRun,
 ) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
-    let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
+    let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
     for entry in &entries {
         for engine in engines(entry) {
             entry
@@ -97,7 +97,7 @@ pub(crate) fn run(
 /// Checks the names of mechanisms to disable or bugs to plant (`--sabotage`).
 pub(crate) fn sabotage<'a>(
     words: &[String],
-    entries: impl IntoIterator<Item = &'a Entry>,
+    entries: impl IntoIterator<Item = &'a CatalogueEntry>,
 ) -> Result<Vec<String>, CommandError> {
     if words.is_empty() {
         return Ok(Vec::new());
@@ -110,8 +110,8 @@ pub(crate) fn sabotage<'a>(
     Ok(words.to_vec())
 }
 
-fn settings(arguments: &SimRun, entries: &[Entry]) -> Result<Settings, CommandError> {
-    Ok(Settings {
+fn settings(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<RunSettings, CommandError> {
+    Ok(RunSettings {
         strict: arguments.strict,
         trace: arguments.trace.clone(),
         sabotage: sabotage(&arguments.sabotage, entries)?,
@@ -119,7 +119,7 @@ fn settings(arguments: &SimRun, entries: &[Entry]) -> Result<Settings, CommandEr
 }
 
 /// Returns a hint for selecting one variant of a matrix, if the file has one.
-fn one_of(entries: &[Entry]) -> String {
+fn one_of(entries: &[CatalogueEntry]) -> String {
     let variants = entries.iter().map(|entry| &entry.scenario.variant);
     match variants.into_iter().find(|variant| !variant.is_empty()) {
         Some(variant) if entries.len() > 1 => {
@@ -130,13 +130,13 @@ fn one_of(entries: &[Entry]) -> String {
 }
 
 /// Checks that a report or timeline is requested for one scenario in the model engine.
-fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), CommandError> {
+fn check_picture(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<(), CommandError> {
     let flag = match (&arguments.report, arguments.timeline) {
         (Some(_), _) => "--report",
         (None, true) => "--timeline",
         (None, false) => return Ok(()),
     };
-    let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
+    let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
     if entries.len() > 1 || engines(&entries[0]) != [Engine::Model] {
         return Err(CommandError::usage(format!(
             "{flag} takes one scenario in the model engine, with any number of seeds{}",
@@ -159,7 +159,7 @@ fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), CommandErr
 fn work(
     jobs: &[Job<'_>],
     one: &(dyn Fn(&Job<'_>) -> Done + Sync),
-    settings: &Settings,
+    settings: &RunSettings,
     report: &mut Report<'_>,
 ) -> Result<(), CommandError> {
     let workers = thread::available_parallelism()
@@ -197,7 +197,7 @@ fn take<'a, 'j>(jobs: &'a [Job<'j>], next: &AtomicUsize) -> Option<(usize, &'a J
 fn in_order(
     jobs: &[Job<'_>],
     receiver: &mpsc::Receiver<(usize, Done)>,
-    settings: &Settings,
+    settings: &RunSettings,
     report: &mut Report<'_>,
 ) -> Result<(), CommandError> {
     let (mut early, mut expected) = (BTreeMap::new(), 0);
@@ -223,7 +223,7 @@ fn one(
     job: &Job<'_>,
     engines: &[Engine],
     arguments: &SimRun,
-    settings: &Settings,
+    settings: &RunSettings,
 ) -> Done {
     let mut records = Vec::new();
     for engine in engines {
@@ -245,7 +245,7 @@ fn one(
 
 /// Compares the final states of a confluent scenario, which must be the same in every engine
 /// because they do not depend on the order of events.
-fn compare(job: &Job<'_>, settings: &Settings, records: &mut [Record]) {
+fn compare(job: &Job<'_>, settings: &RunSettings, records: &mut [RunRecord]) {
     let [model, wire] = records else { return };
     if model.read.trace_hash.is_empty() || wire.read.trace_hash.is_empty() {
         return;

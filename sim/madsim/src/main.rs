@@ -19,7 +19,7 @@ mod host;
 mod orders;
 
 use madsim::runtime::Runtime;
-use phalanx_sim::arguments::{Arguments, EngineBinary};
+use phalanx_sim::arguments::{EngineBinary, RunArguments};
 use phalanx_sim::outcome::{Outcome, RunVerdict};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine, Scenario};
@@ -42,7 +42,7 @@ static RUN: OnceLock<Arc<Run>> = OnceLock::new();
 struct Run {
     scenario: Scenario,
     plan: Plan,
-    arguments: Arguments,
+    arguments: RunArguments,
 }
 
 fn main() -> ExitCode {
@@ -74,7 +74,7 @@ fn run() -> Result<(String, RunVerdict), String> {
     if let Some(at) = twice {
         words.remove(at);
     }
-    let arguments = Arguments::parse(PROGRAM, words.into_iter())?;
+    let arguments = RunArguments::parse(PROGRAM, words.into_iter())?;
     let scenario = arguments.scenario().map_err(|error| error.to_string())?;
     scenario
         .check_engine(Engine::Madsim)

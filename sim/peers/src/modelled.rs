@@ -3,8 +3,8 @@
 use crate::course::{Course, LATENCY, SPREAD};
 use crate::tape::{Event, Found, Tape};
 use core::time::Duration;
-use phalanx_sim::Options;
-use phalanx_sim::record::{ExecutedAction, Recorder, Step};
+use phalanx_sim::RunOptions;
+use phalanx_sim::record::{ExecutedAction, RecordedStep, Recorder};
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::world::Definition;
 use std::collections::BTreeMap;
@@ -29,9 +29,9 @@ pub fn run(
         carries,
         tape: Tape::default(),
     };
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut ear),
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome =
         phalanx_sim::run(definition, &scenario, seed, options).map_err(|why| why.to_string())?;
@@ -95,7 +95,7 @@ struct Ear {
 }
 
 impl Recorder for Ear {
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &RecordedStep<'_>) {
         let at = Duration::from_nanos(step.at);
         if self.carries.contains(&step.kind) {
             self.tape.copies.push(at);

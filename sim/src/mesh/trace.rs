@@ -27,7 +27,7 @@ const ORDER: u8 = 0x7f;
 
 /// The trace of one run.
 #[derive(Debug)]
-pub struct Trace {
+pub struct MeshTrace {
     scenario: Scenario,
     plan: Plan,
     bands: Bands,
@@ -69,7 +69,7 @@ struct TracedStep {
     says: Vec<(&'static str, Option<NodeId>)>,
 }
 
-impl Trace {
+impl MeshTrace {
     /// An empty trace; with a path, the trace is also written to a file.
     ///
     /// # Errors

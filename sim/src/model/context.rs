@@ -7,7 +7,7 @@
 use super::clock::WALL_ZERO;
 use super::event::ScheduledEvent;
 use super::heap::Heap;
-use super::trace::{Line, Trace};
+use super::trace::{StepLine, Trace};
 use crate::disk::{Files, Left};
 use crate::record::{Cause, Held, StepReport};
 use crate::scenario::Scenario;
@@ -142,7 +142,7 @@ impl<'a, 't> Context<'a, 't> {
     /// Records a step of a process. The step causes the events scheduled next.
     pub(super) fn record_step<'s>(
         &mut self,
-        line: &Line,
+        line: &StepLine,
         digest: u64,
         said: impl Iterator<Item = StepReport<'s>>,
     ) {

@@ -1,6 +1,6 @@
 //! The trace of a run: a running hash of all events, and numbered events for a recorder.
 
-use crate::record::{Cause, ExecutedAction, Held, Recorder, Step, StepReport};
+use crate::record::{Cause, ExecutedAction, Held, RecordedStep, Recorder, StepReport};
 use crate::scenario::plan::Planned;
 use crate::world::InputInfo;
 use phalanx_core::random::mix;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// One step of a process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
+pub(crate) struct StepLine {
     /// True time, in nanoseconds.
     pub(crate) at: u64,
     /// The number of the scheduled event that the step belongs to.
@@ -82,7 +82,7 @@ impl<'a> Trace<'a> {
     /// Adds a step; returns the cause of its effects. `digest` is the hash of the views of the host's processes.
     pub(crate) fn add<'s>(
         &mut self,
-        line: &Line,
+        line: &StepLine,
         digest: u64,
         cause: Cause,
         said: impl Iterator<Item = StepReport<'s>>,
@@ -99,7 +99,7 @@ impl<'a> Trace<'a> {
         let cause_program = from.and_then(|(host, place)| self.program(host, place));
         if let Some(recorder) = self.recorder.get() {
             let said: Vec<StepReport<'s>> = said.collect();
-            recorder.step(&Step {
+            recorder.step(&RecordedStep {
                 event: self.event,
                 at: line.at,
                 host: line.host,

@@ -67,7 +67,7 @@ pub struct StepReport<'a> {
 
 /// A step: a node processed an input.
 #[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
+pub struct RecordedStep<'a> {
     /// The number of the event.
     pub event: u64,
     /// True time, in nanoseconds.
@@ -90,7 +90,7 @@ pub struct Step<'a> {
     pub said: &'a [StepReport<'a>],
 }
 
-impl Step<'_> {
+impl RecordedStep<'_> {
     /// Returns the sending host, for a message.
     #[must_use]
     pub const fn sender(&self) -> Option<usize> {
@@ -129,7 +129,7 @@ pub struct Held {
 /// Records a run, or a part of it.
 pub trait Recorder {
     /// Called when a node has processed an input.
-    fn step(&mut self, step: &Step<'_>);
+    fn step(&mut self, step: &RecordedStep<'_>);
 
     /// Called when an action of the plan was executed.
     fn order(&mut self, order: &ExecutedAction<'_>);

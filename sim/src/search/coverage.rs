@@ -5,7 +5,7 @@
 //! Names of nodes are not included, so the same behaviour on another node is not new.
 
 use crate::record::fault::Fault;
-use crate::record::{ExecutedAction, Held, Recorder, Step};
+use crate::record::{ExecutedAction, Held, RecordedStep, Recorder};
 use phalanx_core::random::{hash_bytes, mix};
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ impl Coverage {
 }
 
 impl Recorder for Coverage {
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &RecordedStep<'_>) {
         let kind = hash_bytes(step.kind.as_bytes());
         if self.nodes.len() <= step.host {
             self.nodes.resize(step.host + 1, (0, 0));

@@ -21,7 +21,7 @@ mod network;
 mod orders;
 mod pki;
 
-use phalanx_sim::arguments::{Arguments, EngineBinary};
+use phalanx_sim::arguments::{EngineBinary, RunArguments};
 use phalanx_sim::outcome::RunVerdict;
 use phalanx_sim::scenario::Engine;
 use std::io::Write;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 
 /// Performs the run that the arguments describe. Returns the result as JSON, and the verdict.
 fn run() -> Result<(String, RunVerdict), String> {
-    let arguments = Arguments::parse(PROGRAM, std::env::args().skip(1))?;
+    let arguments = RunArguments::parse(PROGRAM, std::env::args().skip(1))?;
     let scenario = arguments.scenario().map_err(|error| error.to_string())?;
     scenario
         .check_engine(Engine::Wire)

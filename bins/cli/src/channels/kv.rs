@@ -6,7 +6,7 @@ use crate::arguments::Ask;
 use crate::arguments::channel::{Kv, KvCommand, OnlyIf, Txn};
 use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::NodeClient;
-use crate::screen::{Cell, Paint, Screen, Table};
+use crate::screen::{Paint, Screen, Table, TableCell};
 use phalanx_core::channel::ChannelName;
 use phalanx_net::wire::proto::{self, compare::Expected, transact_reply::Outcome};
 use serde_json::{Value, json};
@@ -192,9 +192,9 @@ fn list(
             screen.json(&for_programs(found))?;
         } else {
             table.row(vec![
-                Cell::new(&found.key).paint(Paint::Bold),
-                Cell::new(shown(&found.value)),
-                Cell::new(version(found.version).to_string()).paint(Paint::Dim),
+                TableCell::new(&found.key).paint(Paint::Bold),
+                TableCell::new(shown(&found.value)),
+                TableCell::new(version(found.version).to_string()).paint(Paint::Dim),
             ]);
         }
     }

@@ -2,17 +2,20 @@
 
 use super::declined;
 use crate::arguments::Ask;
-use crate::arguments::channel::Routes;
+use crate::arguments::channel::RoutesCommand;
 use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::NodeClient;
-use crate::screen::{Cell, Paint, Screen, Table};
+use crate::screen::{Paint, Screen, Table, TableCell};
 use phalanx_net::wire::proto;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Prints the next hop to each member, or the broadcast tree of one source if requested.
-pub(crate) fn routes(screen: &Screen, arguments: &Routes) -> Result<Completion, CommandError> {
+pub(crate) fn routes(
+    screen: &Screen,
+    arguments: &RoutesCommand,
+) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&arguments.ask.access)?;
     let source = arguments.from.as_ref().map(ToString::to_string);
     let request = proto::GetRoutesRequest {
@@ -49,15 +52,15 @@ fn table(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), CommandEr
     }
     let mut table = Table::new(&["to", "next hop", "hops"]);
     for route in &reply.ways {
-        let first = Cell::new(&route.first);
+        let first = TableCell::new(&route.first);
         table.row(vec![
-            Cell::new(&route.to).paint(Paint::Bold),
+            TableCell::new(&route.to).paint(Paint::Bold),
             if route.first == route.to {
                 first.paint(Paint::Dim)
             } else {
                 first
             },
-            Cell::number(route.hops),
+            TableCell::number(route.hops),
         ]);
     }
     screen.table(&table)
@@ -119,10 +122,10 @@ pub(crate) fn channels(screen: &Screen, ask: &Ask) -> Result<Completion, Command
     let mut table = Table::new(&["channel", "kind", "here", "held"]);
     for channel in &reply.channels {
         table.row(vec![
-            Cell::new(&channel.name).paint(Paint::Bold),
-            Cell::new(word(channel.kind())),
-            Cell::new(if channel.open { "open" } else { "relayed" }),
-            Cell::number(channel.held),
+            TableCell::new(&channel.name).paint(Paint::Bold),
+            TableCell::new(word(channel.kind())),
+            TableCell::new(if channel.open { "open" } else { "relayed" }),
+            TableCell::number(channel.held),
         ]);
     }
     screen.table(&table)?;

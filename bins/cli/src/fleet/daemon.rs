@@ -29,12 +29,12 @@ pub(crate) struct Launch {
 
 /// A daemon process that can be killed and restarted. Dropping the struct kills the process.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub(crate) struct DaemonProcess {
     launch: Launch,
     child: Option<Child>,
 }
 
-impl Daemon {
+impl DaemonProcess {
     pub(crate) const fn new(launch: Launch) -> Self {
         Self {
             launch,
@@ -160,7 +160,7 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for DaemonProcess {
     fn drop(&mut self) {
         // A destructor cannot return an error, and the process may have ended already.
         drop(self.kill());

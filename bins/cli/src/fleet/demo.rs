@@ -11,13 +11,13 @@ use super::Fleet;
 use crate::arguments::Demo;
 use crate::failure::{CommandError, Completion};
 use crate::mesh::reply::{Peer, Status};
-use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use crate::screen::{Paint, Screen, Table, TableCell, count, span};
 use phalanx_sim_cli::interrupt::Interrupt;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tool::{Tool, Watching};
+use tool::{RunningWatch, ToolPath};
 
 const NODES: usize = 5;
 /// Index of the node that is killed.
@@ -60,7 +60,7 @@ pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Completion, Comma
     let mut stage = Stage {
         screen,
         interrupt: Interrupt::listen()?,
-        tool: Tool::new()?,
+        tool: ToolPath::new()?,
     };
     let greeters = |index| {
         if index >= 2 {
@@ -83,7 +83,7 @@ pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Completion, Comma
 struct Stage<'a> {
     screen: &'a Screen,
     interrupt: Interrupt,
-    tool: Tool,
+    tool: ToolPath,
 }
 
 impl Stage<'_> {
@@ -102,7 +102,7 @@ impl Stage<'_> {
         what: &str,
         start: Instant,
         fleet: &mut Fleet,
-        mut look: impl FnMut(&Tool, &Fleet) -> Result<Looked<T>, CommandError>,
+        mut look: impl FnMut(&ToolPath, &Fleet) -> Result<Looked<T>, CommandError>,
     ) -> Result<(T, String), CommandError> {
         let mut last = String::new();
         while start.elapsed() < DEADLINE {
@@ -160,11 +160,11 @@ impl Stage<'_> {
         let mut table = Table::new(&["node", "process", "sees alive", "links", "view"]);
         for (status, daemon) in states.iter().zip(fleet.daemons()) {
             table.row(vec![
-                Cell::new(&status.node.id).paint(Paint::Bold),
-                Cell::number(daemon.pid().unwrap_or_default()),
-                Cell::number(status.members.alive),
-                Cell::number(status.links.len()),
-                Cell::new(&status.hash).paint(Paint::Dim),
+                TableCell::new(&status.node.id).paint(Paint::Bold),
+                TableCell::number(daemon.pid().unwrap_or_default()),
+                TableCell::number(status.members.alive),
+                TableCell::number(status.links.len()),
+                TableCell::new(&status.hash).paint(Paint::Dim),
             ]);
         }
         self.screen.table(&table)?;
@@ -180,7 +180,7 @@ impl Stage<'_> {
         ))
     }
 
-    fn loses(&mut self, fleet: &mut Fleet, watching: &Watching) -> Result<(), CommandError> {
+    fn loses(&mut self, fleet: &mut Fleet, watching: &RunningWatch) -> Result<(), CommandError> {
         let (victim, witness) = (name(fleet, VICTIM), name(fleet, WITNESS));
         self.title(&format!("{victim} crashes"))?;
         let pid = fleet.daemons()[VICTIM].pid().unwrap_or_default();
@@ -210,7 +210,7 @@ impl Stage<'_> {
         ))
     }
 
-    fn regains(&mut self, fleet: &mut Fleet, watching: &Watching) -> Result<(), CommandError> {
+    fn regains(&mut self, fleet: &mut Fleet, watching: &RunningWatch) -> Result<(), CommandError> {
         let (victim, witness) = (name(fleet, VICTIM), name(fleet, WITNESS));
         self.title(&format!("{victim} returns"))?;
         let before = self.epoch(fleet)?;
@@ -242,7 +242,7 @@ impl Stage<'_> {
     /// Prints the events of the witness about the victim since `start`.
     fn tell(
         &self,
-        watching: &Watching,
+        watching: &RunningWatch,
         witness: &str,
         victim: &str,
         start: Instant,
@@ -282,10 +282,10 @@ impl Stage<'_> {
             let hashes: BTreeSet<&String> =
                 views.iter().filter_map(|view| view.hash.as_ref()).collect();
             table.row(vec![
-                Cell::new(*instant),
-                Cell::number(range(views.iter().map(|view| view.many("alive")))),
-                Cell::number(range(views.iter().map(|view| view.many("down")))),
-                Cell::number(hashes.len()),
+                TableCell::new(*instant),
+                TableCell::number(range(views.iter().map(|view| view.many("alive")))),
+                TableCell::number(range(views.iter().map(|view| view.many("down")))),
+                TableCell::number(hashes.len()),
             ]);
         }
         self.screen.table(&table)?;
@@ -311,13 +311,13 @@ impl Stage<'_> {
                 Paint::Bad
             };
             table.row(vec![
-                Cell::new(&run.engine).paint(Paint::Bold),
-                Cell::number(run.nodes),
-                Cell::new(&run.outcome).paint(paint),
-                Cell::number(span(run.virtual_ms)),
-                Cell::number(span(run.wall_ms)),
-                Cell::number(run.events),
-                Cell::number(run.messages),
+                TableCell::new(&run.engine).paint(Paint::Bold),
+                TableCell::number(run.nodes),
+                TableCell::new(&run.outcome).paint(paint),
+                TableCell::number(span(run.virtual_ms)),
+                TableCell::number(span(run.wall_ms)),
+                TableCell::number(run.events),
+                TableCell::number(run.messages),
             ]);
         }
         self.screen.table(&table)?;
@@ -401,7 +401,7 @@ fn name(fleet: &Fleet, index: usize) -> String {
 
 /// Returns the status of every node, once each node sees all others alive and all hold the same
 /// view.
-fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Looked<Vec<Status>>, CommandError> {
+fn whole_mesh(tool: &ToolPath, fleet: &Fleet) -> Result<Looked<Vec<Status>>, CommandError> {
     let mut states: Vec<Status> = Vec::new();
     for index in 0..NODES {
         let status: Status = tool.ask(fleet, index, &["status"])?;
@@ -427,7 +427,7 @@ fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Looked<Vec<Status>>, Command
 }
 
 /// Returns whether the witness has a watcher.
-fn watched(tool: &Tool, fleet: &Fleet) -> Result<Looked<()>, CommandError> {
+fn watched(tool: &ToolPath, fleet: &Fleet) -> Result<Looked<()>, CommandError> {
     let status: Status = tool.ask(fleet, WITNESS, &["status"])?;
     Ok(if status.watchers > 0 {
         Ok(())
@@ -438,7 +438,7 @@ fn watched(tool: &Tool, fleet: &Fleet) -> Result<Looked<()>, CommandError> {
 
 /// Returns one member as another member sees it.
 fn peer(
-    tool: &Tool,
+    tool: &ToolPath,
     fleet: &Fleet,
     viewer: usize,
     whom: usize,

@@ -5,7 +5,7 @@ use crate::arguments::Dev;
 use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::{NodeClient, admin_of};
 use crate::mesh::reply::Status;
-use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use crate::screen::{Paint, Screen, Table, TableCell, count, span};
 use phalanx_net::identity::Identity;
 use phalanx_sim_cli::interrupt::Interrupt;
 use serde_json::json;
@@ -193,28 +193,32 @@ impl Watcher {
         ]);
         for (seen, daemon) in self.seen.iter().zip(fleet.daemons()) {
             let mut row = vec![
-                Cell::new(daemon.name()).paint(Paint::Bold),
-                Cell::new(daemon.address().to_string()),
+                TableCell::new(daemon.name()).paint(Paint::Bold),
+                TableCell::new(daemon.address().to_string()),
             ];
             match &seen.status {
                 None => {
                     row.push(match seen.ended {
-                        None => Cell::new("silent").paint(Paint::Warn),
-                        Some(status) => Cell::new(status.to_string()).paint(Paint::Bad),
+                        None => TableCell::new("silent").paint(Paint::Warn),
+                        Some(status) => TableCell::new(status.to_string()).paint(Paint::Bad),
                     });
-                    row.resize(8, Cell::new(""));
+                    row.resize(8, TableCell::new(""));
                 }
                 Some(status) => {
                     let many = |number: u32, paint: Paint| {
-                        Cell::number(number).paint(if number == 0 { Paint::Dim } else { paint })
+                        TableCell::number(number).paint(if number == 0 {
+                            Paint::Dim
+                        } else {
+                            paint
+                        })
                     };
                     row.extend([
-                        Cell::new(&status.phase),
+                        TableCell::new(&status.phase),
                         many(status.members.alive, Paint::Good),
                         many(status.members.suspect, Paint::Warn),
                         many(status.members.down, Paint::Bad),
-                        Cell::number(status.links.len()),
-                        Cell::new(&status.hash).paint(Paint::Dim),
+                        TableCell::number(status.links.len()),
+                        TableCell::new(&status.hash).paint(Paint::Dim),
                     ]);
                 }
             }

@@ -10,7 +10,7 @@ pub(crate) mod dev;
 
 use crate::failure::CommandError;
 use crate::programs;
-use daemon::{Daemon, Launch};
+use daemon::{DaemonProcess, Launch};
 use phalanx_net::entropy;
 use phalanx_net::identity::{CA_DAYS, Validity, ca_init};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 /// A fleet. Dropping it ends its processes and removes its files.
 pub(crate) struct Fleet {
-    daemons: Vec<Daemon>,
+    daemons: Vec<DaemonProcess>,
     cert_dir: PathBuf,
     // Declared last, so that the daemons end before their files are removed.
     folder: TempDir,
@@ -51,7 +51,7 @@ impl Fleet {
         let addresses = free_addresses(nodes)?;
         let daemons = addresses.iter().enumerate().map(|(index, address)| {
             let name = format!("n{}", index + 1);
-            Daemon::new(Launch {
+            DaemonProcess::new(Launch {
                 program: program.clone(),
                 mesh: mesh.to_owned(),
                 address: *address,
@@ -76,14 +76,14 @@ impl Fleet {
     }
 
     pub(crate) fn start_all(&mut self) -> Result<(), CommandError> {
-        self.daemons.iter_mut().try_for_each(Daemon::start)
+        self.daemons.iter_mut().try_for_each(DaemonProcess::start)
     }
 
-    pub(crate) fn daemons(&self) -> &[Daemon] {
+    pub(crate) fn daemons(&self) -> &[DaemonProcess] {
         &self.daemons
     }
 
-    pub(crate) fn daemon(&mut self, index: usize) -> &mut Daemon {
+    pub(crate) fn daemon(&mut self, index: usize) -> &mut DaemonProcess {
         &mut self.daemons[index]
     }
 
@@ -110,7 +110,7 @@ impl Fleet {
 
     /// Ends all daemons in order, then removes the files.
     pub(crate) fn end(mut self) -> Result<(), CommandError> {
-        self.daemons.iter().for_each(Daemon::ask_to_end);
+        self.daemons.iter().for_each(DaemonProcess::ask_to_end);
         let mut result = Ok(());
         for daemon in &mut self.daemons {
             result = result.and(daemon.wait_for_end());

@@ -9,7 +9,7 @@ use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_core::time::Instant;
-use phalanx_sim::disk::{Files, Write};
+use phalanx_sim::disk::{DiskChange, Files};
 use phalanx_sim::world::{
     Command, Effect, Effects, LinkId, Process, ProcessEvent, ProcessView, Ticket, Writing,
 };
@@ -73,7 +73,7 @@ impl Controller {
     /// Stores a release durably; it is deployed when the answer arrives.
     fn store(&mut self, release: Release, out: &mut Effects) {
         let text = format!("{}\n{}", release.version, release.directives);
-        let order = |number: u64, write: Write| {
+        let order = |number: u64, write: DiskChange| {
             Effect::Write(Box::new(Writing {
                 ticket: Ticket(number),
                 write,
@@ -83,10 +83,10 @@ impl Controller {
         };
         out.push(order(
             0,
-            Write::Replace(UNFINISHED.into(), text.into_bytes()),
+            DiskChange::Replace(UNFINISHED.into(), text.into_bytes()),
         ));
         let (old, new) = (UNFINISHED.into(), DESIRED.into());
-        out.push(order(release.version, Write::Rename { old, new }));
+        out.push(order(release.version, DiskChange::Rename { old, new }));
         self.storing = Some(release);
     }
 

@@ -4,13 +4,17 @@ use crate::facts::{HostFacts, Shared};
 use crate::release::{Configuration, FOLDERS, LIVE, PREFIX};
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
-use phalanx_sim::fakes::nginx::{Host, Input, Nginx, Output};
-use phalanx_sim::invariant::{Invariant, Seen, Steps, InvariantResult};
+use phalanx_sim::fakes::nginx::{Input, Nginx, NginxHost, Output};
+use phalanx_sim::invariant::{Invariant, InvariantResult, Seen, Steps};
 use phalanx_sim::world::Program;
 use std::collections::BTreeMap;
 
 /// Checks the facts of the host of a step, if there are any.
-fn check(shared: &Shared, host: usize, check: impl FnOnce(&HostFacts) -> InvariantResult) -> InvariantResult {
+fn check(
+    shared: &Shared,
+    host: usize,
+    check: impl FnOnce(&HostFacts) -> InvariantResult,
+) -> InvariantResult {
     shared.borrow().get(&host).map_or(Ok(()), check)
 }
 
@@ -104,7 +108,7 @@ impl Invariant for LiveIsValid {
 /// # Errors
 /// The first line of nginx's message.
 fn tested(text: &[u8]) -> Result<(), String> {
-    let mut host = Host::default();
+    let mut host = NginxHost::default();
     let folders = FOLDERS.iter().try_for_each(|it| host.tree.make_folders(it));
     let written = folders.and_then(|()| host.tree.write(LIVE, text));
     written.map_err(|error| error.to_string())?;

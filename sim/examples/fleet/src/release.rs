@@ -4,7 +4,7 @@
 //! recognises a file that is cut off. `GET /version` of the running nginx answers with the version that it has loaded.
 
 use core::net::{Ipv4Addr, SocketAddr};
-use phalanx_sim::fakes::nginx::Target;
+use phalanx_sim::fakes::nginx::ListenAddress;
 
 /// nginx's folder on the disk of its host.
 pub const PREFIX: &str = "/edge";
@@ -40,8 +40,8 @@ pub fn nginx() -> SocketAddr {
 
 /// Returns the same address as nginx's own type.
 #[must_use]
-pub fn target() -> Target {
-    Target::Tcp(nginx())
+pub fn target() -> ListenAddress {
+    ListenAddress::Tcp(nginx())
 }
 
 /// A release.

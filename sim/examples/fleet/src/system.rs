@@ -6,7 +6,7 @@ use crate::facts::Shared;
 use crate::programs::{Agents, Controllers, Nginxes};
 use core::time::Duration;
 use phalanx_sim::address::ip;
-use phalanx_sim::fakes::dns::{self, DNS, Data, Dns, Record, State, Zone};
+use phalanx_sim::fakes::dns::{self, DNS, Dns, RecordData, ResourceRecord, State, Zone};
 use phalanx_sim::fakes::nginx::NGINX;
 use phalanx_sim::mesh::{self, MESH};
 use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
@@ -155,10 +155,10 @@ fn programs_of(host: &Host) -> Vec<usize> {
 
 /// A resolver by which the name of the controller leads to a host.
 fn resolver(controller: usize) -> Dns {
-    let record = Record {
+    let record = ResourceRecord {
         name: NAME.to_owned(),
         ttl: TTL,
-        data: Data::A(ip(controller)),
+        data: RecordData::A(ip(controller)),
     };
     Dns {
         zones: vec![Zone {

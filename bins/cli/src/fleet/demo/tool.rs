@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 const TIME_MAX: Duration = Duration::from_secs(900);
 
 /// The path of the tool's executable.
-pub(super) struct Tool {
+pub(super) struct ToolPath {
     program: PathBuf,
 }
 
 /// The part of a run's JSON object that the demo reads.
 #[derive(Debug, Deserialize)]
-pub(super) struct Run {
+pub(super) struct DemoRun {
     pub(super) engine: String,
     pub(super) outcome: String,
     pub(super) trace_hash: String,
@@ -39,7 +39,7 @@ pub(super) struct Run {
 
 /// The part of a simulated node's state that the demo reads.
 #[derive(Debug, Deserialize)]
-pub(super) struct View {
+pub(super) struct SimulatedView {
     pub(super) hash: Option<String>,
     #[serde(default)]
     members: Vec<Member>,
@@ -50,7 +50,7 @@ struct Member {
     status: String,
 }
 
-impl View {
+impl SimulatedView {
     /// Returns the number of members with a status.
     pub(super) fn many(&self, status: &str) -> usize {
         self.members
@@ -66,7 +66,7 @@ struct Story {
     about: String,
 }
 
-impl Tool {
+impl ToolPath {
     pub(super) fn new() -> Result<Self, CommandError> {
         Ok(Self {
             program: programs::this()?,
@@ -121,21 +121,25 @@ impl Tool {
     }
 
     /// Returns what every node sees at an instant of a run in the model engine.
-    pub(super) fn views(&self, file: &Path, until: &str) -> Result<Vec<View>, CommandError> {
+    pub(super) fn views(
+        &self,
+        file: &Path,
+        until: &str,
+    ) -> Result<Vec<SimulatedView>, CommandError> {
         let words = ["sim", "replay", "--json", "--seed", "1", "--until", until].map(OsStr::new);
         let arguments: Vec<&OsStr> = words.into_iter().chain([file.as_os_str()]).collect();
         self.run(&arguments)
     }
 
     /// Runs a scenario in the model and the wire engine.
-    pub(super) fn simulate(&self, file: &Path) -> Result<Vec<Run>, CommandError> {
+    pub(super) fn simulate(&self, file: &Path) -> Result<Vec<DemoRun>, CommandError> {
         let words = ["sim", "run", "--json", "--engine", "both", "--seed", "1"].map(OsStr::new);
         let arguments: Vec<&OsStr> = words.into_iter().chain([file.as_os_str()]).collect();
         self.run(&arguments)
     }
 
     /// Starts `phalanx watch` on one node of a fleet; it runs until the returned value is dropped.
-    pub(super) fn watch(&self, fleet: &Fleet, node: usize) -> Result<Watching, CommandError> {
+    pub(super) fn watch(&self, fleet: &Fleet, node: usize) -> Result<RunningWatch, CommandError> {
         let failed = |error: std::io::Error| {
             CommandError::failed(format!("the watcher cannot be started: {error}"))
         };
@@ -167,17 +171,17 @@ impl Tool {
                 }
             });
         }
-        Ok(Watching { child, heard })
+        Ok(RunningWatch { child, heard })
     }
 }
 
 /// A running `phalanx watch` and its output so far.
-pub(super) struct Watching {
+pub(super) struct RunningWatch {
     child: Child,
     heard: Arc<Mutex<Vec<(Instant, Event)>>>,
 }
 
-impl Watching {
+impl RunningWatch {
     /// Returns the events about the status of one member, each with the time of its arrival.
     pub(super) fn about(&self, subject: &str) -> Vec<(Instant, Event)> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -196,7 +200,7 @@ impl Watching {
     }
 }
 
-impl Drop for Watching {
+impl Drop for RunningWatch {
     fn drop(&mut self) {
         // The process may have ended with the node that it watched.
         drop(self.child.kill().and_then(|()| self.child.wait()));

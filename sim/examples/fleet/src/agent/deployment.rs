@@ -12,7 +12,7 @@ use super::turn::{RETRY, Turn};
 use crate::messages::Reported;
 use crate::release::{CANDIDATE, Configuration, LIVE, PREFIX, PREVIOUS, REFUSED, TEST};
 use phalanx_core::time::Instant;
-use phalanx_sim::disk::Write;
+use phalanx_sim::disk::DiskChange;
 use phalanx_sim::fakes::nginx::NGINX;
 use phalanx_sim::world::{Ran, Ticket};
 
@@ -110,21 +110,22 @@ impl Deployment {
             Stage::Writing => {
                 let bytes = configuration.text.clone().into_bytes();
                 let synced = !self.bugs.unsynced_rename;
-                let write = Write::Replace(CANDIDATE.into(), bytes);
+                let write = DiskChange::Replace(CANDIDATE.into(), bytes);
                 turn.out.write(ticket, write, synced);
             }
             Stage::Testing => turn.out.run(ticket, NGINX, TEST),
             Stage::Keeping => {
                 let bytes = self.kept.iter().flat_map(|kept| kept.text.bytes());
-                let write = Write::Replace(PREVIOUS.into(), bytes.collect());
+                let write = DiskChange::Replace(PREVIOUS.into(), bytes.collect());
                 turn.out.write(ticket, write, true);
             }
             Stage::Renaming => {
                 let (old, new) = (CANDIDATE.into(), LIVE.into());
-                turn.out.write(ticket, Write::Rename { old, new }, false);
+                turn.out
+                    .write(ticket, DiskChange::Rename { old, new }, false);
             }
             Stage::Syncing => {
-                let sync = Write::SyncFolder(PREFIX.into());
+                let sync = DiskChange::SyncFolder(PREFIX.into());
                 turn.out.write(ticket, sync, false);
             }
         }
@@ -199,7 +200,7 @@ impl Deployment {
             REFUSED => {
                 let (_, configuration) = self.under_way.take()?;
                 let ticket = turn.ticket();
-                let remove = Write::Remove(CANDIDATE.into());
+                let remove = DiskChange::Remove(CANDIDATE.into());
                 turn.out.write(ticket, remove, false);
                 Some(Progress::Rejected(configuration.version))
             }

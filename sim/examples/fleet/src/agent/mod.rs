@@ -21,7 +21,7 @@ use loader::Loader;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_core::time::Instant;
-use phalanx_sim::disk::Write;
+use phalanx_sim::disk::DiskChange;
 use phalanx_sim::fakes::nginx::HttpResponse;
 use phalanx_sim::world::{
     Effect, Effects, LinkId, Process, ProcessEvent, ProcessView, Read, Writing,
@@ -175,7 +175,7 @@ impl Agent {
         let bytes = version.to_string().into_bytes();
         turn.out.push(Effect::Write(Box::new(Writing {
             ticket,
-            write: Write::Replace(REJECTED.into(), bytes),
+            write: DiskChange::Replace(REJECTED.into(), bytes),
             synced: true,
             retry: Some(RETRY),
         })));

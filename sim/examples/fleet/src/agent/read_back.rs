@@ -5,7 +5,7 @@ use super::turn::{RETRY, Turn};
 use crate::release::{CANDIDATE, Configuration, LIVE, PREVIOUS, REJECTED};
 use phalanx_core::time::Instant;
 use phalanx_sim::disk::DiskError;
-use phalanx_sim::world::{Content, Read, ReadOf, Ticket};
+use phalanx_sim::world::{FileContent, Read, ReadOf, Ticket};
 
 /// The configurations on the disk.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ impl ReadBack {
             .position(|it| *it == Some(read.ticket))?;
         self.awaited[place] = None;
         match &read.content {
-            Ok(Content::File(bytes)) => self.read[place] = Some(bytes.clone()),
+            Ok(FileContent::File(bytes)) => self.read[place] = Some(bytes.clone()),
             Ok(_) | Err(DiskError::Path(_)) => self.read[place] = None,
             Err(DiskError::Io | DiskError::Full) => {
                 // An unreadable file is not an absent one.

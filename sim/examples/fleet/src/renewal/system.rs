@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::time::Wall;
 use phalanx_sim::address::address;
-use phalanx_sim::invariant::{Invariant, Seen, InvariantResult};
+use phalanx_sim::invariant::{Invariant, InvariantResult, Seen};
 use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{
     Arguments, Field, Form, Host, Scenario, Shape, Vocabulary, Words, any_arguments, text,
