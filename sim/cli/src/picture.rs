@@ -4,7 +4,7 @@ use crate::catalogue::CatalogueEntry;
 use crate::engine::RunSettings;
 use crate::failure::CommandError;
 use crate::record::RunRecord;
-use crate::report::Report;
+use crate::report::SweepReport;
 use crate::screen::{Paint, Screen};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Recording, causes};
@@ -91,7 +91,7 @@ pub(crate) fn alone(
     seed: u64,
     settings: &RunSettings,
     wanted: Wanted<'_>,
-    report: &mut Report<'_>,
+    report: &mut SweepReport<'_>,
 ) -> Result<bool, CommandError> {
     let start = Instant::now();
     let Some((recording, mut outcome)) = recorded(entry, seed, settings)? else {

@@ -31,7 +31,7 @@ struct Group {
     sometimes: Vec<Sometimes>,
 }
 
-pub(crate) struct Report<'a> {
+pub(crate) struct SweepReport<'a> {
     screen: &'a Screen,
     json: bool,
     total: usize,
@@ -48,7 +48,7 @@ pub(crate) struct Report<'a> {
     junit: Option<Junit>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> SweepReport<'a> {
     pub(crate) fn new(screen: &'a Screen, json: bool, total: usize, junit: Option<Junit>) -> Self {
         let visible = total > 1 && std::io::stderr().is_terminal();
         let target = if visible {

@@ -7,7 +7,7 @@ use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
 use crate::picture;
 use crate::record::{Broken, RunRecord, difference};
-use crate::report::Report;
+use crate::report::SweepReport;
 use crate::scale::Engines;
 use crate::screen::Screen;
 use crate::tool::Tool;
@@ -62,7 +62,7 @@ pub(crate) fn run(
         .junit
         .as_deref()
         .map(|path| Junit::new(tool.command(), path));
-    let mut report = Report::new(screen, arguments.json, runs, junit);
+    let mut report = SweepReport::new(screen, arguments.json, runs, junit);
     let wanted = picture::Wanted {
         page: arguments.report.as_deref(),
         timeline: arguments.timeline,
@@ -160,7 +160,7 @@ fn work(
     jobs: &[Job<'_>],
     one: &(dyn Fn(&Job<'_>) -> Done + Sync),
     settings: &RunSettings,
-    report: &mut Report<'_>,
+    report: &mut SweepReport<'_>,
 ) -> Result<(), CommandError> {
     let workers = thread::available_parallelism()
         .map_or(1, NonZero::get)
@@ -198,7 +198,7 @@ fn in_order(
     jobs: &[Job<'_>],
     receiver: &mpsc::Receiver<(usize, Done)>,
     settings: &RunSettings,
-    report: &mut Report<'_>,
+    report: &mut SweepReport<'_>,
 ) -> Result<(), CommandError> {
     let (mut early, mut expected) = (BTreeMap::new(), 0);
     for (index, done) in receiver {

@@ -1,7 +1,7 @@
 //! Runs a course on Phalanx's model engine, for the mesh and for any system whose nodes report the same events.
 
 use crate::course::{Course, LATENCY, SPREAD};
-use crate::tape::{Event, Found, Tape};
+use crate::tape::{PeerObservation, Tape, TimedObservation};
 use core::time::Duration;
 use phalanx_sim::RunOptions;
 use phalanx_sim::record::{ExecutedAction, RecordedStep, Recorder};
@@ -102,14 +102,14 @@ impl Recorder for Ear {
         }
         for said in step.said {
             let found = match said.word {
-                "peer-up" => Found::Up,
-                "peer-down" => Found::Down,
-                "peer-updated" => Found::Updated,
+                "peer-up" => PeerObservation::Up,
+                "peer-down" => PeerObservation::Down,
+                "peer-updated" => PeerObservation::Updated,
                 _ => continue,
             };
             let about = said.about.and_then(|id| self.hosts.get(id));
             if let Some(about) = about {
-                self.tape.events.push(Event {
+                self.tape.events.push(TimedObservation {
                     at,
                     host: step.host,
                     about: *about,

@@ -10,7 +10,7 @@ mod tool;
 use super::Fleet;
 use crate::arguments::Demo;
 use crate::failure::{CommandError, Completion};
-use crate::mesh::reply::{Peer, Status};
+use crate::mesh::reply::{KnownMember, StatusReply};
 use crate::screen::{Paint, Screen, Table, TableCell, count, span};
 use phalanx_sim_cli::interrupt::Interrupt;
 use serde::Deserialize;
@@ -40,7 +40,7 @@ type Looked<T> = Result<T, String>;
 /// The part of `phalanx peers --json` that the demo reads.
 #[derive(Deserialize)]
 struct Peers {
-    peers: Vec<Peer>,
+    peers: Vec<KnownMember>,
 }
 
 /// The part of `phalanx services --json` that the demo reads.
@@ -374,13 +374,16 @@ struct Quiet {
 
 impl Quiet {
     /// Returns the states once the links have been the same for [`QUIET_FOR`].
-    fn look(&mut self, states: Looked<Vec<Status>>) -> Result<Looked<Vec<Status>>, CommandError> {
+    fn look(
+        &mut self,
+        states: Looked<Vec<StatusReply>>,
+    ) -> Result<Looked<Vec<StatusReply>>, CommandError> {
         let states = match states {
             Ok(states) => states,
             Err(lacks) => return Ok(Err(lacks)),
         };
         let links_of =
-            |status: &Status| status.links.iter().map(|link| link.peer.clone()).collect();
+            |status: &StatusReply| status.links.iter().map(|link| link.peer.clone()).collect();
         let links: Vec<Vec<String>> = states.iter().map(links_of).collect();
         if links != self.links {
             self.links = links;
@@ -401,10 +404,10 @@ fn name(fleet: &Fleet, index: usize) -> String {
 
 /// Returns the status of every node, once each node sees all others alive and all hold the same
 /// view.
-fn whole_mesh(tool: &ToolPath, fleet: &Fleet) -> Result<Looked<Vec<Status>>, CommandError> {
-    let mut states: Vec<Status> = Vec::new();
+fn whole_mesh(tool: &ToolPath, fleet: &Fleet) -> Result<Looked<Vec<StatusReply>>, CommandError> {
+    let mut states: Vec<StatusReply> = Vec::new();
     for index in 0..NODES {
-        let status: Status = tool.ask(fleet, index, &["status"])?;
+        let status: StatusReply = tool.ask(fleet, index, &["status"])?;
         let (id, seen) = (&status.node.id, &status.members);
         if usize::try_from(seen.alive) != Ok(NODES) || seen.suspect + seen.down > 0 {
             return Ok(Err(format!(
@@ -428,7 +431,7 @@ fn whole_mesh(tool: &ToolPath, fleet: &Fleet) -> Result<Looked<Vec<Status>>, Com
 
 /// Returns whether the witness has a watcher.
 fn watched(tool: &ToolPath, fleet: &Fleet) -> Result<Looked<()>, CommandError> {
-    let status: Status = tool.ask(fleet, WITNESS, &["status"])?;
+    let status: StatusReply = tool.ask(fleet, WITNESS, &["status"])?;
     Ok(if status.watchers > 0 {
         Ok(())
     } else {
@@ -442,7 +445,7 @@ fn peer(
     fleet: &Fleet,
     viewer: usize,
     whom: usize,
-) -> Result<Option<Peer>, CommandError> {
+) -> Result<Option<KnownMember>, CommandError> {
     let answer: Peers = tool.ask(fleet, viewer, &["peers"])?;
     let id = name(fleet, whom);
     Ok(answer.peers.into_iter().find(|peer| peer.id == id))

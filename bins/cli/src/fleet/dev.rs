@@ -4,7 +4,7 @@ use super::Fleet;
 use crate::arguments::Dev;
 use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::{NodeClient, admin_of};
-use crate::mesh::reply::Status;
+use crate::mesh::reply::StatusReply;
 use crate::screen::{Paint, Screen, Table, TableCell, count, span};
 use phalanx_net::identity::Identity;
 use phalanx_sim_cli::interrupt::Interrupt;
@@ -20,7 +20,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(800);
 /// The last known state of one daemon.
 struct Seen {
     connection: Option<NodeClient>,
-    status: Option<Status>,
+    status: Option<StatusReply>,
     /// Exit status of the process, if it ended.
     ended: Option<ExitStatus>,
 }

@@ -1,6 +1,6 @@
 //! Connects to one node with the identity that the command line chooses.
 
-use super::reply::{FailedDial, Link, Service, Status, Target, Topology};
+use super::reply::{FailedDial, Link, Service, StatusReply, Target, Topology};
 use crate::arguments::NodeAccess;
 use crate::authority::{CA_CERTIFICATE, mesh_of};
 use crate::calendar::now;
@@ -179,7 +179,7 @@ impl NodeClient {
         }
     }
 
-    pub(crate) fn status(&mut self) -> Result<Status, CommandError> {
+    pub(crate) fn status(&mut self) -> Result<StatusReply, CommandError> {
         self.call(async |client| client.calls().get_status(proto::GetStatusRequest {}).await)
             .map(Into::into)
     }

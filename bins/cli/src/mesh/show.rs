@@ -1,8 +1,8 @@
 //! Prints a node's replies for people.
 
 use super::reply::{
-    Certificate, Counts, DataPath, Event, FailedDial, Link, Member, Overlay, Peer, Secret, Service,
-    Status, Target, Topology,
+    Certificate, Counts, DataPath, Event, FailedDial, KnownMember, Link, Member, OverlayStatus,
+    Secret, Service, StatusReply, Target, Topology,
 };
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::CommandError;
@@ -45,7 +45,7 @@ pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), CommandE
         "node", "short", "status", "kind", "address", "services", "epoch", "joined",
     ]);
     for peer in members.iter().map(|member| &member.peer) {
-        let Peer {
+        let KnownMember {
             id,
             status,
             kind,
@@ -227,8 +227,8 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Comma
     Ok(())
 }
 
-fn rank(peer: &Peer) -> String {
-    let Peer {
+fn rank(peer: &KnownMember) -> String {
+    let KnownMember {
         epoch,
         instance,
         incarnation,
@@ -253,7 +253,7 @@ pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), Comm
     screen.table(&table)
 }
 
-pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), CommandError> {
+pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), CommandError> {
     let members = counts_text(&status.members);
     let sent = &status.traffic;
     let messages = usize::try_from(sent.messages_sent).unwrap_or(usize::MAX);
@@ -324,7 +324,7 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), CommandErro
     failed_dials(screen, &status.failed_dials)
 }
 
-fn health_cell(status: &Status) -> TableCell {
+fn health_cell(status: &StatusReply) -> TableCell {
     let text = match (status.health.as_str(), status.message.as_str()) {
         (word, "") => word.to_owned(),
         (word, message) => format!("{word}: {message}"),
@@ -334,7 +334,7 @@ fn health_cell(status: &Status) -> TableCell {
 }
 
 /// Returns the text of an overlay: its data paths, its features and its diagnostics.
-fn overlay_cell(overlay: &Overlay, links: &[Link]) -> TableCell {
+fn overlay_cell(overlay: &OverlayStatus, links: &[Link]) -> TableCell {
     let paths = || links.iter().filter_map(|link| link.data_path.as_ref());
     let established = paths().filter(|path| path.state == "established").count();
     let failed = paths().filter(|path| path.state == "failed").count();
@@ -359,7 +359,7 @@ fn overlay_cell(overlay: &Overlay, links: &[Link]) -> TableCell {
     TableCell::new(text).paint(paint)
 }
 
-fn links_text(status: &Status) -> String {
+fn links_text(status: &StatusReply) -> String {
     let silent = status.links.iter().filter(|link| link.silent).count();
     let mut links = status.links.len().to_string();
     if silent > 0 {

@@ -1,6 +1,6 @@
 //! The election as a simulated system.
 
-use crate::machine::{Ballot, Credential, Election, Event, Input, Message, Output, Role};
+use crate::machine::{Ballot, CredentialChange, Election, Event, Input, Message, Output, Role};
 use core::net::SocketAddr;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
@@ -103,9 +103,9 @@ fn input(addresses: &[SocketAddr], event: &ProcessEvent) -> Option<Input> {
         ProcessEvent::Written { ticket } => Some(Input::Saved(ticket.0)),
         ProcessEvent::WriteFailed { ticket, .. } => Some(Input::SaveFailed(ticket.0)),
         ProcessEvent::Certificate(is) => Some(Input::Credential(match is {
-            CertificateChange::Expired => Credential::Ended,
-            CertificateChange::Revoked => Credential::Withdrawn,
-            CertificateChange::Rotated => Credential::Given,
+            CertificateChange::Expired => CredentialChange::Ended,
+            CertificateChange::Revoked => CredentialChange::Withdrawn,
+            CertificateChange::Rotated => CredentialChange::Given,
         })),
         // It has no connections and no workload, and leaves without notice.
         _ => None,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// The facts, as the programs of one run share them.
-pub type Shared = Rc<RefCell<Facts>>;
+pub type FleetFacts = Rc<RefCell<Facts>>;
 
 /// The facts of each host.
 pub type Facts = BTreeMap<usize, HostFacts>;

@@ -1,7 +1,7 @@
 //! The invariants of the fleet.
 
-use crate::facts::{HostFacts, Shared};
-use crate::release::{Configuration, FOLDERS, LIVE, PREFIX};
+use crate::facts::{FleetFacts, HostFacts};
+use crate::release::{FOLDERS, LIVE, NginxConfiguration, PREFIX};
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
 use phalanx_sim::fakes::nginx::{Input, Nginx, NginxHost, Output};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// Checks the facts of the host of a step, if there are any.
 fn check(
-    shared: &Shared,
+    shared: &FleetFacts,
     host: usize,
     check: impl FnOnce(&HostFacts) -> InvariantResult,
 ) -> InvariantResult {
@@ -32,7 +32,7 @@ fn compare(facts: &HostFacts) -> InvariantResult {
 }
 
 /// An agent reports a version as served only when every worker of its nginx serves it.
-pub struct ServedIsLoaded(pub Shared);
+pub struct ServedIsLoaded(pub FleetFacts);
 
 impl Invariant for ServedIsLoaded {
     fn name(&self) -> &'static str {
@@ -45,7 +45,7 @@ impl Invariant for ServedIsLoaded {
 }
 
 /// nginx loads no other version while its agent reports one as served.
-pub struct ServedStaysLoaded(pub Shared);
+pub struct ServedStaysLoaded(pub FleetFacts);
 
 impl Invariant for ServedStaysLoaded {
     fn name(&self) -> &'static str {
@@ -59,7 +59,7 @@ impl Invariant for ServedStaysLoaded {
 
 /// The live file is complete, also after a loss of power, and passes nginx's test.
 pub struct LiveIsValid {
-    facts: Shared,
+    facts: FleetFacts,
     /// The live files that were checked last.
     checked: BTreeMap<usize, Vec<u8>>,
 }
@@ -67,7 +67,7 @@ pub struct LiveIsValid {
 impl LiveIsValid {
     /// Creates the invariant of a run.
     #[must_use]
-    pub const fn new(facts: Shared) -> Self {
+    pub const fn new(facts: FleetFacts) -> Self {
         Self {
             facts,
             checked: BTreeMap::new(),
@@ -94,7 +94,7 @@ impl Invariant for LiveIsValid {
                 return Ok(());
             }
             checked.insert(seen.host, live.clone());
-            if Configuration::parse(live).is_none() {
+            if NginxConfiguration::parse(live).is_none() {
                 let length = live.len();
                 return Err(format!("{LIVE} is not complete: it has {length} bytes"));
             }
@@ -135,7 +135,7 @@ fn tested(text: &[u8]) -> Result<(), String> {
 }
 
 /// An agent does not write a configuration that is live already.
-pub struct LiveIsKept(pub Shared);
+pub struct LiveIsKept(pub FleetFacts);
 
 impl Invariant for LiveIsKept {
     fn name(&self) -> &'static str {

@@ -1,8 +1,8 @@
 //! The fleet as a system: its words, its programs, and which hosts run them.
 
-use crate::agent::Bugs;
+use crate::agent::AgentBugs;
 use crate::controller::DEPLOY;
-use crate::facts::Shared;
+use crate::facts::FleetFacts;
 use crate::programs::{Agents, Controllers, Nginxes};
 use core::time::Duration;
 use phalanx_sim::address::ip;
@@ -117,11 +117,11 @@ fn build(scenario: &Scenario, sabotage: &[String]) -> Result<Cast, String> {
         return Err("exactly one node must have the role `dns`".to_owned());
     }
     let has = |word: &str| own.iter().any(|own| own == word);
-    let facts = Shared::default();
+    let facts = FleetFacts::default();
     let agents = Agents {
         trusted: controllers.iter().map(|(_, it)| it.id.clone()).collect(),
         name: NAME,
-        bugs: Bugs {
+        bugs: AgentBugs {
             served_early: has("served-early"),
             unsynced_rename: has("unsynced-rename"),
             untested: has("untested"),

@@ -10,7 +10,7 @@
 
 use super::turn::{RETRY, Turn};
 use crate::messages::Reported;
-use crate::release::{CANDIDATE, Configuration, LIVE, PREFIX, PREVIOUS, REFUSED, TEST};
+use crate::release::{CANDIDATE, LIVE, NginxConfiguration, PREFIX, PREVIOUS, REFUSED, TEST};
 use phalanx_core::time::Instant;
 use phalanx_sim::disk::DiskChange;
 use phalanx_sim::fakes::nginx::NGINX;
@@ -28,18 +28,18 @@ enum Stage {
 
 /// A result that the agent acts on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum DeploymentProgress {
     /// The live file is about to change: nginx may load it from now on.
     Switching,
     /// The configuration is live and durable.
-    Live(Configuration),
+    Live(NginxConfiguration),
     /// nginx refused the configuration of this version.
     Rejected(u64),
 }
 
 /// The planted bugs of a deployment.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bugs {
+pub(super) struct DeploymentBugs {
     /// The candidate is renamed before its bytes are durable.
     pub(super) unsynced_rename: bool,
     /// `nginx -t` is left out.
@@ -49,16 +49,16 @@ pub(super) struct Bugs {
 /// The deployment of one configuration at a time.
 #[derive(Debug)]
 pub(super) struct Deployment {
-    bugs: Bugs,
-    under_way: Option<(Stage, Configuration)>,
+    bugs: DeploymentBugs,
+    under_way: Option<(Stage, NginxConfiguration)>,
     /// The configuration to keep beside the live file.
-    kept: Option<Configuration>,
+    kept: Option<NginxConfiguration>,
     awaited: Option<Ticket>,
     retry_at: Option<Instant>,
 }
 
 impl Deployment {
-    pub(super) const fn new(bugs: Bugs) -> Self {
+    pub(super) const fn new(bugs: DeploymentBugs) -> Self {
         Self {
             bugs,
             under_way: None,
@@ -77,8 +77,8 @@ impl Deployment {
     pub(super) fn begin(
         &mut self,
         turn: &mut Turn<'_>,
-        configuration: Configuration,
-        kept: Option<Configuration>,
+        configuration: NginxConfiguration,
+        kept: Option<NginxConfiguration>,
     ) {
         self.kept = kept;
         self.under_way = Some((Stage::Writing, configuration));
@@ -89,8 +89,8 @@ impl Deployment {
     pub(super) fn resume(
         &mut self,
         turn: &mut Turn<'_>,
-        configuration: Configuration,
-        kept: Option<Configuration>,
+        configuration: NginxConfiguration,
+        kept: Option<NginxConfiguration>,
     ) {
         self.kept = kept;
         self.under_way = Some((Stage::Testing, configuration));
@@ -140,7 +140,7 @@ impl Deployment {
     }
 
     /// The candidate passed the test.
-    fn on_passed(&mut self, turn: &mut Turn<'_>) -> Option<Progress> {
+    fn on_passed(&mut self, turn: &mut Turn<'_>) -> Option<DeploymentProgress> {
         if self.kept.is_some() {
             self.enter(turn, Stage::Keeping);
             return None;
@@ -148,10 +148,10 @@ impl Deployment {
         Some(self.switch(turn))
     }
 
-    fn switch(&mut self, turn: &mut Turn<'_>) -> Progress {
+    fn switch(&mut self, turn: &mut Turn<'_>) -> DeploymentProgress {
         turn.out.report(Reported("switching"));
         self.enter(turn, Stage::Renaming);
-        Progress::Switching
+        DeploymentProgress::Switching
     }
 
     /// Returns whether an answer belongs to the step under way, which has then ended.
@@ -159,7 +159,11 @@ impl Deployment {
         self.awaited.take_if(|awaited| *awaited == ticket).is_some()
     }
 
-    pub(super) fn on_written(&mut self, turn: &mut Turn<'_>, ticket: Ticket) -> Option<Progress> {
+    pub(super) fn on_written(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ticket: Ticket,
+    ) -> Option<DeploymentProgress> {
         if !self.ends(ticket) {
             return None;
         }
@@ -180,7 +184,7 @@ impl Deployment {
             Stage::Syncing => {
                 let (_, configuration) = self.under_way.take()?;
                 turn.out.report(Reported("live"));
-                Some(Progress::Live(configuration))
+                Some(DeploymentProgress::Live(configuration))
             }
         }
     }
@@ -191,7 +195,7 @@ impl Deployment {
         }
     }
 
-    pub(super) fn on_ran(&mut self, turn: &mut Turn<'_>, ran: &Ran) -> Option<Progress> {
+    pub(super) fn on_ran(&mut self, turn: &mut Turn<'_>, ran: &Ran) -> Option<DeploymentProgress> {
         if !self.ends(ran.ticket) {
             return None;
         }
@@ -202,7 +206,7 @@ impl Deployment {
                 let ticket = turn.ticket();
                 let remove = DiskChange::Remove(CANDIDATE.into());
                 turn.out.write(ticket, remove, false);
-                Some(Progress::Rejected(configuration.version))
+                Some(DeploymentProgress::Rejected(configuration.version))
             }
             // The test was killed: it says nothing about the configuration.
             _ => {

@@ -2,7 +2,7 @@
 //! version that was rejected.
 
 use super::turn::{RETRY, Turn};
-use crate::release::{CANDIDATE, Configuration, LIVE, PREVIOUS, REJECTED};
+use crate::release::{CANDIDATE, LIVE, NginxConfiguration, PREVIOUS, REJECTED};
 use phalanx_core::time::Instant;
 use phalanx_sim::disk::DiskError;
 use phalanx_sim::world::{FileContent, Read, ReadOf, Ticket};
@@ -11,11 +11,11 @@ use phalanx_sim::world::{FileContent, Read, ReadOf, Ticket};
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// The live configuration; `None` if it is absent or not complete.
-    pub(super) live: Option<Configuration>,
+    pub(super) live: Option<NginxConfiguration>,
     /// The configuration that was served before.
-    pub(super) previous: Option<Configuration>,
+    pub(super) previous: Option<NginxConfiguration>,
     /// A complete candidate.
-    pub(super) candidate: Option<Configuration>,
+    pub(super) candidate: Option<NginxConfiguration>,
     /// The latest version that nginx refused.
     pub(super) rejected: Option<u64>,
 }
@@ -64,7 +64,7 @@ impl ReadBack {
             return None;
         }
         let [live, previous, candidate, rejected] = core::mem::take(&mut self.read);
-        let parse = |bytes: Option<Vec<u8>>| Configuration::parse(&bytes?);
+        let parse = |bytes: Option<Vec<u8>>| NginxConfiguration::parse(&bytes?);
         let rejected = rejected.and_then(|bytes| String::from_utf8(bytes).ok());
         Some(Found {
             live: parse(live),
