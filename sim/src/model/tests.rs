@@ -2,7 +2,7 @@
 
 use super::run;
 use crate::mesh::MESH;
-use crate::model::Options;
+use crate::model::RunOptions;
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 
@@ -14,14 +14,14 @@ fn scenario(name: &str) -> Scenario {
 }
 
 /// Returns the outcome of seed 1 of a scenario.
-fn ran(text: &str, options: Options<'_>) -> Outcome {
+fn ran(text: &str, options: RunOptions<'_>) -> Outcome {
     let scenario = Scenario::parse("x.toml", text).unwrap();
     run(&MESH, &scenario, 1, options).unwrap()
 }
 
 #[test]
 fn a_cold_join_runs() {
-    let outcome = run(&MESH, &scenario("cold-join.toml"), 1, Options::default()).unwrap();
+    let outcome = run(&MESH, &scenario("cold-join.toml"), 1, RunOptions::default()).unwrap();
     assert_eq!(
         outcome.failures,
         [],
@@ -51,7 +51,7 @@ fn recovery_is_counted_from_the_last_thing_that_was_done() {
         eventually = { converged = true }
         within = "3s"
     "#;
-    let outcome = ran(text, Options::default());
+    let outcome = ran(text, RunOptions::default());
     let took = outcome.metrics["recovery-ms"];
     assert!((1..10_000).contains(&took), "{took} ms");
     assert!(outcome.effects.iter().all(|effect| effect.affected > 0));
@@ -78,7 +78,7 @@ fn what_is_sent_at_the_very_beginning_counts() {
         from = "5s"
         max = 100000
     "#;
-    let outcome = ran(text, Options::default());
+    let outcome = ran(text, RunOptions::default());
     let figures: Vec<u64> = outcome.expected.iter().filter_map(|it| it.figure).collect();
     let &[joined, rested] = &*figures else {
         panic!("{figures:?}");
@@ -125,9 +125,9 @@ max = 20000
 [[expect]]
 sometimes = { phase = { who = "n4", is = "left" } }
 "#;
-    let options = Options {
+    let options = RunOptions {
         strict: true,
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = ran(text, options);
     assert_eq!(outcome.failures, []);
@@ -153,7 +153,7 @@ certificate = { who = "n1", is = "revoked" }
 eventually = { converged = true }
 "#;
     let scenario = Scenario::parse("x.toml", text).unwrap();
-    let model = run(&MESH, &scenario, 1, Options::default()).unwrap_err();
+    let model = run(&MESH, &scenario, 1, RunOptions::default()).unwrap_err();
     let wire = scenario
         .check_engine(crate::scenario::Engine::Wire)
         .unwrap_err();
@@ -184,9 +184,9 @@ from = "30s"
 min = 1000
 max = 100000
 "#;
-    let options = Options {
+    let options = RunOptions {
         strict: true,
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = ran(text, options);
     assert_eq!(outcome.failures, []);
@@ -201,7 +201,10 @@ max = 100000
     }
     assert!(chaos.iter().any(|effect| effect.affected > 0));
     let memory = outcome.expected[0].figure;
-    let smaller = ran(&text.replace("count = 6", "count = 3"), Options::default());
+    let smaller = ran(
+        &text.replace("count = 6", "count = 3"),
+        RunOptions::default(),
+    );
     assert!(smaller.expected[0].figure < memory, "{memory:?}");
 }
 
@@ -243,12 +246,12 @@ fn a_process_whose_disk_cannot_store_exits_at_its_start_and_stays_down() {
         from = "16s"
         within = "13s"
         "#;
-        let outcome = ran(&restart_on_a_bad_disk(fault, down), Options::default());
+        let outcome = ran(&restart_on_a_bad_disk(fault, down), RunOptions::default());
         assert_eq!(outcome.failures, [], "{fault}");
         assert!(outcome.effects.iter().all(|effect| effect.affected > 0));
     }
     let text = restart_on_a_bad_disk("torn-write", "");
-    let failures = ran(&text, Options::default()).failures;
+    let failures = ran(&text, RunOptions::default()).failures;
     assert_eq!(failures.len(), 1, "{failures:?}");
 }
 
@@ -263,7 +266,7 @@ fn a_start_after_the_disk_works_again_succeeds() {
         from = "16s"
         within = "5s"
         "#;
-    let outcome = ran(&restart_on_a_bad_disk("full", again), Options::default());
+    let outcome = ran(&restart_on_a_bad_disk("full", again), RunOptions::default());
     assert_eq!(outcome.failures, []);
 }
 
@@ -304,7 +307,7 @@ fn a_node_that_refuses_dials_comes_back_by_its_own() {
         within = "4s"
         "#,
     );
-    let outcome = ran(&text, Options::default());
+    let outcome = ran(&text, RunOptions::default());
     assert_eq!(outcome.failures, []);
     assert!(
         outcome.effects.iter().all(|effect| effect.affected > 0),
@@ -336,7 +339,7 @@ fn a_machine_that_returns_with_another_address_is_seen_again() {
         within = "10s"
         "#,
     );
-    let outcome = ran(&text, Options::default());
+    let outcome = ran(&text, RunOptions::default());
     assert_eq!(outcome.failures, []);
     assert!(
         outcome.effects.iter().all(|effect| effect.affected > 0),
@@ -358,7 +361,7 @@ fn a_run_without_recovery_ends_under_its_faults() {
         from = "25s"
         "#,
     );
-    let outcome = ran(&text, Options::default());
+    let outcome = ran(&text, RunOptions::default());
     assert_eq!(outcome.failures, []);
     assert_eq!(outcome.virtual_ms, 30_000);
     assert!(!outcome.metrics.contains_key("recovery-ms"));
@@ -388,5 +391,5 @@ fn a_step_waits_for_the_second_report_after_a_time() {
         within = "15s"
         "#,
     );
-    assert_eq!(ran(&text, Options::default()).failures, []);
+    assert_eq!(ran(&text, RunOptions::default()).failures, []);
 }

@@ -81,7 +81,7 @@ pub enum NodeAction {
     /// Gives the machines another address at their next start.
     Move,
     /// Changes the certificates.
-    Certificate(Certificate),
+    Certificate(CertificateChange),
     /// Starts nodes for the first time.
     Join,
     /// Nodes leave gracefully.
@@ -173,7 +173,7 @@ impl Trouble {
 
 /// A change to a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certificate {
+pub enum CertificateChange {
     /// The certificate expires: no new connections.
     Expired,
     /// The certificate is revoked: no connections, existing or new.
@@ -182,7 +182,7 @@ pub enum Certificate {
     Rotated,
 }
 
-impl Certificate {
+impl CertificateChange {
     /// Every change and its name.
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Expired, "expired"),
@@ -245,7 +245,9 @@ impl Action {
                     | NodeAction::PowerLoss
                     | NodeAction::Disk(_)
                     | NodeAction::Trouble(_)
-                    | NodeAction::Certificate(Certificate::Expired | Certificate::Revoked)
+                    | NodeAction::Certificate(
+                        CertificateChange::Expired | CertificateChange::Revoked
+                    )
                     | NodeAction::Own(OwnAction {
                         extent: Extent::Until(_),
                         ..

@@ -6,7 +6,7 @@ use super::argument::Arguments;
 use core::time::Duration;
 
 /// Validates a text and returns its normalised form; the error gives the reason.
-pub type Read = fn(&str) -> Result<String, String>;
+pub type ReadForm = fn(&str) -> Result<String, String>;
 
 /// A key of a program's own vocabulary.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +42,9 @@ pub enum Shape {
     /// A set of hosts, or of one program's processes on hosts.
     Processes,
     /// A text. A text whose normalised form is empty is equivalent to an absent key.
-    Text(Read),
+    Text(ReadForm),
     /// A list of texts.
-    Texts(Read),
+    Texts(ReadForm),
     /// Arbitrary texts by arbitrary keys.
     FreePairs,
     /// Texts by keys, both validated.
@@ -52,7 +52,7 @@ pub enum Shape {
         /// Validates a key.
         key: fn(&str) -> Result<(), String>,
         /// Validates a text.
-        text: Read,
+        text: ReadForm,
     },
     /// A time span.
     Time(fn(&str) -> Result<Duration, String>),
@@ -70,12 +70,12 @@ pub enum Shape {
     /// A table.
     Table(&'static Form),
     /// A table of settings, which may also be taken from the file of an operator.
-    Settings(&'static Settings),
+    Settings(&'static FileSettings),
 }
 
 /// Settings that a program also reads from a file of its own.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct FileSettings {
     /// The form of the table in a scenario. Its key `file` names the other file, whose settings the other keys override.
     pub form: &'static Form,
     /// The name of the table in the other file.
@@ -86,7 +86,7 @@ pub struct Settings {
     pub same: fn(&str, &str) -> bool,
 }
 
-impl Settings {
+impl FileSettings {
     /// The key that names the other file.
     pub const FILE: &'static str = "file";
 }

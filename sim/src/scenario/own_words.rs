@@ -1,9 +1,9 @@
 //! Converts the values of a program's own keys in a file to arguments.
 
 use super::argument::{Argument, Arguments};
-use super::error::{ScenarioError, Source, newlines};
+use super::error::{ScenarioError, SourceText, newlines};
 use super::file::{At, OwnKey, OwnKeys, Text};
-use super::form::{Field, Form, Presence, Settings, Shape};
+use super::form::{Field, FileSettings, Form, Presence, Shape};
 use super::names::{Names, Selector};
 use super::suggestion::suggestion;
 use super::value::with;
@@ -16,8 +16,8 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 /// Reads the program-specific keys of one table of a file.
-pub(crate) struct Reader<'a> {
-    pub(crate) source: &'a Source<'a>,
+pub(crate) struct OwnKeysReader<'a> {
+    pub(crate) source: &'a SourceText<'a>,
     /// The names that selectors may contain; `None`: selectors are not allowed.
     pub(crate) names: Option<&'a Names>,
     /// The byte position of the table.
@@ -28,7 +28,7 @@ pub(crate) struct Reader<'a> {
 #[derive(Deserialize)]
 struct Table {}
 
-impl Reader<'_> {
+impl OwnKeysReader<'_> {
     /// Reads all program-specific keys.
     pub(crate) fn keys(&self, keys: OwnKeys<'_>) -> Result<Arguments, ScenarioError> {
         let mut arguments = Arguments::new();
@@ -208,7 +208,7 @@ impl Reader<'_> {
         &self,
         program: &'static str,
         word: &'static Field,
-        settings: &'static Settings,
+        settings: &'static FileSettings,
         value: Spanned<DeValue<'_>>,
     ) -> Result<Arguments, ScenarioError> {
         let span = value.span();
@@ -216,7 +216,7 @@ impl Reader<'_> {
             let message = "needs a table, such as { file = \"phalanxd.toml\" }";
             return Err(self.source.error(span.start, word.key, message));
         };
-        let given = match table.remove(Settings::FILE) {
+        let given = match table.remove(FileSettings::FILE) {
             Some(file) => self.settings_of_file(program, word, settings, &self.parsed(file)?)?,
             None => Arguments::new(),
         };
@@ -241,27 +241,27 @@ impl Reader<'_> {
         &self,
         program: &'static str,
         word: &'static Field,
-        settings: &'static Settings,
+        settings: &'static FileSettings,
         name: &Text,
     ) -> Result<Arguments, ScenarioError> {
         let at = name.span().start;
         let path = Path::new(self.source.file_at(at)).with_file_name(name.get_ref());
         let text = std::fs::read_to_string(&path).map_err(|why| {
             let message = format!("{} cannot be read: {why}", path.display());
-            self.source.error(at, Settings::FILE, message)
+            self.source.error(at, FileSettings::FILE, message)
         })?;
         let hash = hash_bytes(text.as_bytes());
         self.source.others.set(mix(self.source.others.get() ^ hash));
         let file = path.display().to_string();
         let newlines = newlines(&text);
-        let source = Source {
+        let source = SourceText {
             file: &file,
             text: &text,
             included: &[],
             newlines: &newlines,
             ..*self.source
         };
-        let reader = Reader {
+        let reader = OwnKeysReader {
             source: &source,
             names: None,
             at: 0,

@@ -1,6 +1,6 @@
 //! The JSON Schema of scenario files: the tables of all systems, with the keys of a system's programs in them.
 
-use super::form::{Field, Presence, Settings, Shape};
+use super::form::{Field, FileSettings, Presence, Shape};
 use super::vocabulary::Vocabulary;
 use serde_json::{Map, Value, json};
 
@@ -109,7 +109,7 @@ impl Schema {
                 let about =
                     "The file of an operator, beside this one, whose table of this name is taken.";
                 let file = json!({ "type": ["string", "null"], "description": about });
-                properties.insert(Settings::FILE.to_owned(), file);
+                properties.insert(FileSettings::FILE.to_owned(), file);
                 (field.key, settings.form)
             }
             _ => return String::new(),

@@ -6,7 +6,7 @@ use crate::disk::{DiskError, Files};
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::Reproduction;
 use crate::scenario::plan::Plan;
-use crate::scenario::{Certificate, Host, OwnCondition, Scenario, Vocabulary};
+use crate::scenario::{CertificateChange, Host, OwnCondition, Scenario, Vocabulary};
 use core::any::Any;
 use core::fmt;
 use core::net::SocketAddr;
@@ -211,7 +211,7 @@ pub struct Start<'a> {
     /// The host's own address, with the usual port.
     pub address: SocketAddr,
     /// The state of the host's certificate.
-    pub certificate: Certificate,
+    pub certificate: CertificateChange,
     /// The random stream of this life.
     pub random: Random,
     /// The host's disk. Files written to it here are durable before the process runs.

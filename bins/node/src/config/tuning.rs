@@ -1,22 +1,22 @@
 //! Timings and bounds.
 
-use super::key::Key;
+use super::key::DaemonKey;
 use phalanx_core::gossip::{Tuning, TuningKey};
-use phalanx_net::configuration::{Key as _, Layers};
+use phalanx_net::configuration::{Layers, SettingKey as _};
 
 /// Returns the defaults, overridden by the given values.
-pub(super) fn read(layers: &mut Layers<Key>) -> Tuning {
+pub(super) fn read(layers: &mut Layers<DaemonKey>) -> Tuning {
     let mut tuning = Tuning::default();
     for key in TuningKey::ALL {
-        if let Some(number) = Key::named(key.path).and_then(|key| layers.number(key)) {
+        if let Some(number) = DaemonKey::named(key.path).and_then(|key| layers.number(key)) {
             // The layers have checked the same bounds.
             let _checked = key.set(&mut tuning, number);
         }
     }
     for conflict in tuning.conflicts() {
         let (low, high) = (
-            Key::named(conflict.low.path),
-            Key::named(conflict.high.path),
+            DaemonKey::named(conflict.low.path),
+            DaemonKey::named(conflict.high.path),
         );
         let why = format!(
             "is {} ms, more than {} ({} ms); give them in this order",
@@ -38,7 +38,7 @@ mod tests {
         let of_table = TuningKey::ALL.into_iter();
         let of_table = of_table.filter(|key| key.is_for_operators);
         let of_table: Vec<_> = of_table.map(|key| key.path).collect();
-        let own = Key::ALL
+        let own = DaemonKey::ALL
             .iter()
             .filter(|key| key.name().starts_with("tuning."));
         assert_eq!(

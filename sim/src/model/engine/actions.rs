@@ -4,14 +4,14 @@
 use super::Engine;
 use crate::disk::Left;
 use crate::model::clock::{NodeClock, ns};
-use crate::model::host::Birth;
-use crate::model::slot::Process;
-use crate::model::trace::Line;
+use crate::model::host::StartFacts;
+use crate::model::slot::RunningProcess;
+use crate::model::trace::StepLine;
 use crate::model::transport::NetworkChange;
-use crate::record::Said;
+use crate::record::StepReport;
 use crate::scenario::plan::executor::{ClockChange, PlanExecutor};
 use crate::scenario::plan::{Planned, Reporter};
-use crate::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction, Trouble};
+use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction, Trouble};
 use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, StartError, StartFailed};
 use core::time::Duration;
 use serde_json::Value;
@@ -92,7 +92,7 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
         self.hosts[host].set_disk_fault(fault, planned.step);
     }
 
-    fn change_certificate(&mut self, planned: &'a Planned, host: usize, is: Certificate) {
+    fn change_certificate(&mut self, planned: &'a Planned, host: usize, is: CertificateChange) {
         self.hosts[host].set_certificate(is);
         let chosen = self.chosen(host, planned.program);
         let taken = self.notify_all(&chosen, || ProcessEvent::Certificate(is));
@@ -246,7 +246,7 @@ impl<'a> Engine<'a, '_> {
         let (host, program) = (self.slots[slot].host(), self.slots[slot].program());
         let context = &mut self.context;
         context.affect(self.hosts[host].disk().fault_step(), 1);
-        let line = Line {
+        let line = StepLine {
             at: context.now(),
             seq: context.sequence(),
             host,
@@ -255,7 +255,7 @@ impl<'a> Engine<'a, '_> {
             view: 0,
         };
         let reason = error.to_string();
-        let said = Said {
+        let said = StepReport {
             word: StartFailed::WORD,
             about: Some(&reason),
         };
@@ -266,14 +266,14 @@ impl<'a> Engine<'a, '_> {
             .report(context, Reporter { host, program }, event);
     }
 
-    fn make_process(&mut self, host: usize, slot: usize) -> Result<Process, StartError> {
+    fn make_process(&mut self, host: usize, slot: usize) -> Result<RunningProcess, StartError> {
         let place = self.hosts[host].place(slot);
         let life = self.slots[slot].begin_life();
         let program = self.slots[slot].program();
         self.hosts[host].prepare(&mut *self.programs[program], host)?;
         self.checks.on_start(program, host);
         let scenario = self.context.scenario();
-        let birth = Birth {
+        let birth = StartFacts {
             scenario,
             host,
             place,
@@ -285,7 +285,7 @@ impl<'a> Engine<'a, '_> {
         let machine = self.hosts[host].start(&mut *self.programs[program], birth);
         let drift = scenario.hosts[host].clock.drift_ppm;
         let clock = NodeClock::started(self.context.now(), drift);
-        Ok(Process::new(machine, clock))
+        Ok(RunningProcess::new(machine, clock))
     }
 
     /// Returns the slots of a host's processes of one program, or of all of its processes.

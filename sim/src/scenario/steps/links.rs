@@ -1,6 +1,6 @@
 //! The steps that change chosen links, and those that reset connections.
 
-use super::Reader;
+use super::OwnKeysReader;
 use crate::scenario::action::{NetworkAction, Pairs};
 use crate::scenario::error::ScenarioError;
 use crate::scenario::file::{At, LinkSettingTable, PairsTable, StepTable, Text, TextOr};
@@ -11,7 +11,7 @@ use crate::scenario::value::with;
 /// Parses the value of a setting.
 type Read = fn(&str) -> Result<LinkSetting, String>;
 
-impl Reader<'_> {
+impl OwnKeysReader<'_> {
     /// Converts the steps that change links.
     pub(super) fn links(&self, table: &StepTable) -> Result<Vec<NetworkAction>, ScenarioError> {
         let words: [(&str, &Option<At<TextOr<LinkSettingTable>>>, Read); 6] = [

@@ -28,7 +28,7 @@ fn with_links(step: &str, test: impl FnOnce(&mut Pair<'_>)) {
 
 fn closed(pair: &Pair<'_>) -> Vec<usize> {
     let closed = pair.transitions.iter().filter_map(|(_, it)| match it {
-        Transition::Closed {
+        ConnectionTransition::Closed {
             slot,
             reason: CloseReason::Reset,
             ..
@@ -64,13 +64,13 @@ fn a_host_that_refuses_dials_keeps_its_own_and_its_connections() {
         pair.send(link, Lane::Control, 10);
         pair.run();
         let refused = pair.transitions.iter().any(|(_, it)| {
-            matches!(it, Transition::DialFailed { dial: DialId(8), reason, .. } if *reason == DialError::Refused)
+            matches!(it, ConnectionTransition::DialFailed { dial: DialId(8), reason, .. } if *reason == DialError::Refused)
         });
         let own = pair.transitions.iter();
         let mut own = own.filter(|(_, it)| {
             matches!(
                 it,
-                Transition::Dialed {
+                ConnectionTransition::Dialed {
                     dial: DialId(9),
                     ..
                 }
@@ -88,7 +88,7 @@ fn a_host_that_refuses_dials_keeps_its_own_and_its_connections() {
                 last,
                 Some((
                     _,
-                    Transition::Dialed {
+                    ConnectionTransition::Dialed {
                         dial: DialId(10),
                         ..
                     }
@@ -135,7 +135,7 @@ fn a_packet_above_the_mtu_vanishes_and_a_smaller_one_passes() {
             pair.run();
             pair.run();
             let last = pair.transitions.last();
-            let timed_out = matches!(last, Some((_, Transition::DialFailed { reason, .. })) if *reason == DialError::TimedOut);
+            let timed_out = matches!(last, Some((_, ConnectionTransition::DialFailed { reason, .. })) if *reason == DialError::TimedOut);
             assert!(timed_out, "{last:?}");
         },
     );
@@ -165,7 +165,8 @@ fn chosen_links_go_before_all_links() {
         pair.transport
             .change_network(now, NetworkChange::Latency(Some(all)), None);
         let context = &mut pair.context;
-        let latency = |flight: Option<Flight>| flight.map(|flight| flight.latency / 1_000_000);
+        let latency =
+            |flight: Option<DatagramFlight>| flight.map(|flight| flight.latency / 1_000_000);
         let out = pair.transport.send_datagram(context, 0, 1, 10);
         let back = pair.transport.send_datagram(context, 1, 0, 10);
         assert_eq!((latency(out), latency(back)), (Some(30), Some(70)));

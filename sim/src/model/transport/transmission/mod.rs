@@ -9,7 +9,7 @@ mod latency;
 mod network;
 
 pub(crate) use connection::{
-    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, FRAMING_BYTES, Item,
+    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, FRAMING_BYTES, ItemInFlight,
     SEGMENT_OVERHEAD_BYTES, link, place, segments,
 };
 pub(crate) use network::NetworkChange;
@@ -20,7 +20,7 @@ use crate::record::{Cause, Held};
 use crate::scenario::Scenario;
 use crate::scenario::plan::Cut;
 use connection::{GIVES_UP_AFTER, SEGMENT_BYTES, Waiting};
-use network::{Fabric, LOOPBACK, Transit};
+use network::{LOOPBACK, NetworkState, Transit};
 use phalanx_core::lane::{Lane, Placement};
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub(crate) struct Receiver {
 
 /// A parcel whose retransmission is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Due {
+pub(crate) enum RetransmissionDue {
     /// The parcel was delivered, or is due at another time.
     No,
     /// The parcel was retransmitted.
@@ -47,7 +47,7 @@ pub(crate) enum Due {
 
 /// All connections, and the network that they lead over.
 pub(super) struct Transmission<'a> {
-    fabric: Fabric<'a>,
+    fabric: NetworkState<'a>,
     connections: Vec<Option<Box<Connection>>>,
     /// Whether messages wait in the lanes that they name.
     has_lanes: bool,
@@ -57,7 +57,7 @@ pub(super) struct Transmission<'a> {
 
 /// A datagram on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Flight {
+pub(crate) struct DatagramFlight {
     pub latency: u64,
     /// The latency of a second copy, if there is one.
     pub again: Option<u64>,
@@ -68,7 +68,7 @@ pub(crate) struct Flight {
 impl<'a> Transmission<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64, has_lanes: bool) -> Self {
         Self {
-            fabric: Fabric::new(scenario, seed),
+            fabric: NetworkState::new(scenario, seed),
             connections: Vec::new(),
             has_lanes,
             nats: BTreeMap::new(),
@@ -129,8 +129,8 @@ impl<'a> Transmission<'a> {
         from: usize,
         to: usize,
         bytes: usize,
-    ) -> Option<Flight> {
-        let whole = |latency| Flight {
+    ) -> Option<DatagramFlight> {
+        let whole = |latency| DatagramFlight {
             latency,
             again: None,
             damage: None,
@@ -213,7 +213,7 @@ impl<'a> Transmission<'a> {
         &mut self,
         context: &mut Context<'_, '_>,
         (connection, end): (u32, usize),
-        item: Item,
+        item: ItemInFlight,
         bytes: usize,
     ) {
         let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
@@ -324,18 +324,18 @@ impl<'a> Transmission<'a> {
         context: &mut Context<'_, '_>,
         (connection, sender): (u32, usize),
         number: u64,
-    ) -> Due {
+    ) -> RetransmissionDue {
         let now = context.now();
         let held = self.connections.get_mut(connection as usize);
         let held = held.and_then(Option::as_mut);
         let Some(sent_at) = held.and_then(|held| held.due(sender, number, now)) else {
-            return Due::No;
+            return RetransmissionDue::No;
         };
         if now - sent_at >= GIVES_UP_AFTER {
-            return Due::TimedOut;
+            return RetransmissionDue::TimedOut;
         }
         self.transmit(context, (connection, sender), number, 0);
-        Due::Retransmitted
+        RetransmissionDue::Retransmitted
     }
 
     /// Handles the arrival of a parcel; returns whether it arrived. Then parcels may have arrived in order.
@@ -397,7 +397,7 @@ impl<'a> Transmission<'a> {
     pub(super) fn pop_arrived(
         &mut self,
         (connection, sender): (u32, usize),
-    ) -> Option<(Item, usize, Cause)> {
+    ) -> Option<(ItemInFlight, usize, Cause)> {
         let held = self.connections.get_mut(connection as usize)?.as_mut()?;
         held.pop_arrived(sender)
     }
@@ -444,12 +444,12 @@ fn packet(bytes: usize) -> usize {
 }
 
 /// Returns where an item waits for the bandwidth.
-fn placement(item: &Item) -> Placement {
+fn placement(item: &ItemInFlight) -> Placement {
     match item {
-        Item::Message(message) => message.placement(),
-        Item::Flight(_) => Placement::of(Lane::Control),
+        ItemInFlight::Message(message) => message.placement(),
+        ItemInFlight::Flight(_) => Placement::of(Lane::Control),
         // The end of the stream follows all data.
-        Item::Fin(_) => Placement::behind(Lane::Control, Lane::Channel),
+        ItemInFlight::Fin(_) => Placement::behind(Lane::Control, Lane::Channel),
     }
 }
 

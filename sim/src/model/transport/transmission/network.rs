@@ -1,9 +1,9 @@
 //! The network between hosts: latency, loss, bandwidth, and blocked pairs.
 
-use super::{Flight, latency};
+use super::{DatagramFlight, latency};
 use crate::model::context::Context;
 use crate::scenario::plan::{Cut, LinkChange};
-use crate::scenario::{Latency, LinkSetting, Network, Scenario};
+use crate::scenario::{Latency, LinkSetting, PathProperties, Scenario};
 use phalanx_core::random::Random;
 
 /// The outcome of one transmission.
@@ -42,8 +42,8 @@ pub(crate) enum NetworkChange<'a> {
 
 /// The state of the network from one host to another, with the steps that caused it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub network: Network,
+pub(super) struct LinkConditions {
+    pub network: PathProperties,
     loss_by: Option<usize>,
     latency_by: Option<usize>,
     pub bandwidth_by: Option<usize>,
@@ -56,7 +56,7 @@ pub(super) struct Settings {
 
 /// The state of the network.
 #[derive(Debug)]
-pub(super) struct Fabric<'a> {
+pub(super) struct NetworkState<'a> {
     scenario: &'a Scenario,
     hosts: usize,
     random: Random,
@@ -72,7 +72,7 @@ pub(super) struct Fabric<'a> {
     changes: Vec<(usize, &'a LinkChange, Option<usize>)>,
 }
 
-impl<'a> Fabric<'a> {
+impl<'a> NetworkState<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64) -> Self {
         let hosts = scenario.hosts.len();
         Self {
@@ -156,13 +156,13 @@ impl<'a> Fabric<'a> {
     }
 
     /// Returns the current settings of the network between two hosts. A step for chosen links goes before one for all.
-    pub(super) fn settings(&self, from: usize, to: usize) -> Settings {
+    pub(super) fn settings(&self, from: usize, to: usize) -> LinkConditions {
         let network = if self.scenario.links.is_empty() {
             self.scenario.network
         } else {
             self.scenario.network_between(from, to)
         };
-        let mut settings = Settings {
+        let mut settings = LinkConditions {
             network,
             loss_by: None,
             latency_by: None,
@@ -189,8 +189,8 @@ impl<'a> Fabric<'a> {
     pub(super) fn disturb(
         &mut self,
         context: &mut Context<'_, '_>,
-        settings: &Settings,
-        flight: &mut Flight,
+        settings: &LinkConditions,
+        flight: &mut DatagramFlight,
     ) {
         if let Some((ppm, step)) = settings.duplicate
             && self.random.chance_ppm(ppm)
@@ -207,7 +207,7 @@ impl<'a> Fabric<'a> {
     }
 
     /// Draws a one-way latency.
-    pub(super) fn latency(&mut self, settings: &Network) -> u64 {
+    pub(super) fn latency(&mut self, settings: &PathProperties) -> u64 {
         latency::draw(settings.latency, &mut self.random)
     }
 
@@ -217,7 +217,7 @@ impl<'a> Fabric<'a> {
         context: &mut Context<'_, '_>,
         (from, to): (usize, usize),
         (segments, packet): (u32, usize),
-        settings: &Settings,
+        settings: &LinkConditions,
     ) -> Transit {
         if self.is_blocked(from, to) {
             self.count_dropped(context, (from, to), segments as usize);
@@ -250,7 +250,7 @@ impl<'a> Fabric<'a> {
     }
 }
 
-impl Settings {
+impl LinkConditions {
     /// Applies a change of these links by a step.
     const fn change(&mut self, setting: LinkSetting, step: Option<usize>) {
         match setting {
