@@ -2,7 +2,7 @@
 
 use super::host_words;
 use super::publishing::Published;
-use crate::model::address;
+use crate::model::{PORT, address};
 use crate::scenario::Scenario;
 use core::net::SocketAddr;
 use phalanx_core::gossip::Config;
@@ -39,7 +39,11 @@ impl NodeStart<'_> {
         let Self { scenario, host, .. } = *self;
         let spec = &scenario.hosts[host];
         let others = scenario.seeds.iter().filter(|seed| **seed != host);
-        let targets = others.map(|seed| Address::Socket(address(*seed))).collect();
+        let targets = match &scenario.seed_name {
+            // A seed node skips its own addresses of the name.
+            Some(name) => vec![Address::Name(format!("{name}:{PORT}"))],
+            None => others.map(|seed| Address::Socket(address(*seed))).collect(),
+        };
         let content = Content {
             nickname: String::new(),
             kind: host_words::kind(spec),

@@ -393,3 +393,36 @@ fn a_step_waits_for_the_second_report_after_a_time() {
     );
     assert_eq!(ran(&text, RunOptions::default()).failures, []);
 }
+
+#[test]
+fn nodes_join_by_a_name_with_several_addresses_of_which_one_moves() {
+    let names = r#"
+        [names]
+        "seeds.example" = "n1..n3"
+        [[at]]
+        time = "5s"
+        power-loss = "n1..n3"
+        for = "3s"
+        [[at]]
+        time = "6s"
+        move = "n1"
+        [[expect]]
+        eventually = { sees = { who = "all", of = "all", as = "alive" } }
+        within = "4s"
+        [[expect]]
+        eventually = { sees = { who = "all", of = "all", as = "alive" } }
+        from = "9s"
+        within = "12s"
+        "#;
+    let text =
+        story("10s", names).replace("recovery", "seeds = \"seeds.example\"\n        recovery");
+    let outcome = ran(&text, RunOptions::default());
+    assert_eq!(outcome.failures, []);
+    let again = Scenario::parse("x.toml", &text).unwrap();
+    let written = Scenario::parse("x.toml", &again.to_toml()).unwrap();
+    assert_eq!(
+        (&written.names, &written.seed_name),
+        (&again.names, &again.seed_name)
+    );
+    assert_eq!(written.seeds, [0, 1, 2]);
+}

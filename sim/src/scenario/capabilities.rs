@@ -210,6 +210,10 @@ impl Scenario {
             );
             return Err(("link", message));
         }
+        if !self.names.is_empty() {
+            let message = format!("engine {engine} has no resolver; use --engine model");
+            return Err(("names", message));
+        }
         if engine == Engine::Madsim && !self.links.is_empty() {
             let message = "engine madsim has one network for all nodes; use --engine model";
             return Err(("link", message.to_owned()));

@@ -47,7 +47,8 @@ pub(crate) struct ScenarioFile {
     /// After the faults are lifted, all views must be right within this time (default `20s`). `none`: the run ends with the
     /// time of faults, which are not lifted.
     pub(crate) recovery: Option<Text>,
-    /// The seed nodes, through which the other nodes join (default: the first node).
+    /// The seed nodes, through which the other nodes join (default: the first node); or a name of `[names]`, which every
+    /// node has as its only seed address.
     pub(crate) seeds: Option<Text>,
     /// Nodes start at a random time within this (default `100ms`).
     pub(crate) spread: Option<Text>,
@@ -60,6 +61,9 @@ pub(crate) struct ScenarioFile {
     #[serde(default)]
     #[expect(dead_code, reason = "read beforehand: it makes up the text itself")]
     pub(crate) matrix: Vec<BTreeMap<String, Vec<MatrixValue>>>,
+    /// Names that resolve to the addresses of nodes: `"seeds.example" = "n1..n3"`.
+    #[serde(default)]
+    pub(crate) names: BTreeMap<String, Text>,
     /// Groups of nodes.
     pub(crate) nodes: Vec<At<NodesTable>>,
     /// The network between all nodes.

@@ -20,8 +20,8 @@ use super::action::OwnAction;
 use super::names::Situation;
 use super::planning::{Due, Planning, TASKS_MAX};
 use super::{
-    Action, CertificateChange, Disk, DiskFault, Host, Latency, LinkSetting, Scenario,
-    ScenarioError, Selector, Trouble, When,
+    Action, CertificateChange, Disk, DiskFault, Host, Latency, LinkSetting, NetworkAction, Pairs,
+    Scenario, ScenarioError, Selector, Trouble, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -324,7 +324,8 @@ struct Origin {
 impl Origin {
     fn step(scenario: &Scenario, step: usize) -> Self {
         let program = match &scenario.steps[step].action {
-            Action::Nodes(who, _) => who.program(),
+            Action::Nodes(who, _)
+            | Action::Network(NetworkAction::Reset(Pairs::Between(who, _))) => who.program(),
             Action::Network(_) | Action::Clone(_) => None,
         };
         Self {

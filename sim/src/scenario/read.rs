@@ -2,7 +2,7 @@
 
 use super::definition::DEFAULT_SYSTEM;
 use super::error::{ScenarioError, SourceText};
-use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile};
+use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile, Text};
 use super::names::Names;
 use super::suggestion::suggestion;
 use super::value::{drift, optional, with};
@@ -13,6 +13,7 @@ use super::{
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml::de::DeTable;
 
@@ -27,9 +28,13 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     let mut hosts = read_hosts(source, &mut names, &file, own.nodes)?;
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
-    let seeds = match &file.seeds {
-        Some(text) => with(source, text, |word| names.fixed(word))?,
-        None => vec![0],
+    let host_names = read_names(source, &names, &file)?;
+    let seed_name = file.seeds.as_ref().map(|text| text.get_ref().clone());
+    let seed_name = seed_name.filter(|name| host_names.contains_key(name));
+    let seeds = match (&file.seeds, &seed_name) {
+        (_, Some(name)) => host_names[name].clone(),
+        (Some(text), None) => with(source, text, |word| names.fixed(word))?,
+        (None, None) => vec![0],
     };
     let network = read_network(source, &file.network, PathProperties::default())?;
     let duration = with(source, &file.duration, text::positive)?;
@@ -69,6 +74,8 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         recovers,
         hosts,
         seeds,
+        seed_name,
+        names: host_names,
         spread: optional(source, file.spread.as_ref(), text::duration)?
             .unwrap_or(Duration::from_millis(100)),
         network,
@@ -316,6 +323,24 @@ fn add_clones(
         });
     }
     Ok(())
+}
+
+/// Reads the names of hosts.
+fn read_names(
+    source: &SourceText<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+) -> Result<BTreeMap<String, Vec<usize>>, ScenarioError> {
+    let read = |(name, hosts): (&String, &Text)| {
+        let at = hosts.span().start;
+        check_name(name).map_err(|why| source.error(at, name, format!("`{name}` {why}")))?;
+        if names.selector(name).is_ok() {
+            let message = format!("`{name}` already selects nodes; choose another name");
+            return Err(source.error(at, name, message));
+        }
+        Ok((name.clone(), with(source, hosts, |word| names.fixed(word))?))
+    };
+    file.names.iter().map(read).collect()
 }
 
 fn give_words(

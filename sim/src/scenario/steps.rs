@@ -356,7 +356,7 @@ impl OwnKeysReader<'_> {
         }
         if let Some(who) = &table.refuse {
             let action = NodeAction::Trouble(Trouble::Refuse);
-            found.push(Action::Nodes(self.select(who)?, action));
+            found.push(Action::Nodes(self.processes(who)?, action));
         }
         if let Some(nat) = &table.nat {
             let idle = with(self.source, &nat.idle, text::positive)?;

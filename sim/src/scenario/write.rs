@@ -114,6 +114,11 @@ impl Scenario {
         if let Some(chaos) = &self.chaos {
             add("[chaos]", show_chaos(chaos));
         }
+        let mut names = Table::default();
+        for (name, hosts) in &self.names {
+            names.text(&quoted(name), &Selector::of(hosts).show(&self.hosts));
+        }
+        add("[names]", names);
         for group in groups(&self.hosts) {
             let mut own = Table::default();
             writer.arguments(&group[0].own, &mut own);
@@ -162,7 +167,9 @@ impl Scenario {
         } else if self.recovery != Duration::from_secs(20) {
             table.time("recovery", self.recovery);
         }
-        if self.seeds != [0] {
+        if let Some(name) = &self.seed_name {
+            table.text("seeds", name);
+        } else if self.seeds != [0] {
             table.text("seeds", &Selector::of(&self.seeds).show(&self.hosts));
         }
         if self.spread != Duration::from_millis(100) {

@@ -139,6 +139,7 @@ impl Writer<'_> {
             ScheduledAction::Links { change, on: true } => self.links(index, at, *change),
             ScheduledAction::Reset(cut) => {
                 for (from, to, _) in self.choices(&self.plan.cuts[*cut]) {
+                    let from = from.running(planned.program);
                     let action = NetworkAction::Reset(Pairs::Between(from, to));
                     self.push(at, Action::Network(action), None);
                 }

@@ -274,8 +274,13 @@ fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
         .collect();
     if smaller.seeds.is_empty() {
         smaller.seeds.push(0);
+        smaller.seed_name = None;
     }
     let map = |hosts: &[usize]| hosts.iter().filter_map(|host| place(*host)).collect();
+    for hosts in smaller.names.values_mut() {
+        *hosts = map(hosts);
+    }
+    smaller.names.retain(|_, hosts| !hosts.is_empty());
     for rule in &mut smaller.links {
         (rule.from, rule.to) = (map(&rule.from), map(&rule.to));
     }

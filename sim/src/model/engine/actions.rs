@@ -15,6 +15,7 @@ use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction, Tr
 use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, StartError, StartFailed};
 use core::time::Duration;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The start of a process that exits at once, as traces show it.
 const START_FAILED: InputInfo = InputInfo::of(20, StartFailed::WORD);
@@ -134,7 +135,11 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
     fn set_trouble(&mut self, planned: &'a Planned, host: usize, trouble: Trouble, on: bool) {
         let step = planned.step.filter(|_| on);
         match trouble {
-            Trouble::Refuse => self.transport.set_refusal(host, on, step),
+            Trouble::Refuse => {
+                for slot in self.chosen(host, planned.program) {
+                    self.transport.set_refusal(slot, on, step);
+                }
+            }
             Trouble::SlowDisk(by) => {
                 let by = if on { by } else { Duration::ZERO };
                 self.hosts[host].set_disk_delay(by, step);
@@ -162,8 +167,14 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
 
     fn reset(&mut self, planned: &'a Planned, cut: usize) {
         let pairs = &self.context.plan().cuts[cut];
+        let hosts = 0..self.hosts.len();
+        let chosen: Option<BTreeSet<usize>> = planned.program.map(|program| {
+            let slots = hosts.flat_map(|host| self.chosen(host, Some(program)));
+            slots.collect()
+        });
+        let is_chosen = |slot| chosen.as_ref().is_none_or(|slots| slots.contains(&slot));
         let context = &mut self.context;
-        let reset = self.transport.reset_connections(context, pairs);
+        let reset = self.transport.reset_connections(context, pairs, is_chosen);
         self.context.affect(planned.step, reset);
     }
 

@@ -418,7 +418,15 @@ impl Engine<'_, '_> {
         let resolves = |slot: &usize| self.programs[self.slots[*slot].program()].resolves_names();
         let own = self.hosts[host].processes().find(resolves);
         let Some(target) = own.or_else(|| (0..self.slots.len()).find(resolves)) else {
-            let addresses = Err(ResolveError::NoResolver);
+            let hosts = self.context.scenario().names.get(name);
+            let addresses = match hosts {
+                Some(hosts) if hosts.is_empty() => Err(ResolveError::NoAddress),
+                Some(hosts) => {
+                    let hosts = hosts.iter();
+                    Ok(hosts.map(|host| self.addresses.of(*host).ip()).collect())
+                }
+                None => Err(ResolveError::NoResolver),
+            };
             let resolved = Box::new(Resolved { ticket, addresses });
             let answer = Local::Deliver(ProcessEvent::Resolved(resolved));
             return self.later(WITHOUT_RESOLVER, slot, answer);

@@ -69,7 +69,7 @@ pub(super) struct Transport<'a> {
     /// The connections with an end in each process.
     by_process: Vec<BTreeSet<u32>>,
     ports: Ports,
-    /// The hosts that refuse each dial of another host, with the step that makes them.
+    /// The processes whose hosts refuse each dial of another host, with the step that makes them.
     refusing: BTreeMap<usize, Option<usize>>,
     /// The number of segments that hosts sent to others, without retransmissions.
     segments: u64,
@@ -103,12 +103,12 @@ impl<'a> Transport<'a> {
         self.transmission.change_network(now, change, step);
     }
 
-    /// Sets whether a host refuses each dial of another host.
-    pub(super) fn set_refusal(&mut self, host: usize, on: bool, step: Option<usize>) {
+    /// Sets whether each dial of another host to a process is refused.
+    pub(super) fn set_refusal(&mut self, slot: usize, on: bool, step: Option<usize>) {
         if on {
-            self.refusing.insert(host, step);
+            self.refusing.insert(slot, step);
         } else {
-            self.refusing.remove(&host);
+            self.refusing.remove(&slot);
         }
     }
 
@@ -117,9 +117,19 @@ impl<'a> Transport<'a> {
         self.transmission.set_nat(host, idle, step);
     }
 
-    /// Sends a reset to both ends of each connection between the pairs of a cut; returns the number of connections.
-    pub(super) fn reset_connections(&mut self, context: &mut Context<'_, '_>, pairs: &Cut) -> u64 {
-        let chosen = self.transmission.between(pairs);
+    /// Sends a reset to both ends of each connection between the pairs of a cut that has an end in a chosen process;
+    /// returns the number of connections.
+    pub(super) fn reset_connections(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        pairs: &Cut,
+        is_chosen: impl Fn(usize) -> bool,
+    ) -> u64 {
+        let mut chosen = self.transmission.between(pairs);
+        chosen.retain(|connection| {
+            let held = self.transmission.connection(*connection);
+            held.is_some_and(|held| held.slots().any(&is_chosen))
+        });
         for connection in &chosen {
             for end in 0..2 {
                 self.transmission.reset(context, (*connection, end));
@@ -316,7 +326,7 @@ impl<'a> Transport<'a> {
                 if flight == 1 {
                     let (host, port) = held.target();
                     let mut listener = self.ports.holder(host, port).filter(|slot| runs(*slot));
-                    if let Some(step) = self.refusing.get(&host)
+                    if let Some(step) = listener.and_then(|slot| self.refusing.get(&slot))
                         && held.host(0) != host
                     {
                         context.affect(*step, 1);

@@ -81,14 +81,18 @@ impl OwnKeysReader<'_> {
         let at = value.span().start;
         match value.get_ref() {
             TextOr::Text(text) => {
-                let select = |word| self.names.selector(word);
                 let wrong = |why: String| self.source.error(at, "reset", why);
-                let who = select(text).map_err(wrong)?;
-                Ok(Pairs::Between(who, select("all").map_err(wrong)?))
+                let who = self.names.processes(text).map_err(wrong)?;
+                let all = self.names.selector("all").map_err(wrong)?;
+                Ok(Pairs::Between(who, all))
             }
-            TextOr::Table(table) => {
-                self.ends("reset", at, (&table.from, &table.to, &table.fraction))
-            }
+            TextOr::Table(table) => match (&table.from, &table.to, &table.fraction) {
+                // One end may be the processes of a program.
+                (Some(from), Some(to), None) => {
+                    Ok(Pairs::Between(self.processes(from)?, self.select(to)?))
+                }
+                ends => self.ends("reset", at, (ends.0, ends.1, ends.2)),
+            },
         }
     }
 

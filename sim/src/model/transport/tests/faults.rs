@@ -44,7 +44,11 @@ fn a_reset_closes_both_ends_of_a_connection() {
         pair.connect();
         let reset = pair
             .transport
-            .reset_connections(&mut pair.context, &plan.cuts[0]);
+            .reset_connections(&mut pair.context, &plan.cuts[0], |slot| slot == 7);
+        assert_eq!(reset, 0, "it has no end in another process");
+        let reset = pair
+            .transport
+            .reset_connections(&mut pair.context, &plan.cuts[0], |slot| slot == 1);
         assert_eq!(reset, 1);
         pair.run();
         assert_eq!(closed(pair), [0, 1]);
