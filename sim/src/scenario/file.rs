@@ -142,7 +142,8 @@ pub(crate) struct LinkTable {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ChaosTable {
     /// The kinds of faults: `crash`, `power-loss`, `wipe`, `leave`, `pause`, `slow`, `jump`, `drift`, `partition`, `cut`, `hold`,
-    /// `loss`, `latency` (default: all that every engine of this scenario can do).
+    /// `loss`, `latency` (default: all that every engine of this scenario can do); `zone-partition` and `zone-power-loss` if
+    /// they are named.
     pub(crate) kinds: Option<Vec<Text>>,
     /// The most faults at once (default 2).
     pub(crate) at_once: Option<At<u32>>,
