@@ -6,9 +6,10 @@ use crate::failure::Failure;
 use crate::record::Record;
 use crate::report::Report;
 use crate::screen::{Paint, Screen};
+use phalanx_sim::explanation::{self, Explanation};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Recording, causes};
-use phalanx_sim::report::{self, Seed};
+use phalanx_sim::report::{self, Seed, Shown};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::timeline::{FAULT, Row, rows};
 use phalanx_sim::{Options, run};
@@ -55,26 +56,49 @@ pub(crate) fn explain(
         return Ok(());
     }
     if let Some((recording, outcome)) = recorded(entry, record.read.seed, settings)? {
-        add_causes(&recording, &outcome, record);
+        let explained = explanations(entry, settings, &recording, &outcome);
+        add_causes(&recording, &explained, record)?;
     }
     Ok(())
 }
 
-fn add_causes(recording: &Recording<'_>, outcome: &Outcome, record: &mut Record) {
-    for (index, failure) in outcome.failures.iter().enumerate() {
-        let culprit = causes::culprit(recording, failure);
-        let chain = culprit.map_or_else(Vec::new, |event| {
+/// Explains each failure of a recorded run.
+fn explanations(
+    entry: &Entry,
+    settings: &Settings,
+    recording: &Recording<'_>,
+    outcome: &Outcome,
+) -> Vec<Explanation> {
+    explanation::explain(
+        entry.system,
+        recording,
+        &outcome.failures,
+        &settings.sabotage,
+    )
+}
+
+fn add_causes(
+    recording: &Recording<'_>,
+    explained: &[Explanation],
+    record: &mut Record,
+) -> Result<(), Failure> {
+    for (index, explanation) in explained.iter().enumerate() {
+        let chain = explanation.event.map_or_else(Vec::new, |event| {
             causes::chain(recording, event, CAUSES_MAX)
         });
         let lines: Vec<String> = chain
             .iter()
-            .map(|event| causes::describe(recording, event))
+            .map(|link| causes::describe_link(recording, link))
             .collect();
-        record.value["failures"][index]["causes"] = lines.clone().into();
+        let failure = &mut record.value["failures"][index];
+        failure["causes"] = lines.clone().into();
+        failure["explanation"] = serde_json::to_value(explanation).map_err(Failure::failed)?;
         if let Some(broken) = record.read.failures.get_mut(index) {
             broken.causes = lines;
+            broken.explanation.clone_from(&explanation.lines);
         }
     }
+    Ok(())
 }
 
 /// The requested outputs.
@@ -100,9 +124,16 @@ pub(crate) fn alone(
     outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
     let mut record = Record::read(value).map_err(Failure::failed)?;
-    add_causes(&recording, &outcome, &mut record);
+    let explained = explanations(entry, settings, &recording, &outcome);
+    add_causes(&recording, &explained, &mut record)?;
     report.add(&record)?;
-    match draw(screen, &recording, &outcome, report.seeds(), wanted) {
+    let shown = Shown {
+        recording: &recording,
+        outcome: &outcome,
+        explained: &explained,
+        seeds: report.seeds(),
+    };
+    match draw(screen, &shown, wanted) {
         // The verdict stands even if the reader of standard output closed it.
         Ok(()) | Err(Failure::ReaderGone) => Ok(true),
         Err(failure) => Err(failure),
@@ -126,16 +157,18 @@ pub(crate) fn show(
             shown.seed
         ));
     };
-    draw(screen, &recording, &outcome, seeds, wanted)
+    let explained = explanations(entry, settings, &recording, &outcome);
+    let shown = Shown {
+        recording: &recording,
+        outcome: &outcome,
+        explained: &explained,
+        seeds,
+    };
+    draw(screen, &shown, wanted)
 }
 
-fn draw(
-    screen: &Screen,
-    recording: &Recording<'_>,
-    outcome: &Outcome,
-    seeds: &[Seed],
-    wanted: Wanted<'_>,
-) -> Result<(), Failure> {
+fn draw(screen: &Screen, shown: &Shown<'_>, wanted: Wanted<'_>) -> Result<(), Failure> {
+    let (recording, outcome) = (shown.recording, shown.outcome);
     if wanted.timeline {
         let end = outcome.virtual_ms * 1_000_000;
         for row in rows(recording, end, screen.width().unwrap_or(WIDTH)) {
@@ -150,7 +183,7 @@ fn draw(
             ))
         };
         let file = File::create(path).map_err(unwritable)?;
-        report::write(BufWriter::new(file), recording, outcome, seeds).map_err(unwritable)?;
+        report::write(BufWriter::new(file), shown).map_err(unwritable)?;
     }
     Ok(())
 }

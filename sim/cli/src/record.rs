@@ -52,6 +52,9 @@ pub(crate) struct Broken {
     /// The events that led to the failure, as text, the latest last.
     #[serde(default)]
     pub(crate) causes: Vec<String>,
+    /// The facts that explain the failure, as text.
+    #[serde(skip)]
+    pub(crate) explanation: Vec<String>,
 }
 
 impl Broken {
@@ -120,6 +123,7 @@ impl Record {
             why,
             reproduce,
             causes: _,
+            explanation: _,
         } = &broken;
         let object = json!({
             "file": file, "line": line, "expectation": expectation, "at_ms": at_ms, "why": why, "reproduce": reproduce

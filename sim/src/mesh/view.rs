@@ -60,6 +60,18 @@ impl ProcessView for Node {
         }
     }
 
+    fn knows_of(&self, node: &NodeId) -> Option<String> {
+        let member = self.mesh().member(node)?;
+        let rank = member.record.rank();
+        Some(format!(
+            "{}, epoch {}, incarnation {}, version {}",
+            member.status.word(),
+            rank.epoch,
+            rank.incarnation,
+            rank.version
+        ))
+    }
+
     fn gauge(&self, name: &str) -> Option<u64> {
         (name == MEMORY).then(|| self.mesh().memory() as u64)
     }

@@ -1,10 +1,11 @@
 //! The data that the page reads.
 
-use super::Seed;
 use super::detail::{MESSAGES_MAX, Messages, REPORTS_MAX, Reports};
 use super::strip::Strip;
-use crate::outcome::{Effect, Expected, Failure, Outcome};
-use crate::record::causes::{chain, culprit, describe, latest_change};
+use super::{Seed, Shown};
+use crate::explanation::Explanation;
+use crate::outcome::{Effect, Expected, Failure};
+use crate::record::causes::{chain, describe_link, latest_change};
 use crate::record::fault::together;
 use crate::record::{EVENTS_MAX, Recording, VERSION};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,8 @@ pub(super) struct Data<'a> {
     nodes: Vec<&'a str>,
     metrics: &'a BTreeMap<String, u64>,
     failures: &'a [Failure],
+    /// The explanation of each failure.
+    explained: &'a [Explanation],
     expected: &'a [Expected],
     effects: &'a [Effect],
     seeds: &'a [Seed],
@@ -102,21 +105,25 @@ struct Traffic {
 }
 
 impl<'a> Data<'a> {
-    pub(super) fn of(
-        recording: &'a Recording<'_>,
-        outcome: &'a Outcome,
-        seeds: &'a [Seed],
-    ) -> Self {
+    pub(super) fn of(shown: &Shown<'a>) -> Self {
+        let Shown {
+            recording,
+            outcome,
+            explained,
+            seeds,
+        } = *shown;
         let scenario = recording.scenario();
         let end = outcome.virtual_ms.max(1) * 1_000_000;
-        let failure = outcome.failures.iter().min_by_key(|failure| failure.at_ms);
+        let all = outcome.failures.iter().enumerate();
+        let failure = all.min_by_key(|(_, failure)| failure.at_ms);
         let last = match failure {
-            Some(failure) => culprit(recording, failure),
+            Some((index, _)) => explained.get(index).and_then(|it| it.event),
             None => latest_change(recording, u64::MAX, None).map(|event| event.number),
         };
         let causes = last.map_or_else(Vec::new, |last| chain(recording, last, CAUSES_MAX));
-        let always: BTreeSet<u64> = causes.iter().map(|event| event.number).collect();
-        let steps = causes.iter().map(|event| {
+        let always: BTreeSet<u64> = causes.iter().map(|link| link.event.number).collect();
+        let steps = causes.iter().map(|link| {
+            let event = &link.event;
             let sending = recording.sending(event);
             Step {
                 event: event.number,
@@ -124,7 +131,7 @@ impl<'a> Data<'a> {
                 node: event.host,
                 from: sending.map(|(from, _)| from),
                 sent: sending.map(|(_, sent)| sent.at / 1_000),
-                text: describe(recording, event),
+                text: describe_link(recording, link),
             }
         });
         let mut data = Self {
@@ -151,6 +158,7 @@ impl<'a> Data<'a> {
                 .collect(),
             metrics: &outcome.metrics,
             failures: &outcome.failures,
+            explained,
             expected: &outcome.expected,
             effects: &outcome.effects,
             seeds: &seeds[..seeds.len().min(SEEDS_MAX)],

@@ -14,6 +14,7 @@ pub(crate) mod strip;
 #[cfg(test)]
 mod tests;
 
+use crate::explanation::Explanation;
 use crate::outcome::Outcome;
 use crate::record::Recording;
 use std::io::{self, Write};
@@ -46,17 +47,26 @@ pub struct Seed {
     pub idle: Vec<usize>,
 }
 
-/// Writes the report of a run; `seeds` are all runs of its sweep, including this one.
+/// The run that a report shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The recording.
+    pub recording: &'a Recording<'a>,
+    /// The outcome.
+    pub outcome: &'a Outcome,
+    /// The explanation of each failure.
+    pub explained: &'a [Explanation],
+    /// All runs of the sweep, including this one.
+    pub seeds: &'a [Seed],
+}
+
+/// Writes the report of a run.
 ///
 /// # Errors
 /// If the page cannot be written.
-pub fn write<W: Write>(
-    mut sink: W,
-    recording: &Recording<'_>,
-    outcome: &Outcome,
-    seeds: &[Seed],
-) -> io::Result<()> {
-    let data = data::Data::of(recording, outcome, seeds);
+pub fn write<W: Write>(mut sink: W, shown: &Shown<'_>) -> io::Result<()> {
+    let outcome = shown.outcome;
+    let data = data::Data::of(shown);
     // Within a script element only `<` could end the element.
     let data = serde_json::to_string(&data)?.replace('<', "\\u003c");
     let title = escaped(&format!("{} · seed {}", outcome.scenario, outcome.seed));

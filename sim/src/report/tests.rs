@@ -26,7 +26,14 @@ fn page(text: &str, seeds: u64) -> String {
         })
         .collect();
     let mut html = Vec::new();
-    write(&mut html, &recording, &outcome, &seeds).unwrap();
+    let explained = crate::explanation::explain(&MESH, &recording, &outcome.failures, &[]);
+    let shown = Shown {
+        recording: &recording,
+        outcome: &outcome,
+        explained: &explained,
+        seeds: &seeds,
+    };
+    write(&mut html, &shown).unwrap();
     String::from_utf8(html).unwrap()
 }
 

@@ -86,6 +86,12 @@ pub trait ProcessView: Any {
         true
     }
 
+    /// Returns what the process knows of another node, on one line, for the explanation of failures: its state in this
+    /// view, and the version of that knowledge. `None` if the process knows nothing of the node, or nodes in general.
+    fn knows_of(&self, _node: &NodeId) -> Option<String> {
+        None
+    }
+
     /// Returns the value of a gauge, by its name in the vocabulary's `gauges`.
     fn gauge(&self, _name: &str) -> Option<u64> {
         None
