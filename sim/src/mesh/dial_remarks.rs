@@ -20,22 +20,26 @@ pub(super) fn of(
 ) -> Vec<String> {
     let mut remarks = Vec::new();
     let timeout = scene.of::<Node>().map(|(_, node)| dial_timeout(node)).max();
+    let ended: u64 = scene
+        .of::<Node>()
+        .map(|(_, node)| node.mesh().dials_timed_out())
+        .sum();
+    if let Some(timeout) = timeout.filter(|_| ended > 0) {
+        let dials = if ended == 1 { "dial" } else { "dials" };
+        let timeout = text::show(timeout);
+        remarks.push(format!("{ended} {dials} ended by dial-timeout ({timeout})"));
+    }
     let timed_out = DialError::TimedOut.to_string();
-    let mut reasons: Vec<(&str, u64)> = mesh.failed_dials.iter().collect();
-    reasons.sort_by_key(|(_, count)| core::cmp::Reverse(*count));
-    let reasons =
-        reasons.into_iter().map(
-            |(reason, count)| match timeout.filter(|_| reason == timed_out) {
-                Some(timeout) => format!("{count} ended by dial-timeout ({})", text::show(timeout)),
-                None => format!("{count} with: {reason}"),
-            },
-        );
-    let reasons: Vec<String> = reasons.collect();
-    if !reasons.is_empty() {
-        remarks.push(format!(
-            "dials of seed addresses that failed: {}",
-            reasons.join(", ")
-        ));
+    let others = mesh.failed_dials.iter();
+    let mut others: Vec<_> = others.filter(|(reason, _)| *reason != timed_out).collect();
+    others.sort_by_key(|(_, count)| core::cmp::Reverse(*count));
+    let others: Vec<String> = others
+        .into_iter()
+        .map(|(reason, count)| format!("{reason} ({count})"))
+        .collect();
+    if !others.is_empty() {
+        let reasons = others.join(", ");
+        remarks.push(format!("dials of seed addresses failed with: {reasons}"));
     }
     if let Some(timeout) = timeout {
         remarks.extend(needed(scenario, scene, pair, timeout));
