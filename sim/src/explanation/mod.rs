@@ -4,6 +4,8 @@
 //! The judge and the programs provide the nodes and the item ([`Finding`]) when an expectation fails. A recording
 //! provides messages, reports and faults; a replay up to the failure provides the changes of what the observer knew.
 
+#[cfg(test)]
+mod beacons;
 mod counted;
 mod faults;
 mod knowledge;
@@ -103,17 +105,25 @@ pub fn explain(
 fn subject(recording: &Recording<'_>, failure: &Failure) -> Subject {
     let until = (failure.at_ms + 1) * 1_000_000;
     let found = failure.findings.first();
-    let known = found
-        .is_some_and(|it| it.observer.is_some() || it.reports.is_some() || it.traffic.is_some());
-    let named = if known {
+    // A finding without text has only the nodes that the condition names; the reason may name the first wrong one.
+    let is_known =
+        found.is_some_and(|it| !it.text.is_empty() || it.reports.is_some() || it.traffic.is_some());
+    let mut named = if is_known {
         Vec::new()
     } else {
         named(recording, &failure.why)
+    }
+    .into_iter();
+    let (observer, observed) = match named.next() {
+        Some(observer) => (Some(observer), named.next()),
+        None => (
+            found.and_then(|it| it.observer),
+            found.and_then(|it| it.observed),
+        ),
     };
-    let mut named = named.into_iter();
     Subject {
-        observer: found.and_then(|it| it.observer).or_else(|| named.next()),
-        observed: found.and_then(|it| it.observed).or_else(|| named.next()),
+        observer,
+        observed,
         key: found.and_then(|it| it.key.clone()),
         until,
     }
