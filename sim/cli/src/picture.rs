@@ -9,7 +9,7 @@ use crate::screen::{Paint, Screen};
 use phalanx_sim::explanation::{self, Explanation};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Recording, causes};
-use phalanx_sim::report::{self, Seed, Shown};
+use phalanx_sim::report::{self, Seed, Shown, SourceFile};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::timeline::{FAULT, Row, rows};
 use phalanx_sim::{Options, run};
@@ -21,6 +21,8 @@ use std::time::Instant;
 
 /// Maximum number of causes shown for a failure.
 const CAUSES_MAX: usize = 8;
+/// Maximum length of a scenario file that a page contains, in bytes.
+const SOURCE_MAX: usize = 200_000;
 /// Width of a timeline, in columns, if the terminal's width is unknown.
 const WIDTH: usize = 100;
 
@@ -127,7 +129,11 @@ pub(crate) fn alone(
     let explained = explanations(entry, settings, &recording, &outcome);
     add_causes(&recording, &explained, &mut record)?;
     report.add(&record)?;
+    let sources = sources(entry);
     let shown = Shown {
+        definition: entry.system,
+        sabotage: &settings.sabotage,
+        sources: &sources,
         recording: &recording,
         outcome: &outcome,
         explained: &explained,
@@ -158,13 +164,34 @@ pub(crate) fn show(
         ));
     };
     let explained = explanations(entry, settings, &recording, &outcome);
+    let sources = sources(entry);
     let shown = Shown {
+        definition: entry.system,
+        sabotage: &settings.sabotage,
+        sources: &sources,
         recording: &recording,
         outcome: &outcome,
         explained: &explained,
         seeds,
     };
     draw(screen, &shown, wanted)
+}
+
+/// Reads the files of a scenario: its own, and those of its expectations. Large files are left out.
+fn sources(entry: &Entry) -> Vec<SourceFile> {
+    let expectations = entry.scenario.expectations.iter();
+    let mut files: Vec<&str> = vec![&entry.scenario.file];
+    for expectation in expectations {
+        if !files.contains(&expectation.file.as_str()) {
+            files.push(&expectation.file);
+        }
+    }
+    let sources = files.into_iter().filter_map(|file| {
+        let text = std::fs::read_to_string(file).ok()?;
+        let file = file.to_owned();
+        (text.len() <= SOURCE_MAX).then_some(SourceFile { file, text })
+    });
+    sources.collect()
 }
 
 fn draw(screen: &Screen, shown: &Shown<'_>, wanted: Wanted<'_>) -> Result<(), Failure> {

@@ -101,6 +101,14 @@ impl Record {
             bytes: read.bytes,
             unmet: unmet.map(|expected| expected.line).collect(),
             idle: idle.map(|effect| effect.line).collect(),
+            failure: read.failures.iter().min_by_key(|it| it.at_ms).map(|it| {
+                let line = if it.line > 0 {
+                    format!("line {}: ", it.line)
+                } else {
+                    String::new()
+                };
+                format!("{line}{}", it.why)
+            }),
         }
     }
 

@@ -10,84 +10,67 @@ pub(super) struct Counted {
     pub(super) event: Option<u64>,
 }
 
+/// A report with its step.
+type Reported<'a> = (&'a RecordedReport, Event);
+
 impl Counted {
     pub(super) fn of(recording: &Recording<'_>, query: &CountedReports) -> Self {
-        let hosts = &recording.scenario().hosts;
-        let all = recording.reports().iter();
-        let same_word = all.filter(|report| report.word == query.word);
-        let reports: Vec<(&RecordedReport, Event)> = same_word
+        let same_word = recording
+            .reports()
+            .iter()
+            .filter(|it| it.word == query.word);
+        let reports: Vec<Reported<'_>> = same_word
             .filter_map(|report| Some((report, recording.event(report.event)?)))
             .collect();
-        let about = |report: &RecordedReport| {
-            query.about.as_ref().is_none_or(|wanted| {
-                let id = report.about.map(|host| &hosts[host].id);
-                wanted.iter().any(|host| Some(&hosts[*host].id) == id)
-            })
-        };
-        let fits = |(report, event): &&(&RecordedReport, Event)| {
-            about(report) && event.host.is_some_and(|host| query.by.contains(&host))
-        };
+        let fits = |report: &Reported<'_>| fits(recording, query, report);
         let (from, to) = query.window;
-        let inside = |(_, event): &&(&RecordedReport, Event)| from <= event.at && event.at <= to;
-        let counted: Vec<_> = reports.iter().filter(fits).filter(inside).collect();
-        let show = |(report, event): &(&RecordedReport, Event)| line(recording, report, event);
-        if let Some(excess) = query.excess {
-            let place = (excess as usize).saturating_sub(1);
-            let Some(found) = counted.get(place) else {
-                return Self {
-                    lines: Vec::new(),
-                    event: None,
-                };
-            };
-            let lines = vec![format!(
-                "report {excess}, the first in excess: {}",
-                show(found)
-            )];
-            // A counter's own finding names the report.
-            let lines = if from == to { Vec::new() } else { lines };
-            return Self {
-                lines,
-                event: Some(found.1.number),
-            };
-        }
-        let mut lines = Vec::new();
-        let last = counted.last();
-        match last {
-            Some(_) if from == to => {}
-            Some(last) => {
+        let inside = |event: &Event| from <= event.at && event.at <= to;
+        let counted: Vec<&Reported<'_>> = reports
+            .iter()
+            .filter(|it| fits(it) && inside(&it.1))
+            .collect();
+        let shown = |(report, event): &Reported<'_>| line(recording, report, event);
+        let (found, lines) = match (query.excess, counted.last()) {
+            (Some(excess), _) => {
+                let found = counted.get((excess as usize).saturating_sub(1));
+                let text =
+                    |found| format!("report {excess}, the first in excess: {}", shown(found));
+                (found, found.map(|found| text(found)).into_iter().collect())
+            }
+            (None, Some(last)) => {
                 let count = counted.len();
-                lines.push(format!(
-                    "the last of {count} counted reports: {}",
-                    show(last)
-                ));
+                let text = format!("the last of {count} counted reports: {}", shown(last));
+                (Some(last), vec![text])
             }
-            None => {
+            (None, None) => {
+                let before = reports.iter().rfind(|it| fits(it) && it.1.at < from);
+                let other = reports.iter().rfind(|it| !fits(it));
+                let nearest = match (before, other) {
+                    (Some(before), _) => format!("the last one before: {}", shown(before)),
+                    (None, Some(other)) => format!("one of other nodes: {}", shown(other)),
+                    (None, None) => format!("no node reported {} in this run", query.word),
+                };
                 let (from, to) = (seconds(from), seconds(to));
-                lines.push(format!(
-                    "no report of {} counts from {from} to {to}",
-                    query.word
-                ));
-                let near = reports
-                    .iter()
-                    .filter(fits)
-                    .rfind(|it| it.1.at < query.window.0);
-                let other = || reports.iter().rfind(|it| !fits(it));
-                match (near, other()) {
-                    (Some(near), _) => lines.push(format!("the last one before: {}", show(near))),
-                    (None, Some(other)) => {
-                        lines.push(format!("one of other nodes: {}", show(other)));
-                    }
-                    (None, None) => {
-                        lines.push(format!("no node reported {} in this run", query.word));
-                    }
-                }
+                let none = format!("no report of {} counts from {from} to {to}", query.word);
+                (None, vec![none, nearest])
             }
-        }
+        };
         Self {
-            lines,
-            event: last.map(|(_, event)| event.number),
+            // The finding of a counter names the report itself.
+            lines: if from == to { Vec::new() } else { lines },
+            event: found.map(|(_, event)| event.number),
         }
     }
+}
+
+/// Whether a report is by a host, and about a host, that the expectation counts.
+fn fits(recording: &Recording<'_>, query: &CountedReports, (report, event): &Reported<'_>) -> bool {
+    let hosts = &recording.scenario().hosts;
+    let about = query.about.as_ref().is_none_or(|wanted| {
+        let id = report.about.map(|host| &hosts[host].id);
+        wanted.iter().any(|host| Some(&hosts[*host].id) == id)
+    });
+    about && event.host.is_some_and(|host| query.by.contains(&host))
 }
 
 fn line(recording: &Recording<'_>, report: &RecordedReport, event: &Event) -> String {

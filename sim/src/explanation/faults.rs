@@ -82,13 +82,17 @@ pub(super) fn standing(
     until: u64,
 ) -> Vec<StandingFault> {
     let bands = together(recording.bands(u64::MAX));
-    let overlaps = |band: &Band| band.from <= until && band.to >= since;
+    // The effect of a clock step lasts.
+    let overlaps =
+        |band: &Band| band.from <= until && (band.to >= since || band.fault.word == "clock");
     let mut faults: Vec<StandingFault> = bands
         .into_iter()
         .filter(overlaps)
         .filter_map(|band| {
             let place = place(recording, &band, hosts)?;
+            let drifts = band.fault.drift_ppm.is_some_and(|ppm| ppm != 0);
             let standing = match band.fault.turn {
+                Turn::Once if drifts => Standing::InForce,
                 Turn::Once => Standing::Once,
                 Turn::Begins | Turn::Ends | Turn::Lasts(_) if band.to >= until => Standing::InForce,
                 Turn::Begins | Turn::Ends | Turn::Lasts(_) => Standing::Ended,

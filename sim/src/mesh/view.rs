@@ -22,6 +22,10 @@ impl ProcessView for Node {
         self.mesh().hash() ^ hashes.fold(0, |sum, hash| mix(sum ^ hash))
     }
 
+    fn membership(&self) -> u64 {
+        self.mesh().hash()
+    }
+
     fn state(&self) -> Value {
         let mesh = self.mesh();
         let members = mesh.members().map(|member| {

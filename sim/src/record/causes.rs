@@ -1,5 +1,6 @@
 //! Follows causes back: from an event to the fault or start at the beginning of its chain.
 
+use super::fault::{Band, Subject};
 use super::recording::{Event, Recording};
 use crate::scenario::text;
 use crate::verdict::Failure;
@@ -110,16 +111,20 @@ pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
     let mut line = format!("{at} #{}", event.number);
     let Some(host) = event.host else {
         let bands = recording.bands(u64::MAX);
-        let whom = bands
-            .iter()
-            .find(|band| band.event == event.number)
-            .map(|band| super::fault::few(recording.scenario(), &band.fault.hosts));
+        let band = bands.iter().find(|band| band.event == event.number);
+        let nodes = |band: &Band| super::fault::few(recording.scenario(), &band.fault.hosts);
+        let subject = band.map(|band| match band.fault.text.as_str() {
+            "" => nodes(band),
+            // The sides of a cut are its nodes.
+            text if matches!(band.fault.subject, Subject::Cut(_)) => text.to_owned(),
+            text => format!("{} {text}", nodes(band)),
+        });
         // Writing to a string cannot fail.
         let _ = write!(
             line,
             " the plan: {} {}",
             event.kind,
-            whom.unwrap_or_default()
+            subject.unwrap_or_default()
         );
         return line.trim_end().to_owned();
     };

@@ -1,15 +1,18 @@
 //! A run as a self-contained HTML page: no network access, no other file.
 //!
 //! The content of the page is selected here and limited, so that the page opens for runs of any
-//! size; the page states what it omits. `strip` assigns colours to the lanes, `detail` selects
-//! messages and reports, `data` is the data that the page reads.
+//! size; the page states what it omits. `strip` assigns colours to the lanes, `groupings`
+//! groups the lanes, `bands` names the faults, `detail` selects messages and reports, `commands` reproduces, `data` is the data that the page reads.
 //!
-//! Colours of a lane: a digest that at least two nodes held at the same time has its own colour;
+//! Colours of a lane show the view of membership, or on request the whole state: a digest that at least two nodes held at the same time has its own colour;
 //! the ten that were held most (nodes times duration) have strong colours. A digest held by a
 //! single node is grey, unless it was held for long and a strong colour is free.
 
+mod bands;
+mod commands;
 mod data;
 mod detail;
+mod groupings;
 pub(crate) mod strip;
 #[cfg(test)]
 mod tests;
@@ -17,6 +20,7 @@ mod tests;
 use crate::explanation::Explanation;
 use crate::outcome::Outcome;
 use crate::record::Recording;
+use crate::world::Definition;
 use std::io::{self, Write};
 
 const PAGE: &str = include_str!("page.html");
@@ -45,11 +49,29 @@ pub struct Seed {
     pub unmet: Vec<usize>,
     /// Lines of steps that affected nothing.
     pub idle: Vec<usize>,
+    /// The first failure, as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// A file of the scenario, for the report.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SourceFile {
+    /// The file, as failures name it.
+    pub file: String,
+    /// Its text.
+    pub text: String,
 }
 
 /// The run that a report shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
+    /// The system of the run.
+    pub definition: &'a Definition,
+    /// The names of the planted bugs and disabled mechanisms.
+    pub sabotage: &'a [String],
+    /// The files of the scenario.
+    pub sources: &'a [SourceFile],
     /// The recording.
     pub recording: &'a Recording<'a>,
     /// The outcome.

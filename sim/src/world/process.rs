@@ -78,6 +78,12 @@ pub trait ProcessView: Any {
     /// Returns a hash of the state; two processes agree if their hashes are equal.
     fn digest(&self) -> u64;
 
+    /// Returns a hash of the part of the state that says which nodes take part and in which state, without the data of
+    /// applications: the colours of lanes in reports. By default the hash of the whole state.
+    fn membership(&self) -> u64 {
+        self.digest()
+    }
+
     /// Returns the state, for people and for the conditions `state` and `agree`.
     fn state(&self) -> Value;
 

@@ -79,6 +79,9 @@ fn a_recorded_failure_is_explained_and_drawn() {
 
     let mut page = Vec::new();
     let shown = Shown {
+        definition: &ELECTION,
+        sabotage: &sabotage,
+        sources: &[],
         recording: &recording,
         outcome: &outcome,
         explained: &explained,
