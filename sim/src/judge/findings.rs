@@ -1,6 +1,5 @@
 //! The nodes and items that a failed expectation is about. Nothing here is called while expectations hold.
 
-use super::Watch;
 use crate::finding::{CountedReports, Finding, seconds};
 use crate::scenario::{
     Argument, Bound, Condition, Expectation, Metric, Mode, OwnArguments, OwnCondition, OwnMetric,
@@ -21,21 +20,29 @@ pub(super) struct Noted {
     pub(super) about: Option<usize>,
 }
 
-/// Returns what a failed watch is about, with the remarks of the programs on the nodes.
-pub(super) fn of(
-    watch: &Watch,
-    now: Duration,
-    scenario: &Scenario,
-    scene: &Scene<'_>,
-) -> Vec<Finding> {
-    let expectation = &watch.expectation;
+/// A failed expectation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failed<'a> {
+    pub(super) expectation: &'a Expectation,
+    /// The value of a metric.
+    pub(super) figure: Option<u64>,
+    pub(super) noted: Option<Noted>,
+    /// The time of the failure.
+    pub(super) now: Duration,
+}
+
+/// Returns what a failed expectation is about, with the remarks of the programs on the nodes.
+pub(super) fn of(failed: &Failed<'_>, scenario: &Scenario, scene: &Scene<'_>) -> Vec<Finding> {
+    let Failed {
+        expectation, now, ..
+    } = *failed;
     let found = match &expectation.mode {
         Mode::Eventually(condition) | Mode::Always(condition) => {
             of_condition(expectation, condition, now, true, scene)
         }
         Mode::Never(condition) => of_condition(expectation, condition, now, false, scene),
         Mode::Sometimes(_) => None,
-        Mode::Metric(metric, who, bound) => of_metric(watch, *metric, who, *bound, now, scene),
+        Mode::Metric(metric, who, bound) => of_metric(failed, *metric, who, *bound, scene),
     };
     with_remarks(found, scenario, scene)
 }
@@ -165,14 +172,13 @@ fn of_own(scene: &Scene<'_>, own: &OwnCondition, wanted: bool) -> Option<Finding
 }
 
 fn of_metric(
-    watch: &Watch,
+    failed: &Failed<'_>,
     metric: Metric,
     who: &Selector,
     bound: Bound,
-    now: Duration,
     scene: &Scene<'_>,
 ) -> Option<Finding> {
-    let window = window(&watch.expectation, now);
+    let window = window(failed.expectation, failed.now);
     match metric {
         Metric::ConvergeMs | Metric::ConvergeP99Ms | Metric::AllRightMs => unsettled(scene),
         Metric::BytesPerNode
@@ -189,13 +195,13 @@ fn of_metric(
                 who: &scene.select(who),
                 window,
                 bound,
-                figure: watch.figure,
+                figure: failed.figure,
             };
             program.measured(scene, &metric)
         }
-        Metric::Counter(_) => of_counter(watch, bound, scene),
+        Metric::Counter(_) => of_counter(failed, bound, scene),
         Metric::Gauge(own) => {
-            let noted = watch.noted?;
+            let noted = failed.noted?;
             let (name, at) = (scene.name(noted.host), seconds(nanos(noted.at)));
             let text = format!("{} is highest at {name}, first at {at}", own.word);
             Some(Finding::new(text).by(noted.host).at(nanos(noted.at)))
@@ -204,9 +210,9 @@ fn of_metric(
 }
 
 /// The first counted event in excess, or the last one before too few were counted.
-fn of_counter(watch: &Watch, bound: Bound, scene: &Scene<'_>) -> Option<Finding> {
-    let figure = watch.figure.unwrap_or(0);
-    let Some(noted) = watch.noted else {
+fn of_counter(failed: &Failed<'_>, bound: Bound, scene: &Scene<'_>) -> Option<Finding> {
+    let figure = failed.figure.unwrap_or(0);
+    let Some(noted) = failed.noted else {
         return Some(Finding::new("none was counted"));
     };
     let about = noted

@@ -16,7 +16,7 @@ use crate::verdict::{Expected, Failure};
 use crate::world::{ReportedEvent, Scene, World};
 use condition::{holds, is_so, is_unambiguous};
 use core::time::Duration;
-use findings::Noted;
+use findings::{Failed, Noted};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The minimum duration of the recovered state before it counts.
@@ -576,7 +576,13 @@ impl Watch {
     /// Looks once for the nodes and items that a broken expectation is about.
     fn find(&mut self, now: Duration, scenario: &Scenario, scene: &Scene<'_>) {
         if matches!(self.verdict, Verdict::Broken { .. }) && self.findings.is_none() {
-            self.findings = Some(findings::of(self, now, scenario, scene));
+            let failed = Failed {
+                expectation: &self.expectation,
+                figure: self.figure,
+                noted: self.noted,
+                now,
+            };
+            self.findings = Some(findings::of(&failed, scenario, scene));
         }
     }
 

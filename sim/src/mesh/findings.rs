@@ -10,31 +10,7 @@ use phalanx_core::gossip::Status;
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Maximum number of distinct reasons of failed dials that are counted.
-const REASONS_MAX: usize = 32;
-
-/// Counts the failed dials of a run, by reason.
-#[derive(Debug, Default)]
-pub(super) struct FailedDials(BTreeMap<String, u64>);
-
-impl FailedDials {
-    pub(super) fn count(&mut self, reason: &str) {
-        if let Some(count) = self.0.get_mut(reason) {
-            *count += 1;
-        } else if self.0.len() < REASONS_MAX {
-            self.0.insert(reason.to_owned(), 1);
-        }
-    }
-
-    /// The reasons with their counts.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.0
-            .iter()
-            .map(|(reason, count)| (reason.as_str(), *count))
-    }
-}
+use std::collections::BTreeSet;
 
 /// What a condition is about: why it does not hold, or if `wanted` is false why it holds.
 pub(super) fn of_condition(

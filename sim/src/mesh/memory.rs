@@ -2,7 +2,7 @@
 
 use super::applications::Applications;
 use super::delivery_log::DeliveryLog;
-use super::findings::FailedDials;
+use super::failed_dials::FailedDials;
 use super::host_words::channels;
 use super::projection::Lives;
 use super::words::sabotage;

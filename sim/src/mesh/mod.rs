@@ -10,6 +10,7 @@ mod delivery_log;
 mod dial_remarks;
 mod event;
 pub mod event_observer;
+mod failed_dials;
 mod files;
 mod findings;
 mod host_words;
