@@ -1,10 +1,10 @@
 //! Presents a recorded run: as an HTML page, as a timeline, and as the causes of a failure.
 
-use crate::catalogue::Entry;
-use crate::engine::Settings;
-use crate::failure::Failure;
-use crate::record::Record;
-use crate::report::Report;
+use crate::catalogue::CatalogueEntry;
+use crate::engine::RunSettings;
+use crate::failure::CommandError;
+use crate::record::RunRecord;
+use crate::report::SweepReport;
 use crate::screen::{Paint, Screen};
 use phalanx_sim::explanation::{self, Explanation};
 use phalanx_sim::outcome::Outcome;
@@ -12,7 +12,7 @@ use phalanx_sim::record::{Recording, causes};
 use phalanx_sim::report::{self, Seed, Shown, SourceFile};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::timeline::{FAULT, Row, rows};
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 use std::fs::File;
 use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,14 +28,14 @@ const WIDTH: usize = 100;
 
 /// Repeats a run and records it; returns `None` if a machine panicked.
 fn recorded<'a>(
-    entry: &'a Entry,
+    entry: &'a CatalogueEntry,
     seed: u64,
-    settings: &Settings,
-) -> Result<Option<(Recording<'a>, Outcome)>, Failure> {
+    settings: &RunSettings,
+) -> Result<Option<(Recording<'a>, Outcome)>, CommandError> {
     let scenario = &*entry.scenario;
-    let plan = scenario.plan(seed).map_err(Failure::usage)?;
+    let plan = scenario.plan(seed).map_err(CommandError::usage)?;
     let mut recording = Recording::new(scenario, plan);
-    let options = Options {
+    let options = RunOptions {
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: Some(&mut recording),
@@ -43,17 +43,17 @@ fn recorded<'a>(
     match catch_unwind(AssertUnwindSafe(|| {
         run(entry.system, scenario, seed, options)
     })) {
-        Ok(outcome) => Ok(Some((recording, outcome.map_err(Failure::usage)?))),
+        Ok(outcome) => Ok(Some((recording, outcome.map_err(CommandError::usage)?))),
         Err(_) => Ok(None),
     }
 }
 
 /// Adds to each failure of a run in the model engine the events that led to it.
 pub(crate) fn explain(
-    entry: &Entry,
-    settings: &Settings,
-    record: &mut Record,
-) -> Result<(), Failure> {
+    entry: &CatalogueEntry,
+    settings: &RunSettings,
+    record: &mut RunRecord,
+) -> Result<(), CommandError> {
     if record.read.engine != Engine::Model.to_string() || record.read.failures.is_empty() {
         return Ok(());
     }
@@ -66,8 +66,8 @@ pub(crate) fn explain(
 
 /// Explains each failure of a recorded run.
 fn explanations(
-    entry: &Entry,
-    settings: &Settings,
+    entry: &CatalogueEntry,
+    settings: &RunSettings,
     recording: &Recording<'_>,
     outcome: &Outcome,
 ) -> Vec<Explanation> {
@@ -82,8 +82,8 @@ fn explanations(
 fn add_causes(
     recording: &Recording<'_>,
     explained: &[Explanation],
-    record: &mut Record,
-) -> Result<(), Failure> {
+    record: &mut RunRecord,
+) -> Result<(), CommandError> {
     for (index, explanation) in explained.iter().enumerate() {
         let chain = explanation.event.map_or_else(Vec::new, |event| {
             causes::chain(recording, event, CAUSES_MAX)
@@ -94,7 +94,7 @@ fn add_causes(
             .collect();
         let failure = &mut record.value["failures"][index];
         failure["causes"] = lines.clone().into();
-        failure["explanation"] = serde_json::to_value(explanation).map_err(Failure::failed)?;
+        failure["explanation"] = serde_json::to_value(explanation).map_err(CommandError::failed)?;
         if let Some(broken) = record.read.failures.get_mut(index) {
             broken.causes = lines;
             broken.explanation.clone_from(&explanation.lines);
@@ -113,19 +113,19 @@ pub(crate) struct Wanted<'a> {
 /// Runs a single seed, records it and draws it; returns `false` if a machine panicked.
 pub(crate) fn alone(
     screen: &Screen,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     seed: u64,
-    settings: &Settings,
+    settings: &RunSettings,
     wanted: Wanted<'_>,
-    report: &mut Report<'_>,
-) -> Result<bool, Failure> {
+    report: &mut SweepReport<'_>,
+) -> Result<bool, CommandError> {
     let start = Instant::now();
     let Some((recording, mut outcome)) = recorded(entry, seed, settings)? else {
         return Ok(false);
     };
     outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
-    let mut record = Record::read(value).map_err(Failure::failed)?;
+    let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
+    let mut record = RunRecord::read(value).map_err(CommandError::failed)?;
     let explained = explanations(entry, settings, &recording, &outcome);
     add_causes(&recording, &explained, &mut record)?;
     report.add(&record)?;
@@ -141,7 +141,7 @@ pub(crate) fn alone(
     };
     match draw(screen, &shown, wanted) {
         // The verdict stands even if the reader of standard output closed it.
-        Ok(()) | Err(Failure::ReaderGone) => Ok(true),
+        Ok(()) | Err(CommandError::ReaderGone) => Ok(true),
         Err(failure) => Err(failure),
     }
 }
@@ -149,11 +149,11 @@ pub(crate) fn alone(
 /// Draws one run of a sweep: the first that failed, or else the first.
 pub(crate) fn show(
     screen: &Screen,
-    entry: &Entry,
-    settings: &Settings,
+    entry: &CatalogueEntry,
+    settings: &RunSettings,
     seeds: &[Seed],
     wanted: Wanted<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let Some(shown) = seeds.iter().find(|seed| !seed.passed).or(seeds.first()) else {
         return Ok(());
     };
@@ -178,7 +178,7 @@ pub(crate) fn show(
 }
 
 /// Reads the files of a scenario: its own, and those of its expectations. Large files are left out.
-fn sources(entry: &Entry) -> Vec<SourceFile> {
+fn sources(entry: &CatalogueEntry) -> Vec<SourceFile> {
     let expectations = entry.scenario.expectations.iter();
     let mut files: Vec<&str> = vec![&entry.scenario.file];
     for expectation in expectations {
@@ -194,7 +194,7 @@ fn sources(entry: &Entry) -> Vec<SourceFile> {
     sources.collect()
 }
 
-fn draw(screen: &Screen, shown: &Shown<'_>, wanted: Wanted<'_>) -> Result<(), Failure> {
+fn draw(screen: &Screen, shown: &Shown<'_>, wanted: Wanted<'_>) -> Result<(), CommandError> {
     let (recording, outcome) = (shown.recording, shown.outcome);
     if wanted.timeline {
         let end = outcome.virtual_ms * 1_000_000;
@@ -204,7 +204,7 @@ fn draw(screen: &Screen, shown: &Shown<'_>, wanted: Wanted<'_>) -> Result<(), Fa
     }
     if let Some(path) = wanted.page {
         let unwritable = |error: std::io::Error| {
-            Failure::usage(format!(
+            CommandError::usage(format!(
                 "--report: {} cannot be written: {error}",
                 path.display()
             ))

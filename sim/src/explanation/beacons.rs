@@ -2,7 +2,7 @@
 //! other.
 
 use super::{Explanation, explain};
-use crate::invariant::{Invariant, Seen, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Seen};
 use crate::record::Recording;
 use crate::scenario::{OwnCondition, Scenario, Vocabulary, Words};
 use crate::verdict::Failure;
@@ -10,7 +10,7 @@ use crate::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program, Scene,
     Start,
 };
-use crate::{Options, run};
+use crate::{RunOptions, run};
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::time::Instant;
@@ -96,7 +96,7 @@ impl Invariant for OneLight {
         "one-light"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         if !self.burning.contains(&seen.host) {
             return Err("steps after its end".to_owned());
         }
@@ -181,9 +181,9 @@ recovery = "5s"
     let text = format!("{head}{text}");
     let scenario = Scenario::parse_with("beacons.toml", &text, &vocabulary).unwrap();
     let mut recording = Recording::new(&scenario, scenario.plan(1).unwrap());
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut recording),
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = run(&BEACONS, &scenario, 1, options).unwrap();
     let explained = explain(&BEACONS, &recording, &outcome.failures, &[]);

@@ -1,7 +1,7 @@
 //! The reports that an expectation counts, looked up in a recording.
 
 use crate::finding::{CountedReports, seconds};
-use crate::record::{Event, RecordedReport, Recording};
+use crate::record::{RecordedEvent, RecordedReport, Recording};
 
 /// The counted reports of a failed expectation.
 pub(super) struct Counted {
@@ -11,7 +11,7 @@ pub(super) struct Counted {
 }
 
 /// A report with its step.
-type Reported<'a> = (&'a RecordedReport, Event);
+type Reported<'a> = (&'a RecordedReport, RecordedEvent);
 
 impl Counted {
     pub(super) fn of(recording: &Recording<'_>, query: &CountedReports) -> Self {
@@ -24,7 +24,7 @@ impl Counted {
             .collect();
         let fits = |report: &Reported<'_>| fits(recording, query, report);
         let (from, to) = query.window;
-        let inside = |event: &Event| from <= event.at && event.at <= to;
+        let inside = |event: &RecordedEvent| from <= event.at && event.at <= to;
         let counted: Vec<&Reported<'_>> = reports
             .iter()
             .filter(|it| fits(it) && inside(&it.1))
@@ -73,7 +73,7 @@ fn fits(recording: &Recording<'_>, query: &CountedReports, (report, event): &Rep
     about && event.host.is_some_and(|host| query.by.contains(&host))
 }
 
-fn line(recording: &Recording<'_>, report: &RecordedReport, event: &Event) -> String {
+fn line(recording: &Recording<'_>, report: &RecordedReport, event: &RecordedEvent) -> String {
     let hosts = &recording.scenario().hosts;
     let by = event.host.map_or_else(String::new, |host| {
         recording.process_name(host, event.program)

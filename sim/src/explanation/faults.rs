@@ -2,7 +2,7 @@
 
 use crate::finding::seconds;
 use crate::record::Recording;
-use crate::record::fault::{Band, Subject, Turn, few, together};
+use crate::record::fault::{Band, FaultPhase, FaultSubject, few, together};
 use crate::scenario::{Scenario, text};
 use core::time::Duration;
 use serde::Serialize;
@@ -42,11 +42,11 @@ pub struct StandingFault {
     pub event: u64,
     /// Whether the fault is between the two nodes, at one of them, or affects all.
     #[serde(skip)]
-    place: Place,
+    place: FaultPlace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum FaultPlace {
     Between,
     At,
     Everywhere,
@@ -56,9 +56,9 @@ impl StandingFault {
     /// Formats the fault as one line.
     pub(super) fn line(&self) -> String {
         let place = match self.place {
-            Place::Between => "between them",
-            Place::At => "there",
-            Place::Everywhere => "everywhere",
+            FaultPlace::Between => "between them",
+            FaultPlace::At => "there",
+            FaultPlace::Everywhere => "everywhere",
         };
         let what = format!("{} {}", self.step, self.text);
         let line = self
@@ -92,10 +92,14 @@ pub(super) fn standing(
             let place = place(recording, &band, hosts)?;
             let drifts = band.fault.drift_ppm.is_some_and(|ppm| ppm != 0);
             let standing = match band.fault.turn {
-                Turn::Once if drifts => Standing::InForce,
-                Turn::Once => Standing::Once,
-                Turn::Begins | Turn::Ends | Turn::Lasts(_) if band.to >= until => Standing::InForce,
-                Turn::Begins | Turn::Ends | Turn::Lasts(_) => Standing::Ended,
+                FaultPhase::Once if drifts => Standing::InForce,
+                FaultPhase::Once => Standing::Once,
+                FaultPhase::Begins | FaultPhase::Ends | FaultPhase::Lasts(_)
+                    if band.to >= until =>
+                {
+                    Standing::InForce
+                }
+                FaultPhase::Begins | FaultPhase::Ends | FaultPhase::Lasts(_) => Standing::Ended,
             };
             (standing == Standing::InForce || !hosts.is_empty()).then(|| StandingFault {
                 step: band.fault.word,
@@ -119,34 +123,34 @@ pub(super) fn standing(
 }
 
 /// Returns where a fault is relative to the hosts; `None` if it does not concern them.
-fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<Place> {
+fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<FaultPlace> {
     let touches = || hosts.iter().any(|host| band.fault.hosts.contains(host));
     match band.fault.subject {
-        Subject::Cut(cut) => {
+        FaultSubject::Cut(cut) => {
             let cut = &recording.plan().cuts[cut];
             match *hosts {
                 [one, other] => {
                     let blocks = cut.blocks(one, other) || cut.blocks(other, one);
-                    blocks.then_some(Place::Between)
+                    blocks.then_some(FaultPlace::Between)
                 }
-                [_] => touches().then_some(Place::At),
-                _ => Some(Place::Everywhere),
+                [_] => touches().then_some(FaultPlace::At),
+                _ => Some(FaultPlace::Everywhere),
             }
         }
-        Subject::Loss | Subject::Latency => Some(Place::Everywhere),
-        Subject::Power(..)
-        | Subject::Speed(_)
-        | Subject::Disk(_)
-        | Subject::Certificate(_)
-        | Subject::Own(..) => {
+        FaultSubject::Loss | FaultSubject::Latency => Some(FaultPlace::Everywhere),
+        FaultSubject::Power(..)
+        | FaultSubject::Speed(_)
+        | FaultSubject::Disk(_)
+        | FaultSubject::Certificate(_)
+        | FaultSubject::Own(..) => {
             let concerns = hosts.is_empty() || touches();
-            concerns.then_some(Place::At)
+            concerns.then_some(FaultPlace::At)
         }
-        Subject::Host(_) => {
+        FaultSubject::Host(_) => {
             // Commands and other instantaneous steps of programs are no faults.
             let is_fault = matches!(band.fault.word, "clock" | "leave" | "pause")
-                || matches!(band.fault.turn, Turn::Lasts(_));
-            (is_fault && touches()).then_some(Place::At)
+                || matches!(band.fault.turn, FaultPhase::Lasts(_));
+            (is_fault && touches()).then_some(FaultPlace::At)
         }
     }
 }
@@ -155,7 +159,9 @@ fn text_of(scenario: &Scenario, band: &Band) -> String {
     let nodes = few(scenario, &band.fault.hosts);
     match (band.fault.text.as_str(), band.fault.subject) {
         ("", _) => nodes,
-        (text, Subject::Cut(_) | Subject::Loss | Subject::Latency) => text.to_owned(),
+        (text, FaultSubject::Cut(_) | FaultSubject::Loss | FaultSubject::Latency) => {
+            text.to_owned()
+        }
         (text, _) => format!("{nodes} {text}"),
     }
 }
@@ -169,7 +175,7 @@ pub(super) fn properties(scenario: &Scenario, hosts: &[usize]) -> Vec<String> {
             scenario.network_between(other, one),
             scenario.network_between(one, other),
         );
-        let described = |network: crate::scenario::Network| {
+        let described = |network: crate::scenario::PathProperties| {
             let latency = text::show_latency(network.latency);
             match network.loss_ppm {
                 0 => latency,
@@ -180,7 +186,7 @@ pub(super) fn properties(scenario: &Scenario, hosts: &[usize]) -> Vec<String> {
                 ),
             }
         };
-        let usual = crate::scenario::Network::default();
+        let usual = crate::scenario::PathProperties::default();
         if (there.latency, there.loss_ppm) != (usual.latency, usual.loss_ppm) {
             lines.push(format!(
                 "the network from {} to {}: {}",

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// The nodes that a failure is about.
 #[derive(Clone, Debug)]
-pub(super) struct Subject {
+pub(super) struct FailureNodes {
     pub(super) observer: Option<usize>,
     pub(super) observed: Option<usize>,
     /// The key in the state of the observer.
@@ -19,7 +19,7 @@ pub(super) struct Subject {
     pub(super) until: u64,
 }
 
-impl Subject {
+impl FailureNodes {
     /// The observer and the observed.
     pub(super) fn pair(&self) -> Option<(usize, usize)> {
         self.observer.zip(self.observed)
@@ -105,7 +105,7 @@ impl Watched {
 pub(super) fn watch(
     definition: &Definition,
     recording: &Recording<'_>,
-    subjects: &[Subject],
+    subjects: &[FailureNodes],
     sabotage: &[String],
 ) -> Vec<Option<Watched>> {
     let mut found = vec![None; subjects.len()];
@@ -159,7 +159,7 @@ pub(super) fn watch(
 }
 
 /// Returns what the processes of the observer know at the present time of a replay.
-fn knowledge(replay: &Replay<'_>, scenario: &Scenario, subject: &Subject) -> Option<String> {
+fn knowledge(replay: &Replay<'_>, scenario: &Scenario, subject: &FailureNodes) -> Option<String> {
     let mut views = replay
         .processes(subject.observer?)
         .filter_map(|(_, view)| view);
@@ -176,7 +176,7 @@ fn knowledge(replay: &Replay<'_>, scenario: &Scenario, subject: &Subject) -> Opt
 }
 
 /// Returns whether a process of the observer knows any host.
-fn provides_knowledge(replay: &Replay<'_>, scenario: &Scenario, subject: &Subject) -> bool {
+fn provides_knowledge(replay: &Replay<'_>, scenario: &Scenario, subject: &FailureNodes) -> bool {
     let Some(observer) = subject.observer else {
         return false;
     };

@@ -20,7 +20,7 @@ use crate::record::{Recording, causes};
 use crate::verdict::Failure;
 use crate::world::Definition;
 use counted::Counted;
-use knowledge::{Subject, Watched};
+use knowledge::{FailureNodes, Watched};
 use serde::Serialize;
 
 /// Maximum number of events of a run that is replayed for an explanation.
@@ -90,7 +90,7 @@ pub fn explain(
     failures: &[Failure],
     sabotage: &[String],
 ) -> Vec<Explanation> {
-    let subjects: Vec<Subject> = failures.iter().map(|it| subject(recording, it)).collect();
+    let subjects: Vec<FailureNodes> = failures.iter().map(|it| subject(recording, it)).collect();
     let watched = if recording.seen() <= REPLAYED_MAX {
         knowledge::watch(definition, recording, &subjects, sabotage)
     } else {
@@ -102,7 +102,7 @@ pub fn explain(
 }
 
 /// Returns the nodes that a failure is about: those of its finding, otherwise those that its reason names.
-fn subject(recording: &Recording<'_>, failure: &Failure) -> Subject {
+fn subject(recording: &Recording<'_>, failure: &Failure) -> FailureNodes {
     let until = (failure.at_ms + 1) * 1_000_000;
     let found = failure.findings.first();
     // A finding without text has only the nodes that the condition names; the reason may name the first wrong one.
@@ -121,7 +121,7 @@ fn subject(recording: &Recording<'_>, failure: &Failure) -> Subject {
             found.and_then(|it| it.observed),
         ),
     };
-    Subject {
+    FailureNodes {
         observer,
         observed,
         key: found.and_then(|it| it.key.clone()),
@@ -147,7 +147,7 @@ fn named(recording: &Recording<'_>, text: &str) -> Vec<usize> {
 fn explained(
     recording: &Recording<'_>,
     failure: &Failure,
-    subject: &Subject,
+    subject: &FailureNodes,
     watched: Option<Watched>,
 ) -> Explanation {
     let name = |host: usize| recording.scenario().hosts[host].name.clone();
@@ -266,7 +266,7 @@ fn busiest(recording: &Recording<'_>, (from, to): (u64, u64)) -> Option<String> 
 fn lines(
     recording: &Recording<'_>,
     explanation: &Explanation,
-    subject: &Subject,
+    subject: &FailureNodes,
     is_watched: bool,
     since: u64,
 ) -> Vec<String> {

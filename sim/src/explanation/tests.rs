@@ -3,7 +3,7 @@
 use super::*;
 use crate::mesh::MESH;
 use crate::scenario::Scenario;
-use crate::{Options, run};
+use crate::{RunOptions, run};
 
 const HEAD: &str = r#"
 scenario = 1
@@ -19,9 +19,9 @@ fn explained(text: &str, line: &str) -> Explanation {
     let text = format!("{HEAD}{text}");
     let scenario = Scenario::parse("explained.toml", &text).unwrap();
     let mut recording = Recording::new(&scenario, scenario.plan(1).unwrap());
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut recording),
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = run(&MESH, &scenario, 1, options).unwrap();
     let all = explain(&MESH, &recording, &outcome.failures, &[]);
@@ -327,9 +327,9 @@ fn consecutive_wakes_of_a_process_are_one_link_of_a_chain() {
     let text = format!("{HEAD}{nodes}");
     let scenario = Scenario::parse("wakes.toml", &text).unwrap();
     let mut recording = Recording::new(&scenario, scenario.plan(1).unwrap());
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut recording),
-        ..Options::default()
+        ..RunOptions::default()
     };
     run(&MESH, &scenario, 1, options).unwrap();
     let folded = recording.events().rev().find_map(|event| {
@@ -346,7 +346,7 @@ fn consecutive_wakes_of_a_process_are_one_link_of_a_chain() {
         line.contains(&format!("woke {times} times since ")),
         "{line}"
     );
-    let quiet = |link: &causes::Link| {
+    let quiet = |link: &causes::CauseLink| {
         link.event.kind == "wake" && recording.reports_of(link.event.number).is_empty()
     };
     let doubled = chain

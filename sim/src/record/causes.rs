@@ -1,7 +1,7 @@
 //! Follows causes back: from an event to the fault or start at the beginning of its chain.
 
-use super::fault::{Band, Subject};
-use super::recording::{Event, Recording};
+use super::fault::{Band, FaultSubject};
+use super::recording::{RecordedEvent, Recording};
 use crate::scenario::text;
 use crate::verdict::Failure;
 use core::fmt::Write as _;
@@ -30,9 +30,13 @@ pub fn culprit(recording: &Recording<'_>, failure: &Failure) -> Option<u64> {
 
 /// Returns the latest step up to an instant that changed the view of a node, or of any node.
 #[must_use]
-pub fn latest_change(recording: &Recording<'_>, until: u64, host: Option<usize>) -> Option<Event> {
+pub fn latest_change(
+    recording: &Recording<'_>,
+    until: u64,
+    host: Option<usize>,
+) -> Option<RecordedEvent> {
     // The earliest step found so far with the same digest, for each node.
-    let mut after: Vec<Option<Event>> = vec![None; recording.scenario().hosts.len()];
+    let mut after: Vec<Option<RecordedEvent>> = vec![None; recording.scenario().hosts.len()];
     for event in recording.events().rev() {
         let Some(of) = event.host else { continue };
         if event.at > until || host.is_some_and(|host| host != of) {
@@ -48,9 +52,9 @@ pub fn latest_change(recording: &Recording<'_>, until: u64, host: Option<usize>)
 
 /// An event in a chain of causes, with the wakes before it that are folded into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
+pub struct CauseLink {
     /// The event; of several wakes the last.
-    pub event: Event,
+    pub event: RecordedEvent,
     /// Number of consecutive wakes of one process that the link stands for; 1 for any other event.
     pub times: u32,
     /// The time of the first of them, in nanoseconds.
@@ -62,10 +66,11 @@ pub struct Link {
 ///
 /// Consecutive wakes of one process that report nothing are one link.
 #[must_use]
-pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<Link> {
-    let is_quiet_wake =
-        |event: &Event| event.kind == "wake" && recording.reports_of(event.number).is_empty();
-    let mut chain: Vec<Link> = Vec::new();
+pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<CauseLink> {
+    let is_quiet_wake = |event: &RecordedEvent| {
+        event.kind == "wake" && recording.reports_of(event.number).is_empty()
+    };
+    let mut chain: Vec<CauseLink> = Vec::new();
     let mut next = recording.event(event);
     while let Some(event) = next {
         next = recording.event(event.cause);
@@ -81,7 +86,7 @@ pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<Link> {
                 link.since = event.at;
             }
             _ if is_full => break,
-            _ => chain.push(Link {
+            _ => chain.push(CauseLink {
                 event,
                 times: 1,
                 since: event.at,
@@ -94,7 +99,7 @@ pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<Link> {
 
 /// Formats a link of a chain as one line.
 #[must_use]
-pub fn describe_link(recording: &Recording<'_>, link: &Link) -> String {
+pub fn describe_link(recording: &Recording<'_>, link: &CauseLink) -> String {
     let line = describe(recording, &link.event);
     if link.times == 1 {
         return line;
@@ -106,7 +111,7 @@ pub fn describe_link(recording: &Recording<'_>, link: &Link) -> String {
 
 /// Formats an event as one line.
 #[must_use]
-pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
+pub fn describe(recording: &Recording<'_>, event: &RecordedEvent) -> String {
     let at = text::show(Duration::from_nanos(event.at));
     let mut line = format!("{at} #{}", event.number);
     let Some(host) = event.host else {
@@ -116,7 +121,7 @@ pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
         let subject = band.map(|band| match band.fault.text.as_str() {
             "" => nodes(band),
             // The sides of a cut are its nodes.
-            text if matches!(band.fault.subject, Subject::Cut(_)) => text.to_owned(),
+            text if matches!(band.fault.subject, FaultSubject::Cut(_)) => text.to_owned(),
             text => format!("{} {text}", nodes(band)),
         });
         // Writing to a string cannot fail.

@@ -1,14 +1,14 @@
 //! The faults and steps that the page names above the lanes.
 
 use crate::record::Recording;
-use crate::record::fault::{self, Turn, few, together};
+use crate::record::fault::{self, FaultPhase, few, together};
 
 /// Maximum number of faults drawn individually.
 pub(super) const BANDS_MAX: usize = 3_000;
 
 /// A fault.
 #[derive(Debug, serde::Serialize)]
-pub(super) struct Band {
+pub(super) struct DrawnFault {
     word: &'static str,
     text: String,
     line: Option<usize>,
@@ -24,7 +24,7 @@ pub(super) struct Band {
 
 /// Returns the faults of a run that ended at `end` (nanoseconds). The drift of a clock lasts until the next step sets
 /// the drift of the same clocks; drifts from the start are faults without a line.
-pub(super) fn bands(recording: &Recording<'_>, end: u64) -> Vec<Band> {
+pub(super) fn bands(recording: &Recording<'_>, end: u64) -> Vec<DrawnFault> {
     let scenario = recording.scenario();
     let merged = together(recording.bands(end));
     let drift_ends = |index: usize, band: &fault::Band| {
@@ -34,7 +34,7 @@ pub(super) fn bands(recording: &Recording<'_>, end: u64) -> Vec<Band> {
         };
         later.find(same).map_or(end, |other| other.from)
     };
-    let mut drifts: Vec<Band> = initial_drifts(recording, &merged, end);
+    let mut drifts: Vec<DrawnFault> = initial_drifts(recording, &merged, end);
     let steps = merged.iter().enumerate().map(|(index, band)| {
         let drifts = band.fault.drift_ppm.is_some_and(|ppm| ppm != 0);
         let to = if drifts {
@@ -43,7 +43,7 @@ pub(super) fn bands(recording: &Recording<'_>, end: u64) -> Vec<Band> {
             band.to
         };
         let nodes = few(scenario, &band.fault.hosts);
-        Band {
+        DrawnFault {
             word: band.fault.word,
             text: match band.fault.text.as_str() {
                 "" => nodes,
@@ -58,7 +58,7 @@ pub(super) fn bands(recording: &Recording<'_>, end: u64) -> Vec<Band> {
             } else {
                 band.fault.hosts.clone()
             },
-            once: band.fault.turn == Turn::Once && !drifts,
+            once: band.fault.turn == FaultPhase::Once && !drifts,
         }
     });
     drifts.extend(steps);
@@ -67,7 +67,7 @@ pub(super) fn bands(recording: &Recording<'_>, end: u64) -> Vec<Band> {
 }
 
 /// Returns the drifts that clocks have from the start, one band for the hosts of each drift.
-fn initial_drifts(recording: &Recording<'_>, bands: &[fault::Band], end: u64) -> Vec<Band> {
+fn initial_drifts(recording: &Recording<'_>, bands: &[fault::Band], end: u64) -> Vec<DrawnFault> {
     let hosts = &recording.scenario().hosts;
     let mut by_drift: std::collections::BTreeMap<(i32, u64), Vec<usize>> =
         std::collections::BTreeMap::new();
@@ -84,7 +84,7 @@ fn initial_drifts(recording: &Recording<'_>, bands: &[fault::Band], end: u64) ->
     // Scenarios that draw a drift for each host would fill the page.
     let drifts = by_drift.into_iter().take(4);
     drifts
-        .map(|((ppm, until), of)| Band {
+        .map(|((ppm, until), of)| DrawnFault {
             word: "clock",
             text: format!("{} drift {ppm:+} ppm", few(recording.scenario(), &of)),
             line: None,

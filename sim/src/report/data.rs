@@ -1,14 +1,14 @@
 //! The data that the page reads.
 
-use super::bands::{BANDS_MAX, Band, bands};
+use super::bands::{BANDS_MAX, DrawnFault, bands};
 use super::commands::Commands;
 use super::detail::{MESSAGES_MAX, Messages, REPORTS_MAX, Reports};
 use super::groupings::{Grouping, groupings};
 use super::strip::{Colours, Strip};
 use super::{Seed, Shown, SourceFile};
 use crate::explanation::Explanation;
-use crate::outcome::{Effect, Expected, Failure};
-use crate::record::causes::{Link, chain, describe_link, latest_change};
+use crate::outcome::{ExpectationResult, Failure, StepEffect};
+use crate::record::causes::{CauseLink, chain, describe_link, latest_change};
 use crate::record::{EVENTS_MAX, Recording, VERSION};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ const CAUSES_MAX: usize = 24;
 const SEEDS_MAX: usize = 2_000;
 
 #[derive(Debug, serde::Serialize)]
-pub(super) struct Data<'a> {
+pub(super) struct ReportData<'a> {
     about: &'a str,
     file: &'a str,
     file_hash: String,
@@ -48,10 +48,10 @@ pub(super) struct Data<'a> {
     failures: &'a [Failure],
     /// The explanation of each failure.
     explained: &'a [Explanation],
-    expected: &'a [Expected],
-    effects: &'a [Effect],
+    expected: &'a [ExpectationResult],
+    effects: &'a [StepEffect],
     seeds: &'a [Seed],
-    bands: Vec<Band>,
+    bands: Vec<DrawnFault>,
     /// The colours by membership.
     strip: Strip,
     /// The colours by the whole states, if they differ.
@@ -80,7 +80,7 @@ struct Step {
 }
 
 impl Step {
-    fn of(recording: &Recording<'_>, link: &Link) -> Self {
+    fn of(recording: &Recording<'_>, link: &CauseLink) -> Self {
         let event = &link.event;
         let sending = recording.sending(event);
         Self {
@@ -110,7 +110,7 @@ struct Traffic {
     took: Vec<u64>,
 }
 
-impl<'a> Data<'a> {
+impl<'a> ReportData<'a> {
     pub(super) fn of(shown: &Shown<'a>) -> Self {
         let Shown {
             recording,

@@ -88,7 +88,7 @@ pub struct Shown<'a> {
 /// If the page cannot be written.
 pub fn write<W: Write>(mut sink: W, shown: &Shown<'_>) -> io::Result<()> {
     let outcome = shown.outcome;
-    let data = data::Data::of(shown);
+    let data = data::ReportData::of(shown);
     // Within a script element only `<` could end the element.
     let data = serde_json::to_string(&data)?.replace('<', "\\u003c");
     let title = escaped(&format!("{} · seed {}", outcome.scenario, outcome.seed));
