@@ -7,7 +7,7 @@ use core::time::Duration;
 
 /// What a condition or metric was found to be about when it failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Finding {
+pub struct FailureFinding {
     /// The host whose view or reports the failure is about.
     pub observer: Option<usize>,
     /// The host that the observer knows something wrong about, or nothing.
@@ -39,7 +39,7 @@ pub struct CountedReports {
     pub excess: Option<u32>,
 }
 
-impl Finding {
+impl FailureFinding {
     /// Creates a finding of this text.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {

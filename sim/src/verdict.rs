@@ -1,6 +1,6 @@
 //! Verdicts: failures, the results of expectations, and whether a run passed.
 
-use crate::finding::Finding;
+use crate::finding::FailureFinding;
 use core::fmt;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub struct Failure {
     pub figure: Option<u64>,
     /// The nodes and items that the failure is about.
     #[serde(skip)]
-    pub findings: Vec<Finding>,
+    pub findings: Vec<FailureFinding>,
 }
 
 impl Failure {
@@ -75,7 +75,7 @@ impl Failure {
 
     /// Returns the failure with the nodes and items that it is about.
     #[must_use]
-    pub fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+    pub fn with_findings(mut self, findings: Vec<FailureFinding>) -> Self {
         self.findings = findings;
         self
     }

@@ -9,7 +9,7 @@ use crate::screen::{Paint, Screen};
 use phalanx_sim::explanation::{self, Explanation};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Recording, causes};
-use phalanx_sim::report::{self, Seed, Shown, SourceFile};
+use phalanx_sim::report::{self, Seed, ShownRun, SourceFile};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::timeline::{FAULT, Row, rows};
 use phalanx_sim::{RunOptions, run};
@@ -130,7 +130,7 @@ pub(crate) fn alone(
     add_causes(&recording, &explained, &mut record)?;
     report.add(&record)?;
     let sources = sources(entry);
-    let shown = Shown {
+    let shown = ShownRun {
         definition: entry.system,
         sabotage: &settings.sabotage,
         sources: &sources,
@@ -165,7 +165,7 @@ pub(crate) fn show(
     };
     let explained = explanations(entry, settings, &recording, &outcome);
     let sources = sources(entry);
-    let shown = Shown {
+    let shown = ShownRun {
         definition: entry.system,
         sabotage: &settings.sabotage,
         sources: &sources,
@@ -194,7 +194,7 @@ fn sources(entry: &CatalogueEntry) -> Vec<SourceFile> {
     sources.collect()
 }
 
-fn draw(screen: &Screen, shown: &Shown<'_>, wanted: Wanted<'_>) -> Result<(), CommandError> {
+fn draw(screen: &Screen, shown: &ShownRun<'_>, wanted: Wanted<'_>) -> Result<(), CommandError> {
     let (recording, outcome) = (shown.recording, shown.outcome);
     if wanted.timeline {
         let end = outcome.virtual_ms * 1_000_000;

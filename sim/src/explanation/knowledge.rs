@@ -37,7 +37,7 @@ impl FailureNodes {
 
 /// A change of what an observer knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Learnt {
+pub struct KnowledgeChange {
     /// The number of the event.
     pub event: u64,
     /// The time in nanoseconds.
@@ -53,7 +53,7 @@ pub struct Learnt {
     pub after: Option<String>,
 }
 
-impl Learnt {
+impl KnowledgeChange {
     /// Formats the change as one line.
     pub(super) fn line(&self, observer: &str, observed: Option<&str>, key: Option<&str>) -> String {
         let none = || "nothing".to_owned();
@@ -78,15 +78,15 @@ impl Learnt {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watched {
     /// The latest change.
-    pub(super) latest: Option<Learnt>,
+    pub(super) latest: Option<KnowledgeChange>,
     /// The latest change by a message of another node.
-    pub(super) told: Option<Learnt>,
+    pub(super) told: Option<KnowledgeChange>,
     /// The times of the two changes before the latest one, in nanoseconds, the later first.
     before: [Option<u64>; 2],
 }
 
 impl Watched {
-    fn add(&mut self, learnt: Learnt) {
+    fn add(&mut self, learnt: KnowledgeChange) {
         if learnt.from.is_some() {
             self.told = Some(learnt.clone());
         }
@@ -137,7 +137,7 @@ pub(super) fn watch(
             } else {
                 event.kind
             };
-            let learnt = Learnt {
+            let learnt = KnowledgeChange {
                 event: event.number,
                 at: event.at,
                 step: step.to_owned(),

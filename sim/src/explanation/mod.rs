@@ -1,7 +1,7 @@
 //! Explains a failure of a recorded run: the state that the observer holds, the message that it last heard of the
 //! observed node, the faults between them, and the first item that is missing or in excess.
 //!
-//! The judge and the programs provide the nodes and the item ([`Finding`]) when an expectation fails. A recording
+//! The judge and the programs provide the nodes and the item ([`FailureFinding`]) when an expectation fails. A recording
 //! provides messages, reports and faults; a replay up to the failure provides the changes of what the observer knew.
 
 #[cfg(test)]
@@ -13,9 +13,9 @@ mod knowledge;
 mod tests;
 
 pub use faults::{Standing, StandingFault};
-pub use knowledge::Learnt;
+pub use knowledge::KnowledgeChange;
 
-use crate::finding::{Finding, seconds};
+use crate::finding::{FailureFinding, seconds};
 use crate::record::{Recording, causes};
 use crate::verdict::Failure;
 use crate::world::Definition;
@@ -40,10 +40,10 @@ pub struct Explanation {
     pub found: Vec<String>,
     /// The latest change of what the observer knows by a message of another node.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub told: Option<Learnt>,
+    pub told: Option<KnowledgeChange>,
     /// The latest change of what the observer knows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub learnt: Option<Learnt>,
+    pub learnt: Option<KnowledgeChange>,
     /// The latest message from the observed node to the observer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heard: Option<Heard>,
@@ -202,7 +202,7 @@ fn explained(
 
 /// The time from which faults matter: the change of knowledge before the latest one, the latest message, or the time
 /// of the item, whichever is earliest.
-fn since(found: Option<&Finding>, watched: Option<&Watched>, heard: Option<&Heard>) -> u64 {
+fn since(found: Option<&FailureFinding>, watched: Option<&Watched>, heard: Option<&Heard>) -> u64 {
     let item = found.and_then(|it| it.since);
     let learnt = watched.map(Watched::since);
     let heard = heard.map(|it| it.at);

@@ -1,6 +1,6 @@
 //! The nodes and items that a failed expectation is about. Nothing here is called while expectations hold.
 
-use crate::finding::{CountedReports, Finding, seconds};
+use crate::finding::{CountedReports, FailureFinding, seconds};
 use crate::scenario::{
     Argument, Bound, Condition, Expectation, Metric, Mode, OwnArguments, OwnCondition, OwnMetric,
     Scenario, Selector,
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// An event that a counter counted, or an observation of a gauge.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Noted {
+pub(super) struct NotedEvent {
     pub(super) at: Duration,
     pub(super) host: usize,
     /// The word of the event.
@@ -22,18 +22,22 @@ pub(super) struct Noted {
 
 /// A failed expectation.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failed<'a> {
+pub(super) struct FailedWatch<'a> {
     pub(super) expectation: &'a Expectation,
     /// The value of a metric.
     pub(super) figure: Option<u64>,
-    pub(super) noted: Option<Noted>,
+    pub(super) noted: Option<NotedEvent>,
     /// The time of the failure.
     pub(super) now: Duration,
 }
 
 /// Returns what a failed expectation is about, with the remarks of the programs on the nodes.
-pub(super) fn of(failed: &Failed<'_>, scenario: &Scenario, scene: &Scene<'_>) -> Vec<Finding> {
-    let Failed {
+pub(super) fn of(
+    failed: &FailedWatch<'_>,
+    scenario: &Scenario,
+    scene: &Scene<'_>,
+) -> Vec<FailureFinding> {
+    let FailedWatch {
         expectation, now, ..
     } = *failed;
     let found = match &expectation.mode {
@@ -48,11 +52,15 @@ pub(super) fn of(failed: &Failed<'_>, scenario: &Scenario, scene: &Scene<'_>) ->
 }
 
 /// Returns why the world has not settled, with the remarks of the programs.
-pub(super) fn of_recovery(scenario: &Scenario, scene: &Scene<'_>) -> Vec<Finding> {
+pub(super) fn of_recovery(scenario: &Scenario, scene: &Scene<'_>) -> Vec<FailureFinding> {
     with_remarks(unsettled(scene), scenario, scene)
 }
 
-fn with_remarks(found: Option<Finding>, scenario: &Scenario, scene: &Scene<'_>) -> Vec<Finding> {
+fn with_remarks(
+    found: Option<FailureFinding>,
+    scenario: &Scenario,
+    scene: &Scene<'_>,
+) -> Vec<FailureFinding> {
     let pair: Vec<usize> = found
         .iter()
         .flat_map(|found| found.observer.into_iter().chain(found.observed))
@@ -60,16 +68,16 @@ fn with_remarks(found: Option<Finding>, scenario: &Scenario, scene: &Scene<'_>) 
     let remarks = scene
         .programs()
         .flat_map(|program| program.remarks(scenario, scene, &pair));
-    let remarks: Vec<Finding> = remarks.map(Finding::new).collect();
+    let remarks: Vec<FailureFinding> = remarks.map(FailureFinding::new).collect();
     found.into_iter().chain(remarks).collect()
 }
 
-fn unsettled(scene: &Scene<'_>) -> Option<Finding> {
+fn unsettled(scene: &Scene<'_>) -> Option<FailureFinding> {
     let mut hosts = scene.hosts.iter().enumerate();
     let missing =
         hosts.find(|(index, host)| host.start.is_some() && !scene.started.contains(index));
     if let Some((index, host)) = missing {
-        return Some(Finding::new(format!("{} has not started", host.name)).by(index));
+        return Some(FailureFinding::new(format!("{} has not started", host.name)).by(index));
     }
     let mut open = scene
         .programs()
@@ -83,7 +91,7 @@ fn of_condition(
     now: Duration,
     wanted: bool,
     scene: &Scene<'_>,
-) -> Option<Finding> {
+) -> Option<FailureFinding> {
     match condition {
         Condition::Converged if wanted => unsettled(scene),
         Condition::Converged => None,
@@ -112,16 +120,16 @@ fn of_condition(
 }
 
 /// The reports are looked up in a recording.
-fn of_reports(reports: CountedReports) -> Finding {
+fn of_reports(reports: CountedReports) -> FailureFinding {
     let one = |hosts: &[usize]| match hosts {
         [host] => Some(*host),
         _ => None,
     };
-    Finding {
+    FailureFinding {
         observer: one(&reports.by),
         observed: reports.about.as_deref().and_then(one),
         reports: Some(reports),
-        ..Finding::default()
+        ..FailureFinding::default()
     }
 }
 
@@ -131,7 +139,7 @@ fn of_state(
     is: &Value,
     count: Option<Bound>,
     wanted: bool,
-) -> Option<Finding> {
+) -> Option<FailureFinding> {
     let observers = scene.observers(who).ok()?;
     let held: Vec<(usize, Value)> = observers
         .into_iter()
@@ -142,22 +150,22 @@ fn of_state(
     if wanted && few {
         let (host, found) = held.iter().find(|(_, found)| found != is)?;
         let text = format!("`{key}` is {found} at {}, not {is}", scene.name(*host));
-        return Some(Finding::new(text).by(*host).under(key));
+        return Some(FailureFinding::new(text).by(*host).under(key));
     }
     let allowed = count.map_or(0, |bound| if wanted { bound.max } else { 0 });
     let place = usize::try_from(allowed).ok()?;
     let (host, found) = fitting().nth(place)?;
     let text = format!("`{key}` is {found} at {}", scene.name(*host));
-    Some(Finding::new(text).by(*host).under(key))
+    Some(FailureFinding::new(text).by(*host).under(key))
 }
 
-fn of_own(scene: &Scene<'_>, own: &OwnCondition, wanted: bool) -> Option<Finding> {
+fn of_own(scene: &Scene<'_>, own: &OwnCondition, wanted: bool) -> Option<FailureFinding> {
     let program = scene.program(own.program)?;
     let found = program.found(scene, own, wanted);
     found.or_else(|| {
         // The nodes that the condition names.
         let observer = *scene.select(&own.who).first()?;
-        let mut finding = Finding::default().by(observer);
+        let mut finding = FailureFinding::default().by(observer);
         if let OwnArguments::Keyed(arguments) = &own.said {
             let named = arguments.iter().filter_map(|(_, argument)| match argument {
                 Argument::Who(who) | Argument::WhoOrNobody(who) => Some(scene.select(who)),
@@ -172,21 +180,21 @@ fn of_own(scene: &Scene<'_>, own: &OwnCondition, wanted: bool) -> Option<Finding
 }
 
 fn of_metric(
-    failed: &Failed<'_>,
+    failed: &FailedWatch<'_>,
     metric: Metric,
     who: &Selector,
     bound: Bound,
     scene: &Scene<'_>,
-) -> Option<Finding> {
+) -> Option<FailureFinding> {
     let window = window(failed.expectation, failed.now);
     match metric {
         Metric::ConvergeMs | Metric::ConvergeP99Ms | Metric::AllRightMs => unsettled(scene),
         Metric::BytesPerNode
         | Metric::BytesPerNodeSecond
         | Metric::MessagesPerNode
-        | Metric::MessagesPerNodeSecond => Some(Finding {
+        | Metric::MessagesPerNodeSecond => Some(FailureFinding {
             traffic: Some(window),
-            ..Finding::default()
+            ..FailureFinding::default()
         }),
         Metric::Own(OwnMetric { program, word }) => {
             let program = scene.program(program)?;
@@ -204,16 +212,16 @@ fn of_metric(
             let noted = failed.noted?;
             let (name, at) = (scene.name(noted.host), seconds(nanos(noted.at)));
             let text = format!("{} is highest at {name}, first at {at}", own.word);
-            Some(Finding::new(text).by(noted.host).at(nanos(noted.at)))
+            Some(FailureFinding::new(text).by(noted.host).at(nanos(noted.at)))
         }
     }
 }
 
 /// The first counted event in excess, or the last one before too few were counted.
-fn of_counter(failed: &Failed<'_>, bound: Bound, scene: &Scene<'_>) -> Option<Finding> {
+fn of_counter(failed: &FailedWatch<'_>, bound: Bound, scene: &Scene<'_>) -> Option<FailureFinding> {
     let figure = failed.figure.unwrap_or(0);
     let Some(noted) = failed.noted else {
-        return Some(Finding::new("none was counted"));
+        return Some(FailureFinding::new("none was counted"));
     };
     let about = noted
         .about
@@ -238,13 +246,13 @@ fn of_counter(failed: &Failed<'_>, bound: Bound, scene: &Scene<'_>) -> Option<Fi
         window: (at, at),
         excess: excess.then_some(1),
     };
-    Some(Finding {
+    Some(FailureFinding {
         observer: Some(noted.host),
         observed: noted.about,
         since: Some(at),
         reports: Some(reports),
         text,
-        ..Finding::default()
+        ..FailureFinding::default()
     })
 }
 

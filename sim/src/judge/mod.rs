@@ -8,7 +8,7 @@ mod condition;
 pub mod ending;
 mod findings;
 
-use crate::finding::Finding;
+use crate::finding::FailureFinding;
 use crate::record::fault::{Fault, FaultPhase, FaultSubject};
 use crate::scenario::plan::{Plan, Reporter, ScheduledAction};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
@@ -16,7 +16,7 @@ use crate::verdict::{ExpectationResult, Failure};
 use crate::world::{ReportedEvent, Scene, World};
 use condition::{holds, is_so, is_unambiguous};
 use core::time::Duration;
-use findings::{Failed, Noted};
+use findings::{FailedWatch, NotedEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The minimum duration of the recovered state before it counts.
@@ -42,9 +42,9 @@ struct Watch {
     /// The reason why the condition did not hold at the latest check.
     latest: String,
     /// For a counter, the first event in excess or the latest one; for a gauge, the highest observation.
-    noted: Option<Noted>,
+    noted: Option<NotedEvent>,
     /// The nodes and items that a broken expectation is about, once they were looked for.
-    findings: Option<Vec<Finding>>,
+    findings: Option<Vec<FailureFinding>>,
     verdict: Verdict,
 }
 
@@ -191,7 +191,7 @@ impl<'a> Judge<'a> {
                         watch.figure = Some(before + 1);
                         if before <= bound.max {
                             let about = about.map(|id| hosts.iter().position(|it| it.id == *id));
-                            watch.noted = Some(Noted {
+                            watch.noted = Some(NotedEvent {
                                 at: now,
                                 host: reporter.host,
                                 word,
@@ -514,7 +514,7 @@ impl Watch {
                     && self.figure.is_none_or(|figure| highest > figure)
                 {
                     self.figure = Some(highest);
-                    self.noted = Some(Noted {
+                    self.noted = Some(NotedEvent {
                         at: now,
                         host,
                         word: own.word,
@@ -576,7 +576,7 @@ impl Watch {
     /// Looks once for the nodes and items that a broken expectation is about.
     fn find(&mut self, now: Duration, scenario: &Scenario, scene: &Scene<'_>) {
         if matches!(self.verdict, Verdict::Broken { .. }) && self.findings.is_none() {
-            let failed = Failed {
+            let failed = FailedWatch {
                 expectation: &self.expectation,
                 figure: self.figure,
                 noted: self.noted,

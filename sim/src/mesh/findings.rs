@@ -3,7 +3,7 @@
 use super::condition_words::{Question, SeenAs};
 use super::memory::Mesh;
 use super::workload::ChannelCondition;
-use crate::finding::Finding;
+use crate::finding::FailureFinding;
 use crate::scenario::{Bound, OwnCondition, Selector};
 use crate::world::{MeasuredMetric, ProcessView as _, Scene};
 use phalanx_core::gossip::Status;
@@ -18,7 +18,7 @@ pub(super) fn of_condition(
     scene: &Scene<'_>,
     condition: &OwnCondition,
     wanted: bool,
-) -> Option<Finding> {
+) -> Option<FailureFinding> {
     let who = &condition.who;
     match Question::of(condition).ok()? {
         Question::Sees(of, status) => sees(scene, who, of, status, wanted),
@@ -34,7 +34,7 @@ pub(super) fn of_condition(
             let found = scene.one::<Node>(host).map(|node| node.mesh().phase());
             let word = found.map_or("not running", |phase| phase.word());
             let text = format!("{} is {word}", scene.name(host));
-            Some(Finding::new(text).by(host).under("phase"))
+            Some(FailureFinding::new(text).by(host).under("phase"))
         }
         Question::Channels(asked) => of_channels(mesh, scene, who, &asked),
     }
@@ -47,7 +47,7 @@ fn sees(
     of: &Selector,
     status: SeenAs,
     wanted: bool,
-) -> Option<Finding> {
+) -> Option<FailureFinding> {
     let of = scene.select(of);
     for (host, node) in scene.observers_of::<Node>(who).ok()? {
         for &other in of.iter().filter(|other| **other != host) {
@@ -62,7 +62,7 @@ fn sees(
 }
 
 /// What one node knows of another.
-fn of_pair(scene: &Scene<'_>, host: usize, other: usize) -> Finding {
+fn of_pair(scene: &Scene<'_>, host: usize, other: usize) -> FailureFinding {
     let (name, of) = (scene.name(host), scene.name(other));
     let node = scene.one::<Node>(host);
     let held = node.and_then(|node| node.knows_of(&scene.hosts[other].id));
@@ -71,7 +71,7 @@ fn of_pair(scene: &Scene<'_>, host: usize, other: usize) -> Finding {
         (_, None) => format!("{name} does not know {of}"),
         (_, Some(held)) => format!("{name} holds {of} as {held}"),
     };
-    Finding::new(text).by(host).about(other)
+    FailureFinding::new(text).by(host).about(other)
 }
 
 fn place(scene: &Scene<'_>, id: &NodeId) -> Option<usize> {
@@ -85,7 +85,7 @@ fn members(
     status: Option<SeenAs>,
     bound: Bound,
     wanted: bool,
-) -> Option<Finding> {
+) -> Option<FailureFinding> {
     let fits = |member: Status| status.is_none_or(|status| status.fits(Some(member)));
     for (host, node) in scene.observers_of::<Node>(who).ok()? {
         let known = node.mesh().members();
@@ -114,7 +114,7 @@ fn members(
         let name = scene.name(host);
         return Some(match other {
             Some(other) => of_pair(scene, host, other),
-            None => Finding::new(format!("{name} counts {count} members")).by(host),
+            None => FailureFinding::new(format!("{name} counts {count} members")).by(host),
         });
     }
     None
@@ -126,7 +126,7 @@ fn providers(
     name: &str,
     version: Option<&str>,
     are: &Selector,
-) -> Option<Finding> {
+) -> Option<FailureFinding> {
     let wanted: BTreeSet<usize> = scene.select(are).into_iter().collect();
     for (host, node) in scene.observers_of::<Node>(who).ok()? {
         let found = node.mesh().providers(name, version);
@@ -146,12 +146,12 @@ fn providers(
             |it| format!("holds it as {it}"),
         );
         let text = format!("{observer} {verb} {of} as a provider of {name}, and {held}");
-        return Some(Finding::new(text).by(host).about(other));
+        return Some(FailureFinding::new(text).by(host).about(other));
     }
     None
 }
 
-fn links(scene: &Scene<'_>, who: &Selector, bound: Bound, wanted: bool) -> Option<Finding> {
+fn links(scene: &Scene<'_>, who: &Selector, bound: Bound, wanted: bool) -> Option<FailureFinding> {
     for (host, node) in scene.observers_of::<Node>(who).ok()? {
         let peers: Vec<NodeId> = node.mesh().links(Instant::ZERO).map(|it| it.peer).collect();
         let count = peers.len() as u64;
@@ -178,7 +178,7 @@ fn links(scene: &Scene<'_>, who: &Selector, bound: Bound, wanted: bool) -> Optio
             || format!("{name} has {count} links"),
             |other| format!("{name} {verb} to {} ({count} in all)", scene.name(other)),
         );
-        let found = Finding::new(text).by(host);
+        let found = FailureFinding::new(text).by(host);
         return Some(match other {
             Some(other) => found.about(other),
             None => found,
@@ -192,7 +192,7 @@ fn of_channels(
     scene: &Scene<'_>,
     who: &Selector,
     asked: &ChannelCondition,
-) -> Option<Finding> {
+) -> Option<FailureFinding> {
     let observers = scene.observers_of::<Node>(who).ok()?;
     match asked {
         ChannelCondition::Agrees(channel) => {
@@ -208,7 +208,7 @@ fn of_channels(
                 "{name} differs on {channel} from {of} and {} more",
                 share(common) - 1
             );
-            Some(Finding::new(text).by(other).about(first))
+            Some(FailureFinding::new(text).by(other).about(first))
         }
         ChannelCondition::AllReceived(channel) => {
             mesh.delivery_log.first_missing_on(scene, channel)
@@ -223,7 +223,7 @@ fn of_channels(
             let (host, _) = observers.iter().find(lacks)?;
             let right = observers.iter().find(|(_, node)| value(node) == *wanted);
             let text = format!("{} holds another value of `{key}`", scene.name(*host));
-            let found = Finding::new(text).by(*host);
+            let found = FailureFinding::new(text).by(*host);
             Some(match right {
                 Some((other, _)) => found.about(*other),
                 None => found,
@@ -233,7 +233,7 @@ fn of_channels(
 }
 
 /// The pair of nodes of which the first has not the right view of the second.
-pub(super) fn unsettled(scene: &Scene<'_>) -> Option<Finding> {
+pub(super) fn unsettled(scene: &Scene<'_>) -> Option<FailureFinding> {
     let alive: BTreeSet<&NodeId> = scene
         .of::<Node>()
         .map(|(_, node)| node.mesh().id())
@@ -265,11 +265,11 @@ pub(super) fn unsettled(scene: &Scene<'_>) -> Option<Finding> {
                 held(node),
                 held(reference)
             );
-            Finding::new(text).by(host).about(other)
+            FailureFinding::new(text).by(host).about(other)
         }
         None => {
             let text = format!("the records or reports that {name} and {of} hold differ");
-            Finding::new(text).by(host).about(first)
+            FailureFinding::new(text).by(host).about(first)
         }
     })
 }
@@ -279,6 +279,6 @@ pub(super) fn of_metric(
     mesh: &Mesh,
     scene: &Scene<'_>,
     metric: &MeasuredMetric<'_>,
-) -> Option<Finding> {
+) -> Option<FailureFinding> {
     mesh.delivery_log.finding(scene, metric)
 }

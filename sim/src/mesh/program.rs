@@ -10,7 +10,7 @@ use super::words::{PROGRAM, vocabulary};
 use super::{
     condition, delivery_log, dial_remarks, findings, host_words, invariant, recoverability,
 };
-use crate::finding::Finding;
+use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
@@ -145,15 +145,20 @@ impl Program for Mesh {
         scene.of::<Node>().any(|(_, node)| node.mesh().id() == id)
     }
 
-    fn unsettled(&self, scene: &Scene<'_>) -> Option<Finding> {
+    fn unsettled(&self, scene: &Scene<'_>) -> Option<FailureFinding> {
         findings::unsettled(scene)
     }
 
-    fn found(&self, scene: &Scene<'_>, condition: &OwnCondition, wanted: bool) -> Option<Finding> {
+    fn found(
+        &self,
+        scene: &Scene<'_>,
+        condition: &OwnCondition,
+        wanted: bool,
+    ) -> Option<FailureFinding> {
         findings::of_condition(self, scene, condition, wanted)
     }
 
-    fn measured(&self, scene: &Scene<'_>, metric: &MeasuredMetric<'_>) -> Option<Finding> {
+    fn measured(&self, scene: &Scene<'_>, metric: &MeasuredMetric<'_>) -> Option<FailureFinding> {
         findings::of_metric(self, scene, metric)
     }
 

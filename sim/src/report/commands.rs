@@ -1,6 +1,6 @@
 //! The commands that the page prints, of the binary of the system.
 
-use super::Shown;
+use super::ShownRun;
 use crate::scenario::command_line::{run_words, sabotage_flags};
 
 /// The commands that reproduce a run.
@@ -18,7 +18,7 @@ pub(super) struct Commands {
 
 impl Commands {
     /// `until` is the time of the last cause, in nanoseconds.
-    pub(super) fn of(shown: &Shown<'_>, until: Option<u64>) -> Self {
+    pub(super) fn of(shown: &ShownRun<'_>, until: Option<u64>) -> Self {
         let outcome = shown.outcome;
         let plain = outcome.reproduce.split("  #").next().unwrap_or_default();
         let micros = until.unwrap_or(outcome.virtual_ms * 1_000_000) / 1_000;

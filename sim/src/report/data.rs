@@ -5,7 +5,7 @@ use super::commands::Commands;
 use super::detail::{MESSAGES_MAX, Messages, REPORTS_MAX, Reports};
 use super::groupings::{Grouping, groupings};
 use super::strip::{Colours, Strip};
-use super::{Seed, Shown, SourceFile};
+use super::{Seed, ShownRun, SourceFile};
 use crate::explanation::Explanation;
 use crate::outcome::{ExpectationResult, Failure, StepEffect};
 use crate::record::causes::{CauseLink, chain, describe_link, latest_change};
@@ -111,8 +111,8 @@ struct Traffic {
 }
 
 impl<'a> ReportData<'a> {
-    pub(super) fn of(shown: &Shown<'a>) -> Self {
-        let Shown {
+    pub(super) fn of(shown: &ShownRun<'a>) -> Self {
+        let ShownRun {
             recording,
             outcome,
             explained,

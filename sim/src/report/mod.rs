@@ -65,7 +65,7 @@ pub struct SourceFile {
 
 /// The run that a report shows.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub struct ShownRun<'a> {
     /// The system of the run.
     pub definition: &'a Definition,
     /// The names of the planted bugs and disabled mechanisms.
@@ -86,7 +86,7 @@ pub struct Shown<'a> {
 ///
 /// # Errors
 /// If the page cannot be written.
-pub fn write<W: Write>(mut sink: W, shown: &Shown<'_>) -> io::Result<()> {
+pub fn write<W: Write>(mut sink: W, shown: &ShownRun<'_>) -> io::Result<()> {
     let outcome = shown.outcome;
     let data = data::ReportData::of(shown);
     // Within a script element only `<` could end the element.

@@ -32,7 +32,7 @@ fn page(text: &str, seeds: u64) -> String {
         file: scenario.file.clone(),
         text: text.to_owned(),
     }];
-    let shown = Shown {
+    let shown = ShownRun {
         definition: &MESH,
         sabotage: &[],
         sources: &sources,

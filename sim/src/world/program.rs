@@ -3,7 +3,7 @@
 use super::process::{Process, ProcessEvent, ProcessView, ReportedEvent};
 use super::scene::Scene;
 use crate::disk::Files;
-use crate::finding::Finding;
+use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::Reproduction;
 use crate::scenario::plan::Plan;
@@ -136,7 +136,7 @@ pub trait Program: Any {
 
     /// Returns why the processes have not settled, as nodes and an item. Called once, when an expectation failed. By
     /// default the first process that differs from most others.
-    fn unsettled(&self, scene: &Scene<'_>) -> Option<Finding> {
+    fn unsettled(&self, scene: &Scene<'_>) -> Option<FailureFinding> {
         scene.disagreement(scene.nodes_of(self.name()), None)
     }
 
@@ -148,13 +148,13 @@ pub trait Program: Any {
         _scene: &Scene<'_>,
         _condition: &OwnCondition,
         _wanted: bool,
-    ) -> Option<Finding> {
+    ) -> Option<FailureFinding> {
         None
     }
 
     /// Returns the item that makes a metric of the program's own miss its bound: the first missing item, the slowest
     /// one, or the first in excess. Called once, when the expectation failed.
-    fn measured(&self, _scene: &Scene<'_>, _metric: &MeasuredMetric<'_>) -> Option<Finding> {
+    fn measured(&self, _scene: &Scene<'_>, _metric: &MeasuredMetric<'_>) -> Option<FailureFinding> {
         None
     }
 

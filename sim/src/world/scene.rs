@@ -2,7 +2,7 @@
 
 use super::process::ProcessView;
 use super::program::Program;
-use crate::finding::Finding;
+use crate::finding::FailureFinding;
 use crate::scenario::{Host, OwnCondition, Selector};
 use core::ops::Range;
 use phalanx_core::random::Random;
@@ -258,7 +258,7 @@ impl Scene<'_> {
         &self,
         nodes: impl IntoIterator<Item = (usize, &'v dyn ProcessView)>,
         key: Option<&str>,
-    ) -> Option<Finding> {
+    ) -> Option<FailureFinding> {
         let of = |view: &dyn ProcessView| {
             key.map_or_else(
                 || view.digest().to_string(),
@@ -287,7 +287,7 @@ impl Scene<'_> {
             }
             None => format!("the state of {name} differs from that of {first} ({share})"),
         };
-        let found = Finding::new(text).by(*host).about(*majority);
+        let found = FailureFinding::new(text).by(*host).about(*majority);
         Some(match key {
             Some(key) => found.under(key),
             None => found,

@@ -5,7 +5,7 @@ use phalanx_sim::explanation::explain;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::Recording;
 use phalanx_sim::record::causes::chain;
-use phalanx_sim::report::{self, Shown};
+use phalanx_sim::report::{self, ShownRun};
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, SystemUnderTest, attempt};
 use phalanx_sim::shrink::shrink;
@@ -78,7 +78,7 @@ fn a_recorded_failure_is_explained_and_drawn() {
     assert!(causes.is_some_and(|causes| !causes.is_empty()));
 
     let mut page = Vec::new();
-    let shown = Shown {
+    let shown = ShownRun {
         definition: &ELECTION,
         sabotage: &sabotage,
         sources: &[],

@@ -1,7 +1,7 @@
 //! The broadcast or message that makes a figure of the delivery log miss its bound.
 
 use super::{Broadcast, DeliveryLog, SentMessage};
-use crate::finding::{Finding, seconds};
+use crate::finding::{FailureFinding, seconds};
 use crate::world::{MeasuredMetric, Scene};
 use phalanx_core::channel::{ChannelName, UpdateId};
 
@@ -11,7 +11,7 @@ impl DeliveryLog {
         &self,
         scene: &Scene<'_>,
         metric: &MeasuredMetric<'_>,
-    ) -> Option<Finding> {
+    ) -> Option<FailureFinding> {
         match metric.word {
             "missed-updates" => self.first_missing(scene, metric, "is the first that is missing"),
             "update-ms" | "update-p99-ms" | "update-p50-ms" => match metric.figure {
@@ -33,7 +33,7 @@ impl DeliveryLog {
         &self,
         scene: &Scene<'_>,
         channel: &ChannelName,
-    ) -> Option<Finding> {
+    ) -> Option<FailureFinding> {
         let all = self.broadcasts.iter();
         let of_channel = all.filter(|(id, _)| id.channel == *channel);
         self.earliest_missing(scene, of_channel, "is the first that is missing")
@@ -44,13 +44,13 @@ impl DeliveryLog {
         scene: &Scene<'_>,
         metric: &MeasuredMetric<'_>,
         verb: &str,
-    ) -> Option<Finding> {
+    ) -> Option<FailureFinding> {
         let published = self.published(metric.who, metric.window);
         let found = self.earliest_missing(scene, published, verb);
         found.or_else(|| {
             let mut published = self.published(metric.who, metric.window);
             let none = published.next().is_none();
-            none.then(|| Finding::new("nothing was published in the time window"))
+            none.then(|| FailureFinding::new("nothing was published in the time window"))
         })
     }
 
@@ -59,7 +59,7 @@ impl DeliveryLog {
         scene: &'a Scene<'_>,
         broadcasts: impl Iterator<Item = (&'a UpdateId, &'a Broadcast)>,
         verb: &str,
-    ) -> Option<Finding> {
+    ) -> Option<FailureFinding> {
         let missing = broadcasts.filter_map(|(id, it)| {
             let mut heard = self.heard(scene, id, it);
             let (host, _) = heard.find(|(_, after)| after.is_none())?;
@@ -76,14 +76,18 @@ impl DeliveryLog {
             scene.name(host)
         );
         Some(
-            Finding::new(text)
+            FailureFinding::new(text)
                 .by(host)
                 .about(broadcast.host)
                 .at(broadcast.at),
         )
     }
 
-    fn slowest_delivery(&self, scene: &Scene<'_>, metric: &MeasuredMetric<'_>) -> Option<Finding> {
+    fn slowest_delivery(
+        &self,
+        scene: &Scene<'_>,
+        metric: &MeasuredMetric<'_>,
+    ) -> Option<FailureFinding> {
         let deliveries = self
             .published(metric.who, metric.window)
             .flat_map(|(id, it)| {
@@ -98,14 +102,18 @@ impl DeliveryLog {
             scene.name(host)
         );
         Some(
-            Finding::new(text)
+            FailureFinding::new(text)
                 .by(host)
                 .about(broadcast.host)
                 .at(broadcast.at),
         )
     }
 
-    fn most_copies(&self, scene: &Scene<'_>, metric: &MeasuredMetric<'_>) -> Option<Finding> {
+    fn most_copies(
+        &self,
+        scene: &Scene<'_>,
+        metric: &MeasuredMetric<'_>,
+    ) -> Option<FailureFinding> {
         let published = self.published(metric.who, metric.window);
         let copies = published.flat_map(|(id, it)| {
             let hosts = it.copies.iter().enumerate();
@@ -118,19 +126,23 @@ impl DeliveryLog {
             scene.name(host)
         );
         Some(
-            Finding::new(text)
+            FailureFinding::new(text)
                 .by(host)
                 .about(broadcast.host)
                 .at(broadcast.at),
         )
     }
 
-    fn first_undelivered(&self, scene: &Scene<'_>, metric: &MeasuredMetric<'_>) -> Option<Finding> {
+    fn first_undelivered(
+        &self,
+        scene: &Scene<'_>,
+        metric: &MeasuredMetric<'_>,
+    ) -> Option<FailureFinding> {
         let sent = self.sent(metric.who, metric.window);
         let failed = sent.filter(|it| !matches!(it.answer, Some(Ok(_))));
         let Some(first) = failed.min_by_key(|it| it.at) else {
             let none = self.sent(metric.who, metric.window).next().is_none();
-            return none.then(|| Finding::new("nothing was sent in the time window"));
+            return none.then(|| FailureFinding::new("nothing was sent in the time window"));
         };
         let ending = match &first.answer {
             Some(Err(failure)) => failure.to_string(),
@@ -145,7 +157,11 @@ impl DeliveryLog {
         Some(of_message(scene, first, text))
     }
 
-    fn slowest_answer(&self, scene: &Scene<'_>, metric: &MeasuredMetric<'_>) -> Option<Finding> {
+    fn slowest_answer(
+        &self,
+        scene: &Scene<'_>,
+        metric: &MeasuredMetric<'_>,
+    ) -> Option<FailureFinding> {
         let answered = self.sent(metric.who, metric.window);
         let answered = answered.filter_map(|it| match it.answer {
             Some(Ok(at)) => Some((at - it.at, it)),
@@ -164,8 +180,8 @@ impl DeliveryLog {
 }
 
 /// The sender waits for the answer of the receiver, so that the sender is the observer.
-fn of_message(scene: &Scene<'_>, message: &SentMessage, text: String) -> Finding {
-    let found = Finding::new(text).by(message.host).at(message.at);
+fn of_message(scene: &Scene<'_>, message: &SentMessage, text: String) -> FailureFinding {
+    let found = FailureFinding::new(text).by(message.host).at(message.at);
     match scene.hosts.iter().position(|host| host.id == message.to) {
         Some(receiver) => found.about(receiver),
         None => found,
