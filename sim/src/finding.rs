@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-/// What a condition or metric was found to be about when it failed.
+/// The nodes and the item that a condition or metric was about when it failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureFinding {
     /// The host whose view or reports the failure is about.

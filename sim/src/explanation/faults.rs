@@ -147,7 +147,7 @@ fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<Faul
             concerns.then_some(FaultPlace::At)
         }
         FaultSubject::Host(_) => {
-            // Commands and other instantaneous steps of programs are no faults.
+            // Commands and other instantaneous steps of programs are not faults.
             let is_fault = matches!(band.fault.word, "clock" | "leave" | "pause")
                 || matches!(band.fault.turn, FaultPhase::Lasts(_));
             (is_fault && touches()).then_some(FaultPlace::At)

@@ -12,7 +12,7 @@ use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
 use std::collections::BTreeSet;
 
-/// What a condition is about: why it does not hold, or if `wanted` is false why it holds.
+/// Returns the nodes and the item of a condition that does not hold, or if `wanted` is false, of one that holds.
 pub(super) fn of_condition(
     mesh: &Mesh,
     scene: &Scene<'_>,
@@ -61,7 +61,7 @@ fn sees(
     None
 }
 
-/// What one node knows of another.
+/// Returns the finding that one node knows this of another.
 fn of_pair(scene: &Scene<'_>, host: usize, other: usize) -> FailureFinding {
     let (name, of) = (scene.name(host), scene.name(other));
     let node = scene.one::<Node>(host);

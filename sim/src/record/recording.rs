@@ -76,7 +76,7 @@ pub struct Recording<'a> {
     memberships: Memberships,
 }
 
-/// What the hosts know of membership, as changes.
+/// The changes of the hosts' views of membership.
 #[derive(Debug, Default)]
 struct Memberships {
     /// The number of the event, the host and the hash after it, for each change.

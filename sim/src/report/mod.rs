@@ -1,12 +1,14 @@
 //! A run as a self-contained HTML page: no network access, no other file.
 //!
 //! The content of the page is selected here and limited, so that the page opens for runs of any
-//! size; the page states what it omits. `strip` assigns colours to the lanes, `groupings`
-//! groups the lanes, `bands` names the faults, `detail` selects messages and reports, `commands` reproduces, `data` is the data that the page reads.
+//! size; the page states what it omits. `strip` assigns colours to the lanes, `groupings` groups
+//! the lanes, `bands` names the faults, `detail` selects messages and reports, `commands` has the
+//! commands that the page prints, `data` is the data that the page reads.
 //!
-//! Colours of a lane show the view of membership, or on request the whole state: a digest that at least two nodes held at the same time has its own colour;
-//! the ten that were held most (nodes times duration) have strong colours. A digest held by a
-//! single node is grey, unless it was held for long and a strong colour is free.
+//! Colours of a lane show the view of membership, or on request the whole state. A digest that at
+//! least two nodes held at the same time has its own colour; the ten that were held most (nodes
+//! times duration) have strong colours. A digest held by a single node is grey, unless it was held
+//! for long and a strong colour is free.
 
 mod bands;
 mod commands;

@@ -55,7 +55,7 @@ struct Digest {
 /// The part of the states that the colours show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colours {
-    /// What the processes of a host know of membership.
+    /// The views of membership of a host's processes.
     Membership,
     /// The whole states, with the data of applications.
     States,
