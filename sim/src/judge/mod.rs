@@ -237,12 +237,12 @@ impl<'a> Judge<'a> {
     }
 
     fn note_starts(&mut self, now: Duration) {
-        while let Some(planned) = self.plan.orders.get(self.next_order) {
+        while let Some(planned) = self.plan.actions.get(self.next_order) {
             // A check sees the world before the actions of its instant.
             if planned.at >= now {
                 break;
             }
-            if let ScheduledAction::Start { host, .. } = planned.order {
+            if let ScheduledAction::Start { host, .. } = planned.action {
                 self.started.insert(host);
             }
             self.next_order += 1;
@@ -342,7 +342,7 @@ impl<'a> Judge<'a> {
 fn last_fault_at(plan: &Plan) -> Duration {
     let mut open = BTreeSet::new();
     let mut last_fault_at = Duration::ZERO;
-    for planned in &plan.orders {
+    for planned in &plan.actions {
         let (subject, turn) = Fault::shape(planned);
         let ends = match turn {
             FaultPhase::Begins => {

@@ -105,7 +105,7 @@ impl Checks {
             if !fits || !self.fired.insert(trigger) {
                 continue;
             }
-            for (action, planned) in waiting.orders.iter().enumerate() {
+            for (action, planned) in waiting.actions.iter().enumerate() {
                 // An action that lifts a fault is due at the latest when all faults are lifted.
                 let at = (now + ns(planned.at)).min(faults_end);
                 context.schedule(at, ScheduledEvent::Triggered { trigger, action });

@@ -162,7 +162,7 @@ impl<'a, 't> Context<'a, 't> {
 
     /// Records an action of the plan. The action causes the events scheduled next.
     pub(super) fn record_action(&mut self, planned: &Planned) {
-        let cause = self.trace.order(self.now, planned);
+        let cause = self.trace.action(self.now, planned);
         self.set_cause(cause);
     }
 

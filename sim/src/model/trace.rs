@@ -128,13 +128,13 @@ impl<'a> Trace<'a> {
     }
 
     /// Numbers an action of the plan; returns the cause of its effects.
-    pub(crate) fn order(&mut self, at: u64, planned: &Planned) -> Cause {
+    pub(crate) fn action(&mut self, at: u64, planned: &Planned) -> Cause {
         self.event += 1;
         let event = self.event;
         if let Some(recorder) = self.recorder.get() {
-            recorder.order(&ExecutedAction { event, at, planned });
+            recorder.action(&ExecutedAction { event, at, planned });
         }
-        Cause::order(event)
+        Cause::action(event)
     }
 
     /// Records a message that was delayed or dropped by a cut or by loss.

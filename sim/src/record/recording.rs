@@ -303,12 +303,13 @@ impl Recorder for Recording<'_> {
         }
     }
 
-    fn order(&mut self, order: &ExecutedAction<'_>) {
-        let fault = Fault::of(self.scenario, &self.plan, order.planned);
-        self.bands.add(order.event, order.at, order.planned, &fault);
+    fn action(&mut self, action: &ExecutedAction<'_>) {
+        let fault = Fault::of(self.scenario, &self.plan, action.planned);
+        self.bands
+            .add(action.event, action.at, action.planned, &fault);
         let kind = self.kind(fault.word);
         self.push(Row {
-            at: order.at,
+            at: action.at,
             digest: 0,
             cause: 0,
             host: NO_HOST,

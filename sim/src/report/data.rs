@@ -175,11 +175,11 @@ impl<'a> ReportData<'a> {
             causes_of_failure: failure.is_some(),
             left_out: Vec::new(),
         };
-        data.left_out = data.what_is_left_out(recording, seeds.len());
+        data.left_out = data.omissions(recording, seeds.len());
         data
     }
 
-    fn what_is_left_out(&self, recording: &Recording<'_>, seeds: usize) -> Vec<String> {
+    fn omissions(&self, recording: &Recording<'_>, seeds: usize) -> Vec<String> {
         let mut left_out = Vec::new();
         if self.messages.event.len() < usize::try_from(self.messages.total).unwrap_or(usize::MAX) {
             left_out.push(format!(

@@ -187,11 +187,11 @@ fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), Str
 
 /// Returns whether a plan leaves all programs of a host running at an instant.
 pub(crate) fn runs(plan: &Plan, wanted: usize, at: Duration) -> bool {
-    let before = plan.orders.iter().take_while(|planned| planned.at < at);
-    let last = before.filter(|planned| match planned.order {
+    let before = plan.actions.iter().take_while(|planned| planned.at < at);
+    let last = before.filter(|planned| match planned.action {
         ScheduledAction::Start { host, .. } | ScheduledAction::Stop { host, .. } => host == wanted,
         _ => false,
     });
     last.last()
-        .is_some_and(|planned| matches!(planned.order, ScheduledAction::Start { .. }))
+        .is_some_and(|planned| matches!(planned.action, ScheduledAction::Start { .. }))
 }

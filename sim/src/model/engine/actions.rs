@@ -139,7 +139,7 @@ impl<'a> Engine<'a, '_> {
 
     /// Performs a triggered action, unless it has no effect any more.
     pub(super) fn on_triggered(&mut self, trigger: usize, action: usize) {
-        let planned = &self.context.plan().triggers[trigger].orders[action];
+        let planned = &self.context.plan().triggers[trigger].actions[action];
         let runs = |host: usize, program| {
             let chosen = self.chosen(host, program);
             chosen.iter().any(|slot| self.slots[*slot].is_occupied())

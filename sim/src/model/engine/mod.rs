@@ -91,7 +91,7 @@ impl<'a, 't> Engine<'a, 't> {
         }
         let has_lanes = programs.iter().all(|program| program.sends_in_lanes());
         let mut context = Context::new(scenario, plan, trace, sabotage.is_empty());
-        for (index, planned) in plan.orders.iter().enumerate() {
+        for (index, planned) in plan.actions.iter().enumerate() {
             context.schedule(ns(planned.at), ScheduledEvent::Action(index));
         }
         Ok(Self {
@@ -204,7 +204,7 @@ impl<'a, 't> Engine<'a, 't> {
     fn on_event(&mut self, event: ScheduledEvent) {
         match event {
             ScheduledEvent::Action(index) => {
-                let planned = &self.context.plan().orders[index];
+                let planned = &self.context.plan().actions[index];
                 self.context.record_action(planned);
                 planned.execute(self);
             }
