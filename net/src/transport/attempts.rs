@@ -7,7 +7,7 @@
 //! Bounds: at most [`ADDRESSES_MAX`] addresses, all of which are tried within [`SPREAD`].
 
 use super::network::Network;
-use phalanx_core::link::Address;
+use phalanx_core::link::{Address, dial_order};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -41,29 +41,6 @@ pub(super) async fn connect<N: Network>(network: &N, address: &Address) -> io::R
     }
 }
 
-/// Orders the addresses for the attempts: as found, but with alternating families.
-fn in_turns(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let mut order: Vec<SocketAddr> = Vec::new();
-    for address in found {
-        if !order.contains(&address) {
-            order.push(address);
-        }
-    }
-    let first_is_v6 = order.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = order
-        .into_iter()
-        .partition(|address| address.is_ipv6() == first_is_v6);
-    let mut second = second.into_iter();
-    let mut order = Vec::new();
-    for address in first {
-        order.push(address);
-        order.extend(second.next());
-    }
-    order.extend(second);
-    order.truncate(ADDRESSES_MAX);
-    order
-}
-
 /// Connects to the first of these addresses that responds; returns the connection and the address.
 ///
 /// # Errors
@@ -76,7 +53,7 @@ async fn first_of<Io, Connecting>(
 where
     Connecting: Future<Output = io::Result<Io>>,
 {
-    let order = in_turns(found);
+    let order = dial_order(found, ADDRESSES_MAX);
     let count = u32::try_from(order.len()).unwrap_or(u32::MAX).max(1);
     let moment = MOMENT_MAX.min(SPREAD / count);
     let mut untried = order.into_iter();
@@ -163,14 +140,6 @@ mod tests {
 
     fn v6(host: u16, port: u16) -> SocketAddr {
         ([0xfd00, 0, 0, 0, 0, 0, 0, host], port).into()
-    }
-
-    #[test]
-    fn address_families_alternate_without_duplicates() {
-        let found = [v6(1, 9), v6(2, 9), v4(1, 9), v6(1, 9), v4(2, 9), v4(3, 9)];
-        let order = in_turns(found);
-        assert_eq!(order, [v6(1, 9), v4(1, 9), v6(2, 9), v4(2, 9), v4(3, 9)]);
-        assert_eq!(in_turns((0..99).map(|n| v4(n, 9))).len(), ADDRESSES_MAX);
     }
 
     #[tokio::test(start_paused = true)]

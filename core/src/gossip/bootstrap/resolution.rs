@@ -5,10 +5,10 @@
 //!                          +--failed, or no answer in time--> unresolved
 //! ```
 //!
-//! Addresses are dialled in the order of the answer, with alternating families (RFC 8305, section 4). Duplicates and the
-//! node's own addresses are skipped. Bound: [`ADDRESSES_MAX`] addresses; further ones are ignored.
+//! Addresses are dialled in the order of [`dial_order`]. The node's own addresses are skipped. Bound: [`ADDRESSES_MAX`]
+//! addresses; further ones are ignored.
 
-use crate::link::Ticket;
+use crate::link::{Ticket, dial_order};
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 
@@ -62,7 +62,7 @@ impl Resolution {
         own: Option<SocketAddr>,
     ) -> Addresses {
         self.awaited = None;
-        let found = in_order(found);
+        let found = dial_order(found, ADDRESSES_MAX);
         self.myself.retain(|address| found.contains(address));
         let is_other =
             |address: &SocketAddr| Some(*address) != own && !self.myself.contains(address);
@@ -110,36 +110,9 @@ impl Resolution {
     }
 }
 
-/// The order of dials: as found, with alternating families and without duplicates.
-fn in_order(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
-    // Each family may fill the whole list.
-    let (mut first, mut second): (Vec<SocketAddr>, Vec<SocketAddr>) = (Vec::new(), Vec::new());
-    for address in found {
-        let family = if address.is_ipv6() == first_is_v6 {
-            &mut first
-        } else {
-            &mut second
-        };
-        if family.len() < ADDRESSES_MAX && !family.contains(&address) {
-            family.push(address);
-        }
-    }
-    let mut second = second.into_iter();
-    let mut order = Vec::new();
-    for address in first {
-        order.push(address);
-        order.extend(second.next());
-    }
-    order.extend(second);
-    order.truncate(ADDRESSES_MAX);
-    order
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn v4(host: u8) -> SocketAddr {
         ([10, 0, 0, host], 7_000).into()
@@ -160,15 +133,6 @@ mod tests {
         assert_eq!(resolution.on_answered(found, None), Addresses::Others);
         assert_eq!(rest(&mut resolution), [v6(1), v4(1), v6(2), v4(2), v4(3)]);
         assert_eq!(resolution.take_next(), None);
-    }
-
-    #[test]
-    fn a_family_that_fills_the_list_does_not_exclude_the_other() {
-        let first = (1..=64).map(v6);
-        let order = in_order(first.chain((1..=10).map(v4)).collect());
-        assert_eq!(order.len(), ADDRESSES_MAX);
-        assert_eq!(order.iter().filter(|it| it.is_ipv4()).count(), 10);
-        assert_eq!(order[..3], [v6(1), v4(1), v6(2)]);
     }
 
     #[test]
@@ -216,35 +180,5 @@ mod tests {
         resolution.order(Ticket(1));
         resolution.on_unanswered();
         assert_eq!((resolution.awaited(), resolution.take_next()), (None, None));
-    }
-
-    proptest! {
-        #[test]
-        fn a_list_is_bounded_and_keeps_the_order_of_each_family(
-            found in proptest::collection::vec((any::<bool>(), 0..60_u8), 0..200)
-        ) {
-            let address = |(six, host): &(bool, u8)| if *six { v6((*host).into()) } else { v4(*host) };
-            let found: Vec<_> = found.iter().map(address).collect();
-            let order = in_order(found.clone());
-            prop_assert!(order.len() <= ADDRESSES_MAX);
-            prop_assert_eq!(order.first(), found.first());
-            for family in [true, false] {
-                let of = |list: &[SocketAddr]| {
-                    let mut kept: Vec<SocketAddr> = Vec::new();
-                    for address in list.iter().filter(|it| it.is_ipv6() == family) {
-                        if !kept.contains(address) {
-                            kept.push(*address);
-                        }
-                    }
-                    kept
-                };
-                let (kept, all) = (of(&order), of(&found));
-                prop_assert_eq!(&kept[..], &all[..kept.len()]);
-                let duplicates = order.iter().filter(|it| it.is_ipv6() == family).count();
-                prop_assert_eq!(kept.len(), duplicates, "an address stands twice");
-            }
-            let known = found.iter().collect::<std::collections::BTreeSet<_>>().len();
-            prop_assert_eq!(order.len(), known.min(ADDRESSES_MAX));
-        }
     }
 }
