@@ -94,6 +94,8 @@ pub struct Tuning {
     pub hash_interval: Duration,
     /// Time after which an unanswered dial counts as failed.
     pub dial_timeout: Duration,
+    /// Time after which an unanswered resolution of a name counts as failed.
+    pub resolution_timeout: Duration,
     /// Back-off from a member after a failed dial.
     pub dial_failed_for: Duration,
     /// Delay before a failed seed address is dialled again; grows by half with each failure, with jitter.
@@ -141,6 +143,7 @@ impl Default for Tuning {
             quiet_after: ms(300),
             hash_interval: ms(60_000),
             dial_timeout: ms(1_500),
+            resolution_timeout: ms(10_000),
             dial_failed_for: ms(10_000),
             retry_min: ms(100),
             retry_max: ms(30_000),

@@ -37,8 +37,10 @@ pub(crate) struct Dialer<N> {
     pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: Links,
-    /// Maximum time from an order to the link, or to the addresses of a name.
+    /// Maximum time from an order to the link.
     pub(crate) timeout: Duration,
+    /// Maximum time from an order to the addresses of a name.
+    pub(crate) resolution_timeout: Duration,
     /// Interval of HTTP/2 pings, a backstop to core's heartbeats.
     pub(crate) keepalive: Duration,
 }
@@ -58,7 +60,7 @@ impl<N: Network> Dialer<N> {
     /// Resolves a name and sends the answer to the machine.
     pub(crate) async fn resolve(self, ticket: Ticket, name: String) {
         let resolution = self.network.resolve(&name);
-        let addresses = match time::timeout(self.timeout, resolution).await {
+        let addresses = match time::timeout(self.resolution_timeout, resolution).await {
             Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(error)) => Err(ResolutionError::Failed(error.to_string())),
             Err(_) => Err(ResolutionError::TimedOut),

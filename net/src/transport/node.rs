@@ -216,6 +216,7 @@ impl<N: Network> Bound<N> {
             connections: node.connections.clone(),
             links: links.clone(),
             timeout: config.tuning.dial_timeout,
+            resolution_timeout: config.tuning.resolution_timeout,
             keepalive,
         };
         let (orders, ordered) = watch::channel(None);

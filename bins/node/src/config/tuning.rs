@@ -8,7 +8,7 @@ use phalanx_net::configuration::{Key as _, Layers};
 /// Returns the defaults, overridden by the given values.
 pub(super) fn read(layers: &mut Layers<Key>) -> Tuning {
     let mut tuning = Tuning::default();
-    let durations: [(Key, &mut Duration); 9] = [
+    let durations: [(Key, &mut Duration); 10] = [
         (
             Key::HeartbeatIntervalMax,
             &mut tuning.heartbeat_interval_max,
@@ -18,6 +18,7 @@ pub(super) fn read(layers: &mut Layers<Key>) -> Tuning {
         (Key::SilentAfter, &mut tuning.silent_after),
         (Key::DownAfter, &mut tuning.down_after),
         (Key::DialTimeout, &mut tuning.dial_timeout),
+        (Key::ResolutionTimeout, &mut tuning.resolution_timeout),
         (Key::RetryMin, &mut tuning.retry_min),
         (Key::RetryMax, &mut tuning.retry_max),
         (Key::ForgetAfter, &mut tuning.forget_after),

@@ -192,7 +192,7 @@ impl Bootstrap {
             let ticket = Ticket(self.ordered);
             resolution.order(ticket);
             let name = name.clone();
-            seed.next = context.after(context.tuning().dial_timeout);
+            seed.next = context.after(context.tuning().resolution_timeout);
             context.out.push(Output::Resolve { ticket, name });
         }
         None

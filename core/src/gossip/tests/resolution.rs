@@ -229,7 +229,7 @@ fn an_answer_that_fails_is_empty_or_does_not_come_is_a_failure_of_the_seed() {
         let answers = addresses.is_some();
         let given = match addresses {
             Some(addresses) => all.give(Input::Resolved { ticket, addresses }),
-            None => all.silence(all.machine.config().tuning.dial_timeout),
+            None => all.silence(all.machine.config().tuning.resolution_timeout),
         };
         let [Event::DialFailed { reason, .. }] = events(&given)[..] else {
             panic!("{given:?}")
