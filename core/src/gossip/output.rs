@@ -226,14 +226,14 @@ impl Gossip {
         address: SocketAddr,
         peer: Option<MemberIndex>,
     ) {
-        if self.may_dial() {
+        if self.may_dial(purpose) {
             self.dialer.begin(&mut self.context, purpose, address, peer);
         }
     }
 
-    /// Whether another dial may start.
-    fn may_dial(&self) -> bool {
-        self.self_record.phase() != Phase::Leaving && self.dialer.has_room()
+    /// Whether another dial of this purpose may start.
+    fn may_dial(&self, purpose: Purpose) -> bool {
+        self.self_record.phase() != Phase::Leaving && self.dialer.has_room_for(purpose)
     }
 
     /// Dials a member, if it is dialable.
@@ -387,7 +387,7 @@ impl Gossip {
             if joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER) {
                 break;
             }
-            if self.may_dial()
+            if self.may_dial(Purpose::Seed(index))
                 && let Some(address) = self.bootstrap.take_next(&mut self.context, index)
             {
                 self.dial(Purpose::Seed(index), address, None);
