@@ -381,7 +381,7 @@ impl Gossip {
             if !self.bootstrap.is_due(&self.context, index) || self.is_awaiting_seed(index) {
                 continue;
             }
-            if self.bootstrap.is_settled(&self.context, index, own) {
+            if self.bootstrap.is_settled(&mut self.context, index, own) {
                 continue;
             }
             if joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER) {
