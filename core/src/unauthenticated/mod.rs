@@ -9,8 +9,15 @@
 //!   with the most handshakes loses its oldest one ([`PendingHandshakes`]). The newest handshake is always admitted: a
 //!   member completes within a few round trips, and an idle peer becomes the oldest sooner or later.
 //!
-//! The caller accepts connections, and kills those that are evicted. Bounds: [`SOURCES_MAX`] rates; the two numbers of
+//! A [`Gate`] admits connections to their handshake, and a [`ReportLimit`] bounds the reports about them. The caller
+//! accepts connections, and kills those that are evicted. Bounds: [`SOURCES_MAX`] rates; the two numbers of
 //! handshakes that the caller sets.
+
+mod gate;
+mod reports;
+
+pub use gate::{AcceptFailure, Excess, Gate};
+pub use reports::{Admitted, REPORTS_MAX, ReportLimit, WINDOW};
 
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
