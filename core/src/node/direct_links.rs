@@ -7,6 +7,7 @@
 //! Bounds: [`DIRECT_MAX`] links for traffic, [`APPLICATION_LINKS_MAX`] for applications, [`COUNTED_MAX`] members whose traffic is
 //! counted; further ones wait for a later window.
 
+use crate::gossip::Input;
 use crate::identity::NodeId;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,11 +37,20 @@ struct Traffic {
     requested: bool,
 }
 
-/// A change of the requested links: `peer` is to be linked, or the node no longer needs a link there.
+/// A change of the requested links.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub struct LinkRequest {
+    /// The member.
     pub peer: NodeId,
+    /// Whether a link to the member is needed.
     pub requested: bool,
+}
+
+impl From<LinkRequest> for Input {
+    fn from(request: LinkRequest) -> Self {
+        let LinkRequest { peer, requested } = request;
+        Self::RequestLink { peer, requested }
+    }
 }
 
 /// The requested links.
@@ -92,11 +102,11 @@ impl DirectLinks {
 
     /// Begins a new window if the last is over. Returns the requests of applications, since the member may have become
     /// known, and the links to give up.
-    pub(super) fn begin_window(&mut self, now: Instant) -> Vec<Change> {
+    pub(super) fn begin_window(&mut self, now: Instant) -> Vec<LinkRequest> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
-        let change = |peer: &NodeId, requested| Change {
+        let change = |peer: &NodeId, requested| LinkRequest {
             peer: peer.clone(),
             requested,
         };
@@ -127,8 +137,8 @@ impl DirectLinks {
 mod tests {
     use super::*;
 
-    fn change(peer: &str, requested: bool) -> Change {
-        Change {
+    fn change(peer: &str, requested: bool) -> LinkRequest {
+        LinkRequest {
             peer: id(peer),
             requested,
         }

@@ -25,7 +25,6 @@ use crate::overlay::{Overlay, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input};
-use phalanx_core::identity::NodeId;
 use phalanx_core::link::LinkId;
 use phalanx_core::node::{self, Node};
 use std::collections::BTreeSet;
@@ -331,11 +330,6 @@ impl MeshNode {
         let entered = self.runtime.enter();
         self.links.tasks.spawn(until(task, self.closed()));
         drop(entered);
-    }
-
-    /// Returns whether this node has the id.
-    pub(super) fn is(&self, id: &NodeId) -> bool {
-        self.credentials.current().identity.subject().id() == id
     }
 
     /// Returns the listening address.
