@@ -12,6 +12,7 @@
 //! | `anti_entropy` | when neighbours compare their state, and how a difference is reconciled |
 //! | `delivery` | how a message reaches one member: answers, retries, other routes |
 //! | `link_queue` | what waits on a link, and when it is sent: flow control, segments, pacing |
+//! | `mailbox` | what waits for a reader of a channel, and what a slow reader loses; held by the adapter |
 //!
 //! A node relays channels that none of its own applications has open, and keeps their messages and maps for members
 //! that join later. Start with [`Input`] and [`Output`].
@@ -32,6 +33,7 @@ mod dissemination;
 mod input;
 mod interface;
 mod link_queue;
+mod mailbox;
 pub mod message;
 mod output;
 mod relay;
@@ -49,6 +51,7 @@ pub use interface::{
     Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
 };
 pub use link_queue::{WAITING_BYTES_MAX, WINDOW};
+pub use mailbox::{BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Mailbox, Received};
 pub use message::{ChannelName, Data, DeliveryFailure, Kind, Update, UpdateId, Version};
 pub use store::{
     Custom, KEYS_MAX, MAP_BYTES_MAX, MapEntry, Mergeable, RETAINED_BYTES_MAX, RETAINED_MAX,
