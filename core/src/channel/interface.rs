@@ -232,6 +232,30 @@ pub enum Refusal {
     Undelivered(DeliveryFailure),
 }
 
+/// Pause before a broadcast that was refused as [`Refusal::Full`] is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+
+impl Refusal {
+    /// The pause after which the same request may succeed; none if a repetition is refused as well.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Full => Some(FULL_PAUSE),
+            Self::AlreadyOpen
+            | Self::NotOpen
+            | Self::OtherKind(_)
+            | Self::WrongKind(_)
+            | Self::TooManyChannels
+            | Self::TooLarge(_)
+            | Self::BadKey(_)
+            | Self::BadTransaction
+            | Self::BadInterval(_)
+            | Self::Malformed(_)
+            | Self::Undelivered(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -430,4 +454,17 @@ pub enum Rejection {
     CounterTooHigh,
     /// The application's state rejected the update.
     Malformed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_request_that_found_no_room_is_worth_a_repetition() {
+        assert!(Refusal::Full.retry_after().is_some());
+        assert_eq!(Refusal::NotOpen.retry_after(), None);
+        let busy = Refusal::Undelivered(DeliveryFailure::Busy);
+        assert_eq!(busy.retry_after(), None, "core has retried already");
+    }
 }
