@@ -94,6 +94,15 @@ pub struct Transaction {
     pub write: Vec<Write>,
 }
 
+/// An operation on a channel that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// See [`Input::Publish`].
+    Publish(Arc<[u8]>),
+    /// See [`Input::Transact`].
+    Transact(Transaction),
+}
+
 /// An input of the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
@@ -151,6 +160,18 @@ pub enum Input {
         channel: ChannelName,
         /// The comparisons and writes.
         transaction: Transaction,
+    },
+    /// Perform an operation that needs an open channel. A channel that no application has open is opened for the
+    /// operation alone, without a receive window.
+    Once {
+        /// The number of the request; the answer repeats it.
+        request: Request,
+        /// The channel.
+        channel: ChannelName,
+        /// The kind with which the channel is opened, if it is not open.
+        kind: Kind,
+        /// The operation.
+        operation: Operation,
     },
     /// Send to one member.
     Send {

@@ -48,7 +48,7 @@ pub use delivery::{PENDING_BYTES_MAX, PENDING_MAX};
 pub use dissemination::{RECENT_BYTES_MAX, RECENT_MAX};
 pub use interface::{
     Delivery, Done, Event, Expected, INTERVAL, INTERVAL_MAX, INTERVAL_MIN, Input, Neighbour,
-    Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
+    Operation, Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
 };
 pub use link_queue::{WAITING_BYTES_MAX, WINDOW};
 pub use mailbox::{BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Mailbox, Received};
@@ -228,6 +228,15 @@ impl Machine for Channels {
                 transaction,
             } => {
                 let result = self.on_transact(&channel, &transaction);
+                self.context.out.push(Output::Answer { request, result });
+            }
+            Input::Once {
+                request,
+                channel,
+                kind,
+                operation,
+            } => {
+                let result = self.on_once(&channel, kind, operation);
                 self.context.out.push(Output::Answer { request, result });
             }
             Input::Send {
