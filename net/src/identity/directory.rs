@@ -60,7 +60,7 @@ impl IssuedFiles {
     fn is_due(&self, now: Wall) -> bool {
         let facts = facts::ca_show(&self.certificate).unwrap_or_default();
         let first = facts.first();
-        first.is_some_and(|facts| now >= facts.validity.renewable())
+        first.is_some_and(|facts| facts.validity.ends_soon(now))
     }
 
     fn write(&self, issued: &Issued) -> Result<(), IdentityError> {
