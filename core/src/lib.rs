@@ -6,6 +6,7 @@
 //! This crate reads no clock, opens no socket, starts no thread, writes no log and uses no ambient randomness. Time,
 //! seeds and messages are inputs; orders to the caller are outputs.
 
+pub mod attempts;
 pub mod bounded;
 pub mod channel;
 pub mod credentials;

@@ -159,9 +159,7 @@ impl Call {
             .client_config(Encryption::Demanded)
             .map_err(|error| DialError::Untrusted(error.to_string()))?;
         let connect = async {
-            let io = attempts::connect(network, address)
-                .await
-                .map_err(|error| failure::connecting(&error))?;
+            let io = attempts::connect(network, address).await?;
             call(
                 Connections::default().guard(io, false),
                 identity,
