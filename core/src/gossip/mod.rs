@@ -191,7 +191,7 @@ impl Gossip {
             }
             Input::Announce(content) => self.self_record.announce(&mut self.context, content),
             Input::Seeds { addresses, replace } => self.on_seeds(addresses, replace),
-            Input::EditSeeds { add, remove } => self.on_edited_seeds(add, &remove),
+            Input::EditSeeds { add, remove } => self.on_edited_seeds(&add, &remove),
             Input::Discover(discovery) => self.on_discover(discovery),
             Input::RequestLink { peer, requested } => self.on_requested(&peer, requested),
             Input::Renew { link } => self.on_renew(link),
@@ -670,6 +670,14 @@ impl Gossip {
     #[must_use]
     pub const fn discovers(&self) -> bool {
         self.bootstrap.discovers()
+    }
+
+    /// The seed addresses that an edit results in ([`Input::EditSeeds`]).
+    ///
+    /// # Errors
+    /// If there would be more than [`SEEDS_MAX`]: their number. The machine ignores such an edit.
+    pub fn edited_seeds(&self, add: &[Address], remove: &[Address]) -> Result<Vec<Address>, usize> {
+        self.bootstrap.edited(add, remove)
     }
 
     /// The seed addresses of the node, each with the peer found there, or the latest failure.

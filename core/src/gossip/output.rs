@@ -361,8 +361,8 @@ impl Gossip {
     }
 
     /// Adds and removes seed addresses in one step. An edit that would leave too many is rejected as a whole.
-    pub(super) fn on_edited_seeds(&mut self, add: Vec<Address>, remove: &[Address]) {
-        if let Some(addresses) = self.bootstrap.edited(add, remove) {
+    pub(super) fn on_edited_seeds(&mut self, add: &[Address], remove: &[Address]) {
+        if let Ok(addresses) = self.bootstrap.edited(add, remove) {
             self.on_seeds(addresses, true);
         }
     }

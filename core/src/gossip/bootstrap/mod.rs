@@ -149,17 +149,26 @@ impl Bootstrap {
         self.schedule_at_once(context);
     }
 
-    /// Adds and removes seed addresses in one step. Returns the list that results, unless it would be longer than
-    /// [`SEEDS_MAX`].
-    pub(super) fn edited(&self, add: Vec<Address>, remove: &[Address]) -> Option<Vec<Address>> {
-        let held = self.seeds.iter().map(|seed| seed.address.clone());
-        let mut addresses: Vec<_> = held.filter(|address| !remove.contains(address)).collect();
-        for address in add {
-            if !addresses.contains(&address) {
-                addresses.push(address);
+    /// The list that results when seed addresses are removed and others added, in one step.
+    ///
+    /// # Errors
+    /// If it would be longer than [`SEEDS_MAX`]: its length.
+    pub(super) fn edited(
+        &self,
+        add: &[Address],
+        remove: &[Address],
+    ) -> Result<Vec<Address>, usize> {
+        let held = self.seeds.iter().map(|seed| &seed.address);
+        let mut addresses: Vec<Address> = Vec::new();
+        for address in held.filter(|address| !remove.contains(address)).chain(add) {
+            if !addresses.contains(address) {
+                addresses.push(address.clone());
             }
         }
-        (addresses.len() <= SEEDS_MAX).then_some(addresses)
+        if addresses.len() > SEEDS_MAX {
+            return Err(addresses.len());
+        }
+        Ok(addresses)
     }
 
     /// Sets whether members learnt from other members are dialled.
