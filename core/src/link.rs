@@ -164,6 +164,23 @@ pub enum CloseReason {
     Local(LocalClose),
 }
 
+impl CloseReason {
+    /// Whether the messages that wait on the link are still sent: the peer reads, and did nothing wrong.
+    #[must_use]
+    pub const fn sends_waiting(self) -> bool {
+        match self {
+            Self::Farewell
+            | Self::Local(LocalClose::Expired | LocalClose::Untrusted | LocalClose::GivenUp) => {
+                true
+            }
+            Self::Fin
+            | Self::Reset
+            | Self::TimedOut
+            | Self::Local(LocalClose::Malformed | LocalClose::Overflow) => false,
+        }
+    }
+}
+
 /// Reasons why this node's transport closed a link without an order of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LocalClose {
@@ -210,6 +227,18 @@ mod tests {
         assert_eq!(order.len(), MAX);
         assert_eq!(order.iter().filter(|it| it.is_ipv4()).count(), 10);
         assert_eq!(order[..3], [v6(1), v4(1), v6(2)]);
+    }
+
+    #[test]
+    fn a_link_that_a_certificate_or_an_overlay_ends_still_sends_its_messages() {
+        use LocalClose::{Expired, GivenUp, Malformed, Overflow, Untrusted};
+        let orderly = [Expired, Untrusted, GivenUp].map(CloseReason::Local);
+        assert!(orderly.into_iter().all(CloseReason::sends_waiting));
+        assert!(CloseReason::Farewell.sends_waiting());
+        let broken = [Malformed, Overflow].map(CloseReason::Local);
+        let lost = [CloseReason::Fin, CloseReason::Reset, CloseReason::TimedOut];
+        let others = broken.into_iter().chain(lost);
+        assert!(!others.into_iter().any(CloseReason::sends_waiting));
     }
 
     proptest! {
