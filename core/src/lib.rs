@@ -7,6 +7,7 @@
 //! seeds and messages are inputs; orders to the caller are outputs.
 
 pub mod attempts;
+pub mod backlog;
 pub mod bounded;
 pub mod channel;
 pub mod credentials;
