@@ -1,7 +1,7 @@
 //! Requests of applications for links, counted by member.
 //!
-//! Several applications may request a link to the same member; the machine is told of the first request and of the end
-//! of the last. The caller passes each [`LinkRequest`] of [`LinkRequests::outstanding`] to the machine, in order, and
+//! Several applications may request a link to the same member; the machine gets the first request and the end of the
+//! last. The caller passes each [`LinkRequest`] of [`LinkRequests::outstanding`] to the machine, in order, and
 //! confirms it by [`LinkRequests::on_passed`].
 //!
 //! Bound: [`APPLICATION_LINKS_MAX`] members at one time, as many as the machine grants.
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_is_told_of_the_first_request_and_of_the_end_of_the_last() {
+    fn the_machine_gets_the_first_request_and_the_end_of_the_last() {
         let (own, mut requests) = (id("own"), LinkRequests::default());
         requests.add(&own, &id("a")).unwrap();
         assert_eq!(pass(&mut requests, "a"), [change("a", true)]);

@@ -1,6 +1,6 @@
 //! Which connections a port accepts, and when the next one is accepted after an error.
 
-use super::SourceRates;
+use super::rates::SourceRates;
 use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
 

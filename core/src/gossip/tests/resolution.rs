@@ -251,7 +251,7 @@ fn reached_beside_a_failed_address(at: usize) {
         assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
         assert_eq!(peer(&all), Some(name(2)));
     }
-    // A resolver that does not answer is no failure of a seed whose member is alive.
+    // While the member is alive, a resolution that fails is not a failure of the seed.
     for reason in [
         ResolutionError::TimedOut,
         ResolutionError::Failed("planted".into()),
