@@ -78,7 +78,7 @@ impl AntiEntropy {
             interval: INTERVAL,
         };
         self.channels.insert(channel.clone(), schedule);
-        let at = context.now + context.random.duration_below(INTERVAL);
+        let at = context.now + context.random.anti_entropy.duration_below(INTERVAL);
         context.timers.set(Timer::Compare(channel.clone()), at);
     }
 
@@ -92,7 +92,7 @@ impl AntiEntropy {
         if let Some(schedule) = self.channels.get_mut(channel) {
             schedule.interval = interval;
         }
-        let at = context.now + context.random.duration_below(interval);
+        let at = context.now + context.random.anti_entropy.duration_below(interval);
         context
             .timers
             .set_earlier(Timer::Compare(channel.clone()), at);
@@ -131,10 +131,10 @@ impl AntiEntropy {
             return Vec::new();
         };
         let interval = schedule.interval;
-        let jitter = context.random.duration_below(interval / 8);
+        let jitter = context.random.anti_entropy.duration_below(interval / 8);
         let next = context.now + (interval - interval / 16) + jitter;
         context.timers.set(Timer::Compare(channel.clone()), next);
-        context.random.shuffle(&mut lively);
+        context.random.anti_entropy.shuffle(&mut lively);
         lively.truncate(NEIGHBOURS_MAX);
         lively
     }
@@ -145,7 +145,7 @@ impl AntiEntropy {
         context: &mut Context,
         members: &[NodeId],
     ) -> Option<NodeId> {
-        context.random.pick(members).cloned()
+        context.random.anti_entropy.pick(members).cloned()
     }
 
     /// The step that sends a channel's hash; none if there is nothing to compare.
@@ -309,7 +309,10 @@ fn repairs<'a>(
     elements: impl Iterator<Item = Element<'a>>,
 ) -> Vec<Arc<Update>> {
     let mut updates: Vec<_> = elements.map(|element| element.to_update(channel)).collect();
-    let turn = context.random.below(updates.len().max(1) as u64);
+    let turn = context
+        .random
+        .anti_entropy
+        .below(updates.len().max(1) as u64);
     updates.rotate_left(usize::try_from(turn).unwrap_or(0));
     updates
 }

@@ -38,6 +38,7 @@ pub mod message;
 mod output;
 mod relay;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod transaction;

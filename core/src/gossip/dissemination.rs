@@ -360,8 +360,12 @@ impl Dissemination {
                 Announced::First => {
                     // One draw for the whole message, so that updates announced together are requested together.
                     let tuning = &context.config.tuning;
-                    let jitter = *wait
-                        .get_or_insert_with(|| context.random.duration_below(tuning.graft_jitter));
+                    let jitter = *wait.get_or_insert_with(|| {
+                        context
+                            .random
+                            .dissemination
+                            .duration_below(tuning.graft_jitter)
+                    });
                     let at = context.now + tuning.graft_after + jitter;
                     context.timers.set(Timer::Graft(key), at);
                 }

@@ -50,6 +50,7 @@ mod output;
 mod overlay;
 mod provenance;
 mod self_record;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod timer;

@@ -572,7 +572,7 @@ impl Gossip {
             })
         };
         let others: Vec<SocketAddr> = others.iter().copied().filter(|it| !is_alive(*it)).collect();
-        if let Some(other) = self.context.random.pick(&others).copied() {
+        if let Some(other) = self.context.random.referral.pick(&others).copied() {
             self.dial(Purpose::Referral, other, None);
         }
     }

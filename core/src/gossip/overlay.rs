@@ -82,7 +82,7 @@ impl Overlay {
     /// Draws the time of the first random link, and schedules reconciliations.
     pub(super) fn start(&self, context: &mut Context) {
         let interval = context.tuning().random_link_interval;
-        let wait = interval + context.random.duration_below(interval);
+        let wait = interval + context.random.overlay.duration_below(interval);
         let at = context.after(wait);
         context.timers.set(Timer::RandomLink, at);
         self.schedule_maintenance(context);
@@ -250,11 +250,13 @@ impl Overlay {
         near: &Neighbourhood<'_>,
     ) -> Option<MemberIndex> {
         let interval = context.tuning().random_link_interval;
-        let wait = interval / 2 + context.random.duration_below(interval);
+        let wait = interval / 2 + context.random.overlay.duration_below(interval);
         let at = context.after(wait);
         context.timers.set(Timer::RandomLink, at);
         self.random.clear();
-        let member = context.random_member()?;
+        let member = context
+            .topology
+            .random_member(&mut context.random.overlay)?;
         let eligible = member != context.me
             && near.members.status(context, member) == Status::Alive
             && !near.links.is_neighbour(member);

@@ -32,7 +32,7 @@ pub use members::MEMBERS_LIMIT;
 pub use position::RINGS;
 
 use crate::identity::NodeId;
-use crate::random::mix;
+use crate::random::{Random, mix};
 use crate::sabotage::{Sabotage, Switch};
 use crate::time::Instant;
 use members::MemberTable;
@@ -280,6 +280,18 @@ impl Topology {
     /// One above the highest index ever assigned.
     pub(crate) fn index_bound(&self) -> usize {
         self.members.bound()
+    }
+
+    /// A member with a record, drawn at random; none if eight draws found none.
+    pub(crate) fn random_member(&self, random: &mut Random) -> Option<MemberIndex> {
+        let bound = self.index_bound() as u64;
+        for _ in 0..8 {
+            let member = MemberIndex::try_from(random.below(bound)).ok()?;
+            if self.is_known(member) {
+                return Some(member);
+            }
+        }
+        None
     }
 
     /// Sets the local member, the owner of this view.

@@ -124,7 +124,11 @@ impl Dissemination {
             return;
         }
         let tuning = context.tuning();
-        let delay = tuning.graft_after + context.random.duration_below(tuning.graft_jitter);
+        let delay = tuning.graft_after
+            + context
+                .random
+                .dissemination
+                .duration_below(tuning.graft_jitter);
         context.timers.set(Timer::Graft(id), context.now + delay);
     }
 

@@ -123,11 +123,17 @@ fn a_channel_that_never_rests_is_compared_all_the_same() {
     world.publish("a", "chat", "lost").unwrap();
     world.millis(50);
     world.environment.deaf.clear();
-    for turn in 0..40 {
+    // A comparison is refused up to one interval after the last one, and the next comes one interval later: 72 s are
+    // more than both. No pause is long enough for the channel to be quiet.
+    for turn in 0..45 {
         world.publish("a", "chat", &format!("m{turn}")).unwrap();
-        world.millis(300);
-        world.publish("b", "chat", &format!("n{turn}")).unwrap();
-        world.millis(600);
+        world.millis(400);
+        for part in 0..3 {
+            world
+                .publish("b", "chat", &format!("n{turn}.{part}"))
+                .unwrap();
+            world.millis(400);
+        }
     }
     assert!(world.heard("b").contains(&"lost".to_owned()));
 }

@@ -80,7 +80,7 @@ impl Seed {
         let resolution = self.resolution.as_mut();
         let retry_at = resolution.and_then(|resolution| {
             resolution.on_settled(|| {
-                let jitter = context.random.duration_below(pace);
+                let jitter = context.random.bootstrap.duration_below(pace);
                 context.after(pace / 2 + jitter)
             })
         });
@@ -405,7 +405,7 @@ impl Bootstrap {
         for _ in 0..seed.failures.min(32) {
             wait = (wait + wait / 2).min(max);
         }
-        let wait = wait / 2 + context.random.duration_below(wait);
+        let wait = wait / 2 + context.random.bootstrap.duration_below(wait);
         seed.failures = seed.failures.saturating_add(1);
         seed.error = Some(why.to_owned());
         seed.peer = None;
@@ -485,7 +485,7 @@ impl Bootstrap {
             if !led_there {
                 continue;
             }
-            let wait = LOST_SEED_WAIT / 2 + context.random.duration_below(LOST_SEED_WAIT);
+            let wait = LOST_SEED_WAIT / 2 + context.random.bootstrap.duration_below(LOST_SEED_WAIT);
             seed.next = context.after(wait);
             context.timers.set_earlier(Timer::Seeds, seed.next);
         }
