@@ -29,6 +29,7 @@ pub mod sabotage;
 pub mod size;
 pub mod sketch;
 pub mod sorted;
+pub mod subject;
 #[cfg(test)]
 mod testing;
 pub mod time;

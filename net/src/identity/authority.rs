@@ -6,10 +6,10 @@
 use super::calendar::date_of;
 use super::error::{IdentityError, PemOrigin};
 use super::facts::hexadecimal;
-use super::subject::{Role, Subject, SubjectError};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use phalanx_core::credentials::Validity;
 use phalanx_core::identity::check_name;
+use phalanx_core::subject::{Role, Subject, SubjectError};
 use phalanx_core::time::Wall;
 use rcgen::string::Ia5String;
 use rcgen::{

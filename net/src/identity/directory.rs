@@ -13,9 +13,9 @@
 use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, PemOrigin};
-use super::subject::{Role, Subject};
 use super::{facts, files};
 use phalanx_core::credentials::Validity;
+use phalanx_core::subject::{Role, Subject};
 use phalanx_core::time::Wall;
 use std::path::{Path, PathBuf};
 

@@ -2,8 +2,8 @@
 
 use super::calendar::iso_8601;
 use super::peer::PeerError;
-use super::subject::{Role, SubjectError};
 use core::fmt;
+use phalanx_core::subject::{Role, SubjectError};
 use phalanx_core::time::Wall;
 use std::io;
 use std::path::PathBuf;

@@ -31,7 +31,6 @@ mod files;
 mod peer;
 mod secret;
 mod source;
-mod subject;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -46,12 +45,12 @@ pub use error::{IdentityError, PemOrigin, Warning};
 pub use facts::{Facts, ca_show, facts_of_pem};
 pub use peer::{Peer, PeerError, peer_identity};
 pub use phalanx_core::credentials::Validity;
+pub use phalanx_core::subject::{Role, Subject, SubjectError};
 pub use secret::{
     PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError, secret_fingerprints,
     write_secret,
 };
 pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
-pub use subject::{Role, Subject, SubjectError};
 pub use tls::Encryption;
 pub(crate) use tls::is_encrypted;
 pub(crate) use trust::CaName;
