@@ -6,6 +6,7 @@
 //! This crate reads no clock, opens no socket, starts no thread, writes no log and uses no ambient randomness. Time,
 //! seeds and messages are inputs; orders to the caller are outputs.
 
+pub mod access;
 pub mod attempts;
 pub mod backlog;
 pub mod bounded;

@@ -8,11 +8,13 @@ use super::links::Links;
 use super::network::Listener;
 use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::driver::TimeOrigin;
-use crate::identity::{self, CaName, Role};
+use crate::identity::{self, CaName, Identity, Peer};
 use crate::link::{Limit, TransportEvent};
 use crate::overlay::{Keys, Wire};
+use phalanx_core::access;
 use phalanx_core::credentials::Expiry;
 use phalanx_core::unauthenticated::{self, AcceptFailure, Excess, SourceRates};
+use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
@@ -124,11 +126,7 @@ where
             Ok(Ok(io)) => {
                 let session = io.inner().get_ref().1;
                 let encrypted = identity::is_encrypted(session);
-                match proof.identity.judge(session.peer_certificates()) {
-                    Ok(peer) if !encrypted && peer.subject.role() != Role::Node => format!(
-                        "{} requested an unencrypted connection; only nodes may, for links",
-                        peer.subject
-                    ),
+                match holder(&proof.identity, session.peer_certificates(), encrypted) {
                     Ok(peer) => {
                         let expiry = Expiry::first_of(proof.identity.validity(), peer.validity);
                         let (dialer, acceptor) = (peer.subject.id(), proof.identity.subject().id());
@@ -154,12 +152,25 @@ where
                         let _ended = self.out.send(Ok(accepted)).await.is_err();
                         return;
                     }
-                    Err(error) => format!("not trusted: its certificate {error}"),
+                    Err(reason) => reason,
                 }
             }
         };
         self.warn(TransportEvent::HandshakeFailed { remote, reason });
     }
+}
+
+/// The holder of the presented certificate, if it may have the connection; otherwise the reason why not.
+fn holder(
+    identity: &Identity,
+    presented: Option<&[CertificateDer<'_>]>,
+    encrypted: bool,
+) -> Result<Peer, String> {
+    let peer = identity
+        .judge(presented)
+        .map_err(|error| format!("not trusted: its certificate {error}"))?;
+    access::connect(&peer.subject, encrypted).map_err(|denial| denial.to_string())?;
+    Ok(peer)
 }
 
 impl<Io> Gate<Io> {

@@ -10,10 +10,11 @@ use super::links::{Links, NewStream, Origin};
 use super::network::{Listener, Network};
 use super::service::Sent;
 use crate::clock;
-use crate::identity::{self, Encryption, Identity, Peer, Role};
+use crate::identity::{self, Encryption, Identity, Peer};
 use crate::overlay::{Keys, Wire};
 use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
+use phalanx_core::access;
 use phalanx_core::credentials::Expiry;
 use phalanx_core::gossip::Input;
 use phalanx_core::link::{Address, DialError, DialId, ResolutionError, Ticket};
@@ -209,12 +210,7 @@ where
     let peer = identity
         .judge(io.inner().get_ref().1.peer_certificates())
         .map_err(|error| DialError::Untrusted(format!("its certificate {error}")))?;
-    if peer.subject.role() != Role::Node {
-        return Err(DialError::Untrusted(format!(
-            "{} is not a node",
-            peer.subject
-        )));
-    }
+    access::serve(&peer.subject).map_err(|denial| DialError::Untrusted(denial.to_string()))?;
     let (dialer, acceptor) = (identity.subject().id(), peer.subject.id());
     let keys = Keys::of(io.inner().get_ref().1, dialer, acceptor);
     let connection = io.connection();
