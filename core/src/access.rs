@@ -8,7 +8,7 @@
 //! | a call | all holders, on an encrypted connection |
 //! | a call that manages the node or shows its inside | administrators, and holders of the node's own id |
 
-use crate::subject::{Role, Subject};
+use crate::subject::{CertificateRole, Subject};
 use core::fmt;
 
 /// Reasons why an action is denied.
@@ -63,7 +63,7 @@ fn allow(allowed: bool, denial: impl FnOnce() -> Denial) -> Result<(), Denial> {
 /// # Errors
 /// If the connection is unencrypted and the holder is not a node.
 pub fn connect(subject: &Subject, encrypted: bool) -> Result<(), Denial> {
-    let allowed = encrypted || subject.role() == Role::Node;
+    let allowed = encrypted || subject.role() == CertificateRole::Node;
     allow(allowed, || Denial::UnencryptedConnection(subject.clone()))
 }
 
@@ -75,7 +75,7 @@ pub fn open_link(subject: &Subject, mesh: &str) -> Result<(), Denial> {
     allow(subject.mesh() == mesh, || {
         Denial::OtherMesh(subject.clone(), mesh.to_owned())
     })?;
-    allow(subject.role() == Role::Node, || {
+    allow(subject.role() == CertificateRole::Node, || {
         Denial::NotANode(subject.clone())
     })
 }
@@ -85,7 +85,7 @@ pub fn open_link(subject: &Subject, mesh: &str) -> Result<(), Denial> {
 /// # Errors
 /// If the holder is not a node.
 pub fn serve(subject: &Subject) -> Result<(), Denial> {
-    allow(subject.role() == Role::Node, || {
+    allow(subject.role() == CertificateRole::Node, || {
         Denial::NotAServer(subject.clone())
     })
 }
@@ -103,7 +103,7 @@ pub fn call(encrypted: bool) -> Result<(), Denial> {
 /// # Errors
 /// If the holder is neither an administrator nor a holder of the node's own id.
 pub fn manage(subject: &Subject, own: &Subject) -> Result<(), Denial> {
-    let allowed = subject.role() == Role::Admin || subject.id() == own.id();
+    let allowed = subject.role() == CertificateRole::Admin || subject.id() == own.id();
     allow(allowed, || Denial::NotAManager(subject.clone()))
 }
 

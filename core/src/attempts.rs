@@ -22,7 +22,7 @@ pub const SPREAD: Duration = Duration::from_secs(1);
 
 /// The next action of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum NextAttempt {
     /// Begin an attempt. Take the next turn when an attempt failed, or after [`Attempts::patience`].
     Connect(SocketAddr),
     /// Wait until an attempt completes. Take the next turn when it failed.
@@ -54,15 +54,15 @@ impl Attempts {
     }
 
     /// Takes a turn: an attempt failed, or took long, or the client begins.
-    pub fn take_turn(&mut self) -> Turn {
+    pub fn take_turn(&mut self) -> NextAttempt {
         if let Some(address) = self.left.pop_front() {
             self.in_progress += 1;
-            return Turn::Connect(address);
+            return NextAttempt::Connect(address);
         }
         if self.in_progress > 0 {
-            return Turn::Wait;
+            return NextAttempt::Wait;
         }
-        Turn::Fail(self.failure.clone().unwrap_or(DialError::Unreachable))
+        NextAttempt::Fail(self.failure.clone().unwrap_or(DialError::Unreachable))
     }
 
     /// Maximum time to wait for an attempt; none if no address is left to try.
@@ -97,10 +97,10 @@ mod tests {
         let mut attempts = Attempts::new([v6(1), v6(2), v4(1)]);
         for address in [v6(1), v4(1), v6(2)] {
             assert_eq!(attempts.patience(), Some(MOMENT_MAX));
-            assert_eq!(attempts.take_turn(), Turn::Connect(address));
+            assert_eq!(attempts.take_turn(), NextAttempt::Connect(address));
         }
         assert_eq!(attempts.patience(), None);
-        assert_eq!(attempts.take_turn(), Turn::Wait);
+        assert_eq!(attempts.take_turn(), NextAttempt::Wait);
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         let mut attempts = Attempts::new((1..=99).map(v4));
         let mut waited = Duration::ZERO;
         let mut tried = 0;
-        while let Turn::Connect(_) = attempts.take_turn() {
+        while let NextAttempt::Connect(_) = attempts.take_turn() {
             tried += 1;
             waited += attempts.patience().unwrap_or_default();
         }
@@ -138,11 +138,11 @@ mod tests {
             attempts.take_turn();
             let [first, last] = each;
             attempts.on_failed(first);
-            assert_eq!(attempts.take_turn(), Turn::Wait);
+            assert_eq!(attempts.take_turn(), NextAttempt::Wait);
             attempts.on_failed(last);
-            assert_eq!(attempts.take_turn(), Turn::Fail(reported));
+            assert_eq!(attempts.take_turn(), NextAttempt::Fail(reported));
         }
         let none = Attempts::new([]).take_turn();
-        assert_eq!(none, Turn::Fail(DialError::Unreachable));
+        assert_eq!(none, NextAttempt::Fail(DialError::Unreachable));
     }
 }

@@ -39,7 +39,7 @@ impl EngineBinary {
 
 /// The run to perform.
 #[derive(Debug)]
-pub struct Arguments {
+pub struct RunArguments {
     /// The scenario file.
     pub file: PathBuf,
     /// The variant of the scenario's matrix.
@@ -56,7 +56,7 @@ pub struct Arguments {
     pub trace: Option<PathBuf>,
 }
 
-impl Arguments {
+impl RunArguments {
     /// Parses the arguments after the program's name.
     ///
     /// # Errors
@@ -127,13 +127,13 @@ mod tests {
     use super::*;
     use phalanx_core::sabotage::Switch;
 
-    fn parse(words: &[&str]) -> Result<Arguments, String> {
+    fn parse(words: &[&str]) -> Result<RunArguments, String> {
         let program = EngineBinary {
             name: "engine",
             version: "1",
             about: "Runs.",
         };
-        Arguments::parse(program, words.iter().map(ToString::to_string))
+        RunArguments::parse(program, words.iter().map(ToString::to_string))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The interface to runs of a scenario, for any system: the base of search, shrink and sweeps.
 
-use crate::model::{self, Options};
+use crate::model::{self, RunOptions};
 use crate::outcome::Outcome;
 use crate::scenario::{Scenario, ScenarioError, Vocabulary};
 use crate::world::Definition;
@@ -17,7 +17,7 @@ pub trait Runner {
         &self,
         scenario: &Scenario,
         seed: u64,
-        options: Options<'_>,
+        options: RunOptions<'_>,
     ) -> Result<Outcome, ScenarioError>;
 
     /// Checks whether the system could have recovered by `at` from everything that one seed of a
@@ -49,7 +49,7 @@ impl Runner for Model {
         &self,
         scenario: &Scenario,
         seed: u64,
-        options: Options<'_>,
+        options: RunOptions<'_>,
     ) -> Result<Outcome, ScenarioError> {
         model::run(self.0, scenario, seed, options)
     }

@@ -96,7 +96,7 @@ pub struct Transaction {
 
 /// An operation on a channel that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum ChannelOperation {
     /// See [`Input::Publish`].
     Publish(Arc<[u8]>),
     /// See [`Input::Transact`].
@@ -171,7 +171,7 @@ pub enum Input {
         /// The kind with which the channel is opened, if it is not open.
         kind: Kind,
         /// The operation.
-        operation: Operation,
+        operation: ChannelOperation,
     },
     /// Send to one member.
     Send {

@@ -48,8 +48,8 @@ pub use dedup::TRACKED_MAX;
 pub use delivery::{PENDING_BYTES_MAX, PENDING_MAX};
 pub use dissemination::{RECENT_BYTES_MAX, RECENT_MAX};
 pub use interface::{
-    Delivery, Done, Event, Expected, INTERVAL, INTERVAL_MAX, INTERVAL_MIN, Input, Neighbour,
-    Operation, Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
+    ChannelOperation, Delivery, Done, Event, Expected, INTERVAL, INTERVAL_MAX, INTERVAL_MIN, Input,
+    Neighbour, Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
 };
 pub use link_queue::{WAITING_BYTES_MAX, WINDOW};
 pub use mailbox::{BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Mailbox, Received};
@@ -73,13 +73,13 @@ use dissemination::Dissemination;
 use link_queue::LinkQueue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{ReplicatedMap, Store};
+use store::{ChannelStore, ReplicatedMap};
 
 /// The channels of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Channels {
     context: Context,
-    stores: BTreeMap<ChannelName, Store>,
+    stores: BTreeMap<ChannelName, ChannelStore>,
     applications: Applications,
     dedup: Dedup,
     dissemination: Dissemination,
@@ -149,7 +149,7 @@ impl Channels {
     /// The retained messages of a channel, by origin, oldest first.
     pub fn messages(&self, channel: &ChannelName) -> impl Iterator<Item = &Arc<Update>> + '_ {
         let store = self.stores.get(channel);
-        store.into_iter().flat_map(Store::messages)
+        store.into_iter().flat_map(ChannelStore::messages)
     }
 
     /// The keys of a map that have a value, with their current writes, in order.

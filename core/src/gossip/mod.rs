@@ -291,7 +291,7 @@ impl Gossip {
             Consequence::Silent { redial, newly } => {
                 let redials = redial && !self.context.has(Switch::NoRedial);
                 if redials && self.dialer.attempts(member) < REDIALS_MAX {
-                    self.dial_member(dialer::Purpose::Redial, member);
+                    self.dial_member(dialer::DialPurpose::Redial, member);
                 }
                 if newly {
                     self.on_link_silent(link, member);
@@ -486,7 +486,7 @@ impl Gossip {
     fn probe(&mut self) {
         for member in self.prober.on_due(&mut self.context, self.members.down()) {
             if !self.dialer.is_dialing(member) {
-                self.dial_member(dialer::Purpose::Probe, member);
+                self.dial_member(dialer::DialPurpose::Probe, member);
             }
         }
     }

@@ -285,7 +285,7 @@ impl Overlay {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialer::Purpose;
+    use super::super::dialer::DialPurpose;
     use super::super::links::Link;
     use super::*;
     use crate::gossip::tests::context::{address, context, id, learn};
@@ -361,7 +361,7 @@ mod tests {
         let first = bench.first(0);
         let to = address(1);
         let (dialer, context) = (&mut bench.dialer, &mut bench.context);
-        dialer.begin(context, Purpose::Ring, to, Some(first));
+        dialer.begin(context, DialPurpose::Ring, to, Some(first));
         assert!(
             !bench.ring_links().dial().contains(&first),
             "it is being dialled"

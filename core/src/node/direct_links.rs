@@ -39,16 +39,16 @@ struct Traffic {
 
 /// A change of the requested links.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkRequest {
+pub struct LinkChange {
     /// The member.
     pub peer: NodeId,
     /// Whether a link to the member is needed.
     pub requested: bool,
 }
 
-impl From<LinkRequest> for Input {
-    fn from(request: LinkRequest) -> Self {
-        let LinkRequest { peer, requested } = request;
+impl From<LinkChange> for Input {
+    fn from(request: LinkChange) -> Self {
+        let LinkChange { peer, requested } = request;
         Self::RequestLink { peer, requested }
     }
 }
@@ -102,11 +102,11 @@ impl DirectLinks {
 
     /// Begins a new window if the last is over. Returns the requests of applications, since the member may have become
     /// known, and the links to give up.
-    pub(super) fn begin_window(&mut self, now: Instant) -> Vec<LinkRequest> {
+    pub(super) fn begin_window(&mut self, now: Instant) -> Vec<LinkChange> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
-        let change = |peer: &NodeId, requested| LinkRequest {
+        let change = |peer: &NodeId, requested| LinkChange {
             peer: peer.clone(),
             requested,
         };
@@ -137,8 +137,8 @@ impl DirectLinks {
 mod tests {
     use super::*;
 
-    fn change(peer: &str, requested: bool) -> LinkRequest {
-        LinkRequest {
+    fn change(peer: &str, requested: bool) -> LinkChange {
+        LinkChange {
             peer: id(peer),
             requested,
         }

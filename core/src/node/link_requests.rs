@@ -1,12 +1,12 @@
 //! Requests of applications for links, counted by member.
 //!
 //! Several applications may request a link to the same member; the machine gets the first request and the end of the
-//! last. The caller passes each [`LinkRequest`] of [`LinkRequests::outstanding`] to the machine, in order, and
+//! last. The caller passes each [`LinkChange`] of [`LinkRequests::outstanding`] to the machine, in order, and
 //! confirms it by [`LinkRequests::on_passed`].
 //!
 //! Bound: [`APPLICATION_LINKS_MAX`] members at one time, as many as the machine grants.
 
-use super::direct_links::{APPLICATION_LINKS_MAX, LinkRequest};
+use super::direct_links::{APPLICATION_LINKS_MAX, LinkChange};
 use crate::identity::NodeId;
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,8 +78,8 @@ impl LinkRequests {
     /// this bound allows, then the request for a link to `peer`. A request is passed each time, because the first may
     /// have preceded the member's record.
     #[must_use]
-    pub fn outstanding(&self, peer: &NodeId) -> Vec<LinkRequest> {
-        let request = |peer: &NodeId, requested| LinkRequest {
+    pub fn outstanding(&self, peer: &NodeId) -> Vec<LinkChange> {
+        let request = |peer: &NodeId, requested| LinkChange {
             peer: peer.clone(),
             requested,
         };
@@ -90,7 +90,7 @@ impl LinkRequests {
     }
 
     /// A change was passed to the machine.
-    pub fn on_passed(&mut self, change: &LinkRequest) {
+    pub fn on_passed(&mut self, change: &LinkChange) {
         if change.requested {
             self.passed.insert(change.peer.clone());
         } else {
@@ -107,14 +107,14 @@ mod tests {
         NodeId::new(name).unwrap()
     }
 
-    fn change(peer: &str, requested: bool) -> LinkRequest {
-        LinkRequest {
+    fn change(peer: &str, requested: bool) -> LinkChange {
+        LinkChange {
             peer: id(peer),
             requested,
         }
     }
 
-    fn pass(requests: &mut LinkRequests, peer: &str) -> Vec<LinkRequest> {
+    fn pass(requests: &mut LinkRequests, peer: &str) -> Vec<LinkChange> {
         let changes = requests.outstanding(&id(peer));
         for change in &changes {
             requests.on_passed(change);

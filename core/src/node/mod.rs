@@ -26,7 +26,7 @@ use neighbours::Neighbours;
 use routes::RouteCache;
 
 pub use direct_links::{
-    APPLICATION_LINKS_MAX, DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES, LinkRequest,
+    APPLICATION_LINKS_MAX, DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES, LinkChange,
 };
 pub use gossip::{Config, Event};
 pub use interface::{Input, Output};

@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 /// The contents of a view for one id.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot<'a> {
+pub(crate) struct MemberSlot<'a> {
     pub(crate) id: &'a NodeId,
     pub(crate) record: Option<&'a Arc<Record>>,
     pub(crate) report: Option<&'a StoredReport>,
@@ -299,8 +299,8 @@ impl Topology {
         self.rings.set_local_member(member);
     }
 
-    pub(crate) fn slot(&self, member: MemberIndex) -> Option<Slot<'_>> {
-        Some(Slot {
+    pub(crate) fn slot(&self, member: MemberIndex) -> Option<MemberSlot<'_>> {
+        Some(MemberSlot {
             id: self.members.id(member)?,
             record: self.members.record(member),
             report: self.reports.get(&member),

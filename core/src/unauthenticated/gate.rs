@@ -39,12 +39,12 @@ pub enum Excess {
 
 /// Admits accepted connections to their handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gate {
+pub struct PortGate {
     connections_max: usize,
     rates: SourceRates,
 }
 
-impl Gate {
+impl PortGate {
     /// Admits connections while there are fewer than `connections_max` authenticated ones, at these rates.
     #[must_use]
     pub const fn new(connections_max: usize, rates: SourceRates) -> Self {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn unfinished_handshakes_take_no_place_of_authenticated_connections() {
-        let mut gate = Gate::new(2, SourceRates::new(9, Duration::from_secs(1)));
+        let mut gate = PortGate::new(2, SourceRates::new(9, Duration::from_secs(1)));
         assert_eq!(gate.admit(NOW, remote(1), 5, 4), Ok(()));
         assert_eq!(gate.admit(NOW, remote(1), 6, 4), Err(Excess::Connections));
         assert_eq!(gate.admit(NOW, remote(1), 1, 4), Ok(()));
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_refused_connection_does_not_count_in_the_rate_of_its_source() {
-        let mut gate = Gate::new(1, SourceRates::new(1, Duration::from_secs(1)));
+        let mut gate = PortGate::new(1, SourceRates::new(1, Duration::from_secs(1)));
         assert_eq!(gate.admit(NOW, remote(1), 1, 0), Err(Excess::Connections));
         assert_eq!(gate.admit(NOW, remote(1), 0, 0), Ok(()));
         assert_eq!(gate.admit(NOW, remote(1), 0, 0), Err(Excess::Rate));

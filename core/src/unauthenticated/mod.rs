@@ -9,7 +9,7 @@
 //!   with the most handshakes loses its oldest one ([`PendingHandshakes`]). The newest handshake is always admitted: a
 //!   member completes within a few round trips, and an idle peer becomes the oldest sooner or later.
 //!
-//! A [`Gate`] admits connections to their handshake, and a [`ReportLimit`] bounds the reports about them. The caller
+//! A [`PortGate`] admits connections to their handshake, and a [`ReportLimit`] bounds the reports about them. The caller
 //! accepts connections, and kills those that are evicted. Bounds: [`SOURCES_MAX`] rates; the two numbers of
 //! handshakes that the caller sets.
 
@@ -17,7 +17,7 @@ mod gate;
 mod rates;
 mod reports;
 
-pub use gate::{AcceptFailure, Excess, Gate};
+pub use gate::{AcceptFailure, Excess, PortGate};
 pub use rates::{SOURCES_MAX, SourceRates};
 pub use reports::{Admitted, REPORTS_MAX, ReportLimit, WINDOW};
 

@@ -12,7 +12,7 @@ const WAKERS_MAX: usize = 64;
 
 /// The deliveries that one reader has not taken.
 #[derive(Debug)]
-pub(crate) struct Mailbox {
+pub(crate) struct SharedMailbox {
     waiting: Mutex<Waiting>,
 }
 
@@ -23,7 +23,7 @@ struct Waiting {
     readers: Vec<Waker>,
 }
 
-impl Mailbox {
+impl SharedMailbox {
     pub(crate) fn new(room: u32) -> Self {
         Self {
             waiting: Mutex::new(Waiting {

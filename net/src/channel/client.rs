@@ -5,7 +5,7 @@ use crate::applications::registry::ChannelRegistry;
 use crate::driver::{Handle, Stopped};
 use crate::transport::MeshNode;
 use phalanx_core::channel::{
-    ChannelName, Done, Input, Kind, Operation, Request, Transaction, UpdateId, Version,
+    ChannelName, ChannelOperation, Done, Input, Kind, Request, Transaction, UpdateId, Version,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
@@ -79,7 +79,7 @@ impl ChannelClient {
         kind: Kind,
         payload: Arc<[u8]>,
     ) -> Result<Option<UpdateId>, Error> {
-        let operation = Operation::Publish(payload);
+        let operation = ChannelOperation::Publish(payload);
         Ok(published(self.perform(channel, kind, operation).await?))
     }
 
@@ -87,7 +87,7 @@ impl ChannelClient {
         &self,
         channel: ChannelName,
         kind: Kind,
-        operation: Operation,
+        operation: ChannelOperation,
     ) -> Result<Done, Error> {
         self.ask(|request| Input::Once {
             request,
@@ -169,7 +169,7 @@ impl ChannelClient {
         channel: ChannelName,
         transaction: Transaction,
     ) -> Result<TransactionOutcome, Error> {
-        let operation = Operation::Transact(transaction);
+        let operation = ChannelOperation::Transact(transaction);
         Ok(transacted(
             self.perform(channel, Kind::Map, operation).await?,
         ))

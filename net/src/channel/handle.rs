@@ -3,7 +3,7 @@
 use super::client::{ChannelClient, TransactionOutcome};
 use super::error::Error;
 use super::publisher::Publisher;
-use crate::applications::mailbox::Mailbox;
+use crate::applications::mailbox::SharedMailbox;
 use crate::applications::registry::{Acquired, OpenChannel};
 use crate::driver::Stopped;
 use crate::transport::MeshNode;
@@ -38,7 +38,7 @@ pub struct Channel {
 pub struct Reader {
     client: ChannelClient,
     open: Arc<OpenChannel>,
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<SharedMailbox>,
 }
 
 /// A copy of the state of a channel that a node retains.

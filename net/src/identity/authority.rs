@@ -9,7 +9,7 @@ use super::facts::hexadecimal;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use phalanx_core::credentials::Validity;
 use phalanx_core::identity::check_name;
-use phalanx_core::subject::{Role, Subject, SubjectError};
+use phalanx_core::subject::{CertificateRole, Subject, SubjectError};
 use phalanx_core::time::Wall;
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -248,7 +248,7 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        if subject.role() == Role::Node {
+        if subject.role() == CertificateRole::Node {
             params
                 .extended_key_usages
                 .push(ExtendedKeyUsagePurpose::ServerAuth);

@@ -3,7 +3,7 @@
 use super::calendar::iso_8601;
 use super::peer::PeerError;
 use core::fmt;
-use phalanx_core::subject::{Role, SubjectError};
+use phalanx_core::subject::{CertificateRole, SubjectError};
 use phalanx_core::time::Wall;
 use std::io;
 use std::path::PathBuf;
@@ -149,9 +149,9 @@ pub enum IdentityError {
         /// The certificate.
         place: PemOrigin,
         /// Its role.
-        found: Role,
+        found: CertificateRole,
         /// The role it should have.
-        wanted: Role,
+        wanted: CertificateRole,
     },
     /// The certificate does not name a subject of a mesh.
     #[error(

@@ -3,17 +3,17 @@
 use super::connection::{Accepted, Caller, Connections, Guarded};
 use super::credentials::CurrentProof;
 use super::failure;
-use super::handshakes::{Handshakes, UnfinishedHandshake};
-use super::links::Links;
+use super::handshakes::{UnfinishedHandshake, UnfinishedHandshakes};
+use super::links::OpenLinks;
 use super::network::Listener;
 use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::driver::TimeOrigin;
 use crate::identity::{self, CaName, Identity, Peer};
 use crate::link::{Limit, TransportEvent};
-use crate::overlay::{Keys, Wire};
+use crate::overlay::{Keys, LinkConnection};
 use phalanx_core::access;
 use phalanx_core::credentials::Expiry;
-use phalanx_core::unauthenticated::{self, AcceptFailure, Excess, SourceRates};
+use phalanx_core::unauthenticated::{AcceptFailure, Excess, PortGate, SourceRates};
 use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use std::io;
@@ -33,7 +33,7 @@ pub(crate) type Incoming<Io> = Result<Accepted<TlsStream<Io>>, io::Error>;
 pub(crate) struct Gate<Io> {
     pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
-    pub(crate) links: Links,
+    pub(crate) links: OpenLinks,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,
     pub(crate) warnings: Arc<Mutex<RateLimitedWarnings>>,
 }
@@ -59,8 +59,8 @@ where
     let limits = gate.links.limits;
     let clock = TimeOrigin::begin();
     let rates = SourceRates::new(limits.accept_burst, limits.accept_interval);
-    let mut admission = unauthenticated::Gate::new(limits.connections, rates);
-    let handshakes = Handshakes::new(&limits);
+    let mut admission = PortGate::new(limits.connections, rates);
+    let handshakes = UnfinishedHandshakes::new(&limits);
     loop {
         let (io, remote) = next(&mut listener, |reason| {
             gate.links.notice(TransportEvent::AcceptFailed { reason });
@@ -131,7 +131,7 @@ where
                         let expiry = Expiry::first_of(proof.identity.validity(), peer.validity);
                         let (dialer, acceptor) = (peer.subject.id(), proof.identity.subject().id());
                         let overlaid = self.links.paths.as_ref().zip(local);
-                        let wire = overlaid.map(|(_, local)| Wire {
+                        let wire = overlaid.map(|(_, local)| LinkConnection {
                             keys: Keys::of(session, dialer, acceptor),
                             local,
                             remote,

@@ -2,7 +2,7 @@
 
 use super::failure;
 use super::network::Network;
-use phalanx_core::attempts::{Attempts, Turn};
+use phalanx_core::attempts::{Attempts, NextAttempt};
 use phalanx_core::link::{Address, DialError};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -48,9 +48,9 @@ where
     let mut trying: Vec<(SocketAddr, Pin<Box<Connecting>>)> = Vec::new();
     loop {
         match attempts.take_turn() {
-            Turn::Connect(address) => trying.push((address, Box::pin(connect(address)))),
-            Turn::Wait => {}
-            Turn::Fail(error) => return Err(error),
+            NextAttempt::Connect(address) => trying.push((address, Box::pin(connect(address)))),
+            NextAttempt::Wait => {}
+            NextAttempt::Fail(error) => return Err(error),
         }
         let next = next_of(&mut trying);
         let ended = match attempts.patience() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The requests for links. Cloning shares them.
 #[derive(Clone, Default)]
-pub(crate) struct LinkRequests {
+pub(crate) struct SharedLinkRequests {
     held: Arc<Mutex<node::LinkRequests>>,
     /// Held while inputs are sent, so that the machine receives them in the order of the changes.
     passing: Arc<tokio::sync::Mutex<()>>,
@@ -24,7 +24,7 @@ pub enum LinkRequestError {
     Stopped(#[from] Stopped),
 }
 
-impl LinkRequests {
+impl SharedLinkRequests {
     fn lock(&self) -> MutexGuard<'_, node::LinkRequests> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

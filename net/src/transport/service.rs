@@ -3,7 +3,7 @@
 use super::connection::Caller;
 use super::expiry;
 use super::limits::LINK_MESSAGE_BYTES_MAX;
-use super::links::{Links, NewStream, Origin};
+use super::links::{LinkOrigin, NewStream, OpenLinks};
 use super::queue::Outbound;
 use crate::clock;
 use crate::link::TransportEvent;
@@ -17,13 +17,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Handler of `Mesh.Link`.
 pub(crate) struct LinkService {
-    links: Links,
+    links: OpenLinks,
     mesh: String,
 }
 
 impl LinkService {
     /// Returns the service of a node of `mesh`.
-    pub(crate) fn server(links: Links, mesh: String) -> MeshServer<Self> {
+    pub(crate) fn server(links: OpenLinks, mesh: String) -> MeshServer<Self> {
         let service = Self { links, mesh };
         MeshServer::new(service)
             .max_decoding_message_size(LINK_MESSAGE_BYTES_MAX)
@@ -69,7 +69,7 @@ impl Mesh for LinkService {
             wire,
         } = caller;
         self.links.open(NewStream {
-            origin: Origin::Accepted,
+            origin: LinkOrigin::Accepted,
             peer,
             remote,
             encrypted,

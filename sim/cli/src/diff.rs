@@ -1,13 +1,13 @@
 //! `phalanx sim diff`: the first event in which two runs differ.
 
 use crate::arguments::SimDiff;
-use crate::failure::{Failure, Verdict};
-use crate::replay::{Run, at, is_trace, open, run_of};
+use crate::failure::{CommandError, Completion};
+use crate::replay::{ReplayRun, at, is_trace, open, run_of};
 use crate::screen::{Paint, Screen};
-use crate::state::{self, State, changes};
+use crate::state::{self, HostSnapshot, changes};
 use crate::tool::Tool;
 use crate::{catalogue, engine};
-use phalanx_sim::diff::{Change, Divergence, first_difference};
+use phalanx_sim::diff::{Divergence, StateChange, first_difference};
 use phalanx_sim::record::Header;
 use phalanx_sim::replay::{Replay, host_named};
 use phalanx_sim::scenario::Engine;
@@ -18,14 +18,14 @@ pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimDiff,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     match (arguments.files.as_slice(), arguments.seed.as_slice()) {
-        ([_, _], []) if arguments.variant.is_some() => Err(Failure::usage(
+        ([_, _], []) if arguments.variant.is_some() => Err(CommandError::usage(
             "--variant needs a scenario file with --seed A B; a trace already contains one run",
         )),
         ([left, right], []) => compare(screen, tool, arguments, [left, right], [left, right]),
         ([file], [one, two]) => of_seeds(screen, tool, arguments, file, [*one, *two]),
-        _ => Err(Failure::usage(format!(
+        _ => Err(CommandError::usage(format!(
             "give two traces ({} diff A.jsonl B.jsonl), or one scenario and two seeds (FILE --seed 1 2)",
             tool.command()
         ))),
@@ -39,9 +39,9 @@ fn of_seeds(
     arguments: &SimDiff,
     file: &Path,
     seeds: [u64; 2],
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     if is_trace(file)? {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{}: a trace has one seed; --seed A B needs the scenario file",
             file.display()
         )));
@@ -50,16 +50,16 @@ fn of_seeds(
     entry
         .scenario
         .check_engine(Engine::Model)
-        .map_err(Failure::usage)?;
+        .map_err(CommandError::usage)?;
     let folder = tempfile::tempdir().map_err(|error| {
-        Failure::failed(format!("cannot create a directory for the traces: {error}"))
+        CommandError::failed(format!("cannot create a directory for the traces: {error}"))
     })?;
     let mut traces: Vec<PathBuf> = Vec::new();
     for (name, seed) in ["left", "right"].into_iter().zip(seeds) {
         let trace = folder.path().join(name);
-        let settings = engine::Settings {
+        let settings = engine::RunSettings {
             trace: Some(trace.clone()),
-            ..engine::Settings::default()
+            ..engine::RunSettings::default()
         };
         engine::run(tool, &entry, Engine::Model, seed, &settings)?;
         traces.push(trace);
@@ -80,10 +80,10 @@ fn compare(
     arguments: &SimDiff,
     files: [&Path; 2],
     names: [&Path; 2],
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let (mut left, mut right) = (open(files[0])?, open(files[1])?);
     let found =
-        first_difference(&mut left, &mut right, arguments.context).map_err(Failure::usage)?;
+        first_difference(&mut left, &mut right, arguments.context).map_err(CommandError::usage)?;
     let names = names.map(|name| name.display().to_string());
     let Some(found) = found else {
         if arguments.json {
@@ -91,7 +91,7 @@ fn compare(
         } else {
             screen.line(format!("equal: {} and {}", names[0], names[1]))?;
         }
-        return Ok(Verdict::Yes);
+        return Ok(Completion::Yes);
     };
     let states = states(tool, &names, [left.header(), right.header()], &found);
     if arguments.json {
@@ -106,10 +106,10 @@ fn compare(
     } else {
         show(screen, &names, &found, &states)?;
     }
-    Ok(Verdict::No)
+    Ok(Completion::No)
 }
 
-type States = Result<(String, Vec<Change>), String>;
+type States = Result<(String, Vec<StateChange>), String>;
 
 /// Returns the node of the first difference, and how its state after that event differs between the
 /// runs.
@@ -129,7 +129,7 @@ fn states(
     Ok((node.into_owned(), changes(&one, &two)))
 }
 
-fn state_at(run: &Run, node: &str, event: u64) -> Result<State, String> {
+fn state_at(run: &ReplayRun, node: &str, event: u64) -> Result<HostSnapshot, String> {
     let host = host_named(&run.scenario, node).map_err(|error| error.to_string())?;
     let plan = run
         .scenario
@@ -138,7 +138,7 @@ fn state_at(run: &Run, node: &str, event: u64) -> Result<State, String> {
     let mut replay = Replay::new(run.system, &run.scenario, &plan, &run.sabotage)
         .map_err(|error| error.to_string())?;
     replay.to_event(event, plan.end);
-    Ok(State::of(&replay, host))
+    Ok(HostSnapshot::of(&replay, host))
 }
 
 fn show(
@@ -146,7 +146,7 @@ fn show(
     names: &[String; 2],
     found: &Divergence,
     states: &States,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let when = found.left.as_ref().or(found.right.as_ref()).map(at);
     screen.line(format!(
         "{} and {} first differ at event {}, {}",

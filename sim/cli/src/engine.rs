@@ -1,11 +1,11 @@
 //! Executes one run: with the model engine in this process, or with another engine in a child process.
 
-use crate::catalogue::Entry;
-use crate::failure::Failure;
+use crate::catalogue::CatalogueEntry;
+use crate::failure::CommandError;
 use crate::programs;
-use crate::record::{Broken, Record};
+use crate::record::{Broken, RunRecord};
 use crate::tool::Tool;
-use phalanx_sim::Options;
+use phalanx_sim::RunOptions;
 use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::scenario::command_line::Reproduction;
@@ -23,15 +23,15 @@ const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
 
 /// The options of runs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
+pub(crate) struct RunSettings {
     pub(crate) strict: bool,
     pub(crate) trace: Option<PathBuf>,
     pub(crate) sabotage: Vec<String>,
 }
 
-impl Settings {
+impl RunSettings {
     /// Returns the command that reproduces a run with these settings; `engine` is the value of the flag `--engine`.
-    pub(crate) fn reproduce(&self, entry: &Entry, engine: &str, seed: u64) -> String {
+    pub(crate) fn reproduce(&self, entry: &CatalogueEntry, engine: &str, seed: u64) -> String {
         entry.system.reproduce_command(&Reproduction {
             scenario: &entry.scenario,
             engine,
@@ -45,11 +45,11 @@ impl Settings {
 /// Executes one seed in one engine.
 pub(crate) fn run(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
-) -> Result<Record, Failure> {
+    settings: &RunSettings,
+) -> Result<RunRecord, CommandError> {
     match engine {
         Engine::Model => in_process(entry, seed, settings),
         Engine::Wire | Engine::Madsim => as_process(tool, entry, engine, seed, settings),
@@ -59,30 +59,34 @@ pub(crate) fn run(
 /// Executes the same run in another process, without its trace.
 pub(crate) fn run_elsewhere(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
-) -> Result<Record, Failure> {
-    let settings = Settings {
+    settings: &RunSettings,
+) -> Result<RunRecord, CommandError> {
+    let settings = RunSettings {
         trace: None,
         ..settings.clone()
     };
     as_process(tool, entry, engine, seed, &settings)
 }
 
-fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, Failure> {
+fn in_process(
+    entry: &CatalogueEntry,
+    seed: u64,
+    settings: &RunSettings,
+) -> Result<RunRecord, CommandError> {
     let scenario = &entry.scenario;
     let mut writer = match &settings.trace {
         None => None,
         Some(path) => {
             let file = File::create(path).map_err(|error| unwritable(path, &error))?;
-            let plan = scenario.plan(seed).map_err(Failure::usage)?;
+            let plan = scenario.plan(seed).map_err(CommandError::usage)?;
             let header = Header::of(scenario, seed, Engine::Model, &settings.sabotage);
             Some(Writer::new(BufWriter::new(file), scenario, plan, &header))
         }
     };
-    let options = Options {
+    let options = RunOptions {
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
@@ -95,7 +99,7 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
     }));
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut outcome = match outcome {
-        Ok(outcome) => outcome.map_err(Failure::usage)?,
+        Ok(outcome) => outcome.map_err(CommandError::usage)?,
         Err(panic) => {
             return Ok(panicked(
                 entry,
@@ -109,12 +113,12 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
         writer.finish().map_err(|error| unwritable(path, &error))?;
     }
     outcome.wall_ms = wall_ms;
-    let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
-    Record::read(value).map_err(Failure::failed)
+    let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
+    RunRecord::read(value).map_err(CommandError::failed)
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!(
+fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::usage(format!(
         "the trace {} cannot be written: {error}",
         path.display()
     ))
@@ -129,12 +133,12 @@ fn said(panic: &(dyn Any + Send)) -> String {
 
 /// Returns the record of a run that panicked.
 fn panicked(
-    entry: &Entry,
+    entry: &CatalogueEntry,
     (engine, seed): (Engine, u64),
-    settings: &Settings,
+    settings: &RunSettings,
     why: &str,
-) -> Record {
-    let read = crate::record::Parts {
+) -> RunRecord {
+    let read = crate::record::RunFields {
         scenario: entry.scenario.name.clone(),
         engine: engine.to_string(),
         seed,
@@ -157,7 +161,7 @@ fn panicked(
         "virtual_ms": 0, "wall_ms": 0, "events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
         "metrics": {}, "failures": [], "vacuous": [],
     });
-    let mut record = Record { value, read };
+    let mut record = RunRecord { value, read };
     record.fail(Broken {
         file: entry.path.display().to_string(),
         line: 0,
@@ -173,11 +177,11 @@ fn panicked(
 /// Returns the command line of an engine's process.
 fn command(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
-) -> Result<Command, Failure> {
+    settings: &RunSettings,
+) -> Result<Command, CommandError> {
     let mut command = match engine {
         Engine::Model => {
             let mut command = Command::new(programs::this()?);
@@ -209,11 +213,11 @@ fn command(
 
 fn as_process(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
-) -> Result<Record, Failure> {
+    settings: &RunSettings,
+) -> Result<RunRecord, CommandError> {
     let mut command = command(tool, entry, engine, seed, settings)?;
     let start = Instant::now();
     let ran = programs::run(&mut command, PROCESS_TIME_MAX)?;
@@ -226,11 +230,11 @@ fn as_process(
         return Ok(panicked(entry, (engine, seed), settings, &why));
     };
     if status.code() == Some(2) {
-        return Err(Failure::usage(ran.complaint()));
+        return Err(CommandError::usage(ran.complaint()));
     }
     match serde_json::from_str::<Value>(&ran.answer)
         .map_err(|error| error.to_string())
-        .and_then(Record::read)
+        .and_then(RunRecord::read)
     {
         Ok(mut record) => {
             record.note("wall_ms", wall_ms);

@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Result of a command that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Completion {
     /// Success.
     Yes,
     /// A negative result: an expectation failed, or a node is unhealthy.
@@ -13,7 +13,7 @@ pub enum Verdict {
     Differs,
 }
 
-impl Verdict {
+impl Completion {
     /// Returns the exit code.
     pub const fn code(self) -> u8 {
         match self {
@@ -26,7 +26,7 @@ impl Verdict {
 
 /// Reason why a command failed, with the way to fix it.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CommandError {
     /// The usage was correct and the command did not succeed: exit code 1.
     Failed(String),
     /// Wrong usage, or a bad file: exit code 2.
@@ -35,7 +35,7 @@ pub enum Failure {
     ReaderGone,
 }
 
-impl Failure {
+impl CommandError {
     /// Returns the exit code.
     pub const fn code(&self) -> u8 {
         match self {
@@ -56,7 +56,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(message) | Self::Usage(message) => f.write_str(message),
@@ -65,7 +65,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for CommandError {
     /// Converts an error of writing to standard output.
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {

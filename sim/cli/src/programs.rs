@@ -1,6 +1,6 @@
 //! Child programs of Phalanx: found beside this executable, then on PATH, and run until they exit.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Exit status and output of a program.
 #[derive(Debug)]
-pub struct Ran {
+pub struct ProgramOutput {
     /// `None` if the program exceeded its time limit and was killed.
     pub status: Option<ExitStatus>,
     /// Standard output.
@@ -20,7 +20,7 @@ pub struct Ran {
     program: String,
 }
 
-impl Ran {
+impl ProgramOutput {
     /// Returns the error text, without the program's name.
     pub fn complaint(&self) -> &str {
         let errors = self.errors.trim();
@@ -39,16 +39,16 @@ pub fn name() -> String {
 }
 
 /// Returns the path of this executable.
-pub fn this() -> Result<PathBuf, Failure> {
+pub fn this() -> Result<PathBuf, CommandError> {
     std::env::current_exe().map_err(|error| {
-        Failure::failed(format!(
+        CommandError::failed(format!(
             "the path of this executable cannot be determined: {error}"
         ))
     })
 }
 
 /// Finds a program; `target` is the command that builds it, for the error message.
-pub fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
+pub fn find(name: &str, target: &str) -> Result<PathBuf, CommandError> {
     let beside = this()?.parent().map(Path::to_path_buf);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = beside.into_iter().chain(std::env::split_paths(&path));
@@ -56,17 +56,17 @@ pub fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
         .ok_or_else(|| {
-            Failure::usage(format!(
+            CommandError::usage(format!(
                 "{name} is neither beside this program nor on PATH; build it with `{target}`"
             ))
         })
 }
 
 /// Runs a program until it exits, or kills it after `within`.
-pub fn run(command: &mut Command, within: Duration) -> Result<Ran, Failure> {
+pub fn run(command: &mut Command, within: Duration) -> Result<ProgramOutput, CommandError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed =
-        |what: &str, error: std::io::Error| Failure::failed(format!("{name} {what}: {error}"));
+        |what: &str, error: std::io::Error| CommandError::failed(format!("{name} {what}: {error}"));
     let deadline = Instant::now() + within;
     let mut child = command
         .stdin(Stdio::null())
@@ -76,7 +76,7 @@ pub fn run(command: &mut Command, within: Duration) -> Result<Ran, Failure> {
         .map_err(|error| failed("cannot be started", error))?;
     let (answer, errors) = (drain(child.stdout.take()), drain(child.stderr.take()));
     let status = wait(&mut child, deadline).map_err(|error| failed("was lost", error))?;
-    Ok(Ran {
+    Ok(ProgramOutput {
         status,
         answer: text_of(answer),
         errors: text_of(errors),

@@ -2,12 +2,12 @@
 
 use crate::arguments::SimReplay;
 use crate::catalogue;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::screen::{Paint, Screen};
-use crate::state::{self, State, changes};
+use crate::state::{self, HostSnapshot, changes};
 use crate::tool::Tool;
-use phalanx_sim::diff::Change;
-use phalanx_sim::record::{Header, Line, Reader, VERSION};
+use phalanx_sim::diff::StateChange;
+use phalanx_sim::record::{Header, Line, TraceReader, VERSION};
 use phalanx_sim::replay::{Replay, host_named};
 use phalanx_sim::scenario::{Engine, Scenario, text};
 use phalanx_sim::world::Definition;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A run that can be reproduced.
-pub(crate) struct Run {
+pub(crate) struct ReplayRun {
     pub(crate) system: &'static Definition,
     pub(crate) scenario: Arc<Scenario>,
     pub(crate) seed: u64,
@@ -27,27 +27,29 @@ pub(crate) struct Run {
 }
 
 /// Returns whether a file is a trace. A trace begins with a brace; a scenario file does not.
-pub(crate) fn is_trace(path: &Path) -> Result<bool, Failure> {
+pub(crate) fn is_trace(path: &Path) -> Result<bool, CommandError> {
     let mut start = String::new();
     let read = File::open(path).map(BufReader::new).and_then(|mut file| {
         let buffer = file.fill_buf()?;
         start.push_str(&String::from_utf8_lossy(buffer));
         Ok(())
     });
-    read.map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
+    read.map_err(|error| {
+        CommandError::usage(format!("{}: cannot be read: {error}", path.display()))
+    })?;
     Ok(start.trim_start().starts_with('{'))
 }
 
 /// Opens a trace.
-pub(crate) fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
+pub(crate) fn open(path: &Path) -> Result<TraceReader<BufReader<File>>, CommandError> {
     let name = path.display().to_string();
     let file = File::open(path)
-        .map_err(|error| Failure::usage(format!("{name}: cannot be read: {error}")))?;
-    Reader::new(&name, BufReader::new(file)).map_err(Failure::usage)
+        .map_err(|error| CommandError::usage(format!("{name}: cannot be read: {error}")))?;
+    TraceReader::new(&name, BufReader::new(file)).map_err(CommandError::usage)
 }
 
 /// Returns the run of a trace, if this program can reproduce it.
-pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Run, String> {
+pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<ReplayRun, String> {
     if header.engine != Engine::Model.to_string() {
         return Err(format!(
             "{trace}: the run is of the engine {}; only runs of the model engine can be replayed",
@@ -72,7 +74,7 @@ pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Ru
             header.file, header.file_hash
         ));
     }
-    Ok(Run {
+    Ok(ReplayRun {
         system,
         scenario,
         seed: header.seed,
@@ -80,21 +82,21 @@ pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Ru
     })
 }
 
-fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, Failure> {
+fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<ReplayRun, CommandError> {
     let file = &arguments.file;
     if is_trace(file)? {
         let reader = open(file)?;
-        let run =
-            run_of(tool, &file.display().to_string(), reader.header()).map_err(Failure::usage)?;
+        let run = run_of(tool, &file.display().to_string(), reader.header())
+            .map_err(CommandError::usage)?;
         if arguments.seed.is_some_and(|seed| seed != run.seed) {
-            return Err(Failure::usage(format!(
+            return Err(CommandError::usage(format!(
                 "--seed: {} is a trace of seed {}; omit --seed, or give the scenario file",
                 file.display(),
                 run.seed
             )));
         }
         if let Some(variant) = &arguments.variant {
-            return Err(Failure::usage(format!(
+            return Err(CommandError::usage(format!(
                 "--variant {variant}: {} is a trace of one run; omit --variant",
                 file.display()
             )));
@@ -102,7 +104,7 @@ fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, Failure> {
         return Ok(run);
     }
     let entry = catalogue::one(tool, file, arguments.variant.as_deref())?;
-    Ok(Run {
+    Ok(ReplayRun {
         system: entry.system,
         scenario: entry.scenario,
         seed: arguments.seed.unwrap_or(1),
@@ -121,15 +123,15 @@ pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimReplay,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let run = chosen(tool, arguments)?;
     let scenario = &*run.scenario;
     scenario
         .check_engine(Engine::Model)
-        .map_err(Failure::usage)?;
-    let plan = scenario.plan(run.seed).map_err(Failure::usage)?;
+        .map_err(CommandError::usage)?;
+    let plan = scenario.plan(run.seed).map_err(CommandError::usage)?;
     let node = match &arguments.node {
-        Some(name) => Some(host_named(scenario, name).map_err(Failure::usage)?),
+        Some(name) => Some(host_named(scenario, name).map_err(CommandError::usage)?),
         None => None,
     };
     let (from, to) = match (&arguments.until, &arguments.event) {
@@ -140,7 +142,7 @@ pub(crate) fn run(
         (None, Some(reach)) => (reach.from.map(Stop::Event), Stop::Event(reach.to)),
         (None, None) if arguments.step => (None, Stop::Event(0)),
         (None, None) => {
-            return Err(Failure::usage(
+            return Err(CommandError::usage(
                 "give a position to stop at: --until 12.5s or --event 1200; or --step to start at the first event",
             ));
         }
@@ -148,7 +150,8 @@ pub(crate) fn run(
     let mut session = ReplaySession {
         screen,
         scenario,
-        replay: Replay::new(run.system, scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
+        replay: Replay::new(run.system, scenario, &plan, &run.sabotage)
+            .map_err(CommandError::usage)?,
         end: plan.end,
         node,
         json: arguments.json,
@@ -165,7 +168,7 @@ pub(crate) fn run(
     if arguments.step {
         session.steps(&mut std::io::stdin().lock())?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 /// A replay in progress.
@@ -187,12 +190,12 @@ s [NAME]  show the state of all nodes, or of one
 q         quit";
 
 impl ReplaySession<'_> {
-    fn go(&mut self, to: Stop) -> Result<(), Failure> {
+    fn go(&mut self, to: Stop) -> Result<(), CommandError> {
         match to {
             Stop::Instant(instant) => self.replay.to_instant(instant),
             Stop::Event(event) => {
                 if !self.replay.to_event(event, self.end) {
-                    return Err(Failure::usage(format!(
+                    return Err(CommandError::usage(format!(
                         "--event {event}: the run has only {} events in {}",
                         self.replay.event(),
                         text::show(self.end)
@@ -210,13 +213,13 @@ impl ReplaySession<'_> {
         }
     }
 
-    fn states(&self) -> Vec<State> {
+    fn states(&self) -> Vec<HostSnapshot> {
         let hosts = self.hosts().into_iter();
-        State::all(&self.replay, hosts)
+        HostSnapshot::all(&self.replay, hosts)
     }
 
     /// Prints the state of the nodes at the current position.
-    fn show(&self) -> Result<(), Failure> {
+    fn show(&self) -> Result<(), CommandError> {
         let states = self.states();
         if self.json {
             for state in &states {
@@ -234,7 +237,7 @@ impl ReplaySession<'_> {
     }
 
     /// Prints the changes between two positions.
-    fn between(&mut self, from: Stop, to: Stop) -> Result<(), Failure> {
+    fn between(&mut self, from: Stop, to: Stop) -> Result<(), CommandError> {
         self.go(from)?;
         let before = self.states();
         self.go(to)?;
@@ -260,11 +263,11 @@ impl ReplaySession<'_> {
     }
 
     /// Executes commands, one per line, until the input ends.
-    fn steps(&mut self, orders: &mut dyn BufRead) -> Result<(), Failure> {
+    fn steps(&mut self, orders: &mut dyn BufRead) -> Result<(), CommandError> {
         loop {
             let mut order = String::new();
             let read = orders.read_line(&mut order).map_err(|error| {
-                Failure::failed(format!("standard input cannot be read: {error}"))
+                CommandError::failed(format!("standard input cannot be read: {error}"))
             })?;
             if read == 0 {
                 return Ok(());
@@ -282,15 +285,15 @@ impl ReplaySession<'_> {
                         self.node = before;
                         shown
                     }
-                    Err(error) => Err(Failure::usage(error)),
+                    Err(error) => Err(CommandError::usage(error)),
                 },
                 ("t", instant) => match text::duration(instant) {
                     Ok(instant) => self.go(Stop::Instant(instant)).and_then(|()| self.stands()),
-                    Err(why) => Err(Failure::usage(why)),
+                    Err(why) => Err(CommandError::usage(why)),
                 },
                 ("e", number) => match number.parse() {
                     Ok(event) => self.go(Stop::Event(event)).and_then(|()| self.stands()),
-                    Err(_) => Err(Failure::usage(format!(
+                    Err(_) => Err(CommandError::usage(format!(
                         "`{number}` is not a valid event number"
                     ))),
                 },
@@ -301,13 +304,13 @@ impl ReplaySession<'_> {
             };
             match done {
                 // A wrong command is reported, and the next command is read.
-                Err(Failure::Usage(message)) => self.screen.line(message)?,
+                Err(CommandError::Usage(message)) => self.screen.line(message)?,
                 other => other?,
             }
         }
     }
 
-    fn stands(&self) -> Result<(), Failure> {
+    fn stands(&self) -> Result<(), CommandError> {
         match self.replay.latest() {
             Some(line) => self.event(line, &[]),
             None => self.screen.line("nothing has happened yet"),
@@ -315,7 +318,7 @@ impl ReplaySession<'_> {
     }
 
     /// Prints the next events, each with its changes.
-    fn steps_on(&mut self, many: u64) -> Result<(), Failure> {
+    fn steps_on(&mut self, many: u64) -> Result<(), CommandError> {
         let wanted = self.node.map(|host| self.scenario.hosts[host].name.clone());
         for _ in 0..many {
             // An event changes only the node that executes it, so that node's state is compared
@@ -334,8 +337,9 @@ impl ReplaySession<'_> {
                 .find(|state| line.node.as_deref() == Some(state.name()));
             let changes = match changed {
                 Some(before) => {
-                    let host = host_named(self.scenario, before.name()).map_err(Failure::usage)?;
-                    changes(before, &State::of(&self.replay, host))
+                    let host =
+                        host_named(self.scenario, before.name()).map_err(CommandError::usage)?;
+                    changes(before, &HostSnapshot::of(&self.replay, host))
                 }
                 None => Vec::new(),
             };
@@ -344,7 +348,7 @@ impl ReplaySession<'_> {
         Ok(())
     }
 
-    fn event(&self, line: &Line<'_>, changes: &[Change]) -> Result<(), Failure> {
+    fn event(&self, line: &Line<'_>, changes: &[StateChange]) -> Result<(), CommandError> {
         if self.json {
             return self
                 .screen

@@ -1,10 +1,10 @@
 //! Output of a sweep: a progress bar while it runs, failures in detail, and a table at the end; or
 //! one JSON object per run.
 
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
-use crate::record::{Broken, Record};
-use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
+use crate::record::{Broken, RunRecord};
+use crate::screen::{Paint, Screen, Table, TableCell, count, size, span};
 use crate::sometimes::{self, Sometimes};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use phalanx_sim::report::Seed;
@@ -31,7 +31,7 @@ struct Group {
     sometimes: Vec<Sometimes>,
 }
 
-pub(crate) struct Report<'a> {
+pub(crate) struct SweepReport<'a> {
     screen: &'a Screen,
     json: bool,
     total: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Report<'a> {
     groups: Vec<Group>,
     failed: usize,
     differ: usize,
-    last: Option<Record>,
+    last: Option<RunRecord>,
     /// Whether the reader of standard output closed it. The exit code is still that of the runs.
     gone: bool,
     /// Every run, for the HTML report and the timeline.
@@ -48,7 +48,7 @@ pub(crate) struct Report<'a> {
     junit: Option<Junit>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> SweepReport<'a> {
     pub(crate) fn new(screen: &'a Screen, json: bool, total: usize, junit: Option<Junit>) -> Self {
         let visible = total > 1 && std::io::stderr().is_terminal();
         let target = if visible {
@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
     }
 
     /// Adds the next run, in order.
-    pub(crate) fn add(&mut self, record: &Record) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, record: &RunRecord) -> Result<(), CommandError> {
         let differs = record.value["check"] == "differs";
         let shown = self.count(record, differs);
         if !record.passed() {
@@ -104,7 +104,7 @@ impl<'a> Report<'a> {
     }
 
     /// Returns whether the next failing run of the same scenario and engine is shown in detail.
-    pub(crate) fn shows_failures_of(&self, record: &Record) -> bool {
+    pub(crate) fn shows_failures_of(&self, record: &RunRecord) -> bool {
         let read = &record.read;
         let same = |group: &&Group| group.scenario == read.scenario && group.engine == read.engine;
         let group = self.groups.iter().find(same);
@@ -117,9 +117,9 @@ impl<'a> Report<'a> {
     }
 
     /// Notes that the reader of standard output closed it, which is not a failure of the sweep.
-    fn unless_gone(&mut self, written: Result<(), Failure>) -> Result<(), Failure> {
+    fn unless_gone(&mut self, written: Result<(), CommandError>) -> Result<(), CommandError> {
         match written {
-            Err(Failure::ReaderGone) => {
+            Err(CommandError::ReaderGone) => {
                 self.gone = true;
                 Ok(())
             }
@@ -128,7 +128,7 @@ impl<'a> Report<'a> {
     }
 
     /// Counts a run; returns whether it is shown in detail if it failed.
-    fn count(&mut self, record: &Record, differs: bool) -> bool {
+    fn count(&mut self, record: &RunRecord, differs: bool) -> bool {
         let read = &record.read;
         let found = self
             .groups
@@ -170,7 +170,7 @@ impl<'a> Report<'a> {
         group.runs - group.passed <= SHOWN_MAX
     }
 
-    fn show(&self, record: &Record, differs: bool, in_full: bool) -> Result<(), Failure> {
+    fn show(&self, record: &RunRecord, differs: bool, in_full: bool) -> Result<(), CommandError> {
         if self.gone {
             return Ok(());
         }
@@ -203,7 +203,7 @@ impl<'a> Report<'a> {
     }
 
     /// Prints a failure: its place, time, reason, causes, and the command that reproduces it.
-    fn broken(&self, broken: &Broken) -> Result<(), Failure> {
+    fn broken(&self, broken: &Broken) -> Result<(), CommandError> {
         let screen = self.screen;
         screen.line(format!("  {}: {}", broken.place(), broken.expectation))?;
         let (at, why) = (broken.at_ms, &broken.why);
@@ -223,7 +223,10 @@ impl<'a> Report<'a> {
     }
 
     /// Ends the sweep: prints the summary, unless the output is JSON, and returns the verdict.
-    pub(crate) fn finish(mut self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
+    pub(crate) fn finish(
+        mut self,
+        result: Result<(), CommandError>,
+    ) -> Result<Completion, CommandError> {
         self.bar.finish_and_clear();
         self.unless_gone(result)?;
         if let Some(junit) = &mut self.junit {
@@ -241,9 +244,9 @@ impl<'a> Report<'a> {
             self.unless_gone(shown)?;
         }
         Ok(match (self.failed + self.missed(), self.differ) {
-            (_, 1..) => Verdict::Differs,
-            (1.., 0) => Verdict::No,
-            (0, 0) => Verdict::Yes,
+            (_, 1..) => Completion::Differs,
+            (1.., 0) => Completion::No,
+            (0, 0) => Completion::Yes,
         })
     }
 
@@ -254,7 +257,7 @@ impl<'a> Report<'a> {
     }
 
     /// Prints an object for each scenario with `sometimes` expectations, after all runs.
-    fn over_all_seeds(&self) -> Result<(), Failure> {
+    fn over_all_seeds(&self) -> Result<(), CommandError> {
         let groups = self.groups.iter();
         for group in groups.filter(|group| !group.sometimes.is_empty()) {
             self.screen.json(&json!({
@@ -267,7 +270,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn summary(&self) -> Result<(), Failure> {
+    fn summary(&self) -> Result<(), CommandError> {
         if let (1, Some(record)) = (self.total, &self.last) {
             self.details(record)?;
         } else {
@@ -309,35 +312,38 @@ impl<'a> Report<'a> {
     }
 
     /// Prints all measurements of a single run.
-    fn details(&self, record: &Record) -> Result<(), Failure> {
+    fn details(&self, record: &RunRecord) -> Result<(), CommandError> {
         let read = &record.read;
         let mut facts = vec![
             (
                 "scenario",
-                Cell::new(format!(
+                TableCell::new(format!(
                     "{} with seed {} in engine {}",
                     read.scenario, read.seed, read.engine
                 )),
             ),
             ("outcome", outcome_cell(record.passed())),
-            ("nodes", Cell::new(read.nodes.to_string())),
+            ("nodes", TableCell::new(read.nodes.to_string())),
             (
                 "time",
-                Cell::new(format!(
+                TableCell::new(format!(
                     "{} virtual in {} real",
                     span(read.virtual_ms),
                     span(read.wall_ms)
                 )),
             ),
-            ("events", Cell::new(read.events.to_string())),
+            ("events", TableCell::new(read.events.to_string())),
             (
                 "messages",
-                Cell::new(format!("{}, {}", read.messages, size(read.bytes))),
+                TableCell::new(format!("{}, {}", read.messages, size(read.bytes))),
             ),
-            ("trace", Cell::new(&read.trace_hash)),
+            ("trace", TableCell::new(&read.trace_hash)),
         ];
         if let Some(check) = record.value["check"].as_str() {
-            facts.push(("check", Cell::new(format!("{check} in another process"))));
+            facts.push((
+                "check",
+                TableCell::new(format!("{check} in another process")),
+            ));
         }
         let metrics: Vec<(String, u64)> = read
             .metrics
@@ -347,13 +353,13 @@ impl<'a> Report<'a> {
         facts.extend(
             metrics
                 .iter()
-                .map(|(name, value)| (name.as_str(), Cell::new(value.to_string()))),
+                .map(|(name, value)| (name.as_str(), TableCell::new(value.to_string()))),
         );
         self.screen.facts(&facts)
     }
 
     /// Prints each `sometimes` expectation, and the number of runs in which it held.
-    fn sometimes(&self) -> Result<(), Failure> {
+    fn sometimes(&self) -> Result<(), CommandError> {
         if self.groups.iter().all(|group| group.sometimes.is_empty()) {
             return Ok(());
         }
@@ -370,18 +376,18 @@ impl<'a> Report<'a> {
                     .map_or_else(|| "-".to_owned(), |seed| seed.to_string());
                 let text = it.text.strip_prefix("sometimes = ").unwrap_or(&it.text);
                 table.row(vec![
-                    Cell::new(format!("{} on {}", group.scenario, group.engine)),
-                    Cell::number(it.line),
-                    Cell::new(it.share()).paint(paint),
-                    Cell::number(first),
-                    Cell::new(text),
+                    TableCell::new(format!("{} on {}", group.scenario, group.engine)),
+                    TableCell::number(it.line),
+                    TableCell::new(it.share()).paint(paint),
+                    TableCell::number(first),
+                    TableCell::new(text),
                 ]);
             }
         }
         self.screen.table(&table)
     }
 
-    fn table(&self) -> Result<(), Failure> {
+    fn table(&self) -> Result<(), CommandError> {
         let mut table = Table::new(&[
             "scenario", "engine", "nodes", "passed", "virtual", "speed", "messages",
         ]);
@@ -392,23 +398,23 @@ impl<'a> Report<'a> {
                 Paint::Bad
             };
             table.row(vec![
-                Cell::new(&group.scenario).paint(Paint::Bold),
-                Cell::new(&group.engine),
-                Cell::number(group.nodes),
-                Cell::number(format!("{}/{}", group.passed, group.runs)).paint(paint),
-                Cell::number(span(group.virtual_ms / group.runs.max(1) as u64)),
-                Cell::number(format!("{}x", group.virtual_ms / group.wall_ms.max(1))),
-                Cell::number(group.messages / group.runs.max(1) as u64),
+                TableCell::new(&group.scenario).paint(Paint::Bold),
+                TableCell::new(&group.engine),
+                TableCell::number(group.nodes),
+                TableCell::number(format!("{}/{}", group.passed, group.runs)).paint(paint),
+                TableCell::number(span(group.virtual_ms / group.runs.max(1) as u64)),
+                TableCell::number(format!("{}x", group.virtual_ms / group.wall_ms.max(1))),
+                TableCell::number(group.messages / group.runs.max(1) as u64),
             ]);
         }
         self.screen.table(&table)
     }
 }
 
-fn outcome_cell(passed: bool) -> Cell {
+fn outcome_cell(passed: bool) -> TableCell {
     if passed {
-        Cell::new("pass").paint(Paint::Good)
+        TableCell::new("pass").paint(Paint::Good)
     } else {
-        Cell::new("fail").paint(Paint::Bad)
+        TableCell::new("fail").paint(Paint::Bad)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::arguments::SimSearch;
 use crate::catalogue::{self, again};
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::interrupt::Interrupt;
 use crate::screen::{Paint, Screen, span};
 use crate::sweep;
@@ -12,7 +12,7 @@ use phalanx_sim::outcome::Failure as Broken;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::command_line::sabotage_flags;
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::search::{Coverage, Hunt, Subject, Trial, attempt};
+use phalanx_sim::search::{Coverage, Hunt, SystemUnderTest, Trial, attempt};
 use serde_json::json;
 use std::io::IsTerminal as _;
 use std::num::NonZero;
@@ -31,7 +31,7 @@ struct Shared<'a> {
     tool: &'a Tool<'a>,
     hunt: Mutex<Hunt>,
     found: Mutex<Option<Found>>,
-    trouble: Mutex<Option<Failure>>,
+    trouble: Mutex<Option<CommandError>>,
     over: AtomicBool,
     runs: Option<u64>,
 }
@@ -55,14 +55,14 @@ pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimSearch,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let mut bases = Vec::new();
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
     for entry in &entries {
         entry
             .scenario
             .check_engine(Engine::Model)
-            .map_err(Failure::usage)?;
+            .map_err(CommandError::usage)?;
         bases.push(Scenario::clone(&entry.scenario));
     }
     let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
@@ -96,9 +96,9 @@ pub(crate) fn run(
     };
     report(screen, arguments, &tally, written.as_ref())?;
     Ok(if written.is_some() {
-        Verdict::No
+        Completion::No
     } else {
-        Verdict::Yes
+        Completion::Yes
     })
 }
 
@@ -108,7 +108,7 @@ fn hunt(
     jobs: usize,
     sabotage: &[String],
     deadline: Instant,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut interrupt = Interrupt::listen()?;
     let target = if std::io::stderr().is_terminal() {
         ProgressDrawTarget::stderr()
@@ -194,8 +194,8 @@ fn try_once(
     sabotage: &[String],
     scenario: &Scenario,
     seed: u64,
-) -> Result<(Vec<Broken>, Coverage), Failure> {
-    attempt(Subject { runner, sabotage }, scenario, seed).map_err(Failure::usage)
+) -> Result<(Vec<Broken>, Coverage), CommandError> {
+    attempt(SystemUnderTest { runner, sabotage }, scenario, seed).map_err(CommandError::usage)
 }
 
 fn take<T>(shared: &Mutex<Option<T>>) -> Option<T> {
@@ -218,7 +218,7 @@ fn write(
     folder: &Path,
     mut found: Found,
     sabotage: &[String],
-) -> Result<Written, Failure> {
+) -> Result<Written, CommandError> {
     let name = found.scenario.plain_name();
     let path = folder.join(format!("{name}-{}.toml", found.trial.seed));
     let shown = path.display();
@@ -233,7 +233,7 @@ fn write(
         sabotage_flags(sabotage),
         found.scenario.to_toml()
     );
-    let unwritable = |error| Failure::usage(format!("{shown} cannot be written: {error}"));
+    let unwritable = |error| CommandError::usage(format!("{shown} cannot be written: {error}"));
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     std::fs::write(&path, text).map_err(unwritable)?;
     let again = again(tool, &path, found.trial.seed, sabotage)?;
@@ -254,7 +254,7 @@ fn report(
     arguments: &SimSearch,
     tally: &Tally,
     written: Option<&Written>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let took = u64::try_from(tally.took.as_millis()).unwrap_or(u64::MAX);
     if arguments.json {
         let failure = written.map(|written| {

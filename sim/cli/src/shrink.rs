@@ -1,7 +1,7 @@
 //! `phalanx sim shrink`: reduces a failing run to a small scenario file.
 
 use crate::arguments::SimShrink;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::interrupt::Interrupt;
 use crate::screen::Screen;
 use crate::tool::Tool;
@@ -9,7 +9,7 @@ use crate::{catalogue, sweep};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Engine;
-use phalanx_sim::search::Subject;
+use phalanx_sim::search::SystemUnderTest;
 use phalanx_sim::shrink::{Progress, Shrunk, shrink};
 use serde_json::json;
 use std::io::IsTerminal as _;
@@ -20,14 +20,14 @@ pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimShrink,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let entry = catalogue::one(tool, &arguments.file, arguments.variant.as_deref())?;
     entry
         .scenario
         .check_engine(Engine::Model)
-        .map_err(Failure::usage)?;
+        .map_err(CommandError::usage)?;
     let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
-    let subject = Subject {
+    let subject = SystemUnderTest {
         runner: &Model(entry.system),
         sabotage: &sabotage,
     };
@@ -50,9 +50,9 @@ pub(crate) fn run(
     let shrunk = shrink(subject, &entry.scenario, arguments.seed, &mut go_on);
     std::panic::set_hook(usual);
     bar.finish_and_clear();
-    let Some(mut shrunk) = shrunk.map_err(Failure::usage)? else {
+    let Some(mut shrunk) = shrunk.map_err(CommandError::usage)? else {
         let (file, seed) = (arguments.file.display(), arguments.seed);
-        return Err(Failure::failed(format!(
+        return Err(CommandError::failed(format!(
             "{file} does not fail with seed {seed}: nothing to shrink; find a seed with `{} search`",
             entry.system.command
         )));
@@ -63,7 +63,7 @@ pub(crate) fn run(
     }
     shrunk.scenario.about = format!("Shrunk from {}, seed {}.", entry.scenario.name, shrunk.seed);
     report(screen, tool, arguments, &shrunk, path)?;
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 fn report(
@@ -72,11 +72,11 @@ fn report(
     arguments: &SimShrink,
     shrunk: &Shrunk,
     path: &Path,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let text = shrunk.to_toml(&path.display().to_string());
     if let Some(path) = &arguments.output {
         let unwritable =
-            |error| Failure::usage(format!("{} cannot be written: {error}", path.display()));
+            |error| CommandError::usage(format!("{} cannot be written: {error}", path.display()));
         std::fs::write(path, &text).map_err(unwritable)?;
     }
     let again = match &arguments.output {

@@ -1,13 +1,13 @@
 //! `phalanx sim run`: runs each scenario with each seed in each requested engine, in parallel.
 
 use crate::arguments::SimRun;
-use crate::catalogue::{self, Entry};
-use crate::engine::{self, Settings};
-use crate::failure::{Failure, Verdict};
+use crate::catalogue::{self, CatalogueEntry};
+use crate::engine::{self, RunSettings};
+use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
 use crate::picture;
-use crate::record::{Broken, Record, difference};
-use crate::report::Report;
+use crate::record::{Broken, RunRecord, difference};
+use crate::report::SweepReport;
 use crate::scale::Engines;
 use crate::screen::Screen;
 use crate::tool::Tool;
@@ -20,26 +20,26 @@ use std::thread;
 
 /// One scenario with one seed: the unit of work of a worker.
 struct Job<'a> {
-    entry: &'a Entry,
+    entry: &'a CatalogueEntry,
     seed: u64,
 }
 
 /// The result of a job: one run per engine.
-type Done = Result<Vec<Record>, Failure>;
+type Done = Result<Vec<RunRecord>, CommandError>;
 
 pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimRun,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
-    let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
+    let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
     for entry in &entries {
         for engine in engines(entry) {
             entry
                 .scenario
                 .check_engine(engine)
-                .map_err(Failure::usage)?;
+                .map_err(CommandError::usage)?;
             if engine != Engine::Model {
                 tool.external(engine)?;
             }
@@ -52,7 +52,7 @@ pub(crate) fn run(
         .collect();
     let runs: usize = jobs.iter().map(|job| engines(job.entry).len()).sum();
     if settings.trace.is_some() && runs > 1 {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "--trace takes one scenario, one seed and one engine{}",
             one_of(&entries)
         )));
@@ -62,7 +62,7 @@ pub(crate) fn run(
         .junit
         .as_deref()
         .map(|path| Junit::new(tool.command(), path));
-    let mut report = Report::new(screen, arguments.json, runs, junit);
+    let mut report = SweepReport::new(screen, arguments.json, runs, junit);
     let wanted = picture::Wanted {
         page: arguments.report.as_deref(),
         timeline: arguments.timeline,
@@ -87,7 +87,7 @@ pub(crate) fn run(
     if draws {
         match picture::show(screen, &entries[0], &settings, &seeds, wanted) {
             // The verdict stands even if the reader of standard output closed it.
-            Ok(()) | Err(Failure::ReaderGone) => {}
+            Ok(()) | Err(CommandError::ReaderGone) => {}
             Err(failure) => return Err(failure),
         }
     }
@@ -97,21 +97,21 @@ pub(crate) fn run(
 /// Checks the names of mechanisms to disable or bugs to plant (`--sabotage`).
 pub(crate) fn sabotage<'a>(
     words: &[String],
-    entries: impl IntoIterator<Item = &'a Entry>,
-) -> Result<Vec<String>, Failure> {
+    entries: impl IntoIterator<Item = &'a CatalogueEntry>,
+) -> Result<Vec<String>, CommandError> {
     if words.is_empty() {
         return Ok(Vec::new());
     }
     for entry in entries {
         (entry.system.vocabulary)()
             .check_sabotage(words)
-            .map_err(|why| Failure::usage(format!("--sabotage: {why}")))?;
+            .map_err(|why| CommandError::usage(format!("--sabotage: {why}")))?;
     }
     Ok(words.to_vec())
 }
 
-fn settings(arguments: &SimRun, entries: &[Entry]) -> Result<Settings, Failure> {
-    Ok(Settings {
+fn settings(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<RunSettings, CommandError> {
+    Ok(RunSettings {
         strict: arguments.strict,
         trace: arguments.trace.clone(),
         sabotage: sabotage(&arguments.sabotage, entries)?,
@@ -119,7 +119,7 @@ fn settings(arguments: &SimRun, entries: &[Entry]) -> Result<Settings, Failure> 
 }
 
 /// Returns a hint for selecting one variant of a matrix, if the file has one.
-fn one_of(entries: &[Entry]) -> String {
+fn one_of(entries: &[CatalogueEntry]) -> String {
     let variants = entries.iter().map(|entry| &entry.scenario.variant);
     match variants.into_iter().find(|variant| !variant.is_empty()) {
         Some(variant) if entries.len() > 1 => {
@@ -130,15 +130,15 @@ fn one_of(entries: &[Entry]) -> String {
 }
 
 /// Checks that a report or timeline is requested for one scenario in the model engine.
-fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
+fn check_picture(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<(), CommandError> {
     let flag = match (&arguments.report, arguments.timeline) {
         (Some(_), _) => "--report",
         (None, true) => "--timeline",
         (None, false) => return Ok(()),
     };
-    let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
+    let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
     if entries.len() > 1 || engines(&entries[0]) != [Engine::Model] {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{flag} takes one scenario in the model engine, with any number of seeds{}",
             one_of(entries)
         )));
@@ -147,7 +147,7 @@ fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
     // cannot be written.
     let folder = arguments.report.as_ref().and_then(|path| path.parent());
     match folder.filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        Some(folder) => Err(Failure::usage(format!(
+        Some(folder) => Err(CommandError::usage(format!(
             "--report: the directory {} does not exist; create it first",
             folder.display()
         ))),
@@ -159,9 +159,9 @@ fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
 fn work(
     jobs: &[Job<'_>],
     one: &(dyn Fn(&Job<'_>) -> Done + Sync),
-    settings: &Settings,
-    report: &mut Report<'_>,
-) -> Result<(), Failure> {
+    settings: &RunSettings,
+    report: &mut SweepReport<'_>,
+) -> Result<(), CommandError> {
     let workers = thread::available_parallelism()
         .map_or(1, NonZero::get)
         .min(jobs.len());
@@ -197,9 +197,9 @@ fn take<'a, 'j>(jobs: &'a [Job<'j>], next: &AtomicUsize) -> Option<(usize, &'a J
 fn in_order(
     jobs: &[Job<'_>],
     receiver: &mpsc::Receiver<(usize, Done)>,
-    settings: &Settings,
-    report: &mut Report<'_>,
-) -> Result<(), Failure> {
+    settings: &RunSettings,
+    report: &mut SweepReport<'_>,
+) -> Result<(), CommandError> {
     let (mut early, mut expected) = (BTreeMap::new(), 0);
     for (index, done) in receiver {
         report.progress(done.as_ref().map_or(0, Vec::len));
@@ -223,7 +223,7 @@ fn one(
     job: &Job<'_>,
     engines: &[Engine],
     arguments: &SimRun,
-    settings: &Settings,
+    settings: &RunSettings,
 ) -> Done {
     let mut records = Vec::new();
     for engine in engines {
@@ -245,7 +245,7 @@ fn one(
 
 /// Compares the final states of a confluent scenario, which must be the same in every engine
 /// because they do not depend on the order of events.
-fn compare(job: &Job<'_>, settings: &Settings, records: &mut [Record]) {
+fn compare(job: &Job<'_>, settings: &RunSettings, records: &mut [RunRecord]) {
     let [model, wire] = records else { return };
     if model.read.trace_hash.is_empty() || wire.read.trace_hash.is_empty() {
         return;

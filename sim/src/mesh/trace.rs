@@ -6,7 +6,7 @@
 use super::event::Event;
 use super::view::node_input_info;
 use crate::record::fault::Bands;
-use crate::record::{Done, Header, Line, Word};
+use crate::record::{ExecutedAction, Header, Line, Word};
 use crate::scenario::plan::{Plan, Planned};
 use crate::scenario::{Engine, Scenario};
 use crate::world::{InputInfo, LinkId};
@@ -27,7 +27,7 @@ const ORDER: u8 = 0x7f;
 
 /// The trace of one run.
 #[derive(Debug)]
-pub struct Trace {
+pub struct MeshTrace {
     scenario: Scenario,
     plan: Plan,
     bands: Bands,
@@ -69,7 +69,7 @@ struct TracedStep {
     says: Vec<(&'static str, Option<NodeId>)>,
 }
 
-impl Trace {
+impl MeshTrace {
     /// An empty trace; with a path, the trace is also written to a file.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl Trace {
         if self.sink.is_none() {
             return;
         }
-        let done = Done {
+        let done = ExecutedAction {
             event: self.events,
             at: nanos(at),
             planned,

@@ -29,7 +29,7 @@ mod transport;
 
 pub use crate::address::{PORT, address, host_at, ip};
 pub use clock::WALL_ZERO;
-pub use options::Options;
+pub use options::RunOptions;
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;
@@ -50,7 +50,7 @@ pub fn run(
     definition: &Definition,
     scenario: &Scenario,
     seed: u64,
-    options: Options<'_>,
+    options: RunOptions<'_>,
 ) -> Result<Outcome, ScenarioError> {
     scenario.check_engine(Kind::Model)?;
     let plan = scenario.plan(seed)?;

@@ -1,20 +1,20 @@
 //! Operations on channels that are opened for them alone.
 
-use super::world::{World, bytes, channel, id, write};
+use super::world::{ChannelWorld, bytes, channel, id, write};
 use crate::channel::message::Kind;
-use crate::channel::{DeliveryFailure, Done, Operation, Refusal};
+use crate::channel::{ChannelOperation, DeliveryFailure, Done, Refusal};
 
-fn is_open(world: &World, name: &str, on: &str) -> bool {
+fn is_open(world: &ChannelWorld, name: &str, on: &str) -> bool {
     let mut known = world.nodes[&id(name)].known();
     known.any(|(known, _, open)| *known == channel(on) && open)
 }
 
 #[test]
 fn a_broadcast_on_a_channel_that_is_not_open_reaches_its_subscribers() {
-    let mut world = World::new(&["a", "b"]);
+    let mut world = ChannelWorld::new(&["a", "b"]);
     world.link("a", "b");
     world.open("b", "chat", Kind::Messages).unwrap();
-    let publish = || Operation::Publish(bytes("hello"));
+    let publish = || ChannelOperation::Publish(bytes("hello"));
     let done = world.once("a", "chat", Kind::Messages, publish());
     assert!(matches!(done, Ok(Done::Published(_))), "{done:?}");
     assert!(!is_open(&world, "a", "chat"));
@@ -25,9 +25,9 @@ fn a_broadcast_on_a_channel_that_is_not_open_reaches_its_subscribers() {
 
 #[test]
 fn an_operation_leaves_an_open_channel_open() {
-    let mut world = World::new(&["a"]);
+    let mut world = ChannelWorld::new(&["a"]);
     world.open("a", "kv", Kind::Map).unwrap();
-    let put = Operation::Transact(write(&[("x", Some("1"))]));
+    let put = ChannelOperation::Transact(write(&[("x", Some("1"))]));
     let done = world.once("a", "kv", Kind::Map, put);
     assert!(matches!(done, Ok(Done::Committed(_))), "{done:?}");
     assert!(is_open(&world, "a", "kv"));
@@ -36,9 +36,9 @@ fn an_operation_leaves_an_open_channel_open() {
 
 #[test]
 fn a_refused_operation_closes_the_channel_that_was_opened_for_it() {
-    let mut world = World::new(&["a", "b"]);
+    let mut world = ChannelWorld::new(&["a", "b"]);
     world.link("a", "b");
-    let publish = || Operation::Publish(bytes("hello"));
+    let publish = || ChannelOperation::Publish(bytes("hello"));
     let refused = world.once("a", "kv", Kind::Map, publish());
     assert_eq!(refused, Err(Refusal::WrongKind(Kind::Map)));
     assert!(!is_open(&world, "a", "kv"));
