@@ -5,6 +5,11 @@ use crate::time::Wall;
 /// Certificates are backdated by this much, so that nodes whose clocks lag accept them.
 const BACKDATED_SECONDS: u64 = 300;
 
+/// Validity of a CA certificate, in days.
+pub const CA_DAYS: u64 = 365;
+/// Validity of a node's or administrator's certificate, in days.
+pub const NODE_DAYS: u64 = 90;
+
 /// The part of its period that a certificate is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ValidityStage {

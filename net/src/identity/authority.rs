@@ -19,11 +19,6 @@ use rcgen::{
 use ring::digest;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// Validity of a CA certificate, in days.
-pub const CA_DAYS: u64 = 365;
-/// Validity of a node's or administrator's certificate, in days.
-pub const NODE_DAYS: u64 = 90;
-
 /// Organisation in the name of a CA with a random key.
 const MADE: &str = "Phalanx mesh CA";
 /// Organisation in the name of a CA derived from a mesh secret.

@@ -10,11 +10,11 @@
 //! also after a crash. Readers without the lock read the certificate before and after the key, and
 //! repeat both if the certificate changed.
 
-use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
+use super::authority::{Authority, Issued};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, PemOrigin};
 use super::{facts, files};
-use phalanx_core::credentials::Validity;
+use phalanx_core::credentials::{CA_DAYS, NODE_DAYS, Validity};
 use phalanx_core::subject::{CertificateRole, Subject};
 use phalanx_core::time::Wall;
 use std::path::{Path, PathBuf};
