@@ -43,9 +43,6 @@ use tonic::transport::Server;
 
 /// Number of notices kept for a slow subscriber; it loses older ones.
 const NOTICES: usize = 4096;
-/// Factor between core's heartbeat bound and the HTTP/2 keepalive: core decides, HTTP/2 is the
-/// fallback.
-const KEEPALIVE_FACTOR: u32 = 3;
 /// Number of authenticated connections that may wait for HTTP/2.
 const INCOMING: usize = 64;
 
@@ -195,7 +192,7 @@ impl<N: Network> BoundPort<N> {
             Arc::new(paths)
         });
         let links = node.links.clone();
-        let keepalive = config.tuning.heartbeat_interval_max * KEEPALIVE_FACTOR;
+        let keepalive = config.tuning.keepalive_interval();
         let link_service = LinkService::server(links.clone(), config.mesh.clone());
         let routes = routes(&node).add_service(link_service);
         let (out, incoming) = mpsc::channel(INCOMING);
