@@ -109,7 +109,7 @@ impl Fault {
             turn,
             hosts: hosts(scenario, plan, &planned.action),
             text,
-            drift_ppm: if let ScheduledAction::Clock { drift_ppm, .. } = planned.order {
+            drift_ppm: if let ScheduledAction::Clock { drift_ppm, .. } = planned.action {
                 drift_ppm
             } else {
                 None
