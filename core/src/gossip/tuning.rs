@@ -143,6 +143,12 @@ impl TuningKey {
         "dial-timeout",
         "Time after which an unanswered dial counts as failed."
     );
+    /// Time after which an unanswered resolution of a name counts as failed.
+    pub const RESOLUTION_TIMEOUT: Self = time!(
+        resolution_timeout,
+        "resolution-timeout",
+        "Time after which an unanswered resolution of a name counts as failed."
+    );
     /// Delay before a failed seed address is dialled again.
     pub const RETRY_MIN: Self = time!(
         retry_min,
@@ -195,13 +201,14 @@ impl TuningKey {
     };
 
     /// Every setting, in the order in which people read them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::HEARTBEAT_INTERVAL_MAX,
         Self::HEARTBEAT_SPACING,
         Self::REDIAL_AFTER,
         Self::SILENT_AFTER,
         Self::DOWN_AFTER,
         Self::DIAL_TIMEOUT,
+        Self::RESOLUTION_TIMEOUT,
         Self::RETRY_MIN,
         Self::RETRY_MAX,
         Self::FORGET_AFTER,

@@ -19,8 +19,8 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         program: None,
         place: (scenario.file.clone(), 0),
     };
-    for (at, planned) in plan.orders.iter().enumerate() {
-        writer.order(at, planned);
+    for (at, planned) in plan.actions.iter().enumerate() {
+        writer.action(at, planned);
     }
     let waiting = scenario
         .steps
@@ -62,7 +62,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn order(&mut self, index: usize, planned: &Planned) {
+    fn action(&mut self, index: usize, planned: &Planned) {
         self.program = planned.program;
         let step = planned.step.and_then(|step| self.scenario.steps.get(step));
         self.place = match step {
@@ -70,13 +70,13 @@ impl Writer<'_> {
             None => (self.scenario.file.clone(), 0),
         };
         if planned.step.is_none() && !planned.chaos {
-            if let ScheduledAction::Start { host, .. } = planned.order {
+            if let ScheduledAction::Start { host, .. } = planned.action {
                 self.ran.insert(host);
             }
             return;
         }
         let at = planned.at;
-        match &planned.order {
+        match &planned.action {
             ScheduledAction::Start { host, disk } => self.start(at, *host, *disk),
             ScheduledAction::Stop { host, power_loss } => {
                 let action = if *power_loss {
@@ -227,9 +227,9 @@ impl Writer<'_> {
         index: usize,
         fits: impl Fn(&ScheduledAction) -> bool,
     ) -> Option<(Duration, &ScheduledAction)> {
-        let later = self.plan.orders[index + 1..].iter();
+        let later = self.plan.actions[index + 1..].iter();
         later
-            .map(|planned| (planned.at, &planned.order))
+            .map(|planned| (planned.at, &planned.action))
             .find(|(_, order)| fits(order))
     }
 
@@ -374,10 +374,10 @@ impl Writer<'_> {
 
     /// The hosts to which a step of a program's own gave orders.
     fn hosts_of(&self, step: usize) -> Vec<usize> {
-        let orders = self.plan.orders.iter();
+        let orders = self.plan.actions.iter();
         let orders = orders.filter(|planned| planned.step == Some(step));
         let hosts = orders.filter_map(|planned| {
-            if let ScheduledAction::Own { host, .. } = planned.order {
+            if let ScheduledAction::Own { host, .. } = planned.action {
                 Some(host)
             } else {
                 None

@@ -46,6 +46,7 @@ keys! {
         SilentAfter = tuning(&TuningKey::SILENT_AFTER, "PHALANX_TUNING_SILENT_AFTER_MS"),
         DownAfter = tuning(&TuningKey::DOWN_AFTER, "PHALANX_TUNING_DOWN_AFTER_MS"),
         DialTimeout = tuning(&TuningKey::DIAL_TIMEOUT, "PHALANX_TUNING_DIAL_TIMEOUT_MS"),
+        ResolutionTimeout = tuning(&TuningKey::RESOLUTION_TIMEOUT, "PHALANX_TUNING_RESOLUTION_TIMEOUT_MS"),
         RetryMin = tuning(&TuningKey::RETRY_MIN, "PHALANX_TUNING_RETRY_MIN_MS"),
         RetryMax = tuning(&TuningKey::RETRY_MAX, "PHALANX_TUNING_RETRY_MAX_MS"),
         ForgetAfter = tuning(&TuningKey::FORGET_AFTER, "PHALANX_TUNING_FORGET_AFTER_MS"),

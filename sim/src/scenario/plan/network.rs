@@ -47,13 +47,13 @@ impl Planner<'_> {
                 self.mend(at, from, |cut, _| !partitions[cut]);
             }
             NetworkAction::Loss(ppm) => {
-                self.order(at, from, ScheduledAction::Loss(Some(*ppm)));
+                self.schedule(at, from, ScheduledAction::Loss(Some(*ppm)));
                 if let Some(length) = step.length {
                     self.later(until(length), from, ScheduledAction::Loss(None));
                 }
             }
             NetworkAction::Latency(latency) => {
-                self.order(at, from, ScheduledAction::Latency(Some(*latency)));
+                self.schedule(at, from, ScheduledAction::Latency(Some(*latency)));
                 if let Some(length) = step.length {
                     self.later(until(length), from, ScheduledAction::Latency(None));
                 }
@@ -63,7 +63,7 @@ impl Planner<'_> {
                 let (change, setting) = (self.plan.link_changes.len(), *setting);
                 self.plan.link_changes.push(LinkChange { pairs, setting });
                 let links = |on| ScheduledAction::Links { change, on };
-                self.order(at, from, links(true));
+                self.schedule(at, from, links(true));
                 if let Some(length) = step.length {
                     self.later(until(length), from, links(false));
                 }
@@ -72,7 +72,7 @@ impl Planner<'_> {
                 let cut = self.pairs(index, pairs, Direction::Both, random)?;
                 let index = self.plan.cuts.len();
                 self.plan.cuts.push(cut);
-                self.order(at, from, ScheduledAction::Reset(index));
+                self.schedule(at, from, ScheduledAction::Reset(index));
             }
         }
         Ok(())
@@ -113,10 +113,10 @@ impl Planner<'_> {
     ) {
         let index = self.plan.cuts.len();
         self.plan.cuts.push(cut);
-        self.order(at, from, ScheduledAction::Cut(index));
+        self.schedule(at, from, ScheduledAction::Cut(index));
         if self.trigger.is_some() {
             if let Some(length) = length {
-                self.order(at + length, from, ScheduledAction::Heal(index));
+                self.schedule(at + length, from, ScheduledAction::Heal(index));
             }
         } else if let Some(length) = length {
             self.push(at + length, Work::Heal(index, from));

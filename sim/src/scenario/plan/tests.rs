@@ -24,10 +24,10 @@ fn scenario(tail: &str) -> Scenario {
 /// Returns the actions of the steps, with their times in seconds.
 fn planned(tail: &str) -> Vec<(u64, ScheduledAction)> {
     let plan = scenario(tail).plan(1).unwrap();
-    let orders = plan.orders.into_iter();
+    let orders = plan.actions.into_iter();
     let steps = orders.filter(|planned| planned.step.is_some());
     steps
-        .map(|planned| (planned.at.as_secs(), planned.order))
+        .map(|planned| (planned.at.as_secs(), planned.action))
         .collect()
 }
 
@@ -154,9 +154,9 @@ fn lasting_conditions_and_changes_of_links_end_with_their_time_or_the_faults() {
             let text = format!("[[at]]\ntime = \"5s\"\n{step}\n{length}\n");
             let plan = scenario(&text).plan(1).unwrap();
             let changes = plan
-                .orders
+                .actions
                 .iter()
-                .filter_map(|planned| match planned.order {
+                .filter_map(|planned| match planned.action {
                     ScheduledAction::Trouble { on, .. } | ScheduledAction::Links { on, .. } => {
                         Some((planned.at.as_secs(), on))
                     }
@@ -238,8 +238,8 @@ stay-up = 5
 "#;
     for seed in 1..20 {
         let plan = scenario(zones).plan(seed).unwrap();
-        for planned in plan.orders.iter().filter(|planned| planned.chaos) {
-            let ScheduledAction::Stop { host, power_loss } = planned.order else {
+        for planned in plan.actions.iter().filter(|planned| planned.chaos) {
+            let ScheduledAction::Stop { host, power_loss } = planned.action else {
                 continue;
             };
             let zone = if host < 7 { 5..7 } else { 7..10 };
@@ -249,8 +249,8 @@ stay-up = 5
             );
             for other in zone {
                 let same = |order: &ScheduledAction| matches!(order, ScheduledAction::Stop { host, .. } if *host == other);
-                let mut orders = plan.orders.iter();
-                assert!(orders.any(|it| it.at == planned.at && same(&it.order)));
+                let mut orders = plan.actions.iter();
+                assert!(orders.any(|it| it.at == planned.at && same(&it.action)));
             }
         }
         let cuts = plan.cuts.iter().filter_map(|cut| cut.sides());
