@@ -72,7 +72,7 @@ pub trait Program: Any {
     ///
     /// # Errors
     /// The file that cannot be stored, and the reason. The process exits instead of starting.
-    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartError> {
+    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartFailure> {
         Ok(())
     }
 
@@ -207,14 +207,14 @@ pub struct MeasuredMetric<'a> {
 
 /// The reason why a process exits at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartError {
+pub struct StartFailure {
     /// The file that the process needs; empty for the program itself.
     pub file: Cow<'static, str>,
     /// The error of the disk.
     pub error: DiskError,
 }
 
-impl fmt::Display for StartError {
+impl fmt::Display for StartFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.file {
             "" => write!(f, "{}", self.error),
@@ -227,7 +227,7 @@ impl fmt::Display for StartError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartFailed {
     /// The reason.
-    pub error: StartError,
+    pub error: StartFailure,
 }
 
 impl StartFailed {
