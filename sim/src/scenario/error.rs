@@ -93,6 +93,24 @@ impl SourceText<'_> {
         at
     }
 
+    /// Returns the position of the first table or value of a key.
+    pub(crate) fn first_of(&self, key: &str) -> usize {
+        let header = format!("[{key}]");
+        let is_place = |line: &str| {
+            let line = line.trim_start();
+            let rest = line.strip_prefix(key).map(str::trim_start);
+            line.starts_with(&header) || rest.is_some_and(|rest| rest.starts_with('='))
+        };
+        let mut at = 0;
+        for line in self.text.split_inclusive('\n') {
+            if is_place(line) {
+                return at;
+            }
+            at += line.len();
+        }
+        0
+    }
+
     /// Returns the key of the value at a byte position: the last `key =` before it on its line.
     fn key(&self, at: usize) -> String {
         let at = at.min(self.text.len());

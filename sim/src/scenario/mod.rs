@@ -62,6 +62,7 @@ pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Check, CheckHosts, CheckUsages, FaultWord, MakePlanning, StepWord, Usage, Vocabulary, Words,
+    Check, CheckHosts, CheckUsages, FaultWord, MakePlanning, START_FAILED, StepWord, Usage,
+    Vocabulary, Words,
 };
 pub use words::{word_for, word_of};

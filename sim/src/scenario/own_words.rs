@@ -221,7 +221,13 @@ impl OwnKeysReader<'_> {
             None => Arguments::new(),
         };
         let value = Spanned::new(span.clone(), DeValue::Table(table));
-        let own = self.form(program, word, settings.form, value)?;
+        // A setting at the top level has the position of its own table.
+        let at = match self.at {
+            0 => self.source.first_of(word.key),
+            at => at,
+        };
+        let placed = OwnKeysReader { at, ..*self };
+        let own = placed.form(program, word, settings.form, value)?;
         let is_kept = |key: &str| !own.iter().any(|(other, _)| (settings.same)(key, other));
         let kept = given.iter().filter(|(key, _)| is_kept(key));
         let all: Vec<(&'static str, &Argument)> = kept.chain(own.iter()).collect();
@@ -231,8 +237,7 @@ impl OwnKeysReader<'_> {
                 merged = merged.with(key, (*argument).clone());
             }
         }
-        (settings.form.check)(&merged)
-            .map_err(|why| self.source.error(span.start, word.key, why))?;
+        (settings.form.check)(&merged).map_err(|why| self.source.error(at, word.key, why))?;
         Ok(merged)
     }
 

@@ -84,10 +84,9 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
             .map_or(1, |word| source.line(word.span().start)),
     };
     scenario.check_usages()?;
-    scenario.check_hosts().map_err(|(key, message)| {
-        let at = source.text.find(key).unwrap_or_default();
-        source.error(at, key, message)
-    })?;
+    scenario
+        .check_hosts()
+        .map_err(|(key, message)| source.error(source.first_of(key), key, message))?;
     Ok(scenario)
 }
 

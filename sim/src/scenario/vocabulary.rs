@@ -7,10 +7,12 @@ use super::form::{Field, Form, Presence, Shape};
 use super::host::Host;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
-use crate::world::StartFailed;
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
+
+/// The event of every system: a process exited at its start.
+pub const START_FAILED: &str = "start-failed";
 
 /// Validates the arguments of a command, or of a condition under `holds`; the error gives the reason.
 pub type Check = fn(&str, &Value) -> Result<(), String>;
@@ -204,7 +206,7 @@ impl Vocabulary {
     /// Returns the events that processes of any program report, and those of every system.
     pub(crate) fn events(&self) -> Vec<&'static str> {
         let own = self.every(|words| &words.events);
-        own.chain([StartFailed::WORD]).collect()
+        own.chain([START_FAILED]).collect()
     }
 
     /// Returns whether any program's processes have certificates.

@@ -7,7 +7,9 @@ use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::Reproduction;
 use crate::scenario::plan::Plan;
-use crate::scenario::{Bound, CertificateChange, Host, OwnCondition, Scenario, Vocabulary};
+use crate::scenario::{
+    Bound, CertificateChange, Host, OwnCondition, START_FAILED, Scenario, Vocabulary,
+};
 use core::any::Any;
 use core::fmt;
 use core::net::SocketAddr;
@@ -230,14 +232,9 @@ pub struct StartFailed {
     pub error: StartFailure,
 }
 
-impl StartFailed {
-    /// The word of the event in scenario files, for every system.
-    pub const WORD: &'static str = "start-failed";
-}
-
 impl ReportedEvent for StartFailed {
     fn described(&self) -> (&'static str, Option<&NodeId>) {
-        (Self::WORD, None)
+        (START_FAILED, None)
     }
 }
 

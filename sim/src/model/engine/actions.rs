@@ -6,19 +6,14 @@ use crate::disk::Left;
 use crate::model::clock::{NodeClock, ns};
 use crate::model::host::StartFacts;
 use crate::model::slot::RunningProcess;
-use crate::model::trace::StepLine;
 use crate::model::transport::NetworkChange;
-use crate::record::StepReport;
+use crate::scenario::plan::Planned;
 use crate::scenario::plan::executor::{ClockChange, PlanExecutor};
-use crate::scenario::plan::{Planned, Reporter};
 use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction, Trouble};
-use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, StartFailed, StartFailure};
+use crate::world::{CloseReason, Command, ProcessEvent, StartFailure};
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
-
-/// The start of a process that exits at once, as traces show it.
-const START_FAILED: InputInfo = InputInfo::of(20, StartFailed::WORD);
 
 impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
     type Done = ();
@@ -250,31 +245,6 @@ impl<'a> Engine<'a, '_> {
         let process = self.make_process(self.slots[slot].host(), slot)?;
         self.install(slot, process);
         Ok(())
-    }
-
-    /// Records that a process exited at its start. It stays down until another action starts it.
-    fn on_start_failed(&mut self, slot: usize, error: StartFailure) {
-        let (host, program) = (self.slots[slot].host(), self.slots[slot].program());
-        let context = &mut self.context;
-        context.affect(self.hosts[host].disk().fault_step(), 1);
-        let line = StepLine {
-            at: context.now(),
-            seq: context.sequence(),
-            host,
-            place: self.hosts[host].place(slot),
-            taken: START_FAILED,
-            view: 0,
-        };
-        let reason = error.to_string();
-        let said = StepReport {
-            word: StartFailed::WORD,
-            about: Some(&reason),
-        };
-        context.record_step(&line, 0, core::iter::once(said));
-        let program = self.programs[program].name();
-        let event = Box::new(StartFailed { error });
-        self.checks
-            .report(context, Reporter { host, program }, event);
     }
 
     fn make_process(&mut self, host: usize, slot: usize) -> Result<RunningProcess, StartFailure> {

@@ -24,11 +24,11 @@ use crate::model::transport::{
 };
 use crate::outcome::Outcome;
 use crate::record::StepReport;
-use crate::scenario::plan::Plan;
-use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
+use crate::scenario::plan::{Plan, Reporter};
+use crate::scenario::{Engine as Kind, START_FAILED, Scenario, ScenarioError};
 use crate::world::{
     Cast, Definition, DialError, Effect, Effects, HostTraffic, InputInfo, ProcessEvent,
-    ProcessView, Program, Scene, World,
+    ProcessView, Program, Scene, StartFailed, StartFailure, World,
 };
 use core::ops::Range;
 use core::time::Duration;
@@ -37,6 +37,9 @@ use phalanx_core::random::mix;
 use phalanx_core::time::Instant;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+/// The start of a process that exits at once, as traces show it.
+const EXITED_AT_START: InputInfo = InputInfo::of(20, START_FAILED);
 
 /// The simulated world.
 pub(crate) struct Engine<'a, 't> {
@@ -484,6 +487,31 @@ impl<'a, 't> Engine<'a, 't> {
             self.effects = effects;
         }
         self.slots[slot].schedule_wake(&mut self.context, woke);
+    }
+
+    /// Records that a process exited at its start. It stays down until another action starts it.
+    fn on_start_failed(&mut self, slot: usize, error: StartFailure) {
+        let (host, program) = (self.slots[slot].host(), self.slots[slot].program());
+        let context = &mut self.context;
+        context.affect(self.hosts[host].disk().fault_step(), 1);
+        let line = StepLine {
+            at: context.now(),
+            seq: context.sequence(),
+            host,
+            place: self.hosts[host].place(slot),
+            taken: EXITED_AT_START,
+            view: 0,
+        };
+        let reason = error.to_string();
+        let said = StepReport {
+            word: START_FAILED,
+            about: Some(&reason),
+        };
+        context.record_step(&line, 0, core::iter::once(said));
+        let program = self.programs[program].name();
+        let event = Box::new(StartFailed { error });
+        self.checks
+            .report(context, Reporter { host, program }, event);
     }
 
     /// Returns the hash of the views of a host's processes.

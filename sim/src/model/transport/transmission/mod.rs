@@ -12,7 +12,7 @@ pub(crate) use connection::{
     Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, FRAMING_BYTES, ItemInFlight, NatMemory,
     SEGMENT_OVERHEAD_BYTES, link, place, segments,
 };
-pub(crate) use network::NetworkChange;
+pub(crate) use network::{DatagramFlight, NetworkChange};
 
 use crate::model::context::Context;
 use crate::model::event::ScheduledEvent;
@@ -53,16 +53,6 @@ pub(super) struct Transmission<'a> {
     has_lanes: bool,
     /// The hosts behind a NAT: the time after which it forgets an idle connection, and the step.
     nats: NatMemory,
-}
-
-/// A datagram on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DatagramFlight {
-    pub latency: u64,
-    /// The latency of a second copy, if there is one.
-    pub again: Option<u64>,
-    /// The seed of the damage, if it arrives damaged.
-    pub damage: Option<u64>,
 }
 
 impl<'a> Transmission<'a> {

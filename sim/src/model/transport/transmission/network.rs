@@ -1,6 +1,6 @@
 //! The network between hosts: latency, loss, bandwidth, and blocked pairs.
 
-use super::{DatagramFlight, latency};
+use super::latency;
 use crate::model::context::Context;
 use crate::scenario::plan::{Cut, LinkPropertyChange};
 use crate::scenario::{Latency, LinkSetting, PathProperties, Scenario};
@@ -20,6 +20,16 @@ pub(super) const LOOPBACK: Transit = Transit {
     lost: 0,
     latency: 20_000,
 };
+
+/// A datagram on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DatagramFlight {
+    pub latency: u64,
+    /// The latency of a second copy, if there is one.
+    pub again: Option<u64>,
+    /// The seed of the damage, if it arrives damaged.
+    pub damage: Option<u64>,
+}
 
 /// A change of the network.
 #[derive(Clone, Copy, Debug)]
