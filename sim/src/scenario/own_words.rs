@@ -220,7 +220,7 @@ impl OwnKeysReader<'_> {
             Some(file) => self.settings_of_file(program, word, settings, &self.parsed(file)?)?,
             None => Arguments::new(),
         };
-        let value = Spanned::new(span.clone(), DeValue::Table(table));
+        let value = Spanned::new(span, DeValue::Table(table));
         // A setting at the top level has the position of its own table.
         let at = match self.at {
             0 => self.source.first_of(word.key),

@@ -104,40 +104,11 @@ impl Writer<'_> {
             ScheduledAction::Pause { host, length } => {
                 self.nodes(at, *host, NodeAction::Pause(*length), None)
             }
-            ScheduledAction::Clock {
-                host,
-                jump,
-                back,
-                drift_ppm,
-            } => {
-                let clock = NodeAction::Clock {
-                    jump: *jump,
-                    back: *back,
-                    drift_ppm: *drift_ppm,
-                };
-                self.nodes(at, *host, clock, None);
-            }
-            ScheduledAction::Trouble {
-                host,
-                trouble,
-                on: true,
-            } => {
-                let (host, trouble, on) = (*host, *trouble, false);
-                let end = ScheduledAction::Trouble { host, trouble, on };
-                let length = self.ends(index, at, &end);
-                self.nodes(at, host, NodeAction::Trouble(trouble), length);
-            }
+            ScheduledAction::Clock { .. }
+            | ScheduledAction::Trouble { on: true, .. }
+            | ScheduledAction::Disk { fault: Some(_), .. } => self.machine(index, planned),
             ScheduledAction::Move(host) => self.nodes(at, *host, NodeAction::Move, None),
             ScheduledAction::Slow { host, by } => self.slow(index, at, *host, *by),
-            ScheduledAction::Disk {
-                host,
-                fault: Some(fault),
-            } => {
-                let (host, fault) = (*host, *fault);
-                let works = ScheduledAction::Disk { host, fault: None };
-                let length = self.ends(index, at, &works);
-                self.nodes(at, host, NodeAction::Disk(fault), length);
-            }
             ScheduledAction::Certificate { host, is } => {
                 self.nodes(at, *host, NodeAction::Certificate(*is), None);
             }
@@ -147,6 +118,38 @@ impl Writer<'_> {
                 let (name, with) = (name.clone(), with.clone());
                 self.nodes(at, *host, NodeAction::Command { name, with }, None);
             }
+        }
+    }
+
+    /// Writes a fault of a machine: its clock, its disk, or a lasting condition.
+    fn machine(&mut self, index: usize, planned: &Planned) {
+        let at = planned.at;
+        if let ScheduledAction::Clock {
+            host,
+            jump,
+            back,
+            drift_ppm,
+        } = planned.action
+        {
+            let clock = NodeAction::Clock {
+                jump,
+                back,
+                drift_ppm,
+            };
+            self.nodes(at, host, clock, None);
+        } else if let ScheduledAction::Trouble { host, trouble, .. } = planned.action {
+            let on = false;
+            let end = ScheduledAction::Trouble { host, trouble, on };
+            let length = self.ends(index, at, &end);
+            self.nodes(at, host, NodeAction::Trouble(trouble), length);
+        } else if let ScheduledAction::Disk {
+            host,
+            fault: Some(fault),
+        } = planned.action
+        {
+            let works = ScheduledAction::Disk { host, fault: None };
+            let length = self.ends(index, at, &works);
+            self.nodes(at, host, NodeAction::Disk(fault), length);
         }
     }
 
