@@ -81,11 +81,11 @@ impl core::error::Error for AddressError {}
 pub enum DialError {
     /// No process listens at the address.
     Refused,
-    /// No answer in time.
+    /// No answer arrived in time.
     TimedOut,
-    /// No route.
+    /// No route leads to the address.
     Unreachable,
-    /// The certificates do not match (foreign CA, expired, wrong name); the text gives the reason.
+    /// The two certificates do not match (foreign CA, expired, wrong name); the text gives the reason.
     Untrusted(String),
     /// The peer speaks another protocol.
     Protocol(String),
@@ -106,7 +106,7 @@ impl fmt::Display for DialError {
 /// Reasons why a name was not resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolutionError {
-    /// No answer in time.
+    /// No answer arrived in time.
     TimedOut,
     /// The resolver failed, or does not know the name; the text gives the reason.
     Failed(String),
@@ -124,7 +124,7 @@ impl fmt::Display for ResolutionError {
 /// Reasons why a link closed without an order of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CloseReason {
-    /// The peer ended the link in an orderly way, on purpose.
+    /// The peer ended the link deliberately, in an orderly way.
     Farewell,
     /// The peer's end of the connection closed (FIN) before the link ended: the process may have died.
     Fin,

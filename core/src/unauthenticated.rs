@@ -7,10 +7,11 @@
 //! - every source has a rate of its own ([`SourceRates`], the generic cell rate algorithm);
 //! - a source with too many unfinished handshakes loses its oldest one; when the total bound is reached, the source
 //!   with the most handshakes loses its oldest one ([`PendingHandshakes`]). The newest handshake is always admitted: a
-//!   member completes within a few round trips, and an idle peer becomes the oldest sooner or later.
+//!   member completes its handshake within a few round trips, and the handshake of an idle peer becomes the oldest
+//!   sooner or later.
 //!
-//! The caller accepts connections, and kills those that are evicted. Bounds: [`SOURCES_MAX`] rates; the two numbers of
-//! handshakes that the caller sets.
+//! The caller accepts connections, and closes those whose handshakes are evicted. Bounds: [`SOURCES_MAX`] rates, and
+//! the two maximum numbers of handshakes that the caller sets.
 
 use crate::time::{Duration, Instant};
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 
 /// Maximum number of sources with a rate of their own; further sources share one rate.
 pub const SOURCES_MAX: usize = 1024;
-/// Mask of the network part of an IPv6 address: one machine owns all addresses of the network.
+/// Mask of the network part of an IPv6 address: one machine can use all addresses of its network.
 const NETWORK_V6: u128 = !0 << 64;
 
 /// A source of connections: an IPv4 address, or an IPv6 network.
@@ -44,7 +45,7 @@ pub struct SourceRates {
 }
 
 impl SourceRates {
-    /// Rates of `burst` connections at once, and then one for each `interval`.
+    /// Each rate admits `burst` connections at once, and then one for each `interval`.
     #[must_use]
     pub fn new(burst: u32, interval: Duration) -> Self {
         Self {
@@ -103,7 +104,7 @@ impl PendingHandshakes {
         }
     }
 
-    /// Admits one more handshake. Returns it, and the handshake that is evicted for it, if any.
+    /// Admits one more handshake. Returns the handshake, and the handshake that is evicted to make room, if any.
     pub fn begin(&mut self, remote: SocketAddr) -> (HandshakeId, Option<HandshakeId>) {
         let source = Source::of(remote);
         let own = self.sources.get(&source).map_or(0, Vec::len);
@@ -125,7 +126,7 @@ impl PendingHandshakes {
         (handshake, oldest)
     }
 
-    /// A handshake ended, with or without success. Without effect if it was evicted.
+    /// A handshake ended, with or without success. An evicted handshake is ignored.
     pub fn end(&mut self, handshake: HandshakeId) {
         let Some(source) = self.pending.remove(&handshake) else {
             return;
@@ -144,13 +145,13 @@ impl PendingHandshakes {
         self.pending.len()
     }
 
-    /// Whether no handshake is unfinished.
+    /// Whether there is no unfinished handshake.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// The source with the most handshakes; among equals, the one with the oldest handshake.
+    /// The source with the most handshakes; of several such sources, the one with the oldest handshake.
     fn largest_source(&self) -> Option<Source> {
         let rank = |held: &Vec<HandshakeId>| {
             let oldest = held.first().map_or(0, |handshake| handshake.0);
@@ -215,7 +216,7 @@ mod tests {
         let evicted: Vec<_> = begun.iter().map(|(_, evicted)| *evicted).collect();
         assert_eq!(evicted, [None, None, Some(begun[0].0), Some(begun[1].0)]);
         assert_eq!(handshakes.len(), 2);
-        // The end of an evicted handshake is without effect.
+        // Ending an evicted handshake has no effect.
         for (handshake, _) in begun {
             handshakes.end(handshake);
         }

@@ -38,7 +38,7 @@ impl Config {
 pub struct Tuning {
     /// Minimum time between two batches on one link.
     pub coalesce: Duration,
-    /// Delay of announcements, so that several are sent together.
+    /// Delay of announcements, so that several announcements are sent together.
     pub announce_after: Duration,
     /// A missing announced broadcast is requested after this time plus a uniform draw below `graft_jitter`.
     pub graft_after: Duration,

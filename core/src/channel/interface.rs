@@ -9,7 +9,7 @@ use crate::time::Duration;
 use core::fmt;
 use std::sync::Arc;
 
-/// Identifies a request of an application. Numbered by the adapter.
+/// Identifies a request of an application. The adapter numbers the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Request(pub u64);
 
@@ -31,14 +31,15 @@ pub struct Options {
     pub kind: Kind,
     /// Interval of anti-entropy with neighbours.
     pub interval: Duration,
-    /// Receive window: maximum number of unicast messages handed to the application that it has not consumed, in at
-    /// most [`ROOM_BYTES`]. With 0 the application accepts none, and their senders get [`DeliveryFailure::NoSuchChannel`].
+    /// Receive window: maximum number of unicast messages that were handed to the application and not yet consumed;
+    /// their size is bounded by [`ROOM_BYTES`]. With 0 the application accepts no unicast messages, and their senders
+    /// get [`DeliveryFailure::NoSuchChannel`].
     pub room: u32,
     /// The application's own state, if the kind is [`Kind::Custom`].
     pub custom: Option<Custom>,
 }
 
-/// Maximum number of bytes of unicast messages handed to an application that it has not consumed.
+/// Maximum number of bytes of unicast messages that were handed to an application and not yet consumed.
 pub const ROOM_BYTES: usize = 16 * 1024 * 1024;
 const _: () = assert!(
     super::message::PAYLOAD_BYTES_MAX <= ROOM_BYTES,
@@ -47,9 +48,9 @@ const _: () = assert!(
 
 /// Minimum interval of anti-entropy with neighbours.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// Maximum interval.
+/// Maximum interval of anti-entropy with neighbours.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(3600);
-/// Default interval.
+/// Default interval of anti-entropy with neighbours.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 
 impl Options {
@@ -72,7 +73,7 @@ pub enum Expected {
     Absent,
     /// The key has this value.
     Value(Arc<[u8]>),
-    /// The key's value was written by this version.
+    /// The current value of the key has this version.
     Version(Version),
 }
 
@@ -85,7 +86,7 @@ pub struct Write {
     pub value: Option<Arc<[u8]>>,
 }
 
-/// Reads and writes of a map, applied to this node's copy together or not at all.
+/// Comparisons and writes of a map, applied together to this node's copy or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// Conditions by key, all of which must hold.
@@ -97,7 +98,7 @@ pub struct Transaction {
 /// An input of the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// All open links. Sent whenever the set of links or their state changed.
+    /// All open links; this input is sent whenever the set of links or their state has changed.
     Neighbours(Vec<Neighbour>),
     /// A message arrived on an open link.
     Receive {
@@ -134,7 +135,8 @@ pub enum Input {
         /// The channel.
         channel: ChannelName,
     },
-    /// Broadcast on a channel of messages, or merge into custom state and broadcast the part that was new.
+    /// Broadcast a message on a channel of messages, or merge an update into custom state and broadcast the part that
+    /// was new.
     Publish {
         /// The number of the request; the answer repeats it.
         request: Request,
@@ -154,7 +156,8 @@ pub enum Input {
     },
     /// Send to one member.
     Send {
-        /// Repeated in the answer, which is given when the message was handed to the receiving application, or failed.
+        /// The number of the request; the answer repeats it, and is given when the message was handed to the receiving
+        /// application, or failed.
         request: Request,
         /// The receiver.
         to: NodeId,
@@ -162,7 +165,7 @@ pub enum Input {
         channel: ChannelName,
         /// The message.
         payload: Arc<[u8]>,
-        /// Whether to send once, unacknowledged. The answer is then given at once.
+        /// Whether to send the message once, without acknowledgement. The answer is then given immediately.
         datagram: bool,
     },
     /// The application consumed unicast messages.
@@ -195,7 +198,7 @@ pub enum Done {
     Unchanged,
     /// The writes were applied and broadcast, as this version.
     Committed(Version),
-    /// The condition on this key failed, and nothing was written.
+    /// The condition on this key did not hold, and nothing was written.
     Differs(Arc<str>),
     /// The message was handed to the receiving application.
     Delivered,
@@ -203,7 +206,7 @@ pub enum Done {
     Sent,
 }
 
-/// Reasons why a request of an application failed. State is unchanged, unless the variant says otherwise.
+/// Reasons why a request of an application failed. The state is unchanged, unless the variant states otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Another application of this node has the channel open.
@@ -216,9 +219,10 @@ pub enum Refusal {
     WrongKind(Kind),
     /// The node knows [`CHANNELS_MAX`](super::CHANNELS_MAX) channels.
     TooManyChannels,
-    /// More than [`PAYLOAD_BYTES_MAX`](super::message::PAYLOAD_BYTES_MAX) bytes.
+    /// The payload has more than [`PAYLOAD_BYTES_MAX`](super::message::PAYLOAD_BYTES_MAX) bytes.
     TooLarge(usize),
-    /// The queues or the map are full; the request may be retried. Custom state was merged nevertheless.
+    /// The queues or the map are full; the request may be retried. An update of custom state was nevertheless merged on
+    /// this node.
     Full,
     /// A key is empty, too long or holds a control character.
     BadKey(Arc<str>),
@@ -226,9 +230,9 @@ pub enum Refusal {
     BadTransaction,
     /// The interval is out of bounds.
     BadInterval(Duration),
-    /// The application's state rejected the update, for this reason.
+    /// The application's state rejected the update; holds the reason.
     Malformed(String),
-    /// The message was not delivered; after [`DeliveryFailure::TimedOut`] it may have been.
+    /// The message was not delivered, except that after [`DeliveryFailure::TimedOut`] it may have been.
     Undelivered(DeliveryFailure),
 }
 
@@ -284,7 +288,7 @@ impl core::error::Error for Refusal {}
 pub enum Delivery {
     /// A unicast message.
     Message {
-        /// The sender, as claimed by the nodes on the path.
+        /// The sender, according to the nodes on the path.
         from: NodeId,
         /// The message.
         payload: Arc<[u8]>,
@@ -348,7 +352,7 @@ pub enum Output {
     Report(Event),
 }
 
-/// A fact for users. Never needed for correctness.
+/// A fact for users, which is never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A channel became known.
@@ -365,7 +369,8 @@ pub enum Event {
         /// The reason.
         reason: Rejection,
     },
-    /// A message of this node failed on its path, and is resent by another route if there is one.
+    /// The delivery of a message of this node failed on its path; the message is resent by another route if there is
+    /// one.
     Rerouted {
         /// The receiver.
         to: NodeId,

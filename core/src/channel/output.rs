@@ -208,7 +208,7 @@ impl Channels {
     }
 
     /// Delivers the changes of a map, and the conflicts: writes of this node that lost against writes made without
-    /// knowledge of them.
+    /// knowledge of this node's write.
     pub(super) fn deliver_changes(&mut self, channel: &ChannelName, changes: Vec<MapChange>) {
         let me = &self.context.me().clone();
         let silent = self.context.has(Switch::NoConflicts);

@@ -7,7 +7,7 @@ use crate::random::Random;
 /// One stream for each component that draws.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Streams {
-    /// Times of comparisons, the neighbours that are compared, and the first element of a repair.
+    /// Times of comparisons, neighbours to compare with, and the first element of a repair.
     pub(super) anti_entropy: Random,
     /// Jitter of requests for announced updates.
     pub(super) dissemination: Random,

@@ -1,16 +1,16 @@
-//! The period in which a certificate is valid, and when it is renewed.
+//! The period in which a certificate is valid, and the time of its renewal.
 
 use crate::time::Wall;
 
-/// Certificates are backdated by this much, so that nodes whose clocks lag accept them.
+/// The number of seconds by which certificates are backdated, so that nodes whose clocks lag accept them.
 const BACKDATED_SECONDS: u64 = 300;
 
 /// The period in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// The first second.
+    /// The first second of the period.
     pub not_before: Wall,
-    /// The last second.
+    /// The last second of the period.
     pub not_after: Wall,
 }
 
@@ -30,15 +30,15 @@ impl Validity {
         self.not_after.0.saturating_sub(self.not_before.0)
     }
 
-    /// The time at which a renewal is worth while: two thirds of the period are over.
+    /// The time from which a renewal is useful: two thirds of the period have passed.
     #[must_use]
     pub const fn renewable(self) -> Wall {
         let third = self.seconds() / 3;
         Wall(self.not_before.0.saturating_add(third.saturating_mul(2)))
     }
 
-    /// Whether a renewal is worth while at `now`: two thirds of the period are over, or it has not begun because the
-    /// certificate was made by a clock that was ahead.
+    /// Whether a renewal is useful at `now`: two thirds of the period have passed, or the period has not begun because
+    /// the issuer's clock was ahead.
     #[must_use]
     pub const fn is_renewable(self, now: Wall) -> bool {
         now.0 >= self.renewable().0 || now.0 < self.not_before.0

@@ -24,7 +24,7 @@ pub const DIALS_MAX: usize = 32;
 /// The reason of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DialPurpose {
-    /// A seed address, to join or to find a split-off part of the mesh; index into the seed addresses.
+    /// A seed address, to join the mesh or to find a split-off part of it; holds the index among the seed addresses.
     Seed(usize),
     /// An address named in a refusal.
     Referral,
@@ -38,7 +38,7 @@ pub(super) enum DialPurpose {
     RandomLink,
     /// A member to which applications need a link.
     Requested,
-    /// A neighbour whose open link a new connection replaces.
+    /// A neighbour whose open link is replaced by a new connection.
     Renewal,
 }
 
@@ -154,7 +154,7 @@ impl Dialer {
         self.dials.clear();
     }
 
-    /// The seed addresses were replaced: dials in progress to former ones count as referrals.
+    /// The seed addresses were replaced: dials in progress to the former addresses count as referrals.
     pub(super) fn forget_seeds(&mut self) {
         for dial in self.dials.values_mut() {
             if matches!(dial.purpose, DialPurpose::Seed(_)) {
@@ -175,7 +175,7 @@ impl Dialer {
         entry.failures = entry.failures.saturating_add(1);
     }
 
-    /// Backs off from a member until a time. Its count of failures is unchanged.
+    /// Backs off from a member until a time. The member's count of failures is unchanged.
     pub(super) fn back_off_until(&mut self, member: MemberIndex, until: Instant) {
         self.back_offs.entry(member).or_default().until = until;
     }
@@ -250,7 +250,7 @@ impl Dialer {
         dials.any(|dial| context.now - dial.started < patience)
     }
 
-    /// The dials in progress to a seed address; more than one only if the address is a name.
+    /// The dials in progress to a seed address; a seed address that is a host name may have several.
     fn to_seed(&self, index: usize) -> impl Iterator<Item = &Dial> {
         let dials = self.dials.values();
         dials.filter(move |dial| dial.purpose == DialPurpose::Seed(index))

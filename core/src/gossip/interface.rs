@@ -39,7 +39,7 @@ pub enum Input {
         /// The reason.
         reason: DialError,
     },
-    /// A name was resolved, or not: completes [`Output::Resolve`].
+    /// The resolution of a name succeeded or failed: completes [`Output::Resolve`].
     Resolved {
         /// The order's ticket.
         ticket: Ticket,
@@ -77,7 +77,7 @@ pub enum Input {
     },
     /// Publish new content of this node. The address and the time of joining are kept if absent.
     Announce(Content),
-    /// Dial these seed addresses too (`replace`: instead of the earlier ones).
+    /// Dial these seed addresses in addition to the earlier ones, or, with `replace`, instead of them.
     Seeds {
         /// The addresses.
         addresses: Vec<Address>,
@@ -143,7 +143,7 @@ pub enum Output {
         /// The message.
         message: Message,
     },
-    /// Close a link after the messages sent on it; no `Closed` is expected.
+    /// Close a link after the messages sent on it; `Closed` is not expected as an answer.
     Close {
         /// The link.
         link: LinkId,

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 pub(super) struct Link {
     peer: NodeId,
     member: MemberIndex,
-    /// Whether this node dialled it.
+    /// Whether this node dialled the link.
     dialed: bool,
     broken: bool,
     session: u32,

@@ -94,7 +94,8 @@ use self_record::SelfRecord;
 use std::sync::Arc;
 use timer::{Timer, Timers};
 
-/// Maximum number of dials in progress to one silent neighbour. More than one, so that a lost dial does not cost time.
+/// Maximum number of dials in progress to one silent neighbour. Several dials in parallel avoid a delay when one of
+/// them is lost.
 const REDIALS_MAX: usize = 3;
 
 /// The gossip machine of one node.
@@ -230,7 +231,7 @@ impl Gossip {
     fn on_timer(&mut self, due: Instant, timer: Timer) {
         match timer {
             Timer::Heartbeat => self.send_heartbeats(due),
-            // An isolated node publishes its accusations with the step that ends its hold.
+            // An isolated node publishes its accusations in the step that ends its isolation.
             Timer::Judge | Timer::Isolation => self.judge(),
             Timer::Suspicion => self.declare_down(),
             Timer::Overlay => self.reconcile_links(),
@@ -327,7 +328,7 @@ impl Gossip {
             .flood(|link| links.is_open(link) && !silence.is_silent(link));
     }
 
-    /// The open links, and whether each is alive (not silent), in order of their numbers.
+    /// The open links in order of their numbers, and whether each is alive (not silent).
     fn iter_links(&self) -> impl Iterator<Item = (LinkId, &links::Link, bool)> {
         let both = self.links.iter().zip(self.silence.iter());
         let open = both.filter(|((_, link), _)| link.is_open());
@@ -457,7 +458,7 @@ impl Gossip {
         self.overlay.schedule(&mut self.context);
     }
 
-    /// Declares suspects down whose timeout has passed.
+    /// Declares down the suspects whose timeout has passed.
     fn declare_down(&mut self) {
         let held_until = self.local_health.held_until(&self.context);
         let doubt = self.local_health.doubt(&self.context);
@@ -508,8 +509,8 @@ impl Gossip {
         self.self_record.clear_edge(member);
         let used = self.context.topology.is_named(member) || self.links.is_neighbour(member);
         if step == Forgetting::Release && used {
-            // The report sent in this step does not name the member; the reports of other nodes change at about the
-            // same time.
+            // The report that this node sends in this step does not name the member; other nodes drop the member from
+            // their reports at about the same time.
             self.members.keep_place_longer(&mut self.context, member);
             return;
         }
@@ -524,7 +525,7 @@ impl Gossip {
         verdict::release(&mut self.context, member);
     }
 
-    /// Frees the slots of ids without a record to which nothing refers.
+    /// Frees the slots of ids that have no record and to which nothing refers.
     fn release_unknown(&mut self) {
         for member in self.context.topology.unknown_records() {
             let linked = self.links.iter().any(|(_, link)| link.member() == member)
@@ -557,7 +558,7 @@ impl Gossip {
         self.context.me
     }
 
-    /// The node's settings, as it was started with them.
+    /// The settings that the node was started with.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.context.config
@@ -591,7 +592,7 @@ impl Gossip {
         &self.context.topology
     }
 
-    /// All members that this node knows, itself included, in id order. O(n).
+    /// All members that this node knows, including itself, in id order. O(n).
     pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
         self.context
             .topology
@@ -635,7 +636,7 @@ impl Gossip {
         })
     }
 
-    /// The open links and their peers, in order of their numbers, and whether each is alive (not silent).
+    /// The open links in order of their numbers, with their peers, and whether each is alive (not silent).
     pub(crate) fn neighbours(&self) -> impl Iterator<Item = (LinkId, &NodeId, bool)> + '_ {
         let over = self.is_over();
         let open = self.iter_links().filter(move |_| !over);
@@ -687,8 +688,8 @@ impl Gossip {
         self.context.topology.services()
     }
 
-    /// Bytes of the machine's whole state, counting data shared with other nodes of the process in full. Computed from
-    /// the entries, without spare capacity, so that the value is the same on every machine.
+    /// Bytes of the machine's whole state; data shared with other nodes of the process is counted in full. The size is
+    /// computed from the entries, without spare capacity, so that the value is the same on every computer.
     #[must_use]
     pub fn memory(&self) -> usize {
         held::<Self>(1)

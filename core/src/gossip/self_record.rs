@@ -11,8 +11,8 @@
 //! | lower | outdated | send the neighbour the current record |
 //! | higher | another machine's, or this node's own past | stop; or take a higher epoch, stored first |
 //!
-//! A higher value is the node's own past if the node started only recently, or if the value has this node's address.
-//! That happens when the node lost its disk and learns of its past late.
+//! A higher value comes from an earlier start of this node if the node started only recently, or if the value has this
+//! node's address. This happens when the node lost its disk and learns late of its earlier starts.
 //!
 //! ```text
 //!   Joining ──established──► Running ──leave──► Leaving ──sent──► Left
@@ -92,8 +92,8 @@ pub(super) struct SelfRecord {
     record_due: bool,
     /// Whether the edges changed since the last report.
     report_due: bool,
-    /// The time from which other nodes have seen the epoch and reported no conflict. A later conflict is not with the
-    /// node's own past.
+    /// The time from which the epoch is established: other nodes have seen it and reported no conflict. A later
+    /// conflict is with another machine, not with an earlier start of this node.
     established: Option<Instant>,
     /// The higher epoch that is being stored.
     raising: Option<(Ticket, u64)>,
@@ -286,7 +286,7 @@ impl SelfRecord {
         in_handshake: bool,
     ) -> Succession {
         let epoch = heard.rank().epoch;
-        // An echo of a value that a pending epoch outranks already.
+        // The value is an echo: the pending epoch already outranks it.
         if self.raising.is_some_and(|(_, raising)| raising > epoch) {
             return Succession::Stays;
         }
@@ -302,8 +302,8 @@ impl SelfRecord {
         Succession::Raises(epoch)
     }
 
-    /// Whether a record under the node's id has the node's own address, where no other machine can run. Accepted
-    /// [`RAISES_MAX`] times at most, because two machines may be configured with one address.
+    /// Whether a record under the node's id has the node's own address, where no other machine can run. Such a record
+    /// is accepted at most [`RAISES_MAX`] times, because two machines may be configured with one address.
     fn is_own_past(&self, heard: &Record) -> bool {
         let address = self.record.content().address;
         self.raised < RAISES_MAX && address.is_some() && heard.content().address == address
@@ -429,7 +429,7 @@ impl SelfRecord {
         self.raised >= RAISES_MAX || self.established.is_some_and(|since| since <= now)
     }
 
-    /// Whether a higher epoch is being stored. Until it is, the node sends no handshakes.
+    /// Whether a higher epoch is being stored. Until the epoch is stored, the node sends no handshakes.
     pub(super) const fn is_raising(&self) -> bool {
         self.raising.is_some()
     }

@@ -35,7 +35,7 @@ pub(super) struct ChannelLinks {
     pub(super) copies: BTreeMap<crate::channel::UpdateId, usize>,
     /// Links that lose all messages, in both directions.
     pub(super) stalled: BTreeSet<LinkId>,
-    /// Links that lose broadcasts, but not announcements.
+    /// Links that lose broadcasts but not announcements.
     pub(super) deaf: BTreeSet<LinkId>,
     pub(super) frame_max: usize,
 }

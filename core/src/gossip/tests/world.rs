@@ -15,7 +15,7 @@ const LATENCY: Duration = Duration::from_millis(1);
 /// An end of a link: the host, and the host's number for the link.
 type End = (usize, LinkId);
 
-/// An event in transit on the network.
+/// An event in flight on the network.
 pub(super) enum UnderWay {
     /// An input of the machine on a host.
     Input(usize, Input),
