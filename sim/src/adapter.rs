@@ -1,7 +1,7 @@
-//! Runs a machine of `phalanx_core::machine::Machine`'s shape as a [`Process`].
+//! Runs a machine that implements `phalanx_core::machine::Machine` as a [`Process`].
 //!
-//! The adapter translates in both directions with two functions: an event becomes an input of the machine, or none; an
-//! output of the machine becomes effects. A wake needs no translation.
+//! The adapter translates with two functions: one turns an event into an input of the machine or into none, the other
+//! turns an output of the machine into effects. A wake needs no translation.
 
 use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView};
 use phalanx_core::identity::NodeId;

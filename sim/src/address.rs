@@ -15,7 +15,7 @@ pub fn ip(host: usize) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(FIRST).saturating_add(host))
 }
 
-/// Returns the address that a host listens at.
+/// Returns the address on which a host listens.
 #[must_use]
 pub fn address(host: usize) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(ip(host), PORT))

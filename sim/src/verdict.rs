@@ -28,7 +28,7 @@ pub struct ExpectationResult {
     /// The time at which the result was decided, in virtual milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_ms: Option<u64>,
-    /// The value of the metric, if the expectation is about one.
+    /// The value of the metric, if the expectation concerns a metric.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<u64>,
 }
@@ -48,7 +48,7 @@ pub struct Failure {
     pub why: String,
     /// The command that reproduces the failure.
     pub reproduce: String,
-    /// The value of the metric, if the expectation is about one.
+    /// The value of the metric, if the expectation concerns a metric.
     #[serde(skip)]
     pub figure: Option<u64>,
 }

@@ -1,10 +1,10 @@
 //! Invariants: properties that hold in every scenario. Each file has one invariant with its property, its reason and
 //! its source.
 //!
-//! After each step of a process, invariants check the state that the step touched, in O(change). At checkpoints they
-//! check global properties. At the end, when all faults are lifted and the system has recovered, they check properties
-//! of a world at rest. A system adds its own invariants ([`Program::invariants`]) to those of this module, which hold
-//! for every machine.
+//! After each step of a process, invariants check the state that the step touched, in O(change). At checkpoints,
+//! invariants check global properties. At the end, when all faults are lifted and the system has recovered, invariants
+//! check properties of a world at rest. A system adds its own invariants ([`Program::invariants`]) to those of this
+//! module, which hold for every machine.
 
 mod deadline_in_future;
 
@@ -37,7 +37,7 @@ pub struct Seen<'a> {
     pub message: bool,
     /// The effects of the step.
     pub effects: &'a [Effect],
-    /// For each effect, the encoded bytes of the message that it sends; 0 for effects that send none.
+    /// For each effect, the encoded bytes of the message that it sends; 0 for an effect without a message.
     pub sizes: &'a [usize],
 }
 
@@ -145,7 +145,7 @@ pub trait Invariant {
     fn on_start(&mut self, _host: usize) {}
 }
 
-/// The names of all invariants that watch a run of a system, as in failures.
+/// The names of all invariants that check a run of a system, as used in failures.
 ///
 /// # Errors
 /// The scenario does not fit the system.
@@ -164,10 +164,10 @@ pub fn names(
 
 /// All invariants of one run, with the first violation of each.
 pub struct Invariants {
-    /// The invariants, sorted so that those that check fewer steps come last.
+    /// The invariants, in descending order of the number of steps that they check.
     all: Vec<Box<dyn Invariant>>,
-    /// The number of invariants that check all steps. `at_busy` and `at_messages` count those that check at least these
-    /// steps.
+    /// The number of invariants that check all steps. `at_busy` and `at_messages` count the invariants that check at
+    /// least these steps.
     at_all: usize,
     at_busy: usize,
     at_messages: usize,
@@ -221,7 +221,7 @@ impl Invariants {
         }
     }
 
-    /// Records an event of the process with this name: first in the system, then in each invariant.
+    /// Records an event of the process of a program: first in the system, then in each invariant.
     pub fn on_report(&mut self, report: &Report<'_>, system: &mut dyn Program, name: &str) {
         system.on_report(report);
         for invariant in &mut self.all {

@@ -29,7 +29,7 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Re
     }
 }
 
-/// Whether the processes that a condition is about are unambiguous.
+/// Whether it is unambiguous which processes a condition concerns.
 ///
 /// # Errors
 /// The programs that the condition may refer to.
@@ -41,7 +41,7 @@ pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result
     }
 }
 
-/// Like `holds`, without a reason. Events are compared without building a text.
+/// Like `holds`, but returns no reason. Events are compared without building a text.
 pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bool {
     if let Condition::Event(_, _, _, min) = condition {
         return events >= *min;
@@ -49,8 +49,8 @@ pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bo
     holds(scene, condition, events).is_ok()
 }
 
-/// Whether the state of the processes chosen by `who` has this value under this key: all hosts without `count`, else a
-/// number of hosts within `count`.
+/// Whether the state of the processes chosen by `who` has this value under this key: on all hosts, or, with `count`, on
+/// a number of hosts within `count`.
 fn state(
     scene: &Scene<'_>,
     who: &Selector,

@@ -1,6 +1,6 @@
 //! Observes runs of engines that run the daemon through its driver. Such engines expose no steps, only the inputs of
-//! machines and the reports of applications. These suffice for the delivery log, its figures and conditions, and the
-//! invariants on reports.
+//! machines and the reports of applications. Inputs and reports suffice for the delivery log, its figures and
+//! conditions, and the invariants on reports.
 
 use super::delivery_log;
 use super::event::Event;
@@ -12,7 +12,7 @@ use core::time::Duration;
 use phalanx_core::channel::UpdateId;
 use phalanx_core::node::{Input, Message};
 
-/// One observation of a host. Observations of a host are in the order of their occurrence.
+/// One observation of a host. The observations of a host are in chronological order.
 #[derive(Debug)]
 pub struct Observation {
     /// The time since the start of the run.

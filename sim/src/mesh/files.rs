@@ -8,7 +8,7 @@ impl Scenario {
     /// Reads a scenario of the mesh from a file's text.
     ///
     /// # Errors
-    /// The text is invalid (the first error, with file, line and key), or has a matrix, which expands to several
+    /// The text is invalid (returns the first error, with file, line and key), or has a matrix and therefore several
     /// scenarios.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
         Self::parse_with(file, text, &vocabulary())
@@ -17,7 +17,7 @@ impl Scenario {
     /// Reads a scenario file of the mesh.
     ///
     /// # Errors
-    /// The file cannot be read (line 0), is invalid (the first error), or has a matrix, which expands to several
+    /// The file cannot be read (line 0), is invalid (returns the first error), or has a matrix and therefore several
     /// scenarios.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         Self::load_one(path, &vocabulary(), None)

@@ -72,7 +72,7 @@ static TUNING: Form = Form {
     check: any_arguments,
 };
 
-/// Checks a service, `name/version`.
+/// Checks a service of the form `name/version`.
 pub(super) fn read_service(word: &str) -> Result<String, String> {
     let (name, _) = word.split_once('/').ok_or_else(|| {
         format!("`{word}` is not a valid service; write name/version, such as `users/1`")

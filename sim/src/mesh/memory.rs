@@ -21,7 +21,7 @@ pub struct Mesh {
     pub(super) sabotage: Sabotage,
     pub(super) lives: Lives,
     pub(super) delivery_log: DeliveryLog,
-    /// The records in the message of the present step.
+    /// The records in the message of the current step.
     pub(super) received: Vec<RecordReceipt>,
     pub(super) shared: SharedFacts,
     /// The ids of all hosts, by host index.

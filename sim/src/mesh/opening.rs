@@ -32,7 +32,7 @@ impl ChannelOpening {
     /// The kind with this word.
     ///
     /// # Errors
-    /// The word does not name a kind.
+    /// The error is that no kind has this name.
     pub(super) fn kind_named(word: &str) -> Result<Kind, String> {
         const KINDS: [Kind; 3] = [Kind::Messages, Kind::Map, Kind::Custom];
         let found = KINDS.into_iter().find(|kind| kind.word() == word);

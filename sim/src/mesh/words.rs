@@ -14,7 +14,7 @@ use phalanx_core::sabotage::{Sabotage, Switch};
 /// The name of the mesh daemon as a program.
 pub const PROGRAM: &str = "mesh";
 
-/// The mesh daemon of a host, as the reporter of events.
+/// The reporter of the events of a host's mesh daemon.
 #[must_use]
 pub const fn daemon_of(host: usize) -> Reporter {
     let program = PROGRAM;

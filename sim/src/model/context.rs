@@ -31,7 +31,7 @@ pub(super) struct Context<'a, 't> {
     trace: Trace<'t>,
     /// Number of items that each step affected.
     affected: Vec<u64>,
-    /// The random stream for the remains of torn writes after a crash.
+    /// The random stream for the prefixes that torn writes leave after a crash.
     torn_writes: Random,
 }
 
@@ -93,7 +93,7 @@ impl<'a, 't> Context<'a, 't> {
         self.events
     }
 
-    /// Advances the time to the next event, and returns the event. Without an event before `until`, advances the time
+    /// Advances the time to the next event, and returns the event. If no event is due before `until`, advances the time
     /// to `until`.
     pub(super) fn advance(&mut self, until: u64) -> Option<ScheduledEvent> {
         if self.heap.next().is_none_or(|at| at >= until) {
@@ -139,7 +139,7 @@ impl<'a, 't> Context<'a, 't> {
         self.trace.hash()
     }
 
-    /// Records a step of a process. The step causes the events scheduled next.
+    /// Records a step of a process, which becomes the cause of the events scheduled next.
     pub(super) fn record_step<'s>(
         &mut self,
         line: &StepLine,
@@ -150,7 +150,7 @@ impl<'a, 't> Context<'a, 't> {
         self.set_cause(cause);
     }
 
-    /// Records an action of the plan. The action causes the events scheduled next.
+    /// Records an action of the plan, which becomes the cause of the events scheduled next.
     pub(super) fn record_action(&mut self, planned: &Planned) {
         let cause = self.trace.order(self.now, planned);
         self.set_cause(cause);

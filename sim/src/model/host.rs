@@ -8,7 +8,7 @@ use core::ops::Range;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 
-/// The facts that a process starts with, except those of its host.
+/// The values that a process starts with, except those of its host.
 pub(super) struct StartFacts<'a> {
     pub scenario: &'a Scenario,
     pub host: usize,
@@ -23,7 +23,7 @@ pub(super) struct StartFacts<'a> {
 pub(super) struct SimulatedHost {
     powered: bool,
     disk: Files,
-    /// The state of its certificate.
+    /// The state of the host's certificate.
     certificate: CertificateChange,
     traffic: HostTraffic,
     /// The slots of the host's processes.
@@ -138,7 +138,7 @@ impl SimulatedHost {
         })
     }
 
-    /// Lets a process access the host directly within a step. `taken` are the ports of other processes.
+    /// Lets a process access the host directly within a step. `taken` holds the ports of other processes.
     pub(super) fn access(
         &mut self,
         taken: impl Iterator<Item = u16>,

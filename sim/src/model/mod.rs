@@ -1,11 +1,12 @@
 //! The model engine: core's machines on an event heap, with links that behave as streams.
 //!
-//! It uses no clock, no thread and no ambient randomness: a scenario and a seed give the same run, event for event, on
-//! every machine. Start with [`run`].
+//! The engine uses no clock, no thread and no ambient randomness, so a scenario and a seed give the same run, event for
+//! event, on every machine. Start with [`run`].
 //!
 //! `engine` is the event loop; it coordinates components, which do not know each other: `slot` (a process, its mailbox
 //! and its wake timer), `host` (power and disk), `transport` (connections, ports and the network), `calls` (commands
-//! and queries), `checks` (invariants and reports) and `starts`. They share a `context`: time, event heap and trace.
+//! and queries), `checks` (invariants and reports) and `starts`. The components share a `context`: time, event heap and
+//! trace.
 //!
 //! The model includes latency, bandwidth of one connection, loss with TCP's retransmission, cuts that drop traffic
 //! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. It excludes congestion windows,

@@ -28,7 +28,7 @@ pub(crate) struct Trace<'a> {
     hash: u64,
     /// The number of the latest event.
     event: u64,
-    /// The names of the programs of each host that runs several.
+    /// The names of the programs of each host that runs several programs.
     programs: BTreeMap<usize, Vec<&'static str>>,
     recorder: Subscriber<'a>,
 }

@@ -11,7 +11,7 @@ use super::{
 const HOSTS_MAX: usize = 50;
 
 impl Engine {
-    /// Returns the end of an error message about an unsupported setting: a suggestion of another engine.
+    /// Returns the last part of an error message about an unsupported setting, which suggests another engine.
     const fn instead(self) -> &'static str {
         match self {
             Self::Model => "",
@@ -19,7 +19,8 @@ impl Engine {
         }
     }
 
-    /// Returns the end of an error message about an unsupported step: the reason, or a suggestion of another engine.
+    /// Returns the last part of an error message about an unsupported step: the reason, or the suggestion of another
+    /// engine.
     fn instead_for(self, system: &str, step: &Step) -> String {
         match step.action {
             Action::Nodes(_, NodeAction::Certificate(CertificateChange::Revoked)) => {
@@ -87,7 +88,7 @@ impl Scenario {
     /// Checks that an engine can run this scenario.
     ///
     /// # Errors
-    /// The first unsupported step or setting, or that `engines` does not list the engine.
+    /// The error names the first unsupported step or setting, or states that `engines` does not list the engine.
     pub fn check_engine(&self, engine: Engine) -> Result<(), ScenarioError> {
         let error = |line, key: &str, message| ScenarioError {
             file: self.file.clone(),
@@ -175,7 +176,8 @@ impl Scenario {
         }
     }
 
-    /// Returns a setting of the world that engines with real network code do not support: its key, and the message.
+    /// Returns a setting of the world that engines with real network code do not support, as its key and the error
+    /// message.
     fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
         let rules = self.links.iter().map(|rule| rule.network);
         if rules.chain([self.network]).any(|network| {

@@ -26,7 +26,7 @@ pub struct Scenario {
     pub variant: Variant,
     /// The name of the simulated system.
     pub system: String,
-    /// A description: the events, and why they matter.
+    /// A description of the events and of their purpose.
     pub about: String,
     /// The engines that the scenario supports.
     pub engines: Vec<Engine>,
@@ -44,7 +44,7 @@ pub struct Scenario {
     pub spread: Duration,
     /// The default network between all hosts.
     pub network: PathProperties,
-    /// Exceptions for single pairs, the narrower ones last; the last matching rule applies.
+    /// Exceptions for single pairs, the narrower rules last; the last matching rule applies.
     pub links: Vec<LinkRule>,
     /// The settings of programs.
     pub settings: Arguments,
@@ -70,7 +70,7 @@ impl Scenario {
         self.name.strip_suffix(&values).unwrap_or(&self.name)
     }
 
-    /// Returns the scenario as its own file would hold it, independent of a matrix.
+    /// Returns the scenario as a file without a matrix would define it.
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.plain_name().to_owned().clone_into(&mut self.name);

@@ -53,7 +53,7 @@ pub(crate) fn newlines(text: &str) -> Vec<usize> {
 }
 
 impl SourceText<'_> {
-    /// Returns the start of the text that contains a byte position, and the file's name.
+    /// Returns the start of the file's text that contains a byte position, and the file's name.
     fn part(&self, at: usize) -> (usize, &str) {
         let part = self.included.iter().rev().find(|(start, _)| *start <= at);
         part.map_or((0, self.file), |(start, file)| (*start, file))

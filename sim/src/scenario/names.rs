@@ -1,5 +1,5 @@
-//! Selectors of nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a name that a step defines; and
-//! of the processes of one program on them: `n3/agent`.
+//! Selectors of nodes, such as `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down` or a name that a step
+//! defines, and of the processes of one program on these nodes: `n3/agent`.
 
 use super::suggestion::suggestion;
 use phalanx_core::random::Random;
@@ -25,7 +25,7 @@ pub struct Selector {
 enum Term {
     /// The given hosts.
     Hosts(Vec<usize>),
-    /// A number of hosts, drawn from others.
+    /// A number of hosts, drawn from a set of others.
     Draw { count: usize, of: Vec<Self> },
     /// The nodes to which a step assigned this name.
     Named(String),
@@ -81,7 +81,7 @@ impl Names {
         Ok(())
     }
 
-    /// Adds the latest host to those of a role, a region or a zone.
+    /// Adds the latest host to the hosts of a role, a region or a zone.
     pub(crate) fn place(&mut self, kind: &str, word: &str) {
         let hosts = self.places.entry(format!("{kind}:{word}")).or_default();
         hosts.push(self.hosts.len().saturating_sub(1));
@@ -284,7 +284,8 @@ impl Selector {
         hosts
     }
 
-    /// Like `resolve`, in the order in which the file names them; the nodes of one word are in their own order.
+    /// Like `resolve`, but in the order in which the file names the nodes; the nodes of one selector word are in their
+    /// own order.
     pub(crate) fn resolve_as_written(
         &self,
         situation: &Situation<'_>,
@@ -381,7 +382,7 @@ impl Selector {
         self.program
     }
 
-    /// Returns the selected hosts if they do not depend on the run.
+    /// Returns the selected hosts, if they do not depend on the run.
     #[must_use]
     pub fn fixed(&self) -> Option<Vec<usize>> {
         let mut hosts = BTreeSet::new();
@@ -413,7 +414,8 @@ impl Selector {
         }
     }
 
-    /// Returns the words of the selector in the file, without the name of a program: `n1`, `web`, `2 of n3..n5`.
+    /// Returns the words of the selector as the file states them, without the name of a program: `n1`, `web`, `2 of
+    /// n3..n5`.
     pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
         let words = self.text.split(',').map(str::trim);
         words.map(|word| word.split('/').next().unwrap_or(word))

@@ -130,7 +130,7 @@ impl OwnKeysReader<'_> {
         with(self.source, &text, |word| names.selector(word))
     }
 
-    /// Reads a selector of a program's processes; another program's processes do not have the key.
+    /// Reads a selector of a program's processes; the key is not allowed for another program's processes.
     fn processes(
         &self,
         program: &'static str,

@@ -2,7 +2,7 @@
 //!
 //! The choices are drawn from the seed, with one random stream per step, so that a new step does not shift the draws of
 //! others. The planner tracks which nodes run, are paused or have left, so `down` and `running` are resolved here. Only
-//! actions that wait for an event depend on the run.
+//! actions that wait for an event depend on the course of the run.
 
 mod chaos;
 mod cuts;
@@ -50,8 +50,8 @@ pub struct Plan {
 pub struct Planned {
     /// The time.
     pub at: Duration,
-    /// The cause: the step (index into `Scenario::steps`), or after all steps the kind of chaos ([`Scenario::causes`]);
-    /// `None` for starts and the lifting of faults.
+    /// The cause of the action: the step (an index into `Scenario::steps`) or, with indices after all steps, the kind
+    /// of chaos ([`Scenario::causes`]); `None` for starts and for the lifting of faults.
     pub step: Option<usize>,
     /// Whether the cause is chaos.
     pub chaos: bool,
@@ -62,8 +62,8 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Returns whether the action has no effect: it starts a host or process that runs, or stops one that does not run.
-    /// `runs` tells whether a host, or its process of a program, runs.
+    /// Returns whether the action has no effect, because it starts a host or process that already runs or stops one
+    /// that does not run. `runs` returns whether a host, or its process of a program, runs.
     pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
         let program = self.program;
         matches!(self.order, ScheduledAction::Start { host, .. } if runs(host, program))
@@ -82,7 +82,7 @@ pub struct Triggered {
     pub by: Vec<usize>,
     /// The program that reports the event; `None`: any program of the host.
     pub program: Option<&'static str>,
-    /// The hosts that the event concerns; `None`: any.
+    /// The reporter of an event: a process.
     pub about: Option<Vec<usize>>,
     /// The actions in time order, relative to the event.
     pub orders: Vec<Planned>,
@@ -158,13 +158,13 @@ pub enum ScheduledAction {
         /// The delay of an input.
         by: Duration,
     },
-    /// Changes a clock.
+    /// Changes the clock of a host.
     Clock {
         /// The host.
         host: usize,
-        /// The forward jump.
+        /// The duration of the forward jump.
         jump: Duration,
-        /// The drift from the action on, in parts per million; `None`: the drift does not change.
+        /// The drift from the time of the action on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
     /// Makes a disk fail, or ends its failure.
@@ -308,8 +308,8 @@ impl Scenario {
     /// Creates the plan of the scenario for a seed.
     ///
     /// # Errors
-    /// A step cannot be planned: a share of pairs that leaves no path, a start of a node that runs, or more than
-    /// [`TASKS_MAX`] tasks.
+    /// A step cannot be planned: its share of pairs leaves no path between two hosts, it starts a node that already
+    /// runs, or there are more than [`TASKS_MAX`] tasks.
     pub fn plan(&self, seed: u64) -> Result<Plan, ScenarioError> {
         let programs = self.vocabulary.programs.iter();
         let plannings = programs.map(|words| words.planning_of(&self.hosts));
@@ -449,7 +449,7 @@ impl Planner<'_> {
         self.queued >= TASKS_MAX
     }
 
-    /// The error of too many tasks, at the step that caused them; `None`: chaos.
+    /// The error that there are too many tasks, at the step that caused them; `None` stands for chaos.
     fn too_many(&self, step: Option<usize>) -> ScenarioError {
         let message = format!(
             "makes the run exceed {TASKS_MAX} planned tasks; use a longer interval or a shorter duration"
@@ -512,7 +512,7 @@ impl Planner<'_> {
                 }
                 self.order(at, from, order);
             }
-            // Steps and faults that a delay moves after the fault phase are dropped.
+            // Steps and faults whose delay ends after the fault phase are dropped.
             Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
             Work::Own(later) if at >= end && !later.due.late => {}
             Work::Step { step, only } => self.step(at, step, only)?,

@@ -178,7 +178,7 @@ fn read_hosts(
         let table = group.get_ref();
         let own = own_words(source, at, own)?;
         let prefix = table.prefix.as_ref().map_or("n", |prefix| prefix.get_ref());
-        // The number is checked before a list of this length is made.
+        // The number of nodes is checked before a list of this length is created.
         let (key, place, length) = match (&table.count, &table.names) {
             (Some(count), None) => ("count", count.span().start, u64::from(*count.get_ref())),
             (None, Some(list)) => ("names", at, list.len() as u64),
@@ -374,7 +374,8 @@ fn read_links(
         rules.push((source.line(at), rule));
     }
     let rules: Vec<LinkRule> = rules.into_iter().map(|(_, rule)| rule).collect();
-    // A rule that is wider than another is wider than all that are narrower still: it comes before them.
+    // A rule that is wider than another rule is also wider than all rules that are narrower than the other, so it comes
+    // before them.
     let depth = |rule: &LinkRule| {
         let wider = rules.iter().filter(|other| rule.is_narrower_than(other));
         wider.count()

@@ -10,7 +10,7 @@ impl Scenario {
     /// Checks the uses of each program's commands and conditions together.
     ///
     /// # Errors
-    /// The first wrong use, with the line of its step or expectation.
+    /// The error is the first wrong use, with the line of its step or expectation.
     pub(crate) fn check_usages(&self) -> Result<(), ScenarioError> {
         for words in &self.vocabulary.programs {
             let Some(check) = words.check_usages else {

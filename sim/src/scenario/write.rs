@@ -1,6 +1,6 @@
 //! Writes a scenario as a file. Reading the file gives the same scenario.
 //!
-//! Names that steps define, includes and matrices are resolved before; the caller adds comments.
+//! Names that steps define, includes and matrices are already resolved; the caller adds comments.
 
 use super::definition::DEFAULT_SYSTEM;
 use super::names::numbered;

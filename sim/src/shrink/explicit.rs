@@ -1,4 +1,4 @@
-//! Converts a scenario to one without random choices: every fault has its nodes and its instant.
+//! Converts a scenario to one without random choices: every fault has fixed nodes and a fixed instant.
 
 use crate::scenario::plan::{Cut, Plan, Planned, ScheduledAction};
 use crate::scenario::{
@@ -8,7 +8,7 @@ use crate::scenario::{
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the scenario with the choices of its plan written out as steps.
+/// Returns the scenario with the random choices of its plan written as steps.
 pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
     let mut writer = Writer {
         scenario,
@@ -53,7 +53,7 @@ struct Writer<'a> {
     steps: Vec<Step>,
     /// The hosts that have been started.
     ran: BTreeSet<usize>,
-    /// The steps that shrinking keeps as they are, and that are already written.
+    /// The steps that shrinking keeps unchanged, and that are already written.
     written: BTreeSet<usize>,
     /// The program that the current action concerns.
     program: Option<&'static str>,
@@ -120,7 +120,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes a fault of a node that another action ends.
+    /// Writes a fault of a node whose end is another action of the plan.
     fn trouble(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
         match &planned.order {
@@ -229,7 +229,7 @@ impl Writer<'_> {
         self.next(index, fits).map(|(at, _)| at)
     }
 
-    /// Returns the duration of a fault that an action `end` lifts before the end of all faults.
+    /// Returns the duration of a fault that is lifted by an action `end` before the end of all faults.
     fn length(
         &self,
         at: Duration,
@@ -254,8 +254,8 @@ impl Writer<'_> {
         });
     }
 
-    /// Applies an action to one more node: in the latest step, if it has the same action at the
-    /// same time.
+    /// Applies an action to one more node; the node is added to the latest step if this has the same action at the same
+    /// time.
     fn nodes(&mut self, at: Duration, host: usize, action: NodeAction, length: Option<Duration>) {
         if let Some(step) = self.steps.last_mut()
             && step.when == When::At(at)
@@ -325,7 +325,7 @@ impl Writer<'_> {
         choices.collect()
     }
 
-    /// The same for what a program does in its own words.
+    /// Writes an action of a program's own vocabulary.
     fn own(&mut self, index: usize, planned: &Planned, host: usize, action: &OwnAction) {
         let at = planned.at;
         if let Some(step) = planned.step
@@ -347,13 +347,13 @@ impl Writer<'_> {
                 let end = end.filter(|end| *end < self.plan.faults_end);
                 end.map(|end| end - at)
             }
-            // Its beginning was written with its length.
+            // The step that began the effect was written together with its length.
             Extent::Ends(_) => return,
         };
         self.nodes(at, host, NodeAction::Own(action.clone()), length);
     }
 
-    /// The action of a step, if shrinking keeps it as it is.
+    /// The action of a step, if shrinking keeps the step unchanged.
     fn steady(&self, step: usize) -> Option<OwnAction> {
         let step = self.scenario.steps.get(step)?;
         let Action::Nodes(_, NodeAction::Own(action)) = &step.action else {
@@ -364,7 +364,7 @@ impl Writer<'_> {
         (word.steady && once).then(|| action.clone())
     }
 
-    /// The hosts to which a step of a program's own gave orders.
+    /// The hosts for which a step of a program's own vocabulary planned actions.
     fn hosts_of(&self, step: usize) -> Vec<usize> {
         let orders = self.plan.orders.iter();
         let orders = orders.filter(|planned| planned.step == Some(step));
@@ -484,8 +484,7 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     }
 }
 
-/// Returns whether an expectation still has all its nodes; without one of them it would have
-/// another meaning.
+/// Returns whether an expectation still has all its nodes; without one of them, its meaning would change.
 pub(super) fn is_whole(expectation: &Expectation) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     let condition = match &expectation.mode {

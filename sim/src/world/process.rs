@@ -26,8 +26,8 @@ pub trait Message: Any + Debug {
     /// Returns the message's kind.
     fn kind(&self) -> &'static str;
 
-    /// Returns the number of the message's kind, below 128, which is part of the trace hash: 0 unless the program
-    /// numbers its kinds of messages. A renamed kind keeps its number.
+    /// Returns the number of the message's kind, below 128, which is part of the trace hash; 0 by default. A renamed
+    /// kind keeps its number.
     fn number(&self) -> u8 {
         0
     }
@@ -59,7 +59,7 @@ impl dyn Message {
     }
 }
 
-/// An event that a process reports, for people and for steps that wait for it.
+/// An event that a process reports, for users and for steps that wait for the event.
 pub trait ReportedEvent: Any + Debug {
     /// Returns the event's name, and the id of the node that the event concerns.
     fn described(&self) -> (&'static str, Option<&NodeId>);
@@ -78,10 +78,11 @@ pub trait ProcessView: Any {
     /// Returns a hash of the state; two processes agree if their hashes are equal.
     fn digest(&self) -> u64;
 
-    /// Returns the state, for people and for the conditions `state` and `agree`.
+    /// Returns the state, for users and for the conditions `state` and `agree`.
     fn state(&self) -> Value;
 
-    /// Returns whether a running process counts for conditions. A process that gave up or is leaving does not.
+    /// Returns whether a running process counts for conditions. A process that gave up its id or is leaving does not
+    /// count.
     fn participates(&self) -> bool {
         true
     }
@@ -150,7 +151,7 @@ pub struct InputInfo {
     pub number: u8,
     /// The event's name in recordings: its kind, or the kind of a message's content.
     pub word: &'static str,
-    /// Encoded bytes of the message; 0 without a message.
+    /// Encoded bytes of the message; 0 if the event has no message.
     pub size: usize,
 }
 
@@ -181,12 +182,12 @@ impl InputInfo {
 pub enum ProcessEvent {
     /// The process has started.
     Start,
-    /// `Effect::Listen` failed because another program of the host listens on the port. A process that this event does
-    /// not concern fails the run.
+    /// `Effect::Listen` failed because another program of the host listens on the port. The run fails if the event does
+    /// not concern the process.
     ListenFailed {
         /// The port.
         port: u16,
-        /// The name of the program that listens on it.
+        /// The name of the program that listens on the port.
         holder: &'static str,
     },
     /// A peer connected.
@@ -228,7 +229,7 @@ pub enum ProcessEvent {
     },
     /// A datagram arrived.
     Datagram {
-        /// The address that the sender listens at.
+        /// The address on which the sender listens.
         from: SocketAddr,
         /// The message.
         message: Rc<dyn Message>,
@@ -238,7 +239,7 @@ pub enum ProcessEvent {
         /// The ticket of the write.
         ticket: Ticket,
     },
-    /// A write or sync failed; none of it is durable.
+    /// A write or sync failed; no part of the data is durable.
     WriteFailed {
         /// The ticket of the write.
         ticket: Ticket,
@@ -350,7 +351,7 @@ pub enum Effect {
         /// The message.
         message: Rc<dyn Message>,
     },
-    /// Closes a link after the messages sent on it. This process gets no `Closed`.
+    /// Closes a link after the messages sent on it. This process gets no `Closed` for the link.
     Close {
         /// The link.
         link: LinkId,
@@ -394,9 +395,10 @@ pub struct Writing {
     pub ticket: Ticket,
     /// The write.
     pub write: DiskChange,
-    /// Whether the write is durable when it is answered.
+    /// Whether the write must be durable when the answer is delivered.
     pub synced: bool,
-    /// The interval at which a failed write is retried until it succeeds; `None`: the failure is answered.
+    /// The interval at which a failed write is retried until it succeeds; `None`: the process is notified of the
+    /// failure.
     pub retry: Option<Duration>,
 }
 
@@ -436,7 +438,7 @@ impl Effects {
         self.push(Effect::Read(Box::new(Reading { ticket, path, of })));
     }
 
-    /// Writes to the disk; with `synced` the write is durable when it is answered.
+    /// Writes to the disk; with `synced`, the write is durable when its answer is delivered.
     pub fn write(&mut self, ticket: Ticket, write: DiskChange, synced: bool) {
         self.push(Effect::Write(Box::new(Writing {
             ticket,

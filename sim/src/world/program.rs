@@ -17,17 +17,17 @@ use serde_json::Value;
 /// A system: its vocabulary, and the functions that create a run of it.
 #[derive(Debug)]
 pub struct Definition {
-    /// The name, as the key `system` of scenario files writes it.
+    /// The name, as the key `system` of scenario files states it.
     pub name: &'static str,
     /// The command of the tool that contains the system, without the subcommand: `phalanx sim`, `cargo run --`. Each
-    /// command that the tool prints begins with it.
+    /// command that the tool prints begins with this text.
     pub command: &'static str,
     /// Returns the vocabulary of scenario files and command lines.
     pub vocabulary: fn() -> Vocabulary,
-    /// Creates the programs of one run. The names select mechanisms to break.
+    /// Creates the programs of one run. The names are those of the mechanisms to break.
     pub build: fn(&Scenario, &[String]) -> Result<Cast, String>,
     /// Checks whether the system can have recovered at an instant from all faults of a plan. Search and shrinking do
-    /// not count a missing recovery as a failure where recovery is impossible.
+    /// not count a missing recovery as a failure if recovery is impossible.
     pub recoverable: fn(&Scenario, &Plan, Duration) -> Result<(), String>,
 }
 
@@ -60,7 +60,7 @@ impl Cast {
 
 /// A program that hosts run, with the data that all of its processes share. A value is used for one run.
 pub trait Program: Any {
-    /// Returns the program's name, as selectors (`m3/agent`) and recordings write it.
+    /// Returns the program's name, as used in selectors (`m3/agent`) and recordings.
     fn name(&self) -> &'static str;
 
     /// Creates a process that starts.
@@ -71,8 +71,8 @@ pub trait Program: Any {
         false
     }
 
-    /// Returns whether messages that wait for the bandwidth of a link wait in the lanes that they name. Otherwise they
-    /// are sent in the order in which they were queued.
+    /// Returns whether messages that wait for the bandwidth of a link wait in the lanes that `Message::placement`
+    /// names. Otherwise they are sent in the order in which they were queued.
     fn sends_in_lanes(&self) -> bool {
         true
     }
@@ -83,7 +83,7 @@ pub trait Program: Any {
     /// Called after a step of a process, before the invariants check it.
     fn after_step(&mut self, _seen: &Seen<'_>) {}
 
-    /// Called when a process reported an event, before the invariants check it. Every engine passes reports on,
+    /// Called after a process reported an event, before the invariants check the event. Every engine passes reports on,
     /// including those that do not observe single steps.
     fn on_report(&mut self, _report: &Report<'_>) {}
 
@@ -93,7 +93,7 @@ pub trait Program: Any {
     }
 
     /// Checks whether the program's processes have settled. This is the condition `converged`, and the state that every
-    /// run must reach after its faults are lifted. By default all processes must agree.
+    /// run must reach after its faults are lifted. By default, the processes have settled when all of them agree.
     ///
     /// # Errors
     /// The first process or property that has not settled.
@@ -117,7 +117,8 @@ pub trait Program: Any {
         Err(format!("{} cannot judge `{}`", self.name(), condition.word))
     }
 
-    /// Returns a metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
+    /// Returns a metric of the program's own vocabulary, over these hosts and between two instants (nanoseconds since
+    /// the start).
     fn metric(
         &self,
         _scene: &Scene<'_>,
@@ -128,7 +129,7 @@ pub trait Program: Any {
         None
     }
 
-    /// Returns whether a metric that counts events counts this one, which a process just reported.
+    /// Returns whether a metric that counts events counts this event, which a process just reported.
     fn counts(&self, _scene: &Scene<'_>, _metric: &str, _event: &dyn ReportedEvent) -> bool {
         false
     }
@@ -164,7 +165,7 @@ pub struct Start<'a> {
     pub certificate: CertificateChange,
     /// The random stream of this life.
     pub random: Random,
-    /// The host's disk. Files written to it here are durable before the process runs.
+    /// The host's disk. Files written to this disk here are durable before the process runs.
     pub disk: &'a mut Files,
 }
 
@@ -175,7 +176,7 @@ impl Start<'_> {
         &self.scenario.hosts[self.host]
     }
 
-    /// Returns the address that a host listens at.
+    /// Returns the address on which a host listens.
     #[must_use]
     pub fn address_of(&self, host: usize) -> SocketAddr {
         crate::address::address(host)

@@ -23,12 +23,12 @@ pub trait World {
     /// Returns the view of a process, if it runs. A process that left or gave up may still have a view.
     fn view(&self, process: usize) -> Option<&dyn ProcessView>;
 
-    /// Returns the processes of a host. Engines that run one program per host number processes like hosts.
+    /// Returns the processes of a host. Engines that run one program per host number processes as they number hosts.
     fn processes(&self, host: usize) -> Range<usize> {
         host..host + 1
     }
 
-    /// Returns the index in the run's list of the program that a process runs.
+    /// Returns the index, in the run's list, of the program that a process runs.
     fn program_of(&self, _process: usize) -> usize {
         0
     }
@@ -76,7 +76,7 @@ impl Scene<'_> {
         Some(self.world.program(program)?.name())
     }
 
-    /// Iterates over the views of a host's running processes: those of one program, or all.
+    /// Iterates over the views of a host's running processes: of the processes of one program, or of all.
     pub fn views_of(
         &self,
         host: usize,
@@ -127,7 +127,8 @@ impl Scene<'_> {
             .filter_map(|(host, view)| Some((host, view.of()?)))
     }
 
-    /// Checks whether every host that does not wait for a step has started once, and all programs have settled.
+    /// Checks whether every host that does not wait for a step has started at least once, and all programs have
+    /// settled.
     ///
     /// # Errors
     /// The first host that has not started, or the first process or property that has not settled.
@@ -184,7 +185,7 @@ impl Scene<'_> {
     /// Returns the participating processes that a selector selects, with their hosts.
     ///
     /// # Errors
-    /// No such process participates.
+    /// The error is that no such process participates.
     pub fn observers(&self, who: &Selector) -> Result<Vec<(usize, &dyn ProcessView)>, String> {
         let chosen = self.select(who).into_iter();
         let observers: Vec<_> = chosen
@@ -204,7 +205,7 @@ impl Scene<'_> {
     /// Returns the selected processes whose view is of this type.
     ///
     /// # Errors
-    /// No such process participates.
+    /// The error is that no such process participates.
     pub fn observers_of<V: ProcessView>(&self, who: &Selector) -> Result<Vec<(usize, &V)>, String> {
         let observers = self.observers(who)?.into_iter();
         let observers: Vec<_> = observers
@@ -217,11 +218,11 @@ impl Scene<'_> {
         }
     }
 
-    /// Checks that a selector which names no program is unambiguous: among the selected processes, only those of one
-    /// program hold this key, or, without a key, only those of one program exist.
+    /// Checks that a selector that does not name a program is unambiguous: among the selected processes, only those of
+    /// one program have this key, or, without a key, all belong to one program.
     ///
     /// # Errors
-    /// A message that names the programs.
+    /// The error names the programs.
     pub fn is_unambiguous(&self, who: &Selector, key: Option<&str>) -> Result<(), String> {
         if who.program().is_some() || self.world.program(1).is_none() {
             return Ok(());
@@ -253,7 +254,7 @@ impl Scene<'_> {
     /// Checks that these processes have equal states, or equal values under a key.
     ///
     /// # Errors
-    /// The first two processes that differ.
+    /// The error names the first two processes that differ.
     pub fn agree<'v>(
         &self,
         nodes: impl IntoIterator<Item = (usize, &'v dyn ProcessView)>,

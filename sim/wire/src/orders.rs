@@ -147,7 +147,7 @@ impl Engine<'_> {
         step: Option<usize>,
     ) -> Result<(), String> {
         match is {
-            // The certificate was issued with this expiry.
+            // The certificate was already issued with this expiry.
             CertificateChange::Expired => Ok(()),
             CertificateChange::Rotated => {
                 let linked = self.linked(host).max(1);
@@ -196,7 +196,7 @@ impl Engine<'_> {
         let state = &mut self.hosts[host];
         state.sent_before = state.sent();
         state.life += 1;
-        // An earlier life, whose writes may still be in progress, does not share the disk.
+        // A process of an earlier life, whose writes may still be in progress, must not share the disk.
         state.store = state.store.copy();
         let epoch = stored_epoch(&state.store) + 1;
         state.store.set(EPOCH, epoch::encode(epoch));

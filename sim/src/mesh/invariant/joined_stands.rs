@@ -1,7 +1,7 @@
 //! All views hold the same time of joining for one lifetime of a node.
 //!
 //! Reason: operators see the time of joining, and it orders members by age. A view that replaces it with the time of
-//! reception shows each operator another age. Source: DESIGN section 4 (join times survive synchronisation).
+//! reception shows the operator a wrong age. Source: DESIGN section 4 (join times survive synchronisation).
 
 use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};

@@ -1,5 +1,5 @@
 //! Performs the actions of the plan: starts and stops, pauses, clocks, disks, certificates and commands. The transport
-//! performs those on the network.
+//! performs the actions on the network.
 
 use super::Engine;
 use crate::disk::Left;
@@ -120,7 +120,7 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
     }
 
     fn set_loss(&mut self, planned: &'a Planned, ppm: Option<u32>) {
-        // A step that sets the loss to zero drops no segments, so it counts as one affected item.
+        // A step that sets the loss to zero drops no segments, so the step itself counts as one affected item.
         let affected = u64::from(ppm == Some(0));
         self.context.affect(planned.step, affected);
         self.change_network(planned, NetworkChange::Loss(ppm));
@@ -137,7 +137,7 @@ impl<'a> Engine<'a, '_> {
         self.transport.change_network(now, change, planned.step);
     }
 
-    /// Performs a triggered action, unless it has no effect any more.
+    /// Performs a triggered action, unless the action no longer has an effect.
     pub(super) fn on_triggered(&mut self, trigger: usize, action: usize) {
         let planned = &self.context.plan().triggers[trigger].orders[action];
         let runs = |host: usize, program| {
@@ -218,7 +218,7 @@ impl<'a> Engine<'a, '_> {
         counts.sum::<usize>() as u64
     }
 
-    /// Delivers an event to each of these processes that it concerns; returns whether there is one.
+    /// Delivers an event to each of these processes that the event concerns; returns whether there is such a process.
     fn notify_all(&mut self, slots: &[usize], event: impl Fn() -> ProcessEvent) -> bool {
         let mut taken = false;
         for slot in slots {
@@ -233,7 +233,7 @@ impl<'a> Engine<'a, '_> {
         self.kill(slot);
     }
 
-    /// Ends a process; its connections are closed, as the operating system does.
+    /// Ends a process; its connections are closed, as by an operating system.
     fn kill(&mut self, slot: usize) {
         self.end_calls(slot);
         self.slots[slot].stop();

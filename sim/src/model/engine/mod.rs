@@ -1,7 +1,8 @@
-//! The event loop: takes the next event, passes the input to a process, and lets the effects be performed.
+//! The event loop: takes the next event, passes the input to a process, and performs the effects through the
+//! components.
 //!
-//! The engine coordinates its components: the result of one is passed to another here, in `effects` (effects of
-//! processes) and in `actions` (actions of the plan) alone.
+//! The engine coordinates its components: only this file, `effects` (effects of processes) and `actions` (actions of
+//! the plan) pass the result of one component to another.
 
 mod actions;
 mod effects;
@@ -51,7 +52,7 @@ pub(crate) struct Engine<'a, 't> {
     starts: Starts,
     /// The effects of the latest step.
     effects: Effects,
-    /// The encoded bytes of the message that each effect sends; 0 if it sends none.
+    /// For each effect, the encoded bytes of the message that it sends; 0 if it sends no message.
     sizes: Vec<usize>,
 }
 
@@ -139,7 +140,7 @@ impl<'a, 't> Engine<'a, 't> {
         }
     }
 
-    /// Processes the next event if it is due before `until`; returns whether it was.
+    /// Processes the next event if it is due before `until`; returns whether there was such an event.
     pub(crate) fn advance(&mut self, until: u64) -> bool {
         let event = self.context.advance(until);
         let is_due = event.is_some();
@@ -341,7 +342,7 @@ impl<'a, 't> Engine<'a, 't> {
         self.notify_of_message(slot, event, 0)
     }
 
-    /// Delivers an event that contains a message of `bytes` encoded bytes, immediately or when the process is neither
+    /// Delivers an event that contains a message of `bytes` encoded bytes: immediately, or once the process is neither
     /// paused, slow nor busy. Returns whether the event concerns the process.
     fn notify_of_message(&mut self, slot: usize, event: ProcessEvent, bytes: usize) -> bool {
         let state = &mut self.slots[slot];
@@ -387,7 +388,7 @@ impl<'a, 't> Engine<'a, 't> {
         }
     }
 
-    /// Passes an input to a process. `woke` tells whether the input is a wake.
+    /// Passes an input to a process. `woke` is whether the input is a wake.
     fn step(&mut self, slot: usize, input: ProcessEvent, bytes: usize, woke: bool) {
         let state = &mut self.slots[slot];
         let now = self.context.now();
@@ -528,7 +529,7 @@ impl World for Engine<'_, '_> {
     }
 }
 
-/// Returns the encoded bytes of the message that an effect sends; 0 if it sends none.
+/// Returns the encoded bytes of the message that an effect sends; 0 if it sends no message.
 fn size(effect: &Effect) -> usize {
     match effect {
         Effect::Send { message, .. } | Effect::Datagram { message, .. } => message.encoded_len(),
@@ -548,7 +549,7 @@ fn size(effect: &Effect) -> usize {
     }
 }
 
-/// Returns the report of a process, if an effect is a report.
+/// Returns the report that an effect contains, if it is a report.
 fn said(effect: &Effect) -> Option<StepReport<'_>> {
     let Effect::Report(event) = effect else {
         return None;

@@ -1,7 +1,7 @@
 //! The dispatch of a plan's actions, once for all engines.
 //!
-//! An engine implements [`PlanExecutor`], which has one method for each kind of action and no default. A new kind
-//! therefore does not compile before each engine states what it does.
+//! An engine implements [`PlanExecutor`], which has one method for each kind of action and no default methods. A new
+//! kind of action therefore does not compile until each engine handles it.
 
 use super::{OwnAction, Planned, ScheduledAction};
 use crate::disk::DiskFault;
@@ -45,7 +45,7 @@ pub trait PlanExecutor<'p> {
         drift_ppm: Option<i32>,
     ) -> Self::Done;
 
-    /// Makes the disk of a host fail; none ends its failure.
+    /// Makes the disk of a host fail; no fault ends the failure.
     fn set_disk_fault(
         &mut self,
         planned: &'p Planned,
@@ -76,10 +76,10 @@ pub trait PlanExecutor<'p> {
         with: &'p Value,
     ) -> Self::Done;
 
-    /// Sets the share of lost segments on all links, in parts per million; none restores the scenario's values.
+    /// Sets the share of lost segments on all links, in parts per million; no share restores the scenario's values.
     fn set_loss(&mut self, planned: &'p Planned, ppm: Option<u32>) -> Self::Done;
 
-    /// Sets the latency of all links; none restores the scenario's values.
+    /// Sets the latency of all links; no latency restores the scenario's values.
     fn set_latency(&mut self, planned: &'p Planned, latency: Option<Latency>) -> Self::Done;
 }
 
@@ -113,8 +113,8 @@ impl Planned {
         }
     }
 
-    /// The result in an engine that can only lift the action: every scenario lifts all faults at its end, also faults that
-    /// it never makes.
+    /// The result in an engine that supports only the lifting of this fault; every scenario lifts all faults at its
+    /// end, even those that it never causes.
     ///
     /// # Errors
     /// The action does not lift a fault.

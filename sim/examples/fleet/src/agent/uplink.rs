@@ -1,9 +1,8 @@
 //! The link to the controller.
 //!
-//! The agent finds the controller by a name, which it resolves before each dial. It has no certificate and names itself;
-//! it checks the identity of the controller. It sends its status after
-//! each change and every second, and dials again when no answer has arrived for three seconds: a host that lost power
-//! closes no link.
+//! The agent finds the controller by a name, which it resolves before each dial. The agent has no certificate and only
+//! states its name; it checks the identity of the controller. The agent sends its status after each change and every
+//! second, and dials again when no answer has arrived for three seconds, because a host that lost power closes no link.
 
 use super::turn::{RETRY, Turn};
 use crate::controller::PORT;

@@ -3,7 +3,7 @@
 use phalanx_core::credentials::Validity;
 use phalanx_sim::world::Message;
 
-/// The first message on a link, from both ends: what a handshake proves.
+/// The first message on a link, from both ends; stands for the data that a TLS handshake proves.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof {
     /// The host of the sender.
@@ -24,7 +24,8 @@ impl Message for Proof {
     }
 }
 
-/// A message by which an end finds out that the other one is gone: a host that lost power closes no link.
+/// A message without content: an end that receives none finds out that the other end is gone, because a host that lost
+/// power closes no link.
 #[derive(Clone, Copy, Debug)]
 pub struct Alive;
 
