@@ -120,8 +120,8 @@ fn a_failed_expectation_is_code_1_with_the_command_that_reproduces_it() {
     );
 }
 
-/// One of three nodes is killed. The seed decides which, so each is alive in some seeds. No node
-/// leaves in any seed.
+/// One of three nodes is killed. The seed decides which node is killed, so each node is alive with some seeds. No node
+/// leaves with any seed.
 const SOMETIMES: &str = r#"
 scenario = 1
 name = "sometimes"

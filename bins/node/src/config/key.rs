@@ -9,9 +9,9 @@ pub(super) const PROGRAM: DaemonProgram = DaemonProgram::new("phalanxd", "PHALAN
     .documents(&[CERT_VARIABLE, KEY_VARIABLE, CA_VARIABLE, SECRET_VARIABLE])
     .read_elsewhere(&["PHALANX_CONFIG"]);
 
-/// Minimum of the bound of links; with fewer the overlay may become disconnected.
+/// Minimum for the bound of links; with fewer links, the overlay may become disconnected.
 const LINKS_MIN: u64 = 8;
-/// Maximum of the bounds of links and members: the capacity of a view.
+/// Maximum for the bounds of links and members: the capacity of a view.
 const MEMBERS_MAX: u64 = MEMBERS_LIMIT as u64;
 
 /// A duration of at least a millisecond.
@@ -19,7 +19,7 @@ const fn millis(name: &'static str, variable: &'static str) -> Setting {
     Setting::number(name, variable, Unit::Milliseconds, 1..=u64::MAX)
 }
 
-/// A bound from `min` to the capacity of a view.
+/// A bound between `min` and the capacity of a view.
 const fn count(name: &'static str, variable: &'static str, min: u64) -> Setting {
     Setting::number(name, variable, Unit::Count, min..=MEMBERS_MAX)
 }

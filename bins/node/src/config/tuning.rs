@@ -40,7 +40,7 @@ pub(super) fn read(layers: &mut Layers<DaemonKey>) -> Tuning {
     tuning
 }
 
-/// Checks the durations that must not decrease in this order.
+/// Checks that the durations do not decrease in this order.
 fn in_order(layers: &mut Layers<DaemonKey>, tuning: &Tuning) {
     let steps = [
         (

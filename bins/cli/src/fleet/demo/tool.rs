@@ -120,7 +120,7 @@ impl ToolPath {
             .ok_or_else(|| CommandError::failed("the scenario has no story"))
     }
 
-    /// Returns what every node sees at an instant of a run in the model engine.
+    /// Returns the view of every node at an instant of a run in the model engine.
     pub(super) fn views(
         &self,
         file: &Path,
@@ -202,7 +202,7 @@ impl RunningWatch {
 
 impl Drop for RunningWatch {
     fn drop(&mut self) {
-        // The process may have ended with the node that it watched.
+        // The process may have ended together with the node that it watched.
         drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }
