@@ -10,7 +10,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use ring::hkdf::{HKDF_SHA256, Salt};
 
 const COUNTER: usize = 8;
-/// Number of counters by which a datagram may arrive late.
+/// The number of counters by which a datagram may lag behind the highest counter received.
 const WINDOW: u64 = 64;
 
 /// Encrypts datagrams to the other end.
