@@ -90,8 +90,8 @@ pub fn check_name(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Whether a character is printable: it is neither a control character nor one that changes the direction of the text
-/// around it.
+/// Whether a character is printable, that is, neither a control character nor a character that changes the direction of
+/// the text around it.
 #[must_use]
 pub fn only_shows(character: char) -> bool {
     let turns = matches!(

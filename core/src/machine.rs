@@ -7,8 +7,8 @@
 //! Rules for the caller:
 //! - `now` never goes backwards;
 //! - the outbox is empty when `step` is called;
-//! - waiting inputs are delivered before a [`Wake`] (in bounded batches), so that a process that was paused handles the
-//!   messages that it received before it accuses a member;
+//! - waiting inputs are delivered before a [`Wake`] (in bounded batches), so that a process that was paused handles
+//!   received messages before the process accuses a member;
 //! - a `Wake` is delivered no earlier than [`Machine::next_deadline`].
 
 use crate::time::Instant;
@@ -119,7 +119,7 @@ impl<T> Outbox<T> {
         self.items.len()
     }
 
-    /// The orders, in order.
+    /// The orders, in the order in which they must be performed.
     #[must_use]
     pub fn as_slice(&self) -> &[T] {
         &self.items

@@ -1,8 +1,8 @@
 //! Set reconciliation between two neighbours: hash, then sketches of growing size, then everything.
 //!
-//! Two ends that hold sets with different order-free hashes find the difference in messages proportional to it. This
-//! module decides the next step of one end from a message of the other; it holds no state. The caller decides when
-//! hashes are compared, and how items are sent.
+//! Two ends that hold sets with different order-free hashes find the difference in messages whose size is proportional
+//! to the difference. This module decides the next step of one end from a message of the other end; the module holds no
+//! state. The caller decides when hashes are compared, and how items are sent.
 //!
 //! ```text
 //!   initiator                          responder

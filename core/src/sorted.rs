@@ -1,8 +1,8 @@
 //! A set and a map for a few elements, kept as a sorted list, because a short list is faster to search than a tree.
 //!
 //! Elements of a set that arrive in order, and are removed from the front, cost O(log n) each. An element that arrives
-//! out of order moves at most half of the others. Entries of a map that arrive out of order, or are removed, move all
-//! entries behind them.
+//! out of order moves at most half of the other elements. Entries of a map that arrive out of order, or are removed,
+//! move all entries behind them.
 
 use std::collections::VecDeque;
 

@@ -92,7 +92,8 @@ pub struct PendingHandshakes {
 }
 
 impl PendingHandshakes {
-    /// At most `count_max` handshakes, and `source_count_max` of one source; each is at least one.
+    /// Admits at most `count_max` handshakes in total and `source_count_max` of one source; each maximum is at least
+    /// one.
     #[must_use]
     pub fn new(count_max: usize, source_count_max: usize) -> Self {
         Self {

@@ -50,7 +50,7 @@ pub(super) enum Comparison {
     Done,
     /// Send this step.
     Step(Item),
-    /// Send the whole state, and then this node's hash: the neighbour sends its own state if it still differs.
+    /// Send the whole state, followed by this node's hash; the neighbour sends its own state if its hash still differs.
     State,
 }
 

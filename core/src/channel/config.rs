@@ -12,7 +12,7 @@ pub const CHANNELS_MAX: usize = 256;
 pub struct Config {
     /// The node's id.
     pub id: NodeId,
-    /// Distinguishes this start of the node from all others.
+    /// Distinguishes this start of the node from all other starts.
     pub life: u64,
     /// Timings.
     pub tuning: Tuning,

@@ -158,7 +158,7 @@ impl Dedup {
         window.is_some_and(|window| window.contains(epoch, number))
     }
 
-    /// Notes a message; its sender resends no number below `floor`.
+    /// Notes a message; the sender of the message resends no number below `floor`.
     pub(super) fn note_message(&mut self, sender: &NodeId, epoch: u64, number: u64, floor: u64) {
         let window = self.messages.entry(sender.clone()).or_default();
         window.raise(epoch, floor);

@@ -31,9 +31,9 @@ pub struct Options {
     pub kind: Kind,
     /// Interval of anti-entropy with neighbours.
     pub interval: Duration,
-    /// Receive window: maximum number of unicast messages that were handed to the application and not yet consumed;
-    /// their size is bounded by [`ROOM_BYTES`]. With 0 the application accepts no unicast messages, and their senders
-    /// get [`DeliveryFailure::NoSuchChannel`].
+    /// Receive window: maximum number of unicast messages that were handed to the application and not yet consumed; the
+    /// size of these messages is bounded by [`ROOM_BYTES`]. With 0 the application accepts no unicast messages, and
+    /// their senders get [`DeliveryFailure::NoSuchChannel`].
     pub room: u32,
     /// The application's own state, if the kind is [`Kind::Custom`].
     pub custom: Option<Custom>,
@@ -82,7 +82,7 @@ pub enum Expected {
 pub struct Write {
     /// The key.
     pub key: Arc<str>,
-    /// Its new value; none deletes the key.
+    /// The new value of the key; none deletes the key.
     pub value: Option<Arc<[u8]>>,
 }
 
@@ -127,7 +127,7 @@ pub enum Input {
         request: Request,
         /// The channel.
         channel: ChannelName,
-        /// Its options.
+        /// The options of the channel.
         options: Options,
     },
     /// The application closes a channel. The node still relays the channel.
@@ -306,7 +306,7 @@ pub enum Delivery {
     Changed {
         /// The key.
         key: Arc<str>,
-        /// Its value; none if it was deleted.
+        /// The value of the key; none if the key was deleted.
         value: Option<Arc<[u8]>>,
         /// The write.
         version: Version,
@@ -345,7 +345,7 @@ pub enum Output {
     Answer {
         /// The request.
         request: Request,
-        /// Its result.
+        /// The result of the request.
         result: Result<Done, Refusal>,
     },
     /// Report an event.
@@ -359,7 +359,7 @@ pub enum Event {
     Learnt {
         /// The channel.
         channel: ChannelName,
-        /// Its kind.
+        /// The kind of the channel.
         kind: Kind,
     },
     /// An item of a neighbour was rejected.
@@ -377,7 +377,7 @@ pub enum Event {
         /// The reason.
         failure: DeliveryFailure,
     },
-    /// A packet of another node could not be forwarded; its sender is notified.
+    /// A packet of another node could not be forwarded; the sender of the packet is notified.
     RelayFailed {
         /// The sender.
         from: NodeId,

@@ -122,7 +122,7 @@ pub struct Version {
 pub struct Entry {
     /// The key; 1 to [`KEY_BYTES_MAX`] bytes.
     pub key: Arc<str>,
-    /// The version that the writer overwrote; none if the key was unknown to it.
+    /// The version that the writer overwrote; none if the writer did not know the key.
     pub over: Option<Version>,
     /// The value's length in bytes; none if the key is deleted.
     pub length: Option<u32>,
@@ -159,9 +159,9 @@ impl Body {
 /// One broadcast.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Update {
-    /// Its name.
+    /// The update's name.
     pub id: UpdateId,
-    /// Its content.
+    /// The update's content.
     pub body: Body,
     /// The payload; at most [`PAYLOAD_BYTES_MAX`] bytes.
     pub payload: Arc<[u8]>,
@@ -225,7 +225,7 @@ impl Update {
 pub enum Purpose {
     /// Bytes for the application; the receiver answers `Delivered` or `Failed`.
     Message,
-    /// Bytes for the application without an answer: they may be lost or duplicated.
+    /// Bytes for the application, without an answer; the bytes may be lost or duplicated.
     Datagram,
     /// The sender's whole state of a custom channel, without an answer.
     State,
@@ -296,7 +296,7 @@ pub struct Packet {
     pub number: u64,
     /// The lowest number for which the sender still expects an answer.
     pub floor: u64,
-    /// Its purpose.
+    /// The purpose of the packet.
     pub purpose: Purpose,
     /// The channel.
     pub channel: ChannelName,
@@ -337,7 +337,7 @@ pub enum Item {
     Digest {
         /// The channel.
         channel: ChannelName,
-        /// Its kind.
+        /// The channel's kind.
         kind: Kind,
         /// The hash.
         hash: u64,
@@ -346,7 +346,7 @@ pub enum Item {
     Sketch {
         /// The channel.
         channel: ChannelName,
-        /// Its kind.
+        /// The channel's kind.
         kind: Kind,
         /// The cells of the sketch.
         cells: Vec<Cell>,

@@ -1,8 +1,8 @@
 //! Relaying of packets: whether a packet is forwarded, and the failure reported to its sender if not.
 //!
-//! A packet lists every node that it passed; each node forwards the packet to the next hop, according to its own view,
-//! that is not in the list. The receiver answers `Delivered` or `Failed`; a node that has no further route answers
-//! `Failed`. Answers avoid the same nodes that the packet was to avoid.
+//! A packet lists every node that it passed; each node forwards the packet to the first hop of a route, in its own
+//! view, that avoids these nodes. The receiver answers `Delivered` or `Failed`; a node that has no further route
+//! answers `Failed`. Answers avoid the same nodes that the packet was to avoid.
 
 use super::context::Context;
 use super::interface::{Event, Output};

@@ -9,9 +9,9 @@ use super::validity::Validity;
 use crate::link::{CloseReason, LocalClose};
 use crate::time::{Duration, Wall};
 
-/// Time before a certificate's expiry at which a link closes, so that it can drain.
+/// Time before a certificate's expiry at which a link closes, so that the link can drain.
 const MARGIN_SECONDS: u64 = 2;
-/// A reading of the calendar lags by less than this, because [`Wall`] counts whole seconds.
+/// A reading of the calendar lags by less than this number of seconds, because [`Wall`] counts whole seconds.
 const READING_SECONDS: u64 = 1;
 /// Maximum difference between two machines' clocks at which both still name expiry as the cause of an end.
 const SKEW_SECONDS: u64 = 5;
@@ -71,7 +71,7 @@ impl Expiry {
         !self.is_near(now) || self.is_over(now)
     }
 
-    /// Whether an acceptor admits a link on the connection; it does not if the link would close at once.
+    /// Whether an acceptor admits a link on the connection; false if the link would close at once.
     #[must_use]
     pub const fn admits_accepting(self, now: Wall) -> bool {
         !self.is_near(now)
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_certificate_of_seconds_is_replaced_before_its_link_closes() {
-        // A new certificate may exist one second before the end, and the link closes three seconds before it.
+        // A new certificate may exist one second before the expiry, but the link closes three seconds before it.
         let expiry = expiry(0, 7);
         assert_eq!(expiry.closes_at(), Wall(4));
         assert_eq!(expiry.next_attempt(Wall(0)), Some(Wall(1)));

@@ -15,7 +15,7 @@ pub enum Input {
     LinkOpened {
         /// The link.
         link: LinkId,
-        /// Whether this node dialled it.
+        /// Whether this node dialled the link.
         dialed: bool,
         /// The expiry of the certificate that expires first.
         expiry: Expiry,

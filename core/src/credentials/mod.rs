@@ -111,7 +111,7 @@ impl Credentials {
     fn on_wake(&mut self, now: Instant, out: &mut Outbox<Output>) {
         while let Some((_, timer)) = self.timers.pop_due(now) {
             match timer {
-                // The calendar is read even if a reading is under way, because the answer to that may be lost.
+                // The calendar is read even if a reading is under way, because the result of that reading may be lost.
                 Timer::Calendar => {
                     self.calendar.order();
                     self.await_calendar(now);

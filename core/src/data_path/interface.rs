@@ -23,7 +23,7 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
-    /// A link closed or is closing. Nothing more is sent on it.
+    /// A link closed or is closing. The machine sends nothing more on the link.
     LinkClosed {
         /// The link.
         link: LinkId,
@@ -59,7 +59,7 @@ pub enum Input {
         /// The message.
         control: Control,
     },
-    /// The local data path reports that it works.
+    /// The local data path reports that the data path works.
     Works {
         /// The link.
         link: LinkId,

@@ -20,8 +20,8 @@
 //! A data path that fails stays failed until its link is replaced. The machine has no timers: it waits for the overlay
 //! and for the peer as long as the link lives.
 //!
-//! Bounds: one entry for each link, of which the gossip machine bounds the number; for each entry, [`WINDOW`] control
-//! messages in each direction.
+//! Bounds: one entry for each link, with [`WINDOW`] control messages in each direction; the gossip machine bounds the
+//! number of links.
 
 mod interface;
 mod offer;
@@ -156,7 +156,7 @@ impl DataPaths {
         &self.offer
     }
 
-    /// Whether a link is known: it opened, and it is not yet closed with its data path stopped.
+    /// Whether a link is known: it opened, and either it has not closed or its data path has not stopped.
     #[must_use]
     pub fn knows(&self, link: LinkId) -> bool {
         self.endpoints.contains_key(&link)

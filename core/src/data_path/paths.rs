@@ -84,7 +84,8 @@ impl Paths {
         true
     }
 
-    /// The handshake of a link is complete: its data path runs, or waits for the end of its predecessor's.
+    /// The handshake of a link is complete: the link's data path runs, or waits until the data path of its predecessor
+    /// has stopped.
     pub(super) fn up(&mut self, link: LinkId) {
         let Some(entry) = self.links.get_mut(&link) else {
             return;

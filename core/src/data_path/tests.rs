@@ -357,7 +357,7 @@ fn a_new_link_with_a_peer_prepares_its_data_path_when_the_old_one_has_stopped() 
     );
     assert_eq!(step(&mut machine, Input::LinkUp { link: new }), []);
     assert_eq!(step(&mut machine, Input::LinkUp { link: third }), []);
-    // The second link closes while it waits, and the third still waits for the first.
+    // The second link closes while waiting, and the third link still waits for the first.
     assert_eq!(step(&mut machine, Input::LinkClosed { link: new }), []);
     assert_eq!(
         step(&mut machine, Input::LinkClosed { link: old }),

@@ -61,7 +61,7 @@ pub(super) enum Answer {
 /// The changes of the view, and the comparisons over a node's links.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AntiEntropy {
-    /// The latest changes, each with the hash of the view before it.
+    /// The latest changes, each with the hash of the view before the change.
     history: DropOldest<(u64, Key)>,
     /// Time of the latest change of the view.
     changed: Instant,
@@ -254,7 +254,7 @@ impl Comparison {
 
 /// Reconciliation.
 impl AntiEntropy {
-    /// Begins a reconciliation on a link. Returns its first message.
+    /// Begins a reconciliation on a link. Returns the first message of the reconciliation.
     pub(super) fn begin(&mut self, context: &Context, link: LinkId) -> Option<Sync> {
         if context.has(Switch::NoAntiEntropy) {
             return None;

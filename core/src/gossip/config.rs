@@ -16,7 +16,7 @@ pub struct Config {
     pub id: NodeId,
     /// The mesh's name. Links to other meshes are refused.
     pub mesh: String,
-    /// The epoch of this start. It is above all stored epochs, and durable before the start.
+    /// The epoch of this start. The epoch is above all stored epochs, and durable before the start.
     pub epoch: u64,
     /// Random for this start, not 0.
     pub instance: u32,

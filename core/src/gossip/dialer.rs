@@ -49,7 +49,7 @@ pub(super) struct Dial {
     address: SocketAddr,
     /// The expected peer; once connected, the peer that answered.
     peer: Option<MemberIndex>,
-    /// The connection, once established, and the session that this node proposed on it.
+    /// The connection, once it is established, and the session that this node proposed on the connection.
     connection: Option<(LinkId, u32)>,
     started: Instant,
 }

@@ -110,18 +110,18 @@ impl Dissemination {
         self.tree.on_open(link, eager);
     }
 
-    /// A link was removed. Returns whether it was eager.
+    /// A link was removed. Returns whether the link was eager.
     pub(super) fn on_closed(&mut self, link: LinkId) -> bool {
         self.tree.on_closed(link)
     }
 
-    /// Makes a link eager: it delivered a new update.
+    /// Makes a link eager, because it delivered a new update.
     pub(super) fn make_eager(&mut self, link: LinkId) {
         self.tree.make_eager(link);
     }
 
-    /// Makes a link lazy because it delivered a duplicate, its neighbour sent a prune, or it carries no traffic. Returns
-    /// whether it was eager.
+    /// Makes a link lazy, because the link delivered a duplicate, its neighbour sent a prune, or the link carries no
+    /// traffic. Returns whether the link was eager.
     pub(super) fn make_lazy(&mut self, link: LinkId) -> bool {
         self.tree.make_lazy(link)
     }
@@ -143,7 +143,8 @@ impl Dissemination {
     /// The time at which a broadcast update is sent.
     pub(super) fn schedule(context: &Context, key: Key) -> BroadcastSchedule {
         let tuning = context.tuning();
-        // A report takes time to travel along the tree; an immediate announcement would cause needless requests for it.
+        // A report takes time to travel along the tree, so an immediate announcement of the report would cause needless
+        // requests.
         let (wait, names_max) = match key {
             Key::Record(_) => (tuning.announce_after, NAMES_MAX),
             Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORT_NAMES_MAX),
@@ -397,8 +398,8 @@ impl Dissemination {
         Some(request)
     }
 
-    /// A neighbour requests updates that it did not receive, which makes the link eager. Returns the updates that the
-    /// view holds.
+    /// A neighbour requests updates that the neighbour did not receive; the request makes the link eager. Returns the
+    /// updates that the view holds.
     pub(super) fn on_graft(
         &mut self,
         context: &Context,

@@ -12,7 +12,7 @@ pub enum Event {
     PeerUp {
         /// The member.
         id: NodeId,
-        /// Its epoch.
+        /// The member's epoch.
         epoch: u64,
     },
     /// No path leads to a member; the member may be declared down.
@@ -72,7 +72,7 @@ pub enum Event {
         /// The time until the next attempt; none if no attempt is scheduled.
         retry_in: Option<Duration>,
     },
-    /// The address leads to this node itself; it is not dialled again.
+    /// The address leads to this node itself, so it is not dialled again.
     DialedMyself {
         /// The address.
         address: Address,
@@ -90,7 +90,8 @@ pub enum Event {
     Isolated,
     /// A message arrived on a link of an isolated node.
     Rejoined,
-    /// Another, newer machine runs under this node's id: this node stopped. One of the two machines needs another id.
+    /// Another, newer machine runs under this node's id, so this node stopped. One of the two machines needs another
+    /// id.
     NameTaken {
         /// The other machine's epoch.
         epoch: u64,

@@ -129,7 +129,7 @@ impl Handshakes {
         context.out.push(Output::Close { link });
     }
 
-    /// Ends a handshake; its connection has become a link, or is closed.
+    /// Ends a handshake, whose connection has become a link or is closed.
     pub(super) fn end(&mut self, context: &mut Context, link: LinkId) -> Option<Handshake> {
         let handshake = self.pending.remove(&link)?;
         context.timers.cancel(&Timer::Handshake(link));

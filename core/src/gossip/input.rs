@@ -385,8 +385,8 @@ impl Gossip {
             return;
         };
         let (member, peer) = (held.member(), held.peer().clone());
-        // During a renewal, the peer closes the old link because it has accepted the new connection; its answer is on
-        // the way.
+        // During a renewal, the peer closes the old link because it has accepted the new connection, and its acceptance
+        // is still in flight.
         let renewing = self.dialer.is_renewing(member);
         let end = match reason {
             _ if renewing => LinkEnd::Superseded,
@@ -491,7 +491,8 @@ impl Gossip {
         }
     }
 
-    /// A message for another machine proves that the peer is alive and that both ends completed the handshake.
+    /// A message for another state machine of this node proves that the peer is alive and that both ends completed the
+    /// handshake.
     pub(super) fn on_heard(&mut self, link: LinkId) {
         if let Some(held) = self.links.get(link) {
             let member = held.member();
@@ -543,7 +544,7 @@ impl Gossip {
         }
     }
 
-    /// The peer of a connection, unless it closed.
+    /// The peer of a connection; none if the connection closed.
     pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
         let linked = self.links.get(link).map(Link::peer);
         let in_handshake = || self.handshakes.get(link).map(|held| held.peer());

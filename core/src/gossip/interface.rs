@@ -53,7 +53,7 @@ pub enum Input {
         /// The message.
         message: Message,
     },
-    /// Another machine's message arrived on a link: the peer is alive.
+    /// A message for another state machine of this node arrived on a link, so the peer is alive.
     Heard {
         /// The link.
         link: LinkId,
@@ -148,7 +148,8 @@ pub enum Output {
         /// The link.
         link: LinkId,
     },
-    /// A link is open: both ends completed the handshake. Other machines may use the link from here on.
+    /// A link is open: both ends completed the handshake. The other state machines of the node may use the link from
+    /// here on.
     LinkOpened {
         /// The link.
         link: LinkId,

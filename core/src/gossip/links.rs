@@ -105,7 +105,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Adds a link that opens in this step. It becomes the current link to its member.
+    /// Adds a link that opens in this step. The link becomes the current link to its member.
     pub(super) fn insert(&mut self, id: LinkId, link: Link) {
         self.by_member.insert(link.member, id);
         self.open += 1;

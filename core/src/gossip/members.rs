@@ -52,8 +52,8 @@ struct Member {
     heard: Option<Instant>,
     /// The highest session of connections with the member.
     session: u32,
-    /// The member is down, but it published an update since, or members lost together with it have returned. Its ring
-    /// edges count again unless they are reported down.
+    /// The member is down, but it published an update since, or members lost together with it have returned. The ring
+    /// edges of such a member count again unless they are reported down.
     assumed_reachable: bool,
     /// The time at which the member is forgotten, if it is down or left. For other members, the time at which the
     /// neighbours that know of the member's loss forget it; used if this node also loses the member before it hears
@@ -75,7 +75,8 @@ impl Member {
 /// A step of forgetting a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forgetting {
-    /// The member is removed from the view; its slot is kept, so that outdated updates do not bring it back.
+    /// The member is removed from the view, but its slot is kept, so that outdated updates do not bring the member
+    /// back.
     Retire,
     /// The slot is freed.
     Release,
@@ -133,8 +134,8 @@ impl Members {
         self.forget_in_time(context, member);
     }
 
-    /// A path leads again to a member that was down. Returns whether members lost together with it are now assumed
-    /// reachable.
+    /// A path leads again to a member that was down. Returns whether members lost together with this member are now
+    /// assumed reachable.
     pub(super) fn on_found(&mut self, context: &mut Context, member: MemberIndex) -> bool {
         self.on_returned(context, member);
         let assumed = self.assume_reachable_those_lost_with(context, member);
@@ -194,9 +195,9 @@ impl Members {
         self.change(member, |member| member.assumed_reachable = true);
     }
 
-    /// A member returned without a restart. Members lost within `down_after` of it may be alive too, because they were
-    /// probably behind the same partition. Their ring edges count again; those that are dead are reported down by their
-    /// ring neighbours. Returns whether there are such members.
+    /// A member returned without a restart. Members lost within `down_after` of the returned member may be alive too,
+    /// because they were probably behind the same partition. The ring edges of these members count again; members that
+    /// are dead are reported down by their ring neighbours. Returns whether there are such members.
     fn assume_reachable_those_lost_with(&mut self, context: &Context, member: MemberIndex) -> bool {
         let Some(lost) = self.get(member).forget_at else {
             return false;
@@ -216,7 +217,7 @@ impl Members {
         found
     }
 
-    /// Resets a member to the default state: its slot was freed.
+    /// Resets a member to the default state, because its slot was freed.
     pub(super) fn reset(&mut self, context: &Context, member: MemberIndex) {
         self.refresh(context, member, context.now);
         self.members.remove(&member);
@@ -282,8 +283,8 @@ impl Members {
         true
     }
 
-    /// Keeps the slot of a retired member for another share of `forget_after`, because a report names it or a link leads
-    /// to it.
+    /// Keeps the slot of a retired member for another share of `forget_after`, because a report names the member or a
+    /// link leads to it.
     pub(super) fn keep_place_longer(&self, context: &mut Context, member: MemberIndex) {
         let share = context.tuning().forget_after / STILL_NAMED_SHARE;
         let at = context.after(share.max(MAINTAIN_INTERVAL));
@@ -306,7 +307,7 @@ impl Members {
         update.map_or(context.now, |update| update.at(context.now))
     }
 
-    /// A link to a member closed; the member was last heard on it at this time.
+    /// A link to a member closed; `heard` is the time at which the member was last heard on the link.
     pub(super) fn on_link_closed(&mut self, member: MemberIndex, heard: Instant) {
         self.change(member, |member| {
             member.heard = member.heard.max(Some(heard))

@@ -250,7 +250,7 @@ impl Gossip {
         }
     }
 
-    /// This node was paused: its observations of other members restart.
+    /// This node was paused, so its observations of other members restart.
     fn on_pause(&mut self, late: Duration) {
         self.local_health.on_pause(&mut self.context, late);
         self.silence.on_pause(&self.context);
@@ -398,7 +398,7 @@ impl Gossip {
         self.verdict.schedule_first(&mut self.context);
     }
 
-    /// No path leads to a member. Returns whether it is newly suspect.
+    /// No path leads to a member. Returns whether the member is newly suspect.
     fn on_unreached(&mut self, member: MemberIndex, last_heard: Option<Instant>) -> bool {
         let fresh = self.members.last_update(&self.context, member);
         let resumed = self.local_health.resumed();
@@ -413,9 +413,9 @@ impl Gossip {
         newly
     }
 
-    /// Publishes this node's evidence about a new suspect: that the suspect is heard, or the time at which it was last
-    /// heard if that is later than `reported` by its ring neighbours. Silence of a link outside the rings is not
-    /// evidence, but a message on such a link proves life.
+    /// Publishes this node's evidence about a new suspect: either that this node hears the suspect, or the time at
+    /// which it last heard the suspect, if this is later than `reported` by the suspect's ring neighbours. Silence of a
+    /// link outside the rings is not evidence, but a message on such a link proves life.
     fn publish_evidence(&mut self, member: MemberIndex, reported: Option<Instant>) {
         let open = self.links.open_to(member);
         if let Some(heard) =
@@ -665,7 +665,7 @@ impl Gossip {
         self.links.len() + self.handshakes.len()
     }
 
-    /// Whether the node dials members that it learnt from others: the configuration's choice, or the latest
+    /// Whether the node dials members that it learnt from other members: the configuration's choice, or the latest
     /// [`Input::Discover`].
     #[must_use]
     pub const fn discovers(&self) -> bool {

@@ -556,8 +556,8 @@ impl Gossip {
             .on_failed(&mut self.context, index, address, why, dialing);
     }
 
-    /// Tries one of the members that a refusal named and that are not alive in this view. This lets a newcomer join,
-    /// and a split-off part reach the rest of the mesh.
+    /// Tries one of the members that a refusal named and that are not alive in this view. Such a dial lets a newcomer
+    /// join, and a split-off part reach the rest of the mesh.
     fn follow_referral(&mut self, refused: DialPurpose, others: &[SocketAddr]) {
         // Only a newcomer follows a referral from a node that it was itself referred to; other nodes return to the seed
         // address, or probe.
@@ -609,7 +609,7 @@ impl Gossip {
         self.drop_link(link, end);
     }
 
-    /// Removes a link or a handshake, and closes its connection if there is one.
+    /// Removes a link or a handshake, and closes its connection if it has one.
     pub(super) fn drop_link(&mut self, link: LinkId, end: LinkEnd) {
         if self.handshakes.end(&mut self.context, link).is_some() {
             self.context.out.push(Output::Close { link });

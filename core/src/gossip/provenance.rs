@@ -14,7 +14,7 @@ impl Provenance {
         Self(core::num::NonZeroU32::new((link.0 as u32) | 1 << 31))
     }
 
-    /// Whether the value was received by broadcast on another link than this one.
+    /// Whether the value was received by broadcast on a link other than `link`.
     pub(super) fn is_another_than(self, link: LinkId) -> bool {
         self != Self::default() && self != Self::link(link)
     }

@@ -1,8 +1,8 @@
 //! The node's own record, its edge report, and its phase.
 //!
 //! A node publishes two values: its record, and a report of the edges that other nodes would otherwise assume wrongly.
-//! Each is published at most once a step. A received value under the node's id that the node did not publish is a
-//! forgery, an echo of an earlier start, or the value of another machine with the same id:
+//! Each of the two values is published at most once per step. A received value under the node's id that the node did
+//! not publish is a forgery, an echo of an earlier start, or the value of another machine with the same id:
 //!
 //! | epoch and instance | the value is | answer |
 //! |---|---|---|
@@ -74,7 +74,7 @@ pub(super) enum Claim {
 pub(super) enum Succession {
     /// The node keeps its id.
     Stays,
-    /// The node takes an epoch above this one.
+    /// The node takes an epoch above the given one.
     Raises(u64),
     /// Another machine holds the id: the node stops.
     GivesUp,
@@ -143,7 +143,7 @@ impl SelfRecord {
 
 /// Publishing.
 impl SelfRecord {
-    /// Publishes the record, if it changed. Returns the hash of the view before.
+    /// Publishes the record if the record changed. Returns the hash of the view before.
     pub(super) fn publish_record(&mut self, context: &mut Context) -> Option<u64> {
         if !core::mem::take(&mut self.record_due) {
             return None;
@@ -165,7 +165,7 @@ impl SelfRecord {
         before
     }
 
-    /// Publishes the report, if edges changed. Returns the hash of the view before.
+    /// Publishes the report if edges changed. Returns the hash of the view before.
     pub(super) fn publish_report(&mut self, context: &mut Context) -> Option<u64> {
         if !core::mem::take(&mut self.report_due) {
             return None;
@@ -232,7 +232,7 @@ impl SelfRecord {
         }
     }
 
-    /// Publishes over a forged record that `from` sent.
+    /// Overrides a forged record that `from` sent by publishing a newer one.
     pub(super) fn refute(&mut self, context: &mut Context, heard: &Record, from: Option<NodeId>) {
         if let Some(from) = from {
             context.report(Event::Refuted { from });
@@ -261,7 +261,8 @@ impl SelfRecord {
         self.apply(context)
     }
 
-    /// Checks a received report under the node's own id, and publishes over a forged one. Returns whether it is forged.
+    /// Checks a received report under the node's own id, and overrides a forged report by a newer one. Returns whether
+    /// the received report is forged.
     pub(super) fn refute_report(&mut self, context: &Context, heard: &EdgeReport) -> bool {
         let held = context.topology.report(self.record.id());
         let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
@@ -337,7 +338,7 @@ impl SelfRecord {
         }
     }
 
-    /// An epoch is stored. Returns whether it takes effect.
+    /// An epoch is stored. Returns whether the epoch takes effect.
     pub(super) fn on_stored(&mut self, ticket: Ticket) -> bool {
         let Some((_, epoch)) = self.raising.filter(|(expected, _)| *expected == ticket) else {
             return false;
@@ -369,7 +370,7 @@ impl SelfRecord {
         self.phase = Phase::Running;
     }
 
-    /// Other nodes know the epoch; it is established from `since` on, unless it is already.
+    /// Other nodes know the epoch; the epoch is established from `since` on, unless it is already established.
     pub(super) fn establish(&mut self, since: Instant) {
         self.established = Some(self.established.map_or(since, |at| at.min(since)));
         if self.phase == Phase::Joining {

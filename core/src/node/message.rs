@@ -1,4 +1,4 @@
-//! The messages that two nodes exchange over one link: each belongs to one of a node's machines.
+//! The messages that two nodes exchange over one link; each message belongs to one of a node's machines.
 
 use crate::channel;
 use crate::gossip;

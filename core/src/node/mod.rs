@@ -95,8 +95,8 @@ impl Node {
         self.routes.all(&self.gossip)
     }
 
-    /// The tree of shortest paths from a member to all others in this view: for each reachable member, the node before
-    /// it and the number of links. O(members).
+    /// The tree of shortest paths from a member to all others in this view: for each reachable member, the preceding
+    /// node and the number of links. O(members).
     #[must_use]
     pub fn tree_of(&self, source: &NodeId) -> Vec<Route> {
         if source == self.gossip.id() {

@@ -14,7 +14,7 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    /// Channels are used from now on. Returns whether they were unused before.
+    /// Channels are used from now on. Returns whether channels were unused before.
     pub(super) const fn use_channels(&mut self) -> bool {
         !core::mem::replace(&mut self.in_use, true)
     }

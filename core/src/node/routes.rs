@@ -4,7 +4,7 @@
 //! with the lowest name is chosen. Routes are computed when needed and kept until the view or the node's own lively
 //! links change.
 //!
-//! Bound: one notification per [`ROUTES_INTERVAL`].
+//! Bound: one notification in each [`ROUTES_INTERVAL`].
 
 use crate::channel::DeliveryFailure;
 use crate::channel::message::Packet;
@@ -183,7 +183,7 @@ impl RouteCache {
     }
 }
 
-/// The tree of shortest paths from a member to all others in this view: for each reachable member, the node before it
+/// The tree of shortest paths from a member to all others in this view: for each reachable member, the preceding node
 /// and the number of links. O(members).
 pub(super) fn tree_of(mesh: &Gossip, source: &NodeId) -> Vec<Route> {
     let topology = mesh.topology();

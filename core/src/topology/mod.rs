@@ -548,8 +548,8 @@ impl Topology {
             })
     }
 
-    /// Forgets a member: removes it from the hash, the rings and the provider index, and drops its report. Its slot is
-    /// kept so that old updates do not bring the member back.
+    /// Forgets a member: removes it from the hash, the rings and the provider index, and drops its report. The member's
+    /// slot is kept so that old updates do not bring the member back.
     pub(crate) fn retire(&mut self, member: MemberIndex) {
         self.withdraw(member, true);
         self.drop_report(member);

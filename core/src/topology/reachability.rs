@@ -1,8 +1,9 @@
 //! Reachability: the members to which a path of edges leads, in one view.
 //!
 //! A ring edge counts as up unless either end reports it down. An edge outside the rings counts only if one end reports
-//! that it hears the other, and only from that reporter to the member it hears; otherwise a stale report would hide a
-//! death. The cost is O(members + reported edges); reachability is computed only when a report or a member changed.
+//! that it hears the other, and only in the direction from that reporter to the other; otherwise a stale report would
+//! hide a death. The cost is O(members + reported edges); reachability is computed only when a report or a member
+//! changed.
 
 use super::member_index::MemberIndex;
 use super::position::RINGS;

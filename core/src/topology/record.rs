@@ -46,16 +46,16 @@ pub struct Rank {
 pub struct Service {
     /// The service's name.
     pub name: String,
-    /// Its version, compared as text.
+    /// The service's version, compared as text.
     pub version: String,
 }
 
 /// Reasons why a text is not a valid service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceError {
-    /// Its name breaks the rules of names.
+    /// The service's name breaks the rules of names.
     Name(NameError),
-    /// Its version breaks the rules of names.
+    /// The service's version breaks the rules of names.
     Version(NameError),
     /// The text separates name and version by `@`.
     Spelling {
@@ -264,7 +264,7 @@ impl Encoded for Content {
     }
 }
 
-/// One node's record: its rank and its content; ordered by rank, then by content.
+/// One node's record, with its rank and its content; records are ordered by rank, then by content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Record {
     rank: Rank,
@@ -398,7 +398,7 @@ pub struct Edge {
 pub struct EdgeReport {
     /// The reporter's epoch.
     pub epoch: u64,
-    /// From the reporter's publication counter.
+    /// The number of the report, from the reporter's publication counter.
     pub version: u64,
     /// The edges, by peer; at most [`EDGES_MAX`].
     pub edges: Vec<Edge>,

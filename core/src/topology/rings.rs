@@ -18,12 +18,12 @@ type Position = (u64, MemberIndex);
 /// The rings of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rings {
-    /// Members by ring position; their records hold the positions.
+    /// Members by ring position; the positions are stored in the members' records.
     rings: [Paged<Packed>; RINGS],
-    /// Members that cannot be dialled: they watch others and are not watched.
+    /// Members that cannot be dialled; such members watch others but are not watched.
     undialable: BTreeSet<MemberIndex>,
-    /// The local member, the owner of the view. Its index on each ring is cached, because its neighbours are queried
-    /// often.
+    /// The local member, the owner of the view. The local member's index on each ring is cached, because its neighbours
+    /// are queried often.
     local: Option<MemberIndex>,
     local_indices: [Option<usize>; RINGS],
     /// Whether a batch is under way. The members of a batch are inserted together, because one insertion moves half of

@@ -65,7 +65,7 @@ fn view_of(heard: &[Heard]) -> Topology {
 
 type Contents = (Vec<Arc<Record>>, Vec<Option<Arc<EdgeReport>>>, u64);
 
-/// The parts that equal views have in common; their indices may differ.
+/// The parts that equal views have in common; the indices of equal views may differ.
 fn contents(view: &Topology) -> Contents {
     let reports = (0..4).map(|who| view.report(&id(who)).cloned()).collect();
     (view.records().cloned().collect(), reports, view.hash())

@@ -41,12 +41,12 @@ pub(super) struct Dissemination {
 }
 
 impl Dissemination {
-    /// A link opened: it belongs to the tree.
+    /// A link opened, which belongs to the tree from now on.
     pub(super) fn on_open(&mut self, link: LinkId) {
         self.tree.on_open(link, true);
     }
 
-    /// A link closed. Returns whether it belonged to the tree.
+    /// A link closed. Returns whether the link belonged to the tree.
     pub(super) fn on_closed(&mut self, link: LinkId) -> bool {
         self.tree.on_closed(link)
     }
@@ -56,12 +56,12 @@ impl Dissemination {
         self.tree.is_eager(link)
     }
 
-    /// Adds a link to the tree: it delivered the first copy of a broadcast, or the neighbour sent a graft.
+    /// Adds a link to the tree, because the link delivered the first copy of a broadcast or the neighbour sent a graft.
     pub(super) fn make_eager(&mut self, link: LinkId) {
         self.tree.make_eager(link);
     }
 
-    /// Takes a link out of the tree: it delivered a duplicate, or the neighbour sent a prune.
+    /// Takes a link out of the tree, because the link delivered a duplicate or the neighbour sent a prune.
     pub(super) fn make_lazy(&mut self, link: LinkId) {
         self.tree.make_lazy(link);
     }

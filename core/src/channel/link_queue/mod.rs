@@ -145,7 +145,7 @@ impl LinkQueue {
         self.updates.push(update, true);
     }
 
-    /// Whether a broadcast is accepted without dropping another.
+    /// Whether a broadcast is accepted without dropping another broadcast.
     pub(super) const fn has_room(&self) -> bool {
         self.updates.has_room()
     }
@@ -297,7 +297,7 @@ impl LinkQueue {
         announcements
     }
 
-    /// Adds the next packet or its first segment. Returns false if it does not fit.
+    /// Adds the next packet or its first segment. Returns false if the packet does not fit.
     fn fill_packet(&mut self, data: &mut Data, budget: &mut Budget) -> bool {
         let Some(packet) = self.packets.front() else {
             return true;
@@ -321,7 +321,7 @@ impl LinkQueue {
         true
     }
 
-    /// Adds the next broadcast or its first segment. Returns false if it does not fit.
+    /// Adds the next broadcast or its first segment. Returns false if the broadcast does not fit.
     fn fill_update(&mut self, data: &mut Data, budget: &mut Budget) -> bool {
         let Some((update, repair)) = self.updates.front() else {
             return true;

@@ -229,7 +229,7 @@ mod tests {
     }
 
     proptest! {
-        /// A payload arrives as it was sent, however it is split over messages.
+        /// A payload arrives as it was sent, however the payload is split over messages.
         #[test]
         fn a_payload_survives_its_segments(
             bytes in prop::collection::vec(any::<u8>(), 0..20_000),

@@ -27,7 +27,7 @@ impl UpdateQueue {
         self.updates.is_empty()
     }
 
-    /// Whether a further broadcast is accepted without dropping another.
+    /// Whether a further broadcast is accepted without dropping another broadcast.
     pub(super) const fn has_room(&self) -> bool {
         self.bytes < WAITING_BYTES_MAX
     }

@@ -23,7 +23,7 @@ pub const MAP_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ReplicatedMap {
     entries: BTreeMap<Arc<str>, MapEntry>,
-    /// Deleted keys by the version of the deletion; one version may have deleted several.
+    /// Deleted keys by the version of the deletion; one version may have deleted several keys.
     deleted: BTreeSet<(Version, Arc<str>)>,
     bytes: usize,
     /// The highest clock of all writes received.

@@ -4,7 +4,7 @@
 //! that differ are reconciled by the digests of their elements. Which messages are retained depends only on which
 //! messages were received (the latest of each origin), so nodes that received the same messages retain the same.
 //!
-//! State that an application merges itself is opaque: it is compared and sent whole.
+//! State that an application merges itself is opaque, so it is compared and sent as a whole.
 
 mod applied;
 mod custom;

@@ -31,7 +31,7 @@ pub(super) struct ChannelLinks {
     pub(super) answers: BTreeMap<(NodeId, Request), Result<Done, Refusal>>,
     pub(super) events: Vec<(NodeId, Event)>,
     requests: u64,
-    /// Number of copies of each broadcast that arrived, including requested ones.
+    /// Number of copies of each broadcast that arrived, including requested copies.
     pub(super) copies: BTreeMap<crate::channel::UpdateId, usize>,
     /// Links that lose all messages, in both directions.
     pub(super) stalled: BTreeSet<LinkId>,

@@ -57,7 +57,7 @@ impl Node {
         self.take(&mut out);
     }
 
-    /// Stores the outputs, and reads the calendar if an output orders this.
+    /// Stores the outputs, and reads the calendar if an output orders a reading.
     fn take(&mut self, out: &mut Outbox<Output>) {
         let mut reads = 0;
         for order in out.drain() {

@@ -43,7 +43,7 @@ impl Heartbeat {
         usize::try_from(turns).unwrap_or(usize::MAX).min(open)
     }
 
-    /// The next link in turn. `following` returns the open link after a given one; after the last link it returns the
+    /// The next link in turn. `following` returns the open link after a given link; after the last link, it returns the
     /// first.
     pub(crate) fn next(
         &mut self,

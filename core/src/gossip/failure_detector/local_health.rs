@@ -20,7 +20,7 @@ const DOUBT_FACTOR: u32 = 8;
 /// Maximum time by which verdicts are postponed.
 const DOUBT_MAX: Duration = Duration::from_secs(8);
 
-/// The health of this node as it observes it.
+/// The health of this node as the node itself observes it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LocalHealth {
     /// The time since which all links have been silent.

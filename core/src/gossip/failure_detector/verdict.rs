@@ -41,7 +41,7 @@ pub(crate) enum Finding {
     Cleared,
     /// A path leads again to a member that was down.
     Found,
-    /// No path leads to a member. Holds the latest evidence of life reported by its ring neighbours, if any.
+    /// No path leads to a member. Holds the latest evidence of life that the member's ring neighbours reported, if any.
     Unreached(Option<Instant>),
 }
 

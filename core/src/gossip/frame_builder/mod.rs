@@ -69,7 +69,7 @@ impl Reports {
 #[derive(Clone, Debug, PartialEq)]
 struct Outgoing {
     pacer: Pacer,
-    /// Whether a frame is sent even if it is empty.
+    /// Whether a frame is sent even if the frame is empty.
     heartbeat: bool,
     /// Whether the hash of the view is sent.
     hash: bool,
@@ -136,7 +136,7 @@ pub(super) enum PushMode {
 /// The times at which a broadcast value is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BroadcastSchedule {
-    /// The latest time at which a report is sent, together with others. A record is sent at once.
+    /// The latest time at which a report is sent, together with other reports. A record is sent at once.
     pub(super) report_due: Instant,
     /// The latest time at which a name is sent.
     pub(super) name_due: Instant,
@@ -238,7 +238,7 @@ impl FrameBuilder {
     }
 
     /// Queues a broadcast. `modes` holds the push mode of each link, in the order of the links. A link with too many
-    /// names to announce drops all of them, and is passed to `overflow`.
+    /// names to announce drops all of the names, and is passed to `overflow`.
     pub(super) fn broadcast(
         &mut self,
         key: Key,
@@ -358,7 +358,7 @@ impl FrameBuilder {
 }
 
 impl Outgoing {
-    /// Sends one frame. Returns whether it carries the hash of the view.
+    /// Sends one frame. Returns whether the frame carries the hash of the view.
     fn send(&mut self, context: &mut Context, members: &Members, link: LinkId) -> bool {
         let frame = self.fill(Filler::new(context, members));
         let hash = frame.hash.is_some();
@@ -374,7 +374,7 @@ impl Outgoing {
         hash
     }
 
-    /// Builds a frame from the due output, as far as it fits.
+    /// Builds a frame from the due output, as far as the output fits.
     fn fill(&mut self, mut filler: Filler<'_>) -> Frame {
         let mut frame = Frame::default();
         if core::mem::take(&mut self.hash) {

@@ -378,7 +378,7 @@ fn new_seeds_are_added_to_the_old_or_replace_them() {
         replace: true,
     });
     assert_eq!(known(&all), [to(3)]);
-    // A failed dial to an old target does not count as a failure of the new one.
+    // A failed dial to an old target does not count as a failure of the new target.
     all.give(Input::DialFailed {
         dial: DialId(1),
         reason: DialError::Refused,

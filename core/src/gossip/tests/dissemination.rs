@@ -622,7 +622,7 @@ fn the_last_messages_of_a_leaving_node_are_sent() {
     let mut content = all.machine.record().content().clone();
     content.nickname = "last".into();
     all.give(Input::Announce(content));
-    // The links coalesce output for one millisecond, but the node leaves before that.
+    // The links coalesce output for one millisecond, but the node has left before this time.
     let mut given = all.give(Input::Leave);
     given.extend(all.silence(ms(5)));
     let announced = frames(&given, 1)

@@ -29,7 +29,7 @@ fn stores(given: &[Order]) -> Vec<(Ticket, u64)> {
         .collect()
 }
 
-/// `n0` shortly after the hello of `n1`: its epoch is not confirmed yet.
+/// `n0` shortly after the hello of `n1`; the epoch of `n0` is not confirmed yet.
 fn just_linked() -> NeighbourWorld {
     let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 5, &[9]), 1, Instant::ZERO),

@@ -192,7 +192,7 @@ impl GossipWorld {
         self.schedule(LATENCY, UnderWay::Input(from, dialed));
     }
 
-    /// Kills a host without warning; its operating system resets its connections.
+    /// Kills a host without warning; the operating system of the host resets its connections.
     pub(super) fn kill(&mut self, index: usize) {
         self.nodes.remove(&index);
         let links = self.environment.links.keys().filter(|end| end.0 == index);
