@@ -19,7 +19,7 @@ const ANY: &str = "max = 1000000000";
 /// A pseudo-metric: the time until every node sees the crashed node as down.
 const DOWN: &str = "down";
 
-/// The mesh size from which nodes join through ten seed nodes instead of one.
+/// The mesh size from which nodes join through ten seed nodes instead of through one.
 const LARGE: usize = 10_000;
 
 /// One row: a figure measured in a course, and its target for each mesh size.
@@ -43,7 +43,7 @@ enum Target {
 
 use Target::{AtLeast, AtMost};
 
-/// A scenario for each size, and the figures measured in it.
+/// A scenario for each mesh size, and the figures measured in that scenario.
 struct Course {
     scenario: fn(usize) -> String,
     rows: &'static [Row],

@@ -25,7 +25,7 @@ where
     O: Fn(M::Output, &mut Effects) + 'static,
     M::Output: 'static,
 {
-    /// Wraps a machine. `input` translates an event; it returns none for an event that does not concern the machine.
+    /// Wraps a machine. `input` translates an event, and returns none for an event that does not concern the machine.
     /// `effect` translates an output.
     pub const fn new(machine: M, input: I, effect: O) -> Self {
         Self {

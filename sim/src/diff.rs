@@ -57,9 +57,9 @@ pub fn first_difference<L: BufRead, R: BufRead>(
 pub struct StateChange {
     /// The name of the fact: `phase`, `member n3`, `link to n2`.
     pub what: String,
-    /// The value in the first state; `None` if it is missing.
+    /// The value in the first state; `None` if the first state lacks the fact.
     pub before: Option<String>,
-    /// The value in the second state; `None` if it is missing.
+    /// The value in the second state; `None` if the second state lacks the fact.
     pub after: Option<String>,
 }
 

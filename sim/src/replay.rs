@@ -122,7 +122,8 @@ impl<'a> Replay<'a> {
         self.engine.scenario()
     }
 
-    /// Returns the programs of a host in the order in which they start, each with the view of its process if it runs.
+    /// Returns the programs of a host in the order in which they start; for each program whose process runs, with the
+    /// view of the process.
     pub fn processes(
         &self,
         host: usize,
@@ -132,8 +133,8 @@ impl<'a> Replay<'a> {
     }
 
     /// Returns the view (of the requested type) of a running process of a host, with the process's own time. Events of
-    /// one host at the same instant (inputs after a pause) are executed together, so the view is the one after the last
-    /// of them.
+    /// one host at the same instant (inputs after a pause) are executed together, so the view shows the state after the
+    /// last of these events.
     #[must_use]
     pub fn view<V: ProcessView>(&self, host: usize) -> Option<(&V, Instant)> {
         let mut views = self.engine.views(host).filter_map(|(_, view)| view);

@@ -21,7 +21,7 @@ pub struct Schedule<'a> {
     /// Triggered actions, by time and then in the order of the reports.
     due: BTreeMap<(Duration, usize), &'a Planned>,
     triggered: usize,
-    /// The triggers that fired; each fires once.
+    /// The triggers that fired; each trigger fires at most once.
     fired: BTreeSet<usize>,
 }
 

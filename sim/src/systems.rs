@@ -1,4 +1,4 @@
-//! The table of systems that a tool knows, and scenario files of any of them.
+//! The table of systems that a tool knows; reads scenario files of any of these systems.
 
 use crate::scenario::{DEFAULT_SYSTEM, Scenario, ScenarioError, Vocabulary, Words, nearest};
 use crate::world::Definition;

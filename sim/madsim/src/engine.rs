@@ -25,7 +25,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time;
 
-/// No hosts. Only selectors that draw read the set of started hosts, and the final state contains no such selector.
+/// An empty set of hosts. Only selectors that draw read the set of started hosts, and the final state contains no such
+/// selector.
 static NOBODY: BTreeSet<usize> = BTreeSet::new();
 
 /// Granularity of actions, reports and checks.

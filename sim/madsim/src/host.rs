@@ -83,7 +83,7 @@ impl Slot {
     }
 }
 
-/// A daemon with the applications on its host. The engine can read it while the driver runs it.
+/// A daemon with the applications on its host. The engine can read the daemon while the driver runs it.
 #[derive(Clone)]
 pub(crate) struct Shown(Arc<Mutex<Daemon>>);
 
@@ -149,8 +149,8 @@ struct Process {
     links: Links,
 }
 
-/// Runs one start of a host's process: a node until it leaves, then no process until the next start. Without a boot no
-/// process runs.
+/// Runs one start of a host's process: a node until it leaves, then no process until the next start. If there is no
+/// boot state, no process runs.
 pub(crate) async fn process(fabric: Fabric, host: usize) {
     let Some(boot) = fabric.slot(host).lock().boot.take() else {
         return;

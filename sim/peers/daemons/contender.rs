@@ -87,7 +87,7 @@ impl Contender {
         }
     }
 
-    /// Creates the files that its nodes share, in a folder.
+    /// Creates, in a folder, the files that the program's nodes share.
     ///
     /// # Errors
     /// The cause of the failure.

@@ -88,7 +88,7 @@ impl DaemonFleet {
         self.processes.iter().map(|process| process.child.id())
     }
 
-    /// Waits for a condition; returns the time it took, or `None` if it took too long.
+    /// Waits for a condition; returns the time until the condition held, or `None` if it did not hold in time.
     ///
     /// # Errors
     /// Returns an error if a process has ended.
@@ -118,7 +118,7 @@ impl DaemonFleet {
     }
 
     /// Stops a process with SIGSTOP, so that it does not answer and its peers are not notified. Returns the time until
-    /// all other nodes have detected this, or `None` if it took too long.
+    /// all other nodes have detected the stop, or `None` if they did not detect it in time.
     ///
     /// # Errors
     /// Returns an error if a process has ended.

@@ -45,8 +45,8 @@ impl Times {
         self.ended.sort_unstable();
     }
 
-    /// Returns the median. Runs that did not reach the state count as longer than all others; `None` if the median is
-    /// one of them.
+    /// Returns the median. Runs that did not reach the state count as longer than all others; `None` if the median
+    /// falls on such a run.
     #[must_use]
     pub fn median(&self) -> Option<Duration> {
         self.ended.get(self.runs.checked_sub(1)? / 2).copied()

@@ -58,7 +58,7 @@ pub struct Views {
 }
 
 impl Views {
-    /// Views in which no node knows another.
+    /// Views in which no node knows any other node.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
         Self {
@@ -147,7 +147,8 @@ impl Tape {
         })
     }
 
-    /// Returns the number of false verdicts between two instants, counted at every node that reached one.
+    /// Returns the number of false verdicts between two instants; each verdict counts once for every node that reached
+    /// it.
     #[must_use]
     pub fn false_deaths(&self, from: Duration, to: Duration) -> usize {
         let inside = |event: &&TimedObservation| event.at >= from && event.at < to;

@@ -1,14 +1,15 @@
 //! A host's disk: a tree of files, the durable part of this tree, and the faults of writes.
 //!
-//! A write takes [`WRITE`] until its completion is delivered, and a sync takes [`SYNC`]; both complete in the order in
-//! which they were requested. An unsynced write survives the kill of a process. A loss of power undoes an unsynced
-//! write:
+//! A write takes [`WRITE`] until its completion is delivered, and a sync takes [`SYNC`]; writes and syncs complete in
+//! the order in which they were requested. An unsynced write survives the kill of a process. A loss of power undoes an
+//! unsynced write:
 //!
 //! - A file's bytes are those of its latest sync. A file that was never synced is gone, or is empty if a later change
 //!   of names survives.
 //! - A rename or link is atomic. The change is durable after a sync of the folder, of the whole disk, or of the file at
 //!   its new name. Before such a sync, a random number of the unsynced changes of names survives, in their order.
-//! - A write in progress when the process ends is lost; on a disk with torn writes, a random prefix of it may survive.
+//! - A write in progress when the process ends is lost; on a disk with torn writes, a random prefix of the write may
+//!   survive.
 
 mod journal;
 pub mod tree;
@@ -135,7 +136,7 @@ pub struct Files {
     durable: FileTree,
     /// The changes of names that are in `written` and not in `durable`.
     journal: Journal,
-    /// The writes that are ordered and not completed, by number, each with whether it is synced.
+    /// The writes that are ordered and not completed, by number, each with a flag whether the write is synced.
     under_way: BTreeMap<u64, (DiskChange, bool)>,
     /// The process that ordered each of these writes.
     owners: BTreeMap<u64, usize>,
@@ -212,8 +213,8 @@ impl Files {
         self.busy_until.max(now + phalanx_core::time::nanos(WRITE))
     }
 
-    /// A write completes or fails: returns the write and whether it was synced; none if it was forgotten with its
-    /// process.
+    /// A write completes or fails: returns the write and whether the write was synced; none if the write was forgotten
+    /// with its process.
     pub(crate) fn end(&mut self, number: u64) -> Option<Result<(), (DiskError, DiskChange, bool)>> {
         let (write, synced) = self.under_way.remove(&number)?;
         self.owners.remove(&number);
@@ -230,7 +231,7 @@ impl Files {
         Some(done.map_err(|error| (DiskError::Path(error), write, synced)))
     }
 
-    /// Performs a write; its change of names is added to the journal.
+    /// Performs a write, and adds its change of names to the journal.
     fn apply(&mut self, write: &DiskChange) -> Result<(), TreeError> {
         match write {
             DiskChange::Replace(file, bytes) => {
@@ -338,7 +339,7 @@ impl Files {
         self.fault.and_then(|(_, step)| step)
     }
 
-    /// A process ended: its writes under way are dropped.
+    /// A process ended, so its writes under way are dropped.
     pub(crate) fn forget(&mut self, owner: usize) {
         let owners = &mut self.owners;
         self.under_way

@@ -30,7 +30,7 @@ pub enum TreeError {
     NotFound,
     /// An entry already has this path.
     Exists,
-    /// A part of the path that must be a folder is not one.
+    /// A part of the path that must be a folder is an entry of another kind.
     NotFolder,
     /// The path names a folder where a file is required.
     IsFolder,
@@ -183,7 +183,7 @@ impl FileTree {
         self.make(path, TreeEntry::Folder)
     }
 
-    /// Creates a symbolic link; its target need not exist.
+    /// Creates a symbolic link; the target of the link need not exist.
     ///
     /// # Errors
     /// Returns an error if the path names an entry, or its parent is not a folder.

@@ -117,7 +117,7 @@ pub trait Invariant {
         Ok(())
     }
 
-    /// Checks an event that a process reported. Every engine calls this.
+    /// Checks an event that a process reported. Every engine calls this method.
     ///
     /// # Errors
     /// The violation.

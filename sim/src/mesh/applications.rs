@@ -33,7 +33,7 @@ pub struct HostApplications {
 pub enum AppRequest {
     /// Opens a channel.
     Open {
-        /// Its name.
+        /// The name of the channel.
         channel: ChannelName,
         /// The options of the channel.
         options: Options,

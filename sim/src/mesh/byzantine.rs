@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// The maximum number of names, members or channels that one order forges.
 pub(super) const COUNT_MAX: u64 = 10_000;
-/// The maximum number of forged items in one message. This keeps a message below the limit of a link.
+/// The maximum number of forged items in one message. With this maximum, a message stays below the limit of a link.
 const PER_MESSAGE: usize = 50;
 
 /// A kind of forgery.

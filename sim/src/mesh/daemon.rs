@@ -91,7 +91,7 @@ pub struct Daemon {
     /// The requests that await an answer, by request number.
     asked: BTreeMap<u64, AwaitedAnswer>,
     requests: u64,
-    /// The channels whose application consumes slowly, with the time that it takes for each message.
+    /// The channels whose application consumes slowly, with the time that the application takes for each message.
     slow: BTreeMap<ChannelName, Duration>,
     /// The delivered messages that are not consumed yet: the time of consumption, the channel and the length in bytes.
     unread: VecDeque<(Instant, ChannelName, usize)>,

@@ -1,6 +1,6 @@
 //! The delivery log: the broadcasts and messages of a run, and their deliveries and answers.
 //!
-//! The reports and inputs of daemons fill the log. Invariants, conditions and figures read it. The log holds only
+//! The reports and inputs of daemons fill the log. Invariants, conditions and figures read the log. The log holds only
 //! broadcasts on channels of messages, because on a map a later write may supersede an earlier write before its
 //! delivery.
 

@@ -28,7 +28,7 @@ pub struct Observation {
 pub enum Observed {
     /// Payloads of these broadcasts are about to reach the host's daemon.
     Received(Vec<UpdateId>),
-    /// An application on the host consumes slowly, so that deliveries wait for it.
+    /// An application on the host consumes slowly, so that deliveries wait for the application.
     Slow,
     /// The host reports an event.
     Reported(Event),

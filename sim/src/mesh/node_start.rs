@@ -53,7 +53,7 @@ impl NodeStart<'_> {
     }
 }
 
-/// The randomness of one lifetime of a host. A draw in one lifetime does not shift the draws of another.
+/// The randomness of one lifetime of a host. A draw in one lifetime does not shift the draws of another lifetime.
 #[must_use]
 pub fn randomness(seeds: &Random, host: usize, life: u64) -> Random {
     seeds.nth_child("host", host as u64).nth_child("life", life)

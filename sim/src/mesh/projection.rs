@@ -3,8 +3,8 @@
 //! All normalisation rules:
 //! - a life is the number of the start of the host at which the record was published (from 1), and replaces epoch and
 //!   instance;
-//! - a counter (incarnation, version) is `current` if it equals that of the owner's own record, and otherwise `stale`;
-//!   if the owner's host does not run at the end, its record is compared with the one in the first observer's view;
+//! - a counter (incarnation, version) is `current` if it equals the counter of the owner's own record, and otherwise
+//!   `stale`; if the owner's host does not run at the end, the record is compared with the first observer's record;
 //! - an address is the name of the host that listens on it, or `elsewhere`;
 //! - the time of joining is in whole seconds since the start of the run.
 

@@ -88,7 +88,7 @@ impl<'a> World<'a> {
         0..self.runs.len()
     }
 
-    /// Advances the time to an instant; the plan has no orders before that.
+    /// Advances the time to an instant before which the plan has no orders.
     fn advance(&mut self, to: Duration) {
         loop {
             // The end of a pause is a separate event.

@@ -58,8 +58,8 @@ pub enum AppCommand {
         channel: ChannelName,
         /// The key. If a number is given, each write appends a random number below it to the key.
         key: (String, Option<u64>),
-        /// The value that the key must have for the write to succeed, or that the key must have no value; without this,
-        /// the write is unconditional.
+        /// The required condition: the key must have this value, or no value; without a condition, the write is
+        /// unconditional.
         expects: Option<Option<Arc<[u8]>>>,
         /// The new value.
         value: Written,
@@ -108,7 +108,7 @@ pub(super) fn check(name: &str, with: &Value) -> Result<(), String> {
 /// A condition on channels.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ChannelCondition {
-    /// All nodes that hold the channel hold the same state of it.
+    /// All nodes that hold the channel hold the same state of the channel.
     Agrees(ChannelName),
     /// Every broadcast was delivered to all hosts that have had the channel open since before the broadcast.
     AllReceived(ChannelName),

@@ -11,7 +11,7 @@ pub(super) enum Local {
     Read(Reading),
     /// Delivers an event to a process.
     Deliver(ProcessEvent),
-    /// Delivers a command to its program, which is booted if it does not run.
+    /// Delivers a command to its program; the program is booted if it does not run.
     Invoke(Invocation),
     /// Delivers a query to the resolver.
     Query(Query),

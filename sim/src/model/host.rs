@@ -93,7 +93,7 @@ impl SimulatedHost {
         self.disk.begin(now, slot, write, synced)
     }
 
-    /// Completes a write. Returns `None` if a crash dropped it.
+    /// Completes a write. Returns `None` if a crash dropped the write.
     pub(super) fn end_write(
         &mut self,
         number: u64,
@@ -115,7 +115,7 @@ impl SimulatedHost {
         context.crash(&mut self.disk, left)
     }
 
-    /// Replaces the disk with a copy of another.
+    /// Replaces the disk with a copy of another disk.
     pub(super) fn set_disk(&mut self, disk: Files) {
         self.disk = disk;
     }

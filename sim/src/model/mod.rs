@@ -9,7 +9,7 @@
 //! trace.
 //!
 //! The model includes latency, bandwidth of one connection, loss with TCP's retransmission, cuts that drop traffic
-//! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. It excludes congestion windows,
+//! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. The model excludes congestion windows,
 //! acknowledgements, fast retransmission and processor time (except for `slow`).
 
 mod calls;
@@ -79,7 +79,7 @@ pub fn run(
     Ok(engine.finish(definition, judge, settings))
 }
 
-/// Returns the interval between checks of conditions; it grows with the number of hosts.
+/// Returns the interval between checks of conditions; the interval grows with the number of hosts.
 const fn interval(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=50 => 20,

@@ -64,7 +64,7 @@ impl SourceText<'_> {
         self.part(at).1
     }
 
-    /// Returns the line of a byte position in its file, from 1.
+    /// Returns the line of a byte position in the file that contains the position, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
         let start = self.part(at).0;

@@ -25,7 +25,7 @@ pub struct Selector {
 enum Term {
     /// The given hosts.
     Hosts(Vec<usize>),
-    /// A number of hosts, drawn from a set of others.
+    /// A number of hosts, drawn from a set of hosts.
     Draw { count: usize, of: Vec<Self> },
     /// The nodes to which a step assigned this name.
     Named(String),

@@ -1,8 +1,8 @@
 //! A scenario with every random choice made. Every engine executes the same actions.
 //!
 //! The choices are drawn from the seed, with one random stream per step, so that a new step does not shift the draws of
-//! others. The planner tracks which nodes run, are paused or have left, so `down` and `running` are resolved here. Only
-//! actions that wait for an event depend on the course of the run.
+//! other steps. The planner tracks which nodes run, are paused or have left, so `down` and `running` are resolved here.
+//! Only actions that wait for an event depend on the course of the run.
 
 mod chaos;
 mod cuts;

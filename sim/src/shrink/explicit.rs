@@ -484,7 +484,8 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     }
 }
 
-/// Returns whether an expectation still has all its nodes; without one of them, its meaning would change.
+/// Returns whether an expectation still has all its nodes; without one of its nodes, the expectation would have another
+/// meaning.
 pub(super) fn is_whole(expectation: &Expectation) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     let condition = match &expectation.mode {

@@ -1,9 +1,9 @@
 //! Reduces a failing run to a small scenario that is easy to read, keep and edit.
 //!
 //! First, all random choices of the seed are written out (`explicit`), provided that the result fails with this seed or
-//! another. Then rounds of simplification follow until a round changes nothing: fewer steps, fewer nodes, a shorter
-//! run, simpler settings, fewer nodes per step, rounder times. A change is kept if the run still fails in the same way
-//! (`likeness`) and for the same cause. The nodes and steps that give the failure its meaning must remain
+//! with another seed. Then rounds of simplification follow until a round changes nothing: fewer steps, fewer nodes, a
+//! shorter run, simpler settings, fewer nodes per step, rounder times. A change is kept if the run still fails in the
+//! same way (`likeness`) and for the same cause. The nodes and steps that give the failure its meaning must remain
 //! (`essential`). Without the faults or the planted bug, the run must not fail in this way, unless the original also
 //! does (`controls`). After a failed recovery, recovery must still be possible. The result is 1-minimal in its steps:
 //! if any one step is removed, one of these conditions does not hold.
@@ -65,8 +65,8 @@ pub struct Shrunk {
     bound: Option<Bound>,
 }
 
-/// Reduces a failing run. `go_on` is called before each candidate and each control run of the result; when it returns false, the smallest
-/// scenario so far is returned.
+/// Reduces a failing run. `go_on` is called before each candidate and each control run of the result; when `go_on`
+/// returns false, the smallest scenario so far is returned.
 ///
 /// # Errors
 /// Returns an error if the scenario cannot be run with this seed. The result is `None` if the run does not fail.
@@ -190,7 +190,7 @@ impl Shrinker<'_> {
         Ok(failures.find(|failure| is_same(failure, &self.target, self.bound)))
     }
 
-    /// Returns whether a control run of a scenario fails in the same way; `None` if it cannot be planned.
+    /// Returns whether a control run of a scenario fails in the same way; `None` if the control run cannot be planned.
     fn fails_as_control(
         &mut self,
         control: ControlRun,
@@ -263,8 +263,8 @@ impl Shrinker<'_> {
         results
     }
 
-    /// Uses the scenario without random choices, if it fails with this seed or another. For the same seed, the network
-    /// now draws other values, so a failure that depends on one message may need another seed.
+    /// Uses the scenario without random choices, if it fails with this seed or with another seed. For the same seed,
+    /// the network now draws other values, so a failure that depends on one message may need another seed.
     fn write_out(&mut self, explicit: &Scenario) {
         let first = self.seed;
         for seed in std::iter::once(first).chain(1..=SEEDS_TRIED) {
@@ -276,7 +276,7 @@ impl Shrinker<'_> {
         self.seed = first;
     }
 
-    /// Applies a change to the best scenario; returns whether it still fails in the same way.
+    /// Applies a change to the best scenario; returns whether the changed scenario still fails in the same way.
     fn change(&mut self, change: impl FnOnce(&mut Scenario)) -> bool {
         let mut candidate = self.best.clone();
         change(&mut candidate);
@@ -326,7 +326,7 @@ fn is_recoverable(
 }
 
 impl Shrunk {
-    /// Returns whether another run failed in the same way as this one.
+    /// Returns whether another run failed in the same way as this run.
     #[must_use]
     pub fn is_same(&self, other: &Failure) -> bool {
         is_same(other, &self.failure, self.bound)

@@ -219,7 +219,7 @@ const fn duration_of(scenario: &Scenario) -> Duration {
     scenario.duration
 }
 
-/// Ends the fault phase earlier, and moves the expectations after it accordingly.
+/// Ends the fault phase earlier, and moves later expectations accordingly.
 fn end_earlier(scenario: &mut Scenario, duration: Duration) {
     let earlier = scenario.duration.saturating_sub(duration);
     for expectation in &mut scenario.expectations {

@@ -115,8 +115,8 @@ pub trait Process: Any {
         false
     }
 
-    /// Handles an event with direct access to the host. Fakes of parts that read and write files within one step
-    /// implement this; machines whose decisions are in the core issue effects instead.
+    /// Handles an event with direct access to the host. Fakes of programs that read and write files within one step
+    /// implement this method; machines whose decisions are in the core issue effects instead.
     fn on_event_at(
         &mut self,
         now: Instant,
@@ -138,7 +138,7 @@ pub trait Process: Any {
     /// Returns the part of the process that conditions, invariants and reports read.
     fn view(&self) -> &dyn ProcessView;
 
-    /// Returns the identity that the process proves to peers on its links; `None` if it has no certificate.
+    /// Returns the identity that the process proves to peers on its links; `None` if the process has no certificate.
     fn identity(&self) -> Option<&NodeId> {
         None
     }
@@ -194,7 +194,7 @@ pub enum ProcessEvent {
     Accepted {
         /// The new link.
         link: LinkId,
-        /// The identity that the peer proved; `None` if it has no certificate.
+        /// The identity that the peer proved; `None` if the peer has no certificate.
         peer: Option<NodeId>,
     },
     /// A dial succeeded.
@@ -203,7 +203,7 @@ pub enum ProcessEvent {
         dial: DialId,
         /// The new link.
         link: LinkId,
-        /// The identity that the acceptor proved; `None` if it has no certificate.
+        /// The identity that the acceptor proved; `None` if the acceptor has no certificate.
         peer: Option<NodeId>,
     },
     /// A dial failed.
@@ -327,7 +327,7 @@ impl ProcessEvent {
 #[derive(Debug)]
 pub enum Effect {
     /// Listens on a port of the host until the process ends; answered by `ListenFailed` if another program listens on
-    /// it.
+    /// the port.
     Listen {
         /// The port.
         port: u16,

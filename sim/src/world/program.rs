@@ -14,7 +14,7 @@ use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 use serde_json::Value;
 
-/// A system: its vocabulary, and the functions that create a run of it.
+/// A system: its vocabulary, and the functions that create a run of the system.
 #[derive(Debug)]
 pub struct Definition {
     /// The name, as the key `system` of scenario files states it.
@@ -77,10 +77,10 @@ pub trait Program: Any {
         true
     }
 
-    /// Called before a process handles an event.
+    /// Called by the engine before a process handles an event.
     fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}
 
-    /// Called after a step of a process, before the invariants check it.
+    /// Called by the engine after a step of a process, before the invariants check the step.
     fn after_step(&mut self, _seen: &Seen<'_>) {}
 
     /// Called after a process reported an event, before the invariants check the event. Every engine passes reports on,
@@ -157,7 +157,7 @@ pub struct Start<'a> {
     pub host: usize,
     /// The index of the process on its host, in the order of starts.
     pub program: usize,
-    /// Number of starts of this process, including this one.
+    /// Number of starts of this process, including the current start.
     pub life: u32,
     /// The host's wall clock, including the scenario's offset.
     pub wall: Wall,

@@ -114,7 +114,7 @@ impl AppHost {
         });
     }
 
-    /// Opens a channel and reads it; returns `None` if the node has stopped.
+    /// Opens a channel and starts to read from it; returns `None` if the node has stopped.
     async fn open(
         &self,
         open: &mut BTreeMap<ChannelName, Reading>,

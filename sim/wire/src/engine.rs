@@ -80,8 +80,8 @@ fn listen_for_panics() -> Arc<Mutex<Vec<String>>> {
     panics
 }
 
-/// Interval between checks of conditions; it limits the cost of a check, which copies every machine. The interval grows
-/// with the number of hosts.
+/// Interval between checks of conditions; a long interval limits the cost of the checks, because each check copies
+/// every machine. The interval grows with the number of hosts.
 const fn check_interval(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=12 => 50,

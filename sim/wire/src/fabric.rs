@@ -184,7 +184,7 @@ impl Fabric {
         self.lock().hosts[from].closed.push((to, stream));
     }
 
-    /// Removes and returns the closed connections of a host whose FIN can reach the peer again.
+    /// Removes and returns those closed connections of a host whose FIN can reach the peer again.
     pub(crate) fn drain_closed(&self, host: usize) -> Vec<TcpStream> {
         let mut state = self.lock();
         let closed = std::mem::take(&mut state.hosts[host].closed);

@@ -50,7 +50,7 @@ impl Slot {
     }
 }
 
-/// Runs the host's process once: a node until it leaves. Without a boot no process runs.
+/// Runs the host's process once: a node until it leaves. If there is no boot state, no process runs.
 pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result {
     let Some(boot) = slot.lock().boot.take() else {
         return Ok(());

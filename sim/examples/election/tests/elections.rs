@@ -80,7 +80,7 @@ fn unknown_words_are_refused_with_the_nearest_word() {
     );
     assert!(event.contains("did you mean `elected`?"), "{event}");
     let sees = parse("eventually = { sees = { of = \"n1\", as = \"down\" } }");
-    // A condition of the mesh is an unknown key here, and the message lists the known ones.
+    // A condition of the mesh is an unknown key here, and the message lists the known keys.
     assert!(sees.starts_with("x.toml:9: sees: "), "{sees}");
     assert!(
         sees.contains("there is converged, event, state, agree"),
@@ -105,7 +105,8 @@ fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
         runner: &runner,
         sabotage: &sabotage,
     };
-    // In this scenario, nodes lose power one at a time, which most votes survive; the search adds chaos to it.
+    // In this scenario, nodes lose power one at a time, which most votes survive; the search adds chaos to the
+    // scenario.
     let mut hunt = Hunt::new(vec![load("power-cuts")], 1);
     let found = (0..2_000).find_map(|_| {
         let trial = hunt.draw();

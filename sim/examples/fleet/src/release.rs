@@ -1,4 +1,4 @@
-//! A release: the version and the directives that the controller deploys, and the nginx configuration made of them.
+//! A release: the version and the directives that the controller deploys, and the nginx configuration made from both.
 //!
 //! The configuration is one file below [`PREFIX`]. The first and last lines of the file name the version, so that a
 //! reader recognises a truncated file. `GET /version` returns the version that the running nginx has loaded.

@@ -135,8 +135,8 @@ impl Resolver {
         reply
     }
 
-    /// The addresses of a name as an application sees them: those of IPv4, then those of IPv6, each in the resolver's
-    /// order, and the time that both queries took.
+    /// The addresses of a name as an application sees them: the IPv4 addresses, then the IPv6 addresses, each in the
+    /// resolver's order; and the time that both queries took.
     ///
     /// # Errors
     /// The code of the query that failed, or [`Code::NoError`] for a name without addresses.

@@ -18,7 +18,7 @@ pub enum RecordData {
     A(Ipv4Addr),
     /// An IPv6 address.
     Aaaa(Ipv6Addr),
-    /// CNAME: the name is an alias of another.
+    /// CNAME: the name is an alias of another name.
     Alias(String),
 }
 

@@ -18,7 +18,7 @@ const WITHOUT_READING: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub(super) struct CommandOptions {
     pub(super) source: ConfigurationSource,
-    /// The log for messages before the configuration names one; `stderr` means standard error.
+    /// The log for messages before the configuration names a log; `stderr` means standard error.
     pub(super) error_log: String,
     test: bool,
     quiet: bool,

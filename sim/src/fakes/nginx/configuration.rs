@@ -243,7 +243,8 @@ pub(super) enum ZoneKind {
 }
 
 impl SharedZone {
-    /// The reason why a reload cannot reuse an existing zone, from the zone's name, the old zone and the new one.
+    /// The reason why a reload cannot reuse an existing zone, computed from the zone's name, the old zone and the new
+    /// zone.
     pub(super) fn conflict(name: &str, old: &Self, new: &Self) -> Option<String> {
         if old.size != new.size {
             return None;

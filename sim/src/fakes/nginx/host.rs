@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct NginxHost {
     /// The files.
     pub tree: FileTree,
-    /// The addresses of the host. Loopback addresses and the unspecified address always belong to it.
+    /// The addresses of the host. Loopback addresses and the unspecified address always belong to the host.
     pub addresses: BTreeSet<IpAddr>,
     /// The TCP ports on which processes other than nginx listen.
     pub taken: BTreeSet<u16>,
@@ -49,7 +49,7 @@ impl NginxHost {
         self.last_pid
     }
 
-    /// The addresses of a name or of a literal address; none if it does not resolve.
+    /// The addresses of a name or of a literal address; none if the name does not resolve.
     pub(super) fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
         let literal = name.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = literal.parse() {

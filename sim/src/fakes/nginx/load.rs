@@ -28,7 +28,7 @@ pub(super) struct ConfigurationSource {
     pub(super) file: String,
 }
 
-/// The configuration, or the error that ended the reading, with the messages logged before it.
+/// The configuration, or the error that ended the reading; with the messages logged until then.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) notes: Vec<Note>,

@@ -53,7 +53,7 @@ pub enum Input {
         pid: u32,
         /// The signal.
         signal: ProcessSignal,
-        /// The sender's process number.
+        /// The sender's process id.
         sender: u32,
     },
     /// A client connects.
@@ -415,7 +415,7 @@ impl Sink {
         self.write(now, host, &Note::new(Level::Notice, text.into()));
     }
 
-    /// Writes a message of a command: to the log file, and to standard error if it is severe.
+    /// Writes a message of a command: to the log file, and also to standard error if the message is severe.
     pub(super) fn tell(
         &self,
         now: Instant,

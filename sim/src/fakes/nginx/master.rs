@@ -292,7 +292,7 @@ impl Nginx {
         by_master || by_worker
     }
 
-    /// Binds the addresses that are not bound yet; retries after a pause if another process listens on one.
+    /// Binds the addresses that are not bound yet; retries after a pause if another process listens on an address.
     pub(super) fn bind(
         &mut self,
         now: Instant,

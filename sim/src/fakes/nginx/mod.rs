@@ -1,9 +1,9 @@
 //! A fake nginx: all nginx processes of one simulated host as one state machine without input or output.
 //!
-//! The inputs of [`Nginx`] are commands, signals, connections and requests, and a [`NginxHost`] that holds the files;
-//! its decisions are exit codes, lines on standard error and in the error log, and when the worker of which
-//! configuration answers. The fake follows nginx 1.22.1 of Debian 12; the conformance suite (tests/conformance) runs on
-//! both.
+//! The inputs of [`Nginx`] are commands, signals, connections and requests, together with a [`NginxHost`] that holds
+//! the files. Its outputs are exit codes, lines on standard error and in the error log, and answers; the fake decides
+//! the worker that answers, the worker's configuration, and the time. The fake follows nginx 1.22.1 of Debian 12; the
+//! conformance suite (tests/conformance) runs on both.
 //!
 //! [`NginxProgram`] makes a program of the fake.
 //!

@@ -49,7 +49,7 @@ pub(super) struct Worker {
     pub(super) configuration: Rc<Configuration>,
     /// Whether the worker closed its listeners and ends with its last connection.
     pub(super) leaving: bool,
-    /// Whether the master told the worker to quit, and therefore does not replace it.
+    /// Whether the master told the worker to quit, in which case the master does not replace the worker.
     told: bool,
     /// Whether the worker has begun to accept connections.
     accepts: bool,

@@ -1,4 +1,4 @@
-//! A forgotten member returns only with a record newer than the forgotten one.
+//! A forgotten member returns only with a record that is newer than the forgotten record.
 //!
 //! Reason: otherwise, when a node returns that was paused during a member's death, outdated records would bring back
 //! machines that were switched off long ago. Source: W-19; every gossip system's issue list.

@@ -227,13 +227,13 @@ impl<'a> Engine<'a, '_> {
         taken
     }
 
-    /// Stops one process of a running host; its writes in progress are dropped.
+    /// Stops one process of a running host; the writes of the process that are in progress are dropped.
     fn stop_process(&mut self, slot: usize) {
         self.hosts[self.slots[slot].host()].forget_writes(slot);
         self.kill(slot);
     }
 
-    /// Ends a process; its connections are closed, as by an operating system.
+    /// Ends a process; the connections of the process are closed, as by an operating system.
     fn kill(&mut self, slot: usize) {
         self.end_calls(slot);
         self.slots[slot].stop();

@@ -108,7 +108,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Sends a datagram. The datagram arrives whole or not at all, and may be reordered with others.
+    /// Sends a datagram. The datagram arrives whole or not at all, and may be reordered with other datagrams.
     fn datagram(&mut self, slot: usize, to: SocketAddr, message: Rc<dyn Message>, bytes: usize) {
         let host = self.slots[slot].host();
         let target = self.host_at(host, to);
@@ -355,8 +355,8 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Ends the calls of a process that ended: the commands that the process executes end with it, and the answers to
-    /// its own calls are dropped.
+    /// Ends the calls of a process that ended: commands that the process executes end with the process, and answers to
+    /// the process's own calls are dropped.
     pub(super) fn end_calls(&mut self, slot: usize) {
         let answered = self.calls.answered_by(slot);
         self.calls.end_ordered_by(slot);
@@ -413,7 +413,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Returns the latency of a packet between two hosts; `None` if it is lost.
+    /// Returns the latency of a packet between two hosts; `None` if the packet is lost.
     fn packet(&mut self, from: usize, to: usize) -> Option<u64> {
         if from == to {
             return Some(ns(HAND_OVER));

@@ -118,8 +118,8 @@ impl<'a, 't> Engine<'a, 't> {
         Duration::from_nanos(self.context.now())
     }
 
-    /// Returns the programs of a host in the order in which they start, each with the view of its process and the
-    /// process's own time, if it runs.
+    /// Returns the programs of a host in the order in which they start; for each program whose process runs, with the
+    /// view of the process and the process's own time.
     pub(crate) fn views(
         &self,
         host: usize,
@@ -481,7 +481,7 @@ impl<'a, 't> Engine<'a, 't> {
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
     }
 
-    /// Returns the name of a process: its host's id, and its program if the host runs several.
+    /// Returns the name of a process: its host's id, followed by its program if the host runs several programs.
     fn process_name(&self, slot: usize) -> Cow<'a, str> {
         let state = &self.slots[slot];
         let id = self.context.scenario().hosts[state.host()].id.as_str();

@@ -101,7 +101,7 @@ impl ProcessSlot {
         Some(self.process.as_ref()?.machine.view())
     }
 
-    /// Returns whether there is a process; it may have ended by itself.
+    /// Returns whether there is a process; the process may have ended by itself.
     pub(super) const fn is_occupied(&self) -> bool {
         self.process.is_some()
     }

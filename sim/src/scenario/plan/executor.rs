@@ -113,8 +113,8 @@ impl Planned {
         }
     }
 
-    /// The result in an engine that supports only the lifting of this fault; every scenario lifts all faults at its
-    /// end, even those that it never causes.
+    /// The result in an engine that can lift this fault but not cause it; every scenario lifts all faults at its end,
+    /// even faults that it never causes.
     ///
     /// # Errors
     /// The action does not lift a fault.

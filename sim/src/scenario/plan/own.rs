@@ -51,8 +51,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Plans a fault of a program's own vocabulary. Returns the hosts that the fault touches; `None` if it cannot
-    /// occur.
+    /// Plans a fault of a program's own vocabulary. Returns the hosts that the fault touches; `None` if the fault
+    /// cannot occur.
     pub(super) fn own_fault(
         &mut self,
         at: Duration,

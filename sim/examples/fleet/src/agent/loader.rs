@@ -72,7 +72,7 @@ pub(super) struct Loader {
     live: Option<u64>,
     /// The version that nginx serves with certainty.
     served: Option<u64>,
-    /// The master that last received SIGHUP, with the time, and the workers that it had then.
+    /// The master that last received SIGHUP, with the time of the signal and the workers that the master had then.
     reloaded: Option<(u32, Instant)>,
     old: BTreeSet<u32>,
     silent: u32,
@@ -156,7 +156,7 @@ impl Loader {
         self.enter(Step::Asking, Some(turn.now + ANSWER));
     }
 
-    /// The outcome of a request to nginx: its response, or `None` if it refused the connection.
+    /// The outcome of a request to nginx: nginx's response, or `None` if nginx refused the connection.
     pub(super) fn on_answer(&mut self, turn: &mut Turn<'_>, response: Option<&Response>) {
         if self.step != Step::Asking {
             return;
@@ -186,7 +186,7 @@ impl Loader {
     }
 
     fn on_served(&mut self, turn: &mut Turn<'_>) {
-        // A later difference is not caused by this reload.
+        // If nginx serves another version later, this reload is not the cause.
         self.reloaded = None;
         if self.served != self.live {
             self.served = self.live;

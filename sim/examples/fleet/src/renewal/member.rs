@@ -223,7 +223,7 @@ impl RenewingMember {
         self.forget(link);
     }
 
-    /// Forgets a link that is closed. Returns the host to dial again, if this member keeps a link to it.
+    /// Forgets a link that is closed. Returns the host to dial again, if this member keeps a link to that host.
     fn forget(&mut self, link: LinkId) -> Option<usize> {
         let gone = self.links.remove(&link)?;
         if gone.open.is_some() {

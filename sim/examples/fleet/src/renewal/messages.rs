@@ -10,7 +10,7 @@ pub struct Proof {
     pub host: usize,
     /// The period of validity of the sender's certificate.
     pub validity: Validity,
-    /// From the end that dialled: the version of the link.
+    /// The version of the link, if the sender dialled it.
     pub version: u64,
 }
 
@@ -44,7 +44,7 @@ impl Message for Alive {
 pub enum Issuing {
     /// A member requests a certificate.
     Request(u64),
-    /// The issuer answers the request of this number.
+    /// The issuer answers the request with this number.
     Issued(u64, Validity),
 }
 

@@ -1,4 +1,4 @@
-//! The renewal as a system: one host runs the issuer, all others a member.
+//! The renewal as a system: one host runs the issuer, and each other host runs a member.
 
 use super::issuer::{self, Issuer, issued};
 use super::member::{Birth, RenewingMember, SET_CLOCK};
