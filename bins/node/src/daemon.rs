@@ -92,8 +92,8 @@ pub(crate) fn run(
     })
 }
 
-/// Runs a task until it completes. Its blocking threads, for example a name lookup, delay the
-/// return by at most [`THREADS_MAX`].
+/// Runs a task until it completes. The runtime's blocking threads, for example a name lookup, delay the return by at
+/// most [`THREADS_MAX`].
 fn to_the_end<T>(runtime: Runtime, task: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(task);
     runtime.shutdown_timeout(THREADS_MAX);

@@ -55,7 +55,7 @@ impl DaemonProcess {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Starts the process; its output goes to its log file.
+    /// Starts the process; the output of the process goes to its log file.
     pub(crate) fn start(&mut self) -> Result<(), CommandError> {
         let launch = &self.launch;
         let failed = |error: std::io::Error| {
@@ -118,7 +118,7 @@ impl DaemonProcess {
             .and_then(|pid| i32::try_from(pid).ok())
             .and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            // The process may have ended by itself; `wait_for_end` reports that.
+            // The process may have ended by itself; `wait_for_end` reports such an end.
             let _gone = kill_process(pid, Signal::TERM);
         }
     }
@@ -140,7 +140,7 @@ impl DaemonProcess {
         Ok(())
     }
 
-    /// Returns the exit status of the process if it ended.
+    /// Returns the exit status of the process if the process has ended.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, CommandError> {
         let Some(child) = &mut self.child else {
             return Ok(None);

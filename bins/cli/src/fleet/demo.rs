@@ -223,7 +223,7 @@ impl Stage<'_> {
         self.say("so a delayed message from before the crash cannot be mistaken for a current one.")
     }
 
-    /// Returns the epoch that the witness knows of the victim; it rises with each start.
+    /// Returns the epoch that the witness knows of the victim; the epoch rises with each start of the victim.
     fn epoch(&self, fleet: &Fleet) -> Result<u64, CommandError> {
         let found = peer(&self.tool, fleet, WITNESS, VICTIM)?;
         let gone = || {

@@ -96,7 +96,7 @@ fn show(
         }
         if formed {
             // A daemon may end after the mesh has formed, because users kill nodes in experiments; the table then shows
-            // this.
+            // the ended daemon.
             watcher.ended(fleet)?;
         } else {
             fleet.check_running()?;

@@ -192,7 +192,7 @@ pub(crate) struct StatusReply {
     pub(crate) trusted_subnets: Vec<String>,
     /// The proof of membership: an authority, or secrets.
     pub(crate) trust: String,
-    /// The secrets that the node accepts; it mints certificates from the first one.
+    /// The secrets that the node accepts; the node mints certificates from the first one.
     pub(crate) secrets: Vec<Secret>,
     /// Number of links that were made before the node's certificate was replaced.
     pub(crate) outdated_links: u32,

@@ -3,7 +3,7 @@
 use super::{run, scenario, text};
 use std::path::Path;
 
-/// A scenario that fails: it expects a node to be down, and no fault occurs.
+/// A scenario that fails, because it expects a node to be down and causes no fault.
 const IMPOSSIBLE: &str = r#"
 scenario = 1
 name = "impossible"

@@ -53,7 +53,7 @@ impl FromStr for Discovery {
 /// The checked settings of one daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DaemonSettings {
-    /// The id and mesh of the node; they must equal those of the certificate.
+    /// The id and mesh of the node; both must equal those of the certificate.
     pub(crate) subject: Subject,
     /// The address to listen on.
     pub(crate) listen: SocketAddr,

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// Deadline of every condition that a test waits for; it allows for a busy machine.
+/// Deadline of every condition that a test waits for; the deadline allows for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Returns the command line of a daemon, without the environment of this process.

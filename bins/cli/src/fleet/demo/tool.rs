@@ -138,7 +138,7 @@ impl ToolPath {
         self.run(&arguments)
     }
 
-    /// Starts `phalanx watch` on one node of a fleet; it runs until the returned value is dropped.
+    /// Starts `phalanx watch` on one node of a fleet; the process runs until the returned value is dropped.
     pub(super) fn watch(&self, fleet: &Fleet, node: usize) -> Result<RunningWatch, CommandError> {
         let failed = |error: std::io::Error| {
             CommandError::failed(format!("the watcher cannot be started: {error}"))
