@@ -183,7 +183,7 @@ impl Imports {
         Self { paths, modules }
     }
 
-    /// The module of the crate that a path leads to, if it leads to one.
+    /// The module of the crate that a path leads to, if it leads to a module.
     fn target(&self, from: &Module, path: &[String]) -> Option<Module> {
         let first = path.first()?;
         let mut full = match first.as_str() {

@@ -9,7 +9,7 @@ use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, SystemUnderTest, Trial, attempt};
 use phalanx_sim::shrink::{ControlRun, Shrunk, shrink};
 
-/// The planted bugs, each with the part of the mesh that it breaks.
+/// The planted bugs, each with the part of the mesh that the bug breaks.
 const PLANTED: [(&str, &str); 11] = [
     ("merge", "merge-lower-wins"),
     ("refutation", "no-refute"),
@@ -24,8 +24,8 @@ const PLANTED: [(&str, &str); 11] = [
     ("indirect confirmation", "no-indirect-confirmation"),
 ];
 
-/// Maximum number of trials; they take seconds of CPU time on one core, far below the two minutes that a search may
-/// take.
+/// Maximum number of trials; this many trials take seconds of CPU time on one core, far below the two minutes that a
+/// search may take.
 const TRIALS_MAX: u64 = 300;
 const SHRINK_RUNS_MAX: usize = 1_500;
 const LINES_MAX: usize = 30;

@@ -1,8 +1,8 @@
 //! Components: structs that own one part of a machine's state.
 //!
 //! A machine is a coordinator of components: the fields of its struct. A component has few fields, all of them private;
-//! it is in its own file; it holds no other component, and does not lend out mutable references to its fields. The
-//! components share a `Context`; each part of the context has a fixed set of writers.
+//! each component is in its own file, holds no other component, and does not lend out mutable references to its fields.
+//! The components share a `Context`; each part of the context has a fixed set of writers.
 //!
 //! The same rules hold for every struct in the machine's folder that changes its own state, except that such a struct
 //! may hold structs of its own file and of the modules below it.

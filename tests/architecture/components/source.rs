@@ -211,7 +211,8 @@ pub(super) fn changed_types(parameters: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The fields that a file changes by assignment or by taking their value; each is the word before the `=`.
+/// The fields that a file changes by assignment or by taking their value; each field is found as the word before the
+/// `=`.
 pub(super) fn assigned_fields(code: &str) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for (at, _) in code.match_indices('=') {

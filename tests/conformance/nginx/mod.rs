@@ -215,7 +215,8 @@ fn start(part: Part<'_>) -> u32 {
     master(part)
 }
 
-/// The process id in the PID file. nginx writes the file right after the command ended, so this waits for it.
+/// The process id in the PID file. nginx writes the file right after the command ended, so this function waits for the
+/// file.
 fn master(part: Part<'_>) -> u32 {
     until(part, "a number in the pid file", |part| {
         part.read("run/nginx.pid")?.trim().parse().ok()
