@@ -1,5 +1,4 @@
-//! Encrypted datagrams: only the other end of a connection can read them, and it accepts each at
-//! most once.
+//! Encrypted datagrams: only the other end of a connection can read a datagram, and accepts each datagram at most once.
 //!
 //! A datagram is a counter of 8 bytes, the encrypted bytes, and an authenticator
 //! (ChaCha20-Poly1305). Both ends have the same session key, so each direction derives its own key

@@ -1,8 +1,8 @@
 //! The overlay: one UDP socket per link, whose datagrams are encrypted with the key of the
 //! connection.
 //!
-//! Each end sends the port of its socket in a control message. Both then send probes, and report
-//! their data path as established when they have decrypted a datagram of the other end.
+//! Each end sends the port of its socket in a control message. Both ends then send probes, and report their data path
+//! as established when they have decrypted a datagram of the other end.
 
 use super::seal::{self, Opener, Sealer};
 use bytes::Bytes;
