@@ -75,8 +75,8 @@ impl Certificate {
         self.reported = None;
     }
 
-    /// The time at which the source is queried again if it had no better certificate: after a quarter of the remaining
-    /// life.
+    /// The time at which the source is queried again if it offered no better certificate: after a quarter of the
+    /// remaining life.
     fn after_pause(&self, wall: Wall) -> Wall {
         let pause = match self.validity.not_after.0.saturating_sub(wall.0) {
             0 => EXPIRED_SECONDS,

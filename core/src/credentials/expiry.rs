@@ -88,8 +88,8 @@ impl Expiry {
         }
     }
 
-    /// The time after which the calendar is read again to end the connection, at most [`READ_INTERVAL`]; none if a
-    /// certificate has expired and the connection ends.
+    /// The time after which the calendar is read again to decide whether the connection ends, at most
+    /// [`READ_INTERVAL`]; none if a certificate has expired and the connection ends.
     #[must_use]
     pub fn until_end(self, now: Wall) -> Option<Duration> {
         if self.is_over(now) {

@@ -194,7 +194,7 @@ impl Overlay {
         links.map(|(id, _)| id).collect()
     }
 
-    /// The ring neighbours that had no link at this reconciliation and the one before. Without a report, all nodes
+    /// The ring neighbours that had no link at this reconciliation and at the previous one. Without a report, all nodes
     /// would assume that these edges are up: the member died before its first links, or the rings around it changed.
     pub(super) fn unlinked_twice(&mut self, context: &Context, links: &Links) -> Vec<MemberIndex> {
         let neighbours = context.topology.ring_neighbours(context.me).into_iter();

@@ -58,7 +58,7 @@ impl OwnKeysReader<'_> {
         Ok((who.unwrap_or_else(|| Selector::of(&[])), arguments))
     }
 
-    /// Reads a value; `None` if it is equivalent to an absent key.
+    /// Reads a value; `None` if the value is equivalent to an absent key.
     fn argument(
         &self,
         program: &'static str,
