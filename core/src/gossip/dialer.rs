@@ -89,6 +89,8 @@ pub(super) struct Dialer {
     dials: BTreeMap<DialId, Dial>,
     /// Number of dials ever started.
     begun: u64,
+    /// Number of dials that `dial_timeout` ended.
+    timed_out: u64,
     back_offs: BTreeMap<MemberIndex, BackOff>,
 }
 
@@ -145,6 +147,11 @@ impl Dialer {
         }
     }
 
+    /// Counts a dial that `dial_timeout` ends.
+    pub(super) const fn count_time_out(&mut self) {
+        self.timed_out += 1;
+    }
+
     /// Ends a dial, with or without success.
     pub(super) fn end(&mut self, context: &mut Context, dial: DialId) -> Option<Dial> {
         let attempt = self.dials.remove(&dial)?;
@@ -196,6 +203,11 @@ impl Dialer {
 
 /// Queries.
 impl Dialer {
+    /// The number of dials that `dial_timeout` ended.
+    pub(super) const fn timed_out(&self) -> u64 {
+        self.timed_out
+    }
+
     pub(super) fn get(&self, dial: DialId) -> Option<&Dial> {
         self.dials.get(&dial)
     }

@@ -245,7 +245,10 @@ impl Gossip {
             Timer::Flush(link) => self.frames.on_due(link),
             Timer::Silence(link) => self.on_silence_due(link),
             Timer::Handshake(link) => self.on_handshake_due(link),
-            Timer::Dial(dial) => self.on_dial_ended(dial, &DialError::TimedOut.to_string()),
+            Timer::Dial(dial) => {
+                self.dialer.count_time_out();
+                self.on_dial_ended(dial, &DialError::TimedOut.to_string());
+            }
             Timer::Graft(key) => self.request_missing(key),
             Timer::Forget(member) => self.forget(member),
         }
@@ -563,6 +566,12 @@ impl Gossip {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.context.config
+    }
+
+    /// The number of dials that `dial_timeout` ended since the start of the node.
+    #[must_use]
+    pub const fn dials_timed_out(&self) -> u64 {
+        self.dialer.timed_out()
     }
 
     /// The node's own record.

@@ -459,7 +459,7 @@ fn an_answer_for_a_removed_seed_is_ignored() {
 }
 
 #[test]
-fn a_name_whose_address_belongs_to_a_live_member_is_not_dialled() {
+fn a_name_with_the_address_of_a_live_member_is_not_dialled() {
     let mut all = fresh();
     let ticket = only(&all.silence(ms(10)));
     all.link(1, 3);
