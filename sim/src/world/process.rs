@@ -85,10 +85,11 @@ pub trait ProcessView: Any {
     /// Returns a hash of the state; two processes agree if their hashes are equal.
     fn digest(&self) -> u64;
 
-    /// Returns a hash of the part of the state that says which nodes take part and in which state, without the data of
-    /// applications: the colours of lanes in reports. By default the hash of the whole state.
-    fn membership(&self) -> u64 {
-        self.digest()
+    /// Returns a hash of the part of the state that says which nodes take part and in which state, without other data:
+    /// the colours of lanes in reports. `None` if the process has no such part. Where no process of a host has one, the
+    /// colours show the whole states.
+    fn membership(&self) -> Option<u64> {
+        None
     }
 
     /// Returns the state, for people and for the conditions `state` and `agree`.

@@ -458,7 +458,7 @@ impl<'a, 't> Engine<'a, 't> {
         let said = effects.iter().filter_map(said);
         self.context.record_step(&line, digest, said);
         if self.context.is_recorded() {
-            let known = self.membership(host);
+            let known = self.membership(host).unwrap_or(digest);
             self.context.record_membership(host, known);
         }
         let seen = Seen {
@@ -493,11 +493,11 @@ impl<'a, 't> Engine<'a, 't> {
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
     }
 
-    /// Returns the hash of what the host's processes know of membership.
-    fn membership(&self, host: usize) -> u64 {
+    /// Returns the hash of what the host's processes know of membership, if one of them has such a part.
+    fn membership(&self, host: usize) -> Option<u64> {
         let running = self.slots[self.hosts[host].processes()].iter();
-        let running = running.filter_map(ProcessSlot::view);
-        running.fold(0, |sum, view| mix(sum ^ view.membership()))
+        let known = running.filter_map(|slot| slot.view()?.membership());
+        known.reduce(|sum, known| mix(sum ^ known))
     }
 
     /// Returns the name of a process: its host's id, and its program if the host runs several.
