@@ -9,7 +9,7 @@ use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned, Reporter};
 use crate::world::ReportedEvent;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The scheduled and the triggered actions.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub struct Schedule<'a> {
     /// Triggered actions, by time and then in the order of the reports.
     due: BTreeMap<(Duration, usize), &'a Planned>,
     triggered: usize,
-    /// The triggers that fired; each trigger fires at most once.
-    fired: BTreeSet<usize>,
+    /// The number of reports that each trigger has counted; each fires once.
+    reported: BTreeMap<usize, u32>,
 }
 
 impl<'a> Schedule<'a> {
@@ -35,7 +35,7 @@ impl<'a> Schedule<'a> {
             next: 0,
             due: BTreeMap::new(),
             triggered: 0,
-            fired: BTreeSet::new(),
+            reported: BTreeMap::new(),
         }
     }
 
@@ -43,7 +43,7 @@ impl<'a> Schedule<'a> {
     /// applicable are skipped.
     pub fn next(&mut self, now: Duration, runs: impl Fn(usize) -> bool) -> Option<&'a Planned> {
         loop {
-            let planned = self.plan.orders.get(self.next);
+            let planned = self.plan.actions.get(self.next);
             let planned = planned.filter(|planned| planned.at <= now);
             let triggered = self.due.first_key_value().map(|((at, _), _)| *at);
             match (planned, triggered.filter(|at| *at <= now)) {
@@ -71,10 +71,11 @@ impl<'a> Schedule<'a> {
         let (word, about) = event.described();
         for (number, waiting) in self.plan.triggers.iter().enumerate() {
             let fits = waiting.fits(&self.scenario.hosts, by, word, about);
-            if !fits || !self.fired.insert(number) {
+            let reports = self.reported.entry(number).or_default();
+            if !fits || !waiting.counts(now, reports) {
                 continue;
             }
-            for planned in &waiting.orders {
+            for planned in &waiting.actions {
                 // An action that ends a fault is due at the latest when all faults are lifted.
                 let at = (now + planned.at).min(end);
                 self.due.insert((at, self.triggered), planned);
@@ -124,7 +125,7 @@ eventually = { converged = true }
             let next = || {
                 schedule
                     .next(now, |host| running[host])
-                    .map(|it| it.order.clone())
+                    .map(|it| it.action.clone())
             };
             std::iter::from_fn(next).collect::<Vec<_>>()
         };

@@ -1,7 +1,7 @@
 //! The open channels of a node's applications, and the requests that wait for the machine's answer.
 
 use super::acknowledgement::{AckToken, Consumption};
-use super::mailbox::Mailbox;
+use super::mailbox::SharedMailbox;
 use crate::driver::Handle;
 use phalanx_core::channel::{ChannelName, Delivery, Done, Input, Kind, Output, Refusal, Request};
 use phalanx_core::node::{self, Node};
@@ -16,6 +16,8 @@ type Answer = Result<Done, Refusal>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChannelRegistry {
     table: Arc<Mutex<Table>>,
+    /// Changes when the node knows a further channel.
+    announcements: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +35,7 @@ pub(crate) struct OpenChannel {
     pub(crate) name: ChannelName,
     pub(crate) kind: Kind,
     room: u32,
-    readers: Mutex<Vec<Arc<Mailbox>>>,
+    readers: Mutex<Vec<Arc<SharedMailbox>>>,
     consumption: Arc<Consumption>,
     closed: AtomicBool,
     /// Set when the machine has been told that the channel is closed, or has stopped.
@@ -41,13 +43,13 @@ pub(crate) struct OpenChannel {
 }
 
 impl OpenChannel {
-    fn readers(&self) -> MutexGuard<'_, Vec<Arc<Mailbox>>> {
+    fn readers(&self) -> MutexGuard<'_, Vec<Arc<SharedMailbox>>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new reader's mailbox.
-    pub(crate) fn attach(&self) -> Arc<Mailbox> {
-        let mailbox = Arc::new(Mailbox::new(self.room));
+    pub(crate) fn attach(&self) -> Arc<SharedMailbox> {
+        let mailbox = Arc::new(SharedMailbox::new(self.room));
         self.readers().push(Arc::clone(&mailbox));
         if self.closed.load(Ordering::Acquire) {
             mailbox.end();
@@ -55,7 +57,7 @@ impl OpenChannel {
         mailbox
     }
 
-    pub(crate) fn detach(&self, mailbox: &Arc<Mailbox>) {
+    pub(crate) fn detach(&self, mailbox: &Arc<SharedMailbox>) {
         self.readers().retain(|known| !Arc::ptr_eq(known, mailbox));
     }
 
@@ -109,6 +111,10 @@ impl Dispatcher {
                 if let Some(channel) = channel {
                     channel.deliver(delivery);
                 }
+            }
+            Output::AnnounceChannels => {
+                drop(table);
+                self.0.announcements.send_replace(());
             }
             // The node performs these itself.
             Output::Transmit { .. } | Output::Route(_) | Output::Report(_) => {}
@@ -167,6 +173,11 @@ pub(crate) enum Acquired {
 }
 
 impl ChannelRegistry {
+    /// A receiver that is notified when the node knows a further channel.
+    pub(crate) fn announcements(&self) -> watch::Receiver<()> {
+        self.announcements.subscribe()
+    }
+
     /// The dispatcher for the machine's loop.
     pub(crate) fn dispatcher(&self) -> Dispatcher {
         Dispatcher(self.clone())

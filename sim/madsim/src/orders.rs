@@ -10,20 +10,20 @@ use phalanx_core::time::Wall;
 use phalanx_sim::mesh::daemon::Input;
 use phalanx_sim::mesh::node_start::{self, NodeStart};
 use phalanx_sim::mesh::{self, APPLICATIONS, HostApplications};
-use phalanx_sim::model::WALL_ZERO;
-use phalanx_sim::scenario::plan::executor::PlanExecutor;
+use phalanx_sim::model::{WALL_ZERO, address};
+use phalanx_sim::scenario::plan::executor::{ClockChange, PlanExecutor};
 use phalanx_sim::scenario::plan::{Plan, Planned, ScheduledAction};
-use phalanx_sim::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction};
+use phalanx_sim::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction, Trouble};
 use serde_json::Value;
 use std::time::Duration;
 
 /// Returns whether a plan pauses nodes.
 pub(crate) fn pauses(plan: &Plan) -> bool {
-    let triggered = plan.triggers.iter().flat_map(|waiting| &waiting.orders);
-    plan.orders
+    let triggered = plan.triggers.iter().flat_map(|waiting| &waiting.actions);
+    plan.actions
         .iter()
         .chain(triggered)
-        .any(|planned| matches!(planned.order, ScheduledAction::Pause { .. }))
+        .any(|planned| matches!(planned.action, ScheduledAction::Pause { .. }))
 }
 
 /// The name of this engine in errors.
@@ -50,6 +50,10 @@ impl<'p> PlanExecutor<'p> for Engine {
         Handle::current().kill(self.nodes[host].id());
         self.fabric.slot(host).clear();
         self.runs[host] = false;
+        Ok(None)
+    }
+
+    fn no_power(&mut self, _planned: &'p Planned, _host: usize) -> Self::Done {
         Ok(None)
     }
 
@@ -88,9 +92,30 @@ impl<'p> PlanExecutor<'p> for Engine {
         &mut self,
         planned: &'p Planned,
         _host: usize,
-        _jump: Duration,
-        _drift_ppm: Option<i32>,
+        _change: ClockChange,
     ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn set_trouble(
+        &mut self,
+        planned: &'p Planned,
+        _host: usize,
+        _trouble: Trouble,
+        _on: bool,
+    ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn move_host(&mut self, planned: &'p Planned, _host: usize) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn change_links(&mut self, planned: &'p Planned, _change: usize, _on: bool) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn reset(&mut self, planned: &'p Planned, _cut: usize) -> Self::Done {
         Err(planned.unsupported(ENGINE))
     }
 
@@ -160,9 +185,9 @@ const fn mesh_input(input: gossip::Input) -> Input {
 
 impl Engine {
     /// Performs one action of the plan.
-    pub(super) async fn order(&mut self, planned: &Planned) -> Result<(), String> {
+    pub(super) async fn execute(&mut self, planned: &Planned) -> Result<(), String> {
         let now = self.fabric.now();
-        self.fabric.trace(|trace| trace.order(now, planned));
+        self.fabric.trace(|trace| trace.action(now, planned));
         if let Some((host, input)) = planned.execute(self)? {
             self.give(host, input).await;
         }
@@ -224,6 +249,7 @@ impl Engine {
             scenario: &run.scenario,
             host,
             epoch,
+            address: address(host),
             wall: Wall(WALL_ZERO + self.fabric.now().as_secs()),
             sabotage: run.arguments.sabotage,
         };

@@ -144,6 +144,8 @@ pub struct Files {
     /// The time at which the latest request completes, in true time.
     busy_until: u64,
     fault: Option<(DiskFault, Option<usize>)>,
+    /// The time that each operation takes in addition, and the step that caused it.
+    delay: (Duration, Option<usize>),
 }
 
 impl Files {
@@ -166,7 +168,26 @@ impl Files {
         }
     }
 
-    /// Creates a folder and its missing ancestors, durably and at once.
+    /// Stores a file durably and at once, as a process does before it runs. Its folders are made.
+    ///
+    /// # Errors
+    /// The disk is full or fails.
+    pub fn store(
+        &mut self,
+        file: impl Into<Cow<'static, str>>,
+        bytes: Vec<u8>,
+    ) -> Result<(), DiskError> {
+        match self.fault {
+            Some((DiskFault::IoError, _)) => Err(DiskError::Io),
+            Some((DiskFault::Full, _)) => Err(DiskError::Full),
+            Some((DiskFault::TornWrite, _)) | None => {
+                self.put(file, bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a folder there, with those above it, durably and at once.
     pub fn put_folder(&mut self, path: &str) {
         for tree in [&mut self.written, &mut self.durable] {
             // A file at the path of a folder stays.
@@ -199,7 +220,7 @@ impl Files {
         write: DiskChange,
         synced: bool,
     ) -> (u64, u64) {
-        let takes = if synced || write.syncs() { SYNC } else { WRITE };
+        let takes = if synced || write.syncs() { SYNC } else { WRITE } + self.delay.0;
         self.ordered += 1;
         self.under_way.insert(self.ordered, (write, synced));
         self.owners.insert(self.ordered, owner);
@@ -210,7 +231,8 @@ impl Files {
 
     /// The completion time of a read that begins now; all earlier requests complete first.
     pub(crate) fn read_done(&self, now: u64) -> u64 {
-        self.busy_until.max(now + phalanx_core::time::nanos(WRITE))
+        let takes = WRITE + self.delay.0;
+        self.busy_until.max(now + phalanx_core::time::nanos(takes))
     }
 
     /// A write completes or fails: returns the write and whether the write was synced; none if the write was forgotten
@@ -334,7 +356,17 @@ impl Files {
         };
     }
 
-    /// The step that ordered the disk's current fault.
+    /// Each operation takes this much longer. `step` ordered it.
+    pub(crate) const fn set_delay(&mut self, delay: Duration, step: Option<usize>) {
+        self.delay = (delay, step);
+    }
+
+    /// The step that slows this disk down.
+    pub(crate) const fn delay_step(&self) -> Option<usize> {
+        self.delay.1
+    }
+
+    /// The step whose fault this disk has.
     pub(crate) fn fault_step(&self) -> Option<usize> {
         self.fault.and_then(|(_, step)| step)
     }

@@ -257,7 +257,9 @@ impl Daemon {
                 }
             }
             channel::Output::Report(event) => out.push(Output::Report(Event::Channel(event))),
-            // The node performs these outputs itself.
+            // The applications read the known channels when they need them.
+            channel::Output::AnnounceChannels => {}
+            // The node carries these out itself.
             channel::Output::Transmit { .. } | channel::Output::Route(_) => {}
         }
     }

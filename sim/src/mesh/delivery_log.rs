@@ -4,6 +4,8 @@
 //! broadcasts on channels of messages, because on a map a later write may supersede an earlier write before its
 //! delivery.
 
+mod findings;
+
 use super::applications::number_in;
 use super::event::{AwaitedAnswer, Event};
 use crate::world::Scene;

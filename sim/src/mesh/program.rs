@@ -7,11 +7,16 @@ use super::memory::{self, Mesh, RecordReceipt};
 use super::node_start::NodeStart;
 use super::projection::Projection;
 use super::words::{PROGRAM, vocabulary};
-use super::{condition, delivery_log, host_words, invariant, recoverability};
+use super::{
+    condition, delivery_log, dial_remarks, findings, host_words, invariant, recoverability,
+};
+use crate::disk::Files;
+use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
-    Cast, Definition, Process, ProcessEvent, ProcessView, Program, ReportedEvent, Scene, Start,
+    Cast, Definition, MeasuredMetric, Process, ProcessEvent, ProcessView, Program, ReportedEvent,
+    Scene, Start, StartError,
 };
 use phalanx_core::gossip;
 use phalanx_core::node::{Message, Node};
@@ -37,17 +42,23 @@ impl Program for Mesh {
         PROGRAM
     }
 
+    /// Raises the stored epoch, as the daemon does before it runs.
+    fn prepare(&mut self, _host: usize, disk: &mut Files) -> Result<(), StartError> {
+        let epoch = stored_epoch(disk) + 1;
+        let stored = disk.store(EPOCH, epoch.to_le_bytes().to_vec());
+        stored.map_err(|error| StartError {
+            file: EPOCH.into(),
+            error,
+        })
+    }
+
     fn start(&mut self, mut start: Start<'_>) -> Box<dyn Process> {
-        let stored = start
-            .disk
-            .read(EPOCH)
-            .and_then(|bytes| bytes.try_into().ok());
-        let epoch = stored.map_or(0, u64::from_le_bytes) + 1;
-        start.disk.put(EPOCH, epoch.to_le_bytes().to_vec());
+        let epoch = stored_epoch(start.disk);
         let life = NodeStart {
             scenario: start.scenario,
             host: start.host,
             epoch,
+            address: start.address,
             wall: start.wall,
             sabotage: self.sabotage,
         };
@@ -101,6 +112,9 @@ impl Program for Mesh {
     fn on_report(&mut self, report: &Report<'_>) {
         if let Some(event) = report.event.of() {
             self.delivery_log.event(report.host, report.now, event);
+            if let Event::Mesh(gossip::Event::DialFailed { reason, .. }) = event {
+                self.failed_dials.count(reason);
+            }
         }
     }
 
@@ -138,7 +152,34 @@ impl Program for Mesh {
         scene.of::<Node>().any(|(_, node)| node.mesh().id() == id)
     }
 
+    fn unsettled(&self, scene: &Scene<'_>) -> Option<FailureFinding> {
+        findings::unsettled(scene)
+    }
+
+    fn found(
+        &self,
+        scene: &Scene<'_>,
+        condition: &OwnCondition,
+        wanted: bool,
+    ) -> Option<FailureFinding> {
+        findings::of_condition(self, scene, condition, wanted)
+    }
+
+    fn measured(&self, scene: &Scene<'_>, metric: &MeasuredMetric<'_>) -> Option<FailureFinding> {
+        findings::of_metric(self, scene, metric)
+    }
+
+    fn remarks(&self, scenario: &Scenario, scene: &Scene<'_>, pair: &[usize]) -> Vec<String> {
+        dial_remarks::of(self, scenario, scene, pair)
+    }
+
     fn projection(&self, scene: &Scene<'_>) -> Option<Value> {
         serde_json::to_value(Projection::of(scene, &self.lives)).ok()
     }
+}
+
+/// The epoch on a disk; 0 if there is none.
+fn stored_epoch(disk: &Files) -> u64 {
+    let stored = disk.read(EPOCH).and_then(|bytes| bytes.try_into().ok());
+    stored.map_or(0, u64::from_le_bytes)
 }

@@ -9,7 +9,7 @@ use crate::scenario::plan::Reporter;
 use crate::verdict::Failure;
 use crate::world::{Effect, Program, ReportedEvent, Scene};
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// The rule that a process violates by an error that it does not handle.
 const UNHANDLED: &str = "a process handles the errors that it meets";
@@ -23,8 +23,8 @@ pub(super) struct Checks {
     reports: Vec<(Reporter, Box<dyn ReportedEvent>)>,
     /// Errors of programs that no process handles, with their instants in nanoseconds.
     errors: Vec<(u64, String)>,
-    /// The triggers of the plan that fired.
-    fired: BTreeSet<usize>,
+    /// The number of reports that each trigger of the plan has counted.
+    reported: BTreeMap<usize, u32>,
 }
 
 impl Checks {
@@ -40,6 +40,11 @@ impl Checks {
     /// Notes that a process of a host is about to start. `program` is the index of its program.
     pub(super) fn on_start(&mut self, program: usize, host: usize) {
         self.invariants[program].on_start(host);
+    }
+
+    /// Notes that a process of a host has ended. `program` is the index of its program.
+    pub(super) fn on_end(&mut self, program: usize, host: usize) {
+        self.invariants[program].on_end(host);
     }
 
     /// Checks the step of a process, and the events that it reports. `index` is the index of the program.
@@ -97,10 +102,11 @@ impl Checks {
         let (word, about) = event.described();
         for (trigger, waiting) in plan.triggers.iter().enumerate() {
             let fits = waiting.fits(&context.scenario().hosts, by, word, about);
-            if !fits || !self.fired.insert(trigger) {
+            let reports = self.reported.entry(trigger).or_default();
+            if !fits || !waiting.counts(Duration::from_nanos(now), reports) {
                 continue;
             }
-            for (action, planned) in waiting.orders.iter().enumerate() {
+            for (action, planned) in waiting.actions.iter().enumerate() {
                 // An action that lifts a fault is due at the latest when all faults are lifted.
                 let at = (now + ns(planned.at)).min(faults_end);
                 context.schedule(at, ScheduledEvent::Triggered { trigger, action });

@@ -14,6 +14,7 @@ use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned};
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
+use std::collections::BTreeMap;
 
 /// The shared parts of the engine.
 pub(super) struct Context<'a, 't> {
@@ -29,6 +30,8 @@ pub(super) struct Context<'a, 't> {
     events: u64,
     heap: Heap<ScheduledEvent>,
     trace: Trace<'t>,
+    /// The time by which steps set the calendar of each host back, in nanoseconds.
+    calendar_back: BTreeMap<usize, i64>,
     /// Number of items that each step affected.
     affected: Vec<u64>,
     /// The random stream for the prefixes that torn writes leave after a crash.
@@ -52,6 +55,7 @@ impl<'a, 't> Context<'a, 't> {
             events: 0,
             heap: Heap::new(),
             trace,
+            calendar_back: BTreeMap::new(),
             affected: vec![0; scenario.causes()],
             torn_writes: Random::from_seed(plan.seed).child("disks"),
         }
@@ -78,9 +82,16 @@ impl<'a, 't> Context<'a, 't> {
     /// Returns the wall clock of a host.
     pub(super) fn wall(&self, host: usize) -> Wall {
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
-        let offset = self.scenario.hosts[host].clock.offset / 1_000_000_000;
+        let back = self.calendar_back.get(&host).copied().unwrap_or_default();
+        let offset = (self.scenario.hosts[host].clock.offset - back) / 1_000_000_000;
         let zero = i64::try_from(WALL_ZERO).unwrap_or(0);
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
+    }
+
+    /// Sets the calendar of a host back, in nanoseconds. Monotonic clocks do not go back.
+    pub(super) fn set_calendar_back(&mut self, host: usize, by: u64) {
+        let back = self.calendar_back.entry(host).or_default();
+        *back = back.saturating_add(i64::try_from(by).unwrap_or(i64::MAX));
     }
 
     /// Returns the number of the current event.
@@ -150,9 +161,19 @@ impl<'a, 't> Context<'a, 't> {
         self.set_cause(cause);
     }
 
-    /// Records an action of the plan, which becomes the cause of the events scheduled next.
+    /// Returns whether the run is recorded.
+    pub(super) const fn is_recorded(&self) -> bool {
+        self.trace.is_recorded()
+    }
+
+    /// Records what a host's processes know of membership after the latest step.
+    pub(super) fn record_membership(&mut self, host: usize, digest: u64) {
+        self.trace.membership(host, digest);
+    }
+
+    /// Records an action of the plan. The action causes the events scheduled next.
     pub(super) fn record_action(&mut self, planned: &Planned) {
-        let cause = self.trace.order(self.now, planned);
+        let cause = self.trace.action(self.now, planned);
         self.set_cause(cause);
     }
 

@@ -1,7 +1,7 @@
 //! The plan's actions in readable form: faults that begin and end, and instantaneous steps.
 
 use crate::scenario::plan::{Cut, Plan, Planned, ScheduledAction};
-use crate::scenario::{CertificateChange, DiskFault, Extent, Scenario, text};
+use crate::scenario::{CertificateChange, DiskFault, Extent, Scenario, Trouble, text};
 use core::time::Duration;
 
 /// Maximum number of nodes that the text of a fault lists by name.
@@ -20,6 +20,13 @@ pub enum FaultPhase {
     Once,
 }
 
+impl FaultPhase {
+    /// Returns whether the action begins or ends the fault.
+    const fn of(begins: bool) -> Self {
+        if begins { Self::Begins } else { Self::Ends }
+    }
+}
+
 /// The subject shared by the action that begins a fault and the action that ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultSubject {
@@ -31,6 +38,10 @@ pub enum FaultSubject {
     Speed(usize),
     /// A host's disk.
     Disk(usize),
+    /// A lasting condition of a host; the word of the condition.
+    Trouble(usize, &'static str),
+    /// A change of links of the plan.
+    Links(usize),
     /// A host's certificate.
     Certificate(usize),
     /// The state that a step of a program's own began at a host; the word of the step.
@@ -58,6 +69,8 @@ pub struct Fault {
     pub hosts: Vec<usize>,
     /// The description of the action.
     pub text: String,
+    /// The drift that a clock has from the action on, in parts per million.
+    pub drift_ppm: Option<i32>,
 }
 
 impl Fault {
@@ -66,11 +79,15 @@ impl Fault {
     pub fn of(scenario: &Scenario, plan: &Plan, planned: &Planned) -> Self {
         let (subject, turn) = Self::shape(planned);
         let step = planned.step.and_then(|step| scenario.steps.get(step));
-        let word = step.map_or_else(|| own_word(&planned.order), |step| step.action.word());
-        let text = match &planned.order {
+        let word = step.map_or_else(|| own_word(&planned.action), |step| step.action.word());
+        let text = match &planned.action {
             ScheduledAction::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
             ScheduledAction::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
             ScheduledAction::Latency(Some(latency)) => text::show_latency(*latency),
+            ScheduledAction::NoPower { until, .. } => match until {
+                Some(until) => format!("no effect: no power until {}", text::show(*until)),
+                None => "no effect: no power".to_owned(),
+            },
             ScheduledAction::Hold { cut, length } => {
                 let between = sides(scenario, &plan.cuts[*cut]);
                 format!("{between}, for {}", text::show(*length))
@@ -83,11 +100,31 @@ impl Fault {
             ScheduledAction::Slow { by, .. } => format!("by {} an input", text::show(*by)),
             ScheduledAction::Pause { length, .. } => format!("for {}", text::show(*length)),
             ScheduledAction::Clock {
-                jump, drift_ppm, ..
-            } => match drift_ppm {
-                Some(ppm) => format!("forward {}, drift {ppm} ppm", text::show(*jump)),
-                None => format!("forward {}", text::show(*jump)),
+                jump,
+                back,
+                drift_ppm,
+                ..
+            } => {
+                let way = if *back { "calendar back" } else { "forward" };
+                let moved = format!("{way} {}", text::show(*jump));
+                match drift_ppm {
+                    Some(ppm) if jump.is_zero() => format!("drift {ppm:+} ppm"),
+                    Some(ppm) => format!("{moved}, drift {ppm:+} ppm"),
+                    None => moved,
+                }
+            }
+            ScheduledAction::Trouble { trouble, .. } => match trouble {
+                Trouble::Refuse => "dials are refused".to_owned(),
+                Trouble::SlowDisk(by) => format!("slow by {}", text::show(*by)),
+                Trouble::NatIdle(idle) => format!("forgets after {}", text::show(*idle)),
             },
+            ScheduledAction::Move(_) => "another address at the next start".to_owned(),
+            ScheduledAction::Links { change, .. } => {
+                let change = &plan.link_changes[*change];
+                let links = sides(scenario, &change.pairs);
+                format!("{}, {links}", change.setting.show())
+            }
+            ScheduledAction::Reset(cut) => sides(scenario, &plan.cuts[*cut]),
             ScheduledAction::Start { .. }
             | ScheduledAction::Stop { .. }
             | ScheduledAction::Leave(_) => String::new(),
@@ -104,15 +141,20 @@ impl Fault {
             line: step.map(|step| step.line),
             subject,
             turn,
-            hosts: hosts(scenario, plan, &planned.order),
+            hosts: hosts(scenario, plan, &planned.action),
             text,
+            drift_ppm: if let ScheduledAction::Clock { drift_ppm, .. } = planned.action {
+                drift_ppm
+            } else {
+                None
+            },
         }
     }
 
     /// Returns the word of an action, independent of the step that scheduled it.
     #[must_use]
-    pub const fn word_of(order: &ScheduledAction) -> &'static str {
-        own_word(order)
+    pub const fn word_of(action: &ScheduledAction) -> &'static str {
+        own_word(action)
     }
 
     /// Returns whether the action stops processes.
@@ -127,7 +169,7 @@ impl Fault {
     /// Returns the subject of an action, and whether it begins or ends a fault.
     #[must_use]
     pub const fn shape(planned: &Planned) -> (FaultSubject, FaultPhase) {
-        match &planned.order {
+        match &planned.action {
             ScheduledAction::Start { host, .. } => (
                 FaultSubject::Power(*host, planned.program),
                 FaultPhase::Ends,
@@ -136,6 +178,17 @@ impl Fault {
                 FaultSubject::Power(*host, planned.program),
                 FaultPhase::Begins,
             ),
+            ScheduledAction::NoPower { host, .. } | ScheduledAction::Move(host) => {
+                (FaultSubject::Host(*host), FaultPhase::Once)
+            }
+            ScheduledAction::Trouble { host, trouble, on } => (
+                FaultSubject::Trouble(*host, trouble.word()),
+                FaultPhase::of(*on),
+            ),
+            ScheduledAction::Links { change, on } => {
+                (FaultSubject::Links(*change), FaultPhase::of(*on))
+            }
+            ScheduledAction::Reset(cut) => (FaultSubject::Cut(*cut), FaultPhase::Once),
             ScheduledAction::Cut(cut) => (FaultSubject::Cut(*cut), FaultPhase::Begins),
             ScheduledAction::Heal(cut) => (FaultSubject::Cut(*cut), FaultPhase::Ends),
             ScheduledAction::Hold { cut, length } => {
@@ -177,16 +230,23 @@ impl Fault {
 }
 
 /// Returns the hosts that an action affects; empty if it affects all.
-fn hosts(scenario: &Scenario, plan: &Plan, order: &ScheduledAction) -> Vec<usize> {
-    match order {
+fn hosts(scenario: &Scenario, plan: &Plan, action: &ScheduledAction) -> Vec<usize> {
+    match action {
         ScheduledAction::Cut(cut)
         | ScheduledAction::Heal(cut)
+        | ScheduledAction::Reset(cut)
         | ScheduledAction::Hold { cut, .. } => touched(scenario, &plan.cuts[*cut]),
+        ScheduledAction::Links { change, .. } => {
+            touched(scenario, &plan.link_changes[*change].pairs)
+        }
         ScheduledAction::Disk { host, .. } | ScheduledAction::Certificate { host, .. } => {
             vec![*host]
         }
         ScheduledAction::Start { host, .. }
         | ScheduledAction::Stop { host, .. }
+        | ScheduledAction::NoPower { host, .. }
+        | ScheduledAction::Trouble { host, .. }
+        | ScheduledAction::Move(host)
         | ScheduledAction::Pause { host, .. } => {
             vec![*host]
         }
@@ -199,10 +259,15 @@ fn hosts(scenario: &Scenario, plan: &Plan, order: &ScheduledAction) -> Vec<usize
 }
 
 /// Returns the word of an action without a step.
-const fn own_word(order: &ScheduledAction) -> &'static str {
-    match order {
+const fn own_word(action: &ScheduledAction) -> &'static str {
+    match action {
         ScheduledAction::Start { .. } => "start",
         ScheduledAction::Stop { .. } => "stop",
+        ScheduledAction::NoPower { .. } => "start",
+        ScheduledAction::Trouble { trouble, .. } => trouble.word(),
+        ScheduledAction::Move(_) => "move",
+        ScheduledAction::Links { .. } => "links",
+        ScheduledAction::Reset(_) => "reset",
         ScheduledAction::Cut(_) => "cut",
         ScheduledAction::Heal(_) => "heal",
         ScheduledAction::Hold { .. } => "hold",
@@ -221,6 +286,9 @@ const fn own_word(order: &ScheduledAction) -> &'static str {
 
 /// Returns the hosts at both ends of the pairs that a cut blocks.
 fn touched(scenario: &Scenario, cut: &Cut) -> Vec<usize> {
+    if cut.is_everything() {
+        return Vec::new();
+    }
     let mut ends = vec![false; scenario.hosts.len()];
     for (from, to) in cut.pairs(scenario.hosts.len()) {
         ends[from] = true;
@@ -231,6 +299,9 @@ fn touched(scenario: &Scenario, cut: &Cut) -> Vec<usize> {
 
 /// Describes briefly which hosts cannot reach each other.
 fn sides(scenario: &Scenario, cut: &Cut) -> String {
+    if cut.is_everything() {
+        return "all links".to_owned();
+    }
     let hosts = scenario.hosts.len();
     // Hosts that cannot reach the same other hosts are on the same side.
     let mut sides: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();

@@ -11,14 +11,17 @@ mod network;
 mod nodes;
 mod own;
 
+#[cfg(test)]
+mod tests;
+
 pub use cuts::Cut;
 
 use super::action::OwnAction;
 use super::names::Situation;
 use super::planning::{Due, Planning, TASKS_MAX};
 use super::{
-    Action, CertificateChange, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector,
-    When,
+    Action, CertificateChange, Disk, DiskFault, Host, Latency, LinkSetting, NetworkAction, Pairs,
+    Scenario, ScenarioError, Selector, Trouble, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -32,17 +35,28 @@ pub struct Plan {
     /// The seed of the random choices.
     pub seed: u64,
     /// The scheduled actions, in time order.
-    pub orders: Vec<Planned>,
+    pub actions: Vec<Planned>,
     /// The actions that reported events trigger.
     pub triggers: Vec<Triggered>,
     /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
+    /// The changes of links that actions refer to by index.
+    pub link_changes: Vec<LinkChange>,
     /// The nodes that steps drew and named.
     pub named: BTreeMap<String, Vec<usize>>,
     /// The time at which all faults are lifted.
     pub faults_end: Duration,
     /// The time by which all views must be correct.
     pub end: Duration,
+}
+
+/// A change of chosen links.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkChange {
+    /// The pairs, as those that a cut blocks.
+    pub pairs: Cut,
+    /// The property.
+    pub setting: LinkSetting,
 }
 
 /// An action and its time.
@@ -58,7 +72,7 @@ pub struct Planned {
     /// The program whose process on the host the action concerns; `None`: the whole host.
     pub program: Option<&'static str>,
     /// The action.
-    pub order: ScheduledAction,
+    pub action: ScheduledAction,
 }
 
 impl Planned {
@@ -66,8 +80,8 @@ impl Planned {
     /// that does not run. `runs` returns whether a host, or its process of a program, runs.
     pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
         let program = self.program;
-        matches!(self.order, ScheduledAction::Start { host, .. } if runs(host, program))
-            || matches!(self.order, ScheduledAction::Stop { host, .. } if !runs(host, program))
+        matches!(self.action, ScheduledAction::Start { host, .. } if runs(host, program))
+            || matches!(self.action, ScheduledAction::Stop { host, .. } if !runs(host, program))
     }
 }
 
@@ -84,8 +98,12 @@ pub struct Triggered {
     pub program: Option<&'static str>,
     /// The reporter of an event: a process.
     pub about: Option<Vec<usize>>,
+    /// The time before which reports do not count.
+    pub from: Duration,
+    /// The report that counts, from 1.
+    pub nth: u32,
     /// The actions in time order, relative to the event.
-    pub orders: Vec<Planned>,
+    pub actions: Vec<Planned>,
 }
 
 /// The process that reports an event.
@@ -98,7 +116,16 @@ pub struct Reporter {
 }
 
 impl Triggered {
-    /// Returns whether a report triggers the actions.
+    /// Counts a report that fits; returns whether it triggers the actions.
+    pub(crate) fn counts(&self, now: Duration, reports: &mut u32) -> bool {
+        if now < self.from {
+            return false;
+        }
+        *reports = reports.saturating_add(1);
+        *reports == self.nth
+    }
+
+    /// Returns whether a report is one of those that the actions wait for.
     pub(crate) fn fits(
         &self,
         hosts: &[Host],
@@ -133,6 +160,13 @@ pub enum ScheduledAction {
         /// Otherwise the processes are killed (kill -9).
         power_loss: bool,
     },
+    /// A start that has no effect: the host has no power.
+    NoPower {
+        /// The host.
+        host: usize,
+        /// The time at which the power returns; `None`: at the next `restart`.
+        until: Option<Duration>,
+    },
     /// Begins a cut.
     Cut(usize),
     /// Ends a cut; connections that survived it continue.
@@ -158,13 +192,35 @@ pub enum ScheduledAction {
         /// The delay of an input.
         by: Duration,
     },
-    /// Changes the clock of a host.
+    /// Begins or ends a lasting condition of a host.
+    Trouble {
+        /// The host.
+        host: usize,
+        /// The condition.
+        trouble: Trouble,
+        /// Whether it begins.
+        on: bool,
+    },
+    /// Gives a host another address at its next start.
+    Move(usize),
+    /// Begins or ends a change of links.
+    Links {
+        /// The index of the change in the plan.
+        change: usize,
+        /// Whether it begins.
+        on: bool,
+    },
+    /// Resets all connections between the pairs of a cut.
+    Reset(usize),
+    /// Changes a clock.
     Clock {
         /// The host.
         host: usize,
-        /// The duration of the forward jump.
+        /// The jump.
         jump: Duration,
-        /// The drift from the time of the action on, in parts per million; `None`: the drift does not change.
+        /// Whether the calendar jumps back.
+        back: bool,
+        /// The drift from the action on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
     /// Makes a disk fail, or ends its failure.
@@ -268,7 +324,8 @@ struct Origin {
 impl Origin {
     fn step(scenario: &Scenario, step: usize) -> Self {
         let program = match &scenario.steps[step].action {
-            Action::Nodes(who, _) => who.program(),
+            Action::Nodes(who, _)
+            | Action::Network(NetworkAction::Reset(Pairs::Between(who, _))) => who.program(),
             Action::Network(_) | Action::Clone(_) => None,
         };
         Self {
@@ -287,6 +344,8 @@ struct Planner<'a> {
     lives: Vec<HostState>,
     /// The processes that were stopped without their hosts and not restarted.
     stopped: BTreeSet<(usize, &'static str)>,
+    /// The hosts without power, and the time at which it returns; `None`: at the next start.
+    unpowered: BTreeMap<usize, Option<Duration>>,
     /// The planning of each program of the vocabulary.
     plannings: Vec<Box<dyn Planning>>,
     /// The cuts in effect, and whether they outlast the fault phase.
@@ -320,17 +379,20 @@ impl Scenario {
             queued: 0,
             lives: vec![HostState::Waiting; self.hosts.len()],
             stopped: BTreeSet::new(),
+            unpowered: BTreeMap::new(),
             plannings: plannings.collect(),
             active: Vec::new(),
             chaos: Vec::new(),
             trigger: None,
             plan: Plan {
                 seed,
-                orders: Vec::new(),
+                actions: Vec::new(),
                 triggers: Vec::new(),
                 cuts: Vec::new(),
+                link_changes: Vec::new(),
                 named: BTreeMap::new(),
                 faults_end: self.duration,
+                // Without recovery, the run ends before the faults are lifted.
                 end: self.duration + self.recovery,
             },
         };
@@ -352,13 +414,13 @@ impl Planner<'_> {
         for (index, host) in self.scenario.hosts.iter().enumerate() {
             let drawn = starts.duration_below(self.scenario.spread);
             let Some(start) = host.start else { continue };
-            let order = ScheduledAction::Start {
+            let action = ScheduledAction::Start {
                 host: index,
                 disk: Disk::Keep,
             };
             self.push(
                 start + drawn,
-                Work::ScheduledAction(order, Origin::default()),
+                Work::ScheduledAction(action, Origin::default()),
             );
         }
         for (index, step) in self.scenario.steps.iter().enumerate() {
@@ -426,12 +488,14 @@ impl Planner<'_> {
             by,
             program: trigger.by.program(),
             about,
-            orders: Vec::new(),
+            from: trigger.from,
+            nth: trigger.nth,
+            actions: Vec::new(),
         });
         let done = self.step(trigger.delay, index, None);
         self.trigger = None;
         if let Some(triggered) = self.plan.triggers.last_mut() {
-            triggered.orders.sort_by_key(|planned| planned.at);
+            triggered.actions.sort_by_key(|planned| planned.at);
         }
         done
     }
@@ -475,7 +539,7 @@ impl Planner<'_> {
     }
 
     /// Adds an action at the current time.
-    fn order(&mut self, at: Duration, from: Origin, order: ScheduledAction) {
+    fn schedule(&mut self, at: Duration, from: Origin, action: ScheduledAction) {
         let Origin {
             step,
             chaos,
@@ -486,31 +550,31 @@ impl Planner<'_> {
             step,
             chaos,
             program,
-            order,
+            action,
         };
         match self.trigger {
-            Some(trigger) => self.plan.triggers[trigger].orders.push(planned),
-            None => self.plan.orders.push(planned),
+            Some(trigger) => self.plan.triggers[trigger].actions.push(planned),
+            None => self.plan.actions.push(planned),
         }
     }
 
     /// Adds an action at a later time.
-    fn later(&mut self, at: Duration, from: Origin, order: ScheduledAction) {
+    fn later(&mut self, at: Duration, from: Origin, action: ScheduledAction) {
         if self.trigger.is_some() {
-            self.order(at, from, order);
+            self.schedule(at, from, action);
         } else if at < self.plan.faults_end {
-            self.push(at, Work::ScheduledAction(order, from));
+            self.push(at, Work::ScheduledAction(action, from));
         }
     }
 
     fn work(&mut self, at: Duration, work: Work) -> Result<(), ScenarioError> {
         let end = self.plan.faults_end;
         match work {
-            Work::ScheduledAction(order, from) => {
-                if let ScheduledAction::Start { host, .. } = order {
+            Work::ScheduledAction(action, from) => {
+                if let ScheduledAction::Start { host, .. } = action {
                     self.lives[host] = HostState::Running;
                 }
-                self.order(at, from, order);
+                self.schedule(at, from, action);
             }
             // Steps and faults whose delay ends after the fault phase are dropped.
             Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
@@ -523,7 +587,7 @@ impl Planner<'_> {
                     Some(program) => self.stopped.contains(&(host, program)),
                     None => matches!(self.lives[host], HostState::Stopped | HostState::Left),
                 };
-                if stopped {
+                if stopped && !self.lacks_power(at, from, host, false) {
                     self.boot(at, from, host, disk);
                 }
             }
@@ -537,10 +601,10 @@ impl Planner<'_> {
     fn calm(&mut self, at: Duration) {
         let nobody = Origin::default();
         self.mend(at, nobody, |_, kept| !kept);
-        self.order(at, nobody, ScheduledAction::Loss(None));
-        self.order(at, nobody, ScheduledAction::Latency(None));
+        self.schedule(at, nobody, ScheduledAction::Loss(None));
+        self.schedule(at, nobody, ScheduledAction::Latency(None));
         for host in 0..self.scenario.hosts.len() {
-            self.order(
+            self.schedule(
                 at,
                 nobody,
                 ScheduledAction::Slow {
@@ -550,52 +614,86 @@ impl Planner<'_> {
             );
         }
         for host in self.broken_disks() {
-            self.order(at, nobody, ScheduledAction::Disk { host, fault: None });
+            self.schedule(at, nobody, ScheduledAction::Disk { host, fault: None });
         }
         for host in self.bad_certificates() {
             let is = CertificateChange::Rotated;
-            self.order(at, nobody, ScheduledAction::Certificate { host, is });
+            self.schedule(at, nobody, ScheduledAction::Certificate { host, is });
+        }
+        for order in self.open() {
+            self.schedule(at, nobody, order);
         }
         self.calm_own(at);
     }
 
+    /// Returns the ends of all conditions of hosts and changes of links that are still in effect.
+    fn open(&self) -> Vec<ScheduledAction> {
+        let mut troubles = BTreeMap::new();
+        let mut changes = BTreeSet::new();
+        for order in self.scheduled() {
+            match *order {
+                ScheduledAction::Trouble { host, trouble, on } if on => {
+                    troubles.insert((host, trouble.word()), trouble);
+                }
+                ScheduledAction::Trouble { host, trouble, .. } => {
+                    troubles.remove(&(host, trouble.word()));
+                }
+                ScheduledAction::Links { change, on } if on => {
+                    changes.insert(change);
+                }
+                ScheduledAction::Links { change, .. } => {
+                    changes.remove(&change);
+                }
+                _ => {}
+            }
+        }
+        let on = false;
+        let troubles = troubles.into_iter();
+        let troubles =
+            troubles.map(|((host, _), trouble)| ScheduledAction::Trouble { host, trouble, on });
+        let changes = changes.into_iter();
+        troubles
+            .chain(changes.map(|change| ScheduledAction::Links { change, on }))
+            .collect()
+    }
+
     /// Iterates over all planned actions, including triggered ones.
-    fn ordered(&self) -> impl Iterator<Item = &ScheduledAction> {
+    fn scheduled(&self) -> impl Iterator<Item = &ScheduledAction> {
         let triggered = self
             .plan
             .triggers
             .iter()
-            .flat_map(|triggered| &triggered.orders);
-        let planned = self.plan.orders.iter().map(|planned| &planned.order);
-        planned.chain(triggered.map(|planned| &planned.order))
+            .flat_map(|triggered| &triggered.actions);
+        let planned = self.plan.actions.iter().map(|planned| &planned.action);
+        planned.chain(triggered.map(|planned| &planned.action))
     }
 
     fn broken_disks(&self) -> BTreeSet<usize> {
-        let host = |order: &ScheduledAction| {
-            if let ScheduledAction::Disk { host, .. } = order {
+        let host = |action: &ScheduledAction| {
+            if let ScheduledAction::Disk { host, .. } = action {
                 Some(*host)
             } else {
                 None
             }
         };
-        self.ordered().filter_map(host).collect()
+        self.scheduled().filter_map(host).collect()
     }
 
     fn bad_certificates(&self) -> BTreeSet<usize> {
-        let host = |order: &ScheduledAction| {
-            if let ScheduledAction::Certificate { host, .. } = order {
+        let host = |action: &ScheduledAction| {
+            if let ScheduledAction::Certificate { host, .. } = action {
                 Some(*host)
             } else {
                 None
             }
         };
-        self.ordered().filter_map(host).collect()
+        self.scheduled().filter_map(host).collect()
     }
 
     fn mend(&mut self, at: Duration, from: Origin, which: impl Fn(usize, bool) -> bool) {
         for (cut, kept) in std::mem::take(&mut self.active) {
             if which(cut, kept) {
-                self.order(at, from, ScheduledAction::Heal(cut));
+                self.schedule(at, from, ScheduledAction::Heal(cut));
             } else {
                 self.active.push((cut, kept));
             }

@@ -12,6 +12,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::lane::{Lane, Placement};
+use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::rc::Rc;
@@ -35,6 +36,12 @@ pub trait Message: Any + Debug {
     /// Returns the message's name in recordings: its kind, or the kind of its content.
     fn word(&self) -> &'static str {
         self.kind()
+    }
+
+    /// Returns the message as a receiver reads it after a damage on the way; `None` if a checksum reveals the damage, as it
+    /// does by default. Only datagrams are damaged: TCP repairs its segments.
+    fn damaged(&self, _random: &mut Random) -> Option<Rc<dyn Message>> {
+        None
     }
 
     /// Returns the lane in which the message waits for the bandwidth of its link, and the lanes that it does not
@@ -78,13 +85,26 @@ pub trait ProcessView: Any {
     /// Returns a hash of the state; two processes agree if their hashes are equal.
     fn digest(&self) -> u64;
 
-    /// Returns the state, for users and for the conditions `state` and `agree`.
+    /// Returns a hash of the part of the state that says which nodes take part and in which state, without other data:
+    /// the colours of lanes in reports. `None` if the process has no such part. Where no process of a host has one, the
+    /// colours show the whole states.
+    fn membership(&self) -> Option<u64> {
+        None
+    }
+
+    /// Returns the state, for people and for the conditions `state` and `agree`.
     fn state(&self) -> Value;
 
     /// Returns whether a running process counts for conditions. A process that gave up its id or is leaving does not
     /// count.
     fn participates(&self) -> bool {
         true
+    }
+
+    /// Returns what the process knows of another node, on one line, for the explanation of failures: its state in this
+    /// view, and the version of that knowledge. `None` if the process knows nothing of the node, or nodes in general.
+    fn knows_of(&self, _node: &NodeId) -> Option<String> {
+        None
     }
 
     /// Returns the value of a gauge, by its name in the vocabulary's `gauges`.

@@ -2,17 +2,21 @@
 
 use super::process::{Process, ProcessEvent, ProcessView, ReportedEvent};
 use super::scene::Scene;
-use crate::disk::Files;
+use crate::disk::{DiskError, Files};
+use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::Reproduction;
 use crate::scenario::plan::Plan;
-use crate::scenario::{CertificateChange, Host, OwnCondition, Scenario, Vocabulary};
+use crate::scenario::{Bound, CertificateChange, Host, OwnCondition, Scenario, Vocabulary};
 use core::any::Any;
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
+use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A system: its vocabulary, and the functions that create a run of the system.
 #[derive(Debug)]
@@ -62,6 +66,15 @@ impl Cast {
 pub trait Program: Any {
     /// Returns the program's name, as used in selectors (`m3/agent`) and recordings.
     fn name(&self) -> &'static str;
+
+    /// Prepares a start on a host: stores the files without which a process does not run. An engine calls it before
+    /// [`Self::start`].
+    ///
+    /// # Errors
+    /// The file that cannot be stored, and the reason. The process exits instead of starting.
+    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartError> {
+        Ok(())
+    }
 
     /// Creates a process that starts.
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
@@ -134,6 +147,36 @@ pub trait Program: Any {
         false
     }
 
+    /// Returns why the processes have not settled, as nodes and an item. Called once, when an expectation failed. By
+    /// default the first process that differs from most others.
+    fn unsettled(&self, scene: &Scene<'_>) -> Option<FailureFinding> {
+        scene.disagreement(scene.nodes_of(self.name()), None)
+    }
+
+    /// Returns why a condition in the vocabulary of this program does not hold, or for `never` why it holds
+    /// (`wanted` is false), as nodes and an item. Called once, when the expectation failed. `None`: the nodes are those
+    /// that the condition names.
+    fn found(
+        &self,
+        _scene: &Scene<'_>,
+        _condition: &OwnCondition,
+        _wanted: bool,
+    ) -> Option<FailureFinding> {
+        None
+    }
+
+    /// Returns the item that makes a metric of the program's own miss its bound: the first missing item, the slowest
+    /// one, or the first in excess. Called once, when the expectation failed.
+    fn measured(&self, _scene: &Scene<'_>, _metric: &MeasuredMetric<'_>) -> Option<FailureFinding> {
+        None
+    }
+
+    /// Returns facts of the run so far that explain why processes did not hear of each other, such as the time-outs
+    /// that ended dials, for a pair of hosts. Called once, when an expectation failed.
+    fn remarks(&self, _scenario: &Scenario, _scene: &Scene<'_>, _pair: &[usize]) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Returns the final state in a form that can be compared between engines.
     fn projection(&self, _scene: &Scene<'_>) -> Option<Value> {
         None
@@ -145,6 +188,57 @@ impl dyn Program {
     #[must_use]
     pub fn of<P: Program>(&self) -> Option<&P> {
         (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// A metric of a program's own that missed its bound.
+#[derive(Clone, Copy, Debug)]
+pub struct MeasuredMetric<'a> {
+    /// The name of the metric.
+    pub word: &'a str,
+    /// The hosts that the metric is about.
+    pub who: &'a [usize],
+    /// The time window, in nanoseconds since the start of the run.
+    pub window: (u64, u64),
+    /// The bound.
+    pub bound: Bound,
+    /// The value; `None` if there was nothing to measure.
+    pub figure: Option<u64>,
+}
+
+/// The reason why a process exits at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError {
+    /// The file that the process needs; empty for the program itself.
+    pub file: Cow<'static, str>,
+    /// The error of the disk.
+    pub error: DiskError,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.file {
+            "" => write!(f, "{}", self.error),
+            file => write!(f, "{file}: {}", self.error),
+        }
+    }
+}
+
+/// The report of a process that exited at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFailed {
+    /// The reason.
+    pub error: StartError,
+}
+
+impl StartFailed {
+    /// The word of the event in scenario files, for every system.
+    pub const WORD: &'static str = "start-failed";
+}
+
+impl ReportedEvent for StartFailed {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        (Self::WORD, None)
     }
 }
 
@@ -161,6 +255,8 @@ pub struct Start<'a> {
     pub life: u32,
     /// The host's wall clock, including the scenario's offset.
     pub wall: Wall,
+    /// The host's own address, with the usual port.
+    pub address: SocketAddr,
     /// The state of the host's certificate.
     pub certificate: CertificateChange,
     /// The random stream of this life.
@@ -176,7 +272,7 @@ impl Start<'_> {
         &self.scenario.hosts[self.host]
     }
 
-    /// Returns the address on which a host listens.
+    /// Returns the address that a host listens at, unless it moved.
     #[must_use]
     pub fn address_of(&self, host: usize) -> SocketAddr {
         crate::address::address(host)

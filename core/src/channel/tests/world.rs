@@ -3,8 +3,8 @@
 pub(super) use super::sample::{channel, config, id};
 use crate::channel::message::{ChannelName, Data, Item, Kind, Packet};
 use crate::channel::{
-    Channels, Delivery, DeliveryFailure, Done, Event, Input, Neighbour, Options, Output, Refusal,
-    Request, Transaction, Write,
+    ChannelOperation, Channels, Delivery, DeliveryFailure, Done, Event, Input, Neighbour, Options,
+    Output, Refusal, Request, Transaction, Write,
 };
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -30,6 +30,8 @@ pub(super) struct ChannelLinks {
     pub(super) delivered: Vec<(NodeId, ChannelName, Delivery)>,
     pub(super) answers: BTreeMap<(NodeId, Request), Result<Done, Refusal>>,
     pub(super) events: Vec<(NodeId, Event)>,
+    /// The nodes that announced a further channel.
+    pub(super) announcements: Vec<NodeId>,
     requests: u64,
     /// Number of copies of each broadcast that arrived, including requested copies.
     pub(super) copies: BTreeMap<crate::channel::UpdateId, usize>,
@@ -87,6 +89,7 @@ impl TestEnvironment for ChannelLinks {
                 let twice = fleet.answers.insert((node.clone(), request), result);
                 assert_eq!(twice, None, "answered twice");
             }
+            Output::AnnounceChannels => fleet.announcements.push(node.clone()),
             Output::Report(event) => fleet.events.push((node.clone(), event)),
         }
     }
@@ -276,6 +279,27 @@ impl ChannelWorld {
                 request,
                 channel: channel(on),
                 transaction,
+            },
+        );
+        self.environment.answers[&(id(name), request)].clone()
+    }
+
+    /// Performs an operation, on a channel that is opened for it if it is not open.
+    pub(super) fn once(
+        &mut self,
+        name: &str,
+        on: &str,
+        kind: Kind,
+        operation: ChannelOperation,
+    ) -> Result<Done, Refusal> {
+        let request = self.request();
+        self.step(
+            &id(name),
+            Input::Once {
+                request,
+                channel: channel(on),
+                kind,
+                operation,
             },
         );
         self.environment.answers[&(id(name), request)].clone()

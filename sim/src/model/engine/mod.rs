@@ -7,6 +7,7 @@
 mod actions;
 mod effects;
 
+use crate::address::Addresses;
 use crate::invariant::{Invariants, Seen};
 use crate::judge::Judge;
 use crate::judge::ending::Ending;
@@ -46,6 +47,9 @@ pub(crate) struct Engine<'a, 't> {
     /// The processes, ordered by host.
     slots: Vec<ProcessSlot>,
     transport: Transport<'a>,
+    addresses: Addresses,
+    /// The hosts that have another address from their next start on, with the step that moves them.
+    moving: BTreeMap<usize, Option<usize>>,
     /// The commands and queries in progress.
     calls: Calls,
     checks: Checks,
@@ -92,7 +96,7 @@ impl<'a, 't> Engine<'a, 't> {
         }
         let has_lanes = programs.iter().all(|program| program.sends_in_lanes());
         let mut context = Context::new(scenario, plan, trace, sabotage.is_empty());
-        for (index, planned) in plan.orders.iter().enumerate() {
+        for (index, planned) in plan.actions.iter().enumerate() {
             context.schedule(ns(planned.at), ScheduledEvent::Action(index));
         }
         Ok(Self {
@@ -103,6 +107,8 @@ impl<'a, 't> Engine<'a, 't> {
             programs,
             hosts,
             slots,
+            addresses: Addresses::default(),
+            moving: BTreeMap::new(),
             calls: Calls::default(),
             effects: Effects::new(),
             sizes: Vec::new(),
@@ -177,7 +183,10 @@ impl<'a, 't> Engine<'a, 't> {
         judge: Judge<'_>,
         (strict, sabotage): (bool, &[String]),
     ) -> Outcome {
-        self.check(Invariants::at_rest);
+        // A run that ends under its faults is not at rest.
+        if self.context.scenario().recovers {
+            self.check(Invariants::at_rest);
+        }
         let scenario = self.context.scenario();
         let messages = self.hosts.iter().map(|host| host.traffic().messages);
         let framing = FRAMING_BYTES as u64 * messages.sum::<u64>();
@@ -205,7 +214,7 @@ impl<'a, 't> Engine<'a, 't> {
     fn on_event(&mut self, event: ScheduledEvent) {
         match event {
             ScheduledEvent::Action(index) => {
-                let planned = &self.context.plan().orders[index];
+                let planned = &self.context.plan().actions[index];
                 self.context.record_action(planned);
                 planned.execute(self);
             }
@@ -449,6 +458,10 @@ impl<'a, 't> Engine<'a, 't> {
         self.sizes.extend(effects.iter().map(size));
         let said = effects.iter().filter_map(said);
         self.context.record_step(&line, digest, said);
+        if self.context.is_recorded() {
+            let known = self.membership(host).unwrap_or(digest);
+            self.context.record_membership(host, known);
+        }
         let seen = Seen {
             now: line.at,
             host,
@@ -481,7 +494,14 @@ impl<'a, 't> Engine<'a, 't> {
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
     }
 
-    /// Returns the name of a process: its host's id, followed by its program if the host runs several programs.
+    /// Returns the hash of what the host's processes know of membership, if one of them has such a part.
+    fn membership(&self, host: usize) -> Option<u64> {
+        let running = self.slots[self.hosts[host].processes()].iter();
+        let known = running.filter_map(|slot| slot.view()?.membership());
+        known.reduce(|sum, known| mix(sum ^ known))
+    }
+
+    /// Returns the name of a process: its host's id, and its program if the host runs several.
     fn process_name(&self, slot: usize) -> Cow<'a, str> {
         let state = &self.slots[slot];
         let id = self.context.scenario().hosts[state.host()].id.as_str();

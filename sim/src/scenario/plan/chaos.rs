@@ -5,6 +5,7 @@ use crate::scenario::planning::Strike;
 use crate::scenario::{Chaos, ChaosKind, Direction, Disk, Latency, Sides};
 use core::time::Duration;
 use phalanx_core::random::Random;
+use std::collections::BTreeMap;
 
 impl Planner<'_> {
     /// Starts the fault of the `number`th draw, if the budget allows one, and schedules the next draw.
@@ -60,14 +61,14 @@ impl Planner<'_> {
             ChaosKind::Partition => self.split(at, from, length, &free, most, random),
             ChaosKind::Loss => {
                 let ppm = 20_000 + random.below(280_000) as u32;
-                self.order(at, from, ScheduledAction::Loss(Some(ppm)));
+                self.schedule(at, from, ScheduledAction::Loss(Some(ppm)));
                 self.later(at + length, from, ScheduledAction::Loss(None));
                 Some(Vec::new())
             }
             ChaosKind::Latency => {
                 let most = Duration::from_millis(2 + random.below(200));
                 let latency = Latency::Uniform(Duration::from_millis(1), most);
-                self.order(at, from, ScheduledAction::Latency(Some(latency)));
+                self.schedule(at, from, ScheduledAction::Latency(Some(latency)));
                 self.later(at + length, from, ScheduledAction::Latency(None));
                 Some(Vec::new())
             }
@@ -79,6 +80,19 @@ impl Planner<'_> {
                     victims,
                 };
                 self.own_fault(at, from, length, strike, random)
+            }
+            ChaosKind::ZonePartition | ChaosKind::ZonePowerLoss => {
+                let zone = self.zone(&free, most, random)?;
+                if kind == ChaosKind::ZonePartition {
+                    let sides = self.sides(&Sides::Isolate(super::Selector::of(&zone)), random);
+                    let cut = Cut::partition(self.lives.len(), &sides, direction(random));
+                    self.cut(at, from, cut, false, Some(length));
+                } else {
+                    for host in &zone {
+                        self.strike_host(at, from, length, ChaosKind::PowerLoss, *host, random);
+                    }
+                }
+                Some(zone)
             }
             _ if victims.is_empty() => None,
             ChaosKind::Cut | ChaosKind::Hold => {
@@ -106,6 +120,20 @@ impl Planner<'_> {
                 Some(victims.to_vec())
             }
         }
+    }
+
+    /// Draws a zone all of whose hosts are free, of at most `most` hosts; returns its hosts.
+    fn zone(&self, free: &[usize], most: usize, random: &mut Random) -> Option<Vec<usize>> {
+        let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, host) in self.scenario.hosts.iter().enumerate() {
+            if let Some(zone) = &host.zone {
+                zones.entry(zone).or_default().push(index);
+            }
+        }
+        zones
+            .retain(|_, hosts| hosts.len() <= most && hosts.iter().all(|host| free.contains(host)));
+        let zones: Vec<Vec<usize>> = zones.into_values().collect();
+        random.pick(&zones).cloned()
     }
 
     /// Isolates a random set of hosts from all others, as far as the budget allows.
@@ -141,7 +169,11 @@ impl Planner<'_> {
     ) {
         match kind {
             ChaosKind::Crash | ChaosKind::PowerLoss | ChaosKind::Wipe => {
-                self.stop(at, from, host, kind != ChaosKind::Crash);
+                if kind == ChaosKind::Crash {
+                    self.stop(at, from, host, false);
+                } else {
+                    self.lose_power(at, from, host, Some(length));
+                }
                 let disk = if kind == ChaosKind::Wipe {
                     Disk::Lose
                 } else {
@@ -154,7 +186,7 @@ impl Planner<'_> {
                 let disk = Disk::Keep;
                 self.push(at + length, Work::Revive(host, disk, from));
             }
-            ChaosKind::Pause => self.order(at, from, ScheduledAction::Pause { host, length }),
+            ChaosKind::Pause => self.schedule(at, from, ScheduledAction::Pause { host, length }),
             ChaosKind::Slow => {
                 let by = Duration::from_millis(1 + random.below(30));
                 self.slow(at, from, host, by, Some(length));
@@ -162,12 +194,13 @@ impl Planner<'_> {
             ChaosKind::Jump => {
                 let jump = Duration::from_millis(random.below(20_000));
                 let drift_ppm = None;
-                self.order(
+                self.schedule(
                     at,
                     from,
                     ScheduledAction::Clock {
                         host,
                         jump,
+                        back: false,
                         drift_ppm,
                     },
                 );
@@ -178,11 +211,13 @@ impl Planner<'_> {
                 let clock = |ppm| ScheduledAction::Clock {
                     host,
                     jump: Duration::ZERO,
+                    back: false,
                     drift_ppm: Some(ppm),
                 };
-                self.order(at, from, clock(ppm));
+                self.schedule(at, from, clock(ppm));
                 self.later(at + length, from, clock(usual));
             }
+            ChaosKind::ZonePartition | ChaosKind::ZonePowerLoss => {}
             ChaosKind::Partition | ChaosKind::Cut | ChaosKind::Hold => {}
             ChaosKind::Loss | ChaosKind::Latency | ChaosKind::Own { .. } => {}
         }

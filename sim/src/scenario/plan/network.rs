@@ -1,6 +1,6 @@
 //! Plans the actions of steps on the network.
 
-use super::{Cut, Origin, Planner, ScheduledAction, Work};
+use super::{Cut, LinkChange, Origin, Planner, ScheduledAction, Work};
 use crate::scenario::{Direction, NetworkAction, Pairs, ScenarioError, Selector, Sides};
 use core::time::Duration;
 use phalanx_core::random::Random;
@@ -47,16 +47,32 @@ impl Planner<'_> {
                 self.mend(at, from, |cut, _| !partitions[cut]);
             }
             NetworkAction::Loss(ppm) => {
-                self.order(at, from, ScheduledAction::Loss(Some(*ppm)));
+                self.schedule(at, from, ScheduledAction::Loss(Some(*ppm)));
                 if let Some(length) = step.length {
                     self.later(until(length), from, ScheduledAction::Loss(None));
                 }
             }
             NetworkAction::Latency(latency) => {
-                self.order(at, from, ScheduledAction::Latency(Some(*latency)));
+                self.schedule(at, from, ScheduledAction::Latency(Some(*latency)));
                 if let Some(length) = step.length {
                     self.later(until(length), from, ScheduledAction::Latency(None));
                 }
+            }
+            NetworkAction::Links(pairs, direction, setting) => {
+                let pairs = self.pairs(index, pairs, *direction, random)?;
+                let (change, setting) = (self.plan.link_changes.len(), *setting);
+                self.plan.link_changes.push(LinkChange { pairs, setting });
+                let links = |on| ScheduledAction::Links { change, on };
+                self.schedule(at, from, links(true));
+                if let Some(length) = step.length {
+                    self.later(until(length), from, links(false));
+                }
+            }
+            NetworkAction::Reset(pairs) => {
+                let cut = self.pairs(index, pairs, Direction::Both, random)?;
+                let index = self.plan.cuts.len();
+                self.plan.cuts.push(cut);
+                self.schedule(at, from, ScheduledAction::Reset(index));
             }
         }
         Ok(())
@@ -70,6 +86,7 @@ impl Planner<'_> {
         random: &mut Random,
     ) -> Result<Cut, ScenarioError> {
         match pairs {
+            Pairs::All => Ok(Cut::everything()),
             Pairs::Between(from, to) => {
                 let (from, to) = (self.select(from, random), self.select(to, random));
                 Ok(Cut::between(&from, &to, direction))
@@ -96,10 +113,10 @@ impl Planner<'_> {
     ) {
         let index = self.plan.cuts.len();
         self.plan.cuts.push(cut);
-        self.order(at, from, ScheduledAction::Cut(index));
+        self.schedule(at, from, ScheduledAction::Cut(index));
         if self.trigger.is_some() {
             if let Some(length) = length {
-                self.order(at + length, from, ScheduledAction::Heal(index));
+                self.schedule(at + length, from, ScheduledAction::Heal(index));
             }
         } else if let Some(length) = length {
             self.push(at + length, Work::Heal(index, from));
@@ -153,7 +170,16 @@ impl Planner<'_> {
             vec![hosts, second]
         };
         match sides {
-            Sides::Sets(sets) => sets.iter().map(|set| self.select(set, random)).collect(),
+            Sides::Sets(sets) => {
+                let mut sides: Vec<Vec<usize>> =
+                    sets.iter().map(|set| self.select(set, random)).collect();
+                if let Some(rest) = sets.iter().position(Selector::is_rest) {
+                    let chosen = |host: &usize| sides.iter().any(|side| side.contains(host));
+                    let others = all.filter(|host| !chosen(host)).collect();
+                    sides[rest] = others;
+                }
+                sides
+            }
             Sides::Halves => split(random, all.len() / 2),
             Sides::Random => {
                 let size = 1 + random.below((all.len() as u64).saturating_sub(1)) as usize;

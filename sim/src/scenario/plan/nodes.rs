@@ -22,43 +22,49 @@ impl Planner<'_> {
         for (place, &host) in hosts.iter().enumerate() {
             match action {
                 NodeAction::Crash => self.stop(at, from, host, false),
-                NodeAction::PowerLoss => self.stop(at, from, host, true),
+                NodeAction::PowerLoss => self.lose_power(at, from, host, step.length),
                 NodeAction::Restart(disk) => {
                     self.stop(at, from, host, false);
                     self.start(at, index, host, *disk)?;
                 }
                 NodeAction::Pause(length) => {
                     let length = left.min(*length);
-                    self.order(at, from, ScheduledAction::Pause { host, length });
+                    self.schedule(at, from, ScheduledAction::Pause { host, length });
                 }
                 NodeAction::Slow { by, length } => {
                     self.slow(at, from, host, *by, *length);
                 }
-                NodeAction::Clock { jump, drift_ppm } => {
-                    let (jump, drift_ppm) = (*jump, *drift_ppm);
-                    self.order(
-                        at,
-                        from,
-                        ScheduledAction::Clock {
-                            host,
-                            jump,
-                            drift_ppm,
-                        },
-                    );
+                NodeAction::Clock {
+                    jump,
+                    back,
+                    drift_ppm,
+                } => {
+                    let clock = ScheduledAction::Clock {
+                        host,
+                        jump: *jump,
+                        back: *back,
+                        drift_ppm: *drift_ppm,
+                    };
+                    self.schedule(at, from, clock);
                 }
+                NodeAction::Trouble(trouble) => {
+                    let (trouble, on) = (*trouble, true);
+                    self.schedule(at, from, ScheduledAction::Trouble { host, trouble, on });
+                }
+                NodeAction::Move => self.schedule(at, from, ScheduledAction::Move(host)),
                 NodeAction::Disk(fault) => {
                     let fault = Some(*fault);
-                    self.order(at, from, ScheduledAction::Disk { host, fault });
+                    self.schedule(at, from, ScheduledAction::Disk { host, fault });
                 }
                 NodeAction::Certificate(is) => {
-                    self.order(at, from, ScheduledAction::Certificate { host, is: *is });
+                    self.schedule(at, from, ScheduledAction::Certificate { host, is: *is });
                 }
                 NodeAction::Join => self.start(at, index, host, Disk::Keep)?,
                 NodeAction::Leave => self.leave(at, from, host),
                 NodeAction::Own(_) => self.own_step(at, index, place, hosts),
                 NodeAction::Command { name, with } => {
                     let (name, with) = (name.clone(), with.clone());
-                    self.order(at, from, ScheduledAction::Command { host, name, with });
+                    self.schedule(at, from, ScheduledAction::Command { host, name, with });
                 }
             }
             if let Some(length) = step.length {
@@ -73,7 +79,7 @@ impl Planner<'_> {
         match action {
             NodeAction::Crash | NodeAction::PowerLoss if self.trigger.is_some() => {
                 let disk = Disk::Keep;
-                self.order(at, from, ScheduledAction::Start { host, disk });
+                self.schedule(at, from, ScheduledAction::Start { host, disk });
             }
             NodeAction::Crash | NodeAction::PowerLoss => {
                 self.push(at, Work::Revive(host, Disk::Keep, from));
@@ -81,12 +87,16 @@ impl Planner<'_> {
             NodeAction::Disk(_) => {
                 self.later(at, from, ScheduledAction::Disk { host, fault: None })
             }
+            NodeAction::Trouble(trouble) => {
+                let (trouble, on) = (*trouble, false);
+                self.later(at, from, ScheduledAction::Trouble { host, trouble, on });
+            }
             NodeAction::Certificate(_) => {
                 let is = CertificateChange::Rotated;
                 self.later(at, from, ScheduledAction::Certificate { host, is });
             }
             NodeAction::Restart(_) | NodeAction::Pause(_) | NodeAction::Slow { .. } => {}
-            NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
+            NodeAction::Move | NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
             // The planning of the program handles the duration of its own steps.
             NodeAction::Own(_) | NodeAction::Command { .. } => {}
         }
@@ -100,7 +110,7 @@ impl Planner<'_> {
         by: Duration,
         length: Option<Duration>,
     ) {
-        self.order(at, from, ScheduledAction::Slow { host, by });
+        self.schedule(at, from, ScheduledAction::Slow { host, by });
         if let Some(length) = length {
             let by = Duration::ZERO;
             self.later(at + length, from, ScheduledAction::Slow { host, by });
@@ -116,7 +126,7 @@ impl Planner<'_> {
                 None => self.lives[host] = HostState::Left,
             }
         }
-        self.order(at, from, ScheduledAction::Leave(host));
+        self.schedule(at, from, ScheduledAction::Leave(host));
     }
 
     pub(super) fn stop(&mut self, at: Duration, from: Origin, host: usize, power_loss: bool) {
@@ -131,7 +141,40 @@ impl Planner<'_> {
                 None => self.lives[host] = HostState::Stopped,
             }
         }
-        self.order(at, from, ScheduledAction::Stop { host, power_loss });
+        self.schedule(at, from, ScheduledAction::Stop { host, power_loss });
+    }
+
+    /// Cuts the power of a host, also of one whose processes were stopped before, for `length` or until its next start.
+    pub(super) fn lose_power(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        host: usize,
+        length: Option<Duration>,
+    ) {
+        self.stop(at, from, host, true);
+        if self.trigger.is_none() && self.lives[host] != HostState::Waiting {
+            self.unpowered
+                .insert(host, length.map(|length| at + length));
+        }
+    }
+
+    /// Returns whether a host has no power; a step that would start it then has no effect, which the plan states.
+    /// `switches_on` tells whether the step ends a loss of power without an end of its own.
+    pub(super) fn lacks_power(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        host: usize,
+        switches_on: bool,
+    ) -> bool {
+        let until = match self.unpowered.get(&host).copied() {
+            Some(Some(until)) if until > at => Some(until),
+            Some(None) if !switches_on => None,
+            Some(_) | None => return false,
+        };
+        self.schedule(at, from, ScheduledAction::NoPower { host, until });
+        true
     }
 
     pub(super) fn start(
@@ -142,6 +185,9 @@ impl Planner<'_> {
         disk: Disk,
     ) -> Result<(), ScenarioError> {
         let from = Origin::step(self.scenario, step);
+        if self.trigger.is_none() && self.lacks_power(at, from, host, true) {
+            return Ok(());
+        }
         if self.trigger.is_none() && self.runs(host, from.program) {
             let name = &self.scenario.hosts[host].name;
             let message = format!("{name} already runs at {}", text::show(at));
@@ -157,18 +203,19 @@ impl Planner<'_> {
             // A process of a stopped host starts together with the host.
             if self.lives[host] == HostState::Running || self.trigger.is_some() {
                 self.stopped.remove(&(host, program));
-                self.order(at, from, ScheduledAction::Start { host, disk });
+                self.schedule(at, from, ScheduledAction::Start { host, disk });
             }
             return;
         }
         // A host that left may still run.
         if self.lives[host] == HostState::Left {
             let power_loss = false;
-            self.order(at, from, ScheduledAction::Stop { host, power_loss });
+            self.schedule(at, from, ScheduledAction::Stop { host, power_loss });
         }
-        self.order(at, from, ScheduledAction::Start { host, disk });
+        self.schedule(at, from, ScheduledAction::Start { host, disk });
         if self.trigger.is_none() {
             self.lives[host] = HostState::Running;
+            self.unpowered.remove(&host);
             self.stopped.retain(|(of, _)| *of != host);
         }
         self.own_start(at, from, host);
