@@ -165,7 +165,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether the messages that wait on the link are still sent: the peer reads, and did nothing wrong.
+    /// Whether the messages that wait on the link are still sent, because the peer reads them and did nothing wrong.
     #[must_use]
     pub const fn sends_waiting(self) -> bool {
         match self {

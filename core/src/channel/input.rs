@@ -116,7 +116,7 @@ impl Channels {
         Ok(Done::Committed(update.version()))
     }
 
-    /// Performs an operation, on a channel that is opened for it if it is not open.
+    /// Performs an operation on a channel; if the channel is not open, it is opened for the operation.
     pub(super) fn on_once(
         &mut self,
         channel: &ChannelName,
@@ -141,7 +141,7 @@ impl Channels {
         result
     }
 
-    /// Sends a message to one member. Returns none for a message whose answer follows later.
+    /// Sends a message to one member. Returns none if the answer to the request follows later.
     pub(super) fn on_send(
         &mut self,
         request: Request,

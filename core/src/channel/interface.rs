@@ -95,7 +95,7 @@ pub struct Transaction {
     pub write: Vec<Write>,
 }
 
-/// An operation on a channel that is open.
+/// An operation that needs an open channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelOperation {
     /// See [`Input::Publish`].
@@ -163,8 +163,8 @@ pub enum Input {
         /// The comparisons and writes.
         transaction: Transaction,
     },
-    /// Perform an operation that needs an open channel. A channel that no application has open is opened for the
-    /// operation alone, without a receive window.
+    /// Perform an operation that needs an open channel. A channel that no application has open is opened for this
+    /// operation only, without a receive window.
     Once {
         /// The number of the request; the answer repeats it.
         request: Request,
@@ -261,7 +261,7 @@ pub enum Refusal {
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 impl Refusal {
-    /// The pause after which the same request may succeed; none if a repetition is refused as well.
+    /// The pause after which the same request may succeed; none if a repeated request would be refused as well.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -393,7 +393,7 @@ pub enum Output {
         /// The result of the request.
         result: Result<Done, Refusal>,
     },
-    /// Tell the applications that the node knows a further channel ([`Channels::known`](super::Channels::known)).
+    /// Notify the applications that the node knows a further channel ([`Channels::known`](super::Channels::known)).
     AnnounceChannels,
     /// Report an event.
     Report(Event),

@@ -9,7 +9,7 @@ use crate::topology::record::Content;
 /// Time between two reconciliations of edges, links and requested links.
 pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The transport's keepalive takes this many times the maximum interval of heartbeats.
+/// The factor by which the transport's keepalive interval exceeds the maximum interval of heartbeats.
 const KEEPALIVE_FACTOR: u32 = 3;
 
 /// The identity of a node, and the settings of its protocol.
@@ -127,8 +127,8 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// The interval at which the transport checks a connection by itself. It is a backstop to heartbeats: the machine
-    /// notices a silent neighbour first.
+    /// The interval at which the transport itself checks a connection. The keepalive is a backstop to heartbeats,
+    /// because the machine notices a silent neighbour first.
     #[must_use]
     pub fn keepalive_interval(&self) -> Duration {
         self.heartbeat_interval_max.saturating_mul(KEEPALIVE_FACTOR)

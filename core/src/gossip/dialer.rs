@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 
 /// Maximum number of dials in progress.
 pub const DIALS_MAX: usize = 32;
-/// Maximum number of dials in progress to seed addresses. The others are reserved for members, so that names with many
-/// silent addresses do not delay dials to members.
+/// Maximum number of dials in progress to seed addresses. The remaining dials are reserved for members, so that names
+/// with many silent addresses do not delay dials to members.
 pub(super) const SEED_DIALS_MAX: usize = 24;
 
 /// The reason of a dial.

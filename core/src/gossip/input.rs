@@ -54,7 +54,7 @@ impl Gossip {
             && self.bootstrap.is_name(index)
             && self.live_link_to(member).is_some()
         {
-            // Another address of the name led to this member: its link stays.
+            // A dial to another address of the name already reached this member: that link stays.
             let address = attempt.address();
             self.context.out.push(Output::Close { link });
             self.dialer.end(&mut self.context, dial);

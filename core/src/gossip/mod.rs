@@ -685,10 +685,11 @@ impl Gossip {
         self.bootstrap.discovers()
     }
 
-    /// The seed addresses that an edit results in ([`Input::EditSeeds`]).
+    /// The seed addresses that result from an edit ([`Input::EditSeeds`]).
     ///
     /// # Errors
-    /// If there would be more than [`SEEDS_MAX`]: their number. The machine ignores such an edit.
+    /// If the result would exceed [`SEEDS_MAX`] seed addresses, returns their number as an error. The machine ignores
+    /// such an edit.
     pub fn edited_seeds(&self, add: &[Address], remove: &[Address]) -> Result<Vec<Address>, usize> {
         self.bootstrap.edited(add, remove)
     }

@@ -367,7 +367,8 @@ impl Gossip {
             .set_seeds(&mut self.context, addresses, replace);
     }
 
-    /// Adds and removes seed addresses in one step. An edit that would leave too many is rejected as a whole.
+    /// Adds and removes seed addresses in one step. An edit that would leave too many seed addresses is rejected as a
+    /// whole.
     pub(super) fn on_edited_seeds(&mut self, add: &[Address], remove: &[Address]) {
         if let Ok(addresses) = self.bootstrap.edited(add, remove) {
             self.on_seeds(addresses, true);

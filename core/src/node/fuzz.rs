@@ -30,7 +30,7 @@ fn address(index: usize) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(10, 0, 0, index as u8), 7_000))
 }
 
-/// Mostly few, sometimes more than the view holds.
+/// Mostly a few members, sometimes more than the view can hold.
 fn node_index() -> impl Strategy<Value = usize> {
     prop_oneof![8 => 0_usize..6, 1 => 0_usize..40]
 }

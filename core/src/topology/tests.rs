@@ -123,7 +123,7 @@ proptest! {
 
     #[test]
     fn sending_only_news_equals_sending_everything(ours in heard(), theirs in heard()) {
-        // A delta holds the values that changed a third party's view. It must bring a copy of that view to the same
+        // A delta holds the values that changed the relay's view. The delta must bring a copy of that view to the same
         // state.
         let mut relay = view_of(&ours);
         let mut receiver = relay.clone();

@@ -10,9 +10,9 @@
 //!   member completes its handshake within a few round trips, and the handshake of an idle peer becomes the oldest
 //!   sooner or later.
 //!
-//! A [`PortGate`] admits connections to their handshake, and a [`ReportLimit`] bounds the reports about them. The caller
-//! accepts connections, and kills those that are evicted. Bounds: [`SOURCES_MAX`] rates; the two numbers of
-//! handshakes that the caller sets.
+//! A [`PortGate`] admits connections to their handshake, and a [`ReportLimit`] bounds the reports about them. The
+//! caller accepts connections, and closes those whose handshakes are evicted. Bounds: [`SOURCES_MAX`] rates, and the
+//! two maximum numbers of handshakes that the caller sets.
 
 mod gate;
 mod rates;
@@ -104,7 +104,7 @@ impl PendingHandshakes {
         self.pending.is_empty()
     }
 
-    /// The source with the most handshakes; among equals, the one with the oldest handshake.
+    /// The source with the most handshakes; of several such sources, the one with the oldest handshake.
     fn largest_source(&self) -> Option<ConnectionSource> {
         let rank = |held: &Vec<HandshakeId>| {
             let oldest = held.first().map_or(0, |handshake| handshake.0);

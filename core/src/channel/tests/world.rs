@@ -30,7 +30,7 @@ pub(super) struct ChannelLinks {
     pub(super) delivered: Vec<(NodeId, ChannelName, Delivery)>,
     pub(super) answers: BTreeMap<(NodeId, Request), Result<Done, Refusal>>,
     pub(super) events: Vec<(NodeId, Event)>,
-    /// The nodes that announced a further channel.
+    /// The nodes that announced a further channel to their applications.
     pub(super) announcements: Vec<NodeId>,
     requests: u64,
     /// Number of copies of each broadcast that arrived, including requested copies.
@@ -284,7 +284,7 @@ impl ChannelWorld {
         self.environment.answers[&(id(name), request)].clone()
     }
 
-    /// Performs an operation, on a channel that is opened for it if it is not open.
+    /// Performs an operation on a channel; if the channel is not open, it is opened for the operation.
     pub(super) fn once(
         &mut self,
         name: &str,

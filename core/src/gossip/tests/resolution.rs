@@ -212,7 +212,7 @@ fn a_name_that_leads_to_no_other_node_ends_the_join_and_is_resolved_again() {
     let (waited, ticket) = until_resolution(&mut all);
     let retry_max = all.machine.config().tuning.retry_max;
     assert!(waited + ms(10) >= retry_max && waited <= retry_max + ms(10));
-    // Without a change, this is reported once.
+    // If nothing changes, this is reported only once.
     let given = resolved(&mut all, ticket, &[0]);
     assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
     let (_, ticket) = until_resolution(&mut all);
@@ -220,7 +220,7 @@ fn a_name_that_leads_to_no_other_node_ends_the_join_and_is_resolved_again() {
     assert_eq!(dial(&given).1, to(2), "the name has a further address");
 }
 
-/// Passes time while one neighbour is heard, until the name is resolved again.
+/// Passes time until the name is resolved again, while messages arrive from one neighbour.
 fn until_resolution_beside(all: &mut NeighbourWorld, link: u64) -> (Duration, Ticket) {
     let begun = all.now;
     loop {
@@ -233,7 +233,8 @@ fn until_resolution_beside(all: &mut NeighbourWorld, link: u64) -> (Duration, Ti
     }
 }
 
-/// A member whose address in the name is, or is not, the one in its record; and another address, which fails.
+/// A member whose address in the name is or is not the address in its record, beside another address, to which dials
+/// fail.
 fn reached_beside_a_failed_address(at: usize) {
     let mut all = fresh();
     let given = all.silence(ms(10));
@@ -258,7 +259,7 @@ fn reached_beside_a_failed_address(at: usize) {
         assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
         assert_eq!(peer(&all), Some(name(2)));
     }
-    // While the member is alive, a resolution that fails is not a failure of the seed.
+    // While the member is alive, a failed resolution is not a failure of the seed address.
     for reason in [
         ResolutionError::TimedOut,
         ResolutionError::Failed("planted".into()),
