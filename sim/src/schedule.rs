@@ -21,7 +21,7 @@ pub struct Schedule<'a> {
     /// Triggered actions, by time and then in the order of the reports.
     due: BTreeMap<(Duration, usize), &'a Planned>,
     triggered: usize,
-    /// The number of reports that each trigger has counted; each fires once.
+    /// The number of reports that each trigger has counted; each trigger fires at most once.
     reported: BTreeMap<usize, u32>,
 }
 

@@ -1,9 +1,9 @@
 //! A run in a terminal: a lane for each node (or for several nodes, if there are many) over virtual
 //! time.
 //!
-//! A letter is a view of membership shared by several nodes, and the same letter is the same view; `~` is a
-//! state shared briefly, `.` a state that a single node holds briefly; blank means that the node is
-//! not running.
+//! A letter stands for a view of membership that several nodes share; equal letters mean equal views. `~` is a view
+//! that several nodes share briefly, `.` is a view that a single node has briefly, and a blank means that the node does
+//! not run.
 
 use crate::record::Recording;
 use crate::record::fault::together;

@@ -52,7 +52,7 @@ pub struct Failure {
     /// The value of the metric, if the expectation concerns a metric.
     #[serde(skip)]
     pub figure: Option<u64>,
-    /// The nodes and items that the failure is about.
+    /// The nodes and items that the failure concerns.
     #[serde(skip)]
     pub findings: Vec<FailureFinding>,
 }
@@ -73,7 +73,7 @@ impl Failure {
         }
     }
 
-    /// Returns the failure with the nodes and items that it is about.
+    /// Returns the failure with the nodes and items that the failure concerns.
     #[must_use]
     pub fn with_findings(mut self, findings: Vec<FailureFinding>) -> Self {
         self.findings = findings;

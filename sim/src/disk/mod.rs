@@ -144,7 +144,7 @@ pub struct Files {
     /// The time at which the latest request completes, in true time.
     busy_until: u64,
     fault: Option<(DiskFault, Option<usize>)>,
-    /// The time that each operation takes in addition, and the step that caused it.
+    /// The additional time of each operation, and the step that caused the delay.
     delay: (Duration, Option<usize>),
 }
 
@@ -168,10 +168,10 @@ impl Files {
         }
     }
 
-    /// Stores a file durably and at once, as a process does before it runs. Its folders are made.
+    /// Stores a file durably and at once, as a process does before it runs. Missing folders of the file are created.
     ///
     /// # Errors
-    /// The disk is full or fails.
+    /// Returns an error if the disk is full or fails.
     pub fn store(
         &mut self,
         file: impl Into<Cow<'static, str>>,
@@ -187,7 +187,7 @@ impl Files {
         }
     }
 
-    /// Puts a folder there, with those above it, durably and at once.
+    /// Creates a folder and its missing ancestors, durably and at once.
     pub fn put_folder(&mut self, path: &str) {
         for tree in [&mut self.written, &mut self.durable] {
             // A file at the path of a folder stays.
@@ -356,7 +356,7 @@ impl Files {
         };
     }
 
-    /// Each operation takes this much longer. `step` ordered it.
+    /// Makes each operation take longer by this time. `step` is the step that ordered the delay.
     pub(crate) const fn set_delay(&mut self, delay: Duration, step: Option<usize>) {
         self.delay = (delay, step);
     }
@@ -366,7 +366,7 @@ impl Files {
         self.delay.1
     }
 
-    /// The step whose fault this disk has.
+    /// The step that ordered the disk's current fault.
     pub(crate) fn fault_step(&self) -> Option<usize> {
         self.fault.and_then(|(_, step)| step)
     }

@@ -1,4 +1,4 @@
-//! The faults that stand between two nodes, or at one node, at a time or since an earlier one.
+//! The faults between two nodes or at one node, at a given time or since an earlier time.
 
 use crate::finding::seconds;
 use crate::record::Recording;
@@ -18,7 +18,7 @@ pub enum Standing {
     InForce,
     /// The fault ended before the failure.
     Ended,
-    /// The step is instantaneous.
+    /// The step is instantaneous and has no duration.
     Once,
 }
 
@@ -40,7 +40,7 @@ pub struct StandingFault {
     pub standing: Standing,
     /// The number of the event at the beginning.
     pub event: u64,
-    /// Whether the fault is between the two nodes, at one of them, or affects all.
+    /// Whether the fault is between the two nodes, at one of them, or affects all nodes.
     #[serde(skip)]
     place: FaultPlace,
 }
@@ -73,8 +73,8 @@ impl StandingFault {
     }
 }
 
-/// Returns the faults that affect one of the hosts, or the traffic between two of them, between two instants: those in
-/// force at the end first. Without hosts, returns the faults that are in force at the end.
+/// Returns the faults that affect one of the hosts, or the traffic between two of them, in a time window; faults that
+/// are in force at the end come first. Without hosts, returns the faults that are in force at the end.
 pub(super) fn standing(
     recording: &Recording<'_>,
     hosts: &[usize],
@@ -82,7 +82,7 @@ pub(super) fn standing(
     until: u64,
 ) -> Vec<StandingFault> {
     let bands = together(recording.bands(u64::MAX));
-    // The effect of a clock step lasts.
+    // The effect of a clock step is lasting.
     let overlaps =
         |band: &Band| band.from <= until && (band.to >= since || band.fault.word == "clock");
     let mut faults: Vec<StandingFault> = bands
@@ -122,7 +122,7 @@ pub(super) fn standing(
     faults
 }
 
-/// Returns where a fault is relative to the hosts; `None` if it does not concern them.
+/// Returns the relation of a fault to the hosts; `None` if the fault does not concern them.
 fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<FaultPlace> {
     let touches = || hosts.iter().any(|host| band.fault.hosts.contains(host));
     match band.fault.subject {
@@ -175,7 +175,7 @@ fn text_of(scenario: &Scenario, band: &Band) -> String {
     }
 }
 
-/// Returns the lasting properties of the nodes and of the network between them that make it worse than by default.
+/// Returns the lasting properties by which the nodes, or the network between them, are worse than the default.
 pub(super) fn properties(scenario: &Scenario, hosts: &[usize]) -> Vec<String> {
     let mut lines = Vec::new();
     if let [one, other] = *hosts {

@@ -145,8 +145,8 @@ pub trait Invariant {
     fn on_start(&mut self, _host: usize) {}
 
     /// Records that a host's process has ended: it was stopped, its host lost power, or it exited. A process that ended
-    /// holds no state: an invariant over several hosts forgets what it noted of the process. Of a host that runs several
-    /// programs, only the process of the invariant's own program counts, as for [`Self::on_start`].
+    /// holds no state, so an invariant over several hosts forgets what it noted about the process. On a host that runs
+    /// several programs, only the process of the invariant's own program counts, as for [`Self::on_start`].
     fn on_end(&mut self, _host: usize) {}
 }
 

@@ -41,9 +41,9 @@ struct Watch {
     right_since: BTreeMap<usize, Option<Duration>>,
     /// The reason why the condition did not hold at the latest check.
     latest: String,
-    /// For a counter, the first event in excess or the latest one; for a gauge, the highest observation.
+    /// For a counter, the first event in excess or the latest event; for a gauge, the highest observation.
     noted: Option<NotedEvent>,
-    /// The nodes and items that a broken expectation is about, once they were looked for.
+    /// The nodes and items that a violated expectation concerns, once they have been determined.
     findings: Option<Vec<FailureFinding>>,
     verdict: Verdict,
 }
@@ -239,7 +239,7 @@ impl<'a> Judge<'a> {
 
     fn note_starts(&mut self, now: Duration) {
         while let Some(planned) = self.plan.actions.get(self.next_order) {
-            // A check sees the world before the actions of its instant.
+            // A check sees the world as it is before the actions of the same instant.
             if planned.at >= now {
                 break;
             }
@@ -577,7 +577,7 @@ impl Watch {
         true
     }
 
-    /// Looks once for the nodes and items that a broken expectation is about.
+    /// Determines, once, the nodes and items that a violated expectation concerns.
     fn find(&mut self, now: Duration, scenario: &Scenario, scene: &Scene<'_>) {
         if matches!(self.verdict, Verdict::Broken { .. }) && self.findings.is_none() {
             let failed = FailedWatch {

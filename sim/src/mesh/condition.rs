@@ -134,8 +134,8 @@ pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
     every_name_was_yielded_to_a_running_node(scene)
 }
 
-/// Checks that each node that yielded its name did so to another running node with the same id. A node that yielded
-/// does not participate, so views do not show the loss of both.
+/// Checks that each node that gave up its name did so in favour of another running node with the same id. A node that
+/// gave up its name does not participate, so the views do not show that both nodes are lost.
 fn every_name_was_yielded_to_a_running_node(scene: &Scene<'_>) -> Result<(), String> {
     let phase = |host: usize| scene.one::<Node>(host).map(|node| node.mesh().phase());
     let yielded = |host: &usize| phase(*host) == Some(Phase::NameTaken);

@@ -23,7 +23,7 @@ pub struct Mesh {
     pub(super) lives: Lives,
     pub(super) delivery_log: DeliveryLog,
     pub(super) failed_dials: FailedDials,
-    /// The records in the message of the present step.
+    /// The records in the message of the current step.
     pub(super) received: Vec<RecordReceipt>,
     pub(super) shared: SharedFacts,
     /// The ids of all hosts, by host index.

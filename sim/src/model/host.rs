@@ -18,7 +18,7 @@ pub(super) struct StartFacts<'a> {
     pub place: usize,
     pub life: u32,
     pub wall: Wall,
-    /// The address that the host has since this start.
+    /// The address of the host since this start.
     pub address: SocketAddr,
     pub random: Random,
 }
@@ -129,7 +129,7 @@ impl SimulatedHost {
         self.disk = disk;
     }
 
-    /// Prepares the start of a process on the host. A program cannot be read from a device that fails reads.
+    /// Prepares the start of a process on the host. A program cannot be loaded from a device that fails reads.
     pub(super) fn prepare(
         &mut self,
         program: &mut dyn Program,

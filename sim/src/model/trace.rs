@@ -120,7 +120,7 @@ impl<'a> Trace<'a> {
         !matches!(self.recorder, Subscriber::Absent)
     }
 
-    /// Records what a host's processes know of membership after the latest step.
+    /// Records the membership that a host's processes know after the latest step.
     pub(crate) fn membership(&mut self, host: usize, digest: u64) {
         if let Some(recorder) = self.recorder.get() {
             recorder.membership(host, digest);

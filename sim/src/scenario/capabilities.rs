@@ -54,7 +54,7 @@ impl Engine {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
                 NetworkAction::Latency(latency) => latency.bounds().is_none(),
-                // A link of turmoil has one latency for both directions.
+                // In turmoil, a link has one latency for both directions.
                 NetworkAction::Links(_, direction, LinkSetting::Latency(latency)) => {
                     *direction != Direction::Both || latency.bounds().is_none()
                 }

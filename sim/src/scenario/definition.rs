@@ -37,15 +37,15 @@ pub struct Scenario {
     pub duration: Duration,
     /// Maximum duration, after all faults are lifted, until all views are correct.
     pub recovery: Duration,
-    /// Whether the faults are lifted and all views must become correct. Otherwise the run ends with the fault phase.
+    /// Whether the faults are lifted and all views must become correct. If not, the run ends with the fault phase.
     pub recovers: bool,
     /// All machines; clones are last.
     pub hosts: Vec<Host>,
     /// The indices of the machines whose addresses the other nodes have at their start (seed nodes).
     pub seeds: Vec<usize>,
-    /// The name that every node has as its only seed address, instead of the addresses of the seed nodes.
+    /// The name that every node uses as its only seed address, instead of the addresses of the seed nodes.
     pub seed_name: Option<String>,
-    /// The names, each with the hosts whose addresses it has.
+    /// The names, each with the hosts whose addresses the name has.
     pub names: BTreeMap<String, Vec<usize>>,
     /// Nodes start at random times within this duration.
     pub spread: Duration,

@@ -46,7 +46,7 @@ pub(crate) struct SourceText<'a> {
     pub(crate) newlines: &'a [usize],
     /// The vocabulary of the system.
     pub(crate) vocabulary: &'a Vocabulary,
-    /// The hash of the other files that were read; 0 without any.
+    /// The hash of the other files that were read; 0 if there were none.
     pub(crate) others: &'a Cell<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! Selectors of nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a name that a step defines; `not n3`
-//! for all others; and of the processes of one program on them: `n3/agent`.
+//! Selectors of nodes, such as `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down` or a name that a step
+//! defines, with `not n3` for all others; and of the processes of one program on these nodes: `n3/agent`.
 
 use super::suggestion::suggestion;
 use phalanx_core::random::Random;
@@ -33,9 +33,10 @@ enum Term {
     Down,
     /// The running nodes.
     Running,
-    /// Those of the first terms that are not among the second; without first terms, those of all nodes.
+    /// The nodes of the first terms that are not among those of the second; if there are no first terms, all nodes that
+    /// are not among the second.
     Except { of: Vec<Self>, not: Vec<Self> },
-    /// The nodes that the other sides of a partition leave.
+    /// The nodes that are on no other side of a partition.
     Rest,
 }
 
@@ -147,7 +148,8 @@ impl Names {
         })
     }
 
-    /// Takes the nodes of negated terms (`not n3`) from those of the others, or from all nodes if there are no others.
+    /// Removes the nodes of negated terms (`not n3`) from the nodes of the other terms, or from all nodes if there are
+    /// no other terms.
     fn without(&self, terms: Vec<Term>) -> Vec<Term> {
         let (mut of, mut not) = (Vec::new(), Vec::new());
         for term in terms {
@@ -284,7 +286,7 @@ pub(super) fn numbered(name: &str) -> Option<(&str, usize)> {
     number.parse().ok().map(|number| (prefix, number))
 }
 
-/// Returns the hosts of terms that do not depend on the run; `None` if one does.
+/// Returns the hosts of terms that do not depend on the run; `None` if a term depends on the run.
 fn fixed(terms: &[Term]) -> Option<BTreeSet<usize>> {
     let mut hosts = BTreeSet::new();
     for term in terms {
@@ -401,7 +403,7 @@ impl Term {
             }
             Self::Except { of, not } => {
                 let of = of.iter().map(|term| term.show(hosts));
-                // Each word of a list is negated by itself.
+                // Each word of a list is negated separately.
                 let not = not.iter().map(|term| term.show(hosts));
                 let not: Vec<String> = not
                     .flat_map(|text| {
@@ -466,7 +468,7 @@ impl Selector {
         }
     }
 
-    /// Creates the selector of the side of a partition that contains the nodes of no other side.
+    /// Creates the selector of the partition side that contains the nodes of no other side.
     #[must_use]
     pub(crate) fn rest() -> Self {
         Self {

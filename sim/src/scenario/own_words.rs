@@ -203,7 +203,7 @@ impl OwnKeysReader<'_> {
         Ok(arguments)
     }
 
-    /// Reads a table of settings, and before it the file of an operator that it names.
+    /// Reads a table of settings, after the operator's file that the table names.
     fn settings(
         &self,
         program: &'static str,
@@ -236,7 +236,7 @@ impl OwnKeysReader<'_> {
         Ok(merged)
     }
 
-    /// Reads the settings of an operator's file. Other tables of that file are not read.
+    /// Reads the settings of an operator's file. Other tables of the operator's file are not read.
     fn settings_of_file(
         &self,
         program: &'static str,

@@ -53,7 +53,7 @@ pub struct Plan {
 /// A change of chosen links.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinkChange {
-    /// The pairs, as those that a cut blocks.
+    /// The affected pairs, represented as the pairs that a cut blocks.
     pub pairs: Cut,
     /// The property.
     pub setting: LinkSetting,
@@ -100,7 +100,7 @@ pub struct Triggered {
     pub about: Option<Vec<usize>>,
     /// The time before which reports do not count.
     pub from: Duration,
-    /// The report that counts, from 1.
+    /// The number of the report that triggers the actions, from 1.
     pub nth: u32,
     /// The actions in time order, relative to the event.
     pub actions: Vec<Planned>,
@@ -125,7 +125,7 @@ impl Triggered {
         *reports == self.nth
     }
 
-    /// Returns whether a report is one of those that the actions wait for.
+    /// Returns whether the actions wait for this kind of report.
     pub(crate) fn fits(
         &self,
         hosts: &[Host],
@@ -160,7 +160,7 @@ pub enum ScheduledAction {
         /// Otherwise the processes are killed (kill -9).
         power_loss: bool,
     },
-    /// A start that has no effect: the host has no power.
+    /// A start that has no effect, because the host has no power.
     NoPower {
         /// The host.
         host: usize,
@@ -198,7 +198,7 @@ pub enum ScheduledAction {
         host: usize,
         /// The condition.
         trouble: Trouble,
-        /// Whether it begins.
+        /// Whether the condition begins.
         on: bool,
     },
     /// Gives a host another address at its next start.
@@ -207,20 +207,20 @@ pub enum ScheduledAction {
     Links {
         /// The index of the change in the plan.
         change: usize,
-        /// Whether it begins.
+        /// Whether the change begins.
         on: bool,
     },
     /// Resets all connections between the pairs of a cut.
     Reset(usize),
-    /// Changes a clock.
+    /// Changes the clock of a host.
     Clock {
         /// The host.
         host: usize,
-        /// The jump.
+        /// The duration of the jump.
         jump: Duration,
         /// Whether the calendar jumps back.
         back: bool,
-        /// The drift from the action on, in parts per million; `None`: the drift does not change.
+        /// The drift from the time of the action on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
     /// Makes a disk fail, or ends its failure.
@@ -344,7 +344,7 @@ struct Planner<'a> {
     lives: Vec<HostState>,
     /// The processes that were stopped without their hosts and not restarted.
     stopped: BTreeSet<(usize, &'static str)>,
-    /// The hosts without power, and the time at which it returns; `None`: at the next start.
+    /// The hosts without power, each with the time at which the power returns; `None`: at the next start.
     unpowered: BTreeMap<usize, Option<Duration>>,
     /// The planning of each program of the vocabulary.
     plannings: Vec<Box<dyn Planning>>,
@@ -392,7 +392,7 @@ impl Scenario {
                 link_changes: Vec::new(),
                 named: BTreeMap::new(),
                 faults_end: self.duration,
-                // Without recovery, the run ends before the faults are lifted.
+                // If the scenario has no recovery, the run ends before the faults are lifted.
                 end: self.duration + self.recovery,
             },
         };

@@ -3,9 +3,9 @@
 use super::network::Latency;
 use core::time::Duration;
 
-/// The smallest packet that every network passes (RFC 791).
+/// The largest packet that every network is guaranteed to pass, in bytes (RFC 791).
 const MTU_MIN: u32 = 68;
-/// The largest packet of IP.
+/// The maximum size of an IP packet, in bytes.
 const MTU_MAX: u32 = 65_535;
 
 /// Parses a duration such as `250ms`, `3s`, `1.5s`, `2min`, `1h`.
@@ -175,7 +175,7 @@ pub fn share(text: &str) -> Result<u32, String> {
 /// Parses the size of a packet, such as `1200B`.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn packet_size(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix('B').map(str::trim_end);
     let bytes = number.and_then(|number| number.parse().ok());

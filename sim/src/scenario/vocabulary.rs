@@ -28,7 +28,8 @@ pub struct Usage<'a> {
 /// contains the index of the wrong use, and the reason.
 pub type CheckUsages = fn(&[Usage<'_>], &[Host]) -> Result<(), (usize, String)>;
 
-/// Validates the settings of a program together with those of the hosts. The error has the key, and the reason.
+/// Validates the settings of a program together with the settings of the hosts. The error contains the key and the
+/// reason.
 pub type CheckHosts = fn(&Arguments, &[Host]) -> Result<(), (&'static str, String)>;
 
 /// The vocabulary of one program.
@@ -65,9 +66,11 @@ pub struct Words {
     pub check: Option<Check>,
     /// Validates the arguments that refer to hosts or to other commands.
     pub check_usages: Option<CheckUsages>,
-    /// Validates the settings of the program together with those of the hosts; the error has the key and the reason.
+    /// Validates the settings of the program together with the settings of the hosts; the error contains the key and
+    /// the reason.
     pub check_hosts: Option<CheckHosts>,
-    /// The keys of a process's state, which the conditions `state` and `agree` may name; empty: they are not checked.
+    /// The keys of a process's state that the conditions `state` and `agree` may name; if the list is empty, keys are
+    /// not checked.
     pub state: Vec<&'static str>,
     /// The faults that chaos may draw besides those of all systems.
     pub faults: &'static [FaultWord],

@@ -86,11 +86,11 @@ impl Writer<'_> {
                 };
                 self.nodes(at, *host, action, None);
             }
-            // It has no effect.
+            // The action has no effect.
             ScheduledAction::NoPower { .. } => {}
             ScheduledAction::Cut(cut) => self.cut_until(index, at, *cut),
             ScheduledAction::Hold { cut, length } => self.hold(at, *cut, *length),
-            // The ends of faults are written with their beginnings.
+            // The end of a fault is written together with its beginning.
             ScheduledAction::Heal(_)
             | ScheduledAction::Trouble { on: false, .. }
             | ScheduledAction::Links { on: false, .. }
@@ -214,7 +214,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Returns the duration of a fault, if the action `end` lifts it before the end of all faults.
+    /// Returns the duration of a fault, if the action `end` lifts the fault before the end of all faults.
     fn ends(&self, index: usize, at: Duration, end: &ScheduledAction) -> Option<Duration> {
         let end = self.until(index, |order| order == end);
         end.filter(|end| *end < self.plan.faults_end)

@@ -38,8 +38,8 @@ pub trait Message: Any + Debug {
         self.kind()
     }
 
-    /// Returns the message as a receiver reads it after a damage on the way; `None` if a checksum reveals the damage, as it
-    /// does by default. Only datagrams are damaged: TCP repairs its segments.
+    /// Returns the message as a receiver reads it after damage in transit; `None` if a checksum detects the damage,
+    /// which is the default. Only datagrams are damaged, because TCP repairs its segments.
     fn damaged(&self, _random: &mut Random) -> Option<Rc<dyn Message>> {
         None
     }
@@ -85,14 +85,14 @@ pub trait ProcessView: Any {
     /// Returns a hash of the state; two processes agree if their hashes are equal.
     fn digest(&self) -> u64;
 
-    /// Returns a hash of the part of the state that says which nodes take part and in which state, without other data:
-    /// the colours of lanes in reports. `None` if the process has no such part. Where no process of a host has one, the
+    /// Returns a hash of the membership part of the state: which nodes take part, and the status of each; reports
+    /// colour lanes by it. `None` if the process has no membership part. If no process of a host has such a part, the
     /// colours show the whole states.
     fn membership(&self) -> Option<u64> {
         None
     }
 
-    /// Returns the state, for people and for the conditions `state` and `agree`.
+    /// Returns the state, for users and for the conditions `state` and `agree`.
     fn state(&self) -> Value;
 
     /// Returns whether a running process counts for conditions. A process that gave up its id or is leaving does not
@@ -101,8 +101,9 @@ pub trait ProcessView: Any {
         true
     }
 
-    /// Returns what the process knows of another node, on one line, for the explanation of failures: its state in this
-    /// view, and the version of that knowledge. `None` if the process knows nothing of the node, or nodes in general.
+    /// Returns, on one line, the process's knowledge of another node for the explanation of failures: the node's state
+    /// in this view, and the version of that knowledge. `None` if the process knows nothing about the node, or nothing
+    /// about nodes in general.
     fn knows_of(&self, _node: &NodeId) -> Option<String> {
         None
     }

@@ -67,11 +67,12 @@ pub trait Program: Any {
     /// Returns the program's name, as used in selectors (`m3/agent`) and recordings.
     fn name(&self) -> &'static str;
 
-    /// Prepares a start on a host: stores the files without which a process does not run. An engine calls it before
+    /// Prepares a start on a host: stores the files that a process needs to run. An engine calls this method before
     /// [`Self::start`].
     ///
     /// # Errors
-    /// The file that cannot be stored, and the reason. The process exits instead of starting.
+    /// The error is the file that cannot be stored, and the reason. After an error, the process exits instead of
+    /// starting.
     fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartError> {
         Ok(())
     }
@@ -147,15 +148,15 @@ pub trait Program: Any {
         false
     }
 
-    /// Returns why the processes have not settled, as nodes and an item. Called once, when an expectation failed. By
-    /// default the first process that differs from most others.
+    /// Returns the reason why the processes have not settled, as nodes and an item. The judge calls this method once,
+    /// when an expectation failed. By default, returns the first process that differs from most others.
     fn unsettled(&self, scene: &Scene<'_>) -> Option<FailureFinding> {
         scene.disagreement(scene.nodes_of(self.name()), None)
     }
 
-    /// Returns why a condition in the vocabulary of this program does not hold, or for `never` why it holds
-    /// (`wanted` is false), as nodes and an item. Called once, when the expectation failed. `None`: the nodes are those
-    /// that the condition names.
+    /// Returns the reason why a condition in the vocabulary of this program does not hold or, for `never`, why it holds
+    /// (`wanted` is false), as nodes and an item. The judge calls this method once, when the expectation failed.
+    /// `None`: the finding has the nodes that the condition names.
     fn found(
         &self,
         _scene: &Scene<'_>,
@@ -165,14 +166,15 @@ pub trait Program: Any {
         None
     }
 
-    /// Returns the item that makes a metric of the program's own miss its bound: the first missing item, the slowest
-    /// one, or the first in excess. Called once, when the expectation failed.
+    /// Returns the item because of which a metric of the program's own vocabulary misses its bound: the first missing
+    /// item, the slowest item, or the first item in excess. The judge calls this method once, when the expectation
+    /// failed.
     fn measured(&self, _scene: &Scene<'_>, _metric: &MeasuredMetric<'_>) -> Option<FailureFinding> {
         None
     }
 
-    /// Returns facts of the run so far that explain why processes did not hear of each other, such as the time-outs
-    /// that ended dials, for a pair of hosts. Called once, when an expectation failed.
+    /// Returns facts of the run so far that explain, for a pair of hosts, why processes received nothing from each
+    /// other, such as the timeouts that ended dials. The judge calls this method once, when an expectation failed.
     fn remarks(&self, _scenario: &Scenario, _scene: &Scene<'_>, _pair: &[usize]) -> Vec<String> {
         Vec::new()
     }
@@ -191,25 +193,25 @@ impl dyn Program {
     }
 }
 
-/// A metric of a program's own that missed its bound.
+/// A metric of a program's own vocabulary that missed its bound.
 #[derive(Clone, Copy, Debug)]
 pub struct MeasuredMetric<'a> {
     /// The name of the metric.
     pub word: &'a str,
-    /// The hosts that the metric is about.
+    /// The hosts over which the metric is measured.
     pub who: &'a [usize],
     /// The time window, in nanoseconds since the start of the run.
     pub window: (u64, u64),
     /// The bound.
     pub bound: Bound,
-    /// The value; `None` if there was nothing to measure.
+    /// The value; `None` if nothing could be measured.
     pub figure: Option<u64>,
 }
 
 /// The reason why a process exits at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartError {
-    /// The file that the process needs; empty for the program itself.
+    /// The file that the process needs; empty if the program itself cannot be loaded.
     pub file: Cow<'static, str>,
     /// The error of the disk.
     pub error: DiskError,
@@ -232,7 +234,7 @@ pub struct StartFailed {
 }
 
 impl StartFailed {
-    /// The word of the event in scenario files, for every system.
+    /// The name of the event in scenario files, the same for every system.
     pub const WORD: &'static str = "start-failed";
 }
 
@@ -272,7 +274,7 @@ impl Start<'_> {
         &self.scenario.hosts[self.host]
     }
 
-    /// Returns the address that a host listens at, unless it moved.
+    /// Returns the address on which a host listens, unless the host has moved.
     #[must_use]
     pub fn address_of(&self, host: usize) -> SocketAddr {
         crate::address::address(host)

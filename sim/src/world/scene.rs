@@ -252,8 +252,8 @@ impl Scene<'_> {
         ))
     }
 
-    /// Returns a process whose state, or whose value under a key, differs from that of most others, and a host of the
-    /// majority. `None` if the processes agree.
+    /// Returns a process whose state, or whose value under a key, differs from that of most other processes, and a host
+    /// of the majority. `None` if the processes agree.
     #[must_use]
     pub fn disagreement<'v>(
         &self,
@@ -274,7 +274,7 @@ impl Scene<'_> {
         for (_, held) in &held {
             *counts.entry(held).or_default() += 1;
         }
-        // Of equally frequent states, that of the first host counts as the common one.
+        // Of several equally frequent states, the state of the first host counts as the majority.
         let (majority, common) = held
             .iter()
             .rev()

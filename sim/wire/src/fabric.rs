@@ -51,9 +51,9 @@ struct State {
 struct HostState {
     unpowered: bool,
     listens: bool,
-    /// Whether dials of other hosts are refused, and the step that makes it so.
+    /// Whether the host refuses dials of other hosts, and the step that makes it do so.
     refuses: Option<Option<usize>>,
-    /// Closed connections whose end cannot reach the peer because of a cut.
+    /// Closed connections whose FIN cannot reach the peer because of a cut.
     closed: Vec<(usize, TcpStream)>,
 }
 

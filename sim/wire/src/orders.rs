@@ -98,7 +98,7 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
     fn change_links(&mut self, planned: &'p Planned, change: usize, on: bool) -> Self::Done {
         if on {
             self.link_changes.push(change);
-            // Every message on these links is affected; the engine counts the change as one.
+            // Every message on these links is affected, but the engine counts the change as one item.
             self.fabric.affect(planned.step, 1);
         } else {
             self.link_changes.retain(|active| *active != change);
@@ -212,7 +212,7 @@ impl Engine<'_> {
             .map_or(0, |node| node.links() as u64)
     }
 
-    /// Sets the latency of each link: the scenario's, that of a step for all links, or that of a step for chosen links.
+    /// Sets the latency of each link: from a step for chosen links, from a step for all links, or from the scenario.
     pub(super) fn set_link_latencies(&self) {
         let count = self.hosts.len();
         for (from, to) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {

@@ -17,7 +17,7 @@ use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The start of a process that exits at once, as traces show it.
+/// The start of a process that exits immediately, as shown in traces.
 const START_FAILED: InputInfo = InputInfo::of(20, StartFailed::WORD);
 
 impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
@@ -245,14 +245,14 @@ impl<'a> Engine<'a, '_> {
     /// Starts a process for a command of its program, without the event `Start`.
     ///
     /// # Errors
-    /// The process exits at its start.
+    /// Returns an error if the process exits at its start.
     pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), StartError> {
         let process = self.make_process(self.slots[slot].host(), slot)?;
         self.install(slot, process);
         Ok(())
     }
 
-    /// Records that a process exited at its start. It stays down until another action starts it.
+    /// Records that a process exited at its start. The process stays down until another action starts it.
     fn on_start_failed(&mut self, slot: usize, error: StartError) {
         let (host, program) = (self.slots[slot].host(), self.slots[slot].program());
         let context = &mut self.context;
@@ -334,7 +334,7 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// Stops one process of a running host; its writes in progress are dropped.
+    /// Stops one process of a running host; the writes of the process that are in progress are dropped.
     fn stop_process(&mut self, slot: usize) {
         self.hosts[self.slots[slot].host()].forget_writes(slot);
         self.kill(slot);

@@ -128,7 +128,7 @@ impl Engine<'_, '_> {
         };
         let message = match flight.damage {
             None => Some(message),
-            // The checksum of UDP reveals a damage that the message does not survive.
+            // The damaged message is lost if a checksum detects the damage.
             Some(seed) => message.damaged(&mut Random::from_seed(seed)),
         };
         let Some(message) = message else { return };

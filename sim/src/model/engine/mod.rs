@@ -48,7 +48,7 @@ pub(crate) struct Engine<'a, 't> {
     slots: Vec<ProcessSlot>,
     transport: Transport<'a>,
     addresses: Addresses,
-    /// The hosts that have another address from their next start on, with the step that moves them.
+    /// The hosts that get another address at their next start, each with the step that moves the host.
     moving: BTreeMap<usize, Option<usize>>,
     /// The commands and queries in progress.
     calls: Calls,
@@ -183,7 +183,7 @@ impl<'a, 't> Engine<'a, 't> {
         judge: Judge<'_>,
         (strict, sabotage): (bool, &[String]),
     ) -> Outcome {
-        // A run that ends under its faults is not at rest.
+        // The world is not at rest if the run ends while its faults are in effect.
         if self.context.scenario().recovers {
             self.check(Invariants::at_rest);
         }
@@ -494,14 +494,14 @@ impl<'a, 't> Engine<'a, 't> {
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
     }
 
-    /// Returns the hash of what the host's processes know of membership, if one of them has such a part.
+    /// Returns the hash of the membership that the host's processes know; `None` if no process knows membership.
     fn membership(&self, host: usize) -> Option<u64> {
         let running = self.slots[self.hosts[host].processes()].iter();
         let known = running.filter_map(|slot| slot.view()?.membership());
         known.reduce(|sum, known| mix(sum ^ known))
     }
 
-    /// Returns the name of a process: its host's id, and its program if the host runs several.
+    /// Returns the name of a process: its host's id, followed by its program if the host runs several programs.
     fn process_name(&self, slot: usize) -> Cow<'a, str> {
         let state = &self.slots[slot];
         let id = self.context.scenario().hosts[state.host()].id.as_str();

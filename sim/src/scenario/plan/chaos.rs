@@ -122,7 +122,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Draws a zone all of whose hosts are free, of at most `most` hosts; returns its hosts.
+    /// Draws a zone whose hosts are all free, with at most `most` hosts; returns its hosts.
     fn zone(&self, free: &[usize], most: usize, random: &mut Random) -> Option<Vec<usize>> {
         let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, host) in self.scenario.hosts.iter().enumerate() {

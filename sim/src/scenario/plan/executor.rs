@@ -12,7 +12,7 @@ use serde_json::Value;
 /// A change of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockChange {
-    /// The jump.
+    /// The duration of the jump.
     pub jump: Duration,
     /// Whether the calendar jumps back; otherwise the monotonic clock jumps forward.
     pub back: bool,
@@ -32,7 +32,7 @@ pub trait PlanExecutor<'p> {
     /// Stops a running host, by a kill or (`power_loss`) by the loss of its power.
     fn stop(&mut self, planned: &'p Planned, host: usize, power_loss: bool) -> Self::Done;
 
-    /// Starts nothing: the host has no power. An engine that counts effects counts none.
+    /// Starts nothing, because the host has no power. An engine that counts effects counts no effect.
     fn no_power(&mut self, planned: &'p Planned, host: usize) -> Self::Done;
 
     /// Begins a cut.
@@ -50,7 +50,7 @@ pub trait PlanExecutor<'p> {
     /// Delays each input of a host's processes; zero ends the delay.
     fn slow(&mut self, planned: &'p Planned, host: usize, by: Duration) -> Self::Done;
 
-    /// Changes the clock of a host: jumps, and drifts from then on if `drift_ppm` is given.
+    /// Changes the clock of a host: the clock jumps, and drifts from then on if `drift_ppm` is given.
     fn change_clock(
         &mut self,
         planned: &'p Planned,
@@ -76,7 +76,7 @@ pub trait PlanExecutor<'p> {
     /// Resets all connections between the pairs of a cut.
     fn reset(&mut self, planned: &'p Planned, cut: usize) -> Self::Done;
 
-    /// Makes the disk of a host fail; none ends its failure.
+    /// Makes the disk of a host fail; no fault ends the failure.
     fn set_disk_fault(
         &mut self,
         planned: &'p Planned,

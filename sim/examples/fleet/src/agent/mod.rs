@@ -69,7 +69,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Creates the agent of a host, which trusts controllers of these identities and finds them by a name.
+    /// Creates the agent of a host; the agent trusts controllers of these identities and finds them by a name.
     pub fn new(host: String, trusted: Vec<NodeId>, name: &'static str, bugs: AgentBugs) -> Self {
         Self {
             no_read_back: bugs.no_read_back,
