@@ -64,8 +64,8 @@ fn a_failing_report_shows_the_failing_seed_and_its_causes() {
     let shown = rendered(&page, folder.path());
     assert!(shown.contains(">Failed</span>") && shown.contains("Causes of the first failure"));
     assert!(!shown.contains("data-error=\"") && shown.contains("data-lanes=\"2\""));
-    // Above the lanes: the failed expectation and the facts that explain it. Within the lanes: the
-    // place of the failure.
+    // Above the lanes, the page shows the failed expectation and the facts that explain it. Within the lanes, the page
+    // shows the place of the failure.
     let (above, _) = shown.split_once("<main>").unwrap();
     let (_, broken) = above.split_once("<div class=\"failure\">").unwrap();
     assert!(
@@ -86,7 +86,7 @@ fn a_failing_report_shows_the_failing_seed_and_its_causes() {
     let (_, place) = answer.out.split_once("two-nodes.toml:").unwrap();
     let (line, _) = place.split_once(':').unwrap();
     assert!(broken.contains(&format!("two-nodes.toml:{line}</a></b>")));
-    // Below them: the line of the expectation in the text of the scenario.
+    // Below the lanes, the page shows the line of the expectation in the text of the scenario.
     assert!(shown.contains(&format!("<div class=\"failed\" id=\"source-{line}\">")));
     let (_, flags) = shown.split_once("data-flags=\"").unwrap();
     let (flags, _) = flags.split_once('"').unwrap();
