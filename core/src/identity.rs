@@ -105,7 +105,7 @@ impl NodeId {
     /// Parses an id.
     ///
     /// # Errors
-    /// The text breaks the rules of names.
+    /// Returns an error if the text breaks the rules of names.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check_name(text)?;
         Ok(Self(text.into()))

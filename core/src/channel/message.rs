@@ -30,7 +30,7 @@ impl ChannelName {
     /// Parses a channel name.
     ///
     /// # Errors
-    /// The text breaks the rules of names.
+    /// Returns an error if the text breaks the rules of names.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check_name(text)?;
         Ok(Self(text.into()))

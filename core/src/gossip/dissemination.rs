@@ -252,7 +252,7 @@ impl Dissemination {
     /// higher ones.
     ///
     /// # Errors
-    /// The report is malformed, or its counters are too high.
+    /// Returns an error if the report is malformed, or its counters are too high.
     pub(super) fn check_report(aged: &AgedReport) -> Result<(), Unmerged> {
         let report = &aged.report;
         if report.epoch.max(report.version) > COUNTER_MAX || aged.ages.len() != report.edges.len() {

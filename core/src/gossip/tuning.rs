@@ -53,7 +53,7 @@ impl TuningKey {
     /// Sets the number of this setting, in its unit.
     ///
     /// # Errors
-    /// The number is out of bounds.
+    /// Returns an error if the number is out of bounds.
     pub fn set(&self, tuning: &mut Tuning, number: u64) -> Result<(), String> {
         if !(self.min..=self.max).contains(&number) {
             return Err(match self.max {

@@ -200,7 +200,7 @@ impl Content {
     /// on terminals.
     ///
     /// # Errors
-    /// The first bound or rule that the content breaks.
+    /// The error is the first bound or rule that the content breaks.
     pub fn check(&self) -> Result<(), ContentError> {
         if self.services.len() > SERVICES_MAX {
             return Err(ContentError::TooManyServices);

@@ -186,7 +186,7 @@ impl LinkQueue {
     /// Processes a message from the neighbour. Returns the items of the message that are complete.
     ///
     /// # Errors
-    /// A payload is invalid.
+    /// Returns an error if a payload is invalid.
     pub(super) fn receive(&mut self, data: Data) -> Result<Vec<Item>, BrokenPayload> {
         self.flow.add_credit(data.credit);
         if !data.items.is_empty() || data.prune {
@@ -272,7 +272,7 @@ impl LinkQueue {
         }
     }
 
-    /// Adds graft requests and due announcements. Returns false if one does not fit.
+    /// Adds graft requests and due announcements. Returns false if a request or an announcement does not fit.
     fn fill_tree(&mut self, data: &mut Data, budget: &mut Budget, now: Instant) -> bool {
         let grafts = self.tree.drain_grafts(|id| {
             if !budget.take(id.encoded_len()) {

@@ -66,7 +66,7 @@ impl Reassembly {
     /// Processes the items of one message. Returns the items that are complete.
     ///
     /// # Errors
-    /// A payload is invalid. All items of the message are then dropped.
+    /// Returns an error if a payload is invalid. All items of the message are then dropped.
     pub(super) fn receive(&mut self, items: Vec<Item>) -> Result<Vec<Item>, BrokenPayload> {
         let mut complete = Vec::with_capacity(items.len());
         let mut result = Ok(());
