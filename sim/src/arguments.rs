@@ -114,7 +114,8 @@ impl RunArguments {
     /// Reads the scenario to run.
     ///
     /// # Errors
-    /// An error in the file, or a matrix with several variants if the arguments select none of them.
+    /// The error is an error in the file, or states that the file has a matrix with several variants of which the
+    /// arguments select none.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
         Systems(&[&MESH])
             .load_one(&self.file, self.variant.as_deref())

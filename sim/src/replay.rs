@@ -43,7 +43,7 @@ impl<'a> Replay<'a> {
     /// deliberately.
     ///
     /// # Errors
-    /// A name in `sabotage` is unknown.
+    /// Returns an error if a name in `sabotage` is unknown.
     pub fn new(
         definition: &Definition,
         scenario: &'a Scenario,
@@ -145,7 +145,7 @@ impl<'a> Replay<'a> {
 /// Returns the host of this name.
 ///
 /// # Errors
-/// The scenario has no such node.
+/// Returns an error if the scenario has no such node.
 pub fn host_named(scenario: &Scenario, name: &str) -> Result<usize, ScenarioError> {
     scenario.host_named(name).ok_or_else(|| {
         let names: Vec<&str> = scenario

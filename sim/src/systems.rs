@@ -56,7 +56,7 @@ impl Systems<'_> {
     /// Returns the system that the text of a scenario file names by the key `system`; the mesh if the key is absent.
     ///
     /// # Errors
-    /// The key's value is not the name of a system.
+    /// Returns an error if the key's value is not the name of a system.
     pub fn of_text(self, file: &str, text: &str) -> Result<&'static Definition, ScenarioError> {
         // A text that is not TOML names no system; the reader of the file reports the TOML error.
         let head: Head = toml::from_str(text).unwrap_or(Head { system: None });

@@ -31,7 +31,7 @@ impl Contender {
     /// Returns the program of this name, and builds it if necessary.
     ///
     /// # Errors
-    /// The missing file or program.
+    /// The error names the missing file or program.
     pub(crate) fn find(name: &str, top: &Path) -> Result<Self, String> {
         match name {
             "weave" => built("weave", "golang-github-weaveworks-mesh-dev", top),
@@ -90,7 +90,7 @@ impl Contender {
     /// Creates, in a folder, the files that the program's nodes share.
     ///
     /// # Errors
-    /// The cause of the failure.
+    /// The error is the cause of the failure.
     pub(crate) fn prepare(&self, folder: &Path) -> Result<(), String> {
         let Self::Phalanxd { tool, .. } = self else {
             return Ok(());

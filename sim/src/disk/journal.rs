@@ -93,7 +93,7 @@ fn same_line(one: &str, two: &str) -> bool {
     above(one, two) || above(two, one)
 }
 
-/// The changes in their order.
+/// The changes, in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Journal {
     changes: Vec<NameChange>,

@@ -112,7 +112,7 @@ pub trait Invariant {
     /// Checks the state that one step touched.
     ///
     /// # Errors
-    /// The violation.
+    /// The error is the violation.
     fn after_step(&mut self, _seen: &Seen<'_>, _system: &dyn Program) -> InvariantResult {
         Ok(())
     }
@@ -120,7 +120,7 @@ pub trait Invariant {
     /// Checks an event that a process reported. Every engine calls this method.
     ///
     /// # Errors
-    /// The violation.
+    /// The error is the violation.
     fn on_report(&mut self, _report: &Report<'_>, _system: &dyn Program) -> InvariantResult {
         Ok(())
     }
@@ -128,7 +128,7 @@ pub trait Invariant {
     /// Checks the whole world.
     ///
     /// # Errors
-    /// The violation.
+    /// The error is the violation.
     fn checkpoint(&mut self, _scene: &Scene<'_>) -> InvariantResult {
         Ok(())
     }
@@ -136,7 +136,7 @@ pub trait Invariant {
     /// Checks a world at rest.
     ///
     /// # Errors
-    /// The violation.
+    /// The error is the violation.
     fn at_rest(&mut self, _scene: &Scene<'_>) -> InvariantResult {
         Ok(())
     }
@@ -153,7 +153,7 @@ pub trait Invariant {
 /// The names of all invariants that check a run of a system, as used in failures.
 ///
 /// # Errors
-/// The scenario does not fit the system.
+/// Returns an error if the scenario does not fit the system.
 pub fn names(
     definition: &Definition,
     scenario: &Scenario,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whether a condition holds; `events` is the number of matching events so far.
 ///
 /// # Errors
-/// The reason why the condition does not hold.
+/// The error is the reason why the condition does not hold.
 pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Result<(), String> {
     match condition {
         Condition::Converged => scene.settled(),
@@ -32,7 +32,7 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Re
 /// Whether it is unambiguous which processes a condition concerns.
 ///
 /// # Errors
-/// The programs that the condition may refer to.
+/// The error names the programs that the condition may refer to.
 pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
     match condition {
         Condition::State { who, key, .. } => scene.is_unambiguous(who, Some(key)),

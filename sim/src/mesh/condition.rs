@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whether a condition holds.
 ///
 /// # Errors
-/// The first node at which the condition does not hold.
+/// The error names the first node at which the condition does not hold.
 pub(super) fn holds(
     mesh: &Mesh,
     scene: &Scene<'_>,
@@ -121,7 +121,7 @@ fn providers(
 /// hash, and every node that gave up its name did so in favour of a running node.
 ///
 /// # Errors
-/// The first view that differs.
+/// The error names the first view that differs.
 pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
     // Hashes are compared first, because this check over all views runs dozens of times per second of virtual time.
     let alive = Topology::alive_if(scene.of::<Node>().map(|(_, node)| node.mesh().id()));

@@ -201,7 +201,7 @@ impl<'a> Question<'a> {
     /// Reads a condition.
     ///
     /// # Errors
-    /// The mesh does not define the condition, or the condition lacks an argument.
+    /// Returns an error if the mesh does not define the condition, or the condition lacks an argument.
     pub(super) fn of(condition: &'a OwnCondition) -> Result<Self, String> {
         let word = condition.word;
         let with = match &condition.said {

@@ -61,7 +61,7 @@ impl EventObserver {
     /// An observer without observations.
     ///
     /// # Errors
-    /// A word of `sabotage` is unknown.
+    /// Returns an error if a word of `sabotage` is unknown.
     pub fn new(scenario: &Scenario, sabotage: &[String]) -> Result<Self, String> {
         let mesh = memory::new(scenario, sabotage)?;
         Ok(Self {

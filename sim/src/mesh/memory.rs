@@ -53,7 +53,7 @@ impl Mesh {
 /// Creates the knowledge of one run, without observations.
 ///
 /// # Errors
-/// The first unknown word.
+/// The error names the first unknown word.
 pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
     let mut lives = Lives::new(WALL_ZERO);
     for (index, host) in scenario.hosts.iter().enumerate() {

@@ -45,7 +45,7 @@ impl ChannelOpening {
     /// Parses a text such as `map every 2s`.
     ///
     /// # Errors
-    /// The text is malformed, names an unknown kind, or has an interval outside the bounds.
+    /// Returns an error if the text is malformed, names an unknown kind, or has an interval outside the bounds.
     pub(super) fn read(words: &str) -> Result<Self, String> {
         let (kind, interval) = match words.split_once(" every ") {
             Some((kind, interval)) => (kind, Some(text::duration(interval)?)),

@@ -35,7 +35,7 @@ impl Published {
     /// Parses the arguments of an order.
     ///
     /// # Errors
-    /// The arguments do not describe a publication.
+    /// Returns an error if the arguments do not describe a publication.
     pub fn read(with: &Value) -> Result<Self, String> {
         let (services, metadata) = (&with["services"], &with["metadata"]);
         let lacks = |key: &str| format!("`{ANNOUNCE}` lacks `{key}`");

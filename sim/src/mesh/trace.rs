@@ -73,7 +73,7 @@ impl MeshTrace {
     /// An empty trace; with a path, the trace is also written to a file.
     ///
     /// # Errors
-    /// The file cannot be created.
+    /// Returns an error if the file cannot be created.
     pub fn new(
         scenario: &Scenario,
         plan: &Plan,
@@ -224,7 +224,7 @@ impl MeshTrace {
     /// Finishes the trace file.
     ///
     /// # Errors
-    /// A write to the file failed.
+    /// Returns an error if a write to the file failed.
     pub fn finish(&mut self) -> Result<(), String> {
         self.flush();
         let flushed = self.sink.as_mut().map_or(Ok(()), Write::flush);

@@ -26,7 +26,7 @@ pub(super) const MEMORY: &str = "memory";
 /// The set of switches with these words.
 ///
 /// # Errors
-/// The first unknown word, with the nearest known one.
+/// The error names the first unknown word and the nearest known word.
 pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
     let mut sabotage = Sabotage::NONE;
     for word in words {

@@ -97,7 +97,7 @@ pub enum Receivers {
 /// Checks the arguments of a command or a condition.
 ///
 /// # Errors
-/// The name is unknown, or an argument is invalid.
+/// Returns an error if the name is unknown, or an argument is invalid.
 pub(super) fn check(name: &str, with: &Value) -> Result<(), String> {
     if CONDITIONS.contains(&name) {
         return ChannelCondition::read(name, with).map(|_| ());
@@ -134,7 +134,7 @@ impl AppCommand {
     /// Parses a command.
     ///
     /// # Errors
-    /// The name is unknown, or an argument is invalid.
+    /// Returns an error if the name is unknown, or an argument is invalid.
     pub fn read(name: &str, with: &Value) -> Result<Self, String> {
         if name == ANNOUNCE {
             return Published::read(with).map(Self::Announce);

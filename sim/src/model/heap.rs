@@ -46,7 +46,7 @@ impl<E> Heap<E> {
     /// Schedules an event.
     ///
     /// # Panics
-    /// More than 2^24 events are scheduled at a time, or 2^40 in total.
+    /// Panics if more than 2^24 events are scheduled at a time, or more than 2^40 in total.
     pub(crate) fn push(&mut self, at: u64, event: E) {
         let event = (event, self.cause);
         let slot = match self.free.pop() {

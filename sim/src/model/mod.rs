@@ -46,8 +46,8 @@ use trace::Trace;
 /// Runs a scenario of a system.
 ///
 /// # Errors
-/// The scenario is not for this engine, does not fit the system or cannot be planned for this seed; a name in
-/// `sabotage` is unknown; or the trace cannot be written.
+/// Returns an error if the scenario is not for this engine, does not fit the system or cannot be planned for this seed,
+/// if a name in `sabotage` is unknown, or if the trace cannot be written.
 pub fn run(
     definition: &Definition,
     scenario: &Scenario,

@@ -166,7 +166,7 @@ impl Scenario {
     /// Checks that a system understands this scenario's steps on the model engine.
     ///
     /// # Errors
-    /// The first unsupported step.
+    /// The error names the first unsupported step.
     pub fn check_system(&self, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
         let certificate =
             |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));

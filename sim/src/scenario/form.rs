@@ -138,7 +138,7 @@ impl Field {
 /// Accepts any text.
 ///
 /// # Errors
-/// Never.
+/// Never returns an error.
 pub fn any_text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
@@ -146,7 +146,7 @@ pub fn any_text(text: &str) -> Result<String, String> {
 /// Accepts any arguments.
 ///
 /// # Errors
-/// Never.
+/// Never returns an error.
 pub const fn any_arguments(_: &Arguments) -> Result<(), String> {
     Ok(())
 }

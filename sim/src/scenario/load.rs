@@ -39,8 +39,8 @@ impl Scenario {
     /// system. A file without a matrix has only one scenario.
     ///
     /// # Errors
-    /// The file cannot be read (line 0) or contains an error, or the selection matches no variant or several variants
-    /// of the matrix.
+    /// Returns an error if the file cannot be read (line 0) or contains an error, or the selection matches no variant
+    /// or several variants of the matrix.
     pub fn load_one(
         path: &Path,
         vocabulary: &Vocabulary,
@@ -52,7 +52,8 @@ impl Scenario {
     /// Reads every scenario of a file that a selection matches: one, or one for each variant of its matrix.
     ///
     /// # Errors
-    /// The file cannot be read (line 0) or contains an error, or the selection matches no variant of the matrix.
+    /// Returns an error if the file cannot be read (line 0) or contains an error, or the selection matches no variant
+    /// of the matrix.
     pub fn load_all(
         path: &Path,
         vocabulary: &Vocabulary,

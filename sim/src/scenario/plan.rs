@@ -367,8 +367,8 @@ impl Scenario {
     /// Creates the plan of the scenario for a seed.
     ///
     /// # Errors
-    /// A step cannot be planned: its share of pairs leaves no path between two hosts, it starts a node that already
-    /// runs, or there are more than [`TASKS_MAX`] tasks.
+    /// Returns an error if a step cannot be planned: its share of pairs leaves no path between two hosts, it starts a
+    /// node that already runs, or there are more than [`TASKS_MAX`] tasks.
     pub fn plan(&self, seed: u64) -> Result<Plan, ScenarioError> {
         let programs = self.vocabulary.programs.iter();
         let plannings = programs.map(|words| words.planning_of(&self.hosts));

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// Returns the JSON Schema of a system's scenario files.
 ///
 /// # Panics
-/// The error is that a program has a key that every system already has.
+/// Panics if a program has a key that every system already has.
 #[must_use]
 pub fn schema(vocabulary: &Vocabulary) -> Value {
     let schema = schemars::schema_for!(super::file::ScenarioFile);

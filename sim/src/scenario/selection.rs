@@ -9,7 +9,7 @@ use super::variant::Variant;
 /// `loss=10%,nodes=30` matches one of them, and an empty selection matches all.
 ///
 /// # Errors
-/// The selection matches no variant.
+/// Returns an error if the selection matches no variant.
 pub(super) fn chosen(
     runs: Vec<Scenario>,
     selection: Option<&str>,
@@ -60,7 +60,7 @@ pub(super) fn chosen(
 /// Returns the one variant that a selection matches.
 ///
 /// # Errors
-/// The selection matches no variant or several variants.
+/// Returns an error if the selection matches no variant or several variants.
 pub(super) fn only(
     runs: Vec<Scenario>,
     selection: Option<&str>,

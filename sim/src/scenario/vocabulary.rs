@@ -161,8 +161,8 @@ impl Vocabulary {
     /// Creates the vocabulary of a system of these programs.
     ///
     /// # Panics
-    /// The error is that a step or a condition has no `who`, or that two programs have the same setting, key of nodes,
-    /// step, condition, metric, fault or planted bug.
+    /// Panics if a step or a condition has no `who`, or if two programs have the same setting, key of nodes, step,
+    /// condition, metric, fault or planted bug.
     #[must_use]
     pub fn of(name: &'static str, programs: impl IntoIterator<Item = Words>) -> Self {
         let programs = programs.into_iter().collect();

@@ -178,7 +178,7 @@ impl Shrinker<'_> {
     /// Runs a scenario; returns its failure, if the scenario fails in the same way.
     ///
     /// # Errors
-    /// The scenario cannot be run with this seed.
+    /// Returns an error if the scenario cannot be run with this seed.
     fn same_failure(
         &self,
         subject: SystemUnderTest<'_>,

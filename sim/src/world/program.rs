@@ -110,7 +110,7 @@ pub trait Program: Any {
     /// run must reach after its faults are lifted. By default, the processes have settled when all of them agree.
     ///
     /// # Errors
-    /// The first process or property that has not settled.
+    /// The error names the first process or property that has not settled.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
         scene.agree(scene.nodes_of(self.name()), None)
     }
@@ -126,7 +126,7 @@ pub trait Program: Any {
     /// Checks a condition in the vocabulary of this program.
     ///
     /// # Errors
-    /// The reason that the condition does not hold.
+    /// The error is the reason that the condition does not hold.
     fn holds(&self, _scene: &Scene<'_>, condition: &OwnCondition) -> Result<(), String> {
         Err(format!("{} cannot judge `{}`", self.name(), condition.word))
     }

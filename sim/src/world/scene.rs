@@ -132,7 +132,7 @@ impl Scene<'_> {
     /// settled.
     ///
     /// # Errors
-    /// The first host that has not started, or the first process or property that has not settled.
+    /// The error names the first host that has not started, or the first process or property that has not settled.
     pub fn settled(&self) -> Result<(), String> {
         let mut hosts = self.hosts.iter().enumerate();
         let waited_for =
@@ -153,7 +153,7 @@ impl Scene<'_> {
     /// Checks a condition in a program's own vocabulary.
     ///
     /// # Errors
-    /// The reason that the condition does not hold.
+    /// The error is the reason that the condition does not hold.
     pub fn holds(&self, condition: &OwnCondition) -> Result<(), String> {
         match self.program(condition.program) {
             Some(program) => program.holds(self, condition),

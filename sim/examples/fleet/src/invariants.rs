@@ -106,7 +106,7 @@ impl Invariant for LiveIsValid {
 /// Runs `nginx -t` on a configuration, on a host that has only this file.
 ///
 /// # Errors
-/// The first line of nginx's message.
+/// The error is the first line of nginx's message.
 fn tested(text: &[u8]) -> Result<(), String> {
     let mut host = NginxHost::default();
     let folders = FOLDERS.iter().try_for_each(|it| host.tree.make_folders(it));

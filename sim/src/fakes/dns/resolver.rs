@@ -139,7 +139,7 @@ impl Resolver {
     /// resolver's order; and the time that both queries took.
     ///
     /// # Errors
-    /// The code of the query that failed, or [`Code::NoError`] for a name without addresses.
+    /// The error is the code of the query that failed, or [`Code::NoError`] for a name without addresses.
     pub fn resolve(
         &mut self,
         now: Instant,

@@ -62,7 +62,7 @@ pub(crate) struct Engine<'a, 't> {
 
 impl<'a, 't> Engine<'a, 't> {
     /// # Errors
-    /// The scenario does not fit the system, or a name in `sabotage` is unknown.
+    /// Returns an error if the scenario does not fit the system, or a name in `sabotage` is unknown.
     pub(crate) fn new(
         definition: &Definition,
         scenario: &'a Scenario,

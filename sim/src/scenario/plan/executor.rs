@@ -163,7 +163,7 @@ impl Planned {
     /// even faults that it never causes.
     ///
     /// # Errors
-    /// The action does not lift a fault.
+    /// Returns an error if the action does not lift a fault.
     pub fn only_lifts(&self, lifts: bool, engine: &str) -> Result<(), String> {
         if lifts {
             Ok(())
