@@ -55,7 +55,7 @@ impl<T> Paged<T> {
         match self.pages.last_mut() {
             Some(page) if page.len() < PAGE => {
                 if page.len() == page.capacity() {
-                    // The first page starts small, and so does the last page of a copy; other pages are allocated in
+                    // The first page starts small, as does the last page of a copy; all other pages are allocated in
                     // full.
                     page.reserve_exact(page.len().max(4).min(PAGE - page.len()));
                 }

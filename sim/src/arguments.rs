@@ -114,8 +114,8 @@ impl RunArguments {
     /// Reads the scenario to run.
     ///
     /// # Errors
-    /// The error is an error in the file, or states that the file has a matrix with several variants of which the
-    /// arguments select none.
+    /// Returns the first error in the file, or an error if the file has a matrix with several variants and the
+    /// arguments select none of them.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
         Systems(&[&MESH])
             .load_one(&self.file, self.variant.as_deref())

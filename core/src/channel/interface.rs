@@ -82,7 +82,7 @@ pub enum Expected {
 pub struct Write {
     /// The key.
     pub key: Arc<str>,
-    /// The new value of the key; none deletes the key.
+    /// The new value of the key; `None` deletes the key.
     pub value: Option<Arc<[u8]>>,
 }
 
@@ -253,7 +253,7 @@ pub enum Refusal {
     BadInterval(Duration),
     /// The application's state rejected the update; holds the reason.
     Malformed(String),
-    /// The message was not delivered, except that after [`DeliveryFailure::TimedOut`] it may have been.
+    /// The message was not delivered; after [`DeliveryFailure::TimedOut`], it may nevertheless have been delivered.
     Undelivered(DeliveryFailure),
 }
 

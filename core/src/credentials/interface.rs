@@ -34,7 +34,7 @@ pub enum Input {
         /// Whether the current credentials trust the peer.
         trusted: bool,
     },
-    /// New credentials replaced the former ones, whether or not this machine ordered it.
+    /// New credentials replaced the former ones, whether or not this machine ordered the replacement.
     Replaced {
         /// The generation of the new credentials. The generation increases with each replacement.
         generation: u64,

@@ -54,7 +54,7 @@ pub(super) enum Answer {
     Push(Vec<Key>),
     /// Send these updates, and request the updates with these digests.
     Exchange(Vec<Key>, Vec<u64>),
-    /// Send the whole view, and request the neighbour's.
+    /// Send the whole view, and request the neighbour's whole view.
     Snapshot,
 }
 

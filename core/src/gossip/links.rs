@@ -175,7 +175,7 @@ impl Links {
         self.iter().filter(|(_, link)| link.is_open())
     }
 
-    /// The open link after a given one in order of their numbers, or the first after the last.
+    /// The open link after a given link in order of their numbers; after the last link, the first one.
     pub(super) fn next_open(&self, after: LinkId) -> Option<LinkId> {
         let mut round = self.links.after(&after);
         round.find(|(_, link)| link.is_open()).map(|(id, _)| *id)

@@ -354,7 +354,7 @@ impl Gossip {
         self.iter_links().any(|(_, _, alive)| alive)
     }
 
-    /// The time at which this node last heard a member on a link of its own.
+    /// The time at which this node itself last heard a member on a link.
     fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
         let links = self
             .links

@@ -344,7 +344,7 @@ impl Gossip {
             }
             let status = self.status(peer);
             let needless = if down {
-                // Outside the rings, an accusation only states when a suspect was last heard.
+                // Outside the rings, an accusation only states the time at which a suspect was last heard.
                 !topology.is_ring_edge(me, peer) && status != Status::Suspect
             } else {
                 let whole = !topology.is_accused(peer) && !hangs_by_them;

@@ -348,7 +348,7 @@ impl Files {
         Ok(())
     }
 
-    /// Begins a fault; none ends it. `step` is the step that ordered the fault.
+    /// Begins a fault; `None` ends the current fault. `step` is the step that ordered the fault.
     pub(crate) const fn set_fault(&mut self, fault: Option<DiskFault>, step: Option<usize>) {
         self.fault = match fault {
             Some(fault) => Some((fault, step)),

@@ -153,7 +153,7 @@ impl SeenAs {
         word_of("state", &Self::ALL, word)
     }
 
-    /// Whether a member with this status is in this state; no status means that the member is unknown.
+    /// Whether a member with this status is in this state; `None` means that the member is unknown.
     pub(super) fn fits(self, status: Option<Status>) -> bool {
         match self {
             Self::Status(wanted) => status == Some(wanted),

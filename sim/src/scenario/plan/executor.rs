@@ -76,7 +76,7 @@ pub trait PlanExecutor<'p> {
     /// Resets all connections between the pairs of a cut.
     fn reset(&mut self, planned: &'p Planned, cut: usize) -> Self::Done;
 
-    /// Makes the disk of a host fail; no fault ends the failure.
+    /// Makes the disk of a host fail; `None` ends the failure.
     fn set_disk_fault(
         &mut self,
         planned: &'p Planned,
@@ -107,10 +107,10 @@ pub trait PlanExecutor<'p> {
         with: &'p Value,
     ) -> Self::Done;
 
-    /// Sets the share of lost segments on all links, in parts per million; no share restores the scenario's values.
+    /// Sets the share of lost segments on all links, in parts per million; `None` restores the scenario's values.
     fn set_loss(&mut self, planned: &'p Planned, ppm: Option<u32>) -> Self::Done;
 
-    /// Sets the latency of all links; no latency restores the scenario's values.
+    /// Sets the latency of all links; `None` restores the scenario's values.
     fn set_latency(&mut self, planned: &'p Planned, latency: Option<Latency>) -> Self::Done;
 }
 
