@@ -67,6 +67,13 @@ pub struct SimRun {
     /// Fail a run in which a fault affected nothing
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Number of parallel runs [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
+    /// node; at least 15min in wire and madsim]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wall_limit: Option<Span>,
     /// Switch a mechanism off, or plant a bug, in every node
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) sabotage: Vec<String>,
@@ -96,6 +103,10 @@ pub struct SimSearch {
     /// Seed of the search: a different seed draws different trials
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
+    /// node]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wall_limit: Option<Span>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -122,6 +133,10 @@ pub struct SimShrink {
     /// Stop after this time and print the smallest scenario found so far
     #[arg(long = "for", value_name = "TIME", default_value = "10min")]
     pub(crate) length: Span,
+    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
+    /// node]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wall_limit: Option<Span>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,6 +2,7 @@
 
 use crate::arguments::SimDiff;
 use crate::failure::{Failure, Verdict};
+use crate::overseer::{self, Overseer};
 use crate::replay::{Run, at, is_trace, open, run_of};
 use crate::screen::{Paint, Screen};
 use crate::state::{self, State, changes};
@@ -23,7 +24,9 @@ pub(crate) fn run(
         ([_, _], []) if arguments.variant.is_some() => Err(Failure::usage(
             "--variant needs a scenario file with --seed A B; a trace already contains one run",
         )),
-        ([left, right], []) => compare(screen, tool, arguments, [left, right], [left, right]),
+        ([left, right], []) => {
+            compare(screen, tool, arguments, [left, right], ([left, right], None))
+        }
         ([file], [one, two]) => of_seeds(screen, tool, arguments, file, [*one, *two]),
         _ => Err(Failure::usage(format!(
             "give two traces ({} diff A.jsonl B.jsonl), or one scenario and two seeds (FILE --seed 1 2)",
@@ -54,6 +57,8 @@ fn of_seeds(
     let folder = tempfile::tempdir().map_err(|error| {
         Failure::failed(format!("cannot create a directory for the traces: {error}"))
     })?;
+    let overseer = Overseer::start(None, overseer::bar(None))?;
+    let place = overseer.place();
     let mut traces: Vec<PathBuf> = Vec::new();
     for (name, seed) in ["left", "right"].into_iter().zip(seeds) {
         let trace = folder.path().join(name);
@@ -61,17 +66,21 @@ fn of_seeds(
             trace: Some(trace.clone()),
             ..engine::Settings::default()
         };
-        engine::run(tool, &entry, Engine::Model, seed, &settings)?;
+        engine::run(tool, &entry, Engine::Model, seed, &settings, &place)?;
         traces.push(trace);
     }
     let names = seeds.map(|seed| PathBuf::from(format!("seed {seed}")));
-    compare(
+    let compared = compare(
         screen,
         tool,
         arguments,
         [&traces[0], &traces[1]],
-        [&names[0], &names[1]],
-    )
+        ([&names[0], &names[1]], Some(&overseer)),
+    );
+    match overseer.is_interrupted() {
+        true => Err(Failure::Interrupted),
+        false => compared,
+    }
 }
 
 fn compare(
@@ -79,7 +88,7 @@ fn compare(
     tool: &Tool<'_>,
     arguments: &SimDiff,
     files: [&Path; 2],
-    names: [&Path; 2],
+    (names, overseer): ([&Path; 2], Option<&Overseer>),
 ) -> Result<Verdict, Failure> {
     let (mut left, mut right) = (open(files[0])?, open(files[1])?);
     let found =
@@ -93,7 +102,9 @@ fn compare(
         }
         return Ok(Verdict::Yes);
     };
-    let states = states(tool, &names, [left.header(), right.header()], &found);
+    overseer.inspect(|overseer| overseer.bar().finish_and_clear());
+    let headers = [left.header(), right.header()];
+    let states = states(tool, &names, headers, &found, overseer);
     if arguments.json {
         let (changes, missing) = match &states {
             Ok((_, changes)) => (Some(changes), None),
@@ -118,18 +129,24 @@ fn states(
     names: &[String; 2],
     headers: [&Header; 2],
     found: &Divergence,
+    overseer: Option<&Overseer>,
 ) -> States {
     let node = [&found.left, &found.right]
         .into_iter()
         .flatten()
         .find_map(|line| line.node.clone())
         .ok_or("the runs differ at a scheduled action, which is not a step of a node")?;
-    let one = state_at(&run_of(tool, &names[0], headers[0])?, &node, found.event())?;
-    let two = state_at(&run_of(tool, &names[1], headers[1])?, &node, found.event())?;
+    let place = (&*node, found.event());
+    let one = state_at(&run_of(tool, &names[0], headers[0])?, place, overseer)?;
+    let two = state_at(&run_of(tool, &names[1], headers[1])?, place, overseer)?;
     Ok((node.into_owned(), changes(&one, &two)))
 }
 
-fn state_at(run: &Run, node: &str, event: u64) -> Result<State, String> {
+fn state_at(
+    run: &Run,
+    (node, event): (&str, u64),
+    overseer: Option<&Overseer>,
+) -> Result<State, String> {
     let host = host_named(&run.scenario, node).map_err(|error| error.to_string())?;
     let plan = run
         .scenario
@@ -137,7 +154,11 @@ fn state_at(run: &Run, node: &str, event: u64) -> Result<State, String> {
         .map_err(|error| error.to_string())?;
     let mut replay = Replay::new(run.system, &run.scenario, &plan, &run.sabotage)
         .map_err(|error| error.to_string())?;
-    replay.to_event(event, plan.end);
+    while replay.event() < event && replay.next_event(plan.end).is_some() {
+        if overseer.is_some_and(Overseer::is_interrupted) {
+            return Err("the command was interrupted".to_owned());
+        }
+    }
     Ok(State::of(&replay, host))
 }
 

@@ -2,12 +2,15 @@
 
 use crate::catalogue::Entry;
 use crate::failure::Failure;
+use crate::overseer::{Overseen, Stuck, wall_limit};
 use crate::programs;
 use crate::record::{Broken, Record};
 use crate::tool::Tool;
 use phalanx_sim::Options;
+use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::record::{Header, Recorder, Writer};
-use phalanx_sim::scenario::Engine;
+use phalanx_sim::scenario::{Engine, text};
+use phalanx_sim::search::PANIC;
 use phalanx_sim::scenario::command_line::Reproduction;
 use serde_json::Value;
 use std::any::Any;
@@ -18,15 +21,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Time limit of an engine's process, after which it is killed.
-const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
-
 /// The options of runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) strict: bool,
     pub(crate) trace: Option<PathBuf>,
     pub(crate) sabotage: Vec<String>,
+    /// The requested wall-time limit of a run.
+    pub(crate) wall_limit: Option<Duration>,
 }
 
 impl Settings {
@@ -43,16 +45,20 @@ impl Settings {
 }
 
 /// Executes one seed in one engine.
+///
+/// # Errors
+/// [`Failure::Interrupted`] if a signal ended the run; a trace then ends at its last event.
 pub(crate) fn run(
     tool: &Tool<'_>,
     entry: &Entry,
     engine: Engine,
     seed: u64,
     settings: &Settings,
+    place: &Overseen,
 ) -> Result<Record, Failure> {
     match engine {
-        Engine::Model => in_process(entry, seed, settings),
-        Engine::Wire | Engine::Madsim => as_process(tool, entry, engine, seed, settings),
+        Engine::Model => in_process(entry, seed, settings, place),
+        Engine::Wire | Engine::Madsim => as_process(tool, entry, (engine, seed), settings, place),
     }
 }
 
@@ -63,15 +69,21 @@ pub(crate) fn run_elsewhere(
     engine: Engine,
     seed: u64,
     settings: &Settings,
+    place: &Overseen,
 ) -> Result<Record, Failure> {
     let settings = Settings {
         trace: None,
         ..settings.clone()
     };
-    as_process(tool, entry, engine, seed, &settings)
+    as_process(tool, entry, (engine, seed), &settings, place)
 }
 
-fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, Failure> {
+fn in_process(
+    entry: &Entry,
+    seed: u64,
+    settings: &Settings,
+    place: &Overseen,
+) -> Result<Record, Failure> {
     let scenario = &entry.scenario;
     let mut writer = match &settings.trace {
         None => None,
@@ -86,7 +98,9 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
+        supervisor: Some(place.supervisor()),
     };
+    place.set_limit(wall_limit(settings.wall_limit, scenario, Engine::Model));
     let start = Instant::now();
     // A failed assertion is a bug of a machine. The panic is caught, so that the other seeds still run and this seed is
     // reported.
@@ -105,12 +119,23 @@ fn in_process(entry: &Entry, seed: u64, settings: &Settings) -> Result<Record, F
             ));
         }
     };
+    let mut unwritten = None;
     if let (Some(writer), Some(path)) = (writer, &settings.trace) {
-        writer.finish().map_err(|error| unwritable(path, &error))?;
+        unwritten = writer
+            .finish()
+            .err()
+            .map(|error| unwritable(path, &error).to_string());
+    }
+    if outcome.interrupted {
+        return Err(Failure::Interrupted);
     }
     outcome.wall_ms = wall_ms;
     let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
-    Record::read(value).map_err(Failure::failed)
+    let record = Record::read(value).map_err(Failure::failed)?;
+    Ok(Record {
+        unwritten,
+        ..record
+    })
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
@@ -127,12 +152,28 @@ fn said(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "without words".to_owned())
 }
 
+/// Returns the record of a run that is stuck in one step.
+pub(crate) fn stuck(
+    entry: &Entry,
+    run: (Engine, u64),
+    settings: &Settings,
+    stuck: Stuck,
+) -> Record {
+    let why = stuck.describe(&entry.scenario);
+    without_outcome(entry, run, settings, (ENDS_IN_TIME, &why))
+}
+
 /// Returns the record of a run that panicked.
-fn panicked(
+fn panicked(entry: &Entry, run: (Engine, u64), settings: &Settings, why: &str) -> Record {
+    without_outcome(entry, run, settings, (PANIC, why))
+}
+
+/// Returns the record of a run that failed without an outcome, with the expectation that it violates and the reason.
+fn without_outcome(
     entry: &Entry,
     (engine, seed): (Engine, u64),
     settings: &Settings,
-    why: &str,
+    (expectation, why): (&str, &str),
 ) -> Record {
     let read = crate::record::Parts {
         scenario: entry.scenario.name.clone(),
@@ -157,11 +198,15 @@ fn panicked(
         "virtual_ms": 0, "wall_ms": 0, "events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
         "metrics": {}, "failures": [], "vacuous": [],
     });
-    let mut record = Record { value, read };
+    let mut record = Record {
+        value,
+        read,
+        unwritten: None,
+    };
     record.fail(Broken {
         file: entry.path.display().to_string(),
         line: 0,
-        expectation: "no machine breaks its own rules".to_owned(),
+        expectation: expectation.to_owned(),
         at_ms: 0,
         why: why.to_owned(),
         reproduce: settings.reproduce(entry, engine.name(), seed),
@@ -201,6 +246,10 @@ fn command(
     for name in &settings.sabotage {
         command.arg("--sabotage").arg(name);
     }
+    if let (Engine::Model, Some(limit)) = (engine, settings.wall_limit) {
+        let limit = format!("{}ms", limit.as_millis());
+        command.arg("--wall-limit").arg(limit);
+    }
     if let Some(path) = &settings.trace {
         command.arg("--trace").arg(path);
     }
@@ -210,20 +259,31 @@ fn command(
 fn as_process(
     tool: &Tool<'_>,
     entry: &Entry,
-    engine: Engine,
-    seed: u64,
+    (engine, seed): (Engine, u64),
     settings: &Settings,
+    place: &Overseen,
 ) -> Result<Record, Failure> {
     let mut command = command(tool, entry, engine, seed, settings)?;
     let start = Instant::now();
-    let ran = programs::run(&mut command, PROCESS_TIME_MAX)?;
+    let limit = wall_limit(settings.wall_limit, &entry.scenario, engine);
+    let is_interrupted = || place.supervisor().is_interrupted();
+    // A model run in another process ends by its own limit.
+    let within = match engine {
+        Engine::Model => limit.saturating_mul(2),
+        Engine::Wire | Engine::Madsim => limit,
+    };
+    let ran = programs::run(&mut command, within, &is_interrupted)?;
+    if is_interrupted() {
+        return Err(Failure::Interrupted);
+    }
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(status) = ran.status else {
         let why = format!(
-            "did not end within {} s of real time",
-            PROCESS_TIME_MAX.as_secs()
+            "the process of the engine was ended after {}",
+            text::show(within)
         );
-        return Ok(panicked(entry, (engine, seed), settings, &why));
+        let run = (engine, seed);
+        return Ok(without_outcome(entry, run, settings, (ENDS_IN_TIME, &why)));
     };
     if status.code() == Some(2) {
         return Err(Failure::usage(ran.complaint()));

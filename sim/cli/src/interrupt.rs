@@ -57,12 +57,16 @@ impl Interrupt {
 
     /// Waits for `time` or for a signal; returns whether a signal has arrived since `listen`.
     pub fn wait(&mut self, time: Duration) -> bool {
-        self.heard = self.heard
-            || match self.receiver.recv_timeout(time) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
-                Err(RecvTimeoutError::Timeout) => false,
-            };
+        self.heard = self.heard || self.next(time);
         self.heard
+    }
+
+    /// Waits for `time` or for the next signal; returns whether one arrived.
+    pub fn next(&mut self, time: Duration) -> bool {
+        match self.receiver.recv_timeout(time) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 use crate::catalogue::Entry;
 use crate::engine::Settings;
 use crate::failure::Failure;
-use crate::record::Record;
+use crate::overseer::{Overseen, wall_limit};
+use crate::record::{Broken, Record};
 use crate::report::Report;
 use crate::screen::{Paint, Screen};
+use phalanx_sim::model::{ENDS_IN_TIME, TIME_ADVANCES};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Recording, causes};
 use phalanx_sim::report::{self, Seed};
@@ -28,6 +30,7 @@ fn recorded<'a>(
     entry: &'a Entry,
     seed: u64,
     settings: &Settings,
+    place: &Overseen,
 ) -> Result<Option<(Recording<'a>, Outcome)>, Failure> {
     let scenario = &*entry.scenario;
     let plan = scenario.plan(seed).map_err(Failure::usage)?;
@@ -36,7 +39,9 @@ fn recorded<'a>(
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: Some(&mut recording),
+        supervisor: Some(place.supervisor()),
     };
+    place.set_limit(wall_limit(settings.wall_limit, scenario, Engine::Model));
     match catch_unwind(AssertUnwindSafe(|| {
         run(entry.system, scenario, seed, options)
     })) {
@@ -45,16 +50,24 @@ fn recorded<'a>(
     }
 }
 
-/// Adds to each failure of a run in the model engine the events that led to it.
+/// Adds to each failure of a run in the model engine the events that led to it. Runs without an end are not repeated.
 pub(crate) fn explain(
     entry: &Entry,
     settings: &Settings,
+    place: &Overseen,
     record: &mut Record,
 ) -> Result<(), Failure> {
-    if record.read.engine != Engine::Model.to_string() || record.read.failures.is_empty() {
+    let endless = |broken: &Broken| [ENDS_IN_TIME, TIME_ADVANCES].contains(&&*broken.expectation);
+    let failures = &record.read.failures;
+    if record.read.engine != Engine::Model.to_string()
+        || failures.is_empty()
+        || failures.iter().any(endless)
+    {
         return Ok(());
     }
-    if let Some((recording, outcome)) = recorded(entry, record.read.seed, settings)? {
+    if let Some((recording, outcome)) = recorded(entry, record.read.seed, settings, place)?
+        && !outcome.interrupted
+    {
         add_causes(&recording, &outcome, record);
     }
     Ok(())
@@ -84,25 +97,30 @@ pub(crate) struct Wanted<'a> {
     pub(crate) timeline: bool,
 }
 
-/// Runs a single seed, records it and draws it; returns `false` if a machine panicked.
+/// Runs a single seed, records it and draws it; returns `false` if a machine panicked. An interrupted run is drawn as far as it
+/// came.
 pub(crate) fn alone(
-    screen: &Screen,
-    entry: &Entry,
-    seed: u64,
+    (screen, place): (&Screen, &Overseen),
+    (entry, seed): (&Entry, u64),
     settings: &Settings,
     wanted: Wanted<'_>,
     report: &mut Report<'_>,
 ) -> Result<bool, Failure> {
     let start = Instant::now();
-    let Some((recording, mut outcome)) = recorded(entry, seed, settings)? else {
+    let Some((recording, mut outcome)) = recorded(entry, seed, settings, place)? else {
         return Ok(false);
     };
     outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
     let mut record = Record::read(value).map_err(Failure::failed)?;
     add_causes(&recording, &outcome, &mut record);
-    report.add(&record)?;
-    match draw(screen, &recording, &outcome, report.seeds(), wanted) {
+    if !outcome.interrupted {
+        report.add(&record)?;
+    }
+    let seeds = [record.seed()];
+    let drawn = report.hidden(|| draw(screen, &recording, &outcome, &seeds, wanted));
+    match drawn {
+        _ if outcome.interrupted => Err(Failure::Interrupted),
         // The verdict stands even if the reader of standard output closed it.
         Ok(()) | Err(Failure::ReaderGone) => Ok(true),
         Err(failure) => Err(failure),
@@ -111,7 +129,7 @@ pub(crate) fn alone(
 
 /// Draws one run of a sweep: the first that failed, or else the first.
 pub(crate) fn show(
-    screen: &Screen,
+    (screen, place): (&Screen, &Overseen),
     entry: &Entry,
     settings: &Settings,
     seeds: &[Seed],
@@ -120,7 +138,7 @@ pub(crate) fn show(
     let Some(shown) = seeds.iter().find(|seed| !seed.passed).or(seeds.first()) else {
         return Ok(());
     };
-    let Some((recording, outcome)) = recorded(entry, shown.seed, settings)? else {
+    let Some((recording, outcome)) = recorded(entry, shown.seed, settings, place)? else {
         return screen.line(format!(
             "seed {} broke off, so there is nothing to draw",
             shown.seed

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Exit status and output of a program.
 #[derive(Debug)]
 pub struct Ran {
-    /// `None` if the program exceeded its time limit and was killed.
+    /// `None` if the program was killed: it exceeded its time limit, or the caller ended.
     pub status: Option<ExitStatus>,
     /// Standard output.
     pub answer: String,
@@ -62,12 +62,16 @@ pub fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
         })
 }
 
-/// Runs a program until it exits, or kills it after `within`.
-pub fn run(command: &mut Command, within: Duration) -> Result<Ran, Failure> {
+/// Runs a program until it exits; kills it after `within`, or as soon as `is_over` returns true.
+pub fn run(
+    command: &mut Command,
+    within: Duration,
+    is_over: &dyn Fn() -> bool,
+) -> Result<Ran, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed =
         |what: &str, error: std::io::Error| Failure::failed(format!("{name} {what}: {error}"));
-    let deadline = Instant::now() + within;
+    let start = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -75,7 +79,8 @@ pub fn run(command: &mut Command, within: Duration) -> Result<Ran, Failure> {
         .spawn()
         .map_err(|error| failed("cannot be started", error))?;
     let (answer, errors) = (drain(child.stdout.take()), drain(child.stderr.take()));
-    let status = wait(&mut child, deadline).map_err(|error| failed("was lost", error))?;
+    let is_late = || start.elapsed() >= within || is_over();
+    let status = wait(&mut child, &is_late).map_err(|error| failed("was lost", error))?;
     Ok(Ran {
         status,
         answer: text_of(answer),
@@ -108,13 +113,13 @@ fn text_of(reader: Option<JoinHandle<Vec<u8>>>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Waits for a program to exit; kills it at the deadline and then returns no status.
-fn wait(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
+/// Waits for a program to exit; kills it when it is late, and then returns no status.
+fn wait(child: &mut Child, is_late: &dyn Fn() -> bool) -> std::io::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if Instant::now() >= deadline {
+        if is_late() {
             child.kill()?;
             child.wait()?;
             return Ok(None);
@@ -129,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_program_runs_until_it_exits_or_is_killed_at_its_deadline() {
-        let shell = |script: &str, within| run(Command::new("sh").args(["-c", script]), within);
+        let shell = |script: &str, within| run(
+            Command::new("sh").args(["-c", script]), within, &|| false);
         let long = Duration::from_secs(60);
         let ran = shell("echo yes; echo phalanx: no >&2; exit 3", long).unwrap();
         assert_eq!(ran.status.and_then(|it| it.code()), Some(3));
@@ -137,7 +143,10 @@ mod tests {
         let begun = Instant::now();
         let late = shell("exec sleep 100", Duration::from_millis(50)).unwrap();
         assert!(late.status.is_none() && begun.elapsed() < long);
-        let missing = run(&mut Command::new("/nowhere/program"), long).unwrap_err();
+        let mut endless = Command::new("sleep");
+        let over = run(endless.arg("100"), long, &|| begun.elapsed().as_millis() > 60).unwrap();
+        assert!(over.status.is_none() && begun.elapsed() < long);
+        let missing = run(&mut Command::new("/nowhere/program"), long, &|| false).unwrap_err();
         assert!(
             missing.to_string().contains("/nowhere/program"),
             "{missing}"

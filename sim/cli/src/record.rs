@@ -14,6 +14,8 @@ pub(crate) struct Record {
     pub(crate) value: Value,
     /// The fields that this program reads.
     pub(crate) read: Parts,
+    /// The reason why the trace of the run could not be written.
+    pub(crate) unwritten: Option<String>,
 }
 
 /// The fields of a run that this program reads.
@@ -80,7 +82,11 @@ impl Record {
     /// The missing or malformed field.
     pub(crate) fn read(value: Value) -> Result<Self, String> {
         let read = Parts::deserialize(&value).map_err(|error| error.to_string())?;
-        Ok(Self { value, read })
+        Ok(Self {
+            value,
+            read,
+            unwritten: None,
+        })
     }
 
     /// Returns the part that a report keeps.

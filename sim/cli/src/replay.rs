@@ -3,9 +3,11 @@
 use crate::arguments::SimReplay;
 use crate::catalogue;
 use crate::failure::{Failure, Verdict};
+use crate::overseer::{self, Overseer};
 use crate::screen::{Paint, Screen};
 use crate::state::{self, State, changes};
-use crate::tool::Tool;
+use crate::tool::{Tool, complain};
+use indicatif::ProgressDrawTarget;
 use phalanx_sim::diff::Change;
 use phalanx_sim::record::{Header, Line, Reader, VERSION};
 use phalanx_sim::replay::{Replay, host_named};
@@ -145,6 +147,11 @@ pub(crate) fn run(
             ));
         }
     };
+    // Interactive commands wait for standard input, where a signal ends the process at once.
+    let overseer = match arguments.step {
+        true => None,
+        false => Some(Overseer::start(None, overseer::bar(None))?),
+    };
     let mut session = ReplaySession {
         screen,
         scenario,
@@ -152,6 +159,7 @@ pub(crate) fn run(
         end: plan.end,
         node,
         json: arguments.json,
+        overseer,
     };
     match from {
         Some(from) => session.between(from, to)?,
@@ -161,6 +169,11 @@ pub(crate) fn run(
                 session.show()?;
             }
         }
+    }
+    if session.is_interrupted() {
+        let at = text::show(session.replay.now());
+        complain(format!("interrupted at {at} of virtual time"));
+        return Ok(Verdict::Interrupted);
     }
     if arguments.step {
         session.steps(&mut std::io::stdin().lock())?;
@@ -176,7 +189,11 @@ struct ReplaySession<'a> {
     end: Duration,
     node: Option<usize>,
     json: bool,
+    overseer: Option<Overseer>,
 }
+
+/// Number of events between two looks at the clock and the signals.
+const LOOK_EVENTS: u64 = 1_000;
 
 const HELP: &str = "\
 Enter     go to the next event (of the chosen node) and show its changes
@@ -187,11 +204,39 @@ s [NAME]  show the state of all nodes, or of one
 q         quit";
 
 impl ReplaySession<'_> {
+    fn is_interrupted(&self) -> bool {
+        self.overseer.as_ref().is_some_and(Overseer::is_interrupted)
+    }
+
+    /// Continues until there is no event before an instant, until an event, or until a signal.
+    fn run_to(&mut self, until: Duration, event: u64) {
+        let mut events = 0_u64;
+        while self.replay.event() < event && self.replay.next_event(until).is_some() {
+            events += 1;
+            if !events.is_multiple_of(LOOK_EVENTS) {
+                continue;
+            }
+            if self.is_interrupted() {
+                break;
+            }
+            if let Some(overseer) = &self.overseer {
+                let seconds = self.replay.now().as_secs();
+                overseer
+                    .bar()
+                    .set_message(format!("virtual time {seconds}s"));
+            }
+        }
+        if let Some(overseer) = &self.overseer {
+            overseer.bar().set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+
     fn go(&mut self, to: Stop) -> Result<(), Failure> {
         match to {
-            Stop::Instant(instant) => self.replay.to_instant(instant),
+            Stop::Instant(instant) => self.run_to(instant, u64::MAX),
             Stop::Event(event) => {
-                if !self.replay.to_event(event, self.end) {
+                self.run_to(self.end, event);
+                if self.replay.event() < event && !self.is_interrupted() {
                     return Err(Failure::usage(format!(
                         "--event {event}: the run has only {} events in {}",
                         self.replay.event(),

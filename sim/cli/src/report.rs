@@ -6,10 +6,10 @@ use crate::junit::Junit;
 use crate::record::{Broken, Record};
 use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
 use crate::sometimes::{self, Sometimes};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::tool::complain;
+use indicatif::ProgressBar;
 use phalanx_sim::report::Seed;
 use serde_json::json;
-use std::io::IsTerminal as _;
 use std::time::Instant;
 
 /// Maximum number of failing runs shown in detail for one scenario and engine; the others are
@@ -46,22 +46,18 @@ pub(crate) struct Report<'a> {
     /// Every run, for the HTML report and the timeline.
     seeds: Vec<Seed>,
     junit: Option<Junit>,
+    /// Outputs that could not be written, and errors that ended the sweep.
+    problems: Vec<Failure>,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(screen: &'a Screen, json: bool, total: usize, junit: Option<Junit>) -> Self {
-        let visible = total > 1 && std::io::stderr().is_terminal();
-        let target = if visible {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-        if let Ok(style) = ProgressStyle::with_template(
-            "{bar:40} {pos}/{len} runs  {elapsed} of about {duration}  {msg}",
-        ) {
-            bar.set_style(style.progress_chars("━╸─"));
-        }
+    /// Creates the report of `total` runs, with the progress bar and the JUnit file.
+    pub(crate) fn new(
+        screen: &'a Screen,
+        json: bool,
+        total: usize,
+        (bar, junit): (ProgressBar, Option<Junit>),
+    ) -> Self {
         Self {
             screen,
             json,
@@ -75,6 +71,7 @@ impl<'a> Report<'a> {
             gone: false,
             seeds: Vec::new(),
             junit,
+            problems: Vec::new(),
         }
     }
 
@@ -89,10 +86,12 @@ impl<'a> Report<'a> {
         let shown = self.count(record, differs);
         if !record.passed() {
             self.failed += 1;
-            self.bar.set_message(format!("{} failed", self.failed));
+            self.bar.set_prefix(format!("{} failed", self.failed));
         }
         self.differ += usize::from(differs);
         self.seeds.push(record.seed());
+        let problem = record.unwritten.as_ref();
+        self.problems.extend(problem.map(Failure::usage));
         if let Some(junit) = &mut self.junit {
             junit.add(record, differs);
         }
@@ -222,29 +221,51 @@ impl<'a> Report<'a> {
         screen.line(format!("    reproduce: {again}"))
     }
 
-    /// Ends the sweep: prints the summary, unless the output is JSON, and returns the verdict.
-    pub(crate) fn finish(mut self, result: Result<(), Failure>) -> Result<Verdict, Failure> {
+    /// Writes with the progress bar hidden.
+    pub(crate) fn hidden<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
+    /// Ends the sweep: prints the summary, unless the output is JSON, writes the JUnit file, and returns the verdict. The
+    /// failure of an output is returned if no run failed; it is printed in any case.
+    pub(crate) fn finish(
+        mut self,
+        result: Result<(), Failure>,
+        interrupted: bool,
+    ) -> Result<Verdict, Failure> {
         self.bar.finish_and_clear();
-        self.unless_gone(result)?;
+        let result = self.unless_gone(result);
+        self.problems.extend(result.err());
         if let Some(junit) = &mut self.junit {
             for group in &self.groups {
                 junit.add_sometimes(&group.scenario, &group.engine, &group.sometimes);
             }
-            junit.write()?;
+            self.problems.extend(junit.write().err());
         }
-        if !self.gone {
+        let ran = !self.seeds.is_empty() || self.problems.is_empty();
+        if ran && !self.gone {
             let shown = if self.json {
                 self.over_all_seeds()
             } else {
-                self.summary()
+                self.summary(interrupted)
             };
-            self.unless_gone(shown)?;
+            let shown = self.unless_gone(shown);
+            self.problems.extend(shown.err());
         }
-        Ok(match (self.failed + self.missed(), self.differ) {
+        let verdict = match (self.failed + self.missed(), self.differ) {
             (_, 1..) => Verdict::Differs,
             (1.., 0) => Verdict::No,
+            (0, 0) if interrupted => Verdict::Interrupted,
             (0, 0) => Verdict::Yes,
-        })
+        };
+        let last = match verdict {
+            Verdict::No | Verdict::Differs => None,
+            Verdict::Yes | Verdict::Interrupted => self.problems.pop(),
+        };
+        for problem in &self.problems {
+            complain(problem);
+        }
+        last.map_or(Ok(verdict), Err)
     }
 
     /// Returns the number of `sometimes` expectations that held in no run.
@@ -267,11 +288,11 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn summary(&self) -> Result<(), Failure> {
-        if let (1, Some(record)) = (self.total, &self.last) {
-            self.details(record)?;
-        } else {
-            self.table()?;
+    fn summary(&self, interrupted: bool) -> Result<(), Failure> {
+        match (self.total, &self.last) {
+            (1, Some(record)) => self.details(record)?,
+            (_, Some(_)) => self.table()?,
+            (_, None) => {}
         }
         self.sometimes()?;
         for text in self.groups.iter().flat_map(|group| &group.vacuous) {
@@ -281,11 +302,12 @@ impl<'a> Report<'a> {
             ))?;
         }
         let wall = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut text = format!(
-            "{}, {} passed",
-            count(self.total, "run"),
-            self.total - self.failed
-        );
+        let runs = self.seeds.len();
+        let mut text = match interrupted || runs < self.total {
+            false => count(runs, "run"),
+            true => format!("interrupted after {runs} of {}", count(self.total, "run")),
+        };
+        text += &format!(", {} passed", runs - self.failed);
         if self.failed > 0 {
             text += &format!(", {} failed", self.failed);
         }
@@ -296,10 +318,10 @@ impl<'a> Report<'a> {
         if missed > 0 {
             text += &format!(", {} met in no seed", count(missed, "expectation"));
         }
-        let paint = if self.failed + self.differ + missed == 0 {
-            Paint::Good
-        } else {
-            Paint::Bad
+        let paint = match self.failed + self.differ + missed {
+            0 if runs < self.total => Paint::Warn,
+            0 => Paint::Good,
+            _ => Paint::Bad,
         };
         self.screen.line(format!(
             "{} in {}",

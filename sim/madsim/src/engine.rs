@@ -161,6 +161,7 @@ impl Engine {
                 .confluent
                 .then(|| serde_json::to_value(Projection::of(&self.scene(), &self.lives)).ok())
                 .flatten(),
+            halted: None,
         };
         Ok(ending.judged(judge, &self))
     }

@@ -10,6 +10,20 @@ use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// The reason why a run ended before its verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halted {
+    /// The caller requested it. The run has no verdict.
+    Interrupted,
+    /// The run does not end: a failure.
+    Failed {
+        /// The expectation that it violates.
+        expectation: &'static str,
+        /// The position of the run, and the processes that handle the most events.
+        why: String,
+    },
+}
+
 /// The engine's results at the end of a run.
 #[derive(Clone, Debug)]
 pub struct Ending<'a> {
@@ -37,6 +51,8 @@ pub struct Ending<'a> {
     pub metrics: BTreeMap<String, u64>,
     /// The final state, for confluent scenarios.
     pub projection: Option<Value>,
+    /// The reason of an early end. Expectations that are undecided then are not failures.
+    pub halted: Option<Halted>,
 }
 
 impl Ending<'_> {
@@ -49,10 +65,27 @@ impl Ending<'_> {
             mut metrics,
             expected,
         } = judge.finish(self.now, world);
-        failures.extend(self.broken);
         metrics.extend(self.metrics);
+        if self.halted.is_some() {
+            let now = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
+            failures.retain(|failure| failure.at_ms < now);
+        }
+        let early = match &self.halted {
+            Some(Halted::Failed { expectation, why }) => Some((*expectation, why.as_str())),
+            Some(Halted::Interrupted) => Some(("the run ends by itself", "it was interrupted")),
+            None => None,
+        };
+        if let Some((expectation, why)) = early {
+            let failure = Failure::new(&scenario.file, 0, expectation, self.now, why);
+            failures.insert(0, failure);
+        }
+        failures.extend(self.broken);
         let effects = Effect::of(scenario, plan, self.affected);
-        let vacuous = vacuous(&effects);
+        let vacuous = match self.halted {
+            None => vacuous(&effects),
+            // The remaining steps may have effects later.
+            Some(_) => Vec::new(),
+        };
         if self.strict {
             failures.extend(vacuous.iter().map(|fault| {
                 let text = format!("the step `{}` does something", fault.step);
@@ -98,6 +131,7 @@ impl Ending<'_> {
             effects,
             vacuous,
             projection: self.projection,
+            interrupted: self.halted == Some(Halted::Interrupted),
             reproduce,
         }
     }

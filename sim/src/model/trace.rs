@@ -75,7 +75,8 @@ impl<'a> Trace<'a> {
         }
     }
 
-    fn program(&self, host: usize, place: usize) -> Option<&'static str> {
+    /// Returns the program of a process, if its host runs several.
+    pub(crate) fn program(&self, host: usize, place: usize) -> Option<&'static str> {
         self.programs.get(&host)?.get(place).copied()
     }
 

@@ -64,7 +64,8 @@ pub struct Shrunk {
     bound: Option<Bound>,
 }
 
-/// Reduces a failing run. `go_on` is called before each candidate and each control run of the result; when it returns false, the smallest
+/// Reduces a failing run. `go_on` is called before each candidate and after each that fails, and before and after each
+/// control run of the result; when it returns false, the smallest
 /// scenario so far is returned.
 ///
 /// # Errors
@@ -157,7 +158,11 @@ impl Shrinker<'_> {
         let found = found.ok().flatten().filter(|failure| {
             !self.recoverable || is_recoverable(self.subject, &candidate, self.seed, failure)
         });
-        match found.filter(|_| self.needs_its_cause(&candidate)) {
+        let found = found.filter(|_| self.needs_its_cause(&candidate));
+        // Runs that were interrupted decide nothing.
+        self.stopped = found.is_some() && !self.may_go_on();
+        match found {
+            Some(_) if self.stopped => false,
             Some(failure) => {
                 self.best = candidate;
                 self.failure = failure;
@@ -247,7 +252,8 @@ impl Shrinker<'_> {
                 if !self.may_go_on() {
                     break;
                 }
-                if let Some(fails) = self.fails_as_control(control, &best, seed) {
+                let fails = self.fails_as_control(control, &best, seed);
+                if let Some(fails) = fails.filter(|_| self.may_go_on()) {
                     runs += 1;
                     failed += usize::from(fails);
                 }

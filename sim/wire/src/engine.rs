@@ -262,6 +262,7 @@ impl<'a> Engine<'a> {
                 .confluent
                 .then(|| serde_json::to_value(Projection::of(&scene, &self.lives)).ok())
                 .flatten(),
+            halted: None,
         };
         Ok(ending.judged(judge, &world))
     }

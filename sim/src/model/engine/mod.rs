@@ -8,7 +8,7 @@ mod effects;
 
 use crate::invariant::{Invariants, Seen};
 use crate::judge::Judge;
-use crate::judge::ending::Ending;
+use crate::judge::ending::{Ending, Halted};
 use crate::model::calls::Calls;
 use crate::model::checks::Checks;
 use crate::model::clock::ns;
@@ -17,6 +17,7 @@ use crate::model::event::ScheduledEvent;
 use crate::model::host::Host;
 use crate::model::slot::{Process, Slot, Waiting};
 use crate::model::starts::Starts;
+use crate::model::supervision::{Supervisor, Watch};
 use crate::model::trace::{Line, Trace};
 use crate::model::transport::{
     FRAMING_BYTES, Receiver, SEGMENT_OVERHEAD_BYTES, Transition, Transport,
@@ -149,6 +150,21 @@ impl<'a, 't> Engine<'a, 't> {
         is_due
     }
 
+    /// Returns the number of processes.
+    pub(crate) const fn processes(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Sets the supervisor of the run.
+    pub(crate) const fn supervise(&mut self, supervisor: Option<&'t Supervisor>) {
+        self.context.supervise(supervisor);
+    }
+
+    /// Returns the reason for an early end of the run, if there is one.
+    pub(super) fn watched(&self, watch: &mut Watch<'_>) -> Option<Halted> {
+        watch.look(&self.context)
+    }
+
     /// Passes the reported events to the judge.
     pub(crate) fn judge_reports(&mut self, judge: &mut Judge<'_>) {
         let reports = self.checks.take_reports();
@@ -175,8 +191,11 @@ impl<'a, 't> Engine<'a, 't> {
         definition: &Definition,
         judge: Judge<'_>,
         (strict, sabotage): (bool, &[String]),
+        halted: Option<Halted>,
     ) -> Outcome {
-        self.check(Invariants::at_rest);
+        if halted.is_none() {
+            self.check(Invariants::at_rest);
+        }
         let scenario = self.context.scenario();
         let messages = self.hosts.iter().map(|host| host.traffic().messages);
         let framing = FRAMING_BYTES as u64 * messages.sum::<u64>();
@@ -197,6 +216,7 @@ impl<'a, 't> Engine<'a, 't> {
             broken: self.checks.failures(&scenario.file),
             metrics: BTreeMap::new(),
             projection: projection.flatten(),
+            halted,
         };
         ending.judged(judge, &self)
     }
@@ -391,6 +411,7 @@ impl<'a, 't> Engine<'a, 't> {
     fn step(&mut self, slot: usize, input: ProcessEvent, bytes: usize, woke: bool) {
         let state = &mut self.slots[slot];
         let now = self.context.now();
+        self.context.enter(state.host());
         let (Some(view), Some(local)) = (state.view(), state.local_time(now)) else {
             return;
         };
