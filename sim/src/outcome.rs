@@ -27,8 +27,10 @@ pub struct Outcome {
     pub virtual_ms: u64,
     /// Real time, in milliseconds; set by the caller, who has a clock.
     pub wall_ms: u64,
-    /// Number of events.
+    /// Number of events that the engine processed.
     pub events: u64,
+    /// Number of events in a trace of the run: inputs of processes, and actions of the plan.
+    pub trace_events: u64,
     /// Number of messages.
     pub messages: u64,
     /// Encoded bytes of the messages.

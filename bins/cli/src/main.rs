@@ -20,7 +20,7 @@ mod fleet;
 mod mesh;
 
 use arguments::{Arguments, Command};
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use failure::{Failure, Verdict};
 use phalanx_sim::Systems;
 use phalanx_sim::mesh::MESH;
@@ -48,8 +48,12 @@ const SIMULATOR: Tool<'_> = Tool {
 };
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    exit("phalanx", run(arguments.command, &Screen::new()))
+    let command = Arguments::command().mut_subcommand("sim", |sim| SIMULATOR.describe(sim));
+    let arguments = Arguments::from_arg_matches(&command.get_matches());
+    let done = arguments
+        .map_err(Failure::usage)
+        .and_then(|arguments| run(arguments.command, &Screen::new()));
+    exit("phalanx", done)
 }
 
 fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {

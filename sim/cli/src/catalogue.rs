@@ -86,6 +86,16 @@ pub(crate) fn runnable(
     Ok(runnable)
 }
 
+/// Returns the files that scenarios were read from.
+pub(crate) fn inputs<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> impl Iterator<Item = PathBuf> {
+    entries.into_iter().flat_map(|entry| {
+        let included = entry.scenario.included.iter().map(PathBuf::from);
+        std::iter::once(entry.path.clone()).chain(included)
+    })
+}
+
 /// Reads a scenario file, and selects exactly one variant.
 pub(crate) fn one(tool: &Tool<'_>, path: &Path, variant: Option<&str>) -> Result<Entry, Failure> {
     let loaded = tool.systems.load_one(path, variant);

@@ -3,11 +3,11 @@
 use crate::arguments::SimDiff;
 use crate::failure::{Failure, Verdict};
 use crate::overseer::{self, Overseer};
-use crate::replay::{Run, at, is_trace, open, run_of};
+use crate::replay::{Run, at, is_trace, no_sabotage, open, run_of};
 use crate::screen::{Paint, Screen};
 use crate::state::{self, State, changes};
 use crate::tool::Tool;
-use crate::{catalogue, engine};
+use crate::{catalogue, engine, sweep};
 use phalanx_sim::diff::{Change, Divergence, first_difference};
 use phalanx_sim::record::Header;
 use phalanx_sim::replay::{Replay, host_named};
@@ -25,6 +25,7 @@ pub(crate) fn run(
             "--variant needs a scenario file with --seed A B; a trace already contains one run",
         )),
         ([left, right], []) => {
+            no_sabotage(&arguments.sabotage)?;
             compare(screen, tool, arguments, [left, right], ([left, right], None))
         }
         ([file], [one, two]) => of_seeds(screen, tool, arguments, file, [*one, *two]),
@@ -54,6 +55,7 @@ fn of_seeds(
         .scenario
         .check_engine(Engine::Model)
         .map_err(Failure::usage)?;
+    let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
     let folder = tempfile::tempdir().map_err(|error| {
         Failure::failed(format!("cannot create a directory for the traces: {error}"))
     })?;
@@ -64,6 +66,7 @@ fn of_seeds(
         let trace = folder.path().join(name);
         let settings = engine::Settings {
             trace: Some(trace.clone()),
+            sabotage: sabotage.clone(),
             ..engine::Settings::default()
         };
         engine::run(tool, &entry, Engine::Model, seed, &settings, &place)?;

@@ -11,7 +11,7 @@ use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::{Engine, text};
 use phalanx_sim::search::PANIC;
-use phalanx_sim::scenario::command_line::Reproduction;
+use phalanx_sim::scenario::command_line::{Reproduction, plain_path};
 use serde_json::Value;
 use std::any::Any;
 use std::fs::File;
@@ -184,6 +184,7 @@ fn without_outcome(
         virtual_ms: 0,
         wall_ms: 0,
         events: 0,
+        trace_events: 0,
         messages: 0,
         bytes: 0,
         nodes: entry.scenario.hosts.len() as u64,
@@ -195,7 +196,7 @@ fn without_outcome(
     };
     let value = serde_json::json!({
         "scenario": read.scenario, "engine": read.engine, "seed": seed, "outcome": "fail", "trace_hash": "",
-        "virtual_ms": 0, "wall_ms": 0, "events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
+        "virtual_ms": 0, "wall_ms": 0, "events": 0, "trace_events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
         "metrics": {}, "failures": [], "vacuous": [],
     });
     let mut record = Record {
@@ -235,7 +236,8 @@ fn command(
             Command::new(programs::find(external.program, external.built_by)?)
         }
     };
-    command.arg(&entry.path).arg("--seed").arg(seed.to_string());
+    let path = plain_path(&entry.path.display().to_string());
+    command.arg(path).arg("--seed").arg(seed.to_string());
     let variant = &entry.scenario.variant;
     if !variant.is_empty() {
         command.arg("--variant").arg(variant.to_string());

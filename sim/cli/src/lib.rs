@@ -7,6 +7,7 @@
 //! - `tool`: the table of systems, and the engines.
 //! - `catalogue`: reads scenario files and lists them.
 //! - `sweep`: many runs in parallel, reported in order; `pool`: its threads.
+//! - `output`: checks of output files before the first run.
 //! - `overseer`: wall-time limits, signals and progress of a command.
 //! - `engine`: one run, in this process or in a child process.
 //! - `record`: the result of a run, as JSON and as fields.
@@ -29,6 +30,7 @@ pub mod failure;
 pub mod interrupt;
 mod junit;
 mod node;
+mod output;
 mod overseer;
 mod picture;
 mod pool;

@@ -6,6 +6,7 @@
 
 use crate::failure::{Failure, Verdict};
 use crate::interrupt::Interrupt;
+use crate::screen::is_dumb;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use phalanx_sim::model::{Position, Supervisor};
 use phalanx_sim::scenario::{Engine, Scenario};
@@ -240,14 +241,14 @@ impl Overseen {
 /// Returns a progress bar on standard error, which shows only on a terminal. Its prefix belongs to the command, its message to
 /// the overseer.
 pub(crate) fn bar(total: Option<u64>) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
+    let target = if std::io::stderr().is_terminal() && !is_dumb() {
         ProgressDrawTarget::stderr()
     } else {
         ProgressDrawTarget::hidden()
     };
     let bar = ProgressBar::with_draw_target(total, target);
     let template = match total {
-        Some(_) => "{bar:40} {pos}/{len} runs  {elapsed} of about {duration}  {prefix}  {msg}",
+        Some(_) => "{bar:20} {pos}/{len} runs  {elapsed} of about {duration}  {prefix}  {msg}",
         None => "{spinner} {elapsed}  {prefix}  {msg}",
     };
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -29,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) virtual_ms: u64,
     pub(crate) wall_ms: u64,
     pub(crate) events: u64,
+    #[serde(default)]
+    pub(crate) trace_events: u64,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) nodes: u64,

@@ -5,6 +5,7 @@ use crate::catalogue;
 use crate::failure::{Failure, Verdict};
 use crate::overseer::{self, Overseer};
 use crate::screen::{Paint, Screen};
+use crate::sweep;
 use crate::state::{self, State, changes};
 use crate::tool::{Tool, complain};
 use indicatif::ProgressDrawTarget;
@@ -101,15 +102,41 @@ fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, Failure> {
                 file.display()
             )));
         }
+        no_sabotage(&arguments.sabotage)?;
         return Ok(run);
     }
     let entry = catalogue::one(tool, file, arguments.variant.as_deref())?;
+    let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
     Ok(Run {
         system: entry.system,
         scenario: entry.scenario,
         seed: arguments.seed.unwrap_or(1),
-        sabotage: Vec::new(),
+        sabotage,
     })
+}
+
+/// Refuses planted bugs for a trace, which contains its own.
+pub(crate) fn no_sabotage(sabotage: &[String]) -> Result<(), Failure> {
+    match sabotage.first() {
+        None => Ok(()),
+        Some(name) => Err(Failure::usage(format!(
+            "--sabotage {name}: a trace contains the planted bugs of its run; omit --sabotage, or give the scenario file"
+        ))),
+    }
+}
+
+/// Checks that the positions lie within the run, in order.
+fn check_positions(arguments: &SimReplay, end: Duration) -> Result<(), Failure> {
+    if let Some(until) = arguments.until
+        && until.to.0 > end
+    {
+        return Err(Failure::usage(format!(
+            "--until {}: the run ends at {}",
+            text::show(until.to.0),
+            text::show(end)
+        )));
+    }
+    Ok(())
 }
 
 /// Position at which the replay stops.
@@ -130,6 +157,7 @@ pub(crate) fn run(
         .check_engine(Engine::Model)
         .map_err(Failure::usage)?;
     let plan = scenario.plan(run.seed).map_err(Failure::usage)?;
+    check_positions(arguments, plan.end)?;
     let node = match &arguments.node {
         Some(name) => Some(host_named(scenario, name).map_err(Failure::usage)?),
         None => None,

@@ -6,10 +6,12 @@ use crate::junit::Junit;
 use crate::record::{Broken, Record};
 use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
 use crate::sometimes::{self, Sometimes};
+use crate::sweep::NOT_COMPARED;
 use crate::tool::complain;
 use indicatif::ProgressBar;
 use phalanx_sim::report::Seed;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// Maximum number of failing runs shown in detail for one scenario and engine; the others are
@@ -46,6 +48,8 @@ pub(crate) struct Report<'a> {
     /// Every run, for the HTML report and the timeline.
     seeds: Vec<Seed>,
     junit: Option<Junit>,
+    /// Facts about scenarios, printed once.
+    notes: BTreeSet<String>,
     /// Outputs that could not be written, and errors that ended the sweep.
     problems: Vec<Failure>,
 }
@@ -71,6 +75,7 @@ impl<'a> Report<'a> {
             gone: false,
             seeds: Vec::new(),
             junit,
+            notes: BTreeSet::new(),
             problems: Vec::new(),
         }
     }
@@ -83,6 +88,12 @@ impl<'a> Report<'a> {
     /// Adds the next run, in order.
     pub(crate) fn add(&mut self, record: &Record) -> Result<(), Failure> {
         let differs = record.value["check"] == "differs";
+        if record.value[NOT_COMPARED] == true {
+            let scenario = &record.read.scenario;
+            self.notes.insert(format!(
+                "{scenario} is not `confluent`, so the final states of model and wire are not compared"
+            ));
+        }
         let shown = self.count(record, differs);
         if !record.passed() {
             self.failed += 1;
@@ -301,6 +312,10 @@ impl<'a> Report<'a> {
                 self.screen.painted("warning", Paint::Warn)
             ))?;
         }
+        for note in &self.notes {
+            let word = self.screen.painted("note", Paint::Warn);
+            self.screen.line(format!("{word}  {note}"))?;
+        }
         let wall = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let runs = self.seeds.len();
         let mut text = match interrupted || runs < self.total {
@@ -351,7 +366,13 @@ impl<'a> Report<'a> {
                     span(read.wall_ms)
                 )),
             ),
-            ("events", Cell::new(read.events.to_string())),
+            (
+                "events",
+                Cell::new(format!(
+                    "{} processed, {} in a trace",
+                    read.events, read.trace_events
+                )),
+            ),
             (
                 "messages",
                 Cell::new(format!("{}, {}", read.messages, size(read.bytes))),

@@ -3,6 +3,7 @@
 use crate::arguments::SimSearch;
 use crate::catalogue::{self, again};
 use crate::failure::{Failure, Verdict};
+use crate::output::{self, Outputs};
 use crate::overseer::{self, Overseen, Overseer, wall_limit};
 use crate::screen::{Paint, Screen, span};
 use crate::sweep;
@@ -11,7 +12,7 @@ use indicatif::ProgressBar;
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::outcome::Failure as Broken;
 use phalanx_sim::runner::Supervised;
-use phalanx_sim::scenario::command_line::sabotage_flags;
+use phalanx_sim::scenario::command_line::{quoted_path, sabotage_flags};
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::search::{Coverage, Hunt, Subject, Trial, attempt};
 use serde_json::json;
@@ -39,6 +40,8 @@ struct Shared<'a> {
     runs_max: Option<u64>,
     /// The number of trials that ended by themselves.
     runs: AtomicU64,
+    /// The files of the scenarios, which the result does not replace.
+    inputs: Outputs,
 }
 
 /// A trial that failed.
@@ -72,6 +75,8 @@ pub(crate) fn run(
     let entries = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
     let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
     let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
+    output::check_folder("--out", &arguments.out)?;
+    let inputs = Outputs::new(catalogue::inputs(&entries));
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let jobs = arguments.jobs.map_or(cores, usize::from);
     let start = Instant::now();
@@ -88,6 +93,7 @@ pub(crate) fn run(
         over: AtomicBool::new(false),
         runs_max: arguments.runs,
         runs: AtomicU64::new(0),
+        inputs,
     };
     shared.hunt(jobs, &bar, || {
         bar.finish_and_clear();
@@ -116,7 +122,7 @@ fn finish(
     };
     drop(hunt);
     let written = match found {
-        Some(found) => Some(write(shared.tool, &arguments.out, found, shared.sabotage)?),
+        Some(found) => Some(shared.write(&arguments.out, found)?),
         None => None,
     };
     report(screen, arguments, &tally, written.as_ref())?;
@@ -245,6 +251,12 @@ impl Shared<'_> {
     }
 }
 
+impl Shared<'_> {
+    fn write(&self, folder: &Path, found: Found) -> Result<Written, Failure> {
+        write((self.tool, &self.inputs), folder, found, self.sabotage)
+    }
+}
+
 fn progress(runs: u64, covered: usize) -> String {
     format!("{runs} runs, {covered} behaviours seen")
 }
@@ -263,23 +275,31 @@ struct Written {
     found: Found,
 }
 
-/// Writes the failing scenario. The file alone, with its seed, reproduces the failure.
+/// Writes the failing scenario, and replaces no input. The file alone, with its seed, reproduces the failure.
 fn write(
-    tool: &Tool<'_>,
+    (tool, inputs): (&Tool<'_>, &Outputs),
     folder: &Path,
     mut found: Found,
     sabotage: &[String],
 ) -> Result<Written, Failure> {
     let name = found.scenario.plain_name();
-    let path = folder.join(format!("{name}-{}.toml", found.trial.seed));
+    let seed = found.trial.seed;
+    let names = (1..).map(|number| match number {
+        1 => format!("{name}-{seed}.toml"),
+        _ => format!("{name}-{seed}-{number}.toml"),
+    });
+    let mut paths = names.map(|name| folder.join(name));
+    let path = paths.find(|path| !inputs.is_input(path));
+    let path = path.unwrap_or_else(|| folder.join("found.toml"));
     let shown = path.display();
+    let quoted = quoted_path(&shown.to_string());
     let why = found
         .failures
         .first()
         .map_or("", |broken| broken.expectation.as_str());
     let command = tool.runner(&found.scenario)?.0.command;
     let text = format!(
-        "# Found by search: {why}\n# {command} run {shown} --seed {}{}\n{}",
+        "# Found by search: {why}\n# {command} run {quoted} --seed {}{}\n{}",
         found.trial.seed,
         sabotage_flags(sabotage),
         found.scenario.to_toml()
@@ -336,7 +356,8 @@ fn report(
             command,
             found,
         } = written;
-        let (seed, path) = (found.trial.seed, path.display());
+        let seed = found.trial.seed;
+        let path = quoted_path(&path.display().to_string());
         let head = format!("{}, seed {seed}, fails", found.scenario.name);
         screen.line(screen.painted(&head, Paint::Bad))?;
         for broken in &found.failures {

@@ -2,6 +2,7 @@
 
 use crate::arguments::SimShrink;
 use crate::failure::{Failure, Verdict};
+use crate::output::Outputs;
 use crate::overseer::{self, Overseer, wall_limit};
 use crate::screen::Screen;
 use crate::tool::Tool;
@@ -25,6 +26,9 @@ pub(crate) fn run(
         .check_engine(Engine::Model)
         .map_err(Failure::usage)?;
     let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
+    Outputs::new(catalogue::inputs([&entry]))
+        .with("--output", arguments.output.as_deref())
+        .check()?;
     let bar = overseer::bar(None);
     let deadline = Instant::now() + arguments.length.0;
     let overseer = Overseer::start(Some(deadline), bar.clone())?;

@@ -55,7 +55,7 @@ pub fn main(systems: &[&'static Definition]) -> ExitCode {
         .max_term_width(100)
         .subcommand_required(true)
         .arg_required_else_help(true);
-    let matches = command.get_matches();
+    let matches = tool.describe(command).get_matches();
     let done = Sim::from_arg_matches(&matches)
         .map_err(Failure::usage)
         .and_then(|command| tool.run(command, &Screen::new()));
@@ -98,6 +98,27 @@ fn print_failure(name: &str, message: impl fmt::Display) {
 }
 
 impl Tool<'_> {
+    /// Adds the names of mechanisms and planted bugs to the help of a command line's simulator commands.
+    #[must_use]
+    pub fn describe(&self, command: clap::Command) -> clap::Command {
+        let words = self.systems.vocabulary().programs.into_iter();
+        let names: Vec<&str> = words.flat_map(|words| words.sabotage).collect();
+        let about = match names.as_slice() {
+            [] => "Switch a mechanism off, or plant a bug, in every node. These systems have none".to_owned(),
+            names => format!(
+                "Switch a mechanism off, or plant a bug, in every node; repeat it for several. The names are: {}",
+                names.join(", ")
+            ),
+        };
+        ["run", "search", "shrink", "replay", "diff"]
+            .into_iter()
+            .fold(command, |command, name| {
+                command.mut_subcommand(name, |it| {
+                    it.mut_arg("sabotage", |flag| flag.long_help(about.clone()))
+                })
+            })
+    }
+
     /// Runs one command.
     ///
     /// # Errors

@@ -152,6 +152,7 @@ impl Engine {
             now: self.fabric.now(),
             trace_hash: self.fabric.trace(|trace| trace.hash()),
             events: self.fabric.trace(|trace| trace.inputs()),
+            trace_events: self.fabric.trace(|trace| trace.events()),
             overhead_bytes: 0,
             affected: &self.fabric.affected(),
             broken: self.observer.broken(&run.scenario.file),

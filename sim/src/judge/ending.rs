@@ -41,6 +41,8 @@ pub struct Ending<'a> {
     pub trace_hash: u64,
     /// The number of processed events.
     pub events: u64,
+    /// The number of events in a trace.
+    pub trace_events: u64,
     /// The bytes on the wire in addition to encoded messages.
     pub overhead_bytes: u64,
     /// For each step of the scenario, how much it affected.
@@ -121,6 +123,7 @@ impl Ending<'_> {
             virtual_ms: u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX),
             wall_ms: 0,
             events: self.events,
+            trace_events: self.trace_events,
             messages,
             bytes,
             overhead_bytes: self.overhead_bytes,

@@ -8,7 +8,7 @@ use super::view::node_input_info;
 use crate::record::fault::Bands;
 use crate::record::{Done, Header, Line, Word};
 use crate::scenario::plan::{Plan, Planned};
-use crate::scenario::{Engine, Scenario};
+use crate::scenario::{Engine, Scenario, text};
 use crate::world::{InputInfo, LinkId};
 use core::time::Duration;
 use phalanx_core::gossip::Input;
@@ -25,6 +25,9 @@ use std::path::Path;
 /// The number of the orders of applications in trace hashes.
 const ORDER: u8 = 0x7f;
 
+/// Maximum number of inputs of all nodes in one instant, which is a tick of the engine.
+const INSTANT_INPUTS_MAX: u64 = 1_000_000;
+
 /// The trace of one run.
 #[derive(Debug)]
 pub struct Trace {
@@ -34,6 +37,8 @@ pub struct Trace {
     /// The number of inputs and orders so far.
     events: u64,
     inputs: u64,
+    /// The time of the latest input, and the number of inputs at this time.
+    instant: (u64, u64),
     hash: u64,
     hosts: Vec<TracedHost>,
     sink: Option<BufWriter<File>>,
@@ -91,6 +96,7 @@ impl Trace {
             bands: Bands::default(),
             events: 0,
             inputs: 0,
+            instant: (0, 0),
             hash: 0,
             hosts: scenario
                 .hosts
@@ -126,6 +132,7 @@ impl Trace {
         let at = nanos(at);
         self.events += 1;
         self.inputs += 1;
+        self.count_in_instant(at, host, taken.word);
         let who = (host as u64) << 40 | u64::from(taken.number) << 32 | taken.size as u64;
         self.hash = mix(self.hash ^ mix(at ^ mix(who)));
         if self.sink.is_none() {
@@ -145,6 +152,24 @@ impl Trace {
             cause,
             says: Vec::new(),
         });
+    }
+
+    /// Counts the inputs of one instant.
+    ///
+    /// # Panics
+    /// One instant has too many inputs. The engine cannot end such an instant by itself.
+    fn count_in_instant(&mut self, at: u64, host: usize, kind: &str) {
+        let (instant, inputs) = &mut self.instant;
+        if *instant != at {
+            (*instant, *inputs) = (at, 0);
+        }
+        *inputs += 1;
+        assert!(
+            *inputs <= INSTANT_INPUTS_MAX,
+            "virtual time stands still: {inputs} inputs at {}, the latest is `{kind}` at {}",
+            text::show(Duration::from_nanos(at)),
+            self.scenario.hosts[host].name
+        );
     }
 
     /// Records an event that a host reports in its latest step.
@@ -207,6 +232,12 @@ impl Trace {
             fault: None,
         };
         write(&mut self.sink, &mut self.failed, &line);
+    }
+
+    /// The number of inputs and orders so far: the number of the latest event.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
     }
 
     /// The number of inputs of all machines so far.

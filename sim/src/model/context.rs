@@ -174,6 +174,11 @@ impl<'a, 't> Context<'a, 't> {
         &self.affected
     }
 
+    /// Returns the number of events in the trace.
+    pub(super) const fn trace_events(&self) -> u64 {
+        self.trace.events()
+    }
+
     /// Returns the hash of all steps.
     pub(super) const fn trace_hash(&self) -> u64 {
         self.trace.hash()

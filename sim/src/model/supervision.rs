@@ -7,7 +7,6 @@
 use super::context::Context;
 use crate::judge::ending::Halted;
 use crate::scenario::text::show;
-use core::fmt::Write as _;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -28,7 +27,7 @@ const INSTANT_EVENTS_MAX_PER_PROCESS: u64 = 2_000;
 /// Number of events that are counted to name the cause of an early end.
 const SAMPLE_EVENTS: u64 = 10_000;
 
-/// Number of processes and inputs that an early end names.
+/// Number of kinds of inputs that an early end names.
 const NAMED_MAX: usize = 3;
 
 /// The expectation that a run without an end in wall time violates.
@@ -218,29 +217,30 @@ impl Sample {
     }
 
     fn halted(&self, context: &Context<'_, '_>) -> Halted {
-        let mut most: Vec<_> = self.steps.iter().collect();
-        most.sort_by_key(|(_, count)| core::cmp::Reverse(**count));
         let took = Duration::from_nanos(context.now()).saturating_sub(self.from);
-        let mut why = self.begin.clone();
-        let hosts = &context.scenario().hosts;
-        for (index, ((host, program, kind), count)) in most.into_iter().take(NAMED_MAX).enumerate()
-        {
-            let begin = match index {
-                0 => format!(
-                    "; the next {} events take {} of it, most of them: ",
-                    self.events,
-                    show(took)
-                ),
-                _ => ", ".to_owned(),
-            };
-            let program = program.map_or_else(String::new, |program| format!("/{program}"));
-            // Writing to a string cannot fail.
-            let _written = write!(
-                why,
-                "{begin}{}{program} `{kind}` ({count})",
-                hosts[*host].name
-            );
+        let mut kinds: BTreeMap<&str, (u64, u64, String)> = BTreeMap::new();
+        for ((host, program, kind), count) in &self.steps {
+            let (sum, most, at) = kinds.entry(kind).or_default();
+            *sum += count;
+            if *most < *count {
+                let program = program.map_or_else(String::new, |program| format!("/{program}"));
+                *at = context.scenario().hosts[*host].name.clone() + &program;
+                *most = *count;
+            }
         }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
+        kinds.sort_by_key(|(_, (sum, ..))| core::cmp::Reverse(*sum));
+        let kinds: Vec<String> = kinds
+            .into_iter()
+            .take(NAMED_MAX)
+            .map(|(kind, (sum, most, at))| format!("{sum} `{kind}`, {most} of them at {at}"))
+            .collect();
+        let steps = match kinds.is_empty() {
+            true => String::new(),
+            false => format!(": {}", kinds.join("; ")),
+        };
+        let (events, took) = (self.events, show(took));
+        let why = format!("{}; the next {events} events take {took} of it{steps}", self.begin);
         Halted::Failed {
             expectation: self.expectation,
             why,

@@ -133,6 +133,11 @@ impl<'a> Trace<'a> {
         }
     }
 
+    /// Returns the number of events so far.
+    pub(crate) const fn events(&self) -> u64 {
+        self.event
+    }
+
     pub(crate) const fn hash(&self) -> u64 {
         self.hash
     }

@@ -45,6 +45,8 @@ impl Run {
             newlines: &newlines(&self.text),
             vocabulary: &self.vocabulary,
         })?;
+        let included = self.included.iter().map(|(_, file)| file.clone());
+        scenario.included = included.collect();
         if !self.variant.is_empty() {
             scenario.name = format!("{}[{}]", scenario.name, self.variant);
             scenario.variant = self.variant.clone();

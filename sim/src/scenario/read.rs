@@ -2,7 +2,7 @@
 
 use super::definition::DEFAULT_SYSTEM;
 use super::error::{ScenarioError, Source};
-use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile};
+use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile, Text};
 use super::names::Names;
 use super::suggestion::suggestion;
 use super::value::{drift, optional, with};
@@ -13,6 +13,7 @@ use super::{
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml::de::DeTable;
 
@@ -45,6 +46,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
     let chaos = file.chaos.as_ref().map(read_chaos).transpose()?;
     let scenario = Scenario {
         file: source.file.to_owned(),
+        included: Vec::new(),
         name: file.name.get_ref().clone(),
         variant: Variant::default(),
         system: file
@@ -68,10 +70,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
         vocabulary: Arc::new(source.vocabulary.clone()),
-        engines_line: file
-            .engines
-            .first()
-            .map_or(1, |word| source.line(word.span().start)),
+        lines: lines(source, &file),
     };
     scenario.check_usages()?;
     Ok(scenario)
@@ -84,6 +83,30 @@ fn read_file<'i>(source: &Source<'i>) -> Result<(ScenarioFile, OwnTables<'i>), S
     let own = OwnTables::split(file.get_mut(), source.vocabulary);
     let file = ScenarioFile::deserialize(toml::Deserializer::from(file)).map_err(wrong)?;
     Ok((file, own))
+}
+
+/// Returns the lines of the settings that not every engine supports.
+fn lines(source: &Source<'_>, file: &ScenarioFile) -> BTreeMap<&'static str, usize> {
+    let line = |at| source.line(at);
+    let text = |text: &Option<Text>| text.as_ref().map(|text| line(text.span().start));
+    let links = || file.link.iter();
+    let clocks = file.nodes.iter().map(|group| {
+        let at = group.span().start;
+        let clock = group.get_ref().clock.as_ref();
+        clock.map(|_| line(source.place_of(at, "clock")))
+    });
+    let lines = [
+        ("engines", file.engines.first().map(|word| line(word.span().start))),
+        ("latency", text(&file.network.latency)),
+        ("loss", text(&file.network.loss)),
+        ("bandwidth", text(&file.network.bandwidth)),
+        ("link", links().next().map(|link| line(link.span().start))),
+        ("direction", links().find_map(|link| text(&link.get_ref().direction))),
+        ("clock", clocks.flatten().next()),
+        ("nodes", file.nodes.first().map(|group| line(group.span().start))),
+    ];
+    let lines = lines.into_iter();
+    lines.filter_map(|(key, line)| Some((key, line?))).collect()
 }
 
 fn timeline(
@@ -195,7 +218,7 @@ fn read_hosts(
                 .map(|number| format!("{prefix}{number}"))
                 .collect(),
         };
-        let word = table.prefix.as_ref().map(|_| prefix);
+        let word = (table.prefix.is_some() || table.names.is_none()).then_some(prefix);
         for name in list {
             names
                 .add(&name, word)

@@ -18,6 +18,7 @@ mod passes;
 pub use controls::{Control, Controlled};
 
 use crate::scenario::Bound;
+use crate::scenario::command_line::quoted_path;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
 use crate::search::{Subject, run};
@@ -350,7 +351,7 @@ impl Shrunk {
         // removed.
         let again = match reproduce.split("  # ").next().unwrap_or_default() {
             "" => format!("seed {} of {path}", self.seed),
-            command => command.replace(file.as_str(), path),
+            command => command.replace(&quoted_path(file), &quoted_path(path)),
         };
         let needs: String = self.needs().iter().map(|it| format!("# {it}\n")).collect();
         format!(

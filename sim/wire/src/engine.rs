@@ -254,6 +254,7 @@ impl<'a> Engine<'a> {
             now,
             trace_hash: self.fabric.hash(),
             events: self.fabric.trace(|trace| trace.inputs()),
+            trace_events: self.fabric.trace(|trace| trace.events()),
             overhead_bytes: written.saturating_sub(bytes),
             affected: &self.fabric.affected(),
             broken,

@@ -211,6 +211,7 @@ impl<'a, 't> Engine<'a, 't> {
             now: self.since_start(),
             trace_hash: self.context.trace_hash(),
             events: self.context.events(),
+            trace_events: self.context.trace_events(),
             overhead_bytes: framing + SEGMENT_OVERHEAD_BYTES as u64 * self.transport.segments(),
             affected: self.context.affected(),
             broken: self.checks.failures(&scenario.file),
