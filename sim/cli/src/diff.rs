@@ -26,7 +26,13 @@ pub(crate) fn run(
         )),
         ([left, right], []) => {
             no_sabotage(&arguments.sabotage)?;
-            compare(screen, tool, arguments, [left, right], ([left, right], None))
+            compare(
+                screen,
+                tool,
+                arguments,
+                [left, right],
+                ([left, right], None),
+            )
         }
         ([file], [one, two]) => of_seeds(screen, tool, arguments, file, [*one, *two]),
         _ => Err(Failure::usage(format!(

@@ -9,9 +9,9 @@ use crate::tool::Tool;
 use phalanx_sim::Options;
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::record::{Header, Recorder, Writer};
+use phalanx_sim::scenario::command_line::{Reproduction, plain_path};
 use phalanx_sim::scenario::{Engine, text};
 use phalanx_sim::search::PANIC;
-use phalanx_sim::scenario::command_line::{Reproduction, plain_path};
 use serde_json::Value;
 use std::any::Any;
 use std::fs::File;
@@ -242,6 +242,9 @@ fn command(
     if !variant.is_empty() {
         command.arg("--variant").arg(variant.to_string());
     }
+    if engine != Engine::Model {
+        command.arg("--progress");
+    }
     if settings.strict {
         command.arg("--strict");
     }
@@ -281,8 +284,9 @@ fn as_process(
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(status) = ran.status else {
         let why = format!(
-            "the process of the engine was ended after {}",
-            text::show(within)
+            "the process of the engine was ended after {}; it was at {}",
+            text::show(within),
+            ran.progress.as_deref().unwrap_or("its beginning")
         );
         let run = (engine, seed);
         return Ok(without_outcome(entry, run, settings, (ENDS_IN_TIME, &why)));

@@ -115,7 +115,9 @@ fn check_writable(path: &Path) -> Result<(), String> {
             let folder = folder(path);
             if !folder.is_dir() {
                 let folder = folder.display();
-                return Err(format!("the directory {folder} does not exist; create it first"));
+                return Err(format!(
+                    "the directory {folder} does not exist; create it first"
+                ));
             }
             if path.is_symlink() {
                 return Ok(());
@@ -180,6 +182,8 @@ mod tests {
         assert!(refusal(&[], &[("-o", place.path())]).contains("it is a directory"));
         assert!(refusal(&[], &[("--trace", Path::new("-"))]).contains("/dev/stdout"));
         let both = Outputs::new([]).with("--trace", Some(Path::new("/dev/null")));
-        both.with("--junit", Some(Path::new("/dev/null"))).check().unwrap();
+        both.with("--junit", Some(Path::new("/dev/null")))
+            .check()
+            .unwrap();
     }
 }

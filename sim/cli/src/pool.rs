@@ -88,7 +88,9 @@ pub(crate) fn work<J: Sync, R: Send>(
                 Err(RecvTimeoutError::Timeout) if overseer.is_impatient() => break Ok(()),
                 Err(RecvTimeoutError::Timeout) => {
                     let mut threads = workers.iter().zip(&mut stuck);
-                    threads.try_for_each(|(worker, stuck)| worker.look(jobs, work, stuck, &mut collector))
+                    threads.try_for_each(|(worker, stuck)| {
+                        worker.look(jobs, work, stuck, &mut collector)
+                    })
                 }
             };
             // After an error the workers stop at the end of their current job.

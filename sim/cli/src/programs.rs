@@ -1,6 +1,7 @@
 //! Child programs of Phalanx: found beside this executable, then on PATH, and run until they exit.
 
 use crate::failure::Failure;
+use phalanx_sim::arguments::PROGRESS;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,8 +15,10 @@ pub struct Ran {
     pub status: Option<ExitStatus>,
     /// Standard output.
     pub answer: String,
-    /// Standard error.
+    /// Standard error, without the lines of progress.
     errors: String,
+    /// The last line of progress on standard error.
+    pub progress: Option<String>,
     /// The program's file name.
     program: String,
 }
@@ -81,10 +84,18 @@ pub fn run(
     let (answer, errors) = (drain(child.stdout.take()), drain(child.stderr.take()));
     let is_late = || start.elapsed() >= within || is_over();
     let status = wait(&mut child, &is_late).map_err(|error| failed("was lost", error))?;
+    let errors = text_of(errors);
+    let progress = errors
+        .lines()
+        .filter_map(|line| line.strip_prefix(PROGRESS));
+    let progress = progress.last().map(ToOwned::to_owned);
+    let errors = errors.split_inclusive('\n');
+    let errors = errors.filter(|line| !line.starts_with(PROGRESS)).collect();
     Ok(Ran {
         status,
         answer: text_of(answer),
-        errors: text_of(errors),
+        errors,
+        progress,
         program: file_name(command.get_program()),
     })
 }
@@ -134,17 +145,26 @@ mod tests {
 
     #[test]
     fn a_program_runs_until_it_exits_or_is_killed_at_its_deadline() {
-        let shell = |script: &str, within| run(
-            Command::new("sh").args(["-c", script]), within, &|| false);
+        let shell =
+            |script: &str, within| run(Command::new("sh").args(["-c", script]), within, &|| false);
         let long = Duration::from_secs(60);
         let ran = shell("echo yes; echo phalanx: no >&2; exit 3", long).unwrap();
+        let moves = "echo progress: 1s >&2; echo progress: 2s >&2; echo why >&2";
+        let moved = shell(moves, long).unwrap();
+        assert_eq!(
+            (moved.progress.as_deref(), moved.complaint()),
+            (Some("2s"), "why")
+        );
         assert_eq!(ran.status.and_then(|it| it.code()), Some(3));
         assert_eq!((ran.answer.as_str(), ran.complaint()), ("yes\n", "no"));
         let begun = Instant::now();
         let late = shell("exec sleep 100", Duration::from_millis(50)).unwrap();
         assert!(late.status.is_none() && begun.elapsed() < long);
         let mut endless = Command::new("sleep");
-        let over = run(endless.arg("100"), long, &|| begun.elapsed().as_millis() > 60).unwrap();
+        let over = run(endless.arg("100"), long, &|| {
+            begun.elapsed().as_millis() > 60
+        })
+        .unwrap();
         assert!(over.status.is_none() && begun.elapsed() < long);
         let missing = run(&mut Command::new("/nowhere/program"), long, &|| false).unwrap_err();
         assert!(

@@ -50,12 +50,7 @@ pub(crate) fn run(
         .flat_map(|entry| arguments.seed.each().map(move |seed| Job { entry, seed }))
         .collect();
     let runs: usize = jobs.iter().map(|job| engines(job.entry).len()).sum();
-    if settings.trace.is_some() && runs > 1 {
-        return Err(Failure::usage(format!(
-            "--trace takes one scenario, one seed and one engine{}",
-            one_of(&entries)
-        )));
-    }
+    check_trace(arguments, &entries, runs)?;
     check_picture(arguments, &entries)?;
     outputs.check()?;
     let junit = arguments
@@ -266,6 +261,17 @@ fn one_of(entries: &[Entry]) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Checks that a trace is requested for one run.
+fn check_trace(arguments: &SimRun, entries: &[Entry], runs: usize) -> Result<(), Failure> {
+    if arguments.trace.is_none() || runs <= 1 {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--trace takes one scenario, one seed and one engine{}",
+        one_of(entries)
+    )))
 }
 
 /// Checks that a report or timeline is requested for one scenario in the model engine.

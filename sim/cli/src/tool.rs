@@ -104,7 +104,8 @@ impl Tool<'_> {
         let words = self.systems.vocabulary().programs.into_iter();
         let names: Vec<&str> = words.flat_map(|words| words.sabotage).collect();
         let about = match names.as_slice() {
-            [] => "Switch a mechanism off, or plant a bug, in every node. These systems have none".to_owned(),
+            [] => "Switch a mechanism off, or plant a bug, in every node. These systems have none"
+                .to_owned(),
             names => format!(
                 "Switch a mechanism off, or plant a bug, in every node; repeat it for several. The names are: {}",
                 names.join(", ")

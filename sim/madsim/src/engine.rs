@@ -9,6 +9,7 @@ use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle};
 use phalanx_core::node::Node;
 use phalanx_core::random::Random;
+use phalanx_sim::arguments::Progress;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
@@ -114,6 +115,7 @@ impl Engine {
     async fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let run = Arc::clone(&self.run);
         let mut schedule = Schedule::new(&run.scenario, &run.plan);
+        let mut progress = Progress::new(&run.arguments);
         loop {
             let now = self.fabric.now();
             self.resume();
@@ -122,6 +124,7 @@ impl Engine {
             }
             time::sleep(TICK).await;
             let now = self.fabric.now();
+            progress.at(now, || self.fabric.trace(Trace::progress));
             for observation in self.fabric.observations() {
                 self.observer.take(&run.scenario, &observation);
                 if let Observed::Reported(event) = &observation.what {

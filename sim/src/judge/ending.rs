@@ -58,6 +58,18 @@ pub struct Ending<'a> {
 }
 
 impl Ending<'_> {
+    /// Drops the failures of expectations that an early end left undecided, and adds the reason of the early end.
+    fn halt(&self, file: &str, failures: &mut Vec<Failure>) {
+        let (expectation, why) = match &self.halted {
+            None => return,
+            Some(Halted::Failed { expectation, why }) => (*expectation, why.as_str()),
+            Some(Halted::Interrupted) => ("the run ends by itself", "it was interrupted"),
+        };
+        let now = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
+        failures.retain(|failure| failure.at_ms < now);
+        failures.insert(0, Failure::new(file, 0, expectation, self.now, why));
+    }
+
     /// The outcome of the run, from the judge's verdict on the final world and the engine's results.
     #[must_use]
     pub fn judged(self, judge: Judge<'_>, world: &dyn World) -> Outcome {
@@ -67,20 +79,8 @@ impl Ending<'_> {
             mut metrics,
             expected,
         } = judge.finish(self.now, world);
+        self.halt(&scenario.file, &mut failures);
         metrics.extend(self.metrics);
-        if self.halted.is_some() {
-            let now = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
-            failures.retain(|failure| failure.at_ms < now);
-        }
-        let early = match &self.halted {
-            Some(Halted::Failed { expectation, why }) => Some((*expectation, why.as_str())),
-            Some(Halted::Interrupted) => Some(("the run ends by itself", "it was interrupted")),
-            None => None,
-        };
-        if let Some((expectation, why)) = early {
-            let failure = Failure::new(&scenario.file, 0, expectation, self.now, why);
-            failures.insert(0, failure);
-        }
         failures.extend(self.broken);
         let effects = Effect::of(scenario, plan, self.affected);
         let vacuous = match self.halted {

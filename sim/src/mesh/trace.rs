@@ -39,6 +39,8 @@ pub struct Trace {
     inputs: u64,
     /// The time of the latest input, and the number of inputs at this time.
     instant: (u64, u64),
+    /// The number of inputs of each host and kind since the last report of progress.
+    recent: BTreeMap<(usize, &'static str), u64>,
     hash: u64,
     hosts: Vec<TracedHost>,
     sink: Option<BufWriter<File>>,
@@ -97,6 +99,7 @@ impl Trace {
             events: 0,
             inputs: 0,
             instant: (0, 0),
+            recent: BTreeMap::new(),
             hash: 0,
             hosts: scenario
                 .hosts
@@ -133,6 +136,7 @@ impl Trace {
         self.events += 1;
         self.inputs += 1;
         self.count_in_instant(at, host, taken.word);
+        *self.recent.entry((host, taken.word)).or_default() += 1;
         let who = (host as u64) << 40 | u64::from(taken.number) << 32 | taken.size as u64;
         self.hash = mix(self.hash ^ mix(at ^ mix(who)));
         if self.sink.is_none() {
@@ -170,6 +174,18 @@ impl Trace {
             text::show(Duration::from_nanos(at)),
             self.scenario.hosts[host].name
         );
+    }
+
+    /// Describes the inputs since the last call: their number, and the most frequent ones.
+    pub fn progress(&mut self) -> String {
+        let recent = std::mem::take(&mut self.recent);
+        let sum: u64 = recent.values().sum();
+        let most = recent.into_iter().max_by_key(|(_, count)| *count);
+        let most = most.map(|((host, kind), count)| {
+            let host = &self.scenario.hosts[host].name;
+            format!(", {count} of them `{kind}` at {host}")
+        });
+        format!("{sum} inputs{}", most.unwrap_or_default())
     }
 
     /// Records an event that a host reports in its latest step.

@@ -240,7 +240,10 @@ impl Sample {
             false => format!(": {}", kinds.join("; ")),
         };
         let (events, took) = (self.events, show(took));
-        let why = format!("{}; the next {events} events take {took} of it{steps}", self.begin);
+        let why = format!(
+            "{}; the next {events} events take {took} of it{steps}",
+            self.begin
+        );
         Halted::Failed {
             expectation: self.expectation,
             why,

@@ -182,8 +182,16 @@ impl Scenario {
         let lacks = |network: &Network| {
             let lacking = [
                 ("loss", network.loss_ppm > 0, "loses no segments"),
-                ("bandwidth", network.bandwidth.is_some(), "does not limit bandwidth"),
-                ("latency", network.latency.bounds().is_none(), "needs a latency with an upper bound"),
+                (
+                    "bandwidth",
+                    network.bandwidth.is_some(),
+                    "does not limit bandwidth",
+                ),
+                (
+                    "latency",
+                    network.latency.bounds().is_none(),
+                    "needs a latency with an upper bound",
+                ),
             ];
             let mut lacking = lacking.into_iter();
             lacking.find_map(|(key, is_set, why)| is_set.then_some((key, why)))

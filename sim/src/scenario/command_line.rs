@@ -106,6 +106,9 @@ mod tests {
         assert_eq!(quoted_path("it's here.toml"), r"'it'\''s here.toml'");
         assert_eq!(quoted_path("-a b"), "'./-a b'");
         let planted = ["no-graft".to_owned(), "a b".to_owned()];
-        assert_eq!(sabotage_flags(&planted), " --sabotage no-graft --sabotage 'a b'");
+        assert_eq!(
+            sabotage_flags(&planted),
+            " --sabotage no-graft --sabotage 'a b'"
+        );
     }
 }

@@ -163,23 +163,34 @@ impl Source<'_> {
     fn missing(&self, at: usize, end: usize, word: &str) -> ScenarioError {
         let whole: toml::Table = toml::from_str(self.text).unwrap_or_default();
         if FILE_KEYS.contains(&word) && !whole.contains_key(word) {
-            let keys = FILE_KEYS.into_iter().filter(|key| !whole.contains_key(*key));
+            let keys = FILE_KEYS
+                .into_iter()
+                .filter(|key| !whole.contains_key(*key));
             return self.missing_keys(at, &keys.collect::<Vec<_>>(), "scenario file");
         }
         let at = at.min(self.text.len());
         let table = self.text[at..].trim_start();
         let header = table.starts_with("[[link]]");
-        let name = if header { "link".to_owned() } else { self.key(at) };
+        let name = if header {
+            "link".to_owned()
+        } else {
+            self.key(at)
+        };
         let text = if header {
             let next = table[1..].find("\n[").map_or(table.len(), |next| next + 1);
             &table[..next]
         } else {
             self.text.get(at..end).unwrap_or_default()
         };
-        let needed = TABLE_KEYS.iter().find(|(table, keys)| *table == name && keys.contains(&word));
+        let needed = TABLE_KEYS
+            .iter()
+            .find(|(table, keys)| *table == name && keys.contains(&word));
         let keys = needed.map_or(&[][..], |(_, keys)| keys);
         let mut missing = vec![word];
-        missing.extend(keys.iter().filter(|key| **key != word && !has_key(text, key)));
+        missing.extend(
+            keys.iter()
+                .filter(|key| **key != word && !has_key(text, key)),
+        );
         self.missing_keys(at, &missing, "such table")
     }
 
@@ -243,7 +254,9 @@ fn whole_number(most: impl fmt::Display) -> String {
 
 /// Describes the value that the parser found.
 fn found_in_words(found: &str) -> String {
-    let number = found.trim_end_matches(" as i128").trim_end_matches(" as u128");
+    let number = found
+        .trim_end_matches(" as i128")
+        .trim_end_matches(" as u128");
     let number = ["integer `", "floating point `", "boolean `"]
         .iter()
         .find_map(|kind| number.strip_prefix(kind)?.strip_suffix('`'));
@@ -266,7 +279,8 @@ mod tests {
         error.unwrap_err().to_string()
     }
 
-    const HEAD: &str = "scenario = 1\nname = \"x\"\nabout = \"x\"\nengines = [\"model\"]\nduration = \"9s\"\n";
+    const HEAD: &str =
+        "scenario = 1\nname = \"x\"\nabout = \"x\"\nengines = [\"model\"]\nduration = \"9s\"\n";
     const EXPECT: &str = "[[expect]]\neventually = { converged = true }\n";
 
     #[test]
@@ -278,10 +292,16 @@ mod tests {
         assert!(one.contains("name, nodes, expect: are missing"), "{one}");
         let link = format!("{HEAD}[[nodes]]\ncount = 2\n[[link]]\nloss = \"1%\"\n{EXPECT}");
         let link = complaint(&link);
-        assert_eq!(link, "x.toml:8: from, to: are missing; every such table needs them");
+        assert_eq!(
+            link,
+            "x.toml:8: from, to: are missing; every such table needs them"
+        );
         let step = "[[at]]\ntime = \"1s\"\npause = { }\n";
         let step = complaint(&format!("{HEAD}[[nodes]]\ncount = 2\n{step}{EXPECT}"));
-        assert_eq!(step, "x.toml:10: who, for: are missing; every such table needs them");
+        assert_eq!(
+            step,
+            "x.toml:10: who, for: are missing; every such table needs them"
+        );
     }
 
     #[test]
@@ -299,7 +319,10 @@ mod tests {
         needs("\"two\"", "the text \"two\"");
         needs("1.5", "1.5");
         let name = complaint(&HEAD.replace("\"x\"", "{ }"));
-        assert!(name.contains("name: needs a text in quotes instead of a table"), "{name}");
+        assert!(
+            name.contains("name: needs a text in quotes instead of a table"),
+            "{name}"
+        );
     }
 
     #[test]

@@ -96,14 +96,23 @@ fn lines(source: &Source<'_>, file: &ScenarioFile) -> BTreeMap<&'static str, usi
         clock.map(|_| line(source.place_of(at, "clock")))
     });
     let lines = [
-        ("engines", file.engines.first().map(|word| line(word.span().start))),
+        (
+            "engines",
+            file.engines.first().map(|word| line(word.span().start)),
+        ),
         ("latency", text(&file.network.latency)),
         ("loss", text(&file.network.loss)),
         ("bandwidth", text(&file.network.bandwidth)),
         ("link", links().next().map(|link| line(link.span().start))),
-        ("direction", links().find_map(|link| text(&link.get_ref().direction))),
+        (
+            "direction",
+            links().find_map(|link| text(&link.get_ref().direction)),
+        ),
         ("clock", clocks.flatten().next()),
-        ("nodes", file.nodes.first().map(|group| line(group.span().start))),
+        (
+            "nodes",
+            file.nodes.first().map(|group| line(group.span().start)),
+        ),
     ];
     let lines = lines.into_iter();
     lines.filter_map(|(key, line)| Some((key, line?))).collect()

@@ -11,7 +11,7 @@ use phalanx_core::gossip;
 use phalanx_core::random::Random;
 use phalanx_core::sabotage::Sabotage;
 use phalanx_net::transport::Notice;
-use phalanx_sim::arguments::Arguments;
+use phalanx_sim::arguments::{Arguments, Progress};
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
@@ -58,7 +58,7 @@ pub(crate) fn run(
     let trace = Trace::new(scenario, plan, Kind::Wire, &arguments.broken, path)?;
     let mut engine = Engine::new(scenario, plan, arguments, trace)?;
     let mut judge = Judge::new(scenario, plan, check_interval(scenario.hosts.len()));
-    engine.drive(&mut judge)?;
+    engine.drive(&mut judge, Progress::new(arguments))?;
     drop(clocks);
     let said = panics
         .lock()
@@ -152,7 +152,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs until the judge has decided every expectation.
-    fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
+    fn drive(&mut self, judge: &mut Judge<'_>, mut progress: Progress) -> Result<(), String> {
         let tick = tick(self.hosts.len());
         let mut schedule = Schedule::new(self.scenario, self.plan);
         loop {
@@ -168,6 +168,7 @@ impl<'a> Engine<'a> {
                 .step()
                 .map_err(|error| format!("a host failed: {error}"))?;
             let now = self.sim.elapsed();
+            progress.at(now, || self.fabric.trace(Trace::progress));
             self.hear(now, judge, &mut schedule);
             if due {
                 self.hosts.iter_mut().for_each(DaemonHost::refresh);
