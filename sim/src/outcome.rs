@@ -52,8 +52,8 @@ pub struct Outcome {
     /// The final state, for confluent scenarios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<Value>,
-    /// Whether the caller ended the run before its verdict. The outcome of such a run is
-    /// `Fail`, and says nothing about the scenario.
+    /// Whether the caller ended the run before its verdict. The first failure of such a
+    /// run is the interrupt; the others were found before.
     #[serde(skip)]
     pub interrupted: bool,
     /// The command that reproduces the run; a failure contains it too.

@@ -1,5 +1,6 @@
 //! The interface to runs of a scenario, for any system: the base of search, shrink and sweeps.
 
+use crate::judge::ending::ENDS_BY_ITSELF;
 use crate::model::{self, Options, Supervisor};
 use crate::outcome::Outcome;
 use crate::record::Recorder;
@@ -65,7 +66,8 @@ impl Runner for Model {
     }
 }
 
-/// The model engine for one system, with runs that a supervisor can end early. An interrupted run is an error.
+/// The model engine for one system, with runs that a supervisor can end early. An interrupted run is an error, unless it
+/// failed before.
 #[derive(Clone, Copy, Debug)]
 pub struct Supervised<'a> {
     /// The engine.
@@ -87,8 +89,10 @@ impl Runner for Supervised<'_> {
             recorder: options.recorder.map(|it| it as &mut dyn Recorder),
             supervisor: Some(self.supervisor),
         };
-        let outcome = self.model.run(scenario, seed, options)?;
-        if outcome.interrupted {
+        let mut outcome = self.model.run(scenario, seed, options)?;
+        let failures = &mut outcome.failures;
+        failures.retain(|failure| failure.expectation != ENDS_BY_ITSELF);
+        if outcome.interrupted && failures.is_empty() {
             return Err(ScenarioError {
                 file: scenario.file.clone(),
                 line: 0,

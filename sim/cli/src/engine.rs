@@ -47,7 +47,7 @@ impl Settings {
 /// Executes one seed in one engine.
 ///
 /// # Errors
-/// [`Failure::Interrupted`] if a signal ended the run; a trace then ends at its last event.
+/// [`Failure::Interrupted`] if a signal ended the run before it failed; a trace then ends at its last event.
 pub(crate) fn run(
     tool: &Tool<'_>,
     entry: &Entry,
@@ -126,7 +126,8 @@ fn in_process(
             .err()
             .map(|error| unwritable(path, &error).to_string());
     }
-    if outcome.interrupted {
+    // The first failure of an interrupted run is the interrupt itself.
+    if outcome.interrupted && outcome.failures.len() == 1 {
         return Err(Failure::Interrupted);
     }
     outcome.wall_ms = wall_ms;

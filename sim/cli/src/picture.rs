@@ -114,13 +114,15 @@ pub(crate) fn alone(
     let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
     let mut record = Record::read(value).map_err(Failure::failed)?;
     add_causes(&recording, &outcome, &mut record);
-    if !outcome.interrupted {
+    // The first failure of an interrupted run is the interrupt itself.
+    let undecided = outcome.interrupted && outcome.failures.len() == 1;
+    if !undecided {
         report.add(&record)?;
     }
     let seeds = [record.seed()];
     let drawn = report.hidden(|| draw(screen, &recording, &outcome, &seeds, wanted));
     match drawn {
-        _ if outcome.interrupted => Err(Failure::Interrupted),
+        _ if undecided => Err(Failure::Interrupted),
         // The verdict stands even if the reader of standard output closed it.
         Ok(()) | Err(Failure::ReaderGone) => Ok(true),
         Err(failure) => Err(failure),

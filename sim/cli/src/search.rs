@@ -198,7 +198,8 @@ impl Shared<'_> {
             drop(hunt);
             *lock(&worker.trial) = Some((trial.clone(), scenario.clone()));
             let tried = self.try_once(&worker.place, &scenario, trial.seed);
-            if worker.place.supervisor().is_interrupted() {
+            // A trial that was interrupted has a result if it failed before.
+            if tried.is_err() && worker.place.supervisor().is_interrupted() {
                 return;
             }
             match tried {

@@ -202,6 +202,10 @@ impl Collector<Done> for Results<'_> {
             Err(Failure::Interrupted) => return Ok(()),
             Err(failure) => return Err(failure),
         };
+        // A run that counted as stuck may still end.
+        if index < self.expected || self.early.contains_key(&index) {
+            return Ok(());
+        }
         self.report.progress(records.len());
         self.early.insert(index, records);
         while let Some(records) = self.early.remove(&self.expected) {

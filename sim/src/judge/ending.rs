@@ -10,6 +10,9 @@ use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// The expectation that an interrupted run violates.
+pub const ENDS_BY_ITSELF: &str = "the run ends by itself";
+
 /// The reason why a run ended before its verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Halted {
@@ -63,7 +66,7 @@ impl Ending<'_> {
         let (expectation, why) = match &self.halted {
             None => return,
             Some(Halted::Failed { expectation, why }) => (*expectation, why.as_str()),
-            Some(Halted::Interrupted) => ("the run ends by itself", "it was interrupted"),
+            Some(Halted::Interrupted) => (ENDS_BY_ITSELF, "it was interrupted"),
         };
         let now = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
         failures.retain(|failure| failure.at_ms < now);

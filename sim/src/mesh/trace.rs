@@ -336,3 +336,41 @@ fn write<T: Serialize>(
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace() -> Trace {
+        let text = "scenario = 1\nname = \"x\"\nabout = \"x\"\nengines = [\"wire\"]\nduration = \"9s\"\n\
+                    [[nodes]]\ncount = 2\n[[expect]]\neventually = { converged = true }\n";
+        let scenario = Scenario::parse("x.toml", text).unwrap();
+        let plan = scenario.plan(1).unwrap();
+        Trace::new(&scenario, &plan, Engine::Wire, &[], None).unwrap()
+    }
+
+    #[test]
+    fn progress_names_the_most_frequent_input_since_the_last_call() {
+        let mut trace = trace();
+        for host in [0, 1, 1] {
+            trace.input(Duration::from_secs(1), host, &node::Input::Wake);
+        }
+        assert_eq!(trace.progress(), "3 inputs, 2 of them `wake` at n2");
+        assert_eq!(trace.progress(), "0 inputs");
+        assert_eq!((trace.inputs(), trace.events()), (3, 3));
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "virtual time stands still: 1000001 inputs at 2s, the latest is `wake` at n1"
+    )]
+    fn an_instant_with_too_many_inputs_ends_the_engine() {
+        let mut trace = trace();
+        // The inputs of an earlier instant do not count.
+        for (seconds, inputs) in [(1, INSTANT_INPUTS_MAX), (2, INSTANT_INPUTS_MAX + 1)] {
+            for _ in 0..inputs {
+                trace.input(Duration::from_secs(seconds), 0, &node::Input::Wake);
+            }
+        }
+    }
+}

@@ -124,7 +124,12 @@ impl Scenario {
             ));
         }
         if engine == Engine::Model {
-            self.check_system(&self.vocabulary)?;
+            self.check_system(&self.vocabulary).map_err(|mut why| {
+                if let Some(other) = self.engines.iter().find(|it| **it != engine) {
+                    why.message += &format!("; use --engine {other}");
+                }
+                why
+            })?;
         } else {
             self.check_small_world(engine)
                 .map_err(|(key, message)| error(self.line(key), key, message))?;
