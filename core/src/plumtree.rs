@@ -1,7 +1,7 @@
 //! One broadcast tree over the links of an overlay.
 //!
 //! [`Tree`] decides at one node which links carry publications at once (eager) and which only announce them (lazy), and
-//! from which announcer a publication is requested that was announced and has not arrived. [`Control`] holds the prune,
+//! from which announcer a publication is requested that was announced and has not arrived. [`TreeControl`] holds the prune,
 //! the announcements and the graft requests that wait for the next message of one link. Values, timers and the layout of
 //! messages stay with the caller.
 //!
@@ -201,20 +201,20 @@ impl<K: Ord, I: Ord + Clone, L: Ord + Copy> Tree<K, I, L> {
 ///
 /// `A` identifies a publication in announcements, `G` in graft requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Control<A, G> {
+pub struct TreeControl<A, G> {
     prune: bool,
     announcements: SortedSet<A>,
     announce_at: Option<Instant>,
     grafts: SortedSet<G>,
 }
 
-impl<A, G> Default for Control<A, G> {
+impl<A, G> Default for TreeControl<A, G> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<A, G> Control<A, G> {
+impl<A, G> TreeControl<A, G> {
     /// Nothing waits.
     #[must_use]
     pub const fn new() -> Self {
@@ -269,7 +269,7 @@ impl<A, G> Control<A, G> {
     }
 }
 
-impl<A: Ord, G: Ord> Control<A, G> {
+impl<A: Ord, G: Ord> TreeControl<A, G> {
     /// Schedules an announcement for `due`, or for the earlier deadline of those that wait already. Returns false, and
     /// changes nothing, if `limit` announcements wait.
     pub fn announce(&mut self, id: A, due: Instant, limit: usize) -> bool {
@@ -333,8 +333,8 @@ mod tests {
 
     const NOW: Instant = Instant::from_millis(1_000);
 
-    fn control() -> Control<u8, u8> {
-        Control::new()
+    fn control() -> TreeControl<u8, u8> {
+        TreeControl::new()
     }
 
     fn tree() -> Tree<char, u8, u8> {

@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 /// The end of a pair that sends sketches. Each pair needs one of each role, chosen consistently by both callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum SketchRole {
     /// Sends a sketch when hashes differ.
     Initiator,
     /// Sends its hash when hashes differ, so that the initiator starts.
@@ -42,7 +42,7 @@ pub enum Opening {
 
 /// The next step of an end; `T` identifies an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step<T> {
+pub enum ReconcileStep<T> {
     /// Send this sketch.
     Sketch(Vec<Cell>),
     /// The peer's sketch is too small: request one of this many cells.
@@ -62,7 +62,7 @@ pub enum Step<T> {
 
 /// Bounds of one reconciliation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ReconcileLimits {
     /// Number of cells from which a sketch is not worth sending.
     pub cells_below: usize,
     /// Maximum number of digests requested at once; the others follow in the next reconciliation.
@@ -75,15 +75,19 @@ pub fn first_sketch(digests: impl Iterator<Item = u64>) -> Vec<Cell> {
 }
 
 /// The hashes of both ends differ.
-pub fn on_different_hash(role: Role, digests: impl Iterator<Item = u64>) -> Opening {
+pub fn on_different_hash(role: SketchRole, digests: impl Iterator<Item = u64>) -> Opening {
     match role {
-        Role::Initiator => Opening::Sketch(first_sketch(digests)),
-        Role::Responder => Opening::Hash,
+        SketchRole::Initiator => Opening::Sketch(first_sketch(digests)),
+        SketchRole::Responder => Opening::Hash,
     }
 }
 
 /// The peer sent a sketch. `items` iterates over the set of this end with the items' digests, and is called twice.
-pub fn on_sketch<T, I>(items: impl Fn() -> I, cells: &[Cell], limits: Limits) -> Step<T>
+pub fn on_sketch<T, I>(
+    items: impl Fn() -> I,
+    cells: &[Cell],
+    limits: ReconcileLimits,
+) -> ReconcileStep<T>
 where
     I: Iterator<Item = (u64, T)>,
 {
@@ -91,28 +95,28 @@ where
     let Some(found) = difference(digests, cells) else {
         let larger = size_above(cells.len());
         return match larger.filter(|size| (*size as usize) < limits.cells_below) {
-            Some(size) => Step::AskLarger(size),
-            None => Step::GiveUp,
+            Some(size) => ReconcileStep::AskLarger(size),
+            None => ReconcileStep::GiveUp,
         };
     };
     let mut want = found.theirs;
     want.truncate(limits.want_max);
-    Step::Exchange {
+    ReconcileStep::Exchange {
         send: select(items(), found.ours),
         want,
     }
 }
 
 /// The peer requested a sketch of `cells` cells, or gave up (0).
-pub fn on_larger<T, I>(items: impl FnOnce() -> I, cells: u32) -> Step<T>
+pub fn on_larger<T, I>(items: impl FnOnce() -> I, cells: u32) -> ReconcileStep<T>
 where
     I: Iterator<Item = (u64, T)>,
 {
     if cells == 0 {
-        return Step::Everything;
+        return ReconcileStep::Everything;
     }
     let digests = items().map(|(digest, _)| digest);
-    Step::Sketch(sketch(digests, size_for(cells)))
+    ReconcileStep::Sketch(sketch(digests, size_for(cells)))
 }
 
 /// The items with these digests, in the order of the set.
@@ -136,7 +140,7 @@ mod tests {
     use crate::random::mix;
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: ReconcileLimits = ReconcileLimits {
         cells_below: usize::MAX,
         want_max: 1_000,
     };
@@ -158,43 +162,46 @@ mod tests {
     }
 
     /// Reconciles two sets as two ends would; returns the number of messages.
-    fn reconcile(one: &mut Numbers, other: &mut Numbers, limits: Limits) -> usize {
+    fn reconcile(one: &mut Numbers, other: &mut Numbers, limits: ReconcileLimits) -> usize {
         assert_eq!(
-            on_different_hash(Role::Responder, other.digests()),
+            on_different_hash(SketchRole::Responder, other.digests()),
             Opening::Hash
         );
-        let Opening::Sketch(mut cells) = on_different_hash(Role::Initiator, one.digests()) else {
+        let Opening::Sketch(mut cells) = on_different_hash(SketchRole::Initiator, one.digests())
+        else {
             panic!("the initiator begins with a sketch");
         };
         let mut messages = 2;
         loop {
             messages += 1;
             let asked = match on_sketch(|| other.items(), &cells, limits) {
-                Step::Exchange { send, want } => {
+                ReconcileStep::Exchange { send, want } => {
                     let wanted = select(one.items(), want);
                     one.0.extend(send);
                     other.0.extend(wanted);
                     return messages + 1;
                 }
-                Step::AskLarger(cells) => cells,
-                Step::GiveUp => 0,
-                step @ (Step::Sketch(_) | Step::Everything) => {
+                ReconcileStep::AskLarger(cells) => cells,
+                ReconcileStep::GiveUp => 0,
+                step @ (ReconcileStep::Sketch(_) | ReconcileStep::Everything) => {
                     panic!("unexpected answer to a sketch: {step:?}")
                 }
             };
             messages += 1;
             match on_larger(|| one.items(), asked) {
-                Step::Sketch(larger) => {
+                ReconcileStep::Sketch(larger) => {
                     assert!(larger.len() > cells.len(), "sketches grow");
                     cells = larger;
                 }
-                Step::Everything => {
+                ReconcileStep::Everything => {
                     let all = one.0.clone();
                     one.0.extend(&other.0);
                     other.0.extend(&all);
                     return messages + 1;
                 }
-                step @ (Step::AskLarger(_) | Step::GiveUp | Step::Exchange { .. }) => {
+                step @ (ReconcileStep::AskLarger(_)
+                | ReconcileStep::GiveUp
+                | ReconcileStep::Exchange { .. }) => {
                     panic!("unexpected answer to a request for a larger sketch: {step:?}")
                 }
             }
@@ -220,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_sketch_that_is_not_worth_sending_is_passed_over() {
-        let limits = Limits {
+        let limits = ReconcileLimits {
             cells_below: 100,
             ..LIMITS
         };
@@ -233,12 +240,12 @@ mod tests {
     #[test]
     fn the_digests_asked_for_are_bounded() {
         let one = Numbers((0..5).collect());
-        let limits = Limits {
+        let limits = ReconcileLimits {
             want_max: 2,
             ..LIMITS
         };
         let none = Numbers(BTreeSet::new());
-        let Step::Exchange { send, want } =
+        let ReconcileStep::Exchange { send, want } =
             on_sketch(|| none.items(), &first_sketch(one.digests()), limits)
         else {
             panic!("five items fit the smallest sketch");

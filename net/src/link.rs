@@ -3,7 +3,7 @@
 use crate::identity::iso_8601;
 use crate::transport::queue::Queue;
 use crate::transport::traffic::Counters;
-use crate::wire::Parts;
+use crate::wire::PacketParts;
 use phalanx_core::channel;
 use phalanx_core::data_path::Signal;
 use phalanx_core::gossip;
@@ -28,7 +28,7 @@ impl Outgoing {
 
     /// Sends a signal. On a link that is gone nothing happens.
     pub(crate) fn send_signal(&self, signal: Signal) {
-        let parts = Parts::from(signal);
+        let parts = PacketParts::from(signal);
         self.counters.sent(parts.encoded_len());
         self.queue.push(parts);
     }

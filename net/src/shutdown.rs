@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 /// The action that a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum ShutdownRequest {
     /// SIGTERM or SIGINT: leave the mesh and exit.
     End,
     /// SIGHUP: reload the configuration.
@@ -56,20 +56,22 @@ impl Signals {
     }
 
     /// Waits for the next request. If both are pending, a request to end comes before a reload.
-    pub async fn next(&mut self) -> Request {
+    pub async fn next(&mut self) -> ShutdownRequest {
         poll_fn(|context| {
             if self.terminate.poll_recv(context).is_ready()
                 || self.interrupt.poll_recv(context).is_ready()
             {
-                return Poll::Ready(Request::End);
+                return Poll::Ready(ShutdownRequest::End);
             }
             if let Some(input) = &mut self.input
                 && Pin::new(input).poll(context).is_ready()
             {
                 self.input = None;
-                return Poll::Ready(Request::End);
+                return Poll::Ready(ShutdownRequest::End);
             }
-            self.hang_up.poll_recv(context).map(|_| Request::Reload)
+            self.hang_up
+                .poll_recv(context)
+                .map(|_| ShutdownRequest::Reload)
         })
         .await
     }
@@ -90,7 +92,7 @@ mod tests {
         assert!(early.is_err(), "no request was sent yet: {early:?}");
         drop(writer);
         let asked = time::timeout(Duration::from_secs(60), signals.next()).await;
-        assert_eq!(asked, Ok(Request::End));
+        assert_eq!(asked, Ok(ShutdownRequest::End));
         let again = time::timeout(Duration::from_millis(20), signals.next()).await;
         assert!(again.is_err(), "{again:?}");
     }

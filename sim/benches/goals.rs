@@ -8,9 +8,9 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use phalanx_sim::Options;
+use phalanx_sim::RunOptions;
 use phalanx_sim::mesh::MESH;
-use phalanx_sim::outcome::Expected;
+use phalanx_sim::outcome::ExpectationResult;
 use phalanx_sim::scenario::Scenario;
 
 /// A bound that every figure meets, because the benchmark reads the figure itself.
@@ -476,7 +476,7 @@ fn measure(course: &Course, rows: &[&Row], nodes: usize) -> Result<Vec<Option<u6
     let expectations: String = rows.iter().map(|row| expectation(row, nodes)).collect();
     let text = (course.scenario)(nodes) + &expectations;
     let scenario = Scenario::parse("goals.toml", &text).map_err(|error| error.to_string())?;
-    let options = Options {
+    let options = RunOptions {
         sabotage: Vec::new(),
         strict: false,
         recorder: None,
@@ -484,7 +484,7 @@ fn measure(course: &Course, rows: &[&Row], nodes: usize) -> Result<Vec<Option<u6
     };
     let outcome =
         phalanx_sim::run(&MESH, &scenario, 1, options).map_err(|error| error.to_string())?;
-    let figure = |(row, expected): (&&Row, &Expected)| match row.metric {
+    let figure = |(row, expected): (&&Row, &ExpectationResult)| match row.metric {
         DOWN => {
             let at = expected.at_ms.filter(|_| expected.met);
             at.map(|at| at - 1_000 * row.window.0)

@@ -7,9 +7,9 @@
 
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Outcome;
-use phalanx_sim::record::{Done, Recorder, Step};
+use phalanx_sim::record::{ExecutedAction, RecordedStep, Recorder};
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::{Options, model};
+use phalanx_sim::{RunOptions, model};
 use rustix::time::{ClockId, clock_gettime};
 use std::path::Path;
 
@@ -46,9 +46,9 @@ fn reset_peak() {
 }
 
 fn run(scenario: &Scenario, seed: u64, recorder: Option<&mut dyn Recorder>) -> Outcome {
-    let options = Options {
+    let options = RunOptions {
         recorder,
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome =
         model::run(&MESH, scenario, seed, options).expect("the scenario is for this engine");
@@ -153,7 +153,7 @@ struct Window {
 }
 
 impl Recorder for Window {
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &RecordedStep<'_>) {
         let at = step.at / 1_000_000_000;
         if at >= REST.1 {
             self.to.get_or_insert_with(cpu);
@@ -163,7 +163,7 @@ impl Recorder for Window {
         }
     }
 
-    fn order(&mut self, _: &Done<'_>) {}
+    fn order(&mut self, _: &ExecutedAction<'_>) {}
 }
 
 /// Runs a large mesh at rest that joined through ten seed nodes.

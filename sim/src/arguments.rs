@@ -41,7 +41,7 @@ impl EngineBinary {
 
 /// The run to perform.
 #[derive(Debug)]
-pub struct Arguments {
+pub struct RunArguments {
     /// The scenario file.
     pub file: PathBuf,
     /// The variant of the scenario's matrix.
@@ -66,15 +66,15 @@ pub const PROGRESS: &str = "progress: ";
 /// Reports the progress of a run on standard error, a line for each second of virtual time. The process that started the
 /// engine names the last one if the run does not end.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ProgressLines {
     /// The time of the next report, if reports are requested.
     next: Option<Duration>,
 }
 
-impl Progress {
+impl ProgressLines {
     /// Creates the reports of a run.
     #[must_use]
-    pub fn new(arguments: &Arguments) -> Self {
+    pub fn new(arguments: &RunArguments) -> Self {
         Self {
             next: arguments.progress.then_some(Duration::from_secs(1)),
         }
@@ -96,7 +96,7 @@ impl Progress {
     }
 }
 
-impl Arguments {
+impl RunArguments {
     /// Parses the arguments after the program's name.
     ///
     /// # Errors
@@ -169,13 +169,13 @@ mod tests {
     use super::*;
     use phalanx_core::sabotage::Switch;
 
-    fn parse(words: &[&str]) -> Result<Arguments, String> {
+    fn parse(words: &[&str]) -> Result<RunArguments, String> {
         let program = EngineBinary {
             name: "engine",
             version: "1",
             about: "Runs.",
         };
-        Arguments::parse(program, words.iter().map(ToString::to_string))
+        RunArguments::parse(program, words.iter().map(ToString::to_string))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The first event in which two runs differ, and the differences between two states of a node.
 
-use crate::record::{Line, Reader, TraceError};
+use crate::record::{Line, TraceError, TraceReader};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::BufRead;
 
@@ -30,8 +30,8 @@ impl Divergence {
 /// # Errors
 /// If one of the traces cannot be read.
 pub fn first_difference<L: BufRead, R: BufRead>(
-    left: &mut Reader<L>,
-    right: &mut Reader<R>,
+    left: &mut TraceReader<L>,
+    right: &mut TraceReader<R>,
     context: usize,
 ) -> Result<Option<Divergence>, TraceError> {
     let mut before = VecDeque::new();
@@ -54,7 +54,7 @@ pub fn first_difference<L: BufRead, R: BufRead>(
 
 /// A difference between two states of a node.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Change {
+pub struct StateChange {
     /// The name of the fact: `phase`, `member n3`, `link to n2`.
     pub what: String,
     /// The value in the first state; `None` if it is missing.
@@ -65,7 +65,7 @@ pub struct Change {
 
 /// Returns the differences between two sets of facts, in the order of their names.
 #[must_use]
-pub fn differences(before: &Facts, after: &Facts) -> Vec<Change> {
+pub fn differences(before: &StateFacts, after: &StateFacts) -> Vec<StateChange> {
     let mut changes = Vec::new();
     for what in before
         .keys()
@@ -73,7 +73,7 @@ pub fn differences(before: &Facts, after: &Facts) -> Vec<Change> {
     {
         let (one, two) = (before.get(what), after.get(what));
         if one != two {
-            changes.push(Change {
+            changes.push(StateChange {
                 what: what.clone(),
                 before: one.cloned(),
                 after: two.cloned(),
@@ -84,7 +84,7 @@ pub fn differences(before: &Facts, after: &Facts) -> Vec<Change> {
 }
 
 /// Facts by name.
-pub type Facts = BTreeMap<String, String>;
+pub type StateFacts = BTreeMap<String, String>;
 
 #[cfg(test)]
 mod tests {
@@ -93,7 +93,7 @@ mod tests {
     use crate::record::{Header, Writer};
     use crate::replay::Replay;
     use crate::scenario::{Engine, Scenario};
-    use crate::{Options, run};
+    use crate::{RunOptions, run};
     use core::time::Duration;
 
     fn load(name: &str) -> Scenario {
@@ -106,9 +106,9 @@ mod tests {
         let header = Header::of(scenario, seed, Engine::Model, &[]);
         let plan = scenario.plan(seed).unwrap();
         let mut writer = Writer::new(&mut text, scenario, plan, &header);
-        let options = Options {
+        let options = RunOptions {
             recorder: Some(&mut writer),
-            ..Options::default()
+            ..RunOptions::default()
         };
         run(&MESH, scenario, seed, options).unwrap();
         writer.finish().unwrap();
@@ -116,8 +116,8 @@ mod tests {
     }
 
     fn compare(left: &[u8], right: &[u8]) -> Option<Divergence> {
-        let mut left = Reader::new("left", left).unwrap();
-        let mut right = Reader::new("right", right).unwrap();
+        let mut left = TraceReader::new("left", left).unwrap();
+        let mut right = TraceReader::new("right", right).unwrap();
         first_difference(&mut left, &mut right, 3).unwrap()
     }
 

@@ -32,7 +32,7 @@ pub mod timeline;
 pub mod verdict;
 pub mod world;
 
-pub use model::{Options, run};
+pub use model::{RunOptions, run};
 pub use runner::{Model, Runner};
 pub use systems::Systems;
 pub use world::Program;

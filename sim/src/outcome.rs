@@ -2,7 +2,7 @@
 
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario, Variant};
-pub use crate::verdict::{Expected, Failure, Verdict};
+pub use crate::verdict::{ExpectationResult, Failure, RunVerdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ pub struct Outcome {
     /// The seed.
     pub seed: u64,
     /// Whether all expectations held.
-    pub outcome: Verdict,
+    pub outcome: RunVerdict,
     /// Hash of the run: equal for the same seed, scenario and program; 16 hexadecimal digits.
     pub trace_hash: String,
     /// Virtual time, in milliseconds.
@@ -44,9 +44,9 @@ pub struct Outcome {
     /// The failures.
     pub failures: Vec<Failure>,
     /// The result of each expectation, in the order of the file.
-    pub expected: Vec<Expected>,
+    pub expected: Vec<ExpectationResult>,
     /// The effect of each step, in the order of the file.
-    pub effects: Vec<Effect>,
+    pub effects: Vec<StepEffect>,
     /// Faults that affected nothing.
     pub vacuous: Vec<Vacuous>,
     /// The final state, for confluent scenarios.
@@ -63,7 +63,7 @@ pub struct Outcome {
 
 /// The effect of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Effect {
+pub struct StepEffect {
     /// The line of the step.
     pub line: usize,
     /// The word of the step.
@@ -77,7 +77,7 @@ pub struct Effect {
     pub chaos: bool,
 }
 
-impl Effect {
+impl StepEffect {
     /// Computes the effects of a scenario's steps, given the number of items that each affected.
     pub(crate) fn of(scenario: &Scenario, plan: &Plan, affected: &[u64]) -> Vec<Self> {
         let orders = |index| {
@@ -105,7 +105,7 @@ impl Effect {
 }
 
 /// Returns the steps that affected nothing.
-pub(crate) fn vacuous(effects: &[Effect]) -> Vec<Vacuous> {
+pub(crate) fn vacuous(effects: &[StepEffect]) -> Vec<Vacuous> {
     // Chaos may affect nothing by chance.
     let steps = effects.iter().filter(|effect| !effect.chaos);
     let idle = steps.filter(|effect| effect.affected == 0);

@@ -3,7 +3,7 @@
 use crate::model::clock::ns;
 use crate::model::engine::Engine;
 use crate::model::trace::Trace;
-use crate::record::{Done, Line, Lines, Recorder, Step};
+use crate::record::{ExecutedAction, Line, Lines, RecordedStep, Recorder};
 use crate::scenario::plan::Plan;
 use crate::scenario::{Scenario, ScenarioError, suggestion};
 use crate::world::{Definition, ProcessView};
@@ -28,11 +28,11 @@ struct LineCollector<'a> {
 }
 
 impl Recorder for LineCollector<'_> {
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &RecordedStep<'_>) {
         self.collected.borrow_mut().push_back(self.lines.step(step));
     }
 
-    fn order(&mut self, order: &Done<'_>) {
+    fn order(&mut self, order: &ExecutedAction<'_>) {
         let line = self.lines.order(order);
         self.collected.borrow_mut().push_back(line);
     }

@@ -1,7 +1,7 @@
 //! The interface to runs of a scenario, for any system: the base of search, shrink and sweeps.
 
 use crate::judge::ending::ENDS_BY_ITSELF;
-use crate::model::{self, Options, Supervisor};
+use crate::model::{self, RunOptions, Supervisor};
 use crate::outcome::Outcome;
 use crate::record::Recorder;
 use crate::scenario::{Scenario, ScenarioError, Vocabulary};
@@ -19,7 +19,7 @@ pub trait Runner {
         &self,
         scenario: &Scenario,
         seed: u64,
-        options: Options<'_>,
+        options: RunOptions<'_>,
     ) -> Result<Outcome, ScenarioError>;
 
     /// Checks whether the system could have recovered by `at` from everything that one seed of a
@@ -51,7 +51,7 @@ impl Runner for Model {
         &self,
         scenario: &Scenario,
         seed: u64,
-        options: Options<'_>,
+        options: RunOptions<'_>,
     ) -> Result<Outcome, ScenarioError> {
         model::run(self.0, scenario, seed, options)
     }
@@ -69,21 +69,21 @@ impl Runner for Model {
 /// The model engine for one system, with runs that a supervisor can end early. An interrupted run is an error, unless it
 /// failed before.
 #[derive(Clone, Copy, Debug)]
-pub struct Supervised<'a> {
+pub struct SupervisedModel<'a> {
     /// The engine.
     pub model: Model,
     /// The supervisor of its runs.
     pub supervisor: &'a Supervisor,
 }
 
-impl Runner for Supervised<'_> {
+impl Runner for SupervisedModel<'_> {
     fn run(
         &self,
         scenario: &Scenario,
         seed: u64,
-        options: Options<'_>,
+        options: RunOptions<'_>,
     ) -> Result<Outcome, ScenarioError> {
-        let options = Options {
+        let options = RunOptions {
             sabotage: options.sabotage,
             strict: options.strict,
             recorder: options.recorder.map(|it| it as &mut dyn Recorder),

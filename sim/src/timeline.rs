@@ -197,15 +197,15 @@ mod tests {
     use super::*;
     use crate::mesh::MESH;
     use crate::scenario::Scenario;
-    use crate::{Options, run};
+    use crate::{RunOptions, run};
 
     fn drawn(name: &str, width: usize) -> Vec<String> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
         let scenario = Scenario::load(&folder.join(name)).unwrap();
         let mut recording = Recording::new(&scenario, scenario.plan(1).unwrap());
-        let options = Options {
+        let options = RunOptions {
             recorder: Some(&mut recording),
-            ..Options::default()
+            ..RunOptions::default()
         };
         let outcome = run(&MESH, &scenario, 1, options).unwrap();
         let rows = rows(&recording, outcome.virtual_ms * 1_000_000, width);

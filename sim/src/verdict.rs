@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Whether all expectations held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum RunVerdict {
     /// All expectations held.
     Pass,
     /// At least one expectation failed.
@@ -16,7 +16,7 @@ pub enum Verdict {
 
 /// The result of an expectation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expected {
+pub struct ExpectationResult {
     /// The line of the expectation.
     pub line: usize,
     /// The text of the expectation.

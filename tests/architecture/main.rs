@@ -1,12 +1,13 @@
 //! Rules of the layout that can be checked automatically. Each failure names the file and the fix.
 //!
 //! [`graph`] reads cargo's own view of the packages; [`imports`] finds circles of imports; [`components`] checks how
-//! machines are divided; [`sources`] reads the source text; [`layout`] looks at the top of the tree and at what the
-//! binaries answer; [`flake`] evaluates flake.nix without a network.
+//! machines are divided; [`sources`] reads the source text; [`names`] compares the names of types; [`layout`] looks at
+//! the top of the tree and at what the binaries answer; [`flake`] evaluates flake.nix without a network.
 
 mod components;
 mod flake;
 mod graph;
 mod imports;
 mod layout;
+mod names;
 mod sources;

@@ -55,7 +55,7 @@ fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
 }
 
 /// Returns every source file below these directories, with its path in the repository and its text.
-fn sources(folders: &[&str]) -> Vec<(String, String)> {
+pub(super) fn sources(folders: &[&str]) -> Vec<(String, String)> {
     let top = repository();
     let mut paths = Vec::new();
     for folder in folders {

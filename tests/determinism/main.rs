@@ -3,7 +3,7 @@
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::record::{Header, Writer};
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +20,7 @@ fn hashes() -> BTreeMap<String, String> {
     let mut hashes = BTreeMap::new();
     for name in SCENARIOS {
         for seed in 1..=2 {
-            let outcome = run(&MESH, &load(name), seed, Options::default())
+            let outcome = run(&MESH, &load(name), seed, RunOptions::default())
                 .expect("the scenario supports this engine");
             hashes.insert(format!("{name} {seed}"), outcome.trace_hash);
         }
@@ -72,9 +72,9 @@ fn the_trace_is_the_same_line_for_line() {
         let header = Header::of(&scenario, 3, Engine::Model, &[]);
         let plan = scenario.plan(3).unwrap();
         let mut writer = Writer::new(&mut lines, &scenario, plan, &header);
-        let options = Options {
+        let options = RunOptions {
             recorder: Some(&mut writer),
-            ..Options::default()
+            ..RunOptions::default()
         };
         let hash = run(&MESH, &scenario, 3, options).unwrap().trace_hash;
         writer.finish().unwrap();

@@ -4,7 +4,7 @@
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::record::{Recording, transcript};
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 
 const SEED: u64 = 1;
 
@@ -16,9 +16,9 @@ fn golden(name: &str) {
         &scenario,
         scenario.plan(SEED).expect("the scenario can be planned"),
     );
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut recording),
-        ..Options::default()
+        ..RunOptions::default()
     };
     run(&MESH, &scenario, SEED, options).expect("the scenario supports this engine");
     let mut text = transcript::lines(&recording, SEED).join("\n");

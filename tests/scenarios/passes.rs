@@ -5,13 +5,13 @@ use crate::files::{LARGE, load, names, of_model};
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::{Failure, difference};
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 
 /// Runs a scenario and checks that every expectation holds and every fault affects something.
 fn passes(name: &str) {
-    let options = Options {
+    let options = RunOptions {
         strict: true,
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = run(&MESH, &load(name), 1, options).expect("the scenario supports this engine");
     let failures: Vec<String> = outcome.failures.iter().map(Failure::to_string).collect();
@@ -42,7 +42,7 @@ const KEPT: &[(&str, u64, &str)] = &[
 #[test]
 fn seeds_that_failed_before_pass() {
     for (name, seed, what) in KEPT {
-        let outcome = run(&MESH, &load(name), *seed, Options::default());
+        let outcome = run(&MESH, &load(name), *seed, RunOptions::default());
         let failures = outcome.expect("the scenario supports this engine").failures;
         assert!(
             failures.is_empty(),
@@ -140,7 +140,7 @@ fn certificate_steps_need_the_wire_engine_and_other_engines_report_an_error() {
     assert!(refused(Engine::Wire, after, "expired").contains("give the step a `time`"));
     assert!(refused(Engine::Madsim, at, "rotated").contains("in --engine wire"));
     let scenario = with_certificate("\"model\"", at, "expired");
-    let why = run(&MESH, &scenario, 1, Options::default()).unwrap_err();
+    let why = run(&MESH, &scenario, 1, RunOptions::default()).unwrap_err();
     let why = why.to_string();
     assert!(
         why.contains("engine model cannot do the step `certificate`"),
@@ -152,7 +152,7 @@ fn certificate_steps_need_the_wire_engine_and_other_engines_report_an_error() {
 fn a_confluent_scenario_ends_in_one_state_whatever_the_seed_of_the_network() {
     let scenario = load("cold-join");
     let end = |seed| {
-        run(&MESH, &scenario, seed, Options::default())
+        run(&MESH, &scenario, seed, RunOptions::default())
             .unwrap()
             .projection
             .unwrap()

@@ -6,8 +6,8 @@ use phalanx_sim::mesh::{MESH, channels};
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::search::{Hunt, Subject, Trial, attempt};
-use phalanx_sim::shrink::{Control, Shrunk, shrink};
+use phalanx_sim::search::{Hunt, SystemUnderTest, Trial, attempt};
+use phalanx_sim::shrink::{ControlRun, Shrunk, shrink};
 
 /// The planted bugs, each with the part of the mesh that it breaks.
 const PLANTED: [(&str, &str); 11] = [
@@ -30,7 +30,11 @@ const SHRINK_RUNS_MAX: usize = 1_500;
 const LINES_MAX: usize = 30;
 
 /// Returns the first trial that fails with the bug and passes without it.
-fn find(bases: &[Scenario], broken: Subject<'_>, sound: Subject<'_>) -> Option<(Trial, Scenario)> {
+fn find(
+    bases: &[Scenario],
+    broken: SystemUnderTest<'_>,
+    sound: SystemUnderTest<'_>,
+) -> Option<(Trial, Scenario)> {
     let mut hunt = Hunt::new(bases.to_vec(), 1);
     while hunt.drawn() < TRIALS_MAX {
         let trial = hunt.draw();
@@ -45,11 +49,17 @@ fn find(bases: &[Scenario], broken: Subject<'_>, sound: Subject<'_>) -> Option<(
     None
 }
 
-fn failures_of(subject: Subject<'_>, scenario: &Scenario, seed: u64) -> Vec<Failure> {
+fn failures_of(subject: SystemUnderTest<'_>, scenario: &Scenario, seed: u64) -> Vec<Failure> {
     attempt(subject, scenario, seed).map_or_else(|_| Vec::new(), |(failures, _)| failures)
 }
 
-fn check(what: &str, broken: Subject<'_>, sound: Subject<'_>, trial: &Trial, scenario: &Scenario) {
+fn check(
+    what: &str,
+    broken: SystemUnderTest<'_>,
+    sound: SystemUnderTest<'_>,
+    trial: &Trial,
+    scenario: &Scenario,
+) {
     let mut go_on = |progress: phalanx_sim::shrink::Progress| progress.runs < SHRINK_RUNS_MAX;
     let shrunk = shrink(broken, scenario, trial.seed, &mut go_on);
     let shrunk = shrunk.expect("the scenario runs").expect("the run fails");
@@ -75,9 +85,9 @@ fn check(what: &str, broken: Subject<'_>, sound: Subject<'_>, trial: &Trial, sce
 }
 
 /// The small file does not fail without the planted bug, on many seeds.
-fn needs_the_bug(what: &str, sound: Subject<'_>, shrunk: &Shrunk, text: &str) {
+fn needs_the_bug(what: &str, sound: SystemUnderTest<'_>, shrunk: &Shrunk, text: &str) {
     let of_bug = shrunk.controls.iter();
-    let mut of_bug = of_bug.filter(|controlled| controlled.control == Control::Bug);
+    let mut of_bug = of_bug.filter(|controlled| controlled.control == ControlRun::Bug);
     let controlled = of_bug.next().expect("it is run without the bug");
     assert_eq!(
         (controlled.failed, controlled.runs),
@@ -97,8 +107,8 @@ fn needs_the_bug(what: &str, sound: Subject<'_>, shrunk: &Shrunk, text: &str) {
 
 fn needs_every_step(
     what: &str,
-    broken: Subject<'_>,
-    sound: Subject<'_>,
+    broken: SystemUnderTest<'_>,
+    sound: SystemUnderTest<'_>,
     shrunk: &Shrunk,
     text: &str,
 ) {
@@ -125,13 +135,13 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
     let bases = names.map(|name| load(&name)).filter(beneath);
     let bases: Vec<Scenario> = bases.collect();
     let runner = Model(&MESH);
-    let sound = Subject {
+    let sound = SystemUnderTest {
         runner: &runner,
         sabotage: &[],
     };
     for (what, word) in PLANTED {
         let sabotage = [word.to_owned()];
-        let broken = Subject {
+        let broken = SystemUnderTest {
             runner: &runner,
             sabotage: &sabotage,
         };
@@ -145,7 +155,7 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
 fn a_search_with_the_same_seed_draws_the_same_trials() {
     let bases = vec![load("two-nodes"), load("early-crash")];
     let runner = Model(&MESH);
-    let subject = Subject {
+    let subject = SystemUnderTest {
         runner: &runner,
         sabotage: &[],
     };
@@ -168,7 +178,7 @@ fn a_search_with_the_same_seed_draws_the_same_trials() {
 #[test]
 fn a_run_that_does_not_fail_cannot_be_shrunk() {
     let runner = Model(&MESH);
-    let subject = Subject {
+    let subject = SystemUnderTest {
         runner: &runner,
         sabotage: &[],
     };

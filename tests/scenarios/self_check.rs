@@ -5,7 +5,7 @@ use crate::files::{LARGE, folder, load, names, of_model};
 use phalanx_core::sabotage::Switch;
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Failure;
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -108,9 +108,9 @@ fn fails_on_wire(scenario: &str, switch: Switch, seed: u64) -> bool {
 fn fails_with(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool) -> bool {
     let scenario = load(scenario);
     SEEDS.into_iter().any(|seed| {
-        let options = Options {
+        let options = RunOptions {
             sabotage: vec![word(switch)],
-            ..Options::default()
+            ..RunOptions::default()
         };
         run(&MESH, &scenario, seed, options)
             .expect("the scenario supports this engine")
@@ -168,9 +168,9 @@ fn each_invariant_catches_its_planted_bug() {
 #[test]
 fn a_failure_has_its_expectation_place_time_and_a_command_to_reproduce_it() {
     let scenario = load("crash-and-restart");
-    let options = Options {
+    let options = RunOptions {
         sabotage: vec![word(Switch::NoDetection)],
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = run(&MESH, &scenario, 7, options).unwrap();
     let text = outcome.failures[0].to_string();

@@ -19,13 +19,13 @@ Simulate a partition:  phalanx sim run scenarios/partition-heals.toml --seed 1..
 /// Command-line tool for a Phalanx mesh: issue certificates, inspect live nodes, simulate failures
 #[derive(Debug, Parser)]
 #[command(name = "phalanx", version, after_help = AFTER_HELP, max_term_width = 100)]
-pub(crate) struct Arguments {
+pub(crate) struct CommandLine {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: ToolCommand,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum ToolCommand {
     /// Create and inspect the certificates of a mesh
     #[command(subcommand)]
     Ca(Ca),
@@ -56,7 +56,7 @@ pub(crate) enum Command {
     /// List the channels that a node knows
     Channels(Ask),
     /// Show the next hop to each member, or the broadcast tree of one source
-    Routes(channel::Routes),
+    Routes(channel::RoutesCommand),
     /// Run scenarios in the simulator
     #[command(subcommand)]
     Sim(Sim),
@@ -275,11 +275,11 @@ pub(crate) struct Demo {
 
 #[cfg(test)]
 mod tests {
-    use super::Arguments;
+    use super::CommandLine;
     use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_definition_is_valid() {
-        Arguments::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::arguments::Ca;
 use crate::calendar::now;
-use crate::failure::{Failure, Verdict};
-use crate::screen::{Cell, Paint, Screen, span};
+use crate::failure::{CommandError, Completion};
+use crate::screen::{Paint, Screen, TableCell, span};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use phalanx_net::identity::{
-    CA_DAYS, Facts, NODE_DAYS, Secret, Subject, Validity, ca_init, ca_issue, ca_show, iso_8601,
-    secret_fingerprints, write_secret,
+    CA_DAYS, CertificateFacts, NODE_DAYS, Secret, Subject, Validity, ca_init, ca_issue, ca_show,
+    iso_8601, secret_fingerprints, write_secret,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// File name of the authority's certificate in a certificate directory.
 pub(crate) const CA_CERTIFICATE: &str = "ca-cert.pem";
 
-pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Verdict, Failure> {
+pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Completion, CommandError> {
     match command {
         Ca::Init {
             cert_dir,
@@ -39,8 +39,14 @@ pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Verdict, Failure> {
     }
 }
 
-fn init(screen: &Screen, cert_dir: &Path, mesh: &str, json: bool) -> Result<Verdict, Failure> {
-    let path = ca_init(cert_dir, mesh, Validity::days(now(), CA_DAYS)).map_err(Failure::usage)?;
+fn init(
+    screen: &Screen,
+    cert_dir: &Path,
+    mesh: &str,
+    json: bool,
+) -> Result<Completion, CommandError> {
+    let path =
+        ca_init(cert_dir, mesh, Validity::days(now(), CA_DAYS)).map_err(CommandError::usage)?;
     let facts = only(&path)?;
     if json {
         screen.json(
@@ -57,7 +63,7 @@ fn init(screen: &Screen, cert_dir: &Path, mesh: &str, json: bool) -> Result<Verd
             cert_dir.display()
         ))?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 fn issue(
@@ -66,22 +72,23 @@ fn issue(
     cert_dir: &Path,
     admin: bool,
     json: bool,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let mesh = mesh_of(cert_dir)?;
-    let name = NodeId::new(id).map_err(|error| Failure::usage(format!("the id `{id}` {error}")))?;
+    let name =
+        NodeId::new(id).map_err(|error| CommandError::usage(format!("the id `{id}` {error}")))?;
     let subject = if admin {
         Subject::admin(&mesh, name)
     } else {
         Subject::node(&mesh, name)
     }
-    .map_err(Failure::usage)?;
+    .map_err(CommandError::usage)?;
     let files = ca_issue(
         cert_dir,
         &subject,
         cert_dir,
         Validity::days(now(), NODE_DAYS),
     )
-    .map_err(Failure::usage)?;
+    .map_err(CommandError::usage)?;
     let facts = only(&files.certificate)?;
     if json {
         screen.json(&json!({
@@ -93,23 +100,23 @@ fn issue(
         }))?;
     } else {
         screen.line(format!("{subject}, valid until {}:", until(&facts)))?;
-        let path = |path: &Path| Cell::new(path.display().to_string());
+        let path = |path: &Path| TableCell::new(path.display().to_string());
         screen.facts(&[
             ("  certificate", path(&files.certificate)),
             ("  key", path(&files.key)),
             ("  authority", path(&files.ca)),
         ])?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
-fn secret(screen: &Screen, out: Option<&Path>, json: bool) -> Result<Verdict, Failure> {
-    let secret = Secret::make().map_err(Failure::failed)?;
+fn secret(screen: &Screen, out: Option<&Path>, json: bool) -> Result<Completion, CommandError> {
+    let secret = Secret::make().map_err(CommandError::failed)?;
     match out {
         None if json => screen.json(&json!({ "secret": *secret.text() }))?,
         None => screen.line(secret.text().as_str())?,
         Some(path) => {
-            write_secret(path, &secret).map_err(Failure::usage)?;
+            write_secret(path, &secret).map_err(CommandError::usage)?;
             if json {
                 screen.json(&json!({ "file": path }))?;
             } else {
@@ -124,11 +131,16 @@ fn secret(screen: &Screen, out: Option<&Path>, json: bool) -> Result<Verdict, Fa
             }
         }
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
-fn fingerprint(screen: &Screen, file: &Path, mesh: &str, json: bool) -> Result<Verdict, Failure> {
-    let (fingerprints, warnings) = secret_fingerprints(file, mesh).map_err(Failure::usage)?;
+fn fingerprint(
+    screen: &Screen,
+    file: &Path,
+    mesh: &str,
+    json: bool,
+) -> Result<Completion, CommandError> {
+    let (fingerprints, warnings) = secret_fingerprints(file, mesh).map_err(CommandError::usage)?;
     for (number, fingerprint) in fingerprints.iter().enumerate() {
         let minted = number == 0;
         if json {
@@ -141,7 +153,7 @@ fn fingerprint(screen: &Screen, file: &Path, mesh: &str, json: bool) -> Result<V
     for warning in warnings.iter().filter(|_| !json) {
         screen.line(screen.painted(&warning.to_string(), Paint::Warn))?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 fn show(
@@ -149,14 +161,14 @@ fn show(
     files: Vec<PathBuf>,
     cert_dir: Option<PathBuf>,
     json: bool,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let files = match cert_dir {
         None => files,
         Some(folder) => certificates_in(&folder)?,
     };
     let mut all_valid = true;
     for (number, path) in files.iter().enumerate() {
-        for facts in ca_show(path).map_err(Failure::usage)? {
+        for facts in ca_show(path).map_err(CommandError::usage)? {
             let valid = certificate_status(&facts, now()) == CertificateStatus::Valid;
             all_valid &= valid;
             if json {
@@ -169,14 +181,18 @@ fn show(
             }
         }
     }
-    Ok(if all_valid { Verdict::Yes } else { Verdict::No })
+    Ok(if all_valid {
+        Completion::Yes
+    } else {
+        Completion::No
+    })
 }
 
 /// Returns the mesh whose authority is in a directory.
-pub(crate) fn mesh_of(cert_dir: &Path) -> Result<String, Failure> {
+pub(crate) fn mesh_of(cert_dir: &Path) -> Result<String, CommandError> {
     let path = cert_dir.join(CA_CERTIFICATE);
     if !path.exists() {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{} does not contain an authority ({CA_CERTIFICATE}); create one with `phalanx ca init --cert-dir {}`",
             cert_dir.display(),
             cert_dir.display()
@@ -188,24 +204,23 @@ pub(crate) fn mesh_of(cert_dir: &Path) -> Result<String, Failure> {
         .iter()
         .find_map(|uri| uri.strip_prefix("spiffe://"));
     mesh.map(str::to_owned).ok_or_else(|| {
-        Failure::usage(format!(
+        CommandError::usage(format!(
             "{} does not name a mesh; it is not an authority created by phalanx",
             path.display()
         ))
     })
 }
 
-fn only(path: &Path) -> Result<Facts, Failure> {
-    let facts = ca_show(path).map_err(Failure::usage)?;
-    facts
-        .into_iter()
-        .next()
-        .ok_or_else(|| Failure::usage(format!("{} does not contain a certificate", path.display())))
+fn only(path: &Path) -> Result<CertificateFacts, CommandError> {
+    let facts = ca_show(path).map_err(CommandError::usage)?;
+    facts.into_iter().next().ok_or_else(|| {
+        CommandError::usage(format!("{} does not contain a certificate", path.display()))
+    })
 }
 
-fn certificates_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn certificates_in(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
     let unreadable = |error: std::io::Error| {
-        Failure::usage(format!("{} cannot be read: {error}", folder.display()))
+        CommandError::usage(format!("{} cannot be read: {error}", folder.display()))
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
@@ -219,7 +234,7 @@ fn certificates_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{} does not contain a certificate (*-cert.pem)",
             folder.display()
         )));
@@ -235,7 +250,7 @@ enum CertificateStatus {
     Expired,
 }
 
-fn certificate_status(facts: &Facts, now: Wall) -> CertificateStatus {
+fn certificate_status(facts: &CertificateFacts, now: Wall) -> CertificateStatus {
     if now < facts.validity.not_before {
         CertificateStatus::Early
     } else if now > facts.validity.not_after {
@@ -245,18 +260,18 @@ fn certificate_status(facts: &Facts, now: Wall) -> CertificateStatus {
     }
 }
 
-fn until(facts: &Facts) -> String {
+fn until(facts: &CertificateFacts) -> String {
     iso_8601(facts.validity.not_after)
 }
 
-fn holder(facts: &Facts) -> String {
+fn holder(facts: &CertificateFacts) -> String {
     facts
         .subject
         .as_ref()
         .map_or_else(|| facts.uris.join(", "), ToString::to_string)
 }
 
-fn as_json(path: &Path, facts: &Facts) -> serde_json::Value {
+fn as_json(path: &Path, facts: &CertificateFacts) -> serde_json::Value {
     json!({
         "file": path,
         "subject": holder(facts),
@@ -272,7 +287,7 @@ fn as_json(path: &Path, facts: &Facts) -> serde_json::Value {
     })
 }
 
-fn describe(screen: &Screen, path: &Path, facts: &Facts) -> Result<(), Failure> {
+fn describe(screen: &Screen, path: &Path, facts: &CertificateFacts) -> Result<(), CommandError> {
     let (from, until) = (iso_8601(facts.validity.not_before), until(facts));
     let left = facts.validity.not_after.0.saturating_sub(now().0);
     let (validity, paint) = match certificate_status(facts, now()) {
@@ -285,15 +300,15 @@ fn describe(screen: &Screen, path: &Path, facts: &Facts) -> Result<(), Failure> 
     };
     screen.line(screen.painted(&path.display().to_string(), Paint::Bold))?;
     screen.facts(&[
-        ("  holder", Cell::new(holder(facts))),
+        ("  holder", TableCell::new(holder(facts))),
         (
             "  may sign",
-            Cell::new(if facts.ca { "certificates" } else { "nothing" }),
+            TableCell::new(if facts.ca { "certificates" } else { "nothing" }),
         ),
-        ("  signed by", Cell::new(&facts.issuer)),
-        ("  valid", Cell::new(validity).paint(paint)),
-        ("  key", Cell::new(&facts.algorithm)),
-        ("  serial", Cell::new(&facts.serial)),
-        ("  sha-256", Cell::new(&facts.fingerprint)),
+        ("  signed by", TableCell::new(&facts.issuer)),
+        ("  valid", TableCell::new(validity).paint(paint)),
+        ("  key", TableCell::new(&facts.algorithm)),
+        ("  serial", TableCell::new(&facts.serial)),
+        ("  sha-256", TableCell::new(&facts.fingerprint)),
     ])
 }

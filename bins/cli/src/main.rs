@@ -19,9 +19,9 @@ mod channels;
 mod fleet;
 mod mesh;
 
-use arguments::{Arguments, Command};
+use arguments::{CommandLine, ToolCommand};
 use clap::{CommandFactory as _, FromArgMatches as _};
-use failure::{Failure, Verdict};
+use failure::{CommandError, Completion};
 use phalanx_sim::Systems;
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::scenario::Engine;
@@ -48,32 +48,32 @@ const SIMULATOR: Tool<'_> = Tool {
 };
 
 fn main() -> ExitCode {
-    let command = Arguments::command().mut_subcommand("sim", |sim| SIMULATOR.describe(sim));
-    let arguments = Arguments::from_arg_matches(&command.get_matches());
+    let command = CommandLine::command().mut_subcommand("sim", |sim| SIMULATOR.describe(sim));
+    let arguments = CommandLine::from_arg_matches(&command.get_matches());
     let done = arguments
-        .map_err(Failure::usage)
+        .map_err(CommandError::usage)
         .and_then(|arguments| run(arguments.command, &Screen::new()));
     exit("phalanx", done)
 }
 
-fn run(command: Command, screen: &Screen) -> Result<Verdict, Failure> {
+fn run(command: ToolCommand, screen: &Screen) -> Result<Completion, CommandError> {
     match command {
-        Command::Ca(command) => authority::run(command, screen),
-        Command::Dev(arguments) => fleet::dev::run(screen, &arguments),
-        Command::Demo(arguments) => fleet::demo::run(screen, &arguments),
-        Command::Status(ask) => mesh::status(screen, &ask),
-        Command::Peers(arguments) => mesh::peers(screen, &arguments),
-        Command::Links(ask) => mesh::links(screen, &ask),
-        Command::Topology(ask) => mesh::topology(screen, &ask),
-        Command::Services(arguments) => mesh::services(screen, &arguments),
-        Command::Targets(arguments) => mesh::targets(screen, &arguments),
-        Command::Watch(arguments) => mesh::watch(screen, &arguments),
-        Command::Publish(arguments) => channels::publish(screen, &arguments),
-        Command::Subscribe(arguments) => channels::subscribe(screen, &arguments),
-        Command::Send(arguments) => channels::send(screen, &arguments),
-        Command::Kv(arguments) => channels::kv(screen, &arguments),
-        Command::Channels(ask) => channels::channels(screen, &ask),
-        Command::Routes(arguments) => channels::routes(screen, &arguments),
-        Command::Sim(command) => SIMULATOR.run(command, screen),
+        ToolCommand::Ca(command) => authority::run(command, screen),
+        ToolCommand::Dev(arguments) => fleet::dev::run(screen, &arguments),
+        ToolCommand::Demo(arguments) => fleet::demo::run(screen, &arguments),
+        ToolCommand::Status(ask) => mesh::status(screen, &ask),
+        ToolCommand::Peers(arguments) => mesh::peers(screen, &arguments),
+        ToolCommand::Links(ask) => mesh::links(screen, &ask),
+        ToolCommand::Topology(ask) => mesh::topology(screen, &ask),
+        ToolCommand::Services(arguments) => mesh::services(screen, &arguments),
+        ToolCommand::Targets(arguments) => mesh::targets(screen, &arguments),
+        ToolCommand::Watch(arguments) => mesh::watch(screen, &arguments),
+        ToolCommand::Publish(arguments) => channels::publish(screen, &arguments),
+        ToolCommand::Subscribe(arguments) => channels::subscribe(screen, &arguments),
+        ToolCommand::Send(arguments) => channels::send(screen, &arguments),
+        ToolCommand::Kv(arguments) => channels::kv(screen, &arguments),
+        ToolCommand::Channels(ask) => channels::channels(screen, &ask),
+        ToolCommand::Routes(arguments) => channels::routes(screen, &arguments),
+        ToolCommand::Sim(command) => SIMULATOR.run(command, screen),
     }
 }

@@ -1,17 +1,17 @@
 //! The life cycle of one node: start, signals, reload, end.
 
-use crate::Failure;
-use crate::config::{Advertise, Discovery, Settings};
-use crate::state::State;
+use crate::DaemonError;
+use crate::config::{Advertise, DaemonSettings, Discovery};
+use crate::state::StateDirectory;
 use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, ACCEPTED_SECRETS, Identity, IdentityError, Trust, iso_8601};
-use phalanx_net::service::{Api, ChannelApi, Journal};
-use phalanx_net::shutdown::{Request, Signals};
-use phalanx_net::transport::{self, Bound, Limits, MeshNode, Tcp};
+use phalanx_net::service::{Api, ChannelApi, EventJournal};
+use phalanx_net::shutdown::{ShutdownRequest, Signals};
+use phalanx_net::transport::{self, BoundPort, Limits, MeshNode, Tcp};
 use phalanx_net::{clock, entropy, telemetry};
 use sd_notify::NotifyState;
 use std::future::{Future, poll_fn};
@@ -29,7 +29,7 @@ const LOG_DRAIN_MAX: Duration = Duration::from_secs(1);
 /// Maximum time to wait for threads that cannot be cancelled.
 const THREADS_MAX: Duration = Duration::from_millis(500);
 
-impl Settings {
+impl DaemonSettings {
     /// Returns the content of the node's record, for a node that listens at `address`.
     pub(crate) fn content(&self, address: Option<SocketAddr>) -> Content {
         Content {
@@ -47,12 +47,12 @@ impl Settings {
     }
 }
 
-fn start(error: impl std::fmt::Display) -> Failure {
-    Failure::Start(error.to_string())
+fn start(error: impl std::fmt::Display) -> DaemonError {
+    DaemonError::Start(error.to_string())
 }
 
 /// Checks everything that can be checked without starting the node or writing files.
-pub(crate) fn check(settings: &Settings) -> Result<String, Failure> {
+pub(crate) fn check(settings: &DaemonSettings) -> Result<String, DaemonError> {
     let inspected = identity::inspect(&settings.certificates, &settings.subject, clock::wall())
         .map_err(start)?;
     let mut said = vec![format!(
@@ -72,10 +72,10 @@ pub(crate) fn check(settings: &Settings) -> Result<String, Failure> {
 /// Runs the daemon until a signal to end, or, if `until_input_ends`, until standard input ends.
 /// `reload` reads the configuration again.
 pub(crate) fn run(
-    settings: Settings,
+    settings: DaemonSettings,
     until_input_ends: bool,
-    reload: impl Fn() -> Result<Settings, String>,
-) -> Result<(), Failure> {
+    reload: impl Fn() -> Result<DaemonSettings, String>,
+) -> Result<(), DaemonError> {
     telemetry::start(settings.log_format, &settings.log_filter).map_err(start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -119,15 +119,15 @@ async fn either<A, B>(
 
 /// A running node with its settings.
 struct Daemon {
-    settings: Settings,
+    settings: DaemonSettings,
     node: MeshNode,
     tasks: JoinSet<()>,
     /// The state directory, held until the daemon ends.
-    _state: State,
+    _state: StateDirectory,
 }
 
 impl Daemon {
-    async fn start(settings: Settings) -> Result<Self, Failure> {
+    async fn start(settings: DaemonSettings) -> Result<Self, DaemonError> {
         let opened = identity::open(&settings.certificates, &settings.subject, clock::wall())
             .map_err(start)?;
         for warning in &settings.warnings {
@@ -137,8 +137,8 @@ impl Daemon {
             tracing::warn!("{warning}");
         }
         // The port is bound first: a start that fails because of the port must not raise the epoch.
-        let bound = Bound::bind(Tcp, settings.listen).await.map_err(start)?;
-        let state = State::open(&settings.state_dir).await?;
+        let bound = BoundPort::bind(Tcp, settings.listen).await.map_err(start)?;
+        let state = StateDirectory::open(&settings.state_dir).await?;
         let trust = opened.identity.trust().clone();
         let config = config(&settings, &state, bound.local_address(), &trust)?;
         let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;
@@ -162,8 +162,8 @@ impl Daemon {
     async fn serve(
         mut self,
         signals: &mut Signals,
-        reload: impl Fn() -> Result<Settings, String>,
-    ) -> Result<(), Failure> {
+        reload: impl Fn() -> Result<DaemonSettings, String>,
+    ) -> Result<(), DaemonError> {
         notify(&[NotifyState::Ready]);
         let mut closed = pin!(self.node.closed());
         loop {
@@ -179,10 +179,10 @@ impl Daemon {
             match event {
                 // The service manager must see that the daemon does not serve any more.
                 Either::First(()) => {
-                    return Err(Failure::Run("the node stopped unexpectedly".to_owned()));
+                    return Err(DaemonError::Run("the node stopped unexpectedly".to_owned()));
                 }
-                Either::Second(Request::End) => break,
-                Either::Second(Request::Reload) => {
+                Either::Second(ShutdownRequest::End) => break,
+                Either::Second(ShutdownRequest::Reload) => {
                     notify_reloading();
                     self.reload(reload()).await?;
                     notify(&[NotifyState::Ready]);
@@ -194,10 +194,10 @@ impl Daemon {
         loop {
             match either(end.as_mut(), pin!(signals.next())).await {
                 Either::First(()) => return Ok(()),
-                Either::Second(Request::Reload) => {}
+                Either::Second(ShutdownRequest::Reload) => {}
                 // A second request to stop skips the graceful shutdown.
-                Either::Second(Request::End) => {
-                    return Err(Failure::Run(
+                Either::Second(ShutdownRequest::End) => {
+                    return Err(DaemonError::Run(
                         "ended immediately on a second signal; other members may detect the end by their failure detectors only".to_owned(),
                     ));
                 }
@@ -207,7 +207,7 @@ impl Daemon {
 
     /// Applies the settings that can change while the node runs; logs the names of those that
     /// cannot.
-    async fn reload(&mut self, read: Result<Settings, String>) -> Result<(), Failure> {
+    async fn reload(&mut self, read: Result<DaemonSettings, String>) -> Result<(), DaemonError> {
         let new = match read {
             Ok(new) => new,
             Err(problems) => {
@@ -221,7 +221,7 @@ impl Daemon {
         for key in self.settings.fixed_that_differ(&new) {
             tracing::warn!(key, "this setting changed; restart the daemon to apply it");
         }
-        let Settings {
+        let DaemonSettings {
             targets,
             discovery,
             nickname,
@@ -232,7 +232,7 @@ impl Daemon {
             ..
         } = new;
         let kept = self.settings.clone();
-        let new = Settings {
+        let new = DaemonSettings {
             targets,
             discovery,
             nickname,
@@ -243,7 +243,7 @@ impl Daemon {
             ..kept
         };
         self.announce(&new).await?;
-        let stopped = |_| Failure::Run("the node has stopped".to_owned());
+        let stopped = |_| DaemonError::Run("the node has stopped".to_owned());
         if new.discovery != self.settings.discovery {
             let order = Input::Discover(new.discovery == Discovery::On);
             self.node.send(order).await.map_err(stopped)?;
@@ -264,13 +264,13 @@ impl Daemon {
     }
 
     /// Publishes the content of the node's record with these settings.
-    async fn announce(&self, settings: &Settings) -> Result<(), Failure> {
+    async fn announce(&self, settings: &DaemonSettings) -> Result<(), DaemonError> {
         // `None` keeps the current address.
         let content = Content {
             address: None,
             ..content(settings, None, self.node.identity().trust())
         };
-        let stopped = |_| Failure::Run("the node has stopped".to_owned());
+        let stopped = |_| DaemonError::Run("the node has stopped".to_owned());
         self.node
             .send(Input::Announce(content))
             .await
@@ -279,7 +279,7 @@ impl Daemon {
 
     /// Replaces the node's credentials with those now at their source, if the current ones yield to them. Returns whether
     /// it replaced them.
-    fn take_certificates(&self, settings: &Settings) -> Result<bool, IdentityError> {
+    fn take_certificates(&self, settings: &DaemonSettings) -> Result<bool, IdentityError> {
         let now = clock::wall();
         let opened = identity::open(&settings.certificates, &self.settings.subject, now)?;
         for warning in &opened.warnings {
@@ -297,7 +297,7 @@ impl Daemon {
     }
 
     /// Mints or reads a new certificate, as the node requested.
-    async fn renew(&self) -> Result<(), Failure> {
+    async fn renew(&self) -> Result<(), DaemonError> {
         match self.take_certificates(&self.settings) {
             Ok(true) => self.announce(&self.settings).await?,
             Ok(false) => self.node.renewal_unchanged().await,
@@ -328,7 +328,7 @@ impl Daemon {
     }
 }
 
-impl Settings {
+impl DaemonSettings {
     /// Returns the names of settings that differ and cannot change while the node runs.
     fn fixed_that_differ(&self, new: &Self) -> Vec<&'static str> {
         let fixed = [
@@ -352,7 +352,7 @@ impl Settings {
 }
 
 /// Returns the content of the node's record: the settings, and the secrets that the node accepts.
-fn content(settings: &Settings, address: Option<SocketAddr>, trust: &Trust) -> Content {
+fn content(settings: &DaemonSettings, address: Option<SocketAddr>, trust: &Trust) -> Content {
     let mut content = settings.content(address);
     if let Some(accepted) = trust.accepted() {
         content
@@ -363,11 +363,11 @@ fn content(settings: &Settings, address: Option<SocketAddr>, trust: &Trust) -> C
 }
 
 fn config(
-    settings: &Settings,
-    state: &State,
+    settings: &DaemonSettings,
+    state: &StateDirectory,
     address: SocketAddr,
     trust: &Trust,
-) -> Result<Config, Failure> {
+) -> Result<Config, DaemonError> {
     let instance = entropy::instance().map_err(start)?;
     let mut config = Config::new(
         settings.subject.id().clone(),
@@ -383,12 +383,12 @@ fn config(
 }
 
 fn node(
-    bound: Bound<Tcp>,
+    bound: BoundPort<Tcp>,
     config: Config,
     identity: Identity,
-    settings: &Settings,
-    state: &State,
-) -> Result<(MeshNode, JoinSet<()>), Failure> {
+    settings: &DaemonSettings,
+    state: &StateDirectory,
+) -> Result<(MeshNode, JoinSet<()>), DaemonError> {
     let settings = transport::Settings {
         config,
         seed: entropy::seed().map_err(start)?,
@@ -401,7 +401,7 @@ fn node(
     };
     let mut tasks = JoinSet::new();
     let routes = |node: &MeshNode| {
-        let journal = Journal::new();
+        let journal = EventJournal::new();
         // The journal subscribes before the node runs, so that it misses no event.
         tasks.spawn(journal.clone().follow(node.subscribe()));
         let channels = ChannelApi::server(node.clone());

@@ -10,14 +10,14 @@ mod flags;
 mod state;
 
 use clap::Parser as _;
-use config::Settings;
+use config::DaemonSettings;
 use flags::Flags;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Reason for an end of the daemon without a request.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum DaemonError {
     /// The daemon was not started.
     Start(String),
     /// The daemon failed while running.
@@ -28,27 +28,27 @@ fn main() -> ExitCode {
     let flags = Flags::parse();
     match go(&flags) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Start(message)) => {
+        Err(DaemonError::Start(message)) => {
             print_to_stderr(&message);
             ExitCode::from(2)
         }
-        Err(Failure::Run(message)) => {
+        Err(DaemonError::Run(message)) => {
             print_to_stderr(&message);
             ExitCode::FAILURE
         }
     }
 }
 
-fn go(flags: &Flags) -> Result<(), Failure> {
-    let settings = load(flags).map_err(Failure::Start)?;
+fn go(flags: &Flags) -> Result<(), DaemonError> {
+    let settings = load(flags).map_err(DaemonError::Start)?;
     if flags.check_config {
         return daemon::check(&settings).map(|said| print_to_stderr(&said));
     }
     daemon::run(settings, flags.until_input_ends, || load(flags))
 }
 
-fn load(flags: &Flags) -> Result<Settings, String> {
-    Settings::load(flags, std::env::vars_os()).map_err(|problems| problems.join("\n"))
+fn load(flags: &Flags) -> Result<DaemonSettings, String> {
+    DaemonSettings::load(flags, std::env::vars_os()).map_err(|problems| problems.join("\n"))
 }
 
 /// Writes to standard error before the log starts and after it has ended.

@@ -1,32 +1,32 @@
 //! The directory where a node keeps its state, held by one process at a time.
 
-use crate::Failure;
+use crate::DaemonError;
 use phalanx_net::clock;
 use phalanx_net::store::{FileStore, epoch};
 use std::fs::DirBuilder;
 use std::path::Path;
 
-fn start(error: impl std::fmt::Display) -> Failure {
-    Failure::Start(error.to_string())
+fn start(error: impl std::fmt::Display) -> DaemonError {
+    DaemonError::Start(error.to_string())
 }
 
 /// A held state directory; released when the last clone of the store is dropped, or when the process dies.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct StateDirectory {
     /// The durable items.
     pub(crate) store: FileStore,
     /// The epoch of this start, which is already durable.
     pub(crate) epoch: u64,
 }
 
-impl State {
+impl StateDirectory {
     /// Creates the directory if it does not exist, holds it, and raises the epoch.
-    pub(crate) async fn open(directory: &Path) -> Result<Self, Failure> {
+    pub(crate) async fn open(directory: &Path) -> Result<Self, DaemonError> {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(directory).map_err(|error| {
-            Failure::Start(format!(
+            DaemonError::Start(format!(
                 "{}: cannot be used as the state directory: {error}; check that this user may write to it",
                 directory.display()
             ))

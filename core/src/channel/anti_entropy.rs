@@ -11,10 +11,10 @@
 use super::context::{Context, Timer};
 use super::interface::INTERVAL;
 use super::message::{ChannelName, Item, Kind, Update, WANT_MAX};
-use super::store::{Element, Store};
+use super::store::{ChannelStore, Element};
 use crate::identity::NodeId;
 use crate::link::LinkId;
-use crate::reconcile::{self, Limits, Opening, Role, Step};
+use crate::reconcile::{self, Opening, ReconcileLimits, ReconcileStep, SketchRole};
 use crate::sabotage::Switch;
 use crate::sketch::Cell;
 use crate::time::{Duration, Instant};
@@ -29,7 +29,7 @@ const NEW_FOR: Duration = Duration::from_secs(2);
 const CONTINUED_AFTER: Duration = Duration::from_secs(1);
 /// Maximum number of neighbours a channel is compared with in one interval.
 const NEIGHBOURS_MAX: usize = 2;
-const LIMITS: Limits = Limits {
+const LIMITS: ReconcileLimits = ReconcileLimits {
     cells_below: usize::MAX,
     want_max: WANT_MAX,
 };
@@ -78,7 +78,7 @@ impl AntiEntropy {
             interval: INTERVAL,
         };
         self.channels.insert(channel.clone(), schedule);
-        let at = context.now + context.random.duration_below(INTERVAL);
+        let at = context.now + context.random.anti_entropy.duration_below(INTERVAL);
         context.timers.set(Timer::Compare(channel.clone()), at);
     }
 
@@ -92,7 +92,7 @@ impl AntiEntropy {
         if let Some(schedule) = self.channels.get_mut(channel) {
             schedule.interval = interval;
         }
-        let at = context.now + context.random.duration_below(interval);
+        let at = context.now + context.random.anti_entropy.duration_below(interval);
         context
             .timers
             .set_earlier(Timer::Compare(channel.clone()), at);
@@ -131,10 +131,10 @@ impl AntiEntropy {
             return Vec::new();
         };
         let interval = schedule.interval;
-        let jitter = context.random.duration_below(interval / 8);
+        let jitter = context.random.anti_entropy.duration_below(interval / 8);
         let next = context.now + (interval - interval / 16) + jitter;
         context.timers.set(Timer::Compare(channel.clone()), next);
-        context.random.shuffle(&mut lively);
+        context.random.anti_entropy.shuffle(&mut lively);
         lively.truncate(NEIGHBOURS_MAX);
         lively
     }
@@ -145,7 +145,7 @@ impl AntiEntropy {
         context: &mut Context,
         members: &[NodeId],
     ) -> Option<NodeId> {
-        context.random.pick(members).cloned()
+        context.random.anti_entropy.pick(members).cloned()
     }
 
     /// The step that sends a channel's hash; none if there is nothing to compare.
@@ -153,7 +153,7 @@ impl AntiEntropy {
         &self,
         context: &Context,
         channel: &ChannelName,
-        store: &Store,
+        store: &ChannelStore,
     ) -> Option<Item> {
         let hash = store.hash().filter(|_| !context.has(Switch::NoCompare))?;
         Some(Item::Digest {
@@ -168,7 +168,7 @@ impl AntiEntropy {
         &mut self,
         context: &Context,
         channel: &ChannelName,
-        store: &Store,
+        store: &ChannelStore,
         theirs: u64,
         (peer, link_age): (&NodeId, Duration),
     ) -> Comparison {
@@ -195,9 +195,9 @@ impl AntiEntropy {
             return Comparison::State;
         }
         let role = if context.config.id < *peer {
-            Role::Initiator
+            SketchRole::Initiator
         } else {
-            Role::Responder
+            SketchRole::Responder
         };
         let step = match reconcile::on_different_hash(role, digests(store)) {
             Opening::Sketch(cells) => Some(sketch(channel, store, cells)),
@@ -211,7 +211,7 @@ impl AntiEntropy {
         &self,
         context: &mut Context,
         channel: &ChannelName,
-        store: &Store,
+        store: &ChannelStore,
         cells: &[Cell],
     ) -> Answer {
         let larger = |cells| {
@@ -221,11 +221,11 @@ impl AntiEntropy {
             })
         };
         match reconcile::on_sketch(|| store.elements(), cells, LIMITS) {
-            Step::AskLarger(cells) => Answer {
+            ReconcileStep::AskLarger(cells) => Answer {
                 step: larger(cells),
                 repairs: Vec::new(),
             },
-            Step::Exchange { send, want } => Answer {
+            ReconcileStep::Exchange { send, want } => Answer {
                 step: (!want.is_empty()).then(|| Item::Want {
                     channel: channel.clone(),
                     digests: want,
@@ -236,10 +236,12 @@ impl AntiEntropy {
                     repairs(context, channel, send.into_iter())
                 },
             },
-            Step::GiveUp | Step::Everything | Step::Sketch(_) => Answer {
-                step: larger(0),
-                repairs: everything(context, channel, store),
-            },
+            ReconcileStep::GiveUp | ReconcileStep::Everything | ReconcileStep::Sketch(_) => {
+                Answer {
+                    step: larger(0),
+                    repairs: everything(context, channel, store),
+                }
+            }
         }
     }
 
@@ -248,20 +250,21 @@ impl AntiEntropy {
         &self,
         context: &mut Context,
         channel: &ChannelName,
-        store: &Store,
+        store: &ChannelStore,
         cells: u32,
     ) -> Answer {
         match reconcile::on_larger(|| store.elements(), cells) {
-            Step::Sketch(cells) => Answer {
+            ReconcileStep::Sketch(cells) => Answer {
                 step: Some(sketch(channel, store, cells)),
                 repairs: Vec::new(),
             },
-            Step::Everything | Step::GiveUp | Step::AskLarger(_) | Step::Exchange { .. } => {
-                Answer {
-                    step: None,
-                    repairs: everything(context, channel, store),
-                }
-            }
+            ReconcileStep::Everything
+            | ReconcileStep::GiveUp
+            | ReconcileStep::AskLarger(_)
+            | ReconcileStep::Exchange { .. } => Answer {
+                step: None,
+                repairs: everything(context, channel, store),
+            },
         }
     }
 
@@ -270,7 +273,7 @@ impl AntiEntropy {
         &self,
         context: &mut Context,
         channel: &ChannelName,
-        store: &Store,
+        store: &ChannelStore,
         digests: &[u64],
     ) -> Answer {
         let wanted = reconcile::select(store.elements(), digests.iter().copied());
@@ -281,11 +284,11 @@ impl AntiEntropy {
     }
 }
 
-fn digests(store: &Store) -> impl Iterator<Item = u64> {
+fn digests(store: &ChannelStore) -> impl Iterator<Item = u64> {
     store.elements().map(|(digest, _)| digest)
 }
 
-fn sketch(channel: &ChannelName, store: &Store, cells: Vec<Cell>) -> Item {
+fn sketch(channel: &ChannelName, store: &ChannelStore, cells: Vec<Cell>) -> Item {
     Item::Sketch {
         channel: channel.clone(),
         kind: store.kind(),
@@ -293,7 +296,11 @@ fn sketch(channel: &ChannelName, store: &Store, cells: Vec<Cell>) -> Item {
     }
 }
 
-fn everything(context: &mut Context, channel: &ChannelName, store: &Store) -> Vec<Arc<Update>> {
+fn everything(
+    context: &mut Context,
+    channel: &ChannelName,
+    store: &ChannelStore,
+) -> Vec<Arc<Update>> {
     repairs(
         context,
         channel,
@@ -309,7 +316,10 @@ fn repairs<'a>(
     elements: impl Iterator<Item = Element<'a>>,
 ) -> Vec<Arc<Update>> {
     let mut updates: Vec<_> = elements.map(|element| element.to_update(channel)).collect();
-    let turn = context.random.below(updates.len().max(1) as u64);
+    let turn = context
+        .random
+        .anti_entropy
+        .below(updates.len().max(1) as u64);
     updates.rotate_left(usize::try_from(turn).unwrap_or(0));
     updates
 }
@@ -323,8 +333,8 @@ mod tests {
 
     const OLD: Duration = Duration::from_secs(9);
 
-    fn store(sequences: impl Iterator<Item = u64>) -> Store {
-        let mut store = Store::new(Kind::Messages, None);
+    fn store(sequences: impl Iterator<Item = u64>) -> ChannelStore {
+        let mut store = ChannelStore::new(Kind::Messages, None);
         for sequence in sequences {
             store.apply(&message("a", sequence, 1), Rule::LaterWins);
         }

@@ -6,11 +6,11 @@
 use super::config::{Config, Tuning};
 use super::interface::{Event, Output};
 use super::message::{ChannelName, UpdateId};
+use super::streams::Streams;
 use crate::deadlines::Deadlines;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::machine::Outbox;
-use crate::random::Random;
 use crate::sabotage::Switch;
 use crate::time::Instant;
 
@@ -34,7 +34,7 @@ pub(super) struct Context {
     pub(super) now: Instant,
     /// The settings, which are constant.
     pub(super) config: Config,
-    pub(super) random: Random,
+    pub(super) random: Streams,
     pub(super) timers: Deadlines<Timer>,
     /// The outputs of the current step; empty between steps.
     pub(super) out: Outbox<Output>,
@@ -45,7 +45,7 @@ impl Context {
         Self {
             now,
             config,
-            random: Random::from_seed(seed).child("channel"),
+            random: Streams::new(seed),
             timers: Deadlines::new(),
             out: Outbox::new(),
         }

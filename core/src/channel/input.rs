@@ -2,7 +2,7 @@
 
 use super::anti_entropy::Comparison;
 use super::dedup::Noted;
-use super::dissemination::Request as Graft;
+use super::dissemination::RepairRequest as Graft;
 use super::interface::{
     Done, Event, INTERVAL_MAX, INTERVAL_MIN, Neighbour, Options, Output, Refusal, Rejection,
     Request, Transaction,
@@ -12,7 +12,7 @@ use super::message::{
     Body, ChannelName, Data, DeliveryFailure, Item, Kind, PAYLOAD_BYTES_MAX, Packet, Purpose,
     Update, UpdateId,
 };
-use super::store::{Applied, Rule, Store};
+use super::store::{AppliedUpdate, ChannelStore, Rule};
 use super::{CHANNELS_MAX, Channels, relay, transaction};
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -35,14 +35,14 @@ impl Channels {
         if self.applications.has_open(channel) && !self.context.has(Switch::OpensTwice) {
             return Err(Refusal::AlreadyOpen);
         }
-        match self.stores.get(channel).map(Store::kind) {
+        match self.stores.get(channel).map(ChannelStore::kind) {
             None if self.stores.len() >= CHANNELS_MAX => return Err(Refusal::TooManyChannels),
             Some(kind) if kind != options.kind => return Err(Refusal::OtherKind(kind)),
             None | Some(_) => self.learn(channel, options.kind),
         }
         self.applications.open(channel, options.room);
         if options.custom.is_some() {
-            let store = Store::new(Kind::Custom, options.custom);
+            let store = ChannelStore::new(Kind::Custom, options.custom);
             self.stores.insert(channel.clone(), store);
         }
         self.anti_entropy
@@ -69,10 +69,10 @@ impl Channels {
     ) -> Result<Done, Refusal> {
         check_size(&payload)?;
         let (body, payload) = match self.open_store(channel)? {
-            Store::Messages(_) => (Body::Message, payload),
-            Store::Map(_) => return Err(Refusal::WrongKind(Kind::Map)),
-            Store::Custom(None) => (Body::Custom, payload),
-            Store::Custom(Some(custom)) => match custom.merge(&payload) {
+            ChannelStore::Messages(_) => (Body::Message, payload),
+            ChannelStore::Map(_) => return Err(Refusal::WrongKind(Kind::Map)),
+            ChannelStore::Custom(None) => (Body::Custom, payload),
+            ChannelStore::Custom(Some(custom)) => match custom.merge(&payload) {
                 Ok(Some(delta)) => (Body::Custom, Arc::from(delta)),
                 Ok(None) => return Ok(Done::Unchanged),
                 Err(reason) => return Err(Refusal::Malformed(reason)),
@@ -108,7 +108,7 @@ impl Channels {
         let (body, payload) = transaction::encode(map, transaction);
         let update = self.publish(channel, body, payload);
         if let Some(store) = self.stores.get_mut(channel)
-            && let Applied::Changed(changes) = store.apply(&update, Rule::LaterWins)
+            && let AppliedUpdate::Changed(changes) = store.apply(&update, Rule::LaterWins)
         {
             self.deliver_changes(channel, changes);
         }
@@ -152,7 +152,7 @@ impl Channels {
     }
 
     /// The state of a channel that an application of this node has open.
-    fn open_store(&mut self, channel: &ChannelName) -> Result<&mut Store, Refusal> {
+    fn open_store(&mut self, channel: &ChannelName) -> Result<&mut ChannelStore, Refusal> {
         let store = self.stores.get_mut(channel);
         let open = self.applications.has_open(channel);
         store.filter(|_| open).ok_or(Refusal::NotOpen)
@@ -314,7 +314,8 @@ impl Channels {
         if self.stores.contains_key(channel) {
             return;
         }
-        self.stores.insert(channel.clone(), Store::new(kind, None));
+        self.stores
+            .insert(channel.clone(), ChannelStore::new(kind, None));
         self.context.report(Event::Learnt {
             channel: channel.clone(),
             kind,
@@ -423,13 +424,13 @@ impl Channels {
             return;
         };
         let applied = store.apply(update, rule);
-        if applied != Applied::Old {
+        if applied != AppliedUpdate::Old {
             self.anti_entropy.note_changed(channel, self.context.now);
         }
         self.dissemination.note_arrived(&mut self.context, id);
         let open = self.applications.has_open(channel);
         match applied {
-            Applied::Old => {
+            AppliedUpdate::Old => {
                 if open && self.context.has(Switch::RepeatsMessages) {
                     self.deliver_broadcast(id, Arc::clone(&update.payload));
                 }
@@ -438,14 +439,14 @@ impl Channels {
                     self.dissemination.keep(update, Some(link));
                 }
             }
-            Applied::Message => {
+            AppliedUpdate::Message => {
                 self.pass_on(update, link, repair);
                 if open {
                     self.deliver_broadcast(id, Arc::clone(&update.payload));
                 }
             }
             // The update is not stored, but is relayed if it is new.
-            Applied::Full | Applied::PassedOn => {
+            AppliedUpdate::Full | AppliedUpdate::PassedOn => {
                 if is_new {
                     self.pass_on(update, link, repair);
                     if open {
@@ -453,7 +454,7 @@ impl Channels {
                     }
                 }
             }
-            Applied::Merged(delta) => {
+            AppliedUpdate::Merged(delta) => {
                 let delta: Arc<[u8]> = Arc::from(delta);
                 if repair {
                     self.publish_delta(channel, delta, Some(link));
@@ -464,13 +465,13 @@ impl Channels {
                     }
                 }
             }
-            Applied::Changed(changes) => {
+            AppliedUpdate::Changed(changes) => {
                 self.pass_on(update, link, repair);
                 if open {
                     self.deliver_changes(channel, changes);
                 }
             }
-            Applied::Malformed(_) => self.reject(link, Rejection::Malformed),
+            AppliedUpdate::Malformed(_) => self.reject(link, Rejection::Malformed),
         }
     }
 

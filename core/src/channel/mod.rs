@@ -36,6 +36,7 @@ pub mod message;
 mod output;
 mod relay;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -69,13 +70,13 @@ use dissemination::Dissemination;
 use link_queue::LinkQueue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{ReplicatedMap, Store};
+use store::{ChannelStore, ReplicatedMap};
 
 /// The channels of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Channels {
     context: Context,
-    stores: BTreeMap<ChannelName, Store>,
+    stores: BTreeMap<ChannelName, ChannelStore>,
     applications: Applications,
     dedup: Dedup,
     dissemination: Dissemination,
@@ -145,7 +146,7 @@ impl Channels {
     /// The retained messages of a channel, by origin, oldest first.
     pub fn messages(&self, channel: &ChannelName) -> impl Iterator<Item = &Arc<Update>> + '_ {
         let store = self.stores.get(channel);
-        store.into_iter().flat_map(Store::messages)
+        store.into_iter().flat_map(ChannelStore::messages)
     }
 
     /// The keys of a map that have a value, with their current writes, in order.

@@ -6,7 +6,7 @@ use super::anti_entropy::Answer;
 use super::context::Timer;
 use super::interface::{Delivery, Event, Output, Rejection};
 use super::message::{Body, ChannelName, DeliveryFailure, Item, Packet, Purpose, Update, UpdateId};
-use super::store::Change;
+use super::store::MapChange;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::pacing::{Pace, next_batch};
@@ -209,10 +209,10 @@ impl Channels {
 
     /// Delivers the changes of a map, and the conflicts: writes of this node that lost against writes made without
     /// knowledge of them.
-    pub(super) fn deliver_changes(&mut self, channel: &ChannelName, changes: Vec<Change>) {
+    pub(super) fn deliver_changes(&mut self, channel: &ChannelName, changes: Vec<MapChange>) {
         let me = &self.context.me().clone();
         let silent = self.context.has(Switch::NoConflicts);
-        for Change {
+        for MapChange {
             key,
             entry,
             replaced,

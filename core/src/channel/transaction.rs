@@ -90,11 +90,11 @@ pub(super) fn encode(map: &ReplicatedMap, transaction: &Transaction) -> (Body, A
 mod tests {
     use super::*;
     use crate::channel::message::Kind;
-    use crate::channel::store::{Applied, Rule, Store};
+    use crate::channel::store::{AppliedUpdate, ChannelStore, Rule};
     use crate::channel::tests::sample::{deletion, write};
 
-    fn store() -> Store {
-        let mut store = Store::new(Kind::Map, None);
+    fn store() -> ChannelStore {
+        let mut store = ChannelStore::new(Kind::Map, None);
         for update in [
             write(3, &["one"], 1),
             write(4, &["two"], 1),
@@ -102,7 +102,7 @@ mod tests {
         ] {
             assert!(matches!(
                 store.apply(&update, Rule::LaterWins),
-                Applied::Changed(_)
+                AppliedUpdate::Changed(_)
             ));
         }
         store

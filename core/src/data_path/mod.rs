@@ -43,7 +43,7 @@ use crate::link::LinkId;
 use crate::machine::{Machine, Outbox};
 use crate::time::Instant;
 use paths::Paths;
-use session::{Ending, Session, Transition};
+use session::{Session, SessionEnd, Transition};
 use std::collections::BTreeMap;
 use window::Window;
 
@@ -64,7 +64,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn end(&mut self, ending: Ending) {
+    fn end(&mut self, ending: SessionEnd) {
         self.session.end(ending);
         self.window.close();
     }
@@ -125,12 +125,12 @@ impl Endpoint {
     fn end_event(&self, link: LinkId, peer: &NodeId) -> Option<PathEvent> {
         let peer = peer.clone();
         match self.session.ending()? {
-            Ending::Unfit(reason) => {
+            SessionEnd::Unfit(reason) => {
                 let reason = reason.clone();
                 Some(PathEvent::Unfit { peer, link, reason })
             }
-            Ending::LinkClosed if !self.session.was_established() => None,
-            Ending::Failed(_) | Ending::FailedAtPeer(_) | Ending::LinkClosed => {
+            SessionEnd::LinkClosed if !self.session.was_established() => None,
+            SessionEnd::Failed(_) | SessionEnd::FailedAtPeer(_) | SessionEnd::LinkClosed => {
                 let state = self.session.state();
                 let reason = state.reason().unwrap_or_default().to_owned();
                 Some(PathEvent::Down { peer, link, reason })
@@ -225,7 +225,7 @@ impl DataPaths {
             self.endpoints.remove(&link);
             return;
         }
-        self.change(link, out, |it| it.end(Ending::LinkClosed));
+        self.change(link, out, |it| it.end(SessionEnd::LinkClosed));
     }
 
     /// A link that is closing may still deliver signals: they are ignored.
@@ -246,7 +246,7 @@ impl DataPaths {
     }
 
     fn on_fail(&mut self, link: LinkId, reason: String, with_link: bool, out: &mut Outbox<Output>) {
-        self.change(link, out, |it| it.end(Ending::Failed(reason)));
+        self.change(link, out, |it| it.end(SessionEnd::Failed(reason)));
         if with_link && self.paths.give_up(link) {
             out.push(Output::CloseLink { link });
         }

@@ -29,7 +29,7 @@ pub(super) enum Transition {
 
 /// How a data path ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum SessionEnd {
     /// The two ends do not have the same overlay.
     Unfit(String),
     /// The data path failed at this end. The peer is sent the reason.
@@ -71,7 +71,7 @@ pub(super) struct Session {
     works: bool,
     /// Whether both ends were established.
     was_established: bool,
-    ending: Option<Ending>,
+    ending: Option<SessionEnd>,
     failure_sent: bool,
 }
 
@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// The data path ended. The first ending counts.
-    pub(super) fn end(&mut self, ending: Ending) {
+    pub(super) fn end(&mut self, ending: SessionEnd) {
         if self.ending.is_none() {
             self.ending = Some(ending);
         }
@@ -155,13 +155,13 @@ impl Session {
     /// The peer's data path failed.
     pub(super) fn on_failed(&mut self, reason: String) {
         self.peer = PeerStage::Failed;
-        self.end(Ending::FailedAtPeer(reason));
+        self.end(SessionEnd::FailedAtPeer(reason));
     }
 
     /// The next step, which counts as done. None until something happens.
     pub(super) fn next(&mut self, ours: &Offer) -> Option<Transition> {
         if let Some(ending) = &self.ending {
-            let Ending::Failed(reason) = ending else {
+            let SessionEnd::Failed(reason) = ending else {
                 return None;
             };
             let sent = std::mem::replace(&mut self.failure_sent, true);
@@ -196,10 +196,10 @@ impl Session {
     /// Begins the set-up, if the two ends have the same overlay.
     fn begin(&mut self, ours: &Offer) -> Option<Transition> {
         match &self.offer {
-            None => self.end(Ending::Unfit("it has no overlay".to_owned())),
+            None => self.end(SessionEnd::Unfit("it has no overlay".to_owned())),
             Some(offer) if offer.name() != ours.name() => {
                 let name = offer.name();
-                self.end(Ending::Unfit(format!("it has another overlay: {name}")));
+                self.end(SessionEnd::Unfit(format!("it has another overlay: {name}")));
             }
             Some(offer) => {
                 self.local = LocalStage::Preparing;
@@ -229,7 +229,7 @@ impl Session {
     }
 
     /// How the data path ended.
-    pub(super) const fn ending(&self) -> Option<&Ending> {
+    pub(super) const fn ending(&self) -> Option<&SessionEnd> {
         self.ending.as_ref()
     }
 
@@ -241,12 +241,12 @@ impl Session {
     /// The state that people are shown.
     pub(super) fn state(&self) -> PathState {
         match &self.ending {
-            Some(Ending::Unfit(why)) => PathState::Unfit(why.clone()),
-            Some(Ending::Failed(why)) => PathState::Failed(signal::reason(why)),
-            Some(Ending::FailedAtPeer(why)) => {
+            Some(SessionEnd::Unfit(why)) => PathState::Unfit(why.clone()),
+            Some(SessionEnd::Failed(why)) => PathState::Failed(signal::reason(why)),
+            Some(SessionEnd::FailedAtPeer(why)) => {
                 PathState::Failed(format!("at the other end: {why}"))
             }
-            Some(Ending::LinkClosed) => PathState::Failed("its link ended".to_owned()),
+            Some(SessionEnd::LinkClosed) => PathState::Failed("its link ended".to_owned()),
             None if self.is_established() => PathState::Established,
             None if self.local >= LocalStage::Confirmed => PathState::Confirmed,
             None => PathState::Preparing,

@@ -57,7 +57,10 @@ pub(super) fn referrals(
         return others;
     }
     for _ in 0..2 * REFERRALS_MAX {
-        let Some(member) = context.random_member() else {
+        let Some(member) = context
+            .topology
+            .random_member(&mut context.random.admission)
+        else {
             break;
         };
         if others.len() == REFERRALS_MAX {

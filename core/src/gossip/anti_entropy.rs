@@ -12,7 +12,7 @@ use super::context::Context;
 use super::message::Sync;
 use crate::bounded::DropOldest;
 use crate::link::LinkId;
-use crate::reconcile::{self, Limits, Opening, Role, Step};
+use crate::reconcile::{self, Opening, ReconcileLimits, ReconcileStep, SketchRole};
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::sketch::Cell;
@@ -199,9 +199,9 @@ impl AntiEntropy {
         }
         let role = if comparison.dialed {
             comparison.synced = Some(context.now);
-            Role::Initiator
+            SketchRole::Initiator
         } else {
-            Role::Responder
+            SketchRole::Responder
         };
         match reconcile::on_different_hash(role, digests(context)) {
             Opening::Sketch(cells) => Answer::Step(Sync::Sketch(cells)),
@@ -267,7 +267,7 @@ impl AntiEntropy {
 
     /// A neighbour sent a sketch of its view.
     pub(super) fn on_sketch(context: &Context, cells: &[Cell]) -> Answer {
-        let limits = Limits {
+        let limits = ReconcileLimits {
             // Beyond half the view, a snapshot is smaller than the sketches needed.
             cells_below: 4 * context.topology.len().max(16),
             want_max: WANT_MAX,
@@ -305,13 +305,13 @@ fn digests(context: &Context) -> impl Iterator<Item = u64> {
     context.topology.digests().map(|(digest, _)| digest)
 }
 
-fn answer(step: Step<Key>) -> Answer {
+fn answer(step: ReconcileStep<Key>) -> Answer {
     match step {
-        Step::Sketch(cells) => Answer::Step(Sync::Sketch(cells)),
-        Step::AskLarger(cells) => Answer::Step(Sync::Larger(cells)),
-        Step::GiveUp => Answer::Step(Sync::Larger(0)),
-        Step::Everything => Answer::Snapshot,
-        Step::Exchange { send, want } => Answer::Exchange(send, want),
+        ReconcileStep::Sketch(cells) => Answer::Step(Sync::Sketch(cells)),
+        ReconcileStep::AskLarger(cells) => Answer::Step(Sync::Larger(cells)),
+        ReconcileStep::GiveUp => Answer::Step(Sync::Larger(0)),
+        ReconcileStep::Everything => Answer::Snapshot,
+        ReconcileStep::Exchange { send, want } => Answer::Exchange(send, want),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The context of a step, shared by all components of the machine: the time, the settings, one stream of random
+//! The context of a step, shared by all components of the machine: the time, the settings, the named streams of random
 //! choices, one set of timers, the view, and the orders of the step.
 //!
 //! The view and the timers are shared because each is one index over the whole machine. A [`Timer`](super::timer::Timer) belongs to the
@@ -7,10 +7,10 @@
 use super::config::{Config, Tuning};
 use super::event::Event;
 use super::interface::Output;
+use super::streams::Streams;
 use super::timer::Timers;
 use crate::identity::NodeId;
 use crate::machine::Outbox;
-use crate::random::Random;
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use crate::topology::{MemberIndex, Topology};
@@ -24,7 +24,7 @@ pub(super) struct Context {
     pub(super) config: Config,
     /// The node's own index in its view.
     pub(super) me: MemberIndex,
-    pub(super) random: Random,
+    pub(super) random: Streams,
     pub(super) timers: Timers,
     pub(super) topology: Topology,
     /// The orders of the current step; empty between steps.
@@ -42,7 +42,7 @@ impl Context {
         Self {
             now,
             me,
-            random: Random::from_seed(seed).child("gossip"),
+            random: Streams::new(seed),
             timers: Timers::new(),
             topology,
             out: Outbox::new(),
@@ -84,17 +84,5 @@ impl Context {
         if let Some(id) = self.id_of(member) {
             self.report(event(id));
         }
-    }
-
-    /// A member with a record, drawn at random; none if eight draws found none.
-    pub(super) fn random_member(&mut self) -> Option<MemberIndex> {
-        let bound = self.topology.index_bound() as u64;
-        for _ in 0..8 {
-            let member = MemberIndex::try_from(self.random.below(bound)).ok()?;
-            if self.topology.is_known(member) {
-                return Some(member);
-            }
-        }
-        None
     }
 }

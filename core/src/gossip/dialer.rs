@@ -23,7 +23,7 @@ pub const DIALS_MAX: usize = 32;
 
 /// The reason of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum DialPurpose {
     /// A seed address, to join or to find a split-off part of the mesh; index into the seed addresses.
     Seed(usize),
     /// An address named in a refusal.
@@ -45,7 +45,7 @@ pub(super) enum Purpose {
 /// A dial in progress, up to the end of its handshake.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Dial {
-    purpose: Purpose,
+    purpose: DialPurpose,
     address: SocketAddr,
     /// The expected peer; once connected, the peer that answered.
     peer: Option<MemberIndex>,
@@ -55,7 +55,7 @@ pub(super) struct Dial {
 }
 
 impl Dial {
-    pub(super) const fn purpose(&self) -> Purpose {
+    pub(super) const fn purpose(&self) -> DialPurpose {
         self.purpose
     }
 
@@ -95,7 +95,7 @@ impl Dialer {
     pub(super) fn begin(
         &mut self,
         context: &mut Context,
-        purpose: Purpose,
+        purpose: DialPurpose,
         address: SocketAddr,
         peer: Option<MemberIndex>,
     ) {
@@ -157,8 +157,8 @@ impl Dialer {
     /// The seed addresses were replaced: dials in progress to former ones count as referrals.
     pub(super) fn forget_seeds(&mut self) {
         for dial in self.dials.values_mut() {
-            if matches!(dial.purpose, Purpose::Seed(_)) {
-                dial.purpose = Purpose::Referral;
+            if matches!(dial.purpose, DialPurpose::Seed(_)) {
+                dial.purpose = DialPurpose::Referral;
             }
         }
     }
@@ -211,7 +211,7 @@ impl Dialer {
 
     /// The number of dials of one purpose.
     #[cfg(test)]
-    pub(super) fn count(&self, purpose: Purpose) -> usize {
+    pub(super) fn count(&self, purpose: DialPurpose) -> usize {
         let dials = self.dials.values();
         dials.filter(|dial| dial.purpose == purpose).count()
     }
@@ -253,7 +253,7 @@ impl Dialer {
     /// The dials in progress to a seed address; more than one only if the address is a name.
     fn to_seed(&self, index: usize) -> impl Iterator<Item = &Dial> {
         let dials = self.dials.values();
-        dials.filter(move |dial| dial.purpose == Purpose::Seed(index))
+        dials.filter(move |dial| dial.purpose == DialPurpose::Seed(index))
     }
 
     /// Whether a dial to a member started less than this long ago.
@@ -276,7 +276,7 @@ impl Dialer {
     /// Whether the handshake of a connection that replaces the open link to a neighbour is in progress.
     pub(super) fn is_renewing(&self, member: MemberIndex) -> bool {
         self.to(member)
-            .any(|dial| dial.purpose == Purpose::Renewal && dial.connection.is_some())
+            .any(|dial| dial.purpose == DialPurpose::Renewal && dial.connection.is_some())
     }
 
     /// The highest session that this node proposed to a member in a handshake in progress.
@@ -300,7 +300,7 @@ mod tests {
     fn begin(
         dialer: &mut Dialer,
         context: &mut Context,
-        purpose: Purpose,
+        purpose: DialPurpose,
         peer: MemberIndex,
     ) -> DialId {
         dialer.begin(context, purpose, address(peer as usize), Some(peer));
@@ -311,11 +311,14 @@ mod tests {
     fn a_dial_times_out_unless_it_ends() {
         let (mut context, mut dialer) = (context(), Dialer::default());
         let (one, other) = (
-            begin(&mut dialer, &mut context, Purpose::Ring, 1),
-            begin(&mut dialer, &mut context, Purpose::Ring, 2),
+            begin(&mut dialer, &mut context, DialPurpose::Ring, 1),
+            begin(&mut dialer, &mut context, DialPurpose::Ring, 2),
         );
         let ended = dialer.end(&mut context, one).unwrap();
-        assert_eq!((ended.purpose(), ended.peer()), (Purpose::Ring, Some(1)));
+        assert_eq!(
+            (ended.purpose(), ended.peer()),
+            (DialPurpose::Ring, Some(1))
+        );
         let due = context.after(context.tuning().dial_timeout);
         assert_eq!(context.timers.pop_due(due), Some((due, Timer::Dial(other))));
         assert_eq!(context.timers.pop_due(due), None);
@@ -326,7 +329,7 @@ mod tests {
     fn dials_are_bounded() {
         let (mut context, mut dialer) = (context(), Dialer::default());
         for peer in 0..100 {
-            begin(&mut dialer, &mut context, Purpose::Probe, peer);
+            begin(&mut dialer, &mut context, DialPurpose::Probe, peer);
         }
         assert_eq!((dialer.len(), context.out.len()), (DIALS_MAX, DIALS_MAX));
     }
@@ -334,7 +337,7 @@ mod tests {
     #[test]
     fn a_connected_dial_is_found_by_its_link_and_by_the_peer_that_answered() {
         let (mut context, mut dialer) = (context(), Dialer::default());
-        let dial = begin(&mut dialer, &mut context, Purpose::Renewal, 1);
+        let dial = begin(&mut dialer, &mut context, DialPurpose::Renewal, 1);
         assert!(!dialer.is_renewing(1));
         dialer.connected(dial, LinkId(9), 1, 7);
         assert_eq!(dialer.over(LinkId(9)), Some(dial));

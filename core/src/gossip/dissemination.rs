@@ -10,7 +10,7 @@
 
 use super::config::Config;
 use super::context::Context;
-use super::frame_builder::Schedule;
+use super::frame_builder::BroadcastSchedule;
 use super::message::AgedReport;
 use super::provenance::Provenance;
 use super::timer::Timer;
@@ -67,7 +67,7 @@ impl Merged {
 
 /// The outcome of a received record.
 #[derive(Clone, Debug)]
-pub(super) enum Received {
+pub(super) enum ReceivedRecord {
     /// The record is under this node's own id.
     Own,
     /// The record was merged into the view.
@@ -141,14 +141,14 @@ impl Dissemination {
     }
 
     /// The time at which a broadcast update is sent.
-    pub(super) fn schedule(context: &Context, key: Key) -> Schedule {
+    pub(super) fn schedule(context: &Context, key: Key) -> BroadcastSchedule {
         let tuning = context.tuning();
         // A report takes time along the tree: if it were announced at once, it would be requested needlessly.
         let (wait, names_max) = match key {
             Key::Record(_) => (tuning.announce_after, NAMES_MAX),
             Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORT_NAMES_MAX),
         };
-        Schedule {
+        BroadcastSchedule {
             report_due: context.after(tuning.report_after),
             name_due: context.after(wait),
             names_max,
@@ -214,7 +214,10 @@ impl Dissemination {
     }
 
     /// Merges received records into the view.
-    pub(super) fn merge_records(context: &mut Context, records: &[Arc<Record>]) -> Vec<Received> {
+    pub(super) fn merge_records(
+        context: &mut Context,
+        records: &[Arc<Record>],
+    ) -> Vec<ReceivedRecord> {
         if records.is_empty() {
             return Vec::new();
         }
@@ -222,17 +225,17 @@ impl Dissemination {
         let mut batch = context.topology.batch();
         let merged = records.iter().map(|record| {
             if !has_room(record) {
-                return Received::Unmerged(Unmerged::CounterTooHigh);
+                return ReceivedRecord::Unmerged(Unmerged::CounterTooHigh);
             }
             if *record.id() == config.id {
-                return Received::Own;
+                return ReceivedRecord::Own;
             }
             let altered = sabotaged(config, now, &batch, record);
             let record = altered.unwrap_or_else(|| Arc::clone(record));
             let before = batch.hash();
             match batch.merge(&record) {
-                None => Received::Unmerged(Unmerged::TooMany),
-                Some((member, replaced, applied)) => Received::Merged(Merged {
+                None => ReceivedRecord::Unmerged(Unmerged::TooMany),
+                Some((member, replaced, applied)) => ReceivedRecord::Merged(Merged {
                     applied,
                     key: Key::Record(member),
                     before,
@@ -360,8 +363,12 @@ impl Dissemination {
                 Announced::First => {
                     // One draw for the whole message, so that updates announced together are requested together.
                     let tuning = &context.config.tuning;
-                    let jitter = *wait
-                        .get_or_insert_with(|| context.random.duration_below(tuning.graft_jitter));
+                    let jitter = *wait.get_or_insert_with(|| {
+                        context
+                            .random
+                            .dissemination
+                            .duration_below(tuning.graft_jitter)
+                    });
                     let at = context.now + tuning.graft_after + jitter;
                     context.timers.set(Timer::Graft(key), at);
                 }
@@ -529,7 +536,7 @@ mod tests {
         let record = Arc::new(Record::new(id(1), rank, Content::default()));
         let mut context = context();
         let received = Dissemination::merge_records(&mut context, &[record]);
-        let refused = Received::Unmerged(Unmerged::CounterTooHigh);
+        let refused = ReceivedRecord::Unmerged(Unmerged::CounterTooHigh);
         assert_eq!(format!("{received:?}"), format!("[{refused:?}]"));
         assert_eq!(context.topology.index_of(&id(1)), None);
     }

@@ -1,8 +1,8 @@
 //! Incoming connections and messages, and the reactions of the components to them.
 
 use super::admission;
-use super::dialer::Purpose;
-use super::dissemination::{Dissemination, Merged, Received, Unmerged};
+use super::dialer::DialPurpose;
+use super::dissemination::{Dissemination, Merged, ReceivedRecord, Unmerged};
 use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
@@ -50,7 +50,7 @@ impl Gossip {
             self.on_dial_ended(dial, "the view is full");
             return;
         };
-        if let Purpose::Seed(index) = attempt.purpose()
+        if let DialPurpose::Seed(index) = attempt.purpose()
             && self.bootstrap.is_name(index)
             && self.live_link_to(member).is_some()
         {
@@ -222,7 +222,9 @@ impl Gossip {
         let joining = self.context.topology.len() <= 1;
         let replaced = self.links.open_to(member);
         let was_random = replaced.is_some_and(|(open, _)| self.overlay.is_random(open));
-        if purpose == Some(Purpose::RandomLink) || purpose == Some(Purpose::Renewal) && was_random {
+        if purpose == Some(DialPurpose::RandomLink)
+            || purpose == Some(DialPurpose::Renewal) && was_random
+        {
             self.overlay.mark_random(link);
         }
         self.handshakes.end(&mut self.context, link);
@@ -230,10 +232,10 @@ impl Gossip {
     }
 
     /// The handshake on a dialled connection is complete: the connection becomes the link.
-    fn finish_dial(&mut self, link: LinkId) -> Option<Purpose> {
+    fn finish_dial(&mut self, link: LinkId) -> Option<DialPurpose> {
         let dial = self.dialer.over(link)?;
         let attempt = self.dialer.end(&mut self.context, dial)?;
-        if let Purpose::Seed(index) = attempt.purpose() {
+        if let DialPurpose::Seed(index) = attempt.purpose() {
             let peer = attempt.peer().and_then(|peer| self.context.id_of(peer));
             self.bootstrap.on_linked(&mut self.context, index, peer);
         }
@@ -627,13 +629,13 @@ impl Gossip {
     fn on_record(
         &mut self,
         record: &Arc<Record>,
-        received: Received,
+        received: ReceivedRecord,
         from: LinkId,
     ) -> (Applied, Option<Key>) {
         match received {
-            Received::Own => (self.on_own_record(record, from), None),
-            Received::Unmerged(why) => (self.on_unmerged(why, from), None),
-            Received::Merged(merged) => {
+            ReceivedRecord::Own => (self.on_own_record(record, from), None),
+            ReceivedRecord::Unmerged(why) => (self.on_unmerged(why, from), None),
+            ReceivedRecord::Merged(merged) => {
                 if merged.applied == Applied::Newer {
                     self.on_renewed(&merged);
                     self.on_view_changed(merged.key, merged.before);

@@ -49,6 +49,7 @@ mod output;
 mod overlay;
 mod provenance;
 mod self_record;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -288,7 +289,7 @@ impl Gossip {
             Consequence::Silent { redial, newly } => {
                 let redials = redial && !self.context.has(Switch::NoRedial);
                 if redials && self.dialer.attempts(member) < REDIALS_MAX {
-                    self.dial_member(dialer::Purpose::Redial, member);
+                    self.dial_member(dialer::DialPurpose::Redial, member);
                 }
                 if newly {
                     self.on_link_silent(link, member);
@@ -483,7 +484,7 @@ impl Gossip {
     fn probe(&mut self) {
         for member in self.prober.on_due(&mut self.context, self.members.down()) {
             if !self.dialer.is_dialing(member) {
-                self.dial_member(dialer::Purpose::Probe, member);
+                self.dial_member(dialer::DialPurpose::Probe, member);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::anti_entropy::{Answer, AntiEntropy};
 use super::bootstrap::JOIN_STAGGER;
-use super::dialer::{Dial, Purpose};
+use super::dialer::{Dial, DialPurpose};
 use super::dissemination::Dissemination;
 use super::frame_builder::PushMode;
 use super::handshake;
@@ -222,7 +222,7 @@ impl Gossip {
 impl Gossip {
     pub(super) fn dial(
         &mut self,
-        purpose: Purpose,
+        purpose: DialPurpose,
         address: SocketAddr,
         peer: Option<MemberIndex>,
     ) {
@@ -237,10 +237,16 @@ impl Gossip {
     }
 
     /// Dials a member, if it is dialable.
-    pub(super) fn dial_member(&mut self, purpose: Purpose, member: MemberIndex) {
+    pub(super) fn dial_member(&mut self, purpose: DialPurpose, member: MemberIndex) {
         let learnt = match purpose {
-            Purpose::Ring | Purpose::Probe | Purpose::RandomLink | Purpose::Requested => true,
-            Purpose::Seed(_) | Purpose::Referral | Purpose::Redial | Purpose::Renewal => false,
+            DialPurpose::Ring
+            | DialPurpose::Probe
+            | DialPurpose::RandomLink
+            | DialPurpose::Requested => true,
+            DialPurpose::Seed(_)
+            | DialPurpose::Referral
+            | DialPurpose::Redial
+            | DialPurpose::Renewal => false,
         };
         if learnt && !self.bootstrap.discovers() {
             return;
@@ -261,7 +267,7 @@ impl Gossip {
             dialer: &self.dialer,
         };
         for member in self.overlay.requested_missing(&self.context, &near) {
-            self.dial_member(Purpose::Requested, member);
+            self.dial_member(DialPurpose::Requested, member);
         }
     }
 
@@ -270,7 +276,7 @@ impl Gossip {
         let near = self.neighbourhood();
         let needed = self.overlay.ring_links(&self.context, &near);
         for member in needed.dial() {
-            self.dial_member(Purpose::Ring, *member);
+            self.dial_member(DialPurpose::Ring, *member);
         }
         if !needed.is_complete() && self.dialer.len() > 0 {
             self.overlay.schedule_next_candidate(&mut self.context);
@@ -304,7 +310,7 @@ impl Gossip {
             dialer: &self.dialer,
         };
         if let Some(member) = self.overlay.on_random_due(&mut self.context, &near) {
-            self.dial_member(Purpose::RandomLink, member);
+            self.dial_member(DialPurpose::RandomLink, member);
         }
     }
 
@@ -390,7 +396,7 @@ impl Gossip {
             if self.may_dial()
                 && let Some(address) = self.bootstrap.take_next(&mut self.context, index)
             {
-                self.dial(Purpose::Seed(index), address, None);
+                self.dial(DialPurpose::Seed(index), address, None);
             }
         }
         self.bootstrap.schedule(&mut self.context, joining);
@@ -443,7 +449,7 @@ impl Gossip {
             && !self.dialer.is_dialing(member)
             && !self.context.has(Switch::NoRenewal)
         {
-            self.dial_member(Purpose::Renewal, member);
+            self.dial_member(DialPurpose::Renewal, member);
         }
     }
 }
@@ -456,15 +462,15 @@ impl Gossip {
             return;
         };
         match attempt.purpose() {
-            Purpose::Seed(index) => self.on_seed_failed(index, attempt.address(), why),
-            Purpose::Referral => self.bootstrap.schedule_at_once(&mut self.context),
-            Purpose::Ring | Purpose::RandomLink => {
+            DialPurpose::Seed(index) => self.on_seed_failed(index, attempt.address(), why),
+            DialPurpose::Referral => self.bootstrap.schedule_at_once(&mut self.context),
+            DialPurpose::Ring | DialPurpose::RandomLink => {
                 let Some(member) = attempt.peer() else {
                     return;
                 };
                 self.dialer.back_off(&self.context, member);
                 let topology = &self.context.topology;
-                if attempt.purpose() == Purpose::Ring
+                if attempt.purpose() == DialPurpose::Ring
                     && self.links.open_to(member).is_none()
                     && self.status(member) != Status::Left
                     && topology.is_ring_edge(self.context.me, member)
@@ -474,14 +480,14 @@ impl Gossip {
                 }
                 self.overlay.schedule_at_once(&mut self.context);
             }
-            Purpose::Requested => {
+            DialPurpose::Requested => {
                 if let Some(member) = attempt.peer() {
                     self.dialer.back_off(&self.context, member);
                 }
             }
-            Purpose::Redial | Purpose::Probe => {}
+            DialPurpose::Redial | DialPurpose::Probe => {}
             // The link to replace may have closed in favour of this dial.
-            Purpose::Renewal => self.overlay.schedule_at_once(&mut self.context),
+            DialPurpose::Renewal => self.overlay.schedule_at_once(&mut self.context),
         }
     }
 
@@ -501,8 +507,10 @@ impl Gossip {
             return;
         };
         let until = self.context.after(REFUSED_FOR);
-        if let (Some(member), Purpose::Ring | Purpose::RandomLink | Purpose::Requested) =
-            (attempt.peer(), attempt.purpose())
+        if let (
+            Some(member),
+            DialPurpose::Ring | DialPurpose::RandomLink | DialPurpose::Requested,
+        ) = (attempt.peer(), attempt.purpose())
         {
             self.dialer.back_off_until(member, until);
             self.overlay.schedule_until(&mut self.context, until);
@@ -512,24 +520,24 @@ impl Gossip {
         }
         let (address, myself) = (attempt.address(), refusal.reason == RefusalReason::Myself);
         match attempt.purpose() {
-            Purpose::Seed(index) if myself => {
+            DialPurpose::Seed(index) if myself => {
                 let dialing = self.dialer.is_dialing_seed(index);
                 let context = &mut self.context;
                 if self.bootstrap.on_myself(context, index, address, dialing) {
                     self.self_record.establish(self.context.now);
                 }
             }
-            Purpose::Seed(index) => {
+            DialPurpose::Seed(index) => {
                 let why = handshake::explain(&self.context, refusal);
                 self.on_seed_failed(index, address, &why);
             }
-            Purpose::Referral
-            | Purpose::Ring
-            | Purpose::Redial
-            | Purpose::Probe
-            | Purpose::RandomLink
-            | Purpose::Requested
-            | Purpose::Renewal => {
+            DialPurpose::Referral
+            | DialPurpose::Ring
+            | DialPurpose::Redial
+            | DialPurpose::Probe
+            | DialPurpose::RandomLink
+            | DialPurpose::Requested
+            | DialPurpose::Renewal => {
                 if myself {
                     let address = Address::Socket(address);
                     self.context.report(Event::DialedMyself { address });
@@ -546,17 +554,17 @@ impl Gossip {
 
     /// Tries one of the members that a refusal named and that are not alive in this view. This lets a newcomer join,
     /// and a split-off part reach the rest of the mesh.
-    fn follow_referral(&mut self, refused: Purpose, others: &[SocketAddr]) {
+    fn follow_referral(&mut self, refused: DialPurpose, others: &[SocketAddr]) {
         // Only a newcomer follows a referral from a node that it was referred to itself: other nodes return to the
         // seed, or probe.
         let follows = match refused {
-            Purpose::Seed(_) | Purpose::Probe => true,
-            Purpose::Referral => self.context.topology.len() <= 1,
-            Purpose::Ring
-            | Purpose::Redial
-            | Purpose::RandomLink
-            | Purpose::Requested
-            | Purpose::Renewal => false,
+            DialPurpose::Seed(_) | DialPurpose::Probe => true,
+            DialPurpose::Referral => self.context.topology.len() <= 1,
+            DialPurpose::Ring
+            | DialPurpose::Redial
+            | DialPurpose::RandomLink
+            | DialPurpose::Requested
+            | DialPurpose::Renewal => false,
         };
         if !follows || !self.bootstrap.discovers() {
             return;
@@ -572,8 +580,8 @@ impl Gossip {
             })
         };
         let others: Vec<SocketAddr> = others.iter().copied().filter(|it| !is_alive(*it)).collect();
-        if let Some(other) = self.context.random.pick(&others).copied() {
-            self.dial(Purpose::Referral, other, None);
+        if let Some(other) = self.context.random.referral.pick(&others).copied() {
+            self.dial(DialPurpose::Referral, other, None);
         }
     }
 }

@@ -82,7 +82,7 @@ impl Overlay {
     /// Draws the time of the first random link, and schedules reconciliations.
     pub(super) fn start(&self, context: &mut Context) {
         let interval = context.tuning().random_link_interval;
-        let wait = interval + context.random.duration_below(interval);
+        let wait = interval + context.random.overlay.duration_below(interval);
         let at = context.after(wait);
         context.timers.set(Timer::RandomLink, at);
         self.schedule_maintenance(context);
@@ -250,11 +250,13 @@ impl Overlay {
         near: &Neighbourhood<'_>,
     ) -> Option<MemberIndex> {
         let interval = context.tuning().random_link_interval;
-        let wait = interval / 2 + context.random.duration_below(interval);
+        let wait = interval / 2 + context.random.overlay.duration_below(interval);
         let at = context.after(wait);
         context.timers.set(Timer::RandomLink, at);
         self.random.clear();
-        let member = context.random_member()?;
+        let member = context
+            .topology
+            .random_member(&mut context.random.overlay)?;
         let eligible = member != context.me
             && near.members.status(context, member) == Status::Alive
             && !near.links.is_neighbour(member);
@@ -283,7 +285,7 @@ impl Overlay {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialer::Purpose;
+    use super::super::dialer::DialPurpose;
     use super::super::links::Link;
     use super::*;
     use crate::gossip::tests::context::{address, context, id, learn};
@@ -359,7 +361,7 @@ mod tests {
         let first = bench.first(0);
         let to = address(1);
         let (dialer, context) = (&mut bench.dialer, &mut bench.context);
-        dialer.begin(context, Purpose::Ring, to, Some(first));
+        dialer.begin(context, DialPurpose::Ring, to, Some(first));
         assert!(
             !bench.ring_links().dial().contains(&first),
             "it is being dialled"

@@ -38,7 +38,7 @@ struct Traffic {
 
 /// A change of the requested links: `peer` is to be linked, or the node no longer needs a link there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct LinkChange {
     pub peer: NodeId,
     pub requested: bool,
 }
@@ -92,11 +92,11 @@ impl DirectLinks {
 
     /// Begins a new window if the last is over. Returns the requests of applications, since the member may have become
     /// known, and the links to give up.
-    pub(super) fn begin_window(&mut self, now: Instant) -> Vec<Change> {
+    pub(super) fn begin_window(&mut self, now: Instant) -> Vec<LinkChange> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
-        let change = |peer: &NodeId, requested| Change {
+        let change = |peer: &NodeId, requested| LinkChange {
             peer: peer.clone(),
             requested,
         };
@@ -127,8 +127,8 @@ impl DirectLinks {
 mod tests {
     use super::*;
 
-    fn change(peer: &str, requested: bool) -> Change {
-        Change {
+    fn change(peer: &str, requested: bool) -> LinkChange {
+        LinkChange {
             peer: id(peer),
             requested,
         }

@@ -11,7 +11,7 @@ use crate::link::{Address, CloseReason, DialError, DialId, LinkId, ResolutionErr
 use crate::size::Encoded;
 use crate::size::FRAME_BYTES_MAX;
 use crate::sketch::Cell;
-use crate::testing::world::{Environment, World};
+use crate::testing::world::{TestEnvironment, TestWorld};
 use crate::time::{Duration, Instant};
 use crate::topology::publication::{PublicationId, PublicationKind};
 use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record, Service};
@@ -284,12 +284,12 @@ struct Surroundings {
     resolutions: Vec<Ticket>,
 }
 
-impl Environment for Surroundings {
+impl TestEnvironment for Surroundings {
     type Node = ();
     type Machine = Node;
     type Event = Input;
 
-    fn perform(world: &mut World<Self>, (): &(), output: Output) {
+    fn perform(world: &mut TestWorld<Self>, (): &(), output: Output) {
         let around = &mut world.environment;
         match output {
             Output::Dial { dial, .. } => around.dials.push(dial),
@@ -308,7 +308,7 @@ impl Environment for Surroundings {
         }
     }
 
-    fn happen(world: &mut World<Self>, input: Input) {
+    fn happen(world: &mut TestWorld<Self>, input: Input) {
         world.step(&(), input);
     }
 }
@@ -326,7 +326,7 @@ impl Surroundings {
     }
 }
 
-impl World<Surroundings> {
+impl TestWorld<Surroundings> {
     fn started() -> Self {
         let content = Content {
             address: Some(address(0)),
@@ -449,7 +449,7 @@ fn hello(record: Arc<Record>) -> Hello {
 proptest! {
     #[test]
     fn arbitrary_inputs_break_no_node(all in prop::collection::vec((happens(), 0_u64..1_500), 1..120)) {
-        let mut world = World::started();
+        let mut world = TestWorld::started();
         for (what, millis) in all {
             world.try_one(what);
             let node = &world.nodes[&()];

@@ -20,7 +20,7 @@ use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
 use crate::sabotage::Switch;
 use crate::time::Instant;
-use direct_links::{Change, DirectLinks};
+use direct_links::{DirectLinks, LinkChange};
 use neighbours::Neighbours;
 use routes::RouteCache;
 
@@ -150,7 +150,7 @@ impl Node {
     }
 
     fn update_direct_links(&mut self, now: Instant, out: &mut Outbox<Output>) {
-        for Change { peer, requested } in self.direct_links.begin_window(now) {
+        for LinkChange { peer, requested } in self.direct_links.begin_window(now) {
             let input = gossip::Input::RequestLink { peer, requested };
             self.step_mesh(now, input, out);
         }

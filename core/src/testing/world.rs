@@ -1,7 +1,7 @@
 //! The helper world for tests of several machines.
 //!
-//! A [`World`] holds machines, the time, and events under way. It steps machines and passes their outputs to an
-//! [`Environment`]: the test's model of links, stores and applications. Events that are due happen before a wake of the
+//! A [`TestWorld`] holds machines, the time, and events under way. It steps machines and passes their outputs to an
+//! [`TestEnvironment`]: the test's model of links, stores and applications. Events that are due happen before a wake of the
 //! same instant, as in the driver, and each wake is checked against the contract of machines.
 //!
 //! Everything happens in an order that depends on the test alone; nothing is drawn at random.
@@ -11,7 +11,7 @@ use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
 /// A test's model of what is around the machines.
-pub(crate) trait Environment: Sized {
+pub(crate) trait TestEnvironment: Sized {
     /// Names a machine.
     type Node: Ord + Clone;
     /// The machines.
@@ -21,13 +21,13 @@ pub(crate) trait Environment: Sized {
 
     /// Performs an output of a machine.
     fn perform(
-        world: &mut World<Self>,
+        world: &mut TestWorld<Self>,
         node: &Self::Node,
         output: <Self::Machine as Machine>::Output,
     );
 
     /// An event under way is due.
-    fn happen(world: &mut World<Self>, event: Self::Event);
+    fn happen(world: &mut TestWorld<Self>, event: Self::Event);
 
     /// Whether an event stays under way although it is due.
     fn holds_back(&self, _event: &Self::Event) -> bool {
@@ -36,7 +36,7 @@ pub(crate) trait Environment: Sized {
 }
 
 /// Machines, the time, and what is under way between them.
-pub(crate) struct World<E: Environment> {
+pub(crate) struct TestWorld<E: TestEnvironment> {
     pub(crate) now: Instant,
     /// The machines that run.
     pub(crate) nodes: BTreeMap<E::Node, E::Machine>,
@@ -46,7 +46,7 @@ pub(crate) struct World<E: Environment> {
     scheduled: u64,
 }
 
-impl<E: Environment> World<E> {
+impl<E: TestEnvironment> TestWorld<E> {
     /// A world without machines, at the start of time.
     pub(crate) fn around(environment: E) -> Self {
         Self {
@@ -180,17 +180,17 @@ mod tests {
         jammed: bool,
     }
 
-    impl Environment for Row {
+    impl TestEnvironment for Row {
         type Node = usize;
         type Machine = Bell;
         type Event = usize;
 
-        fn perform(world: &mut World<Self>, node: &usize, Ring: Ring) {
+        fn perform(world: &mut TestWorld<Self>, node: &usize, Ring: Ring) {
             world.environment.rung.push((world.now, *node));
             world.schedule(SECOND, node + 1);
         }
 
-        fn happen(world: &mut World<Self>, node: usize) {
+        fn happen(world: &mut TestWorld<Self>, node: usize) {
             world.step(&node, Input::Touch);
         }
 
@@ -199,8 +199,8 @@ mod tests {
         }
     }
 
-    fn row() -> World<Row> {
-        let mut world = World::around(Row::default());
+    fn row() -> TestWorld<Row> {
+        let mut world = TestWorld::around(Row::default());
         for node in 0..2 {
             world.nodes.insert(node, Bell::default());
         }

@@ -32,7 +32,7 @@ pub use members::MEMBERS_LIMIT;
 pub use position::RINGS;
 
 use crate::identity::NodeId;
-use crate::random::mix;
+use crate::random::{Random, mix};
 use crate::sabotage::{Sabotage, Switch};
 use crate::time::Instant;
 use members::MemberTable;
@@ -45,7 +45,7 @@ use std::sync::Arc;
 
 /// The contents of a view for one id.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot<'a> {
+pub(crate) struct MemberSlot<'a> {
     pub(crate) id: &'a NodeId,
     pub(crate) record: Option<&'a Arc<Record>>,
     pub(crate) report: Option<&'a StoredReport>,
@@ -282,13 +282,25 @@ impl Topology {
         self.members.bound()
     }
 
+    /// A member with a record, drawn at random; none if eight draws found none.
+    pub(crate) fn random_member(&self, random: &mut Random) -> Option<MemberIndex> {
+        let bound = self.index_bound() as u64;
+        for _ in 0..8 {
+            let member = MemberIndex::try_from(random.below(bound)).ok()?;
+            if self.is_known(member) {
+                return Some(member);
+            }
+        }
+        None
+    }
+
     /// Sets the local member, the owner of this view.
     pub(crate) const fn set_local_member(&mut self, member: MemberIndex) {
         self.rings.set_local_member(member);
     }
 
-    pub(crate) fn slot(&self, member: MemberIndex) -> Option<Slot<'_>> {
-        Some(Slot {
+    pub(crate) fn slot(&self, member: MemberIndex) -> Option<MemberSlot<'_>> {
+        Some(MemberSlot {
             id: self.members.id(member)?,
             record: self.members.record(member),
             report: self.reports.get(&member),

@@ -5,9 +5,9 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{self, Source, Subject};
-use phalanx_net::overlay::Overlay;
+use phalanx_net::overlay::DataPathProvider;
 use phalanx_net::store::MemoryStore;
-use phalanx_net::transport::{Bound, Limits, MeshNode, Settings, Tcp, TrustedSubnets};
+use phalanx_net::transport::{BoundPort, Limits, MeshNode, Settings, Tcp, TrustedSubnets};
 use phalanx_net::{clock, entropy};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -24,12 +24,12 @@ pub(crate) async fn join(
     secret: &str,
     listen: SocketAddr,
     targets: Vec<Address>,
-    overlay: Option<Arc<dyn Overlay>>,
+    overlay: Option<Arc<dyn DataPathProvider>>,
 ) -> Result<MeshNode, Box<dyn Error>> {
     let subject = Subject::node(MESH, id.clone())?;
     let source = Source::SecretVariable(Zeroizing::new(secret.to_owned()));
     let identity = identity::open(&source, &subject, clock::wall())?.identity;
-    let bound = Bound::bind(Tcp, listen).await?;
+    let bound = BoundPort::bind(Tcp, listen).await?;
     let content = Content {
         address: Some(bound.local_address()),
         joined: clock::wall(),

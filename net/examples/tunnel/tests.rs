@@ -7,7 +7,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_net::identity::Secret;
 use phalanx_net::overlay::{
-    DataPath, Offer, Overlay, OverlayLink, PathState, SessionKey, Unprepared,
+    DataPath, DataPathProvider, Offer, OverlayLink, PathState, SessionKey, Unprepared,
 };
 use phalanx_net::transport::MeshNode;
 use std::net::Ipv4Addr;
@@ -21,7 +21,7 @@ async fn start(
     name: &str,
     secret: &str,
     targets: Vec<Address>,
-    overlay: Arc<dyn Overlay>,
+    overlay: Arc<dyn DataPathProvider>,
 ) -> (MeshNode, NodeId) {
     let id: NodeId = name.parse().unwrap();
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
@@ -74,7 +74,7 @@ async fn neighbours_ping_each_other_through_a_tunnel() {
 /// An overlay that offers another cipher and keeps the key of its link.
 struct Other(Arc<Mutex<Option<OverlayLink>>>, &'static str);
 
-impl Overlay for Other {
+impl DataPathProvider for Other {
     fn offer(&self) -> Offer {
         Offer::new("udp").unwrap().with("cipher", self.1).unwrap()
     }

@@ -7,7 +7,9 @@
 use super::seal::{self, Opener, Sealer};
 use bytes::Bytes;
 use phalanx_core::identity::NodeId;
-use phalanx_net::overlay::{DataPath, Offer, OfferError, Overlay, OverlayLink, Unprepared};
+use phalanx_net::overlay::{
+    DataPath, DataPathProvider, Offer, OfferError, OverlayLink, Unprepared,
+};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -100,7 +102,7 @@ impl Udp {
     }
 }
 
-impl Overlay for Udp {
+impl DataPathProvider for Udp {
     fn offer(&self) -> Offer {
         self.offer.clone()
     }

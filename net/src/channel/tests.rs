@@ -4,7 +4,7 @@ use super::{
     BROADCASTS_WAITING_MAX, Channel, Error, PACKET_BYTES_MAX, PacketSocket, Received, Retained,
     TransactionOutcome,
 };
-use crate::transport::tests::{Ca, Member, start};
+use crate::transport::tests::{TestAuthority, TestMember, start};
 use core::pin::Pin;
 use futures_sink::Sink;
 use phalanx_core::channel::{
@@ -35,8 +35,8 @@ async fn soon<T>(task: impl Future<Output = T>) -> T {
 }
 
 /// Two nodes that know each other.
-async fn pair() -> (Member, Member) {
-    let ca = Ca::new();
+async fn pair() -> (TestMember, TestMember) {
+    let ca = TestAuthority::new();
     let a = start(ca.node("a"), &[]).await;
     let b = start(ca.node("b"), &[a.address()]).await;
     let both = [("a", Status::Alive), ("b", Status::Alive)];
@@ -45,7 +45,7 @@ async fn pair() -> (Member, Member) {
     (a, b)
 }
 
-async fn messages(member: &Member, channel: &str) -> Channel {
+async fn messages(member: &TestMember, channel: &str) -> Channel {
     let options = Options::of(Kind::Messages);
     member.node.open(name(channel), options).await.unwrap()
 }
@@ -237,7 +237,7 @@ async fn a_slow_reader_misses_broadcasts_and_gets_their_number() {
 
 #[tokio::test]
 async fn one_at_a_time_has_a_channel_open_and_dropping_it_closes_it() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let a = start(ca.node("a"), &[]).await;
     let first = messages(&a, "chat").await;
     let again = a.node.open(name("chat"), Options::of(Kind::Messages)).await;
@@ -357,7 +357,7 @@ async fn channels_opened_by_peers_are_passed_to_their_subscribers() {
 
 #[tokio::test]
 async fn a_watcher_of_routes_is_notified_of_changes() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let a = start(ca.node("a"), &[]).await;
     let (told, mut heard) = mpsc::unbounded_channel();
     a.node.on_routes_changed(move |routes| {

@@ -1,9 +1,9 @@
 //! The environment as a source.
 
-use super::key::{Key, Kind};
+use super::key::{SettingKey, ValueKind};
 use super::layer::{Given, Layer, Origin, Value};
 use super::nearest::nearest;
-use super::program::Program;
+use super::program::DaemonProgram;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
@@ -18,8 +18,8 @@ pub(super) struct Environment<K> {
 }
 
 /// Reads the variables that begin with the program's prefix.
-pub(super) fn read<K: Key>(
-    program: &Program,
+pub(super) fn read<K: SettingKey>(
+    program: &DaemonProgram,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Environment<K>, Vec<String>> {
     let mut environment = Environment {
@@ -47,16 +47,16 @@ pub(super) fn read<K: Key>(
     }
 }
 
-impl<K: Key> Environment<K> {
-    fn take(&mut self, program: &Program, name: &str, value: String) {
+impl<K: SettingKey> Environment<K> {
+    fn take(&mut self, program: &DaemonProgram, name: &str, value: String) {
         let document = program.documents.iter().find(|known| **known == name);
         if let Some(document) = document {
             self.documents.insert(document, value);
         } else if let Some(key) = K::ALL.iter().copied().find(|key| key.variable() == name) {
             let origin = Origin::Variable(name.to_owned());
             let value = match key.kind() {
-                Kind::Text | Kind::Number { .. } => Value::Text(value),
-                Kind::List | Kind::Table => Value::List(items(&origin, &value)),
+                ValueKind::Text | ValueKind::Number { .. } => Value::Text(value),
+                ValueKind::List | ValueKind::Table => Value::List(items(&origin, &value)),
             };
             self.layer.insert(key, Given { origin, value });
         } else if !program.read_elsewhere.contains(&name) {
@@ -65,7 +65,7 @@ impl<K: Key> Environment<K> {
     }
 }
 
-fn unknown<K: Key>(program: &Program, name: &str) -> String {
+fn unknown<K: SettingKey>(program: &DaemonProgram, name: &str) -> String {
     let known = K::ALL.iter().map(|key| key.variable());
     let meant = nearest(name, known.chain(program.documents.iter().copied()))
         .map(|meant| format!("; did you mean {meant}?"))

@@ -1,16 +1,19 @@
 //! The configuration file as a source.
 
-use super::key::{Key, Kind, tables};
+use super::key::{SettingKey, ValueKind, tables};
 use super::layer::{Given, Layer, Origin, Value};
 use super::nearest::nearest;
-use super::program::Program;
+use super::program::DaemonProgram;
 use std::borrow::Cow;
 use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Reads the file at `path`.
-pub(super) fn read<K: Key>(program: &Program, path: &Path) -> Result<Layer<K>, Vec<String>> {
+pub(super) fn read<K: SettingKey>(
+    program: &DaemonProgram,
+    path: &Path,
+) -> Result<Layer<K>, Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         vec![format!(
             "{}: cannot be read: {error}; check that it exists and that this user may read it",
@@ -21,8 +24,8 @@ pub(super) fn read<K: Key>(program: &Program, path: &Path) -> Result<Layer<K>, V
 }
 
 /// Parses the text of the file at `path`. Problems are ordered by line.
-pub(super) fn parse<K: Key>(
-    program: &Program,
+pub(super) fn parse<K: SettingKey>(
+    program: &DaemonProgram,
     path: &Path,
     text: &str,
 ) -> Result<Layer<K>, Vec<String>> {
@@ -52,7 +55,7 @@ pub(super) fn parse<K: Key>(
 }
 
 struct Reader<'a, K> {
-    program: &'a Program,
+    program: &'a DaemonProgram,
     path: &'a Path,
     text: &'a str,
     layer: Layer<K>,
@@ -60,7 +63,7 @@ struct Reader<'a, K> {
     problems: Vec<(usize, String)>,
 }
 
-impl<K: Key> Reader<'_, K> {
+impl<K: SettingKey> Reader<'_, K> {
     fn line(&self, byte: usize) -> usize {
         let before = self.text.as_bytes().iter().take(byte);
         1 + before.filter(|byte| **byte == b'\n').count()
@@ -109,10 +112,10 @@ impl<K: Key> Reader<'_, K> {
     fn value(&mut self, key: K, at: usize, value: &Spanned<DeValue<'_>>) {
         let content = value.get_ref();
         let (wanted, found) = match key.kind() {
-            Kind::Text => ("a string, in quotes", text(content)),
-            Kind::Number { .. } => ("a whole number", number(content)),
-            Kind::List => ("an array of strings", self.list(content)),
-            Kind::Table => ("a table of strings", self.entries(content)),
+            ValueKind::Text => ("a string, in quotes", text(content)),
+            ValueKind::Number { .. } => ("a whole number", number(content)),
+            ValueKind::List => ("an array of strings", self.list(content)),
+            ValueKind::Table => ("a table of strings", self.entries(content)),
         };
         if let Some(value) = found {
             let origin = Origin::File(self.path.to_owned(), at);

@@ -1,14 +1,14 @@
 //! Flags of the command line as a source.
 
-use super::key::{Key, Kind};
+use super::key::{SettingKey, ValueKind};
 use super::layer::{Given, Layer, Origin, Value};
 use super::nearest::nearest;
-use super::program::Program;
+use super::program::DaemonProgram;
 
 /// Reads pairs of a flag, with its dashes, and its text. Of a text or a number the last pair counts; the texts of a
 /// list or a table are collected.
-pub(super) fn read<'a, K: Key>(
-    program: &Program,
+pub(super) fn read<'a, K: SettingKey>(
+    program: &DaemonProgram,
     pairs: impl IntoIterator<Item = (&'a str, String)>,
 ) -> Result<Layer<K>, Vec<String>> {
     let mut layer = Layer::new();
@@ -29,11 +29,11 @@ pub(super) fn read<'a, K: Key>(
     }
 }
 
-fn take<K: Key>(layer: &mut Layer<K>, key: K, origin: Origin, text: String) {
+fn take<K: SettingKey>(layer: &mut Layer<K>, key: K, origin: Origin, text: String) {
     let item = (origin.clone(), text);
     let value = match key.kind() {
-        Kind::Text | Kind::Number { .. } => Value::Text(item.1),
-        Kind::List | Kind::Table => match layer.remove(&key).map(|given| given.value) {
+        ValueKind::Text | ValueKind::Number { .. } => Value::Text(item.1),
+        ValueKind::List | ValueKind::Table => match layer.remove(&key).map(|given| given.value) {
             Some(Value::List(mut items)) => {
                 items.push(item);
                 Value::List(items)
@@ -44,7 +44,7 @@ fn take<K: Key>(layer: &mut Layer<K>, key: K, origin: Origin, text: String) {
     layer.insert(key, Given { origin, value });
 }
 
-fn unknown<K: Key>(program: &Program, name: &str) -> String {
+fn unknown<K: SettingKey>(program: &DaemonProgram, name: &str) -> String {
     let known = K::ALL.iter().filter_map(|key| key.flag());
     match nearest(name, known) {
         Some(meant) => format!("{name}: unknown flag; did you mean {meant}?"),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// The kind of value that a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// A string.
     Text,
     /// A whole number within bounds, both included.
@@ -55,7 +55,7 @@ pub struct Setting {
     name: &'static str,
     variable: &'static str,
     flag: Option<&'static str>,
-    kind: Kind,
+    kind: ValueKind,
     secret: bool,
 }
 
@@ -63,7 +63,7 @@ impl Setting {
     /// A string.
     #[must_use]
     pub const fn text(name: &'static str, variable: &'static str) -> Self {
-        Self::new(name, variable, Kind::Text)
+        Self::new(name, variable, ValueKind::Text)
     }
 
     /// A whole number within `bounds`.
@@ -75,22 +75,22 @@ impl Setting {
         bounds: RangeInclusive<u64>,
     ) -> Self {
         let (min, max) = (*bounds.start(), *bounds.end());
-        Self::new(name, variable, Kind::Number { unit, min, max })
+        Self::new(name, variable, ValueKind::Number { unit, min, max })
     }
 
     /// An array of strings.
     #[must_use]
     pub const fn list(name: &'static str, variable: &'static str) -> Self {
-        Self::new(name, variable, Kind::List)
+        Self::new(name, variable, ValueKind::List)
     }
 
     /// A table of strings.
     #[must_use]
     pub const fn table(name: &'static str, variable: &'static str) -> Self {
-        Self::new(name, variable, Kind::Table)
+        Self::new(name, variable, ValueKind::Table)
     }
 
-    const fn new(name: &'static str, variable: &'static str, kind: Kind) -> Self {
+    const fn new(name: &'static str, variable: &'static str, kind: ValueKind) -> Self {
         Self {
             name,
             variable,
@@ -120,7 +120,7 @@ impl Setting {
 }
 
 /// The settings of one daemon. [`keys!`](macro@super::keys) makes an enum that implements it.
-pub trait Key: Copy + Ord + fmt::Debug + 'static {
+pub trait SettingKey: Copy + Ord + fmt::Debug + 'static {
     /// Every key, in the order in which people read them.
     const ALL: &'static [Self];
 
@@ -143,7 +143,7 @@ pub trait Key: Copy + Ord + fmt::Debug + 'static {
     }
 
     /// The kind of value.
-    fn kind(self) -> Kind {
+    fn kind(self) -> ValueKind {
         self.setting().kind
     }
 
@@ -166,7 +166,7 @@ pub trait Key: Copy + Ord + fmt::Debug + 'static {
 }
 
 /// The tables that hold the keys, some more than once.
-pub(super) fn tables<K: Key>() -> impl Iterator<Item = &'static str> {
+pub(super) fn tables<K: SettingKey>() -> impl Iterator<Item = &'static str> {
     K::ALL.iter().flat_map(|key| {
         let name = key.name();
         name.match_indices('.').map(move |(at, _)| &name[..at])
@@ -175,7 +175,7 @@ pub(super) fn tables<K: Key>() -> impl Iterator<Item = &'static str> {
 
 /// Every key with its environment variable, one a line, for the help of a command line.
 #[must_use]
-pub fn help<K: Key>() -> String {
+pub fn help<K: SettingKey>() -> String {
     let width = K::ALL.iter().map(|key| key.name().len()).max();
     let width = width.unwrap_or_default();
     let line = |key: &K| format!("  {:width$}  {}\n", key.name(), key.variable());
@@ -186,7 +186,7 @@ pub fn help<K: Key>() -> String {
 /// unique, secrets with a flag, numbers whose name lacks the unit or whose bounds admit no number, and keys that are
 /// tables too.
 #[must_use]
-pub fn inconsistencies<K: Key>() -> Vec<String> {
+pub fn inconsistencies<K: SettingKey>() -> Vec<String> {
     let mut found = Vec::new();
     let mut taken = BTreeSet::new();
     for key in K::ALL {
@@ -203,7 +203,7 @@ pub fn inconsistencies<K: Key>() -> Vec<String> {
         if K::is_table(name) {
             found.push(format!("{name}: is a table, too"));
         }
-        if let Kind::Number { unit, min, max } = key.kind() {
+        if let ValueKind::Number { unit, min, max } = key.kind() {
             let suffix = unit.suffix();
             if !name.ends_with(suffix) || !key.variable().ends_with(&suffix.to_uppercase()) {
                 found.push(format!("{name}: the unit {suffix} is not in both names"));

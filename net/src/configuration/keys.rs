@@ -2,7 +2,7 @@
 
 /// Declares an enum of keys: each variant with its [`Setting`](crate::configuration::Setting).
 ///
-/// The enum implements [`Key`](crate::configuration::Key).
+/// The enum implements [`SettingKey`](crate::configuration::SettingKey).
 #[macro_export]
 macro_rules! configuration_keys {
     (
@@ -15,7 +15,7 @@ macro_rules! configuration_keys {
             $(#[doc = concat!("`", stringify!($setting), "`")] $variant,)*
         }
 
-        impl $crate::configuration::Key for $key {
+        impl $crate::configuration::SettingKey for $key {
             const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             fn setting(self) -> $crate::configuration::Setting {

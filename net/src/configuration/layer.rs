@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// The sources, from the lowest to the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
+pub enum SettingSource {
     /// The configuration file.
     File,
     /// Environment variables.
@@ -29,11 +29,11 @@ pub enum Origin {
 impl Origin {
     /// The source of this place.
     #[must_use]
-    pub const fn source(&self) -> Source {
+    pub const fn source(&self) -> SettingSource {
         match self {
-            Self::File(..) => Source::File,
-            Self::Variable(_) => Source::Environment,
-            Self::Flag(_) => Source::Flags,
+            Self::File(..) => SettingSource::File,
+            Self::Variable(_) => SettingSource::Environment,
+            Self::Flag(_) => SettingSource::Flags,
         }
     }
 }

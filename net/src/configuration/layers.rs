@@ -1,8 +1,8 @@
 //! The three layers of the configuration, merged by precedence, and the problems found in them.
 
-use super::key::{Key, Kind, Unit};
+use super::key::{SettingKey, Unit, ValueKind};
 use super::layer::{Given, Layer, Origin, Value};
-use super::program::Program;
+use super::program::DaemonProgram;
 use super::{environment, file, flags};
 use core::fmt::Display;
 use core::net::SocketAddr;
@@ -22,14 +22,14 @@ pub struct Layers<K> {
     problems: Vec<String>,
 }
 
-impl<K: Key> Layers<K> {
+impl<K: SettingKey> Layers<K> {
     /// Reads the file, if there is one, the variables and the flags. Flags are pairs of a name, with its dashes, and a
     /// text.
     ///
     /// # Errors
     /// All problems of the first source that is malformed or holds an unknown key.
     pub fn read<'a>(
-        program: &Program,
+        program: &DaemonProgram,
         path: Option<&Path>,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         flags: impl IntoIterator<Item = (&'a str, String)>,
@@ -148,7 +148,7 @@ impl<K: Key> Layers<K> {
     /// # Panics
     /// If the key is not declared as a number.
     pub fn number(&mut self, key: K) -> Option<u64> {
-        let Kind::Number { min, max, .. } = key.kind() else {
+        let ValueKind::Number { min, max, .. } = key.kind() else {
             panic!("{key:?} is not declared as a number");
         };
         let (origin, text) = self.text(key)?;
@@ -169,8 +169,8 @@ impl<K: Key> Layers<K> {
     /// If the key is not declared as a number of milliseconds or seconds.
     pub fn duration(&mut self, key: K) -> Option<Duration> {
         let unit = match key.kind() {
-            Kind::Number { unit, .. } => Some(unit),
-            Kind::Text | Kind::List | Kind::Table => None,
+            ValueKind::Number { unit, .. } => Some(unit),
+            ValueKind::Text | ValueKind::List | ValueKind::Table => None,
         };
         let to_duration: fn(u64) -> Duration = match unit {
             Some(Unit::Milliseconds) => Duration::from_millis,

@@ -49,7 +49,7 @@ mod program;
 mod tests;
 
 pub use crate::configuration_keys as keys;
-pub use key::{Key, Kind, Setting, Unit, help, inconsistencies};
-pub use layer::{Given, Origin, Source, Value};
+pub use key::{Setting, SettingKey, Unit, ValueKind, help, inconsistencies};
+pub use layer::{Given, Origin, SettingSource, Value};
 pub use layers::Layers;
-pub use program::Program;
+pub use program::DaemonProgram;

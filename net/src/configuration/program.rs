@@ -2,7 +2,7 @@
 
 /// A daemon, as its configuration messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Program {
+pub struct DaemonProgram {
     /// The name of the executable.
     pub(super) name: &'static str,
     /// The first letters of its environment variables.
@@ -13,7 +13,7 @@ pub struct Program {
     pub(super) read_elsewhere: &'static [&'static str],
 }
 
-impl Program {
+impl DaemonProgram {
     /// A program whose variables begin with `prefix`.
     #[must_use]
     pub const fn new(name: &'static str, prefix: &'static str) -> Self {

@@ -1,6 +1,8 @@
 //! A made-up daemon, the lighthouse, with settings of its own: what it takes, and which problems it reports.
 
-use super::{Key as _, Layers, Program, Setting, Source, Unit, inconsistencies, keys};
+use super::{
+    DaemonProgram, Layers, Setting, SettingKey as _, SettingSource, Unit, inconsistencies, keys,
+};
 use core::ops::RangeInclusive;
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 keys! {
     /// A setting of the lighthouse.
-    enum Key {
+    enum SettingKey {
         Period = Setting::number("lamp.period_ms", "LIGHTHOUSE_LAMP_PERIOD_MS", Unit::Milliseconds, 100..=60_000)
             .flag("--period"),
         Ships = Setting::list("ships", "LIGHTHOUSE_SHIPS").flag("--ship"),
@@ -17,7 +19,7 @@ keys! {
     }
 }
 
-const PROGRAM: Program = Program::new("lighthouse", "LIGHTHOUSE_")
+const PROGRAM: DaemonProgram = DaemonProgram::new("lighthouse", "LIGHTHOUSE_")
     .documents(&["LIGHTHOUSE_CHART"])
     .read_elsewhere(&["LIGHTHOUSE_CONFIG"]);
 
@@ -89,12 +91,12 @@ fn read<'a>(
     variables: impl Iterator<Item = (OsString, OsString)>,
     flags: impl Iterator<Item = (&'a str, String)>,
 ) -> Result<Settings, Vec<String>> {
-    let mut layers = Layers::<Key>::read(&PROGRAM, path, variables, flags)?;
-    let period = layers.duration(Key::Period);
-    let ships = layers.items(Key::Ships, ship);
-    let password = layers.parsed::<Password>(Key::Password);
-    if layers.given(Key::Password).is_none() {
-        layers.missing(Key::Password);
+    let mut layers = Layers::<SettingKey>::read(&PROGRAM, path, variables, flags)?;
+    let period = layers.duration(SettingKey::Period);
+    let ships = layers.items(SettingKey::Ships, ship);
+    let password = layers.parsed::<Password>(SettingKey::Password);
+    if layers.given(SettingKey::Password).is_none() {
+        layers.missing(SettingKey::Password);
     }
     let settings = password.map(|password| Settings {
         period: period.unwrap_or(Duration::from_secs(10)),
@@ -138,12 +140,18 @@ fn a_later_layer_wins_and_replaces_lists_as_a_whole() {
 fn each_value_knows_its_source() {
     let variables = [("LIGHTHOUSE_HARBOUR_PASSWORD".into(), "from-variable".into())];
     let flags = [("--period", "300".to_owned())];
-    let layers = Layers::<Key>::read(&PROGRAM, None, variables, flags).unwrap();
+    let layers = Layers::<SettingKey>::read(&PROGRAM, None, variables, flags).unwrap();
     let source = |key| layers.given(key).map(|given| given.origin.source());
-    assert_eq!(source(Key::Period), Some(Source::Flags));
-    assert_eq!(source(Key::Password), Some(Source::Environment));
-    assert_eq!(source(Key::Ships), None);
-    assert!(Source::File < Source::Environment && Source::Environment < Source::Flags);
+    assert_eq!(source(SettingKey::Period), Some(SettingSource::Flags));
+    assert_eq!(
+        source(SettingKey::Password),
+        Some(SettingSource::Environment)
+    );
+    assert_eq!(source(SettingKey::Ships), None);
+    assert!(
+        SettingSource::File < SettingSource::Environment
+            && SettingSource::Environment < SettingSource::Flags
+    );
 }
 
 #[test]
@@ -240,10 +248,10 @@ fn no_message_shows_a_secret_and_no_flag_takes_one() {
         ["FILE:6: harbour.password: is of the type integer; write a string, in quotes"]
     );
     let variables = [("LIGHTHOUSE_HARBOUR_PASSWORD".into(), "from-variable".into())];
-    let layers = Layers::<Key>::read(&PROGRAM, None, variables, []).unwrap();
+    let layers = Layers::<SettingKey>::read(&PROGRAM, None, variables, []).unwrap();
     let shown = format!("{layers:?}");
     assert!(!shown.contains("from-variable"), "{shown}");
-    assert_eq!(Key::Password.flag(), None);
+    assert_eq!(SettingKey::Password.flag(), None);
 }
 
 #[cfg(unix)]
@@ -256,7 +264,7 @@ fn a_variable_that_is_not_text_is_reported() {
         ("ELSEWHERE".into(), broken),
     ];
     assert_eq!(
-        Layers::<Key>::read(&PROGRAM, None, variables, []).unwrap_err(),
+        Layers::<SettingKey>::read(&PROGRAM, None, variables, []).unwrap_err(),
         ["environment variable LIGHTHOUSE_SHIPS: is not valid UTF-8"]
     );
 }
@@ -272,7 +280,7 @@ fn a_table_of_keys_is_checked_for_mistakes() {
             Height = Setting::number("height", "WRONG_HEIGHT", Unit::Count, RangeInclusive::new(9, 1)),
         }
     }
-    assert_eq!(inconsistencies::<Key>(), Vec::<String>::new());
+    assert_eq!(inconsistencies::<SettingKey>(), Vec::<String>::new());
     assert_eq!(
         inconsistencies::<Wrong>(),
         [

@@ -6,7 +6,7 @@
 use super::calendar::date_of;
 use super::error::{IdentityError, PemOrigin};
 use super::facts::hexadecimal;
-use super::subject::{Role, Subject, SubjectError};
+use super::subject::{CertificateRole, Subject, SubjectError};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use phalanx_core::credentials::Validity;
 use phalanx_core::identity::check_name;
@@ -248,7 +248,7 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        if subject.role() == Role::Node {
+        if subject.role() == CertificateRole::Node {
             params
                 .extended_key_usages
                 .push(ExtendedKeyUsagePurpose::ServerAuth);

@@ -3,7 +3,7 @@
 
 use super::authority::Issued;
 use super::error::{IdentityError, PemOrigin, Warning};
-use super::facts::{self, Facts};
+use super::facts::{self, CertificateFacts};
 use super::files;
 use super::peer::{Peer, PeerError, peer_identity, subject_of};
 use super::secret::Secret;
@@ -157,7 +157,7 @@ impl Identity {
 
     /// Returns the contents of the first certificate.
     #[must_use]
-    pub fn facts(&self) -> &Facts {
+    pub fn facts(&self) -> &CertificateFacts {
         &self.credentials[0].facts
     }
 
@@ -283,7 +283,7 @@ fn private_keys(text: &PemText) -> Result<Vec<PrivateKeyDer<'static>>, IdentityE
     }
 }
 
-fn in_time(place: &PemOrigin, facts: &Facts, now: Wall) -> Result<(), IdentityError> {
+fn in_time(place: &PemOrigin, facts: &CertificateFacts, now: Wall) -> Result<(), IdentityError> {
     let Validity {
         not_before,
         not_after,

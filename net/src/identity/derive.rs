@@ -14,7 +14,7 @@
 
 use super::authority::Authority;
 use super::error::IdentityError;
-use super::secret::{Kind, Secret};
+use super::secret::{Secret, SecretKind};
 use super::subject::SubjectError;
 use argon2::{Algorithm, Argon2, Params, Version};
 use phalanx_core::identity::check_name;
@@ -69,8 +69,8 @@ impl Secret {
 
     pub(super) fn ca_key(&self, mesh: &str) -> Result<DerivedKey, IdentityError> {
         match &self.0 {
-            Kind::Made(bytes) => expand(bytes.as_slice(), mesh),
-            Kind::Passphrase(text) => expand(stretch(text, mesh)?.as_slice(), mesh),
+            SecretKind::Made(bytes) => expand(bytes.as_slice(), mesh),
+            SecretKind::Passphrase(text) => expand(stretch(text, mesh)?.as_slice(), mesh),
         }
     }
 }

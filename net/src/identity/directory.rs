@@ -13,7 +13,7 @@
 use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, PemOrigin};
-use super::subject::{Role, Subject};
+use super::subject::{CertificateRole, Subject};
 use super::{facts, files};
 use phalanx_core::credentials::Validity;
 use phalanx_core::time::Wall;
@@ -40,9 +40,9 @@ impl IssuedFiles {
     pub(super) fn of(directory: &Path, subject: &Subject) -> Self {
         // An id cannot contain '+', so the files of an administrator and of a node never collide.
         let stem = match (subject.role(), subject.id().as_str()) {
-            (Role::Node, "ca") => "ca+node".to_owned(),
-            (Role::Node, id) => id.to_owned(),
-            (Role::Admin, name) => format!("{name}+admin"),
+            (CertificateRole::Node, "ca") => "ca+node".to_owned(),
+            (CertificateRole::Node, id) => id.to_owned(),
+            (CertificateRole::Admin, name) => format!("{name}+admin"),
         };
         Self {
             certificate: directory.join(format!("{stem}-cert.pem")),

@@ -2,7 +2,7 @@
 
 use super::calendar::iso_8601;
 use super::peer::PeerError;
-use super::subject::{Role, SubjectError};
+use super::subject::{CertificateRole, SubjectError};
 use core::fmt;
 use phalanx_core::time::Wall;
 use std::io;
@@ -149,9 +149,9 @@ pub enum IdentityError {
         /// The certificate.
         place: PemOrigin,
         /// Its role.
-        found: Role,
+        found: CertificateRole,
         /// The role it should have.
-        wanted: Role,
+        wanted: CertificateRole,
     },
     /// The certificate does not name a subject of a mesh.
     #[error(

@@ -15,7 +15,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Contents of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct CertificateFacts {
     /// The distinguished name of the subject.
     pub name: String,
     /// The distinguished name of the issuer.
@@ -41,7 +41,7 @@ pub struct Facts {
     public_key: Vec<u8>,
 }
 
-impl Facts {
+impl CertificateFacts {
     /// Returns whether the certificate's public key has these raw bytes.
     pub(super) fn has_public_key(&self, raw: &[u8]) -> bool {
         self.public_key == raw
@@ -136,9 +136,9 @@ pub(super) fn certificates(
 ///
 /// # Errors
 /// If the text contains no certificate, or one that cannot be read.
-pub fn facts_of_pem(place: &PemOrigin, pem: &[u8]) -> Result<Vec<Facts>, IdentityError> {
+pub fn facts_of_pem(place: &PemOrigin, pem: &[u8]) -> Result<Vec<CertificateFacts>, IdentityError> {
     let read = |certificate: &CertificateDer<'_>| {
-        Facts::of(certificate).map_err(|why| IdentityError::Unusable {
+        CertificateFacts::of(certificate).map_err(|why| IdentityError::Unusable {
             place: place.clone(),
             why: format!("holds a certificate that cannot be read: {why}"),
         })
@@ -147,7 +147,7 @@ pub fn facts_of_pem(place: &PemOrigin, pem: &[u8]) -> Result<Vec<Facts>, Identit
 }
 
 /// Reads the contents of the first certificate of a PEM text.
-pub(super) fn first(place: &PemOrigin, pem: &[u8]) -> Result<Facts, IdentityError> {
+pub(super) fn first(place: &PemOrigin, pem: &[u8]) -> Result<CertificateFacts, IdentityError> {
     let mut all = facts_of_pem(place, pem)?;
     Ok(all.swap_remove(0))
 }
@@ -156,7 +156,7 @@ pub(super) fn first(place: &PemOrigin, pem: &[u8]) -> Result<Facts, IdentityErro
 ///
 /// # Errors
 /// If the file cannot be read or contains no certificate.
-pub fn ca_show(path: &Path) -> Result<Vec<Facts>, IdentityError> {
+pub fn ca_show(path: &Path) -> Result<Vec<CertificateFacts>, IdentityError> {
     let pem = files::read(path)?;
     facts_of_pem(&PemOrigin::File(path.to_owned()), &pem)
 }

@@ -43,7 +43,7 @@ pub use calendar::iso_8601;
 pub use check::{Identity, PemParts, PemText};
 pub use directory::{IssuedFiles, ca_init, ca_issue};
 pub use error::{IdentityError, PemOrigin, Warning};
-pub use facts::{Facts, ca_show, facts_of_pem};
+pub use facts::{CertificateFacts, ca_show, facts_of_pem};
 pub use peer::{Peer, PeerError, peer_identity};
 pub use phalanx_core::credentials::Validity;
 pub use secret::{
@@ -51,7 +51,7 @@ pub use secret::{
     write_secret,
 };
 pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
-pub use subject::{Role, Subject, SubjectError};
+pub use subject::{CertificateRole, Subject, SubjectError};
 pub use tls::Encryption;
 pub(crate) use tls::is_encrypted;
 pub(crate) use trust::CaName;

@@ -41,10 +41,10 @@ const GROUP: usize = 4;
 /// The secret from which a mesh's certificates are derived. It is zeroed when dropped and never
 /// printed.
 #[derive(Clone)]
-pub struct Secret(pub(super) Kind);
+pub struct Secret(pub(super) SecretKind);
 
 #[derive(Clone)]
-pub(super) enum Kind {
+pub(super) enum SecretKind {
     Made(Zeroizing<[u8; BYTES]>),
     Passphrase(Zeroizing<String>),
 }
@@ -110,21 +110,21 @@ impl Secret {
     pub fn make() -> Result<Self, NoEntropy> {
         let mut bytes = Zeroizing::new([0; BYTES]);
         entropy::fill(bytes.as_mut_slice())?;
-        Ok(Self(Kind::Made(bytes)))
+        Ok(Self(SecretKind::Made(bytes)))
     }
 
     /// Returns whether the secret is a passphrase.
     #[must_use]
     pub const fn is_passphrase(&self) -> bool {
-        matches!(self.0, Kind::Passphrase(_))
+        matches!(self.0, SecretKind::Passphrase(_))
     }
 
     /// Returns the secret in its text form.
     #[must_use]
     pub fn text(&self) -> Zeroizing<String> {
         match &self.0 {
-            Kind::Passphrase(text) => text.clone(),
-            Kind::Made(bytes) => Zeroizing::new(encode(bytes)),
+            SecretKind::Passphrase(text) => text.clone(),
+            SecretKind::Made(bytes) => Zeroizing::new(encode(bytes)),
         }
     }
 }
@@ -203,13 +203,15 @@ impl FromStr for Secret {
             if version != VERSION {
                 return Err(SecretError::Version);
             }
-            return Ok(Self(Kind::Made(decode(rest)?)));
+            return Ok(Self(SecretKind::Made(decode(rest)?)));
         }
         let found = text.chars().count();
         if found < PASSPHRASE_CHARS_MIN {
             return Err(SecretError::Short { found });
         }
-        Ok(Self(Kind::Passphrase(Zeroizing::new(text.to_owned()))))
+        Ok(Self(SecretKind::Passphrase(Zeroizing::new(
+            text.to_owned(),
+        ))))
     }
 }
 

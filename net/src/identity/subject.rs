@@ -6,14 +6,14 @@ use phalanx_core::identity::{NameError, NodeId, check_name};
 
 /// Permissions that a certificate grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
+pub enum CertificateRole {
     /// The holder may be a member of the mesh.
     Node,
     /// The holder may query members, as an administrator or a tool.
     Admin,
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for CertificateRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Node => "node",
@@ -26,7 +26,7 @@ impl fmt::Display for Role {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
     mesh: String,
-    role: Role,
+    role: CertificateRole,
     id: NodeId,
 }
 
@@ -50,7 +50,7 @@ impl Subject {
     /// # Errors
     /// If the mesh's name is not valid.
     pub fn node(mesh: &str, id: NodeId) -> Result<Self, SubjectError> {
-        Self::new(mesh, Role::Node, id)
+        Self::new(mesh, CertificateRole::Node, id)
     }
 
     /// Returns the subject of administrator `name` in `mesh`.
@@ -58,14 +58,14 @@ impl Subject {
     /// # Errors
     /// If the mesh's name is not valid.
     pub fn admin(mesh: &str, name: NodeId) -> Result<Self, SubjectError> {
-        Self::new(mesh, Role::Admin, name)
+        Self::new(mesh, CertificateRole::Admin, name)
     }
 
     /// Returns the subject of holder `id` with `role` in `mesh`.
     ///
     /// # Errors
     /// If the mesh's name is not valid.
-    pub fn new(mesh: &str, role: Role, id: NodeId) -> Result<Self, SubjectError> {
+    pub fn new(mesh: &str, role: CertificateRole, id: NodeId) -> Result<Self, SubjectError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
         Ok(Self {
             mesh: mesh.to_owned(),
@@ -82,7 +82,7 @@ impl Subject {
 
     /// Returns the role of the holder.
     #[must_use]
-    pub const fn role(&self) -> Role {
+    pub const fn role(&self) -> CertificateRole {
         self.role
     }
 
@@ -111,8 +111,8 @@ impl FromStr for Subject {
             return Err(SubjectError::Form);
         };
         let role = match role {
-            "node" => Role::Node,
-            "admin" => Role::Admin,
+            "node" => CertificateRole::Node,
+            "admin" => CertificateRole::Admin,
             _ => return Err(SubjectError::Form),
         };
         Self::new(mesh, role, NodeId::new(id).map_err(SubjectError::Id)?)

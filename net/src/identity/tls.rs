@@ -6,8 +6,8 @@
 //! resumed: each connection verifies the certificates and negotiates encryption.
 
 use super::error::IdentityError;
-use super::facts::Facts;
-use super::subject::Role;
+use super::facts::CertificateFacts;
+use super::subject::CertificateRole;
 use super::trust::{CaName, MeshTrust, Trust};
 use super::unencrypted;
 use core::time::Duration;
@@ -87,7 +87,7 @@ pub(super) fn signing_key(key: &PrivateKeyDer<'_>) -> Result<Arc<dyn SigningKey>
 pub(super) fn verify_chain(
     chain: &[CertificateDer<'static>],
     roots: &RootCertStore,
-    role: Role,
+    role: CertificateRole,
     now: Wall,
 ) -> Result<(), String> {
     let now = UnixTime::since_unix_epoch(Duration::from_secs(now.0));
@@ -98,7 +98,7 @@ pub(super) fn verify_chain(
     verifier
         .verify_client_cert(own, intermediates, now)
         .map_err(|error| in_words(&error))?;
-    if role == Role::Node {
+    if role == CertificateRole::Node {
         verify_server(own, intermediates, roots, now).map_err(|error| in_words(&error))?;
     }
     Ok(())
@@ -131,14 +131,14 @@ fn verify_server(
 /// A certificate with its key.
 #[derive(Clone, Debug)]
 pub(super) struct Credential {
-    pub(super) facts: Arc<Facts>,
+    pub(super) facts: Arc<CertificateFacts>,
     pub(super) certified: Arc<CertifiedKey>,
     /// The name of the CA that signed the certificate (DER).
     issuer: Vec<u8>,
 }
 
 impl Credential {
-    pub(super) fn new(facts: Facts, certified: CertifiedKey) -> Self {
+    pub(super) fn new(facts: CertificateFacts, certified: CertifiedKey) -> Self {
         let own = certified.cert.first();
         let issuer = own
             .and_then(|own| X509Certificate::from_der(own).ok())

@@ -98,7 +98,7 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// The connection below a link.
 #[derive(Clone, Debug)]
-pub(crate) struct Wire {
+pub(crate) struct LinkConnection {
     pub(crate) keys: Keys,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
@@ -110,13 +110,13 @@ pub(crate) struct Wire {
 mod tests {
     use super::*;
     use crate::identity::Encryption;
-    use crate::transport::tests::Ca;
+    use crate::transport::tests::TestAuthority;
     use rustls::pki_types::ServerName;
     use rustls::{ClientConnection, ServerConnection};
 
     /// Two ends of one connection, in memory.
     fn shaken() -> (ClientConnection, ServerConnection) {
-        let ca = Ca::new();
+        let ca = TestAuthority::new();
         let (one, two) = (ca.node("one"), ca.node("two"));
         let name = ServerName::try_from("node").unwrap();
         let dialing = one.client_config(Encryption::Demanded).unwrap();

@@ -1,6 +1,6 @@
 //! The overlay's view of a link: the two ends, and the means to set up a data path.
 
-use super::path_driver::Shared;
+use super::path_driver::SharedPath;
 use super::{ConnectionId, Offer, SendError, SessionKey};
 use bytes::Bytes;
 use core::fmt;
@@ -24,7 +24,7 @@ pub struct End {
 /// A link with a data path. Clones share one link, and none of them keeps the link open.
 #[derive(Clone)]
 pub struct OverlayLink {
-    shared: Arc<Shared>,
+    shared: Arc<SharedPath>,
     offer: Offer,
     remote: End,
 }
@@ -41,7 +41,7 @@ impl fmt::Debug for OverlayLink {
 }
 
 impl OverlayLink {
-    pub(super) const fn new(shared: Arc<Shared>, offer: Offer, remote: End) -> Self {
+    pub(super) const fn new(shared: Arc<SharedPath>, offer: Offer, remote: End) -> Self {
         Self {
             shared,
             offer,

@@ -1,6 +1,6 @@
 //! Data paths of an embedder's own between linked nodes, set up over their authenticated links.
 //!
-//! Start with [`Overlay`] and [`DataPath`], which the embedder implements, and [`OverlayLink`], which it receives. An
+//! Start with [`DataPathProvider`] and [`DataPath`], which the embedder implements, and [`OverlayLink`], which it receives. An
 //! overlay is part of the [`Settings`](crate::transport::Settings) of a node; the example `tunnel` is an overlay over
 //! UDP. The node sends its neighbours the overlay's [`Offer`] in the handshake, has the overlay prepare a data path on
 //! each link whose other end has an overlay of the same name, carries control messages between the two ends, and shows
@@ -30,8 +30,8 @@ mod link;
 mod path_driver;
 mod path_task;
 
-pub(crate) use key::{Keys, Wire};
-pub(crate) use path_driver::{PathDriver, Shared};
+pub(crate) use key::{Keys, LinkConnection};
+pub(crate) use path_driver::{PathDriver, SharedPath};
 
 pub use key::{ConnectionId, SessionKey};
 pub use link::{End, OverlayLink};
@@ -50,11 +50,11 @@ pub const ATTRIBUTES_MAX: usize = 32;
 /// Maximum length of one attribute or diagnostic, in bytes.
 pub const ATTRIBUTE_BYTES_MAX: usize = 256;
 
-/// A maker of data paths.
+/// A provider of data paths.
 ///
 /// The node calls the methods of an overlay and of its data paths on its own tasks, so they must return soon and spawn
 /// long work. A panic ends the data path and not the link.
-pub trait Overlay: Send + Sync + 'static {
+pub trait DataPathProvider: Send + Sync + 'static {
     /// The overlay's name and features, sent to every neighbour. Called once, when the node starts.
     fn offer(&self) -> Offer;
 

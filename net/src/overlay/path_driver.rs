@@ -1,10 +1,10 @@
 //! The data paths of one node: the machine that decides about them, and the links that it decides for.
 
-use super::key::{Wire, canonical};
-use super::path_task::{Call, PathTask};
+use super::key::{LinkConnection, canonical};
+use super::path_task::{OverlayCall, PathTask};
 use super::{
-    ConnectionId, DataPath, End, Offer, Overlay, OverlayLink, OverlayStatus, PathStatus, SendError,
-    SessionKey, Signal, Violation, shown,
+    ConnectionId, DataPath, DataPathProvider, End, Offer, OverlayLink, OverlayStatus, PathStatus,
+    SendError, SessionKey, Signal, Violation, shown,
 };
 use crate::link::{Notice, Outgoing, TransportEvent};
 use bytes::Bytes;
@@ -29,7 +29,7 @@ pub(super) struct Flow {
 
 /// A node's overlay and its data paths.
 pub(crate) struct PathDriver {
-    pub(super) overlay: Arc<dyn Overlay>,
+    pub(super) overlay: Arc<dyn DataPathProvider>,
     id: NodeId,
     instance: u32,
     hub: Arc<Hub>,
@@ -44,12 +44,12 @@ struct Hub {
 struct State {
     machine: DataPaths,
     /// The links that the machine knows.
-    links: BTreeMap<LinkId, Arc<Shared>>,
+    links: BTreeMap<LinkId, Arc<SharedPath>>,
     out: Outbox<Output>,
 }
 
 /// One link's data path, shared by the link, the task that calls the overlay, and the overlay.
-pub(crate) struct Shared {
+pub(crate) struct SharedPath {
     pub(super) link: LinkId,
     peer: NodeId,
     remote: std::net::SocketAddr,
@@ -64,7 +64,7 @@ pub(crate) struct Shared {
     hub: Weak<Hub>,
     /// The calls into the overlay that its task has to make. The machine bounds them: each is ordered once, but
     /// deliveries, of which the next is ordered when the last is done.
-    calls: OnceLock<mpsc::UnboundedSender<Call>>,
+    calls: OnceLock<mpsc::UnboundedSender<OverlayCall>>,
     /// The overlay's object for this data path, from the path's preparation to its end.
     path: Mutex<Option<Arc<dyn DataPath>>>,
     flow: watch::Sender<Flow>,
@@ -103,10 +103,10 @@ impl State {
             };
             match output {
                 Output::Send { signal, .. } => shared.out.send_signal(signal),
-                Output::Prepare { offer, .. } => shared.call(Call::Prepare(offer)),
-                Output::Confirm { .. } => shared.call(Call::Confirm),
-                Output::Deliver { control, .. } => shared.call(Call::Deliver(control)),
-                Output::Stop { .. } => shared.call(Call::Stop),
+                Output::Prepare { offer, .. } => shared.call(OverlayCall::Prepare(offer)),
+                Output::Confirm { .. } => shared.call(OverlayCall::Confirm),
+                Output::Deliver { control, .. } => shared.call(OverlayCall::Deliver(control)),
+                Output::Stop { .. } => shared.call(OverlayCall::Stop),
                 Output::CloseLink { .. } => shared.out.give_up(),
                 Output::Reject {
                     violation: broken, ..
@@ -150,7 +150,7 @@ impl From<PathEvent> for TransportEvent {
 
 impl PathDriver {
     pub(crate) fn new(
-        overlay: Arc<dyn Overlay>,
+        overlay: Arc<dyn DataPathProvider>,
         id: NodeId,
         instance: u32,
         notices: broadcast::Sender<Notice>,
@@ -176,9 +176,9 @@ impl PathDriver {
         &self,
         link: LinkId,
         peer: &NodeId,
-        wire: &Wire,
+        wire: &LinkConnection,
         out: Outgoing,
-    ) -> Option<Arc<Shared>> {
+    ) -> Option<Arc<SharedPath>> {
         let exported = wire.keys.take()?;
         let local = End {
             id: self.id.clone(),
@@ -189,7 +189,7 @@ impl PathDriver {
             room: true,
             over: false,
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedPath {
             link,
             peer: peer.clone(),
             remote: canonical(wire.remote),
@@ -276,13 +276,13 @@ impl PathDriver {
     }
 }
 
-impl Shared {
+impl SharedPath {
     /// Steps the machine; without effect once the node is gone.
     pub(super) fn step(&self, input: Input) -> Option<Violation> {
         self.hub.upgrade()?.step(input)
     }
 
-    fn call(&self, call: Call) {
+    fn call(&self, call: OverlayCall) {
         // Without a task the link is not up, or the node is ending.
         let _ended = self.calls.get().is_none_or(|it| it.send(call).is_err());
     }

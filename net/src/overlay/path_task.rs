@@ -1,6 +1,6 @@
 //! The task that calls the overlay for one link, one call after the other.
 
-use super::path_driver::{PathDriver, Shared};
+use super::path_driver::{PathDriver, SharedPath};
 use super::{Offer, Unprepared};
 use bytes::Bytes;
 use phalanx_core::data_path::{Control, Input};
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 /// A call into the overlay.
 #[derive(Debug)]
-pub(super) enum Call {
+pub(super) enum OverlayCall {
     Prepare(Offer),
     Confirm,
     Deliver(Control),
@@ -21,16 +21,16 @@ pub(super) enum Call {
 /// aborted.
 pub(crate) struct PathTask {
     paths: Arc<PathDriver>,
-    shared: Arc<Shared>,
-    calls: mpsc::UnboundedReceiver<Call>,
+    shared: Arc<SharedPath>,
+    calls: mpsc::UnboundedReceiver<OverlayCall>,
     stopped: bool,
 }
 
 impl PathTask {
     pub(super) const fn new(
         paths: Arc<PathDriver>,
-        shared: Arc<Shared>,
-        calls: mpsc::UnboundedReceiver<Call>,
+        shared: Arc<SharedPath>,
+        calls: mpsc::UnboundedReceiver<OverlayCall>,
     ) -> Self {
         Self {
             paths,
@@ -57,26 +57,26 @@ impl PathTask {
     }
 
     /// Makes a call. Returns the input that completes it.
-    fn make(&mut self, call: Call) -> Option<Input> {
+    fn make(&mut self, call: OverlayCall) -> Option<Input> {
         let link = self.shared.link;
         match call {
-            Call::Prepare(offer) => Some(match self.prepare(offer) {
+            OverlayCall::Prepare(offer) => Some(match self.prepare(offer) {
                 Ok(()) => Input::Prepared { link },
                 Err(why) => self.failure(&why.to_string()),
             }),
-            Call::Confirm => {
+            OverlayCall::Confirm => {
                 if let Some(path) = self.shared.path() {
                     path.confirm();
                 }
                 None
             }
-            Call::Deliver(Control { kind, payload }) => {
+            OverlayCall::Deliver(Control { kind, payload }) => {
                 if let Some(path) = self.shared.path() {
                     path.control(kind, Bytes::from_owner(payload));
                 }
                 Some(Input::Delivered { link })
             }
-            Call::Stop => {
+            OverlayCall::Stop => {
                 self.stop();
                 None
             }

@@ -1,6 +1,6 @@
 //! Authorization of calls.
 
-use crate::identity::{Role, Subject};
+use crate::identity::{CertificateRole, Subject};
 use crate::transport::Caller;
 use tonic::{Request, Status};
 
@@ -21,7 +21,7 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
 /// Allows only administrators and holders of this node's own certificate.
 pub(super) fn inner_circle<T>(own: &Subject, request: &Request<T>) -> Result<(), Status> {
     let subject = &caller(request)?.peer.subject;
-    if subject.role() == Role::Admin || subject.id() == own.id() {
+    if subject.role() == CertificateRole::Admin || subject.id() == own.id() {
         return Ok(());
     }
     Err(Status::permission_denied(format!(

@@ -2,7 +2,7 @@
 
 use super::access::{self, caller};
 use super::answer::{self, Copy, Inside, Outside};
-use super::journal::{Journal, JournalEntry};
+use super::journal::{EventJournal, JournalEntry};
 use crate::clock;
 use crate::driver::Stopped;
 use crate::identity::Subject;
@@ -34,7 +34,7 @@ pub const PING_BYTES_MAX: usize = 1024;
 pub struct Api {
     node: MeshNode,
     subject: Subject,
-    journal: Journal,
+    journal: EventJournal,
     watchers: Arc<Semaphore>,
 }
 
@@ -43,7 +43,7 @@ type Answer<T> = Result<Response<T>, Status>;
 impl Api {
     /// Returns the service of a node, to be served on the node's port.
     #[must_use]
-    pub fn server(node: MeshNode, journal: Journal) -> MeshServiceServer<Self> {
+    pub fn server(node: MeshNode, journal: EventJournal) -> MeshServiceServer<Self> {
         let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
         MeshServiceServer::new(Self {
             subject: node.identity().subject().clone(),

@@ -48,7 +48,7 @@ pub(super) struct FailedDial {
 
 /// Recent events. Clones share the same journal.
 #[derive(Clone, Debug)]
-pub struct Journal {
+pub struct EventJournal {
     kept: Arc<Mutex<Kept>>,
     live: broadcast::Sender<Arc<JournalEntry>>,
 }
@@ -60,13 +60,13 @@ pub(super) struct Kept {
     pub(super) failed: BTreeMap<Address, FailedDial>,
 }
 
-impl Default for Journal {
+impl Default for EventJournal {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Journal {
+impl EventJournal {
     /// Creates an empty journal.
     #[must_use]
     pub fn new() -> Self {

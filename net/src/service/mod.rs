@@ -28,5 +28,5 @@ mod tests;
 pub use channels::{CHANNEL_CALL_BYTES_MAX, ChannelApi, Listing, SUBSCRIBERS_MAX, Subscription};
 pub use client::{Client, ConnectError};
 pub use handlers::{Api, PING_BYTES_MAX, WATCHERS_MAX, Watching};
-pub use journal::{ENDED_LINKS_KEPT, FAILED_DIALS_KEPT, Journal, JournalEntry, WATCH_LAG_MAX};
+pub use journal::{ENDED_LINKS_KEPT, EventJournal, FAILED_DIALS_KEPT, JournalEntry, WATCH_LAG_MAX};
 pub use phalanx_core::gossip::SEEDS_MAX;

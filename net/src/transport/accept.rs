@@ -3,14 +3,14 @@
 use super::connection::{Accepted, Caller, Connections, Guarded};
 use super::credentials::CurrentProof;
 use super::failure;
-use super::handshakes::{Handshakes, UnfinishedHandshake};
-use super::links::Links;
+use super::handshakes::{UnfinishedHandshake, UnfinishedHandshakes};
+use super::links::OpenLinks;
 use super::network::Listener;
 use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::driver::TimeOrigin;
-use crate::identity::{self, CaName, Role};
+use crate::identity::{self, CaName, CertificateRole};
 use crate::link::{Limit, TransportEvent};
-use crate::overlay::{Keys, Wire};
+use crate::overlay::{Keys, LinkConnection};
 use phalanx_core::credentials::Expiry;
 use phalanx_core::unauthenticated::SourceRates;
 use rustls::server::Acceptor;
@@ -34,7 +34,7 @@ pub(crate) type Incoming<Io> = Result<Accepted<TlsStream<Io>>, io::Error>;
 pub(crate) struct Gate<Io> {
     pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
-    pub(crate) links: Links,
+    pub(crate) links: OpenLinks,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,
     pub(crate) warnings: Arc<Mutex<RateLimitedWarnings>>,
 }
@@ -60,7 +60,7 @@ where
     let limits = gate.links.limits;
     let clock = TimeOrigin::begin();
     let mut rates = SourceRates::new(limits.accept_burst, limits.accept_interval);
-    let handshakes = Handshakes::new(&limits);
+    let handshakes = UnfinishedHandshakes::new(&limits);
     loop {
         let (io, remote) = next(&mut listener, |reason| {
             gate.links.notice(TransportEvent::AcceptFailed { reason });
@@ -135,15 +135,17 @@ where
                 let session = io.inner().get_ref().1;
                 let encrypted = identity::is_encrypted(session);
                 match proof.identity.judge(session.peer_certificates()) {
-                    Ok(peer) if !encrypted && peer.subject.role() != Role::Node => format!(
-                        "{} requested an unencrypted connection; only nodes may, for links",
-                        peer.subject
-                    ),
+                    Ok(peer) if !encrypted && peer.subject.role() != CertificateRole::Node => {
+                        format!(
+                            "{} requested an unencrypted connection; only nodes may, for links",
+                            peer.subject
+                        )
+                    }
                     Ok(peer) => {
                         let expiry = Expiry::first_of(proof.identity.validity(), peer.validity);
                         let (dialer, acceptor) = (peer.subject.id(), proof.identity.subject().id());
                         let overlaid = self.links.paths.as_ref().zip(local);
-                        let wire = overlaid.map(|(_, local)| Wire {
+                        let wire = overlaid.map(|(_, local)| LinkConnection {
                             keys: Keys::of(session, dialer, acceptor),
                             local,
                             remote,

@@ -3,7 +3,7 @@
 
 use super::expiry;
 use crate::identity::Peer;
-use crate::overlay::Wire;
+use crate::overlay::LinkConnection;
 use phalanx_core::credentials::Expiry;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,7 @@ pub struct Caller {
     /// The generation of this node's credentials in the handshake.
     pub(crate) generation: u64,
     /// Data for an overlay; `None` without an overlay.
-    pub(crate) wire: Option<Wire>,
+    pub(crate) wire: Option<LinkConnection>,
 }
 
 /// All connections of the node, in both directions.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 /// An identity with its TLS configurations.
 #[derive(Debug)]
-pub(crate) struct Proof {
+pub(crate) struct TlsIdentity {
     /// Rises by one with each replacement.
     pub(crate) generation: u64,
     pub(crate) identity: Identity,
@@ -34,7 +34,7 @@ impl Configs {
     }
 }
 
-impl Proof {
+impl TlsIdentity {
     fn new(identity: Identity, trusted: TrustedSubnets) -> Result<Self, IdentityError> {
         Ok(Self {
             generation: 0,
@@ -72,28 +72,28 @@ impl Proof {
 /// The current proof of a node. Cloning shares it.
 #[derive(Clone, Debug)]
 pub(crate) struct CurrentProof {
-    current: watch::Sender<Arc<Proof>>,
+    current: watch::Sender<Arc<TlsIdentity>>,
 }
 
 impl CurrentProof {
     pub(crate) fn new(identity: Identity, trusted: TrustedSubnets) -> Result<Self, IdentityError> {
-        let (current, _) = watch::channel(Arc::new(Proof::new(identity, trusted)?));
+        let (current, _) = watch::channel(Arc::new(TlsIdentity::new(identity, trusted)?));
         Ok(Self { current })
     }
 
     /// The proof for new handshakes.
-    pub(crate) fn current(&self) -> Arc<Proof> {
+    pub(crate) fn current(&self) -> Arc<TlsIdentity> {
         Arc::clone(&self.current.borrow())
     }
 
     /// A receiver that is notified when the proof is replaced; it may see the latest of several replacements alone.
-    pub(crate) fn follow(&self) -> watch::Receiver<Arc<Proof>> {
+    pub(crate) fn follow(&self) -> watch::Receiver<Arc<TlsIdentity>> {
         self.current.subscribe()
     }
 
     /// Replaces the identity.
     pub(crate) fn replace(&self, identity: Identity) -> Result<(), IdentityError> {
-        let mut next = Proof::new(identity, self.current().trusted.clone())?;
+        let mut next = TlsIdentity::new(identity, self.current().trusted.clone())?;
         // Counted under the lock of the channel, so that two concurrent replacements are two generations.
         self.current.send_modify(|current| {
             next.generation = current.generation + 1;

@@ -6,12 +6,12 @@ use super::credentials::CurrentProof;
 use super::expiry;
 use super::failure;
 use super::limits::LINK_MESSAGE_BYTES_MAX;
-use super::links::{Links, NewStream, Origin};
+use super::links::{LinkOrigin, NewStream, OpenLinks};
 use super::network::{Listener, Network};
 use super::service::Sent;
 use crate::clock;
-use crate::identity::{self, Encryption, Identity, Peer, Role};
-use crate::overlay::{Keys, Wire};
+use crate::identity::{self, CertificateRole, Encryption, Identity, Peer};
+use crate::overlay::{Keys, LinkConnection};
 use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
 use phalanx_core::credentials::Expiry;
@@ -32,18 +32,18 @@ use tonic::transport::{Channel, Endpoint};
 
 /// The means to dial, shared by all dials of a node.
 #[derive(Clone)]
-pub(crate) struct Dialer<N> {
+pub(crate) struct TransportDialer<N> {
     pub(crate) network: N,
     pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
-    pub(crate) links: Links,
+    pub(crate) links: OpenLinks,
     /// Maximum time from an order to the link, or to the addresses of a name.
     pub(crate) timeout: Duration,
     /// Interval of HTTP/2 pings, a backstop to core's heartbeats.
     pub(crate) keepalive: Duration,
 }
 
-impl<N: Network> Dialer<N> {
+impl<N: Network> TransportDialer<N> {
     /// Performs one dial and sends its outcome to the machine.
     pub(crate) async fn dial(self, dial: DialId, remote: SocketAddr) {
         let links = self.links.clone();
@@ -99,14 +99,14 @@ impl<N: Network> Dialer<N> {
             Ok(answer) => answer.into_inner(),
             Err(status) => return Err(failure::opening(&status, connection.take_failure())),
         };
-        let wire = local.map(|local| Wire {
+        let wire = local.map(|local| LinkConnection {
             keys,
             local,
             remote,
             dialed: true,
             encrypted,
         });
-        let origin = Origin::Dialed(dial, channel);
+        let origin = LinkOrigin::Dialed(dial, channel);
         self.links.open(NewStream {
             origin,
             peer,
@@ -209,7 +209,7 @@ where
     let peer = identity
         .judge(io.inner().get_ref().1.peer_certificates())
         .map_err(|error| DialError::Untrusted(format!("its certificate {error}")))?;
-    if peer.subject.role() != Role::Node {
+    if peer.subject.role() != CertificateRole::Node {
         return Err(DialError::Untrusted(format!(
             "{} is not a node",
             peer.subject

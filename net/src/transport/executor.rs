@@ -1,8 +1,8 @@
 //! Executes the outputs of a node's machine.
 
-use super::dial::Dialer;
+use super::dial::TransportDialer;
 use super::lifetime::{closed, until};
-use super::links::Links;
+use super::links::OpenLinks;
 use super::network::Network;
 use crate::applications::registry::Dispatcher;
 use crate::driver::Executor;
@@ -20,8 +20,8 @@ pub type Observer = Box<dyn FnMut(Instant, &node::Input) + Send>;
 
 /// The executor of one node.
 pub(crate) struct MeshExecutor<N> {
-    pub(crate) dialer: Dialer<N>,
-    pub(crate) links: Links,
+    pub(crate) dialer: TransportDialer<N>,
+    pub(crate) links: OpenLinks,
     /// The newest epoch to store; see [`keep_epochs`].
     pub(crate) orders: watch::Sender<Option<(Ticket, u64)>>,
     /// Signals that the node ends.
@@ -81,7 +81,7 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
 /// alone. Ends with the machine's loop.
 pub(crate) async fn keep_epochs<S: Store>(
     store: S,
-    links: Links,
+    links: OpenLinks,
     mut orders: watch::Receiver<Option<(Ticket, u64)>>,
 ) {
     while orders.changed().await.is_ok() {
@@ -166,7 +166,7 @@ mod tests {
     async fn the_machine_learns_whether_its_newest_epoch_was_stored() {
         let inbox = Inbox::new();
         let (notices, mut received) = broadcast::channel(16);
-        let links = Links::new(
+        let links = OpenLinks::new(
             inbox.handle(),
             Inbox::new().handle(),
             Tasks::new(),

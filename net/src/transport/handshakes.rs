@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The unfinished handshakes. Dropping the struct kills them all.
 #[derive(Debug)]
-pub(crate) struct Handshakes {
+pub(crate) struct UnfinishedHandshakes {
     pending: Arc<Mutex<Pending>>,
 }
 
@@ -36,7 +36,7 @@ fn lock(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
     pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Handshakes {
+impl UnfinishedHandshakes {
     pub(crate) fn new(limits: &Limits) -> Self {
         let pending = Pending {
             handshakes: PendingHandshakes::new(limits.handshakes, limits.handshakes_from_one),
@@ -76,7 +76,7 @@ impl Handshakes {
     }
 }
 
-impl Drop for Handshakes {
+impl Drop for UnfinishedHandshakes {
     fn drop(&mut self) {
         let strangers = std::mem::take(&mut lock(&self.pending).connections);
         for stranger in strangers.into_values() {
@@ -110,7 +110,7 @@ mod tests {
             handshakes_from_one: 2,
             ..Limits::default()
         };
-        let handshakes = Handshakes::new(&limits);
+        let handshakes = UnfinishedHandshakes::new(&limits);
         let states: Vec<ConnectionState> = (0..4).map(|_| ConnectionState::default()).collect();
         let mut places = Vec::new();
         let mut out = Vec::new();
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn all_unfinished_handshakes_end_when_the_struct_is_dropped() {
-        let handshakes = Handshakes::new(&Limits::default());
+        let handshakes = UnfinishedHandshakes::new(&Limits::default());
         let connection = ConnectionState::default();
         let (place, _) = handshakes.begin(from(1), connection.clone());
         drop(handshakes);

@@ -13,15 +13,15 @@
 use super::connection::ConnectionState;
 use super::failure;
 use super::limits::Limits;
-use super::queue::{Ending, Outbound, Queue};
+use super::queue::{Outbound, Queue, QueueEnd};
 use super::tasks::Tasks;
 use super::traffic::Counters;
 use crate::clock;
 use crate::driver::Handle;
 use crate::identity::Peer;
 use crate::link::{Notice, Outgoing, TransportEvent};
-use crate::overlay::{self, PathDriver, Violation, Wire};
-use crate::wire::Parts;
+use crate::overlay::{self, LinkConnection, PathDriver, Violation};
+use crate::wire::PacketParts;
 use crate::wire::proto::Packet;
 use phalanx_core::credentials::{self, Credentials, Expiry};
 use phalanx_core::gossip::Input;
@@ -42,7 +42,7 @@ use tonic::{Code, Status, Streaming};
 
 /// The open links of one node. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Links {
+pub(crate) struct OpenLinks {
     table: Arc<Mutex<Table>>,
     pub(crate) driver: Handle<Node>,
     /// The machine that decides about certificates.
@@ -75,7 +75,7 @@ struct Handshake {
 }
 
 /// The origin of a link.
-pub(crate) enum Origin {
+pub(crate) enum LinkOrigin {
     /// The peer dialled.
     Accepted,
     /// This node dialled; the channel keeps the connection open.
@@ -84,7 +84,7 @@ pub(crate) enum Origin {
 
 /// A stream that is about to become a link.
 pub(crate) struct NewStream {
-    pub(crate) origin: Origin,
+    pub(crate) origin: LinkOrigin,
     pub(crate) peer: Peer,
     /// The peer's address, as the connection shows it.
     pub(crate) remote: SocketAddr,
@@ -95,12 +95,12 @@ pub(crate) struct NewStream {
     pub(crate) expiry: Expiry,
     /// The generation of this node's credentials in the handshake.
     pub(crate) generation: u64,
-    pub(crate) wire: Option<Wire>,
+    pub(crate) wire: Option<LinkConnection>,
 }
 
 /// One open link's task.
 struct LinkTask {
-    links: Links,
+    links: OpenLinks,
     link: LinkId,
     peer: NodeId,
     queue: Arc<Queue>,
@@ -109,7 +109,7 @@ struct LinkTask {
     expiry: Expiry,
     channel: Option<Channel>,
     /// The link's data path.
-    path: Option<Arc<overlay::Shared>>,
+    path: Option<Arc<overlay::SharedPath>>,
 }
 
 /// The next event of a link's task.
@@ -117,10 +117,10 @@ enum Next {
     Packet(Packet),
     Failed(Status),
     PeerEnded,
-    Ending(Ending),
+    Ending(QueueEnd),
 }
 
-impl Links {
+impl OpenLinks {
     pub(crate) fn new(
         driver: Handle<Node>,
         credentials: Handle<Credentials>,
@@ -188,14 +188,14 @@ impl Links {
         let overlaid = self.paths.as_ref().zip(wire);
         let path = overlaid.and_then(|(paths, wire)| paths.open(link, &peer, &wire, out));
         let (opened, channel) = match origin {
-            Origin::Accepted => (
+            LinkOrigin::Accepted => (
                 Input::Accepted {
                     link,
                     peer: peer.clone(),
                 },
                 None,
             ),
-            Origin::Dialed(dial, channel) => (
+            LinkOrigin::Dialed(dial, channel) => (
                 Input::Dialed {
                     dial,
                     link,
@@ -225,7 +225,7 @@ impl Links {
         let queue = self.lock().queues.get(&link).cloned();
         if let Some(queue) = queue {
             let paths = self.paths.as_ref().filter(|_| message.carries_offer());
-            let parts = Parts {
+            let parts = PacketParts {
                 signal: paths.and_then(|paths| paths.offer_on(link)),
                 message: Some(message),
             };
@@ -354,14 +354,14 @@ impl LinkTask {
                     break Some(self.cause(failure::closing(&status, failure.as_ref())));
                 }
                 Next::PeerEnded => break Some(self.cause(CloseReason::Farewell)),
-                Next::Ending(Ending::Overflowed) => {
+                Next::Ending(QueueEnd::Overflowed) => {
                     break Some(CloseReason::Local(LocalClose::Overflow));
                 }
-                Next::Ending(Ending::Closed) => break None,
-                Next::Ending(Ending::ForCertificate(reason)) => {
+                Next::Ending(QueueEnd::Closed) => break None,
+                Next::Ending(QueueEnd::ForCertificate(reason)) => {
                     break Some(CloseReason::Local(reason));
                 }
-                Next::Ending(Ending::GivenUp) => {
+                Next::Ending(QueueEnd::GivenUp) => {
                     break Some(CloseReason::Local(LocalClose::GivenUp));
                 }
             }
@@ -388,9 +388,9 @@ impl LinkTask {
 
     /// Removes the overlay's signal from a packet; returns the message for the machine.
     fn unpack(&self, packet: Packet) -> Result<Option<Message>, String> {
-        let parts = Parts::try_from(packet).map_err(|error| error.to_string())?;
+        let parts = PacketParts::try_from(packet).map_err(|error| error.to_string())?;
         self.links.counters.received(parts.encoded_len());
-        let Parts { message, signal } = parts;
+        let PacketParts { message, signal } = parts;
         if let Some(signal) = signal {
             let taken = match (&self.path, signal) {
                 (Some(path), signal) => path.receive(signal),

@@ -3,12 +3,12 @@
 use super::accept::{self, Gate};
 use super::connection::Connections;
 use super::credentials::CurrentProof;
-use super::dial::Dialer;
+use super::dial::TransportDialer;
 use super::executor::{MeshExecutor, Observer, keep_epochs};
 use super::lifetime::{closed, until};
 use super::limits::Limits;
 use super::link_requests::LinkRequests;
-use super::links::Links;
+use super::links::OpenLinks;
 use super::network::{Listener, Network};
 use super::rate_limited_warnings::RateLimitedWarnings;
 use super::renewal::{self, CredentialsExecutor};
@@ -21,7 +21,7 @@ use crate::clock;
 use crate::driver::{self, Handle, Inbox, TimeOrigin};
 use crate::identity::{Identity, IdentityError, PemOrigin};
 use crate::link::{Notice, TransportEvent};
-use crate::overlay::{Overlay, OverlayStatus, PathDriver};
+use crate::overlay::{DataPathProvider, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input};
@@ -82,7 +82,7 @@ fn listen_mend(error: &io::Error) -> String {
 
 /// A bound port that is not served yet: its address can be published in the node's record.
 #[derive(Debug)]
-pub struct Bound<N: Network> {
+pub struct BoundPort<N: Network> {
     network: N,
     listener: N::Listener,
     address: SocketAddr,
@@ -105,7 +105,7 @@ pub struct Settings<S> {
     /// Called with every input before the machine processes it.
     pub observer: Option<Observer>,
     /// Creates a data path beside each link, if set.
-    pub overlay: Option<Arc<dyn Overlay>>,
+    pub overlay: Option<Arc<dyn DataPathProvider>>,
 }
 
 impl<S> std::fmt::Debug for Settings<S> {
@@ -121,7 +121,7 @@ impl<S> std::fmt::Debug for Settings<S> {
 #[derive(Clone)]
 pub struct MeshNode {
     driver: Handle<Node>,
-    pub(super) links: Links,
+    pub(super) links: OpenLinks,
     channel_registry: ChannelRegistry,
     connections: Connections,
     credentials: CurrentProof,
@@ -143,7 +143,7 @@ impl std::fmt::Debug for MeshNode {
     }
 }
 
-impl<N: Network> Bound<N> {
+impl<N: Network> BoundPort<N> {
     /// Binds a port.
     ///
     /// # Errors
@@ -210,7 +210,7 @@ impl<N: Network> Bound<N> {
         };
         let tasks = links.tasks.clone();
         tasks.spawn(until(accept::accept(self.listener, gate), node.closed()));
-        let dialer = Dialer {
+        let dialer = TransportDialer {
             network: self.network,
             credentials,
             connections: node.connections.clone(),
@@ -262,7 +262,7 @@ impl MeshNode {
     ) -> Self {
         let (notices, _) = broadcast::channel(NOTICES);
         let (closing, _) = watch::channel(false);
-        let links = Links::new(driver.clone(), lifecycle, Tasks::new(), limits, notices);
+        let links = OpenLinks::new(driver.clone(), lifecycle, Tasks::new(), limits, notices);
         Self {
             driver,
             links,

@@ -4,7 +4,7 @@
 //! memory. The order is that of [`Lanes`], in which
 //! [`Message::placement`](phalanx_core::node::Message::placement) says where a message waits.
 
-use crate::wire::Parts;
+use crate::wire::PacketParts;
 use phalanx_core::lane::{Lane, Lanes, Placement};
 use phalanx_core::link::LocalClose;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ impl Default for QueueLimits {
 
 /// The end of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum QueueEnd {
     /// This node closed the link: waiting messages are still sent.
     Closed,
     /// The queue was full: the link is broken, and waiting messages are discarded.
@@ -45,9 +45,9 @@ pub(crate) enum Ending {
 
 #[derive(Debug)]
 struct State {
-    lanes: Lanes<Parts>,
+    lanes: Lanes<PacketParts>,
     bytes: usize,
-    ending: Option<Ending>,
+    ending: Option<QueueEnd>,
     /// Waker of the task that sends on the stream.
     sender: Option<Waker>,
     /// Waker of the task that reads the stream, to notify it of the end.
@@ -90,7 +90,7 @@ impl Queue {
 
     /// Appends a message. A full queue overflows; after the end of the queue the message is
     /// dropped.
-    pub(crate) fn push(&self, parts: impl Into<Parts>) {
+    pub(crate) fn push(&self, parts: impl Into<PacketParts>) {
         let parts = parts.into();
         let length = parts.encoded_len();
         let mut state = self.lock();
@@ -99,7 +99,7 @@ impl Queue {
         }
         if state.lanes.len() >= self.limits.messages || state.bytes + length > self.limits.bytes {
             state.throw_away();
-            state.end(Ending::Overflowed);
+            state.end(QueueEnd::Overflowed);
             return;
         }
         state.bytes += length;
@@ -109,20 +109,20 @@ impl Queue {
 
     /// Accepts no further messages; waiting ones are still sent.
     pub(crate) fn close(&self) {
-        self.end(Ending::Closed);
+        self.end(QueueEnd::Closed);
     }
 
     /// The same, on request of an overlay.
     pub(crate) fn give_up(&self) {
-        self.end(Ending::GivenUp);
+        self.end(QueueEnd::GivenUp);
     }
 
     /// The same, because of a certificate.
     pub(crate) fn close_for(&self, reason: LocalClose) {
-        self.end(Ending::ForCertificate(reason));
+        self.end(QueueEnd::ForCertificate(reason));
     }
 
-    fn end(&self, ending: Ending) {
+    fn end(&self, ending: QueueEnd) {
         let mut state = self.lock();
         if state.ending.is_none() {
             state.end(ending);
@@ -133,12 +133,12 @@ impl Queue {
     pub(crate) fn discard(&self) {
         let mut state = self.lock();
         state.throw_away();
-        let ending = state.ending.unwrap_or(Ending::Closed);
+        let ending = state.ending.unwrap_or(QueueEnd::Closed);
         state.end(ending);
     }
 
     /// Returns the end of the queue, once it has ended.
-    pub(crate) fn poll_ending(&self, context: &Context<'_>) -> Poll<Ending> {
+    pub(crate) fn poll_ending(&self, context: &Context<'_>) -> Poll<QueueEnd> {
         let mut state = self.lock();
         match state.ending {
             Some(ending) => Poll::Ready(ending),
@@ -156,7 +156,7 @@ impl State {
         self.bytes = 0;
     }
 
-    fn end(&mut self, ending: Ending) {
+    fn end(&mut self, ending: QueueEnd) {
         self.ending = Some(ending);
         wake(&mut self.sender);
         wake(&mut self.reader);
@@ -164,7 +164,7 @@ impl State {
 }
 
 /// Returns where a packet waits: with its message, or with the signals of data paths.
-fn placement(parts: &Parts) -> Placement {
+fn placement(parts: &PacketParts) -> Placement {
     match &parts.message {
         Some(message) => message.placement(),
         None => Placement::of(Lane::DataPath),
@@ -187,9 +187,9 @@ fn remember(waker: &mut Option<Waker>, context: &Context<'_>) {
 }
 
 impl Stream for Outbound {
-    type Item = Parts;
+    type Item = PacketParts;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Parts>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<PacketParts>> {
         let mut state = self.queue.lock();
         let next = state.lanes.pop();
         if let Some(parts) = next {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     async fn sent(outbound: &mut Outbound) -> Vec<Message> {
-        let sent: Vec<Parts> = outbound.collect().await;
+        let sent: Vec<PacketParts> = outbound.collect().await;
         sent.into_iter().filter_map(|it| it.message).collect()
     }
 
@@ -283,7 +283,7 @@ mod tests {
         for message in [data(1), bulk(1), heartbeat()] {
             queue.push(message);
         }
-        let first: Vec<Parts> = (&mut outbound).take(2).collect().await;
+        let first: Vec<PacketParts> = (&mut outbound).take(2).collect().await;
         assert_eq!(first, [heartbeat().into(), bulk(1).into()]);
         assert_eq!(outbound.next().await, Some(Signal::Ready.into()));
         assert_eq!(outbound.next().await, Some(data(1).into()));
@@ -291,10 +291,10 @@ mod tests {
         queue.push(goodbye.clone());
         queue.give_up();
         queue.push(Signal::Ready);
-        let rest: Vec<Parts> = outbound.collect().await;
+        let rest: Vec<PacketParts> = outbound.collect().await;
         assert_eq!(rest, [Signal::Established.into(), goodbye.into()]);
         let ending = poll_fn(|context| queue.poll_ending(context)).await;
-        assert_eq!(ending, Ending::GivenUp);
+        assert_eq!(ending, QueueEnd::GivenUp);
     }
 
     #[tokio::test]
@@ -325,7 +325,7 @@ mod tests {
         }
         assert_eq!(
             poll_fn(|context| queue.poll_ending(context)).await,
-            Ending::Overflowed
+            QueueEnd::Overflowed
         );
         assert_eq!(sent(&mut outbound).await, []);
     }
@@ -344,7 +344,7 @@ mod tests {
         queue.push(bulk(20));
         assert_eq!(
             poll_fn(|context| queue.poll_ending(context)).await,
-            Ending::Overflowed
+            QueueEnd::Overflowed
         );
     }
 }

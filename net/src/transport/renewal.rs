@@ -5,7 +5,7 @@
 //! [`MeshNode::renewal_due`](super::MeshNode::renewal_due).
 
 use super::credentials::CurrentProof;
-use super::links::Links;
+use super::links::OpenLinks;
 use crate::clock;
 use crate::driver::Executor;
 use crate::link::TransportEvent;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 /// The executor of the credentials machine of one node.
 pub(crate) struct CredentialsExecutor {
-    pub(crate) links: Links,
+    pub(crate) links: OpenLinks,
     pub(crate) proof: CurrentProof,
     /// Whether a new certificate was requested and the program has not taken the request.
     pub(crate) requested: watch::Sender<bool>,
@@ -66,7 +66,7 @@ impl CredentialsExecutor {
 }
 
 /// Notifies the machine of each replacement of the proof.
-pub(crate) async fn follow(proof: CurrentProof, links: Links) {
+pub(crate) async fn follow(proof: CurrentProof, links: OpenLinks) {
     let mut proofs = proof.follow();
     while proofs.changed().await.is_ok() {
         let input = {

@@ -3,10 +3,10 @@
 use super::connection::Caller;
 use super::expiry;
 use super::limits::LINK_MESSAGE_BYTES_MAX;
-use super::links::{Links, NewStream, Origin};
+use super::links::{LinkOrigin, NewStream, OpenLinks};
 use super::queue::Outbound;
 use crate::clock;
-use crate::identity::Role;
+use crate::identity::CertificateRole;
 use crate::link::TransportEvent;
 use crate::wire::proto::Packet;
 use crate::wire::proto::mesh_server::{Mesh, MeshServer};
@@ -17,13 +17,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Handler of `Mesh.Link`.
 pub(crate) struct LinkService {
-    links: Links,
+    links: OpenLinks,
     mesh: String,
 }
 
 impl LinkService {
     /// Returns the service of a node of `mesh`.
-    pub(crate) fn server(links: Links, mesh: String) -> MeshServer<Self> {
+    pub(crate) fn server(links: OpenLinks, mesh: String) -> MeshServer<Self> {
         let service = Self { links, mesh };
         MeshServer::new(service)
             .max_decoding_message_size(LINK_MESSAGE_BYTES_MAX)
@@ -36,7 +36,7 @@ impl LinkService {
         if subject.mesh() != self.mesh {
             return Some(format!("{subject} is not of mesh {:?}", self.mesh));
         }
-        if subject.role() != Role::Node {
+        if subject.role() != CertificateRole::Node {
             return Some(format!("{subject} is not a node; only nodes open links"));
         }
         if !caller.expiry.admits_accepting(clock::wall()) {
@@ -73,7 +73,7 @@ impl Mesh for LinkService {
             wire,
         } = caller;
         self.links.open(NewStream {
-            origin: Origin::Accepted,
+            origin: LinkOrigin::Accepted,
             peer,
             remote,
             encrypted,

@@ -1,13 +1,13 @@
 //! Signals of data paths, sent beside a message of the mesh or alone.
 
-use super::error::{Fault, WireError};
+use super::error::{FieldFault, WireError};
 use super::field::{Parsed, at_most, required};
 use super::proto::{self, overlay};
 use phalanx_core::data_path::{CONTROL_BYTES_MAX, Control, Offer, REASON_BYTES_MAX, Signal};
 use phalanx_core::identity::only_shows;
 
 fn offer(wire: proto::Offer) -> Parsed<Offer> {
-    let broken = |error| WireError::new("offer", Fault::Offer(error));
+    let broken = |error| WireError::new("offer", FieldFault::Offer(error));
     let bare = Offer::new(wire.name).map_err(broken)?;
     let mut features = wire.features.into_iter();
     // Parsing stops at the first feature beyond the bounds, so that an oversized offer is not built in memory.
@@ -16,8 +16,12 @@ fn offer(wire: proto::Offer) -> Parsed<Offer> {
 }
 
 fn control(wire: proto::Control) -> Parsed<Control> {
-    let kind = u8::try_from(wire.kind)
-        .map_err(|_| WireError::new("control.kind", Fault::TooHigh(wire.kind, u8::MAX.into())))?;
+    let kind = u8::try_from(wire.kind).map_err(|_| {
+        WireError::new(
+            "control.kind",
+            FieldFault::TooHigh(wire.kind, u8::MAX.into()),
+        )
+    })?;
     let bytes = wire.payload.len();
     at_most("control.payload", bytes, CONTROL_BYTES_MAX, "bytes")?;
     let payload = wire.payload.into();
@@ -27,7 +31,7 @@ fn control(wire: proto::Control) -> Parsed<Control> {
 fn failed(reason: String) -> Parsed<String> {
     at_most("failed", reason.len(), REASON_BYTES_MAX, "bytes")?;
     match reason.chars().find(|it| !only_shows(*it)) {
-        Some(character) => Err(WireError::new("failed", Fault::Character(character))),
+        Some(character) => Err(WireError::new("failed", FieldFault::Character(character))),
         None => Ok(reason),
     }
 }

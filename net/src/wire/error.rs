@@ -10,13 +10,13 @@ use phalanx_core::topology::record::ContentError;
 #[error("{path} {fault}")]
 pub struct WireError {
     path: String,
-    fault: Fault,
+    fault: FieldFault,
 }
 
 impl WireError {
     /// The error of the field `path`.
     #[must_use]
-    pub fn new(path: impl Into<String>, fault: Fault) -> Self {
+    pub fn new(path: impl Into<String>, fault: FieldFault) -> Self {
         Self {
             path: path.into(),
             fault,
@@ -39,14 +39,14 @@ impl WireError {
 
     /// The cause.
     #[must_use]
-    pub const fn fault(&self) -> &Fault {
+    pub const fn fault(&self) -> &FieldFault {
         &self.fault
     }
 }
 
 /// The cause of an error of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FieldFault {
     /// The bytes are not a packet of this protocol: truncated, random, or of another protocol.
     Malformed(String),
     /// A required field is missing.
@@ -93,7 +93,7 @@ pub enum Fault {
     Misplaced,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FieldFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(why) => write!(f, "is not a message of this protocol: {why}"),

@@ -1,6 +1,6 @@
 //! Fields that occur in many messages: ids, counters, addresses, lists.
 
-use super::error::{Fault, WireError};
+use super::error::{FieldFault, WireError};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use phalanx_core::identity::NodeId;
 use phalanx_core::topology::record::COUNTER_MAX;
@@ -9,12 +9,12 @@ use phalanx_core::topology::record::COUNTER_MAX;
 pub(super) type Parsed<T> = Result<T, WireError>;
 
 pub(super) fn id(path: &str, text: &str) -> Parsed<NodeId> {
-    NodeId::new(text).map_err(|error| WireError::new(path, Fault::Name(error)))
+    NodeId::new(text).map_err(|error| WireError::new(path, FieldFault::Name(error)))
 }
 
 pub(super) fn counter(path: &str, value: u64) -> Parsed<u64> {
     if value > COUNTER_MAX {
-        Err(WireError::new(path, Fault::CounterTooHigh(value)))
+        Err(WireError::new(path, FieldFault::CounterTooHigh(value)))
     } else {
         Ok(value)
     }
@@ -22,14 +22,17 @@ pub(super) fn counter(path: &str, value: u64) -> Parsed<u64> {
 
 pub(super) fn at_most(path: &str, found: usize, max: usize, what: &'static str) -> Parsed<()> {
     if found > max {
-        Err(WireError::new(path, Fault::TooMany { found, max, what }))
+        Err(WireError::new(
+            path,
+            FieldFault::TooMany { found, max, what },
+        ))
     } else {
         Ok(())
     }
 }
 
 pub(super) fn required<T>(path: &str, value: Option<T>) -> Parsed<T> {
-    value.ok_or_else(|| WireError::new(path, Fault::Missing))
+    value.ok_or_else(|| WireError::new(path, FieldFault::Missing))
 }
 
 /// Parses each element; an error names `path` and the index of the element.
@@ -54,7 +57,7 @@ pub(super) fn all<'a, T: 'a, P: From<&'a T>>(items: &'a [T]) -> Vec<P> {
 /// # Errors
 /// If the number of bytes is another, or the port is 0.
 pub fn address(path: &str, bytes: &[u8]) -> Result<SocketAddr, WireError> {
-    let length = || WireError::new(path, Fault::AddressLength(bytes.len()));
+    let length = || WireError::new(path, FieldFault::AddressLength(bytes.len()));
     let (ip, port) = bytes.split_last_chunk::<2>().ok_or_else(length)?;
     let ip = if let Ok(octets) = <[u8; 4]>::try_from(ip) {
         IpAddr::V4(Ipv4Addr::from(octets))
@@ -64,7 +67,7 @@ pub fn address(path: &str, bytes: &[u8]) -> Result<SocketAddr, WireError> {
         return Err(length());
     };
     match u16::from_be_bytes(*port) {
-        0 => Err(WireError::new(path, Fault::NoPort)),
+        0 => Err(WireError::new(path, FieldFault::NoPort)),
         port => Ok(SocketAddr::new(ip, port)),
     }
 }

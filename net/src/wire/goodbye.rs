@@ -1,12 +1,12 @@
 //! The last message on a link.
 
-use super::error::{Fault, WireError};
+use super::error::{FieldFault, WireError};
 use super::field::Parsed;
 use super::proto::{self, goodbye};
 use phalanx_core::gossip::message::Goodbye;
 
 pub(super) fn parse(wire: proto::Goodbye) -> Parsed<Goodbye> {
-    let unknown = || WireError::new("reason", Fault::UnknownNumber(wire.reason));
+    let unknown = || WireError::new("reason", FieldFault::UnknownNumber(wire.reason));
     Ok(
         match goodbye::Reason::try_from(wire.reason).map_err(|_| unknown())? {
             goodbye::Reason::Unspecified => return Err(unknown()),

@@ -1,13 +1,13 @@
 //! The dialer's first message.
 
-use super::error::{Fault, WireError};
+use super::error::{FieldFault, WireError};
 use super::field::Parsed;
 use super::{proto, record};
 use phalanx_core::gossip::message::Hello;
 use phalanx_core::identity::check_name;
 
 pub(super) fn parse(wire: proto::Hello) -> Parsed<Hello> {
-    check_name(&wire.mesh).map_err(|error| WireError::new("mesh", Fault::Name(error)))?;
+    check_name(&wire.mesh).map_err(|error| WireError::new("mesh", FieldFault::Name(error)))?;
     Ok(Hello {
         mesh: wire.mesh,
         version_min: wire.version_min,

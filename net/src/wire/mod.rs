@@ -38,8 +38,8 @@ mod tests;
 mod welcome;
 
 pub use channel::name::{channel, kind, version};
-pub use error::{Fault, WireError};
+pub use error::{FieldFault, WireError};
 pub use field::{address, address_bytes};
-pub use packet::{Parts, decode, encode};
+pub use packet::{PacketParts, decode, encode};
 pub use record::record;
 pub use report::edges;

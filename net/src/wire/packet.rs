@@ -1,7 +1,7 @@
 //! Packets: a message of the mesh or about channels, a signal of a data path, or both in a handshake.
 
 use super::channel::data;
-use super::error::{Fault, WireError};
+use super::error::{FieldFault, WireError};
 use super::field::required;
 use super::proto::{self, packet};
 use super::{data_path, frame, goodbye, hello, refuse, welcome};
@@ -25,7 +25,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
     if bytes.len() > FRAME_BYTES_MAX {
         return Err(WireError::new(
             "packet",
-            Fault::TooMany {
+            FieldFault::TooMany {
                 found: bytes.len(),
                 max: FRAME_BYTES_MAX,
                 what: "bytes",
@@ -33,7 +33,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, WireError> {
         ));
     }
     let packet = proto::Packet::decode(bytes)
-        .map_err(|error| WireError::new("packet", Fault::Malformed(error.to_string())))?;
+        .map_err(|error| WireError::new("packet", FieldFault::Malformed(error.to_string())))?;
     Message::try_from(packet)
 }
 
@@ -90,14 +90,14 @@ impl From<&Message> for proto::Packet {
 
 /// The content of one packet. At least one of the two parts is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parts {
+pub struct PacketParts {
     /// A message for the machine.
     pub message: Option<Message>,
     /// A signal of the data path.
     pub signal: Option<Signal>,
 }
 
-impl Parts {
+impl PacketParts {
     /// Returns the encoded size of the packet, in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
@@ -114,7 +114,7 @@ impl Parts {
     }
 }
 
-impl From<Message> for Parts {
+impl From<Message> for PacketParts {
     fn from(message: Message) -> Self {
         Self {
             message: Some(message),
@@ -123,7 +123,7 @@ impl From<Message> for Parts {
     }
 }
 
-impl From<Signal> for Parts {
+impl From<Signal> for PacketParts {
     fn from(signal: Signal) -> Self {
         Self {
             message: None,
@@ -132,8 +132,8 @@ impl From<Signal> for Parts {
     }
 }
 
-impl From<&Parts> for proto::Packet {
-    fn from(parts: &Parts) -> Self {
+impl From<&PacketParts> for proto::Packet {
+    fn from(parts: &PacketParts) -> Self {
         let message = parts.message.as_ref();
         Self {
             overlay: parts.signal.as_ref().map(Into::into),
@@ -142,7 +142,7 @@ impl From<&Parts> for proto::Packet {
     }
 }
 
-impl TryFrom<proto::Packet> for Parts {
+impl TryFrom<proto::Packet> for PacketParts {
     type Error = WireError;
 
     fn try_from(mut packet: proto::Packet) -> Result<Self, WireError> {
@@ -160,7 +160,7 @@ impl TryFrom<proto::Packet> for Parts {
         );
         let offers = matches!(signal, Signal::Offer(_));
         if offers != greets || message.is_some() && !greets {
-            return Err(WireError::new("overlay", Fault::Misplaced));
+            return Err(WireError::new("overlay", FieldFault::Misplaced));
         }
         Ok(Self {
             message,
@@ -177,7 +177,7 @@ pub(super) mod arbitrary {
     use crate::wire::frame::arbitrary::frame;
     use crate::wire::goodbye::arbitrary::goodbye;
     use crate::wire::hello::arbitrary::hello;
-    use crate::wire::packet::Parts;
+    use crate::wire::packet::PacketParts;
     use crate::wire::refuse::arbitrary::refusal;
     use crate::wire::welcome::arbitrary::welcome;
     use phalanx_core::data_path::Signal;
@@ -197,14 +197,14 @@ pub(super) mod arbitrary {
     }
 
     /// Any packet that has a signal.
-    pub(crate) fn parts() -> impl Strategy<Value = Parts> {
+    pub(crate) fn parts() -> impl Strategy<Value = PacketParts> {
         let handshake = prop_oneof![
             hello().prop_map(|hello| Message::Mesh(Mesh::Hello(hello))),
             welcome().prop_map(|welcome| Message::Mesh(Mesh::Welcome(welcome))),
         ];
         prop_oneof![
-            signal().prop_map(Parts::from),
-            (handshake, offer()).prop_map(|(message, offer)| Parts {
+            signal().prop_map(PacketParts::from),
+            (handshake, offer()).prop_map(|(message, offer)| PacketParts {
                 message: Some(message),
                 signal: Some(Signal::Offer(offer)),
             }),

@@ -1,6 +1,6 @@
 //! Records.
 
-use super::error::{Fault, WireError};
+use super::error::{FieldFault, WireError};
 use super::field::{Parsed, address, address_bytes, at_most, counter, id, required};
 use super::proto;
 use phalanx_core::time::Wall;
@@ -42,13 +42,13 @@ fn content(record: &mut proto::Record) -> Parsed<Content> {
     for proto::Service { name, version } in record.services.drain(..) {
         let service = Service { name, version };
         if let Some(twice) = services.replace(service) {
-            return Err(WireError::new("services", Fault::Twice(twice.name)));
+            return Err(WireError::new("services", FieldFault::Twice(twice.name)));
         }
     }
     let mut metadata = BTreeMap::new();
     for proto::Entry { key, value } in record.metadata.drain(..) {
         if metadata.contains_key(&key) {
-            return Err(WireError::new("metadata", Fault::Twice(key)));
+            return Err(WireError::new("metadata", FieldFault::Twice(key)));
         }
         metadata.insert(key, value);
     }
@@ -67,7 +67,7 @@ fn content(record: &mut proto::Record) -> Parsed<Content> {
     };
     content
         .check()
-        .map_err(|error| WireError::new("content", Fault::Content(error)))?;
+        .map_err(|error| WireError::new("content", FieldFault::Content(error)))?;
     Ok(content)
 }
 

@@ -1,6 +1,6 @@
 //! The acceptor's answer that refuses a link.
 
-use super::error::{Fault, WireError};
+use super::error::{FieldFault, WireError};
 use super::field::{Parsed, address, address_bytes, at_most};
 use super::proto::refuse;
 use super::{proto, record};
@@ -8,7 +8,7 @@ use phalanx_core::gossip::message::{REFERRALS_MAX, Refusal, RefusalReason};
 
 pub(super) fn parse(wire: proto::Refuse) -> Parsed<Refusal> {
     at_most("others", wire.others.len(), REFERRALS_MAX, "addresses")?;
-    let unknown = || WireError::new("reason", Fault::UnknownNumber(wire.reason));
+    let unknown = || WireError::new("reason", FieldFault::UnknownNumber(wire.reason));
     let reason = match refuse::Reason::try_from(wire.reason).map_err(|_| unknown())? {
         refuse::Reason::Unspecified => return Err(unknown()),
         refuse::Reason::Busy => RefusalReason::Busy,

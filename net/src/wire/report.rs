@@ -1,6 +1,6 @@
 //! Edge reports, with the ages of their evidence.
 
-use super::error::{Fault, WireError};
+use super::error::{FieldFault, WireError};
 use super::field::{Parsed, at_most, counter, id};
 use super::proto;
 use phalanx_core::gossip::message::AgedReport;
@@ -19,7 +19,7 @@ pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
     for edge in wire.edges {
         let peer = id("edges.peer", &edge.peer)?;
         if !peers.insert(peer.clone()) {
-            return Err(WireError::new("edges", Fault::Twice(edge.peer)));
+            return Err(WireError::new("edges", FieldFault::Twice(edge.peer)));
         }
         edges.push(Edge {
             peer,

@@ -1,7 +1,7 @@
 //! Reads and lists scenario files. All files are read before the first run, so that an error is reported early.
 
-use crate::failure::{Failure, Verdict};
-use crate::screen::{Cell, Paint, Screen, Table, span};
+use crate::failure::{CommandError, Completion};
+use crate::screen::{Paint, Screen, Table, TableCell, span};
 use crate::tool::{Tool, complain};
 use phalanx_sim::scenario::command_line::Reproduction;
 use phalanx_sim::scenario::{Engine, Scenario};
@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 /// A scenario, its file and its system.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct CatalogueEntry {
     pub(crate) path: PathBuf,
     pub(crate) system: &'static Definition,
     pub(crate) scenario: Arc<Scenario>,
 }
 
-impl Entry {
+impl CatalogueEntry {
     fn new(path: &Path, system: &'static Definition, scenario: Scenario) -> Self {
         Self {
             path: path.to_owned(),
@@ -33,7 +33,7 @@ pub(crate) fn load(
     tool: &Tool<'_>,
     files: &[PathBuf],
     variant: Option<&str>,
-) -> Result<Vec<Entry>, Failure> {
+) -> Result<Vec<CatalogueEntry>, CommandError> {
     let mut entries = Vec::new();
     let mut paths = Vec::new();
     for path in files {
@@ -41,9 +41,9 @@ pub(crate) fn load(
     }
     for path in &paths {
         let loaded = tool.systems.load_all(path, variant);
-        let (system, scenarios) = loaded.map_err(Failure::usage)?;
+        let (system, scenarios) = loaded.map_err(CommandError::usage)?;
         let scenarios = scenarios.into_iter();
-        entries.extend(scenarios.map(|scenario| Entry::new(path, system, scenario)));
+        entries.extend(scenarios.map(|scenario| CatalogueEntry::new(path, system, scenario)));
     }
     Ok(entries)
 }
@@ -55,13 +55,13 @@ pub(crate) fn load(
 /// The reason why the engine cannot run the only file, or the first of several files of which none can run.
 pub(crate) fn runnable(
     tool: &Tool<'_>,
-    entries: Vec<Entry>,
-    engines: &dyn Fn(&Entry) -> Vec<Engine>,
-) -> Result<Vec<Entry>, Failure> {
-    let check = |entry: &Entry| {
+    entries: Vec<CatalogueEntry>,
+    engines: &dyn Fn(&CatalogueEntry) -> Vec<Engine>,
+) -> Result<Vec<CatalogueEntry>, CommandError> {
+    let check = |entry: &CatalogueEntry| {
         engines(entry).into_iter().try_for_each(|engine| {
             let runs = entry.scenario.check_engine(engine);
-            runs.map_err(Failure::usage)?;
+            runs.map_err(CommandError::usage)?;
             tool.check_program(engine)
         })
     };
@@ -88,7 +88,7 @@ pub(crate) fn runnable(
 
 /// Returns the files that scenarios were read from.
 pub(crate) fn inputs<'a>(
-    entries: impl IntoIterator<Item = &'a Entry>,
+    entries: impl IntoIterator<Item = &'a CatalogueEntry>,
 ) -> impl Iterator<Item = PathBuf> {
     entries.into_iter().flat_map(|entry| {
         let included = entry.scenario.included.iter().map(PathBuf::from);
@@ -97,10 +97,14 @@ pub(crate) fn inputs<'a>(
 }
 
 /// Reads a scenario file, and selects exactly one variant.
-pub(crate) fn one(tool: &Tool<'_>, path: &Path, variant: Option<&str>) -> Result<Entry, Failure> {
+pub(crate) fn one(
+    tool: &Tool<'_>,
+    path: &Path,
+    variant: Option<&str>,
+) -> Result<CatalogueEntry, CommandError> {
     let loaded = tool.systems.load_one(path, variant);
-    let (system, scenario) = loaded.map_err(Failure::usage)?;
-    Ok(Entry::new(path, system, scenario))
+    let (system, scenario) = loaded.map_err(CommandError::usage)?;
+    Ok(CatalogueEntry::new(path, system, scenario))
 }
 
 /// Returns the command that runs a scenario file written by this program, with these bugs planted.
@@ -109,7 +113,7 @@ pub(crate) fn again(
     path: &Path,
     seed: u64,
     sabotage: &[String],
-) -> Result<String, Failure> {
+) -> Result<String, CommandError> {
     let entry = one(tool, path, None)?;
     Ok(entry.system.reproduce_command(&Reproduction {
         sabotage,
@@ -118,12 +122,12 @@ pub(crate) fn again(
 }
 
 /// Returns the scenario files of a directory, ordered by name; a path of a file is returned as it is.
-fn expand(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn expand(path: &Path) -> Result<Vec<PathBuf>, CommandError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let unreadable = |error: std::io::Error| {
-        Failure::usage(format!("{} cannot be read: {error}", path.display()))
+        CommandError::usage(format!("{} cannot be read: {error}", path.display()))
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
@@ -137,7 +141,7 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{} holds no scenario (*.toml)",
             path.display()
         )));
@@ -150,12 +154,12 @@ pub(crate) fn list(
     tool: &Tool<'_>,
     files: &[PathBuf],
     as_json: bool,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let entries = load(tool, files, None)?;
-    let files: Vec<&[Entry]> = entries.chunk_by(|one, two| one.path == two.path).collect();
+    let files: Vec<&[CatalogueEntry]> = entries.chunk_by(|one, two| one.path == two.path).collect();
     if as_json {
         for runs in &files {
-            let Entry { path, scenario, .. } = &runs[0];
+            let CatalogueEntry { path, scenario, .. } = &runs[0];
             let variants = runs.iter().map(|run| &run.scenario.variant);
             let variants: Vec<_> = variants.filter(|variant| !variant.is_empty()).collect();
             screen.json(&json!({
@@ -171,7 +175,7 @@ pub(crate) fn list(
                 "variants": variants,
             }))?;
         }
-        return Ok(Verdict::Yes);
+        return Ok(Completion::Yes);
     }
     let mut table = Table::new(&["scenario", "nodes", "length", "engines", "story"]);
     for runs in &files {
@@ -183,15 +187,15 @@ pub(crate) fn list(
         let engines: Vec<String> = scenario.engines.iter().map(ToString::to_string).collect();
         let length = u64::try_from(scenario.duration.as_millis()).unwrap_or(u64::MAX);
         table.row(vec![
-            Cell::new(name).paint(Paint::Bold),
-            Cell::number(scenario.hosts.len()),
-            Cell::new(span(length)),
-            Cell::new(engines.join(" ")),
-            Cell::new(first_sentence(&scenario.about)),
+            TableCell::new(name).paint(Paint::Bold),
+            TableCell::number(scenario.hosts.len()),
+            TableCell::new(span(length)),
+            TableCell::new(engines.join(" ")),
+            TableCell::new(first_sentence(&scenario.about)),
         ]);
     }
     screen.table(&table)?;
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 /// Returns the first sentence of a description, for one line of output.

@@ -1,14 +1,14 @@
 //! `phalanx sim diff`: the first event in which two runs differ.
 
 use crate::arguments::SimDiff;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::overseer::{self, Overseer};
-use crate::replay::{Run, at, is_trace, no_sabotage, open, run_of};
+use crate::replay::{ReplayRun, at, is_trace, no_sabotage, open, run_of};
 use crate::screen::{Paint, Screen};
-use crate::state::{self, State, changes};
+use crate::state::{self, HostSnapshot, changes};
 use crate::tool::Tool;
 use crate::{catalogue, engine, sweep};
-use phalanx_sim::diff::{Change, Divergence, first_difference};
+use phalanx_sim::diff::{Divergence, StateChange, first_difference};
 use phalanx_sim::record::Header;
 use phalanx_sim::replay::{Replay, host_named};
 use phalanx_sim::scenario::Engine;
@@ -19,9 +19,9 @@ pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimDiff,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     match (arguments.files.as_slice(), arguments.seed.as_slice()) {
-        ([_, _], []) if arguments.variant.is_some() => Err(Failure::usage(
+        ([_, _], []) if arguments.variant.is_some() => Err(CommandError::usage(
             "--variant needs a scenario file with --seed A B; a trace already contains one run",
         )),
         ([left, right], []) => {
@@ -35,7 +35,7 @@ pub(crate) fn run(
             )
         }
         ([file], [one, two]) => of_seeds(screen, tool, arguments, file, [*one, *two]),
-        _ => Err(Failure::usage(format!(
+        _ => Err(CommandError::usage(format!(
             "give two traces ({} diff A.jsonl B.jsonl), or one scenario and two seeds (FILE --seed 1 2)",
             tool.command()
         ))),
@@ -49,9 +49,9 @@ fn of_seeds(
     arguments: &SimDiff,
     file: &Path,
     seeds: [u64; 2],
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     if is_trace(file)? {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{}: a trace has one seed; --seed A B needs the scenario file",
             file.display()
         )));
@@ -60,20 +60,20 @@ fn of_seeds(
     entry
         .scenario
         .check_engine(Engine::Model)
-        .map_err(Failure::usage)?;
+        .map_err(CommandError::usage)?;
     let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
     let folder = tempfile::tempdir().map_err(|error| {
-        Failure::failed(format!("cannot create a directory for the traces: {error}"))
+        CommandError::failed(format!("cannot create a directory for the traces: {error}"))
     })?;
     let overseer = Overseer::start(None, overseer::bar(None))?;
     let place = overseer.place();
     let mut traces: Vec<PathBuf> = Vec::new();
     for (name, seed) in ["left", "right"].into_iter().zip(seeds) {
         let trace = folder.path().join(name);
-        let settings = engine::Settings {
+        let settings = engine::RunSettings {
             trace: Some(trace.clone()),
             sabotage: sabotage.clone(),
-            ..engine::Settings::default()
+            ..engine::RunSettings::default()
         };
         engine::run(tool, &entry, Engine::Model, seed, &settings, &place)?;
         traces.push(trace);
@@ -87,7 +87,7 @@ fn of_seeds(
         ([&names[0], &names[1]], Some(&overseer)),
     );
     match overseer.is_interrupted() {
-        true => Err(Failure::Interrupted),
+        true => Err(CommandError::Interrupted),
         false => compared,
     }
 }
@@ -98,10 +98,10 @@ fn compare(
     arguments: &SimDiff,
     files: [&Path; 2],
     (names, overseer): ([&Path; 2], Option<&Overseer>),
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let (mut left, mut right) = (open(files[0])?, open(files[1])?);
     let found =
-        first_difference(&mut left, &mut right, arguments.context).map_err(Failure::usage)?;
+        first_difference(&mut left, &mut right, arguments.context).map_err(CommandError::usage)?;
     let names = names.map(|name| name.display().to_string());
     let Some(found) = found else {
         if arguments.json {
@@ -109,7 +109,7 @@ fn compare(
         } else {
             screen.line(format!("equal: {} and {}", names[0], names[1]))?;
         }
-        return Ok(Verdict::Yes);
+        return Ok(Completion::Yes);
     };
     overseer.inspect(|overseer| overseer.bar().finish_and_clear());
     let headers = [left.header(), right.header()];
@@ -126,10 +126,10 @@ fn compare(
     } else {
         show(screen, &names, &found, &states)?;
     }
-    Ok(Verdict::No)
+    Ok(Completion::No)
 }
 
-type States = Result<(String, Vec<Change>), String>;
+type States = Result<(String, Vec<StateChange>), String>;
 
 /// Returns the node of the first difference, and how its state after that event differs between the
 /// runs.
@@ -152,10 +152,10 @@ fn states(
 }
 
 fn state_at(
-    run: &Run,
+    run: &ReplayRun,
     (node, event): (&str, u64),
     overseer: Option<&Overseer>,
-) -> Result<State, String> {
+) -> Result<HostSnapshot, String> {
     let host = host_named(&run.scenario, node).map_err(|error| error.to_string())?;
     let plan = run
         .scenario
@@ -168,7 +168,7 @@ fn state_at(
             return Err("the command was interrupted".to_owned());
         }
     }
-    Ok(State::of(&replay, host))
+    Ok(HostSnapshot::of(&replay, host))
 }
 
 fn show(
@@ -176,7 +176,7 @@ fn show(
     names: &[String; 2],
     found: &Divergence,
     states: &States,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let when = found.left.as_ref().or(found.right.as_ref()).map(at);
     screen.line(format!(
         "{} and {} first differ at event {}, {}",

@@ -1,12 +1,12 @@
 //! Executes one run: with the model engine in this process, or with another engine in a child process.
 
-use crate::catalogue::Entry;
-use crate::failure::Failure;
-use crate::overseer::{Overseen, Stuck, wall_limit};
+use crate::catalogue::CatalogueEntry;
+use crate::failure::CommandError;
+use crate::overseer::{Overseen, StuckRun, wall_limit};
 use crate::programs;
-use crate::record::{Broken, Record};
+use crate::record::{Broken, RunRecord};
 use crate::tool::Tool;
-use phalanx_sim::Options;
+use phalanx_sim::RunOptions;
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::command_line::{Reproduction, plain_path};
@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 /// The options of runs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
+pub(crate) struct RunSettings {
     pub(crate) strict: bool,
     pub(crate) trace: Option<PathBuf>,
     pub(crate) sabotage: Vec<String>,
@@ -31,9 +31,9 @@ pub(crate) struct Settings {
     pub(crate) wall_limit: Option<Duration>,
 }
 
-impl Settings {
+impl RunSettings {
     /// Returns the command that reproduces a run with these settings; `engine` is the value of the flag `--engine`.
-    pub(crate) fn reproduce(&self, entry: &Entry, engine: &str, seed: u64) -> String {
+    pub(crate) fn reproduce(&self, entry: &CatalogueEntry, engine: &str, seed: u64) -> String {
         entry.system.reproduce_command(&Reproduction {
             scenario: &entry.scenario,
             engine,
@@ -47,15 +47,15 @@ impl Settings {
 /// Executes one seed in one engine.
 ///
 /// # Errors
-/// [`Failure::Interrupted`] if a signal ended the run before it failed; a trace then ends at its last event.
+/// [`CommandError::Interrupted`] if a signal ended the run before it failed; a trace then ends at its last event.
 pub(crate) fn run(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
+    settings: &RunSettings,
     place: &Overseen,
-) -> Result<Record, Failure> {
+) -> Result<RunRecord, CommandError> {
     match engine {
         Engine::Model => in_process(entry, seed, settings, place),
         Engine::Wire | Engine::Madsim => as_process(tool, entry, (engine, seed), settings, place),
@@ -65,13 +65,13 @@ pub(crate) fn run(
 /// Executes the same run in another process, without its trace.
 pub(crate) fn run_elsewhere(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
+    settings: &RunSettings,
     place: &Overseen,
-) -> Result<Record, Failure> {
-    let settings = Settings {
+) -> Result<RunRecord, CommandError> {
+    let settings = RunSettings {
         trace: None,
         ..settings.clone()
     };
@@ -79,22 +79,22 @@ pub(crate) fn run_elsewhere(
 }
 
 fn in_process(
-    entry: &Entry,
+    entry: &CatalogueEntry,
     seed: u64,
-    settings: &Settings,
+    settings: &RunSettings,
     place: &Overseen,
-) -> Result<Record, Failure> {
+) -> Result<RunRecord, CommandError> {
     let scenario = &entry.scenario;
     let mut writer = match &settings.trace {
         None => None,
         Some(path) => {
             let file = File::create(path).map_err(|error| unwritable(path, &error))?;
-            let plan = scenario.plan(seed).map_err(Failure::usage)?;
+            let plan = scenario.plan(seed).map_err(CommandError::usage)?;
             let header = Header::of(scenario, seed, Engine::Model, &settings.sabotage);
             Some(Writer::new(BufWriter::new(file), scenario, plan, &header))
         }
     };
-    let options = Options {
+    let options = RunOptions {
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
@@ -109,7 +109,7 @@ fn in_process(
     }));
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut outcome = match outcome {
-        Ok(outcome) => outcome.map_err(Failure::usage)?,
+        Ok(outcome) => outcome.map_err(CommandError::usage)?,
         Err(panic) => {
             return Ok(panicked(
                 entry,
@@ -128,19 +128,19 @@ fn in_process(
     }
     // The first failure of an interrupted run is the interrupt itself.
     if outcome.interrupted && outcome.failures.len() == 1 {
-        return Err(Failure::Interrupted);
+        return Err(CommandError::Interrupted);
     }
     outcome.wall_ms = wall_ms;
-    let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
-    let record = Record::read(value).map_err(Failure::failed)?;
-    Ok(Record {
+    let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
+    let record = RunRecord::read(value).map_err(CommandError::failed)?;
+    Ok(RunRecord {
         unwritten,
         ..record
     })
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!(
+fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::usage(format!(
         "the trace {} cannot be written: {error}",
         path.display()
     ))
@@ -155,28 +155,33 @@ fn said(panic: &(dyn Any + Send)) -> String {
 
 /// Returns the record of a run that is stuck in one step.
 pub(crate) fn stuck(
-    entry: &Entry,
+    entry: &CatalogueEntry,
     run: (Engine, u64),
-    settings: &Settings,
-    stuck: Stuck,
-) -> Record {
+    settings: &RunSettings,
+    stuck: StuckRun,
+) -> RunRecord {
     let why = stuck.describe(&entry.scenario);
     without_outcome(entry, run, settings, (ENDS_IN_TIME, &why))
 }
 
 /// Returns the record of a run that panicked.
-fn panicked(entry: &Entry, run: (Engine, u64), settings: &Settings, why: &str) -> Record {
+fn panicked(
+    entry: &CatalogueEntry,
+    run: (Engine, u64),
+    settings: &RunSettings,
+    why: &str,
+) -> RunRecord {
     without_outcome(entry, run, settings, (PANIC, why))
 }
 
 /// Returns the record of a run that failed without an outcome, with the expectation that it violates and the reason.
 fn without_outcome(
-    entry: &Entry,
+    entry: &CatalogueEntry,
     (engine, seed): (Engine, u64),
-    settings: &Settings,
+    settings: &RunSettings,
     (expectation, why): (&str, &str),
-) -> Record {
-    let read = crate::record::Parts {
+) -> RunRecord {
+    let read = crate::record::RunFields {
         scenario: entry.scenario.name.clone(),
         engine: engine.to_string(),
         seed,
@@ -200,7 +205,7 @@ fn without_outcome(
         "virtual_ms": 0, "wall_ms": 0, "events": 0, "trace_events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
         "metrics": {}, "failures": [], "vacuous": [],
     });
-    let mut record = Record {
+    let mut record = RunRecord {
         value,
         read,
         unwritten: None,
@@ -220,11 +225,11 @@ fn without_outcome(
 /// Returns the command line of an engine's process.
 fn command(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
-    settings: &Settings,
-) -> Result<Command, Failure> {
+    settings: &RunSettings,
+) -> Result<Command, CommandError> {
     let mut command = match engine {
         Engine::Model => {
             let mut command = Command::new(programs::this()?);
@@ -264,11 +269,11 @@ fn command(
 
 fn as_process(
     tool: &Tool<'_>,
-    entry: &Entry,
+    entry: &CatalogueEntry,
     (engine, seed): (Engine, u64),
-    settings: &Settings,
+    settings: &RunSettings,
     place: &Overseen,
-) -> Result<Record, Failure> {
+) -> Result<RunRecord, CommandError> {
     let mut command = command(tool, entry, engine, seed, settings)?;
     let start = Instant::now();
     let limit = wall_limit(settings.wall_limit, &entry.scenario, engine);
@@ -280,7 +285,7 @@ fn as_process(
     };
     let ran = programs::run(&mut command, within, &is_interrupted)?;
     if is_interrupted() {
-        return Err(Failure::Interrupted);
+        return Err(CommandError::Interrupted);
     }
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(status) = ran.status else {
@@ -293,11 +298,11 @@ fn as_process(
         return Ok(without_outcome(entry, run, settings, (ENDS_IN_TIME, &why)));
     };
     if status.code() == Some(2) {
-        return Err(Failure::usage(ran.complaint()));
+        return Err(CommandError::usage(ran.complaint()));
     }
     match serde_json::from_str::<Value>(&ran.answer)
         .map_err(|error| error.to_string())
-        .and_then(Record::read)
+        .and_then(RunRecord::read)
     {
         Ok(mut record) => {
             record.note("wall_ms", wall_ms);

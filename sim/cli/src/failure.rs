@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Result of a command that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Completion {
     /// Success.
     Yes,
     /// A negative result: an expectation failed, or a node is unhealthy.
@@ -15,7 +15,7 @@ pub enum Verdict {
     Interrupted,
 }
 
-impl Verdict {
+impl Completion {
     /// Returns the exit code.
     pub const fn code(self) -> u8 {
         match self {
@@ -29,7 +29,7 @@ impl Verdict {
 
 /// Reason why a command failed, with the way to fix it.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CommandError {
     /// The usage was correct and the command did not succeed: exit code 1.
     Failed(String),
     /// Wrong usage, or a bad file: exit code 2.
@@ -40,14 +40,14 @@ pub enum Failure {
     Interrupted,
 }
 
-impl Failure {
+impl CommandError {
     /// Returns the exit code.
     pub const fn code(&self) -> u8 {
         match self {
             Self::ReaderGone => 0,
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
-            Self::Interrupted => Verdict::Interrupted.code(),
+            Self::Interrupted => Completion::Interrupted.code(),
         }
     }
 
@@ -62,7 +62,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(message) | Self::Usage(message) => f.write_str(message),
@@ -72,7 +72,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for CommandError {
     /// Converts an error of writing to standard output.
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {

@@ -1,6 +1,6 @@
 //! Ctrl-C, SIGTERM and SIGHUP as a flag that a waiting loop polls. A SIGHUP that is ignored at the start stays ignored.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use core::future::poll_fn;
 use core::task::Poll;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -22,14 +22,15 @@ impl Interrupt {
     ///
     /// # Errors
     /// The system rejects a handler.
-    pub fn listen() -> Result<Self, Failure> {
+    pub fn listen() -> Result<Self, CommandError> {
         let (sender, receiver) = sync_channel(1);
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime
-            .map_err(|error| Failure::failed(format!("cannot start the async runtime: {error}")))?;
+        let runtime = runtime.map_err(|error| {
+            CommandError::failed(format!("cannot start the async runtime: {error}"))
+        })?;
         let mut signals = runtime
             .block_on(async { handlers() })
-            .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
+            .map_err(|error| CommandError::failed(format!("cannot listen for signals: {error}")))?;
         // The thread ends with the process, or when the receiver is dropped.
         thread::spawn(move || {
             runtime.block_on(async {

@@ -1,7 +1,7 @@
 //! Results as JUnit XML: one test suite per scenario and engine, one test case per seed.
 
-use crate::failure::Failure;
-use crate::record::Record;
+use crate::failure::CommandError;
+use crate::record::RunRecord;
 use crate::sometimes::Sometimes;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -38,7 +38,7 @@ impl Junit {
     }
 
     /// Adds a run.
-    pub(crate) fn add(&mut self, record: &Record, differs: bool) {
+    pub(crate) fn add(&mut self, record: &RunRecord, differs: bool) {
         let read = &record.read;
         let name = format!("{} on {}", read.scenario, read.engine);
         let mut failures: Vec<(String, String)> = read
@@ -104,7 +104,7 @@ impl Junit {
     }
 
     /// Writes the file.
-    pub(crate) fn write(&self) -> Result<(), Failure> {
+    pub(crate) fn write(&self) -> Result<(), CommandError> {
         let mut bytes = Vec::new();
         self.document(&mut Writer::new_with_indent(&mut bytes, b' ', 2))
             .and_then(|()| {
@@ -112,7 +112,7 @@ impl Junit {
                 std::fs::write(&self.path, bytes)
             })
             .map_err(|error| {
-                Failure::usage(format!(
+                CommandError::usage(format!(
                     "--junit: {} cannot be written: {error}",
                     self.path.display()
                 ))

@@ -1,7 +1,7 @@
 //! Prints the state of a mesh node, as text and as JSON.
 
-use crate::failure::Failure;
-use crate::screen::{Cell, Paint, Screen, Table, span};
+use crate::failure::CommandError;
+use crate::screen::{Paint, Screen, Table, TableCell, span};
 use phalanx_core::gossip::{MemberView, Status};
 use phalanx_sim::mesh::{NodeState, NodeView};
 use serde_json::{Value, json};
@@ -62,15 +62,15 @@ pub(crate) fn as_value(state: &NodeState) -> Value {
     value
 }
 
-pub(crate) fn overview(screen: &Screen, states: &[&NodeState]) -> Result<(), Failure> {
+pub(crate) fn overview(screen: &Screen, states: &[&NodeState]) -> Result<(), CommandError> {
     let mut table = Table::new(&[
         "node", "phase", "alive", "suspect", "down", "left", "links", "view",
     ]);
     for state in states {
-        let name = Cell::new(&state.name).paint(Paint::Bold);
+        let name = TableCell::new(&state.name).paint(Paint::Bold);
         let Some(view) = &state.view else {
-            let mut row = vec![name, Cell::new("stopped").paint(Paint::Dim)];
-            row.resize(8, Cell::new(""));
+            let mut row = vec![name, TableCell::new("stopped").paint(Paint::Dim)];
+            row.resize(8, TableCell::new(""));
             table.row(row);
             continue;
         };
@@ -80,23 +80,23 @@ pub(crate) fn overview(screen: &Screen, states: &[&NodeState]) -> Result<(), Fai
                 .iter()
                 .filter(|member| member.status == status)
                 .count();
-            Cell::number(number).paint(if number == 0 { Paint::Dim } else { paint })
+            TableCell::number(number).paint(if number == 0 { Paint::Dim } else { paint })
         };
         table.row(vec![
             name,
-            Cell::new(view.phase.word()),
+            TableCell::new(view.phase.word()),
             many(Status::Alive, Paint::Good),
             many(Status::Suspect, Paint::Warn),
             many(Status::Down, Paint::Bad),
             many(Status::Left, Paint::Plain),
-            Cell::number(view.links.len()),
-            Cell::new(format!("{:016x}", view.hash)).paint(Paint::Dim),
+            TableCell::number(view.links.len()),
+            TableCell::new(format!("{:016x}", view.hash)).paint(Paint::Dim),
         ]);
     }
     screen.table(&table)
 }
 
-pub(crate) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure> {
+pub(crate) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), CommandError> {
     let at = span(millis(state.at));
     let Some(view) = &state.view else {
         return screen.line(format!("{} is not running at {at}", state.name));
@@ -119,24 +119,24 @@ pub(crate) fn in_full(screen: &Screen, state: &NodeState) -> Result<(), Failure>
         "session",
     ]);
     for link in &view.links {
-        let heard = Cell::new(format!("{} ago", span(millis(link.quiet))));
+        let heard = TableCell::new(format!("{} ago", span(millis(link.quiet))));
         table.row(vec![
-            Cell::new(link.peer.as_str()).paint(Paint::Bold),
-            Cell::new(if link.dialed { "out" } else { "in" }),
-            Cell::new(if link.ring { "ring" } else { "extra" }),
-            Cell::new(if link.eager { "eager" } else { "lazy" }),
+            TableCell::new(link.peer.as_str()).paint(Paint::Bold),
+            TableCell::new(if link.dialed { "out" } else { "in" }),
+            TableCell::new(if link.ring { "ring" } else { "extra" }),
+            TableCell::new(if link.eager { "eager" } else { "lazy" }),
             if link.silent {
                 heard.paint(Paint::Bad)
             } else {
                 heard
             },
-            Cell::number(link.session),
+            TableCell::number(link.session),
         ]);
     }
     screen.table(&table)
 }
 
-fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
+fn members(screen: &Screen, view: &NodeView) -> Result<(), CommandError> {
     let mut table = Table::new(&[
         "member",
         "status",
@@ -160,13 +160,13 @@ fn members(screen: &Screen, view: &NodeView) -> Result<(), Failure> {
                 .join(" ")
         };
         table.row(vec![
-            Cell::new(member.record.id().as_str()).paint(Paint::Bold),
-            Cell::new(member.status.word()).paint(status_paint(member.status)),
-            Cell::number(rank.epoch),
-            Cell::number(rank.version),
-            Cell::new(edges(true)),
-            Cell::new(edges(false)),
-            Cell::new(services(member).join(" ")),
+            TableCell::new(member.record.id().as_str()).paint(Paint::Bold),
+            TableCell::new(member.status.word()).paint(status_paint(member.status)),
+            TableCell::number(rank.epoch),
+            TableCell::number(rank.version),
+            TableCell::new(edges(true)),
+            TableCell::new(edges(false)),
+            TableCell::new(services(member).join(" ")),
         ]);
     }
     screen.table(&table)

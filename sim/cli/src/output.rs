@@ -1,7 +1,7 @@
 //! The output files of a command, checked before the first run: an output never replaces an input or another output, and its
 //! directory exists and can be written.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,7 +17,7 @@ pub(crate) struct Outputs {
 
 /// The identity of a file: of an existing one its device and inode, of another one its directory's and its name.
 #[derive(PartialEq, Eq)]
-struct Identity(u64, u64, Option<PathBuf>);
+struct FileIdentity(u64, u64, Option<PathBuf>);
 
 impl Outputs {
     /// Creates the outputs of a command that reads these files.
@@ -39,27 +39,27 @@ impl Outputs {
     ///
     /// # Errors
     /// The first output that is refused, with its flag.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), CommandError> {
         for (index, (flag, path)) in self.outputs.iter().enumerate() {
             let shown = path.display();
             if path.as_os_str() == "-" {
-                return Err(Failure::usage(format!(
+                return Err(CommandError::usage(format!(
                     "{flag} -: the output is a file; /dev/stdout is standard output, and ./- a file of this name"
                 )));
             }
             if self.is_input(path) {
-                return Err(Failure::usage(format!(
+                return Err(CommandError::usage(format!(
                     "{flag}: {shown} is an input of this command; choose another file"
                 )));
             }
             let before = &self.outputs[..index];
             if let Some((other, _)) = before.iter().find(|(_, other)| is_same_file(other, path)) {
-                return Err(Failure::usage(format!(
+                return Err(CommandError::usage(format!(
                     "{flag}: {shown} is the output of {other} too; choose another file"
                 )));
             }
             check_writable(path).map_err(|why| {
-                Failure::usage(format!("{flag}: {shown} cannot be written: {why}"))
+                CommandError::usage(format!("{flag}: {shown} cannot be written: {why}"))
             })?;
         }
         Ok(())
@@ -77,18 +77,18 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     one.is_some() && one == identity(other)
 }
 
-fn identity(path: &Path) -> Option<Identity> {
+fn identity(path: &Path) -> Option<FileIdentity> {
     if let Ok(found) = fs::metadata(path) {
         return found
             .is_file()
-            .then(|| Identity(found.dev(), found.ino(), None));
+            .then(|| FileIdentity(found.dev(), found.ino(), None));
     }
     // A link to a file that does not exist yet is followed to the place of that file.
     let target = fs::read_link(path).map(|target| folder(path).join(target));
     let path = target.as_deref().unwrap_or(path);
     let folder = fs::metadata(folder(path)).ok()?;
     let name = PathBuf::from(path.file_name()?);
-    Some(Identity(folder.dev(), folder.ino(), Some(name)))
+    Some(FileIdentity(folder.dev(), folder.ino(), Some(name)))
 }
 
 /// Returns the directory of a file.
@@ -130,11 +130,11 @@ fn check_writable(path: &Path) -> Result<(), String> {
 }
 
 /// Creates a directory for output files, and checks that a file can be created in it.
-pub(crate) fn check_folder(flag: &str, path: &Path) -> Result<(), Failure> {
+pub(crate) fn check_folder(flag: &str, path: &Path) -> Result<(), CommandError> {
     let made = fs::create_dir_all(path).and_then(|()| tempfile::tempfile_in(path).map(drop));
     made.map_err(|error| {
         let shown = path.display();
-        Failure::usage(format!("{flag}: {shown} cannot be written: {error}"))
+        CommandError::usage(format!("{flag}: {shown} cannot be written: {error}"))
     })
 }
 

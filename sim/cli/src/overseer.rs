@@ -4,11 +4,11 @@
 //! The first signal ends the runs in progress, and the command reports its results so far. A second signal ends the
 //! process at once.
 
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::interrupt::Interrupt;
 use crate::screen::is_dumb;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use phalanx_sim::model::{Position, Supervisor};
+use phalanx_sim::model::{RunPosition, Supervisor};
 use phalanx_sim::scenario::{Engine, Scenario};
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -56,10 +56,10 @@ pub(crate) fn wall_limit(asked: Option<Duration>, scenario: &Scenario, engine: E
 
 /// The overseer of one command.
 pub(crate) struct Overseer {
-    shared: Arc<Shared>,
+    shared: Arc<OverseerState>,
 }
 
-struct Shared {
+struct OverseerState {
     runs: Mutex<Vec<Arc<Overseen>>>,
     /// The time of the first signal.
     signal: Mutex<Option<Instant>>,
@@ -78,12 +78,12 @@ pub(crate) struct Overseen {
 
 /// A run that did not end after its limit: it is stuck in one step.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stuck {
-    pub(crate) position: Position,
+pub(crate) struct StuckRun {
+    pub(crate) position: RunPosition,
     pub(crate) limit: Duration,
 }
 
-impl Stuck {
+impl StuckRun {
     /// Describes the position at which a run of this scenario is stuck.
     pub(crate) fn describe(self, scenario: &Scenario) -> String {
         let at = phalanx_sim::scenario::text::show(self.position.at);
@@ -99,9 +99,9 @@ impl Stuck {
 
 impl Overseer {
     /// Installs the signal handlers, and starts the overseer. At the deadline all runs are interrupted.
-    pub(crate) fn start(deadline: Option<Instant>, bar: ProgressBar) -> Result<Self, Failure> {
+    pub(crate) fn start(deadline: Option<Instant>, bar: ProgressBar) -> Result<Self, CommandError> {
         let mut interrupt = Interrupt::listen()?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(OverseerState {
             runs: Mutex::new(Vec::new()),
             signal: Mutex::new(None),
             deadline,
@@ -161,12 +161,12 @@ impl Overseer {
     }
 }
 
-impl Shared {
+impl OverseerState {
     fn on_signal(&self) {
         let again = lock(&self.signal).replace(Instant::now()).is_some();
         if again {
             self.bar.finish_and_clear();
-            std::process::exit(Verdict::Interrupted.code().into());
+            std::process::exit(Completion::Interrupted.code().into());
         }
         self.end();
     }
@@ -221,7 +221,7 @@ impl Overseen {
     }
 
     /// Ends the present run if its limit has passed; returns its position.
-    fn look(&self) -> Option<Position> {
+    fn look(&self) -> Option<RunPosition> {
         let position = self.supervisor.position()?;
         if self.taken(position.run) > self.limit() {
             self.supervisor.end_for_time(position.run);
@@ -230,11 +230,11 @@ impl Overseen {
     }
 
     /// Returns the present run if it did not end after its limit.
-    pub(crate) fn stuck(&self) -> Option<Stuck> {
+    pub(crate) fn stuck(&self) -> Option<StuckRun> {
         let position = self.supervisor.position()?;
         let limit = self.limit();
         let is_stuck = self.taken(position.run) > limit.saturating_add(STUCK_AFTER);
-        is_stuck.then_some(Stuck { position, limit })
+        is_stuck.then_some(StuckRun { position, limit })
     }
 }
 

@@ -1,11 +1,11 @@
 //! Presents a recorded run: as an HTML page, as a timeline, and as the causes of a failure.
 
-use crate::catalogue::Entry;
-use crate::engine::Settings;
-use crate::failure::Failure;
+use crate::catalogue::CatalogueEntry;
+use crate::engine::RunSettings;
+use crate::failure::CommandError;
 use crate::overseer::{Overseen, wall_limit};
-use crate::record::{Broken, Record};
-use crate::report::Report;
+use crate::record::{Broken, RunRecord};
+use crate::report::SweepReport;
 use crate::screen::{Paint, Screen};
 use phalanx_sim::model::{ENDS_IN_TIME, TIME_ADVANCES};
 use phalanx_sim::outcome::Outcome;
@@ -13,7 +13,7 @@ use phalanx_sim::record::{Recording, causes};
 use phalanx_sim::report::{self, Seed};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::timeline::{FAULT, Row, rows};
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 use std::fs::File;
 use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,15 +27,15 @@ const WIDTH: usize = 100;
 
 /// Repeats a run and records it; returns `None` if a machine panicked.
 fn recorded<'a>(
-    entry: &'a Entry,
+    entry: &'a CatalogueEntry,
     seed: u64,
-    settings: &Settings,
+    settings: &RunSettings,
     place: &Overseen,
-) -> Result<Option<(Recording<'a>, Outcome)>, Failure> {
+) -> Result<Option<(Recording<'a>, Outcome)>, CommandError> {
     let scenario = &*entry.scenario;
-    let plan = scenario.plan(seed).map_err(Failure::usage)?;
+    let plan = scenario.plan(seed).map_err(CommandError::usage)?;
     let mut recording = Recording::new(scenario, plan);
-    let options = Options {
+    let options = RunOptions {
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: Some(&mut recording),
@@ -45,18 +45,18 @@ fn recorded<'a>(
     match catch_unwind(AssertUnwindSafe(|| {
         run(entry.system, scenario, seed, options)
     })) {
-        Ok(outcome) => Ok(Some((recording, outcome.map_err(Failure::usage)?))),
+        Ok(outcome) => Ok(Some((recording, outcome.map_err(CommandError::usage)?))),
         Err(_) => Ok(None),
     }
 }
 
 /// Adds to each failure of a run in the model engine the events that led to it. Runs without an end are not repeated.
 pub(crate) fn explain(
-    entry: &Entry,
-    settings: &Settings,
+    entry: &CatalogueEntry,
+    settings: &RunSettings,
     place: &Overseen,
-    record: &mut Record,
-) -> Result<(), Failure> {
+    record: &mut RunRecord,
+) -> Result<(), CommandError> {
     let endless = |broken: &Broken| [ENDS_IN_TIME, TIME_ADVANCES].contains(&&*broken.expectation);
     let failures = &record.read.failures;
     if record.read.engine != Engine::Model.to_string()
@@ -73,7 +73,7 @@ pub(crate) fn explain(
     Ok(())
 }
 
-fn add_causes(recording: &Recording<'_>, outcome: &Outcome, record: &mut Record) {
+fn add_causes(recording: &Recording<'_>, outcome: &Outcome, record: &mut RunRecord) {
     for (index, failure) in outcome.failures.iter().enumerate() {
         let culprit = causes::culprit(recording, failure);
         let chain = culprit.map_or_else(Vec::new, |event| {
@@ -101,18 +101,18 @@ pub(crate) struct Wanted<'a> {
 /// came.
 pub(crate) fn alone(
     (screen, place): (&Screen, &Overseen),
-    (entry, seed): (&Entry, u64),
-    settings: &Settings,
+    (entry, seed): (&CatalogueEntry, u64),
+    settings: &RunSettings,
     wanted: Wanted<'_>,
-    report: &mut Report<'_>,
-) -> Result<bool, Failure> {
+    report: &mut SweepReport<'_>,
+) -> Result<bool, CommandError> {
     let start = Instant::now();
     let Some((recording, mut outcome)) = recorded(entry, seed, settings, place)? else {
         return Ok(false);
     };
     outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let value = serde_json::to_value(&outcome).map_err(Failure::failed)?;
-    let mut record = Record::read(value).map_err(Failure::failed)?;
+    let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
+    let mut record = RunRecord::read(value).map_err(CommandError::failed)?;
     add_causes(&recording, &outcome, &mut record);
     // The first failure of an interrupted run is the interrupt itself.
     let undecided = outcome.interrupted && outcome.failures.len() == 1;
@@ -122,9 +122,9 @@ pub(crate) fn alone(
     let seeds = [record.seed()];
     let drawn = report.hidden(|| draw(screen, &recording, &outcome, &seeds, wanted));
     match drawn {
-        _ if undecided => Err(Failure::Interrupted),
+        _ if undecided => Err(CommandError::Interrupted),
         // The verdict stands even if the reader of standard output closed it.
-        Ok(()) | Err(Failure::ReaderGone) => Ok(true),
+        Ok(()) | Err(CommandError::ReaderGone) => Ok(true),
         Err(failure) => Err(failure),
     }
 }
@@ -132,11 +132,11 @@ pub(crate) fn alone(
 /// Draws one run of a sweep: the first that failed, or else the first.
 pub(crate) fn show(
     (screen, place): (&Screen, &Overseen),
-    entry: &Entry,
-    settings: &Settings,
+    entry: &CatalogueEntry,
+    settings: &RunSettings,
     seeds: &[Seed],
     wanted: Wanted<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let Some(shown) = seeds.iter().find(|seed| !seed.passed).or(seeds.first()) else {
         return Ok(());
     };
@@ -155,7 +155,7 @@ fn draw(
     outcome: &Outcome,
     seeds: &[Seed],
     wanted: Wanted<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     if wanted.timeline {
         let end = outcome.virtual_ms * 1_000_000;
         for row in rows(recording, end, screen.width().unwrap_or(WIDTH)) {
@@ -164,7 +164,7 @@ fn draw(
     }
     if let Some(path) = wanted.page {
         let unwritable = |error: std::io::Error| {
-            Failure::usage(format!(
+            CommandError::usage(format!(
                 "--report: {} cannot be written: {error}",
                 path.display()
             ))

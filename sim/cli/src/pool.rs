@@ -1,7 +1,7 @@
 //! Runs jobs on several threads, until all are done, a signal arrives, or a thread is stuck in a step that does not end.
 
-use crate::failure::{Failure, Verdict};
-use crate::overseer::{Overseen, Overseer, Stuck};
+use crate::failure::{CommandError, Completion};
+use crate::overseer::{Overseen, Overseer, StuckRun};
 use crate::tool::leave;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,17 +16,17 @@ const LOOK: Duration = Duration::from_millis(50);
 const NO_JOB: usize = usize::MAX;
 
 /// A thread of the pool.
-struct Worker {
+struct PoolThread {
     place: Arc<Overseen>,
     job: AtomicUsize,
 }
 
 /// The work on one job, and on its stuck run.
-pub(crate) struct Work<'a, J, R> {
+pub(crate) struct JobWork<'a, J, R> {
     /// Does one job.
     pub(crate) one: &'a (dyn Fn(&J, &Overseen) -> R + Sync),
     /// Returns the result of a job whose run is stuck in one step.
-    pub(crate) stuck: &'a dyn Fn(&J, Stuck) -> R,
+    pub(crate) stuck: &'a dyn Fn(&J, StuckRun) -> R,
 }
 
 /// Takes the results of jobs.
@@ -35,13 +35,13 @@ pub(crate) trait Collector<R> {
     ///
     /// # Errors
     /// The reason why the command fails.
-    fn take(&mut self, index: usize, result: R) -> Result<(), Failure>;
+    fn take(&mut self, index: usize, result: R) -> Result<(), CommandError>;
 
     /// Ends the command: after the last result, after an error, or after a signal.
     ///
     /// # Errors
     /// The reason why the command failed.
-    fn finish(self, taken: Result<(), Failure>) -> Result<Verdict, Failure>;
+    fn finish(self, taken: Result<(), CommandError>) -> Result<Completion, CommandError>;
 }
 
 /// Does jobs on `threads` threads. A thread cannot be ended: if one is stuck, the process ends after [`Collector::finish`].
@@ -49,14 +49,14 @@ pub(crate) fn work<J: Sync, R: Send>(
     jobs: &[J],
     threads: usize,
     overseer: &Overseer,
-    work: &Work<'_, J, R>,
+    work: &JobWork<'_, J, R>,
     mut collector: impl Collector<R>,
-) -> Result<Verdict, Failure> {
-    let new = || Worker {
+) -> Result<Completion, CommandError> {
+    let new = || PoolThread {
         place: overseer.place(),
         job: AtomicUsize::new(NO_JOB),
     };
-    let workers: Vec<Worker> = (0..threads.min(jobs.len())).map(|_| new()).collect();
+    let workers: Vec<PoolThread> = (0..threads.min(jobs.len())).map(|_| new()).collect();
     let next = AtomicUsize::new(0);
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
@@ -108,15 +108,15 @@ pub(crate) fn work<J: Sync, R: Send>(
     })
 }
 
-impl Worker {
+impl PoolThread {
     /// Passes on the result of a job whose run is stuck, once.
     fn look<J, R>(
         &self,
         jobs: &[J],
-        work: &Work<'_, J, R>,
+        work: &JobWork<'_, J, R>,
         is_stuck: &mut bool,
         collector: &mut impl Collector<R>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         let index = self.job.load(Ordering::Relaxed);
         let (Some(job), Some(stuck), false) = (jobs.get(index), self.place.stuck(), *is_stuck)
         else {

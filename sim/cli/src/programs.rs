@@ -1,6 +1,6 @@
 //! Child programs of Phalanx: found beside this executable, then on PATH, and run until they exit.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use phalanx_sim::arguments::PROGRESS;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// Exit status and output of a program.
 #[derive(Debug)]
-pub struct Ran {
+pub struct ProgramOutput {
     /// `None` if the program was killed: it exceeded its time limit, or the caller ended.
     pub status: Option<ExitStatus>,
     /// Standard output.
@@ -23,7 +23,7 @@ pub struct Ran {
     program: String,
 }
 
-impl Ran {
+impl ProgramOutput {
     /// Returns the error text, without the program's name.
     pub fn complaint(&self) -> &str {
         let errors = self.errors.trim();
@@ -42,16 +42,16 @@ pub fn name() -> String {
 }
 
 /// Returns the path of this executable.
-pub fn this() -> Result<PathBuf, Failure> {
+pub fn this() -> Result<PathBuf, CommandError> {
     std::env::current_exe().map_err(|error| {
-        Failure::failed(format!(
+        CommandError::failed(format!(
             "the path of this executable cannot be determined: {error}"
         ))
     })
 }
 
 /// Finds a program; `target` is the command that builds it, for the error message.
-pub fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
+pub fn find(name: &str, target: &str) -> Result<PathBuf, CommandError> {
     let beside = this()?.parent().map(Path::to_path_buf);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = beside.into_iter().chain(std::env::split_paths(&path));
@@ -59,7 +59,7 @@ pub fn find(name: &str, target: &str) -> Result<PathBuf, Failure> {
         .map(|folder| folder.join(name))
         .find(|file| file.is_file())
         .ok_or_else(|| {
-            Failure::usage(format!(
+            CommandError::usage(format!(
                 "{name} is neither beside this program nor on PATH; build it with `{target}`"
             ))
         })
@@ -70,10 +70,10 @@ pub fn run(
     command: &mut Command,
     within: Duration,
     is_over: &dyn Fn() -> bool,
-) -> Result<Ran, Failure> {
+) -> Result<ProgramOutput, CommandError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed =
-        |what: &str, error: std::io::Error| Failure::failed(format!("{name} {what}: {error}"));
+        |what: &str, error: std::io::Error| CommandError::failed(format!("{name} {what}: {error}"));
     let start = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
@@ -91,7 +91,7 @@ pub fn run(
     let progress = progress.last().map(ToOwned::to_owned);
     let errors = errors.split_inclusive('\n');
     let errors = errors.filter(|line| !line.starts_with(PROGRESS)).collect();
-    Ok(Ran {
+    Ok(ProgramOutput {
         status,
         answer: text_of(answer),
         errors,

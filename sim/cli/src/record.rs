@@ -1,7 +1,7 @@
 //! The result of a run in any engine: the JSON object that is printed, and the fields that this
 //! program reads.
 
-use phalanx_sim::outcome::{Effect, Expected};
+use phalanx_sim::outcome::{ExpectationResult, StepEffect};
 use phalanx_sim::report::Seed;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,18 +9,18 @@ use std::collections::BTreeMap;
 
 /// The result of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Record {
+pub(crate) struct RunRecord {
     /// The object as the engine returned it; `--json` prints it.
     pub(crate) value: Value,
     /// The fields that this program reads.
-    pub(crate) read: Parts,
+    pub(crate) read: RunFields,
     /// The reason why the trace of the run could not be written.
     pub(crate) unwritten: Option<String>,
 }
 
 /// The fields of a run that this program reads.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Parts {
+pub(crate) struct RunFields {
     pub(crate) scenario: String,
     pub(crate) engine: String,
     pub(crate) seed: u64,
@@ -37,9 +37,9 @@ pub(crate) struct Parts {
     pub(crate) metrics: BTreeMap<String, u64>,
     pub(crate) failures: Vec<Broken>,
     #[serde(default)]
-    pub(crate) expected: Vec<Expected>,
+    pub(crate) expected: Vec<ExpectationResult>,
     #[serde(default)]
-    pub(crate) effects: Vec<Effect>,
+    pub(crate) effects: Vec<StepEffect>,
     #[serde(default)]
     pub(crate) vacuous: Vec<Vacuous>,
 }
@@ -77,13 +77,13 @@ pub(crate) struct Vacuous {
     pub(crate) why: String,
 }
 
-impl Record {
+impl RunRecord {
     /// Reads the object that an engine returned.
     ///
     /// # Errors
     /// The missing or malformed field.
     pub(crate) fn read(value: Value) -> Result<Self, String> {
-        let read = Parts::deserialize(&value).map_err(|error| error.to_string())?;
+        let read = RunFields::deserialize(&value).map_err(|error| error.to_string())?;
         Ok(Self {
             value,
             read,
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn an_answer_without_a_required_field_is_rejected() {
         assert!(
-            Record::read(json!({"scenario": "x"}))
+            RunRecord::read(json!({"scenario": "x"}))
                 .unwrap_err()
                 .contains("engine")
         );

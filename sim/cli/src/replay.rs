@@ -2,15 +2,15 @@
 
 use crate::arguments::SimReplay;
 use crate::catalogue;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::overseer::{self, Overseer};
 use crate::screen::{Paint, Screen};
-use crate::state::{self, State, changes};
+use crate::state::{self, HostSnapshot, changes};
 use crate::sweep;
 use crate::tool::{Tool, complain};
 use indicatif::ProgressDrawTarget;
-use phalanx_sim::diff::Change;
-use phalanx_sim::record::{Header, Line, Reader, VERSION};
+use phalanx_sim::diff::StateChange;
+use phalanx_sim::record::{Header, Line, TraceReader, VERSION};
 use phalanx_sim::replay::{Replay, host_named};
 use phalanx_sim::scenario::{Engine, Scenario, text};
 use phalanx_sim::world::Definition;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A run that can be reproduced.
-pub(crate) struct Run {
+pub(crate) struct ReplayRun {
     pub(crate) system: &'static Definition,
     pub(crate) scenario: Arc<Scenario>,
     pub(crate) seed: u64,
@@ -30,27 +30,29 @@ pub(crate) struct Run {
 }
 
 /// Returns whether a file is a trace. A trace begins with a brace; a scenario file does not.
-pub(crate) fn is_trace(path: &Path) -> Result<bool, Failure> {
+pub(crate) fn is_trace(path: &Path) -> Result<bool, CommandError> {
     let mut start = String::new();
     let read = File::open(path).map(BufReader::new).and_then(|mut file| {
         let buffer = file.fill_buf()?;
         start.push_str(&String::from_utf8_lossy(buffer));
         Ok(())
     });
-    read.map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", path.display())))?;
+    read.map_err(|error| {
+        CommandError::usage(format!("{}: cannot be read: {error}", path.display()))
+    })?;
     Ok(start.trim_start().starts_with('{'))
 }
 
 /// Opens a trace.
-pub(crate) fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
+pub(crate) fn open(path: &Path) -> Result<TraceReader<BufReader<File>>, CommandError> {
     let name = path.display().to_string();
     let file = File::open(path)
-        .map_err(|error| Failure::usage(format!("{name}: cannot be read: {error}")))?;
-    Reader::new(&name, BufReader::new(file)).map_err(Failure::usage)
+        .map_err(|error| CommandError::usage(format!("{name}: cannot be read: {error}")))?;
+    TraceReader::new(&name, BufReader::new(file)).map_err(CommandError::usage)
 }
 
 /// Returns the run of a trace, if this program can reproduce it.
-pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Run, String> {
+pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<ReplayRun, String> {
     if header.engine != Engine::Model.to_string() {
         return Err(format!(
             "{trace}: the run is of the engine {}; only runs of the model engine can be replayed",
@@ -75,7 +77,7 @@ pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Ru
             header.file, header.file_hash
         ));
     }
-    Ok(Run {
+    Ok(ReplayRun {
         system,
         scenario,
         seed: header.seed,
@@ -83,21 +85,21 @@ pub(crate) fn run_of(tool: &Tool<'_>, trace: &str, header: &Header) -> Result<Ru
     })
 }
 
-fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, Failure> {
+fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<ReplayRun, CommandError> {
     let file = &arguments.file;
     if is_trace(file)? {
         let reader = open(file)?;
-        let run =
-            run_of(tool, &file.display().to_string(), reader.header()).map_err(Failure::usage)?;
+        let run = run_of(tool, &file.display().to_string(), reader.header())
+            .map_err(CommandError::usage)?;
         if arguments.seed.is_some_and(|seed| seed != run.seed) {
-            return Err(Failure::usage(format!(
+            return Err(CommandError::usage(format!(
                 "--seed: {} is a trace of seed {}; omit --seed, or give the scenario file",
                 file.display(),
                 run.seed
             )));
         }
         if let Some(variant) = &arguments.variant {
-            return Err(Failure::usage(format!(
+            return Err(CommandError::usage(format!(
                 "--variant {variant}: {} is a trace of one run; omit --variant",
                 file.display()
             )));
@@ -107,7 +109,7 @@ fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, Failure> {
     }
     let entry = catalogue::one(tool, file, arguments.variant.as_deref())?;
     let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
-    Ok(Run {
+    Ok(ReplayRun {
         system: entry.system,
         scenario: entry.scenario,
         seed: arguments.seed.unwrap_or(1),
@@ -116,21 +118,21 @@ fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<Run, Failure> {
 }
 
 /// Refuses planted bugs for a trace, which contains its own.
-pub(crate) fn no_sabotage(sabotage: &[String]) -> Result<(), Failure> {
+pub(crate) fn no_sabotage(sabotage: &[String]) -> Result<(), CommandError> {
     match sabotage.first() {
         None => Ok(()),
-        Some(name) => Err(Failure::usage(format!(
+        Some(name) => Err(CommandError::usage(format!(
             "--sabotage {name}: a trace contains the planted bugs of its run; omit --sabotage, or give the scenario file"
         ))),
     }
 }
 
 /// Checks that the positions lie within the run, in order.
-fn check_positions(arguments: &SimReplay, end: Duration) -> Result<(), Failure> {
+fn check_positions(arguments: &SimReplay, end: Duration) -> Result<(), CommandError> {
     if let Some(until) = arguments.until
         && until.to.0 > end
     {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "--until {}: the run ends at {}",
             text::show(until.to.0),
             text::show(end)
@@ -150,16 +152,16 @@ pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimReplay,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let run = chosen(tool, arguments)?;
     let scenario = &*run.scenario;
     scenario
         .check_engine(Engine::Model)
-        .map_err(Failure::usage)?;
-    let plan = scenario.plan(run.seed).map_err(Failure::usage)?;
+        .map_err(CommandError::usage)?;
+    let plan = scenario.plan(run.seed).map_err(CommandError::usage)?;
     check_positions(arguments, plan.end)?;
     let node = match &arguments.node {
-        Some(name) => Some(host_named(scenario, name).map_err(Failure::usage)?),
+        Some(name) => Some(host_named(scenario, name).map_err(CommandError::usage)?),
         None => None,
     };
     let (from, to) = match (&arguments.until, &arguments.event) {
@@ -170,7 +172,7 @@ pub(crate) fn run(
         (None, Some(reach)) => (reach.from.map(Stop::Event), Stop::Event(reach.to)),
         (None, None) if arguments.step => (None, Stop::Event(0)),
         (None, None) => {
-            return Err(Failure::usage(
+            return Err(CommandError::usage(
                 "give a position to stop at: --until 12.5s or --event 1200; or --step to start at the first event",
             ));
         }
@@ -183,7 +185,8 @@ pub(crate) fn run(
     let mut session = ReplaySession {
         screen,
         scenario,
-        replay: Replay::new(run.system, scenario, &plan, &run.sabotage).map_err(Failure::usage)?,
+        replay: Replay::new(run.system, scenario, &plan, &run.sabotage)
+            .map_err(CommandError::usage)?,
         end: plan.end,
         node,
         json: arguments.json,
@@ -201,12 +204,12 @@ pub(crate) fn run(
     if session.is_interrupted() {
         let at = text::show(session.replay.now());
         complain(format!("interrupted at {at} of virtual time"));
-        return Ok(Verdict::Interrupted);
+        return Ok(Completion::Interrupted);
     }
     if arguments.step {
         session.steps(&mut std::io::stdin().lock())?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 /// A replay in progress.
@@ -259,13 +262,13 @@ impl ReplaySession<'_> {
         }
     }
 
-    fn go(&mut self, to: Stop) -> Result<(), Failure> {
+    fn go(&mut self, to: Stop) -> Result<(), CommandError> {
         match to {
             Stop::Instant(instant) => self.run_to(instant, u64::MAX),
             Stop::Event(event) => {
                 self.run_to(self.end, event);
                 if self.replay.event() < event && !self.is_interrupted() {
-                    return Err(Failure::usage(format!(
+                    return Err(CommandError::usage(format!(
                         "--event {event}: the run has only {} events in {}",
                         self.replay.event(),
                         text::show(self.end)
@@ -283,13 +286,13 @@ impl ReplaySession<'_> {
         }
     }
 
-    fn states(&self) -> Vec<State> {
+    fn states(&self) -> Vec<HostSnapshot> {
         let hosts = self.hosts().into_iter();
-        State::all(&self.replay, hosts)
+        HostSnapshot::all(&self.replay, hosts)
     }
 
     /// Prints the state of the nodes at the current position.
-    fn show(&self) -> Result<(), Failure> {
+    fn show(&self) -> Result<(), CommandError> {
         let states = self.states();
         if self.json {
             for state in &states {
@@ -307,7 +310,7 @@ impl ReplaySession<'_> {
     }
 
     /// Prints the changes between two positions.
-    fn between(&mut self, from: Stop, to: Stop) -> Result<(), Failure> {
+    fn between(&mut self, from: Stop, to: Stop) -> Result<(), CommandError> {
         self.go(from)?;
         let before = self.states();
         self.go(to)?;
@@ -333,11 +336,11 @@ impl ReplaySession<'_> {
     }
 
     /// Executes commands, one per line, until the input ends.
-    fn steps(&mut self, orders: &mut dyn BufRead) -> Result<(), Failure> {
+    fn steps(&mut self, orders: &mut dyn BufRead) -> Result<(), CommandError> {
         loop {
             let mut order = String::new();
             let read = orders.read_line(&mut order).map_err(|error| {
-                Failure::failed(format!("standard input cannot be read: {error}"))
+                CommandError::failed(format!("standard input cannot be read: {error}"))
             })?;
             if read == 0 {
                 return Ok(());
@@ -355,15 +358,15 @@ impl ReplaySession<'_> {
                         self.node = before;
                         shown
                     }
-                    Err(error) => Err(Failure::usage(error)),
+                    Err(error) => Err(CommandError::usage(error)),
                 },
                 ("t", instant) => match text::duration(instant) {
                     Ok(instant) => self.go(Stop::Instant(instant)).and_then(|()| self.stands()),
-                    Err(why) => Err(Failure::usage(why)),
+                    Err(why) => Err(CommandError::usage(why)),
                 },
                 ("e", number) => match number.parse() {
                     Ok(event) => self.go(Stop::Event(event)).and_then(|()| self.stands()),
-                    Err(_) => Err(Failure::usage(format!(
+                    Err(_) => Err(CommandError::usage(format!(
                         "`{number}` is not a valid event number"
                     ))),
                 },
@@ -374,13 +377,13 @@ impl ReplaySession<'_> {
             };
             match done {
                 // A wrong command is reported, and the next command is read.
-                Err(Failure::Usage(message)) => self.screen.line(message)?,
+                Err(CommandError::Usage(message)) => self.screen.line(message)?,
                 other => other?,
             }
         }
     }
 
-    fn stands(&self) -> Result<(), Failure> {
+    fn stands(&self) -> Result<(), CommandError> {
         match self.replay.latest() {
             Some(line) => self.event(line, &[]),
             None => self.screen.line("nothing has happened yet"),
@@ -388,7 +391,7 @@ impl ReplaySession<'_> {
     }
 
     /// Prints the next events, each with its changes.
-    fn steps_on(&mut self, many: u64) -> Result<(), Failure> {
+    fn steps_on(&mut self, many: u64) -> Result<(), CommandError> {
         let wanted = self.node.map(|host| self.scenario.hosts[host].name.clone());
         for _ in 0..many {
             // An event changes only the node that executes it, so that node's state is compared
@@ -407,8 +410,9 @@ impl ReplaySession<'_> {
                 .find(|state| line.node.as_deref() == Some(state.name()));
             let changes = match changed {
                 Some(before) => {
-                    let host = host_named(self.scenario, before.name()).map_err(Failure::usage)?;
-                    changes(before, &State::of(&self.replay, host))
+                    let host =
+                        host_named(self.scenario, before.name()).map_err(CommandError::usage)?;
+                    changes(before, &HostSnapshot::of(&self.replay, host))
                 }
                 None => Vec::new(),
             };
@@ -417,7 +421,7 @@ impl ReplaySession<'_> {
         Ok(())
     }
 
-    fn event(&self, line: &Line<'_>, changes: &[Change]) -> Result<(), Failure> {
+    fn event(&self, line: &Line<'_>, changes: &[StateChange]) -> Result<(), CommandError> {
         if self.json {
             return self
                 .screen

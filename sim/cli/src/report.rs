@@ -1,10 +1,10 @@
 //! Output of a sweep: a progress bar while it runs, failures in detail, and a table at the end; or
 //! one JSON object per run.
 
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
-use crate::record::{Broken, Record};
-use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
+use crate::record::{Broken, RunRecord};
+use crate::screen::{Paint, Screen, Table, TableCell, count, size, span};
 use crate::sometimes::{self, Sometimes};
 use crate::sweep::NOT_COMPARED;
 use crate::tool::complain;
@@ -33,7 +33,7 @@ struct Group {
     sometimes: Vec<Sometimes>,
 }
 
-pub(crate) struct Report<'a> {
+pub(crate) struct SweepReport<'a> {
     screen: &'a Screen,
     json: bool,
     total: usize,
@@ -42,7 +42,7 @@ pub(crate) struct Report<'a> {
     groups: Vec<Group>,
     failed: usize,
     differ: usize,
-    last: Option<Record>,
+    last: Option<RunRecord>,
     /// Whether the reader of standard output closed it. The exit code is still that of the runs.
     gone: bool,
     /// Every run, for the HTML report and the timeline.
@@ -51,10 +51,10 @@ pub(crate) struct Report<'a> {
     /// Facts about scenarios, printed once.
     notes: BTreeSet<String>,
     /// Outputs that could not be written, and errors that ended the sweep.
-    problems: Vec<Failure>,
+    problems: Vec<CommandError>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> SweepReport<'a> {
     /// Creates the report of `total` runs, with the progress bar and the JUnit file.
     pub(crate) fn new(
         screen: &'a Screen,
@@ -86,7 +86,7 @@ impl<'a> Report<'a> {
     }
 
     /// Adds the next run, in order.
-    pub(crate) fn add(&mut self, record: &Record) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, record: &RunRecord) -> Result<(), CommandError> {
         let differs = record.value["check"] == "differs";
         if record.value[NOT_COMPARED] == true {
             let scenario = &record.read.scenario;
@@ -102,7 +102,7 @@ impl<'a> Report<'a> {
         self.differ += usize::from(differs);
         self.seeds.push(record.seed());
         let problem = record.unwritten.as_ref();
-        self.problems.extend(problem.map(Failure::usage));
+        self.problems.extend(problem.map(CommandError::usage));
         if let Some(junit) = &mut self.junit {
             junit.add(record, differs);
         }
@@ -114,7 +114,7 @@ impl<'a> Report<'a> {
     }
 
     /// Returns whether the next failing run of the same scenario and engine is shown in detail.
-    pub(crate) fn shows_failures_of(&self, record: &Record) -> bool {
+    pub(crate) fn shows_failures_of(&self, record: &RunRecord) -> bool {
         let read = &record.read;
         let same = |group: &&Group| group.scenario == read.scenario && group.engine == read.engine;
         let group = self.groups.iter().find(same);
@@ -127,9 +127,9 @@ impl<'a> Report<'a> {
     }
 
     /// Notes that the reader of standard output closed it, which is not a failure of the sweep.
-    fn unless_gone(&mut self, written: Result<(), Failure>) -> Result<(), Failure> {
+    fn unless_gone(&mut self, written: Result<(), CommandError>) -> Result<(), CommandError> {
         match written {
-            Err(Failure::ReaderGone) => {
+            Err(CommandError::ReaderGone) => {
                 self.gone = true;
                 Ok(())
             }
@@ -138,7 +138,7 @@ impl<'a> Report<'a> {
     }
 
     /// Counts a run; returns whether it is shown in detail if it failed.
-    fn count(&mut self, record: &Record, differs: bool) -> bool {
+    fn count(&mut self, record: &RunRecord, differs: bool) -> bool {
         let read = &record.read;
         let found = self
             .groups
@@ -180,7 +180,7 @@ impl<'a> Report<'a> {
         group.runs - group.passed <= SHOWN_MAX
     }
 
-    fn show(&self, record: &Record, differs: bool, in_full: bool) -> Result<(), Failure> {
+    fn show(&self, record: &RunRecord, differs: bool, in_full: bool) -> Result<(), CommandError> {
         if self.gone {
             return Ok(());
         }
@@ -213,7 +213,7 @@ impl<'a> Report<'a> {
     }
 
     /// Prints a failure: its place, time, reason, causes, and the command that reproduces it.
-    fn broken(&self, broken: &Broken) -> Result<(), Failure> {
+    fn broken(&self, broken: &Broken) -> Result<(), CommandError> {
         let screen = self.screen;
         screen.line(format!("  {}: {}", broken.place(), broken.expectation))?;
         let (at, why) = (broken.at_ms, &broken.why);
@@ -241,9 +241,9 @@ impl<'a> Report<'a> {
     /// failure of an output is returned if no run failed; it is printed in any case.
     pub(crate) fn finish(
         mut self,
-        result: Result<(), Failure>,
+        result: Result<(), CommandError>,
         interrupted: bool,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<Completion, CommandError> {
         self.bar.finish_and_clear();
         let result = self.unless_gone(result);
         self.problems.extend(result.err());
@@ -264,14 +264,14 @@ impl<'a> Report<'a> {
             self.problems.extend(shown.err());
         }
         let verdict = match (self.failed + self.missed(), self.differ) {
-            (_, 1..) => Verdict::Differs,
-            (1.., 0) => Verdict::No,
-            (0, 0) if interrupted => Verdict::Interrupted,
-            (0, 0) => Verdict::Yes,
+            (_, 1..) => Completion::Differs,
+            (1.., 0) => Completion::No,
+            (0, 0) if interrupted => Completion::Interrupted,
+            (0, 0) => Completion::Yes,
         };
         let last = match verdict {
-            Verdict::No | Verdict::Differs => None,
-            Verdict::Yes | Verdict::Interrupted => self.problems.pop(),
+            Completion::No | Completion::Differs => None,
+            Completion::Yes | Completion::Interrupted => self.problems.pop(),
         };
         for problem in &self.problems {
             complain(problem);
@@ -286,7 +286,7 @@ impl<'a> Report<'a> {
     }
 
     /// Prints an object for each scenario with `sometimes` expectations, after all runs.
-    fn over_all_seeds(&self) -> Result<(), Failure> {
+    fn over_all_seeds(&self) -> Result<(), CommandError> {
         let groups = self.groups.iter();
         for group in groups.filter(|group| !group.sometimes.is_empty()) {
             self.screen.json(&json!({
@@ -299,7 +299,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn summary(&self, interrupted: bool) -> Result<(), Failure> {
+    fn summary(&self, interrupted: bool) -> Result<(), CommandError> {
         match (self.total, &self.last) {
             (1, Some(record)) => self.details(record)?,
             (_, Some(_)) => self.table()?,
@@ -346,21 +346,21 @@ impl<'a> Report<'a> {
     }
 
     /// Prints all measurements of a single run.
-    fn details(&self, record: &Record) -> Result<(), Failure> {
+    fn details(&self, record: &RunRecord) -> Result<(), CommandError> {
         let read = &record.read;
         let mut facts = vec![
             (
                 "scenario",
-                Cell::new(format!(
+                TableCell::new(format!(
                     "{} with seed {} in engine {}",
                     read.scenario, read.seed, read.engine
                 )),
             ),
             ("outcome", outcome_cell(record.passed())),
-            ("nodes", Cell::new(read.nodes.to_string())),
+            ("nodes", TableCell::new(read.nodes.to_string())),
             (
                 "time",
-                Cell::new(format!(
+                TableCell::new(format!(
                     "{} virtual in {} real",
                     span(read.virtual_ms),
                     span(read.wall_ms)
@@ -368,19 +368,22 @@ impl<'a> Report<'a> {
             ),
             (
                 "events",
-                Cell::new(format!(
+                TableCell::new(format!(
                     "{} processed, {} in a trace",
                     read.events, read.trace_events
                 )),
             ),
             (
                 "messages",
-                Cell::new(format!("{}, {}", read.messages, size(read.bytes))),
+                TableCell::new(format!("{}, {}", read.messages, size(read.bytes))),
             ),
-            ("trace", Cell::new(&read.trace_hash)),
+            ("trace", TableCell::new(&read.trace_hash)),
         ];
         if let Some(check) = record.value["check"].as_str() {
-            facts.push(("check", Cell::new(format!("{check} in another process"))));
+            facts.push((
+                "check",
+                TableCell::new(format!("{check} in another process")),
+            ));
         }
         let metrics: Vec<(String, u64)> = read
             .metrics
@@ -390,13 +393,13 @@ impl<'a> Report<'a> {
         facts.extend(
             metrics
                 .iter()
-                .map(|(name, value)| (name.as_str(), Cell::new(value.to_string()))),
+                .map(|(name, value)| (name.as_str(), TableCell::new(value.to_string()))),
         );
         self.screen.facts(&facts)
     }
 
     /// Prints each `sometimes` expectation, and the number of runs in which it held.
-    fn sometimes(&self) -> Result<(), Failure> {
+    fn sometimes(&self) -> Result<(), CommandError> {
         if self.groups.iter().all(|group| group.sometimes.is_empty()) {
             return Ok(());
         }
@@ -413,18 +416,18 @@ impl<'a> Report<'a> {
                     .map_or_else(|| "-".to_owned(), |seed| seed.to_string());
                 let text = it.text.strip_prefix("sometimes = ").unwrap_or(&it.text);
                 table.row(vec![
-                    Cell::new(format!("{} on {}", group.scenario, group.engine)),
-                    Cell::number(it.line),
-                    Cell::new(it.share()).paint(paint),
-                    Cell::number(first),
-                    Cell::new(text),
+                    TableCell::new(format!("{} on {}", group.scenario, group.engine)),
+                    TableCell::number(it.line),
+                    TableCell::new(it.share()).paint(paint),
+                    TableCell::number(first),
+                    TableCell::new(text),
                 ]);
             }
         }
         self.screen.table(&table)
     }
 
-    fn table(&self) -> Result<(), Failure> {
+    fn table(&self) -> Result<(), CommandError> {
         let mut table = Table::new(&[
             "scenario", "engine", "nodes", "passed", "virtual", "speed", "messages",
         ]);
@@ -435,23 +438,23 @@ impl<'a> Report<'a> {
                 Paint::Bad
             };
             table.row(vec![
-                Cell::new(&group.scenario).paint(Paint::Bold),
-                Cell::new(&group.engine),
-                Cell::number(group.nodes),
-                Cell::number(format!("{}/{}", group.passed, group.runs)).paint(paint),
-                Cell::number(span(group.virtual_ms / group.runs.max(1) as u64)),
-                Cell::number(format!("{}x", group.virtual_ms / group.wall_ms.max(1))),
-                Cell::number(group.messages / group.runs.max(1) as u64),
+                TableCell::new(&group.scenario).paint(Paint::Bold),
+                TableCell::new(&group.engine),
+                TableCell::number(group.nodes),
+                TableCell::number(format!("{}/{}", group.passed, group.runs)).paint(paint),
+                TableCell::number(span(group.virtual_ms / group.runs.max(1) as u64)),
+                TableCell::number(format!("{}x", group.virtual_ms / group.wall_ms.max(1))),
+                TableCell::number(group.messages / group.runs.max(1) as u64),
             ]);
         }
         self.screen.table(&table)
     }
 }
 
-fn outcome_cell(passed: bool) -> Cell {
+fn outcome_cell(passed: bool) -> TableCell {
     if passed {
-        Cell::new("pass").paint(Paint::Good)
+        TableCell::new("pass").paint(Paint::Good)
     } else {
-        Cell::new("fail").paint(Paint::Bad)
+        TableCell::new("fail").paint(Paint::Bad)
     }
 }

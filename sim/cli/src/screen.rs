@@ -4,7 +4,7 @@
 //! codes, so that a remote node cannot colour, hide or move text on the operator's terminal. Only
 //! the colours of [`Paint`] pass.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use phalanx_core::identity::only_shows;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -68,13 +68,13 @@ impl Paint {
 
 /// One cell of a table.
 #[derive(Clone, Debug)]
-pub struct Cell {
+pub struct TableCell {
     text: String,
     paint: Paint,
     right: bool,
 }
 
-impl Cell {
+impl TableCell {
     /// Creates a cell that is aligned to the left.
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
@@ -101,13 +101,13 @@ impl Cell {
     }
 }
 
-impl From<&str> for Cell {
+impl From<&str> for TableCell {
     fn from(text: &str) -> Self {
         Self::new(text)
     }
 }
 
-impl From<String> for Cell {
+impl From<String> for TableCell {
     fn from(text: String) -> Self {
         Self::new(text)
     }
@@ -117,7 +117,7 @@ impl From<String> for Cell {
 #[derive(Clone, Debug)]
 pub struct Table {
     header: Vec<&'static str>,
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Vec<TableCell>>,
 }
 
 impl Table {
@@ -130,7 +130,7 @@ impl Table {
     }
 
     /// Adds a row with a cell for each column.
-    pub fn row(&mut self, cells: Vec<Cell>) {
+    pub fn row(&mut self, cells: Vec<TableCell>) {
         debug_assert_eq!(
             cells.len(),
             self.header.len(),
@@ -147,11 +147,15 @@ impl Table {
         };
         let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
         let right = |column: usize| self.rows.iter().any(|row| row[column].right);
-        let header = self.header.iter().enumerate().map(|(column, text)| Cell {
-            text: text.to_uppercase(),
-            paint: Paint::Dim,
-            right: right(column),
-        });
+        let header = self
+            .header
+            .iter()
+            .enumerate()
+            .map(|(column, text)| TableCell {
+                text: text.to_uppercase(),
+                paint: Paint::Dim,
+                right: right(column),
+            });
         std::iter::once(header.collect::<Vec<_>>())
             .chain(self.rows.iter().cloned())
             .map(|cells| {
@@ -166,7 +170,7 @@ impl Table {
     }
 }
 
-fn pad(cell: &Cell, width: usize, colours: bool) -> String {
+fn pad(cell: &TableCell, width: usize, colours: bool) -> String {
     let space = " ".repeat(width.saturating_sub(cell.text.chars().count()));
     let text = painted(&cell.text, cell.paint, colours);
     if cell.right {
@@ -227,7 +231,7 @@ pub fn shown_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-fn write_line(text: &str) -> Result<(), Failure> {
+fn write_line(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
@@ -285,17 +289,17 @@ impl Screen {
     }
 
     /// Writes one line and flushes it.
-    pub fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+    pub fn line(&self, text: impl AsRef<str>) -> Result<(), CommandError> {
         write_line(&shown_lines(text.as_ref()))
     }
 
     /// Writes a table.
-    pub fn table(&self, table: &Table) -> Result<(), Failure> {
+    pub fn table(&self, table: &Table) -> Result<(), CommandError> {
         self.block(&table.lines(self.colours))
     }
 
     /// Writes several lines in one call.
-    pub fn block(&self, lines: &[String]) -> Result<(), Failure> {
+    pub fn block(&self, lines: &[String]) -> Result<(), CommandError> {
         if lines.is_empty() {
             Ok(())
         } else {
@@ -304,7 +308,7 @@ impl Screen {
     }
 
     /// Draws a table over a previous one of `before` lines; returns the number of lines drawn.
-    pub fn redraw(&self, table: &Table, before: usize) -> Result<usize, Failure> {
+    pub fn redraw(&self, table: &Table, before: usize) -> Result<usize, CommandError> {
         let lines = table.lines(self.colours);
         let up = if before == 0 {
             String::new()
@@ -316,7 +320,7 @@ impl Screen {
     }
 
     /// Writes labels and values with the labels aligned.
-    pub fn facts(&self, facts: &[(&str, Cell)]) -> Result<(), Failure> {
+    pub fn facts(&self, facts: &[(&str, TableCell)]) -> Result<(), CommandError> {
         let width = facts
             .iter()
             .map(|(label, _)| label.len())
@@ -333,9 +337,9 @@ impl Screen {
     }
 
     /// Writes one JSON object on one line.
-    pub fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+    pub fn json(&self, value: &impl Serialize) -> Result<(), CommandError> {
         let text = serde_json::to_string(value).map_err(|error| {
-            Failure::failed(format!("the value cannot be written as JSON: {error}"))
+            CommandError::failed(format!("the value cannot be written as JSON: {error}"))
         })?;
         write_line(&text)
     }
@@ -378,10 +382,10 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_have_no_colours_off_a_terminal() {
         let mut table = Table::new(&["node", "links"]);
-        table.row(vec!["n1".into(), Cell::number(7)]);
+        table.row(vec!["n1".into(), TableCell::number(7)]);
         table.row(vec![
-            Cell::new("frankfurt").paint(Paint::Good),
-            Cell::number(12),
+            TableCell::new("frankfurt").paint(Paint::Good),
+            TableCell::number(12),
         ]);
         assert_eq!(
             table.lines(false),
@@ -403,7 +407,7 @@ mod tests {
     fn control_characters_in_remote_texts_are_escaped() {
         let evil = "a\x1b[2J\u{9b}31m\u{202e}b\r";
         let tame = "a\\u{1b}[2J\\u{9b}31m\\u{202e}b\\u{d}";
-        assert_eq!(Cell::new(evil).text, tame);
+        assert_eq!(TableCell::new(evil).text, tame);
         assert_eq!(painted(evil, Paint::Plain, true), tame);
         assert_eq!(
             painted(evil, Paint::Good, true),

@@ -2,7 +2,7 @@
 
 use crate::arguments::SimSearch;
 use crate::catalogue::{self, again};
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::output::{self, Outputs};
 use crate::overseer::{self, Overseen, Overseer, wall_limit};
 use crate::screen::{Paint, Screen, span};
@@ -11,10 +11,10 @@ use crate::tool::{Tool, leave};
 use indicatif::ProgressBar;
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::outcome::Failure as Broken;
-use phalanx_sim::runner::Supervised;
+use phalanx_sim::runner::SupervisedModel;
 use phalanx_sim::scenario::command_line::{quoted_path, sabotage_flags};
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::search::{Coverage, Hunt, Subject, Trial, attempt};
+use phalanx_sim::search::{Coverage, Hunt, SystemUnderTest, Trial, attempt};
 use serde_json::json;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ struct Shared<'a> {
     wall_limit: Option<Duration>,
     hunt: Mutex<Hunt>,
     found: Mutex<Option<Found>>,
-    trouble: Mutex<Option<Failure>>,
+    trouble: Mutex<Option<CommandError>>,
     /// Whether no more trials begin.
     over: AtomicBool,
     runs_max: Option<u64>,
@@ -61,7 +61,7 @@ struct Tally {
 }
 
 /// A thread of the search, with its present trial.
-struct Worker {
+struct SearchThread {
     place: Arc<Overseen>,
     trial: Mutex<Option<(Trial, Scenario)>>,
 }
@@ -70,7 +70,7 @@ pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimSearch,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
     let entries = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
     let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
@@ -107,7 +107,7 @@ fn finish(
     arguments: &SimSearch,
     shared: &Shared<'_>,
     took: Duration,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     if let Some(failure) = lock(&shared.trouble).take() {
         return Err(failure);
     }
@@ -127,9 +127,9 @@ fn finish(
     };
     report(screen, arguments, &tally, written.as_ref())?;
     Ok(match written {
-        Some(_) => Verdict::No,
-        None if tally.interrupted => Verdict::Interrupted,
-        None => Verdict::Yes,
+        Some(_) => Completion::No,
+        None if tally.interrupted => Completion::Interrupted,
+        None => Completion::Yes,
     })
 }
 
@@ -140,13 +140,13 @@ impl Shared<'_> {
         &self,
         jobs: usize,
         bar: &ProgressBar,
-        finish: impl FnOnce() -> Result<Verdict, Failure>,
-    ) -> Result<Verdict, Failure> {
-        let new = || Worker {
+        finish: impl FnOnce() -> Result<Completion, CommandError>,
+    ) -> Result<Completion, CommandError> {
+        let new = || SearchThread {
             place: self.overseer.place(),
             trial: Mutex::new(None),
         };
-        let workers: Vec<Worker> = (0..jobs).map(|_| new()).collect();
+        let workers: Vec<SearchThread> = (0..jobs).map(|_| new()).collect();
         // A panic of a machine is a finding. It is reported once at the end, so the panic hook prints nothing.
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
@@ -173,7 +173,7 @@ impl Shared<'_> {
     }
 
     /// Notes a trial that is stuck in one step as the failure that was found.
-    fn is_stuck(&self, worker: &Worker) -> bool {
+    fn is_stuck(&self, worker: &SearchThread) -> bool {
         let Some(stuck) = worker.place.stuck() else {
             return false;
         };
@@ -187,7 +187,7 @@ impl Shared<'_> {
     }
 
     /// Draws trials, runs them, and updates the coverage.
-    fn work(&self, worker: &Worker) {
+    fn work(&self, worker: &SearchThread) {
         while !self.over.load(Ordering::Relaxed) && !self.overseer.is_over() {
             let mut hunt = lock(&self.hunt);
             if self.runs_max.is_some_and(|runs| hunt.drawn() >= runs) {
@@ -224,17 +224,17 @@ impl Shared<'_> {
         place: &Overseen,
         scenario: &Scenario,
         seed: u64,
-    ) -> Result<(Vec<Broken>, Coverage), Failure> {
-        let runner = Supervised {
+    ) -> Result<(Vec<Broken>, Coverage), CommandError> {
+        let runner = SupervisedModel {
             model: self.tool.runner(scenario)?,
             supervisor: place.supervisor(),
         };
         place.set_limit(wall_limit(self.wall_limit, scenario, Engine::Model));
-        let subject = Subject {
+        let subject = SystemUnderTest {
             runner: &runner,
             sabotage: self.sabotage,
         };
-        attempt(subject, scenario, seed).map_err(Failure::usage)
+        attempt(subject, scenario, seed).map_err(CommandError::usage)
     }
 
     /// Notes a failed trial. If several workers find failures at the same time, the trial with the lowest number counts.
@@ -253,7 +253,7 @@ impl Shared<'_> {
 }
 
 impl Shared<'_> {
-    fn write(&self, folder: &Path, found: Found) -> Result<Written, Failure> {
+    fn write(&self, folder: &Path, found: Found) -> Result<Written, CommandError> {
         write((self.tool, &self.inputs), folder, found, self.sabotage)
     }
 }
@@ -282,7 +282,7 @@ fn write(
     folder: &Path,
     mut found: Found,
     sabotage: &[String],
-) -> Result<Written, Failure> {
+) -> Result<Written, CommandError> {
     let name = found.scenario.plain_name();
     let seed = found.trial.seed;
     let names = (1..).map(|number| match number {
@@ -305,7 +305,7 @@ fn write(
         sabotage_flags(sabotage),
         found.scenario.to_toml()
     );
-    let unwritable = |error| Failure::usage(format!("{shown} cannot be written: {error}"));
+    let unwritable = |error| CommandError::usage(format!("{shown} cannot be written: {error}"));
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     std::fs::write(&path, text).map_err(unwritable)?;
     let again = again(tool, &path, found.trial.seed, sabotage)?;
@@ -326,7 +326,7 @@ fn report(
     arguments: &SimSearch,
     tally: &Tally,
     written: Option<&Written>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let took = u64::try_from(tally.took.as_millis()).unwrap_or(u64::MAX);
     if arguments.json {
         let failure = written.map(|written| {

@@ -1,15 +1,15 @@
 //! `phalanx sim shrink`: reduces a failing run to a small scenario file.
 
 use crate::arguments::SimShrink;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::output::Outputs;
 use crate::overseer::{self, Overseer, wall_limit};
 use crate::screen::Screen;
 use crate::tool::Tool;
 use crate::{catalogue, sweep};
-use phalanx_sim::runner::{Model, Supervised};
+use phalanx_sim::runner::{Model, SupervisedModel};
 use phalanx_sim::scenario::Engine;
-use phalanx_sim::search::Subject;
+use phalanx_sim::search::SystemUnderTest;
 use phalanx_sim::shrink::{Progress, Shrunk, shrink};
 use serde_json::json;
 use std::path::Path;
@@ -19,12 +19,12 @@ pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimShrink,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let entry = catalogue::one(tool, &arguments.file, arguments.variant.as_deref())?;
     entry
         .scenario
         .check_engine(Engine::Model)
-        .map_err(Failure::usage)?;
+        .map_err(CommandError::usage)?;
     let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
     Outputs::new(catalogue::inputs([&entry]))
         .with("--output", arguments.output.as_deref())
@@ -35,11 +35,11 @@ pub(crate) fn run(
     let place = overseer.place();
     let limit = arguments.wall_limit.map(|limit| limit.0);
     place.set_limit(wall_limit(limit, &entry.scenario, Engine::Model));
-    let runner = Supervised {
+    let runner = SupervisedModel {
         model: Model(entry.system),
         supervisor: place.supervisor(),
     };
-    let subject = Subject {
+    let subject = SystemUnderTest {
         runner: &runner,
         sabotage: &sabotage,
     };
@@ -55,13 +55,13 @@ pub(crate) fn run(
     bar.finish_and_clear();
     if shrunk.is_err() && overseer.is_over() {
         return Err(match overseer.is_interrupted() {
-            true => Failure::Interrupted,
-            false => Failure::failed("--for ended before the first run; give it more time"),
+            true => CommandError::Interrupted,
+            false => CommandError::failed("--for ended before the first run; give it more time"),
         });
     }
-    let Some(mut shrunk) = shrunk.map_err(Failure::usage)? else {
+    let Some(mut shrunk) = shrunk.map_err(CommandError::usage)? else {
         let (file, seed) = (arguments.file.display(), arguments.seed);
-        return Err(Failure::failed(format!(
+        return Err(CommandError::failed(format!(
             "{file} does not fail with seed {seed}: nothing to shrink; find a seed with `{} search`",
             entry.system.command
         )));
@@ -73,8 +73,8 @@ pub(crate) fn run(
     shrunk.scenario.about = format!("Shrunk from {}, seed {}.", entry.scenario.name, shrunk.seed);
     report(screen, tool, arguments, &shrunk, path)?;
     Ok(match overseer.is_interrupted() {
-        true => Verdict::Interrupted,
-        false => Verdict::Yes,
+        true => Completion::Interrupted,
+        false => Completion::Yes,
     })
 }
 
@@ -84,11 +84,11 @@ fn report(
     arguments: &SimShrink,
     shrunk: &Shrunk,
     path: &Path,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let text = shrunk.to_toml(&path.display().to_string());
     if let Some(path) = &arguments.output {
         let unwritable =
-            |error| Failure::usage(format!("{} cannot be written: {error}", path.display()));
+            |error| CommandError::usage(format!("{} cannot be written: {error}", path.display()));
         std::fs::write(path, &text).map_err(unwritable)?;
     }
     let again = match &arguments.output {

@@ -1,7 +1,7 @@
 //! Expectations that must hold in at least one run of a sweep (`sometimes`), with the number of
 //! runs in which they held.
 
-use crate::record::Record;
+use crate::record::RunRecord;
 use serde::Serialize;
 
 /// One such expectation, over the runs of one scenario in one engine.
@@ -37,7 +37,7 @@ impl Sometimes {
 }
 
 /// Counts one more run.
-pub(crate) fn count(all: &mut Vec<Sometimes>, record: &Record) {
+pub(crate) fn count(all: &mut Vec<Sometimes>, record: &RunRecord) {
     let sometimes = record.read.expected.iter().filter(|it| it.sometimes);
     for expected in sometimes {
         let same = |it: &Sometimes| it.line == expected.line && it.text == expected.text;

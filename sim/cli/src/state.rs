@@ -1,10 +1,10 @@
 //! The state of the hosts of a run, for any system: mesh nodes in detail, other processes as JSON.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::node;
-use crate::screen::{Cell, Paint, Screen, Table, span};
+use crate::screen::{Paint, Screen, Table, TableCell, span};
 use phalanx_core::node::Node;
-use phalanx_sim::diff::{Change, Facts, differences};
+use phalanx_sim::diff::{StateChange, StateFacts, differences};
 use phalanx_sim::mesh::{NodeState, PROGRAM, facts, node_state};
 use phalanx_sim::replay::Replay;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use std::time::Duration;
 const SHOWN_MAX: usize = 100;
 
 /// One host at one instant.
-pub(crate) enum State {
+pub(crate) enum HostSnapshot {
     /// A host of a run in which every host runs only a mesh daemon.
     Node(NodeState),
     /// A host of any other run.
@@ -37,7 +37,7 @@ struct ProcessState {
     node: Option<NodeState>,
 }
 
-impl State {
+impl HostSnapshot {
     /// Returns the states of hosts at the position of a replay.
     pub(crate) fn all(replay: &Replay<'_>, hosts: impl Iterator<Item = usize>) -> Vec<Self> {
         let alone = |host| replay.processes(host).map(|it| it.0).eq([PROGRAM]);
@@ -76,7 +76,7 @@ impl State {
         }
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self) -> StateFacts {
         match self {
             Self::Node(node) => facts(node),
             Self::Host(host) => host.facts(),
@@ -85,21 +85,21 @@ impl State {
 }
 
 /// Returns the differences between two states of a host.
-pub(crate) fn changes(before: &State, after: &State) -> Vec<Change> {
+pub(crate) fn changes(before: &HostSnapshot, after: &HostSnapshot) -> Vec<StateChange> {
     differences(&before.facts(), &after.facts())
 }
 
 /// Prints the state of one host in full, or a table of several hosts.
-pub(crate) fn show(screen: &Screen, states: &[State]) -> Result<(), Failure> {
+pub(crate) fn show(screen: &Screen, states: &[HostSnapshot]) -> Result<(), CommandError> {
     match states {
-        [State::Node(state)] => node::in_full(screen, state),
-        [State::Host(state)] => state.in_full(screen),
+        [HostSnapshot::Node(state)] => node::in_full(screen, state),
+        [HostSnapshot::Host(state)] => state.in_full(screen),
         states => {
             let nodes: Option<Vec<&NodeState>> = states
                 .iter()
                 .map(|state| match state {
-                    State::Node(node) => Some(node),
-                    State::Host(_) => None,
+                    HostSnapshot::Node(node) => Some(node),
+                    HostSnapshot::Host(_) => None,
                 })
                 .collect();
             match nodes {
@@ -110,18 +110,20 @@ pub(crate) fn show(screen: &Screen, states: &[State]) -> Result<(), Failure> {
     }
 }
 
-fn overview(screen: &Screen, states: &[State]) -> Result<(), Failure> {
+fn overview(screen: &Screen, states: &[HostSnapshot]) -> Result<(), CommandError> {
     let mut table = Table::new(&["node", "program", "state"]);
     for state in states {
-        let State::Host(host) = state else { continue };
+        let HostSnapshot::Host(host) = state else {
+            continue;
+        };
         for process in &host.processes {
             let text = match &process.running {
-                Some((_, state)) => Cell::new(shortened(&state.to_string())),
-                None => Cell::new("stopped").paint(Paint::Dim),
+                Some((_, state)) => TableCell::new(shortened(&state.to_string())),
+                None => TableCell::new("stopped").paint(Paint::Dim),
             };
             table.row(vec![
-                Cell::new(&host.name).paint(Paint::Bold),
-                Cell::new(process.program),
+                TableCell::new(&host.name).paint(Paint::Bold),
+                TableCell::new(process.program),
                 text,
             ]);
         }
@@ -169,8 +171,8 @@ impl HostState {
         })
     }
 
-    fn facts(&self) -> Facts {
-        let mut all = Facts::new();
+    fn facts(&self) -> StateFacts {
+        let mut all = StateFacts::new();
         for process in &self.processes {
             let prefix = match self.processes.len() {
                 1 => String::new(),
@@ -182,7 +184,7 @@ impl HostState {
         all
     }
 
-    fn in_full(&self, screen: &Screen) -> Result<(), Failure> {
+    fn in_full(&self, screen: &Screen) -> Result<(), CommandError> {
         let at = span(u64::try_from(self.at.as_millis()).unwrap_or(u64::MAX));
         for (index, process) in self.processes.iter().enumerate() {
             if index > 0 {
@@ -199,9 +201,9 @@ impl HostState {
             }
             screen.line(format!("{name}/{program} at {at}"))?;
             let facts = process.facts();
-            let facts: Vec<(&str, Cell)> = facts
+            let facts: Vec<(&str, TableCell)> = facts
                 .iter()
-                .map(|(what, value)| (what.as_str(), Cell::new(value)))
+                .map(|(what, value)| (what.as_str(), TableCell::new(value)))
                 .collect();
             screen.facts(&facts)?;
         }
@@ -210,14 +212,14 @@ impl HostState {
 }
 
 impl ProcessState {
-    fn facts(&self) -> Facts {
+    fn facts(&self) -> StateFacts {
         if let Some(node) = &self.node {
             return facts(node);
         }
         let Some((digest, state)) = &self.running else {
-            return Facts::from([("process".to_owned(), "stopped".to_owned())]);
+            return StateFacts::from([("process".to_owned(), "stopped".to_owned())]);
         };
-        let mut facts = Facts::from([
+        let mut facts = StateFacts::from([
             ("process".to_owned(), "running".to_owned()),
             ("digest".to_owned(), format!("{digest:016x}")),
         ]);
@@ -227,7 +229,7 @@ impl ProcessState {
 }
 
 /// Adds the leaf values of a state, with dots in their paths: `log.length`, `peers.0`.
-fn leaves(facts: &mut Facts, path: &str, value: &Value) {
+fn leaves(facts: &mut StateFacts, path: &str, value: &Value) {
     let inner = |key: &str| match path {
         "" => key.to_owned(),
         path => format!("{path}.{key}"),
@@ -257,24 +259,24 @@ pub(crate) fn show_changes(
     screen: &Screen,
     name: &str,
     heads: [&'static str; 2],
-    changes: &[Change],
-) -> Result<(), Failure> {
+    changes: &[StateChange],
+) -> Result<(), CommandError> {
     if changes.is_empty() {
         return screen.line(format!("{name}: unchanged"));
     }
     screen.line(screen.painted(name, Paint::Bold))?;
     let mut table = Table::new(&["what", heads[0], heads[1]]);
     let cell = |text: &Option<String>| match text {
-        Some(text) => Cell::new(text),
-        None => Cell::new("none").paint(Paint::Dim),
+        Some(text) => TableCell::new(text),
+        None => TableCell::new("none").paint(Paint::Dim),
     };
-    for Change {
+    for StateChange {
         what,
         before,
         after,
     } in changes
     {
-        table.row(vec![Cell::new(what), cell(before), cell(after)]);
+        table.row(vec![TableCell::new(what), cell(before), cell(after)]);
     }
     screen.table(&table)
 }

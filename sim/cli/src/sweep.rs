@@ -1,16 +1,16 @@
 //! `phalanx sim run`: runs each scenario with each seed in each requested engine, in parallel.
 
 use crate::arguments::SimRun;
-use crate::catalogue::{self, Entry};
-use crate::engine::{self, Settings};
-use crate::failure::{Failure, Verdict};
+use crate::catalogue::{self, CatalogueEntry};
+use crate::engine::{self, RunSettings};
+use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
 use crate::output::Outputs;
-use crate::overseer::{self, Overseen, Overseer, Stuck};
+use crate::overseer::{self, Overseen, Overseer, StuckRun};
 use crate::picture;
-use crate::pool::{self, Collector, Work};
-use crate::record::{Broken, Record, difference};
-use crate::report::Report;
+use crate::pool::{self, Collector, JobWork};
+use crate::record::{Broken, RunRecord, difference};
+use crate::report::SweepReport;
 use crate::scale::Engines;
 use crate::screen::Screen;
 use crate::tool::Tool;
@@ -22,7 +22,7 @@ use std::thread;
 /// One scenario with one seed: the unit of work of a worker.
 #[derive(Clone, Copy)]
 struct Job<'a> {
-    entry: &'a Entry,
+    entry: &'a CatalogueEntry,
     seed: u64,
 }
 
@@ -30,15 +30,15 @@ struct Job<'a> {
 pub(crate) const NOT_COMPARED: &str = "not_compared";
 
 /// The result of a job: one run per engine.
-type Done = Result<Vec<Record>, Failure>;
+type Done = Result<Vec<RunRecord>, CommandError>;
 
 pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
     arguments: &SimRun,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
-    let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
+    let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
     let outputs = Outputs::new(catalogue::inputs(&entries))
         .with("--trace", arguments.trace.as_deref())
         .with("--report", arguments.report.as_deref())
@@ -59,7 +59,7 @@ pub(crate) fn run(
         .map(|path| Junit::new(tool.command(), path));
     let bar = overseer::bar((runs > 1).then_some(runs as u64));
     let overseer = Overseer::start(None, bar.clone())?;
-    let mut report = Report::new(screen, arguments.json, runs, (bar, junit));
+    let mut report = SweepReport::new(screen, arguments.json, runs, (bar, junit));
     let wanted = picture::Wanted {
         page: arguments.report.as_deref(),
         timeline: arguments.timeline,
@@ -80,7 +80,7 @@ pub(crate) fn run(
         match drawn {
             Ok(true) => return report.finish(Ok(()), false),
             Ok(false) => {}
-            Err(Failure::Interrupted) => return report.finish(Ok(()), true),
+            Err(CommandError::Interrupted) => return report.finish(Ok(()), true),
             Err(failure) => return report.finish(Err(failure), false),
         }
     }
@@ -89,7 +89,7 @@ pub(crate) fn run(
         arguments,
         settings: &settings,
     };
-    let results = Results {
+    let results = SweepResults {
         jobs: &jobs,
         settings: &settings,
         screen,
@@ -107,7 +107,7 @@ pub(crate) fn run(
 struct Sweep<'a> {
     tool: &'a Tool<'a>,
     arguments: &'a SimRun,
-    settings: &'a Settings,
+    settings: &'a RunSettings,
 }
 
 impl Sweep<'_> {
@@ -116,13 +116,13 @@ impl Sweep<'_> {
         &self,
         jobs: &[Job<'_>],
         overseer: &Overseer,
-        results: Results<'_>,
-    ) -> Result<Verdict, Failure> {
+        results: SweepResults<'_>,
+    ) -> Result<Completion, CommandError> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = self.arguments.jobs.map_or(cores, usize::from);
-        let work = Work {
+        let work = JobWork {
             one: &|job: &Job<'_>, place: &Overseen| self.one(job, place),
-            stuck: &|job: &Job<'_>, stuck: Stuck| {
+            stuck: &|job: &Job<'_>, stuck: StuckRun| {
                 let engine = self.engines(job)[0];
                 let record = engine::stuck(job.entry, (engine, job.seed), self.settings, stuck);
                 Ok(vec![record])
@@ -158,24 +158,24 @@ impl Sweep<'_> {
 }
 
 /// The results of a sweep, passed on to the report in the order of the jobs.
-struct Results<'a> {
+struct SweepResults<'a> {
     jobs: &'a [Job<'a>],
-    settings: &'a Settings,
+    settings: &'a RunSettings,
     screen: &'a Screen,
     overseer: &'a Overseer,
     /// The place of the runs that are repeated to explain or to draw them.
     place: &'a Overseen,
     /// The pictures to draw at the end.
     wanted: Option<picture::Wanted<'a>>,
-    report: Report<'a>,
-    /// Results that arrived before those of earlier jobs.
-    early: BTreeMap<usize, Vec<Record>>,
+    report: SweepReport<'a>,
+    /// SweepResults that arrived before those of earlier jobs.
+    early: BTreeMap<usize, Vec<RunRecord>>,
     /// The job whose results are next.
     expected: usize,
 }
 
-impl Results<'_> {
-    fn add(&mut self, job: usize, records: Vec<Record>) -> Result<(), Failure> {
+impl SweepResults<'_> {
+    fn add(&mut self, job: usize, records: Vec<RunRecord>) -> Result<(), CommandError> {
         let entry = self.jobs[job].entry;
         for mut record in records {
             if !record.passed() && self.report.shows_failures_of(&record) {
@@ -187,7 +187,7 @@ impl Results<'_> {
     }
 
     /// Passes on the results that arrived early: an earlier run was interrupted or is stuck.
-    fn add_early(&mut self) -> Result<(), Failure> {
+    fn add_early(&mut self) -> Result<(), CommandError> {
         while let Some((job, records)) = self.early.pop_first() {
             self.add(job, records)?;
         }
@@ -195,11 +195,11 @@ impl Results<'_> {
     }
 }
 
-impl Collector<Done> for Results<'_> {
-    fn take(&mut self, index: usize, done: Done) -> Result<(), Failure> {
+impl Collector<Done> for SweepResults<'_> {
+    fn take(&mut self, index: usize, done: Done) -> Result<(), CommandError> {
         let records = match done {
             Ok(records) => records,
-            Err(Failure::Interrupted) => return Ok(()),
+            Err(CommandError::Interrupted) => return Ok(()),
             Err(failure) => return Err(failure),
         };
         // A run that counted as stuck may still end.
@@ -215,7 +215,7 @@ impl Collector<Done> for Results<'_> {
         Ok(())
     }
 
-    fn finish(mut self, taken: Result<(), Failure>) -> Result<Verdict, Failure> {
+    fn finish(mut self, taken: Result<(), CommandError>) -> Result<Completion, CommandError> {
         let mut taken = taken.and_then(|()| self.add_early());
         if let (Some(wanted), Ok(())) = (self.wanted, &taken) {
             let entry = self.jobs[0].entry;
@@ -234,21 +234,21 @@ impl Collector<Done> for Results<'_> {
 /// Checks the names of mechanisms to disable or bugs to plant (`--sabotage`).
 pub(crate) fn sabotage<'a>(
     words: &[String],
-    entries: impl IntoIterator<Item = &'a Entry>,
-) -> Result<Vec<String>, Failure> {
+    entries: impl IntoIterator<Item = &'a CatalogueEntry>,
+) -> Result<Vec<String>, CommandError> {
     if words.is_empty() {
         return Ok(Vec::new());
     }
     for entry in entries {
         (entry.system.vocabulary)()
             .check_sabotage(words)
-            .map_err(|why| Failure::usage(format!("--sabotage: {why}")))?;
+            .map_err(|why| CommandError::usage(format!("--sabotage: {why}")))?;
     }
     Ok(words.to_vec())
 }
 
-fn settings(arguments: &SimRun, entries: &[Entry]) -> Result<Settings, Failure> {
-    Ok(Settings {
+fn settings(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<RunSettings, CommandError> {
+    Ok(RunSettings {
         strict: arguments.strict,
         trace: arguments.trace.clone(),
         sabotage: sabotage(&arguments.sabotage, entries)?,
@@ -257,7 +257,7 @@ fn settings(arguments: &SimRun, entries: &[Entry]) -> Result<Settings, Failure> 
 }
 
 /// Returns a hint for selecting one variant of a matrix, if the file has one.
-fn one_of(entries: &[Entry]) -> String {
+fn one_of(entries: &[CatalogueEntry]) -> String {
     let variants = entries.iter().map(|entry| &entry.scenario.variant);
     match variants.into_iter().find(|variant| !variant.is_empty()) {
         Some(variant) if entries.len() > 1 => {
@@ -268,26 +268,30 @@ fn one_of(entries: &[Entry]) -> String {
 }
 
 /// Checks that a trace is requested for one run.
-fn check_trace(arguments: &SimRun, entries: &[Entry], runs: usize) -> Result<(), Failure> {
+fn check_trace(
+    arguments: &SimRun,
+    entries: &[CatalogueEntry],
+    runs: usize,
+) -> Result<(), CommandError> {
     if arguments.trace.is_none() || runs <= 1 {
         return Ok(());
     }
-    Err(Failure::usage(format!(
+    Err(CommandError::usage(format!(
         "--trace takes one scenario, one seed and one engine{}",
         one_of(entries)
     )))
 }
 
 /// Checks that a report or timeline is requested for one scenario in the model engine.
-fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
+fn check_picture(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<(), CommandError> {
     let flag = match (&arguments.report, arguments.timeline) {
         (Some(_), _) => "--report",
         (None, true) => "--timeline",
         (None, false) => return Ok(()),
     };
-    let engines = |entry: &Entry| Engines::of(arguments.engine, &entry.scenario);
+    let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
     if entries.len() > 1 || engines(&entries[0]) != [Engine::Model] {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{flag} takes one scenario in the model engine, with any number of seeds{}",
             one_of(entries)
         )));
@@ -297,7 +301,7 @@ fn check_picture(arguments: &SimRun, entries: &[Entry]) -> Result<(), Failure> {
 
 /// Compares the final states of a confluent scenario, which must be the same in every engine
 /// because they do not depend on the order of events. Nothing else is compared, which the record of the second run says.
-fn compare(job: &Job<'_>, settings: &Settings, records: &mut [Record]) {
+fn compare(job: &Job<'_>, settings: &RunSettings, records: &mut [RunRecord]) {
     let [model, wire] = records else { return };
     if !job.entry.scenario.confluent {
         wire.note(NOT_COMPARED, true);

@@ -1,7 +1,7 @@
 //! A tool: its systems and its engines.
 
 use crate::arguments::Sim;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::screen::{Screen, shown_lines};
 use crate::{catalogue, diff, programs, replay, search, shrink, sweep};
 use clap::{FromArgMatches as _, Subcommand as _};
@@ -57,23 +57,23 @@ pub fn main(systems: &[&'static Definition]) -> ExitCode {
         .arg_required_else_help(true);
     let matches = tool.describe(command).get_matches();
     let done = Sim::from_arg_matches(&matches)
-        .map_err(Failure::usage)
+        .map_err(CommandError::usage)
         .and_then(|command| tool.run(command, &Screen::new()));
     exit(&name, done)
 }
 
 /// Ends the process with the result of a command.
-pub(crate) fn leave(done: Result<Verdict, Failure>) -> ! {
+pub(crate) fn leave(done: Result<Completion, CommandError>) -> ! {
     std::process::exit(code(&programs::name(), done).into())
 }
 
 /// Returns the exit code of a command; prints the message of a failure after the name of the program.
 #[must_use]
-pub fn exit(name: &str, done: Result<Verdict, Failure>) -> ExitCode {
+pub fn exit(name: &str, done: Result<Completion, CommandError>) -> ExitCode {
     ExitCode::from(code(name, done))
 }
 
-fn code(name: &str, done: Result<Verdict, Failure>) -> u8 {
+fn code(name: &str, done: Result<Completion, CommandError>) -> u8 {
     match done {
         Ok(verdict) => verdict.code(),
         Err(failure) => {
@@ -124,7 +124,7 @@ impl Tool<'_> {
     ///
     /// # Errors
     /// The reason why the command failed.
-    pub fn run(&self, command: Sim, screen: &Screen) -> Result<Verdict, Failure> {
+    pub fn run(&self, command: Sim, screen: &Screen) -> Result<Completion, CommandError> {
         match command {
             Sim::Run(arguments) => sweep::run(screen, self, &arguments),
             Sim::Replay(arguments) => replay::run(screen, self, &arguments),
@@ -135,7 +135,7 @@ impl Tool<'_> {
             Sim::Schema => {
                 let schema = scenario::schema(&self.systems.vocabulary());
                 screen.line(format!("{schema:#}"))?;
-                Ok(Verdict::Yes)
+                Ok(Completion::Yes)
             }
         }
     }
@@ -149,16 +149,16 @@ impl Tool<'_> {
     ///
     /// # Errors
     /// The tool does not know the system.
-    pub(crate) fn runner(&self, scenario: &Scenario) -> Result<Model, Failure> {
+    pub(crate) fn runner(&self, scenario: &Scenario) -> Result<Model, CommandError> {
         let system = self.systems.named(&scenario.system);
-        system.map(Model).map_err(Failure::usage)
+        system.map(Model).map_err(CommandError::usage)
     }
 
     /// Checks that the tool offers an engine, and that its program is installed.
     ///
     /// # Errors
     /// The tool does not offer the engine, or its program is missing.
-    pub(crate) fn check_program(&self, engine: Engine) -> Result<(), Failure> {
+    pub(crate) fn check_program(&self, engine: Engine) -> Result<(), CommandError> {
         match engine {
             Engine::Model => Ok(()),
             Engine::Wire | Engine::Madsim => {
@@ -172,12 +172,12 @@ impl Tool<'_> {
     ///
     /// # Errors
     /// The tool does not offer the engine.
-    pub(crate) fn external(&self, engine: Engine) -> Result<&ExternalEngine, Failure> {
+    pub(crate) fn external(&self, engine: Engine) -> Result<&ExternalEngine, CommandError> {
         let found = self.engines.iter().find(|it| it.engine == engine);
         found.ok_or_else(|| {
             let others = self.engines.iter().map(|it| it.engine.name());
             let names: Vec<&str> = [Engine::Model.name()].into_iter().chain(others).collect();
-            Failure::usage(format!(
+            CommandError::usage(format!(
                 "--engine: this tool does not offer the engine {engine}; there is {}",
                 names.join(", ")
             ))

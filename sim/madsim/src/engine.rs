@@ -9,18 +9,18 @@ use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle};
 use phalanx_core::node::Node;
 use phalanx_core::random::Random;
-use phalanx_sim::arguments::Progress;
+use phalanx_sim::arguments::ProgressLines;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
 use phalanx_sim::mesh::projection::{Lives, Projection};
-use phalanx_sim::mesh::trace::Trace;
+use phalanx_sim::mesh::trace::MeshTrace;
 use phalanx_sim::mesh::{MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Engine as Kind, Scenario};
 use phalanx_sim::schedule::Schedule;
-use phalanx_sim::world::{ProcessView, Program, Scene, Traffic, World};
+use phalanx_sim::world::{HostTraffic, ProcessView, Program, Scene, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub(crate) async fn run(run: Arc<Run>) -> Result<Outcome, String> {
         arguments,
     } = &*run;
     let path = arguments.trace.as_deref();
-    let trace = Trace::new(scenario, plan, Kind::Madsim, &arguments.broken, path)?;
+    let trace = MeshTrace::new(scenario, plan, Kind::Madsim, &arguments.broken, path)?;
     let mut engine = Engine::new(&run, trace)?;
     let interval = Duration::from_millis(if run.scenario.hosts.len() <= 12 {
         50
@@ -80,7 +80,7 @@ pub(crate) async fn run(run: Arc<Run>) -> Result<Outcome, String> {
 }
 
 impl Engine {
-    fn new(run: &Arc<Run>, trace: Trace) -> Result<Self, String> {
+    fn new(run: &Arc<Run>, trace: MeshTrace) -> Result<Self, String> {
         let fabric = Fabric::new(&run.scenario, run.plan.cuts.clone(), trace);
         let mut lives = Lives::new(WALL_ZERO);
         let mut nodes = Vec::new();
@@ -115,7 +115,7 @@ impl Engine {
     async fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let run = Arc::clone(&self.run);
         let mut schedule = Schedule::new(&run.scenario, &run.plan);
-        let mut progress = Progress::new(&run.arguments);
+        let mut progress = ProgressLines::new(&run.arguments);
         loop {
             let now = self.fabric.now();
             self.resume();
@@ -124,7 +124,7 @@ impl Engine {
             }
             time::sleep(TICK).await;
             let now = self.fabric.now();
-            progress.at(now, || self.fabric.trace(Trace::progress));
+            progress.at(now, || self.fabric.trace(MeshTrace::progress));
             for observation in self.fabric.observations() {
                 self.observer.take(&run.scenario, &observation);
                 if let Observed::Reported(event) = &observation.what {
@@ -146,7 +146,7 @@ impl Engine {
 
     fn finish(self, judge: Judge<'_>) -> Result<Outcome, String> {
         let run = Arc::clone(&self.run);
-        self.fabric.trace(Trace::finish)?;
+        self.fabric.trace(MeshTrace::finish)?;
         let ending = Ending {
             definition: &MESH,
             engine: Kind::Madsim,
@@ -187,7 +187,7 @@ impl World for Engine {
         Some(node)
     }
 
-    fn traffic(&self, host: usize) -> Traffic {
+    fn traffic(&self, host: usize) -> HostTraffic {
         self.fabric.sent(host)
     }
 

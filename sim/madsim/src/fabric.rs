@@ -6,10 +6,10 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::node;
 use phalanx_sim::mesh::Event;
 use phalanx_sim::mesh::event_observer::{Observation, Observed};
-use phalanx_sim::mesh::trace::Trace;
+use phalanx_sim::mesh::trace::MeshTrace;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::scenario::plan::Cut;
-use phalanx_sim::world::Traffic;
+use phalanx_sim::world::HostTraffic;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
@@ -37,14 +37,14 @@ struct State {
     paused: Vec<Option<Option<usize>>>,
     /// The number of effects of each step.
     affected: Vec<u64>,
-    sent: Vec<Traffic>,
+    sent: Vec<HostTraffic>,
     /// Observations that the engine has not taken.
     observations: Vec<Observation>,
-    trace: Trace,
+    trace: MeshTrace,
 }
 
 impl Fabric {
-    pub(crate) fn new(scenario: &Scenario, cuts: Vec<Cut>, trace: Trace) -> Self {
+    pub(crate) fn new(scenario: &Scenario, cuts: Vec<Cut>, trace: MeshTrace) -> Self {
         let hosts: Vec<Host> = scenario
             .hosts
             .iter()
@@ -58,7 +58,7 @@ impl Fabric {
             active: Vec::new(),
             paused: vec![None; hosts.len()],
             affected: vec![0; scenario.causes()],
-            sent: vec![Traffic::default(); hosts.len()],
+            sent: vec![HostTraffic::default(); hosts.len()],
             observations: Vec::new(),
             trace,
         };
@@ -141,7 +141,7 @@ impl Fabric {
     }
 
     /// Returns the traffic that a host has sent.
-    pub(crate) fn sent(&self, host: usize) -> Traffic {
+    pub(crate) fn sent(&self, host: usize) -> HostTraffic {
         self.lock().sent[host]
     }
 
@@ -175,7 +175,7 @@ impl Fabric {
     }
 
     /// Accesses the trace.
-    pub(crate) fn trace<T>(&self, look: impl FnOnce(&mut Trace) -> T) -> T {
+    pub(crate) fn trace<T>(&self, look: impl FnOnce(&mut MeshTrace) -> T) -> T {
         look(&mut self.lock().trace)
     }
 }

@@ -14,7 +14,7 @@ use phalanx_core::node::{self, Message, Node};
 use phalanx_core::size::Encoded;
 use phalanx_core::time::Instant;
 use phalanx_sim::mesh::daemon::{Input, Output};
-use phalanx_sim::mesh::{Applications, Daemon, Opening};
+use phalanx_sim::mesh::{ChannelOpening, Daemon, HostApplications};
 use phalanx_sim::model::{PORT, address, host_at};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -33,8 +33,8 @@ const TOLD_AFTER: Duration = Duration::from_millis(50);
 pub(crate) struct Boot {
     pub(crate) config: Config,
     pub(crate) seed: u64,
-    pub(crate) applications: Applications,
-    pub(crate) opens: BTreeMap<ChannelName, Opening>,
+    pub(crate) applications: HostApplications,
+    pub(crate) opens: BTreeMap<ChannelName, ChannelOpening>,
 }
 
 /// The state that the engine and the process share. Clones share it.

@@ -19,8 +19,8 @@ mod host;
 mod orders;
 
 use madsim::runtime::Runtime;
-use phalanx_sim::arguments::{Arguments, EngineBinary};
-use phalanx_sim::outcome::{Outcome, Verdict};
+use phalanx_sim::arguments::{EngineBinary, RunArguments};
+use phalanx_sim::outcome::{Outcome, RunVerdict};
 use phalanx_sim::scenario::plan::Plan;
 use phalanx_sim::scenario::{Engine, Scenario};
 use std::io::Write;
@@ -42,7 +42,7 @@ static RUN: OnceLock<Arc<Run>> = OnceLock::new();
 struct Run {
     scenario: Scenario,
     plan: Plan,
-    arguments: Arguments,
+    arguments: RunArguments,
 }
 
 fn main() -> ExitCode {
@@ -52,8 +52,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let (answer, code) = match run() {
-        Ok((json, Verdict::Pass)) => (Ok(json), ExitCode::SUCCESS),
-        Ok((json, Verdict::Fail)) => (Ok(json), ExitCode::FAILURE),
+        Ok((json, RunVerdict::Pass)) => (Ok(json), ExitCode::SUCCESS),
+        Ok((json, RunVerdict::Fail)) => (Ok(json), ExitCode::FAILURE),
         Err(complaint) => (Err(complaint), ExitCode::from(2)),
     };
     let written = match answer {
@@ -68,13 +68,13 @@ fn main() -> ExitCode {
 }
 
 /// Performs the run that the arguments describe. Returns the result as JSON, and the verdict.
-fn run() -> Result<(String, Verdict), String> {
+fn run() -> Result<(String, RunVerdict), String> {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     let twice = words.iter().position(|word| word == "--twice");
     if let Some(at) = twice {
         words.remove(at);
     }
-    let arguments = Arguments::parse(PROGRAM, words.into_iter())?;
+    let arguments = RunArguments::parse(PROGRAM, words.into_iter())?;
     let scenario = arguments.scenario().map_err(|error| error.to_string())?;
     scenario
         .check_engine(Engine::Madsim)

@@ -9,11 +9,11 @@ use phalanx_core::node;
 use phalanx_core::time::Wall;
 use phalanx_sim::mesh::daemon::Input;
 use phalanx_sim::mesh::node_start::{self, NodeStart};
-use phalanx_sim::mesh::{self, APPLICATIONS, Applications};
+use phalanx_sim::mesh::{self, APPLICATIONS, HostApplications};
 use phalanx_sim::model::WALL_ZERO;
 use phalanx_sim::scenario::plan::executor::PlanExecutor;
 use phalanx_sim::scenario::plan::{Plan, Planned, ScheduledAction};
-use phalanx_sim::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
+use phalanx_sim::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ impl<'p> PlanExecutor<'p> for Engine {
         &mut self,
         planned: &'p Planned,
         _host: usize,
-        _is: Certificate,
+        _is: CertificateChange,
     ) -> Self::Done {
         Err(planned.unsupported(ENGINE))
     }
@@ -235,7 +235,12 @@ impl Engine {
         shared.boot = Some(Boot {
             config,
             seed,
-            applications: Applications::new(Applications::ids(&run.scenario), host, life, random),
+            applications: HostApplications::new(
+                HostApplications::ids(&run.scenario),
+                host,
+                life,
+                random,
+            ),
             opens: mesh::channels(spec),
         });
         self.observer.starts(&run.scenario, host);

@@ -28,12 +28,12 @@ struct Process {
 
 /// A mesh. Dropping it ends all processes and removes all files.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct DaemonFleet {
     processes: Vec<Process>,
     folder: tempfile::TempDir,
 }
 
-impl Fleet {
+impl DaemonFleet {
     /// Starts all processes.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
+impl Drop for DaemonFleet {
     fn drop(&mut self) {
         for process in &mut self.processes {
             // The error of a process that has ended is ignored.

@@ -1,7 +1,7 @@
 //! Reads the resource usage of processes from /proc.
 
 use crate::contender::Contender;
-use crate::fleet::Fleet;
+use crate::fleet::DaemonFleet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ impl Gauge {
     ///
     /// # Errors
     /// If a figure cannot be read.
-    pub(crate) fn read(contender: &Contender, fleet: &Fleet) -> Result<Self, String> {
+    pub(crate) fn read(contender: &Contender, fleet: &DaemonFleet) -> Result<Self, String> {
         let before = Wire::read()?;
         let mut encoded = None;
         for host in 0..fleet.ids().count() {

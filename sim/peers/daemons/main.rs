@@ -13,7 +13,7 @@ mod fleet;
 mod gauge;
 
 use contender::Contender;
-use fleet::Fleet;
+use fleet::DaemonFleet;
 use gauge::{Cost, Gauge, Wire};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -115,7 +115,7 @@ struct Figures {
 
 fn measure(contender: &Contender, nodes: usize, length: Duration) -> Result<Figures, String> {
     let wire = Wire::read()?;
-    let mut fleet = Fleet::start(contender, nodes)?;
+    let mut fleet = DaemonFleet::start(contender, nodes)?;
     let formed = fleet.wait(FORM_MAX, |seen| seen.all_see_all())?;
     let formed = formed.ok_or_else(|| {
         format!(

@@ -22,7 +22,7 @@ pub struct Loss {
 
 /// A node publishes a small update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Update {
+pub struct CourseUpdate {
     /// The time.
     pub at: Duration,
     /// The node.
@@ -64,7 +64,7 @@ pub struct Course {
     /// The loss, if any.
     pub loss: Option<Loss>,
     /// The published updates.
-    pub updates: Vec<Update>,
+    pub updates: Vec<CourseUpdate>,
     /// The crash, if any.
     pub crash: Option<Crash>,
     /// The split of the network, if any.

@@ -1,6 +1,6 @@
 //! The measured figures, computed in the same way for each library.
 
-use crate::course::{Course, Crash, Enough, Loss, Split, UPDATE_PATIENCE, Update};
+use crate::course::{Course, CourseUpdate, Crash, Enough, Loss, Split, UPDATE_PATIENCE};
 use crate::tape::{Reach, Tape};
 use core::time::Duration;
 
@@ -27,7 +27,7 @@ const CRASH_PATIENCE: Duration = seconds(120);
 pub const LOSSES: [u32; 3] = [0, 10, 25];
 
 /// Runs a course of a library under a seed.
-pub type Run<'a> = dyn Fn(&Course, u64) -> Result<Tape, String> + 'a;
+pub type CourseRun<'a> = dyn Fn(&Course, u64) -> Result<Tape, String> + 'a;
 
 /// Times of several runs. In some runs the awaited state may not have been reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub struct Figures {
 ///
 /// # Errors
 /// If a run fails.
-pub fn measure(nodes: usize, seeds: u64, run: &Run<'_>) -> Result<Figures, String> {
+pub fn measure(nodes: usize, seeds: u64, run: &CourseRun<'_>) -> Result<Figures, String> {
     let mut figures = Figures::default();
     for seed in 1..=seeds {
         join(nodes, seed, seeds, run, &mut figures)?;
@@ -114,7 +114,7 @@ fn join(
     nodes: usize,
     seed: u64,
     seeds: u64,
-    run: &Run<'_>,
+    run: &CourseRun<'_>,
     figures: &mut Figures,
 ) -> Result<(), String> {
     let first = run(&Course::join(nodes, JOIN_MAX), seed)?;
@@ -129,8 +129,8 @@ fn join(
 /// A course with loss once the mesh has formed, a steady state, updates of several nodes, and a crash.
 fn lossy(nodes: usize, percent: u32) -> Course {
     let rested = FORMED + REST;
-    let updates: Vec<Update> = (0..UPDATES)
-        .map(|index| Update {
+    let updates: Vec<CourseUpdate> = (0..UPDATES)
+        .map(|index| CourseUpdate {
             at: rested + UPDATE_PATIENCE * index,
             host: (index as usize * nodes) / UPDATES as usize,
         })

@@ -1,10 +1,10 @@
 //! Runs a course on Phalanx's model engine, for the mesh and for any system whose nodes report the same events.
 
 use crate::course::{Course, LATENCY, SPREAD};
-use crate::tape::{Event, Found, Tape};
+use crate::tape::{PeerObservation, Tape, TimedObservation};
 use core::time::Duration;
-use phalanx_sim::Options;
-use phalanx_sim::record::{Done, Recorder, Step};
+use phalanx_sim::RunOptions;
+use phalanx_sim::record::{ExecutedAction, RecordedStep, Recorder};
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::world::Definition;
 use std::collections::BTreeMap;
@@ -29,9 +29,9 @@ pub fn run(
         carries,
         tape: Tape::default(),
     };
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut ear),
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome =
         phalanx_sim::run(definition, &scenario, seed, options).map_err(|why| why.to_string())?;
@@ -95,21 +95,21 @@ struct Ear {
 }
 
 impl Recorder for Ear {
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &RecordedStep<'_>) {
         let at = Duration::from_nanos(step.at);
         if self.carries.contains(&step.kind) {
             self.tape.copies.push(at);
         }
         for said in step.said {
             let found = match said.word {
-                "peer-up" => Found::Up,
-                "peer-down" => Found::Down,
-                "peer-updated" => Found::Updated,
+                "peer-up" => PeerObservation::Up,
+                "peer-down" => PeerObservation::Down,
+                "peer-updated" => PeerObservation::Updated,
                 _ => continue,
             };
             let about = said.about.and_then(|id| self.hosts.get(id));
             if let Some(about) = about {
-                self.tape.events.push(Event {
+                self.tape.events.push(TimedObservation {
                     at,
                     host: step.host,
                     about: *about,
@@ -119,5 +119,5 @@ impl Recorder for Ear {
         }
     }
 
-    fn order(&mut self, _: &Done<'_>) {}
+    fn order(&mut self, _: &ExecutedAction<'_>) {}
 }

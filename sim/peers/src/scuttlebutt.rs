@@ -11,7 +11,7 @@
 )]
 
 use crate::course::{Course, LATENCY, MARK, SPREAD};
-use crate::tape::{Event, Found, Tape, Views};
+use crate::tape::{PeerObservation, Tape, TimedObservation, Views};
 use anyhow::Context as _;
 use async_trait::async_trait;
 use chitchat::transport::{ChannelTransport, RecvOutcome, SendOutcome, Socket, Transport};
@@ -83,7 +83,7 @@ impl Net {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn found(&self, host: usize, about: usize, found: Found) {
+    fn found(&self, host: usize, about: usize, found: PeerObservation) {
         self.world().found(host, about, found);
     }
 }
@@ -93,8 +93,8 @@ impl World {
         self.began.elapsed()
     }
 
-    fn found(&mut self, host: usize, about: usize, found: Found) {
-        let event = Event {
+    fn found(&mut self, host: usize, about: usize, found: PeerObservation) {
+        let event = TimedObservation {
             at: self.now(),
             host,
             about,
@@ -290,7 +290,7 @@ async fn start(net: &Net, host: usize) -> anyhow::Result<ChitchatHandle> {
     let watching = move |news: chitchat::KeyChangeEvent<'_>| {
         if let Some(about) = host_at(news.node.gossip_advertise_addr).filter(|about| *about != host)
         {
-            ear.found(host, about, Found::Updated);
+            ear.found(host, about, PeerObservation::Updated);
         }
     };
     handle
@@ -307,10 +307,10 @@ async fn start(net: &Net, host: usize) -> anyhow::Result<ChitchatHandle> {
                 .filter_map(|id| host_at(id.gossip_advertise_addr))
                 .collect();
             for about in seen.difference(&known) {
-                ear.found(host, *about, Found::Up);
+                ear.found(host, *about, PeerObservation::Up);
             }
             for about in known.difference(&seen) {
-                ear.found(host, *about, Found::Down);
+                ear.found(host, *about, PeerObservation::Down);
             }
             known = seen;
         }

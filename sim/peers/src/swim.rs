@@ -33,12 +33,12 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The identity of a node: its listening address and the number of its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
+pub struct SwimIdentity {
     address: SocketAddrV4,
     generation: u16,
 }
 
-impl Identity for Member {
+impl Identity for SwimIdentity {
     type Addr = SocketAddrV4;
 
     fn renew(&self) -> Option<Self> {
@@ -89,11 +89,15 @@ impl core::fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
-impl BroadcastHandler<Member> for Updates {
+impl BroadcastHandler<SwimIdentity> for Updates {
     type Key = Key;
     type Error = Malformed;
 
-    fn receive_item(&mut self, data: &[u8], _: Option<&Member>) -> Result<Option<Key>, Malformed> {
+    fn receive_item(
+        &mut self,
+        data: &[u8],
+        _: Option<&SwimIdentity>,
+    ) -> Result<Option<Key>, Malformed> {
         let (head, _) = data.split_first_chunk::<8>().ok_or(Malformed)?;
         let [a, b, c, d, e, f, g, h] = *head;
         let (owner, number) = (
@@ -147,11 +151,11 @@ pub struct Swim {
     me: u32,
     published: u32,
     fresh: Rc<RefCell<Vec<u32>>>,
-    foca: Foca<Member, PostcardCodec, StdRng, Updates>,
-    runtime: AccumulatingRuntime<Member>,
-    timers: BTreeMap<(Instant, u64), Timer<Member>>,
+    foca: Foca<SwimIdentity, PostcardCodec, StdRng, Updates>,
+    runtime: AccumulatingRuntime<SwimIdentity>,
+    timers: BTreeMap<(Instant, u64), Timer<SwimIdentity>>,
     numbered: u64,
-    seed: Option<Member>,
+    seed: Option<SwimIdentity>,
     ask_at: Instant,
     names: Rc<Names>,
 }
@@ -159,7 +163,7 @@ pub struct Swim {
 /// All nodes of the run.
 #[derive(Debug)]
 struct Names {
-    members: Vec<(Member, NodeId)>,
+    members: Vec<(SwimIdentity, NodeId)>,
     hosts: BTreeMap<SocketAddrV4, usize>,
 }
 
@@ -321,7 +325,7 @@ impl Swims {
             hosts: BTreeMap::new(),
         };
         for (index, host) in scenario.hosts.iter().enumerate() {
-            let member = Member {
+            let member = SwimIdentity {
                 address: v4(phalanx_sim::model::address(index))?,
                 generation: 0,
             };

@@ -1,11 +1,11 @@
 //! The observations of a run and the figures derived from them, equal for each library.
 
-use crate::course::{Course, Crash, Enough, UPDATE_PATIENCE, Update};
+use crate::course::{Course, CourseUpdate, Crash, Enough, UPDATE_PATIENCE};
 use core::time::Duration;
 
 /// An observation of one node about another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum PeerObservation {
     /// The other node is alive, for the first time or after a verdict.
     Up,
     /// The other node is dead.
@@ -16,7 +16,7 @@ pub enum Found {
 
 /// An observation with its time and node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct TimedObservation {
     /// The time.
     pub at: Duration,
     /// The observing node.
@@ -24,14 +24,14 @@ pub struct Event {
     /// The observed node.
     pub about: usize,
     /// The observation.
-    pub found: Found,
+    pub found: PeerObservation,
 }
 
 /// A run.
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     /// The observations in order of time.
-    pub events: Vec<Event>,
+    pub events: Vec<TimedObservation>,
     /// The arrival times of all messages that carry an update.
     pub copies: Vec<Duration>,
     /// Bytes that all nodes sent in the counted time.
@@ -69,11 +69,11 @@ impl Views {
     }
 
     /// Applies an observation.
-    pub fn take(&mut self, event: &Event) {
+    pub fn take(&mut self, event: &TimedObservation) {
         let up = match event.found {
-            Found::Up => true,
-            Found::Down => false,
-            Found::Updated => return,
+            PeerObservation::Up => true,
+            PeerObservation::Down => false,
+            PeerObservation::Updated => return,
         };
         if event.host == event.about {
             return;
@@ -148,21 +148,23 @@ impl Tape {
     /// Returns the number of false verdicts between two instants, counted at every node that reached one.
     #[must_use]
     pub fn false_deaths(&self, from: Duration, to: Duration) -> usize {
-        let inside = |event: &&Event| event.at >= from && event.at < to;
+        let inside = |event: &&TimedObservation| event.at >= from && event.at < to;
         let deaths = self.events.iter().filter(inside);
-        deaths.filter(|event| event.found == Found::Down).count()
+        deaths
+            .filter(|event| event.found == PeerObservation::Down)
+            .count()
     }
 
     /// The outcome of an update.
     #[must_use]
-    pub fn reach(&self, nodes: usize, update: Update) -> Reach {
+    pub fn reach(&self, nodes: usize, update: CourseUpdate) -> Reach {
         let over = update.at + UPDATE_PATIENCE;
         let inside = |at: Duration| at >= update.at && at < over;
         let mut reached = vec![false; nodes];
         reached[update.host] = true;
         let mut last = update.at;
         for event in &self.events {
-            if event.found == Found::Updated
+            if event.found == PeerObservation::Updated
                 && event.about == update.host
                 && inside(event.at)
                 && !reached[event.host]
@@ -184,8 +186,8 @@ impl Tape {
 mod tests {
     use super::*;
 
-    fn event(at: u64, host: usize, about: usize, found: Found) -> Event {
-        Event {
+    fn event(at: u64, host: usize, about: usize, found: PeerObservation) -> TimedObservation {
+        TimedObservation {
             at: Duration::from_millis(at),
             host,
             about,
@@ -197,10 +199,10 @@ mod tests {
     fn all_see_all_when_the_last_pair_does_and_again_after_a_split() {
         let tape = Tape {
             events: vec![
-                event(1, 0, 1, Found::Up),
-                event(5, 1, 0, Found::Up),
-                event(9, 1, 0, Found::Down),
-                event(14, 1, 0, Found::Up),
+                event(1, 0, 1, PeerObservation::Up),
+                event(5, 1, 0, PeerObservation::Up),
+                event(9, 1, 0, PeerObservation::Down),
+                event(14, 1, 0, PeerObservation::Up),
             ],
             ..Tape::default()
         };
@@ -216,10 +218,10 @@ mod tests {
     fn a_crash_is_known_when_the_last_observer_knows() {
         let tape = Tape {
             events: vec![
-                event(1, 0, 2, Found::Up),
-                event(1, 1, 2, Found::Up),
-                event(50, 0, 2, Found::Down),
-                event(60, 1, 2, Found::Down),
+                event(1, 0, 2, PeerObservation::Up),
+                event(1, 1, 2, PeerObservation::Up),
+                event(50, 0, 2, PeerObservation::Down),
+                event(60, 1, 2, PeerObservation::Down),
             ],
             ..Tape::default()
         };
@@ -233,17 +235,18 @@ mod tests {
 
     #[test]
     fn an_update_that_a_member_lacks_is_not_complete() {
-        let update = Update {
+        let update = CourseUpdate {
             at: Duration::from_secs(1),
             host: 0,
         };
         let mut tape = Tape {
-            events: vec![event(1_004, 1, 0, Found::Updated)],
+            events: vec![event(1_004, 1, 0, PeerObservation::Updated)],
             copies: vec![Duration::from_millis(1_004), Duration::from_millis(1_005)],
             sent: 0,
         };
         assert!(!tape.reach(3, update).complete);
-        tape.events.push(event(1_007, 2, 0, Found::Updated));
+        tape.events
+            .push(event(1_007, 2, 0, PeerObservation::Updated));
         let reach = tape.reach(3, update);
         assert!(reach.complete);
         assert_eq!(reach.took, Duration::from_millis(7));

@@ -3,7 +3,7 @@
 //! A sync makes some changes durable, with all earlier ones that concern the same paths: so the changes to one path
 //! become durable in their order, as a journalling file system has it.
 
-use super::tree::{Tree, put};
+use super::tree::{FileTree, put};
 use phalanx_core::random::Random;
 
 /// The most changes that wait. The oldest becomes durable when there are more: kernels write back by themselves.
@@ -11,7 +11,7 @@ const CHANGES_MAX: usize = 4_096;
 
 /// A change to the names of a tree. Paths are canonical: they pass through no link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum NameChange {
     /// A file was made; its bytes are another matter.
     Create(String),
     /// A folder was made, with those above it.
@@ -24,7 +24,7 @@ pub(super) enum Change {
     Remove(String),
 }
 
-impl Change {
+impl NameChange {
     fn paths(&self) -> [&str; 2] {
         match self {
             Self::Rename { old, new } => [old, new],
@@ -47,7 +47,7 @@ impl Change {
         matches!(self, Self::Rename { .. } | Self::Link { .. })
     }
 
-    fn replay(self, durable: &mut Tree) {
+    fn replay(self, durable: &mut FileTree) {
         // The bytes of an entry that the durable tree lacks were never synced.
         match self {
             Self::Create(path) => {
@@ -76,7 +76,7 @@ impl Change {
 }
 
 /// Makes the folder of a path.
-fn make_way(durable: &mut Tree, path: &str) {
+fn make_way(durable: &mut FileTree, path: &str) {
     let folder = path.rfind('/').map_or("", |at| &path[..at]);
     let _blocked = durable.make_folders(folder);
 }
@@ -94,11 +94,11 @@ fn same_line(one: &str, two: &str) -> bool {
 /// The changes in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Journal {
-    changes: Vec<Change>,
+    changes: Vec<NameChange>,
 }
 
 impl Journal {
-    pub(super) fn record(&mut self, change: Change, durable: &mut Tree) {
+    pub(super) fn record(&mut self, change: NameChange, durable: &mut FileTree) {
         self.changes.push(change);
         if self.changes.len() > CHANGES_MAX {
             self.flush(durable, |at, _| at == 0);
@@ -106,7 +106,7 @@ impl Journal {
     }
 
     /// Makes durable all changes that concern a path.
-    pub(super) fn flush_path(&mut self, path: &str, durable: &mut Tree) {
+    pub(super) fn flush_path(&mut self, path: &str, durable: &mut FileTree) {
         self.flush(durable, |_, change| {
             change
                 .paths()
@@ -116,7 +116,7 @@ impl Journal {
     }
 
     /// Makes durable all changes to the names of a folder.
-    pub(super) fn flush_folder(&mut self, folder: &str, durable: &mut Tree) {
+    pub(super) fn flush_folder(&mut self, folder: &str, durable: &mut FileTree) {
         let inside = |path: &str| path.rfind('/').is_some_and(|at| &path[..at] == folder);
         self.flush(durable, |_, change| {
             let [one, two] = change.paths();
@@ -124,7 +124,7 @@ impl Journal {
         });
     }
 
-    fn flush(&mut self, durable: &mut Tree, chosen: impl Fn(usize, &Change) -> bool) {
+    fn flush(&mut self, durable: &mut FileTree, chosen: impl Fn(usize, &NameChange) -> bool) {
         let changes = core::mem::take(&mut self.changes);
         let mut needed: Vec<bool> = changes
             .iter()
@@ -146,9 +146,9 @@ impl Journal {
     }
 
     /// Power is lost: a beginning of the changes, drawn, survives.
-    pub(super) fn survive(&mut self, durable: &mut Tree, random: &mut Random) {
+    pub(super) fn survive(&mut self, durable: &mut FileTree, random: &mut Random) {
         let changes = core::mem::take(&mut self.changes);
-        if !changes.iter().any(Change::is_drawn) {
+        if !changes.iter().any(NameChange::is_drawn) {
             return;
         }
         let kept = random.below(changes.len() as u64 + 1);

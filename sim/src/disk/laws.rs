@@ -1,6 +1,6 @@
 //! Properties of the disk under all sequences of writes, syncs and losses of power.
 
-use super::{Files, Left, Write};
+use super::{DiskChange, Files, Left};
 use phalanx_core::random::Random;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,14 +36,14 @@ fn step() -> impl Strategy<Value = Step> {
 fn disk() -> Files {
     let mut files = Files::default();
     for folder in FOLDERS {
-        done(&mut files, Write::Folder(folder.into()), true);
+        done(&mut files, DiskChange::Folder(folder.into()), true);
     }
-    done(&mut files, Write::Sync, true);
+    done(&mut files, DiskChange::Sync, true);
     files
 }
 
 /// Does a write; whether its path led somewhere.
-fn done(files: &mut Files, write: Write, synced: bool) -> bool {
+fn done(files: &mut Files, write: DiskChange, synced: bool) -> bool {
     let (number, _) = files.begin(0, 0, write, synced);
     files.end(number) == Some(Ok(()))
 }
@@ -60,28 +60,28 @@ fn take(files: &mut Files, step: &Step, version: u64, synced: &mut BTreeSet<Vec<
     };
     match step {
         Step::Replace(name, durable) => {
-            let write = Write::Replace(NAMES[*name].into(), version.to_string().into_bytes());
+            let write = DiskChange::Replace(NAMES[*name].into(), version.to_string().into_bytes());
             done(files, write, *durable);
             if *durable {
                 note(files, synced, *name);
             }
         }
         Step::Remove(name) => {
-            done(files, Write::Remove(NAMES[*name].into()), false);
+            done(files, DiskChange::Remove(NAMES[*name].into()), false);
         }
         Step::Rename(old, new, durable) => {
             let (old, new) = (NAMES[*old].into(), NAMES[*new].into());
-            done(files, Write::Rename { old, new }, *durable);
+            done(files, DiskChange::Rename { old, new }, *durable);
         }
         Step::SyncFile(name) => {
-            done(files, Write::SyncFile(NAMES[*name].into()), true);
+            done(files, DiskChange::SyncFile(NAMES[*name].into()), true);
             note(files, synced, *name);
         }
         Step::SyncFolder(folder) => {
-            done(files, Write::SyncFolder(FOLDERS[*folder].into()), true);
+            done(files, DiskChange::SyncFolder(FOLDERS[*folder].into()), true);
         }
         Step::Sync => {
-            done(files, Write::Sync, true);
+            done(files, DiskChange::Sync, true);
             (0..NAMES.len()).for_each(|name| note(files, synced, name));
         }
         Step::Restart => {
@@ -127,13 +127,13 @@ proptest! {
             take(&mut files, step, version as u64, &mut synced);
         }
         if whole {
-            done(&mut files, Write::Sync, true);
+            done(&mut files, DiskChange::Sync, true);
         } else {
             for name in NAMES {
-                done(&mut files, Write::SyncFile(name.into()), true);
+                done(&mut files, DiskChange::SyncFile(name.into()), true);
             }
             for folder in FOLDERS {
-                done(&mut files, Write::SyncFolder(folder.into()), true);
+                done(&mut files, DiskChange::SyncFolder(folder.into()), true);
             }
         }
         let before = state(&files);
@@ -150,10 +150,10 @@ proptest! {
         let mut least = None;
         for (version, (in_folder, restart)) in (0_u64..).zip(&versions) {
             let bytes = version.to_string().into_bytes();
-            done(&mut files, Write::Replace(new.into(), bytes), true);
-            done(&mut files, Write::Rename { old: new.into(), new: file.into() }, false);
+            done(&mut files, DiskChange::Replace(new.into(), bytes), true);
+            done(&mut files, DiskChange::Rename { old: new.into(), new: file.into() }, false);
             if *in_folder {
-                done(&mut files, Write::SyncFolder(FOLDERS[0].into()), true);
+                done(&mut files, DiskChange::SyncFolder(FOLDERS[0].into()), true);
                 least = Some(version);
             }
             if *restart {
@@ -179,11 +179,11 @@ fn a_file_renamed_without_a_sync_of_its_bytes_may_be_empty() {
             let mut files = disk();
             done(
                 &mut files,
-                Write::Replace(NAMES[0].into(), b"new".to_vec()),
+                DiskChange::Replace(NAMES[0].into(), b"new".to_vec()),
                 false,
             );
             let (old, new) = (NAMES[0].into(), NAMES[1].into());
-            done(&mut files, Write::Rename { old, new }, false);
+            done(&mut files, DiskChange::Rename { old, new }, false);
             files.crash(Left::Synced, &mut Random::from_seed(seed));
             files.read(NAMES[1]).map(<[u8]>::to_vec)
         })

@@ -20,11 +20,11 @@ mod tests;
 
 use core::fmt;
 use core::time::Duration;
-use journal::{Change, Journal};
+use journal::{Journal, NameChange};
 use phalanx_core::random::Random;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use tree::{Entry, Tree, TreeError, put};
+use tree::{FileTree, TreeEntry, TreeError, put};
 
 /// How a disk fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub const SYNC: Duration = Duration::from_millis(2);
 
 /// A change of the disk. Paths are absolute; a name without a slash at its beginning stands in the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {
+pub enum DiskChange {
     /// A file holds these bytes and nothing else. The file is made if it does not exist.
     Replace(Cow<'static, str>, Vec<u8>),
     /// A file holds these bytes after its others. The file is made if it does not exist.
@@ -130,13 +130,13 @@ pub enum Left {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
     /// The tree that processes see.
-    written: Tree,
+    written: FileTree,
     /// The tree that a loss of power leaves.
-    durable: Tree,
+    durable: FileTree,
     /// The changes to names that are in the first tree and not in the second.
     journal: Journal,
     /// The writes that are ordered and not done, by number, with whether each is synced.
-    under_way: BTreeMap<u64, (Write, bool)>,
+    under_way: BTreeMap<u64, (DiskChange, bool)>,
     /// The process that ordered each of these.
     owners: BTreeMap<u64, usize>,
     ordered: u64,
@@ -175,12 +175,12 @@ impl Files {
 
     /// The tree that processes see.
     #[must_use]
-    pub const fn tree(&self) -> &Tree {
+    pub const fn tree(&self) -> &FileTree {
         &self.written
     }
 
     /// The same, for a part of the host that acts on files within one step. Its changes are not durable until a sync.
-    pub const fn tree_mut(&mut self) -> &mut Tree {
+    pub const fn tree_mut(&mut self) -> &mut FileTree {
         &mut self.written
     }
 
@@ -194,7 +194,7 @@ impl Files {
         &mut self,
         now: u64,
         owner: usize,
-        write: Write,
+        write: DiskChange,
         synced: bool,
     ) -> (u64, u64) {
         let takes = if synced || write.syncs() { SYNC } else { WRITE };
@@ -212,7 +212,7 @@ impl Files {
     }
 
     /// A write comes to its end, or fails: what it was, and whether synced; none if it was forgotten with its process.
-    pub(crate) fn end(&mut self, number: u64) -> Option<Result<(), (DiskError, Write, bool)>> {
+    pub(crate) fn end(&mut self, number: u64) -> Option<Result<(), (DiskError, DiskChange, bool)>> {
         let (write, synced) = self.under_way.remove(&number)?;
         self.owners.remove(&number);
         match self.fault {
@@ -229,89 +229,93 @@ impl Files {
     }
 
     /// Does a write; what it changes of names goes into the journal.
-    fn apply(&mut self, write: &Write) -> Result<(), TreeError> {
+    fn apply(&mut self, write: &DiskChange) -> Result<(), TreeError> {
         match write {
-            Write::Replace(file, bytes) => {
+            DiskChange::Replace(file, bytes) => {
                 let change = self.creation(file)?;
                 self.written.write(file, bytes)?;
                 self.record(change);
             }
-            Write::Append(file, bytes) => {
+            DiskChange::Append(file, bytes) => {
                 let change = self.creation(file)?;
                 self.written.append(file, bytes)?;
                 self.record(change);
             }
-            Write::Remove(path) => {
+            DiskChange::Remove(path) => {
                 let at = self.written.resolve(path, false)?;
                 self.written.remove(path)?;
-                self.record(Some(Change::Remove(at)));
+                self.record(Some(NameChange::Remove(at)));
             }
-            Write::Rename { old, new } => {
+            DiskChange::Rename { old, new } => {
                 let (from, to) = (
                     self.written.resolve(old, false)?,
                     self.written.resolve(new, false)?,
                 );
                 self.written.rename(old, new)?;
                 if from != to {
-                    self.record(Some(Change::Rename { old: from, new: to }));
+                    self.record(Some(NameChange::Rename { old: from, new: to }));
                 }
             }
-            Write::Link { target, path } => {
+            DiskChange::Link { target, path } => {
                 let at = self.written.resolve(path, false)?;
                 self.written.make_link(target, path)?;
                 let target = target.clone().into_owned();
-                self.record(Some(Change::Link { target, path: at }));
+                self.record(Some(NameChange::Link { target, path: at }));
             }
-            Write::Folder(path) => {
+            DiskChange::Folder(path) => {
                 if !self.written.exists(path) {
                     self.written.make_folders(path)?;
                     let at = self.written.resolve(path, true)?;
-                    self.record(Some(Change::Folder(at)));
+                    self.record(Some(NameChange::Folder(at)));
                 }
             }
-            Write::SyncFolder(_) | Write::SyncFile(_) | Write::Sync => self.sync(write)?,
+            DiskChange::SyncFolder(_) | DiskChange::SyncFile(_) | DiskChange::Sync => {
+                self.sync(write)?
+            }
         }
         Ok(())
     }
 
     /// The change to names that a write to a file makes, if it makes the file.
-    fn creation(&self, file: &str) -> Result<Option<Change>, TreeError> {
+    fn creation(&self, file: &str) -> Result<Option<NameChange>, TreeError> {
         let path = self.written.resolve(file, true)?;
         let exists = self.written.exists(&path);
-        Ok((!exists).then_some(Change::Create(path)))
+        Ok((!exists).then_some(NameChange::Create(path)))
     }
 
-    fn record(&mut self, change: Option<Change>) {
+    fn record(&mut self, change: Option<NameChange>) {
         if let Some(change) = change {
             self.journal.record(change, &mut self.durable);
         }
     }
 
     /// Makes durable what a write is about.
-    fn sync(&mut self, write: &Write) -> Result<(), TreeError> {
+    fn sync(&mut self, write: &DiskChange) -> Result<(), TreeError> {
         match write {
-            Write::Replace(path, _) | Write::Append(path, _) | Write::SyncFile(path) => {
+            DiskChange::Replace(path, _)
+            | DiskChange::Append(path, _)
+            | DiskChange::SyncFile(path) => {
                 let path = self.written.resolve(path, true)?;
                 let bytes = self.written.read(&path)?;
                 self.journal.flush_path(&path, &mut self.durable);
                 put(&mut self.durable, &path, bytes);
             }
-            Write::Remove(path) | Write::Link { path, .. } | Write::Folder(path) => {
+            DiskChange::Remove(path) | DiskChange::Link { path, .. } | DiskChange::Folder(path) => {
                 let path = self.written.resolve(path, false)?;
                 self.journal.flush_path(&path, &mut self.durable);
             }
-            Write::Rename { new, .. } => {
+            DiskChange::Rename { new, .. } => {
                 let path = self.written.resolve(new, false)?;
                 self.journal.flush_path(&path, &mut self.durable);
             }
-            Write::SyncFolder(path) => {
+            DiskChange::SyncFolder(path) => {
                 let path = self.written.resolve(path, true)?;
                 let _names = self
                     .written
                     .list(if path.is_empty() { "/" } else { &path })?;
                 self.journal.flush_folder(&path, &mut self.durable);
             }
-            Write::Sync => {
+            DiskChange::Sync => {
                 self.durable.clone_from(&self.written);
                 self.journal = Journal::default();
             }
@@ -357,8 +361,8 @@ impl Files {
         match left {
             Left::Written => {}
             Left::Nothing => {
-                self.written = Tree::default();
-                self.durable = Tree::default();
+                self.written = FileTree::default();
+                self.durable = FileTree::default();
                 self.journal = Journal::default();
             }
             Left::Synced => {
@@ -402,10 +406,10 @@ impl Files {
 }
 
 /// The files of a tree.
-fn files(tree: &Tree) -> impl Iterator<Item = (&str, &[u8])> {
+fn files(tree: &FileTree) -> impl Iterator<Item = (&str, &[u8])> {
     tree.iter().filter_map(|(path, entry)| match entry {
-        Entry::File(bytes) => Some((path, bytes.as_slice())),
-        Entry::Folder | Entry::Link(_) | Entry::Socket => None,
+        TreeEntry::File(bytes) => Some((path, bytes.as_slice())),
+        TreeEntry::Folder | TreeEntry::Link(_) | TreeEntry::Socket => None,
     })
 }
 
@@ -424,7 +428,7 @@ fn tear(old: Option<Vec<u8>>, new: Option<Vec<u8>>, random: &mut Random) -> Opti
     Some(new)
 }
 
-impl Write {
+impl DiskChange {
     fn file(&self) -> Option<&Cow<'static, str>> {
         match self {
             Self::Replace(file, _) | Self::Append(file, _) | Self::Remove(file) => Some(file),

@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn written(files: &mut Files, write: Write, synced: bool) {
+fn written(files: &mut Files, write: DiskChange, synced: bool) {
     let (number, _) = files.begin(0, 0, write, synced);
     assert_eq!(files.end(number), Some(Ok(())));
 }
 
-fn replace(text: &str) -> Write {
-    Write::Replace("vote".into(), text.as_bytes().to_vec())
+fn replace(text: &str) -> DiskChange {
+    DiskChange::Replace("vote".into(), text.as_bytes().to_vec())
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn unsynced_writes_survive_a_crash_and_not_a_power_loss() {
     assert_eq!(files.crash(Left::Synced, &mut random), 1);
     assert_eq!(files.read("vote"), Some(&b"old"[..]));
     written(&mut files, replace("new"), false);
-    written(&mut files, Write::Sync, true);
+    written(&mut files, DiskChange::Sync, true);
     assert_eq!(files.crash(Left::Synced, &mut random), 0);
     assert_eq!(files.read("vote"), Some(&b"new"[..]));
     files.crash(Left::Nothing, &mut random);
@@ -56,12 +56,12 @@ fn a_full_disk_refuses_what_grows_and_a_failing_one_everything() {
         files.end(number),
         Some(Err((DiskError::Full, replace("two"), true)))
     );
-    written(&mut files, Write::Sync, true);
+    written(&mut files, DiskChange::Sync, true);
     files.set_fault(Some(DiskFault::IoError), None);
-    let (number, _) = files.begin(0, 0, Write::Sync, true);
+    let (number, _) = files.begin(0, 0, DiskChange::Sync, true);
     assert_eq!(
         files.end(number),
-        Some(Err((DiskError::Io, Write::Sync, true)))
+        Some(Err((DiskError::Io, DiskChange::Sync, true)))
     );
     files.set_fault(None, None);
     assert_eq!(files.read("vote"), Some(&b"one"[..]));
@@ -69,7 +69,7 @@ fn a_full_disk_refuses_what_grows_and_a_failing_one_everything() {
 
 #[test]
 fn a_torn_write_leaves_a_beginning_of_it_and_all_that_was_durable() {
-    let append = |text: &str| Write::Append("log".into(), text.as_bytes().to_vec());
+    let append = |text: &str| DiskChange::Append("log".into(), text.as_bytes().to_vec());
     let mut lengths = BTreeSet::new();
     for seed in 0..64 {
         let mut files = Files::default();
@@ -85,16 +85,16 @@ fn a_torn_write_leaves_a_beginning_of_it_and_all_that_was_durable() {
 }
 
 /// Does a write that must succeed, without a sync.
-fn change(files: &mut Files, write: Write) {
+fn change(files: &mut Files, write: DiskChange) {
     written(files, write, false);
 }
 
 fn link(files: &mut Files, target: &'static str) {
     let path = "/.next".into();
     let target = target.into();
-    change(files, Write::Link { target, path });
+    change(files, DiskChange::Link { target, path });
     let (old, new) = ("/.next".into(), "/current".into());
-    change(files, Write::Rename { old, new });
+    change(files, DiskChange::Rename { old, new });
 }
 
 #[test]
@@ -102,13 +102,13 @@ fn a_swapped_link_is_the_old_or_the_new_one_until_the_folder_is_synced() {
     let mut seen = BTreeSet::new();
     for seed in 0..64 {
         let mut files = Files::default();
-        change(&mut files, Write::Folder("/gen".into()));
+        change(&mut files, DiskChange::Folder("/gen".into()));
         link(&mut files, "gen/v1");
-        written(&mut files, Write::SyncFolder("/".into()), true);
+        written(&mut files, DiskChange::SyncFolder("/".into()), true);
         link(&mut files, "gen/v2");
         assert_eq!(files.tree().read_link("/current"), Ok("gen/v2"));
         let mut synced = files.clone();
-        written(&mut synced, Write::SyncFolder("/".into()), true);
+        written(&mut synced, DiskChange::SyncFolder("/".into()), true);
         synced.crash(Left::Synced, &mut Random::from_seed(seed));
         assert_eq!(synced.tree().read_link("/current"), Ok("gen/v2"));
         files.crash(Left::Synced, &mut Random::from_seed(seed));
@@ -127,9 +127,9 @@ fn a_sync_of_one_folder_leaves_changes_of_another_open() {
         }
         for folder in ["a", "b"] {
             let (old, new) = (format!("/{folder}/f").into(), format!("/{folder}/g").into());
-            change(&mut files, Write::Rename { old, new });
+            change(&mut files, DiskChange::Rename { old, new });
         }
-        written(&mut files, Write::SyncFolder("/a".into()), true);
+        written(&mut files, DiskChange::SyncFolder("/a".into()), true);
         files.crash(Left::Synced, &mut Random::from_seed(seed));
         assert_eq!(files.read("/a/g"), Some(&b"x"[..]));
         lost += u32::from(files.read("/b/g").is_none());
@@ -140,7 +140,7 @@ fn a_sync_of_one_folder_leaves_changes_of_another_open() {
 #[test]
 fn a_path_that_leads_nowhere_is_an_error() {
     let mut files = Files::default();
-    let write = Write::Replace("/none/f".into(), Vec::new());
+    let write = DiskChange::Replace("/none/f".into(), Vec::new());
     let (number, _) = files.begin(0, 0, write.clone(), true);
     let error = DiskError::Path(TreeError::NotFound);
     assert_eq!(files.end(number), Some(Err((error, write, true))));

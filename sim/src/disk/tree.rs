@@ -1,6 +1,6 @@
 //! A file tree in memory: folders, files, symbolic links and socket files under absolute paths.
 //!
-//! A [`Tree`] decides what a path names: it follows symbolic links as POSIX path resolution does, with at most
+//! A [`FileTree`] decides what a path names: it follows symbolic links as POSIX path resolution does, with at most
 //! [`LINKS_MAX`] links a path. It knows neither time nor durability; [`super::Files`] adds those. Permissions, hard
 //! links and file times are not modelled.
 
@@ -12,7 +12,7 @@ pub const LINKS_MAX: usize = 40;
 
 /// An entry of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum TreeEntry {
     /// A folder.
     Folder,
     /// A file and the bytes that it holds.
@@ -74,17 +74,17 @@ impl fmt::Display for TreeError {
 
 /// Entries under absolute paths. The root folder always exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tree {
+pub struct FileTree {
     /// Keys are canonical absolute paths: each parent is a folder of the tree.
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, TreeEntry>,
 }
 
-impl Tree {
+impl FileTree {
     /// The entry that a path names; `follow` says whether a link in the last part is followed.
     ///
     /// # Errors
     /// When the path cannot be resolved.
-    pub fn entry(&self, path: &str, follow: bool) -> Result<&Entry, TreeError> {
+    pub fn entry(&self, path: &str, follow: bool) -> Result<&TreeEntry, TreeError> {
         let path = self.resolve(path, follow)?;
         self.at(&path).ok_or(TreeError::NotFound)
     }
@@ -101,9 +101,9 @@ impl Tree {
     /// When the path cannot be resolved or does not name a file.
     pub fn read(&self, path: &str) -> Result<&[u8], TreeError> {
         match self.entry(path, true)? {
-            Entry::File(bytes) => Ok(bytes),
-            Entry::Folder => Err(TreeError::IsFolder),
-            Entry::Socket | Entry::Link(_) => Err(TreeError::NotFile),
+            TreeEntry::File(bytes) => Ok(bytes),
+            TreeEntry::Folder => Err(TreeError::IsFolder),
+            TreeEntry::Socket | TreeEntry::Link(_) => Err(TreeError::NotFile),
         }
     }
 
@@ -114,8 +114,10 @@ impl Tree {
     pub fn list(&self, path: &str) -> Result<Vec<&str>, TreeError> {
         let folder = self.resolve(path, true)?;
         match self.at(&folder).ok_or(TreeError::NotFound)? {
-            Entry::Folder => Ok(self.children(&folder)),
-            Entry::File(_) | Entry::Link(_) | Entry::Socket => Err(TreeError::NotFolder),
+            TreeEntry::Folder => Ok(self.children(&folder)),
+            TreeEntry::File(_) | TreeEntry::Link(_) | TreeEntry::Socket => {
+                Err(TreeError::NotFolder)
+            }
         }
     }
 
@@ -125,8 +127,8 @@ impl Tree {
     /// When the path does not name a symbolic link.
     pub fn read_link(&self, path: &str) -> Result<&str, TreeError> {
         match self.entry(path, false)? {
-            Entry::Link(target) => Ok(target),
-            Entry::Folder | Entry::File(_) | Entry::Socket => Err(TreeError::NotFile),
+            TreeEntry::Link(target) => Ok(target),
+            TreeEntry::Folder | TreeEntry::File(_) | TreeEntry::Socket => Err(TreeError::NotFile),
         }
     }
 
@@ -162,8 +164,8 @@ impl Tree {
             match self.make_folder(&at) {
                 Ok(()) => {}
                 Err(TreeError::Exists) => match self.entry(&at, true)? {
-                    Entry::Folder => {}
-                    Entry::File(_) | Entry::Link(_) | Entry::Socket => {
+                    TreeEntry::Folder => {}
+                    TreeEntry::File(_) | TreeEntry::Link(_) | TreeEntry::Socket => {
                         return Err(TreeError::NotFolder);
                     }
                 },
@@ -178,7 +180,7 @@ impl Tree {
     /// # Errors
     /// When the path names an entry, or its parent is not a folder.
     pub fn make_folder(&mut self, path: &str) -> Result<(), TreeError> {
-        self.make(path, Entry::Folder)
+        self.make(path, TreeEntry::Folder)
     }
 
     /// Makes a symbolic link; its target need not exist.
@@ -186,7 +188,7 @@ impl Tree {
     /// # Errors
     /// When the path names an entry, or its parent is not a folder.
     pub fn make_link(&mut self, target: &str, path: &str) -> Result<(), TreeError> {
-        self.make(path, Entry::Link(target.to_owned()))
+        self.make(path, TreeEntry::Link(target.to_owned()))
     }
 
     /// Makes the file of a Unix socket.
@@ -194,7 +196,7 @@ impl Tree {
     /// # Errors
     /// When the path names an entry, or its parent is not a folder.
     pub fn make_socket(&mut self, path: &str) -> Result<(), TreeError> {
-        self.make(path, Entry::Socket)
+        self.make(path, TreeEntry::Socket)
     }
 
     /// Removes a file, link, socket or empty folder. A link is removed, not its target.
@@ -221,18 +223,18 @@ impl Tree {
     pub fn rename(&mut self, old: &str, new: &str) -> Result<(), TreeError> {
         let (old, new) = (self.resolve(old, false)?, self.resolve(new, false)?);
         let folder = match self.at(&old).ok_or(TreeError::NotFound)? {
-            Entry::Folder => true,
-            Entry::File(_) | Entry::Link(_) | Entry::Socket => false,
+            TreeEntry::Folder => true,
+            TreeEntry::File(_) | TreeEntry::Link(_) | TreeEntry::Socket => false,
         };
         if old == new {
             return Ok(());
         }
         match self.at(&new) {
-            Some(Entry::Folder) if !folder => return Err(TreeError::IsFolder),
-            Some(Entry::Folder) if !self.children(&new).is_empty() => {
+            Some(TreeEntry::Folder) if !folder => return Err(TreeError::IsFolder),
+            Some(TreeEntry::Folder) if !self.children(&new).is_empty() => {
                 return Err(TreeError::NotEmpty);
             }
-            Some(Entry::File(_) | Entry::Link(_) | Entry::Socket) if folder => {
+            Some(TreeEntry::File(_) | TreeEntry::Link(_) | TreeEntry::Socket) if folder => {
                 return Err(TreeError::NotFolder);
             }
             Some(_) | None => {}
@@ -289,7 +291,7 @@ impl Tree {
     }
 
     /// All entries with their canonical paths, in ascending order of paths.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &TreeEntry)> {
         self.entries
             .iter()
             .map(|(path, entry)| (path.as_str(), entry))
@@ -305,8 +307,8 @@ impl Tree {
         let (mut at, mut links) = (String::new(), 0);
         while let Some(part) = rest.pop() {
             match self.at(&at) {
-                Some(Entry::Folder) => {}
-                Some(Entry::File(_) | Entry::Link(_) | Entry::Socket) => {
+                Some(TreeEntry::Folder) => {}
+                Some(TreeEntry::File(_) | TreeEntry::Link(_) | TreeEntry::Socket) => {
                     return Err(TreeError::NotFolder);
                 }
                 None => return Err(TreeError::NotFound),
@@ -317,7 +319,7 @@ impl Tree {
             }
             let next = format!("{at}/{part}");
             let last = rest.is_empty() && !must_be_folder;
-            if let Some(Entry::Link(target)) = self.entries.get(&next)
+            if let Some(TreeEntry::Link(target)) = self.entries.get(&next)
                 && (follow || !last)
             {
                 links += 1;
@@ -336,9 +338,9 @@ impl Tree {
     }
 
     /// The entry under a canonical path; the root's is the empty one.
-    fn at(&self, canonical: &str) -> Option<&Entry> {
+    fn at(&self, canonical: &str) -> Option<&TreeEntry> {
         if canonical.is_empty() {
-            Some(&Entry::Folder)
+            Some(&TreeEntry::Folder)
         } else {
             self.entries.get(canonical)
         }
@@ -354,7 +356,7 @@ impl Tree {
             .collect()
     }
 
-    fn make(&mut self, path: &str, entry: Entry) -> Result<(), TreeError> {
+    fn make(&mut self, path: &str, entry: TreeEntry) -> Result<(), TreeError> {
         let path = self.resolve(path, false)?;
         if self.at(&path).is_some() {
             return Err(TreeError::Exists);
@@ -369,10 +371,10 @@ impl Tree {
             return Err(TreeError::IsFolder);
         }
         let entry = self.entries.entry(path);
-        match entry.or_insert_with(|| Entry::File(Vec::new())) {
-            Entry::File(bytes) => Ok(bytes),
-            Entry::Folder => Err(TreeError::IsFolder),
-            Entry::Socket | Entry::Link(_) => Err(TreeError::NotFile),
+        match entry.or_insert_with(|| TreeEntry::File(Vec::new())) {
+            TreeEntry::File(bytes) => Ok(bytes),
+            TreeEntry::Folder => Err(TreeError::IsFolder),
+            TreeEntry::Socket | TreeEntry::Link(_) => Err(TreeError::NotFile),
         }
     }
 }
@@ -432,7 +434,7 @@ fn in_set(set: &[u8], byte: u8) -> bool {
 }
 
 /// Puts a file into a tree, with its folders. A path that leads through a file stays as it is.
-pub(super) fn put(tree: &mut Tree, path: &str, bytes: &[u8]) {
+pub(super) fn put(tree: &mut FileTree, path: &str, bytes: &[u8]) {
     let folder = path.rfind('/').map_or("", |at| &path[..at]);
     let _blocked = tree
         .make_folders(folder)
@@ -443,8 +445,8 @@ pub(super) fn put(tree: &mut Tree, path: &str, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    fn tree(folders: &[&str], files: &[(&str, &str)]) -> Tree {
-        let mut tree = Tree::default();
+    fn tree(folders: &[&str], files: &[(&str, &str)]) -> FileTree {
+        let mut tree = FileTree::default();
         for folder in folders {
             tree.make_folders(folder).unwrap();
         }
@@ -467,7 +469,7 @@ mod tests {
 
     #[test]
     fn a_link_that_leads_to_itself_is_an_error() {
-        let mut tree = Tree::default();
+        let mut tree = FileTree::default();
         tree.make_link("b", "/a").unwrap();
         tree.make_link("a", "/b").unwrap();
         assert_eq!(tree.read("/a"), Err(TreeError::TooManyLinks));

@@ -3,7 +3,7 @@
 //! Reason: a machine that repeatedly asks for an immediate wake spins its driver at full CPU load and starves all other
 //! work. Source: core's machine module; the busy-loop family of bugs in sans-IO libraries.
 
-use super::{Invariant, Seen, Verdict};
+use super::{Invariant, InvariantResult, Seen};
 use crate::world::program::Program;
 
 pub(super) struct DeadlineInFuture;
@@ -13,7 +13,7 @@ impl Invariant for DeadlineInFuture {
         "deadline-in-future"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         match seen.deadline {
             Some(at) if seen.woke && at <= seen.local => Err(format!(
                 "was woken at {:?} and wants a wake at {at:?}",

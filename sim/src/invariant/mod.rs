@@ -97,7 +97,7 @@ impl core::fmt::Debug for Report<'_> {
 }
 
 /// Whether an invariant holds; if not, the violation in words.
-pub type Verdict = Result<(), String>;
+pub type InvariantResult = Result<(), String>;
 
 /// A property that always holds.
 pub trait Invariant {
@@ -113,7 +113,7 @@ pub trait Invariant {
     ///
     /// # Errors
     /// The violation.
-    fn after_step(&mut self, _seen: &Seen<'_>, _system: &dyn Program) -> Verdict {
+    fn after_step(&mut self, _seen: &Seen<'_>, _system: &dyn Program) -> InvariantResult {
         Ok(())
     }
 
@@ -121,7 +121,7 @@ pub trait Invariant {
     ///
     /// # Errors
     /// The violation.
-    fn on_report(&mut self, _report: &Report<'_>, _system: &dyn Program) -> Verdict {
+    fn on_report(&mut self, _report: &Report<'_>, _system: &dyn Program) -> InvariantResult {
         Ok(())
     }
 
@@ -129,7 +129,7 @@ pub trait Invariant {
     ///
     /// # Errors
     /// The violation.
-    fn checkpoint(&mut self, _scene: &Scene<'_>) -> Verdict {
+    fn checkpoint(&mut self, _scene: &Scene<'_>) -> InvariantResult {
         Ok(())
     }
 
@@ -137,7 +137,7 @@ pub trait Invariant {
     ///
     /// # Errors
     /// The violation.
-    fn at_rest(&mut self, _scene: &Scene<'_>) -> Verdict {
+    fn at_rest(&mut self, _scene: &Scene<'_>) -> InvariantResult {
         Ok(())
     }
 

@@ -1,10 +1,10 @@
 //! The end of a run: builds the outcome from the results of the engine and the judge.
 
 use super::{Judge, Judged};
-use crate::outcome::{Effect, Outcome, vacuous};
+use crate::outcome::{Outcome, StepEffect, vacuous};
 use crate::scenario::Engine;
 use crate::scenario::command_line::Reproduction;
-use crate::verdict::{Failure, Verdict};
+use crate::verdict::{Failure, RunVerdict};
 use crate::world::{Definition, World};
 use core::time::Duration;
 use serde_json::Value;
@@ -85,7 +85,7 @@ impl Ending<'_> {
         self.halt(&scenario.file, &mut failures);
         metrics.extend(self.metrics);
         failures.extend(self.broken);
-        let effects = Effect::of(scenario, plan, self.affected);
+        let effects = StepEffect::of(scenario, plan, self.affected);
         let vacuous = match self.halted {
             None => vacuous(&effects),
             // The remaining steps may have effects later.
@@ -118,9 +118,9 @@ impl Ending<'_> {
             engine: self.engine,
             seed: plan.seed,
             outcome: if failures.is_empty() {
-                Verdict::Pass
+                RunVerdict::Pass
             } else {
-                Verdict::Fail
+                RunVerdict::Fail
             },
             trace_hash: format!("{:016x}", self.trace_hash),
             virtual_ms: u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX),

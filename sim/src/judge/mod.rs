@@ -7,10 +7,10 @@
 mod condition;
 pub mod ending;
 
-use crate::record::fault::{Fault, Subject, Turn};
+use crate::record::fault::{Fault, FaultPhase, FaultSubject};
 use crate::scenario::plan::{Plan, Reporter, ScheduledAction};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
-use crate::verdict::{Expected, Failure};
+use crate::verdict::{ExpectationResult, Failure};
 use crate::world::{ReportedEvent, Scene, World};
 use condition::{holds, is_so, is_unambiguous};
 use core::time::Duration;
@@ -49,7 +49,7 @@ pub struct Judged {
     /// The figures, by name.
     pub metrics: BTreeMap<String, u64>,
     /// The result of each expectation, in the order of the file.
-    pub expected: Vec<Expected>,
+    pub expected: Vec<ExpectationResult>,
 }
 
 /// The judge of one run.
@@ -321,16 +321,16 @@ fn last_fault_at(plan: &Plan) -> Duration {
     for planned in &plan.orders {
         let (subject, turn) = Fault::shape(planned);
         let ends = match turn {
-            Turn::Begins => {
+            FaultPhase::Begins => {
                 open.insert(subject);
                 Some(planned.at)
             }
-            Turn::Ends => {
-                let starts = matches!(subject, Subject::Power(..));
+            FaultPhase::Ends => {
+                let starts = matches!(subject, FaultSubject::Power(..));
                 (open.remove(&subject) || starts).then_some(planned.at)
             }
-            Turn::Lasts(length) => Some(planned.at + length),
-            Turn::Once => Some(planned.at),
+            FaultPhase::Lasts(length) => Some(planned.at + length),
+            FaultPhase::Once => Some(planned.at),
         };
         last_fault_at = last_fault_at.max(ends.unwrap_or_default());
     }
@@ -339,14 +339,14 @@ fn last_fault_at(plan: &Plan) -> Duration {
 
 impl Watch {
     /// The result of the expectation.
-    fn expected(&self) -> Expected {
+    fn expected(&self) -> ExpectationResult {
         let sometimes = matches!(self.expectation.mode, Mode::Sometimes(_));
         let (met, at) = match &self.verdict {
             Verdict::Met(at) => (true, Some(*at)),
             Verdict::Broken { at, .. } => (false, Some(*at)),
             Verdict::Open => (!sometimes, None),
         };
-        Expected {
+        ExpectationResult {
             sometimes,
             line: self.expectation.line,
             text: self.expectation.text.clone(),

@@ -4,9 +4,9 @@
 //! and draw what the scenario leaves open. Each request is an [`AppRequest`]. The engine performs the request and returns the
 //! answer.
 
-use super::event::{Event, PendingRequest};
-use super::opening::Opening;
-use super::workload::{AppCommand, BYTES_MIN, Target, Written};
+use super::event::{AwaitedAnswer, Event};
+use super::opening::ChannelOpening;
+use super::workload::{AppCommand, BYTES_MIN, Receivers, Written};
 use crate::scenario::Scenario;
 use core::time::Duration;
 use phalanx_core::channel::{ChannelName, Expected, Options, Transaction, Write};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// The applications on one host, in one life of its process.
 #[derive(Clone, Debug)]
-pub struct Applications {
+pub struct HostApplications {
     host: usize,
     life: u32,
     /// The ids of all hosts, by host index.
@@ -90,7 +90,7 @@ pub(super) fn number_in(payload: &[u8]) -> Option<u64> {
 impl AppRequest {
     /// The request to open a channel.
     #[must_use]
-    pub fn open(channel: ChannelName, opening: &Opening) -> Self {
+    pub fn open(channel: ChannelName, opening: &ChannelOpening) -> Self {
         let mut options = Options::of(opening.kind);
         options.interval = opening.interval.unwrap_or(options.interval);
         options.room = opening.room.unwrap_or(options.room);
@@ -122,18 +122,18 @@ impl AppRequest {
 
     /// The request as its answer refers to it; none for a close, which is not answered.
     #[must_use]
-    pub fn asked(&self) -> Option<PendingRequest> {
+    pub fn asked(&self) -> Option<AwaitedAnswer> {
         match self {
-            Self::Open { channel, .. } => Some(PendingRequest::Open(channel.clone())),
+            Self::Open { channel, .. } => Some(AwaitedAnswer::Open(channel.clone())),
             Self::Close(_) => None,
-            Self::Publish { channel, .. } => Some(PendingRequest::Publish(channel.clone())),
-            Self::Send { to, number, .. } => Some(PendingRequest::Send(*number, to.clone())),
-            Self::Transact { channel, .. } => Some(PendingRequest::Write(channel.clone())),
+            Self::Publish { channel, .. } => Some(AwaitedAnswer::Publish(channel.clone())),
+            Self::Send { to, number, .. } => Some(AwaitedAnswer::Send(*number, to.clone())),
+            Self::Transact { channel, .. } => Some(AwaitedAnswer::Write(channel.clone())),
         }
     }
 }
 
-impl Applications {
+impl HostApplications {
     /// The ids that all applications of a run share.
     #[must_use]
     pub fn ids(scenario: &Scenario) -> Arc<[NodeId]> {
@@ -202,14 +202,14 @@ impl Applications {
         }
     }
 
-    fn targets(&mut self, target: &Target) -> Vec<NodeId> {
+    fn targets(&mut self, target: &Receivers) -> Vec<NodeId> {
         let (ids, me) = (Arc::clone(&self.ids), self.host);
         let others: Vec<NodeId> = ids.iter().filter(|id| **id != ids[me]).cloned().collect();
         match target {
-            Target::Id(id) => NodeId::new(id).into_iter().collect(),
-            Target::Others => others,
-            Target::Any => self.random.pick(&others).cloned().into_iter().collect(),
-            Target::Each => {
+            Receivers::Id(id) => NodeId::new(id).into_iter().collect(),
+            Receivers::Others => others,
+            Receivers::Any => self.random.pick(&others).cloned().into_iter().collect(),
+            Receivers::Each => {
                 self.turn += 1;
                 let turn = self.turn.checked_rem(others.len()).unwrap_or_default();
                 others.get(turn).cloned().into_iter().collect()

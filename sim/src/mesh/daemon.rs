@@ -2,12 +2,12 @@
 //!
 //! The applications perform the scenario's orders, and consume messages at the pace that the scenario sets.
 
-use super::applications::{AppRequest, Applications, payload};
-use super::event::{Event, PendingRequest};
-use super::opening::Opening;
+use super::applications::{AppRequest, HostApplications, payload};
+use super::event::{AwaitedAnswer, Event};
+use super::opening::ChannelOpening;
 use super::workload::AppCommand;
 use crate::address::PORT;
-use crate::disk::Write;
+use crate::disk::DiskChange;
 use crate::world::{
     Effect, Effects, Process, ProcessEvent, ProcessView, ResolveError, Resolved, Writing,
 };
@@ -87,9 +87,9 @@ pub enum Output {
 #[derive(Clone, Debug)]
 pub struct Daemon {
     node: Node,
-    applications: Applications,
+    applications: HostApplications,
     /// The requests that await an answer, by request number.
-    asked: BTreeMap<u64, PendingRequest>,
+    asked: BTreeMap<u64, AwaitedAnswer>,
     requests: u64,
     /// The channels whose application consumes slowly, with the time it takes for each message.
     slow: BTreeMap<ChannelName, Duration>,
@@ -101,7 +101,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// A daemon without open channels.
-    const fn new(node: Node, applications: Applications) -> Self {
+    const fn new(node: Node, applications: HostApplications) -> Self {
         Self {
             node,
             applications,
@@ -117,8 +117,8 @@ impl Daemon {
     #[must_use]
     pub fn starting(
         node: Node,
-        applications: Applications,
-        opens: &BTreeMap<ChannelName, Opening>,
+        applications: HostApplications,
+        opens: &BTreeMap<ChannelName, ChannelOpening>,
         now: Instant,
     ) -> Self {
         let mut daemon = Self::new(node, applications);
@@ -136,7 +136,7 @@ impl Daemon {
         &self.node
     }
 
-    fn request(&mut self, asked: Option<PendingRequest>) -> Request {
+    fn request(&mut self, asked: Option<AwaitedAnswer>) -> Request {
         self.requests += 1;
         if let Some(asked) = asked {
             self.asked.insert(self.requests, asked);
@@ -485,7 +485,7 @@ impl Orders for Effects {
             Output::Store { ticket, epoch } => {
                 let writing = Writing {
                     ticket,
-                    write: Write::Replace(EPOCH.into(), epoch.to_le_bytes().to_vec()),
+                    write: DiskChange::Replace(EPOCH.into(), epoch.to_le_bytes().to_vec()),
                     synced: true,
                     retry: None,
                 };

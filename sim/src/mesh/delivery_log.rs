@@ -4,7 +4,7 @@
 //! on channels of messages only, because a later write of a map may supersede an earlier one before it is delivered.
 
 use super::applications::number_in;
-use super::event::{Event, PendingRequest};
+use super::event::{AwaitedAnswer, Event};
 use crate::world::Scene;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{
@@ -185,12 +185,12 @@ impl DeliveryLog {
         &mut self,
         host: usize,
         now: u64,
-        asked: &PendingRequest,
+        asked: &AwaitedAnswer,
         result: &Result<Done, Refusal>,
     ) {
         match (asked, result) {
-            (PendingRequest::Open(channel), Ok(_)) => self.opens(host, channel, now),
-            (PendingRequest::Publish(_), Ok(Done::Published(id))) => {
+            (AwaitedAnswer::Open(channel), Ok(_)) => self.opens(host, channel, now),
+            (AwaitedAnswer::Publish(_), Ok(Done::Published(id))) => {
                 let hosts = self.lives.len();
                 let broadcast = Broadcast {
                     host,
@@ -200,7 +200,7 @@ impl DeliveryLog {
                 };
                 self.broadcasts.insert(id.clone(), broadcast);
             }
-            (PendingRequest::Send(number, _), Ok(Done::Delivered)) => {
+            (AwaitedAnswer::Send(number, _), Ok(Done::Delivered)) => {
                 let Some(known) = self.sends.get_mut(number) else {
                     return;
                 };
@@ -213,7 +213,7 @@ impl DeliveryLog {
                     ));
                 }
             }
-            (PendingRequest::Send(number, _), Err(Refusal::Undelivered(failure))) => {
+            (AwaitedAnswer::Send(number, _), Err(Refusal::Undelivered(failure))) => {
                 let Some(known) = self.sends.get_mut(number) else {
                     return;
                 };
@@ -225,14 +225,14 @@ impl DeliveryLog {
                 }
             }
             // The message was never sent.
-            (PendingRequest::Send(number, _), Err(_)) => {
+            (AwaitedAnswer::Send(number, _), Err(_)) => {
                 self.sends.remove(number);
             }
             (
-                PendingRequest::Open(_)
-                | PendingRequest::Publish(_)
-                | PendingRequest::Write(_)
-                | PendingRequest::Send(..),
+                AwaitedAnswer::Open(_)
+                | AwaitedAnswer::Publish(_)
+                | AwaitedAnswer::Write(_)
+                | AwaitedAnswer::Send(..),
                 _,
             ) => {}
         }

@@ -29,7 +29,7 @@ pub enum Event {
     /// A message to this member was not delivered, for this reason.
     Failed(NodeId, DeliveryFailure),
     /// The daemon answers an application's request.
-    Answered(PendingRequest, Result<Done, Refusal>),
+    Answered(AwaitedAnswer, Result<Done, Refusal>),
 }
 
 /// The words for events of channels.
@@ -90,10 +90,10 @@ impl Event {
             Self::Failed(to, failure) => (failed(*failure), Some(to)),
             Self::Answered(asked, result) => {
                 let about = match asked {
-                    PendingRequest::Send(_, to) => Some(to),
-                    PendingRequest::Open(_)
-                    | PendingRequest::Publish(_)
-                    | PendingRequest::Write(_) => None,
+                    AwaitedAnswer::Send(_, to) => Some(to),
+                    AwaitedAnswer::Open(_)
+                    | AwaitedAnswer::Publish(_)
+                    | AwaitedAnswer::Write(_) => None,
                 };
                 (answered(result), about)
             }
@@ -284,7 +284,7 @@ fn carried(data: &Data) -> &'static str {
 
 /// A request of an application that awaits an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PendingRequest {
+pub enum AwaitedAnswer {
     /// The request to open a channel.
     Open(ChannelName),
     /// The request to broadcast on a channel.
@@ -295,7 +295,7 @@ pub enum PendingRequest {
     Send(u64, NodeId),
 }
 
-impl PendingRequest {
+impl AwaitedAnswer {
     /// The events that report the answer.
     pub fn answered(self, result: Result<Done, Refusal>) -> impl Iterator<Item = Event> {
         let failed = match (&result, &self) {

@@ -1,6 +1,6 @@
 //! The keys of scenario files for mesh nodes and the protocol's settings.
 
-use super::opening::Opening;
+use super::opening::ChannelOpening;
 use crate::scenario::{Arguments, Field, Form, Host, Shape, any_arguments, any_text, text};
 use core::time::Duration;
 use phalanx_core::channel::ChannelName;
@@ -93,7 +93,7 @@ fn check_channel(name: &str) -> Result<(), String> {
 }
 
 fn read_opening(words: &str) -> Result<String, String> {
-    Opening::read(words)?;
+    ChannelOpening::read(words)?;
     any_text(words)
 }
 
@@ -132,10 +132,13 @@ pub(super) fn is_dialable(host: &Host) -> bool {
 
 /// The channels that a host's applications open at its start.
 #[must_use]
-pub fn channels(host: &Host) -> BTreeMap<ChannelName, Opening> {
+pub fn channels(host: &Host) -> BTreeMap<ChannelName, ChannelOpening> {
     let pairs = host.own.pairs("channels").into_iter().flatten();
     let read = |(name, words): (&String, &String)| {
-        Some((ChannelName::new(name).ok()?, Opening::read(words).ok()?))
+        Some((
+            ChannelName::new(name).ok()?,
+            ChannelOpening::read(words).ok()?,
+        ))
     };
     pairs.filter_map(read).collect()
 }

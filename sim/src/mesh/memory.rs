@@ -1,6 +1,6 @@
 //! The simulator's knowledge of all mesh daemons of one run.
 
-use super::applications::Applications;
+use super::applications::HostApplications;
 use super::delivery_log::DeliveryLog;
 use super::host_words::channels;
 use super::projection::Lives;
@@ -22,15 +22,15 @@ pub struct Mesh {
     pub(super) lives: Lives,
     pub(super) delivery_log: DeliveryLog,
     /// The records in the message of the present step.
-    pub(super) received: Vec<Received>,
-    pub(super) shared: Shared,
+    pub(super) received: Vec<RecordReceipt>,
+    pub(super) shared: SharedFacts,
     /// The ids of all hosts, by host index.
     pub(super) ids: Arc<[NodeId]>,
 }
 
 /// A record in a message, and its effect on the view of the receiver.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(super) struct RecordReceipt {
     pub(super) id: NodeId,
     /// The record in the view before the step. `held` is the record after the step.
     pub(super) before: Option<Arc<Record>>,
@@ -62,14 +62,14 @@ pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
         lives,
         delivery_log: DeliveryLog::new(scenario.hosts.len()),
         received: Vec::new(),
-        shared: Shared::new(scenario.hosts.len()),
-        ids: Applications::ids(scenario),
+        shared: SharedFacts::new(scenario.hosts.len()),
+        ids: HostApplications::ids(scenario),
     })
 }
 
 /// Facts that several invariants need.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct SharedFacts {
     /// Every record that an owner published, by digest, with the time of its publication in nanoseconds.
     pub(super) published: HashMap<u64, (Arc<Record>, u64)>,
     /// The newest record of each owner.
@@ -80,7 +80,7 @@ pub(super) struct Shared {
     pub(super) started: Vec<Option<u64>>,
 }
 
-impl Shared {
+impl SharedFacts {
     pub(super) fn new(hosts: usize) -> Self {
         Self {
             own: vec![None; hosts],

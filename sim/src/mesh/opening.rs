@@ -6,7 +6,7 @@ use phalanx_core::channel::{INTERVAL_MAX, INTERVAL_MIN, Kind};
 
 /// The parameters of opening a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opening {
+pub struct ChannelOpening {
     /// The kind of the channel.
     pub kind: Kind,
     /// The time between two comparisons with neighbours; none for the default.
@@ -17,7 +17,7 @@ pub struct Opening {
     pub takes: Duration,
 }
 
-impl Opening {
+impl ChannelOpening {
     /// The default parameters for a channel of this kind.
     #[must_use]
     pub const fn of(kind: Kind) -> Self {

@@ -1,9 +1,9 @@
 //! The mesh daemon as a program of simulated hosts.
 
-use super::applications::Applications;
+use super::applications::HostApplications;
 use super::daemon::{Daemon, EPOCH};
 use super::event::Event;
-use super::memory::{self, Mesh, Received};
+use super::memory::{self, Mesh, RecordReceipt};
 use super::node_start::NodeStart;
 use super::projection::Projection;
 use super::words::{PROGRAM, vocabulary};
@@ -56,7 +56,8 @@ impl Program for Mesh {
         self.begins(start.scenario, start.host);
         let node = Node::new(config, start.random.next_u64(), Instant::ZERO);
         let random = start.random.child(APPLICATIONS);
-        let applications = Applications::new(Arc::clone(&self.ids), start.host, start.life, random);
+        let applications =
+            HostApplications::new(Arc::clone(&self.ids), start.host, start.life, random);
         let opens = host_words::channels(start.spec());
         Box::new(Daemon::starting(node, applications, &opens, Instant::ZERO))
     }
@@ -79,7 +80,7 @@ impl Program for Mesh {
         }
         let received = &mut self.received;
         invariant::records(message, &mut |record| {
-            received.push(Received {
+            received.push(RecordReceipt {
                 id: record.id().clone(),
                 before: node.mesh().topology().record(record.id()).cloned(),
                 held: None,

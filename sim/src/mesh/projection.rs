@@ -28,17 +28,17 @@ pub struct Projection {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct View {
     /// The members, by id.
-    pub members: BTreeMap<String, Member>,
+    pub members: BTreeMap<String, ObservedMember>,
     /// The provider index: `name/version` to ids.
     pub providers: BTreeMap<String, Vec<String>>,
     /// The channels that the node knows.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub channels: BTreeMap<String, Channel>,
+    pub channels: BTreeMap<String, ChannelState>,
 }
 
 /// The state of one channel on a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Channel {
+pub struct ChannelState {
     /// `messages`, `map` or `custom`.
     pub kind: &'static str,
     /// Whether an application has it open.
@@ -51,7 +51,7 @@ pub struct Channel {
 
 /// One member in a view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Member {
+pub struct ObservedMember {
     /// The number of the host's start that published the record; 0 if the start is unknown.
     pub life: u32,
     /// Whether the record is the owner's newest.
@@ -163,7 +163,7 @@ pub(super) fn text_of(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
 
-fn channels(node: &Node, lives: &Lives) -> BTreeMap<String, Channel> {
+fn channels(node: &Node, lives: &Lives) -> BTreeMap<String, ChannelState> {
     let channels = node.channels();
     let known = channels.known().map(|(name, kind, open)| {
         let messages = channels.messages(name).map(|update| {
@@ -183,7 +183,7 @@ fn channels(node: &Node, lives: &Lives) -> BTreeMap<String, Channel> {
             let value = held.value.as_ref()?;
             Some((key.to_string(), text_of(value)))
         });
-        let channel = Channel {
+        let channel = ChannelState {
             kind: kind.word(),
             open,
             messages: messages.collect(),
@@ -194,7 +194,7 @@ fn channels(node: &Node, lives: &Lives) -> BTreeMap<String, Channel> {
     known.collect()
 }
 
-fn project(member: &MemberView, current: bool, lives: &Lives) -> Member {
+fn project(member: &MemberView, current: bool, lives: &Lives) -> ObservedMember {
     let record = &member.record;
     let content = record.content();
     let address = content.address.map(|address| {
@@ -204,7 +204,7 @@ fn project(member: &MemberView, current: bool, lives: &Lives) -> Member {
             .cloned()
             .unwrap_or_else(|| "elsewhere".to_owned())
     });
-    Member {
+    ObservedMember {
         life: lives.life(record.id(), record.rank()),
         current,
         leaving: record.rank().leaving,

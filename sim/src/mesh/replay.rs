@@ -1,6 +1,6 @@
 //! The state of mesh nodes in a replayed run.
 
-use crate::diff::Facts;
+use crate::diff::StateFacts;
 use crate::replay::Replay;
 use core::time::Duration;
 use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase};
@@ -54,7 +54,7 @@ fn view(mesh: &Gossip, now: Instant) -> NodeView {
 
 /// Returns the state of a mesh node as facts. The time since a link last received is left out.
 #[must_use]
-pub fn facts(state: &NodeState) -> Facts {
+pub fn facts(state: &NodeState) -> StateFacts {
     let Some(view) = &state.view else {
         return BTreeMap::from([("process".to_owned(), "stopped".to_owned())]);
     };

@@ -6,7 +6,7 @@
 use super::event::Event;
 use super::view::node_input_info;
 use crate::record::fault::Bands;
-use crate::record::{Done, Header, Line, Word};
+use crate::record::{ExecutedAction, Header, Line, Word};
 use crate::scenario::plan::{Plan, Planned};
 use crate::scenario::{Engine, Scenario, text};
 use crate::world::{InputInfo, LinkId};
@@ -30,7 +30,7 @@ const INSTANT_INPUTS_MAX: u64 = 1_000_000;
 
 /// The trace of one run.
 #[derive(Debug)]
-pub struct Trace {
+pub struct MeshTrace {
     scenario: Scenario,
     plan: Plan,
     bands: Bands,
@@ -76,7 +76,7 @@ struct TracedStep {
     says: Vec<(&'static str, Option<NodeId>)>,
 }
 
-impl Trace {
+impl MeshTrace {
     /// An empty trace; with a path, the trace is also written to a file.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ impl Trace {
         if self.sink.is_none() {
             return;
         }
-        let done = Done {
+        let done = ExecutedAction {
             event: self.events,
             at: nanos(at),
             planned,
@@ -341,12 +341,12 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn trace() -> Trace {
+    fn trace() -> MeshTrace {
         let text = "scenario = 1\nname = \"x\"\nabout = \"x\"\nengines = [\"wire\"]\nduration = \"9s\"\n\
                     [[nodes]]\ncount = 2\n[[expect]]\neventually = { converged = true }\n";
         let scenario = Scenario::parse("x.toml", text).unwrap();
         let plan = scenario.plan(1).unwrap();
-        Trace::new(&scenario, &plan, Engine::Wire, &[], None).unwrap()
+        MeshTrace::new(&scenario, &plan, Engine::Wire, &[], None).unwrap()
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! performed.
 
 use super::byzantine::{COUNT_MAX, Forgery, ForgeryKind};
-use super::opening::Opening;
+use super::opening::ChannelOpening;
 use super::publishing::Published;
 use super::step_words::ANNOUNCE;
 use crate::scenario::text;
@@ -36,7 +36,7 @@ const BYTES: usize = 64;
 #[derive(Clone, Debug, PartialEq)]
 pub enum AppCommand {
     /// Opens a channel.
-    Open(ChannelName, Opening),
+    Open(ChannelName, ChannelOpening),
     /// Closes a channel.
     Close(ChannelName),
     /// Broadcasts a message with this length in bytes.
@@ -46,7 +46,7 @@ pub enum AppCommand {
         /// The channel.
         channel: ChannelName,
         /// The receivers.
-        to: Target,
+        to: Receivers,
         /// The length of the payload, in bytes.
         bytes: usize,
         /// The message is sent at most once and is not answered.
@@ -83,7 +83,7 @@ pub enum Written {
 
 /// The receivers of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum Receivers {
     /// The member with this id.
     Id(String),
     /// The other members in turn, one for each command.
@@ -152,10 +152,10 @@ impl AppCommand {
             "send" => Self::Send {
                 channel,
                 to: match with.needed_text("to")?.as_str() {
-                    "each" => Target::Each,
-                    "any" => Target::Any,
-                    "others" => Target::Others,
-                    id => Target::Id(node("to", id)?.to_string()),
+                    "each" => Receivers::Each,
+                    "any" => Receivers::Any,
+                    "others" => Receivers::Others,
+                    id => Receivers::Id(node("to", id)?.to_string()),
                 },
                 bytes: with.bytes()?,
                 datagram: with.flag("datagram")?,
@@ -282,11 +282,11 @@ impl<'a> With<'a> {
         })
     }
 
-    fn opening(&mut self) -> Result<Opening, String> {
+    fn opening(&mut self) -> Result<ChannelOpening, String> {
         let kind = self.text("kind")?.map_or(Ok(Kind::Messages), |word| {
-            Opening::kind_named(&word).map_err(|why| format!("`kind`: {why}"))
+            ChannelOpening::kind_named(&word).map_err(|why| format!("`kind`: {why}"))
         })?;
-        let mut opening = Opening::of(kind);
+        let mut opening = ChannelOpening::of(kind);
         opening.interval = self.time("interval")?;
         let room = self.number("room", 1, u64::from(u32::MAX))?;
         opening.room = room.map(|room| u32::try_from(room).unwrap_or(u32::MAX));

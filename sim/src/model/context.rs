@@ -8,9 +8,9 @@ use super::clock::WALL_ZERO;
 use super::event::ScheduledEvent;
 use super::heap::Heap;
 use super::supervision::Supervisor;
-use super::trace::{Line, Trace};
+use super::trace::{StepLine, Trace};
 use crate::disk::{Files, Left};
-use crate::record::{Cause, Held, Said};
+use crate::record::{Cause, Held, StepReport};
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned};
 use phalanx_core::random::Random;
@@ -187,9 +187,9 @@ impl<'a, 't> Context<'a, 't> {
     /// Records a step of a process. The step causes the events scheduled next.
     pub(super) fn record_step<'s>(
         &mut self,
-        line: &Line,
+        line: &StepLine,
         digest: u64,
-        said: impl Iterator<Item = Said<'s>>,
+        said: impl Iterator<Item = StepReport<'s>>,
     ) {
         let program = self.trace.program(line.host, line.place);
         self.latest_step = Some((line.host, program, line.taken.word));

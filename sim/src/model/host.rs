@@ -1,15 +1,15 @@
 //! A simulated machine: its power, disk, certificate, traffic, and the slots of its processes.
 
 use super::context::Context;
-use crate::disk::{DiskError, DiskFault, Files, Left, Write};
-use crate::scenario::{Certificate, Scenario};
-use crate::world::{LocalHost, Process, Program, Start, Traffic};
+use crate::disk::{DiskChange, DiskError, DiskFault, Files, Left};
+use crate::scenario::{CertificateChange, Scenario};
+use crate::world::{HostTraffic, LocalHost, Process, Program, Start};
 use core::ops::Range;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 
 /// The facts that a process starts with, except those of its host.
-pub(super) struct Birth<'a> {
+pub(super) struct StartFacts<'a> {
     pub scenario: &'a Scenario,
     pub host: usize,
     /// The index of the process on its host.
@@ -20,23 +20,23 @@ pub(super) struct Birth<'a> {
 }
 
 /// A host.
-pub(super) struct Host {
+pub(super) struct SimulatedHost {
     powered: bool,
     disk: Files,
     /// The state of its certificate.
-    certificate: Certificate,
-    traffic: Traffic,
+    certificate: CertificateChange,
+    traffic: HostTraffic,
     /// The slots of the host's processes.
     processes: Range<usize>,
 }
 
-impl Host {
+impl SimulatedHost {
     pub(super) fn new(processes: Range<usize>) -> Self {
         Self {
             powered: true,
             disk: Files::default(),
-            certificate: Certificate::Rotated,
-            traffic: Traffic::default(),
+            certificate: CertificateChange::Rotated,
+            traffic: HostTraffic::default(),
             processes,
         }
     }
@@ -49,7 +49,7 @@ impl Host {
         self.powered = powered;
     }
 
-    pub(super) const fn set_certificate(&mut self, certificate: Certificate) {
+    pub(super) const fn set_certificate(&mut self, certificate: CertificateChange) {
         self.certificate = certificate;
     }
 
@@ -68,7 +68,7 @@ impl Host {
         slot - self.processes.start
     }
 
-    pub(super) const fn traffic(&self) -> Traffic {
+    pub(super) const fn traffic(&self) -> HostTraffic {
         self.traffic
     }
 
@@ -87,7 +87,7 @@ impl Host {
         &mut self,
         now: u64,
         slot: usize,
-        write: Write,
+        write: DiskChange,
         synced: bool,
     ) -> (u64, u64) {
         self.disk.begin(now, slot, write, synced)
@@ -97,7 +97,7 @@ impl Host {
     pub(super) fn end_write(
         &mut self,
         number: u64,
-    ) -> Option<Result<(), (DiskError, Write, bool)>> {
+    ) -> Option<Result<(), (DiskError, DiskChange, bool)>> {
         self.disk.end(number)
     }
 
@@ -124,7 +124,7 @@ impl Host {
     pub(super) fn start(
         &mut self,
         program: &mut dyn Program,
-        birth: Birth<'_>,
+        birth: StartFacts<'_>,
     ) -> Box<dyn Process> {
         program.start(Start {
             scenario: birth.scenario,
@@ -159,18 +159,18 @@ mod tests {
 
     #[test]
     fn a_host_counts_what_it_sends_and_numbers_its_processes() {
-        let mut host = Host::new(3..5);
+        let mut host = SimulatedHost::new(3..5);
         host.count_sent(10);
         host.count_sent(0);
-        let Traffic { bytes, messages } = host.traffic();
+        let HostTraffic { bytes, messages } = host.traffic();
         assert_eq!((bytes, messages), (10, 2));
         assert_eq!((host.place(4), host.runs_one()), (1, false));
     }
 
     #[test]
     fn the_copy_of_a_disk_is_independent() {
-        let (mut one, mut other) = (Host::new(0..1), Host::new(1..2));
-        let write = |bytes: &[u8]| Write::Replace("a".into(), bytes.to_vec());
+        let (mut one, mut other) = (SimulatedHost::new(0..1), SimulatedHost::new(1..2));
+        let write = |bytes: &[u8]| DiskChange::Replace("a".into(), bytes.to_vec());
         let (number, done) = one.begin_write(0, 0, write(b"1"), true);
         assert!(done > 0 && one.end_write(number) == Some(Ok(())));
         other.set_disk(one.disk().clone());

@@ -31,8 +31,8 @@ mod transport;
 
 pub use crate::address::{PORT, address, host_at, ip};
 pub use clock::WALL_ZERO;
-pub use options::Options;
-pub use supervision::{ENDS_IN_TIME, Position, Supervisor, TIME_ADVANCES};
+pub use options::RunOptions;
+pub use supervision::{ENDS_IN_TIME, RunPosition, Supervisor, TIME_ADVANCES};
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;
@@ -42,7 +42,7 @@ use crate::world::Definition;
 use clock::ns;
 use core::time::Duration;
 use engine::Engine;
-use supervision::Watch;
+use supervision::RunWatch;
 use trace::Trace;
 
 /// Runs a scenario of a system.
@@ -57,14 +57,14 @@ pub fn run(
     definition: &Definition,
     scenario: &Scenario,
     seed: u64,
-    options: Options<'_>,
+    options: RunOptions<'_>,
 ) -> Result<Outcome, ScenarioError> {
     scenario.check_engine(Kind::Model)?;
     let plan = scenario.plan(seed)?;
     let trace = Trace::new(options.recorder);
     let mut engine = Engine::new(definition, scenario, &plan, &options.sabotage, trace)?;
     let mut judge = Judge::new(scenario, &plan, interval(scenario.hosts.len()));
-    let mut watch = Watch::new(options.supervisor, engine.processes());
+    let mut watch = RunWatch::new(options.supervisor, engine.processes());
     engine.supervise(options.supervisor);
     let mut checkpoint = checkpoint_interval(scenario.hosts.len());
     let mut halted = None;

@@ -6,7 +6,7 @@ use core::fmt;
 
 /// The options of a run.
 #[derive(Default)]
-pub struct Options<'a> {
+pub struct RunOptions<'a> {
     /// The names of the mechanisms that are broken deliberately in every process, from the system's vocabulary.
     pub sabotage: Vec<String>,
     /// Whether a fault that affects nothing fails the run.
@@ -17,9 +17,9 @@ pub struct Options<'a> {
     pub supervisor: Option<&'a Supervisor>,
 }
 
-impl fmt::Debug for Options<'_> {
+impl fmt::Debug for RunOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
+        f.debug_struct("RunOptions")
             .field("sabotage", &self.sabotage)
             .field("strict", &self.strict)
             .finish_non_exhaustive()

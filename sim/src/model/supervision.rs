@@ -52,7 +52,7 @@ pub struct Supervisor {
 
 /// The position of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct RunPosition {
     /// The number of the run among those of the supervisor, from 1.
     pub run: u64,
     /// Virtual time.
@@ -87,8 +87,8 @@ impl Supervisor {
 
     /// Returns the position of the present run; `None` between runs.
     #[must_use]
-    pub fn position(&self) -> Option<Position> {
-        self.runs.load(Ordering::Relaxed).then(|| Position {
+    pub fn position(&self) -> Option<RunPosition> {
+        self.runs.load(Ordering::Relaxed).then(|| RunPosition {
             run: self.run.load(Ordering::Relaxed),
             at: Duration::from_nanos(self.at.load(Ordering::Relaxed)),
             event: self.event.load(Ordering::Relaxed),
@@ -118,30 +118,30 @@ impl Supervisor {
 }
 
 /// The present run of a supervisor. The run is over when this is dropped, also by a panic.
-pub(super) struct Supervised<'a>(&'a Supervisor);
+pub(super) struct SupervisedRun<'a>(&'a Supervisor);
 
-impl<'a> Supervised<'a> {
+impl<'a> SupervisedRun<'a> {
     pub(super) fn new(supervisor: &'a Supervisor) -> Self {
         supervisor.begin();
         Self(supervisor)
     }
 }
 
-impl Drop for Supervised<'_> {
+impl Drop for SupervisedRun<'_> {
     fn drop(&mut self) {
         self.0.runs.store(false, Ordering::Relaxed);
     }
 }
 
 /// Decides after each event whether the run ends early.
-pub(super) struct Watch<'a> {
-    supervised: Option<Supervised<'a>>,
+pub(super) struct RunWatch<'a> {
+    supervised: Option<SupervisedRun<'a>>,
     instant_events_max: u64,
-    sample: Option<Sample>,
+    sample: Option<EventSample>,
 }
 
 /// The inputs of the latest events, counted.
-struct Sample {
+struct EventSample {
     expectation: &'static str,
     /// The facts at its beginning.
     begin: String,
@@ -151,10 +151,10 @@ struct Sample {
     steps: BTreeMap<(usize, Option<&'static str>, &'static str), u64>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> RunWatch<'a> {
     pub(super) fn new(supervisor: Option<&'a Supervisor>, processes: usize) -> Self {
         Self {
-            supervised: supervisor.map(Supervised::new),
+            supervised: supervisor.map(SupervisedRun::new),
             instant_events_max: INSTANT_EVENTS_MAX
                 + INSTANT_EVENTS_MAX_PER_PROCESS * processes as u64,
             sample: None,
@@ -184,7 +184,7 @@ impl<'a> Watch<'a> {
                 context.events_in_instant(),
                 show(now)
             );
-            self.sample = Some(Sample::new(TIME_ADVANCES, begin, now));
+            self.sample = Some(EventSample::new(TIME_ADVANCES, begin, now));
         } else if supervisor.is_some_and(Supervisor::is_late) {
             let begin = format!(
                 "the run is at {} of at most {} of virtual time, after {} events",
@@ -192,13 +192,13 @@ impl<'a> Watch<'a> {
                 show(context.plan().end),
                 context.events()
             );
-            self.sample = Some(Sample::new(ENDS_IN_TIME, begin, now));
+            self.sample = Some(EventSample::new(ENDS_IN_TIME, begin, now));
         }
         None
     }
 }
 
-impl Sample {
+impl EventSample {
     const fn new(expectation: &'static str, begin: String, from: Duration) -> Self {
         Self {
             expectation,
@@ -259,7 +259,7 @@ mod tests {
     fn a_request_for_time_ends_its_run_alone_and_an_interrupt_every_run() {
         let supervisor = Supervisor::default();
         assert_eq!(supervisor.position(), None);
-        let run = Supervised::new(&supervisor);
+        let run = SupervisedRun::new(&supervisor);
         supervisor.enter(5, 7, 2);
         let position = supervisor.position().unwrap();
         assert_eq!((position.run, position.event), (1, 7));
@@ -268,7 +268,7 @@ mod tests {
         assert!(supervisor.is_late() && !supervisor.is_interrupted());
         drop(run);
         assert_eq!(supervisor.position(), None);
-        let _run = Supervised::new(&supervisor);
+        let _run = SupervisedRun::new(&supervisor);
         assert!(!supervisor.is_late(), "the request was for the run before");
         supervisor.interrupt();
         supervisor.end_for_time(2);

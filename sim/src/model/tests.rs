@@ -2,7 +2,7 @@
 
 use super::run;
 use crate::mesh::MESH;
-use crate::model::Options;
+use crate::model::RunOptions;
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 
@@ -14,14 +14,14 @@ fn scenario(name: &str) -> Scenario {
 }
 
 /// Returns the outcome of seed 1 of a scenario.
-fn ran(text: &str, options: Options<'_>) -> Outcome {
+fn ran(text: &str, options: RunOptions<'_>) -> Outcome {
     let scenario = Scenario::parse("x.toml", text).unwrap();
     run(&MESH, &scenario, 1, options).unwrap()
 }
 
 #[test]
 fn a_cold_join_runs() {
-    let outcome = run(&MESH, &scenario("cold-join.toml"), 1, Options::default()).unwrap();
+    let outcome = run(&MESH, &scenario("cold-join.toml"), 1, RunOptions::default()).unwrap();
     assert_eq!(
         outcome.failures,
         [],
@@ -51,7 +51,7 @@ fn recovery_is_counted_from_the_last_thing_that_was_done() {
         eventually = { converged = true }
         within = "3s"
     "#;
-    let outcome = ran(text, Options::default());
+    let outcome = ran(text, RunOptions::default());
     let took = outcome.metrics["recovery-ms"];
     assert!((1..10_000).contains(&took), "{took} ms");
     assert!(outcome.effects.iter().all(|effect| effect.affected > 0));
@@ -78,7 +78,7 @@ fn what_is_sent_at_the_very_beginning_counts() {
         from = "5s"
         max = 100000
     "#;
-    let outcome = ran(text, Options::default());
+    let outcome = ran(text, RunOptions::default());
     let figures: Vec<u64> = outcome.expected.iter().filter_map(|it| it.figure).collect();
     let &[joined, rested] = &*figures else {
         panic!("{figures:?}");
@@ -125,9 +125,9 @@ max = 20000
 [[expect]]
 sometimes = { phase = { who = "n4", is = "left" } }
 "#;
-    let options = Options {
+    let options = RunOptions {
         strict: true,
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = ran(text, options);
     assert_eq!(outcome.failures, []);
@@ -153,7 +153,7 @@ certificate = { who = "n1", is = "revoked" }
 eventually = { converged = true }
 "#;
     let scenario = Scenario::parse("x.toml", text).unwrap();
-    let model = run(&MESH, &scenario, 1, Options::default()).unwrap_err();
+    let model = run(&MESH, &scenario, 1, RunOptions::default()).unwrap_err();
     let wire = scenario
         .check_engine(crate::scenario::Engine::Wire)
         .unwrap_err();
@@ -184,9 +184,9 @@ from = "30s"
 min = 1000
 max = 100000
 "#;
-    let options = Options {
+    let options = RunOptions {
         strict: true,
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = ran(text, options);
     assert_eq!(outcome.failures, []);
@@ -201,6 +201,9 @@ max = 100000
     }
     assert!(chaos.iter().any(|effect| effect.affected > 0));
     let memory = outcome.expected[0].figure;
-    let smaller = ran(&text.replace("count = 6", "count = 3"), Options::default());
+    let smaller = ran(
+        &text.replace("count = 6", "count = 3"),
+        RunOptions::default(),
+    );
     assert!(smaller.expected[0].figure < memory, "{memory:?}");
 }

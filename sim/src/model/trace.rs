@@ -1,6 +1,6 @@
 //! The trace of a run: a running hash of all events, and numbered events for a recorder.
 
-use crate::record::{Cause, Done, Held, Recorder, Said, Step};
+use crate::record::{Cause, ExecutedAction, Held, RecordedStep, Recorder, StepReport};
 use crate::scenario::plan::Planned;
 use crate::world::InputInfo;
 use phalanx_core::random::mix;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// One step of a process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
+pub(crate) struct StepLine {
     /// True time, in nanoseconds.
     pub(crate) at: u64,
     /// The number of the scheduled event that the step belongs to.
@@ -83,10 +83,10 @@ impl<'a> Trace<'a> {
     /// Adds a step; returns the cause of its effects. `digest` is the hash of the views of the host's processes.
     pub(crate) fn add<'s>(
         &mut self,
-        line: &Line,
+        line: &StepLine,
         digest: u64,
         cause: Cause,
-        said: impl Iterator<Item = Said<'s>>,
+        said: impl Iterator<Item = StepReport<'s>>,
     ) -> Cause {
         let InputInfo { number, word, size } = line.taken;
         let who = (line.place as u64) << 56
@@ -99,8 +99,8 @@ impl<'a> Trace<'a> {
         let from = cause.host().map(|host| (host, cause.place()));
         let cause_program = from.and_then(|(host, place)| self.program(host, place));
         if let Some(recorder) = self.recorder.get() {
-            let said: Vec<Said<'s>> = said.collect();
-            recorder.step(&Step {
+            let said: Vec<StepReport<'s>> = said.collect();
+            recorder.step(&RecordedStep {
                 event: self.event,
                 at: line.at,
                 host: line.host,
@@ -121,7 +121,7 @@ impl<'a> Trace<'a> {
         self.event += 1;
         let event = self.event;
         if let Some(recorder) = self.recorder.get() {
-            recorder.order(&Done { event, at, planned });
+            recorder.order(&ExecutedAction { event, at, planned });
         }
         Cause::order(event)
     }

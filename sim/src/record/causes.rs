@@ -1,6 +1,6 @@
 //! Follows causes back: from an event to the fault or start at the beginning of its chain.
 
-use super::recording::{Event, Recording};
+use super::recording::{RecordedEvent, Recording};
 use crate::scenario::text;
 use crate::verdict::Failure;
 use core::fmt::Write as _;
@@ -29,9 +29,13 @@ pub fn culprit(recording: &Recording<'_>, failure: &Failure) -> Option<u64> {
 
 /// Returns the latest step up to an instant that changed the view of a node, or of any node.
 #[must_use]
-pub fn latest_change(recording: &Recording<'_>, until: u64, host: Option<usize>) -> Option<Event> {
+pub fn latest_change(
+    recording: &Recording<'_>,
+    until: u64,
+    host: Option<usize>,
+) -> Option<RecordedEvent> {
     // The earliest step found so far with the same digest, for each node.
-    let mut after: Vec<Option<Event>> = vec![None; recording.scenario().hosts.len()];
+    let mut after: Vec<Option<RecordedEvent>> = vec![None; recording.scenario().hosts.len()];
     for event in recording.events().rev() {
         let Some(of) = event.host else { continue };
         if event.at > until || host.is_some_and(|host| host != of) {
@@ -50,12 +54,13 @@ pub fn latest_change(recording: &Recording<'_>, until: u64, host: Option<usize>)
 ///
 /// Timers of a node that only set the next timer are skipped.
 #[must_use]
-pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<Event> {
-    let mut chain: Vec<Event> = Vec::new();
+pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<RecordedEvent> {
+    let mut chain: Vec<RecordedEvent> = Vec::new();
     let mut next = recording.event(event);
     while let Some(event) = next.filter(|_| chain.len() < max) {
         next = recording.event(event.cause);
-        let same_host = |other: Option<&Event>| other.is_some_and(|other| other.host == event.host);
+        let same_host =
+            |other: Option<&RecordedEvent>| other.is_some_and(|other| other.host == event.host);
         let idle = event.kind == "wake"
             && next.is_some_and(|cause| cause.digest == event.digest)
             && recording.reports_of(event.number).is_empty();
@@ -69,7 +74,7 @@ pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<Event> {
 
 /// Formats an event as one line.
 #[must_use]
-pub fn describe(recording: &Recording<'_>, event: &Event) -> String {
+pub fn describe(recording: &Recording<'_>, event: &RecordedEvent) -> String {
     let at = text::show(Duration::from_nanos(event.at));
     let mut line = format!("{at} #{}", event.number);
     let Some(host) = event.host else {

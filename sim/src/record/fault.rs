@@ -1,7 +1,7 @@
 //! The plan's actions in readable form: faults that begin and end, and instantaneous steps.
 
 use crate::scenario::plan::{Cut, Plan, Planned, ScheduledAction};
-use crate::scenario::{Certificate, DiskFault, Extent, Scenario, text};
+use crate::scenario::{CertificateChange, DiskFault, Extent, Scenario, text};
 use core::time::Duration;
 
 /// Maximum number of nodes that the text of a fault lists by name.
@@ -9,7 +9,7 @@ const NAMED_MAX: usize = 6;
 
 /// Whether an action begins or ends a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum FaultPhase {
     /// The fault begins.
     Begins,
     /// The fault ends; no effect if it was not in force.
@@ -22,7 +22,7 @@ pub enum Turn {
 
 /// The subject shared by the action that begins a fault and the action that ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
+pub enum FaultSubject {
     /// A cut of the plan.
     Cut(usize),
     /// Whether a host runs, or its process of one program.
@@ -51,9 +51,9 @@ pub struct Fault {
     /// The line of the step in the file; `None` for an action that the plan adds by itself.
     pub line: Option<usize>,
     /// The subject.
-    pub subject: Subject,
+    pub subject: FaultSubject,
     /// Whether the action begins or ends a fault.
-    pub turn: Turn,
+    pub turn: FaultPhase,
     /// The affected hosts; all hosts if empty.
     pub hosts: Vec<usize>,
     /// The description of the action.
@@ -120,50 +120,58 @@ impl Fault {
     pub const fn is_stop(&self) -> bool {
         matches!(
             (self.subject, self.turn),
-            (Subject::Power(..), Turn::Begins)
+            (FaultSubject::Power(..), FaultPhase::Begins)
         )
     }
 
     /// Returns the subject of an action, and whether it begins or ends a fault.
     #[must_use]
-    pub const fn shape(planned: &Planned) -> (Subject, Turn) {
+    pub const fn shape(planned: &Planned) -> (FaultSubject, FaultPhase) {
         match &planned.order {
-            ScheduledAction::Start { host, .. } => {
-                (Subject::Power(*host, planned.program), Turn::Ends)
+            ScheduledAction::Start { host, .. } => (
+                FaultSubject::Power(*host, planned.program),
+                FaultPhase::Ends,
+            ),
+            ScheduledAction::Stop { host, .. } => (
+                FaultSubject::Power(*host, planned.program),
+                FaultPhase::Begins,
+            ),
+            ScheduledAction::Cut(cut) => (FaultSubject::Cut(*cut), FaultPhase::Begins),
+            ScheduledAction::Heal(cut) => (FaultSubject::Cut(*cut), FaultPhase::Ends),
+            ScheduledAction::Hold { cut, length } => {
+                (FaultSubject::Cut(*cut), FaultPhase::Lasts(*length))
             }
-            ScheduledAction::Stop { host, .. } => {
-                (Subject::Power(*host, planned.program), Turn::Begins)
+            ScheduledAction::Disk { host, fault: None } => {
+                (FaultSubject::Disk(*host), FaultPhase::Ends)
             }
-            ScheduledAction::Cut(cut) => (Subject::Cut(*cut), Turn::Begins),
-            ScheduledAction::Heal(cut) => (Subject::Cut(*cut), Turn::Ends),
-            ScheduledAction::Hold { cut, length } => (Subject::Cut(*cut), Turn::Lasts(*length)),
-            ScheduledAction::Disk { host, fault: None } => (Subject::Disk(*host), Turn::Ends),
-            ScheduledAction::Disk { host, .. } => (Subject::Disk(*host), Turn::Begins),
+            ScheduledAction::Disk { host, .. } => (FaultSubject::Disk(*host), FaultPhase::Begins),
             ScheduledAction::Certificate { host, is } => {
                 let turn = match is {
-                    Certificate::Rotated => Turn::Ends,
-                    Certificate::Expired | Certificate::Revoked => Turn::Begins,
+                    CertificateChange::Rotated => FaultPhase::Ends,
+                    CertificateChange::Expired | CertificateChange::Revoked => FaultPhase::Begins,
                 };
-                (Subject::Certificate(*host), turn)
+                (FaultSubject::Certificate(*host), turn)
             }
-            ScheduledAction::Pause { host, length } => (Subject::Host(*host), Turn::Lasts(*length)),
+            ScheduledAction::Pause { host, length } => {
+                (FaultSubject::Host(*host), FaultPhase::Lasts(*length))
+            }
             ScheduledAction::Slow { host, by } if by.is_zero() => {
-                (Subject::Speed(*host), Turn::Ends)
+                (FaultSubject::Speed(*host), FaultPhase::Ends)
             }
-            ScheduledAction::Slow { host, .. } => (Subject::Speed(*host), Turn::Begins),
+            ScheduledAction::Slow { host, .. } => (FaultSubject::Speed(*host), FaultPhase::Begins),
             ScheduledAction::Clock { host, .. } | ScheduledAction::Leave(host) => {
-                (Subject::Host(*host), Turn::Once)
+                (FaultSubject::Host(*host), FaultPhase::Once)
             }
             ScheduledAction::Own { host, action } => match action.extent {
-                Extent::Once => (Subject::Host(*host), Turn::Once),
-                Extent::Until(_) => (Subject::Own(*host, action.word), Turn::Begins),
-                Extent::Ends(begun) => (Subject::Own(*host, begun), Turn::Ends),
+                Extent::Once => (FaultSubject::Host(*host), FaultPhase::Once),
+                Extent::Until(_) => (FaultSubject::Own(*host, action.word), FaultPhase::Begins),
+                Extent::Ends(begun) => (FaultSubject::Own(*host, begun), FaultPhase::Ends),
             },
-            ScheduledAction::Command { host, .. } => (Subject::Host(*host), Turn::Once),
-            ScheduledAction::Loss(None) => (Subject::Loss, Turn::Ends),
-            ScheduledAction::Loss(Some(_)) => (Subject::Loss, Turn::Begins),
-            ScheduledAction::Latency(None) => (Subject::Latency, Turn::Ends),
-            ScheduledAction::Latency(Some(_)) => (Subject::Latency, Turn::Begins),
+            ScheduledAction::Command { host, .. } => (FaultSubject::Host(*host), FaultPhase::Once),
+            ScheduledAction::Loss(None) => (FaultSubject::Loss, FaultPhase::Ends),
+            ScheduledAction::Loss(Some(_)) => (FaultSubject::Loss, FaultPhase::Begins),
+            ScheduledAction::Latency(None) => (FaultSubject::Latency, FaultPhase::Ends),
+            ScheduledAction::Latency(Some(_)) => (FaultSubject::Latency, FaultPhase::Begins),
         }
     }
 }
@@ -322,20 +330,20 @@ impl Bands {
             to: at,
         };
         match (fault.turn, held) {
-            (Turn::Begins, held) => {
+            (FaultPhase::Begins, held) => {
                 if let Some(held) = held {
                     self.close(held, at);
                 }
                 self.open.push(band);
             }
-            (Turn::Ends, Some(held)) => self.close(held, at),
-            (Turn::Ends, None) => return false,
-            (Turn::Lasts(length), _) => {
+            (FaultPhase::Ends, Some(held)) => self.close(held, at),
+            (FaultPhase::Ends, None) => return false,
+            (FaultPhase::Lasts(length), _) => {
                 let length = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
                 band.to = at.saturating_add(length);
                 self.closed.push(band);
             }
-            (Turn::Once, _) => self.closed.push(band),
+            (FaultPhase::Once, _) => self.closed.push(band),
         }
         true
     }

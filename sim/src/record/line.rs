@@ -1,7 +1,7 @@
 //! Traces as files: JSON lines, the first of which describes the run.
 
-use super::fault::{Bands, Fault, Turn};
-use super::recorder::{Done, Recorder, Step};
+use super::fault::{Bands, Fault, FaultPhase};
+use super::recorder::{ExecutedAction, RecordedStep, Recorder};
 use crate::scenario::command_line::VERSION;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine, Scenario};
@@ -155,7 +155,7 @@ impl<'a> Lines<'a> {
 
     /// Converts a step.
     #[must_use]
-    pub fn step(&self, step: &Step<'_>) -> Line<'a> {
+    pub fn step(&self, step: &RecordedStep<'_>) -> Line<'a> {
         let says = step.said.iter().map(|said| Word {
             word: said.word.into(),
             about: said.about.map(|about| about.to_owned().into()),
@@ -177,7 +177,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Converts an action.
-    pub fn order(&mut self, order: &Done<'_>) -> Line<'a> {
+    pub fn order(&mut self, order: &ExecutedAction<'_>) -> Line<'a> {
         Line::of_order(self.scenario, &self.plan, &mut self.bands, order)
     }
 }
@@ -188,15 +188,15 @@ impl<'a> Line<'a> {
         scenario: &'a Scenario,
         plan: &Plan,
         bands: &mut Bands,
-        order: &Done<'_>,
+        order: &ExecutedAction<'_>,
     ) -> Self {
         let fault = Fault::of(scenario, plan, order.planned);
         let changes = bands.add(order.event, order.at, order.planned, &fault);
         let (turn, until) = match fault.turn {
-            Turn::Begins => ("begins", None),
-            Turn::Ends if changes => ("ends", None),
-            Turn::Ends | Turn::Once => ("done", None),
-            Turn::Lasts(length) => (
+            FaultPhase::Begins => ("begins", None),
+            FaultPhase::Ends if changes => ("ends", None),
+            FaultPhase::Ends | FaultPhase::Once => ("done", None),
+            FaultPhase::Lasts(length) => (
                 "begins",
                 Some(order.at + u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)),
             ),
@@ -265,12 +265,12 @@ impl<'a, W: Write> Writer<'a, W> {
 }
 
 impl<W: Write> Recorder for Writer<'_, W> {
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &RecordedStep<'_>) {
         let line = self.lines.step(step);
         self.write(&line);
     }
 
-    fn order(&mut self, order: &Done<'_>) {
+    fn order(&mut self, order: &ExecutedAction<'_>) {
         let line = self.lines.order(order);
         self.write(&line);
     }

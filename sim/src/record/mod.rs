@@ -24,6 +24,6 @@ pub mod transcript;
 
 pub use crate::scenario::command_line::VERSION;
 pub use line::{FORMAT, FaultLine, Header, Line, Lines, Word, Writer};
-pub use reader::{Reader, TraceError};
-pub use recorder::{Cause, Done, Held, Recorder, Said, Step};
-pub use recording::{EVENTS_MAX, Event, HELD_MAX, RecordedReport, Recording};
+pub use reader::{TraceError, TraceReader};
+pub use recorder::{Cause, ExecutedAction, Held, RecordedStep, Recorder, StepReport};
+pub use recording::{EVENTS_MAX, HELD_MAX, RecordedEvent, RecordedReport, Recording};

@@ -40,7 +40,7 @@ struct Version {
 
 /// A trace that is read line by line.
 #[derive(Debug)]
-pub struct Reader<R> {
+pub struct TraceReader<R> {
     source: R,
     file: String,
     header: Header,
@@ -48,7 +48,7 @@ pub struct Reader<R> {
     expected: u64,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: BufRead> TraceReader<R> {
     /// Reads the first line of a trace.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ impl Cause {
 
 /// An event reported by a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said<'a> {
+pub struct StepReport<'a> {
     /// The word of the event in scenario files.
     pub word: &'static str,
     /// The subject of the event.
@@ -67,7 +67,7 @@ pub struct Said<'a> {
 
 /// A step: a node processed an input.
 #[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
+pub struct RecordedStep<'a> {
     /// The number of the event.
     pub event: u64,
     /// True time, in nanoseconds.
@@ -87,10 +87,10 @@ pub struct Step<'a> {
     /// Hash of the views of the host's processes after the step.
     pub digest: u64,
     /// The reports of the process.
-    pub said: &'a [Said<'a>],
+    pub said: &'a [StepReport<'a>],
 }
 
-impl Step<'_> {
+impl RecordedStep<'_> {
     /// Returns the sending host, for a message.
     #[must_use]
     pub const fn sender(&self) -> Option<usize> {
@@ -104,7 +104,7 @@ impl Step<'_> {
 
 /// An action of the plan was executed.
 #[derive(Clone, Copy, Debug)]
-pub struct Done<'a> {
+pub struct ExecutedAction<'a> {
     /// The number of the event.
     pub event: u64,
     /// True time, in nanoseconds.
@@ -129,10 +129,10 @@ pub struct Held {
 /// Records a run, or a part of it.
 pub trait Recorder {
     /// Called when a node has processed an input.
-    fn step(&mut self, step: &Step<'_>);
+    fn step(&mut self, step: &RecordedStep<'_>);
 
     /// Called when an action of the plan was executed.
-    fn order(&mut self, order: &Done<'_>);
+    fn order(&mut self, order: &ExecutedAction<'_>);
 
     /// Called when a message did not arrive at once.
     fn held(&mut self, _held: Held) {}

@@ -1,7 +1,7 @@
 //! A run in compact form in memory, from which reports, timelines and causes are derived.
 
 use super::fault::{Band, Bands, Fault};
-use super::recorder::{Done, Held, Recorder, Step};
+use super::recorder::{ExecutedAction, Held, RecordedStep, Recorder};
 use crate::scenario::Scenario;
 use crate::scenario::plan::Plan;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ struct Row {
 
 /// One event of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct RecordedEvent {
     /// The number of the event.
     pub number: u64,
     /// True time, in nanoseconds.
@@ -129,10 +129,10 @@ impl<'a> Recording<'a> {
 
     /// Returns an event by its number.
     #[must_use]
-    pub fn event(&self, number: u64) -> Option<Event> {
+    pub fn event(&self, number: u64) -> Option<RecordedEvent> {
         let index = usize::try_from(number).ok()?.checked_sub(1)?;
         let row = self.rows.get(index)?;
-        Some(Event {
+        Some(RecordedEvent {
             number,
             at: row.at,
             host: (row.host != NO_HOST).then_some(row.host as usize),
@@ -147,13 +147,13 @@ impl<'a> Recording<'a> {
     }
 
     /// Iterates over the recorded events, in order.
-    pub fn events(&self) -> impl DoubleEndedIterator<Item = Event> + '_ {
+    pub fn events(&self) -> impl DoubleEndedIterator<Item = RecordedEvent> + '_ {
         (1..=self.rows.len() as u64).filter_map(|number| self.event(number))
     }
 
     /// Returns the sender and the sending event of a message: its cause.
     #[must_use]
-    pub fn sending(&self, event: &Event) -> Option<(usize, Event)> {
+    pub fn sending(&self, event: &RecordedEvent) -> Option<(usize, RecordedEvent)> {
         if event.size == 0 {
             return None;
         }
@@ -218,7 +218,7 @@ fn place_of(words: &mut Vec<&'static str>, word: &'static str) -> u16 {
 }
 
 impl Recorder for Recording<'_> {
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &RecordedStep<'_>) {
         let kind = self.kind(step.kind);
         let program = step
             .program
@@ -240,7 +240,7 @@ impl Recorder for Recording<'_> {
         self.reports.extend(reports);
     }
 
-    fn order(&mut self, order: &Done<'_>) {
+    fn order(&mut self, order: &ExecutedAction<'_>) {
         let fault = Fault::of(self.scenario, &self.plan, order.planned);
         self.bands.add(order.event, order.at, order.planned, &fault);
         let kind = self.kind(fault.word);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mesh::MESH;
-use crate::model::{Options, run};
+use crate::model::{RunOptions, run};
 use crate::scenario::{Engine, Scenario};
 
 const SCENARIO: &str = r#"
@@ -43,9 +43,9 @@ fn small() -> Scenario {
 
 fn record(scenario: &Scenario, seed: u64) -> (String, Recording<'_>) {
     let mut recording = Recording::new(scenario, scenario.plan(seed).unwrap());
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut recording),
-        ..Options::default()
+        ..RunOptions::default()
     };
     let hash = run(&MESH, scenario, seed, options).unwrap().trace_hash;
     (hash, recording)
@@ -55,9 +55,9 @@ fn trace(scenario: &Scenario, seed: u64) -> String {
     let header = Header::of(scenario, seed, Engine::Model, &[]);
     let mut text = Vec::new();
     let mut writer = Writer::new(&mut text, scenario, scenario.plan(seed).unwrap(), &header);
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut writer),
-        ..Options::default()
+        ..RunOptions::default()
     };
     run(&MESH, scenario, seed, options).unwrap();
     writer.finish().unwrap();
@@ -65,7 +65,7 @@ fn trace(scenario: &Scenario, seed: u64) -> String {
 }
 
 fn refused(text: &str) -> String {
-    let mut reader = match Reader::new("t.jsonl", text.as_bytes()) {
+    let mut reader = match TraceReader::new("t.jsonl", text.as_bytes()) {
         Ok(reader) => reader,
         Err(error) => return error.to_string(),
     };
@@ -81,7 +81,7 @@ fn refused(text: &str) -> String {
 #[test]
 fn recording_does_not_change_the_run() {
     let scenario = small();
-    let bare = run(&MESH, &scenario, 7, Options::default()).unwrap();
+    let bare = run(&MESH, &scenario, 7, RunOptions::default()).unwrap();
     let (hash, recording) = record(&scenario, 7);
     assert_eq!(hash, bare.trace_hash);
     assert!(recording.len() > 100);
@@ -165,7 +165,7 @@ fn a_written_trace_is_read_back() {
     let scenario = small();
     let text = trace(&scenario, 7);
     let (_, recording) = record(&scenario, 7);
-    let mut reader = Reader::new("t.jsonl", text.as_bytes()).unwrap();
+    let mut reader = TraceReader::new("t.jsonl", text.as_bytes()).unwrap();
     assert_eq!(
         *reader.header(),
         Header::of(&scenario, 7, Engine::Model, &[])

@@ -4,8 +4,8 @@
 //! Faults, starts, links, reported events, and messages that changed the receiver's view are shown
 //! line by line; all other events are counted.
 
-use super::fault::Turn;
-use super::{Event, Recording};
+use super::fault::FaultPhase;
+use super::{RecordedEvent, Recording};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -32,8 +32,10 @@ pub fn lines(recording: &Recording<'_>, seed: u64) -> Vec<String> {
                 let whom = super::fault::few(scenario, &fault.hosts);
                 let text = match (fault.text.is_empty(), fault.turn) {
                     (true, _) => whom,
-                    (false, Turn::Once | Turn::Lasts(_)) => format!("{whom} {}", fault.text),
-                    (false, Turn::Begins | Turn::Ends) => fault.text.clone(),
+                    (false, FaultPhase::Once | FaultPhase::Lasts(_)) => {
+                        format!("{whom} {}", fault.text)
+                    }
+                    (false, FaultPhase::Begins | FaultPhase::Ends) => fault.text.clone(),
                 };
                 flush(&mut lines, &mut counted);
                 lines.push(format!("{} == {} {text}", at(event.at), fault.word));
@@ -72,7 +74,7 @@ pub fn lines(recording: &Recording<'_>, seed: u64) -> Vec<String> {
 }
 
 /// Returns whether an event is shown even if it changed nothing.
-fn matters(event: &Event) -> bool {
+fn matters(event: &RecordedEvent) -> bool {
     matches!(
         event.kind,
         "start" | "hello" | "welcome" | "refuse" | "goodbye" | "closed" | "leave" | "announce"

@@ -3,7 +3,7 @@
 use super::Seed;
 use super::detail::{MESSAGES_MAX, Messages, REPORTS_MAX, Reports};
 use super::strip::Strip;
-use crate::outcome::{Effect, Expected, Failure, Outcome};
+use crate::outcome::{ExpectationResult, Failure, Outcome, StepEffect};
 use crate::record::causes::{chain, culprit, describe, latest_change};
 use crate::record::fault::together;
 use crate::record::{EVENTS_MAX, Recording, VERSION};
@@ -19,7 +19,7 @@ const CAUSES_MAX: usize = 24;
 const SEEDS_MAX: usize = 2_000;
 
 #[derive(Debug, serde::Serialize)]
-pub(super) struct Data<'a> {
+pub(super) struct ReportData<'a> {
     about: &'a str,
     file: &'a str,
     file_hash: String,
@@ -41,8 +41,8 @@ pub(super) struct Data<'a> {
     nodes: Vec<&'a str>,
     metrics: &'a BTreeMap<String, u64>,
     failures: &'a [Failure],
-    expected: &'a [Expected],
-    effects: &'a [Effect],
+    expected: &'a [ExpectationResult],
+    effects: &'a [StepEffect],
     seeds: &'a [Seed],
     bands: Vec<Band>,
     strip: Strip,
@@ -101,7 +101,7 @@ struct Traffic {
     took: Vec<u64>,
 }
 
-impl<'a> Data<'a> {
+impl<'a> ReportData<'a> {
     pub(super) fn of(
         recording: &'a Recording<'_>,
         outcome: &'a Outcome,
@@ -225,7 +225,7 @@ fn bands(recording: &Recording<'_>, end: u64) -> Vec<Band> {
             } else {
                 band.fault.hosts
             },
-            once: band.fault.turn == crate::record::fault::Turn::Once,
+            once: band.fault.turn == crate::record::fault::FaultPhase::Once,
         })
         .collect()
 }

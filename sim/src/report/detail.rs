@@ -1,7 +1,7 @@
 //! Selects the messages and reports that a page contains individually. Counts are always complete;
 //! lines and marks are limited.
 
-use crate::record::{Event, Recording};
+use crate::record::{RecordedEvent, Recording};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of messages drawn individually.
@@ -78,7 +78,7 @@ impl Messages {
 }
 
 /// Calls `tell` for every message with its sender, and whether the receiver's view changed.
-fn each(recording: &Recording<'_>, mut tell: impl FnMut(&Event, usize, bool)) {
+fn each(recording: &Recording<'_>, mut tell: impl FnMut(&RecordedEvent, usize, bool)) {
     let mut digests = vec![0; recording.scenario().hosts.len()];
     for event in recording.events() {
         let Some(host) = event.host else { continue };

@@ -56,7 +56,7 @@ pub fn write<W: Write>(
     outcome: &Outcome,
     seeds: &[Seed],
 ) -> io::Result<()> {
-    let data = data::Data::of(recording, outcome, seeds);
+    let data = data::ReportData::of(recording, outcome, seeds);
     // Within a script element only `<` could end the element.
     let data = serde_json::to_string(&data)?.replace('<', "\\u003c");
     let title = escaped(&format!("{} · seed {}", outcome.scenario, outcome.seed));

@@ -3,14 +3,14 @@
 use super::*;
 use crate::mesh::MESH;
 use crate::scenario::Scenario;
-use crate::{Options, run};
+use crate::{RunOptions, run};
 
 fn page(text: &str, seeds: u64) -> String {
     let scenario = Scenario::parse("page.toml", text).unwrap();
     let mut recording = Recording::new(&scenario, scenario.plan(1).unwrap());
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut recording),
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = run(&MESH, &scenario, 1, options).unwrap();
     let seeds: Vec<Seed> = (1..=seeds)

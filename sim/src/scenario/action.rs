@@ -71,7 +71,7 @@ pub enum NodeAction {
     /// Makes the disks fail.
     Disk(DiskFault),
     /// Changes the certificates.
-    Certificate(Certificate),
+    Certificate(CertificateChange),
     /// Starts nodes for the first time.
     Join,
     /// Nodes leave gracefully.
@@ -140,7 +140,7 @@ impl OwnAction {
 
 /// A change to a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certificate {
+pub enum CertificateChange {
     /// The certificate expires: no new connections.
     Expired,
     /// The certificate is revoked: no connections, existing or new.
@@ -149,7 +149,7 @@ pub enum Certificate {
     Rotated,
 }
 
-impl Certificate {
+impl CertificateChange {
     /// Every change and its name.
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Expired, "expired"),
@@ -208,7 +208,9 @@ impl Action {
                 NodeAction::Crash
                     | NodeAction::PowerLoss
                     | NodeAction::Disk(_)
-                    | NodeAction::Certificate(Certificate::Expired | Certificate::Revoked)
+                    | NodeAction::Certificate(
+                        CertificateChange::Expired | CertificateChange::Revoked
+                    )
                     | NodeAction::Own(OwnAction {
                         extent: Extent::Until(_),
                         ..

@@ -1,9 +1,10 @@
 //! The steps and settings of a scenario that each engine and each system supports.
 
-use super::network::{Direction, Network};
+use super::network::{Direction, PathProperties};
 use super::vocabulary::Vocabulary;
 use super::{
-    Action, Certificate, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step, When,
+    Action, CertificateChange, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step,
+    When,
 };
 
 /// Maximum number of machines in an engine other than the model, to limit the real time of a run.
@@ -21,7 +22,7 @@ impl Engine {
     /// Returns the end of an error message about an unsupported step: the reason, or a suggestion of another engine.
     fn instead_for(self, system: &str, step: &Step) -> String {
         match step.action {
-            Action::Nodes(_, NodeAction::Certificate(Certificate::Revoked)) => {
+            Action::Nodes(_, NodeAction::Certificate(CertificateChange::Revoked)) => {
                 format!(": {system} cannot revoke certificates, on any engine")
             }
             Action::Nodes(_, NodeAction::Certificate(_)) => match self {
@@ -39,9 +40,9 @@ impl Engine {
     fn lacks(self, vocabulary: &Vocabulary, step: &Step) -> Option<&'static str> {
         let lacks_action = match (self, &step.action) {
             (Self::Wire, Action::Nodes(_, NodeAction::Certificate(is))) => match is {
-                Certificate::Expired => matches!(step.when, When::After(_)),
-                Certificate::Revoked => true,
-                Certificate::Rotated => false,
+                CertificateChange::Expired => matches!(step.when, When::After(_)),
+                CertificateChange::Revoked => true,
+                CertificateChange::Rotated => false,
             },
             (_, Action::Nodes(_, NodeAction::Own(action))) => {
                 let step = vocabulary.step(action.program, action.word);
@@ -184,7 +185,7 @@ impl Scenario {
 
     /// Returns a setting of the world that engines with real network code do not support: its key, and the message.
     fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
-        let lacks = |network: &Network| {
+        let lacks = |network: &PathProperties| {
             let lacking = [
                 ("loss", network.loss_ppm > 0, "loses no segments"),
                 (

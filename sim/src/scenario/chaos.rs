@@ -1,7 +1,7 @@
 //! Random faults within a budget: their kinds, their number and duration, and the time in which they occur.
 
 use super::engine::Engine;
-use super::error::{ScenarioError, Source};
+use super::error::{ScenarioError, SourceText};
 use super::file::{At, ChaosTable};
 use super::text;
 use super::value::{optional, with};
@@ -168,7 +168,7 @@ impl Chaos {
 }
 
 pub(super) fn read(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     table: &At<ChaosTable>,
     engines: &[Engine],
     hosts: usize,

@@ -5,7 +5,7 @@ use super::chaos::{Chaos, ChaosKind};
 use super::conditions::Expectation;
 use super::engine::Engine;
 use super::host::Host;
-use super::network::{LinkRule, Network};
+use super::network::{LinkRule, PathProperties};
 use super::steps::Step;
 use super::variant::Variant;
 use super::vocabulary::Vocabulary;
@@ -46,7 +46,7 @@ pub struct Scenario {
     /// Nodes start at random times within this duration.
     pub spread: Duration,
     /// The default network between all hosts.
-    pub network: Network,
+    pub network: PathProperties,
     /// Exceptions for single pairs, the narrower ones last; the last matching rule applies.
     pub links: Vec<LinkRule>,
     /// The settings of programs.
@@ -98,7 +98,7 @@ impl Scenario {
 
     /// Returns the network from one host to another, before any step changes it.
     #[must_use]
-    pub fn network_between(&self, from: usize, to: usize) -> Network {
+    pub fn network_between(&self, from: usize, to: usize) -> PathProperties {
         self.links
             .iter()
             .rev()

@@ -36,7 +36,7 @@ impl core::error::Error for ScenarioError {}
 
 /// The text of a file, followed by the texts of its included files. Converts byte positions to files, lines and keys.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Source<'a> {
+pub(crate) struct SourceText<'a> {
     pub(crate) file: &'a str,
     pub(crate) text: &'a str,
     /// The start of each included file's text, with the file's name.
@@ -52,7 +52,7 @@ pub(crate) fn newlines(text: &str) -> Vec<usize> {
     text.match_indices('\n').map(|(at, _)| at).collect()
 }
 
-impl Source<'_> {
+impl SourceText<'_> {
     /// Returns the start of the text that contains a byte position, and the file's name.
     fn part(&self, at: usize) -> (usize, &str) {
         let part = self.included.iter().rev().find(|(start, _)| *start <= at);
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_position_becomes_line_and_key() {
         let text = "a = 1\nb = { c = \"2\", d = 3 }\n";
-        let source = Source {
+        let source = SourceText {
             file: "x.toml",
             text,
             included: &[],

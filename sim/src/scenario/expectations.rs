@@ -1,14 +1,14 @@
 //! Converts the tables of expectations in a file to expectations.
 
 use super::conditions::{Bound, Condition, Expectation, Metric, Mode, OwnArguments, OwnCondition};
-use super::error::{ScenarioError, Source};
+use super::error::{ScenarioError, SourceText};
 use super::file::{At, ConditionTable, ExpectTable, OwnKey, OwnKeys, Text};
 use super::names::{Names, Selector};
 use super::value::{optional, who_or_all, with};
 use super::{own, own_words, text};
 
 pub(crate) fn read(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     expect: &At<ExpectTable>,
     own: OwnKeys<'_>,
@@ -21,7 +21,7 @@ pub(crate) fn read(
     if to.is_some_and(|to| to <= from) {
         return Err(source.error(at, "to", "is not after `from`"));
     }
-    let reader = Reader { source, names, at };
+    let reader = OwnKeysReader { source, names, at };
     let mode = match (
         &table.eventually,
         &table.always,
@@ -72,7 +72,7 @@ pub(crate) fn read(
 }
 
 /// Formats a table of a file on one line.
-fn describe(source: &Source<'_>, expect: &At<ExpectTable>) -> String {
+fn describe(source: &SourceText<'_>, expect: &At<ExpectTable>) -> String {
     let span = expect.span();
     let from = span.start.min(source.text.len());
     let rest = &source.text[from..];
@@ -88,13 +88,13 @@ fn describe(source: &Source<'_>, expect: &At<ExpectTable>) -> String {
     lines.join(", ")
 }
 
-struct Reader<'a> {
-    source: &'a Source<'a>,
+struct OwnKeysReader<'a> {
+    source: &'a SourceText<'a>,
     names: &'a Names,
     at: usize,
 }
 
-impl Reader<'_> {
+impl OwnKeysReader<'_> {
     fn select(&self, text: &Text) -> Result<Selector, ScenarioError> {
         with(self.source, text, |word| self.names.selector(word))
     }
@@ -133,7 +133,7 @@ impl Reader<'_> {
     /// Converts a condition with a key of a program's own vocabulary.
     fn own_condition(&self, key: OwnKey<'_>) -> Result<Condition, ScenarioError> {
         let (program, word) = (key.program, key.field.key);
-        let reader = own_words::Reader {
+        let reader = own_words::OwnKeysReader {
             source: self.source,
             names: Some(self.names),
             at: self.at,

@@ -6,7 +6,7 @@ use super::argument::Arguments;
 use core::time::Duration;
 
 /// Validates a text and returns its normalised form; the error gives the reason.
-pub type Read = fn(&str) -> Result<String, String>;
+pub type ReadForm = fn(&str) -> Result<String, String>;
 
 /// A key of a program's own vocabulary.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +42,9 @@ pub enum Shape {
     /// A set of hosts, or of one program's processes on hosts.
     Processes,
     /// A text. A text whose normalised form is empty is equivalent to an absent key.
-    Text(Read),
+    Text(ReadForm),
     /// A list of texts.
-    Texts(Read),
+    Texts(ReadForm),
     /// Arbitrary texts by arbitrary keys.
     FreePairs,
     /// Texts by keys, both validated.
@@ -52,7 +52,7 @@ pub enum Shape {
         /// Validates a key.
         key: fn(&str) -> Result<(), String>,
         /// Validates a text.
-        text: Read,
+        text: ReadForm,
     },
     /// A time span.
     Time(fn(&str) -> Result<Duration, String>),

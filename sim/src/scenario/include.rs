@@ -4,7 +4,7 @@
 //! matrix replaces placeholders.
 
 use super::definition::Scenario;
-use super::error::{ScenarioError, Source, newlines};
+use super::error::{ScenarioError, SourceText, newlines};
 use super::file::{MatrixValue, Text};
 use super::read;
 use super::variant::Variant;
@@ -38,7 +38,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn read(&self) -> Result<Scenario, ScenarioError> {
-        let mut scenario = read::scenario(Source {
+        let mut scenario = read::scenario(SourceText {
             file: &self.file,
             text: &self.text,
             included: &self.included,
@@ -61,7 +61,7 @@ pub(super) fn runs_of(
     text: &str,
     vocabulary: &Vocabulary,
 ) -> Result<Vec<Run>, ScenarioError> {
-    let source = Source {
+    let source = SourceText {
         file,
         text,
         included: &[],
@@ -83,7 +83,7 @@ pub(super) fn runs_of(
         included.push((whole.len(), part));
         whole.push_str(&more);
     }
-    let source = Source {
+    let source = SourceText {
         file,
         text: &whole,
         included: &included,
@@ -97,7 +97,7 @@ pub(super) fn runs_of(
 /// Checks that an included file has no top-level keys. After another file's text, such keys would belong to its last
 /// table.
 fn tables_alone(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
-    let source = Source {
+    let source = SourceText {
         file,
         text,
         included: &[],
@@ -124,7 +124,7 @@ type Values = Vec<(String, MatrixValue)>;
 
 /// Returns every combination of the values of each matrix table; the tables' combinations are concatenated.
 fn runs(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     matrix: &[Spanned<BTreeMap<String, Vec<MatrixValue>>>],
 ) -> Result<Vec<Values>, ScenarioError> {
     let mut all = Vec::new();
@@ -180,7 +180,7 @@ fn shown(run: &Values) -> impl Iterator<Item = (String, String)> {
 }
 
 /// Returns the text of one variant.
-fn substitute(source: &Source<'_>, run: &Values) -> Result<Run, ScenarioError> {
+fn substitute(source: &SourceText<'_>, run: &Values) -> Result<Run, ScenarioError> {
     // Each part is substituted separately, because this determines its new start.
     let starts: Vec<usize> = source.included.iter().map(|(start, _)| *start).collect();
     let ends = starts.iter().copied().chain([source.text.len()]);
@@ -209,7 +209,7 @@ fn substitute(source: &Source<'_>, run: &Values) -> Result<Run, ScenarioError> {
         included,
         text,
     };
-    let left = Source {
+    let left = SourceText {
         file: &run.file,
         text: &run.text,
         included: &run.included,

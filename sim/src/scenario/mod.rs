@@ -41,7 +41,9 @@ mod words;
 mod write;
 
 pub use crate::disk::DiskFault;
-pub use action::{Action, Certificate, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides};
+pub use action::{
+    Action, CertificateChange, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides,
+};
 pub use argument::{Argument, Arguments};
 pub use chaos::{Chaos, ChaosKind};
 pub use conditions::{
@@ -50,10 +52,10 @@ pub use conditions::{
 pub use definition::{DEFAULT_SYSTEM, Scenario};
 pub use engine::Engine;
 pub use error::ScenarioError;
-pub use form::{Field, Form, Presence, Read, Shape, any_arguments, any_text};
+pub use form::{Field, Form, Presence, ReadForm, Shape, any_arguments, any_text};
 pub use host::{Clock, Disk, Host};
 pub use names::{Named, Selector};
-pub use network::{Direction, Latency, LinkRule, Network};
+pub use network::{Direction, Latency, LinkRule, PathProperties};
 pub use planning::{Due, Planning, Strike, Struck, TASKS_MAX, Task};
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};

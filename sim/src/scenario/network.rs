@@ -50,7 +50,7 @@ impl Latency {
 
 /// The network from one node to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
+pub struct PathProperties {
     /// The one-way latency.
     pub latency: Latency,
     /// The share of lost TCP segments, in parts per million.
@@ -59,7 +59,7 @@ pub struct Network {
     pub bandwidth: Option<u64>,
 }
 
-impl Default for Network {
+impl Default for PathProperties {
     fn default() -> Self {
         Self {
             latency: Latency::Constant(Duration::from_millis(1)),
@@ -79,7 +79,7 @@ pub struct LinkRule {
     /// The direction of the traffic: `Out` is from `from` to `to`.
     pub direction: Direction,
     /// The settings.
-    pub network: Network,
+    pub network: PathProperties,
 }
 
 /// The nodes at both ends of a link, the sender first.
@@ -130,7 +130,7 @@ mod tests {
             from: from.to_vec(),
             to: to.to_vec(),
             direction,
-            network: Network::default(),
+            network: PathProperties::default(),
         }
     }
 

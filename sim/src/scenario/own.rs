@@ -2,7 +2,7 @@
 
 use super::action::{Action, NodeAction};
 use super::conditions::{Bound, Condition, OwnArguments, OwnCondition};
-use super::error::{ScenarioError, Source};
+use super::error::{ScenarioError, SourceText};
 use super::file::{AgreeTable, CommandTable, HoldsTable, StateTable, Text};
 use super::names::Names;
 use super::suggestion::suggestion;
@@ -12,7 +12,7 @@ use super::words::with_article;
 use serde_json::Value;
 
 pub(crate) fn state(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     at: usize,
     table: &StateTable,
@@ -41,7 +41,7 @@ pub(crate) fn state(
 }
 
 pub(crate) fn agree(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     at: usize,
     table: &AgreeTable,
@@ -58,7 +58,7 @@ pub(crate) fn agree(
 
 /// Checks that the state of a program has the first word of a key. A program that declares no keys may have any.
 fn check_key(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     program: Option<&'static str>,
     key: &Text,
 ) -> Result<(), ScenarioError> {
@@ -83,7 +83,7 @@ fn check_key(
 }
 
 pub(crate) fn holds(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     at: usize,
     table: &HoldsTable,
@@ -111,7 +111,7 @@ pub(crate) fn holds(
 }
 
 pub(crate) fn command(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     table: &CommandTable,
 ) -> Result<Action, ScenarioError> {
@@ -129,7 +129,7 @@ pub(crate) fn command(
 
 /// Returns the programs that define a word; if the nodes' selector names a program, only that one.
 fn owners<'a>(
-    source: &Source<'a>,
+    source: &SourceText<'a>,
     kind: impl Fn(&Words) -> &[&'static str],
     name: &Text,
     named: Option<&str>,
@@ -153,7 +153,7 @@ fn owners<'a>(
 
 /// Validates the arguments of a word with the programs that define it.
 fn check(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     owners: &[&Words],
     name: &Text,
     given: &Value,
@@ -166,7 +166,7 @@ fn check(
 
 /// Returns the word of the system's vocabulary that equals a text.
 pub(crate) fn known(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     what: &str,
     words: &[&'static str],
     text: &Text,

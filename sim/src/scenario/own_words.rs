@@ -1,7 +1,7 @@
 //! Converts the values of a program's own keys in a file to arguments.
 
 use super::argument::{Argument, Arguments};
-use super::error::{ScenarioError, Source};
+use super::error::{ScenarioError, SourceText};
 use super::file::{OwnKey, OwnKeys, Text};
 use super::form::{Field, Form, Presence, Shape};
 use super::names::{Names, Selector};
@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 /// Reads the program-specific keys of one table of a file.
-pub(crate) struct Reader<'a> {
-    pub(crate) source: &'a Source<'a>,
+pub(crate) struct OwnKeysReader<'a> {
+    pub(crate) source: &'a SourceText<'a>,
     /// The names that selectors may contain; `None`: selectors are not allowed.
     pub(crate) names: Option<&'a Names>,
     /// The byte position of the table.
@@ -26,7 +26,7 @@ pub(crate) struct Reader<'a> {
 #[derive(Deserialize)]
 struct Table {}
 
-impl Reader<'_> {
+impl OwnKeysReader<'_> {
     /// Reads all program-specific keys.
     pub(crate) fn keys(&self, keys: OwnKeys<'_>) -> Result<Arguments, ScenarioError> {
         let mut arguments = Arguments::new();

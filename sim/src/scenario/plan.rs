@@ -17,7 +17,8 @@ use super::action::OwnAction;
 use super::names::Situation;
 use super::planning::{Due, Planning, TASKS_MAX};
 use super::{
-    Action, Certificate, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector, When,
+    Action, CertificateChange, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector,
+    When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -178,7 +179,7 @@ pub enum ScheduledAction {
         /// The host.
         host: usize,
         /// The change.
-        is: Certificate,
+        is: CertificateChange,
     },
     /// Makes a node leave gracefully.
     Leave(usize),
@@ -552,7 +553,7 @@ impl Planner<'_> {
             self.order(at, nobody, ScheduledAction::Disk { host, fault: None });
         }
         for host in self.bad_certificates() {
-            let is = Certificate::Rotated;
+            let is = CertificateChange::Rotated;
             self.order(at, nobody, ScheduledAction::Certificate { host, is });
         }
         self.calm_own(at);

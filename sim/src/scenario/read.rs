@@ -1,14 +1,14 @@
 //! Converts the tables of a file to a scenario: resolves names, and reports each error with its position.
 
 use super::definition::DEFAULT_SYSTEM;
-use super::error::{ScenarioError, Source};
+use super::error::{ScenarioError, SourceText};
 use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile, Text};
 use super::names::Names;
 use super::suggestion::suggestion;
 use super::value::{drift, optional, with};
 use super::{
-    Arguments, Clock, Engine, Expectation, Host, LinkRule, Network, Scenario, Variant, chaos,
-    expectations, own_words, steps, text,
+    Arguments, Clock, Engine, Expectation, Host, LinkRule, PathProperties, Scenario, Variant,
+    chaos, expectations, own_words, steps, text,
 };
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
@@ -20,7 +20,7 @@ use toml::de::DeTable;
 /// Maximum number of machines of one scenario.
 const HOSTS_MAX: usize = 20_000;
 
-pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
+pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError> {
     let source = &source;
     let (file, own) = read_file(source)?;
     check_head(source, &file)?;
@@ -32,7 +32,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
         Some(text) => with(source, text, |word| names.fixed(word))?,
         None => vec![0],
     };
-    let network = read_network(source, &file.network, Network::default())?;
+    let network = read_network(source, &file.network, PathProperties::default())?;
     let duration = with(source, &file.duration, text::positive)?;
     let recovery = optional(source, file.recovery.as_ref(), text::duration)?;
     let recovery = recovery.unwrap_or(Duration::from_secs(20));
@@ -77,7 +77,7 @@ pub(crate) fn scenario(source: Source<'_>) -> Result<Scenario, ScenarioError> {
 }
 
 /// Parses a file: its generic tables, and the program-specific keys in them.
-fn read_file<'i>(source: &Source<'i>) -> Result<(ScenarioFile, OwnTables<'i>), ScenarioError> {
+fn read_file<'i>(source: &SourceText<'i>) -> Result<(ScenarioFile, OwnTables<'i>), ScenarioError> {
     let wrong = |error: toml::de::Error| source.parse_error(&error);
     let mut file = DeTable::parse(source.text).map_err(wrong)?;
     let own = OwnTables::split(file.get_mut(), source.vocabulary);
@@ -86,7 +86,7 @@ fn read_file<'i>(source: &Source<'i>) -> Result<(ScenarioFile, OwnTables<'i>), S
 }
 
 /// Returns the lines of the settings that not every engine supports.
-fn lines(source: &Source<'_>, file: &ScenarioFile) -> BTreeMap<&'static str, usize> {
+fn lines(source: &SourceText<'_>, file: &ScenarioFile) -> BTreeMap<&'static str, usize> {
     let line = |at| source.line(at);
     let text = |text: &Option<Text>| text.as_ref().map(|text| line(text.span().start));
     let links = || file.link.iter();
@@ -119,7 +119,7 @@ fn lines(source: &Source<'_>, file: &ScenarioFile) -> BTreeMap<&'static str, usi
 }
 
 fn timeline(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     file: &ScenarioFile,
     own: Vec<OwnKeys<'_>>,
@@ -146,7 +146,7 @@ fn timeline(
 }
 
 fn expectations(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     file: &ScenarioFile,
     own: Vec<OwnKeys<'_>>,
@@ -167,7 +167,7 @@ fn expectations(
     Ok(expectations)
 }
 
-fn check_head(source: &Source<'_>, file: &ScenarioFile) -> Result<(), ScenarioError> {
+fn check_head(source: &SourceText<'_>, file: &ScenarioFile) -> Result<(), ScenarioError> {
     if *file.scenario.get_ref() != 1 {
         let message = format!(
             "version {} is not known; this program reads 1",
@@ -199,7 +199,7 @@ fn check_head(source: &Source<'_>, file: &ScenarioFile) -> Result<(), ScenarioEr
 }
 
 fn read_hosts(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &mut Names,
     file: &ScenarioFile,
     own: Vec<OwnKeys<'_>>,
@@ -255,16 +255,16 @@ fn read_hosts(
 
 /// Reads the program-specific keys of a table.
 fn own_words(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     at: usize,
     keys: OwnKeys<'_>,
 ) -> Result<Arguments, ScenarioError> {
     let names = None;
-    own_words::Reader { source, names, at }.keys(keys)
+    own_words::OwnKeysReader { source, names, at }.keys(keys)
 }
 
 fn read_host(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     at: usize,
     table: &NodesTable,
     own: &Arguments,
@@ -304,7 +304,7 @@ fn read_host(
 }
 
 fn add_clones(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &mut Names,
     file: &ScenarioFile,
     hosts: &mut Vec<Host>,
@@ -336,7 +336,7 @@ fn add_clones(
 }
 
 fn give_words(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &mut Names,
     file: &ScenarioFile,
 ) -> Result<(), ScenarioError> {
@@ -357,12 +357,12 @@ fn give_words(
 }
 
 fn read_network(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     table: &NetworkTable,
-    base: Network,
-) -> Result<Network, ScenarioError> {
+    base: PathProperties,
+) -> Result<PathProperties, ScenarioError> {
     let latency = optional(source, table.latency.as_ref(), text::latency)?;
-    Ok(Network {
+    Ok(PathProperties {
         latency: latency.unwrap_or(base.latency),
         loss_ppm: optional(source, table.loss.as_ref(), text::share)?.unwrap_or(base.loss_ppm),
         bandwidth: optional(source, table.bandwidth.as_ref(), text::rate)?.or(base.bandwidth),
@@ -370,10 +370,10 @@ fn read_network(
 }
 
 fn read_links(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     file: &ScenarioFile,
-    base: Network,
+    base: PathProperties,
 ) -> Result<Vec<LinkRule>, ScenarioError> {
     let mut rules: Vec<(usize, LinkRule)> = Vec::new();
     for link in &file.link {

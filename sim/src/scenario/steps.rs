@@ -1,7 +1,9 @@
 //! The timeline: steps and their times.
 
-use super::action::{Action, Certificate, NetworkAction, NodeAction, OwnAction, Pairs, Sides};
-use super::error::{ScenarioError, Source};
+use super::action::{
+    Action, CertificateChange, NetworkAction, NodeAction, OwnAction, Pairs, Sides,
+};
+use super::error::{ScenarioError, SourceText};
 use super::file::{
     AfterTable, At, ClockTable, CutTable, OwnKey, OwnKeys, PartitionTable, StepTable, Text,
 };
@@ -71,14 +73,14 @@ pub struct Trigger {
 }
 
 pub(crate) fn read(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     step: &At<StepTable>,
     own: OwnKeys<'_>,
 ) -> Result<Step, ScenarioError> {
     let at = step.span().start;
     let table = step.get_ref();
-    let reader = Reader { source, names, at };
+    let reader = OwnKeysReader { source, names, at };
     let repeat = reader.repeat(table)?;
     let action = reader.action(table, own)?;
     if let Some(length) = &table.length
@@ -101,7 +103,7 @@ pub(crate) fn read(
 
 /// Reads a direction; without one, both.
 pub(crate) fn direction(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     text: Option<&Text>,
 ) -> Result<Direction, ScenarioError> {
     let read = |word: &str| match word {
@@ -115,13 +117,13 @@ pub(crate) fn direction(
     Ok(optional(source, text, read)?.unwrap_or(Direction::Both))
 }
 
-struct Reader<'a> {
-    source: &'a Source<'a>,
+struct OwnKeysReader<'a> {
+    source: &'a SourceText<'a>,
     names: &'a Names,
     at: usize,
 }
 
-impl Reader<'_> {
+impl OwnKeysReader<'_> {
     fn select(&self, text: &Text) -> Result<Selector, ScenarioError> {
         with(self.source, text, |word| self.names.selector(word))
     }
@@ -350,7 +352,7 @@ impl Reader<'_> {
         }
         if let Some(certificate) = &table.certificate {
             let is = with(self.source, &certificate.is, |word| {
-                word_of("state of a certificate", Certificate::ALL, word)
+                word_of("state of a certificate", CertificateChange::ALL, word)
             })?;
             let who = self.select(&certificate.who)?;
             found.push(Action::Nodes(who, NodeAction::Certificate(is)));
@@ -403,7 +405,7 @@ impl Reader<'_> {
         let (program, word) = (key.program, key.field.key);
         let step = self.source.vocabulary.step(program, word);
         let extent = step.map(|step| step.extent).unwrap_or_default();
-        let reader = own_words::Reader {
+        let reader = own_words::OwnKeysReader {
             source: self.source,
             names: Some(self.names),
             at: self.at,

@@ -1,6 +1,6 @@
 //! Reads single values of a file; errors name the position.
 
-use super::error::{ScenarioError, Source};
+use super::error::{ScenarioError, SourceText};
 use super::file::{At, Text};
 use super::names::{Names, Selector};
 
@@ -9,7 +9,7 @@ const DRIFT_MAX: i32 = 100_000;
 
 /// Parses a text with `read`; errors name the text's position.
 pub(crate) fn with<T>(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     text: &Text,
     read: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<T, ScenarioError> {
@@ -18,7 +18,7 @@ pub(crate) fn with<T>(
 
 /// Parses an optional text with `read`; errors name the text's position.
 pub(crate) fn optional<T>(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     text: Option<&Text>,
     read: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, ScenarioError> {
@@ -27,7 +27,7 @@ pub(crate) fn optional<T>(
 
 /// Reads an optional selector of hosts or processes; the default is all hosts.
 pub(crate) fn who_or_all(
-    source: &Source<'_>,
+    source: &SourceText<'_>,
     names: &Names,
     at: usize,
     text: Option<&Text>,
@@ -41,7 +41,7 @@ pub(crate) fn who_or_all(
 }
 
 /// Reads the drift of a clock.
-pub(crate) fn drift(source: &Source<'_>, drift: &At<i32>) -> Result<i32, ScenarioError> {
+pub(crate) fn drift(source: &SourceText<'_>, drift: &At<i32>) -> Result<i32, ScenarioError> {
     let ppm = *drift.get_ref();
     if !(-DRIFT_MAX..=DRIFT_MAX).contains(&ppm) {
         let message =

@@ -7,8 +7,8 @@ use super::names::numbered;
 use super::text::{short, show_latency, show_rate, show_share};
 use super::{
     Action, Argument, Arguments, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode,
-    Network, NetworkAction, NodeAction, OwnArguments, OwnCondition, Pairs, Scenario, Selector,
-    Sides, Step, When,
+    NetworkAction, NodeAction, OwnArguments, OwnCondition, Pairs, PathProperties, Scenario,
+    Selector, Sides, Step, When,
 };
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -100,7 +100,10 @@ impl Scenario {
                 tables.push((name.to_owned(), table));
             }
         };
-        add("[network]", network(&self.network, &Network::default()));
+        add(
+            "[network]",
+            network(&self.network, &PathProperties::default()),
+        );
         for (key, settings) in self.settings.iter() {
             if let Argument::Table(settings) = settings {
                 let mut table = Table::default();
@@ -184,7 +187,7 @@ fn join(tables: &[(String, Table)]) -> String {
     text
 }
 
-fn network(network: &Network, base: &Network) -> Table {
+fn network(network: &PathProperties, base: &PathProperties) -> Table {
     let mut table = Table::default();
     if network.latency != base.latency {
         table.text("latency", &show_latency(network.latency));

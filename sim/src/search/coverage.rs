@@ -5,7 +5,7 @@
 //! Names of nodes are not included, so the same behaviour on another node is not new.
 
 use crate::record::fault::Fault;
-use crate::record::{Done, Held, Recorder, Step};
+use crate::record::{ExecutedAction, Held, RecordedStep, Recorder};
 use phalanx_core::random::{hash_bytes, mix};
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ impl Coverage {
 }
 
 impl Recorder for Coverage {
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &RecordedStep<'_>) {
         let kind = hash_bytes(step.kind.as_bytes());
         if self.nodes.len() <= step.host {
             self.nodes.resize(step.host + 1, (0, 0));
@@ -94,7 +94,7 @@ impl Recorder for Coverage {
         self.nodes[step.host] = (kind, said_before);
     }
 
-    fn order(&mut self, order: &Done<'_>) {
+    fn order(&mut self, order: &ExecutedAction<'_>) {
         let word = Fault::word_of(&order.planned.order);
         let order = hash_bytes(word.as_bytes());
         self.note(7, self.order, order);

@@ -15,7 +15,7 @@ mod variant;
 pub use coverage::Coverage;
 pub use variant::Trial;
 
-use crate::model::Options;
+use crate::model::RunOptions;
 use crate::runner::Runner;
 use crate::scenario::{Scenario, ScenarioError};
 use crate::verdict::Failure;
@@ -28,7 +28,7 @@ const KEPT_MAX: usize = 1_000;
 
 /// The system under test: its runner, and the planted bugs.
 #[derive(Clone, Copy)]
-pub struct Subject<'a> {
+pub struct SystemUnderTest<'a> {
     /// Runs the scenarios.
     pub runner: &'a (dyn Runner + Sync),
     /// The names of planted bugs, from the vocabulary of the system.
@@ -126,7 +126,7 @@ impl Hunt {
 /// If the scenario cannot be run with this seed.
 /// When the scenario cannot be run for this seed.
 pub fn attempt(
-    subject: Subject<'_>,
+    subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
 ) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
@@ -140,16 +140,16 @@ pub fn attempt(
 
 /// Runs one seed; returns all its failures and its coverage.
 pub(crate) fn run(
-    subject: Subject<'_>,
+    subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
 ) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
     let mut coverage = Coverage::default();
     let done = catch_unwind(AssertUnwindSafe(|| {
-        let options = Options {
+        let options = RunOptions {
             sabotage: subject.sabotage.to_vec(),
             recorder: Some(&mut coverage),
-            ..Options::default()
+            ..RunOptions::default()
         };
         subject.runner.run(scenario, seed, options)
     }));

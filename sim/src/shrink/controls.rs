@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 /// The parts that a control run takes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
+pub enum ControlRun {
     /// The planted bugs.
     Bug,
     /// The faults.
@@ -18,7 +18,7 @@ pub enum Control {
     Both,
 }
 
-impl Control {
+impl ControlRun {
     /// The control runs of a scenario.
     pub(super) fn of(scenario: &Scenario, sabotage: &[String]) -> Vec<Self> {
         let bug = !sabotage.is_empty();
@@ -62,7 +62,7 @@ impl Control {
     }
 }
 
-impl fmt::Display for Control {
+impl fmt::Display for ControlRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bug => "without the planted bug",
@@ -76,7 +76,7 @@ impl fmt::Display for Control {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Controlled {
     /// The parts taken away.
-    pub control: Control,
+    pub control: ControlRun,
     /// The runs that failed in the same way, of [`Self::runs`].
     pub failed: usize,
     /// The number of runs, each with another seed.

@@ -15,13 +15,13 @@ mod explicit;
 mod likeness;
 mod passes;
 
-pub use controls::{Control, Controlled};
+pub use controls::{ControlRun, Controlled};
 
 use crate::scenario::Bound;
 use crate::scenario::command_line::quoted_path;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
-use crate::search::{Subject, run};
+use crate::search::{SystemUnderTest, run};
 use crate::verdict::Failure;
 use core::time::Duration;
 use essential::{Essential, windows_remain};
@@ -61,7 +61,7 @@ pub struct Shrunk {
     /// reduction was stopped.
     pub controls: Vec<Controlled>,
     /// The control runs of the original that failed in the same way: the failure does not need these parts.
-    pub unneeded: Vec<Control>,
+    pub unneeded: Vec<ControlRun>,
     bound: Option<Bound>,
 }
 
@@ -72,7 +72,7 @@ pub struct Shrunk {
 /// # Errors
 /// If the scenario cannot be run with this seed. The result is `None` if the run does not fail.
 pub fn shrink(
-    subject: Subject<'_>,
+    subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
     go_on: &mut dyn FnMut(Progress) -> bool,
@@ -118,7 +118,7 @@ pub fn shrink(
 }
 
 struct Shrinker<'a> {
-    subject: Subject<'a>,
+    subject: SystemUnderTest<'a>,
     seed: u64,
     /// Whether the failure is a failed recovery that was possible; recovery must then stay
     /// possible.
@@ -127,7 +127,7 @@ struct Shrinker<'a> {
     /// The bound of the metric that the failure violates.
     bound: Option<Bound>,
     /// The control runs of a candidate that must not fail in the same way.
-    controls: Vec<Control>,
+    controls: Vec<ControlRun>,
     original: &'a Scenario,
     best: Scenario,
     /// The failure of the best scenario so far.
@@ -187,7 +187,7 @@ impl Shrinker<'_> {
     /// The scenario cannot be run with this seed.
     fn same_failure(
         &self,
-        subject: Subject<'_>,
+        subject: SystemUnderTest<'_>,
         scenario: &Scenario,
         seed: u64,
     ) -> Result<Option<Failure>, ScenarioError> {
@@ -199,7 +199,7 @@ impl Shrinker<'_> {
     /// Returns whether a control run of a scenario fails in the same way; `None` if it cannot be planned.
     fn fails_as_control(
         &mut self,
-        control: Control,
+        control: ControlRun,
         scenario: &Scenario,
         seed: u64,
     ) -> Option<bool> {
@@ -207,7 +207,7 @@ impl Shrinker<'_> {
         let subject = if control.keeps_bug() {
             self.subject
         } else {
-            Subject {
+            SystemUnderTest {
                 sabotage: &[],
                 ..self.subject
             }
@@ -219,10 +219,10 @@ impl Shrinker<'_> {
     /// Makes the control runs of the original, whose choices are written out: its nodes stay the same without the steps
     /// that chose them. The runs that fail in the same way are returned. A candidate must not fail so in the others; it may
     /// fail without faults if a planted bug is its cause.
-    fn control_original(&mut self, explicit: &Scenario) -> Vec<Control> {
+    fn control_original(&mut self, explicit: &Scenario) -> Vec<ControlRun> {
         let planted = !self.subject.sabotage.is_empty();
         let mut unneeded = Vec::new();
-        for control in Control::of(explicit, self.subject.sabotage) {
+        for control in ControlRun::of(explicit, self.subject.sabotage) {
             match self.fails_as_control(control, explicit, self.seed) {
                 Some(true) => unneeded.push(control),
                 Some(false) if !(planted && control.keeps_bug()) => self.controls.push(control),
@@ -243,8 +243,8 @@ impl Shrinker<'_> {
     fn control_result(&mut self) -> Vec<Controlled> {
         let best = self.best.clone();
         let mut results = Vec::new();
-        let controls = Control::of(&best, self.subject.sabotage);
-        for control in controls.into_iter().filter(|it| *it != Control::Both) {
+        let controls = ControlRun::of(&best, self.subject.sabotage);
+        for control in controls.into_iter().filter(|it| *it != ControlRun::Both) {
             let (mut failed, mut runs) = (0, 0);
             let first = self.seed;
             let others = (1..).filter(|seed| *seed != first);
@@ -317,7 +317,12 @@ impl Shrinker<'_> {
 }
 
 /// Returns whether a failure is a failed recovery that was possible.
-fn is_recoverable(subject: Subject<'_>, scenario: &Scenario, seed: u64, failure: &Failure) -> bool {
+fn is_recoverable(
+    subject: SystemUnderTest<'_>,
+    scenario: &Scenario,
+    seed: u64,
+    failure: &Failure,
+) -> bool {
     let at = Duration::from_millis(failure.at_ms);
     let waited_for = |expectation: &Expectation| {
         expectation.line == failure.line
@@ -363,7 +368,7 @@ impl Shrunk {
     /// Returns what the failure needs, a line for each control run.
     #[must_use]
     pub fn needs(&self) -> Vec<String> {
-        let unneeded = self.unneeded.iter().filter(|it| **it != Control::Both);
+        let unneeded = self.unneeded.iter().filter(|it| **it != ControlRun::Both);
         let unneeded =
             unneeded.map(|control| format!("the original fails in the same way {control}"));
         let controls = self.controls.iter().map(ToString::to_string);

@@ -4,8 +4,8 @@ use super::Shrinker;
 use super::ddmin::ddmin;
 use super::explicit::{is_left, is_whole, mapped_mode, mapped_step};
 use crate::scenario::{
-    Action, Clock, Direction, LinkRule, Network, NetworkAction, NodeAction, OwnAction, Pairs,
-    Scenario, Selector, Sides, Step, When,
+    Action, Clock, Direction, LinkRule, NetworkAction, NodeAction, OwnAction, Pairs,
+    PathProperties, Scenario, Selector, Sides, Step, When,
 };
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,8 +92,8 @@ impl Shrinker<'_> {
 
     fn plainer_world(&mut self) {
         let best = &self.best;
-        if best.network != Network::default() {
-            self.change(|scenario| scenario.network = Network::default());
+        if best.network != PathProperties::default() {
+            self.change(|scenario| scenario.network = PathProperties::default());
         }
         let links = self.best.links.clone();
         ddmin(&links, &mut |some: &[LinkRule]| {

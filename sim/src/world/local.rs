@@ -45,7 +45,7 @@ pub struct Reading {
 
 /// The result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum FileContent {
     /// The bytes of a file.
     File(Vec<u8>),
     /// The names in a folder.
@@ -60,7 +60,7 @@ pub struct Read {
     /// The ticket of the order.
     pub ticket: Ticket,
     /// The content, or the reason for its absence.
-    pub content: Result<Content, DiskError>,
+    pub content: Result<FileContent, DiskError>,
 }
 
 /// A request to run a command of a program of the host. If the program does not run, it is booted first.
@@ -107,7 +107,7 @@ pub struct Ran {
 
 /// A signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Signal {
+pub enum ProcessSignal {
     /// SIGKILL: immediate end without cleanup.
     Kill,
     /// SIGTERM: fast shutdown.
@@ -118,7 +118,7 @@ pub enum Signal {
     HangUp,
 }
 
-impl Signal {
+impl ProcessSignal {
     /// Returns the number and the name.
     #[must_use]
     pub const fn name(self) -> (u32, &'static str) {
@@ -141,7 +141,7 @@ pub struct Signalling {
     /// The process id, for programs that have several processes.
     pub pid: u32,
     /// The signal.
-    pub signal: Signal,
+    pub signal: ProcessSignal,
 }
 
 /// A query for the addresses of a name.

@@ -14,12 +14,12 @@ pub mod program;
 pub mod scene;
 
 pub use local::{
-    Answered, Content, Finished, Invocation, LocalHost, Query, Ran, Read, ReadOf, Reading,
-    ResolveError, Resolved, Running, Signal, Signalling,
+    Answered, FileContent, Finished, Invocation, LocalHost, ProcessSignal, Query, Ran, Read,
+    ReadOf, Reading, ResolveError, Resolved, Running, Signalling,
 };
 pub use process::{
     CloseReason, Command, DialError, DialId, Effect, Effects, InputInfo, LinkId, Message, Process,
     ProcessEvent, ProcessView, ReportedEvent, Ticket, Writing,
 };
 pub use program::{Cast, Definition, Program, Start};
-pub use scene::{Scene, Traffic, World, value};
+pub use scene::{HostTraffic, Scene, World, value};

@@ -1,11 +1,11 @@
 //! A process on a simulated host: its events, its effects on the world, and its view.
 
 use super::local::{
-    Answered, Finished, Invocation, LocalHost, Query, Ran, Read, ReadOf, Reading, Resolved,
-    Running, Signal, Signalling,
+    Answered, Finished, Invocation, LocalHost, ProcessSignal, Query, Ran, Read, ReadOf, Reading,
+    Resolved, Running, Signalling,
 };
-use crate::disk::{DiskError, Write};
-use crate::scenario::Certificate;
+use crate::disk::{DiskChange, DiskError};
+use crate::scenario::CertificateChange;
 use core::any::Any;
 use core::fmt::Debug;
 use core::net::SocketAddr;
@@ -263,7 +263,7 @@ pub enum ProcessEvent {
         /// The process id of the receiver.
         pid: u32,
         /// The signal.
-        signal: Signal,
+        signal: ProcessSignal,
     },
     /// The resolution of a name succeeded or failed.
     Resolved(Box<Resolved>),
@@ -272,7 +272,7 @@ pub enum ProcessEvent {
     /// The scenario requests a graceful leave.
     Leave,
     /// The certificate expired, was revoked or was rotated. The program defines the reaction.
-    Certificate(Certificate),
+    Certificate(CertificateChange),
     /// A step or command of the scenario, in the program's own vocabulary.
     Command(Box<Command>),
     /// A deadline has arrived.
@@ -393,7 +393,7 @@ pub struct Writing {
     /// The ticket of the answer.
     pub ticket: Ticket,
     /// The write.
-    pub write: Write,
+    pub write: DiskChange,
     /// Whether the write is durable when it is answered.
     pub synced: bool,
     /// The interval at which a failed write is retried until it succeeds; `None`: the failure is answered.
@@ -437,7 +437,7 @@ impl Effects {
     }
 
     /// Writes to the disk; with `synced` the write is durable when it is answered.
-    pub fn write(&mut self, ticket: Ticket, write: Write, synced: bool) {
+    pub fn write(&mut self, ticket: Ticket, write: DiskChange, synced: bool) {
         self.push(Effect::Write(Box::new(Writing {
             ticket,
             write,

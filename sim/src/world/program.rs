@@ -6,7 +6,7 @@ use crate::disk::Files;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::Reproduction;
 use crate::scenario::plan::Plan;
-use crate::scenario::{Certificate, Host, OwnCondition, Scenario, Vocabulary};
+use crate::scenario::{CertificateChange, Host, OwnCondition, Scenario, Vocabulary};
 use core::any::Any;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -161,7 +161,7 @@ pub struct Start<'a> {
     /// The host's wall clock, including the scenario's offset.
     pub wall: Wall,
     /// The state of the host's certificate.
-    pub certificate: Certificate,
+    pub certificate: CertificateChange,
     /// The random stream of this life.
     pub random: Random,
     /// The host's disk. Files written to it here are durable before the process runs.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The messages that a host sent to other hosts since the start of the run, over all of its lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Traffic {
+pub struct HostTraffic {
     /// Bytes of encoded messages, without framing.
     pub bytes: u64,
     /// Number of messages.
@@ -34,7 +34,7 @@ pub trait World {
     }
 
     /// Returns the traffic of a host.
-    fn traffic(&self, host: usize) -> Traffic;
+    fn traffic(&self, host: usize) -> HostTraffic;
 
     /// Returns the program at an index of the run's list; `None` beyond its end.
     fn program(&self, index: usize) -> Option<&dyn Program>;

@@ -11,15 +11,15 @@ use phalanx_core::time::Instant;
 use phalanx_sim::judge::ending::ENDS_BY_ITSELF;
 use phalanx_sim::model::{ENDS_IN_TIME, Supervisor, TIME_ADVANCES};
 use phalanx_sim::outcome::Outcome;
-use phalanx_sim::record::{Done, Recorder, Step};
-use phalanx_sim::runner::{Model, Supervised};
+use phalanx_sim::record::{ExecutedAction, RecordedStep, Recorder};
+use phalanx_sim::runner::{Model, SupervisedModel};
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
-use phalanx_sim::search::{Subject, attempt};
+use phalanx_sim::search::{SystemUnderTest, attempt};
 use phalanx_sim::shrink::shrink;
 use phalanx_sim::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program, Start,
 };
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 use serde_json::{Value, json};
 
 const PORT: u16 = 81;
@@ -135,14 +135,14 @@ struct Caller<'a> {
 }
 
 impl Recorder for Caller<'_> {
-    fn step(&mut self, _: &Step<'_>) {
+    fn step(&mut self, _: &RecordedStep<'_>) {
         self.steps -= 1;
         if self.steps == 0 {
             (self.request)(self.supervisor);
         }
     }
 
-    fn order(&mut self, _: &Done<'_>) {}
+    fn order(&mut self, _: &ExecutedAction<'_>) {}
 }
 
 /// Runs a long match with a request after some steps.
@@ -153,10 +153,10 @@ fn halted(steps: u64, request: fn(&Supervisor)) -> Outcome {
         steps,
         request,
     };
-    let options = Options {
+    let options = RunOptions {
         recorder: Some(&mut caller),
         supervisor: Some(&supervisor),
-        ..Options::default()
+        ..RunOptions::default()
     };
     let outcome = run(&TENNIS, &tennis("100us"), 1, options).unwrap();
     assert_eq!(supervisor.position(), None, "the run is over");
@@ -172,7 +172,7 @@ fn expectations(outcome: &Outcome) -> Vec<&str> {
 
 #[test]
 fn an_instant_with_too_many_events_fails_the_run_and_names_who_causes_them() {
-    let outcome = run(&TENNIS, &tennis("0ms"), 1, Options::default()).unwrap();
+    let outcome = run(&TENNIS, &tennis("0ms"), 1, RunOptions::default()).unwrap();
     assert_eq!(expectations(&outcome), [TIME_ADVANCES]);
     let why = &outcome.failures[0].why;
     for words in [
@@ -184,7 +184,7 @@ fn an_instant_with_too_many_events_fails_the_run_and_names_who_causes_them() {
         assert!(why.contains(words), "{words:?} is not in: {why}");
     }
     assert!(!outcome.interrupted);
-    let again = run(&TENNIS, &tennis("0ms"), 1, Options::default()).unwrap();
+    let again = run(&TENNIS, &tennis("0ms"), 1, RunOptions::default()).unwrap();
     assert_eq!(
         again.trace_hash, outcome.trace_hash,
         "the bound is the same everywhere"
@@ -204,7 +204,7 @@ fn a_run_that_is_late_fails_and_names_what_happens_in_it() {
         assert!(why.contains(words), "{words:?} is not in: {why}");
     }
     // A request for another run changes nothing.
-    let sound = run(&TENNIS, &tennis("100us"), 1, Options::default()).unwrap();
+    let sound = run(&TENNIS, &tennis("100us"), 1, RunOptions::default()).unwrap();
     let other = halted(10, |supervisor| supervisor.end_for_time(2));
     assert_eq!(other.trace_hash, sound.trace_hash);
 }
@@ -225,11 +225,11 @@ fn an_interrupted_run_keeps_the_failures_that_it_found_before() {
 fn an_interrupted_search_or_reduction_finds_nothing() {
     let supervisor = Supervisor::default();
     supervisor.interrupt();
-    let runner = Supervised {
+    let runner = SupervisedModel {
         model: Model(&TENNIS),
         supervisor: &supervisor,
     };
-    let subject = Subject {
+    let subject = SystemUnderTest {
         runner: &runner,
         sabotage: &[],
     };

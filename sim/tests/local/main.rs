@@ -3,12 +3,12 @@
 mod probe;
 mod seeds;
 
-use phalanx_sim::fakes::dns::{Data, Dns, Record, State, Zone};
+use phalanx_sim::fakes::dns::{Dns, RecordData, ResourceRecord, State, Zone};
 use phalanx_sim::fakes::nginx::NginxProgram;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
 use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 use probe::Probes;
 
 /// The commands of the probe, of nginx and of the resolver.
@@ -88,10 +88,10 @@ fn nginx() -> NginxProgram {
 }
 
 fn dns() -> Dns {
-    let record = |last: u8| Record {
+    let record = |last: u8| ResourceRecord {
         name: "pool.example.test".to_owned(),
         ttl: 2,
-        data: Data::A([10, 9, 0, last].into()),
+        data: RecordData::A([10, 9, 0, last].into()),
     };
     Dns {
         zones: vec![Zone {
@@ -143,7 +143,7 @@ fn outcome(steps: &str, expected: &[&str], seed: u64) -> Outcome {
     );
     let scenario = Scenario::parse_with("hosts.toml", &text, &(HOSTS.vocabulary)());
     let scenario = scenario.unwrap_or_else(|why| panic!("{why}\n{text}"));
-    run(&HOSTS, &scenario, seed, Options::default()).expect("the scenario runs")
+    run(&HOSTS, &scenario, seed, RunOptions::default()).expect("the scenario runs")
 }
 
 /// A command to the first host's probe: the time in milliseconds, the word, its arguments.

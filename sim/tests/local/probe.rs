@@ -2,11 +2,11 @@
 
 use core::net::SocketAddr;
 use phalanx_core::time::Instant;
-use phalanx_sim::disk::Write;
-use phalanx_sim::fakes::nginx::{HttpRequest, HttpResponse, Request, Target};
+use phalanx_sim::disk::DiskChange;
+use phalanx_sim::fakes::nginx::{HttpRequest, HttpResponse, ListenAddress, NginxRequest};
 use phalanx_sim::world::{
-    Content, Effect, Effects, Process, ProcessEvent, ProcessView, Program, ReadOf, Scene, Signal,
-    Signalling, Start, Ticket,
+    Effect, Effects, FileContent, Process, ProcessEvent, ProcessSignal, ProcessView, Program,
+    ReadOf, Scene, Signalling, Start, Ticket,
 };
 use serde_json::{Value, json};
 
@@ -53,31 +53,31 @@ fn owned(text: &str) -> std::borrow::Cow<'static, str> {
 }
 
 /// The change of the disk that a command asks for.
-fn write(name: &str, words: &[&str]) -> Option<Write> {
+fn write(name: &str, words: &[&str]) -> Option<DiskChange> {
     Some(match (name, words) {
-        ("replace", [path, text]) => Write::Replace(owned(path), text.as_bytes().to_vec()),
-        ("remove", [path]) => Write::Remove(owned(path)),
-        ("rename", [old, new]) => Write::Rename {
+        ("replace", [path, text]) => DiskChange::Replace(owned(path), text.as_bytes().to_vec()),
+        ("remove", [path]) => DiskChange::Remove(owned(path)),
+        ("rename", [old, new]) => DiskChange::Rename {
             old: owned(old),
             new: owned(new),
         },
-        ("symlink", [target, path]) => Write::Link {
+        ("symlink", [target, path]) => DiskChange::Link {
             target: owned(target),
             path: owned(path),
         },
-        ("folder", [path]) => Write::Folder(owned(path)),
-        ("sync-folder", [path]) => Write::SyncFolder(owned(path)),
-        ("sync-file", [path]) => Write::SyncFile(owned(path)),
+        ("folder", [path]) => DiskChange::Folder(owned(path)),
+        ("sync-folder", [path]) => DiskChange::SyncFolder(owned(path)),
+        ("sync-file", [path]) => DiskChange::SyncFile(owned(path)),
         _ => return None,
     })
 }
 
-fn signal(word: &str) -> Signal {
+fn signal(word: &str) -> ProcessSignal {
     match word {
-        "hup" => Signal::HangUp,
-        "quit" => Signal::Quit,
-        "term" => Signal::Terminate,
-        _ => Signal::Kill,
+        "hup" => ProcessSignal::HangUp,
+        "quit" => ProcessSignal::Quit,
+        "term" => ProcessSignal::Terminate,
+        _ => ProcessSignal::Kill,
     }
 }
 
@@ -102,11 +102,11 @@ impl Probe {
             }),
             ("get", [at, to, path]) => {
                 let to = match to.strip_prefix("unix:") {
-                    Some(path) => Target::Unix(path.to_owned()),
-                    None => Target::Tcp(to.parse().expect("an address")),
+                    Some(path) => ListenAddress::Unix(path.to_owned()),
+                    None => ListenAddress::Tcp(to.parse().expect("an address")),
                 };
                 let at: SocketAddr = at.parse().expect("an address");
-                let request = Request::get("host", path);
+                let request = NginxRequest::get("host", path);
                 out.datagram(at, HttpRequest { to, request });
             }
             ("listen", [port]) => out.push(Effect::Listen {
@@ -123,9 +123,9 @@ impl Probe {
     fn answer(event: ProcessEvent) -> Option<String> {
         Some(if let ProcessEvent::Read(read) = event {
             match read.content {
-                Ok(Content::File(bytes)) => String::from_utf8(bytes).expect("a text"),
-                Ok(Content::Folder(names)) => names.join(" "),
-                Ok(Content::Link(target)) => target,
+                Ok(FileContent::File(bytes)) => String::from_utf8(bytes).expect("a text"),
+                Ok(FileContent::Folder(names)) => names.join(" "),
+                Ok(FileContent::Link(target)) => target,
                 Err(error) => error.to_string(),
             }
         } else if let ProcessEvent::Ran(ran) = event {

@@ -5,16 +5,16 @@ use crate::Settled;
 use phalanx_core::link::Address;
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
-use phalanx_sim::fakes::dns::{Data, Dns, Record, State, Zone};
+use phalanx_sim::fakes::dns::{Dns, RecordData, ResourceRecord, State, Zone};
 use phalanx_sim::invariant::{Report, Seen};
 use phalanx_sim::mesh::node_start::NodeStart;
-use phalanx_sim::mesh::{self, APPLICATIONS, Applications, Daemon, Mesh};
+use phalanx_sim::mesh::{self, APPLICATIONS, Daemon, HostApplications, Mesh};
 use phalanx_sim::model::ip;
 use phalanx_sim::scenario::{OwnCondition, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
     Cast, Definition, Process, ProcessEvent, ProcessView, Program, Scene, Start,
 };
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 
 /// The seed address of every node.
 const SEEDS: &str = "seeds.example.test:7000";
@@ -45,7 +45,7 @@ impl Program for Named {
         config.seeds = vec![Address::Name(SEEDS.to_owned())];
         let node = Node::new(config, random.next_u64(), Instant::ZERO);
         let random = random.child(APPLICATIONS);
-        let applications = Applications::new(Applications::ids(scenario), host, 1, random);
+        let applications = HostApplications::new(HostApplications::ids(scenario), host, 1, random);
         let opens = mesh::channels(&scenario.hosts[host]);
         Box::new(Daemon::starting(node, applications, &opens, Instant::ZERO))
     }
@@ -73,10 +73,10 @@ impl Program for Named {
 
 /// A resolver whose zone is in this state at the start.
 fn dns(state: State) -> Dns {
-    let record = |address| Record {
+    let record = |address| ResourceRecord {
         name: "seeds.example.test".to_owned(),
         ttl: 1,
-        data: Data::A(address),
+        data: RecordData::A(address),
     };
     let nobody = [10, 99, 0, 1].into();
     Dns {
@@ -139,7 +139,7 @@ fn failures(system: &Definition, steps: &str, from: u64, seed: u64) -> Vec<Strin
     );
     let scenario = Scenario::parse_with("named.toml", &text, &vocabulary());
     let scenario = scenario.unwrap_or_else(|why| panic!("{why}\n{text}"));
-    let outcome = run(system, &scenario, seed, Options::default()).expect("the scenario runs");
+    let outcome = run(system, &scenario, seed, RunOptions::default()).expect("the scenario runs");
     outcome.failures.iter().map(|it| it.why.clone()).collect()
 }
 

@@ -10,13 +10,13 @@ use core::net::SocketAddr;
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use phalanx_sim::outcome::Outcome;
-use phalanx_sim::record::{Done, Recorder, Step};
+use phalanx_sim::record::{ExecutedAction, RecordedStep, Recorder};
 use phalanx_sim::scenario::{Scenario, Selector, Vocabulary, Words};
 use phalanx_sim::world::{
     Cast, Definition, Effect, Effects, Message, Process, ProcessEvent, ProcessView, Program,
     ReportedEvent, Start,
 };
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 use serde_json::{Value, json};
 
 /// The port of a counter.
@@ -193,7 +193,7 @@ fn parse(nodes: &str, steps: &str) -> Result<Scenario, String> {
 
 fn outcome(nodes: &str, steps: &str) -> Outcome {
     let scenario = parse(nodes, steps).unwrap();
-    run(&SHOP, &scenario, 1, Options::default()).unwrap()
+    run(&SHOP, &scenario, 1, RunOptions::default()).unwrap()
 }
 
 /// The reasons of an outcome's failures.
@@ -423,21 +423,21 @@ struct Names(
 );
 
 impl Recorder for Names {
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &RecordedStep<'_>) {
         let from = step.sender().and(step.cause_program);
         self.0.push((step.host, step.program, from, step.kind));
     }
 
-    fn order(&mut self, _: &Done<'_>) {}
+    fn order(&mut self, _: &ExecutedAction<'_>) {}
 }
 
 #[test]
 fn recordings_name_the_program_and_the_hash_tells_programs_apart() {
     let hash = |steps: &str, names: &mut Names| {
         let scenario = parse("count = 1", steps).unwrap();
-        let options = Options {
+        let options = RunOptions {
             recorder: Some(names),
-            ..Options::default()
+            ..RunOptions::default()
         };
         run(&SHOP, &scenario, 1, options).unwrap().trace_hash
     };

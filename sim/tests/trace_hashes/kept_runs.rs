@@ -3,7 +3,7 @@
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::{Options, run};
+use phalanx_sim::{RunOptions, run};
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ pub(crate) fn check(file: &str, names: &[String], seeds: RangeInclusive<u64>) {
     for name in names {
         let scenario = load(name);
         for seed in seeds.clone() {
-            let outcome = run(&MESH, &scenario, seed, Options::default())
+            let outcome = run(&MESH, &scenario, seed, RunOptions::default())
                 .unwrap_or_else(|why| panic!("{name}: {why}"));
             writeln!(text, "{}", line(&outcome)).expect("a string takes text");
         }

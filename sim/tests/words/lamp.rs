@@ -2,7 +2,7 @@
 
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
-use phalanx_sim::invariant::{Invariant, Seen, Verdict};
+use phalanx_sim::invariant::{Invariant, InvariantResult, Seen};
 use phalanx_sim::mesh;
 use phalanx_sim::scenario::{
     Arguments, Engine, Extent, FaultWord, Field, Form, OwnArguments, OwnCondition, Scenario, Shape,
@@ -330,7 +330,7 @@ impl Invariant for Fused {
         "fused"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         let lamp = seen.view.of::<Lamp>();
         match lamp.filter(|lamp| lamp.brightness > self.0) {
             Some(lamp) => Err(format!("has {}", lamp.brightness)),

@@ -9,9 +9,9 @@ use phalanx_sim::replay::Replay;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words, schema};
-use phalanx_sim::search::{Hunt, Subject, attempt};
+use phalanx_sim::search::{Hunt, SystemUnderTest, attempt};
 use phalanx_sim::shrink::{Shrunk, shrink};
-use phalanx_sim::{Options, invariant, run};
+use phalanx_sim::{RunOptions, invariant, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -107,9 +107,9 @@ fn outcome(scenario: &Scenario, sabotage: &[&str]) -> Outcome {
 }
 
 fn outcome_of(scenario: &Scenario, seed: u64, sabotage: &[&str]) -> Outcome {
-    let options = Options {
+    let options = RunOptions {
         sabotage: sabotage.iter().map(ToString::to_string).collect(),
-        ..Options::default()
+        ..RunOptions::default()
     };
     run(&STREET, scenario, seed, options).expect("the scenario runs")
 }
@@ -122,7 +122,7 @@ fn failures(outcome: &Outcome) -> Vec<String> {
 
 fn shrunk(scenario: &Scenario, sabotage: &[&str]) -> Shrunk {
     let sabotage: Vec<String> = sabotage.iter().map(ToString::to_string).collect();
-    let subject = Subject {
+    let subject = SystemUnderTest {
         runner: &Model(&STREET),
         sabotage: &sabotage,
     };
@@ -288,9 +288,9 @@ fn wrong_words_are_reported_with_the_nearest_known_one() {
 #[test]
 fn wrong_names_of_planted_bugs_are_reported_with_the_nearest_known_one() {
     let broken = |word: &str| {
-        let options = Options {
+        let options = RunOptions {
             sabotage: vec![word.to_owned()],
-            ..Options::default()
+            ..RunOptions::default()
         };
         let scenario = parse(STORY).unwrap();
         run(&STREET, &scenario, 1, options).unwrap_err().to_string()
@@ -415,7 +415,7 @@ fn a_fault_of_a_program_is_lifted_with_all_others() {
 fn search_draws_the_faults_of_all_programs() {
     let scenario = parse(STORY).unwrap();
     let runner = Model(&STREET);
-    let subject = Subject {
+    let subject = SystemUnderTest {
         runner: &runner,
         sabotage: &[],
     };

@@ -8,7 +8,7 @@ use phalanx_core::channel::{ChannelName, Done, Options, Refusal};
 use phalanx_net::channel::{Channel, Error, Received, TransactionOutcome};
 use phalanx_net::transport::{MeshNode, Tasks};
 use phalanx_sim::mesh::event_observer::Observed;
-use phalanx_sim::mesh::{AppCommand, AppRequest, Applications, Event, Opening, payload};
+use phalanx_sim::mesh::{AppCommand, AppRequest, ChannelOpening, Event, HostApplications, payload};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
@@ -17,9 +17,9 @@ use tokio::time;
 use tokio_stream::Stream;
 
 /// The initial state of the applications of one life of a host.
-pub(crate) struct Program {
-    pub(crate) applications: Applications,
-    pub(crate) opens: BTreeMap<ChannelName, Opening>,
+pub(crate) struct ApplicationProgram {
+    pub(crate) applications: HostApplications,
+    pub(crate) opens: BTreeMap<ChannelName, ChannelOpening>,
     pub(crate) orders: mpsc::UnboundedReceiver<AppCommand>,
 }
 
@@ -42,13 +42,13 @@ struct Reading {
 
 /// Runs the applications of a host until the sender of their orders is dropped.
 pub(crate) async fn run(
-    program: Program,
+    program: ApplicationProgram,
     node: MeshNode,
     fabric: Fabric,
     host: usize,
     tasks: Tasks,
 ) {
-    let Program {
+    let ApplicationProgram {
         mut applications,
         opens,
         mut orders,

@@ -8,13 +8,13 @@ use phalanx_net::driver::Stopped;
 use phalanx_net::store::MemoryStore;
 use phalanx_net::transport::MeshNode;
 use phalanx_sim::mesh::{AppCommand, Mesh};
-use phalanx_sim::world::{ProcessView, Program, Traffic, World};
+use phalanx_sim::world::{HostTraffic, ProcessView, Program, World};
 use std::future::Future;
 use std::pin::Pin;
 use tokio::sync::mpsc;
 
 /// A pending request for a copy of a running node.
-pub(super) type Question = Pin<Box<dyn Future<Output = Result<Node, Stopped>>>>;
+pub(super) type StateQuery = Pin<Box<dyn Future<Output = Result<Node, Stopped>>>>;
 
 /// One host.
 pub(super) struct DaemonHost {
@@ -26,11 +26,11 @@ pub(super) struct DaemonHost {
     pub(super) runs: bool,
     /// The latest copy of its machine.
     pub(super) seen: Option<Node>,
-    pub(super) question: Option<Question>,
+    pub(super) question: Option<StateQuery>,
     /// The sender of orders to its applications.
     pub(super) orders: Option<mpsc::UnboundedSender<AppCommand>>,
     /// The traffic that its earlier lives sent.
-    pub(super) sent_before: Traffic,
+    pub(super) sent_before: HostTraffic,
 }
 
 impl DaemonHost {
@@ -43,7 +43,7 @@ impl DaemonHost {
             seen: None,
             question: None,
             orders: None,
-            sent_before: Traffic::default(),
+            sent_before: HostTraffic::default(),
         }
     }
 
@@ -51,9 +51,9 @@ impl DaemonHost {
         self.slot.lock().node.clone()
     }
 
-    pub(super) fn sent(&self) -> Traffic {
+    pub(super) fn sent(&self) -> HostTraffic {
         let now = self.node().map(|node| node.traffic()).unwrap_or_default();
-        Traffic {
+        HostTraffic {
             bytes: self.sent_before.bytes + now.bytes_sent,
             messages: self.sent_before.messages + now.messages_sent,
         }
@@ -62,7 +62,7 @@ impl DaemonHost {
     /// Requests a copy of the machine; the answer arrives with the next tick.
     pub(super) fn ask(&mut self) {
         self.question = self.node().filter(|_| self.runs).map(|node| {
-            let question: Question =
+            let question: StateQuery =
                 Box::pin(async move { node.driver().inspect(|node, _| node.clone()).await });
             question
         });
@@ -116,7 +116,7 @@ impl World for WireWorld<'_> {
         Some(node)
     }
 
-    fn traffic(&self, host: usize) -> Traffic {
+    fn traffic(&self, host: usize) -> HostTraffic {
         self.0[host].sent()
     }
 

@@ -11,12 +11,12 @@ use phalanx_core::gossip;
 use phalanx_core::random::Random;
 use phalanx_core::sabotage::Sabotage;
 use phalanx_net::transport::Notice;
-use phalanx_sim::arguments::{Arguments, Progress};
+use phalanx_sim::arguments::{ProgressLines, RunArguments};
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
 use phalanx_sim::mesh::projection::{Lives, Projection};
-use phalanx_sim::mesh::trace::Trace;
+use phalanx_sim::mesh::trace::MeshTrace;
 use phalanx_sim::mesh::{Event, MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::Outcome;
@@ -50,15 +50,15 @@ pub(super) struct Engine<'a> {
 pub(crate) fn run(
     scenario: &Scenario,
     plan: &Plan,
-    arguments: &Arguments,
+    arguments: &RunArguments,
 ) -> Result<Outcome, String> {
     let panics = listen_for_panics();
     let clocks = mad_turmoil::time::SimClocksGuard::init();
     let path = arguments.trace.as_deref();
-    let trace = Trace::new(scenario, plan, Kind::Wire, &arguments.broken, path)?;
+    let trace = MeshTrace::new(scenario, plan, Kind::Wire, &arguments.broken, path)?;
     let mut engine = Engine::new(scenario, plan, arguments, trace)?;
     let mut judge = Judge::new(scenario, plan, check_interval(scenario.hosts.len()));
-    engine.drive(&mut judge, Progress::new(arguments))?;
+    engine.drive(&mut judge, ProgressLines::new(arguments))?;
     drop(clocks);
     let said = panics
         .lock()
@@ -101,8 +101,8 @@ impl<'a> Engine<'a> {
     fn new(
         scenario: &'a Scenario,
         plan: &'a Plan,
-        arguments: &Arguments,
-        trace: Trace,
+        arguments: &RunArguments,
+        trace: MeshTrace,
     ) -> Result<Self, String> {
         // A latency without bounds is refused before the run: `Scenario::check_engine`.
         let (least, most) = scenario.network.latency.bounds().unwrap_or_default();
@@ -152,7 +152,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs until the judge has decided every expectation.
-    fn drive(&mut self, judge: &mut Judge<'_>, mut progress: Progress) -> Result<(), String> {
+    fn drive(&mut self, judge: &mut Judge<'_>, mut progress: ProgressLines) -> Result<(), String> {
         let tick = tick(self.hosts.len());
         let mut schedule = Schedule::new(self.scenario, self.plan);
         loop {
@@ -168,7 +168,7 @@ impl<'a> Engine<'a> {
                 .step()
                 .map_err(|error| format!("a host failed: {error}"))?;
             let now = self.sim.elapsed();
-            progress.at(now, || self.fabric.trace(Trace::progress));
+            progress.at(now, || self.fabric.trace(MeshTrace::progress));
             self.hear(now, judge, &mut schedule);
             if due {
                 self.hosts.iter_mut().for_each(DaemonHost::refresh);
@@ -230,7 +230,7 @@ impl<'a> Engine<'a> {
     fn finish(
         self,
         judge: Judge<'_>,
-        arguments: &Arguments,
+        arguments: &RunArguments,
         panics: &[String],
     ) -> Result<Outcome, String> {
         let (scenario, now) = (self.scenario, self.sim.elapsed());
@@ -246,7 +246,7 @@ impl<'a> Engine<'a> {
         broken.extend(self.observer.broken(&scenario.file));
         let bytes: u64 = self.hosts.iter().map(|host| host.sent().bytes).sum();
         let written = self.fabric.written();
-        self.fabric.trace(Trace::finish)?;
+        self.fabric.trace(MeshTrace::finish)?;
         let ending = Ending {
             definition: &MESH,
             engine: Kind::Wire,

@@ -11,7 +11,7 @@ use core::time::Duration;
 use phalanx_core::node;
 use phalanx_core::random::{hash_bytes, mix};
 use phalanx_sim::mesh::event_observer::{Observation, Observed};
-use phalanx_sim::mesh::trace::Trace;
+use phalanx_sim::mesh::trace::MeshTrace;
 use phalanx_sim::scenario::plan::Cut;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,7 @@ struct State {
     /// The wakers of tasks that wait for a change, by number.
     waiting: BTreeMap<u64, Waker>,
     waiters: u64,
-    trace: Trace,
+    trace: MeshTrace,
     /// Observations that the engine has not taken.
     observations: Vec<Observation>,
     /// A running hash of written and read bytes.
@@ -67,7 +67,7 @@ pub(crate) enum Connectivity {
 }
 
 impl Fabric {
-    pub(crate) fn new(hosts: usize, cuts: Vec<Cut>, steps: usize, trace: Trace) -> Self {
+    pub(crate) fn new(hosts: usize, cuts: Vec<Cut>, steps: usize, trace: MeshTrace) -> Self {
         let state = State {
             hosts: (0..hosts).map(|_| HostState::default()).collect(),
             cuts,
@@ -235,7 +235,7 @@ impl Fabric {
     }
 
     /// Accesses the trace.
-    pub(crate) fn trace<T>(&self, look: impl FnOnce(&mut Trace) -> T) -> T {
+    pub(crate) fn trace<T>(&self, look: impl FnOnce(&mut MeshTrace) -> T) -> T {
         look(&mut self.lock().trace)
     }
 

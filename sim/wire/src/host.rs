@@ -1,6 +1,6 @@
 //! One simulated host: its disk, its process, and the state that the engine shares with them.
 
-use crate::applications::{self, Program};
+use crate::applications::{self, ApplicationProgram};
 use crate::fabric::Fabric;
 use crate::network::HostNetwork;
 use core::time::Duration;
@@ -8,7 +8,9 @@ use phalanx_core::gossip::Config;
 use phalanx_core::node::{self, Node};
 use phalanx_net::identity::Identity;
 use phalanx_net::store::MemoryStore;
-use phalanx_net::transport::{Bound, Limits, MeshNode, Notice, Settings, Tasks, TrustedSubnets};
+use phalanx_net::transport::{
+    BoundPort, Limits, MeshNode, Notice, Settings, Tasks, TrustedSubnets,
+};
 use phalanx_sim::model::PORT;
 use std::future::{Future, poll_fn};
 use std::net::Ipv4Addr;
@@ -23,7 +25,7 @@ pub(crate) struct Boot {
     pub(crate) seed: u64,
     pub(crate) identity: Identity,
     pub(crate) store: MemoryStore,
-    pub(crate) program: Program,
+    pub(crate) program: ApplicationProgram,
 }
 
 /// The state that the engine and the process share. Clones share it.
@@ -55,7 +57,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
     };
     let (fabric, host) = (network.fabric.clone(), network.host);
     drop(fabric.drain_closed(host));
-    let bound = Bound::bind(network, (Ipv4Addr::UNSPECIFIED, PORT).into()).await?;
+    let bound = BoundPort::bind(network, (Ipv4Addr::UNSPECIFIED, PORT).into()).await?;
     let watched = fabric.clone();
     let settings = Settings {
         config: boot.config,

@@ -21,8 +21,8 @@ mod network;
 mod orders;
 mod pki;
 
-use phalanx_sim::arguments::{Arguments, EngineBinary};
-use phalanx_sim::outcome::Verdict;
+use phalanx_sim::arguments::{EngineBinary, RunArguments};
+use phalanx_sim::outcome::RunVerdict;
 use phalanx_sim::scenario::Engine;
 use std::io::Write;
 use std::process::ExitCode;
@@ -41,8 +41,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let (answer, code) = match run() {
-        Ok((json, Verdict::Pass)) => (Ok(json), ExitCode::SUCCESS),
-        Ok((json, Verdict::Fail)) => (Ok(json), ExitCode::FAILURE),
+        Ok((json, RunVerdict::Pass)) => (Ok(json), ExitCode::SUCCESS),
+        Ok((json, RunVerdict::Fail)) => (Ok(json), ExitCode::FAILURE),
         Err(complaint) => (Err(complaint), ExitCode::from(2)),
     };
     let written = match answer {
@@ -57,8 +57,8 @@ fn main() -> ExitCode {
 }
 
 /// Performs the run that the arguments describe. Returns the result as JSON, and the verdict.
-fn run() -> Result<(String, Verdict), String> {
-    let arguments = Arguments::parse(PROGRAM, std::env::args().skip(1))?;
+fn run() -> Result<(String, RunVerdict), String> {
+    let arguments = RunArguments::parse(PROGRAM, std::env::args().skip(1))?;
     let scenario = arguments.scenario().map_err(|error| error.to_string())?;
     scenario
         .check_engine(Engine::Wire)

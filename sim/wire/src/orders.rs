@@ -1,6 +1,6 @@
 //! Performs the actions of the plan on the network and on hosts.
 
-use crate::applications::Program;
+use crate::applications::ApplicationProgram;
 use crate::engine::Engine;
 use crate::host::Boot;
 use phalanx_core::gossip::Input;
@@ -8,11 +8,11 @@ use phalanx_core::time::Wall;
 use phalanx_net::store::MemoryStore;
 use phalanx_net::store::epoch::{self, EPOCH};
 use phalanx_sim::mesh::node_start::{self, NodeStart};
-use phalanx_sim::mesh::{APPLICATIONS, Applications, Published, channels};
+use phalanx_sim::mesh::{APPLICATIONS, HostApplications, Published, channels};
 use phalanx_sim::model::{WALL_ZERO, ip};
 use phalanx_sim::scenario::plan::Planned;
 use phalanx_sim::scenario::plan::executor::PlanExecutor;
-use phalanx_sim::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
+use phalanx_sim::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction};
 use serde_json::Value;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
         &mut self,
         planned: &'p Planned,
         host: usize,
-        is: Certificate,
+        is: CertificateChange,
     ) -> Self::Done {
         self.certificate(host, is, planned.step)
     }
@@ -143,13 +143,13 @@ impl Engine<'_> {
     fn certificate(
         &mut self,
         host: usize,
-        is: Certificate,
+        is: CertificateChange,
         step: Option<usize>,
     ) -> Result<(), String> {
         match is {
             // The certificate was issued with this expiry.
-            Certificate::Expired => Ok(()),
-            Certificate::Rotated => {
+            CertificateChange::Expired => Ok(()),
+            CertificateChange::Rotated => {
                 let linked = self.linked(host).max(1);
                 self.fabric.affect(step, linked);
                 let identity = self.certificates.rotate(host, self.sim.elapsed())?;
@@ -160,7 +160,7 @@ impl Engine<'_> {
                     None => Ok(()),
                 }
             }
-            Certificate::Revoked => Err("engine wire cannot revoke certificates".to_owned()),
+            CertificateChange::Revoked => Err("engine wire cannot revoke certificates".to_owned()),
         }
     }
 
@@ -213,9 +213,9 @@ impl Engine<'_> {
         let (seed, store) = (random.next_u64(), state.store.clone());
         let random = random.child(APPLICATIONS);
         let (given, orders) = mpsc::unbounded_channel();
-        let program = Program {
-            applications: Applications::new(
-                Applications::ids(self.scenario),
+        let program = ApplicationProgram {
+            applications: HostApplications::new(
+                HostApplications::ids(self.scenario),
                 host,
                 state.life,
                 random,

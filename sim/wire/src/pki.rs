@@ -9,7 +9,7 @@ use phalanx_core::time::Wall;
 use phalanx_net::identity::{Authority, Identity, IdentityError, PemParts, Subject, Validity};
 use phalanx_sim::mesh::node_start::MESH;
 use phalanx_sim::scenario::plan::{Plan, Planned, ScheduledAction};
-use phalanx_sim::scenario::{Certificate, Host};
+use phalanx_sim::scenario::{CertificateChange, Host};
 
 /// Validity from the beginning of the calendar to a date that no run reaches.
 const ALWAYS: Validity = Validity {
@@ -88,7 +88,7 @@ fn ends(plan: &Plan, of: usize) -> Vec<End> {
     let end = |planned: &Planned| {
         let expired = ScheduledAction::Certificate {
             host: of,
-            is: Certificate::Expired,
+            is: CertificateChange::Expired,
         };
         (planned.order == expired).then_some(End {
             at: planned.at,

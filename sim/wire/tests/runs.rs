@@ -5,7 +5,7 @@
     reason = "a test stops at what it does not expect"
 )]
 
-use phalanx_sim::Options;
+use phalanx_sim::RunOptions;
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::difference;
 use phalanx_sim::scenario::{Engine, Scenario};
@@ -190,7 +190,7 @@ fn confluent_scenarios_end_in_the_state_of_the_model() {
     for (path, scenario) in ours(true) {
         let run = passes(&path, "1");
         let wire = run["projection"].clone();
-        let model = phalanx_sim::run(&MESH, &scenario, 1, Options::default()).unwrap();
+        let model = phalanx_sim::run(&MESH, &scenario, 1, RunOptions::default()).unwrap();
         let model = model.projection.unwrap();
         let name = path.display();
         let nodes = model["nodes"].as_object();

@@ -457,6 +457,35 @@ fn a_timer_belongs_to_one_component() {
 }
 
 #[test]
+fn a_random_stream_is_drawn_by_one_component() {
+    let mut streams = 0;
+    for read in machines() {
+        let mut drawers: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for source in read.sources.iter().filter(|it| it.name != "context.rs") {
+            let spread: String = source.code.split_whitespace().collect();
+            for (at, found) in spread.match_indices("context.random") {
+                let name = spread[at + found.len()..].strip_prefix('.');
+                let name = name.and_then(|rest| words(rest).next()).unwrap_or_default();
+                drawers
+                    .entry(name.to_owned())
+                    .or_default()
+                    .insert(&source.name);
+            }
+        }
+        streams += drawers.len();
+        for (name, files) in drawers {
+            assert_eq!(
+                files.len(),
+                1,
+                "{}: the stream {name} is drawn in {files:?}",
+                read.machine.folder
+            );
+        }
+    }
+    assert!(streams >= 9, "{streams} streams are found");
+}
+
+#[test]
 fn a_shared_part_is_written_by_its_writers_alone() {
     for read in machines() {
         for Writers {

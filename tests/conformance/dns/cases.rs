@@ -2,7 +2,7 @@
 
 use super::{BROKEN, NEGATIVE_SECONDS, Reply, ResolverUnderTest, SILENT, Set, ZONE};
 use core::time::Duration;
-use phalanx_sim::fakes::dns::{Code, Kind};
+use phalanx_sim::fakes::dns::{Code, RecordType};
 use std::net::IpAddr;
 
 type Part<'a> = &'a mut dyn ResolverUnderTest;
@@ -16,7 +16,7 @@ fn full(label: &str) -> String {
 }
 
 fn ask(part: Part<'_>, label: &str) -> Reply {
-    part.query(1, &full(label), Kind::A)
+    part.query(1, &full(label), RecordType::A)
 }
 
 /// The addresses alone, sorted.
@@ -66,7 +66,7 @@ pub(super) fn addresses_are_rotated_by_the_query(part: &mut dyn ResolverUnderTes
     let replies = (0..5).find_map(|_| {
         let second = begin_of_second(part);
         let replies: Vec<Reply> = (7..12)
-            .map(|number| part.query(number, &full("pool"), Kind::A))
+            .map(|number| part.query(number, &full("pool"), RecordType::A))
             .collect();
         (part.second().0 == second).then_some((second, replies))
     });
@@ -89,9 +89,9 @@ pub(super) fn families_are_asked_apart(part: &mut dyn ResolverUnderTest) {
         Set::Address("both", 60, ip("10.0.0.9")),
         Set::Address("both", 30, ip("fd00::9")),
     ]);
-    let four = part.query(1, &full("both"), Kind::A);
+    let four = part.query(1, &full("both"), RecordType::A);
     assert_eq!(four.addresses, [(ip("10.0.0.9"), 60)]);
-    let six = part.query(1, &full("both"), Kind::Aaaa);
+    let six = part.query(1, &full("both"), RecordType::Aaaa);
     assert_eq!(six.addresses, [(ip("fd00::9"), 30)]);
 }
 
@@ -118,7 +118,7 @@ pub(super) fn aliases_are_followed(part: &mut dyn ResolverUnderTest) {
     );
     assert_eq!(addresses(&reply), [ip("10.0.0.1"), ip("10.0.0.2")]);
     // An alias is followed to a name without an address of the type, and that is not an error.
-    let six = part.query(1, &full("first"), Kind::Aaaa);
+    let six = part.query(1, &full("first"), RecordType::Aaaa);
     assert_eq!(
         (six.code, six.aliases.len(), six.addresses.len()),
         (Code::NoError, 2, 0)
@@ -147,7 +147,7 @@ pub(super) fn absent_names_and_absent_types_differ(part: &mut dyn ResolverUnderT
     ]);
     assert_eq!(ask(part, "nothing"), empty(Code::NameError));
     assert_eq!(
-        part.query(1, &full("four"), Kind::Aaaa),
+        part.query(1, &full("four"), RecordType::Aaaa),
         empty(Code::NoError)
     );
     // A name that exists only because of one below it has no records.
@@ -156,19 +156,19 @@ pub(super) fn absent_names_and_absent_types_differ(part: &mut dyn ResolverUnderT
 
 pub(super) fn a_zone_that_fails_is_a_failure(part: &mut dyn ResolverUnderTest) {
     part.set(&[Set::Alias("outside", 60, "x.broken.test")]);
-    let broken = part.query(1, &format!("x.{BROKEN}"), Kind::A);
+    let broken = part.query(1, &format!("x.{BROKEN}"), RecordType::A);
     assert_eq!(broken, empty(Code::ServerFailure));
     assert_eq!(ask(part, "outside"), empty(Code::ServerFailure));
 }
 
 pub(super) fn a_silent_zone_gives_no_answer(part: &mut dyn ResolverUnderTest) {
-    let silent = part.query(1, &format!("x.{SILENT}"), Kind::A);
+    let silent = part.query(1, &format!("x.{SILENT}"), RecordType::A);
     assert_eq!(silent, empty(Code::TimedOut));
 }
 
 pub(super) fn names_outside_of_all_zones_do_not_exist(part: &mut dyn ResolverUnderTest) {
     assert_eq!(
-        part.query(1, "elsewhere.invalid", Kind::A),
+        part.query(1, "elsewhere.invalid", RecordType::A),
         empty(Code::NameError)
     );
 }
@@ -198,7 +198,7 @@ pub(super) fn an_absent_name_shows_when_its_absence_ends(part: &mut dyn Resolver
     let second = begin_of_second(part);
     assert_eq!(ask(part, "late"), empty(Code::NameError));
     assert_eq!(
-        part.query(1, &full("old"), Kind::Aaaa),
+        part.query(1, &full("old"), RecordType::Aaaa),
         empty(Code::NoError)
     );
     part.set(&[
@@ -207,12 +207,12 @@ pub(super) fn an_absent_name_shows_when_its_absence_ends(part: &mut dyn Resolver
     ]);
     assert_eq!(ask(part, "late"), empty(Code::NameError));
     assert_eq!(
-        part.query(1, &full("old"), Kind::Aaaa),
+        part.query(1, &full("old"), RecordType::Aaaa),
         empty(Code::NoError)
     );
     wait_until(part, second + u64::from(NEGATIVE_SECONDS) + 2);
     assert_eq!(addresses(&ask(part, "late")), [ip("10.0.0.2")]);
-    let six = part.query(1, &full("old"), Kind::Aaaa);
+    let six = part.query(1, &full("old"), RecordType::Aaaa);
     assert_eq!(addresses(&six), [ip("fd00::1")]);
 }
 

@@ -3,7 +3,7 @@
 use super::{BROKEN, NEGATIVE_SECONDS, Reply, ResolverUnderTest, SILENT, Set, ZONE};
 use core::time::Duration;
 use phalanx_core::time::{Instant, Wall};
-use phalanx_sim::fakes::dns::{Data, Kind, Record, Resolver, State, Zone};
+use phalanx_sim::fakes::dns::{RecordData, RecordType, Resolver, ResourceRecord, State, Zone};
 use std::net::IpAddr;
 
 const STARTED: u64 = 1_795_000_000;
@@ -41,18 +41,18 @@ impl ResolverUnderTest for Fake {
             }
         };
         let record = |set: &Set| match set {
-            Set::Address(name, ttl, address) => Record {
+            Set::Address(name, ttl, address) => ResourceRecord {
                 name: full(name),
                 ttl: *ttl,
                 data: match address {
-                    IpAddr::V4(address) => Data::A(*address),
-                    IpAddr::V6(address) => Data::Aaaa(*address),
+                    IpAddr::V4(address) => RecordData::A(*address),
+                    IpAddr::V6(address) => RecordData::Aaaa(*address),
                 },
             },
-            Set::Alias(name, ttl, target) => Record {
+            Set::Alias(name, ttl, target) => ResourceRecord {
                 name: full(name),
                 ttl: *ttl,
-                data: Data::Alias(full(target)),
+                data: RecordData::Alias(full(target)),
             },
         };
         self.resolver.put_zone(Zone {
@@ -63,7 +63,7 @@ impl ResolverUnderTest for Fake {
         });
     }
 
-    fn query(&mut self, number: u16, name: &str, kind: Kind) -> Reply {
+    fn query(&mut self, number: u16, name: &str, kind: RecordType) -> Reply {
         let reply = self.resolver.query(self.now, number, name, kind);
         self.now += reply.took;
         Reply {

@@ -6,7 +6,7 @@ mod real;
 
 use core::time::Duration;
 use fake::Fake;
-use phalanx_sim::fakes::dns::{Code, Kind};
+use phalanx_sim::fakes::dns::{Code, RecordType};
 use real::Real;
 use std::net::IpAddr;
 
@@ -50,7 +50,7 @@ trait ResolverUnderTest {
     /// Makes [`ZONE`] hold these records; answers that are kept stay.
     fn set(&mut self, records: &[Set]);
     /// Asks.
-    fn query(&mut self, number: u16, name: &str, kind: Kind) -> Reply;
+    fn query(&mut self, number: u16, name: &str, kind: RecordType) -> Reply;
     /// Lets time pass.
     fn pause(&mut self, time: Duration);
     /// The second of the calendar, and how far it has gone.

@@ -2,7 +2,7 @@
 
 use super::{BROKEN, NEGATIVE_SECONDS, Reply, ResolverUnderTest, SILENT, Set, ZONE};
 use core::time::Duration;
-use phalanx_sim::fakes::dns::{Code, Kind};
+use phalanx_sim::fakes::dns::{Code, RecordType};
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -128,7 +128,12 @@ impl Real {
     fn wait_until_it_answers(&mut self) {
         let began = Instant::now();
         loop {
-            let reply = self.try_query(1, "ns.example.test", Kind::A, Duration::from_millis(50));
+            let reply = self.try_query(
+                1,
+                "ns.example.test",
+                RecordType::A,
+                Duration::from_millis(50),
+            );
             if reply.code == Code::NoError {
                 return;
             }
@@ -144,12 +149,12 @@ impl Real {
         }
     }
 
-    fn try_query(&self, number: u16, name: &str, kind: Kind, patience: Duration) -> Reply {
+    fn try_query(&self, number: u16, name: &str, kind: RecordType, patience: Duration) -> Reply {
         let mut packet = Packet::new_query(number);
         packet.set_flags(PacketFlag::RECURSION_DESIRED);
         let kind = match kind {
-            Kind::A => TYPE::A,
-            Kind::Aaaa => TYPE::AAAA,
+            RecordType::A => TYPE::A,
+            RecordType::Aaaa => TYPE::AAAA,
         };
         let name = Name::new(name).expect("a valid name");
         packet
@@ -221,7 +226,7 @@ impl ResolverUnderTest for Real {
         assert!(output.status.success(), "{output:?}");
     }
 
-    fn query(&mut self, number: u16, name: &str, kind: Kind) -> Reply {
+    fn query(&mut self, number: u16, name: &str, kind: RecordType) -> Reply {
         self.try_query(number, name, kind, PATIENCE)
     }
 

@@ -5,9 +5,10 @@ use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::time::{Instant, Wall};
 use phalanx_sim::fakes::nginx::{
-    Host, Input, Nginx, Outcome, Output, Refusal, Request, Response, Target,
+    ConnectRefusal, Input, ListenAddress, Nginx, NginxHost, NginxRequest, Output, Response,
+    UpstreamOutcome,
 };
-use phalanx_sim::world::Signal as FakeSignal;
+use phalanx_sim::world::ProcessSignal as FakeSignal;
 use std::collections::{BTreeMap, BTreeSet};
 
 const PREFIX: &str = "/tmp/fake";
@@ -15,23 +16,23 @@ const PREFIX: &str = "/tmp/fake";
 /// An installation of the fake on a host of its own.
 pub(crate) struct Fake {
     nginx: Nginx,
-    host: Host,
+    host: NginxHost,
     now: Instant,
     numbers: u64,
     next_port: u16,
     ended: BTreeMap<u64, Ran>,
     answers: BTreeMap<u64, Response>,
     closed: BTreeSet<u64>,
-    refused: BTreeMap<u64, Refusal>,
+    refused: BTreeMap<u64, ConnectRefusal>,
     back_ends: BTreeMap<u16, String>,
 }
 
 impl Default for Fake {
     fn default() -> Self {
-        let mut host = Host {
+        let mut host = NginxHost {
             started: Wall(1_795_000_000),
             first_unprivileged_port: first_unprivileged_port(),
-            ..Host::default()
+            ..NginxHost::default()
         };
         host.tree
             .make_folders(PREFIX)
@@ -104,13 +105,13 @@ impl Fake {
         }
     }
 
-    fn back_end_answer(&self, to: &Target, request: &Request) -> Outcome {
+    fn back_end_answer(&self, to: &ListenAddress, request: &NginxRequest) -> UpstreamOutcome {
         let name = match to {
-            Target::Tcp(address) => self.back_ends.get(&address.port()),
-            Target::Unix(_) => None,
+            ListenAddress::Tcp(address) => self.back_ends.get(&address.port()),
+            ListenAddress::Unix(_) => None,
         };
-        name.map_or(Outcome::Refused, |name| {
-            Outcome::Answered(Response::text(200, &format!("{name} {}", request.path)))
+        name.map_or(UpstreamOutcome::Refused, |name| {
+            UpstreamOutcome::Answered(Response::text(200, &format!("{name} {}", request.path)))
         })
     }
 
@@ -242,14 +243,14 @@ impl NginxUnderTest for Fake {
     fn connect(&mut self, address: &Address) -> Result<u64, String> {
         let connection = self.number();
         let target = match address {
-            Address::Port(port) => Target::Tcp(([127, 0, 0, 1], *port).into()),
-            Address::Socket(path) => Target::Unix(Self::path(path)),
+            Address::Port(port) => ListenAddress::Tcp(([127, 0, 0, 1], *port).into()),
+            Address::Socket(path) => ListenAddress::Unix(Self::path(path)),
         };
         self.step(Input::Connect { connection, target });
         match self.refused.get(&connection) {
             None => Ok(connection),
-            Some(Refusal::Refused) => Err("connection refused".to_owned()),
-            Some(Refusal::NotFound) => Err("entity not found".to_owned()),
+            Some(ConnectRefusal::Refused) => Err("connection refused".to_owned()),
+            Some(ConnectRefusal::NotFound) => Err("entity not found".to_owned()),
         }
     }
 
@@ -259,9 +260,9 @@ impl NginxUnderTest for Fake {
 
     fn ask(&mut self, client: u64, host: &str, path: &str, close: bool) -> Option<Answer> {
         self.answers.remove(&client);
-        let request = Request {
+        let request = NginxRequest {
             close,
-            ..Request::get(host, path)
+            ..NginxRequest::get(host, path)
         };
         self.step(Input::Request {
             connection: client,

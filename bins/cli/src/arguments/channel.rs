@@ -90,7 +90,7 @@ pub(crate) struct Send {
 
 /// `phalanx routes`
 #[derive(Debug, Args)]
-pub(crate) struct Routes {
+pub(crate) struct RoutesCommand {
     /// Show the tree over which broadcasts of this member reach all others
     #[arg(long, value_name = "NODE")]
     pub(crate) from: Option<NodeId>,

@@ -4,15 +4,15 @@ use super::value::{programs, shown, version};
 use super::{declined, subscribe, text_or_input};
 use crate::arguments::Ask;
 use crate::arguments::channel::{Kv, KvCommand, OnlyIf, Txn};
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::NodeClient;
-use crate::screen::{Cell, Paint, Screen, Table};
+use crate::screen::{Paint, Screen, Table, TableCell};
 use phalanx_core::channel::ChannelName;
 use phalanx_net::wire::proto::{self, compare::Expected, transact_reply::Outcome};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-pub(crate) fn kv(screen: &Screen, arguments: &Kv) -> Result<Verdict, Failure> {
+pub(crate) fn kv(screen: &Screen, arguments: &Kv) -> Result<Completion, CommandError> {
     let map = &arguments.map;
     match &arguments.command {
         KvCommand::Get { key, ask } => get(screen, map, key, ask),
@@ -62,7 +62,7 @@ fn only_if(key: &str, only: &OnlyIf) -> Vec<proto::Compare> {
     conditions.map(|it| expected(key, it)).collect()
 }
 
-fn txn(screen: &Screen, map: &ChannelName, arguments: &Txn) -> Result<Verdict, Failure> {
+fn txn(screen: &Screen, map: &ChannelName, arguments: &Txn) -> Result<Completion, CommandError> {
     let equal = arguments
         .equal
         .iter()
@@ -87,7 +87,7 @@ fn transact(
     ask: &Ask,
     compare: Vec<proto::Compare>,
     write: Vec<proto::Put>,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&ask.access)?;
     let request = proto::TransactRequest {
         channel: map.to_string(),
@@ -108,15 +108,15 @@ fn transact(
                     "nothing was written: the condition on {key} does not hold"
                 ))?;
             }
-            Ok(Verdict::No)
+            Ok(Completion::No)
         }
         Some(Outcome::Committed(by)) => {
             if ask.json {
                 screen.json(&json!({ "committed": true, "version": version(Some(by)) }))?;
             }
-            Ok(Verdict::Yes)
+            Ok(Completion::Yes)
         }
-        None => Err(Failure::failed(format!(
+        None => Err(CommandError::failed(format!(
             "{}: the node's reply has no result; it may run another version",
             node.address()
         ))),
@@ -131,7 +131,12 @@ fn for_programs(found: proto::KeyValue) -> Value {
 }
 
 /// Prints a key's value; a missing value is a negative result.
-fn get(screen: &Screen, map: &ChannelName, key: &str, ask: &Ask) -> Result<Verdict, Failure> {
+fn get(
+    screen: &Screen,
+    map: &ChannelName,
+    key: &str,
+    ask: &Ask,
+) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&ask.access)?;
     let request = proto::GetKeyRequest {
         channel: map.to_string(),
@@ -148,17 +153,22 @@ fn get(screen: &Screen, map: &ChannelName, key: &str, ask: &Ask) -> Result<Verdi
             let key = screen.painted(key, Paint::Bold);
             screen.line(format!("{key} has no value in {map}"))?;
         }
-        return Ok(Verdict::No);
+        return Ok(Completion::No);
     };
     if ask.json {
         screen.json(&for_programs(found))?;
     } else {
         screen.line(screen.painted(&shown(&found.value), Paint::Plain))?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
-fn list(screen: &Screen, map: &ChannelName, prefix: &str, ask: &Ask) -> Result<Verdict, Failure> {
+fn list(
+    screen: &Screen,
+    map: &ChannelName,
+    prefix: &str,
+    ask: &Ask,
+) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&ask.access)?;
     let request = proto::ListKeysRequest {
         channel: map.to_string(),
@@ -182,19 +192,19 @@ fn list(screen: &Screen, map: &ChannelName, prefix: &str, ask: &Ask) -> Result<V
             screen.json(&for_programs(found))?;
         } else {
             table.row(vec![
-                Cell::new(&found.key).paint(Paint::Bold),
-                Cell::new(shown(&found.value)),
-                Cell::new(version(found.version).to_string()).paint(Paint::Dim),
+                TableCell::new(&found.key).paint(Paint::Bold),
+                TableCell::new(shown(&found.value)),
+                TableCell::new(version(found.version).to_string()).paint(Paint::Dim),
             ]);
         }
     }
     if ask.json {
-        return Ok(Verdict::Yes);
+        return Ok(Completion::Yes);
     }
     if rows == 0 {
         screen.line(format!("no keys in {map}"))?;
     } else {
         screen.table(&table)?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }

@@ -19,7 +19,7 @@ pub(crate) use routes::{channels, routes};
 pub(crate) use subscribe::subscribe;
 pub(crate) use value::{MapVersion, Pair};
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::mesh::node_client::{NodeClient, refused};
 use phalanx_core::channel::message::PAYLOAD_BYTES_MAX;
 use std::io::Read as _;
@@ -27,7 +27,7 @@ use tonic::Code;
 
 /// Converts a refused call into a failure: with the node's own message, unless the call itself did
 /// not get through.
-fn declined(node: &NodeClient, what: &str, status: &tonic::Status) -> Failure {
+fn declined(node: &NodeClient, what: &str, status: &tonic::Status) -> CommandError {
     let code = status.code();
     if matches!(
         code,
@@ -35,17 +35,17 @@ fn declined(node: &NodeClient, what: &str, status: &tonic::Status) -> Failure {
     ) {
         refused(node.address(), status)
     } else if code == Code::InvalidArgument {
-        Failure::usage(format!("{what}: {}", status.message()))
+        CommandError::usage(format!("{what}: {}", status.message()))
     } else {
-        Failure::failed(format!("{what}: {}", status.message()))
+        CommandError::failed(format!("{what}: {}", status.message()))
     }
 }
 
 /// Checks that a payload is within the size limit.
-fn payload(what: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+fn payload(what: &str, bytes: Vec<u8>) -> Result<Vec<u8>, CommandError> {
     let found = bytes.len();
     if found > PAYLOAD_BYTES_MAX {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{what}: the payload exceeds the limit of {PAYLOAD_BYTES_MAX} bytes"
         )));
     }
@@ -53,19 +53,19 @@ fn payload(what: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
 }
 
 /// Reads all of standard input, up to the size limit of a payload.
-fn all_input(what: &str) -> Result<Vec<u8>, Failure> {
+fn all_input(what: &str) -> Result<Vec<u8>, CommandError> {
     let mut bytes = Vec::new();
     // One byte above the limit is read, to detect input that is too long.
     let most = PAYLOAD_BYTES_MAX as u64 + 1;
     std::io::stdin()
         .take(most)
         .read_to_end(&mut bytes)
-        .map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?;
+        .map_err(|error| CommandError::failed(format!("standard input cannot be read: {error}")))?;
     payload(what, bytes)
 }
 
 /// Returns the bytes of a command-line text, or of standard input for `-`.
-fn text_or_input(what: &str, text: &str) -> Result<Vec<u8>, Failure> {
+fn text_or_input(what: &str, text: &str) -> Result<Vec<u8>, CommandError> {
     if text == "-" {
         all_input(what)
     } else {

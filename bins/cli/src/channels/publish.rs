@@ -2,7 +2,7 @@
 
 use super::{all_input, declined, payload, text_or_input};
 use crate::arguments::channel::{Publish, Send};
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::NodeClient;
 use crate::screen::Screen;
 use phalanx_net::wire::proto;
@@ -22,7 +22,7 @@ fn publish_one(
     node: &mut NodeClient,
     arguments: &Publish,
     bytes: Vec<u8>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let channel = arguments.channel.as_str();
     let what = format!("publish on {channel}");
     let begun = Instant::now();
@@ -58,7 +58,7 @@ fn publish_one(
 }
 
 /// Publishes a text, all of standard input, or each line of it.
-pub(crate) fn publish(screen: &Screen, arguments: &Publish) -> Result<Verdict, Failure> {
+pub(crate) fn publish(screen: &Screen, arguments: &Publish) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&arguments.ask.access)?;
     let what = format!("publish on {}", arguments.channel);
     match &arguments.text {
@@ -72,17 +72,17 @@ pub(crate) fn publish(screen: &Screen, arguments: &Publish) -> Result<Verdict, F
         Some(_) | None => {
             for line in std::io::stdin().lock().split(b'\n') {
                 let line = line.map_err(|error| {
-                    Failure::failed(format!("standard input cannot be read: {error}"))
+                    CommandError::failed(format!("standard input cannot be read: {error}"))
                 })?;
                 publish_one(screen, &mut node, arguments, line)?;
             }
         }
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 /// Sends a message to one member; a failed delivery is a failure with its reason.
-pub(crate) fn send(screen: &Screen, arguments: &Send) -> Result<Verdict, Failure> {
+pub(crate) fn send(screen: &Screen, arguments: &Send) -> Result<Completion, CommandError> {
     let Send { to, channel, .. } = arguments;
     let what = format!("send to {to}");
     let bytes = text_or_input(&what, &arguments.text)?;
@@ -107,5 +107,5 @@ pub(crate) fn send(screen: &Screen, arguments: &Send) -> Result<Verdict, Failure
         };
         screen.json(&json!({ "to": to.as_str(), "channel": channel.as_str(), "result": done }))?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }

@@ -2,17 +2,20 @@
 
 use super::declined;
 use crate::arguments::Ask;
-use crate::arguments::channel::Routes;
-use crate::failure::{Failure, Verdict};
+use crate::arguments::channel::RoutesCommand;
+use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::NodeClient;
-use crate::screen::{Cell, Paint, Screen, Table};
+use crate::screen::{Paint, Screen, Table, TableCell};
 use phalanx_net::wire::proto;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Prints the next hop to each member, or the broadcast tree of one source if requested.
-pub(crate) fn routes(screen: &Screen, arguments: &Routes) -> Result<Verdict, Failure> {
+pub(crate) fn routes(
+    screen: &Screen,
+    arguments: &RoutesCommand,
+) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&arguments.ask.access)?;
     let source = arguments.from.as_ref().map(ToString::to_string);
     let request = proto::GetRoutesRequest {
@@ -29,7 +32,7 @@ pub(crate) fn routes(screen: &Screen, arguments: &Routes) -> Result<Verdict, Fai
             "routes": reply.ways.iter().map(route).collect::<Vec<_>>(),
             "unreachable": reply.unreachable,
         }))?;
-        return Ok(Verdict::Yes);
+        return Ok(Completion::Yes);
     }
     if source.is_some() {
         tree(screen, &reply)?;
@@ -40,31 +43,31 @@ pub(crate) fn routes(screen: &Screen, arguments: &Routes) -> Result<Verdict, Fai
         let to = reply.unreachable.join(" ");
         screen.line(screen.painted(&format!("no route to {to}"), Paint::Warn))?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
-fn table(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), Failure> {
+fn table(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), CommandError> {
     if reply.ways.is_empty() {
         return screen.line("no routes: this node has no neighbours");
     }
     let mut table = Table::new(&["to", "next hop", "hops"]);
     for route in &reply.ways {
-        let first = Cell::new(&route.first);
+        let first = TableCell::new(&route.first);
         table.row(vec![
-            Cell::new(&route.to).paint(Paint::Bold),
+            TableCell::new(&route.to).paint(Paint::Bold),
             if route.first == route.to {
                 first.paint(Paint::Dim)
             } else {
                 first
             },
-            Cell::number(route.hops),
+            TableCell::number(route.hops),
         ]);
     }
     screen.table(&table)
 }
 
 /// Prints the broadcast tree, each member indented by its distance from the source in links.
-fn tree(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), Failure> {
+fn tree(screen: &Screen, reply: &proto::GetRoutesReply) -> Result<(), CommandError> {
     let mut below: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for route in &reply.ways {
         below.entry(&route.last).or_default().push(&route.to);
@@ -99,7 +102,7 @@ fn word(kind: proto::ChannelKind) -> &'static str {
 }
 
 /// Lists the channels that the node knows.
-pub(crate) fn channels(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
+pub(crate) fn channels(screen: &Screen, ask: &Ask) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&ask.access)?;
     let asked = node.ask(Duration::ZERO, async |client| {
         let request = proto::ListChannelsRequest {};
@@ -110,21 +113,21 @@ pub(crate) fn channels(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
         let channel = |it: &proto::KnownChannel| json!({ "name": it.name, "kind": word(it.kind()), "open": it.open, "held": it.held });
         let channels: Vec<_> = reply.channels.iter().map(channel).collect();
         screen.json(&json!({ "channels": channels }))?;
-        return Ok(Verdict::Yes);
+        return Ok(Completion::Yes);
     }
     if reply.channels.is_empty() {
         screen.line("no channels")?;
-        return Ok(Verdict::Yes);
+        return Ok(Completion::Yes);
     }
     let mut table = Table::new(&["channel", "kind", "here", "held"]);
     for channel in &reply.channels {
         table.row(vec![
-            Cell::new(&channel.name).paint(Paint::Bold),
-            Cell::new(word(channel.kind())),
-            Cell::new(if channel.open { "open" } else { "relayed" }),
-            Cell::number(channel.held),
+            TableCell::new(&channel.name).paint(Paint::Bold),
+            TableCell::new(word(channel.kind())),
+            TableCell::new(if channel.open { "open" } else { "relayed" }),
+            TableCell::number(channel.held),
         ]);
     }
     screen.table(&table)?;
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }

@@ -4,7 +4,7 @@ use super::declined;
 use super::value::{programs, shown, version};
 use crate::arguments::channel::{ChannelKind, Listen, Subscribe};
 use crate::calendar::{now_ms, time_of_day};
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::NodeClient;
 use crate::screen::{Paint, Screen};
 use phalanx_core::channel::ChannelName;
@@ -24,7 +24,10 @@ impl From<ChannelKind> for proto::ChannelKind {
     }
 }
 
-pub(crate) fn subscribe(screen: &Screen, arguments: &Subscribe) -> Result<Verdict, Failure> {
+pub(crate) fn subscribe(
+    screen: &Screen,
+    arguments: &Subscribe,
+) -> Result<Completion, CommandError> {
     listen(
         screen,
         &arguments.channel,
@@ -40,7 +43,7 @@ pub(super) fn listen(
     channel: &ChannelName,
     kind: proto::ChannelKind,
     wanted: &Listen,
-) -> Result<Verdict, Failure> {
+) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&wanted.ask.access)?;
     let what = format!("subscribe to {channel}");
     let request = proto::SubscribeRequest {
@@ -58,18 +61,22 @@ pub(super) fn listen(
     let mut heard = 0;
     loop {
         if wanted.count.is_some_and(|count| heard >= count) {
-            return Ok(Verdict::Yes);
+            return Ok(Completion::Yes);
         }
         match next(&node, &mut stream, end) {
             None => {
                 let enough = wanted.count.is_none();
-                return Ok(if enough { Verdict::Yes } else { Verdict::No });
+                return Ok(if enough {
+                    Completion::Yes
+                } else {
+                    Completion::No
+                });
             }
             Some(Ok(Some(event))) => {
                 heard += u64::from(show(screen, wanted, event.event)?);
             }
             Some(Ok(None)) => {
-                return Err(Failure::failed(format!(
+                return Err(CommandError::failed(format!(
                     "{}: the node ended",
                     node.address()
                 )));
@@ -94,7 +101,7 @@ fn next(
 }
 
 /// Prints one event; returns whether it counts towards the requested number.
-fn show(screen: &Screen, wanted: &Listen, event: Option<Event>) -> Result<bool, Failure> {
+fn show(screen: &Screen, wanted: &Listen, event: Option<Event>) -> Result<bool, CommandError> {
     let Some(event) = event else {
         return Ok(false);
     };

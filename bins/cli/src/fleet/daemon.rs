@@ -1,6 +1,6 @@
 //! One phalanxd process of a local fleet.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::net::SocketAddr;
@@ -29,12 +29,12 @@ pub(crate) struct Launch {
 
 /// A daemon process that can be killed and restarted. Dropping the struct kills the process.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub(crate) struct DaemonProcess {
     launch: Launch,
     child: Option<Child>,
 }
 
-impl Daemon {
+impl DaemonProcess {
     pub(crate) const fn new(launch: Launch) -> Self {
         Self {
             launch,
@@ -56,10 +56,10 @@ impl Daemon {
     }
 
     /// Starts the process; its output goes to its log file.
-    pub(crate) fn start(&mut self) -> Result<(), Failure> {
+    pub(crate) fn start(&mut self) -> Result<(), CommandError> {
         let launch = &self.launch;
         let failed = |error: std::io::Error| {
-            Failure::failed(format!(
+            CommandError::failed(format!(
                 "{} ({}) cannot be started: {error}",
                 launch.name,
                 launch.program.display()
@@ -101,13 +101,13 @@ impl Daemon {
     }
 
     /// Kills the process with SIGKILL.
-    pub(crate) fn kill(&mut self) -> Result<(), Failure> {
+    pub(crate) fn kill(&mut self) -> Result<(), CommandError> {
         let Some(mut child) = self.child.take() else {
             return Ok(());
         };
         let killed = child.kill().and_then(|()| child.wait());
         killed.map(drop).map_err(|error| {
-            Failure::failed(format!("{} cannot be killed: {error}", self.launch.name))
+            CommandError::failed(format!("{} cannot be killed: {error}", self.launch.name))
         })
     }
 
@@ -125,12 +125,12 @@ impl Daemon {
 
     /// Waits for a process after `ask_to_end`; kills it after [`END_GRACE`] and then returns an
     /// error.
-    pub(crate) fn wait_for_end(&mut self) -> Result<(), Failure> {
+    pub(crate) fn wait_for_end(&mut self) -> Result<(), CommandError> {
         let deadline = Instant::now() + END_GRACE;
         while self.child.is_some() && self.ended()?.is_none() {
             if Instant::now() >= deadline {
                 self.kill()?;
-                return Err(Failure::failed(format!(
+                return Err(CommandError::failed(format!(
                     "{} did not end on SIGTERM and was killed",
                     self.launch.name
                 )));
@@ -141,13 +141,13 @@ impl Daemon {
     }
 
     /// Returns the exit status of the process if it ended.
-    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, CommandError> {
         let Some(child) = &mut self.child else {
             return Ok(None);
         };
-        let status = child
-            .try_wait()
-            .map_err(|error| Failure::failed(format!("{} was lost: {error}", self.launch.name)))?;
+        let status = child.try_wait().map_err(|error| {
+            CommandError::failed(format!("{} was lost: {error}", self.launch.name))
+        })?;
         if status.is_some() {
             self.child = None;
         }
@@ -160,7 +160,7 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for DaemonProcess {
     fn drop(&mut self) {
         // A destructor cannot return an error, and the process may have ended already.
         drop(self.kill());

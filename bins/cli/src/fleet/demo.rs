@@ -9,15 +9,15 @@ mod tool;
 
 use super::Fleet;
 use crate::arguments::Demo;
-use crate::failure::{Failure, Verdict};
-use crate::mesh::reply::{Peer, Status};
-use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use crate::failure::{CommandError, Completion};
+use crate::mesh::reply::{KnownMember, StatusReply};
+use crate::screen::{Paint, Screen, Table, TableCell, count, span};
 use phalanx_sim_cli::interrupt::Interrupt;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tool::{Tool, Watching};
+use tool::{RunningWatch, ToolPath};
 
 const NODES: usize = 5;
 /// Index of the node that is killed.
@@ -40,7 +40,7 @@ type Looked<T> = Result<T, String>;
 /// The part of `phalanx peers --json` that the demo reads.
 #[derive(Deserialize)]
 struct Peers {
-    peers: Vec<Peer>,
+    peers: Vec<KnownMember>,
 }
 
 /// The part of `phalanx services --json` that the demo reads.
@@ -49,10 +49,10 @@ struct Services {
     services: Vec<crate::mesh::reply::Service>,
 }
 
-pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Verdict, Failure> {
+pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Completion, CommandError> {
     let partition = arguments.scenarios.join("partition-heals.toml");
     if !partition.is_file() {
-        return Err(Failure::usage(format!(
+        return Err(CommandError::usage(format!(
             "{} does not exist; run the demo in the root of the repository",
             partition.display()
         )));
@@ -60,7 +60,7 @@ pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Verdict, Failure>
     let mut stage = Stage {
         screen,
         interrupt: Interrupt::listen()?,
-        tool: Tool::new()?,
+        tool: ToolPath::new()?,
     };
     let greeters = |index| {
         if index >= 2 {
@@ -76,23 +76,23 @@ pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Verdict, Failure>
     ended?;
     stage.say("All five daemons left the mesh and ended; their files are removed.")?;
     stage.simulation(&partition)?;
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 /// The parts of a running demo.
 struct Stage<'a> {
     screen: &'a Screen,
     interrupt: Interrupt,
-    tool: Tool,
+    tool: ToolPath,
 }
 
 impl Stage<'_> {
-    fn title(&self, text: &str) -> Result<(), Failure> {
+    fn title(&self, text: &str) -> Result<(), CommandError> {
         self.screen.line("")?;
         self.screen.line(self.screen.painted(text, Paint::Bold))
     }
 
-    fn say(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+    fn say(&self, text: impl AsRef<str>) -> Result<(), CommandError> {
         self.screen.line(format!("  {}", text.as_ref()))
     }
 
@@ -102,8 +102,8 @@ impl Stage<'_> {
         what: &str,
         start: Instant,
         fleet: &mut Fleet,
-        mut look: impl FnMut(&Tool, &Fleet) -> Result<Looked<T>, Failure>,
-    ) -> Result<(T, String), Failure> {
+        mut look: impl FnMut(&ToolPath, &Fleet) -> Result<Looked<T>, CommandError>,
+    ) -> Result<(T, String), CommandError> {
         let mut last = String::new();
         while start.elapsed() < DEADLINE {
             fleet.check_running()?;
@@ -118,16 +118,16 @@ impl Stage<'_> {
                 Err(failure) => last = failure.to_string(),
             }
             if self.interrupt.wait(LOOK_EVERY) {
-                return Err(Failure::failed("interrupted"));
+                return Err(CommandError::failed("interrupted"));
             }
         }
-        Err(Failure::failed(format!(
+        Err(CommandError::failed(format!(
             "{what} took longer than {} s: {last}",
             DEADLINE.as_secs()
         )))
     }
 
-    fn mesh(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
+    fn mesh(&mut self, fleet: &mut Fleet) -> Result<(), CommandError> {
         self.forms(fleet)?;
         let watching = self.tool.watch(fleet, WITNESS)?;
         // Later events of the witness are not missed once the watcher is registered.
@@ -137,7 +137,7 @@ impl Stage<'_> {
         self.regains(fleet, &watching)
     }
 
-    fn forms(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
+    fn forms(&mut self, fleet: &mut Fleet) -> Result<(), CommandError> {
         self.title("A mesh forms")?;
         self.say("Five daemons start on this machine, each with its own certificate. All know the addresses of two")?;
         self.say(
@@ -160,11 +160,11 @@ impl Stage<'_> {
         let mut table = Table::new(&["node", "process", "sees alive", "links", "view"]);
         for (status, daemon) in states.iter().zip(fleet.daemons()) {
             table.row(vec![
-                Cell::new(&status.node.id).paint(Paint::Bold),
-                Cell::number(daemon.pid().unwrap_or_default()),
-                Cell::number(status.members.alive),
-                Cell::number(status.links.len()),
-                Cell::new(&status.hash).paint(Paint::Dim),
+                TableCell::new(&status.node.id).paint(Paint::Bold),
+                TableCell::number(daemon.pid().unwrap_or_default()),
+                TableCell::number(status.members.alive),
+                TableCell::number(status.links.len()),
+                TableCell::new(&status.hash).paint(Paint::Dim),
             ]);
         }
         self.screen.table(&table)?;
@@ -180,7 +180,7 @@ impl Stage<'_> {
         ))
     }
 
-    fn loses(&mut self, fleet: &mut Fleet, watching: &Watching) -> Result<(), Failure> {
+    fn loses(&mut self, fleet: &mut Fleet, watching: &RunningWatch) -> Result<(), CommandError> {
         let (victim, witness) = (name(fleet, VICTIM), name(fleet, WITNESS));
         self.title(&format!("{victim} crashes"))?;
         let pid = fleet.daemons()[VICTIM].pid().unwrap_or_default();
@@ -210,7 +210,7 @@ impl Stage<'_> {
         ))
     }
 
-    fn regains(&mut self, fleet: &mut Fleet, watching: &Watching) -> Result<(), Failure> {
+    fn regains(&mut self, fleet: &mut Fleet, watching: &RunningWatch) -> Result<(), CommandError> {
         let (victim, witness) = (name(fleet, VICTIM), name(fleet, WITNESS));
         self.title(&format!("{victim} returns"))?;
         let before = self.epoch(fleet)?;
@@ -227,10 +227,10 @@ impl Stage<'_> {
     }
 
     /// Returns the epoch that the witness knows of the victim; it rises with each start.
-    fn epoch(&self, fleet: &Fleet) -> Result<u64, Failure> {
+    fn epoch(&self, fleet: &Fleet) -> Result<u64, CommandError> {
         let found = peer(&self.tool, fleet, WITNESS, VICTIM)?;
         let gone = || {
-            Failure::failed(format!(
+            CommandError::failed(format!(
                 "{} is unknown to {}",
                 name(fleet, VICTIM),
                 name(fleet, WITNESS)
@@ -242,11 +242,11 @@ impl Stage<'_> {
     /// Prints the events of the witness about the victim since `start`.
     fn tell(
         &self,
-        watching: &Watching,
+        watching: &RunningWatch,
         witness: &str,
         victim: &str,
         start: Instant,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         for (at, event) in watching.about(victim) {
             let after =
                 u64::try_from(at.saturating_duration_since(start).as_millis()).unwrap_or(u64::MAX);
@@ -260,7 +260,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn providers(&self, fleet: &Fleet) -> Result<Vec<String>, Failure> {
+    fn providers(&self, fleet: &Fleet) -> Result<Vec<String>, CommandError> {
         let answer: Services = self.tool.ask(fleet, WITNESS, &["services", SERVICE])?;
         Ok(answer
             .services
@@ -270,7 +270,7 @@ impl Stage<'_> {
     }
 
     /// Prints what the simulated nodes see before, during and after the partition.
-    fn instants(&self, partition: &Path) -> Result<(), Failure> {
+    fn instants(&self, partition: &Path) -> Result<(), CommandError> {
         let mut table = Table::new(&[
             "virtual time",
             "alive members per node",
@@ -282,17 +282,17 @@ impl Stage<'_> {
             let hashes: BTreeSet<&String> =
                 views.iter().filter_map(|view| view.hash.as_ref()).collect();
             table.row(vec![
-                Cell::new(*instant),
-                Cell::number(range(views.iter().map(|view| view.many("alive")))),
-                Cell::number(range(views.iter().map(|view| view.many("down")))),
-                Cell::number(hashes.len()),
+                TableCell::new(*instant),
+                TableCell::number(range(views.iter().map(|view| view.many("alive")))),
+                TableCell::number(range(views.iter().map(|view| view.many("down")))),
+                TableCell::number(hashes.len()),
             ]);
         }
         self.screen.table(&table)?;
         self.screen.line("")
     }
 
-    fn simulation(&mut self, partition: &Path) -> Result<(), Failure> {
+    fn simulation(&mut self, partition: &Path) -> Result<(), CommandError> {
         self.title("A simulated partition")?;
         let story = self.tool.story(partition)?;
         for line in wrapped(&story, 100) {
@@ -311,25 +311,25 @@ impl Stage<'_> {
                 Paint::Bad
             };
             table.row(vec![
-                Cell::new(&run.engine).paint(Paint::Bold),
-                Cell::number(run.nodes),
-                Cell::new(&run.outcome).paint(paint),
-                Cell::number(span(run.virtual_ms)),
-                Cell::number(span(run.wall_ms)),
-                Cell::number(run.events),
-                Cell::number(run.messages),
+                TableCell::new(&run.engine).paint(Paint::Bold),
+                TableCell::number(run.nodes),
+                TableCell::new(&run.outcome).paint(paint),
+                TableCell::number(span(run.virtual_ms)),
+                TableCell::number(span(run.wall_ms)),
+                TableCell::number(run.events),
+                TableCell::number(run.messages),
             ]);
         }
         self.screen.table(&table)?;
         self.screen.line("")?;
         let [model, wire] = runs.as_slice() else {
-            return Err(Failure::failed(format!(
+            return Err(CommandError::failed(format!(
                 "expected two runs, got {}",
                 runs.len()
             )));
         };
         if let Some(failure) = runs.iter().flat_map(|run| &run.failures).next() {
-            return Err(Failure::failed(format!(
+            return Err(CommandError::failed(format!(
                 "partition-heals failed: {failure}"
             )));
         }
@@ -342,7 +342,7 @@ impl Stage<'_> {
             count(usize::try_from(wire.messages).unwrap_or(usize::MAX), "message")
         ))?;
         if wire.same_state_as_model != Some(true) {
-            return Err(Failure::failed(
+            return Err(CommandError::failed(
                 "the two engines did not end in the same state",
             ));
         }
@@ -374,13 +374,16 @@ struct Quiet {
 
 impl Quiet {
     /// Returns the states once the links have been the same for [`QUIET_FOR`].
-    fn look(&mut self, states: Looked<Vec<Status>>) -> Result<Looked<Vec<Status>>, Failure> {
+    fn look(
+        &mut self,
+        states: Looked<Vec<StatusReply>>,
+    ) -> Result<Looked<Vec<StatusReply>>, CommandError> {
         let states = match states {
             Ok(states) => states,
             Err(lacks) => return Ok(Err(lacks)),
         };
         let links_of =
-            |status: &Status| status.links.iter().map(|link| link.peer.clone()).collect();
+            |status: &StatusReply| status.links.iter().map(|link| link.peer.clone()).collect();
         let links: Vec<Vec<String>> = states.iter().map(links_of).collect();
         if links != self.links {
             self.links = links;
@@ -401,10 +404,10 @@ fn name(fleet: &Fleet, index: usize) -> String {
 
 /// Returns the status of every node, once each node sees all others alive and all hold the same
 /// view.
-fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Looked<Vec<Status>>, Failure> {
-    let mut states: Vec<Status> = Vec::new();
+fn whole_mesh(tool: &ToolPath, fleet: &Fleet) -> Result<Looked<Vec<StatusReply>>, CommandError> {
+    let mut states: Vec<StatusReply> = Vec::new();
     for index in 0..NODES {
-        let status: Status = tool.ask(fleet, index, &["status"])?;
+        let status: StatusReply = tool.ask(fleet, index, &["status"])?;
         let (id, seen) = (&status.node.id, &status.members);
         if usize::try_from(seen.alive) != Ok(NODES) || seen.suspect + seen.down > 0 {
             return Ok(Err(format!(
@@ -427,8 +430,8 @@ fn whole_mesh(tool: &Tool, fleet: &Fleet) -> Result<Looked<Vec<Status>>, Failure
 }
 
 /// Returns whether the witness has a watcher.
-fn watched(tool: &Tool, fleet: &Fleet) -> Result<Looked<()>, Failure> {
-    let status: Status = tool.ask(fleet, WITNESS, &["status"])?;
+fn watched(tool: &ToolPath, fleet: &Fleet) -> Result<Looked<()>, CommandError> {
+    let status: StatusReply = tool.ask(fleet, WITNESS, &["status"])?;
     Ok(if status.watchers > 0 {
         Ok(())
     } else {
@@ -437,7 +440,12 @@ fn watched(tool: &Tool, fleet: &Fleet) -> Result<Looked<()>, Failure> {
 }
 
 /// Returns one member as another member sees it.
-fn peer(tool: &Tool, fleet: &Fleet, viewer: usize, whom: usize) -> Result<Option<Peer>, Failure> {
+fn peer(
+    tool: &ToolPath,
+    fleet: &Fleet,
+    viewer: usize,
+    whom: usize,
+) -> Result<Option<KnownMember>, CommandError> {
     let answer: Peers = tool.ask(fleet, viewer, &["peers"])?;
     let id = name(fleet, whom);
     Ok(answer.peers.into_iter().find(|peer| peer.id == id))

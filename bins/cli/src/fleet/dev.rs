@@ -2,10 +2,10 @@
 
 use super::Fleet;
 use crate::arguments::Dev;
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::{NodeClient, admin_of};
-use crate::mesh::reply::Status;
-use crate::screen::{Cell, Paint, Screen, Table, count, span};
+use crate::mesh::reply::StatusReply;
+use crate::screen::{Paint, Screen, Table, TableCell, count, span};
 use phalanx_net::identity::Identity;
 use phalanx_sim_cli::interrupt::Interrupt;
 use serde_json::json;
@@ -20,7 +20,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(800);
 /// The last known state of one daemon.
 struct Seen {
     connection: Option<NodeClient>,
-    status: Option<Status>,
+    status: Option<StatusReply>,
     /// Exit status of the process, if it ended.
     ended: Option<ExitStatus>,
 }
@@ -31,7 +31,7 @@ struct Watcher {
     seen: Vec<Seen>,
 }
 
-pub(crate) fn run(screen: &Screen, arguments: &Dev) -> Result<Verdict, Failure> {
+pub(crate) fn run(screen: &Screen, arguments: &Dev) -> Result<Completion, CommandError> {
     let mut interrupt = Interrupt::listen()?;
     let nodes = usize::from(arguments.nodes);
     let mut fleet = Fleet::prepare("dev", nodes, |_| vec!["dev/1".to_owned()])?;
@@ -46,10 +46,14 @@ pub(crate) fn run(screen: &Screen, arguments: &Dev) -> Result<Verdict, Failure> 
     } else {
         screen.line("All daemons ended; their files are removed.")?;
     }
-    Ok(if formed { Verdict::Yes } else { Verdict::No })
+    Ok(if formed {
+        Completion::Yes
+    } else {
+        Completion::No
+    })
 }
 
-fn announce(screen: &Screen, fleet: &Fleet, as_json: bool) -> Result<(), Failure> {
+fn announce(screen: &Screen, fleet: &Fleet, as_json: bool) -> Result<(), CommandError> {
     if as_json {
         let daemons = fleet.daemons().iter();
         let nodes: Vec<_> = daemons
@@ -80,7 +84,7 @@ fn show(
     fleet: &mut Fleet,
     arguments: &Dev,
     interrupt: &mut Interrupt,
-) -> Result<bool, Failure> {
+) -> Result<bool, CommandError> {
     let mut watcher = Watcher::new(fleet)?;
     let (start, mut formed, mut drawn) = (Instant::now(), false, 0);
     loop {
@@ -120,7 +124,7 @@ fn show(
 }
 
 impl Watcher {
-    fn new(fleet: &Fleet) -> Result<Self, Failure> {
+    fn new(fleet: &Fleet) -> Result<Self, CommandError> {
         let seen = fleet.daemons().iter().map(|_| Seen {
             connection: None,
             status: None,
@@ -133,7 +137,7 @@ impl Watcher {
     }
 
     /// Records the daemons whose process has ended.
-    fn ended(&mut self, fleet: &mut Fleet) -> Result<(), Failure> {
+    fn ended(&mut self, fleet: &mut Fleet) -> Result<(), CommandError> {
         for (index, seen) in self.seen.iter_mut().enumerate() {
             if let Some(status) = fleet.daemon(index).ended()? {
                 *seen = Seen {
@@ -189,28 +193,32 @@ impl Watcher {
         ]);
         for (seen, daemon) in self.seen.iter().zip(fleet.daemons()) {
             let mut row = vec![
-                Cell::new(daemon.name()).paint(Paint::Bold),
-                Cell::new(daemon.address().to_string()),
+                TableCell::new(daemon.name()).paint(Paint::Bold),
+                TableCell::new(daemon.address().to_string()),
             ];
             match &seen.status {
                 None => {
                     row.push(match seen.ended {
-                        None => Cell::new("silent").paint(Paint::Warn),
-                        Some(status) => Cell::new(status.to_string()).paint(Paint::Bad),
+                        None => TableCell::new("silent").paint(Paint::Warn),
+                        Some(status) => TableCell::new(status.to_string()).paint(Paint::Bad),
                     });
-                    row.resize(8, Cell::new(""));
+                    row.resize(8, TableCell::new(""));
                 }
                 Some(status) => {
                     let many = |number: u32, paint: Paint| {
-                        Cell::number(number).paint(if number == 0 { Paint::Dim } else { paint })
+                        TableCell::number(number).paint(if number == 0 {
+                            Paint::Dim
+                        } else {
+                            paint
+                        })
                     };
                     row.extend([
-                        Cell::new(&status.phase),
+                        TableCell::new(&status.phase),
                         many(status.members.alive, Paint::Good),
                         many(status.members.suspect, Paint::Warn),
                         many(status.members.down, Paint::Bad),
-                        Cell::number(status.links.len()),
-                        Cell::new(&status.hash).paint(Paint::Dim),
+                        TableCell::number(status.links.len()),
+                        TableCell::new(&status.hash).paint(Paint::Dim),
                     ]);
                 }
             }

@@ -8,9 +8,9 @@ pub(crate) mod daemon;
 pub(crate) mod demo;
 pub(crate) mod dev;
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::programs;
-use daemon::{Daemon, Launch};
+use daemon::{DaemonProcess, Launch};
 use phalanx_net::entropy;
 use phalanx_net::identity::{CA_DAYS, Validity, ca_init};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 /// A fleet. Dropping it ends its processes and removes its files.
 pub(crate) struct Fleet {
-    daemons: Vec<Daemon>,
+    daemons: Vec<DaemonProcess>,
     cert_dir: PathBuf,
     // Declared last, so that the daemons end before their files are removed.
     folder: TempDir,
@@ -32,10 +32,10 @@ impl Fleet {
         mesh: &str,
         nodes: usize,
         service: impl Fn(usize) -> Vec<String>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CommandError> {
         let program = programs::find("phalanxd", "make build")?;
         let failed = |error: std::io::Error| {
-            Failure::failed(format!("cannot create a directory for the fleet: {error}"))
+            CommandError::failed(format!("cannot create a directory for the fleet: {error}"))
         };
         let folder = tempfile::Builder::new()
             .prefix("phalanx-")
@@ -47,11 +47,11 @@ impl Fleet {
             mesh,
             Validity::days(crate::calendar::now(), CA_DAYS),
         )
-        .map_err(Failure::failed)?;
+        .map_err(CommandError::failed)?;
         let addresses = free_addresses(nodes)?;
         let daemons = addresses.iter().enumerate().map(|(index, address)| {
             let name = format!("n{}", index + 1);
-            Daemon::new(Launch {
+            DaemonProcess::new(Launch {
                 program: program.clone(),
                 mesh: mesh.to_owned(),
                 address: *address,
@@ -75,15 +75,15 @@ impl Fleet {
         })
     }
 
-    pub(crate) fn start_all(&mut self) -> Result<(), Failure> {
-        self.daemons.iter_mut().try_for_each(Daemon::start)
+    pub(crate) fn start_all(&mut self) -> Result<(), CommandError> {
+        self.daemons.iter_mut().try_for_each(DaemonProcess::start)
     }
 
-    pub(crate) fn daemons(&self) -> &[Daemon] {
+    pub(crate) fn daemons(&self) -> &[DaemonProcess] {
         &self.daemons
     }
 
-    pub(crate) fn daemon(&mut self, index: usize) -> &mut Daemon {
+    pub(crate) fn daemon(&mut self, index: usize) -> &mut DaemonProcess {
         &mut self.daemons[index]
     }
 
@@ -96,11 +96,11 @@ impl Fleet {
     }
 
     /// Returns an error if a daemon ended without being asked to.
-    pub(crate) fn check_running(&mut self) -> Result<(), Failure> {
+    pub(crate) fn check_running(&mut self) -> Result<(), CommandError> {
         for daemon in &mut self.daemons {
             if let Some(status) = daemon.ended()? {
                 let (name, words) = (daemon.name(), daemon.log_tail());
-                return Err(Failure::failed(format!(
+                return Err(CommandError::failed(format!(
                     "{name} ended unexpectedly with {status}; the end of its log:\n{words}"
                 )));
             }
@@ -109,8 +109,8 @@ impl Fleet {
     }
 
     /// Ends all daemons in order, then removes the files.
-    pub(crate) fn end(mut self) -> Result<(), Failure> {
-        self.daemons.iter().for_each(Daemon::ask_to_end);
+    pub(crate) fn end(mut self) -> Result<(), CommandError> {
+        self.daemons.iter().for_each(DaemonProcess::ask_to_end);
         let mut result = Ok(());
         for daemon in &mut self.daemons {
             result = result.and(daemon.wait_for_end());
@@ -122,7 +122,7 @@ impl Fleet {
         let path = folder.path().display().to_string();
         folder
             .close()
-            .map_err(|error| Failure::failed(format!("{path} cannot be removed: {error}")))?;
+            .map_err(|error| CommandError::failed(format!("{path} cannot be removed: {error}")))?;
         result
     }
 }
@@ -135,7 +135,7 @@ const PORTS: u16 = 16_384;
 /// Returns loopback addresses with free ports. All ports stay bound until all are found. None is in
 /// the range that the system assigns to outgoing connections, so the port of a restarted daemon is
 /// still free.
-fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Failure> {
+fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, CommandError> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let end = range
         .ok()
@@ -143,7 +143,7 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Failure> {
         .filter(|first: &u16| *first > PORTS)
         .unwrap_or(EPHEMERAL);
     // Fleets that start at the same time begin their search at different ports.
-    let offset = entropy::seed().map_err(Failure::failed)? % u64::from(PORTS);
+    let offset = entropy::seed().map_err(CommandError::failed)? % u64::from(PORTS);
     let ports = (0..u64::from(PORTS)).map(|step| (offset + step) % u64::from(PORTS));
     let listeners: Vec<TcpListener> = ports
         .filter_map(|port| u16::try_from(port).ok())
@@ -153,14 +153,14 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Failure> {
     if listeners.len() < count {
         let found = listeners.len();
         let first = end - PORTS;
-        return Err(Failure::failed(format!(
+        return Err(CommandError::failed(format!(
             "{count} free ports are needed, and only {found} from {first} to {} are free",
             end - 1
         )));
     }
     listeners
         .iter()
-        .map(|listener| listener.local_addr().map_err(Failure::failed))
+        .map(|listener| listener.local_addr().map_err(CommandError::failed))
         .collect()
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod reply;
 mod show;
 
 use crate::arguments::{Ask, Peers, Services, Switched, Targets, Watch};
-use crate::failure::{Failure, Verdict};
+use crate::failure::{CommandError, Completion};
 use crate::screen::Screen;
 use node_client::{NodeClient, refused};
 use phalanx_core::link::Address;
@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::time;
 
 /// Prints a node's status; an unhealthy node is a negative result.
-pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
+pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Completion, CommandError> {
     let status = NodeClient::open(&ask.access)?.status()?;
     if ask.json {
         screen.json(&status)?;
@@ -27,14 +27,14 @@ pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
         show::status(screen, &status)?;
     }
     Ok(if status.health == "healthy" {
-        Verdict::Yes
+        Completion::Yes
     } else {
-        Verdict::No
+        Completion::No
     })
 }
 
 /// Lists the members, or those with a given name; a name without a member is a negative result.
-pub(crate) fn peers(screen: &Screen, arguments: &Peers) -> Result<Verdict, Failure> {
+pub(crate) fn peers(screen: &Screen, arguments: &Peers) -> Result<Completion, CommandError> {
     let topology = NodeClient::open(&arguments.ask.access)?.topology()?;
     let wanted = |member: &&Member| {
         let who = arguments.who.as_deref();
@@ -48,14 +48,14 @@ pub(crate) fn peers(screen: &Screen, arguments: &Peers) -> Result<Verdict, Failu
         show::peers(screen, &members)?;
     }
     Ok(if members.is_empty() && arguments.who.is_some() {
-        Verdict::No
+        Completion::No
     } else {
-        Verdict::Yes
+        Completion::Yes
     })
 }
 
 /// Changes a node's seed addresses as requested, and prints them.
-pub(crate) fn targets(screen: &Screen, arguments: &Targets) -> Result<Verdict, Failure> {
+pub(crate) fn targets(screen: &Screen, arguments: &Targets) -> Result<Completion, CommandError> {
     let texts = |addresses: &[Address]| addresses.iter().map(ToString::to_string).collect();
     let request = proto::UpdateTargetsRequest {
         add: texts(&arguments.add),
@@ -69,31 +69,31 @@ pub(crate) fn targets(screen: &Screen, arguments: &Targets) -> Result<Verdict, F
     } else {
         show::targets(screen, &targets, discovery)?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
-pub(crate) fn links(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
+pub(crate) fn links(screen: &Screen, ask: &Ask) -> Result<Completion, CommandError> {
     let (links, failed_dials) = NodeClient::open(&ask.access)?.links()?;
     if ask.json {
         screen.json(&json!({ "links": links, "failed_dials": failed_dials }))?;
     } else {
         show::links(screen, &links, &failed_dials)?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
-pub(crate) fn topology(screen: &Screen, ask: &Ask) -> Result<Verdict, Failure> {
+pub(crate) fn topology(screen: &Screen, ask: &Ask) -> Result<Completion, CommandError> {
     let topology = NodeClient::open(&ask.access)?.topology()?;
     if ask.json {
         screen.json(&topology)?;
     } else {
         show::topology(screen, &topology)?;
     }
-    Ok(Verdict::Yes)
+    Ok(Completion::Yes)
 }
 
 /// Lists services and their providers; a requested service without a provider is a negative result.
-pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Verdict, Failure> {
+pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Completion, CommandError> {
     let wanted = arguments.service.as_ref();
     let services = NodeClient::open(&arguments.ask.access)?.services(wanted)?;
     if arguments.ask.json {
@@ -102,14 +102,14 @@ pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Verdict,
         show::services(screen, &services)?;
     }
     Ok(if services.is_empty() && wanted.is_some() {
-        Verdict::No
+        Completion::No
     } else {
-        Verdict::Yes
+        Completion::Yes
     })
 }
 
 /// Prints events until the time is up, the user presses Ctrl-C, or the node ends.
-pub(crate) fn watch(screen: &Screen, arguments: &Watch) -> Result<Verdict, Failure> {
+pub(crate) fn watch(screen: &Screen, arguments: &Watch) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&arguments.ask.access)?;
     let mut stream = node.watch()?;
     let end = arguments
@@ -123,7 +123,7 @@ pub(crate) fn watch(screen: &Screen, arguments: &Watch) -> Result<Verdict, Failu
             }
         });
         match next {
-            Err(_) => return Ok(Verdict::Yes),
+            Err(_) => return Ok(Completion::Yes),
             Ok(Ok(Some(event))) => {
                 let event = Event::from(event);
                 if arguments.ask.json {
@@ -133,7 +133,7 @@ pub(crate) fn watch(screen: &Screen, arguments: &Watch) -> Result<Verdict, Failu
                 }
             }
             Ok(Ok(None)) => {
-                return Err(Failure::failed(format!(
+                return Err(CommandError::failed(format!(
                     "{}: the node ended",
                     node.address()
                 )));

@@ -1,10 +1,10 @@
 //! Connects to one node with the identity that the command line chooses.
 
-use super::reply::{FailedDial, Link, Service, Status, Target, Topology};
+use super::reply::{FailedDial, Link, Service, StatusReply, Target, Topology};
 use crate::arguments::NodeAccess;
 use crate::authority::{CA_CERTIFICATE, mesh_of};
 use crate::calendar::now;
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::topology::record;
@@ -36,11 +36,12 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, CommandError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let failed = |error| Failure::failed(format!("cannot start the async runtime: {error}"));
+        let failed =
+            |error| CommandError::failed(format!("cannot start the async runtime: {error}"));
         Ok(Self {
             runtime: Some(runtime.map_err(failed)?),
         })
@@ -64,24 +65,24 @@ impl Drop for Runtime {
 }
 
 /// Returns an administrator's identity in the mesh of a certificate directory.
-pub(crate) fn admin_of(cert_dir: &Path) -> Result<Identity, Failure> {
+pub(crate) fn admin_of(cert_dir: &Path) -> Result<Identity, CommandError> {
     let mesh = mesh_of(cert_dir)?;
-    let name = NodeId::new(ADMIN).map_err(Failure::usage)?;
-    let subject = Subject::admin(&mesh, name).map_err(Failure::usage)?;
-    let opened =
-        open(&Source::Directory(cert_dir.to_owned()), &subject, now()).map_err(Failure::usage)?;
+    let name = NodeId::new(ADMIN).map_err(CommandError::usage)?;
+    let subject = Subject::admin(&mesh, name).map_err(CommandError::usage)?;
+    let opened = open(&Source::Directory(cert_dir.to_owned()), &subject, now())
+        .map_err(CommandError::usage)?;
     Ok(opened.identity)
 }
 
 /// Returns the identity in PEM files.
-fn identity_of(certificate: &Path, key: &Path, ca: &Path) -> Result<Identity, Failure> {
-    let facts = ca_show(certificate).map_err(Failure::usage)?;
+fn identity_of(certificate: &Path, key: &Path, ca: &Path) -> Result<Identity, CommandError> {
+    let facts = ca_show(certificate).map_err(CommandError::usage)?;
     let subject = facts
         .into_iter()
         .next()
         .and_then(|facts| facts.subject)
         .ok_or_else(|| {
-            Failure::usage(format!(
+            CommandError::usage(format!(
                 "{} is not the certificate of a node or administrator of a mesh",
                 certificate.display()
             ))
@@ -92,28 +93,28 @@ fn identity_of(certificate: &Path, key: &Path, ca: &Path) -> Result<Identity, Fa
         ca: ca.to_owned(),
     };
     Ok(open(&source, &subject, now())
-        .map_err(Failure::usage)?
+        .map_err(CommandError::usage)?
         .identity)
 }
 
 /// Returns an administrator's identity, minted from a secret of the mesh.
-fn minted(secret_file: &Path, mesh: &str) -> Result<Identity, Failure> {
-    let name = NodeId::new(ADMIN).map_err(Failure::usage)?;
+fn minted(secret_file: &Path, mesh: &str) -> Result<Identity, CommandError> {
+    let name = NodeId::new(ADMIN).map_err(CommandError::usage)?;
     let subject = Subject::admin(mesh, name)
-        .map_err(|error| Failure::usage(format!("--mesh: `{mesh}` {error}")))?;
+        .map_err(|error| CommandError::usage(format!("--mesh: `{mesh}` {error}")))?;
     let source = Source::SecretFile(secret_file.to_owned());
-    let opened = open(&source, &subject, now()).map_err(Failure::usage)?;
+    let opened = open(&source, &subject, now()).map_err(CommandError::usage)?;
     Ok(opened.identity)
 }
 
-fn identity(access: &NodeAccess) -> Result<Identity, Failure> {
+fn identity(access: &NodeAccess) -> Result<Identity, CommandError> {
     if let (Some(secret_file), Some(mesh)) = (&access.secret_file, &access.mesh) {
         return minted(secret_file, mesh);
     }
     match (&access.cert_dir, &access.cert, &access.key, &access.ca) {
         (Some(cert_dir), None, None, None) => admin_of(cert_dir),
         (None, Some(certificate), Some(key), Some(ca)) => identity_of(certificate, key, ca),
-        _ => Err(Failure::usage(format!(
+        _ => Err(CommandError::usage(format!(
             "give --cert-dir (a directory with {CA_CERTIFICATE}), or --cert, --key and --ca, or --secret-file and --mesh"
         ))),
     }
@@ -121,7 +122,7 @@ fn identity(access: &NodeAccess) -> Result<Identity, Failure> {
 
 impl NodeClient {
     /// Connects to the node that the command line selects.
-    pub(crate) fn open(access: &NodeAccess) -> Result<Self, Failure> {
+    pub(crate) fn open(access: &NodeAccess) -> Result<Self, CommandError> {
         Self::connect(&access.node, &identity(access)?, access.timeout.0)
     }
 
@@ -130,14 +131,14 @@ impl NodeClient {
         address: &str,
         identity: &Identity,
         timeout: Duration,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CommandError> {
         let parsed: Address = address
             .parse()
-            .map_err(|error| Failure::usage(format!("--node: `{address}` {error}")))?;
+            .map_err(|error| CommandError::usage(format!("--node: `{address}` {error}")))?;
         let runtime = Runtime::new()?;
         let client = runtime
             .block_on(Client::connect(&parsed, identity, timeout))
-            .map_err(Failure::failed)?;
+            .map_err(CommandError::failed)?;
         Ok(Self {
             runtime,
             client,
@@ -150,7 +151,7 @@ impl NodeClient {
     fn call<T>(
         &mut self,
         ask: impl AsyncFnOnce(&mut Client) -> Result<tonic::Response<T>, tonic::Status>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CommandError> {
         let answer = self.ask(Duration::ZERO, ask)?;
         answer.map_err(|status| refused(&self.address, &status))
     }
@@ -160,7 +161,7 @@ impl NodeClient {
         &mut self,
         more: Duration,
         ask: impl AsyncFnOnce(&mut Client) -> Result<tonic::Response<T>, tonic::Status>,
-    ) -> Result<Result<T, tonic::Status>, Failure> {
+    ) -> Result<Result<T, tonic::Status>, CommandError> {
         let Self {
             runtime,
             client,
@@ -171,19 +172,19 @@ impl NodeClient {
         let answer = runtime.block_on(async { time::timeout(within, ask(client)).await });
         match answer {
             Ok(answer) => Ok(answer.map(tonic::Response::into_inner)),
-            Err(_) => Err(Failure::failed(format!(
+            Err(_) => Err(CommandError::failed(format!(
                 "{address}: no reply within {} ms",
                 within.as_millis()
             ))),
         }
     }
 
-    pub(crate) fn status(&mut self) -> Result<Status, Failure> {
+    pub(crate) fn status(&mut self) -> Result<StatusReply, CommandError> {
         self.call(async |client| client.calls().get_status(proto::GetStatusRequest {}).await)
             .map(Into::into)
     }
 
-    pub(crate) fn topology(&mut self) -> Result<Topology, Failure> {
+    pub(crate) fn topology(&mut self) -> Result<Topology, CommandError> {
         self.call(async |client| {
             client
                 .calls()
@@ -194,7 +195,7 @@ impl NodeClient {
     }
 
     /// Returns the links and the failed dials.
-    pub(crate) fn links(&mut self) -> Result<(Vec<Link>, Vec<FailedDial>), Failure> {
+    pub(crate) fn links(&mut self) -> Result<(Vec<Link>, Vec<FailedDial>), CommandError> {
         let status = self.status()?;
         Ok((status.links, status.failed_dials))
     }
@@ -204,7 +205,7 @@ impl NodeClient {
     pub(crate) fn update_targets(
         &mut self,
         request: proto::UpdateTargetsRequest,
-    ) -> Result<(Vec<Target>, bool), Failure> {
+    ) -> Result<(Vec<Target>, bool), CommandError> {
         let reply =
             self.call(async |client| client.calls().update_targets(request.clone()).await)?;
         let targets = reply.targets.into_iter().map(Into::into).collect();
@@ -214,7 +215,7 @@ impl NodeClient {
     pub(crate) fn services(
         &mut self,
         wanted: Option<&record::Service>,
-    ) -> Result<Vec<Service>, Failure> {
+    ) -> Result<Vec<Service>, CommandError> {
         let request = wanted.map_or_else(proto::ListServicesRequest::default, |wanted| {
             proto::ListServicesRequest {
                 name: wanted.name.clone(),
@@ -225,7 +226,7 @@ impl NodeClient {
         Ok(reply.services.into_iter().map(Into::into).collect())
     }
 
-    pub(crate) fn watch(&mut self) -> Result<Streaming<proto::WatchEvent>, Failure> {
+    pub(crate) fn watch(&mut self) -> Result<Streaming<proto::WatchEvent>, CommandError> {
         self.call(async |client| client.calls().watch(proto::WatchRequest {}).await)
     }
 
@@ -240,7 +241,7 @@ impl NodeClient {
 }
 
 /// Converts a refused call into a failure.
-pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
+pub(crate) fn refused(address: &str, status: &tonic::Status) -> CommandError {
     let message = status.message();
     let code = status.code();
     let why = if code == Code::PermissionDenied {
@@ -250,7 +251,7 @@ pub(crate) fn refused(address: &str, status: &tonic::Status) -> Failure {
     } else {
         format!("{code:?}")
     };
-    Failure::failed(format!("{address}: {why}: {message}"))
+    CommandError::failed(format!("{address}: {why}: {message}"))
 }
 
 #[cfg(test)]

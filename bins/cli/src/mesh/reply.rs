@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// A member as a node sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Peer {
+pub(crate) struct KnownMember {
     pub(crate) id: String,
     /// `alive`, `suspect`, `down` or `left`.
     pub(crate) status: String,
@@ -41,7 +41,7 @@ pub(crate) struct Edge {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Member {
     #[serde(flatten)]
-    pub(crate) peer: Peer,
+    pub(crate) peer: KnownMember,
     pub(crate) edges: Vec<Edge>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct DataPath {
 
 /// A node's overlay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Overlay {
+pub(crate) struct OverlayStatus {
     pub(crate) name: String,
     pub(crate) features: BTreeMap<String, String>,
     pub(crate) diagnostics: BTreeMap<String, String>,
@@ -177,8 +177,8 @@ pub(crate) struct Secret {
 
 /// The status of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Status {
-    pub(crate) node: Peer,
+pub(crate) struct StatusReply {
+    pub(crate) node: KnownMember,
     pub(crate) mesh: String,
     pub(crate) program_version: String,
     pub(crate) protocol_min: u32,
@@ -212,7 +212,7 @@ pub(crate) struct Status {
     pub(crate) channels: u32,
     pub(crate) open_channels: u32,
     /// The embedder's overlay beside the links; daemons have none.
-    pub(crate) overlay: Option<Overlay>,
+    pub(crate) overlay: Option<OverlayStatus>,
 }
 
 /// An event of a node.
@@ -239,7 +239,7 @@ fn word(name: &str, prefix: &str) -> String {
         .replace('_', "-")
 }
 
-impl Peer {
+impl KnownMember {
     /// Returns whether `who` is the member's id, nickname or short id.
     pub(crate) fn is_called(&self, who: &str) -> bool {
         self.id == who || self.nickname == who || self.short().is_some_and(|short| short == who)
@@ -289,9 +289,9 @@ impl From<proto::Member> for Member {
         });
         Self {
             edges: edges.collect(),
-            peer: Peer {
+            peer: KnownMember {
                 short_id: member.short_id,
-                ..Peer::new(member.record.unwrap_or_default(), &status)
+                ..KnownMember::new(member.record.unwrap_or_default(), &status)
             },
         }
     }
@@ -334,7 +334,7 @@ impl From<proto::DataPath> for DataPath {
     }
 }
 
-impl From<proto::OverlayStatus> for Overlay {
+impl From<proto::OverlayStatus> for OverlayStatus {
     fn from(overlay: proto::OverlayStatus) -> Self {
         Self {
             name: overlay.name,
@@ -402,14 +402,14 @@ impl From<proto::WatchEvent> for Event {
     }
 }
 
-impl From<proto::NodeStatus> for Status {
+impl From<proto::NodeStatus> for StatusReply {
     fn from(status: proto::NodeStatus) -> Self {
         let phase = word(status.phase().as_str_name(), "PHASE_");
         let node = status.node.unwrap_or_default();
         let health = status.health.unwrap_or_default();
         let counts = status.members.unwrap_or_default();
         Self {
-            node: Peer::new(node.record.unwrap_or_default(), "alive"),
+            node: KnownMember::new(node.record.unwrap_or_default(), "alive"),
             mesh: node.mesh,
             program_version: node.program_version,
             protocol_min: node.protocol_min,

@@ -1,12 +1,12 @@
 //! Prints a node's replies for people.
 
 use super::reply::{
-    Certificate, Counts, DataPath, Event, FailedDial, Link, Member, Overlay, Peer, Secret, Service,
-    Status, Target, Topology,
+    Certificate, Counts, DataPath, Event, FailedDial, KnownMember, Link, Member, OverlayStatus,
+    Secret, Service, StatusReply, Target, Topology,
 };
 use crate::calendar::{now_ms, time_of_day};
-use crate::failure::Failure;
-use crate::screen::{Cell, Paint, Screen, Table, count, size, span};
+use crate::failure::CommandError;
+use crate::screen::{Paint, Screen, Table, TableCell, count, size, span};
 use phalanx_core::time::Wall;
 use phalanx_net::identity::iso_8601;
 use std::collections::BTreeMap;
@@ -24,28 +24,28 @@ fn status_paint(status: &str) -> Paint {
     }
 }
 
-fn status_cell(status: &str) -> Cell {
-    Cell::new(status).paint(status_paint(status))
+fn status_cell(status: &str) -> TableCell {
+    TableCell::new(status).paint(status_paint(status))
 }
 
-fn or_dash(text: &str) -> Cell {
+fn or_dash(text: &str) -> TableCell {
     if text.is_empty() {
-        Cell::new("-").paint(Paint::Dim)
+        TableCell::new("-").paint(Paint::Dim)
     } else {
-        Cell::new(text)
+        TableCell::new(text)
     }
 }
 
-fn since(seconds: u64) -> Cell {
-    Cell::new(span(now_ms().saturating_sub(seconds.saturating_mul(1_000))))
+fn since(seconds: u64) -> TableCell {
+    TableCell::new(span(now_ms().saturating_sub(seconds.saturating_mul(1_000))))
 }
 
-pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), Failure> {
+pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), CommandError> {
     let mut table = Table::new(&[
         "node", "short", "status", "kind", "address", "services", "epoch", "joined",
     ]);
     for peer in members.iter().map(|member| &member.peer) {
-        let Peer {
+        let KnownMember {
             id,
             status,
             kind,
@@ -56,13 +56,13 @@ pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), Failure>
             ..
         } = peer;
         table.row(vec![
-            Cell::new(id).paint(Paint::Bold),
+            TableCell::new(id).paint(Paint::Bold),
             or_dash(&peer.short().unwrap_or_default()),
             status_cell(status),
-            Cell::new(kind),
+            TableCell::new(kind),
             or_dash(address.as_deref().unwrap_or_default()),
             or_dash(&services.join(" ")),
-            Cell::number(epoch),
+            TableCell::number(epoch),
             if *joined == 0 {
                 or_dash("")
             } else {
@@ -73,7 +73,11 @@ pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), Failure>
     screen.table(&table)
 }
 
-pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> Result<(), Failure> {
+pub(super) fn links(
+    screen: &Screen,
+    links: &[Link],
+    failed: &[FailedDial],
+) -> Result<(), CommandError> {
     if links.is_empty() {
         screen.line("no links")?;
     } else {
@@ -88,24 +92,24 @@ pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> R
             "session",
         ]);
         for link in links {
-            let heard = Cell::new(format!("{} ago", span(link.quiet_ms)));
+            let heard = TableCell::new(format!("{} ago", span(link.quiet_ms)));
             table.row(vec![
-                Cell::new(&link.peer).paint(Paint::Bold),
+                TableCell::new(&link.peer).paint(Paint::Bold),
                 or_dash(&link.address),
-                Cell::new(&link.direction),
-                Cell::new(if link.ring { "ring" } else { "extra" }),
-                Cell::new(if link.eager { "eager" } else { "lazy" }),
+                TableCell::new(&link.direction),
+                TableCell::new(if link.ring { "ring" } else { "extra" }),
+                TableCell::new(if link.eager { "eager" } else { "lazy" }),
                 if link.silent {
                     heard.paint(Paint::Bad)
                 } else {
                     heard
                 },
-                Cell::new(&link.encryption).paint(if link.is_unencrypted() {
+                TableCell::new(&link.encryption).paint(if link.is_unencrypted() {
                     Paint::Warn
                 } else {
                     Paint::Plain
                 }),
-                Cell::number(link.session),
+                TableCell::number(link.session),
             ]);
         }
         screen.table(&table)?;
@@ -114,7 +118,7 @@ pub(super) fn links(screen: &Screen, links: &[Link], failed: &[FailedDial]) -> R
     failed_dials(screen, failed)
 }
 
-fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), Failure> {
+fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), CommandError> {
     let paths = links.iter().filter_map(|link| {
         let path = link.data_path.as_ref()?;
         Some((&link.peer, path))
@@ -127,9 +131,9 @@ fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), Failure> {
     let mut table = Table::new(&["data path", "state", "connection", "attributes"]);
     for (peer, path) in paths {
         table.row(vec![
-            Cell::new(peer).paint(Paint::Bold),
+            TableCell::new(peer).paint(Paint::Bold),
             path_cell(path),
-            Cell::new(&path.connection),
+            TableCell::new(&path.connection),
             or_dash(&words(&path.attributes)),
         ]);
     }
@@ -137,7 +141,7 @@ fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), Failure> {
 }
 
 /// Returns the state of a data path, with the reason if there is none.
-fn path_cell(path: &DataPath) -> Cell {
+fn path_cell(path: &DataPath) -> TableCell {
     let paint = match path.state.as_str() {
         "established" => Paint::Good,
         "failed" => Paint::Bad,
@@ -148,7 +152,7 @@ fn path_cell(path: &DataPath) -> Cell {
         "" => path.state.clone(),
         reason => format!("{}: {reason}", path.state),
     };
-    Cell::new(text).paint(paint)
+    TableCell::new(text).paint(paint)
 }
 
 fn words(map: &BTreeMap<String, String>) -> String {
@@ -159,7 +163,7 @@ fn words(map: &BTreeMap<String, String>) -> String {
     words.join(" ")
 }
 
-fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), Failure> {
+fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), CommandError> {
     if failed.is_empty() {
         return Ok(());
     }
@@ -171,15 +175,15 @@ fn failed_dials(screen: &Screen, failed: &[FailedDial]) -> Result<(), Failure> {
             Some(at) => format!("in {}", span(at.saturating_sub(now_ms()))),
         };
         table.row(vec![
-            Cell::new(&dial.address).paint(Paint::Warn),
-            Cell::new(&dial.reason),
-            Cell::new(next),
+            TableCell::new(&dial.address).paint(Paint::Warn),
+            TableCell::new(&dial.reason),
+            TableCell::new(next),
         ]);
     }
     screen.table(&table)
 }
 
-pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failure> {
+pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), CommandError> {
     let (viewer, known) = (&topology.viewer, count(topology.members.len(), "member"));
     screen.line(format!(
         "{known} in the view of {viewer}, hash {}",
@@ -194,15 +198,15 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failu
             screen.painted(&peer.status, status_paint(&peer.status)),
             peer.address.as_deref().unwrap_or("accepts no connections"),
         ))?;
-        let mut facts = vec![("  rank", Cell::new(rank(peer)))];
+        let mut facts = vec![("  rank", TableCell::new(rank(peer)))];
         if !peer.nickname.is_empty() {
-            facts.push(("  nickname", Cell::new(&peer.nickname)));
+            facts.push(("  nickname", TableCell::new(&peer.nickname)));
         }
         if !peer.services.is_empty() {
-            facts.push(("  serves", Cell::new(peer.services.join(", "))));
+            facts.push(("  serves", TableCell::new(peer.services.join(", "))));
         }
         for (key, value) in &peer.metadata {
-            facts.push(("  metadata", Cell::new(format!("{key} = {value}"))));
+            facts.push(("  metadata", TableCell::new(format!("{key} = {value}"))));
         }
         for edge in &member.edges {
             let age = edge
@@ -215,7 +219,7 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failu
             };
             facts.push((
                 "  edge",
-                Cell::new(format!("{verb} {} (last heard {age})", edge.peer)).paint(paint),
+                TableCell::new(format!("{verb} {} (last heard {age})", edge.peer)).paint(paint),
             ));
         }
         screen.facts(&facts)?;
@@ -223,8 +227,8 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Failu
     Ok(())
 }
 
-fn rank(peer: &Peer) -> String {
-    let Peer {
+fn rank(peer: &KnownMember) -> String {
+    let KnownMember {
         epoch,
         instance,
         incarnation,
@@ -234,64 +238,64 @@ fn rank(peer: &Peer) -> String {
     format!("epoch {epoch}, instance {instance}, incarnation {incarnation}, publication {version}")
 }
 
-pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), Failure> {
+pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), CommandError> {
     if services.is_empty() {
         return screen.line("no services");
     }
     let mut table = Table::new(&["service", "version", "providers"]);
     for service in services {
         table.row(vec![
-            Cell::new(&service.name).paint(Paint::Bold),
+            TableCell::new(&service.name).paint(Paint::Bold),
             or_dash(&service.version),
-            Cell::new(service.providers.join(" ")),
+            TableCell::new(service.providers.join(" ")),
         ]);
     }
     screen.table(&table)
 }
 
-pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
+pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), CommandError> {
     let members = counts_text(&status.members);
     let sent = &status.traffic;
     let messages = usize::try_from(sent.messages_sent).unwrap_or(usize::MAX);
     let mut facts = vec![
-        ("node", Cell::new(&status.node.id).paint(Paint::Bold)),
-        ("mesh", Cell::new(&status.mesh)),
+        ("node", TableCell::new(&status.node.id).paint(Paint::Bold)),
+        ("mesh", TableCell::new(&status.mesh)),
         ("health", health_cell(status)),
-        ("phase", Cell::new(&status.phase)),
-        ("members", Cell::new(members)),
-        ("links", Cell::new(links_text(status))),
+        ("phase", TableCell::new(&status.phase)),
+        ("members", TableCell::new(members)),
+        ("links", TableCell::new(links_text(status))),
         (
             "channels",
-            Cell::new(format!(
+            TableCell::new(format!(
                 "{}, {} open on this node",
                 status.channels, status.open_channels
             )),
         ),
-        ("view", Cell::new(&status.hash)),
-        ("listens", Cell::new(&status.listen)),
+        ("view", TableCell::new(&status.hash)),
+        ("listens", TableCell::new(&status.listen)),
         (
             "encryption",
-            Cell::new(&status.encryption).paint(if status.trusted_subnets.is_empty() {
+            TableCell::new(&status.encryption).paint(if status.trusted_subnets.is_empty() {
                 Paint::Plain
             } else {
                 Paint::Warn
             }),
         ),
-        ("trust", Cell::new(&status.trust)),
-        ("discovery", Cell::new(&status.discovery)),
+        ("trust", TableCell::new(&status.trust)),
+        ("discovery", TableCell::new(&status.discovery)),
         (
             "sent",
-            Cell::new(format!(
+            TableCell::new(format!(
                 "{} in {}",
                 size(sent.bytes_sent),
                 count(messages, "message")
             )),
         ),
-        ("rank", Cell::new(rank(&status.node))),
-        ("running for", Cell::new(span(status.uptime_ms))),
+        ("rank", TableCell::new(rank(&status.node))),
+        ("running for", TableCell::new(span(status.uptime_ms))),
         (
             "program",
-            Cell::new(format!(
+            TableCell::new(format!(
                 "{}, link protocol {} to {}",
                 status.program_version, status.protocol_min, status.protocol_max
             )),
@@ -320,17 +324,17 @@ pub(super) fn status(screen: &Screen, status: &Status) -> Result<(), Failure> {
     failed_dials(screen, &status.failed_dials)
 }
 
-fn health_cell(status: &Status) -> Cell {
+fn health_cell(status: &StatusReply) -> TableCell {
     let text = match (status.health.as_str(), status.message.as_str()) {
         (word, "") => word.to_owned(),
         (word, message) => format!("{word}: {message}"),
     };
     let healthy = status.health == "healthy";
-    Cell::new(text).paint(if healthy { Paint::Good } else { Paint::Bad })
+    TableCell::new(text).paint(if healthy { Paint::Good } else { Paint::Bad })
 }
 
 /// Returns the text of an overlay: its data paths, its features and its diagnostics.
-fn overlay_cell(overlay: &Overlay, links: &[Link]) -> Cell {
+fn overlay_cell(overlay: &OverlayStatus, links: &[Link]) -> TableCell {
     let paths = || links.iter().filter_map(|link| link.data_path.as_ref());
     let established = paths().filter(|path| path.state == "established").count();
     let failed = paths().filter(|path| path.state == "failed").count();
@@ -352,10 +356,10 @@ fn overlay_cell(overlay: &Overlay, links: &[Link]) -> Cell {
     } else {
         Paint::Plain
     };
-    Cell::new(text).paint(paint)
+    TableCell::new(text).paint(paint)
 }
 
-fn links_text(status: &Status) -> String {
+fn links_text(status: &StatusReply) -> String {
     let silent = status.links.iter().filter(|link| link.silent).count();
     let mut links = status.links.len().to_string();
     if silent > 0 {
@@ -373,28 +377,32 @@ fn links_text(status: &Status) -> String {
     links
 }
 
-pub(super) fn targets(screen: &Screen, targets: &[Target], discovery: bool) -> Result<(), Failure> {
+pub(super) fn targets(
+    screen: &Screen,
+    targets: &[Target],
+    discovery: bool,
+) -> Result<(), CommandError> {
     let discovery = if discovery { "on" } else { "off" };
-    let mut facts = vec![("discovery", Cell::new(discovery))];
+    let mut facts = vec![("discovery", TableCell::new(discovery))];
     facts.extend(targets.iter().map(|target| ("target", target_cell(target))));
     screen.facts(&facts)
 }
 
-fn secret_cell(secret: &Secret) -> Cell {
+fn secret_cell(secret: &Secret) -> TableCell {
     let Secret {
         fingerprint,
         accepted_by,
         lacking,
     } = secret;
     if lacking.is_empty() {
-        Cell::new(format!(
+        TableCell::new(format!(
             "{fingerprint} is accepted by all {accepted_by} members"
         ))
     } else {
         let lacking = lacking.join(", ");
         let text =
             format!("{fingerprint} is accepted by {accepted_by} members, but not by {lacking}");
-        Cell::new(text).paint(Paint::Warn)
+        TableCell::new(text).paint(Paint::Warn)
     }
 }
 
@@ -412,17 +420,17 @@ fn counts_text(counts: &Counts) -> String {
     text
 }
 
-fn target_cell(target: &Target) -> Cell {
+fn target_cell(target: &Target) -> TableCell {
     let (found, paint) = match (target.peer.as_str(), target.failure.as_str()) {
         ("", "") => ("not reached yet".to_owned(), Paint::Warn),
         ("", failure) => (failure.to_owned(), Paint::Bad),
         (peer, "") => (format!("is {peer}"), Paint::Plain),
         (peer, failure) => (format!("was {peer}: {failure}"), Paint::Warn),
     };
-    Cell::new(format!("{} {found}", target.address)).paint(paint)
+    TableCell::new(format!("{} {found}", target.address)).paint(paint)
 }
 
-fn certificate_cell(certificate: &Certificate) -> Cell {
+fn certificate_cell(certificate: &Certificate) -> TableCell {
     let left = certificate
         .not_after
         .saturating_mul(1_000)
@@ -433,7 +441,7 @@ fn certificate_cell(certificate: &Certificate) -> Cell {
     } else {
         Paint::Plain
     };
-    Cell::new(format!(
+    TableCell::new(format!(
         "{} until {until} ({} left)",
         certificate.subject,
         span(left)
@@ -441,7 +449,7 @@ fn certificate_cell(certificate: &Certificate) -> Cell {
     .paint(paint)
 }
 
-pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), Failure> {
+pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), CommandError> {
     let paint = match event.kind.as_str() {
         "peer-up" | "peer-cleared" | "link-up" | "rejoined" | "data-path-up" => Paint::Good,
         "peer-down" | "isolated" | "name-taken" | "rejected" | "data-path-down" => Paint::Bad,

@@ -1,6 +1,6 @@
 //! Channels on the command line: the tool against real daemons.
 
-use super::fleet::Dev;
+use super::fleet::RunningFleet;
 use super::{Answer, run, tool};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
@@ -71,7 +71,7 @@ fn until_fine(words: &[&str], flags: &[&str]) -> Answer {
 
 #[test]
 fn two_nodes_chat_and_a_later_subscriber_reads_the_history() {
-    let mut dev = Dev::start("3");
+    let mut dev = RunningFleet::start("3");
     dev.formed();
     let (ada, bob) = (dev.flags(), dev.flags_of(1));
     let mut listener = Listener::start(&["subscribe", "chat"], &bob);
@@ -117,7 +117,7 @@ fn two_nodes_chat_and_a_later_subscriber_reads_the_history() {
 
 #[test]
 fn an_undelivered_message_is_a_failure_with_its_reason() {
-    let mut dev = Dev::start("2");
+    let mut dev = RunningFleet::start("2");
     dev.formed();
     let flags = dev.flags();
     ask(&["send", "unknown", "chat", "hello"], &flags)
@@ -149,7 +149,7 @@ fn an_undelivered_message_is_a_failure_with_its_reason() {
 
 #[test]
 fn a_map_is_written_conditionally_and_conflicts_are_shown() {
-    let mut dev = Dev::start("2");
+    let mut dev = RunningFleet::start("2");
     dev.formed();
     let (ada, bob) = (dev.flags(), dev.flags_of(1));
     let mut watch = Listener::start(&["kv", "watch"], &bob);
@@ -196,7 +196,7 @@ fn a_map_is_written_conditionally_and_conflicts_are_shown() {
 
 #[test]
 fn routes_show_the_next_hops_and_the_tree_of_a_source() {
-    let mut dev = Dev::start("3");
+    let mut dev = RunningFleet::start("3");
     dev.formed();
     let flags = dev.flags();
     let routes = &ask(&["routes", "--json"], &flags).fine().json()[0];

@@ -1,6 +1,6 @@
 //! Exit codes of every command: 0 success, 1 negative result, 2 wrong usage or a bad file.
 
-use super::fleet::Dev;
+use super::fleet::RunningFleet;
 use super::simulator::impossible;
 use super::{run, scenario, text, unused_address};
 use phalanx_core::time::Wall;
@@ -27,7 +27,7 @@ fn ends(line: &str, flags: &[&str], code: i32) {
 
 #[test]
 fn queries_to_a_live_node() {
-    let mut dev = Dev::start("1");
+    let mut dev = RunningFleet::start("1");
     dev.formed();
     let live = dev.flags();
     let (held, unknown) = unused_address();

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running `phalanx dev`; ended when it is dropped.
-pub(super) struct Dev {
+pub(super) struct RunningFleet {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     started: Value,
 }
 
-impl Dev {
+impl RunningFleet {
     pub(super) fn start(nodes: &str) -> Self {
         Self::of(tool(&["dev", "--json", "--nodes", nodes]))
     }
@@ -94,7 +94,7 @@ impl Dev {
     }
 }
 
-impl Drop for Dev {
+impl Drop for RunningFleet {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
             self.signal("TERM");
@@ -117,7 +117,7 @@ fn runs(pid: u64) -> bool {
 #[test]
 fn dev_forms_a_mesh_and_leaves_nothing_behind() {
     for signal in ["INT", "TERM"] {
-        let mut dev = Dev::start("3");
+        let mut dev = RunningFleet::start("3");
         assert!(dev.pids().into_iter().all(runs), "three daemons run");
         dev.formed();
         dev.signal(signal);
@@ -136,7 +136,7 @@ fn dev_forms_a_mesh_and_leaves_nothing_behind() {
 
 #[test]
 fn killing_dev_leaves_no_daemon() {
-    let mut dev = Dev::start("2");
+    let mut dev = RunningFleet::start("2");
     dev.formed();
     let (pids, folder) = (dev.pids(), dev.folder());
     dev.signal("KILL");
@@ -165,7 +165,7 @@ fn dev_ends_after_the_requested_time() {
 
 #[test]
 fn a_live_node_answers_every_query() {
-    let mut dev = Dev::start("3");
+    let mut dev = RunningFleet::start("3");
     dev.formed();
     let status = &dev.ask(&["status", "--json"]).fine().json()[0];
     assert_eq!(
@@ -212,7 +212,7 @@ fn a_live_node_answers_every_query() {
 
 #[test]
 fn certificates_of_another_authority_are_not_accepted() {
-    let mut dev = Dev::start("1");
+    let mut dev = RunningFleet::start("1");
     dev.formed();
     let folder = tempfile::tempdir().unwrap();
     let foreign = text(folder.path());

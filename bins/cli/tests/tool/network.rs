@@ -1,6 +1,6 @@
 //! Queries over IPv6, and the display of links in trusted subnets.
 
-use super::fleet::Dev;
+use super::fleet::RunningFleet;
 use super::{run, text, tool};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 fn links_in_a_trusted_subnet_are_shown_as_unencrypted() {
     let mut command = tool(&["dev", "--json", "--nodes", "2"]);
     command.env("PHALANX_TRUSTED_SUBNETS", "127.0.0.0/8");
-    let mut dev = Dev::of(command);
+    let mut dev = RunningFleet::of(command);
     dev.formed();
     let links = dev.ask(&["links"]).fine().out;
     assert!(

@@ -1,7 +1,7 @@
 //! The choice of the source of certificates.
 
-use super::key::Key;
-use phalanx_net::configuration::{Key as _, Layers, Source as Layer};
+use super::key::DaemonKey;
+use phalanx_net::configuration::{Layers, SettingKey as _, SettingSource as Layer};
 use phalanx_net::identity::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, SECRET_VARIABLE, Source};
 use std::path::PathBuf;
 
@@ -9,11 +9,15 @@ use std::path::PathBuf;
 const PEM_VARIABLES: [&str; 3] = [CERT_VARIABLE, KEY_VARIABLE, CA_VARIABLE];
 
 /// The source of certificates in the highest layer that names one.
-pub(super) fn read(layers: &mut Layers<Key>) -> Option<Source> {
-    let files = [Key::CertificateFile, Key::PrivateKeyFile, Key::CaFile];
+pub(super) fn read(layers: &mut Layers<DaemonKey>) -> Option<Source> {
+    let files = [
+        DaemonKey::CertificateFile,
+        DaemonKey::PrivateKeyFile,
+        DaemonKey::CaFile,
+    ];
     let pem = PEM_VARIABLES.map(|variable| layers.document(variable));
     let secret = layers.document(SECRET_VARIABLE);
-    let place = |keys: &[Key]| {
+    let place = |keys: &[DaemonKey]| {
         let given = keys
             .iter()
             .filter_map(|key| Some((&layers.given(*key)?.origin, key)));
@@ -24,10 +28,10 @@ pub(super) fn read(layers: &mut Layers<Key>) -> Option<Source> {
         given.then(|| (Layer::Environment, format!("environment variable {name}")))
     };
     let named = [
-        place(&[Key::CertDir]),
+        place(&[DaemonKey::CertDir]),
         place(&files),
         variable(pem.iter().any(Option::is_some), CERT_VARIABLE),
-        place(&[Key::SecretFile]),
+        place(&[DaemonKey::SecretFile]),
         variable(secret.is_some(), SECRET_VARIABLE),
     ];
     let highest = named.iter().flatten().map(|(rank, _)| *rank).max();
@@ -35,7 +39,7 @@ pub(super) fn read(layers: &mut Layers<Key>) -> Option<Source> {
         layers.problem(format!(
             "tls: nothing proves who this node is; give {}, or {}, {} and {}, or the PEM texts as {CERT_VARIABLE}, \
              {KEY_VARIABLE} and {CA_VARIABLE}, or the mesh's secret by {} or as {SECRET_VARIABLE}",
-            Key::CertDir.name(), files[0].name(), files[1].name(), files[2].name(), Key::SecretFile.name()
+            DaemonKey::CertDir.name(), files[0].name(), files[1].name(), files[2].name(), DaemonKey::SecretFile.name()
         ));
         return None;
     };
@@ -50,17 +54,17 @@ pub(super) fn read(layers: &mut Layers<Key>) -> Option<Source> {
         layers.problem(format!("{places} stand beside each other: {why}"));
         return None;
     }
-    let path = |key: Key| layers.text(key).map(|(_, text)| PathBuf::from(text));
+    let path = |key: DaemonKey| layers.text(key).map(|(_, text)| PathBuf::from(text));
     match at[0] {
-        0 => path(Key::CertDir).map(Source::Directory),
+        0 => path(DaemonKey::CertDir).map(Source::Directory),
         1 => from_files(layers, files),
         2 => from_variables(layers, pem),
-        3 => path(Key::SecretFile).map(Source::SecretFile),
+        3 => path(DaemonKey::SecretFile).map(Source::SecretFile),
         _ => secret.map(|secret| Source::SecretVariable(secret.into())),
     }
 }
 
-fn from_files(layers: &mut Layers<Key>, files: [Key; 3]) -> Option<Source> {
+fn from_files(layers: &mut Layers<DaemonKey>, files: [DaemonKey; 3]) -> Option<Source> {
     let [certificate, key, ca] = files.map(|key| layers.required_text(key).map(PathBuf::from));
     Some(Source::Files {
         certificate: certificate?,
@@ -69,7 +73,7 @@ fn from_files(layers: &mut Layers<Key>, files: [Key; 3]) -> Option<Source> {
     })
 }
 
-fn from_variables(layers: &mut Layers<Key>, pem: [Option<String>; 3]) -> Option<Source> {
+fn from_variables(layers: &mut Layers<DaemonKey>, pem: [Option<String>; 3]) -> Option<Source> {
     for (name, value) in PEM_VARIABLES.iter().zip(&pem) {
         if value.is_none() {
             layers.problem(format!(

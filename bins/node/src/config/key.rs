@@ -1,11 +1,11 @@
 //! The settings of phalanxd.
 
 use phalanx_core::topology::MEMBERS_LIMIT;
-use phalanx_net::configuration::{Program, Setting, Unit, help, keys};
+use phalanx_net::configuration::{DaemonProgram, Setting, Unit, help, keys};
 use phalanx_net::identity::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, SECRET_VARIABLE};
 
 /// The daemon, with the variables that hold whole documents instead of files.
-pub(super) const PROGRAM: Program = Program::new("phalanxd", "PHALANX_")
+pub(super) const PROGRAM: DaemonProgram = DaemonProgram::new("phalanxd", "PHALANX_")
     .documents(&[CERT_VARIABLE, KEY_VARIABLE, CA_VARIABLE, SECRET_VARIABLE])
     .read_elsewhere(&["PHALANX_CONFIG"]);
 
@@ -26,7 +26,7 @@ const fn count(name: &'static str, variable: &'static str, min: u64) -> Setting 
 
 keys! {
     /// A setting.
-    pub(crate) enum Key {
+    pub(crate) enum DaemonKey {
         Id = Setting::text("id", "PHALANX_ID").flag("--id"),
         Mesh = Setting::text("mesh", "PHALANX_MESH").flag("--mesh"),
         Listen = Setting::text("listen", "PHALANX_LISTEN").flag("--listen"),
@@ -62,7 +62,7 @@ keys! {
 
 /// Every key with its environment variable, for the command line's help.
 pub(crate) fn all_keys() -> String {
-    let lines = help::<Key>();
+    let lines = help::<DaemonKey>();
     format!(
         "Keys of the configuration file and their environment variables:\n{lines}\n\
          Instead of files, PHALANX_TLS_CERT, PHALANX_TLS_KEY and PHALANX_TLS_CA may hold the PEM texts, and \

@@ -11,4 +11,4 @@ mod tests;
 mod tuning;
 
 pub(crate) use key::all_keys;
-pub(crate) use settings::{Advertise, Discovery, Settings};
+pub(crate) use settings::{Advertise, DaemonSettings, Discovery};

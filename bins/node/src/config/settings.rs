@@ -1,6 +1,6 @@
 //! The checked settings of one daemon.
 
-use super::key::{Key, PROGRAM};
+use super::key::{DaemonKey, PROGRAM};
 use super::{certificates, tuning};
 use crate::flags::Flags;
 use core::net::SocketAddr;
@@ -52,7 +52,7 @@ impl FromStr for Discovery {
 
 /// The checked settings of one daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub(crate) struct DaemonSettings {
     /// The id and mesh of the node; they must equal those of the certificate.
     pub(crate) subject: Subject,
     /// The address to listen on.
@@ -87,7 +87,7 @@ pub(crate) struct Settings {
     pub(crate) warnings: Vec<String>,
 }
 
-impl Settings {
+impl DaemonSettings {
     /// Reads all sources and checks them.
     ///
     /// # Errors
@@ -103,31 +103,39 @@ impl Settings {
     }
 }
 
-fn read(layers: &mut Layers<Key>) -> Option<Settings> {
+fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
     // Every value is read before a missing one ends the function, so that all problems are reported at once.
     let subject = subject(layers);
-    let listen = layers.address(Key::Listen);
+    let listen = layers.address(DaemonKey::Listen);
     let advertise = listen.and_then(|listen| advertise(layers, listen));
     let state_dir = layers
-        .text(Key::StateDir)
+        .text(DaemonKey::StateDir)
         .map(|(_, text)| PathBuf::from(text));
     let certificates = certificates::read(layers);
-    let targets = layers.items(Key::Targets, str::parse::<Address>);
-    let services = layers.items(Key::Services, str::parse::<Service>);
-    let metadata = layers.items(Key::Metadata, entry);
+    let targets = layers.items(DaemonKey::Targets, str::parse::<Address>);
+    let services = layers.items(DaemonKey::Services, str::parse::<Service>);
+    let metadata = layers.items(DaemonKey::Metadata, entry);
     let trusted = trusted(layers);
     let text = |key| layers.text(key).map(|(_, text)| text);
-    let (nickname, kind) = (text(Key::Nickname).unwrap_or_default(), text(Key::Kind));
-    let discovery = layers.parsed(Key::Discovery).unwrap_or_default();
-    let log_format = layers.parsed(Key::LogFormat).unwrap_or_default();
-    let log_filter = layers.parsed(Key::LogLevel).unwrap_or_default();
+    let (nickname, kind) = (
+        text(DaemonKey::Nickname).unwrap_or_default(),
+        text(DaemonKey::Kind),
+    );
+    let discovery = layers.parsed(DaemonKey::Discovery).unwrap_or_default();
+    let log_format = layers.parsed(DaemonKey::LogFormat).unwrap_or_default();
+    let log_filter = layers.parsed(DaemonKey::LogLevel).unwrap_or_default();
     let tuning = tuning::read(layers);
-    for key in [Key::Id, Key::Mesh, Key::Listen, Key::StateDir] {
+    for key in [
+        DaemonKey::Id,
+        DaemonKey::Mesh,
+        DaemonKey::Listen,
+        DaemonKey::StateDir,
+    ] {
         if layers.given(key).is_none() {
             layers.missing(key);
         }
     }
-    let settings = Settings {
+    let settings = DaemonSettings {
         subject: subject?,
         listen: listen?,
         advertise: advertise?,
@@ -149,32 +157,32 @@ fn read(layers: &mut Layers<Key>) -> Option<Settings> {
     Some(settings)
 }
 
-fn in_bounds(layers: &mut Layers<Key>, settings: &Settings) {
+fn in_bounds(layers: &mut Layers<DaemonKey>, settings: &DaemonSettings) {
     if let Err(why) = settings.content(Some(settings.listen)).check() {
         let why = format_args!("{why}; others would refuse it");
-        layers.conflict(Key::Metadata, Some(Key::Services), why);
+        layers.conflict(DaemonKey::Metadata, Some(DaemonKey::Services), why);
     }
 }
 
-fn subject(layers: &mut Layers<Key>) -> Option<Subject> {
-    let id = layers.parsed::<NodeId>(Key::Id);
-    let (origin, mesh) = layers.text(Key::Mesh)?;
+fn subject(layers: &mut Layers<DaemonKey>) -> Option<Subject> {
+    let id = layers.parsed::<NodeId>(DaemonKey::Id);
+    let (origin, mesh) = layers.text(DaemonKey::Mesh)?;
     if let Err(why) = check_name(&mesh) {
-        layers.problem_at(&origin, Key::Mesh, format_args!("{mesh:?} {why}"));
+        layers.problem_at(&origin, DaemonKey::Mesh, format_args!("{mesh:?} {why}"));
     }
     Subject::node(&mesh, id?).ok()
 }
 
-fn advertise(layers: &mut Layers<Key>, listen: SocketAddr) -> Option<Advertise> {
-    match layers.text(Key::Advertise) {
+fn advertise(layers: &mut Layers<DaemonKey>, listen: SocketAddr) -> Option<Advertise> {
+    match layers.text(DaemonKey::Advertise) {
         Some((_, text)) if text == "none" => Some(Advertise::Nowhere),
         Some((origin, text)) => {
-            let address = layers.address(Key::Advertise)?;
+            let address = layers.address(DaemonKey::Advertise)?;
             if address.ip().is_unspecified() || address.port() == 0 {
                 let why = format!(
                     "{text:?} cannot be dialled; give an address and port of this machine, or \"none\""
                 );
-                layers.problem_at(&origin, Key::Advertise, why);
+                layers.problem_at(&origin, DaemonKey::Advertise, why);
                 return None;
             }
             Some(Advertise::At(address))
@@ -184,17 +192,17 @@ fn advertise(layers: &mut Layers<Key>, listen: SocketAddr) -> Option<Advertise> 
                 "is missing, and others cannot dial {listen}; give an address of this machine, or \"none\" if it \
                  cannot be dialled"
             );
-            layers.conflict(Key::Advertise, Some(Key::Listen), why);
+            layers.conflict(DaemonKey::Advertise, Some(DaemonKey::Listen), why);
             None
         }
         None => Some(Advertise::Listen),
     }
 }
 
-fn trusted(layers: &mut Layers<Key>) -> TrustedSubnets {
-    let subnets = layers.items(Key::TrustedSubnets, str::parse::<Subnet>);
+fn trusted(layers: &mut Layers<DaemonKey>) -> TrustedSubnets {
+    let subnets = layers.items(DaemonKey::TrustedSubnets, str::parse::<Subnet>);
     TrustedSubnets::new(&subnets).unwrap_or_else(|why| {
-        layers.conflict(Key::TrustedSubnets, None, why);
+        layers.conflict(DaemonKey::TrustedSubnets, None, why);
         TrustedSubnets::default()
     })
 }

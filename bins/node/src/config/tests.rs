@@ -1,11 +1,11 @@
 //! Accepted and rejected configurations, and the texts of problems.
 
-use super::key::Key;
-use super::{Advertise, Settings};
+use super::key::DaemonKey;
+use super::{Advertise, DaemonSettings};
 use crate::flags::Flags;
 use clap::{CommandFactory as _, Parser as _};
 use phalanx_core::gossip::Tuning;
-use phalanx_net::configuration::{Key as _, inconsistencies};
+use phalanx_net::configuration::{SettingKey as _, inconsistencies};
 use phalanx_net::identity::Source;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -29,7 +29,11 @@ retry_max_ms = 5_000
 "#;
 
 /// Loads settings from a file, environment variables and flags. The file is named `FILE` in problems.
-fn load(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Settings, Vec<String>> {
+fn load(
+    file: &str,
+    variables: &[(&str, &str)],
+    flags: &[&str],
+) -> Result<DaemonSettings, Vec<String>> {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("phalanxd.toml");
     fs::write(&path, file).unwrap();
@@ -39,7 +43,8 @@ fn load(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Settin
         .iter()
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let named = |problem: String| problem.replace(path.to_str().unwrap(), "FILE");
-    Settings::load(&flags, variables).map_err(|problems| problems.into_iter().map(named).collect())
+    DaemonSettings::load(&flags, variables)
+        .map_err(|problems| problems.into_iter().map(named).collect())
 }
 
 fn problems(file: &str) -> Vec<String> {
@@ -122,8 +127,8 @@ fn a_bound_beyond_what_a_view_can_number_is_refused() {
 
 #[test]
 fn each_key_has_its_own_variable() {
-    for (at, key) in Key::ALL.iter().enumerate() {
-        let twins = Key::ALL[at + 1..]
+    for (at, key) in DaemonKey::ALL.iter().enumerate() {
+        let twins = DaemonKey::ALL[at + 1..]
             .iter()
             .filter(|other| other.variable() == key.variable());
         assert_eq!(twins.count(), 0, "{}", key.variable());
@@ -132,7 +137,7 @@ fn each_key_has_its_own_variable() {
 
 #[test]
 fn the_table_of_keys_is_consistent_and_has_the_flags_of_the_command_line() {
-    assert_eq!(inconsistencies::<Key>(), Vec::<String>::new());
+    assert_eq!(inconsistencies::<DaemonKey>(), Vec::<String>::new());
     let command = Flags::command();
     let known = command
         .get_arguments()
@@ -140,7 +145,7 @@ fn the_table_of_keys_is_consistent_and_has_the_flags_of_the_command_line() {
     let own = ["config", "check-config", "until-input-ends"];
     let settings = known.filter(|name| !own.contains(name));
     let settings: BTreeSet<String> = settings.map(|name| format!("--{name}")).collect();
-    let flags = Key::ALL.iter().filter_map(|key| key.flag());
+    let flags = DaemonKey::ALL.iter().filter_map(|key| key.flag());
     assert_eq!(settings, flags.map(str::to_owned).collect());
 }
 
@@ -261,7 +266,7 @@ fn a_bad_value_is_named_with_its_place_and_the_mend() {
 
 #[test]
 fn trusted_subnets_are_lists_and_what_is_none_is_named_with_the_mend() {
-    let subnets = |settings: Settings| settings.trusted.to_string();
+    let subnets = |settings: DaemonSettings| settings.trusted.to_string();
     let with = |list: &str| format!("trusted_subnets = {list}\n{GOOD}");
     assert_eq!(subnets(load(GOOD, &[], &[]).unwrap()), "");
     let file = with("[\"10.0.0.0/8\", \"fd00::/8\"]");
@@ -456,7 +461,7 @@ fn all_problems_are_reported_together() {
 fn the_example_is_good_and_shows_every_key_with_its_default() {
     let example = include_str!("../../phalanxd.example.toml");
     let settings = load(example, &[], &[]).unwrap();
-    for key in Key::ALL {
+    for key in DaemonKey::ALL {
         let last = key.name().rsplit('.').next().unwrap();
         assert!(
             example.lines().any(|line| line

@@ -1,35 +1,35 @@
 //! Timings and bounds.
 
-use super::key::Key;
+use super::key::DaemonKey;
 use phalanx_core::gossip::Tuning;
 use phalanx_core::time::Duration;
-use phalanx_net::configuration::{Key as _, Layers};
+use phalanx_net::configuration::{Layers, SettingKey as _};
 
 /// Returns the defaults, overridden by the given values.
-pub(super) fn read(layers: &mut Layers<Key>) -> Tuning {
+pub(super) fn read(layers: &mut Layers<DaemonKey>) -> Tuning {
     let mut tuning = Tuning::default();
-    let durations: [(Key, &mut Duration); 9] = [
+    let durations: [(DaemonKey, &mut Duration); 9] = [
         (
-            Key::HeartbeatIntervalMax,
+            DaemonKey::HeartbeatIntervalMax,
             &mut tuning.heartbeat_interval_max,
         ),
-        (Key::HeartbeatSpacing, &mut tuning.heartbeat_spacing),
-        (Key::RedialAfter, &mut tuning.redial_after),
-        (Key::SilentAfter, &mut tuning.silent_after),
-        (Key::DownAfter, &mut tuning.down_after),
-        (Key::DialTimeout, &mut tuning.dial_timeout),
-        (Key::RetryMin, &mut tuning.retry_min),
-        (Key::RetryMax, &mut tuning.retry_max),
-        (Key::ForgetAfter, &mut tuning.forget_after),
+        (DaemonKey::HeartbeatSpacing, &mut tuning.heartbeat_spacing),
+        (DaemonKey::RedialAfter, &mut tuning.redial_after),
+        (DaemonKey::SilentAfter, &mut tuning.silent_after),
+        (DaemonKey::DownAfter, &mut tuning.down_after),
+        (DaemonKey::DialTimeout, &mut tuning.dial_timeout),
+        (DaemonKey::RetryMin, &mut tuning.retry_min),
+        (DaemonKey::RetryMax, &mut tuning.retry_max),
+        (DaemonKey::ForgetAfter, &mut tuning.forget_after),
     ];
     for (key, duration) in durations {
         if let Some(given) = layers.duration(key) {
             *duration = given;
         }
     }
-    let bounds: [(Key, &mut usize); 2] = [
-        (Key::LinksMax, &mut tuning.links_max),
-        (Key::MembersMax, &mut tuning.members_max),
+    let bounds: [(DaemonKey, &mut usize); 2] = [
+        (DaemonKey::LinksMax, &mut tuning.links_max),
+        (DaemonKey::MembersMax, &mut tuning.members_max),
     ];
     for (key, bound) in bounds {
         if let Some(number) = layers.number(key) {
@@ -41,30 +41,30 @@ pub(super) fn read(layers: &mut Layers<Key>) -> Tuning {
 }
 
 /// Checks the durations that must not decrease in this order.
-fn in_order(layers: &mut Layers<Key>, tuning: &Tuning) {
+fn in_order(layers: &mut Layers<DaemonKey>, tuning: &Tuning) {
     let steps = [
         (
-            Key::HeartbeatIntervalMax,
+            DaemonKey::HeartbeatIntervalMax,
             tuning.heartbeat_interval_max,
-            Key::RedialAfter,
+            DaemonKey::RedialAfter,
             tuning.redial_after,
         ),
         (
-            Key::RedialAfter,
+            DaemonKey::RedialAfter,
             tuning.redial_after,
-            Key::SilentAfter,
+            DaemonKey::SilentAfter,
             tuning.silent_after,
         ),
         (
-            Key::SilentAfter,
+            DaemonKey::SilentAfter,
             tuning.silent_after,
-            Key::DownAfter,
+            DaemonKey::DownAfter,
             tuning.down_after,
         ),
         (
-            Key::RetryMin,
+            DaemonKey::RetryMin,
             tuning.retry_min,
-            Key::RetryMax,
+            DaemonKey::RetryMax,
             tuning.retry_max,
         ),
     ];

@@ -1,6 +1,6 @@
 //! Tests of channels over three daemons, one of which only relays.
 
-use crate::daemon::{Daemon, SOON};
+use crate::daemon::{RunningDaemon, SOON};
 use crate::place::Place;
 use phalanx_net::service::Client;
 use phalanx_net::wire::proto::channel_event::Event;
@@ -13,11 +13,11 @@ use tokio::time;
 use tonic::{Code, Streaming};
 
 /// Starts a daemon that cannot be dialled and that dials only `relay`.
-fn behind(place: &Place, id: &str, relay: &Daemon) -> Daemon {
+fn behind(place: &Place, id: &str, relay: &RunningDaemon) -> RunningDaemon {
     let mut command = place.command(id);
     let relay = relay.address.to_string();
     command.args(["--advertise", "none", "--target", &relay]);
-    Daemon::start(command)
+    RunningDaemon::start(command)
 }
 
 /// Waits until a node has a route to another node with this number of links.

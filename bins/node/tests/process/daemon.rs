@@ -36,7 +36,7 @@ pub(crate) fn refused(mut command: Command) -> (Option<i32>, String) {
 
 /// A running daemon.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub(crate) struct RunningDaemon {
     child: Child,
     lines: Receiver<Value>,
     /// The listening address.
@@ -45,7 +45,7 @@ pub(crate) struct Daemon {
     pub(crate) epoch: u64,
 }
 
-impl Daemon {
+impl RunningDaemon {
     /// Starts the daemon with JSON log lines, and waits for its log line "phalanxd has started".
     pub(crate) fn start(mut command: Command) -> Self {
         command.args(["--log-format", "json", "--log-level", "debug"]);
@@ -141,7 +141,7 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for RunningDaemon {
     fn drop(&mut self) {
         // The process may have ended already.
         drop(self.child.kill());

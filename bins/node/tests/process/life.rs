@@ -1,6 +1,6 @@
 //! Tests of start, reload and end.
 
-use crate::daemon::{Daemon, SOON, refused};
+use crate::daemon::{RunningDaemon, SOON, refused};
 use crate::place::Place;
 use phalanx_net::wire::proto::{
     GetNodeInfoRequest, ListServicesRequest, PingRequest, WatchRequest,
@@ -73,7 +73,7 @@ fn the_service_manager_is_notified_of_ready_reload_and_stop() {
     };
     let mut command = place.command("a");
     command.env("NOTIFY_SOCKET", &path);
-    let daemon = Daemon::start(command);
+    let daemon = RunningDaemon::start(command);
     assert_eq!(hear().trim(), "READY=1");
     daemon.signal(Signal::HUP);
     assert!(hear().starts_with("RELOADING=1\nMONOTONIC_USEC="));
@@ -89,7 +89,7 @@ async fn a_reload_applies_changeable_settings_and_keeps_the_others() {
     fs::write(&file, "services = [\"shop/1\"]\n").unwrap();
     let mut command = place.command("a");
     command.arg("--config").arg(&file);
-    let mut daemon = Daemon::start(command);
+    let mut daemon = RunningDaemon::start(command);
     let mut client = place.ask(&daemon).await;
 
     fs::write(

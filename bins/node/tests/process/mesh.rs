@@ -1,6 +1,6 @@
 //! Tests with several daemons.
 
-use crate::daemon::{Daemon, SOON};
+use crate::daemon::{RunningDaemon, SOON};
 use crate::place::Place;
 use phalanx_net::service::Client;
 use phalanx_net::store::{FileStore, epoch};
@@ -12,7 +12,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// Queries a daemon's view until a condition holds.
-pub(crate) async fn sees(place: &Place, daemon: &Daemon, right: impl Fn(&[Member]) -> bool) {
+pub(crate) async fn sees(place: &Place, daemon: &RunningDaemon, right: impl Fn(&[Member]) -> bool) {
     tells(place.ask(daemon).await, right).await;
 }
 
@@ -84,7 +84,7 @@ async fn targets_and_discovery_can_be_changed_while_a_daemon_runs() {
     let b = place.start("b", &[]);
     let c = place.start("c", &[&b]);
     let mut asks = place.ask(&a).await;
-    let add = |daemon: &Daemon| UpdateTargetsRequest {
+    let add = |daemon: &RunningDaemon| UpdateTargetsRequest {
         add: vec![daemon.address.to_string()],
         discovery: Some(false),
         ..UpdateTargetsRequest::default()
@@ -159,7 +159,7 @@ async fn of_two_daemons_with_one_id_the_older_stops_with_name_taken() {
         "--target",
         &b.address.to_string(),
     ]);
-    let newer = Daemon::start(command);
+    let newer = RunningDaemon::start(command);
     let line = older.says("another node with a newer epoch");
     assert_eq!(
         (line["level"].as_str(), line["event"].as_str()),

@@ -1,6 +1,6 @@
 //! Tests of the network between daemons: IPv6, both address families, and trusted subnets.
 
-use crate::daemon::{Daemon, SOON};
+use crate::daemon::{RunningDaemon, SOON};
 use crate::mesh::{all_alive, sees};
 use crate::place::Place;
 use phalanx_net::wire::proto::GetStatusRequest;
@@ -9,11 +9,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Starts a daemon that listens on this address, with the others as seed nodes.
-fn start_at(place: &Place, listen: &str, id: &str, others: &[&Daemon]) -> Daemon {
-    Daemon::start(joining(place.command_at(listen, id), others))
+fn start_at(place: &Place, listen: &str, id: &str, others: &[&RunningDaemon]) -> RunningDaemon {
+    RunningDaemon::start(joining(place.command_at(listen, id), others))
 }
 
-fn joining(mut command: Command, others: &[&Daemon]) -> Command {
+fn joining(mut command: Command, others: &[&RunningDaemon]) -> Command {
     for other in others {
         command.args(["--target", &other.address.to_string()]);
     }
@@ -47,14 +47,14 @@ async fn daemons_of_both_address_families_form_one_mesh() {
     // A host name has addresses of one family or of both.
     let mut command = place.command_at(V6, "d");
     command.args(["--target", &format!("localhost:{}", a.address.port())]);
-    let d = Daemon::start(command);
+    let d = RunningDaemon::start(command);
     for daemon in [&a, &b, &c, &d] {
         sees(&place, daemon, |view| all_alive(view, 4)).await;
     }
 }
 
 /// Waits until a daemon has links to these peers; returns for each whether it is unencrypted.
-async fn links(place: &Place, daemon: &Daemon, to: &[&str]) -> BTreeMap<String, bool> {
+async fn links(place: &Place, daemon: &RunningDaemon, to: &[&str]) -> BTreeMap<String, bool> {
     let deadline = Instant::now() + SOON;
     let mut client = place.ask(daemon).await;
     loop {
@@ -74,12 +74,12 @@ async fn links_are_unencrypted_where_both_daemons_trust_the_subnet() {
     let place = Place::new();
     let mut command = place.command("a");
     command.args(["--trusted-subnet", "127.0.0.0/8"]);
-    let a = Daemon::start(command);
+    let a = RunningDaemon::start(command);
     let warned = a.says("not encrypted");
     assert_eq!(warned["level"], "WARN", "{warned}");
     let mut command = joining(place.command("b"), &[&a]);
     command.env("PHALANX_TRUSTED_SUBNETS", "fd00::/8,127.0.0.0/8");
-    let b = Daemon::start(command);
+    let b = RunningDaemon::start(command);
     let c = place.start("c", &[&a, &b]);
     for daemon in [&a, &b, &c] {
         sees(&place, daemon, |view| all_alive(view, 3)).await;
@@ -115,12 +115,12 @@ async fn an_ipv4_neighbour_of_a_dual_stack_socket_is_in_its_ipv4_subnet() {
     let place = Place::new();
     let mut command = place.command_at("[::]:0", "a");
     command.args(["--advertise", "none", "--trusted-subnet", "127.0.0.0/8"]);
-    let mut a = Daemon::start(command);
+    let mut a = RunningDaemon::start(command);
     // The clients of this test connect over IPv6, the neighbour over IPv4.
     a.address.set_ip([127, 0, 0, 1].into());
     let mut command = joining(place.command("b"), &[&a]);
     command.args(["--trusted-subnet", "127.0.0.0/8"]);
-    let b = Daemon::start(command);
+    let b = RunningDaemon::start(command);
     a.address.set_ip([0, 0, 0, 0, 0, 0, 0, 1].into());
     assert!(links(&place, &a, &["b"]).await["b"]);
     assert!(links(&place, &b, &["a"]).await["a"]);

@@ -1,6 +1,6 @@
 //! The directory of one test, with a CA, and clients for the daemons in it.
 
-use crate::daemon::{Daemon, SOON, phalanxd};
+use crate::daemon::{RunningDaemon, SOON, phalanxd};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::time::Wall;
@@ -74,12 +74,12 @@ impl Place {
     }
 
     /// Starts a daemon with the others as seed nodes.
-    pub(crate) fn start(&self, id: &str, others: &[&Daemon]) -> Daemon {
+    pub(crate) fn start(&self, id: &str, others: &[&RunningDaemon]) -> RunningDaemon {
         let mut command = self.command(id);
         for other in others {
             command.args(["--target", &other.address.to_string()]);
         }
-        Daemon::start(command)
+        RunningDaemon::start(command)
     }
 
     /// Issues a node's certificate files from a separate CA.
@@ -114,7 +114,12 @@ impl Place {
 
     /// Returns the command of a daemon in the mesh `test` that authenticates with the secrets in a
     /// file.
-    pub(crate) fn command_with_secret(&self, id: &str, file: &Path, others: &[&Daemon]) -> Command {
+    pub(crate) fn command_with_secret(
+        &self,
+        id: &str,
+        file: &Path,
+        others: &[&RunningDaemon],
+    ) -> Command {
         let state = self.text(&format!("state-{id}"));
         let mut command = phalanxd(["--id", id, "--mesh", "test", "--listen", "127.0.0.1:0"]);
         command.args(["--state-dir", &state]);
@@ -126,17 +131,17 @@ impl Place {
     }
 
     /// Connects to a daemon as an administrator with the secrets in a file.
-    pub(crate) async fn ask_with_secret(&self, daemon: &Daemon, file: &Path) -> Client {
+    pub(crate) async fn ask_with_secret(&self, daemon: &RunningDaemon, file: &Path) -> Client {
         ask(daemon, Source::SecretFile(file.to_owned())).await
     }
 
     /// Connects to a daemon as an administrator.
-    pub(crate) async fn ask(&self, daemon: &Daemon) -> Client {
+    pub(crate) async fn ask(&self, daemon: &RunningDaemon) -> Client {
         ask(daemon, Source::Directory(self.path("certs"))).await
     }
 }
 
-async fn ask(daemon: &Daemon, source: Source) -> Client {
+async fn ask(daemon: &RunningDaemon, source: Source) -> Client {
     let subject = Subject::admin("test", NodeId::new("ada").unwrap()).unwrap();
     let Opened { identity, .. } = identity::open(&source, &subject, clock::wall()).unwrap();
     Client::connect(&Address::Socket(daemon.address), &identity, SOON)

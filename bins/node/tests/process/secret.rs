@@ -1,6 +1,6 @@
 //! Tests of meshes with a shared secret.
 
-use crate::daemon::{Daemon, SOON, phalanxd, refused};
+use crate::daemon::{RunningDaemon, SOON, phalanxd, refused};
 use crate::mesh::{all_alive, tells};
 use crate::place::{Place, days, node};
 use phalanx_core::time::Wall;
@@ -17,13 +17,13 @@ async fn daemons_with_the_same_secret_form_a_mesh_without_certificate_files() {
     let place = Place::new();
     let secret = Secret::make().unwrap();
     let file = place.secrets("secret", &[&secret]);
-    let a = Daemon::start(place.command_with_secret("a", &file, &[]));
+    let a = RunningDaemon::start(place.command_with_secret("a", &file, &[]));
     let mut command = phalanxd(["--id", "b", "--mesh", "test", "--listen", "127.0.0.1:0"]);
     command
         .args(["--state-dir", &place.text("state-b")])
         .args(["--target", &a.address.to_string()])
         .env("PHALANX_SECRET", secret.text().as_str());
-    let b = Daemon::start(command);
+    let b = RunningDaemon::start(command);
     for daemon in [&a, &b] {
         let client = place.ask_with_secret(daemon, &file).await;
         tells(client, |view| all_alive(view, 2)).await;
@@ -39,7 +39,12 @@ async fn daemons_with_the_same_secret_form_a_mesh_without_certificate_files() {
 }
 
 /// Checks that two daemons that do not trust each other both log the reason, with these words.
-fn both_log_rejection(acceptor: &Daemon, dialer: &Daemon, dialer_says: &str, acceptor_says: &str) {
+fn both_log_rejection(
+    acceptor: &RunningDaemon,
+    dialer: &RunningDaemon,
+    dialer_says: &str,
+    acceptor_says: &str,
+) {
     for (daemon, event, words) in [
         (dialer, "cannot reach", dialer_says),
         (acceptor, "the handshake with", acceptor_says),
@@ -54,8 +59,8 @@ fn a_wrong_secret_and_a_missing_secret_have_different_errors_on_both_ends() {
     let place = Place::new();
     let file = place.secrets("secret", &[&Secret::make().unwrap()]);
     let wrong = place.secrets("wrong", &[&Secret::make().unwrap()]);
-    let start = |id: &str, file, others: &[&Daemon]| {
-        Daemon::start(place.command_with_secret(id, file, others))
+    let start = |id: &str, file, others: &[&RunningDaemon]| {
+        RunningDaemon::start(place.command_with_secret(id, file, others))
     };
     let a = start("a", &file, &[]);
     let another = "it has a different secret of the mesh";
@@ -82,7 +87,7 @@ fn a_wrong_secret_and_a_missing_secret_have_different_errors_on_both_ends() {
         .args(["--target", &a.address.to_string()])
         .arg("--secret-file")
         .arg(&file);
-    let e = Daemon::start(command);
+    let e = RunningDaemon::start(command);
     both_log_rejection(
         &a,
         &e,
@@ -121,9 +126,9 @@ async fn a_secret_is_rotated_under_running_daemons_without_losing_a_member() {
     let ids = ["a", "b", "c"];
     // Each daemon reads its own file: they rotate one after the other.
     let own = |id: &str| place.secrets(&format!("secret-{id}"), &[&old]);
-    let a = Daemon::start(place.command_with_secret("a", &own("a"), &[]));
-    let b = Daemon::start(place.command_with_secret("b", &own("b"), &[&a]));
-    let c = Daemon::start(place.command_with_secret("c", &own("c"), &[&a]));
+    let a = RunningDaemon::start(place.command_with_secret("a", &own("a"), &[]));
+    let b = RunningDaemon::start(place.command_with_secret("b", &own("b"), &[&a]));
+    let c = RunningDaemon::start(place.command_with_secret("c", &own("c"), &[&a]));
     let daemons = [&a, &b, &c];
     let mut clients = Vec::new();
     for daemon in daemons {
@@ -158,7 +163,7 @@ async fn a_secret_is_rotated_under_running_daemons_without_losing_a_member() {
         }
     }
     // A node with only the old secret is rejected; the new secret is accepted.
-    let late = Daemon::start(place.command_with_secret("d", &file, &[&a]));
+    let late = RunningDaemon::start(place.command_with_secret("d", &file, &[&a]));
     both_log_rejection(
         &a,
         &late,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// The next step for a missing broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub(super) enum RepairRequest {
     /// Request it on this link.
     Graft(LinkId),
     /// No announcer is left; the broadcast is left to reconciliation.
@@ -124,7 +124,11 @@ impl Dissemination {
             return;
         }
         let tuning = context.tuning();
-        let delay = tuning.graft_after + context.random.duration_below(tuning.graft_jitter);
+        let delay = tuning.graft_after
+            + context
+                .random
+                .dissemination
+                .duration_below(tuning.graft_jitter);
         context.timers.set(Timer::Graft(id), context.now + delay);
     }
 
@@ -134,9 +138,9 @@ impl Dissemination {
         context: &mut Context,
         id: &UpdateId,
         is_lively: impl Fn(LinkId) -> bool,
-    ) -> Request {
+    ) -> RepairRequest {
         if self.tree.missing(id).is_none() {
-            return Request::Nothing;
+            return RepairRequest::Nothing;
         }
         let grafts = !context.has(Switch::NoBroadcastGraft);
         match self
@@ -146,9 +150,9 @@ impl Dissemination {
             Some((link, ())) => {
                 let next = context.now + context.tuning().graft_interval;
                 context.timers.set(Timer::Graft(id.clone()), next);
-                Request::Graft(link)
+                RepairRequest::Graft(link)
             }
-            None => Request::GiveUp,
+            None => RepairRequest::GiveUp,
         }
     }
 }
@@ -186,10 +190,10 @@ mod tests {
         assert!(delay >= after && delay < after + jitter);
         let mut request =
             || dissemination.request_missing(&mut context, &missing, |link| link != LinkId(2));
-        assert_eq!(request(), Request::Graft(LinkId(1)));
-        assert_eq!(request(), Request::Graft(LinkId(3)));
-        assert_eq!(request(), Request::GiveUp);
-        assert_eq!(request(), Request::Nothing);
+        assert_eq!(request(), RepairRequest::Graft(LinkId(1)));
+        assert_eq!(request(), RepairRequest::Graft(LinkId(3)));
+        assert_eq!(request(), RepairRequest::GiveUp);
+        assert_eq!(request(), RepairRequest::Nothing);
     }
 
     #[test]
@@ -214,7 +218,7 @@ mod tests {
         dissemination.note_arrived(&mut context, &update.id);
         assert!(context.timers.is_empty());
         let request = dissemination.request_missing(&mut context, &update.id, |_| true);
-        assert_eq!(request, Request::Nothing);
+        assert_eq!(request, RepairRequest::Nothing);
     }
 
     #[test]

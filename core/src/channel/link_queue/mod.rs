@@ -17,7 +17,7 @@ use super::message::{ChannelName, Data, Item, Packet, Update, UpdateId};
 use crate::flow_control::FlowControl;
 use crate::identity::NodeId;
 use crate::pacing::{Demand, Pace, Pacer};
-use crate::plumtree::Control;
+use crate::plumtree::TreeControl;
 use crate::size::{Encoded, FRAME_BYTES_MAX};
 use crate::time::{Duration, Instant};
 use packets::PacketQueue;
@@ -60,7 +60,7 @@ pub(super) struct LinkQueue {
     neighbour: Neighbour,
     opened: Instant,
     /// Messages of the broadcast tree.
-    tree: Control<UpdateId, UpdateId>,
+    tree: TreeControl<UpdateId, UpdateId>,
     flow: FlowControl,
     pacer: Pacer,
     /// Steps of reconciliation.
@@ -77,7 +77,7 @@ impl LinkQueue {
         Self {
             neighbour,
             opened: now,
-            tree: Control::new(),
+            tree: TreeControl::new(),
             flow: FlowControl::new(WINDOW),
             pacer: Pacer::new(),
             steps: VecDeque::new(),

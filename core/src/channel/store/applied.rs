@@ -1,6 +1,6 @@
 //! The outcome of applying an update, and the rule that decides between two writes.
 
-use super::entry::Change;
+use super::entry::MapChange;
 use crate::channel::message::Version;
 use crate::random::mix;
 
@@ -23,13 +23,13 @@ impl Rule {
 
 /// Outcome of applying an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Applied {
+pub(crate) enum AppliedUpdate {
     /// Nothing changed: this update or a newer one is known already.
     Old,
     /// The update is a new message.
     Message,
     /// These keys changed.
-    Changed(Vec<Change>),
+    Changed(Vec<MapChange>),
     /// This part of the update was new to the application's state.
     Merged(Vec<u8>),
     /// The update is only relayed: no application of this node merges it.

@@ -56,7 +56,7 @@ impl MapEntry {
 
 /// The effect of one write on a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct MapChange {
     pub key: Arc<str>,
     /// The write.
     pub entry: MapEntry,

@@ -3,7 +3,7 @@
 //! Bounds: [`RETAINED_MAX`] messages and [`RETAINED_BYTES_MAX`] bytes an origin, of which the oldest is dropped first;
 //! [`ORIGINS_MAX`] origins and [`CHANNEL_BYTES_MAX`] bytes a channel, above which further origins are refused.
 
-use super::applied::{Applied, share};
+use super::applied::{AppliedUpdate, share};
 use crate::channel::message::Update;
 use crate::identity::NodeId;
 use std::collections::BTreeMap;
@@ -27,16 +27,16 @@ pub(crate) struct MessageLog {
 }
 
 impl MessageLog {
-    /// Adds a message. [`Applied::Old`] if it is known or would be dropped at once.
-    pub(super) fn insert(&mut self, update: &Arc<Update>) -> Applied {
+    /// Adds a message. [`AppliedUpdate::Old`] if it is known or would be dropped at once.
+    pub(super) fn insert(&mut self, update: &Arc<Update>) -> AppliedUpdate {
         let key = (update.id.epoch, update.id.sequence);
         let known = self.origins.contains_key(&update.id.origin);
         if !known && (self.origins.len() >= ORIGINS_MAX || self.bytes >= CHANNEL_BYTES_MAX) {
-            return Applied::Full;
+            return AppliedUpdate::Full;
         }
         let retained = self.origins.entry(update.id.origin.clone()).or_default();
         if retained.contains_key(&key) {
-            return Applied::Old;
+            return AppliedUpdate::Old;
         }
         // A message that would be dropped at once was retained earlier, or is too old to be retained.
         let newer = retained
@@ -46,7 +46,7 @@ impl MessageLog {
             (count + 1, bytes + len)
         });
         if count >= RETAINED_MAX || count > 0 && bytes > RETAINED_BYTES_MAX {
-            return Applied::Old;
+            return AppliedUpdate::Old;
         }
         retained.insert(key, Arc::clone(update));
         self.hash = self.hash.wrapping_add(share(update.digest()));
@@ -60,7 +60,7 @@ impl MessageLog {
             self.bytes -= dropped.payload.len();
             self.hash = self.hash.wrapping_sub(share(dropped.digest()));
         }
-        Applied::Message
+        AppliedUpdate::Message
     }
 
     /// The messages by origin, oldest first.
@@ -84,17 +84,20 @@ mod tests {
     fn the_latest_messages_of_an_origin_are_retained() {
         let mut log = MessageLog::default();
         for sequence in 1..=RETAINED_MAX as u64 + 5 {
-            assert_eq!(log.insert(&message("a", sequence, 1)), Applied::Message);
+            assert_eq!(
+                log.insert(&message("a", sequence, 1)),
+                AppliedUpdate::Message
+            );
         }
         assert_eq!(log.iter().count(), RETAINED_MAX);
         assert_eq!(
             log.insert(&message("a", 3, 1)),
-            Applied::Old,
+            AppliedUpdate::Old,
             "it was dropped"
         );
         assert_eq!(
             log.insert(&message("a", 9, 1)),
-            Applied::Old,
+            AppliedUpdate::Old,
             "it is retained"
         );
     }
@@ -115,8 +118,8 @@ mod tests {
         for origin in 0..ORIGINS_MAX {
             log.insert(&message(&format!("n{origin}"), 1, 1));
         }
-        assert_eq!(log.insert(&message("late", 1, 1)), Applied::Full);
-        assert_eq!(log.insert(&message("n7", 2, 1)), Applied::Message);
+        assert_eq!(log.insert(&message("late", 1, 1)), AppliedUpdate::Full);
+        assert_eq!(log.insert(&message("n7", 2, 1)), AppliedUpdate::Message);
     }
 
     proptest! {

@@ -6,8 +6,8 @@
 //! may use twice as much, because they should nearly always find room. At most [`DELETED_MAX`] deleted keys are kept;
 //! the oldest deletion is dropped first.
 
-use super::applied::{Applied, Rule, share};
-use super::entry::{Change, MapEntry};
+use super::applied::{AppliedUpdate, Rule, share};
+use super::entry::{MapChange, MapEntry};
 use crate::channel::message::{Update, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) struct ReplicatedMap {
 
 impl ReplicatedMap {
     /// Applies the writes of an update. Writes without room are skipped; the others are applied.
-    pub(super) fn apply(&mut self, update: &Update, rule: Rule) -> Applied {
+    pub(super) fn apply(&mut self, update: &Update, rule: Rule) -> AppliedUpdate {
         let version = update.version();
         self.clock = self.clock.max(version.clock);
         let mut changes = Vec::new();
@@ -55,7 +55,7 @@ impl ReplicatedMap {
                 continue;
             }
             let replaced = self.put(&write.key, entry.clone());
-            changes.push(Change {
+            changes.push(MapChange {
                 key: Arc::clone(&write.key),
                 entry,
                 replaced,
@@ -70,9 +70,9 @@ impl ReplicatedMap {
             }
         }
         match (changes.is_empty(), full) {
-            (false, _) => Applied::Changed(changes),
-            (true, false) => Applied::Old,
-            (true, true) => Applied::Full,
+            (false, _) => AppliedUpdate::Changed(changes),
+            (true, false) => AppliedUpdate::Old,
+            (true, true) => AppliedUpdate::Full,
         }
     }
 
@@ -148,14 +148,14 @@ mod tests {
             map.apply(&update(sequence as u64, &[&key]), Rule::LaterWins);
         }
         let over = update(1 << 40, &["k1", "new"]);
-        let Applied::Changed(changes) = map.apply(&over, Rule::LaterWins) else {
+        let AppliedUpdate::Changed(changes) = map.apply(&over, Rule::LaterWins) else {
             panic!("a key that is there has room");
         };
         assert_eq!(changes.len(), 1);
         assert_eq!(&*changes[0].key, "k1");
         assert_eq!(map.entry("new"), None);
         let over = update(1 << 41, &["new"]);
-        assert_eq!(map.apply(&over, Rule::LaterWins), Applied::Full);
+        assert_eq!(map.apply(&over, Rule::LaterWins), AppliedUpdate::Full);
     }
 
     #[test]
@@ -163,7 +163,10 @@ mod tests {
         let mut map = ReplicatedMap::default();
         map.apply(&update(1, &["k"]), Rule::LaterWins);
         map.apply(&deletion(3, "k"), Rule::LaterWins);
-        assert_eq!(map.apply(&update(2, &["k"]), Rule::LaterWins), Applied::Old);
+        assert_eq!(
+            map.apply(&update(2, &["k"]), Rule::LaterWins),
+            AppliedUpdate::Old
+        );
         assert_eq!(map.values().count(), 0);
         assert_eq!(map.entry("k").map(|entry| entry.version.sequence), Some(3));
         assert_eq!(map.next_clock(), 4);

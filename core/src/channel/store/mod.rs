@@ -14,9 +14,9 @@ mod map;
 
 use super::message::{ChannelName, Kind, Update};
 use crate::random::hash_bytes;
-pub(super) use applied::{Applied, Rule};
+pub(super) use applied::{AppliedUpdate, Rule};
 pub use custom::{Custom, Mergeable};
-pub(super) use entry::Change;
+pub(super) use entry::MapChange;
 pub use entry::MapEntry;
 use log::MessageLog;
 pub use log::{RETAINED_BYTES_MAX, RETAINED_MAX};
@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 /// The state of one channel.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Store {
+pub(super) enum ChannelStore {
     Messages(MessageLog),
     Map(ReplicatedMap),
     /// None if no application of this node merges the channel's state. Updates are then only relayed.
@@ -50,7 +50,7 @@ impl Element<'_> {
     }
 }
 
-impl Store {
+impl ChannelStore {
     /// Empty state of a kind. `custom` is the application's state of a custom channel.
     pub(super) fn new(kind: Kind, custom: Option<Custom>) -> Self {
         match kind {
@@ -79,15 +79,15 @@ impl Store {
     }
 
     /// Applies an update.
-    pub(super) fn apply(&mut self, update: &Arc<Update>, rule: Rule) -> Applied {
+    pub(super) fn apply(&mut self, update: &Arc<Update>, rule: Rule) -> AppliedUpdate {
         match self {
             Self::Messages(log) => log.insert(update),
             Self::Map(map) => map.apply(update, rule),
-            Self::Custom(None) => Applied::PassedOn,
+            Self::Custom(None) => AppliedUpdate::PassedOn,
             Self::Custom(Some(custom)) => match custom.merge(&update.payload) {
-                Ok(Some(delta)) => Applied::Merged(delta),
-                Ok(None) => Applied::Old,
-                Err(reason) => Applied::Malformed(reason),
+                Ok(Some(delta)) => AppliedUpdate::Merged(delta),
+                Ok(None) => AppliedUpdate::Old,
+                Err(reason) => AppliedUpdate::Malformed(reason),
             },
         }
     }
@@ -161,7 +161,8 @@ mod tests {
             (Kind::Map, vec![write(1, &["x", "y"], 2), deletion(2, "y")]),
         ];
         for (kind, updates) in updates {
-            let (mut store, mut copy) = (Store::new(kind, None), Store::new(kind, None));
+            let (mut store, mut copy) =
+                (ChannelStore::new(kind, None), ChannelStore::new(kind, None));
             for update in &updates {
                 store.apply(update, Rule::LaterWins);
             }
@@ -174,10 +175,10 @@ mod tests {
 
     #[test]
     fn a_channel_without_an_application_that_merges_only_passes_on() {
-        let mut store = Store::new(Kind::Custom, None);
+        let mut store = ChannelStore::new(Kind::Custom, None);
         assert_eq!(
             store.apply(&message("a", 1, 5), Rule::LaterWins),
-            Applied::PassedOn
+            AppliedUpdate::PassedOn
         );
         assert_eq!((store.hash(), store.encode()), (None, None));
         assert_eq!(store.merge(b"x"), Ok(None));

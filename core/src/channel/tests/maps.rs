@@ -1,13 +1,13 @@
 //! Maps.
 
-use super::world::{World, bytes, channel, id, write};
+use super::world::{ChannelWorld, bytes, channel, id, write};
 use crate::channel::message::{ENTRIES_MAX, Kind};
 use crate::channel::{Delivery, Done, Expected, KEYS_MAX, Refusal, Transaction};
 use crate::time::Duration;
 use proptest::prelude::*;
 use std::sync::Arc;
 
-fn conflicts(world: &World, name: &str) -> usize {
+fn conflicts(world: &ChannelWorld, name: &str) -> usize {
     let mine = world
         .environment
         .delivered
@@ -19,7 +19,7 @@ fn conflicts(world: &World, name: &str) -> usize {
 
 #[test]
 fn a_value_put_anywhere_is_read_everywhere_and_so_is_its_end() {
-    let mut world = World::ring(10);
+    let mut world = ChannelWorld::ring(10);
     world.open_all("kv", Kind::Map);
     world.put("n003", "kv", "colour", "red").unwrap();
     world.millis(50);
@@ -45,7 +45,7 @@ fn a_value_put_anywhere_is_read_everywhere_and_so_is_its_end() {
 
 #[test]
 fn a_map_from_which_many_keys_were_deleted_at_once_has_room_again() {
-    let mut world = World::new(&["a"]);
+    let mut world = ChannelWorld::new(&["a"]);
     world.open_all("kv", Kind::Map);
     for round in 0..2 * KEYS_MAX / ENTRIES_MAX {
         let keys: Vec<String> = (0..ENTRIES_MAX).map(|n| format!("{round}/{n}")).collect();
@@ -61,7 +61,7 @@ fn a_map_from_which_many_keys_were_deleted_at_once_has_room_again() {
 
 #[test]
 fn a_transaction_happens_wholly_or_not_at_all() {
-    let mut world = World::new(&["a"]);
+    let mut world = ChannelWorld::new(&["a"]);
     world.open_all("kv", Kind::Map);
     world.put("a", "kv", "x", "1").unwrap();
     let swap = |expected: Expected| Transaction {
@@ -84,7 +84,7 @@ fn a_transaction_happens_wholly_or_not_at_all() {
 
 #[test]
 fn invalid_keys_and_transactions_are_refused() {
-    let mut world = World::new(&["a"]);
+    let mut world = ChannelWorld::new(&["a"]);
     world.open_all("kv", Kind::Map);
     let long = "k".repeat(129);
     for key in ["", "a\nb", long.as_str()] {
@@ -111,7 +111,7 @@ fn invalid_keys_and_transactions_are_refused() {
 
 #[test]
 fn the_loser_of_two_concurrent_writes_is_notified() {
-    let mut world = World::new(&["a", "b", "c"]);
+    let mut world = ChannelWorld::new(&["a", "b", "c"]);
     world.link("a", "b");
     world.link("b", "c");
     world.open_all("kv", Kind::Map);
@@ -136,7 +136,7 @@ fn the_loser_of_two_concurrent_writes_is_notified() {
 
 #[test]
 fn two_halves_that_wrote_apart_agree_once_they_meet() {
-    let mut world = World::new(&["a", "b", "c", "d"]);
+    let mut world = ChannelWorld::new(&["a", "b", "c", "d"]);
     for (one, other) in [("a", "b"), ("b", "c"), ("c", "d")] {
         world.link(one, other);
     }
@@ -165,7 +165,7 @@ fn two_halves_that_wrote_apart_agree_once_they_meet() {
 
 #[test]
 fn a_slow_link_carries_the_latest_value_and_not_each_between() {
-    let mut world = World::new(&["a", "b"]);
+    let mut world = ChannelWorld::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open_all("kv", Kind::Map);
     world.environment.stalled.insert(link);
@@ -184,7 +184,7 @@ fn a_slow_link_carries_the_latest_value_and_not_each_between() {
 
 #[test]
 fn a_value_over_many_frames_and_a_wide_transaction_arrive() {
-    let mut world = World::new(&["a", "b"]);
+    let mut world = ChannelWorld::new(&["a", "b"]);
     world.link("a", "b");
     world.open_all("kv", Kind::Map);
     let big = "v".repeat(300_000);
@@ -208,7 +208,7 @@ proptest! {
     fn all_copies_become_equal(
         steps in prop::collection::vec((0_usize..6, 0_usize..6, 0_u8..3, 0_u64..300), 1..60),
     ) {
-        let mut world = World::ring(6);
+        let mut world = ChannelWorld::ring(6);
         world.open_all("kv", Kind::Map);
         let mut cut = Vec::new();
         for (turn, (one, other, what, millis)) in steps.into_iter().enumerate() {

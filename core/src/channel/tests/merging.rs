@@ -1,6 +1,6 @@
 //! State that an application merges.
 
-use super::world::{World, bytes, channel, id};
+use super::world::{ChannelWorld, bytes, channel, id};
 use crate::channel::message::Kind;
 use crate::channel::{Custom, Done, Input, Mergeable, Options, Refusal, Request};
 use crate::time::Duration;
@@ -32,7 +32,7 @@ impl Mergeable for Grows {
     }
 }
 
-fn open(world: &mut World, name: &str) {
+fn open(world: &mut ChannelWorld, name: &str) {
     let options = Options {
         custom: Some(Custom::new(Grows::default())),
         ..Options::of(Kind::Custom)
@@ -40,7 +40,7 @@ fn open(world: &mut World, name: &str) {
     world.open_with(name, "set", options).unwrap();
 }
 
-fn state(world: &World, name: &str) -> String {
+fn state(world: &ChannelWorld, name: &str) -> String {
     let state = world.nodes[&id(name)]
         .custom(&channel("set"))
         .unwrap_or_default();
@@ -49,7 +49,7 @@ fn state(world: &World, name: &str) -> String {
 
 #[test]
 fn only_new_content_is_passed_on() {
-    let mut world = World::new(&["a", "b", "c"]);
+    let mut world = ChannelWorld::new(&["a", "b", "c"]);
     world.link("a", "b");
     world.link("b", "c");
     for name in ["a", "b", "c"] {
@@ -69,7 +69,7 @@ fn only_new_content_is_passed_on() {
 
 #[test]
 fn unmergeable_content_is_refused_locally_and_reported_remotely() {
-    let mut world = World::new(&["a"]);
+    let mut world = ChannelWorld::new(&["a"]);
     open(&mut world, "a");
     let refused = world.publish("a", "set", "!");
     assert_eq!(
@@ -81,7 +81,7 @@ fn unmergeable_content_is_refused_locally_and_reported_remotely() {
 
 #[test]
 fn states_apart_are_repaired_by_comparison() {
-    let mut world = World::new(&["a", "b"]);
+    let mut world = ChannelWorld::new(&["a", "b"]);
     for name in ["a", "b"] {
         open(&mut world, name);
     }
@@ -98,7 +98,7 @@ fn states_apart_are_repaired_by_comparison() {
 
 #[test]
 fn members_linked_to_relays_only_are_repaired_too() {
-    let mut world = World::new(&["a", "relay", "b"]);
+    let mut world = ChannelWorld::new(&["a", "relay", "b"]);
     world.link("a", "relay");
     for name in ["a", "b"] {
         open(&mut world, name);
@@ -117,7 +117,7 @@ fn members_linked_to_relays_only_are_repaired_too() {
 
 #[test]
 fn a_closed_channel_forgets_the_state_and_still_relays() {
-    let mut world = World::new(&["a", "b", "c"]);
+    let mut world = ChannelWorld::new(&["a", "b", "c"]);
     world.link("a", "b");
     world.link("b", "c");
     for name in ["a", "b", "c"] {

@@ -1,6 +1,6 @@
 //! Messages to one node.
 
-use super::world::{World, bytes, channel, id};
+use super::world::{ChannelWorld, bytes, channel, id};
 use crate::channel::message::{Data, DeliveryFailure, Item, Kind, Packet, Purpose};
 use crate::channel::{
     Delivery, Done, Event, Input, Neighbour, Options, Output, ROOM_BYTES, Refusal, Rejection,
@@ -17,7 +17,7 @@ fn undelivered(failure: DeliveryFailure) -> Result<Done, Refusal> {
 
 #[test]
 fn a_message_is_delivered_once_and_acknowledged() {
-    let mut world = World::new(&["a", "b", "c", "d"]);
+    let mut world = ChannelWorld::new(&["a", "b", "c", "d"]);
     for (one, other) in [("a", "b"), ("b", "c"), ("c", "d")] {
         world.link(one, other);
     }
@@ -38,7 +38,7 @@ fn a_message_is_delivered_once_and_acknowledged() {
 
 #[test]
 fn one_can_send_to_oneself() {
-    let mut world = World::new(&["a"]);
+    let mut world = ChannelWorld::new(&["a"]);
     world.open_all("chat", Kind::Messages);
     let sent = world.tell_one("a", "a", "chat", bytes("note"));
     assert_eq!(world.environment.answers[&sent], Ok(Done::Delivered));
@@ -47,7 +47,7 @@ fn one_can_send_to_oneself() {
 
 #[test]
 fn every_way_to_fail_has_its_name() {
-    let mut world = World::new(&["a", "b", "far"]);
+    let mut world = ChannelWorld::new(&["a", "b", "far"]);
     world.link("a", "b");
     let nobody = world.tell_one("a", "nobody", "chat", bytes("x"));
     assert_eq!(
@@ -80,7 +80,7 @@ fn every_way_to_fail_has_its_name() {
 
 #[test]
 fn a_way_that_breaks_under_a_message_is_replaced() {
-    let mut world = World::new(&["a", "b", "c", "d"]);
+    let mut world = ChannelWorld::new(&["a", "b", "c", "d"]);
     for (one, other) in [("a", "b"), ("b", "d"), ("a", "c")] {
         world.link(one, other);
     }
@@ -97,7 +97,7 @@ fn a_way_that_breaks_under_a_message_is_replaced() {
 
 #[test]
 fn a_lost_answer_costs_a_copy_that_is_not_delivered() {
-    let mut world = World::new(&["a", "b"]);
+    let mut world = ChannelWorld::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("b", "chat", Kind::Messages).unwrap();
     let sent = world.tell_one("a", "b", "chat", bytes("once"));
@@ -113,7 +113,7 @@ fn a_lost_answer_costs_a_copy_that_is_not_delivered() {
 /// The answers to messages of these sizes, sent to a node with a receive window of `room` that consumes the given
 /// number of bytes after each message.
 fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
-    let mut world = World::new(&["a", "b"]);
+    let mut world = ChannelWorld::new(&["a", "b"]);
     let link = world.link("a", "b");
     let options = Options {
         room,
@@ -191,7 +191,7 @@ fn a_receiver_that_does_not_consume_is_not_overrun() {
 
 #[test]
 fn a_sender_with_too_much_under_way_is_refused_at_once() {
-    let mut world = World::new(&["a", "b"]);
+    let mut world = ChannelWorld::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("b", "chat", Kind::Messages).unwrap();
     world.environment.stalled.insert(link);
@@ -209,7 +209,7 @@ fn a_sender_with_too_much_under_way_is_refused_at_once() {
 
 #[test]
 fn a_neighbour_that_forges_the_sender_is_named() {
-    let mut world = World::new(&["a", "b"]);
+    let mut world = ChannelWorld::new(&["a", "b"]);
     let link = world.link("a", "b");
     world.open("a", "chat", Kind::Messages).unwrap();
     let packet = |from: &str, path: &[&str]| Packet {
@@ -254,7 +254,7 @@ fn a_neighbour_that_forges_the_sender_is_named() {
 
 #[test]
 fn a_packet_that_goes_in_circles_is_stopped() {
-    let mut world = World::new(&["b"]);
+    let mut world = ChannelWorld::new(&["b"]);
     world.step(
         &id("b"),
         Input::Neighbours(vec![Neighbour {
@@ -298,7 +298,7 @@ fn a_packet_that_goes_in_circles_is_stopped() {
 
 #[test]
 fn a_large_message_and_a_datagram_arrive() {
-    let mut world = World::new(&["a", "b", "c"]);
+    let mut world = ChannelWorld::new(&["a", "b", "c"]);
     world.link("a", "b");
     world.link("b", "c");
     world.open("c", "chat", Kind::Messages).unwrap();
@@ -332,7 +332,7 @@ proptest! {
     fn messages_outlive_links(
         steps in prop::collection::vec((0_usize..8, 0_usize..8, any::<bool>(), 0_u64..200), 1..60),
     ) {
-        let mut world = World::ring(8);
+        let mut world = ChannelWorld::ring(8);
         world.open_all("chat", Kind::Messages);
         let mut sent = Vec::new();
         let mut cut = Vec::new();

@@ -9,7 +9,7 @@ use crate::channel::{
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::size::Encoded;
-use crate::testing::world::{self as testing, Environment};
+use crate::testing::world::{self as testing, TestEnvironment};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) fn bytes(text: &str) -> Arc<[u8]> {
 
 /// The links between nodes, and the nodes' applications.
 #[derive(Default)]
-pub(super) struct Fleet {
+pub(super) struct ChannelLinks {
     /// Pairs with a link.
     links: BTreeMap<(NodeId, NodeId), LinkId>,
     last: u64,
@@ -41,21 +41,21 @@ pub(super) struct Fleet {
 }
 
 /// A message on a link.
-pub(super) struct Sent {
+pub(super) struct LinkMessage {
     to: NodeId,
     link: LinkId,
     data: Data,
 }
 
 /// The channels of nodes `a`, `b`, ... and the links between them.
-pub(super) type World = testing::World<Fleet>;
+pub(super) type ChannelWorld = testing::TestWorld<ChannelLinks>;
 
-impl Environment for Fleet {
+impl TestEnvironment for ChannelLinks {
     type Node = NodeId;
     type Machine = Channels;
-    type Event = Sent;
+    type Event = LinkMessage;
 
-    fn perform(world: &mut World, node: &NodeId, output: Output) {
+    fn perform(world: &mut ChannelWorld, node: &NodeId, output: Output) {
         let fleet = &mut world.environment;
         match output {
             Output::Transmit { link, data } => world.send(node, link, data),
@@ -91,7 +91,7 @@ impl Environment for Fleet {
         }
     }
 
-    fn happen(world: &mut World, Sent { to, link, data }: Sent) {
+    fn happen(world: &mut ChannelWorld, LinkMessage { to, link, data }: LinkMessage) {
         for item in &data.items {
             if let Item::Update { update, .. } = item {
                 let copies = &mut world.environment.copies;
@@ -101,12 +101,12 @@ impl Environment for Fleet {
         world.step(&to, Input::Receive { link, data });
     }
 
-    fn holds_back(&self, sent: &Sent) -> bool {
+    fn holds_back(&self, sent: &LinkMessage) -> bool {
         self.stalled.contains(&sent.link)
     }
 }
 
-impl Fleet {
+impl ChannelLinks {
     fn neighbours(&self, me: &NodeId) -> Vec<(NodeId, LinkId)> {
         let found = self.links.iter().filter_map(|((one, other), link)| {
             if one == me {
@@ -141,9 +141,9 @@ impl Fleet {
     }
 }
 
-impl World {
+impl ChannelWorld {
     pub(super) fn new(names: &[&str]) -> Self {
-        let mut world = Self::around(Fleet::default());
+        let mut world = Self::around(ChannelLinks::default());
         for (seed, name) in names.iter().enumerate() {
             let channels = Channels::new(config(name), seed as u64, Instant::ZERO);
             world.nodes.insert(id(name), channels);
@@ -208,7 +208,7 @@ impl World {
             data.items
                 .retain(|item| !matches!(item, Item::Update { .. }));
         }
-        self.schedule(LATENCY, Sent { to, link, data });
+        self.schedule(LATENCY, LinkMessage { to, link, data });
     }
 
     pub(super) fn millis(&mut self, millis: u64) {

@@ -352,7 +352,7 @@ impl Bootstrap {
         for _ in 0..seed.failures.min(32) {
             wait = (wait + wait / 2).min(max);
         }
-        let wait = wait / 2 + context.random.duration_below(wait);
+        let wait = wait / 2 + context.random.bootstrap.duration_below(wait);
         seed.failures = seed.failures.saturating_add(1);
         seed.error = Some(why.to_owned());
         seed.peer = None;
@@ -422,7 +422,7 @@ impl Bootstrap {
     pub(super) fn on_member_gone(&mut self, context: &mut Context, peer: &NodeId) {
         let led_there = |seed: &&mut Seed| seed.peer.as_ref() == Some(peer);
         for seed in self.seeds.iter_mut().filter(led_there) {
-            let wait = LOST_SEED_WAIT / 2 + context.random.duration_below(LOST_SEED_WAIT);
+            let wait = LOST_SEED_WAIT / 2 + context.random.bootstrap.duration_below(LOST_SEED_WAIT);
             seed.next = context.after(wait);
             context.timers.set_earlier(Timer::Seeds, seed.next);
         }

@@ -25,6 +25,7 @@ impl Heartbeat {
     pub(crate) fn start(&self, context: &mut Context) {
         let wait = context
             .random
+            .heartbeat
             .duration_below(context.config.tuning.heartbeat_spacing);
         let at = context.after(wait);
         context.timers.set(Timer::Heartbeat, at);

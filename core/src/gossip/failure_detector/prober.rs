@@ -38,7 +38,7 @@ impl Prober {
 
     /// Draws the time of the first round.
     pub(crate) fn start(&mut self, context: &mut Context) {
-        let wait = context.random.duration_below(PROBE_INTERVAL);
+        let wait = context.random.prober.duration_below(PROBE_INTERVAL);
         self.first = context.after(Duration::from_millis(1) + wait);
     }
 
@@ -75,14 +75,14 @@ impl Prober {
         let others = (context.topology.len() as u64).saturating_sub(count).max(1);
         let millionths = PROBERS * 1_000_000 * count / others;
         let rest = u32::try_from(millionths % 1_000_000).unwrap_or(0);
-        let extra = context.random.chance_ppm(rest);
+        let extra = context.random.prober.chance_ppm(rest);
         let probes = (millionths / 1_000_000 + u64::from(extra))
             .min(PROBES_MAX)
             .min(count);
         let bound = context.topology.index_bound() as u64;
         let mut from = match self.next {
             Some(from) => from,
-            None => MemberIndex::try_from(context.random.below(bound)).unwrap_or(0),
+            None => MemberIndex::try_from(context.random.prober.below(bound)).unwrap_or(0),
         };
         for _ in 0..probes {
             let next = down.range(from..).next();

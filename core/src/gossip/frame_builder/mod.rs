@@ -15,7 +15,7 @@ use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::pacing::{Demand, Pace, Pacer, Pending, next_batch};
-use crate::plumtree::Control;
+use crate::plumtree::TreeControl;
 use crate::size::{Encoded, held};
 use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
@@ -73,7 +73,7 @@ struct Outgoing {
     /// Whether the hash of the view is sent.
     hash: bool,
     /// Messages of the broadcast tree.
-    tree: Control<Key, PublicationId>,
+    tree: TreeControl<Key, PublicationId>,
     updates: SortedSet<Key>,
     reports: Reports,
     reconciliation: Reconciliation,
@@ -94,7 +94,7 @@ impl Outgoing {
             pacer: Pacer::new(),
             heartbeat: false,
             hash: false,
-            tree: Control::new(),
+            tree: TreeControl::new(),
             updates: SortedSet::new(),
             reports: Reports::new(),
             reconciliation: Reconciliation {
@@ -134,7 +134,7 @@ pub(super) enum PushMode {
 
 /// The times at which a broadcast value is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Schedule {
+pub(super) struct BroadcastSchedule {
     /// The latest time at which a report is sent, together with others. A record is sent at once.
     pub(super) report_due: Instant,
     /// The latest time at which a name is sent.
@@ -241,7 +241,7 @@ impl FrameBuilder {
     pub(super) fn broadcast(
         &mut self,
         key: Key,
-        schedule: Schedule,
+        schedule: BroadcastSchedule,
         modes: impl Iterator<Item = (LinkId, PushMode)>,
         mut overflow: impl FnMut(LinkId),
     ) {
@@ -546,7 +546,7 @@ mod tests {
         }
 
         fn broadcast(&mut self, key: Key, mode: PushMode) {
-            let schedule = Schedule {
+            let schedule = BroadcastSchedule {
                 report_due: self.context.after(Duration::from_millis(8)),
                 name_due: self.context.after(Duration::from_millis(5)),
                 names_max: 2,
@@ -588,7 +588,7 @@ mod tests {
     #[test]
     fn too_many_names_are_dropped_and_reported() {
         let mut bench = Bench::new();
-        let schedule = Schedule {
+        let schedule = BroadcastSchedule {
             report_due: bench.context.now,
             name_due: bench.context.now,
             names_max: 2,

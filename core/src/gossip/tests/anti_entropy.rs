@@ -3,7 +3,7 @@
 use super::super::message::{Frame, Sync};
 use super::super::*;
 use super::neighbours::{
-    Neighbours, Order, edge_report, frames, ms, published, pushes, records, reports,
+    NeighbourWorld, Order, edge_report, frames, ms, published, pushes, records, reports,
 };
 use super::world::{config, name};
 use crate::link::{DialError, LinkId};
@@ -32,8 +32,8 @@ fn hashes(orders: &[Order], link: u64) -> Vec<(Instant, u64)> {
 }
 
 /// `n0` with a link to `n1` that it dialled (link 101), and a link from `n2` that it accepted (link 2).
-fn with_a_dialled_link() -> Neighbours {
-    let mut all = Neighbours {
+fn with_a_dialled_link() -> NeighbourWorld {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 5, &[1]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -63,7 +63,7 @@ fn with_a_dialled_link() -> Neighbours {
 
 #[test]
 fn a_hash_goes_out_when_it_changed_and_once_a_minute() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let given = all.rest(ms(180_000));
     let reported: Vec<Instant> = hashes(&given, 1).into_iter().map(|(at, _)| at).collect();
     assert!((2..=4).contains(&reported.len()), "{reported:?}");
@@ -88,7 +88,7 @@ fn a_hash_goes_out_when_it_changed_and_once_a_minute() {
 
 #[test]
 fn an_equal_hash_gets_no_answer_and_a_recent_one_gets_the_changes_since() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     let before = all.machine.hash();
     all.receives(2, records(&[published(7, 1)]));
     all.receives(2, records(&[published(8, 1)]));
@@ -136,7 +136,7 @@ fn a_repeated_old_hash_is_answered_rarely() {
 
 #[test]
 fn while_the_view_changes_a_new_link_is_not_compared() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.link(3, 3);
     all.receives(2, records(&[published(7, 1)]));
     let mut given = all.receives(3, hash(77));
@@ -195,7 +195,7 @@ fn the_dialer_begins_with_a_sketch_and_the_acceptor_with_its_hash() {
 
 #[test]
 fn a_hash_sent_a_moment_ago_is_sent_again_soon() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let reported = |orders: &[Order]| hashes(orders, 1).len();
     let mut given = all.receives(1, hash(77));
     given.extend(all.silence(ms(10)));
@@ -211,7 +211,7 @@ fn a_hash_sent_a_moment_ago_is_sent_again_soon() {
 
 #[test]
 fn a_hash_that_differs_while_the_view_changes_is_answered_once_it_rests() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.rest(ms(5_000));
     assert_eq!(hashes(&all.rest(ms(5_000)), 1).len(), 0, "all is sent");
     // The view changes and changes back, so the hash sent last is valid again.
@@ -223,7 +223,7 @@ fn a_hash_that_differs_while_the_view_changes_is_answered_once_it_rests() {
 
 #[test]
 fn a_sketch_is_answered_with_the_items_missing_on_both_sides() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(2, records(&[published(7, 1)]));
     all.rest(ms(1_000));
     // The neighbour lacks the record of `n7`, and has a record of `n8`.
@@ -266,7 +266,7 @@ fn a_sketch_is_answered_with_the_items_missing_on_both_sides() {
 
 #[test]
 fn only_requested_updates_are_pushed() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(2, records(&[published(7, 1), published(8, 1)]));
     all.rest(ms(1_000));
     let member = all.machine.topology().index_of(&name(8)).unwrap();
@@ -297,7 +297,7 @@ fn only_requested_updates_are_pushed() {
 #[test]
 fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() {
     // For a view of 400 values, a sketch of 600 cells may be worth sending; for a view of two values it is not.
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     for index in 100..500 {
         all.receives(1, pushes(&[published(index, 1)]));
     }
@@ -314,7 +314,7 @@ fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() 
         given.extend(all.silence(ms(10)));
         assert_eq!(syncs(&given, 1), [Sync::Larger(answer)]);
     }
-    let mut few = Neighbours::new(1);
+    let mut few = NeighbourWorld::new(1);
     let mut given = few.receives(
         1,
         Frame {
@@ -347,7 +347,7 @@ fn a_sketch_too_small_asks_for_a_larger_one_and_in_the_end_for_the_whole_view() 
 
 #[test]
 fn a_snapshot_holds_each_value_once_in_chunks_that_fit() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     for index in 100..600 {
         all.receives(1, pushes(&[published(index, 1)]));
     }
@@ -397,7 +397,7 @@ fn the_last_chunk_of_a_repair_is_answered_with_our_own_view() {
         (false, true, false),
         (true, false, false),
     ] {
-        let mut all = Neighbours::new(1);
+        let mut all = NeighbourWorld::new(1);
         let snapshot = Sync::Snapshot {
             records: vec![published(7, 1)],
             reports: vec![],
@@ -428,7 +428,7 @@ fn updates_of_a_snapshot_are_forwarded_to_other_neighbours() {
         (1, true, false),
         (2, true, true),
     ] {
-        let mut all = Neighbours::new(links);
+        let mut all = NeighbourWorld::new(links);
         let snapshot = Sync::Snapshot {
             records: vec![published(7, 1)],
             reports: vec![],
@@ -454,7 +454,7 @@ fn updates_of_a_snapshot_are_forwarded_to_other_neighbours() {
 
 #[test]
 fn a_newcomer_gets_the_whole_view_with_the_welcome() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(7, 1)]));
     let link = LinkId(9);
     all.give(Input::Accepted {
@@ -493,7 +493,7 @@ fn a_newcomer_gets_the_whole_view_with_the_welcome() {
 
 #[test]
 fn a_neighbour_cannot_have_more_than_a_few_answers_wait() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let asks = Frame {
         sync: vec![Sync::Sketch(vec![]); 50],
         ..Frame::default()
@@ -512,7 +512,7 @@ fn a_neighbour_cannot_have_more_than_a_few_answers_wait() {
 
 #[test]
 fn old_updates_of_the_node_are_corrected_at_their_source() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     let own = all.machine.record().clone();
     let mut rank = own.rank();
     rank.epoch -= 1;
@@ -530,8 +530,8 @@ fn old_updates_of_the_node_are_corrected_at_their_source() {
 }
 
 /// `n0` in a mesh of four, in which `n7` was killed and is down, and `n8` left.
-fn with_a_forgotten_member() -> Neighbours {
-    let mut all = Neighbours::new(3);
+fn with_a_forgotten_member() -> NeighbourWorld {
+    let mut all = NeighbourWorld::new(3);
     all.receives(1, records(&[published(7, 1), published(8, 1)]));
     let left = published(8, 2);
     let mut rank = left.rank();
@@ -595,7 +595,7 @@ fn a_list_of_forgotten_members_carries_their_ages() {
 
 #[test]
 fn an_empty_answer_sends_no_push() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let mut given = all.receives(
         1,
         Frame {
@@ -625,7 +625,7 @@ fn a_second_leave_keeps_the_deadline_of_the_first() {
 /// `n0`, connected to `n1` and `n2`, hears only the links in `heard` until the others are redialled, but are not silent
 /// yet. Then `n3`, known and assumed alive, connects. Returns the reconciliation steps that `n0` sends to `n3`.
 fn back_among_others(heard: &[u64]) -> Vec<Sync> {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(3, 1)]));
     all.hear_only(heard, ms(2_600));
     assert!(all.machine.links(all.now).all(|link| !link.silent));

@@ -66,7 +66,9 @@ fn a_random_member_has_a_record() {
     context.topology.intern(&id(1)).unwrap();
     let known = learn(&mut context, 2);
     for _ in 0..50 {
-        let drawn = context.random_member();
+        let drawn = context
+            .topology
+            .random_member(&mut context.random.admission);
         assert!(drawn.is_none_or(|drawn| [context.me, known].contains(&drawn)));
     }
 }

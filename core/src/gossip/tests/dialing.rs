@@ -8,15 +8,15 @@
 use super::super::message::{Frame, Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::super::*;
 use super::neighbours::{
-    Neighbours, Order, announces, dials, events, frames, ms, published, records, update_id,
+    NeighbourWorld, Order, announces, dials, events, frames, ms, published, records, update_id,
 };
 use super::world::{address, config, name};
 use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::time::Duration;
 use crate::topology::record::Rank;
 
-fn fresh(targets: &[usize]) -> Neighbours {
-    let mut all = Neighbours {
+fn fresh(targets: &[usize]) -> NeighbourWorld {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 1, targets), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -40,7 +40,7 @@ pub(super) fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
 
 /// The dial connects, and the peer answers the hello.
 pub(super) fn answered(
-    all: &mut Neighbours,
+    all: &mut NeighbourWorld,
     dial: DialId,
     index: usize,
     answer: Message,
@@ -326,7 +326,7 @@ fn a_seed_of_a_live_member_is_not_dialled_until_the_member_is_down() {
 fn an_edit_of_seeds_is_applied_or_rejected_as_a_whole() {
     let mut all = fresh(&[1, 2]);
     all.silence(ms(1));
-    let known = |all: &Neighbours| {
+    let known = |all: &NeighbourWorld| {
         let targets = all.machine.seeds();
         targets
             .map(|(address, ..)| address.clone())
@@ -360,7 +360,7 @@ fn new_seeds_are_added_to_the_old_or_replace_them() {
         addresses: vec![to(1), to(2)],
         replace: false,
     });
-    let known = |all: &Neighbours| {
+    let known = |all: &NeighbourWorld| {
         all.machine
             .seeds()
             .map(|(address, ..)| address.clone())
@@ -391,7 +391,7 @@ fn new_seeds_are_added_to_the_old_or_replace_them() {
 
 #[test]
 fn the_peer_at_a_members_address_must_be_that_member() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let mut given = all.receives(1, records(&[published(7, 1)]));
     given.extend(all.rest(ms(500)));
     let (_, dial, address) = dials(&given).pop().expect("a ring link");
@@ -416,7 +416,7 @@ fn the_peer_at_a_members_address_must_be_that_member() {
 
 #[test]
 fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_again_later() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let mut given = all.receives(1, records(&[published(7, 1)]));
     given.extend(all.rest(ms(500)));
     let (_, dial, _) = dials(&given).pop().expect("a ring link");
@@ -537,7 +537,7 @@ fn no_more_dials_are_under_way_than_the_bound() {
 
 #[test]
 fn a_missing_hello_times_out_after_five_seconds() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     all.give(Input::Accepted {
         link: LinkId(9),
         peer: name(9),
@@ -556,7 +556,7 @@ fn a_missing_hello_times_out_after_five_seconds() {
 fn handshakes_are_bounded() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.links_max = 2;
-    let mut all = Neighbours::of(settings, 0);
+    let mut all = NeighbourWorld::of(settings, 0);
     let mut refused = 0;
     for link in 0..1_030 {
         let given = all.give(Input::Accepted {
@@ -572,7 +572,7 @@ fn handshakes_are_bounded() {
 fn a_full_node_names_others_and_takes_a_neighbours_new_connection_all_the_same() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.links_max = 3;
-    let mut all = Neighbours::of(settings, 3);
+    let mut all = NeighbourWorld::of(settings, 3);
     let refused = |given: &[Order]| {
         given.iter().find_map(|(_, order)| match order {
             Output::Send {
@@ -620,13 +620,13 @@ fn tokens_for_newcomers_come_back_one_at_a_time() {
     settings.tuning.accept_burst = 2;
     settings.tuning.accept_interval = ms(100);
     settings.tuning.links_max = 500;
-    let mut all = Neighbours {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(settings, 1, Instant::ZERO),
         now: Instant::ZERO,
     };
     all.give(Input::Start);
     let mut link = 0;
-    let mut taken = |all: &mut Neighbours| {
+    let mut taken = |all: &mut NeighbourWorld| {
         let mut taken = 0;
         for _ in 0..6 {
             link += 1;
@@ -657,7 +657,7 @@ fn tokens_for_newcomers_come_back_one_at_a_time() {
 
 #[test]
 fn an_id_that_no_report_names_frees_its_slot() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     all.receives(
         1,
         Frame {
@@ -676,7 +676,7 @@ fn an_id_that_no_report_names_frees_its_slot() {
 }
 
 /// The number of dials of `n0` at one reconciliation of its links.
-fn looks_over(all: &mut Neighbours) -> usize {
+fn looks_over(all: &mut NeighbourWorld) -> usize {
     all.machine.reconcile_links();
     let mut out = core::mem::take(&mut all.machine.context.out);
     let dial = |order: &Output| matches!(order, Output::Dial { .. });
@@ -685,7 +685,7 @@ fn looks_over(all: &mut Neighbours) -> usize {
 
 #[test]
 fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let others: Vec<_> = (4..16).map(|index| published(index, 1)).collect();
     all.receives(1, records(&others));
     let first = looks_over(&mut all);
@@ -696,11 +696,11 @@ fn a_young_dial_keeps_the_next_on_the_ring_waiting() {
 
 #[test]
 fn an_id_that_is_awaited_or_in_a_handshake_keeps_its_slot() {
-    let keeps = |all: &mut Neighbours, index| {
+    let keeps = |all: &mut NeighbourWorld, index| {
         all.machine.maintain();
         all.machine.topology().index_of(&name(index)).is_some()
     };
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     all.receives(1, announces(&[update_id(7, 1)]));
     assert!(keeps(&mut all, 7), "its record is on its way");
     all.machine.dissemination.clear_missing();
@@ -724,7 +724,7 @@ fn a_requested_link_that_its_dialer_closes_as_unneeded_is_dialled_from_here_at_o
         requested,
     };
     let dialled = |requested| {
-        let mut all = Neighbours::new(2);
+        let mut all = NeighbourWorld::new(2);
         all.give(request(requested));
         let given = all.give(unneeded(1));
         (all, dials(&given))

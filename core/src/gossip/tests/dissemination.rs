@@ -3,8 +3,8 @@
 use super::super::message::Frame;
 use super::super::*;
 use super::neighbours::{
-    Neighbours, announces, edge_report, events, frames, ms, published, pushes, records, reports,
-    update_id,
+    NeighbourWorld, announces, edge_report, events, frames, ms, published, pushes, records,
+    reports, update_id,
 };
 use super::world::name;
 use crate::link::{CloseReason, LinkId};
@@ -15,7 +15,7 @@ use crate::topology::record::{Rank, Record};
 
 #[test]
 fn the_first_link_is_of_the_tree_and_later_ones_are_not() {
-    let all = Neighbours::new(3);
+    let all = NeighbourWorld::new(3);
     assert_eq!(
         [1, 2, 3].map(|link| all.is_eager(link)),
         [true, false, false]
@@ -24,7 +24,7 @@ fn the_first_link_is_of_the_tree_and_later_ones_are_not() {
 
 #[test]
 fn an_update_is_pushed_along_the_tree_and_announced_elsewhere_and_never_sent_back() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     let mut given = all.receives(2, records(&[published(7, 1)]));
     let at = all.now;
     given.extend(all.silence(ms(20)));
@@ -49,7 +49,7 @@ fn an_update_is_pushed_along_the_tree_and_announced_elsewhere_and_never_sent_bac
 
 #[test]
 fn a_report_gathers_on_the_tree_and_is_announced_a_while_later() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     let at = all.now;
     let report = edge_report(2, 2, &[(7, true, None)]);
     let mut given = all.receives(2, reports(core::slice::from_ref(&report)));
@@ -77,7 +77,7 @@ fn a_report_gathers_on_the_tree_and_is_announced_a_while_later() {
 
 #[test]
 fn the_age_of_a_proof_grows_while_a_report_waits() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     let mut given = all.receives(
         2,
         reports(&[edge_report(2, 2, &[(7, true, Some(ms(900)))])]),
@@ -94,7 +94,7 @@ fn the_age_of_a_proof_grows_while_a_report_waits() {
 
 #[test]
 fn a_duplicate_update_from_another_link_prunes_it() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.receives(1, records(&[published(7, 1)]));
     all.silence(ms(5));
     let again = all.receives(1, records(&[published(7, 1)]));
@@ -114,7 +114,7 @@ fn a_duplicate_update_from_another_link_prunes_it() {
 
 #[test]
 fn a_message_with_anything_new_in_it_is_no_repetition() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(7, 1)]));
     all.silence(ms(5));
     let mut both = records(&[published(7, 1), published(8, 1)]);
@@ -123,7 +123,7 @@ fn a_message_with_anything_new_in_it_is_no_repetition() {
     assert!(frames(&given, 2).iter().all(|(_, frame)| !frame.prune));
     assert!(all.is_eager(2));
     // The order within a message does not matter: here the old update comes last.
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(7, 1)]));
     all.silence(ms(5));
     all.receives(2, records(&[published(8, 1), published(7, 1)]));
@@ -132,7 +132,7 @@ fn a_message_with_anything_new_in_it_is_no_repetition() {
 
 #[test]
 fn a_repeated_report_prunes_as_a_repeated_record_does() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     let report = edge_report(3, 2, &[(7, true, None)]);
     all.receives(1, reports(core::slice::from_ref(&report)));
     all.silence(ms(5));
@@ -143,7 +143,7 @@ fn a_repeated_report_prunes_as_a_repeated_record_does() {
 
 #[test]
 fn reconciled_updates_do_not_change_the_tree() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.receives(1, pushes(&[published(7, 1)]));
     all.silence(ms(5));
     let mut given = all.receives(2, records(&[published(7, 1)]));
@@ -153,7 +153,7 @@ fn reconciled_updates_do_not_change_the_tree() {
 
 #[test]
 fn updates_that_a_neighbour_holds_are_not_announced_to_it() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     let mut given = all.receives(1, records(&[published(7, 1)]));
     given.extend(all.receives(3, announces(&[update_id(7, 1)])));
     given.extend(all.silence(ms(30)));
@@ -171,7 +171,7 @@ fn updates_that_a_neighbour_holds_are_not_announced_to_it() {
 
 #[test]
 fn a_pruned_link_is_announced_to() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(
         1,
         Frame {
@@ -192,7 +192,7 @@ fn a_pruned_link_is_announced_to() {
 
 #[test]
 fn an_announced_update_that_stays_away_is_asked_of_each_announcer_in_turn() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     let at = all.now;
     let mut given = all.receives(2, announces(&[update_id(7, 4), update_id(8, 1)]));
     given.extend(all.receives(3, announces(&[update_id(7, 4)])));
@@ -226,7 +226,7 @@ fn an_announced_update_that_stays_away_is_asked_of_each_announcer_in_turn() {
 
 #[test]
 fn updates_that_arrive_in_time_are_not_requested() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     let mut given = all.receives(2, announces(&[update_id(7, 1)]));
     given.extend(all.receives(1, records(&[published(7, 1)])));
     given.extend(all.silence(ms(200)));
@@ -248,7 +248,7 @@ fn updates_that_arrive_in_time_are_not_requested() {
 #[test]
 fn a_newer_announcement_takes_the_place_of_an_older_one_and_not_the_reverse() {
     for (first, then) in [(4, 5), (5, 4)] {
-        let mut all = Neighbours::new(3);
+        let mut all = NeighbourWorld::new(3);
         let mut given = all.receives(2, announces(&[update_id(7, first)]));
         given.extend(all.receives(3, announces(&[update_id(7, then)])));
         given.extend(all.silence(ms(200)));
@@ -275,7 +275,7 @@ fn a_newer_announcement_takes_the_place_of_an_older_one_and_not_the_reverse() {
 
 #[test]
 fn an_announcer_without_a_link_is_skipped() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     let mut given = all.receives(2, announces(&[update_id(7, 1)]));
     given.extend(all.receives(3, announces(&[update_id(7, 1)])));
     all.give(Input::Closed {
@@ -292,7 +292,7 @@ fn an_announcer_without_a_link_is_skipped() {
 
 #[test]
 fn the_updates_waited_for_are_bounded() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let flood: Vec<_> = (100..100 + 3 * MISSING_MAX)
         .map(|index| update_id(index, 1))
         .collect();
@@ -317,7 +317,7 @@ fn the_updates_waited_for_are_bounded() {
 
 #[test]
 fn a_graft_is_answered_and_makes_the_link_eager() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.receives(1, records(&[published(7, 1)]));
     all.silence(ms(50));
     let asks = Frame {
@@ -329,7 +329,7 @@ fn a_graft_is_answered_and_makes_the_link_eager() {
     assert!(all.is_eager(3));
     // A graft request for an update that is not held is not answered, but the requester receives the update as soon as
     // it arrives.
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.receives(1, records(&[published(7, 1)]));
     all.silence(ms(50));
     let asks = Frame {
@@ -348,7 +348,7 @@ fn a_graft_is_answered_and_makes_the_link_eager() {
 
 #[test]
 fn when_a_link_of_the_tree_is_lost_the_next_update_floods() {
-    let mut all = Neighbours::new(4);
+    let mut all = NeighbourWorld::new(4);
     all.give(Input::Closed {
         link: LinkId(1),
         reason: CloseReason::Reset,
@@ -359,7 +359,7 @@ fn when_a_link_of_the_tree_is_lost_the_next_update_floods() {
         assert_eq!(frames(&given, link)[0].1.records, [published(7, 1)]);
     }
     // The loss of a lazy link changes nothing.
-    let mut all = Neighbours::new(4);
+    let mut all = NeighbourWorld::new(4);
     all.give(Input::Closed {
         link: LinkId(4),
         reason: CloseReason::Reset,
@@ -372,7 +372,7 @@ fn when_a_link_of_the_tree_is_lost_the_next_update_floods() {
 
 #[test]
 fn too_many_announcements_are_left_to_the_hash() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     let mut flood = Vec::new();
     for index in 100..160 {
         flood.push(published(index, 1));
@@ -397,7 +397,7 @@ fn too_many_announcements_are_left_to_the_hash() {
 #[test]
 fn a_flood_is_cut_into_frames_that_fit_and_are_well_filled() {
     use crate::size::Encoded;
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     let mut flood = Vec::new();
     for index in 100..600 {
         flood.push(published(index, 1));
@@ -426,7 +426,7 @@ fn a_flood_is_cut_into_frames_that_fit_and_are_well_filled() {
 
 #[test]
 fn a_departure_and_a_return_are_forwarded_once() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(7, 1)]));
     let gone = published(7, 2);
     let rank = Rank {
@@ -462,7 +462,7 @@ fn a_departure_and_a_return_are_forwarded_once() {
 
 #[test]
 fn an_update_is_reported_if_it_changes_the_content() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(7, 1)]));
     let given = all.receives(1, records(&[published(7, 2)]));
     assert_eq!(events(&given), [&Event::PeerUpdated { id: name(7) }]);
@@ -500,7 +500,7 @@ fn counters_above_the_maximum_are_not_taken_each_alone() {
         (rank(epoch, COUNTER_MAX + 1, incarnation), false),
         (rank(epoch, version, COUNTER_MAX + 1), false),
     ] {
-        let mut all = Neighbours::new(1);
+        let mut all = NeighbourWorld::new(1);
         let record = Arc::new(Record::new(
             name(7),
             rank,
@@ -514,7 +514,7 @@ fn counters_above_the_maximum_are_not_taken_each_alone() {
         (COUNTER_MAX + 1, 1, false),
         (1, COUNTER_MAX + 1, false),
     ] {
-        let mut all = Neighbours::new(1);
+        let mut all = NeighbourWorld::new(1);
         all.receives(1, records(&[published(7, 1)]));
         let mut aged = edge_report(7, version, &[]);
         let mut report = (*aged.report).clone();
@@ -531,7 +531,7 @@ fn counters_above_the_maximum_are_not_taken_each_alone() {
 
 #[test]
 fn a_report_in_our_name_is_rejected_and_published_over() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     let mut forged = edge_report(0, 40, &[(1, true, None)]);
     let mut report = (*forged.report).clone();
     report.epoch = 5;
@@ -553,7 +553,7 @@ fn a_report_in_our_name_is_rejected_and_published_over() {
 #[test]
 fn as_many_announcements_wait_as_may_and_one_more_is_too_many() {
     for (count, announced) in [(48, 48), (49, 0)] {
-        let mut all = Neighbours::new(2);
+        let mut all = NeighbourWorld::new(2);
         let flood: Vec<_> = (100..100 + count)
             .map(|index| published(index, 1))
             .collect();
@@ -569,7 +569,7 @@ fn as_many_announcements_wait_as_may_and_one_more_is_too_many() {
 
 #[test]
 fn no_more_announcers_are_asked_than_the_bound() {
-    let mut all = Neighbours::new(11);
+    let mut all = NeighbourWorld::new(11);
     let mut given = Vec::new();
     for link in 1..=11 {
         given.extend(all.receives(link, announces(&[update_id(30, 1)])));
@@ -595,7 +595,7 @@ fn ranked(change: impl Fn(&mut Rank)) -> Arc<Record> {
 
 #[test]
 fn a_restart_is_forwarded_and_so_is_a_false_leave() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(7, 1)]));
     let given = all.receives(1, records(&[ranked(|rank| rank.epoch = 2)]));
     let id = name(7);
@@ -618,7 +618,7 @@ fn a_restart_is_forwarded_and_so_is_a_false_leave() {
 fn the_last_messages_of_a_leaving_node_are_sent() {
     let mut settings = super::world::config(0, 5, &[]);
     settings.tuning.leave_linger = Duration::from_micros(500);
-    let mut all = Neighbours::of(settings, 2);
+    let mut all = NeighbourWorld::of(settings, 2);
     let mut content = all.machine.record().content().clone();
     content.nickname = "last".into();
     all.give(Input::Announce(content));
@@ -636,7 +636,7 @@ fn the_last_messages_of_a_leaving_node_are_sent() {
 #[test]
 fn a_late_node_sends_all_heartbeats_that_were_due() {
     let reported = |late: u64| {
-        let mut all = Neighbours::new(4);
+        let mut all = NeighbourWorld::new(4);
         all.rest(ms(2_000));
         all.now += ms(late);
         let given = all.give(Input::Wake);

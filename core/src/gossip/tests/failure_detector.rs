@@ -3,7 +3,7 @@
 use super::super::message::Frame;
 use super::super::*;
 use super::neighbours::{
-    Neighbours, dials, edge_report, events, frames, ms, published, records, reports,
+    NeighbourWorld, dials, edge_report, events, frames, ms, published, records, reports,
 };
 use super::world::{address, config, name};
 use crate::link::{Address, CloseReason, DialError, LinkId};
@@ -11,7 +11,7 @@ use crate::link::{Address, CloseReason, DialError, LinkId};
 #[test]
 fn each_link_in_turn_gets_a_heartbeat_at_least_every_interval() {
     for count in [1_u64, 3, 5, 8] {
-        let mut all = Neighbours::new(usize::try_from(count).unwrap());
+        let mut all = NeighbourWorld::new(usize::try_from(count).unwrap());
         let given = all.rest(ms(12_000));
         let tuning = &all.machine.config().tuning;
         let every = (tuning.heartbeat_spacing * u32::try_from(count).unwrap())
@@ -28,7 +28,7 @@ fn each_link_in_turn_gets_a_heartbeat_at_least_every_interval() {
 
 #[test]
 fn a_silent_neighbour_is_redialled_then_accused_then_given_up() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.receives(1, Frame::default());
     let heard = all.now;
     let given = all.hear_only(&[2, 3], ms(25_000));
@@ -87,7 +87,7 @@ fn a_silent_neighbour_is_redialled_then_accused_then_given_up() {
 fn the_redials_of_one_neighbour_under_way_are_bounded() {
     let mut content = config(0, 5, &[]);
     content.tuning.dial_timeout = ms(60_000);
-    let mut all = Neighbours::of(content, 3);
+    let mut all = NeighbourWorld::of(content, 3);
     let given = all.hear_only(&[2, 3], ms(6_000));
     assert_eq!(
         dials(&given)
@@ -100,7 +100,7 @@ fn the_redials_of_one_neighbour_under_way_are_bounded() {
 
 #[test]
 fn a_neighbour_that_is_heard_again_is_not_accused() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.hear_only(&[2, 3], ms(4_500));
     assert_eq!(all.own_report(), [(name(1), true)]);
     assert!(
@@ -118,7 +118,7 @@ fn a_neighbour_that_is_heard_again_is_not_accused() {
 
 #[test]
 fn a_node_that_hears_no_neighbour_suspects_itself_first() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     for link in 1..=3 {
         all.receives(link, Frame::default());
     }
@@ -140,14 +140,14 @@ fn a_node_that_hears_no_neighbour_suspects_itself_first() {
 
 #[test]
 fn one_neighbour_that_is_heard_keeps_a_node_from_isolation() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     let given = all.hear_only(&[2], ms(6_000));
     assert!(!events(&given).contains(&&Event::Isolated));
     assert_eq!(all.own_report(), [(name(1), true), (name(3), true)]);
 }
 
 /// `n0` learns of `n7`, and that all ring neighbours of `n7` report it down.
-pub(super) fn suspect(all: &mut Neighbours) -> Vec<super::neighbours::Order> {
+pub(super) fn suspect(all: &mut NeighbourWorld) -> Vec<super::neighbours::Order> {
     all.receives(1, records(&[published(7, 1)]));
     let mut given = Vec::new();
     for index in 1..=3 {
@@ -177,7 +177,7 @@ pub(super) fn suspect(all: &mut Neighbours) -> Vec<super::neighbours::Order> {
 
 #[test]
 fn a_member_missed_on_all_edges_becomes_suspect_and_down_after_its_last_heard_time() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     let begun = all.now;
     let given = suspect(&mut all);
     assert!(events(&given).contains(&&Event::PeerSuspected { id: name(7) }));
@@ -214,7 +214,7 @@ fn a_member_missed_on_all_edges_becomes_suspect_and_down_after_its_last_heard_ti
 
 #[test]
 fn a_suspect_that_is_reachable_again_is_cleared() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     suspect(&mut all);
     all.receives(1, reports(&[edge_report(1, 3, &[])]));
     let given = all.rest(ms(50));
@@ -225,7 +225,7 @@ fn a_suspect_that_is_reachable_again_is_cleared() {
 
 #[test]
 fn a_node_that_hears_a_suspect_confirms_it() {
-    let mut all = Neighbours::new(4);
+    let mut all = NeighbourWorld::new(4);
     all.rest(ms(500));
     // All nodes except `n0` report `n4` down, and `n0` still hears it.
     let edges: Vec<_> = (1..=3)
@@ -246,7 +246,7 @@ fn a_node_that_hears_a_suspect_confirms_it() {
 fn down_members_are_probed_and_forgotten_in_two_steps() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(30_000);
-    let mut all = Neighbours::of(settings, 3);
+    let mut all = NeighbourWorld::of(settings, 3);
     suspect(&mut all);
     all.rest(ms(9_000));
     assert_eq!(all.machine.member(&name(7)).unwrap().status, Status::Down);
@@ -280,7 +280,7 @@ fn down_members_are_probed_and_forgotten_in_two_steps() {
 
 #[test]
 fn a_member_that_is_probed_and_answers_is_alive() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     suspect(&mut all);
     all.rest(ms(9_000));
     let dial = (0..100)
@@ -320,7 +320,7 @@ fn a_member_that_is_probed_and_answers_is_alive() {
 fn an_accusation_comes_when_the_silence_is_long_enough_and_not_with_the_next_redial() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.silent_after = ms(3_300);
-    let mut all = Neighbours::of(settings, 3);
+    let mut all = NeighbourWorld::of(settings, 3);
     all.receives(1, Frame::default());
     let heard = all.now;
     let given = all.hear_only(&[2, 3], ms(5_000));
@@ -339,7 +339,7 @@ fn an_accusation_comes_when_the_silence_is_long_enough_and_not_with_the_next_red
 
 #[test]
 fn a_broken_connection_is_redialled_at_once_even_in_the_first_moments() {
-    let mut all = Neighbours {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 5, &[]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -357,8 +357,8 @@ fn a_broken_connection_is_redialled_at_once_even_in_the_first_moments() {
 }
 
 /// `n0` with links to twelve members, and the index of one of them that is not a ring neighbour.
-fn beside_the_rings() -> (Neighbours, usize) {
-    let all = Neighbours::new(12);
+fn beside_the_rings() -> (NeighbourWorld, usize) {
+    let all = NeighbourWorld::new(12);
     let ring = all.ring_neighbours();
     let other = (1..=12)
         .find(|index| !ring.contains(&name(*index)))
@@ -367,7 +367,7 @@ fn beside_the_rings() -> (Neighbours, usize) {
 }
 
 /// All ring neighbours of a member report it down.
-fn missed_by_all(all: &mut Neighbours, missed: usize, last_heard: Option<Duration>) {
+fn missed_by_all(all: &mut NeighbourWorld, missed: usize, last_heard: Option<Duration>) {
     for index in (1..=12).filter(|index| *index != missed) {
         let report = edge_report(index, 2, &[(missed, true, last_heard)]);
         all.receives(index as u64, reports(&[report]));
@@ -410,7 +410,7 @@ fn a_node_that_has_not_heard_a_suspect_recently_reports_only_the_last_heard_time
         all.silence(ms(50));
         (all, missed, others)
     };
-    let status = |all: &Neighbours, missed| all.machine.member(&name(missed)).unwrap().status;
+    let status = |all: &NeighbourWorld, missed| all.machine.member(&name(missed)).unwrap().status;
     let (all, ..) = suspected(4_800, None);
     assert_eq!(all.own_report(), [], "a time that old is not evidence");
     let (mut all, missed, _) = suspected(1_601, Some(ms(500)));
@@ -433,7 +433,7 @@ fn a_node_that_has_not_heard_a_suspect_recently_reports_only_the_last_heard_time
 
 #[test]
 fn the_link_to_a_dead_member_ends_with_it_if_it_is_silent_too() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.hear_only(&[2, 3], ms(3_600));
     for link in [2, 3] {
         let report = edge_report(link, 2, &[(1, true, Some(ms(3_500)))]);
@@ -465,7 +465,7 @@ fn the_link_to_a_dead_member_ends_with_it_if_it_is_silent_too() {
 #[test]
 fn two_nodes_a_second_probe_each_member_that_is_down() {
     for lost in [vec![7_usize], vec![7, 8, 9]] {
-        let mut all = Neighbours::new(3);
+        let mut all = NeighbourWorld::new(3);
         for index in &lost {
             all.receives(1, records(&[published(*index, 1)]));
         }
@@ -505,7 +505,7 @@ fn two_nodes_a_second_probe_each_member_that_is_down() {
 fn a_forgotten_member_that_a_report_still_names_keeps_its_slot() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(20_000);
-    let mut all = Neighbours::of(settings, 3);
+    let mut all = NeighbourWorld::of(settings, 3);
     suspect(&mut all);
     all.rest(ms(60_000));
     assert_eq!(all.machine.member(&name(7)), None);
@@ -521,10 +521,10 @@ fn a_forgotten_member_that_a_report_still_names_keeps_its_slot() {
 }
 
 /// `n0`, which has just forgotten `n7`, while no other node reports anything about `n7`.
-fn with_a_forgotten_member(forget_after: Duration) -> Neighbours {
+fn with_a_forgotten_member(forget_after: Duration) -> NeighbourWorld {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = forget_after;
-    let mut all = Neighbours::of(settings, 3);
+    let mut all = NeighbourWorld::of(settings, 3);
     suspect(&mut all);
     while all.machine.member(&name(7)).is_some() {
         all.rest(ms(100));
@@ -537,7 +537,7 @@ fn with_a_forgotten_member(forget_after: Duration) -> Neighbours {
 }
 
 /// Whether `n0` reports `n7` down.
-fn accuses(all: &Neighbours) -> bool {
+fn accuses(all: &NeighbourWorld) -> bool {
     all.own_report().contains(&(name(7), true))
 }
 
@@ -564,10 +564,10 @@ fn reports_about_a_forgotten_member_last_until_newcomers_know() {
 
 #[test]
 fn a_down_member_that_sends_is_alive_if_it_is_reachable() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     suspect(&mut all);
     all.rest(ms(9_000));
-    let status = |all: &Neighbours| all.machine.member(&name(7)).unwrap().status;
+    let status = |all: &NeighbourWorld| all.machine.member(&name(7)).unwrap().status;
     // Its last update may arrive late, while its ring neighbours do not hear it.
     all.receives(1, reports(&[edge_report(7, 1, &[])]));
     all.rest(ms(300));
@@ -580,7 +580,7 @@ fn a_down_member_that_sends_is_alive_if_it_is_reachable() {
 
     // Without a new update from the member, the absence of accusations proves nothing: the accusers may have forgotten
     // it.
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     suspect(&mut all);
     all.rest(ms(9_000));
     for index in 1..=3 {
@@ -595,8 +595,8 @@ fn a_down_member_that_sends_is_alive_if_it_is_reachable() {
 
 #[test]
 fn a_member_lost_together_with_a_returned_one_returns_if_no_report_misses_it() {
-    let mut all = Neighbours::new(3);
-    let status = |all: &Neighbours| all.machine.member(&name(8)).unwrap().status;
+    let mut all = NeighbourWorld::new(3);
+    let status = |all: &NeighbourWorld| all.machine.member(&name(8)).unwrap().status;
     all.receives(1, records(&[published(8, 1)]));
     let missed = [(7, true, Some(ms(3_500))), (8, true, Some(ms(3_500)))];
     suspect(&mut all);
@@ -620,10 +620,10 @@ fn a_member_lost_together_with_a_returned_one_returns_if_no_report_misses_it() {
 }
 
 /// `n0`, to which `n1` passes on that `n7` has been gone for a second.
-fn with_a_list_of_forgotten_members() -> Neighbours {
+fn with_a_list_of_forgotten_members() -> NeighbourWorld {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(20_000);
-    let mut all = Neighbours::of(settings, 3);
+    let mut all = NeighbourWorld::of(settings, 3);
     let gone = message::Gone {
         id: name(7),
         age: ms(1_000),
@@ -640,7 +640,7 @@ fn with_a_list_of_forgotten_members() -> Neighbours {
 fn a_list_of_forgotten_members_applies_without_other_knowledge() {
     let mut all = with_a_list_of_forgotten_members();
     all.rest(ms(300));
-    let status = |all: &Neighbours| all.machine.member(&name(7)).map(|member| member.status);
+    let status = |all: &NeighbourWorld| all.machine.member(&name(7)).map(|member| member.status);
     assert_eq!(status(&all), Some(Status::Suspect));
     all.rest(ms(6_000));
     assert_eq!(status(&all), Some(Status::Down));
@@ -676,7 +676,7 @@ fn a_report_that_hears_a_member_overrides_the_list_of_forgotten_members() {
 fn a_member_that_is_forgotten_at_once_causes_no_traffic() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(0);
-    let mut all = Neighbours::of(settings, 3);
+    let mut all = NeighbourWorld::of(settings, 3);
     suspect(&mut all);
     all.rest(ms(20_000));
     assert_eq!(all.machine.member(&name(7)), None);
@@ -686,7 +686,7 @@ fn a_member_that_is_forgotten_at_once_causes_no_traffic() {
 
 #[test]
 fn probing_restarts_when_a_member_dies_after_all_were_alive() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     suspect(&mut all);
     all.rest(ms(12_000));
     assert!(all.machine.prober.has_start());
@@ -698,7 +698,7 @@ fn probing_restarts_when_a_member_dies_after_all_were_alive() {
 
 #[test]
 fn the_last_heard_time_of_a_member_outlives_its_link() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     let member = all.machine.topology().index_of(&name(1)).unwrap();
     all.receives(1, Frame::default());
     let heard = Some(all.now);

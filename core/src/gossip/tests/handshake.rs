@@ -7,7 +7,7 @@
 
 use super::super::message::{Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::super::*;
-use super::neighbours::{Neighbours, Order, dials, events, frames, ms, published, records};
+use super::neighbours::{NeighbourWorld, Order, dials, events, frames, ms, published, records};
 use super::world::{address, config, name};
 use crate::link::{Address, CloseReason, DialId, LinkId};
 use crate::topology::record::{Content, Rank, Record};
@@ -45,7 +45,7 @@ fn elsewhere(record: &Record) -> Arc<Record> {
 }
 
 /// A peer connects over `link` and sends this hello.
-fn connect(all: &mut Neighbours, link: u64, hello: Hello) -> Vec<Order> {
+fn connect(all: &mut NeighbourWorld, link: u64, hello: Hello) -> Vec<Order> {
     let link = LinkId(link);
     let peer = hello.record.id().clone();
     all.give(Input::Accepted { link, peer });
@@ -79,8 +79,8 @@ fn welcomes(given: &[Order]) -> usize {
 }
 
 /// `n0` dials the target `n1` and is connected over link 101; the hello of `n0` is on its way.
-fn dialling(targets: &[usize]) -> (Neighbours, Hello) {
-    let mut all = Neighbours {
+fn dialling(targets: &[usize]) -> (NeighbourWorld, Hello) {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 5, targets), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -91,7 +91,7 @@ fn dialling(targets: &[usize]) -> (Neighbours, Hello) {
 }
 
 /// The dial connects to node `peer`. Returns the hello that `n0` sends to it.
-pub(super) fn connected(all: &mut Neighbours, dial: DialId, link: u64, peer: usize) -> Hello {
+pub(super) fn connected(all: &mut NeighbourWorld, dial: DialId, link: u64, peer: usize) -> Hello {
     let given = all.give(Input::Dialed {
         dial,
         link: LinkId(link),
@@ -118,7 +118,7 @@ pub(super) fn welcome(record: Arc<Record>) -> Message {
     })
 }
 
-pub(super) fn links(all: &Neighbours) -> Vec<u64> {
+pub(super) fn links(all: &NeighbourWorld) -> Vec<u64> {
     all.machine.links(all.now).map(|link| link.link.0).collect()
 }
 
@@ -142,7 +142,7 @@ fn only_a_node_that_knows_no_member_requests_the_whole_view() {
 #[test]
 fn a_newer_clone_an_older_clone_and_the_node_itself_are_distinguished() {
     // `n0` has epoch 5, and an instance from its configuration.
-    let own = Neighbours::new(0).machine.record().rank();
+    let own = NeighbourWorld::new(0).machine.record().rank();
     for (epoch, instance, reason) in [
         (own.epoch, own.instance, Some(RefusalReason::Myself)),
         (
@@ -158,7 +158,7 @@ fn a_newer_clone_an_older_clone_and_the_node_itself_are_distinguished() {
         (own.epoch + 1, own.instance ^ 1, None),
         (own.epoch, own.instance.saturating_add(1), None),
     ] {
-        let mut all = Neighbours::new(1);
+        let mut all = NeighbourWorld::new(1);
         all.rest(ms(6_000));
         let given = connect(&mut all, 9, hello(1, record_of(0, epoch, instance)));
         let refused = refusal(&given);
@@ -182,7 +182,7 @@ fn a_newer_clone_an_older_clone_and_the_node_itself_are_distinguished() {
 
 #[test]
 fn a_peer_that_forgot_its_epoch_is_shown_the_one_we_know() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let known = record_of(7, 4, 9);
     all.receives(1, records(&[Arc::clone(&known)]));
     for (epoch, instance) in [(3, 9), (4, 8)] {
@@ -206,7 +206,7 @@ fn versions_that_do_not_overlap_are_refused_with_ours() {
         (0, 0, true),
         (0, 1, false),
     ] {
-        let mut all = Neighbours::new(0);
+        let mut all = NeighbourWorld::new(0);
         let message = Hello {
             version_min: least,
             version_max: most,
@@ -225,7 +225,7 @@ fn versions_that_do_not_overlap_are_refused_with_ours() {
 
 #[test]
 fn a_node_that_leaves_or_raises_its_epoch_accepts_no_link() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     all.give(Input::Leave);
     let refused = refusal(&connect(&mut all, 9, hello(1, published(7, 1))));
     assert_eq!(
@@ -257,7 +257,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.accept_burst = 1;
     settings.tuning.accept_interval = ms(3_600_000);
-    let mut all = Neighbours {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(settings, 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -300,7 +300,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
 fn a_dialled_connection_counts_in_the_tie_once_its_handshake_begins() {
     // `n0` is less than `n7`: of two connections with equal sessions, the one that `n0` dialled stays.
     let dialled = || {
-        let mut all = Neighbours::new(1);
+        let mut all = NeighbourWorld::new(1);
         let mut given = all.receives(1, records(&[published(7, 1)]));
         given.extend(all.rest(ms(200)));
         let (_, dial, _) = dials(&given).pop().expect("a ring link");
@@ -330,7 +330,7 @@ fn a_dialled_connection_counts_in_the_tie_once_its_handshake_begins() {
 
 #[test]
 fn a_restarted_peer_resets_its_sessions() {
-    let mut all = Neighbours::new(0);
+    let mut all = NeighbourWorld::new(0);
     connect(&mut all, 1, hello(7, record_of(3, 1, 9)));
     let refused = refusal(&connect(&mut all, 2, hello(1, record_of(3, 1, 9)))).expect("refused");
     assert_eq!(
@@ -370,7 +370,7 @@ fn a_welcome_ends_the_dial_and_loses_to_a_better_link_that_came_meanwhile() {
 
 #[test]
 fn a_silent_link_yields_to_a_fresh_connection_of_any_session() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.hear_only(&[2], ms(4_000));
     // A silent link loses to a new connection, whatever its session.
     let given = connect(&mut all, 9, hello(1, published(1, 1)));
@@ -398,7 +398,7 @@ fn a_welcome_with_the_record_of_another_node_is_rejected() {
 #[test]
 fn a_link_that_takes_the_place_of_one_of_the_tree_is_of_the_tree() {
     for (old, eager) in [(1, true), (2, false)] {
-        let mut all = Neighbours::new(3);
+        let mut all = NeighbourWorld::new(3);
         connect(&mut all, 9, hello(2, published(old, 1)));
         assert_eq!(all.is_eager(9), eager, "in place of {old}");
     }
@@ -408,7 +408,7 @@ fn a_link_that_takes_the_place_of_one_of_the_tree_is_of_the_tree() {
 fn sides_that_lost_touch_compare_their_views_and_others_do_not() {
     // A broken connection is dialled again; the peer answers the handshake; the dialer starts reconciliation.
     for broken in [true, false] {
-        let mut all = Neighbours::new(3);
+        let mut all = NeighbourWorld::new(3);
         if broken {
             all.give(Input::Closed {
                 link: LinkId(2),
@@ -457,7 +457,7 @@ fn a_refusal_that_names_a_higher_session_is_outbid_next_time() {
 
 #[test]
 fn an_older_clone_is_ignored_once_the_node_runs() {
-    let own = Neighbours::new(0).machine.record().rank();
+    let own = NeighbourWorld::new(0).machine.record().rank();
     for (epoch, instance, stops) in [
         (own.epoch - 1, own.instance, false),
         (own.epoch, own.instance, false),
@@ -497,7 +497,7 @@ fn a_goodbye_ends_the_link_with_its_reason() {
         (Goodbye::Superseded, LinkEnd::Superseded),
         (Goodbye::Unneeded, LinkEnd::PeerClosed),
     ] {
-        let mut all = Neighbours::new(2);
+        let mut all = NeighbourWorld::new(2);
         let link = LinkId(1);
         let given = all.give(Input::Receive {
             link,
@@ -520,7 +520,7 @@ fn a_goodbye_ends_the_link_with_its_reason() {
 
 #[test]
 fn an_edge_of_the_rings_that_broke_is_kept_and_another_link_is_not() {
-    let mut all = Neighbours::new(12);
+    let mut all = NeighbourWorld::new(12);
     let ring = all.ring_neighbours();
     for index in 1..=12 {
         let link = LinkId(index as u64);
@@ -541,7 +541,7 @@ fn an_edge_of_the_rings_that_broke_is_kept_and_another_link_is_not() {
 
 #[test]
 fn a_received_hello_ends_its_timeout() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     let given = all.rest(ms(7_000));
     let closed = |(_, order): &Order| matches!(order, Output::Close { .. });
     assert!(!given.iter().any(closed));
@@ -550,7 +550,7 @@ fn a_received_hello_ends_its_timeout() {
 
 #[test]
 fn a_node_that_gave_up_its_id_can_still_leave() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     all.rest(ms(6_000));
     all.receives(1, records(&[elsewhere(&record_of(0, 9, 77))]));
     assert_eq!(all.machine.phase(), Phase::NameTaken);

@@ -3,13 +3,13 @@
 use super::super::message::Frame;
 use super::super::*;
 use super::failure_detector::suspect;
-use super::neighbours::{Neighbours, dials, events, ms};
+use super::neighbours::{NeighbourWorld, dials, events, ms};
 use super::world::name;
 
 #[test]
 fn a_paused_node_declares_no_member_down_at_once() {
     for (stopped, forgives) in [(1_000, false), (1_001, true), (9_000, true)] {
-        let mut all = Neighbours::new(3);
+        let mut all = NeighbourWorld::new(3);
         let due = all.machine.next_deadline().unwrap();
         all.now = due + ms(stopped);
         let given = all.give(Input::Wake);
@@ -37,7 +37,7 @@ fn a_paused_node_declares_no_member_down_at_once() {
 
 #[test]
 fn a_paused_node_restarts_the_timeouts_of_suspects_and_dials() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     suspect(&mut all);
     let due = all.machine.next_deadline().unwrap();
     all.now = due + ms(3_000);
@@ -57,7 +57,7 @@ fn a_paused_node_restarts_the_timeouts_of_suspects_and_dials() {
 
 #[test]
 fn a_repeatedly_paused_node_still_declares_a_suspect_down() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     suspect(&mut all);
     let since = all.now;
     let down = Event::PeerDown { id: name(7) };
@@ -77,7 +77,7 @@ fn a_repeatedly_paused_node_still_declares_a_suspect_down() {
 #[test]
 fn a_lagging_node_waits_longer_before_it_declares_a_member_down() {
     let down_after = |lag: u64| {
-        let mut all = Neighbours::new(3);
+        let mut all = NeighbourWorld::new(3);
         suspect(&mut all);
         let since = all.now;
         loop {

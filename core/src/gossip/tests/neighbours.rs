@@ -18,7 +18,7 @@ use crate::topology::record::{Edge, EdgeReport, Rank, Record};
 pub(super) type Order = (Instant, Output);
 
 /// The node `n0` among neighbours that the test drives.
-pub(super) type Neighbours = Alone<Gossip>;
+pub(super) type NeighbourWorld = Alone<Gossip>;
 
 pub(super) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -157,7 +157,7 @@ pub(super) fn resolutions(orders: &[Order]) -> Vec<(Ticket, &str)> {
         .collect()
 }
 
-impl Neighbours {
+impl NeighbourWorld {
     /// `n0` with an established link to each of `n1` to `n{count}`, over links 1 to `count`. The first link is eager,
     /// the others are lazy, and no messages are pending.
     pub(super) fn new(count: usize) -> Self {

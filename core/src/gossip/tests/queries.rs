@@ -1,14 +1,14 @@
 //! Queries to a node, and its start and end.
 
 use super::super::*;
-use super::neighbours::{Neighbours, dials, events, ms, published, records};
+use super::neighbours::{NeighbourWorld, dials, events, ms, published, records};
 use super::world::{address, config, name};
 use crate::link::{Address, LinkId};
 use crate::time::Duration;
 
 #[test]
 fn a_view_is_read_member_by_member_link_by_link_and_service_by_service() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(7, 1)]));
     let ids: Vec<NodeId> = all
         .machine
@@ -52,7 +52,7 @@ fn a_view_is_read_member_by_member_link_by_link_and_service_by_service() {
 
 #[test]
 fn a_hash_is_of_the_view_and_nothing_else() {
-    let (mut some, mut others) = (Neighbours::new(2), Neighbours::new(2));
+    let (mut some, mut others) = (NeighbourWorld::new(2), NeighbourWorld::new(2));
     assert_eq!(some.machine.hash(), others.machine.hash());
     some.receives(1, records(&[published(7, 1)]));
     let with = some.machine.hash();
@@ -63,13 +63,13 @@ fn a_hash_is_of_the_view_and_nothing_else() {
 
 #[test]
 fn a_node_without_seeds_runs_at_once_and_one_with_seeds_joins_first() {
-    let mut alone = Neighbours {
+    let mut alone = NeighbourWorld {
         machine: Gossip::new(config(0, 1, &[]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
     alone.give(Input::Start);
     assert_eq!(alone.machine.phase(), Phase::Running);
-    let mut joining = Neighbours {
+    let mut joining = NeighbourWorld {
         machine: Gossip::new(config(0, 1, &[1]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -89,12 +89,12 @@ fn a_node_without_seeds_runs_at_once_and_one_with_seeds_joins_first() {
 fn random_links_begin_after_one_to_two_intervals() {
     let mut settings = config(0, 1, &[]);
     settings.tuning.random_link_interval = ms(40_000);
-    let mut all = Neighbours::of(settings, 3);
+    let mut all = NeighbourWorld::of(settings, 3);
     for index in 20..60 {
         all.receives(1, records(&[published(index, 1)]));
     }
     // Not every draw is a member that can be dialled. Ring dials differ from random dials only in their purpose.
-    let random = |all: &Neighbours| all.machine.dialer.count(dialer::Purpose::RandomLink);
+    let random = |all: &NeighbourWorld| all.machine.dialer.count(dialer::DialPurpose::RandomLink);
     let mut first = None;
     while all.now < Instant::ZERO + Duration::from_secs(400) && first.is_none() {
         all.rest(ms(250));
@@ -108,7 +108,7 @@ fn random_links_begin_after_one_to_two_intervals() {
 
 #[test]
 fn a_node_that_left_closes_connections_and_does_nothing_else() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     let mut given = all.give(Input::Leave);
     assert_eq!(all.machine.phase(), Phase::Leaving);
     given.extend(all.silence(ms(600)));
@@ -142,17 +142,17 @@ fn a_node_that_left_closes_connections_and_does_nothing_else() {
 
 #[test]
 fn a_second_leave_has_no_effect_and_one_without_links_ends_at_once() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     all.give(Input::Leave);
     assert_eq!(all.give(Input::Leave), []);
-    let mut alone = Neighbours::new(0);
+    let mut alone = NeighbourWorld::new(0);
     let given = alone.give(Input::Leave);
     assert_eq!(given, [(alone.now, Output::Left)]);
 }
 
 #[test]
 fn an_announcement_keeps_address_and_joining_time_and_a_repetition_publishes_nothing() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let before = all.machine.record().clone();
     let mut content = before.content().clone();
     content.address = None;
@@ -172,7 +172,7 @@ fn an_announcement_keeps_address_and_joining_time_and_a_repetition_publishes_not
 #[test]
 fn an_announcement_beyond_the_bounds_is_rejected_with_an_event() {
     use crate::topology::record::{CONTENT_BYTES_MAX, ContentError};
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let before = all.machine.record().clone();
     let mut content = before.content().clone();
     content
@@ -219,8 +219,8 @@ fn a_node_that_lost_its_disk_and_accepts_first_supersedes_its_past() {
 }
 
 /// `n0` in its first epoch, after the hello of `n1`, which holds newer records of `n0` than `n0` itself.
-fn fresh_after_loss() -> Neighbours {
-    let mut all = Neighbours {
+fn fresh_after_loss() -> NeighbourWorld {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 1, &[5]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };

@@ -2,13 +2,13 @@
 
 use super::super::*;
 use super::handshake::{connected, links, welcome};
-use super::neighbours::{Neighbours, dials, events, ms, published};
+use super::neighbours::{NeighbourWorld, dials, events, ms, published};
 use super::world::name;
 use crate::link::{CloseReason, LinkId};
 
 /// `n0`, linked to `n1` over link 1, while a successor of that link is dialled; its hello is sent over link 50.
-fn renewing() -> Neighbours {
-    let mut all = Neighbours::new(2);
+fn renewing() -> NeighbourWorld {
+    let mut all = NeighbourWorld::new(2);
     let given = all.give(Input::Renew { link: LinkId(1) });
     let dialled = dials(&given);
     let [(_, dial, _)] = &dialled[..] else {
@@ -73,7 +73,7 @@ fn a_link_whose_successor_fails_stands_and_one_that_is_gone_is_dialled_again() {
 
 #[test]
 fn a_neighbour_that_cannot_be_dialled_or_is_gone_is_not_renewed() {
-    let mut all = Neighbours::new(2);
+    let mut all = NeighbourWorld::new(2);
     assert_eq!(dials(&all.give(Input::Renew { link: LinkId(77) })), []);
     let twice = all.give(Input::Renew { link: LinkId(1) });
     assert_eq!(dials(&twice).len(), 1);

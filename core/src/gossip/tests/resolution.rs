@@ -4,7 +4,9 @@ use super::super::bootstrap::ADDRESSES_MAX;
 use super::super::message::RefusalReason;
 use super::super::*;
 use super::dialing::{answered, refusal, welcome};
-use super::neighbours::{Neighbours, Order, dials, events, ms, published, records, resolutions};
+use super::neighbours::{
+    NeighbourWorld, Order, dials, events, ms, published, records, resolutions,
+};
 use super::world::{address, config, name};
 use crate::link::{DialId, ResolutionError, Ticket};
 use core::net::SocketAddr;
@@ -12,14 +14,14 @@ use core::net::SocketAddr;
 const NAME: &str = "seeds.example:7000";
 
 /// The node `n0` with one seed address, a name.
-fn fresh() -> Neighbours {
+fn fresh() -> NeighbourWorld {
     with_names(vec![Address::Name(NAME.to_owned())])
 }
 
-fn with_names(seeds: Vec<Address>) -> Neighbours {
+fn with_names(seeds: Vec<Address>) -> NeighbourWorld {
     let mut config = config(0, 1, &[]);
     config.seeds = seeds;
-    let mut all = Neighbours {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(config, 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -28,7 +30,7 @@ fn with_names(seeds: Vec<Address>) -> Neighbours {
 }
 
 /// The name resolves to the addresses of these nodes. Returns the orders of the next 10 ms.
-fn resolved(all: &mut Neighbours, ticket: Ticket, nodes: &[usize]) -> Vec<Order> {
+fn resolved(all: &mut NeighbourWorld, ticket: Ticket, nodes: &[usize]) -> Vec<Order> {
     let addresses: Vec<SocketAddr> = nodes.iter().map(|node| address(*node)).collect();
     let mut given = all.give(Input::Resolved {
         ticket,
@@ -58,7 +60,7 @@ fn to(index: usize) -> Address {
     Address::Socket(address(index))
 }
 
-fn refuses(all: &mut Neighbours, dial: DialId) -> Vec<Order> {
+fn refuses(all: &mut NeighbourWorld, dial: DialId) -> Vec<Order> {
     let reason = DialError::Refused;
     let mut given = all.give(Input::DialFailed { dial, reason });
     given.extend(all.silence(ms(10)));
@@ -66,7 +68,7 @@ fn refuses(all: &mut Neighbours, dial: DialId) -> Vec<Order> {
 }
 
 /// Passes time until the name is resolved again.
-fn until_resolution(all: &mut Neighbours) -> (Duration, Ticket) {
+fn until_resolution(all: &mut NeighbourWorld) -> (Duration, Ticket) {
     let begun = all.now;
     loop {
         let given = all.silence(ms(10));
@@ -78,7 +80,7 @@ fn until_resolution(all: &mut Neighbours) -> (Duration, Ticket) {
     }
 }
 
-fn error(all: &Neighbours) -> Option<String> {
+fn error(all: &NeighbourWorld) -> Option<String> {
     let (address, peer, error) = all.machine.seeds().next()?;
     assert_eq!((address, peer), (&Address::Name(NAME.to_owned()), None));
     error.map(str::to_owned)
@@ -160,7 +162,7 @@ fn every_address_of_a_name_is_dialled_unless_its_member_is_alive() {
     let given = all.hear_only(&[100 + first.0], ms(1_000));
     let dialled: Vec<Address> = dials(&given).into_iter().map(|(_, _, it)| it).collect();
     assert_eq!(dialled.iter().filter(|it| **it == to(3)).count(), 1);
-    let seeds = |all: &Neighbours| all.machine.seeds().next().unwrap().1.cloned();
+    let seeds = |all: &NeighbourWorld| all.machine.seeds().next().unwrap().1.cloned();
     let found = seeds(&all);
     assert!(
         found == Some(name(1)) || found == Some(name(2)),

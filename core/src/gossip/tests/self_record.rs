@@ -2,14 +2,14 @@
 
 use super::super::*;
 use super::neighbours::{
-    Neighbours, Order, dials, edge_report, events, frames, ms, published, records, reports,
+    NeighbourWorld, Order, dials, edge_report, events, frames, ms, published, records, reports,
 };
 use super::world::{address, config, name};
 use crate::link::{Address, DialError, Ticket};
 use crate::topology::record::{EDGES_MAX, Rank, Record};
 
 /// The record of `n0` with a changed rank.
-fn own_as(all: &Neighbours, change: impl Fn(&mut Rank)) -> Arc<Record> {
+fn own_as(all: &NeighbourWorld, change: impl Fn(&mut Rank)) -> Arc<Record> {
     let record = all.machine.record();
     let mut rank = record.rank();
     change(&mut rank);
@@ -30,8 +30,8 @@ fn stores(given: &[Order]) -> Vec<(Ticket, u64)> {
 }
 
 /// `n0` shortly after the hello of `n1`: its epoch is not confirmed yet.
-fn just_linked() -> Neighbours {
-    let mut all = Neighbours {
+fn just_linked() -> NeighbourWorld {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 5, &[9]), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -42,7 +42,7 @@ fn just_linked() -> Neighbours {
 
 #[test]
 fn an_echo_of_an_own_update_is_not_a_false_claim() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let mut content = all.machine.record().content().clone();
     content.nickname = "now".into();
     let before = Arc::clone(all.machine.record());
@@ -57,7 +57,7 @@ fn an_echo_of_an_own_update_is_not_a_false_claim() {
 
 #[test]
 fn a_leaving_node_keeps_leaving_after_false_claims() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     all.give(Input::Leave);
     let forged = own_as(&all, |rank| (rank.incarnation, rank.leaving) = (4, false));
     all.receives(1, records(&[forged]));
@@ -97,7 +97,7 @@ fn a_raised_epoch_republishes_the_edge_report() {
     let mut settings = config(0, 5, &[]);
     settings.tuning.redial_after = ms(200);
     settings.tuning.silent_after = ms(400);
-    let mut all = Neighbours {
+    let mut all = NeighbourWorld {
         machine: Gossip::new(settings, 1, Instant::ZERO),
         now: Instant::ZERO,
     };
@@ -118,20 +118,20 @@ fn a_raised_epoch_republishes_the_edge_report() {
 
 #[test]
 fn a_leaving_node_withdraws_its_edge_report() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.hear_only(&[2, 3], ms(4_500));
     assert_eq!(all.own_report(), [(name(1), true)]);
     all.give(Input::Leave);
     assert_eq!(all.own_report(), []);
     // A node without a published report has no report to withdraw.
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.give(Input::Leave);
     assert_eq!(all.machine.topology().report(&name(0)), None);
 }
 
 #[test]
 fn a_report_of_ours_that_comes_back_is_forged_only_if_it_is_newer_or_another() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.hear_only(&[2, 3], ms(4_500));
     let held = all.machine.topology().report(&name(0)).unwrap().clone();
     let aged = |epoch, version, down: usize| {
@@ -149,7 +149,7 @@ fn a_report_of_ours_that_comes_back_is_forged_only_if_it_is_newer_or_another() {
         (aged(5, held.version, 2), true),
         (aged(5, held.version + 9, 1), true),
     ] {
-        let mut all = Neighbours::new(3);
+        let mut all = NeighbourWorld::new(3);
         all.hear_only(&[2, 3], ms(4_500));
         let given = all.receives(2, reports(core::slice::from_ref(&echo)));
         let reason = Rejection::ForgedReport;
@@ -163,7 +163,7 @@ fn a_report_of_ours_that_comes_back_is_forged_only_if_it_is_newer_or_another() {
 
 #[test]
 fn the_state_of_an_edge_is_published_once() {
-    let mut all = Neighbours::new(3);
+    let mut all = NeighbourWorld::new(3);
     all.hear_only(&[2, 3], ms(4_500));
     let version = all.machine.topology().report(&name(0)).unwrap().version;
     let given = all.hear_only(&[2, 3], ms(3_000));
@@ -181,7 +181,7 @@ fn the_state_of_an_edge_is_published_once() {
 
 #[test]
 fn reported_edges_are_bounded() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     let count = EDGES_MAX + 30;
     for index in 0..count {
         let peer = all
@@ -198,7 +198,7 @@ fn reported_edges_are_bounded() {
 
 #[test]
 fn missing_ring_edges_are_reported_down() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     for index in 20..50 {
         all.receives(1, records(&[published(index, 1)]));
     }
@@ -222,7 +222,7 @@ fn missing_ring_edges_are_reported_down() {
 
 #[test]
 fn a_dial_that_takes_long_does_not_keep_the_next_on_the_ring_waiting() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     for index in 20..50 {
         all.receives(1, records(&[published(index, 1)]));
     }
@@ -240,7 +240,7 @@ fn a_dial_that_takes_long_does_not_keep_the_next_on_the_ring_waiting() {
 
 #[test]
 fn a_seed_known_by_its_address_is_not_dialled_while_its_member_is_alive() {
-    let mut all = Neighbours::new(1);
+    let mut all = NeighbourWorld::new(1);
     all.give(Input::Seeds {
         addresses: vec![Address::Socket(address(1))],
         replace: false,

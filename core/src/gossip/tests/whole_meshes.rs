@@ -1,12 +1,12 @@
 //! Whole meshes: joining, crashing, splitting, leaving.
 
 use super::super::*;
-use super::world::{World, config, name, secs};
+use super::world::{GossipWorld, config, name, secs};
 use std::collections::BTreeMap;
 
 #[test]
 fn two_nodes_that_know_one_address_see_each_other() {
-    let mut world = World::new(2);
+    let mut world = GossipWorld::new(2);
     world.run(secs(2));
     world.assert_whole(2);
     assert_eq!(world.nodes[&1].phase(), Phase::Running);
@@ -14,7 +14,7 @@ fn two_nodes_that_know_one_address_see_each_other() {
 
 #[test]
 fn thirty_nodes_join_through_one_seed() {
-    let mut world = World::new(30);
+    let mut world = GossipWorld::new(30);
     world.run(secs(1));
     world.assert_whole(30);
     world.run(secs(60));
@@ -29,7 +29,7 @@ fn thirty_nodes_join_through_one_seed() {
 
 #[test]
 fn a_killed_node_is_down_everywhere_within_five_seconds_and_back_after_a_restart() {
-    let mut world = World::new(10);
+    let mut world = GossipWorld::new(10);
     world.run(secs(30));
     world.kill(4);
     world.run(secs(5));
@@ -57,7 +57,7 @@ fn a_killed_node_is_down_everywhere_within_five_seconds_and_back_after_a_restart
 
 #[test]
 fn two_halves_heal_without_a_false_death() {
-    let mut world = World::new(12);
+    let mut world = GossipWorld::new(12);
     world.run(secs(30));
     let (left, right): (Vec<usize>, Vec<usize>) = (0..12).partition(|index| index % 2 == 0);
     world.cut_between(&left, &right);
@@ -91,7 +91,7 @@ fn two_halves_heal_without_a_false_death() {
 
 #[test]
 fn a_graceful_leave_is_not_a_death() {
-    let mut world = World::new(6);
+    let mut world = GossipWorld::new(6);
     world.run(secs(20));
     world.step(&3, Input::Leave);
     world.run(secs(2));
@@ -120,7 +120,7 @@ fn newcomers_do_not_keep_the_dead_remembered() {
         config.tuning.forget_after = secs(40);
         config
     };
-    let mut world = World::new(0);
+    let mut world = GossipWorld::new(0);
     for index in 0..6 {
         let seeds: &[usize] = if index == 0 { &[] } else { &[0] };
         world.boot(index, settings(index, seeds));
@@ -162,9 +162,9 @@ fn newcomers_do_not_keep_the_dead_remembered() {
 
 #[test]
 fn a_requested_link_is_kept_until_it_is_released() {
-    let mut world = World::new(30);
+    let mut world = GossipWorld::new(30);
     world.run(secs(60));
-    let is_linked = |world: &World, peer: &NodeId| {
+    let is_linked = |world: &GossipWorld, peer: &NodeId| {
         let mut links = world.nodes[&3].links(world.now);
         links.any(|link| link.peer == *peer)
     };
@@ -188,7 +188,7 @@ fn a_requested_link_is_kept_until_it_is_released() {
 
 #[test]
 fn without_discovery_only_seeds_are_dialled_and_all_members_are_seen() {
-    let mut world = World::new(0);
+    let mut world = GossipWorld::new(0);
     for index in 0..8 {
         let mut config = config(index, 1, &[0]);
         config.discovery = false;

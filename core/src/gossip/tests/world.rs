@@ -4,7 +4,7 @@ use super::super::*;
 use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::random::mix;
 use crate::size::{Encoded, FRAME_BYTES_MAX};
-use crate::testing::world::{self as testing, Environment};
+use crate::testing::world::{self as testing, TestEnvironment};
 use crate::time::{Duration, Wall};
 use crate::topology::record::{Content, Service};
 use core::net::{Ipv4Addr, SocketAddr};
@@ -29,7 +29,7 @@ pub(super) enum UnderWay {
 
 /// The links between hosts, and the events that machines reported.
 #[derive(Default)]
-pub(super) struct Network {
+pub(super) struct TestLinks {
     /// The other end of each end of a link.
     links: BTreeMap<End, End>,
     made: BTreeMap<usize, u64>,
@@ -38,14 +38,14 @@ pub(super) struct Network {
 }
 
 /// The hosts `n0`, `n1`, ... and the network between them.
-pub(super) type World = testing::World<Network>;
+pub(super) type GossipWorld = testing::TestWorld<TestLinks>;
 
-impl Environment for Network {
+impl TestEnvironment for TestLinks {
     type Node = usize;
     type Machine = Gossip;
     type Event = UnderWay;
 
-    fn perform(world: &mut World, index: &usize, output: Output) {
+    fn perform(world: &mut GossipWorld, index: &usize, output: Output) {
         let from = *index;
         match output {
             Output::Dial { dial, address } => {
@@ -79,7 +79,7 @@ impl Environment for Network {
         }
     }
 
-    fn happen(world: &mut World, event: UnderWay) {
+    fn happen(world: &mut GossipWorld, event: UnderWay) {
         match event {
             UnderWay::Input(to, input) => world.step(&to, input),
             UnderWay::Connect {
@@ -91,7 +91,7 @@ impl Environment for Network {
     }
 }
 
-impl Network {
+impl TestLinks {
     fn number(&mut self, host: usize) -> LinkId {
         let made = self.made.entry(host).or_default();
         *made += 1;
@@ -130,9 +130,9 @@ pub(super) fn config(index: usize, epoch: u64, seeds: &[usize]) -> Config {
     Config::new(name(index), "test", epoch, instance, content, targets)
 }
 
-impl World {
+impl GossipWorld {
     pub(super) fn new(count: usize) -> Self {
-        let mut world = Self::around(Network::default());
+        let mut world = Self::around(TestLinks::default());
         for index in 0..count {
             let seeds: &[usize] = if index == 0 { &[] } else { &[0] };
             world.boot(index, config(index, 1, seeds));

@@ -36,7 +36,7 @@ fn the_first_start_creates_certificates_and_the_next_loads_them() {
         (ca.ca, ca.uris.as_slice()),
         (true, ["spiffe://prod".to_owned()].as_slice())
     );
-    let life = |facts: &super::super::Facts| {
+    let life = |facts: &super::super::CertificateFacts| {
         (facts.validity.not_after.0 - facts.validity.not_before.0) / 86_400
     };
     let own = first.identity.facts();

@@ -74,7 +74,7 @@ async fn both_ends_learn_the_identity_of_the_other() {
     let peer = acceptor.unwrap().unwrap();
     assert_eq!(peer.validity, a.validity());
     assert_eq!(
-        super::super::Facts::of(&peer.certificate).unwrap(),
+        super::super::CertificateFacts::of(&peer.certificate).unwrap(),
         *a.facts()
     );
 }

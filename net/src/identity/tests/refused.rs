@@ -1,7 +1,7 @@
 //! Tests of bad certificates, keys and CAs: each has its own error, which names the place.
 
 use super::super::{
-    Authority, Identity, IdentityError, PemParts, Role, Source, Subject, Validity, open,
+    Authority, CertificateRole, Identity, IdentityError, PemParts, Source, Subject, Validity, open,
 };
 use super::{admin, authority, days, node, now, parts};
 use phalanx_core::time::Wall;
@@ -193,8 +193,8 @@ fn a_certificate_for_another_subject_is_named_with_both_names() {
         matches!(
             error,
             IdentityError::WrongRole {
-                found: Role::Admin,
-                wanted: Role::Node,
+                found: CertificateRole::Admin,
+                wanted: CertificateRole::Node,
                 ..
             }
         ),

@@ -8,12 +8,12 @@ mod targets;
 mod topology;
 mod watching;
 
-use super::{Api, ChannelApi, Client, Journal};
+use super::{Api, ChannelApi, Client, EventJournal};
 use crate::clock;
 use crate::identity::{Authority, Identity, PemParts, Subject, Validity};
-use crate::overlay::Overlay;
+use crate::overlay::DataPathProvider;
 use crate::store::MemoryStore;
-use crate::transport::{Bound, Limits, MeshNode, Settings, Tasks, Tcp, TrustedSubnets};
+use crate::transport::{BoundPort, Limits, MeshNode, Settings, Tasks, Tcp, TrustedSubnets};
 use phalanx_core::gossip::Config;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
@@ -60,7 +60,7 @@ impl Mesh {
     }
 
     /// Starts a node that provides version 1 of the service `shop`.
-    async fn start(&self, id: &str, targets: Vec<Address>) -> (MeshNode, Journal) {
+    async fn start(&self, id: &str, targets: Vec<Address>) -> (MeshNode, EventJournal) {
         self.start_with(id, targets, None).await
     }
 
@@ -68,10 +68,10 @@ impl Mesh {
         &self,
         id: &str,
         targets: Vec<Address>,
-        overlay: Option<Arc<dyn Overlay>>,
-    ) -> (MeshNode, Journal) {
+        overlay: Option<Arc<dyn DataPathProvider>>,
+    ) -> (MeshNode, EventJournal) {
         let identity = self.node(id);
-        let bound = Bound::bind(Tcp, "127.0.0.1:0".parse().unwrap())
+        let bound = BoundPort::bind(Tcp, "127.0.0.1:0".parse().unwrap())
             .await
             .unwrap();
         let service = Service {
@@ -97,7 +97,7 @@ impl Mesh {
             observer: None,
             overlay,
         };
-        let journal = Journal::new();
+        let journal = EventJournal::new();
         let mine = journal.clone();
         let node = bound
             .start(settings, |node| {

@@ -1,7 +1,7 @@
 //! Tests of the status of overlays and data paths.
 
 use super::{Mesh, client, until};
-use crate::overlay::{DataPath, Offer, Overlay, OverlayLink, Unprepared};
+use crate::overlay::{DataPath, DataPathProvider, Offer, OverlayLink, Unprepared};
 use crate::wire::proto;
 use bytes::Bytes;
 use phalanx_core::link::Address;
@@ -15,7 +15,7 @@ struct Instant {
 
 struct Path(OverlayLink);
 
-impl Overlay for Instant {
+impl DataPathProvider for Instant {
     fn offer(&self) -> Offer {
         Offer::new("instant")
             .unwrap()

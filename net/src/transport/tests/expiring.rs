@@ -9,7 +9,7 @@ const LIFE: u64 = 12;
 
 #[tokio::test]
 async fn a_link_closes_before_either_certificate_expires_and_reports_the_reason() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let not_after = Wall(now().0 + LIFE);
     let mut one = start(ca.node("one"), &[]).await;
     let mut two = start(ca.node_until("two", not_after), &[one.address()]).await;
@@ -44,7 +44,7 @@ async fn a_link_closes_before_either_certificate_expires_and_reports_the_reason(
 
 #[tokio::test]
 async fn a_call_ends_with_the_certificate_of_the_caller() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let not_after = Wall(now().0 + 4);
     let caller = ca.node_until("two", not_after);

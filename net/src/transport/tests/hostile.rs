@@ -62,7 +62,7 @@ pub(super) struct RawLink {
     pub(super) inbound: Streaming<Vec<u8>>,
 }
 
-pub(super) async fn raw_link(identity: &Identity, to: &Member) -> Result<RawLink, Status> {
+pub(super) async fn raw_link(identity: &Identity, to: &TestMember) -> Result<RawLink, Status> {
     let address = Address::Socket(to.address());
     let call = Call::connect(&Tcp, identity, &address, DEADLINE)
         .await
@@ -88,7 +88,7 @@ impl RawLink {
 }
 
 /// Checks that the node still accepts new members.
-async fn still_lives(ca: &Ca, member: Member) {
+async fn still_lives(ca: &TestAuthority, member: TestMember) {
     let friend = start(ca.node("friend"), &[member.address()]).await;
     friend.sees(&[("friend", Alive), ("one", Alive)]).await;
     friend.ends().await;
@@ -97,7 +97,7 @@ async fn still_lives(ca: &Ca, member: Member) {
 
 #[tokio::test]
 async fn a_foreign_ca_is_not_trusted_by_either_end() {
-    let (ca, foreign) = (Ca::new(), Ca::new());
+    let (ca, foreign) = (TestAuthority::new(), TestAuthority::new());
     let mut one = start(ca.node("one"), &[]).await;
     let mut two = start(foreign.node("two"), &[one.address()]).await;
     let reason = two.fails_to_dial("not trusted").await;
@@ -109,7 +109,7 @@ async fn a_foreign_ca_is_not_trusted_by_either_end() {
 
 #[tokio::test]
 async fn an_expired_dialer_learns_the_reason_although_its_own_handshake_succeeded() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let mut one = start(ca.node("one"), &[]).await;
     let mut two = start(ca.expired_node("two"), &[one.address()]).await;
     let reason = two.fails_to_dial("not trusted").await;
@@ -124,7 +124,7 @@ async fn an_expired_dialer_learns_the_reason_although_its_own_handshake_succeede
 
 #[tokio::test]
 async fn an_expired_acceptor_is_not_trusted() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.expired_node("one"), &[]).await;
     let mut two = start(ca.node("two"), &[one.address()]).await;
     let reason = two.fails_to_dial("not trusted").await;
@@ -135,7 +135,7 @@ async fn an_expired_acceptor_is_not_trusted() {
 
 #[tokio::test]
 async fn garbage_and_plain_http_on_the_port_are_rejected() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let mut one = start(ca.node("one"), &[]).await;
     for bytes in [
         &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
@@ -172,7 +172,7 @@ async fn speaks(answer: &'static [u8]) -> SocketAddr {
 
 #[tokio::test]
 async fn dialling_another_protocol_is_reported_and_dialling_silence_times_out() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let http = speaks(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
     let mut one = start(ca.node("one"), &[http]).await;
     one.fails_to_dial("another protocol").await;
@@ -184,7 +184,7 @@ async fn dialling_another_protocol_is_reported_and_dialling_silence_times_out() 
 
 #[tokio::test]
 async fn an_administrator_is_refused_a_link_with_the_reason() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let mut one = start(ca.node("one"), &[]).await;
     let status = raw_link(&ca.admin("ada"), &one).await.err().unwrap();
     assert_eq!(status.code(), Code::PermissionDenied);
@@ -201,7 +201,7 @@ async fn an_administrator_is_refused_a_link_with_the_reason() {
 
 #[tokio::test]
 async fn an_invalid_message_closes_its_link_and_is_reported() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let mut one = start(ca.node("one"), &[]).await;
     let whole = wire::encode(&Message::Mesh(gossip::Message::Frame(Frame {
         hash: Some(1),
@@ -240,7 +240,7 @@ async fn an_invalid_message_closes_its_link_and_is_reported() {
 
 #[tokio::test]
 async fn an_unexpected_first_message_ends_the_link_but_not_the_node() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let mut link = raw_link(&ca.node("two"), &one).await.unwrap();
     link.out
@@ -258,14 +258,14 @@ async fn an_unexpected_first_message_ends_the_link_but_not_the_node() {
 
 #[tokio::test]
 async fn calls_know_their_caller_and_learn_the_reason_of_a_rejection() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let address = Address::Socket(one.address());
     let call = Call::connect(&Tcp, &ca.node("two"), &address, DEADLINE)
         .await
         .unwrap();
     assert_eq!(call.peer.subject.to_string(), "spiffe://test/node/one");
-    let foreign = Call::connect(&Tcp, &Ca::new().node("two"), &address, DEADLINE).await;
+    let foreign = Call::connect(&Tcp, &TestAuthority::new().node("two"), &address, DEADLINE).await;
     assert!(matches!(foreign, Err(DialError::Untrusted(_))));
     let expired = Call::connect(&Tcp, &ca.expired_node("two"), &address, DEADLINE).await;
     let reason = match expired {
@@ -288,7 +288,7 @@ async fn calls_know_their_caller_and_learn_the_reason_of_a_rejection() {
 
 #[tokio::test]
 async fn older_and_newer_protocols_learn_the_supported_versions() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     for versions in [(0, VERSION_MIN - 1), (VERSION_MAX + 1, VERSION_MAX + 9)] {
         let id = NodeId::new("two").unwrap();

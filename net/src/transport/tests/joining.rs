@@ -5,7 +5,7 @@ use phalanx_core::gossip::Status::{Alive, Left};
 
 #[tokio::test]
 async fn two_nodes_join_over_mutual_tls_and_one_leaves() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let mut two = start(ca.node("two"), &[one.address()]).await;
     one.sees(&[("one", Alive), ("two", Alive)]).await;
@@ -27,7 +27,7 @@ async fn two_nodes_join_over_mutual_tls_and_one_leaves() {
 
 #[tokio::test]
 async fn three_nodes_with_one_seed_node_converge() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let two = start(ca.node("two"), &[one.address()]).await;
     let three = start(ca.node("three"), &[one.address()]).await;
@@ -42,7 +42,7 @@ async fn three_nodes_with_one_seed_node_converge() {
 
 #[tokio::test]
 async fn a_returning_node_is_known_by_its_higher_epoch() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let mut one = start(ca.node("one"), &[]).await;
     let two = start(ca.node("two"), &[one.address()]).await;
     one.sees(&[("one", Alive), ("two", Alive)]).await;
@@ -58,7 +58,7 @@ async fn a_returning_node_is_known_by_its_higher_epoch() {
 
 #[tokio::test]
 async fn a_target_may_be_a_host_name_and_may_start_later() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let two = start(ca.node("two"), &[]).await;
     let name = format!("localhost:{}", one.address().port());
@@ -77,8 +77,8 @@ async fn a_target_may_be_a_host_name_and_may_start_later() {
 
 #[tokio::test]
 async fn a_port_in_use_is_an_error_with_its_fix() {
-    let taken = Bound::bind(Tcp, loopback()).await.unwrap();
-    let error = Bound::bind(Tcp, taken.local_address())
+    let taken = BoundPort::bind(Tcp, loopback()).await.unwrap();
+    let error = BoundPort::bind(Tcp, taken.local_address())
         .await
         .unwrap_err()
         .to_string();
@@ -91,7 +91,7 @@ async fn a_port_in_use_is_an_error_with_its_fix() {
 
 #[tokio::test]
 async fn a_closed_port_is_a_refused_connection() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let (held, closed) = unused_address();
     let mut one = start(ca.node("one"), &[closed]).await;
     one.fails_to_dial("refused").await;
@@ -101,8 +101,8 @@ async fn a_closed_port_is_a_refused_connection() {
 
 #[tokio::test]
 async fn a_node_whose_loop_fails_closes_its_port_and_reports_its_end() {
-    let ca = Ca::new();
-    let bound = Bound::bind(Tcp, loopback()).await.unwrap();
+    let ca = TestAuthority::new();
+    let bound = BoundPort::bind(Tcp, loopback()).await.unwrap();
     let identity = ca.node("one");
     let id = identity.subject().id().clone();
     let config = Config::new(id, "test", 1, 1, Content::default(), Vec::new());

@@ -16,7 +16,7 @@ async fn is_dropped(mut stream: TcpStream) -> bool {
     }
 }
 
-async fn drops(member: &mut Member, limit: Limit) {
+async fn drops(member: &mut TestMember, limit: Limit) {
     member
         .hears("a dropped connection", |notice| {
             matches!(notice, Notice::Transport(TransportEvent::ConnectionDropped { limit: found, .. }) if *found == limit)
@@ -25,7 +25,7 @@ async fn drops(member: &mut Member, limit: Limit) {
 }
 
 /// Makes an authenticated connection.
-async fn call(ca: &Ca, name: &str, to: &Member) -> Call {
+async fn call(ca: &TestAuthority, name: &str, to: &TestMember) -> Call {
     let address = Address::Socket(to.address());
     Call::connect(&Tcp, &ca.admin(name), &address, DEADLINE)
         .await
@@ -33,7 +33,7 @@ async fn call(ca: &Ca, name: &str, to: &Member) -> Call {
 }
 
 /// Waits until a node has accepted this number of connections.
-async fn has_connections(member: &Member, wanted: usize) {
+async fn has_connections(member: &TestMember, wanted: usize) {
     let reached = async {
         while member.node.connections() != wanted {
             time::sleep(Duration::from_millis(5)).await;
@@ -45,7 +45,7 @@ async fn has_connections(member: &Member, wanted: usize) {
 
 #[tokio::test]
 async fn connections_above_the_limit_are_dropped_until_others_end() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let limits = Limits {
         connections: 2,
         ..Limits::default()
@@ -65,7 +65,7 @@ async fn connections_above_the_limit_are_dropped_until_others_end() {
 
 #[tokio::test]
 async fn a_member_connects_despite_hundreds_of_unauthenticated_connections() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let limits = Limits {
         accept_burst: 1_000,
         handshake_timeout: Duration::from_secs(3_600),
@@ -95,7 +95,7 @@ async fn a_member_connects_despite_hundreds_of_unauthenticated_connections() {
 
 #[tokio::test]
 async fn connections_above_the_rate_are_dropped() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let limits = Limits {
         accept_burst: 2,
         accept_interval: Duration::from_secs(60),
@@ -113,7 +113,7 @@ async fn connections_above_the_rate_are_dropped() {
 
 #[tokio::test]
 async fn handshakes_are_bounded_in_number_and_time() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let limits = Limits {
         handshakes: 1,
         handshake_timeout: Duration::from_secs(3),
@@ -132,7 +132,7 @@ async fn handshakes_are_bounded_in_number_and_time() {
 
 #[tokio::test]
 async fn an_unread_link_overflows_and_only_this_link_closes() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let limits = Limits {
         queue: QueueLimits {
             messages: 64,
@@ -179,7 +179,7 @@ async fn an_unread_link_overflows_and_only_this_link_closes() {
 
 #[tokio::test]
 async fn shutdown_is_bounded_although_a_peer_keeps_its_connection() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let limits = Limits {
         shutdown_grace: Duration::from_millis(200),
         handshake_timeout: Duration::from_secs(3_600),
@@ -197,7 +197,7 @@ async fn shutdown_is_bounded_although_a_peer_keeps_its_connection() {
 
 #[tokio::test]
 async fn shutdown_ends_unfinished_handshakes_and_dials() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let hour = Duration::from_secs(3_600);
     let limits = Limits {
         shutdown_grace: hour,

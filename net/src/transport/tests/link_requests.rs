@@ -6,7 +6,7 @@ use phalanx_core::node::APPLICATION_LINKS_MAX;
 
 const NODES: usize = 10;
 
-async fn neighbours(member: &Member) -> Vec<String> {
+async fn neighbours(member: &TestMember) -> Vec<String> {
     let driver = member.node.driver();
     let links = driver.inspect(|node, now| {
         let links = node.mesh().links(now);
@@ -17,11 +17,11 @@ async fn neighbours(member: &Member) -> Vec<String> {
 
 #[tokio::test]
 async fn a_requested_link_is_kept_until_its_last_request_is_dropped() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let ids: Vec<String> = (0..NODES).map(|at| format!("n{at}")).collect();
-    let mut members: Vec<Member> = Vec::new();
+    let mut members: Vec<TestMember> = Vec::new();
     for id in &ids {
-        let targets: Vec<SocketAddr> = members.iter().take(1).map(Member::address).collect();
+        let targets: Vec<SocketAddr> = members.iter().take(1).map(TestMember::address).collect();
         let tune = |tuning: &mut Tuning| tuning.surplus_kept = Duration::from_millis(200);
         members.push(start_tuned(ca.node(id), &targets, Limits::default(), 100, tune).await);
     }
@@ -64,7 +64,7 @@ async fn a_requested_link_is_kept_until_its_last_request_is_dropped() {
 
 #[tokio::test]
 async fn link_requests_are_bounded_and_each_counts_until_it_is_dropped() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let mut held = Vec::new();
     for at in 0..APPLICATION_LINKS_MAX {

@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const YEAR: u64 = 365 * 86_400;
 
 /// The CA of one mesh.
-pub(crate) struct Ca {
+pub(crate) struct TestAuthority {
     authority: Authority,
 }
 
@@ -39,7 +39,7 @@ fn now() -> Wall {
     crate::clock::wall()
 }
 
-impl Ca {
+impl TestAuthority {
     pub(crate) fn new() -> Self {
         let validity = Validity {
             not_before: Wall(now().0 - YEAR),
@@ -97,13 +97,13 @@ fn unused_address() -> (TcpSocket, SocketAddr) {
 }
 
 /// A running node and the notices it has published.
-pub(crate) struct Member {
+pub(crate) struct TestMember {
     pub(crate) node: MeshNode,
     notices: broadcast::Receiver<Notice>,
     heard: Vec<Notice>,
 }
 
-pub(crate) async fn start(identity: Identity, targets: &[SocketAddr]) -> Member {
+pub(crate) async fn start(identity: Identity, targets: &[SocketAddr]) -> TestMember {
     start_with(identity, targets, Limits::default(), 100).await
 }
 
@@ -112,7 +112,7 @@ async fn start_with(
     targets: &[SocketAddr],
     limits: Limits,
     epoch: u64,
-) -> Member {
+) -> TestMember {
     start_tuned(identity, targets, limits, epoch, |_| ()).await
 }
 
@@ -122,8 +122,8 @@ async fn start_tuned(
     limits: Limits,
     epoch: u64,
     tune: impl FnOnce(&mut Tuning),
-) -> Member {
-    let bound = Bound::bind(Tcp, loopback()).await.unwrap();
+) -> TestMember {
+    let bound = BoundPort::bind(Tcp, loopback()).await.unwrap();
     let content = Content {
         address: Some(bound.local_address()),
         ..Content::default()
@@ -132,8 +132,8 @@ async fn start_tuned(
 }
 
 /// Starts a node that declares that it cannot be dialled.
-async fn start_hidden(identity: Identity, targets: &[SocketAddr]) -> Member {
-    let bound = Bound::bind(Tcp, loopback()).await.unwrap();
+async fn start_hidden(identity: Identity, targets: &[SocketAddr]) -> TestMember {
+    let bound = BoundPort::bind(Tcp, loopback()).await.unwrap();
     let content = Content::default();
     start_bound(
         bound,
@@ -151,8 +151,8 @@ async fn start_changed(
     identity: Identity,
     targets: &[SocketAddr],
     change: impl FnOnce(&mut Settings<MemoryStore>),
-) -> Member {
-    let bound = Bound::bind(Tcp, loopback()).await.unwrap();
+) -> TestMember {
+    let bound = BoundPort::bind(Tcp, loopback()).await.unwrap();
     let content = Content {
         address: Some(bound.local_address()),
         ..Content::default()
@@ -163,14 +163,14 @@ async fn start_changed(
 }
 
 fn start_bound(
-    bound: Bound<Tcp>,
+    bound: BoundPort<Tcp>,
     content: Content,
     identity: Identity,
     targets: &[SocketAddr],
     limits: Limits,
     epoch: u64,
     tune: impl FnOnce(&mut Tuning),
-) -> Member {
+) -> TestMember {
     let mut settings = settings(content, identity, targets, epoch);
     settings.limits = limits;
     tune(&mut settings.config.tuning);
@@ -201,7 +201,7 @@ fn settings(
     }
 }
 
-fn run<N: Network>(bound: Bound<N>, settings: Settings<MemoryStore>) -> Member {
+fn run<N: Network>(bound: BoundPort<N>, settings: Settings<MemoryStore>) -> TestMember {
     let mut early = None;
     let node = bound
         .start(settings, |node| {
@@ -209,14 +209,14 @@ fn run<N: Network>(bound: Bound<N>, settings: Settings<MemoryStore>) -> Member {
             Routes::default()
         })
         .unwrap();
-    Member {
+    TestMember {
         node,
         notices: early.unwrap(),
         heard: Vec::new(),
     }
 }
 
-impl Member {
+impl TestMember {
     pub(crate) fn address(&self) -> SocketAddr {
         self.node.address()
     }

@@ -48,9 +48,9 @@ async fn start_named(
     identity: Identity,
     dialable: bool,
     resolves: impl FnOnce(SocketAddr) -> Vec<SocketAddr>,
-) -> (Member, Named) {
+) -> (TestMember, Named) {
     let network = Named::default();
-    let bound = Bound::bind(network.clone(), loopback()).await.unwrap();
+    let bound = BoundPort::bind(network.clone(), loopback()).await.unwrap();
     let own = bound.local_address();
     network.put(&resolves(own));
     let content = Content {
@@ -62,7 +62,7 @@ async fn start_named(
     (run(bound, settings), network)
 }
 
-async fn target(member: &Member) -> (Option<String>, Option<String>) {
+async fn target(member: &TestMember) -> (Option<String>, Option<String>) {
     let seed = member.node.driver().inspect(|node, _| {
         let seed = node.mesh().seeds().next().unwrap();
         (seed.1.map(ToString::to_string), seed.2.map(str::to_owned))
@@ -72,7 +72,7 @@ async fn target(member: &Member) -> (Option<String>, Option<String>) {
 
 #[tokio::test]
 async fn a_dead_address_of_a_name_leads_to_the_next() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let (_reserved, dead) = unused_address();
     let alive = one.address();
@@ -87,7 +87,7 @@ async fn a_dead_address_of_a_name_leads_to_the_next() {
 
 #[tokio::test]
 async fn a_name_that_lists_all_seeds_leads_a_seed_to_the_others() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let other = one.address();
     // A node that advertises no address learns from the refusal of its own dial that the address is its own.
@@ -102,7 +102,7 @@ async fn a_name_that_lists_all_seeds_leads_a_seed_to_the_others() {
 
 #[tokio::test]
 async fn a_name_that_is_unknown_or_whose_addresses_are_dead_is_resolved_again() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
     let (_reserved, dead) = unused_address();
     let (mut two, network) = start_named(ca.node("two"), true, |_| vec![]).await;

@@ -17,7 +17,7 @@ fn of_secrets(secrets: &[&Secret], id: &str) -> Identity {
     Identity::from_secrets(&secrets, &subject, Validity::days(now(), 1), now()).unwrap()
 }
 
-impl Member {
+impl TestMember {
     /// Waits until the links to these peers have been replaced.
     async fn changes_the_links_to(&mut self, peers: &[&str]) {
         let mut waiting: BTreeMap<&str, bool> = peers.iter().map(|peer| (*peer, false)).collect();
@@ -83,7 +83,7 @@ impl Member {
 
 #[tokio::test]
 async fn a_new_certificate_replaces_links_before_the_old_ones_close() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let mut one = start(ca.node("one"), &[]).await;
     let mut two = start(ca.node("two"), &[one.address()]).await;
     let both = [("one", Status::Alive), ("two", Status::Alive)];
@@ -164,7 +164,7 @@ async fn a_peer_that_is_not_trusted_any_more_loses_its_link() {
 
 #[tokio::test]
 async fn a_node_that_cannot_be_dialled_replaces_the_link_before_the_peers_certificate_expires() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let not_after = Wall(now().0 + 20);
     let short = Validity {
         not_before: Wall(now().0 - 10),

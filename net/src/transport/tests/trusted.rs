@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::identity::Secret;
-use crate::service::{Api, Journal};
+use crate::service::{Api, EventJournal};
 use crate::wire::proto::PingRequest;
 use crate::wire::proto::mesh_service_client::MeshServiceClient;
 use std::io;
@@ -167,8 +167,8 @@ async fn start_trusting(
     identity: Identity,
     targets: &[SocketAddr],
     trusted: &[&str],
-) -> Member {
-    let bound = Bound::bind(wire.clone(), loopback()).await.unwrap();
+) -> TestMember {
+    let bound = BoundPort::bind(wire.clone(), loopback()).await.unwrap();
     let content = Content {
         nickname: String::from_utf8(SAID.to_vec()).unwrap(),
         address: Some(bound.local_address()),
@@ -181,9 +181,9 @@ async fn start_trusting(
     let mut early = None;
     let node = bound.start(settings, |node| {
         early = Some(node.subscribe());
-        Routes::new(Api::server(node.clone(), Journal::new()))
+        Routes::new(Api::server(node.clone(), EventJournal::new()))
     });
-    Member {
+    TestMember {
         node: node.unwrap(),
         notices: early.unwrap(),
         heard: Vec::new(),
@@ -195,7 +195,7 @@ const BOTH: [(&str, Status); 2] = [("one", Status::Alive), ("two", Status::Alive
 /// Returns whether the link of two such nodes is readable on the network, after both have sent
 /// their records.
 async fn is_read(ones: &[&str], twos: &[&str]) -> bool {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let wire = Wire::new(|_| ());
     let one = start_trusting(&wire, ca.node("one"), &[], ones).await;
     let two = start_trusting(&wire, ca.node("two"), &[one.address()], twos).await;
@@ -240,7 +240,7 @@ const LOCAL: &[&str] = &["127.0.0.0/8"];
 
 #[tokio::test]
 async fn an_untrusted_peer_is_rejected_in_a_trusted_subnet_too() {
-    let (ca, foreign) = (Ca::new(), Ca::new());
+    let (ca, foreign) = (TestAuthority::new(), TestAuthority::new());
     let wire = Wire::new(|_| ());
     let mut one = start_trusting(&wire, ca.node("one"), &[], LOCAL).await;
     let target = [one.address()];
@@ -269,7 +269,7 @@ async fn an_untrusted_peer_is_rejected_in_a_trusted_subnet_too() {
 
 #[tokio::test]
 async fn a_byte_changed_on_the_network_breaks_the_link() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let wire = Wire::new(|_| ());
     let one = start_trusting(&wire, ca.node("one"), &[], LOCAL).await;
     let mut two = start_trusting(&wire, ca.node("two"), &[one.address()], LOCAL).await;
@@ -296,7 +296,7 @@ const OFFER: [u8; 2] = [0xFF, 0xB4];
 
 #[tokio::test]
 async fn an_attacker_cannot_choose_whether_a_link_is_encrypted() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     // Removes the offer from the dialer's first message, so that the acceptor would choose to
     // encrypt.
     let wire = Wire::new(|said| {
@@ -317,7 +317,7 @@ async fn an_attacker_cannot_choose_whether_a_link_is_encrypted() {
 
 #[tokio::test]
 async fn calls_are_encrypted_in_a_trusted_subnet_too() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let wire = Wire::new(|_| ());
     let mut one = start_trusting(&wire, ca.node("one"), &[], LOCAL).await;
     let (address, admin) = (Address::Socket(one.address()), ca.admin("ada"));

@@ -1,7 +1,7 @@
 //! Updates of channels for all members.
 
 use super::name::{kind, update_id, version};
-use crate::wire::error::{Fault, WireError};
+use crate::wire::error::{FieldFault, WireError};
 use crate::wire::field::{Parsed, all, at_most, counter, each, required};
 use crate::wire::proto;
 use phalanx_core::channel::message::{
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 fn entry(wire: proto::Write) -> Parsed<Entry> {
     if wire.key.is_empty() {
-        return Err(WireError::new("key", Fault::Missing));
+        return Err(WireError::new("key", FieldFault::Missing));
     }
     at_most("key", wire.key.len(), KEY_BYTES_MAX, "bytes")?;
     let over = wire.over.as_ref().map(version).transpose();
@@ -26,7 +26,7 @@ fn entry(wire: proto::Write) -> Parsed<Entry> {
 /// Parses writes. Their values are consecutive parts of a payload of `payload` bytes.
 fn entries(wire: Vec<proto::Write>, payload: usize) -> Parsed<Vec<Entry>> {
     if wire.is_empty() {
-        return Err(WireError::new("entries", Fault::Missing));
+        return Err(WireError::new("entries", FieldFault::Missing));
     }
     at_most("entries", wire.len(), ENTRIES_MAX, "writes")?;
     let entries = each("entries", wire, entry)?;
@@ -35,13 +35,13 @@ fn entries(wire: Vec<proto::Write>, payload: usize) -> Parsed<Vec<Entry>> {
         if one.key == next.key {
             return Err(WireError::new(
                 "entries",
-                Fault::Twice(next.key.to_string()),
+                FieldFault::Twice(next.key.to_string()),
             ));
         }
         if one.key > next.key {
             return Err(WireError::new(
                 "entries",
-                Fault::Unordered(next.key.to_string()),
+                FieldFault::Unordered(next.key.to_string()),
             ));
         }
     }
@@ -49,7 +49,10 @@ fn entries(wire: Vec<proto::Write>, payload: usize) -> Parsed<Vec<Entry>> {
     let expected = lengths.map(|length| length as usize).sum();
     if expected != payload {
         let found = payload;
-        return Err(WireError::new("payload", Fault::Length { found, expected }));
+        return Err(WireError::new(
+            "payload",
+            FieldFault::Length { found, expected },
+        ));
     }
     Ok(entries)
 }

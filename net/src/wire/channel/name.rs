@@ -1,6 +1,6 @@
 //! Names, kinds and versions of channels and their updates.
 
-use crate::wire::error::{Fault, WireError};
+use crate::wire::error::{FieldFault, WireError};
 use crate::wire::field::{Parsed, counter, id};
 use crate::wire::proto;
 use phalanx_core::channel::{ChannelName, Kind, UpdateId, Version};
@@ -10,7 +10,7 @@ use phalanx_core::channel::{ChannelName, Kind, UpdateId, Version};
 /// # Errors
 /// If the text is not a valid name.
 pub fn channel(path: &str, text: &str) -> Result<ChannelName, WireError> {
-    ChannelName::new(text).map_err(|error| WireError::new(path, Fault::Name(error)))
+    ChannelName::new(text).map_err(|error| WireError::new(path, FieldFault::Name(error)))
 }
 
 /// Parses a kind of channel.
@@ -18,7 +18,7 @@ pub fn channel(path: &str, text: &str) -> Result<ChannelName, WireError> {
 /// # Errors
 /// If no kind has this number.
 pub fn kind(path: &str, number: i32) -> Result<Kind, WireError> {
-    let unknown = || WireError::new(path, Fault::UnknownNumber(number));
+    let unknown = || WireError::new(path, FieldFault::UnknownNumber(number));
     Ok(
         match proto::ChannelKind::try_from(number).map_err(|_| unknown())? {
             proto::ChannelKind::Unspecified => return Err(unknown()),

@@ -2,7 +2,7 @@
 
 use super::broadcast::payload_len;
 use super::name::channel;
-use crate::wire::error::{Fault, WireError};
+use crate::wire::error::{FieldFault, WireError};
 use crate::wire::field::{Parsed, at_most, counter, id};
 use crate::wire::proto::{self, parcel};
 use phalanx_core::channel::DeliveryFailure;
@@ -10,7 +10,7 @@ use phalanx_core::channel::message::{HOPS_MAX, Item, Packet, Purpose};
 use std::sync::Arc;
 
 fn failure(number: i32) -> Parsed<DeliveryFailure> {
-    let unknown = || WireError::new("failure", Fault::UnknownNumber(number));
+    let unknown = || WireError::new("failure", FieldFault::UnknownNumber(number));
     Ok(
         match proto::Undelivered::try_from(number).map_err(|_| unknown())? {
             proto::Undelivered::Unspecified => return Err(unknown()),
@@ -27,7 +27,7 @@ fn failure(number: i32) -> Parsed<DeliveryFailure> {
 
 pub(super) fn parse(wire: proto::Parcel) -> Parsed<Item> {
     payload_len(&wire.payload, wire.rest)?;
-    let unknown = || WireError::new("purpose", Fault::UnknownNumber(wire.purpose));
+    let unknown = || WireError::new("purpose", FieldFault::UnknownNumber(wire.purpose));
     let purpose = match parcel::Purpose::try_from(wire.purpose).map_err(|_| unknown())? {
         parcel::Purpose::Unspecified => return Err(unknown()),
         parcel::Purpose::Message => Purpose::Message,

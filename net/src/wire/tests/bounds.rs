@@ -3,7 +3,7 @@
 mod channel;
 
 use super::super::decode;
-use super::super::error::Fault;
+use super::super::error::FieldFault;
 use super::super::proto::{self, packet, refuse};
 use phalanx_core::gossip::message::REFERRALS_MAX;
 use phalanx_core::identity::NameError;
@@ -12,7 +12,7 @@ use phalanx_core::size::FRAME_BYTES_MAX;
 use phalanx_core::topology::record::{COUNTER_MAX, EDGES_MAX, METADATA_MAX, SERVICES_MAX};
 use prost::Message as _;
 
-fn parsed(body: packet::Body) -> Result<Message, (String, Fault)> {
+fn parsed(body: packet::Body) -> Result<Message, (String, FieldFault)> {
     let packet = proto::Packet {
         body: Some(body),
         overlay: None,
@@ -56,7 +56,7 @@ fn edge(peer: &str) -> proto::Edge {
     }
 }
 
-fn refused(fault: Result<Message, (String, Fault)>) -> (String, Fault) {
+fn refused(fault: Result<Message, (String, FieldFault)>) -> (String, FieldFault) {
     fault.expect_err("the packet is malformed")
 }
 
@@ -70,35 +70,35 @@ fn each_bound_of_a_record_names_its_field() {
     let at = |field: &str| format!("frame.records[1].{field}");
     assert_eq!(
         bad(|r| r.id.clear()),
-        (at("id"), Fault::Name(NameError::Empty))
+        (at("id"), FieldFault::Name(NameError::Empty))
     );
     assert_eq!(
         bad(|r| r.epoch = COUNTER_MAX + 1),
-        (at("epoch"), Fault::CounterTooHigh(COUNTER_MAX + 1))
+        (at("epoch"), FieldFault::CounterTooHigh(COUNTER_MAX + 1))
     );
     assert_eq!(
         bad(|r| r.incarnation = u64::MAX),
-        (at("incarnation"), Fault::CounterTooHigh(u64::MAX))
+        (at("incarnation"), FieldFault::CounterTooHigh(u64::MAX))
     );
     assert_eq!(
         bad(|r| r.version = u64::MAX),
-        (at("version"), Fault::CounterTooHigh(u64::MAX))
+        (at("version"), FieldFault::CounterTooHigh(u64::MAX))
     );
     assert_eq!(
         bad(|r| r.address = vec![1; 5]),
-        (at("address"), Fault::AddressLength(5))
+        (at("address"), FieldFault::AddressLength(5))
     );
     assert_eq!(
         bad(|r| r.address = vec![1]),
-        (at("address"), Fault::AddressLength(1))
+        (at("address"), FieldFault::AddressLength(1))
     );
     assert_eq!(
         bad(|r| r.address = vec![127, 0, 0, 1, 0, 0]),
-        (at("address"), Fault::NoPort)
+        (at("address"), FieldFault::NoPort)
     );
     let (path, fault) = bad(|r| r.nickname = "x".repeat(9_000));
     assert_eq!(
-        (path, matches!(fault, Fault::Content(_))),
+        (path, matches!(fault, FieldFault::Content(_))),
         (at("content"), true)
     );
     let (path, fault) = bad(|r| r.nickname = "\u{1b}]0;title\u{7}".to_owned());
@@ -141,7 +141,7 @@ fn too_many_or_repeated_elements_are_refused() {
         let (found_path, fault) = refused(parsed(body));
         assert_eq!(found_path, path);
         assert!(
-            matches!(fault, Fault::TooMany { found, max: bound, .. } if (found, bound) == (max + 1, max)),
+            matches!(fault, FieldFault::TooMany { found, max: bound, .. } if (found, bound) == (max + 1, max)),
             "{fault}"
         );
     }
@@ -151,18 +151,18 @@ fn too_many_or_repeated_elements_are_refused() {
             services: vec![service(1), service(1)],
             ..wire_record()
         }),
-        Fault::Twice("s1".to_owned())
+        FieldFault::Twice("s1".to_owned())
     );
     assert_eq!(
         twice(proto::Record {
             metadata: vec![entry(1), entry(1)],
             ..wire_record()
         }),
-        Fault::Twice("k1".to_owned())
+        FieldFault::Twice("k1".to_owned())
     );
     assert_eq!(
         refused(parsed(with_report(vec![edge("b"), edge("b")]))).1,
-        Fault::Twice("b".to_owned())
+        FieldFault::Twice("b".to_owned())
     );
 }
 
@@ -179,7 +179,7 @@ fn a_refusal_names_at_most_a_few_others_and_a_known_reason() {
     let others = vec![vec![127, 0, 0, 1, 0, 80]; REFERRALS_MAX + 1];
     assert!(matches!(
         refused(parsed(refuse(busy, others))).1,
-        Fault::TooMany {
+        FieldFault::TooMany {
             max: REFERRALS_MAX,
             ..
         }
@@ -187,19 +187,22 @@ fn a_refusal_names_at_most_a_few_others_and_a_known_reason() {
     for unknown in [0, 99, -1] {
         assert_eq!(
             refused(parsed(refuse(unknown, vec![]))),
-            ("refuse.reason".to_owned(), Fault::UnknownNumber(unknown))
+            (
+                "refuse.reason".to_owned(),
+                FieldFault::UnknownNumber(unknown)
+            )
         );
     }
     let goodbye = packet::Body::Goodbye(proto::Goodbye { reason: 0 });
     assert_eq!(
         refused(parsed(goodbye)),
-        ("goodbye.reason".to_owned(), Fault::UnknownNumber(0))
+        ("goodbye.reason".to_owned(), FieldFault::UnknownNumber(0))
     );
 }
 
 #[test]
 fn missing_keys_are_reported() {
-    let missing = |path: &str| (path.to_owned(), Fault::Missing);
+    let missing = |path: &str| (path.to_owned(), FieldFault::Missing);
     assert_eq!(
         decode(&[]).map_err(|error| error.to_string()),
         Err("packet.body is missing".to_owned())

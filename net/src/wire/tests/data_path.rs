@@ -1,20 +1,20 @@
 //! Signals of data paths: round trips, sizes, bounds, and the handling of malformed bytes.
 
-use super::super::error::{Fault, WireError};
+use super::super::error::{FieldFault, WireError};
 use super::super::packet::arbitrary::{message, parts};
 use super::super::proto::{self, overlay};
-use super::super::{Parts, encode};
+use super::super::{PacketParts, encode};
 use crate::overlay::{CONTROL_BYTES_MAX, FEATURES_MAX, Offer, REASON_BYTES_MAX, Signal};
 use phalanx_core::size::FRAME_BYTES_MAX;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
 
-fn decode(bytes: &[u8]) -> Option<Parts> {
-    Parts::try_from(proto::Packet::decode(bytes).ok()?).ok()
+fn decode(bytes: &[u8]) -> Option<PacketParts> {
+    PacketParts::try_from(proto::Packet::decode(bytes).ok()?).ok()
 }
 
-fn bytes(parts: &Parts) -> Vec<u8> {
+fn bytes(parts: &PacketParts) -> Vec<u8> {
     proto::Packet::from(parts).encode_to_vec()
 }
 
@@ -25,7 +25,7 @@ fn refused(signal: overlay::Signal) -> WireError {
             signal: Some(signal),
         }),
     };
-    Parts::try_from(packet).unwrap_err()
+    PacketParts::try_from(packet).unwrap_err()
 }
 
 proptest! {
@@ -115,17 +115,17 @@ fn an_offer_accompanies_a_handshake_message_and_all_else_is_separate() {
     let offer = Signal::Offer(Offer::new("udp").unwrap());
     let alone: proto::Overlay = (&offer).into();
     let misplaced = refused(alone.signal.unwrap());
-    assert_eq!(misplaced.fault(), &Fault::Misplaced);
+    assert_eq!(misplaced.fault(), &FieldFault::Misplaced);
     let frame = proto::packet::Body::Frame(proto::Frame::default());
     for signal in [offer, Signal::Ready] {
         let packet = proto::Packet {
             body: Some(frame.clone()),
             overlay: Some((&signal).into()),
         };
-        let misplaced = Parts::try_from(packet).unwrap_err();
-        assert_eq!(misplaced.fault(), &Fault::Misplaced);
+        let misplaced = PacketParts::try_from(packet).unwrap_err();
+        assert_eq!(misplaced.fault(), &FieldFault::Misplaced);
     }
-    let nothing = Parts::try_from(proto::Packet::default()).unwrap_err();
+    let nothing = PacketParts::try_from(proto::Packet::default()).unwrap_err();
     assert_eq!(nothing.to_string(), "packet.body is missing");
 }
 
@@ -136,7 +136,7 @@ fn the_largest_offer_fits_beside_the_largest_record() {
     let offer = (0..FEATURES_MAX).try_fold(Offer::new(long(0)).unwrap(), |offer, at| {
         offer.with(long(at), &value)
     });
-    let parts = Parts::from(Signal::Offer(offer.unwrap()));
+    let parts = PacketParts::from(Signal::Offer(offer.unwrap()));
     let content = phalanx_core::topology::record::CONTENT_BYTES_MAX;
     assert!(parts.encoded_len() + content < FRAME_BYTES_MAX - 1024);
 }

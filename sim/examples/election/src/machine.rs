@@ -47,7 +47,7 @@ pub enum Input {
     /// The ballot could not be saved.
     SaveFailed(u64),
     /// The node's credential changed.
-    Credential(Credential),
+    Credential(CredentialChange),
     /// A deadline has arrived.
     Wake,
 }
@@ -85,7 +85,7 @@ pub enum Event {
 
 /// A change of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credential {
+pub enum CredentialChange {
     /// It ends before its expiry.
     Ended,
     /// It ends, and the issuer does not issue another one.
@@ -195,17 +195,17 @@ impl Election {
         }
     }
 
-    fn credential(&mut self, now: Instant, is: Credential, out: &mut Outbox<Output>) {
+    fn credential(&mut self, now: Instant, is: CredentialChange, out: &mut Outbox<Output>) {
         match is {
-            Credential::Ended => {
+            CredentialChange::Ended => {
                 self.good_until = now;
                 self.renewal = now + RENEWAL;
             }
-            Credential::Withdrawn => {
+            CredentialChange::Withdrawn => {
                 self.withdrawn = true;
                 self.good_until = now;
             }
-            Credential::Given => {
+            CredentialChange::Given => {
                 self.withdrawn = false;
                 self.renew(now);
             }

@@ -1,14 +1,14 @@
 //! The election as a simulated system.
 
-use crate::machine::{Ballot, Credential, Election, Event, Input, Message, Output, Role};
+use crate::machine::{Ballot, CredentialChange, Election, Event, Input, Message, Output, Role};
 use core::net::SocketAddr;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_sim::adapter::Adapter;
 use phalanx_sim::address::PORT;
-use phalanx_sim::disk::Write;
-use phalanx_sim::invariant::{Invariant, Seen, Verdict};
-use phalanx_sim::scenario::{Certificate, Scenario, Vocabulary, Words};
+use phalanx_sim::disk::DiskChange;
+use phalanx_sim::invariant::{Invariant, InvariantResult, Seen};
+use phalanx_sim::scenario::{CertificateChange, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
     self, Cast, Definition, Effect, Effects, Process, ProcessEvent, ProcessView, Program,
     ReportedEvent, Scene, Start, Ticket, Writing,
@@ -63,7 +63,7 @@ impl Program for Elections {
     // guide: start
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
         let ballot = start.disk.read(VOTES).map(latest).unwrap_or_default();
-        let withdrawn = start.certificate == Certificate::Revoked;
+        let withdrawn = start.certificate == CertificateChange::Revoked;
         let addresses = self.addresses.clone();
         let node = Election::new(start.host, addresses.len(), ballot, withdrawn, start.random);
         let senders = addresses.clone();
@@ -103,9 +103,9 @@ fn input(addresses: &[SocketAddr], event: &ProcessEvent) -> Option<Input> {
         ProcessEvent::Written { ticket } => Some(Input::Saved(ticket.0)),
         ProcessEvent::WriteFailed { ticket, .. } => Some(Input::SaveFailed(ticket.0)),
         ProcessEvent::Certificate(is) => Some(Input::Credential(match is {
-            Certificate::Expired => Credential::Ended,
-            Certificate::Revoked => Credential::Withdrawn,
-            Certificate::Rotated => Credential::Given,
+            CertificateChange::Expired => CredentialChange::Ended,
+            CertificateChange::Revoked => CredentialChange::Withdrawn,
+            CertificateChange::Rotated => CredentialChange::Given,
         })),
         // It has no connections and no workload, and leaves without notice.
         _ => None,
@@ -117,7 +117,7 @@ fn effect(addresses: &[SocketAddr], synced: bool, output: Output, out: &mut Effe
         Output::Send { to, message } => out.datagram(addresses[to], message),
         Output::Save { number, ballot } => out.push(Effect::Write(Box::new(Writing {
             ticket: Ticket(number),
-            write: Write::Append(VOTES.into(), line(ballot).into_bytes()),
+            write: DiskChange::Append(VOTES.into(), line(ballot).into_bytes()),
             synced,
             retry: None,
         }))),
@@ -186,7 +186,7 @@ impl Invariant for OneLeader {
         "one-leader-a-term"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         let node = seen.view.of::<Election>();
         let Some(node) = node.filter(|node| node.role() == Role::Leader) else {
             return Ok(());

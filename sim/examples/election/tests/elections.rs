@@ -3,9 +3,9 @@
 use election::system::ELECTION;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::search::{Hunt, Subject, attempt};
+use phalanx_sim::search::{Hunt, SystemUnderTest, attempt};
 use phalanx_sim::shrink::shrink;
-use phalanx_sim::{Model, Options, Runner};
+use phalanx_sim::{Model, RunOptions, Runner};
 use std::path::Path;
 
 fn load(name: &str) -> Scenario {
@@ -15,9 +15,9 @@ fn load(name: &str) -> Scenario {
 }
 
 fn run(scenario: &Scenario, seed: u64, sabotage: &[&str]) -> Outcome {
-    let options = Options {
+    let options = RunOptions {
         sabotage: sabotage.iter().map(ToString::to_string).collect(),
-        ..Options::default()
+        ..RunOptions::default()
     };
     Model(&ELECTION).run(scenario, seed, options).unwrap()
 }
@@ -86,9 +86,9 @@ fn unknown_words_are_refused_with_the_nearest_word() {
         sees.contains("there is converged, event, state, agree"),
         "{sees}"
     );
-    let unknown = Options {
+    let unknown = RunOptions {
         sabotage: vec!["vote-unsynct".to_owned()],
-        ..Options::default()
+        ..RunOptions::default()
     };
     let why = Model(&ELECTION)
         .run(&load("quiet"), 1, unknown)
@@ -101,7 +101,7 @@ fn unknown_words_are_refused_with_the_nearest_word() {
 fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
     let sabotage = ["vote-unsynced".to_owned()];
     let runner = Model(&ELECTION);
-    let subject = Subject {
+    let subject = SystemUnderTest {
         runner: &runner,
         sabotage: &sabotage,
     };

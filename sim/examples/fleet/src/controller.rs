@@ -3,13 +3,13 @@
 //! It listens beside the mesh daemon of its host and has the host's certificate. Agents have none: a link belongs to the
 //! agent that names itself in the first message, and a second link of the same agent replaces the first.
 
-use crate::messages::{Control, Status};
+use crate::messages::{AgentStatus, ControllerMessage};
 use crate::release::Release;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_core::time::Instant;
-use phalanx_sim::disk::{Files, Write};
+use phalanx_sim::disk::{DiskChange, Files};
 use phalanx_sim::world::{
     Command, Effect, Effects, LinkId, Process, ProcessEvent, ProcessView, Ticket, Writing,
 };
@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 struct Peer {
     host: String,
-    status: Status,
+    status: AgentStatus,
 }
 
 /// The controller.
@@ -73,7 +73,7 @@ impl Controller {
     /// Stores a release durably; it is deployed when the answer arrives.
     fn store(&mut self, release: Release, out: &mut Effects) {
         let text = format!("{}\n{}", release.version, release.directives);
-        let order = |number: u64, write: Write| {
+        let order = |number: u64, write: DiskChange| {
             Effect::Write(Box::new(Writing {
                 ticket: Ticket(number),
                 write,
@@ -83,10 +83,10 @@ impl Controller {
         };
         out.push(order(
             0,
-            Write::Replace(UNFINISHED.into(), text.into_bytes()),
+            DiskChange::Replace(UNFINISHED.into(), text.into_bytes()),
         ));
         let (old, new) = (UNFINISHED.into(), DESIRED.into());
-        out.push(order(release.version, Write::Rename { old, new }));
+        out.push(order(release.version, DiskChange::Rename { old, new }));
         self.storing = Some(release);
     }
 
@@ -108,7 +108,7 @@ impl Controller {
             return;
         };
         for (link, _) in self.links.iter().filter(|(_, peer)| peer.is_some()) {
-            out.send(*link, Control::Deploy(release.clone()));
+            out.send(*link, ControllerMessage::Deploy(release.clone()));
         }
         self.desired = Some(release);
         if let Some(next) = self.waiting.take() {
@@ -125,22 +125,22 @@ impl Controller {
             self.links.remove(&link);
             out.push(Effect::Close { link });
         }
-        let status = Status::default();
+        let status = AgentStatus::default();
         self.links.insert(link, Some(Peer { host, status }));
         if let Some(desired) = &self.desired {
-            out.send(link, Control::Deploy(desired.clone()));
+            out.send(link, ControllerMessage::Deploy(desired.clone()));
         }
     }
 
-    fn on_message(&mut self, link: LinkId, message: Control, out: &mut Effects) {
+    fn on_message(&mut self, link: LinkId, message: ControllerMessage, out: &mut Effects) {
         let Some(peer) = self.links.get_mut(&link) else {
             return;
         };
         match (message, peer) {
-            (Control::Hello(host), None) => self.on_hello(link, host, out),
-            (Control::Status(status), Some(peer)) => {
+            (ControllerMessage::Hello(host), None) => self.on_hello(link, host, out),
+            (ControllerMessage::Status(status), Some(peer)) => {
                 peer.status = status;
-                out.send(link, Control::Received);
+                out.send(link, ControllerMessage::Received);
             }
             // An agent names itself once, before all else, and deploys nothing.
             _ => {

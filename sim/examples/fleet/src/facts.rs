@@ -4,7 +4,7 @@
 
 use crate::agent::Agent;
 use crate::release::{CANDIDATE, LIVE, VERSION, target};
-use phalanx_sim::disk::{Files, Write};
+use phalanx_sim::disk::{DiskChange, Files};
 use phalanx_sim::fakes::nginx::Installed;
 use phalanx_sim::invariant::Seen;
 use phalanx_sim::world::{Effect, ProcessEvent, Ticket};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// The facts, as the programs of one run share them.
-pub type Shared = Rc<RefCell<Facts>>;
+pub type FleetFacts = Rc<RefCell<Facts>>;
 
 /// The facts of each host.
 pub type Facts = BTreeMap<usize, HostFacts>;
@@ -72,11 +72,11 @@ impl HostFacts {
                 continue;
             };
             let change = match &writing.write {
-                Write::Replace(path, bytes) if path == CANDIDATE => {
+                DiskChange::Replace(path, bytes) if path == CANDIDATE => {
                     self.rewritten |= self.live.as_ref() == Some(bytes);
                     Change::Write(bytes.clone())
                 }
-                Write::Rename { new, .. } if new == LIVE => Change::Rename,
+                DiskChange::Rename { new, .. } if new == LIVE => Change::Rename,
                 _ => continue,
             };
             self.ordered.insert(writing.ticket, change);

@@ -1,21 +1,25 @@
 //! The invariants of the fleet.
 
-use crate::facts::{HostFacts, Shared};
-use crate::release::{Configuration, FOLDERS, LIVE, PREFIX};
+use crate::facts::{FleetFacts, HostFacts};
+use crate::release::{FOLDERS, LIVE, NginxConfiguration, PREFIX};
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
-use phalanx_sim::fakes::nginx::{Host, Input, Nginx, Output};
-use phalanx_sim::invariant::{Invariant, Seen, Steps, Verdict};
+use phalanx_sim::fakes::nginx::{Input, Nginx, NginxHost, Output};
+use phalanx_sim::invariant::{Invariant, InvariantResult, Seen, Steps};
 use phalanx_sim::world::Program;
 use std::collections::BTreeMap;
 
 /// Checks the facts of the host of a step, if there are any.
-fn check(shared: &Shared, host: usize, check: impl FnOnce(&HostFacts) -> Verdict) -> Verdict {
+fn check(
+    shared: &FleetFacts,
+    host: usize,
+    check: impl FnOnce(&HostFacts) -> InvariantResult,
+) -> InvariantResult {
     shared.borrow().get(&host).map_or(Ok(()), check)
 }
 
 /// Every worker of nginx answers with the version that the agent of its host reports as served.
-fn compare(facts: &HostFacts) -> Verdict {
+fn compare(facts: &HostFacts) -> InvariantResult {
     let Some(reported) = facts.reported.map(|version| version.to_string()) else {
         return Ok(());
     };
@@ -28,34 +32,34 @@ fn compare(facts: &HostFacts) -> Verdict {
 }
 
 /// An agent reports a version as served only when every worker of its nginx serves it.
-pub struct ServedIsLoaded(pub Shared);
+pub struct ServedIsLoaded(pub FleetFacts);
 
 impl Invariant for ServedIsLoaded {
     fn name(&self) -> &'static str {
         "served-is-loaded"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         check(&self.0, seen.host, compare)
     }
 }
 
 /// nginx loads no other version while its agent reports one as served.
-pub struct ServedStaysLoaded(pub Shared);
+pub struct ServedStaysLoaded(pub FleetFacts);
 
 impl Invariant for ServedStaysLoaded {
     fn name(&self) -> &'static str {
         "served-stays-loaded"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         check(&self.0, seen.host, compare)
     }
 }
 
 /// The live file is complete, also after a loss of power, and passes nginx's test.
 pub struct LiveIsValid {
-    facts: Shared,
+    facts: FleetFacts,
     /// The live files that were checked last.
     checked: BTreeMap<usize, Vec<u8>>,
 }
@@ -63,7 +67,7 @@ pub struct LiveIsValid {
 impl LiveIsValid {
     /// Creates the invariant of a run.
     #[must_use]
-    pub const fn new(facts: Shared) -> Self {
+    pub const fn new(facts: FleetFacts) -> Self {
         Self {
             facts,
             checked: BTreeMap::new(),
@@ -80,7 +84,7 @@ impl Invariant for LiveIsValid {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         let checked = &mut self.checked;
         check(&self.facts, seen.host, |facts| {
             let Some(live) = &facts.live else {
@@ -90,7 +94,7 @@ impl Invariant for LiveIsValid {
                 return Ok(());
             }
             checked.insert(seen.host, live.clone());
-            if Configuration::parse(live).is_none() {
+            if NginxConfiguration::parse(live).is_none() {
                 let length = live.len();
                 return Err(format!("{LIVE} is not complete: it has {length} bytes"));
             }
@@ -104,7 +108,7 @@ impl Invariant for LiveIsValid {
 /// # Errors
 /// The first line of nginx's message.
 fn tested(text: &[u8]) -> Result<(), String> {
-    let mut host = Host::default();
+    let mut host = NginxHost::default();
     let folders = FOLDERS.iter().try_for_each(|it| host.tree.make_folders(it));
     let written = folders.and_then(|()| host.tree.write(LIVE, text));
     written.map_err(|error| error.to_string())?;
@@ -131,7 +135,7 @@ fn tested(text: &[u8]) -> Result<(), String> {
 }
 
 /// An agent does not write a configuration that is live already.
-pub struct LiveIsKept(pub Shared);
+pub struct LiveIsKept(pub FleetFacts);
 
 impl Invariant for LiveIsKept {
     fn name(&self) -> &'static str {
@@ -142,7 +146,7 @@ impl Invariant for LiveIsKept {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         check(&self.0, seen.host, |facts| match facts.rewritten {
             true => Err("writes the configuration that is live already".to_owned()),
             false => Ok(()),

@@ -6,27 +6,27 @@ use phalanx_sim::world::{Message, ReportedEvent};
 
 /// A message between the controller and an agent.
 #[derive(Clone, Debug)]
-pub enum Control {
+pub enum ControllerMessage {
     /// The first message of an agent: the name of its host. Agents have no certificate that says it.
     Hello(String),
     /// The controller deploys a release.
     Deploy(Release),
     /// The state of an agent, which it sends after each change and every second.
-    Status(Status),
+    Status(AgentStatus),
     /// The controller received a status.
     Received,
 }
 
 /// The state of an agent, as the controller sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Status {
+pub struct AgentStatus {
     /// The version that the agent's nginx serves; `None` while that is not certain.
     pub served: Option<u64>,
     /// The latest version whose configuration did not pass nginx's test.
     pub rejected: Option<u64>,
 }
 
-impl Message for Control {
+impl Message for ControllerMessage {
     fn encoded_len(&self) -> usize {
         match self {
             Self::Hello(host) => 2 + host.len(),

@@ -1,8 +1,8 @@
 //! The programs of the fleet: how their processes start, what the simulator records of them, when they have settled.
 
-use crate::agent::{Agent, Bugs};
+use crate::agent::{Agent, AgentBugs};
 use crate::controller::Controller;
-use crate::facts::{HostFacts, Shared};
+use crate::facts::{FleetFacts, HostFacts};
 use crate::invariants::{LiveIsKept, LiveIsValid, ServedIsLoaded, ServedStaysLoaded};
 use crate::release::{FOLDERS, LIVE, PREFIX, Release, START};
 use phalanx_core::identity::NodeId;
@@ -37,9 +37,9 @@ pub struct Agents {
     /// The name of the controller.
     pub name: &'static str,
     /// The planted bugs.
-    pub bugs: Bugs,
+    pub bugs: AgentBugs,
     /// The facts of the run.
-    pub facts: Shared,
+    pub facts: FleetFacts,
 }
 
 impl Agents {
@@ -117,13 +117,13 @@ impl Program for Agents {
 /// nginx, which its host starts at boot.
 pub struct Nginxes {
     fake: NginxProgram,
-    facts: Shared,
+    facts: FleetFacts,
 }
 
 impl Nginxes {
     /// Creates the program of a run.
     #[must_use]
-    pub fn new(facts: Shared) -> Self {
+    pub fn new(facts: FleetFacts) -> Self {
         let arguments = START.iter().map(|&argument| argument.to_owned());
         let fake = NginxProgram {
             at_boot: Some(arguments.collect()),

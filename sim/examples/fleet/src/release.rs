@@ -4,7 +4,7 @@
 //! recognises a file that is cut off. `GET /version` of the running nginx answers with the version that it has loaded.
 
 use core::net::{Ipv4Addr, SocketAddr};
-use phalanx_sim::fakes::nginx::Target;
+use phalanx_sim::fakes::nginx::ListenAddress;
 
 /// nginx's folder on the disk of its host.
 pub const PREFIX: &str = "/edge";
@@ -40,8 +40,8 @@ pub fn nginx() -> SocketAddr {
 
 /// Returns the same address as nginx's own type.
 #[must_use]
-pub fn target() -> Target {
-    Target::Tcp(nginx())
+pub fn target() -> ListenAddress {
+    ListenAddress::Tcp(nginx())
 }
 
 /// A release.
@@ -56,7 +56,7 @@ pub struct Release {
 impl Release {
     /// Returns the nginx configuration of the release.
     #[must_use]
-    pub fn configuration(&self) -> Configuration {
+    pub fn configuration(&self) -> NginxConfiguration {
         let Self {
             version,
             directives,
@@ -85,7 +85,7 @@ impl Release {
              }}\n\
              # end of release {version}\n"
         );
-        Configuration {
+        NginxConfiguration {
             version: *version,
             text,
         }
@@ -94,14 +94,14 @@ impl Release {
 
 /// A complete nginx configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Configuration {
+pub struct NginxConfiguration {
     /// The version of its release.
     pub version: u64,
     /// The text.
     pub text: String,
 }
 
-impl Configuration {
+impl NginxConfiguration {
     /// Parses the bytes of a file; `None` if the file is not complete.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {

@@ -1,12 +1,12 @@
 //! The fleet as a system: its words, its programs, and which hosts run them.
 
-use crate::agent::Bugs;
+use crate::agent::AgentBugs;
 use crate::controller::DEPLOY;
-use crate::facts::Shared;
+use crate::facts::FleetFacts;
 use crate::programs::{Agents, Controllers, Nginxes};
 use core::time::Duration;
 use phalanx_sim::address::ip;
-use phalanx_sim::fakes::dns::{self, DNS, Data, Dns, Record, State, Zone};
+use phalanx_sim::fakes::dns::{self, DNS, Dns, RecordData, ResourceRecord, State, Zone};
 use phalanx_sim::fakes::nginx::NGINX;
 use phalanx_sim::mesh::{self, MESH};
 use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
@@ -117,11 +117,11 @@ fn build(scenario: &Scenario, sabotage: &[String]) -> Result<Cast, String> {
         return Err("exactly one node must have the role `dns`".to_owned());
     }
     let has = |word: &str| own.iter().any(|own| own == word);
-    let facts = Shared::default();
+    let facts = FleetFacts::default();
     let agents = Agents {
         trusted: controllers.iter().map(|(_, it)| it.id.clone()).collect(),
         name: NAME,
-        bugs: Bugs {
+        bugs: AgentBugs {
             served_early: has("served-early"),
             unsynced_rename: has("unsynced-rename"),
             untested: has("untested"),
@@ -155,10 +155,10 @@ fn programs_of(host: &Host) -> Vec<usize> {
 
 /// A resolver by which the name of the controller leads to a host.
 fn resolver(controller: usize) -> Dns {
-    let record = Record {
+    let record = ResourceRecord {
         name: NAME.to_owned(),
         ttl: TTL,
-        data: Data::A(ip(controller)),
+        data: RecordData::A(ip(controller)),
     };
     Dns {
         zones: vec![Zone {

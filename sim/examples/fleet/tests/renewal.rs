@@ -3,7 +3,7 @@
 use fleet::renewal::system::RENEWAL;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::{Model, Options, Runner};
+use phalanx_sim::{Model, RunOptions, Runner};
 use std::path::Path;
 
 const SCENARIOS: [&str; 3] = ["fleet-renews", "renewals-retried", "clock-set-right"];
@@ -15,9 +15,9 @@ fn load(name: &str) -> Scenario {
 }
 
 fn run(name: &str, seed: u64, sabotage: &[&str]) -> Outcome {
-    let options = Options {
+    let options = RunOptions {
         sabotage: sabotage.iter().map(ToString::to_string).collect(),
-        ..Options::default()
+        ..RunOptions::default()
     };
     Model(&RENEWAL).run(&load(name), seed, options).unwrap()
 }

@@ -21,4 +21,4 @@ mod zone;
 
 pub use program::{DNS, Dns, SET, STATE};
 pub use resolver::{Code, Reply, Resolver, TIME_OUT};
-pub use zone::{Data, Kind, Record, State, Zone};
+pub use zone::{RecordData, RecordType, ResourceRecord, State, Zone};

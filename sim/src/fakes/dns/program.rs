@@ -1,7 +1,7 @@
 //! The fake resolver as a program of a simulated host: it answers `Effect::Resolve` of all processes.
 
 use super::resolver::{Code, Resolver};
-use super::zone::{Data, Record, State, Zone};
+use super::zone::{RecordData, ResourceRecord, State, Zone};
 use crate::world::{
     Answered, Effect, Effects, Process, ProcessEvent, ProcessView, Program, Query, ResolveError,
     Start,
@@ -73,12 +73,12 @@ impl Server {
                 zone.records
                     .retain(|record| !record.name.eq_ignore_ascii_case(name));
                 for address in with["addresses"].as_array()? {
-                    zone.records.push(Record {
+                    zone.records.push(ResourceRecord {
                         name: name.to_owned(),
                         ttl,
                         data: match address.as_str()?.parse().ok()? {
-                            IpAddr::V4(address) => Data::A(address),
-                            IpAddr::V6(address) => Data::Aaaa(address),
+                            IpAddr::V4(address) => RecordData::A(address),
+                            IpAddr::V6(address) => RecordData::Aaaa(address),
                         },
                     });
                 }

@@ -1,6 +1,6 @@
 //! The resolver: what it keeps, and what it says.
 
-use super::zone::{Kind, Said, State, Zone};
+use super::zone::{AuthorityAnswer, RecordType, State, Zone};
 use core::net::IpAddr;
 use core::time::Duration;
 use phalanx_core::time::{Instant, Wall};
@@ -42,7 +42,7 @@ pub struct Reply {
 /// A record set, or its absence, until a second of the calendar.
 #[derive(Clone, Debug)]
 struct Kept {
-    said: Said,
+    said: AuthorityAnswer,
     until: u64,
 }
 
@@ -53,7 +53,7 @@ const KEPT_MAX: usize = 10_000;
 #[derive(Clone, Debug)]
 pub struct Resolver {
     zones: Vec<Zone>,
-    kept: BTreeMap<(String, Kind), Kept>,
+    kept: BTreeMap<(String, RecordType), Kept>,
     /// The calendar time at [`Instant::ZERO`].
     started: Wall,
 }
@@ -94,7 +94,7 @@ impl Resolver {
     }
 
     /// Answers a query; `number` is the query's identifier.
-    pub fn query(&mut self, now: Instant, number: u16, name: &str, kind: Kind) -> Reply {
+    pub fn query(&mut self, now: Instant, number: u16, name: &str, kind: RecordType) -> Reply {
         let second = self.started.0 + now.as_millis() / 1_000;
         let mut reply = Reply {
             code: Code::ServerFailure,
@@ -114,19 +114,19 @@ impl Resolver {
                 }
             };
             match said {
-                Said::Alias(target, _) => {
+                AuthorityAnswer::Alias(target, _) => {
                     let from = core::mem::replace(&mut name, target.clone());
                     reply.aliases.push((from, target, rest));
                     continue;
                 }
-                Said::Addresses(mut addresses, _) => {
+                AuthorityAnswer::Addresses(mut addresses, _) => {
                     let turns = (u64::from(number) + second) % addresses.len() as u64;
                     addresses.rotate_left(usize::try_from(turns).unwrap_or(0));
                     reply.addresses = addresses.into_iter().map(|it| (it, rest)).collect();
                     reply.code = Code::NoError;
                 }
-                Said::NoData(_) => reply.code = Code::NoError,
-                Said::NoName(_) => reply.code = Code::NameError,
+                AuthorityAnswer::NoData(_) => reply.code = Code::NoError,
+                AuthorityAnswer::NoName(_) => reply.code = Code::NameError,
             }
             return reply;
         }
@@ -147,8 +147,8 @@ impl Resolver {
         name: &str,
     ) -> (Result<Vec<IpAddr>, Code>, Duration) {
         let replies = [
-            self.query(now, number, name, Kind::A),
-            self.query(now, number.wrapping_add(1), name, Kind::Aaaa),
+            self.query(now, number, name, RecordType::A),
+            self.query(now, number.wrapping_add(1), name, RecordType::Aaaa),
         ];
         // Both queries are under way at the same time.
         let took = replies
@@ -171,9 +171,9 @@ impl Resolver {
         &mut self,
         second: u64,
         name: &str,
-        kind: Kind,
+        kind: RecordType,
         took: &mut Duration,
-    ) -> Result<(Said, u32), Code> {
+    ) -> Result<(AuthorityAnswer, u32), Code> {
         let key = (name.to_owned(), kind);
         if let Some(kept) = self.kept.get(&key).filter(|kept| kept.until >= second) {
             let rest = u32::try_from(kept.until - second).unwrap_or(u32::MAX);
@@ -181,7 +181,7 @@ impl Resolver {
         }
         *took += ASKED;
         let Some(zone) = self.zone_of(name) else {
-            return Ok((Said::NoName(0), 0));
+            return Ok((AuthorityAnswer::NoName(0), 0));
         };
         match zone.state {
             State::Answers => {}
@@ -192,13 +192,15 @@ impl Resolver {
             }
         }
         let said = zone.say(name, kind);
-        let (Said::Alias(_, ttl) | Said::Addresses(_, ttl) | Said::NoData(ttl) | Said::NoName(ttl)) =
-            said;
+        let (AuthorityAnswer::Alias(_, ttl)
+        | AuthorityAnswer::Addresses(_, ttl)
+        | AuthorityAnswer::NoData(ttl)
+        | AuthorityAnswer::NoName(ttl)) = said;
         self.keep(key, said.clone(), second + u64::from(ttl));
         Ok((said, ttl))
     }
 
-    fn keep(&mut self, key: (String, Kind), said: Said, until: u64) {
+    fn keep(&mut self, key: (String, RecordType), said: AuthorityAnswer, until: u64) {
         if self.kept.len() >= KEPT_MAX
             && let Some(first) = self.kept.iter().min_by_key(|(_, kept)| kept.until)
         {
@@ -211,11 +213,11 @@ impl Resolver {
 
 #[cfg(test)]
 mod tests {
-    use super::super::zone::{Data, Record};
+    use super::super::zone::{RecordData, ResourceRecord};
     use super::*;
 
-    fn resolver(records: &[(&str, u32, Data)]) -> Resolver {
-        let record = |(name, ttl, data): &(&str, u32, Data)| Record {
+    fn resolver(records: &[(&str, u32, RecordData)]) -> Resolver {
+        let record = |(name, ttl, data): &(&str, u32, RecordData)| ResourceRecord {
             name: format!("{name}.example.test"),
             ttl: *ttl,
             data: data.clone(),
@@ -230,13 +232,13 @@ mod tests {
         resolver
     }
 
-    fn a(last: u8) -> Data {
-        Data::A([10, 0, 0, last].into())
+    fn a(last: u8) -> RecordData {
+        RecordData::A([10, 0, 0, last].into())
     }
 
     #[test]
     fn an_application_sees_both_families_in_the_resolvers_order() {
-        let six = Data::Aaaa("fd00::1".parse().unwrap());
+        let six = RecordData::Aaaa("fd00::1".parse().unwrap());
         let mut resolver = resolver(&[("n", 60, a(1)), ("n", 60, a(2)), ("n", 60, six)]);
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let (found, took) = resolver.resolve(Instant::ZERO, 1, "N.example.test.");
@@ -258,11 +260,21 @@ mod tests {
     #[test]
     fn a_silent_zone_costs_the_timeout_and_a_cached_answer_does_not() {
         let mut resolver = resolver(&[("n", 1, a(1))]);
-        resolver.query(Instant::ZERO, 0, "n.example.test", Kind::A);
+        resolver.query(Instant::ZERO, 0, "n.example.test", RecordType::A);
         resolver.zone_mut("example.test").unwrap().state = State::Silent;
-        let kept = resolver.query(Instant::from_millis(1_999), 0, "n.example.test", Kind::A);
+        let kept = resolver.query(
+            Instant::from_millis(1_999),
+            0,
+            "n.example.test",
+            RecordType::A,
+        );
         assert_eq!((kept.code, kept.took), (Code::NoError, KEPT));
-        let late = resolver.query(Instant::from_millis(2_000), 0, "n.example.test", Kind::A);
+        let late = resolver.query(
+            Instant::from_millis(2_000),
+            0,
+            "n.example.test",
+            RecordType::A,
+        );
         assert_eq!((late.code, late.took), (Code::TimedOut, TIME_OUT));
     }
 
@@ -273,9 +285,9 @@ mod tests {
             name: "deep.example.test".to_owned(),
             ..Zone::default()
         });
-        let reply = resolver.query(Instant::ZERO, 0, "n.deep.example.test", Kind::A);
+        let reply = resolver.query(Instant::ZERO, 0, "n.deep.example.test", RecordType::A);
         assert_eq!(reply.code, Code::NameError);
-        let other = resolver.query(Instant::ZERO, 0, "nodeep.example.test", Kind::A);
+        let other = resolver.query(Instant::ZERO, 0, "nodeep.example.test", RecordType::A);
         assert_eq!(other.code, Code::NameError);
     }
 }

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The type of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum RecordType {
     /// IPv4 addresses.
     A,
     /// IPv6 addresses.
@@ -13,7 +13,7 @@ pub enum Kind {
 
 /// The content of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Data {
+pub enum RecordData {
     /// An IPv4 address.
     A(Ipv4Addr),
     /// An IPv6 address.
@@ -22,12 +22,12 @@ pub enum Data {
     Alias(String),
 }
 
-impl Data {
+impl RecordData {
     /// The address, if it is of this type.
-    pub(super) fn address(&self, kind: Kind) -> Option<IpAddr> {
+    pub(super) fn address(&self, kind: RecordType) -> Option<IpAddr> {
         match (self, kind) {
-            (Self::A(address), Kind::A) => Some((*address).into()),
-            (Self::Aaaa(address), Kind::Aaaa) => Some((*address).into()),
+            (Self::A(address), RecordType::A) => Some((*address).into()),
+            (Self::Aaaa(address), RecordType::Aaaa) => Some((*address).into()),
             (Self::A(_) | Self::Aaaa(_) | Self::Alias(_), _) => None,
         }
     }
@@ -35,13 +35,13 @@ impl Data {
 
 /// A record. Names are absolute, without a dot at their end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct ResourceRecord {
     /// The name.
     pub name: String,
     /// The time to live in seconds.
     pub ttl: u32,
     /// The content.
-    pub data: Data,
+    pub data: RecordData,
 }
 
 /// How an authority behaves.
@@ -64,14 +64,14 @@ pub struct Zone {
     /// How long the absence of a name or type is kept, in seconds.
     pub negative_ttl: u32,
     /// The records, in the order in which the authority gives them.
-    pub records: Vec<Record>,
+    pub records: Vec<ResourceRecord>,
     /// How the authority behaves.
     pub state: State,
 }
 
 /// An authority's statement about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum AuthorityAnswer {
     /// It stands for another name, for a number of seconds.
     Alias(String, u32),
     /// It has these addresses, for a number of seconds.
@@ -90,14 +90,17 @@ impl Zone {
     }
 
     /// The answer for a name in lower case.
-    pub(super) fn say(&self, name: &str, kind: Kind) -> Said {
+    pub(super) fn say(&self, name: &str, kind: RecordType) -> AuthorityAnswer {
         let named = || {
             let records = self.records.iter();
             records.filter(|record| record.name.eq_ignore_ascii_case(name))
         };
         let alias = named().find_map(|record| match &record.data {
-            Data::Alias(target) => Some(Said::Alias(target.to_ascii_lowercase(), record.ttl)),
-            Data::A(_) | Data::Aaaa(_) => None,
+            RecordData::Alias(target) => Some(AuthorityAnswer::Alias(
+                target.to_ascii_lowercase(),
+                record.ttl,
+            )),
+            RecordData::A(_) | RecordData::Aaaa(_) => None,
         });
         if let Some(alias) = alias {
             return alias;
@@ -108,7 +111,7 @@ impl Zone {
             .map(|record| record.ttl)
             .min();
         if let Some(ttl) = ttl {
-            return Said::Addresses(addresses, ttl);
+            return AuthorityAnswer::Addresses(addresses, ttl);
         }
         let below = format!(".{name}");
         let exists = self.records.iter().any(|record| {
@@ -116,9 +119,9 @@ impl Zone {
             known == name || known.ends_with(&below)
         });
         if exists || name == self.name {
-            Said::NoData(self.negative_ttl)
+            AuthorityAnswer::NoData(self.negative_ttl)
         } else {
-            Said::NoName(self.negative_ttl)
+            AuthorityAnswer::NoName(self.negative_ttl)
         }
     }
 }

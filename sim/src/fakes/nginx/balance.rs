@@ -3,7 +3,7 @@
 //! The rules are those of nginx without `zone`: each worker has a state of its own, times count whole seconds, backup
 //! members are asked when no other is left, and a single member without backups is asked in spite of its failures.
 
-use super::configuration::Member;
+use super::configuration::UpstreamServer;
 use phalanx_core::time::Instant;
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ pub(super) struct Tried {
 }
 
 impl Tried {
-    pub(super) fn new(members: &[Member]) -> Self {
+    pub(super) fn new(members: &[UpstreamServer]) -> Self {
         Self {
             members: BTreeSet::new(),
             tries: members.iter().filter(|member| !member.down).count(),
@@ -52,13 +52,13 @@ fn second(now: Instant) -> u64 {
     now.as_millis() / 1_000 + 1_000_000
 }
 
-fn is_single(members: &[Member]) -> bool {
+fn is_single(members: &[UpstreamServer]) -> bool {
     members.len() == 1
 }
 
 impl Balance {
-    pub(super) fn new(members: &[Member]) -> Self {
-        let peer = |member: &Member| Peer {
+    pub(super) fn new(members: &[UpstreamServer]) -> Self {
+        let peer = |member: &UpstreamServer| Peer {
             current: 0,
             effective: member.weight,
             fails: 0,
@@ -73,7 +73,7 @@ impl Balance {
     /// The member that a request goes to next; none: no member is live.
     pub(super) fn pick(
         &mut self,
-        members: &[Member],
+        members: &[UpstreamServer],
         tried: &mut Tried,
         now: Instant,
     ) -> Option<usize> {
@@ -89,7 +89,7 @@ impl Balance {
         found
     }
 
-    fn best(&mut self, members: &[Member], tried: &Tried, now: u64) -> Option<usize> {
+    fn best(&mut self, members: &[UpstreamServer], tried: &Tried, now: u64) -> Option<usize> {
         let (mut best, mut total) = (None, 0);
         for (at, member) in members.iter().enumerate() {
             if member.backup != tried.backup || member.down || tried.members.contains(&at) {
@@ -123,7 +123,7 @@ impl Balance {
     /// A member answered, or failed. Returns whether it is set aside from now on.
     pub(super) fn done(
         &mut self,
-        members: &[Member],
+        members: &[UpstreamServer],
         tried: &mut Tried,
         at: usize,
         failed: bool,
@@ -155,12 +155,12 @@ impl Balance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fakes::nginx::Target;
+    use crate::fakes::nginx::ListenAddress;
     use core::time::Duration;
 
-    fn members(weights: &[i64]) -> Vec<Member> {
-        let member = |&weight| Member {
-            target: Target::Unix(format!("/{weight}")),
+    fn members(weights: &[i64]) -> Vec<UpstreamServer> {
+        let member = |&weight| UpstreamServer {
+            target: ListenAddress::Unix(format!("/{weight}")),
             weight,
             max_fails: 1,
             fail_timeout: Duration::from_secs(10),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     /// The members that answer a number of requests when those in `dead` refuse; 9 stands for none.
-    fn served(members: &[Member], dead: &[usize], requests: usize, at: u64) -> Vec<usize> {
+    fn served(members: &[UpstreamServer], dead: &[usize], requests: usize, at: u64) -> Vec<usize> {
         let (mut balance, now) = (Balance::new(members), Instant::from_millis(at));
         let request = |_| {
             let mut tried = Tried::new(members);

@@ -1,12 +1,12 @@
 //! The command line of nginx: a start, `-t` and `-s`, with exit codes and lines on standard error.
 
 use super::configuration::Configuration;
-use super::host::Host;
-use super::load::{Source, absolute, load};
+use super::host::NginxHost;
+use super::load::{ConfigurationSource, absolute, load};
 use super::log::{Level, Note};
-use super::machine::{Change, Master, Nginx, Output, Sink, Task};
+use super::machine::{ConfigurationChange, LaterStep, Master, Nginx, Output, Sink};
 use crate::disk::tree::TreeError;
-use crate::world::Signal;
+use crate::world::ProcessSignal;
 use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,21 +16,21 @@ const WITHOUT_READING: Duration = Duration::from_millis(1);
 
 /// The options of a command.
 #[derive(Clone, Debug)]
-pub(super) struct Options {
-    pub(super) source: Source,
+pub(super) struct CommandOptions {
+    pub(super) source: ConfigurationSource,
     /// The log before the configuration names one; `stderr`: standard error.
     pub(super) error_log: String,
     test: bool,
     quiet: bool,
     version: bool,
-    signal: Option<Signal>,
+    signal: Option<ProcessSignal>,
 }
 
 /// Reads the arguments.
 ///
 /// # Errors
 /// The line for standard error.
-pub(super) fn options(arguments: &[String]) -> Result<Options, String> {
+pub(super) fn options(arguments: &[String]) -> Result<CommandOptions, String> {
     let (mut prefix, mut file) = ("/usr/share/nginx/".to_owned(), None);
     let mut error_log = "/var/log/nginx/error.log".to_owned();
     let (mut test, mut quiet, mut version, mut signal) = (false, false, false, None);
@@ -54,9 +54,9 @@ pub(super) fn options(arguments: &[String]) -> Result<Options, String> {
             "-e" => value()?.clone_into(&mut error_log),
             "-s" => {
                 signal = Some(match value()? {
-                    "stop" => Signal::Terminate,
-                    "quit" => Signal::Quit,
-                    "reload" => Signal::HangUp,
+                    "stop" => ProcessSignal::Terminate,
+                    "quit" => ProcessSignal::Quit,
+                    "reload" => ProcessSignal::HangUp,
                     other => return Err(format!("nginx: invalid option: \"-s {other}\"")),
                 });
             }
@@ -70,8 +70,8 @@ pub(super) fn options(arguments: &[String]) -> Result<Options, String> {
         error_log = absolute(&prefix, &error_log);
     }
     let file = absolute(&prefix, file.as_deref().unwrap_or("/etc/nginx/nginx.conf"));
-    Ok(Options {
-        source: Source { prefix, file },
+    Ok(CommandOptions {
+        source: ConfigurationSource { prefix, file },
         error_log,
         test,
         quiet,
@@ -80,7 +80,7 @@ pub(super) fn options(arguments: &[String]) -> Result<Options, String> {
     })
 }
 
-impl Options {
+impl CommandOptions {
     /// The destination of messages before the configuration names a log.
     pub(super) fn sink(&self, pid: u32) -> Sink {
         Sink {
@@ -97,11 +97,11 @@ impl Nginx {
         now: Instant,
         invocation: u64,
         arguments: &[String],
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let pid = host.next_pid();
-        let ready = |code, lines| Task::Finish(invocation, code, lines);
+        let ready = |code, lines| LaterStep::Finish(invocation, code, lines);
         let options = match options(arguments) {
             Ok(options) if options.version => {
                 let line = "nginx version: nginx/1.22.1".to_owned();
@@ -120,7 +120,7 @@ impl Nginx {
         }
         let loaded = load(&options.source, host);
         let took = loaded.blocks().test();
-        let change = Change {
+        let change = ConfigurationChange {
             loaded: Some(loaded),
             configuration: None,
             tries: 0,
@@ -138,7 +138,7 @@ impl Nginx {
             foreground: None,
         };
         self.masters.insert(pid, master);
-        self.after(now, took, Task::Read(pid));
+        self.after(now, took, LaterStep::Read(pid));
     }
 
     /// `nginx -t`.
@@ -146,8 +146,8 @@ impl Nginx {
         &self,
         now: Instant,
         pid: u32,
-        options: &Options,
-        host: &mut Host,
+        options: &CommandOptions,
+        host: &mut NginxHost,
     ) -> (i32, Vec<String>, Duration) {
         let sink = options.sink(pid);
         let file = &options.source.file;
@@ -194,9 +194,9 @@ impl Nginx {
         &mut self,
         now: Instant,
         pid: u32,
-        signal: Signal,
-        options: &Options,
-        host: &mut Host,
+        signal: ProcessSignal,
+        options: &CommandOptions,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) -> (i32, Vec<String>, Duration) {
         let sink = options.sink(pid);
@@ -254,7 +254,7 @@ pub(super) fn prepare(
     read: &Configuration,
     running: Option<&Configuration>,
     test: bool,
-    host: &mut Host,
+    host: &mut NginxHost,
 ) -> Result<(), Note> {
     let fault = |call: &str, path: &str, error: TreeError| {
         Note::emergency(format!(
@@ -289,7 +289,7 @@ pub(super) fn prepare(
     }
     for (name, zone) in &read.zones {
         if let Some(old) = running.and_then(|running| running.zones.get(name))
-            && let Some(text) = super::configuration::Zone::conflict(name, old, zone)
+            && let Some(text) = super::configuration::SharedZone::conflict(name, old, zone)
         {
             return Err(Note::emergency(text));
         }

@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 
 /// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Target {
+pub enum ListenAddress {
     /// A TCP address.
     Tcp(SocketAddr),
     /// The absolute path of a Unix socket.
     Unix(String),
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
@@ -40,31 +40,31 @@ pub(super) struct Configuration {
     pub(super) access_logs: Vec<String>,
     pub(super) servers: Vec<Server>,
     pub(super) upstreams: Vec<Upstream>,
-    pub(super) zones: BTreeMap<String, Zone>,
+    pub(super) zones: BTreeMap<String, SharedZone>,
     /// The servers of each address, the default server first.
-    pub(super) listeners: BTreeMap<Target, Vec<usize>>,
+    pub(super) listeners: BTreeMap<ListenAddress, Vec<usize>>,
 }
 
 impl Configuration {
     /// The addresses to bind: a wildcard address stands for the others on its port.
-    pub(super) fn bound(&self) -> Vec<&Target> {
+    pub(super) fn bound(&self) -> Vec<&ListenAddress> {
         let targets = self.listeners.keys();
         targets
             .filter(|target| match target {
-                Target::Tcp(address) if !address.ip().is_unspecified() => {
+                ListenAddress::Tcp(address) if !address.ip().is_unspecified() => {
                     !self.listeners.contains_key(&wildcard(*address))
                 }
-                Target::Tcp(_) | Target::Unix(_) => true,
+                ListenAddress::Tcp(_) | ListenAddress::Unix(_) => true,
             })
             .collect()
     }
 
     /// The servers behind the address that a client connected to, the default server first.
-    pub(super) fn servers_at(&self, target: &Target) -> Option<&[usize]> {
+    pub(super) fn servers_at(&self, target: &ListenAddress) -> Option<&[usize]> {
         let exact = self.listeners.get(target);
         let found = exact.or_else(|| match target {
-            Target::Tcp(address) => self.listeners.get(&wildcard(*address)),
-            Target::Unix(_) => None,
+            ListenAddress::Tcp(address) => self.listeners.get(&wildcard(*address)),
+            ListenAddress::Unix(_) => None,
         });
         found.map(Vec::as_slice)
     }
@@ -93,17 +93,17 @@ impl Configuration {
 }
 
 /// The wildcard address on the same port.
-fn wildcard(address: SocketAddr) -> Target {
+fn wildcard(address: SocketAddr) -> ListenAddress {
     let any: IpAddr = match address.ip() {
         IpAddr::V4(_) => core::net::Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => core::net::Ipv6Addr::UNSPECIFIED.into(),
     };
-    Target::Tcp(SocketAddr::new(any, address.port()))
+    ListenAddress::Tcp(SocketAddr::new(any, address.port()))
 }
 
 /// Settings that inner blocks inherit.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Settings {
+pub(super) struct InheritedSettings {
     pub(super) root: Option<String>,
     pub(super) index: Option<Vec<String>>,
     pub(super) default_type: Option<String>,
@@ -115,7 +115,7 @@ pub(super) struct Settings {
     pub(super) cache: Option<String>,
 }
 
-impl Settings {
+impl InheritedSettings {
     /// These settings, with those of the outer block where they say nothing.
     pub(super) fn over(&mut self, outer: &Self) {
         fn inherit<T: Clone>(own: &mut Option<T>, outer: &Option<T>) {
@@ -139,10 +139,10 @@ impl Settings {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Server {
     pub(super) names: Vec<String>,
-    pub(super) tls: Vec<Target>,
-    pub(super) listens: Vec<Target>,
+    pub(super) tls: Vec<ListenAddress>,
+    pub(super) listens: Vec<ListenAddress>,
     pub(super) answer: Option<Return>,
-    pub(super) settings: Settings,
+    pub(super) settings: InheritedSettings,
     pub(super) locations: Vec<Location>,
     /// The file and line of its opening brace.
     pub(super) place: (String, u32),
@@ -166,7 +166,7 @@ pub(super) struct Location {
     pub(super) answer: Option<Return>,
     pub(super) alias: Option<String>,
     pub(super) internal: bool,
-    pub(super) settings: Settings,
+    pub(super) settings: InheritedSettings,
     pub(super) inner: Vec<Self>,
     /// The file and line of its opening brace.
     pub(super) place: (String, u32),
@@ -207,7 +207,7 @@ pub(super) struct Return {
 #[derive(Clone, Debug)]
 pub(super) struct Upstream {
     pub(super) name: String,
-    pub(super) members: Vec<Member>,
+    pub(super) members: Vec<UpstreamServer>,
     /// Whether the block was written, and not implied.
     pub(super) written: bool,
     /// The file and line that named it first.
@@ -216,8 +216,8 @@ pub(super) struct Upstream {
 
 /// A server of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) target: Target,
+pub(super) struct UpstreamServer {
+    pub(super) target: ListenAddress,
     pub(super) weight: i64,
     pub(super) max_fails: u64,
     pub(super) fail_timeout: Duration,
@@ -227,7 +227,7 @@ pub(super) struct Member {
 
 /// A zone of shared memory. It outlives the configuration that made it when a reload names it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Zone {
+pub(super) struct SharedZone {
     /// Bytes; zero: only used, never defined.
     pub(super) size: u64,
     pub(super) kind: ZoneKind,
@@ -242,7 +242,7 @@ pub(super) enum ZoneKind {
     Cache { path: String, levels: String },
 }
 
-impl Zone {
+impl SharedZone {
     /// The reason why a reload cannot take over the zone that runs: its name, the old zone and the new one.
     pub(super) fn conflict(name: &str, old: &Self, new: &Self) -> Option<String> {
         if old.size != new.size {

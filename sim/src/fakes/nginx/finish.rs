@@ -1,8 +1,10 @@
 //! The checks that nginx makes at the end of the `http` block, in its order: upstreams, certificates, caches,
 //! locations, TLS listeners, variables, server names.
 
-use super::configuration::{Location, Matching, Member, Server, Settings, ZoneKind};
-use super::load::Loader;
+use super::configuration::{
+    InheritedSettings, Location, Matching, Server, UpstreamServer, ZoneKind,
+};
+use super::load::ConfigurationLoader;
 use super::log::{Level, Note};
 use super::tls;
 use core::time::Duration;
@@ -26,8 +28,8 @@ pub(super) const VARIABLES: &[&str] = &[
     "uri",
 ];
 
-impl Loader<'_> {
-    pub(super) fn finish(&mut self, http: &Settings) -> Result<(), Note> {
+impl ConfigurationLoader<'_> {
+    pub(super) fn finish(&mut self, http: &InheritedSettings) -> Result<(), Note> {
         self.finish_upstreams()?;
         for server in &mut self.configuration.servers {
             server.settings.over(http);
@@ -82,7 +84,7 @@ impl Loader<'_> {
                 continue;
             }
             let targets = self.targets(&upstream.name).map_err(fault)?;
-            let implied = targets.into_iter().map(|target| Member {
+            let implied = targets.into_iter().map(|target| UpstreamServer {
                 target,
                 weight: 1,
                 max_fails: 1,
@@ -157,7 +159,7 @@ fn is_valid(name: &str) -> bool {
     !inner.contains('*')
 }
 
-fn inherit(location: &mut Location, outer: &Settings) {
+fn inherit(location: &mut Location, outer: &InheritedSettings) {
     location.settings.over(outer);
     for inner in &mut location.inner {
         inherit(inner, &location.settings);

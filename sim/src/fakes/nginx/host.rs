@@ -1,16 +1,16 @@
 //! The host as nginx sees it: files, addresses, names, process numbers and the calendar.
 
 use super::log::stamp;
-use crate::disk::tree::Tree;
+use crate::disk::tree::FileTree;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use phalanx_core::time::{Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The host of one or more nginx processes. Its fields are plain data: the owner changes them between two steps.
 #[derive(Clone, Debug)]
-pub struct Host {
+pub struct NginxHost {
     /// The files.
-    pub tree: Tree,
+    pub tree: FileTree,
     /// The addresses of the host. Loopback addresses and the unspecified address always belong to it.
     pub addresses: BTreeSet<IpAddr>,
     /// The TCP ports on which processes other than nginx listen.
@@ -27,10 +27,10 @@ pub struct Host {
     pub last_pid: u32,
 }
 
-impl Default for Host {
+impl Default for NginxHost {
     fn default() -> Self {
         Self {
-            tree: Tree::default(),
+            tree: FileTree::default(),
             addresses: BTreeSet::new(),
             taken: BTreeSet::new(),
             names: BTreeMap::new(),
@@ -42,7 +42,7 @@ impl Default for Host {
     }
 }
 
-impl Host {
+impl NginxHost {
     /// A new process number.
     pub(super) const fn next_pid(&mut self) -> u32 {
         self.last_pid += 1;

@@ -3,12 +3,12 @@
 //! The loader walks the blocks; [`super::site`] takes what stands in servers, locations and upstreams; [`super::finish`]
 //! does what nginx does at the end of the `http` block. The first fault ends the reading, as in nginx.
 
-use super::configuration::{Configuration, Location, Settings, Target, Zone};
+use super::configuration::{Configuration, InheritedSettings, ListenAddress, Location, SharedZone};
 use super::cost::Blocks;
 use super::directive::{
-    Contexts, Directive, EVENTS, HTTP, Kind, LOCATION, MAIN, SERVER, UPSTREAM, find,
+    ArgumentCheck, Contexts, Directive, EVENTS, HTTP, LOCATION, MAIN, SERVER, UPSTREAM, find,
 };
-use super::host::Host;
+use super::host::NginxHost;
 use super::log::{Level, Note};
 use super::token::{Lexer, Piece};
 use super::value;
@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 64;
 
 /// The source of a configuration.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(super) struct ConfigurationSource {
     /// The prefix, with a slash at its end.
     pub(super) prefix: String,
     /// The absolute path of the main file.
@@ -44,9 +44,9 @@ impl Loaded {
 }
 
 /// Reads a configuration.
-pub(super) fn load(source: &Source, host: &Host) -> Loaded {
-    let mut loader = Loader::new(source, host);
-    let result = loader.file(&source.file, &mut Frame::new(MAIN), Ending::File);
+pub(super) fn load(source: &ConfigurationSource, host: &NginxHost) -> Loaded {
+    let mut loader = ConfigurationLoader::new(source, host);
+    let result = loader.file(&source.file, &mut OpenBlock::new(MAIN), Ending::File);
     Loaded {
         result: result.map(|()| loader.configuration),
         notes: loader.notes,
@@ -55,19 +55,19 @@ pub(super) fn load(source: &Source, host: &Host) -> Loaded {
 
 /// A block under way.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(super) struct OpenBlock {
     pub(super) context: Contexts,
     /// The directives that may stand once and did.
     seen: BTreeSet<&'static str>,
-    pub(super) settings: Settings,
+    pub(super) settings: InheritedSettings,
 }
 
-impl Frame {
+impl OpenBlock {
     fn new(context: Contexts) -> Self {
         Self {
             context,
             seen: BTreeSet::new(),
-            settings: Settings::default(),
+            settings: InheritedSettings::default(),
         }
     }
 }
@@ -80,9 +80,9 @@ enum Ending {
 }
 
 /// The reading of one configuration.
-pub(super) struct Loader<'a> {
-    pub(super) source: &'a Source,
-    pub(super) host: &'a Host,
+pub(super) struct ConfigurationLoader<'a> {
+    pub(super) source: &'a ConfigurationSource,
+    pub(super) host: &'a NginxHost,
     pub(super) configuration: Configuration,
     pub(super) notes: Vec<Note>,
     /// The file and line of the directive that is taken.
@@ -96,12 +96,12 @@ pub(super) struct Loader<'a> {
     /// The index of the upstream whose block is open.
     pub(super) filling: usize,
     /// The addresses that have a default server by `default_server`.
-    pub(super) defaults: BTreeSet<Target>,
+    pub(super) defaults: BTreeSet<ListenAddress>,
     depth: usize,
 }
 
-impl<'a> Loader<'a> {
-    fn new(source: &'a Source, host: &'a Host) -> Self {
+impl<'a> ConfigurationLoader<'a> {
+    fn new(source: &'a ConfigurationSource, host: &'a NginxHost) -> Self {
         Self {
             source,
             host,
@@ -147,7 +147,7 @@ impl<'a> Loader<'a> {
         absolute(&self.source.file[..folder], path)
     }
 
-    fn file(&mut self, path: &str, frame: &mut Frame, ending: Ending) -> Result<(), Note> {
+    fn file(&mut self, path: &str, frame: &mut OpenBlock, ending: Ending) -> Result<(), Note> {
         let open = |error| format!("open() \"{path}\" failed ({error})");
         let text = match self.host.tree.read(path) {
             Ok(text) => text,
@@ -169,7 +169,12 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads directives up to the end of the block or file.
-    fn block(&mut self, lexer: &mut Lexer, frame: &mut Frame, ending: Ending) -> Result<(), Note> {
+    fn block(
+        &mut self,
+        lexer: &mut Lexer,
+        frame: &mut OpenBlock,
+        ending: Ending,
+    ) -> Result<(), Note> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err(self.fault("too many nested blocks and includes"));
@@ -198,7 +203,7 @@ impl<'a> Loader<'a> {
     fn directive(
         &mut self,
         lexer: &mut Lexer,
-        frame: &mut Frame,
+        frame: &mut OpenBlock,
         words: &[String],
         opens: bool,
     ) -> Result<(), Note> {
@@ -234,18 +239,18 @@ impl<'a> Loader<'a> {
     fn check(
         &self,
         directive: &'static Directive,
-        frame: &mut Frame,
+        frame: &mut OpenBlock,
         words: &[String],
     ) -> Result<(), Note> {
         let name = directive.name;
         match directive.kind {
-            Kind::Any | Kind::Block => return Ok(()),
-            Kind::SingleBlock
-            | Kind::Flag
-            | Kind::Number
-            | Kind::Size
-            | Kind::Time
-            | Kind::Once => {
+            ArgumentCheck::Any | ArgumentCheck::Block => return Ok(()),
+            ArgumentCheck::SingleBlock
+            | ArgumentCheck::Flag
+            | ArgumentCheck::Number
+            | ArgumentCheck::Size
+            | ArgumentCheck::Time
+            | ArgumentCheck::Once => {
                 if !frame.seen.insert(name) {
                     return Err(self.fault(format!("\"{name}\" directive is duplicate")));
                 }
@@ -254,20 +259,20 @@ impl<'a> Loader<'a> {
         let wrong = |why| Err(self.fault(format!("\"{name}\" directive {why}")));
         let given = words.get(1).map_or("", String::as_str);
         match directive.kind {
-            Kind::Flag if !["on", "off"].contains(&given.to_ascii_lowercase().as_str()) => {
+            ArgumentCheck::Flag if !["on", "off"].contains(&given.to_ascii_lowercase().as_str()) => {
                 Err(self.fault(format!(
                     "invalid value \"{given}\" in \"{name}\" directive, it must be \"on\" or \"off\""
                 )))
             }
-            Kind::Number if value::number(given).is_none() => wrong("invalid number"),
-            Kind::Size if value::size(given).is_none() => wrong("invalid value"),
-            Kind::Time if value::time(given).is_none() => wrong("invalid value"),
-            Kind::Flag | Kind::Number | Kind::Size | Kind::Time => Ok(()),
-            Kind::SingleBlock | Kind::Block | Kind::Once | Kind::Any => Ok(()),
+            ArgumentCheck::Number if value::number(given).is_none() => wrong("invalid number"),
+            ArgumentCheck::Size if value::size(given).is_none() => wrong("invalid value"),
+            ArgumentCheck::Time if value::time(given).is_none() => wrong("invalid value"),
+            ArgumentCheck::Flag | ArgumentCheck::Number | ArgumentCheck::Size | ArgumentCheck::Time => Ok(()),
+            ArgumentCheck::SingleBlock | ArgumentCheck::Block | ArgumentCheck::Once | ArgumentCheck::Any => Ok(()),
         }
     }
 
-    fn include(&mut self, frame: &mut Frame, pattern: &str) -> Result<(), Note> {
+    fn include(&mut self, frame: &mut OpenBlock, pattern: &str) -> Result<(), Note> {
         let pattern = self.beside(pattern);
         if !has_wildcard(&pattern) {
             return self.file(&pattern, frame, Ending::File);
@@ -281,34 +286,34 @@ impl<'a> Loader<'a> {
     fn open(
         &mut self,
         lexer: &mut Lexer,
-        frame: &mut Frame,
+        frame: &mut OpenBlock,
         name: &str,
         words: &[String],
     ) -> Result<(), Note> {
         match name {
             "events" => {
                 self.configuration.has_events = true;
-                self.block(lexer, &mut Frame::new(EVENTS), Ending::Brace)
+                self.block(lexer, &mut OpenBlock::new(EVENTS), Ending::Brace)
             }
             "http" => {
-                let mut inner = Frame::new(HTTP);
+                let mut inner = OpenBlock::new(HTTP);
                 self.block(lexer, &mut inner, Ending::Brace)?;
                 self.finish(&inner.settings)
             }
             "server" => {
                 self.begin_server();
-                let mut inner = Frame::new(SERVER);
+                let mut inner = OpenBlock::new(SERVER);
                 self.block(lexer, &mut inner, Ending::Brace)?;
                 self.end_server(inner.settings)
             }
             "upstream" => {
                 self.begin_upstream(&words[1])?;
-                self.block(lexer, &mut Frame::new(UPSTREAM), Ending::Brace)?;
+                self.block(lexer, &mut OpenBlock::new(UPSTREAM), Ending::Brace)?;
                 self.end_upstream()
             }
             "location" => {
                 self.begin_location(frame.context, &words[1..])?;
-                let mut inner = Frame::new(LOCATION);
+                let mut inner = OpenBlock::new(LOCATION);
                 self.block(lexer, &mut inner, Ending::Brace)?;
                 self.end_location(inner.settings);
                 Ok(())
@@ -318,7 +323,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads `types`, in which the first word of a statement is not a directive.
-    fn types(&mut self, lexer: &mut Lexer, frame: &mut Frame) -> Result<(), Note> {
+    fn types(&mut self, lexer: &mut Lexer, frame: &mut OpenBlock) -> Result<(), Note> {
         let mut types = BTreeMap::new();
         loop {
             let piece = lexer.next();
@@ -384,7 +389,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Adds a zone, or the mention of one that may be defined later (size zero).
-    pub(super) fn zone(&mut self, name: &str, zone: Zone) {
+    pub(super) fn zone(&mut self, name: &str, zone: SharedZone) {
         let zones = &mut self.configuration.zones;
         match zones.get(name) {
             Some(known) if zone.size == 0 || known.size != 0 => {}

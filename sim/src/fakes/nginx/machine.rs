@@ -3,14 +3,14 @@
 //! This file holds what goes in and comes out, the processes, and the schedule of what comes later. [`super::command`]
 //! runs commands, [`super::master`] starts, reloads and ends masters, [`super::worker`] serves connections.
 
-use super::command::Options;
-use super::configuration::{Configuration, Target, Upstream};
-use super::host::Host;
+use super::command::CommandOptions;
+use super::configuration::{Configuration, ListenAddress, Upstream};
+use super::host::NginxHost;
 use super::load::Loaded;
 use super::log::{Level, Note};
-use super::route::{Request, Response};
-use super::worker::{Connection, Exchange, Kind, Worker};
-use crate::world::Signal;
+use super::route::{NginxRequest, Response};
+use super::worker::{ChildKind, Exchange, HttpConnection, Worker};
+use crate::world::ProcessSignal;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
@@ -19,7 +19,7 @@ use std::rc::Rc;
 
 /// The outcome of a request at a member of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum UpstreamOutcome {
     /// It answered.
     Answered(Response),
     /// It refused the connection.
@@ -30,7 +30,7 @@ pub enum Outcome {
 
 /// The reason why a client cannot connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ConnectRefusal {
     /// Nothing listens there (111).
     Refused,
     /// The socket's file does not exist (2).
@@ -52,7 +52,7 @@ pub enum Input {
         /// The receiver.
         pid: u32,
         /// The signal.
-        signal: Signal,
+        signal: ProcessSignal,
         /// The sender's process number.
         sender: u32,
     },
@@ -61,7 +61,7 @@ pub enum Input {
         /// The caller's number for the connection.
         connection: u64,
         /// The address.
-        target: Target,
+        target: ListenAddress,
     },
     /// A client sent the beginning of a request's header.
     Partial {
@@ -73,7 +73,7 @@ pub enum Input {
         /// The connection.
         connection: u64,
         /// The request.
-        request: Request,
+        request: NginxRequest,
     },
     /// A client closed its connection.
     Close {
@@ -85,7 +85,7 @@ pub enum Input {
         /// The number in [`Output::Forward`].
         exchange: u64,
         /// The outcome.
-        outcome: Outcome,
+        outcome: UpstreamOutcome,
     },
     /// Time has passed.
     Wake,
@@ -108,7 +108,7 @@ pub enum Output {
         /// The connection.
         connection: u64,
         /// The reason.
-        refusal: Refusal,
+        refusal: ConnectRefusal,
     },
     /// A request is answered.
     Respond {
@@ -127,9 +127,9 @@ pub enum Output {
         /// The number to answer with.
         exchange: u64,
         /// The member.
-        to: Target,
+        to: ListenAddress,
         /// The request.
-        request: Request,
+        request: NginxRequest,
     },
 }
 
@@ -144,7 +144,7 @@ pub struct Child {
 
 /// The counters of `stub_status`: of connections and requests.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct StubStatus {
     pub(super) accepted: u64,
     pub(super) requests: u64,
 }
@@ -152,19 +152,19 @@ pub(super) struct Counters {
 /// A master process.
 #[derive(Debug)]
 pub(super) struct Master {
-    pub(super) options: Options,
+    pub(super) options: CommandOptions,
     /// The configuration that runs; none while the first one is read and bound.
     pub(super) cycle: Option<Rc<Configuration>>,
     /// The change under way: the master then takes no signal.
-    pub(super) change: Option<Change>,
+    pub(super) change: Option<ConfigurationChange>,
     /// Whether old workers are about to be told to quit: the master then takes no signal.
     pub(super) mixing: bool,
     /// Signals that wait; equal ones count once.
-    pub(super) pending: BTreeMap<Signal, u32>,
+    pub(super) pending: BTreeMap<ProcessSignal, u32>,
     /// Children that ended and are not reaped.
     pub(super) ended: Vec<Corpse>,
     /// The signal by which it is ending.
-    pub(super) ending: Option<Signal>,
+    pub(super) ending: Option<ProcessSignal>,
     /// The command that waits for it to end (`daemon off`).
     pub(super) foreground: Option<u64>,
 }
@@ -173,7 +173,7 @@ pub(super) struct Master {
 #[derive(Debug)]
 pub(super) struct Corpse {
     pub(super) pid: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: ChildKind,
     pub(super) how: Ended,
     /// Whether the master starts another in its place.
     pub(super) respawn: bool,
@@ -190,20 +190,20 @@ pub(super) enum Ended {
 
 /// A start or reload under way.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(super) struct ConfigurationChange {
     pub(super) loaded: Option<Loaded>,
     pub(super) configuration: Option<Rc<Configuration>>,
     /// The number of attempts to bind.
     pub(super) tries: u32,
     /// The addresses that were bound.
-    pub(super) opened: BTreeSet<Target>,
+    pub(super) opened: BTreeSet<ListenAddress>,
     /// The command that waits for the start; none: a reload.
     pub(super) start: Option<(u64, Vec<String>)>,
 }
 
 /// A step that is due later.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Task {
+pub(super) enum LaterStep {
     /// A command ends.
     Finish(u64, i32, Vec<String>),
     /// A master has read its configuration.
@@ -230,11 +230,11 @@ pub struct Nginx {
     pub(super) random: Random,
     pub(super) masters: BTreeMap<u32, Master>,
     pub(super) workers: BTreeMap<u32, Worker>,
-    pub(super) connections: BTreeMap<u64, Connection>,
+    pub(super) connections: BTreeMap<u64, HttpConnection>,
     pub(super) exchanges: BTreeMap<u64, Exchange>,
-    pub(super) counters: Counters,
+    pub(super) counters: StubStatus,
     pub(super) last_exchange: u64,
-    schedule: BTreeMap<(Instant, u64), Task>,
+    schedule: BTreeMap<(Instant, u64), LaterStep>,
     ordered: u64,
 }
 
@@ -248,7 +248,7 @@ impl Nginx {
             workers: BTreeMap::new(),
             connections: BTreeMap::new(),
             exchanges: BTreeMap::new(),
-            counters: Counters {
+            counters: StubStatus {
                 accepted: 0,
                 requests: 0,
             },
@@ -259,7 +259,13 @@ impl Nginx {
     }
 
     /// Takes one input. The caller sends [`Input::Wake`] at [`Self::next_deadline`].
-    pub fn step(&mut self, now: Instant, input: Input, host: &mut Host, out: &mut Vec<Output>) {
+    pub fn step(
+        &mut self,
+        now: Instant,
+        input: Input,
+        host: &mut NginxHost,
+        out: &mut Vec<Output>,
+    ) {
         match input {
             Input::Run {
                 invocation,
@@ -307,7 +313,7 @@ impl Nginx {
 
     /// The addresses on which some process listens.
     #[must_use]
-    pub fn targets(&self) -> BTreeSet<Target> {
+    pub fn targets(&self) -> BTreeSet<ListenAddress> {
         let masters = self.masters.values();
         let masters = masters
             .filter(|master| master.ending.is_none())
@@ -341,32 +347,38 @@ impl Nginx {
             .collect()
     }
 
-    fn perform(&mut self, now: Instant, task: Task, host: &mut Host, out: &mut Vec<Output>) {
+    fn perform(
+        &mut self,
+        now: Instant,
+        task: LaterStep,
+        host: &mut NginxHost,
+        out: &mut Vec<Output>,
+    ) {
         match task {
-            Task::Finish(invocation, code, stderr) => out.push(Output::Finished {
+            LaterStep::Finish(invocation, code, stderr) => out.push(Output::Finished {
                 invocation,
                 code,
                 stderr,
             }),
-            Task::Read(pid) => self.configured(now, pid, host, out),
-            Task::Bind(pid) => self.bind(now, pid, host, out),
-            Task::QuitOld(pid) => self.quit_old(now, pid, host, out),
-            Task::Accept(pid) => self.accept(now, pid, host, out),
-            Task::Loaded(pid) => self.loader_done(now, pid, host, out),
-            Task::Header(connection) => self.header_timeout(now, connection, host, out),
-            Task::Backend(exchange) => self.backend_timeout(now, exchange, host, out),
-            Task::Shutdown(pid) => self.shutdown_timeout(now, pid, host, out),
+            LaterStep::Read(pid) => self.configured(now, pid, host, out),
+            LaterStep::Bind(pid) => self.bind(now, pid, host, out),
+            LaterStep::QuitOld(pid) => self.quit_old(now, pid, host, out),
+            LaterStep::Accept(pid) => self.accept(now, pid, host, out),
+            LaterStep::Loaded(pid) => self.loader_done(now, pid, host, out),
+            LaterStep::Header(connection) => self.header_timeout(now, connection, host, out),
+            LaterStep::Backend(exchange) => self.backend_timeout(now, exchange, host, out),
+            LaterStep::Shutdown(pid) => self.shutdown_timeout(now, pid, host, out),
         }
     }
 
     /// Puts a task on the schedule.
-    pub(super) fn after(&mut self, now: Instant, delay: Duration, task: Task) {
+    pub(super) fn after(&mut self, now: Instant, delay: Duration, task: LaterStep) {
         self.ordered += 1;
         self.schedule.insert((now + delay, self.ordered), task);
     }
 
     /// Takes tasks from the schedule.
-    pub(super) fn cancel(&mut self, unwanted: &Task) {
+    pub(super) fn cancel(&mut self, unwanted: &LaterStep) {
         self.schedule.retain(|_, task| task != unwanted);
     }
 }
@@ -390,7 +402,7 @@ impl Sink {
     }
 
     /// Writes a message to the log file. A file that cannot be written loses it.
-    pub(super) fn write(&self, now: Instant, host: &mut Host, note: &Note) {
+    pub(super) fn write(&self, now: Instant, host: &mut NginxHost, note: &Note) {
         if note.level <= self.threshold && self.path != "stderr" {
             let line = self.line(now, host, note) + "\n";
             let _lost = host.tree.append(&self.path, line.as_bytes());
@@ -398,7 +410,7 @@ impl Sink {
     }
 
     /// Writes a notice.
-    pub(super) fn notice(&self, now: Instant, host: &mut Host, text: impl Into<String>) {
+    pub(super) fn notice(&self, now: Instant, host: &mut NginxHost, text: impl Into<String>) {
         self.write(now, host, &Note::new(Level::Notice, text.into()));
     }
 
@@ -406,7 +418,7 @@ impl Sink {
     pub(super) fn tell(
         &self,
         now: Instant,
-        host: &mut Host,
+        host: &mut NginxHost,
         stderr: &mut Vec<String>,
         note: &Note,
     ) {
@@ -420,7 +432,7 @@ impl Sink {
         }
     }
 
-    fn line(&self, now: Instant, host: &Host, note: &Note) -> String {
+    fn line(&self, now: Instant, host: &NginxHost, note: &Note) -> String {
         let (stamp, word, pid) = (host.stamp(now), note.level.word(), self.pid);
         format!("{stamp} [{word}] {pid}#{pid}: {note}")
     }

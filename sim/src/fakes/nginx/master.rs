@@ -9,14 +9,14 @@
 //! ```
 
 use super::command::prepare;
-use super::configuration::{Configuration, Target};
-use super::host::Host;
+use super::configuration::{Configuration, ListenAddress};
+use super::host::NginxHost;
 use super::load::load;
 use super::log::{Level, Note};
-use super::machine::{Change, Corpse, Ended, Nginx, Output, Sink, Task};
+use super::machine::{ConfigurationChange, Corpse, Ended, LaterStep, Nginx, Output, Sink};
 use super::timing::{BIND_PAUSE, BIND_TRIES, START};
-use super::worker::Kind;
-use crate::world::Signal;
+use super::worker::ChildKind;
+use crate::world::ProcessSignal;
 use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::collections::BTreeSet;
@@ -27,9 +27,9 @@ impl Nginx {
         &mut self,
         now: Instant,
         pid: u32,
-        signal: Signal,
+        signal: ProcessSignal,
         sender: u32,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         if self.workers.contains_key(&pid) {
@@ -38,11 +38,11 @@ impl Nginx {
         let Some(master) = self.masters.get_mut(&pid) else {
             return;
         };
-        if signal == Signal::Kill || master.cycle.is_none() {
+        if signal == ProcessSignal::Kill || master.cycle.is_none() {
             return self.kill(pid, signal, out);
         }
         match master.ending {
-            Some(Signal::Quit) if signal == Signal::Terminate => {}
+            Some(ProcessSignal::Quit) if signal == ProcessSignal::Terminate => {}
             Some(_) => return,
             None => {}
         }
@@ -54,7 +54,7 @@ impl Nginx {
     }
 
     /// A master, or a command that starts one, ends without cleaning up. Its workers become children of process 1.
-    fn kill(&mut self, pid: u32, signal: Signal, out: &mut Vec<Output>) {
+    fn kill(&mut self, pid: u32, signal: ProcessSignal, out: &mut Vec<Output>) {
         let Some(master) = self.masters.remove(&pid) else {
             return;
         };
@@ -84,9 +84,9 @@ impl Nginx {
         &mut self,
         now: Instant,
         pid: u32,
-        signal: Signal,
+        signal: ProcessSignal,
         sender: u32,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let Some(cycle) = self
@@ -99,20 +99,20 @@ impl Nginx {
         let sink = Sink::of(&cycle, pid);
         let (number, name) = signal.name();
         let does = match signal {
-            Signal::HangUp => "reconfiguring",
-            Signal::Quit => "shutting down",
-            Signal::Terminate | Signal::Kill => "exiting",
+            ProcessSignal::HangUp => "reconfiguring",
+            ProcessSignal::Quit => "shutting down",
+            ProcessSignal::Terminate | ProcessSignal::Kill => "exiting",
         };
         let text = format!("signal {number} ({name}) received from {sender}, {does}");
         sink.notice(now, host, text);
-        if signal == Signal::HangUp {
+        if signal == ProcessSignal::HangUp {
             sink.notice(now, host, "reconfiguring");
             return self.reload(now, pid, host);
         }
         if let Some(master) = self.masters.get_mut(&pid) {
             master.ending = Some(signal);
         }
-        if signal == Signal::Quit {
+        if signal == ProcessSignal::Quit {
             unlink(host, &cycle, None);
         }
         let children = self
@@ -120,7 +120,7 @@ impl Nginx {
             .iter()
             .filter(|(_, worker)| worker.parent == pid);
         for child in children.map(|(child, _)| *child).collect::<Vec<_>>() {
-            if signal == Signal::Quit {
+            if signal == ProcessSignal::Quit {
                 self.told(now, child, host, out);
             } else {
                 self.exit_worker(now, child, true, host, out);
@@ -129,7 +129,7 @@ impl Nginx {
         self.reap(now, pid, host, out);
     }
 
-    fn reload(&mut self, now: Instant, pid: u32, host: &Host) {
+    fn reload(&mut self, now: Instant, pid: u32, host: &NginxHost) {
         let Some(master) = self.masters.get_mut(&pid) else {
             return;
         };
@@ -138,14 +138,14 @@ impl Nginx {
             Ok(read) => read.blocks().spawned(),
             Err(_) => loaded.blocks().test(),
         };
-        master.change = Some(Change {
+        master.change = Some(ConfigurationChange {
             loaded: Some(loaded),
             configuration: None,
             tries: 0,
             opened: BTreeSet::new(),
             start: None,
         });
-        self.after(now, took, Task::Read(pid));
+        self.after(now, took, LaterStep::Read(pid));
     }
 
     /// The configuration of a start or reload is read.
@@ -153,7 +153,7 @@ impl Nginx {
         &mut self,
         now: Instant,
         pid: u32,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let Some(master) = self.masters.get_mut(&pid) else {
@@ -191,7 +191,7 @@ impl Nginx {
         }
     }
 
-    fn change(&mut self, pid: u32) -> Option<&mut Change> {
+    fn change(&mut self, pid: u32) -> Option<&mut ConfigurationChange> {
         self.masters.get_mut(&pid)?.change.as_mut()
     }
 
@@ -202,7 +202,7 @@ impl Nginx {
         pid: u32,
         opened: Option<&Configuration>,
         note: &Note,
-        host: &mut Host,
+        host: &mut NginxHost,
     ) {
         let Some(master) = self.masters.get_mut(&pid) else {
             return;
@@ -223,7 +223,7 @@ impl Nginx {
     }
 
     /// A start or reload failed; what went wrong is written already.
-    fn fail(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+    fn fail(&mut self, now: Instant, pid: u32, host: &mut NginxHost, out: &mut Vec<Output>) {
         let Some(master) = self.masters.get_mut(&pid) else {
             return;
         };
@@ -241,17 +241,22 @@ impl Nginx {
     }
 
     /// The reason why an address cannot be bound by a master.
-    pub(super) fn refusal(&self, pid: u32, target: &Target, host: &Host) -> Option<String> {
+    pub(super) fn refusal(
+        &self,
+        pid: u32,
+        target: &ListenAddress,
+        host: &NginxHost,
+    ) -> Option<String> {
         const IN_USE: &str = "98: Address already in use";
         match target {
-            Target::Tcp(address) => {
+            ListenAddress::Tcp(address) => {
                 if let Some(why) = host.refusal(*address) {
                     return Some(why.to_owned());
                 }
                 let taken = host.taken.contains(&address.port()) || self.held(pid, target);
                 taken.then(|| IN_USE.to_owned())
             }
-            Target::Unix(path) => match host.tree.resolve(path, false) {
+            ListenAddress::Unix(path) => match host.tree.resolve(path, false) {
                 Err(error) => Some(format!("{}: {error}", error.number())),
                 Ok(_) => host
                     .tree
@@ -263,7 +268,7 @@ impl Nginx {
     }
 
     /// Whether a process that does not belong to a master holds an address.
-    fn held(&self, pid: u32, target: &Target) -> bool {
+    fn held(&self, pid: u32, target: &ListenAddress) -> bool {
         let bound = |configuration: &Configuration| {
             configuration
                 .bound()
@@ -278,7 +283,7 @@ impl Nginx {
         });
         let by_worker = self.workers.values().any(|worker| {
             worker.parent != pid
-                && worker.kind == Kind::Worker
+                && worker.kind == ChildKind::Worker
                 && !worker.leaving
                 && bound(&worker.configuration)
         });
@@ -286,7 +291,13 @@ impl Nginx {
     }
 
     /// Binds what is not bound yet; tries again after a pause where another process listens.
-    pub(super) fn bind(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+    pub(super) fn bind(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        host: &mut NginxHost,
+        out: &mut Vec<Output>,
+    ) {
         let Some(change) = self.change(pid) else {
             return;
         };
@@ -303,7 +314,7 @@ impl Nginx {
             .masters
             .get(&pid)
             .and_then(|master| master.cycle.clone());
-        let inherited: BTreeSet<Target> = running
+        let inherited: BTreeSet<ListenAddress> = running
             .iter()
             .flat_map(|cycle| cycle.bound())
             .cloned()
@@ -318,7 +329,7 @@ impl Nginx {
                 continue;
             }
             let Some(why) = self.refusal(pid, target, host) else {
-                if let Target::Unix(path) = target {
+                if let ListenAddress::Unix(path) = target {
                     // The refusal above covers every error.
                     let _made = host.tree.make_socket(path);
                 }
@@ -337,7 +348,7 @@ impl Nginx {
         if failed {
             let text = "try again to bind() after 500ms".to_owned();
             self.tell(now, pid, Some(&read), &Note::new(Level::Notice, text), host);
-            return self.after(now, BIND_PAUSE, Task::Bind(pid));
+            return self.after(now, BIND_PAUSE, LaterStep::Bind(pid));
         }
         self.succeed(now, pid, read, host, out);
     }
@@ -348,7 +359,7 @@ impl Nginx {
         now: Instant,
         pid: u32,
         read: Rc<Configuration>,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let Some(mut master) = self.masters.remove(&pid) else {
@@ -397,18 +408,32 @@ impl Nginx {
             self.spawn(
                 now,
                 at,
-                Kind::Worker,
+                ChildKind::Worker,
                 accept - blocks.spawned(),
                 &prefix,
                 host,
             );
         }
         if read.has_cache() {
-            self.spawn(now, at, Kind::CacheManager, Duration::ZERO, &prefix, host);
-            self.spawn(now, at, Kind::CacheLoader, Duration::ZERO, &prefix, host);
+            self.spawn(
+                now,
+                at,
+                ChildKind::CacheManager,
+                Duration::ZERO,
+                &prefix,
+                host,
+            );
+            self.spawn(
+                now,
+                at,
+                ChildKind::CacheLoader,
+                Duration::ZERO,
+                &prefix,
+                host,
+            );
         }
         if old.is_some() {
-            self.after(now, quit - blocks.spawned(), Task::QuitOld(at));
+            self.after(now, quit - blocks.spawned(), LaterStep::QuitOld(at));
         }
     }
 
@@ -417,7 +442,7 @@ impl Nginx {
         &mut self,
         now: Instant,
         pid: u32,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let Some(master) = self.masters.get_mut(&pid) else {
@@ -437,7 +462,7 @@ impl Nginx {
     }
 
     /// A master is free: it reaps its children, and takes the signals that waited.
-    fn idle(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+    fn idle(&mut self, now: Instant, pid: u32, host: &mut NginxHost, out: &mut Vec<Output>) {
         self.reap(now, pid, host, out);
         while let Some(master) = self.masters.get_mut(&pid) {
             if master.change.is_some() || master.mixing {
@@ -456,7 +481,7 @@ impl Nginx {
         now: Instant,
         parent: u32,
         corpse: Corpse,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         if let Some(master) = self.masters.get_mut(&parent) {
@@ -466,7 +491,7 @@ impl Nginx {
     }
 
     /// Reaps children, starts others for those that ended unasked, and ends a master that has none left and is ending.
-    fn reap(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+    fn reap(&mut self, now: Instant, pid: u32, host: &mut NginxHost, out: &mut Vec<Output>) {
         let Some(master) = self.masters.get_mut(&pid) else {
             return;
         };
@@ -522,21 +547,22 @@ impl Nginx {
 }
 
 /// Whether two addresses cannot be bound at the same time.
-fn overlap(one: &Target, other: &Target) -> bool {
+fn overlap(one: &ListenAddress, other: &ListenAddress) -> bool {
     match (one, other) {
-        (Target::Tcp(one), Target::Tcp(other)) => {
+        (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => {
             let any = one.ip().is_unspecified() || other.ip().is_unspecified();
             one.port() == other.port() && (any || one.ip() == other.ip())
         }
-        (Target::Unix(one), Target::Unix(other)) => one == other,
-        (Target::Tcp(_), Target::Unix(_)) | (Target::Unix(_), Target::Tcp(_)) => false,
+        (ListenAddress::Unix(one), ListenAddress::Unix(other)) => one == other,
+        (ListenAddress::Tcp(_), ListenAddress::Unix(_))
+        | (ListenAddress::Unix(_), ListenAddress::Tcp(_)) => false,
     }
 }
 
 /// Removes the files of the Unix sockets that a configuration listens on and the next one does not.
-fn unlink(host: &mut Host, configuration: &Configuration, next: Option<&Configuration>) {
+fn unlink(host: &mut NginxHost, configuration: &Configuration, next: Option<&Configuration>) {
     for target in configuration.bound() {
-        if let Target::Unix(path) = target
+        if let ListenAddress::Unix(path) = target
             && next.is_none_or(|next| !next.listeners.contains_key(target))
         {
             // The file may be gone already.

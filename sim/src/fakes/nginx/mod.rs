@@ -1,6 +1,6 @@
 //! A fake nginx: all nginx processes of one simulated host as one state machine without input or output.
 //!
-//! [`Nginx`] takes commands, signals, connections and requests, and a [`Host`] that holds the files; it decides exit
+//! [`Nginx`] takes commands, signals, connections and requests, and a [`NginxHost`] that holds the files; it decides exit
 //! codes, lines on standard error and in the error log, which worker of which configuration answers, and when. It follows
 //! nginx 1.22.1 of Debian 12; the conformance suite (tests/conformance) runs on both.
 //!
@@ -48,11 +48,11 @@ mod token;
 mod value;
 mod worker;
 
-pub use configuration::Target;
+pub use configuration::ListenAddress;
 pub use cost::Blocks;
-pub use host::Host;
+pub use host::NginxHost;
 pub use log::Level;
-pub use machine::{Child, Input, Nginx, Outcome, Output, Refusal};
+pub use machine::{Child, ConnectRefusal, Input, Nginx, Output, UpstreamOutcome};
 pub use program::{HttpRequest, HttpResponse, Installed, NAMES, NGINX, NginxProgram, SOCKETS};
-pub use route::{Request, Response};
+pub use route::{NginxRequest, Response};
 pub use timing::{BIND_PAUSE, BIND_TRIES, MIXED_WINDOW};

@@ -7,10 +7,10 @@
 //! The engine has no Unix sockets: a request names the socket in [`HttpRequest::to`] and goes to the port [`SOCKETS`] of
 //! the loopback. Members of upstreams are dialled; one behind a Unix socket refuses.
 
-use super::configuration::Target;
-use super::host::Host;
-use super::machine::{Input, Nginx, Outcome, Output};
-use super::route::{Request, Response};
+use super::configuration::ListenAddress;
+use super::host::NginxHost;
+use super::machine::{Input, Nginx, Output, UpstreamOutcome};
+use super::route::{NginxRequest, Response};
 use crate::world::{
     DialId, Effect, Effects, Finished, LinkId, LocalHost, Message, Process, ProcessEvent,
     ProcessView, Program, Start,
@@ -35,9 +35,9 @@ const BOOT: u64 = 0;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRequest {
     /// The address that the client connected to.
-    pub to: Target,
+    pub to: ListenAddress,
     /// The request.
-    pub request: Request,
+    pub request: NginxRequest,
 }
 
 impl Message for HttpRequest {
@@ -93,12 +93,12 @@ impl Program for NginxProgram {
                 start.disk.put(path.clone(), bytes.clone());
             }
         }
-        let host = Host {
+        let host = NginxHost {
             addresses: BTreeSet::from([IpAddr::V4(crate::address::ip(start.host))]),
             names: self.names.clone(),
             // Process numbers of an earlier life are not given again.
             last_pid: start.life.saturating_mul(1_000),
-            ..Host::default()
+            ..NginxHost::default()
         };
         Box::new(Installed {
             nginx: Nginx::new(start.random.child("workers")),
@@ -125,7 +125,7 @@ enum Client {
 #[derive(Debug)]
 pub struct Installed {
     nginx: Nginx,
-    host: Host,
+    host: NginxHost,
     at_boot: Option<Vec<String>>,
     /// The clients of nginx's connections.
     clients: BTreeMap<u64, Client>,
@@ -142,8 +142,9 @@ impl Installed {
     /// Returns the answer of each worker that accepts connections at an address to a GET of a path. Answers from files or
     /// upstreams are omitted.
     #[must_use]
-    pub fn answers(&self, to: &Target, path: &str) -> Vec<Response> {
-        self.nginx.answers(to, &Request::get("localhost", path))
+    pub fn answers(&self, to: &ListenAddress, path: &str) -> Vec<Response> {
+        self.nginx
+            .answers(to, &NginxRequest::get("localhost", path))
     }
 
     fn number(&mut self) -> u64 {
@@ -183,7 +184,7 @@ impl Installed {
                 });
                 let member = self.members.remove(&link).map(|exchange| Input::Backend {
                     exchange,
-                    outcome: Outcome::Closed,
+                    outcome: UpstreamOutcome::Closed,
                 });
                 client.into_iter().chain(member).collect()
             }
@@ -191,7 +192,7 @@ impl Installed {
                 let failed = self.dialling.remove(&dial);
                 let failed = failed.map(|(exchange, _)| Input::Backend {
                     exchange,
-                    outcome: Outcome::Refused,
+                    outcome: UpstreamOutcome::Refused,
                 });
                 failed.into_iter().collect()
             }
@@ -224,7 +225,7 @@ impl Installed {
         }
         let member = self.members.remove(&link);
         let response = message.take::<HttpResponse>().and_then(|it| it.0);
-        let outcome = response.map_or(Outcome::Closed, Outcome::Answered);
+        let outcome = response.map_or(UpstreamOutcome::Closed, UpstreamOutcome::Answered);
         let backend = |exchange| Input::Backend { exchange, outcome };
         member.map(backend).into_iter().collect()
     }
@@ -300,15 +301,15 @@ impl Installed {
                 to,
                 request,
             } => match &to {
-                Target::Tcp(address) => {
+                ListenAddress::Tcp(address) => {
                     let (dial, address) = (DialId(self.number()), *address);
                     let asked = HttpRequest { to, request };
                     self.dialling.insert(dial, (exchange, asked));
                     let to = Some(address);
                     out.push(Effect::Dial { dial, to });
                 }
-                Target::Unix(_) => {
-                    let outcome = Outcome::Refused;
+                ListenAddress::Unix(_) => {
+                    let outcome = UpstreamOutcome::Refused;
                     return Some(Input::Backend { exchange, outcome });
                 }
             },
@@ -319,8 +320,8 @@ impl Installed {
     /// Listens where nginx does.
     fn listen(&mut self, out: &mut Effects) {
         let ports = self.nginx.targets().into_iter().map(|target| match target {
-            Target::Tcp(address) => address.port(),
-            Target::Unix(_) => SOCKETS,
+            ListenAddress::Tcp(address) => address.port(),
+            ListenAddress::Unix(_) => SOCKETS,
         });
         let ports: BTreeSet<u16> = ports.collect();
         for &port in self.listening.difference(&ports) {

@@ -1,14 +1,15 @@
 //! How a request is answered: which server by address and name, which location by path, and what it says.
 
 use super::configuration::{
-    Configuration, Handler, Location, Matching, Proxy, Return, Server, Settings, Target,
+    Configuration, Handler, InheritedSettings, ListenAddress, Location, Matching, Proxy, Return,
+    Server,
 };
 use super::value::Part;
-use crate::disk::tree::{Entry, Tree};
+use crate::disk::tree::{FileTree, TreeEntry};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct NginxRequest {
     /// The method.
     pub method: String,
     /// The path, with the query.
@@ -19,7 +20,7 @@ pub struct Request {
     pub close: bool,
 }
 
-impl Request {
+impl NginxRequest {
     /// A GET of a path from a host, on a connection that is closed after the answer.
     #[must_use]
     pub fn get(host: &str, path: &str) -> Self {
@@ -103,14 +104,14 @@ pub(super) enum Routed<'a> {
     /// By the server's counters.
     Status,
     /// By a member of an upstream, asked for this path.
-    Proxy(&'a Proxy, &'a Settings, String),
+    Proxy(&'a Proxy, &'a InheritedSettings, String),
 }
 
 /// One request on its way.
-struct Way<'a> {
+struct RoutedRequest<'a> {
     server: &'a Server,
-    target: &'a Target,
-    request: &'a Request,
+    target: &'a ListenAddress,
+    request: &'a NginxRequest,
     host: &'a str,
     uri: &'a str,
     pid: u32,
@@ -120,10 +121,10 @@ struct Way<'a> {
 pub(super) fn route<'a>(
     configuration: &'a Configuration,
     prefix: &str,
-    target: &Target,
-    request: &Request,
+    target: &ListenAddress,
+    request: &NginxRequest,
     pid: u32,
-    tree: &Tree,
+    tree: &FileTree,
 ) -> Routed<'a> {
     let host = host_name(&request.host);
     let path = request.path.split(['?', '#']).next().unwrap_or("");
@@ -133,7 +134,7 @@ pub(super) fn route<'a>(
     let Some(server) = choose(configuration, target, &host) else {
         return Routed::Drop;
     };
-    let way = Way {
+    let way = RoutedRequest {
         server,
         target,
         request,
@@ -214,7 +215,11 @@ fn normalized(path: &str) -> Option<String> {
 
 /// The server for a name at an address: an exact name, the longest wildcard at the start, the longest one at the end,
 /// the default server.
-fn choose<'a>(configuration: &'a Configuration, target: &Target, host: &str) -> Option<&'a Server> {
+fn choose<'a>(
+    configuration: &'a Configuration,
+    target: &ListenAddress,
+    host: &str,
+) -> Option<&'a Server> {
     let servers = configuration.servers_at(target)?;
     let mut in_order = servers.to_vec();
     in_order.sort_unstable();
@@ -266,8 +271,8 @@ fn find<'a>(locations: &'a [Location], uri: &str) -> Option<&'a Location> {
     find(&longest.inner, uri).or(Some(longest))
 }
 
-impl<'a> Way<'_> {
-    fn say(&self, answer: &Return, settings: &Settings) -> Routed<'a> {
+impl<'a> RoutedRequest<'_> {
+    fn say(&self, answer: &Return, settings: &InheritedSettings) -> Routed<'a> {
         let text: String = answer.text.iter().map(|part| self.value(part)).collect();
         let status = answer.status;
         Routed::Answer(match status {
@@ -309,12 +314,12 @@ impl<'a> Way<'_> {
             "scheme" => self.scheme().to_owned(),
             "server_name" => self.server.names.first().cloned().unwrap_or_default(),
             "server_port" => match self.target {
-                Target::Tcp(address) => address.port().to_string(),
-                Target::Unix(_) => String::new(),
+                ListenAddress::Tcp(address) => address.port().to_string(),
+                ListenAddress::Unix(_) => String::new(),
             },
             "remote_addr" => match self.target {
-                Target::Tcp(_) => "127.0.0.1".to_owned(),
-                Target::Unix(_) => "unix:".to_owned(),
+                ListenAddress::Tcp(_) => "127.0.0.1".to_owned(),
+                ListenAddress::Unix(_) => "unix:".to_owned(),
             },
             "uri" => self.uri.to_owned(),
             _ => String::new(),
@@ -332,10 +337,10 @@ impl<'a> Way<'_> {
     /// Answers with a file below the root.
     fn file(
         &self,
-        settings: &Settings,
+        settings: &InheritedSettings,
         location: Option<&Location>,
         prefix: &str,
-        tree: &Tree,
+        tree: &FileTree,
     ) -> Routed<'a> {
         if !["GET", "HEAD"].contains(&self.request.method.as_str()) {
             return Routed::Answer(Response::page(405));
@@ -350,13 +355,13 @@ impl<'a> Way<'_> {
         };
         let page = |status| Routed::Answer(Response::page(status));
         match tree.entry(&path, true) {
-            Ok(Entry::File(bytes)) if !path.ends_with('/') => {
+            Ok(TreeEntry::File(bytes)) if !path.ends_with('/') => {
                 Routed::Answer(found(settings, &path, bytes))
             }
-            Ok(Entry::Folder) if !self.uri.ends_with('/') => {
+            Ok(TreeEntry::Folder) if !self.uri.ends_with('/') => {
                 let port = match self.target {
-                    Target::Tcp(address) => format!(":{}", address.port()),
-                    Target::Unix(_) => String::new(),
+                    ListenAddress::Tcp(address) => format!(":{}", address.port()),
+                    ListenAddress::Unix(_) => String::new(),
                 };
                 let (scheme, host, uri) = (self.scheme(), self.host, self.uri);
                 Routed::Answer(Response {
@@ -364,7 +369,7 @@ impl<'a> Way<'_> {
                     ..Response::page(301)
                 })
             }
-            Ok(Entry::Folder) => {
+            Ok(TreeEntry::Folder) => {
                 let names = settings.index.clone();
                 let names = names.unwrap_or_else(|| vec!["index.html".to_owned()]);
                 let index = names.iter().find_map(|name| {
@@ -374,12 +379,12 @@ impl<'a> Way<'_> {
                 });
                 index.map_or_else(|| page(403), Routed::Answer)
             }
-            Ok(Entry::File(_) | Entry::Link(_) | Entry::Socket) | Err(_) => page(404),
+            Ok(TreeEntry::File(_) | TreeEntry::Link(_) | TreeEntry::Socket) | Err(_) => page(404),
         }
     }
 }
 
-fn found(settings: &Settings, path: &str, bytes: &[u8]) -> Response {
+fn found(settings: &InheritedSettings, path: &str, bytes: &[u8]) -> Response {
     let name = path.rsplit('/').next().unwrap_or("");
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     let known = match (&settings.types, extension) {

@@ -1,11 +1,11 @@
 //! Takes the directives of servers, locations and upstreams, each with nginx's own checks and messages.
 
 use super::configuration::{
-    Handler, Location, Matching, Member, Proxy, Return, Server, Settings, Target, Upstream, Zone,
-    ZoneKind,
+    Handler, InheritedSettings, ListenAddress, Location, Matching, Proxy, Return, Server,
+    SharedZone, Upstream, UpstreamServer, ZoneKind,
 };
 use super::directive::{Contexts, LOCATION, UPSTREAM};
-use super::load::{Frame, Loader};
+use super::load::{ConfigurationLoader, OpenBlock};
 use super::log::Note;
 use super::value::{self, Part, interpolated};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,7 +16,7 @@ const SOCKET_PATH_MAX: usize = 107;
 /// The smallest zone of shared memory: eight pages.
 const ZONE_MIN: u64 = 8 * 4_096;
 
-impl Loader<'_> {
+impl ConfigurationLoader<'_> {
     pub(super) fn begin_server(&mut self) {
         self.configuration.servers.push(Server {
             place: self.place.clone(),
@@ -24,14 +24,14 @@ impl Loader<'_> {
         });
     }
 
-    pub(super) fn end_server(&mut self, settings: Settings) -> Result<(), Note> {
+    pub(super) fn end_server(&mut self, settings: InheritedSettings) -> Result<(), Note> {
         let number = self.configuration.servers.len() - 1;
         let server = &mut self.configuration.servers[number];
         server.settings = settings;
         if server.listens.is_empty() {
             let port = if self.host.privileged { 80 } else { 8_000 };
             let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
-            return self.listen_on(Target::Tcp(any), false, false);
+            return self.listen_on(ListenAddress::Tcp(any), false, false);
         }
         Ok(())
     }
@@ -39,7 +39,7 @@ impl Loader<'_> {
     /// Takes a directive that stands in `http` or deeper and is not a block.
     pub(super) fn site(
         &mut self,
-        frame: &mut Frame,
+        frame: &mut OpenBlock,
         name: &str,
         words: &[String],
     ) -> Result<(), Note> {
@@ -130,7 +130,7 @@ impl Loader<'_> {
         self.listen_on(target, default, tls)
     }
 
-    fn listen_on(&mut self, target: Target, default: bool, tls: bool) -> Result<(), Note> {
+    fn listen_on(&mut self, target: ListenAddress, default: bool, tls: bool) -> Result<(), Note> {
         let number = self.configuration.servers.len() - 1;
         if self.server().listens.contains(&target) {
             return Err(self.fault(format!("a duplicate listen {target}")));
@@ -148,11 +148,11 @@ impl Loader<'_> {
     }
 
     /// The address that a text names.
-    fn target(&self, text: &str, default_port: u16) -> Result<Target, &'static str> {
+    fn target(&self, text: &str, default_port: u16) -> Result<ListenAddress, &'static str> {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.len() {
                 0 => Err("no path in the unix domain socket"),
-                1..=SOCKET_PATH_MAX => Ok(Target::Unix(path.to_owned())),
+                1..=SOCKET_PATH_MAX => Ok(ListenAddress::Unix(path.to_owned())),
                 _ => Err("too long path in the unix domain socket"),
             };
         }
@@ -160,7 +160,7 @@ impl Loader<'_> {
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             let mut address = any();
             address.set_port(port(text)?);
-            return Ok(Target::Tcp(address));
+            return Ok(ListenAddress::Tcp(address));
         }
         let (host, port) = split_port(text, default_port)?;
         let ip = match host {
@@ -173,7 +173,7 @@ impl Loader<'_> {
                 .and_then(|all| all.first())
                 .ok_or("host not found")?,
         };
-        Ok(Target::Tcp(SocketAddr::new(ip, port)))
+        Ok(ListenAddress::Tcp(SocketAddr::new(ip, port)))
     }
 
     fn server_name(&mut self, names: &[String]) -> Result<(), Note> {
@@ -237,14 +237,14 @@ impl Loader<'_> {
             answer: None,
             alias: None,
             internal: false,
-            settings: Settings::default(),
+            settings: InheritedSettings::default(),
             inner: Vec::new(),
             place: self.place.clone(),
         });
         Ok(())
     }
 
-    pub(super) fn end_location(&mut self, settings: Settings) {
+    pub(super) fn end_location(&mut self, settings: InheritedSettings) {
         let Some(mut location) = self.open.pop() else {
             return;
         };
@@ -356,8 +356,8 @@ impl Loader<'_> {
     }
 
     fn member(&mut self, words: &[String]) -> Result<(), Note> {
-        let mut member = Member {
-            target: Target::Unix(String::new()),
+        let mut member = UpstreamServer {
+            target: ListenAddress::Unix(String::new()),
             weight: 1,
             max_fails: 1,
             fail_timeout: Duration::from_secs(10),
@@ -385,7 +385,7 @@ impl Loader<'_> {
         let upstream = &mut self.configuration.upstreams[self.filling];
         upstream
             .members
-            .extend(targets.into_iter().map(|target| Member {
+            .extend(targets.into_iter().map(|target| UpstreamServer {
                 target,
                 ..member.clone()
             }));
@@ -393,7 +393,7 @@ impl Loader<'_> {
     }
 
     /// All addresses of an upstream's server.
-    pub(super) fn targets(&self, text: &str) -> Result<Vec<Target>, String> {
+    pub(super) fn targets(&self, text: &str) -> Result<Vec<ListenAddress>, String> {
         let wrong = |why: &str| format!("{why} in upstream \"{text}\"");
         if text.starts_with("unix:") {
             return Ok(vec![self.target(text, 80).map_err(wrong)?]);
@@ -403,7 +403,7 @@ impl Loader<'_> {
             .host
             .resolve(host)
             .ok_or_else(|| wrong("host not found"))?;
-        let at_port = |ip| Target::Tcp(SocketAddr::new(ip, port));
+        let at_port = |ip| ListenAddress::Tcp(SocketAddr::new(ip, port));
         Ok(found.into_iter().map(at_port).collect())
     }
 
@@ -454,12 +454,12 @@ impl Loader<'_> {
             }
         }
         let kind = ZoneKind::Limit { key };
-        self.zone(&name, Zone { size, kind });
+        self.zone(&name, SharedZone { size, kind });
         Ok(())
     }
 
     /// Whether a zone can be declared again with this size, for the same use or another.
-    fn zone_fits(&self, name: &str, size: u64, known: &Zone, same: bool) -> Result<(), Note> {
+    fn zone_fits(&self, name: &str, size: u64, known: &SharedZone, same: bool) -> Result<(), Note> {
         if !same {
             return Err(self.fault(format!(
                 "the shared memory zone \"{name}\" is already declared for a different use"
@@ -488,7 +488,7 @@ impl Loader<'_> {
             return Err(self.fault("\"limit_req\" must have \"zone\" parameter"));
         };
         let kind = ZoneKind::Limit { key: String::new() };
-        self.zone(name, Zone { size: 0, kind });
+        self.zone(name, SharedZone { size: 0, kind });
         Ok(())
     }
 
@@ -536,7 +536,7 @@ impl Loader<'_> {
         }
         self.configuration.temporary.push(path.clone());
         let kind = ZoneKind::Cache { path, levels };
-        self.zone(&name, Zone { size, kind });
+        self.zone(&name, SharedZone { size, kind });
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! The check needs no cryptography: a private key that carries its public point (PKCS#8 of an elliptic curve) belongs to
 //! the certificate that holds the same bytes. Keys that carry none, such as RSA keys, pass.
 
-use crate::disk::tree::Tree;
+use crate::disk::tree::FileTree;
 
 const NO_FILE: &str = "error:80000002:system library::No such file or directory:calling fopen";
 
@@ -11,7 +11,7 @@ const NO_FILE: &str = "error:80000002:system library::No such file or directory:
 ///
 /// # Errors
 /// The text of nginx's message.
-pub(super) fn check_pair(tree: &Tree, certificate: &str, key: &str) -> Result<(), String> {
+pub(super) fn check_pair(tree: &FileTree, certificate: &str, key: &str) -> Result<(), String> {
     let document = |path: &str, what: &str, reader: &str, label: &str, expecting: &str| {
         let fault = |why: String| Err(format!("cannot load {what} \"{path}\": {why}"));
         let Ok(text) = tree.read(path) else {

@@ -5,21 +5,23 @@
 //! when `worker_shutdown_timeout` is over; a reading one holds it until `client_header_timeout`.
 
 use super::balance::{Balance, Tried};
-use super::configuration::{Configuration, Target};
-use super::host::Host;
+use super::configuration::{Configuration, ListenAddress};
+use super::host::NginxHost;
 use super::log::{Level, Note};
-use super::machine::{Corpse, Ended, Nginx, Outcome, Output, Refusal, Sink, Task, balances};
-use super::route::{Request, Response, Routed, route};
+use super::machine::{
+    ConnectRefusal, Corpse, Ended, LaterStep, Nginx, Output, Sink, UpstreamOutcome, balances,
+};
+use super::route::{NginxRequest, Response, Routed, route};
 use super::timing::{CACHE_LOADER, HEADER_TIMEOUT, PROXY_TIMEOUT};
-use crate::disk::tree::Tree;
-use crate::world::Signal;
+use crate::disk::tree::FileTree;
+use crate::world::ProcessSignal;
 use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::rc::Rc;
 
 /// The kind of a master's child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ChildKind {
     /// It serves.
     Worker,
     /// It keeps the cache within its bounds.
@@ -28,7 +30,7 @@ pub(super) enum Kind {
     CacheLoader,
 }
 
-impl Kind {
+impl ChildKind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Worker => "worker",
@@ -43,7 +45,7 @@ impl Kind {
 pub(super) struct Worker {
     /// The master; 1: it has ended.
     pub(super) parent: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: ChildKind,
     pub(super) configuration: Rc<Configuration>,
     /// Whether it closed its listeners and ends with its last connection.
     pub(super) leaving: bool,
@@ -58,23 +60,23 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) const fn title(&self) -> &'static str {
         match (self.kind, self.leaving) {
-            (Kind::Worker, false) => "nginx: worker process",
-            (Kind::Worker, true) => "nginx: worker process is shutting down",
-            (Kind::CacheManager, _) => "nginx: cache manager process",
-            (Kind::CacheLoader, _) => "nginx: cache loader process",
+            (ChildKind::Worker, false) => "nginx: worker process",
+            (ChildKind::Worker, true) => "nginx: worker process is shutting down",
+            (ChildKind::CacheManager, _) => "nginx: cache manager process",
+            (ChildKind::CacheLoader, _) => "nginx: cache loader process",
         }
     }
 }
 
 /// A client's connection.
 #[derive(Debug)]
-pub(super) struct Connection {
-    target: Target,
+pub(super) struct HttpConnection {
+    target: ListenAddress,
     /// The worker that accepted it; none: it waits for one.
     worker: Option<u32>,
     state: State,
     /// A request that came before a worker accepted.
-    waiting: Option<Request>,
+    waiting: Option<NginxRequest>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +97,9 @@ pub(super) struct Exchange {
     tried: Tried,
     timeout: Duration,
     /// The request as the client sent it.
-    asked: Request,
+    asked: NginxRequest,
     /// The request as the member gets it.
-    passed: Request,
+    passed: NginxRequest,
 }
 
 impl Nginx {
@@ -106,10 +108,10 @@ impl Nginx {
         &mut self,
         now: Instant,
         parent: u32,
-        kind: Kind,
+        kind: ChildKind,
         accepts_after: Duration,
         prefix: &str,
-        host: &mut Host,
+        host: &mut NginxHost,
     ) {
         let Some(cycle) = self
             .masters
@@ -133,9 +135,9 @@ impl Nginx {
         };
         self.workers.insert(pid, worker);
         match kind {
-            Kind::Worker => self.after(now, accepts_after, Task::Accept(pid)),
-            Kind::CacheManager => {}
-            Kind::CacheLoader => self.after(now, CACHE_LOADER, Task::Loaded(pid)),
+            ChildKind::Worker => self.after(now, accepts_after, LaterStep::Accept(pid)),
+            ChildKind::CacheManager => {}
+            ChildKind::CacheLoader => self.after(now, CACHE_LOADER, LaterStep::Loaded(pid)),
         }
     }
 
@@ -144,20 +146,22 @@ impl Nginx {
         &mut self,
         now: Instant,
         connection: u64,
-        target: Target,
-        host: &mut Host,
+        target: ListenAddress,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let serves = |configuration: &Configuration| configuration.servers_at(&target).is_some();
         let open = self.workers.values().any(|worker| {
-            worker.kind == Kind::Worker && !worker.leaving && serves(&worker.configuration)
+            worker.kind == ChildKind::Worker && !worker.leaving && serves(&worker.configuration)
         }) || self.masters.values().any(|master| {
             master.ending.is_none() && master.cycle.as_ref().is_some_and(|cycle| serves(cycle))
         });
         let refusal = match &target {
-            Target::Unix(path) if !host.tree.exists(path) => Some(Refusal::NotFound),
-            Target::Unix(_) | Target::Tcp(_) if !open => Some(Refusal::Refused),
-            Target::Unix(_) | Target::Tcp(_) => None,
+            ListenAddress::Unix(path) if !host.tree.exists(path) => Some(ConnectRefusal::NotFound),
+            ListenAddress::Unix(_) | ListenAddress::Tcp(_) if !open => {
+                Some(ConnectRefusal::Refused)
+            }
+            ListenAddress::Unix(_) | ListenAddress::Tcp(_) => None,
         };
         if let Some(refusal) = refusal {
             return out.push(Output::Refused {
@@ -165,7 +169,7 @@ impl Nginx {
                 refusal,
             });
         }
-        let taken = Connection {
+        let taken = HttpConnection {
             target,
             worker: None,
             state: State::Fresh,
@@ -178,8 +182,8 @@ impl Nginx {
     /// Returns the answer of each worker that accepts connections at an address to a request, in the order of process
     /// ids. Answers from files or upstreams are omitted.
     #[must_use]
-    pub fn answers(&self, to: &Target, request: &Request) -> Vec<Response> {
-        let tree = Tree::default();
+    pub fn answers(&self, to: &ListenAddress, request: &NginxRequest) -> Vec<Response> {
+        let tree = FileTree::default();
         let workers = self.workers.iter();
         let accepting = workers.filter(|(_, worker)| {
             worker.accepts && !worker.leaving && worker.configuration.servers_at(to).is_some()
@@ -196,7 +200,7 @@ impl Nginx {
     }
 
     /// Gives a connection to one of the workers that accept at its address, drawn at random.
-    fn assign(&mut self, now: Instant, number: u64, host: &mut Host, out: &mut Vec<Output>) {
+    fn assign(&mut self, now: Instant, number: u64, host: &mut NginxHost, out: &mut Vec<Output>) {
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
         };
@@ -217,7 +221,11 @@ impl Nginx {
                 .settings
                 .header_timeout
         });
-        self.after(now, timeout.unwrap_or(HEADER_TIMEOUT), Task::Header(number));
+        self.after(
+            now,
+            timeout.unwrap_or(HEADER_TIMEOUT),
+            LaterStep::Header(number),
+        );
         if let Some(request) = waiting {
             self.request(now, number, request, host, out);
         }
@@ -228,7 +236,7 @@ impl Nginx {
         &mut self,
         now: Instant,
         pid: u32,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         if let Some(worker) = self.workers.get_mut(&pid) {
@@ -254,8 +262,8 @@ impl Nginx {
         &mut self,
         now: Instant,
         number: u64,
-        request: Request,
-        host: &mut Host,
+        request: NginxRequest,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.connections.get_mut(&number) else {
@@ -270,7 +278,7 @@ impl Nginx {
             return;
         };
         let (configuration, prefix) = (Rc::clone(&worker.configuration), worker.prefix.clone());
-        self.cancel(&Task::Header(number));
+        self.cancel(&LaterStep::Header(number));
         self.counters.requests += 1;
         match route(&configuration, &prefix, &target, &request, pid, &host.tree) {
             Routed::Answer(response) => {
@@ -294,7 +302,7 @@ impl Nginx {
                     member: 0,
                     tried: Tried::new(members),
                     timeout: settings.read_timeout.unwrap_or(PROXY_TIMEOUT),
-                    passed: Request {
+                    passed: NginxRequest {
                         path,
                         host: configuration.upstreams[proxy.upstream].name.clone(),
                         close: true,
@@ -330,7 +338,7 @@ impl Nginx {
         number: u64,
         response: Response,
         close: bool,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         out.push(Output::Respond {
@@ -349,7 +357,7 @@ impl Nginx {
     }
 
     /// The server closes a connection.
-    fn hang_up(&mut self, now: Instant, number: u64, host: &mut Host, out: &mut Vec<Output>) {
+    fn hang_up(&mut self, now: Instant, number: u64, host: &mut NginxHost, out: &mut Vec<Output>) {
         out.push(Output::Closed { connection: number });
         self.closed(now, number, host, out);
     }
@@ -359,13 +367,13 @@ impl Nginx {
         &mut self,
         now: Instant,
         number: u64,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let Some(connection) = self.connections.remove(&number) else {
             return;
         };
-        self.cancel(&Task::Header(number));
+        self.cancel(&LaterStep::Header(number));
         self.exchanges
             .retain(|_, exchange| exchange.connection != number);
         if let Some(pid) = connection.worker {
@@ -377,14 +385,14 @@ impl Nginx {
         &mut self,
         now: Instant,
         number: u64,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         self.hang_up(now, number, host, out);
     }
 
     /// Passes a request to the next member of its upstream.
-    fn forward(&mut self, now: Instant, number: u64, host: &mut Host, out: &mut Vec<Output>) {
+    fn forward(&mut self, now: Instant, number: u64, host: &mut NginxHost, out: &mut Vec<Output>) {
         let Some(exchange) = self.exchanges.get_mut(&number) else {
             return;
         };
@@ -407,7 +415,7 @@ impl Nginx {
             to: upstream.members[at].target.clone(),
             request: exchange.passed.clone(),
         });
-        self.after(now, timeout, Task::Backend(number));
+        self.after(now, timeout, LaterStep::Backend(number));
     }
 
     /// A member did something with a request.
@@ -415,12 +423,12 @@ impl Nginx {
         &mut self,
         now: Instant,
         number: u64,
-        outcome: Outcome,
-        host: &mut Host,
+        outcome: UpstreamOutcome,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         match outcome {
-            Outcome::Answered(response) => {
+            UpstreamOutcome::Answered(response) => {
                 self.settle(now, number, false);
                 let Some(exchange) = self.exchanges.remove(&number) else {
                     return;
@@ -428,12 +436,12 @@ impl Nginx {
                 let (connection, close) = (exchange.connection, exchange.asked.close);
                 self.respond(now, connection, response, close, host, out);
             }
-            Outcome::Refused => {
+            UpstreamOutcome::Refused => {
                 let text =
                     "connect() failed (111: Connection refused) while connecting to upstream";
                 self.failed(now, number, text, "connecting to", 502, host, out);
             }
-            Outcome::Closed => {
+            UpstreamOutcome::Closed => {
                 let text = "upstream prematurely closed connection while reading response header \
                             from upstream";
                 self.failed(
@@ -453,7 +461,7 @@ impl Nginx {
         &mut self,
         now: Instant,
         number: u64,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let text = "upstream timed out (110: Connection timed out) while reading response header \
@@ -471,7 +479,7 @@ impl Nginx {
 
     /// Notes what a member did. Returns whether the member is set aside and whether another may be asked.
     fn settle(&mut self, now: Instant, number: u64, failed: bool) -> Option<(bool, bool)> {
-        self.cancel(&Task::Backend(number));
+        self.cancel(&LaterStep::Backend(number));
         let exchange = self.exchanges.get_mut(&number)?;
         let worker = self.workers.get_mut(&exchange.worker)?;
         let members = &worker.configuration.upstreams[exchange.upstream].members;
@@ -488,7 +496,7 @@ impl Nginx {
         text: &str,
         during: &str,
         status: u16,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let Some(exchange) = self.exchanges.get(&number) else {
@@ -523,7 +531,7 @@ impl Nginx {
         now: Instant,
         number: u64,
         status: u16,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         if let Some(exchange) = self.exchanges.remove(&number) {
@@ -540,7 +548,7 @@ impl Nginx {
         level: Level,
         text: &str,
         member: &str,
-        host: &mut Host,
+        host: &mut NginxHost,
     ) {
         let Some(exchange) = self.exchanges.get(&number) else {
             return;
@@ -562,9 +570,9 @@ impl Nginx {
         &mut self,
         now: Instant,
         pid: u32,
-        signal: Signal,
+        signal: ProcessSignal,
         sender: u32,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let Some(worker) = self.workers.get(&pid) else {
@@ -572,15 +580,15 @@ impl Nginx {
         };
         let sink = Sink::of(&worker.configuration, pid);
         let does = match signal {
-            Signal::Kill => return self.bury(now, pid, Ended::Killed(9), host, out),
-            Signal::HangUp => return,
-            Signal::Terminate => "exiting",
-            Signal::Quit => "shutting down",
+            ProcessSignal::Kill => return self.bury(now, pid, Ended::Killed(9), host, out),
+            ProcessSignal::HangUp => return,
+            ProcessSignal::Terminate => "exiting",
+            ProcessSignal::Quit => "shutting down",
         };
         let (number, name) = signal.name();
         let text = format!("signal {number} ({name}) received from {sender}, {does}");
         sink.notice(now, host, text);
-        if signal == Signal::Quit && worker.kind == Kind::Worker {
+        if signal == ProcessSignal::Quit && worker.kind == ChildKind::Worker {
             self.quit_worker(now, pid, host, out);
         } else {
             self.exit_worker(now, pid, false, host, out);
@@ -588,19 +596,27 @@ impl Nginx {
     }
 
     /// A master tells a child to quit.
-    pub(super) fn told(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+    pub(super) fn told(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        host: &mut NginxHost,
+        out: &mut Vec<Output>,
+    ) {
         let Some(worker) = self.workers.get_mut(&pid) else {
             return;
         };
         worker.told = true;
         match worker.kind {
-            Kind::Worker if worker.leaving => {}
-            Kind::Worker => self.quit_worker(now, pid, host, out),
-            Kind::CacheManager | Kind::CacheLoader => self.exit_worker(now, pid, true, host, out),
+            ChildKind::Worker if worker.leaving => {}
+            ChildKind::Worker => self.quit_worker(now, pid, host, out),
+            ChildKind::CacheManager | ChildKind::CacheLoader => {
+                self.exit_worker(now, pid, true, host, out)
+            }
         }
     }
 
-    fn quit_worker(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+    fn quit_worker(&mut self, now: Instant, pid: u32, host: &mut NginxHost, out: &mut Vec<Output>) {
         let Some(worker) = self.workers.get_mut(&pid) else {
             return;
         };
@@ -608,7 +624,7 @@ impl Nginx {
         let configuration = Rc::clone(&worker.configuration);
         Sink::of(&configuration, pid).notice(now, host, "gracefully shutting down");
         if let Some(timeout) = configuration.shutdown_timeout {
-            self.after(now, timeout, Task::Shutdown(pid));
+            self.after(now, timeout, LaterStep::Shutdown(pid));
         }
         self.close_all(now, pid, |state| state == State::Idle, host, out);
         self.leave_if_done(now, pid, host, out);
@@ -618,7 +634,7 @@ impl Nginx {
         &mut self,
         now: Instant,
         pid: u32,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         self.close_all(now, pid, |state| state != State::Reading, host, out);
@@ -630,7 +646,7 @@ impl Nginx {
         now: Instant,
         pid: u32,
         chosen: fn(State) -> bool,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let closing = self.connections.iter();
@@ -640,7 +656,13 @@ impl Nginx {
         }
     }
 
-    fn leave_if_done(&mut self, now: Instant, pid: u32, host: &mut Host, out: &mut Vec<Output>) {
+    fn leave_if_done(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        host: &mut NginxHost,
+        out: &mut Vec<Output>,
+    ) {
         let leaving = self.workers.get(&pid).is_some_and(|worker| worker.leaving);
         let holds = self
             .connections
@@ -657,7 +679,7 @@ impl Nginx {
         now: Instant,
         pid: u32,
         told: bool,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         let Some(worker) = self.workers.get_mut(&pid) else {
@@ -665,7 +687,7 @@ impl Nginx {
         };
         worker.told |= told;
         let sink = Sink::of(&worker.configuration, pid);
-        let serves = worker.kind == Kind::Worker;
+        let serves = worker.kind == ChildKind::Worker;
         sink.notice(now, host, "exiting");
         if serves {
             sink.notice(now, host, "exit");
@@ -677,7 +699,7 @@ impl Nginx {
         &mut self,
         now: Instant,
         pid: u32,
-        host: &mut Host,
+        host: &mut NginxHost,
         out: &mut Vec<Output>,
     ) {
         if let Some(loader) = self.workers.get_mut(&pid) {
@@ -687,12 +709,19 @@ impl Nginx {
     }
 
     /// A child is gone, and its connections with it.
-    fn bury(&mut self, now: Instant, pid: u32, how: Ended, host: &mut Host, out: &mut Vec<Output>) {
+    fn bury(
+        &mut self,
+        now: Instant,
+        pid: u32,
+        how: Ended,
+        host: &mut NginxHost,
+        out: &mut Vec<Output>,
+    ) {
         let Some(worker) = self.workers.remove(&pid) else {
             return;
         };
         self.close_all(now, pid, |_| true, host, out);
-        self.cancel(&Task::Shutdown(pid));
+        self.cancel(&LaterStep::Shutdown(pid));
         let corpse = Corpse {
             pid,
             kind: worker.kind,
@@ -712,7 +741,7 @@ mod tests {
 
     const FILE: &str = "/p/nginx.conf";
 
-    fn configure(host: &mut Host, version: &str) {
+    fn configure(host: &mut NginxHost, version: &str) {
         let text = format!(
             "pid /p/nginx.pid; error_log /p/error.log; events {{}} http {{ client_body_temp_path /p/t; proxy_temp_path \
              /p/t; server {{ listen 8080; return 200 {version}; }} }}"
@@ -722,13 +751,13 @@ mod tests {
 
     #[test]
     fn the_workers_of_both_configurations_answer_during_a_reload() {
-        let (mut nginx, mut host) = (Nginx::new(Random::from_seed(1)), Host::default());
+        let (mut nginx, mut host) = (Nginx::new(Random::from_seed(1)), NginxHost::default());
         host.tree.make_folders("/p/t").unwrap();
         let mut seen: Vec<BTreeSet<Vec<u8>>> = Vec::new();
-        let to = Target::Tcp(([127, 0, 0, 1], 8_080).into());
-        let mut step = |now, input, host: &mut Host| {
+        let to = ListenAddress::Tcp(([127, 0, 0, 1], 8_080).into());
+        let mut step = |now, input, host: &mut NginxHost| {
             nginx.step(now, input, host, &mut Vec::new());
-            let answers = nginx.answers(&to, &Request::get("localhost", "/"));
+            let answers = nginx.answers(&to, &NginxRequest::get("localhost", "/"));
             let bodies = answers.into_iter().map(|answer| answer.body).collect();
             if seen.last() != Some(&bodies) {
                 seen.push(bodies);
@@ -744,7 +773,7 @@ mod tests {
         for version in ["v1", "v2"] {
             if let Some(pid) = master {
                 configure(&mut host, version);
-                let (signal, sender) = (Signal::HangUp, 1);
+                let (signal, sender) = (ProcessSignal::HangUp, 1);
                 input = Input::Signal {
                     pid,
                     signal,

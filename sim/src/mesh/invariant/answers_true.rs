@@ -5,7 +5,7 @@
 //! `channel::DeliveryFailure`.
 
 use super::{Program, Report, mesh_of};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 
 pub(super) struct AnswersTrue;
 
@@ -18,7 +18,7 @@ impl Invariant for AnswersTrue {
         Steps::None
     }
 
-    fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> Verdict {
+    fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> InvariantResult {
         mesh_of(system)
             .delivery_log
             .violation

@@ -4,7 +4,7 @@
 //! transport rejects a message above the maximum frame size. Source: gossip's module doc, message.rs.
 
 use super::{Program, Seen, node_of};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 use phalanx_core::gossip::Tuning;
 use phalanx_core::size::FRAME_BYTES_MAX;
 
@@ -36,7 +36,7 @@ impl Invariant for Bounds {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         let mesh = node_of(seen).mesh();
         let held = mesh.link_count();
         if held > self.links_max {

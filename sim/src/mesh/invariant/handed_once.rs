@@ -4,7 +4,7 @@
 //! broadcast arrived over two links, or the sender lost the answer. Source: W-06, W-08; DESIGN section 4 (channels).
 
 use super::{Program, Report, mesh_of};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 
 pub(super) struct HandedOnce;
 
@@ -17,7 +17,7 @@ impl Invariant for HandedOnce {
         Steps::None
     }
 
-    fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> Verdict {
+    fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> InvariantResult {
         mesh_of(system)
             .delivery_log
             .twice

@@ -4,7 +4,7 @@
 //! reception shows each operator another age. Source: DESIGN section 4 (join times survive synchronisation).
 
 use super::{Program, Seen, mesh_of};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use std::collections::{HashMap, HashSet};
@@ -25,7 +25,7 @@ impl Invariant for JoinedStands {
         Steps::Messages
     }
 
-    fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> Verdict {
+    fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> InvariantResult {
         let received = mesh_of(system).received.iter();
         for held in received.filter_map(|received| received.held.as_ref()) {
             if !self.looked_at.insert(held.digest()) {

@@ -4,7 +4,7 @@
 //! records, anti-entropy never repairs the difference. Source: DESIGN section 4 (records; anti-entropy).
 
 use super::{Node, Scene};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 
 pub(super) struct MergesConverge;
 
@@ -17,7 +17,7 @@ impl Invariant for MergesConverge {
         Steps::None
     }
 
-    fn at_rest(&mut self, scene: &Scene<'_>) -> Verdict {
+    fn at_rest(&mut self, scene: &Scene<'_>) -> InvariantResult {
         let mut nodes = scene.of::<Node>();
         let Some((first, reference)) = nodes.next() else {
             return Ok(());

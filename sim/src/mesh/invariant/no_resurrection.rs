@@ -4,7 +4,7 @@
 //! whenever a node returns that was paused during their death. Source: W-19; every gossip system's issue list.
 
 use super::{Program, Seen, mesh_of, node_of};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 use crate::mesh::Event;
 use crate::world::Effect;
 use phalanx_core::gossip;
@@ -48,7 +48,7 @@ impl Invariant for NoResurrection {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, system: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, system: &dyn Program) -> InvariantResult {
         let view = &mut self.views[seen.host];
         for effect in seen.effects {
             let Effect::Report(notice) = effect else {

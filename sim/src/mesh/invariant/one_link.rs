@@ -5,7 +5,7 @@
 //! (links).
 
 use super::{Node, Program, Scene, Seen};
-use crate::invariant::{Invariant, Verdict};
+use crate::invariant::{Invariant, InvariantResult};
 use core::time::Duration;
 use phalanx_core::gossip::Tuning;
 use phalanx_core::identity::NodeId;
@@ -129,18 +129,18 @@ impl Invariant for OneLink {
         self.local[host] = Instant::ZERO;
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
         self.now = seen.now;
         self.local[seen.host] = seen.local;
         Ok(())
     }
 
-    fn checkpoint(&mut self, scene: &Scene<'_>) -> Verdict {
+    fn checkpoint(&mut self, scene: &Scene<'_>) -> InvariantResult {
         self.scan(scene);
         Ok(())
     }
 
-    fn at_rest(&mut self, scene: &Scene<'_>) -> Verdict {
+    fn at_rest(&mut self, scene: &Scene<'_>) -> InvariantResult {
         let (now, patience) = (self.now, self.redial_after);
         match self.scan(scene) {
             Some((why, since)) if Duration::from_nanos(now - since) >= patience => Err(why.clone()),

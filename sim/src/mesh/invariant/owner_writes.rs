@@ -4,7 +4,7 @@
 //! views that do not match any owner. Source: DESIGN section 4 (records: only its owner writes it).
 
 use super::{Program, Seen, mesh_of};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 
 pub(super) struct OwnerWrites;
 
@@ -17,7 +17,7 @@ impl Invariant for OwnerWrites {
         Steps::Messages
     }
 
-    fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> Verdict {
+    fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> InvariantResult {
         let received = mesh_of(system).received.iter();
         for held in received.filter_map(|received| received.held.as_ref()) {
             let published = mesh_of(system).shared.published.get(&held.digest());

@@ -4,7 +4,7 @@
 //! misdirects calls; a missing entry hides a provider. Source: W-27; DESIGN section 4 (discovery).
 
 use super::{Node, Scene};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 use phalanx_core::gossip::{MemberView, Status};
 use phalanx_core::identity::NodeId;
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ impl Invariant for ProviderIndex {
         self.right_at[host] = None;
     }
 
-    fn checkpoint(&mut self, scene: &Scene<'_>) -> Verdict {
+    fn checkpoint(&mut self, scene: &Scene<'_>) -> InvariantResult {
         for (host, node) in scene.of::<Node>() {
             let mesh = node.mesh();
             let revision = Some(mesh.topology().revision());
@@ -87,7 +87,7 @@ impl Invariant for ProviderIndex {
         Ok(())
     }
 
-    fn at_rest(&mut self, scene: &Scene<'_>) -> Verdict {
+    fn at_rest(&mut self, scene: &Scene<'_>) -> InvariantResult {
         self.checkpoint(scene)
     }
 }

@@ -4,7 +4,7 @@
 //! would exchange the same two values without end. Source: DESIGN section 4 (merge is monotone).
 
 use super::{Program, Seen, mesh_of};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 
 pub(super) struct RankRises;
 
@@ -17,7 +17,7 @@ impl Invariant for RankRises {
         Steps::Messages
     }
 
-    fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> Verdict {
+    fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> InvariantResult {
         for received in &mesh_of(system).received {
             let (Some(before), Some(now)) = (&received.before, &received.held) else {
                 continue;

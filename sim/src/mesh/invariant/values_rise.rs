@@ -4,7 +4,7 @@
 //! DESIGN section 4 (channels); Lamport (CACM 1978).
 
 use super::{Program, Report};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 use crate::mesh::Event;
 use phalanx_core::channel::{ChannelName, Delivery, Version};
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ impl Invariant for ValuesRise {
         self.told[host].clear();
     }
 
-    fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> Verdict {
+    fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> InvariantResult {
         let Some(Event::Handed(channel, Delivery::Changed { key, version, .. })) =
             report.event.of()
         else {

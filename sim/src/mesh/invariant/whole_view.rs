@@ -4,7 +4,7 @@
 //! of this project did so, at 7 MB a node. Source: DESIGN section 4 (dissemination).
 
 use super::{Program, Seen, mesh_of, node_of};
-use crate::invariant::{Invariant, Steps, Verdict};
+use crate::invariant::{Invariant, InvariantResult, Steps};
 use crate::world::Effect;
 use core::time::Duration;
 use phalanx_core::gossip;
@@ -27,7 +27,7 @@ impl Invariant for WholeView {
         Steps::Busy
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, system: &dyn Program) -> Verdict {
+    fn after_step(&mut self, seen: &Seen<'_>, system: &dyn Program) -> InvariantResult {
         let members = node_of(seen).mesh().topology().len();
         let age = seen.now - mesh_of(system).shared.started(seen.host);
         if members < MEMBERS_MIN || Duration::from_nanos(age) < JOINING {

@@ -4,12 +4,12 @@
 use super::Engine;
 use crate::disk::Left;
 use crate::model::clock::{NodeClock, ns};
-use crate::model::host::Birth;
-use crate::model::slot::Process;
+use crate::model::host::StartFacts;
+use crate::model::slot::RunningProcess;
 use crate::model::transport::NetworkChange;
 use crate::scenario::plan::Planned;
 use crate::scenario::plan::executor::PlanExecutor;
-use crate::scenario::{Certificate, Disk, DiskFault, Latency, OwnAction};
+use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction};
 use crate::world::{CloseReason, Command, ProcessEvent};
 use core::time::Duration;
 use serde_json::Value;
@@ -80,7 +80,7 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
         self.hosts[host].set_disk_fault(fault, planned.step);
     }
 
-    fn change_certificate(&mut self, planned: &'a Planned, host: usize, is: Certificate) {
+    fn change_certificate(&mut self, planned: &'a Planned, host: usize, is: CertificateChange) {
         self.hosts[host].set_certificate(is);
         let chosen = self.chosen(host, planned.program);
         let taken = self.notify_all(&chosen, || ProcessEvent::Certificate(is));
@@ -182,13 +182,13 @@ impl<'a> Engine<'a, '_> {
         self.install(slot, process);
     }
 
-    fn make_process(&mut self, host: usize, slot: usize) -> Process {
+    fn make_process(&mut self, host: usize, slot: usize) -> RunningProcess {
         let place = self.hosts[host].place(slot);
         let life = self.slots[slot].begin_life();
         let program = self.slots[slot].program();
         self.checks.on_start(program, host);
         let scenario = self.context.scenario();
-        let birth = Birth {
+        let birth = StartFacts {
             scenario,
             host,
             place,
@@ -198,7 +198,7 @@ impl<'a> Engine<'a, '_> {
         };
         let machine = self.hosts[host].start(&mut *self.programs[program], birth);
         let drift = scenario.hosts[host].clock.drift_ppm;
-        Process::new(machine, NodeClock::started(self.context.now(), drift))
+        RunningProcess::new(machine, NodeClock::started(self.context.now(), drift))
     }
 
     /// Returns the slots of a host's processes of one program, or of all of its processes.

@@ -8,13 +8,13 @@ use crate::disk::tree::TreeError;
 use crate::model::calls::Local;
 use crate::model::clock::ns;
 use crate::model::event::{Datagram, Operation, ScheduledEvent};
-use crate::model::slot::Slot;
+use crate::model::slot::ProcessSlot;
 use crate::scenario::plan::Reporter;
 use crate::world::local::{EXEC, HAND_OVER, NOT_FOUND, RESOLVE_TIME_OUT};
 use crate::world::{
-    Answered, CloseReason, Content, DialId, Effect, Finished, Invocation, Message, ProcessEvent,
-    Query, Ran, Read, ReadOf, Reading, ResolveError, Resolved, Running, Signalling, Ticket,
-    Writing,
+    Answered, CloseReason, DialId, Effect, FileContent, Finished, Invocation, Message,
+    ProcessEvent, Query, Ran, Read, ReadOf, Reading, ResolveError, Resolved, Running, Signalling,
+    Ticket, Writing,
 };
 use core::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -232,29 +232,31 @@ impl Engine<'_, '_> {
         self.later(done - now, slot, Local::Read(reading));
     }
 
-    fn content(&self, slot: usize, reading: &Reading) -> Result<Content, DiskError> {
+    fn content(&self, slot: usize, reading: &Reading) -> Result<FileContent, DiskError> {
         let host = &self.hosts[self.slots[slot].host()];
         let path = reading.path.as_str();
         if path.starts_with("/proc/") {
             let mut running = self.slots[host.processes()]
                 .iter()
-                .filter_map(Slot::machine);
+                .filter_map(ProcessSlot::machine);
             let found = running.find_map(|machine| machine.proc_file(path));
             let absent = DiskError::Path(TreeError::NotFound);
-            return found.map(Content::File).ok_or(absent);
+            return found.map(FileContent::File).ok_or(absent);
         }
         if host.disk().fails_reads() {
             return Err(DiskError::Io);
         }
         let tree = host.disk().tree();
         match reading.of {
-            ReadOf::File => tree.read(path).map(|bytes| Content::File(bytes.to_vec())),
+            ReadOf::File => tree
+                .read(path)
+                .map(|bytes| FileContent::File(bytes.to_vec())),
             ReadOf::Link => tree
                 .read_link(path)
-                .map(|target| Content::Link(target.to_owned())),
+                .map(|target| FileContent::Link(target.to_owned())),
             ReadOf::Folder => tree
                 .list(path)
-                .map(|names| Content::Folder(names.into_iter().map(str::to_owned).collect())),
+                .map(|names| FileContent::Folder(names.into_iter().map(str::to_owned).collect())),
         }
         .map_err(DiskError::Path)
     }

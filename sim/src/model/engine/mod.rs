@@ -14,21 +14,21 @@ use crate::model::checks::Checks;
 use crate::model::clock::ns;
 use crate::model::context::Context;
 use crate::model::event::ScheduledEvent;
-use crate::model::host::Host;
-use crate::model::slot::{Process, Slot, Waiting};
+use crate::model::host::SimulatedHost;
+use crate::model::slot::{ProcessSlot, QueuedInput, RunningProcess};
 use crate::model::starts::Starts;
-use crate::model::supervision::{Supervisor, Watch};
-use crate::model::trace::{Line, Trace};
+use crate::model::supervision::{RunWatch, Supervisor};
+use crate::model::trace::{StepLine, Trace};
 use crate::model::transport::{
-    FRAMING_BYTES, Receiver, SEGMENT_OVERHEAD_BYTES, Transition, Transport,
+    ConnectionTransition, FRAMING_BYTES, Receiver, SEGMENT_OVERHEAD_BYTES, Transport,
 };
 use crate::outcome::Outcome;
-use crate::record::Said;
+use crate::record::StepReport;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Engine as Kind, Scenario, ScenarioError};
 use crate::world::{
-    Cast, Definition, DialError, Effect, Effects, InputInfo, ProcessEvent, ProcessView, Program,
-    Scene, Traffic, World,
+    Cast, Definition, DialError, Effect, Effects, HostTraffic, InputInfo, ProcessEvent,
+    ProcessView, Program, Scene, World,
 };
 use core::ops::Range;
 use core::time::Duration;
@@ -42,9 +42,9 @@ use std::collections::BTreeMap;
 pub(crate) struct Engine<'a, 't> {
     context: Context<'a, 't>,
     programs: Vec<Box<dyn Program>>,
-    hosts: Vec<Host>,
+    hosts: Vec<SimulatedHost>,
     /// The processes, ordered by host.
-    slots: Vec<Slot>,
+    slots: Vec<ProcessSlot>,
     transport: Transport<'a>,
     /// The commands and queries in progress.
     calls: Calls,
@@ -81,11 +81,11 @@ impl<'a, 't> Engine<'a, 't> {
         let hosts = hosts.into_iter().enumerate().map(|(host, programs)| {
             let first = slots.len();
             let processes = programs.into_iter().zip(first..);
-            slots.extend(processes.map(|(program, index)| Slot::new(index, host, program)));
-            Host::new(first..slots.len())
+            slots.extend(processes.map(|(program, index)| ProcessSlot::new(index, host, program)));
+            SimulatedHost::new(first..slots.len())
         });
-        let hosts: Vec<Host> = hosts.collect();
-        let name = |slot: &Slot| programs[slot.program()].name();
+        let hosts: Vec<SimulatedHost> = hosts.collect();
+        let name = |slot: &ProcessSlot| programs[slot.program()].name();
         for (index, host) in hosts.iter().enumerate() {
             let names = slots[host.processes()].iter().map(name);
             trace.set_programs(index, names.collect());
@@ -161,7 +161,7 @@ impl<'a, 't> Engine<'a, 't> {
     }
 
     /// Returns the reason for an early end of the run, if there is one.
-    pub(super) fn watched(&self, watch: &mut Watch<'_>) -> Option<Halted> {
+    pub(super) fn watched(&self, watch: &mut RunWatch<'_>) -> Option<Halted> {
         watch.look(&self.context)
     }
 
@@ -302,8 +302,8 @@ impl<'a, 't> Engine<'a, 't> {
         let slot = slot.map(|slot| &self.slots[slot]);
         let receiver = Receiver {
             powered: self.hosts[host].is_powered(),
-            paused_until: slot.map_or(0, Slot::paused_until),
-            delayed_by: slot.and_then(Slot::delayed_by),
+            paused_until: slot.map_or(0, ProcessSlot::paused_until),
+            delayed_by: slot.and_then(ProcessSlot::delayed_by),
         };
         let context = &mut self.context;
         let place = (connection, end);
@@ -323,22 +323,22 @@ impl<'a, 't> Engine<'a, 't> {
     }
 
     /// Notifies a process of a change of a connection.
-    fn on_transition(&mut self, transition: Option<Transition>) {
+    fn on_transition(&mut self, transition: Option<ConnectionTransition>) {
         let Some(transition) = transition else {
             return;
         };
         let (slot, event, size) = match transition {
-            Transition::Received {
+            ConnectionTransition::Received {
                 slot,
                 link,
                 message,
                 bytes,
             } => (slot, ProcessEvent::Received { link, message }, bytes),
-            Transition::Accepted { slot, link, peer } => {
+            ConnectionTransition::Accepted { slot, link, peer } => {
                 let peer = self.slots[peer].identity().cloned();
                 (slot, ProcessEvent::Accepted { link, peer }, 0)
             }
-            Transition::Dialed {
+            ConnectionTransition::Dialed {
                 slot,
                 dial,
                 link,
@@ -347,10 +347,10 @@ impl<'a, 't> Engine<'a, 't> {
                 let peer = self.slots[peer].identity().cloned();
                 (slot, ProcessEvent::Dialed { dial, link, peer }, 0)
             }
-            Transition::DialFailed { slot, dial, reason } => {
+            ConnectionTransition::DialFailed { slot, dial, reason } => {
                 (slot, ProcessEvent::DialFailed { dial, reason }, 0)
             }
-            Transition::Closed { slot, link, reason } => {
+            ConnectionTransition::Closed { slot, link, reason } => {
                 (slot, ProcessEvent::Closed { link, reason }, 0)
             }
         };
@@ -373,7 +373,7 @@ impl<'a, 't> Engine<'a, 't> {
         if state.takes_input(self.context.now()) {
             self.step(slot, event, bytes, false);
         } else {
-            let waiting = Waiting {
+            let waiting = QueuedInput {
                 input: event,
                 bytes,
                 cause: self.context.cause(),
@@ -451,7 +451,7 @@ impl<'a, 't> Engine<'a, 't> {
             "the deadline is due after the wake"
         );
         let view = machine.view();
-        let line = Line {
+        let line = StepLine {
             at: self.context.now(),
             seq: self.context.sequence(),
             host,
@@ -498,7 +498,7 @@ impl<'a, 't> Engine<'a, 't> {
     /// Returns the hash of the views of a host's processes.
     fn digest(&self, host: usize) -> u64 {
         let running = self.slots[self.hosts[host].processes()].iter();
-        let running = running.filter_map(Slot::view);
+        let running = running.filter_map(ProcessSlot::view);
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
     }
 
@@ -513,13 +513,13 @@ impl<'a, 't> Engine<'a, 't> {
     }
 
     /// Installs a new process and starts it.
-    fn boot(&mut self, slot: usize, process: Process) {
+    fn boot(&mut self, slot: usize, process: RunningProcess) {
         self.install(slot, process);
         self.step(slot, ProcessEvent::Start, 0, false);
     }
 
     /// Installs a new process in its slot.
-    fn install(&mut self, slot: usize, process: Process) {
+    fn install(&mut self, slot: usize, process: RunningProcess) {
         let state = &mut self.slots[slot];
         state.install(process);
         self.hosts[state.host()].set_powered(true);
@@ -541,7 +541,7 @@ impl World for Engine<'_, '_> {
         self.slots[process].program()
     }
 
-    fn traffic(&self, host: usize) -> Traffic {
+    fn traffic(&self, host: usize) -> HostTraffic {
         self.hosts[host].traffic()
     }
 
@@ -571,12 +571,12 @@ fn size(effect: &Effect) -> usize {
 }
 
 /// Returns the report of a process, if an effect is a report.
-fn said(effect: &Effect) -> Option<Said<'_>> {
+fn said(effect: &Effect) -> Option<StepReport<'_>> {
     let Effect::Report(event) = effect else {
         return None;
     };
     let (word, about) = event.described();
-    Some(Said {
+    Some(StepReport {
         word,
         about: about.map(NodeId::as_str),
     })

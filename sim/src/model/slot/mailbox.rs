@@ -5,7 +5,7 @@ use crate::world::ProcessEvent;
 use std::collections::VecDeque;
 
 /// A queued input.
-pub(crate) struct Waiting {
+pub(crate) struct QueuedInput {
     pub input: ProcessEvent,
     /// The encoded bytes of the input's message; 0 without a message.
     pub bytes: usize,
@@ -15,19 +15,19 @@ pub(crate) struct Waiting {
 
 /// The mailbox of one process. Times are nanoseconds of true time.
 #[derive(Default)]
-pub(super) struct Mailbox {
+pub(super) struct ProcessMailbox {
     paused_until: u64,
     /// The delay of each input, in nanoseconds.
     delay: u64,
     busy_until: u64,
     /// The step that delays the inputs.
     delayed_by: Option<usize>,
-    inputs: VecDeque<Waiting>,
+    inputs: VecDeque<QueuedInput>,
     /// The time of the scheduled look at the mailbox, if one is scheduled.
     opens_at: Option<u64>,
 }
 
-impl Mailbox {
+impl ProcessMailbox {
     /// Returns whether an input that occurs now is handled immediately.
     pub(super) fn passes(&self, now: u64) -> bool {
         self.delay == 0 && self.inputs.is_empty() && !self.is_busy(now)
@@ -66,7 +66,7 @@ impl Mailbox {
     }
 
     /// Appends an input.
-    pub(super) fn push(&mut self, now: u64, waiting: Waiting) {
+    pub(super) fn push(&mut self, now: u64, waiting: QueuedInput) {
         if self.inputs.is_empty() && !self.is_busy(now) {
             self.busy_until = now + self.delay;
         }
@@ -97,7 +97,7 @@ impl Mailbox {
     }
 
     /// Removes and returns the first input.
-    pub(super) fn pop(&mut self) -> Option<Waiting> {
+    pub(super) fn pop(&mut self) -> Option<QueuedInput> {
         self.inputs.pop_front()
     }
 
@@ -123,8 +123,8 @@ impl Mailbox {
 mod tests {
     use super::*;
 
-    fn waiting() -> Waiting {
-        Waiting {
+    fn waiting() -> QueuedInput {
+        QueuedInput {
             input: ProcessEvent::Wake,
             bytes: 0,
             cause: Cause::NONE,
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_paused_mailbox_opens_at_the_end_of_the_pause_with_all_inputs() {
-        let mut mailbox = Mailbox::default();
+        let mut mailbox = ProcessMailbox::default();
         assert!(mailbox.passes(5));
         mailbox.pause(100, Some(7));
         mailbox.pause(50, Some(7));
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_slow_process_handles_one_input_per_delay() {
-        let mut mailbox = Mailbox::default();
+        let mut mailbox = ProcessMailbox::default();
         mailbox.slow_down(10, Some(1));
         assert!(!mailbox.passes(0));
         mailbox.push(0, waiting());
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_restart_ends_a_pause_and_keeps_a_delay() {
-        let mut mailbox = Mailbox::default();
+        let mut mailbox = ProcessMailbox::default();
         mailbox.pause(100, None);
         mailbox.slow_down(10, None);
         mailbox.push(0, waiting());

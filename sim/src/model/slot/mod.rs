@@ -6,20 +6,20 @@
 mod mailbox;
 mod wake;
 
-pub(super) use mailbox::Waiting;
+pub(super) use mailbox::QueuedInput;
 
 use super::clock::NodeClock;
 use super::context::Context;
 use super::event::ScheduledEvent;
 use crate::world::{Effects, LocalHost, Process as Machine, ProcessEvent, ProcessView};
 use core::time::Duration;
-use mailbox::Mailbox;
+use mailbox::ProcessMailbox;
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
 use wake::WakeTimer;
 
 /// A running process.
-pub(super) struct Process {
+pub(super) struct RunningProcess {
     machine: Box<dyn Machine>,
     clock: NodeClock,
     /// Whether the process left and ended. Its last state remains readable.
@@ -28,7 +28,7 @@ pub(super) struct Process {
     acts_on_host: bool,
 }
 
-impl Process {
+impl RunningProcess {
     pub(super) fn new(machine: Box<dyn Machine>, clock: NodeClock) -> Self {
         Self {
             acts_on_host: machine.acts_on_host(),
@@ -40,24 +40,24 @@ impl Process {
 }
 
 /// The slot of one process on a host; it persists over restarts of the process.
-pub(super) struct Slot {
+pub(super) struct ProcessSlot {
     /// The index of the slot.
     index: usize,
     host: usize,
     /// The index of the program in the run's list.
     program: usize,
-    process: Option<Process>,
+    process: Option<RunningProcess>,
     /// The deadline of the process after its latest step, by its own time.
     deadline: Option<Instant>,
     /// Number of starts.
     life: u32,
     /// The identity that the process proves to peers since its latest start.
     identity: Option<NodeId>,
-    mailbox: Mailbox,
+    mailbox: ProcessMailbox,
     wake: WakeTimer,
 }
 
-impl Slot {
+impl ProcessSlot {
     pub(super) fn new(index: usize, host: usize, program: usize) -> Self {
         Self {
             index,
@@ -67,7 +67,7 @@ impl Slot {
             deadline: None,
             life: 0,
             identity: None,
-            mailbox: Mailbox::default(),
+            mailbox: ProcessMailbox::default(),
             wake: WakeTimer::new(),
         }
     }
@@ -134,7 +134,7 @@ impl Slot {
     }
 
     /// Installs a new process.
-    pub(super) fn install(&mut self, process: Process) {
+    pub(super) fn install(&mut self, process: RunningProcess) {
         self.stop();
         self.identity = process.machine.identity().cloned();
         self.deadline = process.machine.next_deadline();
@@ -184,7 +184,7 @@ impl Slot {
     }
 
     /// Queues an input until the process is neither paused nor busy.
-    pub(super) fn queue(&mut self, context: &mut Context<'_, '_>, waiting: Waiting) {
+    pub(super) fn queue(&mut self, context: &mut Context<'_, '_>, waiting: QueuedInput) {
         self.mailbox.push(context.now(), waiting);
         context.affect(self.mailbox.delayed_by(), 1);
         self.schedule_mail(context);
@@ -215,7 +215,7 @@ impl Slot {
     }
 
     /// Removes and returns the first queued input.
-    pub(super) fn next_input(&mut self) -> Option<Waiting> {
+    pub(super) fn next_input(&mut self) -> Option<QueuedInput> {
         self.mailbox.pop()
     }
 

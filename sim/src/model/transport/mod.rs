@@ -2,7 +2,7 @@
 //!
 //! `transmission` carries items over connections and `ports` keeps the listeners. The transport gives the items their
 //! meaning: handshakes, messages and the ends of connections. It returns each change that a process is notified of as a
-//! [`Transition`]. It knows hosts and processes as numbers only: the engine tells it whether a host has power and a
+//! [`ConnectionTransition`]. It knows hosts and processes as numbers only: the engine tells it whether a host has power and a
 //! process runs.
 
 mod ports;
@@ -20,13 +20,13 @@ use ports::Ports;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use transmission::{
-    Connection, DIAL_GIVES_UP_AFTER, Due, EndState, FLIGHTS, Item, Transmission, link, place,
-    segments,
+    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, ItemInFlight, RetransmissionDue,
+    Transmission, link, place, segments,
 };
 
 /// A change of a connection that a process is notified of.
 #[derive(Debug)]
-pub(super) enum Transition {
+pub(super) enum ConnectionTransition {
     /// A message arrived.
     Received {
         slot: usize,
@@ -188,7 +188,7 @@ impl<'a> Transport<'a> {
         self.by_process[slot].insert(connection);
         let event = ScheduledEvent::DialTimeout { connection };
         context.schedule(context.now() + DIAL_GIVES_UP_AFTER, event);
-        let first = Item::Flight(1);
+        let first = ItemInFlight::Flight(1);
         self.transmission
             .send(context, (connection, 0), first, FLIGHTS[0]);
     }
@@ -209,7 +209,7 @@ impl<'a> Transport<'a> {
             return false;
         }
         let leaves = held.host(end) != held.host(1 - end);
-        let item = Item::Message(message);
+        let item = ItemInFlight::Message(message);
         self.transmission
             .send(context, (connection, end), item, bytes);
         leaves
@@ -248,7 +248,7 @@ impl<'a> Transport<'a> {
         context: &mut Context<'_, '_>,
         (connection, sender): (u32, u8),
         runs: impl Fn(usize) -> bool,
-    ) -> Option<Transition> {
+    ) -> Option<ConnectionTransition> {
         let sender = usize::from(sender);
         loop {
             let arrived = self.transmission.pop_arrived((connection, sender));
@@ -269,19 +269,21 @@ impl<'a> Transport<'a> {
         &mut self,
         context: &mut Context<'_, '_>,
         (connection, end): (u32, usize),
-        item: Item,
+        item: ItemInFlight,
         bytes: usize,
         runs: &impl Fn(usize) -> bool,
-    ) -> Option<Transition> {
+    ) -> Option<ConnectionTransition> {
         let held = self.transmission.connection(connection)?;
         match (held.state(end), item) {
-            (EndState::Open, Item::Message(message)) => Some(Transition::Received {
-                slot: held.slot(end)?,
-                link: link(connection, end),
-                message,
-                bytes,
-            }),
-            (EndState::Opening | EndState::Open, Item::Flight(flight)) => {
+            (EndState::Open, ItemInFlight::Message(message)) => {
+                Some(ConnectionTransition::Received {
+                    slot: held.slot(end)?,
+                    link: link(connection, end),
+                    message,
+                    bytes,
+                })
+            }
+            (EndState::Opening | EndState::Open, ItemInFlight::Flight(flight)) => {
                 if flight == 1 {
                     let (host, port) = held.target();
                     let listener = self.ports.holder(host, port).filter(|slot| runs(*slot));
@@ -289,15 +291,15 @@ impl<'a> Transport<'a> {
                 }
                 self.on_flight(context, (connection, end), flight)
             }
-            (EndState::Opening | EndState::Open, Item::Fin(reason)) => {
+            (EndState::Opening | EndState::Open, ItemInFlight::Fin(reason)) => {
                 self.broken((connection, end), reason, DialError::Refused)
             }
-            (EndState::Gone, Item::Message(_) | Item::Flight(_)) => {
+            (EndState::Gone, ItemInFlight::Message(_) | ItemInFlight::Flight(_)) => {
                 self.transmission.reset(context, (connection, 1 - end));
                 None
             }
-            (EndState::Opening, Item::Message(_))
-            | (EndState::Gone, Item::Fin(_))
+            (EndState::Opening, ItemInFlight::Message(_))
+            | (EndState::Gone, ItemInFlight::Fin(_))
             | (EndState::Closed, _) => None,
         }
     }
@@ -325,12 +327,12 @@ impl<'a> Transport<'a> {
         context: &mut Context<'_, '_>,
         (connection, end): (u32, usize),
         flight: u8,
-    ) -> Option<Transition> {
+    ) -> Option<ConnectionTransition> {
         let held = self.transmission.connection(connection)?;
         let (slot, peer) = (held.slot(end)?, held.slot(1 - end)?);
         let dial = held.dial();
         if let Some(bytes) = FLIGHTS.get(usize::from(flight)) {
-            let next = Item::Flight(flight + 1);
+            let next = ItemInFlight::Flight(flight + 1);
             self.transmission
                 .send(context, (connection, end), next, *bytes);
         }
@@ -341,9 +343,9 @@ impl<'a> Transport<'a> {
             .set_state((connection, end), EndState::Open);
         let link = link(connection, end);
         Some(if flight == 5 {
-            Transition::Accepted { slot, link, peer }
+            ConnectionTransition::Accepted { slot, link, peer }
         } else {
-            Transition::Dialed {
+            ConnectionTransition::Dialed {
                 slot,
                 dial,
                 link,
@@ -358,7 +360,7 @@ impl<'a> Transport<'a> {
         connection: u32,
         end: u8,
         powered: impl Fn(usize) -> bool,
-    ) -> Option<Transition> {
+    ) -> Option<ConnectionTransition> {
         let end = usize::from(end);
         let held = self.transmission.connection(connection)?;
         let (to, from) = (held.host(end), held.host(1 - end));
@@ -371,7 +373,7 @@ impl<'a> Transport<'a> {
     }
 
     /// Ends a handshake that timed out; [`Self::abandon_dial`] follows the notification.
-    pub(super) fn on_dial_timeout(&mut self, connection: u32) -> Option<Transition> {
+    pub(super) fn on_dial_timeout(&mut self, connection: u32) -> Option<ConnectionTransition> {
         let held = self.transmission.connection(connection)?;
         if held.state(0) != EndState::Opening {
             return None;
@@ -391,11 +393,11 @@ impl<'a> Transport<'a> {
         context: &mut Context<'_, '_>,
         (connection, end): (u32, u8),
         number: u64,
-    ) -> Option<Transition> {
+    ) -> Option<ConnectionTransition> {
         let place = (connection, usize::from(end));
         match self.transmission.retransmit(context, place, number) {
-            Due::No | Due::Retransmitted => None,
-            Due::TimedOut => {
+            RetransmissionDue::No | RetransmissionDue::Retransmitted => None,
+            RetransmissionDue::TimedOut => {
                 let broken = self.broken(place, CloseReason::TimedOut, DialError::TimedOut);
                 self.release(connection);
                 broken
@@ -409,19 +411,19 @@ impl<'a> Transport<'a> {
         (connection, end): (u32, usize),
         reason: CloseReason,
         error: DialError,
-    ) -> Option<Transition> {
+    ) -> Option<ConnectionTransition> {
         let held = self.transmission.connection(connection)?;
         let (state, slot, dial) = (held.state(end), held.slot(end), held.dial());
         self.transmission
             .set_state((connection, end), EndState::Gone);
         let slot = slot?;
         match state {
-            EndState::Open => Some(Transition::Closed {
+            EndState::Open => Some(ConnectionTransition::Closed {
                 slot,
                 link: link(connection, end),
                 reason,
             }),
-            EndState::Opening if end == 0 => Some(Transition::DialFailed {
+            EndState::Opening if end == 0 => Some(ConnectionTransition::DialFailed {
                 slot,
                 dial,
                 reason: error,
@@ -458,7 +460,7 @@ impl<'a> Transport<'a> {
             // The waiting messages were in the memory of the process that ended.
             self.transmission.drop_waiting(place);
         }
-        let end_of_stream = Item::Fin(reason);
+        let end_of_stream = ItemInFlight::Fin(reason);
         self.transmission.send(context, place, end_of_stream, 0);
     }
 

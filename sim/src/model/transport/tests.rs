@@ -45,7 +45,7 @@ struct Pair<'a> {
     context: Context<'a, 'a>,
     transport: Transport<'a>,
     /// The transitions so far, each with its time in nanoseconds.
-    transitions: Vec<(u64, Transition)>,
+    transitions: Vec<(u64, ConnectionTransition)>,
 }
 
 impl<'a> Pair<'a> {
@@ -120,7 +120,7 @@ impl<'a> Pair<'a> {
         let context = &mut self.context;
         self.transport.dial(context, DialId(7), (0, 0), (1, PORT));
         self.run();
-        let Some((_, Transition::Dialed { link, .. })) = self.transitions.pop() else {
+        let Some((_, ConnectionTransition::Dialed { link, .. })) = self.transitions.pop() else {
             panic!("{:?}", self.transitions);
         };
         self.transitions.clear();
@@ -138,11 +138,11 @@ impl<'a> Pair<'a> {
     /// The lanes of the messages that arrived, in order.
     fn received(&self) -> Vec<Lane> {
         let messages = self.transitions.iter().filter_map(|(_, it)| match it {
-            Transition::Received { message, .. } => message.of::<Data>(),
-            Transition::Accepted { .. }
-            | Transition::Dialed { .. }
-            | Transition::DialFailed { .. }
-            | Transition::Closed { .. } => None,
+            ConnectionTransition::Received { message, .. } => message.of::<Data>(),
+            ConnectionTransition::Accepted { .. }
+            | ConnectionTransition::Dialed { .. }
+            | ConnectionTransition::DialFailed { .. }
+            | ConnectionTransition::Closed { .. } => None,
         });
         messages.map(|data| data.0).collect()
     }
@@ -167,7 +167,7 @@ fn a_handshake_opens_both_ends_the_acceptor_first() {
         };
         assert!(matches!(
             first,
-            Transition::Accepted {
+            ConnectionTransition::Accepted {
                 slot: 1,
                 peer: 0,
                 ..
@@ -175,7 +175,7 @@ fn a_handshake_opens_both_ends_the_acceptor_first() {
         ));
         assert!(matches!(
             second,
-            Transition::Dialed {
+            ConnectionTransition::Dialed {
                 slot: 0,
                 peer: 1,
                 dial: DialId(7),
@@ -197,7 +197,7 @@ fn a_dial_to_a_port_without_a_listener_is_refused() {
             [
                 (
                     _,
-                    Transition::DialFailed {
+                    ConnectionTransition::DialFailed {
                         slot: 0, reason, ..
                     },
                 ),
@@ -256,7 +256,7 @@ fn waiting_messages_are_sent_before_a_farewell_and_lost_with_a_killed_process() 
             let closed = match pair.transitions.last() {
                 Some((
                     _,
-                    Transition::Closed {
+                    ConnectionTransition::Closed {
                         slot: 1, reason, ..
                     },
                 )) => *reason,

@@ -5,7 +5,7 @@
 
 use super::{OwnAction, Planned, ScheduledAction};
 use crate::disk::DiskFault;
-use crate::scenario::{Certificate, Disk, Latency};
+use crate::scenario::{CertificateChange, Disk, Latency};
 use core::time::Duration;
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ pub trait PlanExecutor<'p> {
         &mut self,
         planned: &'p Planned,
         host: usize,
-        is: Certificate,
+        is: CertificateChange,
     ) -> Self::Done;
 
     /// Makes a node leave gracefully.

@@ -1,7 +1,7 @@
 //! Plans the actions of steps on nodes.
 
 use super::{HostState, Origin, Planner, ScheduledAction, Work};
-use crate::scenario::{Action, Certificate, Disk, NodeAction, ScenarioError, text};
+use crate::scenario::{Action, CertificateChange, Disk, NodeAction, ScenarioError, text};
 use core::time::Duration;
 
 impl Planner<'_> {
@@ -82,7 +82,7 @@ impl Planner<'_> {
                 self.later(at, from, ScheduledAction::Disk { host, fault: None })
             }
             NodeAction::Certificate(_) => {
-                let is = Certificate::Rotated;
+                let is = CertificateChange::Rotated;
                 self.later(at, from, ScheduledAction::Certificate { host, is });
             }
             NodeAction::Restart(_) | NodeAction::Pause(_) | NodeAction::Slow { .. } => {}

@@ -1,6 +1,6 @@
 //! Runs the tool as a user would: as a child process with `--json`.
 
-use crate::failure::Failure;
+use crate::failure::CommandError;
 use crate::fleet::Fleet;
 use crate::mesh::reply::Event;
 use crate::programs;
@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 const TIME_MAX: Duration = Duration::from_secs(900);
 
 /// The path of the tool's executable.
-pub(super) struct Tool {
+pub(super) struct ToolPath {
     program: PathBuf,
 }
 
 /// The part of a run's JSON object that the demo reads.
 #[derive(Debug, Deserialize)]
-pub(super) struct Run {
+pub(super) struct DemoRun {
     pub(super) engine: String,
     pub(super) outcome: String,
     pub(super) trace_hash: String,
@@ -39,7 +39,7 @@ pub(super) struct Run {
 
 /// The part of a simulated node's state that the demo reads.
 #[derive(Debug, Deserialize)]
-pub(super) struct View {
+pub(super) struct SimulatedView {
     pub(super) hash: Option<String>,
     #[serde(default)]
     members: Vec<Member>,
@@ -50,7 +50,7 @@ struct Member {
     status: String,
 }
 
-impl View {
+impl SimulatedView {
     /// Returns the number of members with a status.
     pub(super) fn many(&self, status: &str) -> usize {
         self.members
@@ -66,15 +66,15 @@ struct Story {
     about: String,
 }
 
-impl Tool {
-    pub(super) fn new() -> Result<Self, Failure> {
+impl ToolPath {
+    pub(super) fn new() -> Result<Self, CommandError> {
         Ok(Self {
             program: programs::this()?,
         })
     }
 
     /// Runs a command and reads the JSON objects that it prints, one per line.
-    fn run<T: DeserializeOwned>(&self, arguments: &[&OsStr]) -> Result<Vec<T>, Failure> {
+    fn run<T: DeserializeOwned>(&self, arguments: &[&OsStr]) -> Result<Vec<T>, CommandError> {
         let ran = programs::run(
             Command::new(&self.program).args(arguments),
             TIME_MAX,
@@ -82,16 +82,16 @@ impl Tool {
         )?;
         if ran.status.is_none() {
             let seconds = TIME_MAX.as_secs();
-            return Err(Failure::failed(format!(
+            return Err(CommandError::failed(format!(
                 "the tool took longer than {seconds} s"
             )));
         }
         if ran.answer.trim().is_empty() {
-            return Err(Failure::failed(ran.complaint()));
+            return Err(CommandError::failed(ran.complaint()));
         }
         ran.answer
             .lines()
-            .map(|line| serde_json::from_str(line).map_err(Failure::failed))
+            .map(|line| serde_json::from_str(line).map_err(CommandError::failed))
             .collect()
     }
 
@@ -101,17 +101,17 @@ impl Tool {
         fleet: &Fleet,
         node: usize,
         question: &[&str],
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CommandError> {
         let address = fleet.daemons()[node].address().to_string();
         let mut arguments: Vec<&OsStr> = question.iter().map(OsStr::new).collect();
         arguments.extend(["--json", "--node", &address, "--cert-dir"].map(OsStr::new));
         arguments.push(fleet.cert_dir().as_os_str());
         let answer = self.run(&arguments)?.into_iter().next();
-        answer.ok_or_else(|| Failure::failed("the tool printed no JSON object"))
+        answer.ok_or_else(|| CommandError::failed("the tool printed no JSON object"))
     }
 
     /// Returns the story of a scenario.
-    pub(super) fn story(&self, file: &Path) -> Result<String, Failure> {
+    pub(super) fn story(&self, file: &Path) -> Result<String, CommandError> {
         let stories: Vec<Story> = self.run(&[
             "sim".as_ref(),
             "list".as_ref(),
@@ -121,27 +121,31 @@ impl Tool {
         let story = stories.into_iter().next();
         story
             .map(|story| story.about)
-            .ok_or_else(|| Failure::failed("the scenario has no story"))
+            .ok_or_else(|| CommandError::failed("the scenario has no story"))
     }
 
     /// Returns what every node sees at an instant of a run in the model engine.
-    pub(super) fn views(&self, file: &Path, until: &str) -> Result<Vec<View>, Failure> {
+    pub(super) fn views(
+        &self,
+        file: &Path,
+        until: &str,
+    ) -> Result<Vec<SimulatedView>, CommandError> {
         let words = ["sim", "replay", "--json", "--seed", "1", "--until", until].map(OsStr::new);
         let arguments: Vec<&OsStr> = words.into_iter().chain([file.as_os_str()]).collect();
         self.run(&arguments)
     }
 
     /// Runs a scenario in the model and the wire engine.
-    pub(super) fn simulate(&self, file: &Path) -> Result<Vec<Run>, Failure> {
+    pub(super) fn simulate(&self, file: &Path) -> Result<Vec<DemoRun>, CommandError> {
         let words = ["sim", "run", "--json", "--engine", "both", "--seed", "1"].map(OsStr::new);
         let arguments: Vec<&OsStr> = words.into_iter().chain([file.as_os_str()]).collect();
         self.run(&arguments)
     }
 
     /// Starts `phalanx watch` on one node of a fleet; it runs until the returned value is dropped.
-    pub(super) fn watch(&self, fleet: &Fleet, node: usize) -> Result<Watching, Failure> {
+    pub(super) fn watch(&self, fleet: &Fleet, node: usize) -> Result<RunningWatch, CommandError> {
         let failed = |error: std::io::Error| {
-            Failure::failed(format!("the watcher cannot be started: {error}"))
+            CommandError::failed(format!("the watcher cannot be started: {error}"))
         };
         let mut child = Command::new(&self.program)
             .args([
@@ -171,17 +175,17 @@ impl Tool {
                 }
             });
         }
-        Ok(Watching { child, heard })
+        Ok(RunningWatch { child, heard })
     }
 }
 
 /// A running `phalanx watch` and its output so far.
-pub(super) struct Watching {
+pub(super) struct RunningWatch {
     child: Child,
     heard: Arc<Mutex<Vec<(Instant, Event)>>>,
 }
 
-impl Watching {
+impl RunningWatch {
     /// Returns the events about the status of one member, each with the time of its arrival.
     pub(super) fn about(&self, subject: &str) -> Vec<(Instant, Event)> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +204,7 @@ impl Watching {
     }
 }
 
-impl Drop for Watching {
+impl Drop for RunningWatch {
     fn drop(&mut self) {
         // The process may have ended with the node that it watched.
         drop(self.child.kill().and_then(|()| self.child.wait()));

@@ -3,7 +3,7 @@
 use super::super::hostile::{RawLink, raw_link};
 use super::*;
 use crate::overlay::Signal;
-use crate::wire::Parts;
+use crate::wire::PacketParts;
 use crate::wire::proto;
 use phalanx_core::gossip;
 use phalanx_core::gossip::message::{Hello, VERSION_MAX, VERSION_MIN};
@@ -11,7 +11,7 @@ use phalanx_core::node::Message as Said;
 use phalanx_core::topology::record::{Rank, Record};
 use prost::Message as _;
 
-fn packet(parts: impl Into<Parts>) -> Vec<u8> {
+fn packet(parts: impl Into<PacketParts>) -> Vec<u8> {
     proto::Packet::from(&parts.into()).encode_to_vec()
 }
 
@@ -31,14 +31,14 @@ fn hello(session: u32, offer: Option<Offer>) -> Vec<u8> {
         hash: 0,
         record: Arc::new(Record::new(id, rank, Content::default())),
     };
-    packet(Parts {
+    packet(PacketParts {
         message: Some(Said::Mesh(gossip::Message::Hello(hello))),
         signal: offer.map(Signal::Offer),
     })
 }
 
 /// Sends these packets to a node, which must report the peer and close the link.
-async fn is_rejected(member: &mut Member, identity: &Identity, said: Vec<Vec<u8>>, why: &str) {
+async fn is_rejected(member: &mut TestMember, identity: &Identity, said: Vec<Vec<u8>>, why: &str) {
     let mut link: RawLink = raw_link(identity, member).await.unwrap();
     for bytes in said {
         // The link may close before all packets are sent.
@@ -65,7 +65,7 @@ async fn is_rejected(member: &mut Member, identity: &Identity, said: Vec<Vec<u8>
 
 #[tokio::test]
 async fn a_protocol_violation_is_reported_and_closes_the_link() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let mut one = Overlaid::start(ca.node("one"), &[], named("udp")).await;
     let byzantine = ca.node("byzantine");
     let udp = || hello(1, Some(named("udp")));
@@ -132,7 +132,7 @@ async fn a_protocol_violation_is_reported_and_closes_the_link() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_flood_of_control_messages_closes_the_link() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let (let_go, gate) = threads::channel();
     let waits = Manner::Waits(Arc::new(Mutex::new(gate)));
     let mut one = Overlaid::with(ca.node("one"), &[], named("udp"), waits).await;
@@ -153,7 +153,7 @@ async fn a_flood_of_control_messages_closes_the_link() {
 
 #[tokio::test]
 async fn a_second_link_on_one_connection_has_no_key_and_no_data_path() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let mut one = Overlaid::start(ca.node("one"), &[], named("udp")).await;
     let byzantine = ca.node("byzantine");
     let first = raw_link(&byzantine, &one.member).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_second_link_on_one_connection_has_no_key_and_no_data_path() {
     second.out.send(hello(2, Some(named("udp")))).await.unwrap();
     let answer = time::timeout(DEADLINE, second.inbound.message()).await;
     let answer = answer.unwrap().unwrap().unwrap();
-    let answer = Parts::try_from(proto::Packet::decode(&answer[..]).unwrap()).unwrap();
+    let answer = PacketParts::try_from(proto::Packet::decode(&answer[..]).unwrap()).unwrap();
     assert!(
         matches!(
             answer.message,

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_failed_data_path_is_reported_at_both_ends_and_its_link_stays() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let ([mut one, mut two], links) = two(&ca).await;
     links[1].fail("no answer\nfrom the port");
     for (end, reason) in [
@@ -29,7 +29,7 @@ async fn a_failed_data_path_is_reported_at_both_ends_and_its_link_stays() {
 
 #[tokio::test]
 async fn an_overlay_may_close_the_link_and_gets_a_new_data_path() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let ([mut one, mut two], links) = two(&ca).await;
     let old = links[0].connection();
     // One end fails without closing the link; then the other end closes the link too.
@@ -58,7 +58,7 @@ async fn an_overlay_may_close_the_link_and_gets_a_new_data_path() {
 
 #[tokio::test]
 async fn a_refusal_or_panic_of_an_overlay_ends_only_the_data_path() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     for (manner, why) in [
         (Manner::Refuses, "the other end has no chacha"),
         (Manner::Panics, "the overlay panicked"),
@@ -96,7 +96,7 @@ async fn a_refusal_or_panic_of_an_overlay_ends_only_the_data_path() {
 
 #[tokio::test]
 async fn a_node_without_an_overlay_or_with_another_one_is_a_regular_neighbour() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let bare = start(ca.node("one"), &[]).await;
     let mut two = Overlaid::start(ca.node("two"), &[bare.address()], named("udp")).await;
     let unfit = two

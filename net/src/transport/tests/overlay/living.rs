@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn both_ends_have_the_same_connection_id_and_key_and_know_each_other() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let ([one, two], links) = two(&ca).await;
     let [acceptor, dialer] = &links;
     assert_eq!((acceptor.is_dialer(), dialer.is_dialer()), (false, true));
@@ -36,7 +36,7 @@ async fn both_ends_have_the_same_connection_id_and_key_and_know_each_other() {
 
 #[tokio::test]
 async fn an_unencrypted_link_reports_it_and_has_a_key_nevertheless() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let start = async |id, targets: &[SocketAddr]| {
         let trusted = TrustedSubnets::new(&["127.0.0.0/8".parse().unwrap()]).unwrap();
         let manner = Manner::Prepares;
@@ -54,7 +54,7 @@ async fn an_unencrypted_link_reports_it_and_has_a_key_nevertheless() {
 
 #[tokio::test]
 async fn a_data_path_is_established_when_both_ends_report_it_and_stops_with_its_link() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let ([mut one, mut two], links) = two(&ca).await;
     links[0].established();
     links[0].send(1, "after").unwrap();
@@ -99,7 +99,7 @@ async fn a_data_path_is_established_when_both_ends_report_it_and_stops_with_its_
 
 #[tokio::test]
 async fn control_messages_arrive_in_order_in_both_directions_and_wait_for_room() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let ([mut one, mut two], links) = two(&ca).await;
     let send = |link: OverlayLink| async move {
         for number in 0..500_u32 {
@@ -130,7 +130,7 @@ async fn control_messages_arrive_in_order_in_both_directions_and_wait_for_room()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn back_pressure_reaches_the_sender_and_does_not_affect_the_link() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let (let_go, gate) = threads::channel();
     let waits = Manner::Waits(Arc::new(Mutex::new(gate)));
     let mut one = Overlaid::with(ca.node("one"), &[], named("udp"), waits).await;
@@ -164,7 +164,7 @@ async fn back_pressure_reaches_the_sender_and_does_not_affect_the_link() {
 
 #[tokio::test]
 async fn a_replacing_link_has_a_new_key_after_the_old_data_path_stopped() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let ([mut one, mut two], links) = two(&ca).await;
     let old = links[0].connection();
     one.member.node.renew(ca.node("one")).unwrap();
@@ -192,7 +192,7 @@ async fn a_replacing_link_has_a_new_key_after_the_old_data_path_stopped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_data_path_that_is_slow_to_stop_delays_its_successor_but_not_the_link() {
-    let ca = Ca::new();
+    let ca = TestAuthority::new();
     let (let_go, gate) = threads::channel();
     let lingers = Manner::Lingers(Arc::new(Mutex::new(gate)));
     let mut one = Overlaid::with(ca.node("one"), &[], named("udp"), lingers).await;

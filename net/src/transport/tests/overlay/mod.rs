@@ -6,7 +6,8 @@ mod living;
 
 use super::*;
 use crate::overlay::{
-    ConnectionId, DataPath, Offer, Overlay, OverlayLink, PathState, SendError, Unprepared, WINDOW,
+    ConnectionId, DataPath, DataPathProvider, Offer, OverlayLink, PathState, SendError, Unprepared,
+    WINDOW,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ struct Recorded {
     manner: Manner,
 }
 
-impl Overlay for Recorder {
+impl DataPathProvider for Recorder {
     fn offer(&self) -> Offer {
         self.offer.clone()
     }
@@ -111,7 +112,7 @@ impl Drop for Recorded {
 
 /// A node with an overlay, and the recorded calls.
 struct Overlaid {
-    member: Member,
+    member: TestMember,
     told: mpsc::UnboundedReceiver<Told>,
 }
 
@@ -213,7 +214,7 @@ impl Overlaid {
 }
 
 /// Returns two linked nodes with confirmed data paths; the second node dialled.
-async fn two(ca: &Ca) -> ([Overlaid; 2], [OverlayLink; 2]) {
+async fn two(ca: &TestAuthority) -> ([Overlaid; 2], [OverlayLink; 2]) {
     let offer = |cipher| named("udp").with("cipher", cipher).unwrap();
     let mut one = Overlaid::start(ca.node("one"), &[], offer("aes")).await;
     let address = one.member.address();

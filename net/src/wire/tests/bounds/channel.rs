@@ -1,6 +1,6 @@
 //! Bounds of messages about channels.
 
-use super::{Fault, parsed, refused};
+use super::{FieldFault, parsed, refused};
 use crate::wire::proto::{self, data_item, packet, parcel};
 use phalanx_core::channel::message::{
     ENTRIES_MAX, HOPS_MAX, KEY_BYTES_MAX, PAYLOAD_BYTES_MAX, WANT_MAX,
@@ -60,7 +60,7 @@ fn a_parcel() -> proto::Parcel {
     }
 }
 
-fn bad_update(change: impl FnOnce(&mut proto::Broadcast)) -> (String, Fault) {
+fn bad_update(change: impl FnOnce(&mut proto::Broadcast)) -> (String, FieldFault) {
     let mut update = map_update();
     change(&mut update);
     let (path, fault) = refused(parsed(only(data_item::Item::Broadcast(update))));
@@ -68,7 +68,7 @@ fn bad_update(change: impl FnOnce(&mut proto::Broadcast)) -> (String, Fault) {
     (path.expect("it names the place").to_owned(), fault)
 }
 
-fn bad_parcel(change: impl FnOnce(&mut proto::Parcel)) -> (String, Fault) {
+fn bad_parcel(change: impl FnOnce(&mut proto::Parcel)) -> (String, FieldFault) {
     let mut parcel = a_parcel();
     change(&mut parcel);
     let (path, fault) = refused(parsed(only(data_item::Item::Parcel(parcel))));
@@ -85,27 +85,27 @@ fn the_sample_is_valid_before_tests_break_it() {
 #[test]
 fn each_bound_of_a_broadcast_names_its_field() {
     let at = |path: &str, fault| (path.to_owned(), fault);
-    assert_eq!(bad_update(|u| u.id = None), at("id", Fault::Missing));
+    assert_eq!(bad_update(|u| u.id = None), at("id", FieldFault::Missing));
     assert_eq!(
         bad_update(|u| u.id.as_mut().unwrap().channel = "No Name".to_owned()).0,
         "id.channel"
     );
     assert_eq!(
         bad_update(|u| u.id.as_mut().unwrap().origin.clear()),
-        at("id.origin", Fault::Name(NameError::Empty))
+        at("id.origin", FieldFault::Name(NameError::Empty))
     );
     assert_eq!(
         bad_update(|u| u.id.as_mut().unwrap().sequence = COUNTER_MAX + 1),
-        at("id.sequence", Fault::CounterTooHigh(COUNTER_MAX + 1))
+        at("id.sequence", FieldFault::CounterTooHigh(COUNTER_MAX + 1))
     );
     assert_eq!(
         bad_update(|u| u.clock = u64::MAX),
-        at("clock", Fault::CounterTooHigh(u64::MAX))
+        at("clock", FieldFault::CounterTooHigh(u64::MAX))
     );
     for unknown in [0, 4, -1] {
         assert_eq!(
             bad_update(|u| u.kind = unknown),
-            at("kind", Fault::UnknownNumber(unknown))
+            at("kind", FieldFault::UnknownNumber(unknown))
         );
     }
     let (path, fault) = bad_update(|u| u.rest = u32::MAX);
@@ -113,7 +113,7 @@ fn each_bound_of_a_broadcast_names_its_field() {
     assert!(
         matches!(
             fault,
-            Fault::TooMany {
+            FieldFault::TooMany {
                 max: PAYLOAD_BYTES_MAX,
                 ..
             }
@@ -127,35 +127,35 @@ fn each_bound_of_a_maps_writes_names_its_field() {
     let at = |path: &str, fault| (path.to_owned(), fault);
     assert_eq!(
         bad_update(|u| u.entries.clear()),
-        at("entries", Fault::Missing)
+        at("entries", FieldFault::Missing)
     );
     let many = |n: usize| write(&format!("k{n:03}"), None);
     let (path, fault) = bad_update(|u| u.entries = (0..=ENTRIES_MAX).map(many).collect());
     assert_eq!(path, "entries");
     assert!(matches!(
         fault,
-        Fault::TooMany {
+        FieldFault::TooMany {
             max: ENTRIES_MAX,
             ..
         }
     ));
     assert_eq!(
         bad_update(|u| u.entries[1].key = "a".to_owned()),
-        at("entries", Fault::Twice("a".to_owned()))
+        at("entries", FieldFault::Twice("a".to_owned()))
     );
     assert_eq!(
         bad_update(|u| u.entries.swap(0, 1)),
-        at("entries", Fault::Unordered("a".to_owned()))
+        at("entries", FieldFault::Unordered("a".to_owned()))
     );
     assert_eq!(
         bad_update(|u| u.entries[0].key.clear()),
-        at("entries[0].key", Fault::Missing)
+        at("entries[0].key", FieldFault::Missing)
     );
     let (path, fault) = bad_update(|u| u.entries[0].key = "k".repeat(KEY_BYTES_MAX + 1));
     assert_eq!(path, "entries[0].key");
     assert!(matches!(
         fault,
-        Fault::TooMany {
+        FieldFault::TooMany {
             max: KEY_BYTES_MAX,
             ..
         }
@@ -178,7 +178,7 @@ fn each_bound_of_a_maps_writes_names_its_field() {
         let found = 3 + rest as usize;
         assert_eq!(
             (path.as_str(), fault),
-            ("payload", Fault::Length { found, expected })
+            ("payload", FieldFault::Length { found, expected })
         );
     }
 }
@@ -192,20 +192,20 @@ fn each_bound_of_a_parcel_names_its_field() {
     assert_eq!(bad_parcel(|p| p.path.push(String::new())).0, "path");
     let (path, fault) = bad_parcel(|p| p.path = vec!["a".to_owned(); HOPS_MAX + 1]);
     assert_eq!(path, "path");
-    assert!(matches!(fault, Fault::TooMany { max: HOPS_MAX, .. }));
+    assert!(matches!(fault, FieldFault::TooMany { max: HOPS_MAX, .. }));
     let high = COUNTER_MAX + 1;
     assert_eq!(
         bad_parcel(|p| p.number = high),
-        at("number", Fault::CounterTooHigh(high))
+        at("number", FieldFault::CounterTooHigh(high))
     );
     assert_eq!(
         bad_parcel(|p| p.floor = high),
-        at("floor", Fault::CounterTooHigh(high))
+        at("floor", FieldFault::CounterTooHigh(high))
     );
     for unknown in [0, 6] {
         assert_eq!(
             bad_parcel(|p| p.purpose = unknown),
-            at("purpose", Fault::UnknownNumber(unknown))
+            at("purpose", FieldFault::UnknownNumber(unknown))
         );
     }
     for unknown in [0, 8] {
@@ -215,7 +215,7 @@ fn each_bound_of_a_parcel_names_its_field() {
         };
         assert_eq!(
             bad_parcel(failed),
-            at("failure", Fault::UnknownNumber(unknown))
+            at("failure", FieldFault::UnknownNumber(unknown))
         );
     }
     assert_eq!(bad_parcel(|p| p.rest = u32::MAX).0, "payload");
@@ -229,7 +229,7 @@ fn the_other_items_are_bounded_too() {
     });
     assert_eq!(
         refused(parsed(nothing)),
-        (format!("{FIRST}.item"), Fault::Missing)
+        (format!("{FIRST}.item"), FieldFault::Missing)
     );
     let want = proto::ChannelWant {
         channel: "chat".to_owned(),
@@ -237,7 +237,7 @@ fn the_other_items_are_bounded_too() {
     };
     let (path, fault) = refused(parsed(only(data_item::Item::Want(want))));
     assert_eq!(path, format!("{FIRST}.want.digests"));
-    assert!(matches!(fault, Fault::TooMany { max: WANT_MAX, .. }));
+    assert!(matches!(fault, FieldFault::TooMany { max: WANT_MAX, .. }));
     let digest = proto::ChannelDigest {
         channel: "chat".to_owned(),
         ..proto::ChannelDigest::default()

@@ -10,9 +10,9 @@
 
 use super::turn::{RETRY, Turn};
 use crate::messages::Reported;
-use crate::release::{CANDIDATE, Configuration, LIVE, PREFIX, PREVIOUS, REFUSED, TEST};
+use crate::release::{CANDIDATE, LIVE, NginxConfiguration, PREFIX, PREVIOUS, REFUSED, TEST};
 use phalanx_core::time::Instant;
-use phalanx_sim::disk::Write;
+use phalanx_sim::disk::DiskChange;
 use phalanx_sim::fakes::nginx::NGINX;
 use phalanx_sim::world::{Ran, Ticket};
 
@@ -28,18 +28,18 @@ enum Stage {
 
 /// A result that the agent acts on.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum DeploymentProgress {
     /// The live file is about to change: nginx may load it from now on.
     Switching,
     /// The configuration is live and durable.
-    Live(Configuration),
+    Live(NginxConfiguration),
     /// nginx refused the configuration of this version.
     Rejected(u64),
 }
 
 /// The planted bugs of a deployment.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bugs {
+pub(super) struct DeploymentBugs {
     /// The candidate is renamed before its bytes are durable.
     pub(super) unsynced_rename: bool,
     /// `nginx -t` is left out.
@@ -49,16 +49,16 @@ pub(super) struct Bugs {
 /// The deployment of one configuration at a time.
 #[derive(Debug)]
 pub(super) struct Deployment {
-    bugs: Bugs,
-    under_way: Option<(Stage, Configuration)>,
+    bugs: DeploymentBugs,
+    under_way: Option<(Stage, NginxConfiguration)>,
     /// The configuration to keep beside the live file.
-    kept: Option<Configuration>,
+    kept: Option<NginxConfiguration>,
     awaited: Option<Ticket>,
     retry_at: Option<Instant>,
 }
 
 impl Deployment {
-    pub(super) const fn new(bugs: Bugs) -> Self {
+    pub(super) const fn new(bugs: DeploymentBugs) -> Self {
         Self {
             bugs,
             under_way: None,
@@ -77,8 +77,8 @@ impl Deployment {
     pub(super) fn begin(
         &mut self,
         turn: &mut Turn<'_>,
-        configuration: Configuration,
-        kept: Option<Configuration>,
+        configuration: NginxConfiguration,
+        kept: Option<NginxConfiguration>,
     ) {
         self.kept = kept;
         self.under_way = Some((Stage::Writing, configuration));
@@ -89,8 +89,8 @@ impl Deployment {
     pub(super) fn resume(
         &mut self,
         turn: &mut Turn<'_>,
-        configuration: Configuration,
-        kept: Option<Configuration>,
+        configuration: NginxConfiguration,
+        kept: Option<NginxConfiguration>,
     ) {
         self.kept = kept;
         self.under_way = Some((Stage::Testing, configuration));
@@ -110,21 +110,22 @@ impl Deployment {
             Stage::Writing => {
                 let bytes = configuration.text.clone().into_bytes();
                 let synced = !self.bugs.unsynced_rename;
-                let write = Write::Replace(CANDIDATE.into(), bytes);
+                let write = DiskChange::Replace(CANDIDATE.into(), bytes);
                 turn.out.write(ticket, write, synced);
             }
             Stage::Testing => turn.out.run(ticket, NGINX, TEST),
             Stage::Keeping => {
                 let bytes = self.kept.iter().flat_map(|kept| kept.text.bytes());
-                let write = Write::Replace(PREVIOUS.into(), bytes.collect());
+                let write = DiskChange::Replace(PREVIOUS.into(), bytes.collect());
                 turn.out.write(ticket, write, true);
             }
             Stage::Renaming => {
                 let (old, new) = (CANDIDATE.into(), LIVE.into());
-                turn.out.write(ticket, Write::Rename { old, new }, false);
+                turn.out
+                    .write(ticket, DiskChange::Rename { old, new }, false);
             }
             Stage::Syncing => {
-                let sync = Write::SyncFolder(PREFIX.into());
+                let sync = DiskChange::SyncFolder(PREFIX.into());
                 turn.out.write(ticket, sync, false);
             }
         }
@@ -139,7 +140,7 @@ impl Deployment {
     }
 
     /// The candidate passed the test.
-    fn on_passed(&mut self, turn: &mut Turn<'_>) -> Option<Progress> {
+    fn on_passed(&mut self, turn: &mut Turn<'_>) -> Option<DeploymentProgress> {
         if self.kept.is_some() {
             self.enter(turn, Stage::Keeping);
             return None;
@@ -147,10 +148,10 @@ impl Deployment {
         Some(self.switch(turn))
     }
 
-    fn switch(&mut self, turn: &mut Turn<'_>) -> Progress {
+    fn switch(&mut self, turn: &mut Turn<'_>) -> DeploymentProgress {
         turn.out.report(Reported("switching"));
         self.enter(turn, Stage::Renaming);
-        Progress::Switching
+        DeploymentProgress::Switching
     }
 
     /// Returns whether an answer belongs to the step under way, which has then ended.
@@ -158,7 +159,11 @@ impl Deployment {
         self.awaited.take_if(|awaited| *awaited == ticket).is_some()
     }
 
-    pub(super) fn on_written(&mut self, turn: &mut Turn<'_>, ticket: Ticket) -> Option<Progress> {
+    pub(super) fn on_written(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ticket: Ticket,
+    ) -> Option<DeploymentProgress> {
         if !self.ends(ticket) {
             return None;
         }
@@ -179,7 +184,7 @@ impl Deployment {
             Stage::Syncing => {
                 let (_, configuration) = self.under_way.take()?;
                 turn.out.report(Reported("live"));
-                Some(Progress::Live(configuration))
+                Some(DeploymentProgress::Live(configuration))
             }
         }
     }
@@ -190,7 +195,7 @@ impl Deployment {
         }
     }
 
-    pub(super) fn on_ran(&mut self, turn: &mut Turn<'_>, ran: &Ran) -> Option<Progress> {
+    pub(super) fn on_ran(&mut self, turn: &mut Turn<'_>, ran: &Ran) -> Option<DeploymentProgress> {
         if !self.ends(ran.ticket) {
             return None;
         }
@@ -199,9 +204,9 @@ impl Deployment {
             REFUSED => {
                 let (_, configuration) = self.under_way.take()?;
                 let ticket = turn.ticket();
-                let remove = Write::Remove(CANDIDATE.into());
+                let remove = DiskChange::Remove(CANDIDATE.into());
                 turn.out.write(ticket, remove, false);
-                Some(Progress::Rejected(configuration.version))
+                Some(DeploymentProgress::Rejected(configuration.version))
             }
             // The test was killed: it says nothing about the configuration.
             _ => {

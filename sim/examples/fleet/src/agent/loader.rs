@@ -17,8 +17,10 @@ use crate::messages::Reported;
 use crate::release::{PID, REFUSED, START, VERSION, nginx, target};
 use core::time::Duration;
 use phalanx_core::time::Instant;
-use phalanx_sim::fakes::nginx::{HttpRequest, NGINX, Request, Response};
-use phalanx_sim::world::{Content, Effect, Ran, Read, ReadOf, Signal as Name, Signalling, Ticket};
+use phalanx_sim::fakes::nginx::{HttpRequest, NGINX, NginxRequest, Response};
+use phalanx_sim::world::{
+    Effect, FileContent, ProcessSignal as Name, Ran, Read, ReadOf, Signalling, Ticket,
+};
 use std::collections::BTreeSet;
 
 /// The pause before nginx is asked for the first time. A reload that an earlier life of the agent requested has ended
@@ -149,7 +151,7 @@ impl Loader {
 
     fn ask(&mut self, turn: &mut Turn<'_>) {
         let to = target();
-        let request = Request::get("localhost", VERSION);
+        let request = NginxRequest::get("localhost", VERSION);
         turn.out.datagram(nginx(), HttpRequest { to, request });
         self.enter(Step::Asking, Some(turn.now + ANSWER));
     }
@@ -213,7 +215,7 @@ impl Loader {
             return;
         }
         let text = match &read.content {
-            Ok(Content::File(bytes)) => core::str::from_utf8(bytes).ok(),
+            Ok(FileContent::File(bytes)) => core::str::from_utf8(bytes).ok(),
             Ok(_) | Err(_) => None,
         };
         let numbers = || {

@@ -14,14 +14,14 @@ mod read_back;
 mod turn;
 mod uplink;
 
-use crate::messages::{Control, Reported, Status};
-use crate::release::{Configuration, REJECTED, Release};
-use deployment::{Deployment, Progress};
+use crate::messages::{AgentStatus, ControllerMessage, Reported};
+use crate::release::{NginxConfiguration, REJECTED, Release};
+use deployment::{Deployment, DeploymentProgress};
 use loader::Loader;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::hash_bytes;
 use phalanx_core::time::Instant;
-use phalanx_sim::disk::Write;
+use phalanx_sim::disk::DiskChange;
 use phalanx_sim::fakes::nginx::HttpResponse;
 use phalanx_sim::world::{
     Effect, Effects, LinkId, Process, ProcessEvent, ProcessView, Read, Writing,
@@ -36,7 +36,7 @@ const PORT: u16 = 9_000;
 
 /// The planted bugs of an agent.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Bugs {
+pub struct AgentBugs {
     /// A version is reported as served before nginx has loaded it.
     pub served_early: bool,
     /// A configuration is renamed before its bytes are durable.
@@ -59,24 +59,29 @@ pub struct Agent {
     /// Whether the disk has been read.
     ready: bool,
     /// The configuration in the live file.
-    live: Option<Configuration>,
+    live: Option<NginxConfiguration>,
     /// The configuration to go back to: that which nginx served last.
-    good: Option<Configuration>,
+    good: Option<NginxConfiguration>,
     /// The latest release, until its deployment begins.
-    next: Option<Configuration>,
+    next: Option<NginxConfiguration>,
     /// The latest version that nginx refused.
     rejected: Option<u64>,
 }
 
 impl Agent {
     /// Creates the agent of a host, which trusts controllers of these identities and finds them by a name.
-    pub fn new(host: String, trusted: Vec<NodeId>, name: &'static str, bugs: Bugs) -> Self {
+    pub fn new(
+        host: String,
+        trusted: Vec<NodeId>,
+        name: &'static str,
+        bugs: AgentBugs,
+    ) -> Self {
         Self {
             no_read_back: bugs.no_read_back,
             tickets: 0,
             uplink: Uplink::new(host, trusted, name),
             read_back: ReadBack::default(),
-            deployment: Deployment::new(deployment::Bugs {
+            deployment: Deployment::new(deployment::DeploymentBugs {
                 unsynced_rename: bugs.unsynced_rename,
                 untested: bugs.untested,
             }),
@@ -91,8 +96,8 @@ impl Agent {
 
     /// Returns what the agent reports.
     #[must_use]
-    pub fn status(&self) -> Status {
-        Status {
+    pub fn status(&self) -> AgentStatus {
+        AgentStatus {
             served: self.loader.served(),
             rejected: self.rejected,
         }
@@ -152,16 +157,16 @@ impl Agent {
         }
     }
 
-    fn on_progress(&mut self, turn: &mut Turn<'_>, progress: Option<Progress>) {
+    fn on_progress(&mut self, turn: &mut Turn<'_>, progress: Option<DeploymentProgress>) {
         match progress {
             None => {}
-            Some(Progress::Switching) => self.loader.stop(),
-            Some(Progress::Live(configuration)) => {
+            Some(DeploymentProgress::Switching) => self.loader.stop(),
+            Some(DeploymentProgress::Live(configuration)) => {
                 self.loader.load(turn, configuration.version);
                 self.live = Some(configuration);
                 self.advance(turn);
             }
-            Some(Progress::Rejected(version)) => {
+            Some(DeploymentProgress::Rejected(version)) => {
                 self.reject(turn, version);
                 self.advance(turn);
             }
@@ -175,7 +180,7 @@ impl Agent {
         let bytes = version.to_string().into_bytes();
         turn.out.push(Effect::Write(Box::new(Writing {
             ticket,
-            write: Write::Replace(REJECTED.into(), bytes),
+            write: DiskChange::Replace(REJECTED.into(), bytes),
             synced: true,
             retry: Some(RETRY),
         })));
@@ -198,7 +203,7 @@ impl Agent {
     }
 
     /// Chooses the configuration to go back to from the next one: that which was served last, or else the live one.
-    fn keep(&mut self) -> Option<Configuration> {
+    fn keep(&mut self) -> Option<NginxConfiguration> {
         if self.good.is_none() {
             self.good.clone_from(&self.live);
         }
@@ -209,8 +214,9 @@ impl Agent {
         self.live.as_ref().map(|live| live.version)
     }
 
-    fn on_received(&mut self, turn: &mut Turn<'_>, link: LinkId, message: Control) {
-        if let (true, Control::Deploy(release)) = (self.uplink.on_message(turn.now, link), message)
+    fn on_received(&mut self, turn: &mut Turn<'_>, link: LinkId, message: ControllerMessage) {
+        if let (true, ControllerMessage::Deploy(release)) =
+            (self.uplink.on_message(turn.now, link), message)
         {
             self.on_deploy(turn, &release);
         }

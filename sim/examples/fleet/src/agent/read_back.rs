@@ -2,20 +2,20 @@
 //! version that was rejected.
 
 use super::turn::{RETRY, Turn};
-use crate::release::{CANDIDATE, Configuration, LIVE, PREVIOUS, REJECTED};
+use crate::release::{CANDIDATE, LIVE, NginxConfiguration, PREVIOUS, REJECTED};
 use phalanx_core::time::Instant;
 use phalanx_sim::disk::DiskError;
-use phalanx_sim::world::{Content, Read, ReadOf, Ticket};
+use phalanx_sim::world::{FileContent, Read, ReadOf, Ticket};
 
 /// The configurations on the disk.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// The live configuration; `None` if it is absent or not complete.
-    pub(super) live: Option<Configuration>,
+    pub(super) live: Option<NginxConfiguration>,
     /// The configuration that was served before.
-    pub(super) previous: Option<Configuration>,
+    pub(super) previous: Option<NginxConfiguration>,
     /// A complete candidate.
-    pub(super) candidate: Option<Configuration>,
+    pub(super) candidate: Option<NginxConfiguration>,
     /// The latest version that nginx refused.
     pub(super) rejected: Option<u64>,
 }
@@ -51,7 +51,7 @@ impl ReadBack {
             .position(|it| *it == Some(read.ticket))?;
         self.awaited[place] = None;
         match &read.content {
-            Ok(Content::File(bytes)) => self.read[place] = Some(bytes.clone()),
+            Ok(FileContent::File(bytes)) => self.read[place] = Some(bytes.clone()),
             Ok(_) | Err(DiskError::Path(_)) => self.read[place] = None,
             Err(DiskError::Io | DiskError::Full) => {
                 // An unreadable file is not an absent one.
@@ -64,7 +64,7 @@ impl ReadBack {
             return None;
         }
         let [live, previous, candidate, rejected] = core::mem::take(&mut self.read);
-        let parse = |bytes: Option<Vec<u8>>| Configuration::parse(&bytes?);
+        let parse = |bytes: Option<Vec<u8>>| NginxConfiguration::parse(&bytes?);
         let rejected = rejected.and_then(|bytes| String::from_utf8(bytes).ok());
         Some(Found {
             live: parse(live),

@@ -7,7 +7,7 @@
 
 use super::turn::{RETRY, Turn};
 use crate::controller::PORT;
-use crate::messages::{Control, Reported, Status};
+use crate::messages::{AgentStatus, ControllerMessage, Reported};
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -45,7 +45,7 @@ pub(super) struct Uplink {
     status_at: Instant,
     /// The time of the latest message of the controller.
     heard_at: Instant,
-    told: Status,
+    told: AgentStatus,
 }
 
 impl Uplink {
@@ -60,7 +60,7 @@ impl Uplink {
             retry_at: None,
             status_at: Instant::ZERO,
             heard_at: Instant::ZERO,
-            told: Status::default(),
+            told: AgentStatus::default(),
         }
     }
 
@@ -111,7 +111,8 @@ impl Uplink {
         self.link = Link::Up(link);
         self.peer = peer.cloned();
         self.heard_at = turn.now;
-        turn.out.send(link, Control::Hello(self.host.clone()));
+        turn.out
+            .send(link, ControllerMessage::Hello(self.host.clone()));
         self.send_status(turn);
     }
 
@@ -133,7 +134,7 @@ impl Uplink {
     }
 
     /// Sends the status if it has changed.
-    pub(super) fn tell(&mut self, turn: &mut Turn<'_>, status: Status) {
+    pub(super) fn tell(&mut self, turn: &mut Turn<'_>, status: AgentStatus) {
         if status != self.told {
             self.told = status;
             self.send_status(turn);
@@ -143,7 +144,7 @@ impl Uplink {
     fn send_status(&mut self, turn: &mut Turn<'_>) {
         if let Link::Up(link) = self.link {
             self.status_at = turn.now + STATUS;
-            turn.out.send(link, Control::Status(self.told));
+            turn.out.send(link, ControllerMessage::Status(self.told));
         }
     }
 

@@ -78,7 +78,7 @@ impl Link {
 
 /// A member of the fleet.
 #[derive(Debug)]
-pub struct Member {
+pub struct RenewingMember {
     birth: Birth,
     machine: Credentials,
     /// How far the calendar was moved, in seconds.
@@ -99,7 +99,7 @@ pub struct Member {
     inputs: VecDeque<Input>,
 }
 
-impl Member {
+impl RenewingMember {
     /// Creates a member.
     #[must_use]
     pub fn new(birth: Birth) -> Self {
@@ -363,7 +363,7 @@ impl Member {
     }
 }
 
-impl ProcessView for Member {
+impl ProcessView for RenewingMember {
     fn digest(&self) -> u64 {
         hash_bytes(format!("{:?} {}", self.validity, self.links()).as_bytes())
     }
@@ -378,7 +378,7 @@ impl ProcessView for Member {
     }
 }
 
-impl Process for Member {
+impl Process for RenewingMember {
     fn concerns(&self, event: &ProcessEvent) -> bool {
         match event {
             ProcessEvent::Command(command) => command.name == SET_CLOCK,

@@ -1,13 +1,13 @@
 //! The renewal as a system: one host runs the issuer, all others a member.
 
 use super::issuer::{self, Issuer, issued};
-use super::member::{Birth, Member, SET_CLOCK};
+use super::member::{Birth, RenewingMember, SET_CLOCK};
 use crate::system::runs;
 use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::time::Wall;
 use phalanx_sim::address::address;
-use phalanx_sim::invariant::{Invariant, Seen, Verdict};
+use phalanx_sim::invariant::{Invariant, InvariantResult, Seen};
 use phalanx_sim::scenario::plan::{Plan, ScheduledAction};
 use phalanx_sim::scenario::{
     Arguments, Field, Form, Host, Scenario, Shape, Vocabulary, Words, any_arguments, text,
@@ -144,8 +144,12 @@ impl Invariant for CertificateIsValid {
         "certificate-is-valid"
     }
 
-    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> Verdict {
-        if seen.view.of::<Member>().is_none_or(Member::is_valid) {
+    fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
+        if seen
+            .view
+            .of::<RenewingMember>()
+            .is_none_or(RenewingMember::is_valid)
+        {
             self.invalid.remove(&seen.host);
             return Ok(());
         }
@@ -212,7 +216,7 @@ impl Program for Members {
         };
         let moved = self.moved.get(&start.host).copied().unwrap_or_default();
         let wall = Wall(start.wall.0 + moved);
-        Box::new(Member::new(Birth {
+        Box::new(RenewingMember::new(Birth {
             host: start.host,
             dials: self.dials(start.host),
             issuer: self.issuer,
@@ -238,7 +242,7 @@ impl Program for Members {
 
     /// Every member has a valid certificate, and all links, made with the current certificates.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
-        for (host, member) in scene.of::<Member>() {
+        for (host, member) in scene.of::<RenewingMember>() {
             let (name, has, outdated) = (scene.name(host), member.links(), member.outdated_links());
             if !member.is_valid() {
                 return Err(format!("the certificate of {name} is not valid"));

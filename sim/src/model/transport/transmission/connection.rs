@@ -3,7 +3,7 @@
 mod stream;
 
 pub(crate) use stream::{
-    DIAL_GIVES_UP_AFTER, FLIGHTS, FRAMING_BYTES, GIVES_UP_AFTER, InFlight, Item,
+    DIAL_GIVES_UP_AFTER, FLIGHTS, FRAMING_BYTES, GIVES_UP_AFTER, InFlight, ItemInFlight,
     SEGMENT_OVERHEAD_BYTES, Waiting, segments,
 };
 
@@ -144,7 +144,7 @@ impl Connection {
     pub(crate) fn push(
         &mut self,
         end: usize,
-        item: Item,
+        item: ItemInFlight,
         bytes: usize,
         now: u64,
         cause: Cause,
@@ -185,7 +185,7 @@ impl Connection {
     }
 
     /// Removes and returns the first parcel of an end's stream if it has arrived: its item, bytes and cause.
-    pub(crate) fn pop_arrived(&mut self, end: usize) -> Option<(Item, usize, Cause)> {
+    pub(crate) fn pop_arrived(&mut self, end: usize) -> Option<(ItemInFlight, usize, Cause)> {
         self.streams[end].pop_arrived()
     }
 
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(connection.target(), (1, 80));
         connection.accept(5);
         assert_eq!(connection.slots().collect::<Vec<_>>(), [0, 5]);
-        let number = connection.push(0, Item::Flight(1), 60, 0, Cause::NONE);
+        let number = connection.push(0, ItemInFlight::Flight(1), 60, 0, Cause::NONE);
         connection.set_state(0, EndState::Closed);
         connection.set_state(1, EndState::Gone);
         assert!(!connection.is_over() && connection.pop_arrived(0).is_none());

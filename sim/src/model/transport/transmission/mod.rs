@@ -9,7 +9,7 @@ mod latency;
 mod network;
 
 pub(crate) use connection::{
-    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, FRAMING_BYTES, Item,
+    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, FRAMING_BYTES, ItemInFlight,
     SEGMENT_OVERHEAD_BYTES, link, place, segments,
 };
 pub(crate) use network::NetworkChange;
@@ -19,7 +19,7 @@ use crate::model::event::ScheduledEvent;
 use crate::record::{Cause, Held};
 use crate::scenario::Scenario;
 use connection::{GIVES_UP_AFTER, Waiting};
-use network::{Fabric, LOOPBACK};
+use network::{LOOPBACK, NetworkState};
 use phalanx_core::lane::{Lane, Placement};
 
 /// The state of the host and process that a parcel arrives at.
@@ -34,7 +34,7 @@ pub(crate) struct Receiver {
 
 /// A parcel whose retransmission is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Due {
+pub(crate) enum RetransmissionDue {
     /// The parcel was delivered, or is due at another time.
     No,
     /// The parcel was retransmitted.
@@ -45,7 +45,7 @@ pub(crate) enum Due {
 
 /// All connections, and the network that they lead over.
 pub(super) struct Transmission<'a> {
-    fabric: Fabric<'a>,
+    fabric: NetworkState<'a>,
     connections: Vec<Option<Box<Connection>>>,
     /// Whether messages wait in the lanes that they name.
     has_lanes: bool,
@@ -54,7 +54,7 @@ pub(super) struct Transmission<'a> {
 impl<'a> Transmission<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64, has_lanes: bool) -> Self {
         Self {
-            fabric: Fabric::new(scenario, seed),
+            fabric: NetworkState::new(scenario, seed),
             connections: Vec::new(),
             has_lanes,
         }
@@ -171,7 +171,7 @@ impl<'a> Transmission<'a> {
         &mut self,
         context: &mut Context<'_, '_>,
         (connection, end): (u32, usize),
-        item: Item,
+        item: ItemInFlight,
         bytes: usize,
     ) {
         let Some(Some(held)) = self.connections.get_mut(connection as usize) else {
@@ -273,18 +273,18 @@ impl<'a> Transmission<'a> {
         context: &mut Context<'_, '_>,
         (connection, sender): (u32, usize),
         number: u64,
-    ) -> Due {
+    ) -> RetransmissionDue {
         let now = context.now();
         let held = self.connections.get_mut(connection as usize);
         let held = held.and_then(Option::as_mut);
         let Some(sent_at) = held.and_then(|held| held.due(sender, number, now)) else {
-            return Due::No;
+            return RetransmissionDue::No;
         };
         if now - sent_at >= GIVES_UP_AFTER {
-            return Due::TimedOut;
+            return RetransmissionDue::TimedOut;
         }
         self.transmit(context, (connection, sender), number, 0);
-        Due::Retransmitted
+        RetransmissionDue::Retransmitted
     }
 
     /// Handles the arrival of a parcel; returns whether it arrived. Then parcels may have arrived in order.
@@ -346,7 +346,7 @@ impl<'a> Transmission<'a> {
     pub(super) fn pop_arrived(
         &mut self,
         (connection, sender): (u32, usize),
-    ) -> Option<(Item, usize, Cause)> {
+    ) -> Option<(ItemInFlight, usize, Cause)> {
         let held = self.connections.get_mut(connection as usize)?.as_mut()?;
         held.pop_arrived(sender)
     }
@@ -371,12 +371,12 @@ impl<'a> Transmission<'a> {
 }
 
 /// Returns where an item waits for the bandwidth.
-fn placement(item: &Item) -> Placement {
+fn placement(item: &ItemInFlight) -> Placement {
     match item {
-        Item::Message(message) => message.placement(),
-        Item::Flight(_) => Placement::of(Lane::Control),
+        ItemInFlight::Message(message) => message.placement(),
+        ItemInFlight::Flight(_) => Placement::of(Lane::Control),
         // The end of the stream follows all data.
-        Item::Fin(_) => Placement::behind(Lane::Control, Lane::Channel),
+        ItemInFlight::Fin(_) => Placement::behind(Lane::Control, Lane::Channel),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::latency;
 use crate::model::context::Context;
 use crate::scenario::plan::Cut;
-use crate::scenario::{Latency, Network, Scenario};
+use crate::scenario::{Latency, PathProperties, Scenario};
 use phalanx_core::random::Random;
 
 /// The outcome of one transmission.
@@ -38,7 +38,7 @@ pub(crate) enum NetworkChange<'a> {
 
 /// The state of the network.
 #[derive(Debug)]
-pub(super) struct Fabric<'a> {
+pub(super) struct NetworkState<'a> {
     scenario: &'a Scenario,
     hosts: usize,
     random: Random,
@@ -52,7 +52,7 @@ pub(super) struct Fabric<'a> {
     holds: Vec<(u64, &'a Cut, Option<usize>)>,
 }
 
-impl<'a> Fabric<'a> {
+impl<'a> NetworkState<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64) -> Self {
         let hosts = scenario.hosts.len();
         Self {
@@ -133,7 +133,7 @@ impl<'a> Fabric<'a> {
     }
 
     /// Returns the current settings of the network between two hosts.
-    pub(super) fn settings(&self, from: usize, to: usize) -> Network {
+    pub(super) fn settings(&self, from: usize, to: usize) -> PathProperties {
         let mut settings = if self.scenario.links.is_empty() {
             self.scenario.network
         } else {
@@ -149,7 +149,7 @@ impl<'a> Fabric<'a> {
     }
 
     /// Draws a one-way latency.
-    pub(super) fn latency(&mut self, settings: &Network) -> u64 {
+    pub(super) fn latency(&mut self, settings: &PathProperties) -> u64 {
         latency::draw(settings.latency, &mut self.random)
     }
 
@@ -159,7 +159,7 @@ impl<'a> Fabric<'a> {
         context: &mut Context<'_, '_>,
         (from, to): (usize, usize),
         segments: u32,
-        settings: &Network,
+        settings: &PathProperties,
     ) -> Transit {
         if self.is_blocked(from, to) {
             self.count_dropped(context, (from, to), segments as usize);

@@ -35,7 +35,7 @@ pub(crate) const FLIGHTS: [usize; 6] = [60, 60, 300, 1_000, 1_000, 100];
 
 /// An item in flight.
 #[derive(Clone, Debug)]
-pub(crate) enum Item {
+pub(crate) enum ItemInFlight {
     /// A flight of the handshake, from 1. Flights with odd numbers go from the dialer to the acceptor.
     Flight(u8),
     /// A message.
@@ -47,7 +47,7 @@ pub(crate) enum Item {
 /// An item and the state of its transmission.
 #[derive(Debug)]
 struct Parcel {
-    item: Item,
+    item: ItemInFlight,
     /// Encoded bytes of a message; of a flight, all bytes.
     bytes: usize,
     /// Number of segments not known to have arrived.
@@ -70,8 +70,8 @@ impl Parcel {
             segments: self.segments,
             attempts: self.attempts,
             sent_at: self.sent_at,
-            is_message: matches!(self.item, Item::Message(_)),
-            needs_process: matches!(self.item, Item::Flight(flight) if flight > 2),
+            is_message: matches!(self.item, ItemInFlight::Message(_)),
+            needs_process: matches!(self.item, ItemInFlight::Flight(flight) if flight > 2),
         }
     }
 }
@@ -149,7 +149,7 @@ pub(crate) struct InFlight {
 /// An item that waits for the bandwidth of the sender.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub item: Item,
+    pub item: ItemInFlight,
     pub bytes: usize,
     /// The cause of the transmission.
     pub cause: Cause,
@@ -229,7 +229,7 @@ impl Stream {
     }
 
     /// Appends a parcel; returns its number.
-    pub(super) fn push(&mut self, item: Item, bytes: usize, now: u64, cause: Cause) -> u64 {
+    pub(super) fn push(&mut self, item: ItemInFlight, bytes: usize, now: u64, cause: Cause) -> u64 {
         let number = self.first + self.parcels.len() as u64;
         self.parcels.push_back(Parcel {
             item,
@@ -294,7 +294,7 @@ impl Stream {
     }
 
     /// Removes and returns the first parcel if it has arrived: its item, bytes and cause.
-    pub(super) fn pop_arrived(&mut self) -> Option<(Item, usize, Cause)> {
+    pub(super) fn pop_arrived(&mut self) -> Option<(ItemInFlight, usize, Cause)> {
         if !self.parcels.front()?.arrived {
             return None;
         }
@@ -360,7 +360,7 @@ mod tests {
         let mut stream = Stream::new();
         stream.measured(2_000_000);
         let numbers: Vec<u64> = (0..3)
-            .map(|at| stream.push(Item::Flight(at), 10, 0, Cause::NONE))
+            .map(|at| stream.push(ItemInFlight::Flight(at), 10, 0, Cause::NONE))
             .collect();
         // The first two parcels were lost twice; the third is in flight.
         for at in [0, 200_000_000] {
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(wait, 1_000_000_000);
         assert!(stream.is_busy(0) && !stream.is_busy(wait));
         let waiting = |flight| Waiting {
-            item: Item::Flight(flight),
+            item: ItemInFlight::Flight(flight),
             bytes: 10,
             cause: Cause::NONE,
         };
@@ -405,7 +405,11 @@ mod tests {
         while let Some(Waiting { item, .. }) = stream.next_waiting() {
             sent.push(item);
         }
-        let expected = [Item::Flight(3), Item::Flight(1), Item::Flight(2)];
+        let expected = [
+            ItemInFlight::Flight(3),
+            ItemInFlight::Flight(1),
+            ItemInFlight::Flight(2),
+        ];
         assert_eq!(format!("{sent:?}"), format!("{expected:?}"));
         assert!(stream.is_empty() && stream.departure().is_none());
     }
