@@ -318,7 +318,7 @@ mod tests {
         needs("[]", "a list");
         needs("\"two\"", "the text \"two\"");
         needs("1.5", "1.5");
-        let name = complaint(&HEAD.replace("\"x\"", "{ }"));
+        let name = complaint(&HEAD.replace("name = \"x\"", "name = { }"));
         assert!(
             name.contains("name: needs a text in quotes instead of a table"),
             "{name}"

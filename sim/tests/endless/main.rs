@@ -136,10 +136,10 @@ struct Caller<'a> {
 
 impl Recorder for Caller<'_> {
     fn step(&mut self, _: &RecordedStep<'_>) {
-        self.steps -= 1;
-        if self.steps == 0 {
+        if self.steps == 1 {
             (self.request)(self.supervisor);
         }
+        self.steps = self.steps.saturating_sub(1);
     }
 
     fn order(&mut self, _: &ExecutedAction<'_>) {}

@@ -195,11 +195,8 @@ fn printed_commands_keep_planted_bugs_and_are_quoted_for_a_shell() {
 
 #[test]
 fn a_comparison_of_engines_says_when_nothing_is_compared() {
-    let file = scenario("early-crash.toml");
-    let confluent = std::fs::read_to_string(&file).unwrap();
     let place = tempfile::tempdir().unwrap();
-    let other = confluent.replace("confluent = true\n", "");
-    let other = other.replace("engines = [\"model\"]", "engines = [\"model\", \"wire\"]");
+    let other = format!("{HEAD}{EXPECT}").replace("[\"model\"]", "[\"model\", \"wire\"]");
     let other = written(place.path(), "other.toml", &other);
     let answer = run(&["sim", "run", &other, "--engine", "both"]);
     let words = "not `confluent`, so the final states of model and wire are not compared";

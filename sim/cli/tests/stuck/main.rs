@@ -9,8 +9,12 @@ use phalanx_sim::world::{
     Cast, Definition, Effects, Process, ProcessEvent, ProcessView, Program, Start,
 };
 use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
+
+/// The line that announces the endless step.
+const ENDLESS: &str = "this step does not end";
 
 /// Never ends its first step on a host with the role `endless`.
 struct Spinner {
@@ -33,6 +37,10 @@ impl Process for Spinner {
     }
 
     fn on_event(&mut self, _: Instant, _: ProcessEvent, _: &mut Effects) {
+        if self.is_endless {
+            // The test waits for this line.
+            writeln!(std::io::stderr(), "{ENDLESS}").unwrap();
+        }
         while self.is_endless {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -137,9 +145,13 @@ fn a_signal_ends_a_command_with_a_stuck_step() {
     let endless = written(folder.path(), "endless");
     let out = folder.path().to_str().unwrap();
     for words in [&["run", &endless][..], &["search", &endless, "--out", out]] {
-        let child = tool(words);
-        // The signal handlers are installed before the run begins; the run takes for ever.
-        std::thread::sleep(Duration::from_millis(1_500));
+        let mut child = tool(words);
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = errors.lines().map(Result::unwrap);
+        assert!(
+            lines.any(|line| line == ENDLESS),
+            "{words:?}: the step begins"
+        );
         let pid = child.id().to_string();
         Command::new("kill").args(["-INT", &pid]).status().unwrap();
         let output = child.wait_with_output().unwrap();
