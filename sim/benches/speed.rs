@@ -163,7 +163,7 @@ impl Recorder for Window {
         }
     }
 
-    fn order(&mut self, _: &ExecutedAction<'_>) {}
+    fn action(&mut self, _: &ExecutedAction<'_>) {}
 }
 
 /// Runs a large mesh at rest that joined through ten seed nodes.

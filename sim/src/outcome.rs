@@ -81,7 +81,7 @@ impl StepEffect {
     /// Computes the effects of a scenario's steps, given the number of items that each affected.
     pub(crate) fn of(scenario: &Scenario, plan: &Plan, affected: &[u64]) -> Vec<Self> {
         let orders = |index| {
-            let orders = plan.orders.iter();
+            let orders = plan.actions.iter();
             orders.filter(|planned| planned.step == Some(index)).count()
         };
         let steps = scenario.steps.iter();

@@ -32,8 +32,8 @@ impl Recorder for LineCollector<'_> {
         self.collected.borrow_mut().push_back(self.lines.step(step));
     }
 
-    fn order(&mut self, order: &ExecutedAction<'_>) {
-        let line = self.lines.order(order);
+    fn action(&mut self, action: &ExecutedAction<'_>) {
+        let line = self.lines.action(action);
         self.collected.borrow_mut().push_back(line);
     }
 }

@@ -44,7 +44,7 @@ impl<'a> Schedule<'a> {
     /// applicable are skipped.
     pub fn next(&mut self, now: Duration, runs: impl Fn(usize) -> bool) -> Option<&'a Planned> {
         loop {
-            let planned = self.plan.orders.get(self.next);
+            let planned = self.plan.actions.get(self.next);
             let planned = planned.filter(|planned| planned.at <= now);
             let triggered = self.due.first_key_value().map(|((at, _), _)| *at);
             match (planned, triggered.filter(|at| *at <= now)) {
@@ -75,7 +75,7 @@ impl<'a> Schedule<'a> {
             if !fits || !self.fired.insert(number) {
                 continue;
             }
-            for planned in &waiting.orders {
+            for planned in &waiting.actions {
                 // An action that ends a fault is due at the latest when all faults are lifted.
                 let at = (now + planned.at).min(end);
                 self.due.insert((at, self.triggered), planned);
@@ -125,7 +125,7 @@ eventually = { converged = true }
             let next = || {
                 schedule
                     .next(now, |host| running[host])
-                    .map(|it| it.order.clone())
+                    .map(|it| it.action.clone())
             };
             std::iter::from_fn(next).collect::<Vec<_>>()
         };

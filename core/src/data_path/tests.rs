@@ -316,7 +316,7 @@ fn a_failure_ends_both_ends_once_and_is_reported_with_its_reason() {
 }
 
 #[test]
-fn a_link_whose_ends_have_no_overlay_in_common_prepares_nothing() {
+fn a_link_between_ends_without_a_common_overlay_prepares_nothing() {
     let mut pair = Pair::new(["udp", "wireguard"]);
     pair.settle();
     let reason = "it has another overlay: wireguard".to_owned();

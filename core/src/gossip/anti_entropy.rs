@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_a_little_behind_gets_what_changed_since() {
+    fn a_neighbour_a_little_behind_gets_the_changes_since() {
         let (mut context, mut views) = open(false);
         change(&mut context, &mut views, 1);
         let behind = change(&mut context, &mut views, 2);

@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_update_is_known_to_the_millisecond_beyond_what_its_counter_holds() {
+    fn the_last_update_is_known_to_the_millisecond_beyond_its_counter() {
         let mut context = context();
         let mut members = Members::new(context.now);
         let at = Instant::from_millis;

@@ -31,7 +31,7 @@ fn address(index: usize) -> SocketAddr {
 }
 
 /// Mostly few, sometimes more than the view holds.
-fn who() -> impl Strategy<Value = usize> {
+fn node_index() -> impl Strategy<Value = usize> {
     prop_oneof![8 => 0_usize..6, 1 => 0_usize..40]
 }
 
@@ -53,7 +53,7 @@ fn content(index: usize) -> impl Strategy<Value = Content> {
 }
 
 fn record() -> impl Strategy<Value = Arc<Record>> {
-    who().prop_flat_map(record_of)
+    node_index().prop_flat_map(record_of)
 }
 
 fn record_of(index: usize) -> impl Strategy<Value = Arc<Record>> {
@@ -80,9 +80,9 @@ fn record_of(index: usize) -> impl Strategy<Value = Arc<Record>> {
 }
 
 fn report() -> impl Strategy<Value = AgedReport> {
-    let edge = (who(), any::<bool>(), prop::option::of(0_u64..9_000));
+    let edge = (node_index(), any::<bool>(), prop::option::of(0_u64..9_000));
     let edges = prop::collection::vec(edge, 0..5);
-    (who(), counter(), counter(), edges).prop_map(|(reporter, epoch, version, edges)| {
+    (node_index(), counter(), counter(), edges).prop_map(|(reporter, epoch, version, edges)| {
         let ages = edges
             .iter()
             .map(|(_, _, age)| age.map(Duration::from_millis))
@@ -105,8 +105,8 @@ fn report() -> impl Strategy<Value = AgedReport> {
 }
 
 fn named() -> impl Strategy<Value = PublicationId> {
-    (who(), any::<bool>(), counter(), counter()).prop_map(|(origin, report, epoch, version)| {
-        PublicationId {
+    (node_index(), any::<bool>(), counter(), counter()).prop_map(
+        |(origin, report, epoch, version)| PublicationId {
             origin: id(origin),
             kind: if report {
                 PublicationKind::EdgeReport
@@ -115,8 +115,8 @@ fn named() -> impl Strategy<Value = PublicationId> {
             },
             epoch,
             version,
-        }
-    })
+        },
+    )
 }
 
 fn sync() -> impl Strategy<Value = Sync> {
@@ -146,7 +146,7 @@ fn sync() -> impl Strategy<Value = Sync> {
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
-    let gone = (who(), any::<u32>()).prop_map(|(who, age)| Gone {
+    let gone = (node_index(), any::<u32>()).prop_map(|(who, age)| Gone {
         id: id(who),
         age: Duration::from_millis(u64::from(age)),
     });
@@ -255,20 +255,20 @@ enum Happens {
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
-    let handshake = who().prop_flat_map(|index| (Just(index), record_of(index)));
+    let handshake = node_index().prop_flat_map(|index| (Just(index), record_of(index)));
     prop_oneof![
         20 => (any::<usize>(), message()).prop_map(|(link, message)| Happens::Says(link, message)),
         6 => handshake.prop_map(|(index, record)| Happens::Handshake(index, record)),
-        2 => who().prop_map(Happens::Accepted),
-        4 => (any::<usize>(), who()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
+        2 => node_index().prop_map(Happens::Accepted),
+        4 => (any::<usize>(), node_index()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
         2 => any::<usize>().prop_map(Happens::Failed),
         2 => any::<usize>().prop_map(Happens::Closed),
         2 => any::<bool>().prop_map(Happens::Stored),
-        2 => (any::<usize>(), prop::option::of(prop::collection::vec(who(), 0..4)))
+        2 => (any::<usize>(), prop::option::of(prop::collection::vec(node_index(), 0..4)))
             .prop_map(|(order, found)| Happens::Resolved(order, found)),
         1 => content(0).prop_map(Happens::Announce),
-        1 => (who(), any::<bool>()).prop_map(|(who, requested)| Happens::RequestLink(who, requested)),
-        1 => (who(), any::<bool>()).prop_map(|(who, replace)| Happens::Seeds(who, replace)),
+        1 => (node_index(), any::<bool>()).prop_map(|(who, requested)| Happens::RequestLink(who, requested)),
+        1 => (node_index(), any::<bool>()).prop_map(|(who, replace)| Happens::Seeds(who, replace)),
         1 => Just(Happens::Leave),
         6 => Just(Happens::Nothing),
     ]

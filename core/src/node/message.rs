@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_and_a_goodbye_do_not_overtake_what_was_sent_before() {
+    fn a_hash_and_a_goodbye_do_not_overtake_earlier_messages() {
         let hash = Message::Mesh(gossip::Message::Frame(Frame {
             hash: Some(1),
             ..Frame::default()

@@ -108,7 +108,7 @@ mod tests {
         }
 
         #[test]
-        fn whoever_comes_takes_nothing_from_those_before_it_in_order(
+        fn a_later_alias_takes_nothing_from_earlier_ones(
             members in prop::collection::btree_set(any::<u16>(), 1..60),
             newcomer in any::<u16>(),
         ) {

@@ -122,7 +122,7 @@ proptest! {
     }
 
     #[test]
-    fn sending_only_what_was_news_equals_sending_everything(ours in heard(), theirs in heard()) {
+    fn sending_only_news_equals_sending_everything(ours in heard(), theirs in heard()) {
         // A delta holds the values that changed a third party's view. It must bring a copy of that view to the same
         // state.
         let mut relay = view_of(&ours);
@@ -280,7 +280,7 @@ fn concurrent_additions_both_survive() {
 
 proptest! {
     #[test]
-    fn who_comes_at_once_stands_where_it_would_have_come_by_itself(
+    fn members_of_one_batch_stand_where_each_would_stand_alone(
         batches in prop::collection::vec(prop::collection::vec((0_u8..60, prop::bool::weighted(0.2)), 0..24), 1..6),
         local in 0_u8..60,
     ) {

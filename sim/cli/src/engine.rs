@@ -218,6 +218,7 @@ fn without_outcome(
         why: why.to_owned(),
         reproduce: settings.reproduce(entry, engine.name(), seed),
         causes: Vec::new(),
+        explanation: Vec::new(),
     });
     record
 }

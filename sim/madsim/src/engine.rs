@@ -120,7 +120,7 @@ impl Engine {
             let now = self.fabric.now();
             self.resume();
             while let Some(planned) = schedule.next(now, |host| self.runs[host]) {
-                self.order(planned).await?;
+                self.execute(planned).await?;
             }
             time::sleep(TICK).await;
             let now = self.fabric.now();

@@ -19,11 +19,11 @@ use std::time::Duration;
 
 /// Returns whether a plan pauses nodes.
 pub(crate) fn pauses(plan: &Plan) -> bool {
-    let triggered = plan.triggers.iter().flat_map(|waiting| &waiting.orders);
-    plan.orders
+    let triggered = plan.triggers.iter().flat_map(|waiting| &waiting.actions);
+    plan.actions
         .iter()
         .chain(triggered)
-        .any(|planned| matches!(planned.order, ScheduledAction::Pause { .. }))
+        .any(|planned| matches!(planned.action, ScheduledAction::Pause { .. }))
 }
 
 /// The name of this engine in errors.
@@ -160,9 +160,9 @@ const fn mesh_input(input: gossip::Input) -> Input {
 
 impl Engine {
     /// Performs one action of the plan.
-    pub(super) async fn order(&mut self, planned: &Planned) -> Result<(), String> {
+    pub(super) async fn execute(&mut self, planned: &Planned) -> Result<(), String> {
         let now = self.fabric.now();
-        self.fabric.trace(|trace| trace.order(now, planned));
+        self.fabric.trace(|trace| trace.action(now, planned));
         if let Some((host, input)) = planned.execute(self)? {
             self.give(host, input).await;
         }

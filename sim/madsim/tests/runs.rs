@@ -171,7 +171,7 @@ fn steps_after_a_report_run_after_it_and_deterministically() {
 }
 
 #[test]
-fn a_trace_knows_who_sent_a_message_and_in_which_step() {
+fn a_trace_names_the_sender_and_the_step_of_a_message() {
     let path = std::env::temp_dir().join(format!("trace-{}.jsonl", std::process::id()));
     let file = scenarios().join("crash-and-restart.toml");
     let output = run(&file, 2, &["--trace", path.to_str().unwrap()]);

@@ -119,5 +119,5 @@ impl Recorder for Ear {
         }
     }
 
-    fn order(&mut self, _: &ExecutedAction<'_>) {}
+    fn action(&mut self, _: &ExecutedAction<'_>) {}
 }

@@ -93,7 +93,7 @@ impl Views {
 
     /// Returns whether no other node holds a node for alive.
     #[must_use]
-    pub fn nobody_sees(&self, about: usize) -> bool {
+    pub fn is_seen_by_none(&self, about: usize) -> bool {
         let others = (0..self.nodes).filter(|host| *host != about);
         others
             .into_iter()
@@ -105,7 +105,7 @@ impl Views {
     pub fn are_enough(&self, course: &Course, now: Duration) -> bool {
         match (course.enough, course.crash) {
             (Enough::AllSeeAll(from), _) => now >= from && self.all_see_all(),
-            (Enough::CrashKnown, Some(crash)) => now >= crash.at && self.nobody_sees(crash.host),
+            (Enough::CrashKnown, Some(crash)) => now >= crash.at && self.is_seen_by_none(crash.host),
             (Enough::CrashKnown, None) => false,
         }
     }
@@ -121,7 +121,7 @@ impl Tape {
     /// Returns the time after a crash until no node holds the dead node for alive; `None` if not in this run.
     #[must_use]
     pub fn crash_known(&self, nodes: usize, crash: Crash) -> Option<Duration> {
-        self.when(nodes, crash.at, |views| views.nobody_sees(crash.host))
+        self.when(nodes, crash.at, |views| views.is_seen_by_none(crash.host))
     }
 
     /// Returns the time after `from` until the views satisfy a condition; `None` if not in this run.

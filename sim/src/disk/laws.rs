@@ -117,7 +117,7 @@ proptest! {
 
     /// After a sync of the whole disk, or of both folders and all files, nothing is lost.
     #[test]
-    fn what_is_synced_outlives_a_loss_of_power(
+    fn synced_data_outlives_a_loss_of_power(
         steps in prop::collection::vec(step(), 0..40),
         seed in any::<u64>(),
         whole in any::<bool>(),

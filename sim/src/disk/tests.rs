@@ -47,7 +47,7 @@ fn writes_complete_in_order() {
 }
 
 #[test]
-fn a_full_disk_refuses_what_grows_and_a_failing_one_everything() {
+fn a_full_disk_refuses_growing_writes_and_a_failing_one_every_access() {
     let mut files = Files::default();
     written(&mut files, replace("one"), true);
     files.set_fault(Some(DiskFault::Full), None);

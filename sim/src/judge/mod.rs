@@ -6,7 +6,9 @@
 
 mod condition;
 pub mod ending;
+mod findings;
 
+use crate::finding::FailureFinding;
 use crate::record::fault::{Fault, FaultPhase, FaultSubject};
 use crate::scenario::plan::{Plan, Reporter, ScheduledAction};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
@@ -14,6 +16,7 @@ use crate::verdict::{ExpectationResult, Failure};
 use crate::world::{ReportedEvent, Scene, World};
 use condition::{holds, is_so, is_unambiguous};
 use core::time::Duration;
+use findings::{FailedWatch, NotedEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The minimum duration of the recovered state before it counts.
@@ -38,6 +41,10 @@ struct Watch {
     right_since: BTreeMap<usize, Option<Duration>>,
     /// The reason why the condition did not hold at the latest check.
     latest: String,
+    /// For a counter, the first event in excess or the latest one; for a gauge, the highest observation.
+    noted: Option<NotedEvent>,
+    /// The nodes and items that a broken expectation is about, once they were looked for.
+    findings: Option<Vec<FailureFinding>>,
     verdict: Verdict,
 }
 
@@ -96,6 +103,8 @@ impl<'a> Judge<'a> {
             figure: counts_from_zero(expectation).then_some(0),
             right_since: BTreeMap::new(),
             latest: "it was never checked".to_owned(),
+            noted: None,
+            findings: None,
             verdict: Verdict::Open,
         };
         let mut judge = Self {
@@ -174,11 +183,21 @@ impl<'a> Judge<'a> {
                         && of.as_ref().is_none_or(about_it);
                     watch.events += u32::from(fits);
                 }
-                Mode::Metric(Metric::Counter(own), who, _) => {
+                Mode::Metric(Metric::Counter(own), who, bound) => {
                     let owner = scene.program(own.program);
                     let counts = owner.is_some_and(|owner| owner.counts(&scene, own.word, notice));
                     if counts && scene.select(who).contains(&reporter.host) {
-                        watch.figure = Some(watch.figure.unwrap_or(0) + 1);
+                        let before = watch.figure.unwrap_or(0);
+                        watch.figure = Some(before + 1);
+                        if before <= bound.max {
+                            let about = about.map(|id| hosts.iter().position(|it| it.id == *id));
+                            watch.noted = Some(NotedEvent {
+                                at: now,
+                                host: reporter.host,
+                                word,
+                                about: about.flatten(),
+                            });
+                        }
                     }
                 }
                 Mode::Metric(..) => {}
@@ -197,6 +216,7 @@ impl<'a> Judge<'a> {
         };
         for watch in &mut self.watches {
             watch.check(now, &scene);
+            watch.find(now, self.scenario, &scene);
         }
         let quiet = now >= self.plan.faults_end;
         // Correct views are not checked again before the faults end. An action at an instant takes effect after that
@@ -217,12 +237,12 @@ impl<'a> Judge<'a> {
     }
 
     fn note_starts(&mut self, now: Duration) {
-        while let Some(planned) = self.plan.orders.get(self.next_order) {
+        while let Some(planned) = self.plan.actions.get(self.next_order) {
             // A check sees the world before the actions of its instant.
             if planned.at >= now {
                 break;
             }
-            if let ScheduledAction::Start { host, .. } = planned.order {
+            if let ScheduledAction::Start { host, .. } = planned.action {
                 self.started.insert(host);
             }
             self.next_order += 1;
@@ -266,6 +286,7 @@ impl<'a> Judge<'a> {
         };
         for watch in &mut self.watches {
             watch.finish(now, &scene);
+            watch.find(now, self.scenario, &scene);
             expected.push(watch.expected());
             if let (Mode::Metric(metric, ..), Some(figure)) =
                 (&watch.expectation.mode, watch.figure)
@@ -288,6 +309,7 @@ impl<'a> Judge<'a> {
                 );
                 failures.push(Failure {
                     figure: watch.figure,
+                    findings: watch.findings.take().unwrap_or_default(),
                     ..failure
                 });
             }
@@ -303,7 +325,9 @@ impl<'a> Judge<'a> {
             None => {
                 let within = crate::scenario::text::show(self.scenario.recovery);
                 let text = format!("all views are right within {within} after the faults");
-                failures.push(Failure::new(file, 0, &text, now, &self.latest_recovery));
+                let found = findings::of_recovery(self.scenario, &scene);
+                let failure = Failure::new(file, 0, &text, now, &self.latest_recovery);
+                failures.push(failure.with_findings(found));
             }
         }
         Judged {
@@ -318,7 +342,7 @@ impl<'a> Judge<'a> {
 fn last_fault_at(plan: &Plan) -> Duration {
     let mut open = BTreeSet::new();
     let mut last_fault_at = Duration::ZERO;
-    for planned in &plan.orders {
+    for planned in &plan.actions {
         let (subject, turn) = Fault::shape(planned);
         let ends = match turn {
             FaultPhase::Begins => {
@@ -482,9 +506,21 @@ impl Watch {
             Metric::Gauge(own) => {
                 let hosts = scene.select(who);
                 let program = Some(own.program);
-                let views = hosts.iter().flat_map(|host| scene.views_of(*host, program));
-                let highest = views.filter_map(|view| view.gauge(own.word)).max();
-                self.figure = self.figure.max(highest);
+                let views = hosts.iter().flat_map(|host| {
+                    let views = scene.views_of(*host, program);
+                    views.filter_map(|view| Some((view.gauge(own.word)?, *host)))
+                });
+                if let Some((highest, host)) = views.max()
+                    && self.figure.is_none_or(|figure| highest > figure)
+                {
+                    self.figure = Some(highest);
+                    self.noted = Some(NotedEvent {
+                        at: now,
+                        host,
+                        word: own.word,
+                        about: None,
+                    });
+                }
             }
             Metric::BytesPerNode
             | Metric::BytesPerNodeSecond
@@ -535,6 +571,19 @@ impl Watch {
             self.figure = Some(if per_second { rate } else { mean });
         }
         true
+    }
+
+    /// Looks once for the nodes and items that a broken expectation is about.
+    fn find(&mut self, now: Duration, scenario: &Scenario, scene: &Scene<'_>) {
+        if matches!(self.verdict, Verdict::Broken { .. }) && self.findings.is_none() {
+            let failed = FailedWatch {
+                expectation: &self.expectation,
+                figure: self.figure,
+                noted: self.noted,
+                now,
+            };
+            self.findings = Some(findings::of(&failed, scenario, scene));
+        }
     }
 
     /// Compares the figure with its bound.

@@ -131,12 +131,12 @@ pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
     if !scene.of::<Node>().all(|(_, node)| equal(node.mesh())) {
         find_wrong(scene)?;
     }
-    nobody_yielded_to_nobody(scene)
+    every_name_was_yielded_to_a_running_node(scene)
 }
 
 /// Checks that each node that yielded its name did so to another running node with the same id. A node that yielded
 /// does not participate, so views do not show the loss of both.
-fn nobody_yielded_to_nobody(scene: &Scene<'_>) -> Result<(), String> {
+fn every_name_was_yielded_to_a_running_node(scene: &Scene<'_>) -> Result<(), String> {
     let phase = |host: usize| scene.one::<Node>(host).map(|node| node.mesh().phase());
     let yielded = |host: &usize| phase(*host) == Some(Phase::NameTaken);
     for host in (0..scene.hosts.len()).filter(yielded) {

@@ -3,6 +3,8 @@
 //! The reports and inputs of daemons fill the log. Invariants, conditions and figures read it. The log holds broadcasts
 //! on channels of messages only, because a later write of a map may supersede an earlier one before it is delivered.
 
+mod findings;
+
 use super::applications::number_in;
 use super::event::{AwaitedAnswer, Event};
 use crate::world::Scene;

@@ -26,7 +26,7 @@ pub(super) fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Res
         return Ok(());
     }
     let mut world = World::new(scenario, plan);
-    for planned in &plan.orders {
+    for planned in &plan.actions {
         // Orders at `at` or later have no time to take effect.
         if planned.at >= at {
             break;
@@ -36,7 +36,7 @@ pub(super) fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Res
             .program
             .is_none_or(|program| program == super::words::PROGRAM)
         {
-            world.take(&planned.order);
+            world.take(&planned.action);
         }
     }
     world.advance(at);
@@ -183,8 +183,8 @@ impl<'a> World<'a> {
         dials(one, other) || dials(other, one)
     }
 
-    fn take(&mut self, order: &ScheduledAction) {
-        match order {
+    fn take(&mut self, action: &ScheduledAction) {
+        match action {
             ScheduledAction::Start { host, .. } => {
                 self.starts[*host] += 1;
                 self.runs[*host] = Some(self.starts[*host]);

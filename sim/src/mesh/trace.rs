@@ -211,7 +211,7 @@ impl MeshTrace {
     }
 
     /// Records that an order of the plan was performed.
-    pub fn order(&mut self, at: Duration, planned: &Planned) {
+    pub fn action(&mut self, at: Duration, planned: &Planned) {
         self.flush();
         self.events += 1;
         if self.sink.is_none() {
@@ -222,7 +222,7 @@ impl MeshTrace {
             at: nanos(at),
             planned,
         };
-        let line = Line::of_order(&self.scenario, &self.plan, &mut self.bands, &done);
+        let line = Line::of_action(&self.scenario, &self.plan, &mut self.bands, &done);
         write(&mut self.sink, &mut self.failed, &line);
     }
 

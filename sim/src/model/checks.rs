@@ -42,6 +42,11 @@ impl Checks {
         self.invariants[program].on_start(host);
     }
 
+    /// Notes that a process of a host has ended. `program` is the index of its program.
+    pub(super) fn on_end(&mut self, program: usize, host: usize) {
+        self.invariants[program].on_end(host);
+    }
+
     /// Checks the step of a process, and the events that it reports. `index` is the index of the program.
     pub(super) fn after_step(
         &mut self,
@@ -100,7 +105,7 @@ impl Checks {
             if !fits || !self.fired.insert(trigger) {
                 continue;
             }
-            for (action, planned) in waiting.orders.iter().enumerate() {
+            for (action, planned) in waiting.actions.iter().enumerate() {
                 // An action that lifts a fault is due at the latest when all faults are lifted.
                 let at = (now + ns(planned.at)).min(faults_end);
                 context.schedule(at, ScheduledEvent::Triggered { trigger, action });

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_counts_what_it_sends_and_numbers_its_processes() {
+    fn a_host_counts_its_messages_and_numbers_its_processes() {
         let mut host = SimulatedHost::new(3..5);
         host.count_sent(10);
         host.count_sent(0);

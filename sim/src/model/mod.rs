@@ -33,6 +33,7 @@ pub use crate::address::{PORT, address, host_at, ip};
 pub use clock::WALL_ZERO;
 pub use options::RunOptions;
 pub use supervision::{ENDS_IN_TIME, RunPosition, Supervisor, TIME_ADVANCES};
+pub(crate) use transport::DIAL_ROUND_TRIPS;
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;

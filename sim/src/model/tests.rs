@@ -58,7 +58,7 @@ fn recovery_is_counted_from_the_last_thing_that_was_done() {
 }
 
 #[test]
-fn what_is_sent_at_the_very_beginning_counts() {
+fn messages_sent_at_the_very_beginning_count() {
     let text = r#"
         scenario = 1
         name = "counts"
@@ -164,7 +164,7 @@ eventually = { converged = true }
 }
 
 #[test]
-fn what_chaos_did_is_among_the_effects_and_never_vacuous() {
+fn chaos_is_among_the_effects_and_never_vacuous() {
     let text = r#"
 scenario = 1
 name = "x"

@@ -58,6 +58,8 @@ pub struct Fault {
     pub hosts: Vec<usize>,
     /// The description of the action.
     pub text: String,
+    /// The drift that a clock has from the action on, in parts per million.
+    pub drift_ppm: Option<i32>,
 }
 
 impl Fault {
@@ -66,8 +68,8 @@ impl Fault {
     pub fn of(scenario: &Scenario, plan: &Plan, planned: &Planned) -> Self {
         let (subject, turn) = Self::shape(planned);
         let step = planned.step.and_then(|step| scenario.steps.get(step));
-        let word = step.map_or_else(|| own_word(&planned.order), |step| step.action.word());
-        let text = match &planned.order {
+        let word = step.map_or_else(|| own_word(&planned.action), |step| step.action.word());
+        let text = match &planned.action {
             ScheduledAction::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
             ScheduledAction::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
             ScheduledAction::Latency(Some(latency)) => text::show_latency(*latency),
@@ -85,7 +87,8 @@ impl Fault {
             ScheduledAction::Clock {
                 jump, drift_ppm, ..
             } => match drift_ppm {
-                Some(ppm) => format!("forward {}, drift {ppm} ppm", text::show(*jump)),
+                Some(ppm) if jump.is_zero() => format!("drift {ppm:+} ppm"),
+                Some(ppm) => format!("forward {}, drift {ppm:+} ppm", text::show(*jump)),
                 None => format!("forward {}", text::show(*jump)),
             },
             ScheduledAction::Start { .. }
@@ -104,15 +107,20 @@ impl Fault {
             line: step.map(|step| step.line),
             subject,
             turn,
-            hosts: hosts(scenario, plan, &planned.order),
+            hosts: hosts(scenario, plan, &planned.action),
             text,
+            drift_ppm: if let ScheduledAction::Clock { drift_ppm, .. } = planned.action {
+                drift_ppm
+            } else {
+                None
+            },
         }
     }
 
     /// Returns the word of an action, independent of the step that scheduled it.
     #[must_use]
-    pub const fn word_of(order: &ScheduledAction) -> &'static str {
-        own_word(order)
+    pub const fn word_of(action: &ScheduledAction) -> &'static str {
+        own_word(action)
     }
 
     /// Returns whether the action stops processes.
@@ -127,7 +135,7 @@ impl Fault {
     /// Returns the subject of an action, and whether it begins or ends a fault.
     #[must_use]
     pub const fn shape(planned: &Planned) -> (FaultSubject, FaultPhase) {
-        match &planned.order {
+        match &planned.action {
             ScheduledAction::Start { host, .. } => (
                 FaultSubject::Power(*host, planned.program),
                 FaultPhase::Ends,
@@ -177,8 +185,8 @@ impl Fault {
 }
 
 /// Returns the hosts that an action affects; empty if it affects all.
-fn hosts(scenario: &Scenario, plan: &Plan, order: &ScheduledAction) -> Vec<usize> {
-    match order {
+fn hosts(scenario: &Scenario, plan: &Plan, action: &ScheduledAction) -> Vec<usize> {
+    match action {
         ScheduledAction::Cut(cut)
         | ScheduledAction::Heal(cut)
         | ScheduledAction::Hold { cut, .. } => touched(scenario, &plan.cuts[*cut]),
@@ -199,8 +207,8 @@ fn hosts(scenario: &Scenario, plan: &Plan, order: &ScheduledAction) -> Vec<usize
 }
 
 /// Returns the word of an action without a step.
-const fn own_word(order: &ScheduledAction) -> &'static str {
-    match order {
+const fn own_word(action: &ScheduledAction) -> &'static str {
+    match action {
         ScheduledAction::Start { .. } => "start",
         ScheduledAction::Stop { .. } => "stop",
         ScheduledAction::Cut(_) => "cut",

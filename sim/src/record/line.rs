@@ -177,35 +177,35 @@ impl<'a> Lines<'a> {
     }
 
     /// Converts an action.
-    pub fn order(&mut self, order: &ExecutedAction<'_>) -> Line<'a> {
-        Line::of_order(self.scenario, &self.plan, &mut self.bands, order)
+    pub fn action(&mut self, action: &ExecutedAction<'_>) -> Line<'a> {
+        Line::of_action(self.scenario, &self.plan, &mut self.bands, action)
     }
 }
 
 impl<'a> Line<'a> {
     /// Converts an action, given the faults so far.
-    pub(crate) fn of_order(
+    pub(crate) fn of_action(
         scenario: &'a Scenario,
         plan: &Plan,
         bands: &mut Bands,
-        order: &ExecutedAction<'_>,
+        action: &ExecutedAction<'_>,
     ) -> Self {
-        let fault = Fault::of(scenario, plan, order.planned);
-        let changes = bands.add(order.event, order.at, order.planned, &fault);
+        let fault = Fault::of(scenario, plan, action.planned);
+        let changes = bands.add(action.event, action.at, action.planned, &fault);
         let (turn, until) = match fault.turn {
             FaultPhase::Begins => ("begins", None),
             FaultPhase::Ends if changes => ("ends", None),
             FaultPhase::Ends | FaultPhase::Once => ("done", None),
             FaultPhase::Lasts(length) => (
                 "begins",
-                Some(order.at + u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)),
+                Some(action.at + u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)),
             ),
         };
         let name = |host: &usize| Cow::Borrowed(scenario.hosts[*host].name.as_str());
         let nodes = fault.hosts.iter().map(name).collect();
         Self {
-            event: order.event,
-            at: order.at,
+            event: action.event,
+            at: action.at,
             node: None,
             kind: fault.word.into(),
             from: None,
@@ -270,8 +270,8 @@ impl<W: Write> Recorder for Writer<'_, W> {
         self.write(&line);
     }
 
-    fn order(&mut self, order: &ExecutedAction<'_>) {
-        let line = self.lines.order(order);
+    fn action(&mut self, action: &ExecutedAction<'_>) {
+        let line = self.lines.action(action);
         self.write(&line);
     }
 }

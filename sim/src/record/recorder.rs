@@ -18,11 +18,11 @@ const NO_HOST: u32 = u32::MAX;
 
 impl Cause {
     /// No cause.
-    pub const NONE: Self = Self::order(0);
+    pub const NONE: Self = Self::action(0);
 
     /// The cause is an action of the plan, by event number.
     #[must_use]
-    pub const fn order(event: u64) -> Self {
+    pub const fn action(event: u64) -> Self {
         Self {
             event,
             host: NO_HOST,
@@ -131,8 +131,12 @@ pub trait Recorder {
     /// Called when a node has processed an input.
     fn step(&mut self, step: &RecordedStep<'_>);
 
+    /// Called after a step with the hash of what the host's processes know of membership
+    /// ([`ProcessView::membership`](crate::world::ProcessView::membership)).
+    fn membership(&mut self, _host: usize, _digest: u64) {}
+
     /// Called when an action of the plan was executed.
-    fn order(&mut self, order: &ExecutedAction<'_>);
+    fn action(&mut self, action: &ExecutedAction<'_>);
 
     /// Called when a message did not arrive at once.
     fn held(&mut self, _held: Held) {}

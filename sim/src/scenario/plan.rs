@@ -32,7 +32,7 @@ pub struct Plan {
     /// The seed of the random choices.
     pub seed: u64,
     /// The scheduled actions, in time order.
-    pub orders: Vec<Planned>,
+    pub actions: Vec<Planned>,
     /// The actions that reported events trigger.
     pub triggers: Vec<Triggered>,
     /// The cuts that actions refer to by index.
@@ -58,7 +58,7 @@ pub struct Planned {
     /// The program whose process on the host the action concerns; `None`: the whole host.
     pub program: Option<&'static str>,
     /// The action.
-    pub order: ScheduledAction,
+    pub action: ScheduledAction,
 }
 
 impl Planned {
@@ -66,8 +66,8 @@ impl Planned {
     /// `runs` tells whether a host, or its process of a program, runs.
     pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
         let program = self.program;
-        matches!(self.order, ScheduledAction::Start { host, .. } if runs(host, program))
-            || matches!(self.order, ScheduledAction::Stop { host, .. } if !runs(host, program))
+        matches!(self.action, ScheduledAction::Start { host, .. } if runs(host, program))
+            || matches!(self.action, ScheduledAction::Stop { host, .. } if !runs(host, program))
     }
 }
 
@@ -85,7 +85,7 @@ pub struct Triggered {
     /// The hosts that the event concerns; `None`: any.
     pub about: Option<Vec<usize>>,
     /// The actions in time order, relative to the event.
-    pub orders: Vec<Planned>,
+    pub actions: Vec<Planned>,
 }
 
 /// The process that reports an event.
@@ -326,7 +326,7 @@ impl Scenario {
             trigger: None,
             plan: Plan {
                 seed,
-                orders: Vec::new(),
+                actions: Vec::new(),
                 triggers: Vec::new(),
                 cuts: Vec::new(),
                 named: BTreeMap::new(),
@@ -352,13 +352,13 @@ impl Planner<'_> {
         for (index, host) in self.scenario.hosts.iter().enumerate() {
             let drawn = starts.duration_below(self.scenario.spread);
             let Some(start) = host.start else { continue };
-            let order = ScheduledAction::Start {
+            let action = ScheduledAction::Start {
                 host: index,
                 disk: Disk::Keep,
             };
             self.push(
                 start + drawn,
-                Work::ScheduledAction(order, Origin::default()),
+                Work::ScheduledAction(action, Origin::default()),
             );
         }
         for (index, step) in self.scenario.steps.iter().enumerate() {
@@ -426,12 +426,12 @@ impl Planner<'_> {
             by,
             program: trigger.by.program(),
             about,
-            orders: Vec::new(),
+            actions: Vec::new(),
         });
         let done = self.step(trigger.delay, index, None);
         self.trigger = None;
         if let Some(triggered) = self.plan.triggers.last_mut() {
-            triggered.orders.sort_by_key(|planned| planned.at);
+            triggered.actions.sort_by_key(|planned| planned.at);
         }
         done
     }
@@ -475,7 +475,7 @@ impl Planner<'_> {
     }
 
     /// Adds an action at the current time.
-    fn order(&mut self, at: Duration, from: Origin, order: ScheduledAction) {
+    fn schedule(&mut self, at: Duration, from: Origin, action: ScheduledAction) {
         let Origin {
             step,
             chaos,
@@ -486,31 +486,31 @@ impl Planner<'_> {
             step,
             chaos,
             program,
-            order,
+            action,
         };
         match self.trigger {
-            Some(trigger) => self.plan.triggers[trigger].orders.push(planned),
-            None => self.plan.orders.push(planned),
+            Some(trigger) => self.plan.triggers[trigger].actions.push(planned),
+            None => self.plan.actions.push(planned),
         }
     }
 
     /// Adds an action at a later time.
-    fn later(&mut self, at: Duration, from: Origin, order: ScheduledAction) {
+    fn later(&mut self, at: Duration, from: Origin, action: ScheduledAction) {
         if self.trigger.is_some() {
-            self.order(at, from, order);
+            self.schedule(at, from, action);
         } else if at < self.plan.faults_end {
-            self.push(at, Work::ScheduledAction(order, from));
+            self.push(at, Work::ScheduledAction(action, from));
         }
     }
 
     fn work(&mut self, at: Duration, work: Work) -> Result<(), ScenarioError> {
         let end = self.plan.faults_end;
         match work {
-            Work::ScheduledAction(order, from) => {
-                if let ScheduledAction::Start { host, .. } = order {
+            Work::ScheduledAction(action, from) => {
+                if let ScheduledAction::Start { host, .. } = action {
                     self.lives[host] = HostState::Running;
                 }
-                self.order(at, from, order);
+                self.schedule(at, from, action);
             }
             // Steps and faults that a delay moves after the fault phase are dropped.
             Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
@@ -537,10 +537,10 @@ impl Planner<'_> {
     fn calm(&mut self, at: Duration) {
         let nobody = Origin::default();
         self.mend(at, nobody, |_, kept| !kept);
-        self.order(at, nobody, ScheduledAction::Loss(None));
-        self.order(at, nobody, ScheduledAction::Latency(None));
+        self.schedule(at, nobody, ScheduledAction::Loss(None));
+        self.schedule(at, nobody, ScheduledAction::Latency(None));
         for host in 0..self.scenario.hosts.len() {
-            self.order(
+            self.schedule(
                 at,
                 nobody,
                 ScheduledAction::Slow {
@@ -550,52 +550,52 @@ impl Planner<'_> {
             );
         }
         for host in self.broken_disks() {
-            self.order(at, nobody, ScheduledAction::Disk { host, fault: None });
+            self.schedule(at, nobody, ScheduledAction::Disk { host, fault: None });
         }
         for host in self.bad_certificates() {
             let is = CertificateChange::Rotated;
-            self.order(at, nobody, ScheduledAction::Certificate { host, is });
+            self.schedule(at, nobody, ScheduledAction::Certificate { host, is });
         }
         self.calm_own(at);
     }
 
     /// Iterates over all planned actions, including triggered ones.
-    fn ordered(&self) -> impl Iterator<Item = &ScheduledAction> {
+    fn scheduled(&self) -> impl Iterator<Item = &ScheduledAction> {
         let triggered = self
             .plan
             .triggers
             .iter()
-            .flat_map(|triggered| &triggered.orders);
-        let planned = self.plan.orders.iter().map(|planned| &planned.order);
-        planned.chain(triggered.map(|planned| &planned.order))
+            .flat_map(|triggered| &triggered.actions);
+        let planned = self.plan.actions.iter().map(|planned| &planned.action);
+        planned.chain(triggered.map(|planned| &planned.action))
     }
 
     fn broken_disks(&self) -> BTreeSet<usize> {
-        let host = |order: &ScheduledAction| {
-            if let ScheduledAction::Disk { host, .. } = order {
+        let host = |action: &ScheduledAction| {
+            if let ScheduledAction::Disk { host, .. } = action {
                 Some(*host)
             } else {
                 None
             }
         };
-        self.ordered().filter_map(host).collect()
+        self.scheduled().filter_map(host).collect()
     }
 
     fn bad_certificates(&self) -> BTreeSet<usize> {
-        let host = |order: &ScheduledAction| {
-            if let ScheduledAction::Certificate { host, .. } = order {
+        let host = |action: &ScheduledAction| {
+            if let ScheduledAction::Certificate { host, .. } = action {
                 Some(*host)
             } else {
                 None
             }
         };
-        self.ordered().filter_map(host).collect()
+        self.scheduled().filter_map(host).collect()
     }
 
     fn mend(&mut self, at: Duration, from: Origin, which: impl Fn(usize, bool) -> bool) {
         for (cut, kept) in std::mem::take(&mut self.active) {
             if which(cut, kept) {
-                self.order(at, from, ScheduledAction::Heal(cut));
+                self.schedule(at, from, ScheduledAction::Heal(cut));
             } else {
                 self.active.push((cut, kept));
             }

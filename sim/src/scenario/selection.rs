@@ -160,7 +160,7 @@ eventually = { converged = true }
     }
 
     #[test]
-    fn a_choice_that_fits_nothing_says_what_there_is() {
+    fn a_selection_that_matches_nothing_lists_the_values() {
         let said = |text| runs(Some(text)).unwrap_err().to_string();
         assert!(said("node=3").contains("`nodes`"), "{}", said("node=3"));
         assert!(said("nodes=5").contains("2, 3"), "{}", said("nodes=5"));

@@ -76,7 +76,7 @@ fn an_expectation_that_cannot_fail_is_refused() {
 }
 
 #[test]
-fn the_wire_engine_refuses_what_it_cannot_do_and_names_the_step() {
+fn the_wire_engine_refuses_unsupported_steps_and_names_them() {
     let scenario = scenario("[[at]]\ntime = \"5s\"\npause = { who = \"n1\", for = \"4s\" }\n");
     assert_eq!(scenario.check_engine(Engine::Model), Ok(()));
     let why = scenario.check_engine(Engine::Wire).unwrap_err().to_string();
@@ -106,9 +106,9 @@ fn repeated_and_staggered_steps_unfold() {
     ));
     let plan = scenario.plan(1).unwrap();
     let when = |wanted: &dyn Fn(&ScheduledAction) -> bool| -> Vec<u64> {
-        plan.orders
+        plan.actions
             .iter()
-            .filter(|p| p.step.is_some() && wanted(&p.order))
+            .filter(|p| p.step.is_some() && wanted(&p.action))
             .map(|p| p.at.as_secs())
             .collect()
     };
@@ -124,7 +124,7 @@ fn repeated_and_staggered_steps_unfold() {
         when(&|order| matches!(order, ScheduledAction::Start { .. })),
         [20, 21, 22, 31]
     );
-    assert!(plan.orders.is_sorted_by_key(|planned| planned.at));
+    assert!(plan.actions.is_sorted_by_key(|planned| planned.at));
 }
 
 #[test]
@@ -134,8 +134,8 @@ fn a_staggered_step_follows_the_order_of_the_file() {
             "[[at]]\ntime = \"5s\"\nstagger = \"1s\"\npause = {{ who = \"{who}\", for = \"1s\" }}\n"
         );
         let plan = scenario(&step).plan(1).unwrap();
-        let paused = plan.orders.iter().filter_map(|planned| {
-            if let ScheduledAction::Pause { host, .. } = planned.order {
+        let paused = plan.actions.iter().filter_map(|planned| {
+            if let ScheduledAction::Pause { host, .. } = planned.action {
                 Some(host)
             } else {
                 None
@@ -158,13 +158,13 @@ fn every_fault_is_lifted_at_the_end_except_kept_ones() {
     ));
     let plan = scenario.plan(1).unwrap();
     let mended: Vec<_> = plan
-        .orders
+        .actions
         .iter()
-        .filter(|p| matches!(p.order, ScheduledAction::Heal(_)))
+        .filter(|p| matches!(p.action, ScheduledAction::Heal(_)))
         .collect();
     assert_eq!(mended.len(), 1);
     assert_eq!(
-        (mended[0].at, &mended[0].order),
+        (mended[0].at, &mended[0].action),
         (Duration::from_secs(60), &ScheduledAction::Heal(1))
     );
 }
@@ -344,24 +344,28 @@ fn chaos_keeps_its_budget() {
     let mut kinds = std::collections::BTreeSet::new();
     for seed in 1..=20 {
         let plan = scenario.plan(seed).unwrap();
-        let chaos: Vec<_> = plan.orders.iter().filter(|planned| planned.chaos).collect();
+        let chaos: Vec<_> = plan
+            .actions
+            .iter()
+            .filter(|planned| planned.chaos)
+            .collect();
         assert!(!chaos.is_empty());
         let (first, last) = (chaos[0].at, chaos[chaos.len() - 1].at);
         assert!(first >= Duration::from_secs(5) && last <= Duration::from_secs(50));
         let mut down = std::collections::BTreeSet::new();
-        for planned in &plan.orders {
+        for planned in &plan.actions {
             kinds.insert(
-                format!("{:?}", planned.order)
+                format!("{:?}", planned.action)
                     .split([' ', '('])
                     .next()
                     .map(str::to_owned),
             );
             if let ScheduledAction::Stop { host, .. } | ScheduledAction::Leave(host) =
-                &planned.order
+                &planned.action
             {
                 down.insert(*host);
             }
-            if let ScheduledAction::Start { host, .. } = &planned.order {
+            if let ScheduledAction::Start { host, .. } = &planned.action {
                 down.remove(host);
             }
             assert!(down.len() <= 2, "seed {seed}");

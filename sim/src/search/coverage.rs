@@ -21,7 +21,7 @@ pub struct Coverage {
     /// The latest kind of message on each link.
     links: BTreeMap<(usize, usize), u64>,
     /// The latest action.
-    order: u64,
+    action: u64,
 }
 
 impl Default for Coverage {
@@ -30,7 +30,7 @@ impl Default for Coverage {
             bits: vec![0; SPACE / 64],
             nodes: Vec::new(),
             links: BTreeMap::new(),
-            order: 0,
+            action: 0,
         }
     }
 }
@@ -88,20 +88,20 @@ impl Recorder for Coverage {
             let word = hash_bytes(said.word.as_bytes());
             self.note(4, kind, word);
             self.note(5, said_before, word);
-            self.note(6, self.order, word);
+            self.note(6, self.action, word);
             said_before = word;
         }
         self.nodes[step.host] = (kind, said_before);
     }
 
-    fn order(&mut self, order: &ExecutedAction<'_>) {
-        let word = Fault::word_of(&order.planned.order);
-        let order = hash_bytes(word.as_bytes());
-        self.note(7, self.order, order);
-        self.order = order;
+    fn action(&mut self, executed: &ExecutedAction<'_>) {
+        let word = Fault::word_of(&executed.planned.action);
+        let action = hash_bytes(word.as_bytes());
+        self.note(7, self.action, action);
+        self.action = action;
     }
 
     fn held(&mut self, held: Held) {
-        self.note(8, self.order, u64::from(held.cut));
+        self.note(8, self.action, u64::from(held.cut));
     }
 }

@@ -19,8 +19,8 @@ pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
         program: None,
         place: (scenario.file.clone(), 0),
     };
-    for (at, planned) in plan.orders.iter().enumerate() {
-        writer.order(at, planned);
+    for (at, planned) in plan.actions.iter().enumerate() {
+        writer.action(at, planned);
     }
     let waiting = scenario
         .steps
@@ -62,7 +62,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn order(&mut self, index: usize, planned: &Planned) {
+    fn action(&mut self, index: usize, planned: &Planned) {
         self.program = planned.program;
         let step = planned.step.and_then(|step| self.scenario.steps.get(step));
         self.place = match step {
@@ -70,13 +70,13 @@ impl Writer<'_> {
             None => (self.scenario.file.clone(), 0),
         };
         if planned.step.is_none() && !planned.chaos {
-            if let ScheduledAction::Start { host, .. } = planned.order {
+            if let ScheduledAction::Start { host, .. } = planned.action {
                 self.ran.insert(host);
             }
             return;
         }
         let at = planned.at;
-        match &planned.order {
+        match &planned.action {
             ScheduledAction::Start { host, disk } => self.start(at, *host, *disk),
             ScheduledAction::Stop { host, power_loss } => {
                 let action = if *power_loss {
@@ -123,12 +123,12 @@ impl Writer<'_> {
     /// Writes a fault of a node that another action ends.
     fn trouble(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
-        match &planned.order {
+        match &planned.action {
             ScheduledAction::Slow { by, .. } if by.is_zero() => {}
             ScheduledAction::Slow { host, by } => {
                 let next = self.next(
                     index,
-                    |order| matches!(order, ScheduledAction::Slow { host: other, .. } if other == host),
+                    |action| matches!(action, ScheduledAction::Slow { host: other, .. } if other == host),
                 );
                 let length = next.filter(
                     |(_, next)| matches!(next, ScheduledAction::Slow { by, .. } if by.is_zero()),
@@ -147,7 +147,7 @@ impl Writer<'_> {
                     host: *host,
                     fault: None,
                 };
-                let end = self.until(index, |order| *order == works);
+                let end = self.until(index, |action| *action == works);
                 let length = end
                     .filter(|end| *end < self.plan.faults_end)
                     .map(|end| end - at);
@@ -170,9 +170,9 @@ impl Writer<'_> {
     /// Writes a fault of the network.
     fn network(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
-        match &planned.order {
+        match &planned.action {
             ScheduledAction::Cut(cut) => {
-                let mended = self.until(index, |order| *order == ScheduledAction::Heal(*cut));
+                let mended = self.until(index, |action| *action == ScheduledAction::Heal(*cut));
                 let kept = mended.is_none();
                 let length = mended
                     .filter(|end| *end < self.plan.faults_end)
@@ -187,12 +187,14 @@ impl Writer<'_> {
             }
             ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => {}
             ScheduledAction::Loss(Some(ppm)) => {
-                let next = self.next(index, |order| matches!(order, ScheduledAction::Loss(_)));
+                let next = self.next(index, |action| matches!(action, ScheduledAction::Loss(_)));
                 let length = self.length(at, next, &ScheduledAction::Loss(None));
                 self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
             }
             ScheduledAction::Latency(Some(latency)) => {
-                let next = self.next(index, |order| matches!(order, ScheduledAction::Latency(_)));
+                let next = self.next(index, |action| {
+                    matches!(action, ScheduledAction::Latency(_))
+                });
                 let length = self.length(at, next, &ScheduledAction::Latency(None));
                 self.push(
                     at,
@@ -219,10 +221,10 @@ impl Writer<'_> {
         index: usize,
         fits: impl Fn(&ScheduledAction) -> bool,
     ) -> Option<(Duration, &ScheduledAction)> {
-        let later = self.plan.orders[index + 1..].iter();
+        let later = self.plan.actions[index + 1..].iter();
         later
-            .map(|planned| (planned.at, &planned.order))
-            .find(|(_, order)| fits(order))
+            .map(|planned| (planned.at, &planned.action))
+            .find(|(_, action)| fits(action))
     }
 
     fn until(&self, index: usize, fits: impl Fn(&ScheduledAction) -> bool) -> Option<Duration> {
@@ -236,7 +238,7 @@ impl Writer<'_> {
         next: Option<(Duration, &ScheduledAction)>,
         end: &ScheduledAction,
     ) -> Option<Duration> {
-        let next = next.filter(|(time, order)| *order == end && *time < self.plan.faults_end);
+        let next = next.filter(|(time, action)| *action == end && *time < self.plan.faults_end);
         next.map(|(time, _)| time - at)
     }
 
@@ -342,7 +344,7 @@ impl Writer<'_> {
             Extent::Once => None,
             Extent::Until(_) => {
                 let end = action.end();
-                let ends = |order: &ScheduledAction| matches!(order, ScheduledAction::Own { host: of, action } if *of == host && Some(action) == end.as_ref());
+                let ends = |action: &ScheduledAction| matches!(action, ScheduledAction::Own { host: of, action } if *of == host && Some(action) == end.as_ref());
                 let end = self.until(index, ends);
                 let end = end.filter(|end| *end < self.plan.faults_end);
                 end.map(|end| end - at)
@@ -366,10 +368,10 @@ impl Writer<'_> {
 
     /// The hosts to which a step of a program's own gave orders.
     fn hosts_of(&self, step: usize) -> Vec<usize> {
-        let orders = self.plan.orders.iter();
+        let orders = self.plan.actions.iter();
         let orders = orders.filter(|planned| planned.step == Some(step));
         let hosts = orders.filter_map(|planned| {
-            if let ScheduledAction::Own { host, .. } = planned.order {
+            if let ScheduledAction::Own { host, .. } = planned.action {
                 Some(host)
             } else {
                 None

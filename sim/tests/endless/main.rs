@@ -142,7 +142,7 @@ impl Recorder for Caller<'_> {
         self.steps = self.steps.saturating_sub(1);
     }
 
-    fn order(&mut self, _: &ExecutedAction<'_>) {}
+    fn action(&mut self, _: &ExecutedAction<'_>) {}
 }
 
 /// Runs a long match with a request after some steps.

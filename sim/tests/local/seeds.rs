@@ -144,7 +144,7 @@ fn failures(system: &Definition, steps: &str, from: u64, seed: u64) -> Vec<Strin
 }
 
 #[test]
-fn nodes_whose_name_lists_them_and_a_dead_address_converge() {
+fn nodes_behind_one_name_with_a_dead_address_converge() {
     for seed in 1..=60 {
         assert_eq!(failures(&ANSWERS, "", 0, seed), [""; 0], "seed {seed}");
     }

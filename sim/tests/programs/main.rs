@@ -428,7 +428,7 @@ impl Recorder for Names {
         self.0.push((step.host, step.program, from, step.kind));
     }
 
-    fn order(&mut self, _: &ExecutedAction<'_>) {}
+    fn action(&mut self, _: &ExecutedAction<'_>) {}
 }
 
 #[test]

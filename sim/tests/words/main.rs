@@ -361,9 +361,9 @@ never = { state = { who = "n1", key = "jammed", is = true } }
 
 /// The words of the orders in a program's own words, with their hosts.
 fn own_orders(plan: &Plan) -> Vec<(&'static str, usize)> {
-    let orders = plan.orders.iter();
+    let orders = plan.actions.iter();
     let own = orders.filter_map(|planned| {
-        if let ScheduledAction::Own { host, action } = &planned.order {
+        if let ScheduledAction::Own { host, action } = &planned.action {
             Some((action.word, *host))
         } else {
             None

@@ -158,7 +158,7 @@ impl<'a> Engine<'a> {
         loop {
             let now = self.sim.elapsed();
             while let Some(planned) = schedule.next(now, |host| self.hosts[host].runs) {
-                self.order(planned)?;
+                self.execute(planned)?;
             }
             let due = judge.next_check() <= now + tick;
             if due {

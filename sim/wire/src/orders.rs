@@ -133,9 +133,9 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
 
 impl Engine<'_> {
     /// Performs one action of the plan.
-    pub(super) fn order(&mut self, planned: &Planned) -> Result<(), String> {
+    pub(super) fn execute(&mut self, planned: &Planned) -> Result<(), String> {
         let now = self.sim.elapsed();
-        self.fabric.trace(|trace| trace.order(now, planned));
+        self.fabric.trace(|trace| trace.action(now, planned));
         planned.execute(self)
     }
 

@@ -90,12 +90,12 @@ fn ends(plan: &Plan, of: usize) -> Vec<End> {
             host: of,
             is: CertificateChange::Expired,
         };
-        (planned.order == expired).then_some(End {
+        (planned.action == expired).then_some(End {
             at: planned.at,
             step: planned.step,
         })
     };
-    plan.orders.iter().filter_map(end).collect()
+    plan.actions.iter().filter_map(end).collect()
 }
 
 /// Creates a certificate that is valid from this time until its expiry.

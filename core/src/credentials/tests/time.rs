@@ -46,7 +46,7 @@ proptest! {
 }
 
 #[test]
-fn a_link_whose_expiry_moves_away_closes_at_the_right_time() {
+fn a_link_with_a_later_expiry_closes_at_the_right_time() {
     let mut node = Node::new(validity(0, 1_000 * DAY), 1);
     node.ahead = 900;
     node.run_for_seconds(60);

@@ -239,7 +239,7 @@ fn a_cut_off_part_is_referred_to_members_that_are_not_alive_in_its_view() {
 }
 
 #[test]
-fn a_seed_whose_member_left_is_dialled_again_soon() {
+fn the_seed_address_of_a_member_that_left_is_dialled_again_soon() {
     let mut all = fresh(&[1]);
     let (_, dial, _) = dials(&all.silence(ms(1)))[0];
     answered(&mut all, dial, 1, welcome(1, 1));
@@ -532,7 +532,7 @@ fn no_more_dials_are_under_way_than_the_bound() {
     let mut all = fresh(&(1..=60).collect::<Vec<_>>());
     all.link(200, 70);
     let given = all.silence(ms(5));
-    assert_eq!(dials(&given).len(), DIALS_MAX);
+    assert_eq!(dials(&given).len(), dialer::SEED_DIALS_MAX);
 }
 
 #[test]

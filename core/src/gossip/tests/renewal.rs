@@ -54,7 +54,7 @@ fn a_link_that_ends_for_its_successor_is_not_lost() {
 }
 
 #[test]
-fn a_link_whose_successor_fails_stands_and_one_that_is_gone_is_dialled_again() {
+fn a_link_with_a_failed_successor_stands_and_a_lost_link_is_dialled_again() {
     for ended in [false, true] {
         let mut all = renewing();
         if ended {

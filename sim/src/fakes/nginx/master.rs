@@ -404,33 +404,14 @@ impl Nginx {
         let prefix = master.options.source.prefix.clone();
         self.masters.insert(at, master);
         Sink::of(&read, at).notice(now, host, "start worker processes");
+        let busy = accept - blocks.spawned();
         for _ in 0..read.worker_processes {
-            self.spawn(
-                now,
-                at,
-                ChildKind::Worker,
-                accept - blocks.spawned(),
-                &prefix,
-                host,
-            );
+            self.spawn(now, at, ChildKind::Worker, busy, &prefix, host);
         }
         if read.has_cache() {
-            self.spawn(
-                now,
-                at,
-                ChildKind::CacheManager,
-                Duration::ZERO,
-                &prefix,
-                host,
-            );
-            self.spawn(
-                now,
-                at,
-                ChildKind::CacheLoader,
-                Duration::ZERO,
-                &prefix,
-                host,
-            );
+            for kind in [ChildKind::CacheManager, ChildKind::CacheLoader] {
+                self.spawn(now, at, kind, Duration::ZERO, &prefix, host);
+            }
         }
         if old.is_some() {
             self.after(now, quit - blocks.spawned(), LaterStep::QuitOld(at));

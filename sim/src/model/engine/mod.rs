@@ -92,7 +92,7 @@ impl<'a, 't> Engine<'a, 't> {
         }
         let has_lanes = programs.iter().all(|program| program.sends_in_lanes());
         let mut context = Context::new(scenario, plan, trace, sabotage.is_empty());
-        for (index, planned) in plan.orders.iter().enumerate() {
+        for (index, planned) in plan.actions.iter().enumerate() {
             context.schedule(ns(planned.at), ScheduledEvent::Action(index));
         }
         Ok(Self {
@@ -225,7 +225,7 @@ impl<'a, 't> Engine<'a, 't> {
     fn on_event(&mut self, event: ScheduledEvent) {
         match event {
             ScheduledEvent::Action(index) => {
-                let planned = &self.context.plan().orders[index];
+                let planned = &self.context.plan().actions[index];
                 self.context.record_action(planned);
                 planned.execute(self);
             }
@@ -470,6 +470,10 @@ impl<'a, 't> Engine<'a, 't> {
         self.sizes.extend(effects.iter().map(size));
         let said = effects.iter().filter_map(said);
         self.context.record_step(&line, digest, said);
+        if self.context.is_recorded() {
+            let known = self.membership(host);
+            self.context.record_membership(host, known);
+        }
         let seen = Seen {
             now: line.at,
             host,
@@ -500,6 +504,13 @@ impl<'a, 't> Engine<'a, 't> {
         let running = self.slots[self.hosts[host].processes()].iter();
         let running = running.filter_map(ProcessSlot::view);
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
+    }
+
+    /// Returns the hash of what the host's processes know of membership.
+    fn membership(&self, host: usize) -> u64 {
+        let running = self.slots[self.hosts[host].processes()].iter();
+        let running = running.filter_map(ProcessSlot::view);
+        running.fold(0, |sum, view| mix(sum ^ view.membership()))
     }
 
     /// Returns the name of a process: its host's id, and its program if the host runs several.

@@ -268,7 +268,7 @@ fn waiting_messages_are_sent_before_a_farewell_and_lost_with_a_killed_process() 
 }
 
 #[test]
-fn a_process_whose_host_lost_power_sends_nothing_more() {
+fn a_process_of_a_host_without_power_sends_nothing_more() {
     with_pair(true, |pair| {
         let link = pair.connect();
         for _ in 0..3 {

@@ -60,14 +60,14 @@ impl Planner<'_> {
             ChaosKind::Partition => self.split(at, from, length, &free, most, random),
             ChaosKind::Loss => {
                 let ppm = 20_000 + random.below(280_000) as u32;
-                self.order(at, from, ScheduledAction::Loss(Some(ppm)));
+                self.schedule(at, from, ScheduledAction::Loss(Some(ppm)));
                 self.later(at + length, from, ScheduledAction::Loss(None));
                 Some(Vec::new())
             }
             ChaosKind::Latency => {
                 let most = Duration::from_millis(2 + random.below(200));
                 let latency = Latency::Uniform(Duration::from_millis(1), most);
-                self.order(at, from, ScheduledAction::Latency(Some(latency)));
+                self.schedule(at, from, ScheduledAction::Latency(Some(latency)));
                 self.later(at + length, from, ScheduledAction::Latency(None));
                 Some(Vec::new())
             }
@@ -154,7 +154,7 @@ impl Planner<'_> {
                 let disk = Disk::Keep;
                 self.push(at + length, Work::Revive(host, disk, from));
             }
-            ChaosKind::Pause => self.order(at, from, ScheduledAction::Pause { host, length }),
+            ChaosKind::Pause => self.schedule(at, from, ScheduledAction::Pause { host, length }),
             ChaosKind::Slow => {
                 let by = Duration::from_millis(1 + random.below(30));
                 self.slow(at, from, host, by, Some(length));
@@ -162,7 +162,7 @@ impl Planner<'_> {
             ChaosKind::Jump => {
                 let jump = Duration::from_millis(random.below(20_000));
                 let drift_ppm = None;
-                self.order(
+                self.schedule(
                     at,
                     from,
                     ScheduledAction::Clock {
@@ -180,7 +180,7 @@ impl Planner<'_> {
                     jump: Duration::ZERO,
                     drift_ppm: Some(ppm),
                 };
-                self.order(at, from, clock(ppm));
+                self.schedule(at, from, clock(ppm));
                 self.later(at + length, from, clock(usual));
             }
             ChaosKind::Partition | ChaosKind::Cut | ChaosKind::Hold => {}

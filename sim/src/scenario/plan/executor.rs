@@ -86,7 +86,7 @@ pub trait PlanExecutor<'p> {
 impl Planned {
     /// Executes the action in an engine.
     pub fn execute<'p, E: PlanExecutor<'p>>(&'p self, engine: &mut E) -> E::Done {
-        match &self.order {
+        match &self.action {
             ScheduledAction::Start { host, disk } => engine.start(self, *host, *disk),
             ScheduledAction::Stop { host, power_loss } => engine.stop(self, *host, *power_loss),
             ScheduledAction::Cut(cut) => engine.cut(self, *cut),
@@ -131,7 +131,7 @@ impl Planned {
     pub fn unsupported(&self, engine: &str) -> String {
         format!(
             "engine {engine} cannot do {:?}; use --engine model",
-            self.order
+            self.action
         )
     }
 }

@@ -47,13 +47,13 @@ impl Planner<'_> {
                 self.mend(at, from, |cut, _| !partitions[cut]);
             }
             NetworkAction::Loss(ppm) => {
-                self.order(at, from, ScheduledAction::Loss(Some(*ppm)));
+                self.schedule(at, from, ScheduledAction::Loss(Some(*ppm)));
                 if let Some(length) = step.length {
                     self.later(until(length), from, ScheduledAction::Loss(None));
                 }
             }
             NetworkAction::Latency(latency) => {
-                self.order(at, from, ScheduledAction::Latency(Some(*latency)));
+                self.schedule(at, from, ScheduledAction::Latency(Some(*latency)));
                 if let Some(length) = step.length {
                     self.later(until(length), from, ScheduledAction::Latency(None));
                 }
@@ -96,10 +96,10 @@ impl Planner<'_> {
     ) {
         let index = self.plan.cuts.len();
         self.plan.cuts.push(cut);
-        self.order(at, from, ScheduledAction::Cut(index));
+        self.schedule(at, from, ScheduledAction::Cut(index));
         if self.trigger.is_some() {
             if let Some(length) = length {
-                self.order(at + length, from, ScheduledAction::Heal(index));
+                self.schedule(at + length, from, ScheduledAction::Heal(index));
             }
         } else if let Some(length) = length {
             self.push(at + length, Work::Heal(index, from));

@@ -29,14 +29,14 @@ impl Planner<'_> {
                 }
                 NodeAction::Pause(length) => {
                     let length = left.min(*length);
-                    self.order(at, from, ScheduledAction::Pause { host, length });
+                    self.schedule(at, from, ScheduledAction::Pause { host, length });
                 }
                 NodeAction::Slow { by, length } => {
                     self.slow(at, from, host, *by, *length);
                 }
                 NodeAction::Clock { jump, drift_ppm } => {
                     let (jump, drift_ppm) = (*jump, *drift_ppm);
-                    self.order(
+                    self.schedule(
                         at,
                         from,
                         ScheduledAction::Clock {
@@ -48,17 +48,17 @@ impl Planner<'_> {
                 }
                 NodeAction::Disk(fault) => {
                     let fault = Some(*fault);
-                    self.order(at, from, ScheduledAction::Disk { host, fault });
+                    self.schedule(at, from, ScheduledAction::Disk { host, fault });
                 }
                 NodeAction::Certificate(is) => {
-                    self.order(at, from, ScheduledAction::Certificate { host, is: *is });
+                    self.schedule(at, from, ScheduledAction::Certificate { host, is: *is });
                 }
                 NodeAction::Join => self.start(at, index, host, Disk::Keep)?,
                 NodeAction::Leave => self.leave(at, from, host),
                 NodeAction::Own(_) => self.own_step(at, index, place, hosts),
                 NodeAction::Command { name, with } => {
                     let (name, with) = (name.clone(), with.clone());
-                    self.order(at, from, ScheduledAction::Command { host, name, with });
+                    self.schedule(at, from, ScheduledAction::Command { host, name, with });
                 }
             }
             if let Some(length) = step.length {
@@ -73,7 +73,7 @@ impl Planner<'_> {
         match action {
             NodeAction::Crash | NodeAction::PowerLoss if self.trigger.is_some() => {
                 let disk = Disk::Keep;
-                self.order(at, from, ScheduledAction::Start { host, disk });
+                self.schedule(at, from, ScheduledAction::Start { host, disk });
             }
             NodeAction::Crash | NodeAction::PowerLoss => {
                 self.push(at, Work::Revive(host, Disk::Keep, from));
@@ -100,7 +100,7 @@ impl Planner<'_> {
         by: Duration,
         length: Option<Duration>,
     ) {
-        self.order(at, from, ScheduledAction::Slow { host, by });
+        self.schedule(at, from, ScheduledAction::Slow { host, by });
         if let Some(length) = length {
             let by = Duration::ZERO;
             self.later(at + length, from, ScheduledAction::Slow { host, by });
@@ -116,7 +116,7 @@ impl Planner<'_> {
                 None => self.lives[host] = HostState::Left,
             }
         }
-        self.order(at, from, ScheduledAction::Leave(host));
+        self.schedule(at, from, ScheduledAction::Leave(host));
     }
 
     pub(super) fn stop(&mut self, at: Duration, from: Origin, host: usize, power_loss: bool) {
@@ -131,7 +131,7 @@ impl Planner<'_> {
                 None => self.lives[host] = HostState::Stopped,
             }
         }
-        self.order(at, from, ScheduledAction::Stop { host, power_loss });
+        self.schedule(at, from, ScheduledAction::Stop { host, power_loss });
     }
 
     pub(super) fn start(
@@ -157,16 +157,16 @@ impl Planner<'_> {
             // A process of a stopped host starts together with the host.
             if self.lives[host] == HostState::Running || self.trigger.is_some() {
                 self.stopped.remove(&(host, program));
-                self.order(at, from, ScheduledAction::Start { host, disk });
+                self.schedule(at, from, ScheduledAction::Start { host, disk });
             }
             return;
         }
         // A host that left may still run.
         if self.lives[host] == HostState::Left {
             let power_loss = false;
-            self.order(at, from, ScheduledAction::Stop { host, power_loss });
+            self.schedule(at, from, ScheduledAction::Stop { host, power_loss });
         }
-        self.order(at, from, ScheduledAction::Start { host, disk });
+        self.schedule(at, from, ScheduledAction::Start { host, disk });
         if self.trigger.is_none() {
             self.lives[host] = HostState::Running;
             self.stopped.retain(|(of, _)| *of != host);

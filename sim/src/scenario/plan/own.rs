@@ -100,7 +100,7 @@ impl Planner<'_> {
             match task {
                 Task::Step { host, action } => {
                     let end = action.end();
-                    self.order(at, from, ScheduledAction::Own { host, action });
+                    self.schedule(at, from, ScheduledAction::Own { host, action });
                     if let (Some(action), Some(length)) = (end, length) {
                         self.later(at + length, from, ScheduledAction::Own { host, action });
                     }
@@ -125,8 +125,8 @@ impl Planner<'_> {
     /// Ends all effects of programs' own steps that are still active.
     pub(super) fn calm_own(&mut self, at: Duration) {
         let mut open: BTreeSet<(usize, &'static str, &'static str, &'static str)> = BTreeSet::new();
-        for order in self.ordered() {
-            let ScheduledAction::Own { host, action } = order else {
+        for scheduled in self.scheduled() {
+            let ScheduledAction::Own { host, action } = scheduled else {
                 continue;
             };
             let OwnAction { program, word, .. } = *action;
@@ -145,7 +145,7 @@ impl Planner<'_> {
                 extent: Extent::Ends(begun),
                 ..OwnAction::new(program, word)
             };
-            self.order(at, Origin::default(), ScheduledAction::Own { host, action });
+            self.schedule(at, Origin::default(), ScheduledAction::Own { host, action });
         }
     }
 }

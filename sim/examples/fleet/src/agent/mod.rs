@@ -70,12 +70,7 @@ pub struct Agent {
 
 impl Agent {
     /// Creates the agent of a host, which trusts controllers of these identities and finds them by a name.
-    pub fn new(
-        host: String,
-        trusted: Vec<NodeId>,
-        name: &'static str,
-        bugs: AgentBugs,
-    ) -> Self {
+    pub fn new(host: String, trusted: Vec<NodeId>, name: &'static str, bugs: AgentBugs) -> Self {
         Self {
             no_read_back: bugs.no_read_back,
             tickets: 0,

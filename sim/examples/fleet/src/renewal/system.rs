@@ -43,8 +43,8 @@ pub static RENEWAL: Definition = Definition {
 
 /// The issuer runs, and no clock was moved away from that of the issuer.
 fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
-    let mut orders = plan.orders.iter();
-    if orders.any(|planned| matches!(planned.order, ScheduledAction::Clock { .. })) {
+    let mut orders = plan.actions.iter();
+    if orders.any(|planned| matches!(planned.action, ScheduledAction::Clock { .. })) {
         return Err("clocks differ".to_owned());
     }
     let issuer = scenario.hosts.iter().position(is_issuer);

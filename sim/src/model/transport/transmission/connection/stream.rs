@@ -356,7 +356,7 @@ mod tests {
     use phalanx_core::lane::Lane;
 
     #[test]
-    fn what_waits_to_be_sent_again_follows_the_first_that_arrived() {
+    fn retransmitted_parcels_follow_the_first_that_arrived() {
         let mut stream = Stream::new();
         stream.measured(2_000_000);
         let numbers: Vec<u64> = (0..3)
