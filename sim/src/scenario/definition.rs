@@ -21,6 +21,8 @@ pub const DEFAULT_SYSTEM: &str = "mesh";
 pub struct Scenario {
     /// The file, as the caller named it.
     pub file: String,
+    /// The included files.
+    pub included: Vec<String>,
     /// The scenario's name. A variant of a matrix has its values in the name: `sweep[loss=10%,nodes=30]`.
     pub name: String,
     /// The variant of the file's matrix.
@@ -65,8 +67,8 @@ pub struct Scenario {
     pub vocabulary: Arc<Vocabulary>,
     /// The hash of the file's text. Equal files give equal runs.
     pub hash: u64,
-    /// The line of `engines`.
-    pub engines_line: usize,
+    /// The lines of the settings that not every engine supports, by key.
+    pub lines: BTreeMap<&'static str, usize>,
 }
 
 impl Scenario {

@@ -47,6 +47,8 @@ impl Run {
             vocabulary: &self.vocabulary,
             others: &Cell::new(0),
         })?;
+        let included = self.included.iter().map(|(_, file)| file.clone());
+        scenario.included = included.collect();
         if !self.variant.is_empty() {
             scenario.name = format!("{}[{}]", scenario.name, self.variant);
             scenario.variant = self.variant.clone();

@@ -184,16 +184,19 @@ impl OwnKeysReader<'_> {
             return Ok(Arguments::new());
         };
         self.no_other_keys(form, &table)?;
+        let needed = form.fields.iter();
+        let needed = needed.filter(|field| field.presence == Presence::Needed);
+        let keys = needed.map(|field| field.key);
+        let missing: Vec<&str> = keys.filter(|key| !table.contains_key(*key)).collect();
+        if !missing.is_empty() {
+            return Err(self.source.missing_keys(at, &missing, "such table"));
+        }
         let mut arguments = Arguments::new();
         for field in form.fields {
-            let argument = match (table.remove(field.key), field.presence) {
-                (Some(value), _) => self.argument(program, field, value)?,
-                (None, Presence::Needed) => {
-                    let message = "is missing; every such table needs it";
-                    return Err(self.source.error(at, field.key, message));
-                }
-                (None, _) if field.key == "who" => Some(Argument::Who(self.all()?)),
-                (None, _) => None,
+            let argument = match table.remove(field.key) {
+                Some(value) => self.argument(program, field, value)?,
+                None if field.key == "who" => Some(Argument::Who(self.all()?)),
+                None => None,
             };
             if let Some(argument) = argument {
                 arguments = arguments.with(field.key, argument);

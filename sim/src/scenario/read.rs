@@ -60,6 +60,7 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     }
     let scenario = Scenario {
         file: source.file.to_owned(),
+        included: Vec::new(),
         name: file.name.get_ref().clone(),
         variant: Variant::default(),
         system: file
@@ -86,10 +87,7 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()) ^ source.others.get(),
         vocabulary: Arc::new(source.vocabulary.clone()),
-        engines_line: file
-            .engines
-            .first()
-            .map_or(1, |word| source.line(word.span().start)),
+        lines: lines(source, &file),
     };
     scenario.check_usages()?;
     scenario.check_hosts().map_err(|(key, message)| {
@@ -106,6 +104,39 @@ fn read_file<'i>(source: &SourceText<'i>) -> Result<(ScenarioFile, OwnTables<'i>
     let own = OwnTables::split(file.get_mut(), source.vocabulary);
     let file = ScenarioFile::deserialize(toml::Deserializer::from(file)).map_err(wrong)?;
     Ok((file, own))
+}
+
+/// Returns the lines of the settings that not every engine supports.
+fn lines(source: &SourceText<'_>, file: &ScenarioFile) -> BTreeMap<&'static str, usize> {
+    let line = |at| source.line(at);
+    let text = |text: &Option<Text>| text.as_ref().map(|text| line(text.span().start));
+    let links = || file.link.iter();
+    let clocks = file.nodes.iter().map(|group| {
+        let at = group.span().start;
+        let clock = group.get_ref().clock.as_ref();
+        clock.map(|_| line(source.place_of(at, "clock")))
+    });
+    let lines = [
+        (
+            "engines",
+            file.engines.first().map(|word| line(word.span().start)),
+        ),
+        ("latency", text(&file.network.latency)),
+        ("loss", text(&file.network.loss)),
+        ("bandwidth", text(&file.network.bandwidth)),
+        ("link", links().next().map(|link| line(link.span().start))),
+        (
+            "direction",
+            links().find_map(|link| text(&link.get_ref().direction)),
+        ),
+        ("clock", clocks.flatten().next()),
+        (
+            "nodes",
+            file.nodes.first().map(|group| line(group.span().start)),
+        ),
+    ];
+    let lines = lines.into_iter();
+    lines.filter_map(|(key, line)| Some((key, line?))).collect()
 }
 
 fn timeline(
@@ -217,7 +248,7 @@ fn read_hosts(
                 .map(|number| format!("{prefix}{number}"))
                 .collect(),
         };
-        let word = table.prefix.as_ref().map(|_| prefix);
+        let word = (table.prefix.is_some() || table.names.is_none()).then_some(prefix);
         for name in list {
             names
                 .add(&name, word)

@@ -11,7 +11,7 @@ use phalanx_core::gossip;
 use phalanx_core::random::Random;
 use phalanx_core::sabotage::Sabotage;
 use phalanx_net::transport::Notice;
-use phalanx_sim::arguments::RunArguments;
+use phalanx_sim::arguments::{ProgressLines, RunArguments};
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
@@ -62,7 +62,7 @@ pub(crate) fn run(
     let trace = MeshTrace::new(scenario, plan, Kind::Wire, &arguments.broken, path)?;
     let mut engine = Engine::new(scenario, plan, arguments, trace)?;
     let mut judge = Judge::new(scenario, plan, check_interval(scenario.hosts.len()));
-    engine.drive(&mut judge)?;
+    engine.drive(&mut judge, ProgressLines::new(arguments))?;
     drop(clocks);
     let said = panics
         .lock()
@@ -159,7 +159,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs until the judge has decided every expectation.
-    fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
+    fn drive(&mut self, judge: &mut Judge<'_>, mut progress: ProgressLines) -> Result<(), String> {
         let tick = tick(self.hosts.len());
         let mut schedule = Schedule::new(self.scenario, self.plan);
         loop {
@@ -175,6 +175,7 @@ impl<'a> Engine<'a> {
                 .step()
                 .map_err(|error| format!("a host failed: {error}"))?;
             let now = self.sim.elapsed();
+            progress.at(now, || self.fabric.trace(MeshTrace::progress));
             self.hear(now, judge, &mut schedule);
             if due {
                 self.hosts.iter_mut().for_each(DaemonHost::refresh);
@@ -261,6 +262,7 @@ impl<'a> Engine<'a> {
             now,
             trace_hash: self.fabric.hash(),
             events: self.fabric.trace(|trace| trace.inputs()),
+            trace_events: self.fabric.trace(|trace| trace.events()),
             overhead_bytes: written.saturating_sub(bytes),
             affected: &self.fabric.affected(),
             broken,
@@ -269,6 +271,7 @@ impl<'a> Engine<'a> {
                 .confluent
                 .then(|| serde_json::to_value(Projection::of(&scene, &self.lives)).ok())
                 .flatten(),
+            halted: None,
         };
         Ok(ending.judged(judge, &world))
     }
