@@ -480,6 +480,7 @@ fn measure(course: &Course, rows: &[&Row], nodes: usize) -> Result<Vec<Option<u6
         sabotage: Vec::new(),
         strict: false,
         recorder: None,
+        supervisor: None,
     };
     let outcome =
         phalanx_sim::run(&MESH, &scenario, 1, options).map_err(|error| error.to_string())?;

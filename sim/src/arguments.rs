@@ -3,7 +3,9 @@
 use crate::mesh::{self, MESH};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::systems::Systems;
+use core::time::Duration;
 use phalanx_core::sabotage::Sabotage;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// A program that runs one scenario with one seed.
@@ -20,7 +22,7 @@ pub struct EngineBinary {
 impl EngineBinary {
     fn usage(&self) -> String {
         format!(
-            "Usage: {} FILE [--variant WORD=VALUE,...] [--seed N] [--strict] [--sabotage NAME]... [--trace FILE]",
+            "Usage: {} FILE [--variant WORD=VALUE,...] [--seed N] [--strict] [--sabotage NAME]... [--trace FILE] [--progress]",
             self.name
         )
     }
@@ -54,6 +56,44 @@ pub struct RunArguments {
     pub broken: Vec<String>,
     /// The file for the trace: one JSON line per event.
     pub trace: Option<PathBuf>,
+    /// Whether progress is reported.
+    pub progress: bool,
+}
+
+/// The beginning of a line on standard error that reports progress.
+pub const PROGRESS: &str = "progress: ";
+
+/// Reports the progress of a run on standard error, a line for each second of virtual time. The process that started the
+/// engine names the last one if the run does not end.
+#[derive(Debug)]
+pub struct ProgressLines {
+    /// The time of the next report, if reports are requested.
+    next: Option<Duration>,
+}
+
+impl ProgressLines {
+    /// Creates the reports of a run.
+    #[must_use]
+    pub fn new(arguments: &RunArguments) -> Self {
+        Self {
+            next: arguments.progress.then_some(Duration::from_secs(1)),
+        }
+    }
+
+    /// Reports the progress if a second has passed since the last report. `inputs` describes the inputs since then.
+    pub fn at(&mut self, now: Duration, inputs: impl FnOnce() -> String) {
+        let Some(next) = self.next.filter(|next| *next <= now) else {
+            return;
+        };
+        let seconds = now.as_secs();
+        self.next = Some(next.max(Duration::from_secs(seconds + 1)));
+        let inputs = inputs();
+        // The error is ignored: the caller has closed standard error.
+        let _unread = writeln!(
+            std::io::stderr(),
+            "{PROGRESS}{seconds}s of virtual time; in the last second {inputs}"
+        );
+    }
 }
 
 impl RunArguments {
@@ -75,6 +115,7 @@ impl RunArguments {
             sabotage: Sabotage::NONE,
             broken: Vec::new(),
             trace: None,
+            progress: false,
         };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
@@ -92,6 +133,7 @@ impl RunArguments {
                 }
                 "--variant" => parsed.variant = Some(value()?),
                 "--strict" => parsed.strict = true,
+                "--progress" => parsed.progress = true,
                 "--sabotage" => parsed.broken.push(value()?),
                 "--trace" => parsed.trace = Some(value()?.into()),
                 flag if flag.starts_with('-') => {
@@ -145,8 +187,10 @@ mod tests {
             "--sabotage",
             "no-graft",
             "--strict",
+            "--progress",
         ])
         .unwrap();
+        assert!(read.progress);
         assert_eq!(
             (read.file, read.seed, read.strict),
             ("a.toml".into(), 7, true)

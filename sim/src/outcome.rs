@@ -27,8 +27,10 @@ pub struct Outcome {
     pub virtual_ms: u64,
     /// Real time, in milliseconds; set by the caller, who has a clock.
     pub wall_ms: u64,
-    /// Number of events.
+    /// Number of events that the engine processed.
     pub events: u64,
+    /// Number of events in a trace of the run: inputs of processes, and actions of the plan.
+    pub trace_events: u64,
     /// Number of messages.
     pub messages: u64,
     /// Encoded bytes of the messages.
@@ -50,6 +52,10 @@ pub struct Outcome {
     /// The final state, for confluent scenarios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<Value>,
+    /// Whether the caller ended the run before its verdict. The first failure of such a
+    /// run is the interrupt; the others were found before.
+    #[serde(skip)]
+    pub interrupted: bool,
     /// The command that reproduces the run; a failure contains it too.
     #[serde(skip)]
     pub reproduce: String,

@@ -1,7 +1,9 @@
 //! The interface to runs of a scenario, for any system: the base of search, shrink and sweeps.
 
-use crate::model::{self, RunOptions};
+use crate::judge::ending::ENDS_BY_ITSELF;
+use crate::model::{self, RunOptions, Supervisor};
 use crate::outcome::Outcome;
+use crate::record::Recorder;
 use crate::scenario::{Scenario, ScenarioError, Vocabulary};
 use crate::world::Definition;
 use core::time::Duration;
@@ -61,5 +63,51 @@ impl Runner for Model {
 
     fn vocabulary(&self) -> Vocabulary {
         (self.0.vocabulary)()
+    }
+}
+
+/// The model engine for one system, with runs that a supervisor can end early. An interrupted run is an error, unless it
+/// failed before.
+#[derive(Clone, Copy, Debug)]
+pub struct SupervisedModel<'a> {
+    /// The engine.
+    pub model: Model,
+    /// The supervisor of its runs.
+    pub supervisor: &'a Supervisor,
+}
+
+impl Runner for SupervisedModel<'_> {
+    fn run(
+        &self,
+        scenario: &Scenario,
+        seed: u64,
+        options: RunOptions<'_>,
+    ) -> Result<Outcome, ScenarioError> {
+        let options = RunOptions {
+            sabotage: options.sabotage,
+            strict: options.strict,
+            recorder: options.recorder.map(|it| it as &mut dyn Recorder),
+            supervisor: Some(self.supervisor),
+        };
+        let mut outcome = self.model.run(scenario, seed, options)?;
+        let failures = &mut outcome.failures;
+        failures.retain(|failure| failure.expectation != ENDS_BY_ITSELF);
+        if outcome.interrupted && failures.is_empty() {
+            return Err(ScenarioError {
+                file: scenario.file.clone(),
+                line: 0,
+                key: String::new(),
+                message: format!("seed {seed} was interrupted"),
+            });
+        }
+        Ok(outcome)
+    }
+
+    fn recoverable(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String> {
+        self.model.recoverable(scenario, seed, at)
+    }
+
+    fn vocabulary(&self) -> Vocabulary {
+        self.model.vocabulary()
     }
 }

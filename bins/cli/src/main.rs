@@ -20,7 +20,7 @@ mod fleet;
 mod mesh;
 
 use arguments::{CommandLine, ToolCommand};
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use failure::{CommandError, Completion};
 use phalanx_sim::Systems;
 use phalanx_sim::mesh::MESH;
@@ -48,8 +48,12 @@ const SIMULATOR: Tool<'_> = Tool {
 };
 
 fn main() -> ExitCode {
-    let arguments = CommandLine::parse();
-    exit("phalanx", run(arguments.command, &Screen::new()))
+    let command = CommandLine::command().mut_subcommand("sim", |sim| SIMULATOR.describe(sim));
+    let arguments = CommandLine::from_arg_matches(&command.get_matches());
+    let done = arguments
+        .map_err(CommandError::usage)
+        .and_then(|arguments| run(arguments.command, &Screen::new()));
+    exit("phalanx", done)
 }
 
 fn run(command: ToolCommand, screen: &Screen) -> Result<Completion, CommandError> {

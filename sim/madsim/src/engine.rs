@@ -9,6 +9,7 @@ use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle};
 use phalanx_core::node::Node;
 use phalanx_core::random::Random;
+use phalanx_sim::arguments::ProgressLines;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
@@ -114,6 +115,7 @@ impl Engine {
     async fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let run = Arc::clone(&self.run);
         let mut schedule = Schedule::new(&run.scenario, &run.plan);
+        let mut progress = ProgressLines::new(&run.arguments);
         loop {
             let now = self.fabric.now();
             self.resume();
@@ -122,6 +124,7 @@ impl Engine {
             }
             time::sleep(TICK).await;
             let now = self.fabric.now();
+            progress.at(now, || self.fabric.trace(MeshTrace::progress));
             for observation in self.fabric.observations() {
                 self.observer.take(&run.scenario, &observation);
                 if let Observed::Reported(event) = &observation.what {
@@ -152,6 +155,7 @@ impl Engine {
             now: self.fabric.now(),
             trace_hash: self.fabric.trace(|trace| trace.hash()),
             events: self.fabric.trace(|trace| trace.inputs()),
+            trace_events: self.fabric.trace(|trace| trace.events()),
             overhead_bytes: 0,
             affected: &self.fabric.affected(),
             broken: self.observer.broken(&run.scenario.file),
@@ -161,6 +165,7 @@ impl Engine {
                 .confluent
                 .then(|| serde_json::to_value(Projection::of(&self.scene(), &self.lives)).ok())
                 .flatten(),
+            halted: None,
         };
         Ok(ending.judged(judge, &self))
     }

@@ -134,7 +134,8 @@ impl<'a> Judge<'a> {
     /// Whether all expectations are decided, so that the run may end.
     #[must_use]
     pub fn is_over(&self, now: Duration) -> bool {
-        self.recovered.is_some_and(|since| now >= since + HOLD)
+        self.scenario.recovers
+            && self.recovered.is_some_and(|since| now >= since + HOLD)
             && self.watches.iter().all(|watch| {
                 watch.verdict != Verdict::Open
                     || watch.expectation.to.is_none()
@@ -315,6 +316,7 @@ impl<'a> Judge<'a> {
             }
         }
         match self.recovered {
+            Some(_) if !self.scenario.recovers => {}
             Some(since) => {
                 let took = self
                     .settled
@@ -322,6 +324,7 @@ impl<'a> Judge<'a> {
                     .saturating_sub(self.last_fault_at);
                 self.metrics.insert("recovery-ms".to_owned(), millis(took));
             }
+            None if !self.scenario.recovers => {}
             None => {
                 let within = crate::scenario::text::show(self.scenario.recovery);
                 let text = format!("all views are right within {within} after the faults");

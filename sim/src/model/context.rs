@@ -7,6 +7,7 @@
 use super::clock::WALL_ZERO;
 use super::event::ScheduledEvent;
 use super::heap::Heap;
+use super::supervision::Supervisor;
 use super::trace::{StepLine, Trace};
 use crate::disk::{Files, Left};
 use crate::record::{Cause, Held, StepReport};
@@ -14,6 +15,10 @@ use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned};
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
+use std::collections::BTreeMap;
+
+/// The host of a step, its program if the host runs several, and the kind of its input.
+type LatestStep = (usize, Option<&'static str>, &'static str);
 
 /// The shared parts of the engine.
 pub(super) struct Context<'a, 't> {
@@ -27,8 +32,15 @@ pub(super) struct Context<'a, 't> {
     sequence: u64,
     /// The number of events processed.
     events: u64,
+    /// The number of events processed at the current time.
+    events_in_instant: u64,
+    /// The host, program and input of the latest step.
+    latest_step: Option<LatestStep>,
+    supervisor: Option<&'t Supervisor>,
     heap: Heap<ScheduledEvent>,
     trace: Trace<'t>,
+    /// The time by which steps set the calendar of each host back, in nanoseconds.
+    calendar_back: BTreeMap<usize, i64>,
     /// Number of items that each step affected.
     affected: Vec<u64>,
     /// The random stream for the remains of torn writes after a crash.
@@ -50,8 +62,12 @@ impl<'a, 't> Context<'a, 't> {
             now: 0,
             sequence: 0,
             events: 0,
+            events_in_instant: 0,
+            latest_step: None,
+            supervisor: None,
             heap: Heap::new(),
             trace,
+            calendar_back: BTreeMap::new(),
             affected: vec![0; scenario.causes()],
             torn_writes: Random::from_seed(plan.seed).child("disks"),
         }
@@ -78,9 +94,16 @@ impl<'a, 't> Context<'a, 't> {
     /// Returns the wall clock of a host.
     pub(super) fn wall(&self, host: usize) -> Wall {
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
-        let offset = self.scenario.hosts[host].clock.offset / 1_000_000_000;
+        let back = self.calendar_back.get(&host).copied().unwrap_or_default();
+        let offset = (self.scenario.hosts[host].clock.offset - back) / 1_000_000_000;
         let zero = i64::try_from(WALL_ZERO).unwrap_or(0);
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
+    }
+
+    /// Sets the calendar of a host back, in nanoseconds. Monotonic clocks do not go back.
+    pub(super) fn set_calendar_back(&mut self, host: usize, by: u64) {
+        let back = self.calendar_back.entry(host).or_default();
+        *back = back.saturating_add(i64::try_from(by).unwrap_or(i64::MAX));
     }
 
     /// Returns the number of the current event.
@@ -93,6 +116,28 @@ impl<'a, 't> Context<'a, 't> {
         self.events
     }
 
+    /// Returns the number of events processed at the current time.
+    pub(super) const fn events_in_instant(&self) -> u64 {
+        self.events_in_instant
+    }
+
+    /// Returns the latest step of the current event.
+    pub(super) const fn latest_step(&self) -> Option<LatestStep> {
+        self.latest_step
+    }
+
+    /// Sets the supervisor, which sees the position of the run.
+    pub(super) const fn supervise(&mut self, supervisor: Option<&'t Supervisor>) {
+        self.supervisor = supervisor;
+    }
+
+    /// Notes that a process of a host is about to handle an event.
+    pub(super) fn enter(&self, host: usize) {
+        if let Some(supervisor) = self.supervisor {
+            supervisor.enter(self.now, self.events, host);
+        }
+    }
+
     /// Advances the time to the next event, and returns the event. Without an event before `until`, advances the time
     /// to `until`.
     pub(super) fn advance(&mut self, until: u64) -> Option<ScheduledEvent> {
@@ -101,6 +146,12 @@ impl<'a, 't> Context<'a, 't> {
             return None;
         }
         let (at, sequence, event) = self.heap.pop()?;
+        self.events_in_instant = if at == self.now {
+            self.events_in_instant + 1
+        } else {
+            1
+        };
+        self.latest_step = None;
         self.now = at;
         self.sequence = sequence;
         self.events += 1;
@@ -134,6 +185,11 @@ impl<'a, 't> Context<'a, 't> {
         &self.affected
     }
 
+    /// Returns the number of events in the trace.
+    pub(super) const fn trace_events(&self) -> u64 {
+        self.trace.events()
+    }
+
     /// Returns the hash of all steps.
     pub(super) const fn trace_hash(&self) -> u64 {
         self.trace.hash()
@@ -146,6 +202,8 @@ impl<'a, 't> Context<'a, 't> {
         digest: u64,
         said: impl Iterator<Item = StepReport<'s>>,
     ) {
+        let program = self.trace.program(line.host, line.place);
+        self.latest_step = Some((line.host, program, line.taken.word));
         let cause = self.trace.add(line, digest, self.cause(), said);
         self.set_cause(cause);
     }

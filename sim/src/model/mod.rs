@@ -6,6 +6,7 @@
 //! `engine` is the event loop; it coordinates components, which do not know each other: `slot` (a process, its mailbox
 //! and its wake timer), `host` (power and disk), `transport` (connections, ports and the network), `calls` (commands
 //! and queries), `checks` (invariants and reports) and `starts`. They share a `context`: time, event heap and trace.
+//! `supervision` ends a run early.
 //!
 //! The model includes latency, bandwidth of one connection, loss with TCP's retransmission, cuts that drop traffic
 //! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. It excludes congestion windows,
@@ -22,6 +23,7 @@ mod host;
 mod options;
 mod slot;
 mod starts;
+mod supervision;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trace;
@@ -30,6 +32,7 @@ mod transport;
 pub use crate::address::{PORT, address, host_at, ip};
 pub use clock::WALL_ZERO;
 pub use options::RunOptions;
+pub use supervision::{ENDS_IN_TIME, RunPosition, Supervisor, TIME_ADVANCES};
 pub(crate) use transport::DIAL_ROUND_TRIPS;
 
 use crate::invariant::Invariants;
@@ -40,9 +43,13 @@ use crate::world::Definition;
 use clock::ns;
 use core::time::Duration;
 use engine::Engine;
+use supervision::RunWatch;
 use trace::Trace;
 
 /// Runs a scenario of a system.
+///
+/// A run ends early if one instant of virtual time has too many events, which is a failure of the run, or at the request of
+/// the supervisor in the options.
 ///
 /// # Errors
 /// The scenario is not for this engine, does not fit the system or cannot be planned for this seed; a name in
@@ -58,11 +65,18 @@ pub fn run(
     let trace = Trace::new(options.recorder);
     let mut engine = Engine::new(definition, scenario, &plan, &options.sabotage, trace)?;
     let mut judge = Judge::new(scenario, &plan, interval(scenario.hosts.len()));
+    let mut watch = RunWatch::new(options.supervisor, engine.processes());
+    engine.supervise(options.supervisor);
     let mut checkpoint = checkpoint_interval(scenario.hosts.len());
-    loop {
+    let mut halted = None;
+    while halted.is_none() {
         let until = judge.next_check().min(checkpoint).min(plan.end);
-        while engine.advance(ns(until)) {
+        while halted.is_none() && engine.advance(ns(until)) {
             engine.judge_reports(&mut judge);
+            halted = engine.watched(&mut watch);
+        }
+        if halted.is_some() {
+            break;
         }
         if checkpoint <= until {
             engine.check(Invariants::checkpoint);
@@ -76,7 +90,7 @@ pub fn run(
         }
     }
     let settings = (options.strict, options.sabotage.as_slice());
-    Ok(engine.finish(definition, judge, settings))
+    Ok(engine.finish(definition, judge, settings, halted))
 }
 
 /// Returns the interval between checks of conditions; it grows with the number of hosts.

@@ -75,7 +75,8 @@ impl<'a> Trace<'a> {
         }
     }
 
-    fn program(&self, host: usize, place: usize) -> Option<&'static str> {
+    /// Returns the program of a process, if its host runs several.
+    pub(crate) fn program(&self, host: usize, place: usize) -> Option<&'static str> {
         self.programs.get(&host)?.get(place).copied()
     }
 
@@ -142,6 +143,11 @@ impl<'a> Trace<'a> {
         if let Some(recorder) = self.recorder.get() {
             recorder.held(held);
         }
+    }
+
+    /// Returns the number of events so far.
+    pub(crate) const fn events(&self) -> u64 {
+        self.event
     }
 
     pub(crate) const fn hash(&self) -> u64 {

@@ -1,10 +1,10 @@
 //! The steps and settings of a scenario that each engine and each system supports.
 
-use super::network::Direction;
+use super::network::{Direction, LinkSetting, PathProperties};
 use super::vocabulary::Vocabulary;
 use super::{
     Action, CertificateChange, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step,
-    When,
+    Trouble, When,
 };
 
 /// Maximum number of machines in an engine other than the model, to limit the real time of a run.
@@ -53,6 +53,11 @@ impl Engine {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
                 NetworkAction::Latency(latency) => latency.bounds().is_none(),
+                // A link of turmoil has one latency for both directions.
+                NetworkAction::Links(_, direction, LinkSetting::Latency(latency)) => {
+                    *direction != Direction::Both || latency.bounds().is_none()
+                }
+                NetworkAction::Links(..) | NetworkAction::Reset(_) => true,
                 NetworkAction::Partition(..) | NetworkAction::Heal => false,
                 NetworkAction::Cut(..) | NetworkAction::Restore => false,
             },
@@ -62,11 +67,14 @@ impl Engine {
                     | NodeAction::Slow { .. }
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
+                    | NodeAction::Trouble(Trouble::SlowDisk(_) | Trouble::NatIdle(_))
+                    | NodeAction::Move
             ),
             (Self::Madsim, Action::Network(action)) => match action {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
                 NetworkAction::Latency(_) => true,
+                NetworkAction::Links(..) | NetworkAction::Reset(_) => true,
                 NetworkAction::Partition(..) | NetworkAction::Heal => false,
                 NetworkAction::Cut(..) | NetworkAction::Restore => false,
             },
@@ -76,6 +84,8 @@ impl Engine {
                     | NodeAction::Slow { .. }
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
+                    | NodeAction::Trouble(_)
+                    | NodeAction::Move
                     | NodeAction::Certificate(_)
             ),
         };
@@ -124,23 +134,31 @@ impl Scenario {
                 message,
             ));
         }
-        let line = self.engines_line;
-        if engine != Engine::Model {
+        if engine == Engine::Model {
+            self.check_system(&self.vocabulary).map_err(|mut why| {
+                if let Some(other) = self.engines.iter().find(|it| **it != engine) {
+                    why.message += &format!("; use --engine {other}");
+                }
+                why
+            })?;
+        } else {
             self.check_small_world(engine)
-                .map_err(|(key, message)| error(line, key, message))?;
+                .map_err(|(key, message)| error(self.line(key), key, message))?;
         }
         if !self.engines.contains(&engine) {
-            let first = self.steps.first().map_or_else(String::new, |step| {
-                format!(
-                    " (first step: `{}`, line {})",
-                    step.action.word(),
-                    step.line
-                )
-            });
-            let message = format!("this scenario is not written for engine {engine}{first}");
-            return Err(error(line, "engines", message));
+            let message = format!(
+                "this scenario is not written for engine {engine}; add \"{engine}\" to `engines`"
+            );
+            return Err(error(self.line("engines"), "engines", message));
         }
         Ok(())
+    }
+
+    /// Returns the line of a setting, or that of `engines`.
+    fn line(&self, key: &str) -> usize {
+        let lines = &self.lines;
+        let line = lines.get(key).or_else(|| lines.get("engines"));
+        line.copied().unwrap_or(1)
     }
 
     /// Returns the name of a step's command if real daemons cannot execute it.
@@ -177,15 +195,28 @@ impl Scenario {
 
     /// Returns a setting of the world that engines with real network code do not support: its key, and the message.
     fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
-        let rules = self.links.iter().map(|rule| rule.network);
-        if rules.chain([self.network]).any(|network| {
-            let shaped = network.latency.bounds().is_none();
-            shaped || network.loss_ppm > 0 || network.bandwidth.is_some()
-        }) {
-            let message = format!(
-                "engine {engine} has neither loss nor bandwidth nor latency without a bound; use --engine model"
-            );
-            return Err(("network", message));
+        let lacks = |network: &PathProperties| {
+            let lacking = [
+                ("loss", network.loss_ppm > 0, "loses no segments"),
+                (
+                    "bandwidth",
+                    network.bandwidth.is_some(),
+                    "does not limit bandwidth",
+                ),
+                (
+                    "latency",
+                    network.latency.bounds().is_none(),
+                    "needs a latency with an upper bound",
+                ),
+            ];
+            let mut lacking = lacking.into_iter();
+            lacking.find_map(|(key, is_set, why)| is_set.then_some((key, why)))
+        };
+        let links = || self.links.iter();
+        let of_links = links().find_map(|rule| lacks(&rule.network));
+        let of_links = of_links.map(|(_, why)| ("link", why));
+        if let Some((key, why)) = lacks(&self.network).or(of_links) {
+            return Err((key, format!("engine {engine} {why}; use --engine model")));
         }
         let mut clocks = self.hosts.iter().map(|host| host.clock);
         if clocks.any(|clock| clock.drift_ppm != 0 || clock.offset != 0) {
@@ -193,12 +224,15 @@ impl Scenario {
                 format!("engine {engine} has one clock for all nodes; use --engine model");
             return Err(("clock", message));
         }
-        let mut rules = self.links.iter();
-        if rules.any(|rule| rule.direction != Direction::Both) {
+        if links().any(|rule| rule.direction != Direction::Both) {
             let message = format!(
                 "engine {engine} has one network for both directions of a link; use --engine model"
             );
-            return Err(("link", message));
+            return Err(("direction", message));
+        }
+        if !self.names.is_empty() {
+            let message = format!("engine {engine} has no resolver; use --engine model");
+            return Err(("names", message));
         }
         if engine == Engine::Madsim && !self.links.is_empty() {
             let message = "engine madsim has one network for all nodes; use --engine model";

@@ -50,14 +50,16 @@ impl<'a> Reproduction<'a> {
 /// Returns the flags that plant bugs and disable mechanisms of these names, each preceded by a space.
 #[must_use]
 pub fn sabotage_flags(names: &[String]) -> String {
-    let flags = names.iter().map(|name| format!(" --sabotage {name}"));
+    let flags = names
+        .iter()
+        .map(|name| format!(" --sabotage {}", quoted(name)));
     flags.collect()
 }
 
 /// Returns the arguments that name the scenario: its file, and the variant of its matrix.
 #[must_use]
 pub fn run_words(scenario: &Scenario) -> String {
-    let file = quoted(&scenario.file);
+    let file = quoted_path(&scenario.file);
     if scenario.variant.is_empty() {
         return file;
     }
@@ -70,11 +72,43 @@ pub fn stamp(scenario: &Scenario) -> String {
     format!("  # file {:016x}, phalanx {VERSION}", scenario.hash)
 }
 
+/// Returns a path such that its first character is not a dash, which begins a flag.
+#[must_use]
+pub fn plain_path(path: &str) -> String {
+    let dash = if path.starts_with('-') { "./" } else { "" };
+    format!("{dash}{path}")
+}
+
+/// Quotes a path for a shell, if necessary.
+#[must_use]
+pub fn quoted_path(path: &str) -> String {
+    quoted(&plain_path(path))
+}
+
 /// Quotes an argument for a shell, if necessary.
-fn quoted(word: &str) -> String {
+#[must_use]
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_command_is_quoted_and_is_no_flag() {
+        assert_eq!(quoted_path("a/two-nodes.toml"), "a/two-nodes.toml");
+        assert_eq!(quoted_path("-dash.toml"), "./-dash.toml");
+        assert_eq!(quoted_path("it's here.toml"), r"'it'\''s here.toml'");
+        assert_eq!(quoted_path("-a b"), "'./-a b'");
+        let planted = ["no-graft".to_owned(), "a b".to_owned()];
+        assert_eq!(
+            sabotage_flags(&planted),
+            " --sabotage no-graft --sabotage 'a b'"
+        );
+    }
 }

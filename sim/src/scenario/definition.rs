@@ -10,6 +10,7 @@ use super::steps::Step;
 use super::variant::Variant;
 use super::vocabulary::Vocabulary;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The system of a scenario file without the key `system`.
@@ -20,6 +21,8 @@ pub const DEFAULT_SYSTEM: &str = "mesh";
 pub struct Scenario {
     /// The file, as the caller named it.
     pub file: String,
+    /// The included files.
+    pub included: Vec<String>,
     /// The scenario's name. A variant of a matrix has its values in the name: `sweep[loss=10%,nodes=30]`.
     pub name: String,
     /// The variant of the file's matrix.
@@ -36,10 +39,16 @@ pub struct Scenario {
     pub duration: Duration,
     /// Maximum duration, after all faults are lifted, until all views are correct.
     pub recovery: Duration,
+    /// Whether the faults are lifted and all views must become correct. Otherwise the run ends with the fault phase.
+    pub recovers: bool,
     /// All machines; clones are last.
     pub hosts: Vec<Host>,
     /// The indices of the machines whose addresses the other nodes have at their start (seed nodes).
     pub seeds: Vec<usize>,
+    /// The name that every node has as its only seed address, instead of the addresses of the seed nodes.
+    pub seed_name: Option<String>,
+    /// The names, each with the hosts whose addresses it has.
+    pub names: BTreeMap<String, Vec<usize>>,
     /// Nodes start at random times within this duration.
     pub spread: Duration,
     /// The default network between all hosts.
@@ -58,8 +67,8 @@ pub struct Scenario {
     pub vocabulary: Arc<Vocabulary>,
     /// The hash of the file's text. Equal files give equal runs.
     pub hash: u64,
-    /// The line of `engines`.
-    pub engines_line: usize,
+    /// The lines of the settings that not every engine supports, by key.
+    pub lines: BTreeMap<&'static str, usize>,
 }
 
 impl Scenario {

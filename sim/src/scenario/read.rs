@@ -2,7 +2,7 @@
 
 use super::definition::DEFAULT_SYSTEM;
 use super::error::{ScenarioError, SourceText};
-use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile};
+use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile, Text};
 use super::names::Names;
 use super::suggestion::suggestion;
 use super::value::{drift, optional, with};
@@ -13,6 +13,7 @@ use super::{
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml::de::DeTable;
 
@@ -27,14 +28,21 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     let mut hosts = read_hosts(source, &mut names, &file, own.nodes)?;
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
-    let seeds = match &file.seeds {
-        Some(text) => with(source, text, |word| names.fixed(word))?,
-        None => vec![0],
+    let host_names = read_names(source, &names, &file)?;
+    let seed_name = file.seeds.as_ref().map(|text| text.get_ref().clone());
+    let seed_name = seed_name.filter(|name| host_names.contains_key(name));
+    let seeds = match (&file.seeds, &seed_name) {
+        (_, Some(name)) => host_names[name].clone(),
+        (Some(text), None) => with(source, text, |word| names.fixed(word))?,
+        (None, None) => vec![0],
     };
     let network = read_network(source, &file.network, PathProperties::default())?;
     let duration = with(source, &file.duration, text::positive)?;
-    let recovery = optional(source, file.recovery.as_ref(), text::duration)?;
-    let recovery = recovery.unwrap_or(Duration::from_secs(20));
+    let recovery = file.recovery.as_ref();
+    let recovers = recovery.is_none_or(|word| word.get_ref() != "none");
+    let recovery = optional(source, recovery.filter(|_| recovers), text::duration)?;
+    let usual = if recovers { 20 } else { 0 };
+    let recovery = recovery.unwrap_or(Duration::from_secs(usual));
     let steps = timeline(source, &names, &file, own.steps, duration)?;
     let engines: Vec<Engine> = file
         .engines
@@ -43,8 +51,16 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         .collect::<Result<_, _>>()?;
     let read_chaos = |table| chaos::read(source, table, &engines, hosts.len(), duration);
     let chaos = file.chaos.as_ref().map(read_chaos).transpose()?;
+    if let Some(kind) = chaos.as_ref().and_then(chaos::Chaos::zone_kind)
+        && hosts.iter().all(|host| host.zone.is_none())
+    {
+        let at = file.chaos.as_ref().map_or(0, |table| table.span().start);
+        let message = format!("has `{kind}`, and no node has a `zone`");
+        return Err(source.error(source.place_of(at, "kinds"), "kinds", message));
+    }
     let scenario = Scenario {
         file: source.file.to_owned(),
+        included: Vec::new(),
         name: file.name.get_ref().clone(),
         variant: Variant::default(),
         system: file
@@ -56,8 +72,11 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         confluent: file.confluent,
         duration,
         recovery,
+        recovers,
         hosts,
         seeds,
+        seed_name,
+        names: host_names,
         spread: optional(source, file.spread.as_ref(), text::duration)?
             .unwrap_or(Duration::from_millis(100)),
         network,
@@ -66,14 +85,15 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         chaos,
         steps,
         expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
-        hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
+        hash: phalanx_core::random::hash_bytes(source.text.as_bytes()) ^ source.others.get(),
         vocabulary: Arc::new(source.vocabulary.clone()),
-        engines_line: file
-            .engines
-            .first()
-            .map_or(1, |word| source.line(word.span().start)),
+        lines: lines(source, &file),
     };
     scenario.check_usages()?;
+    scenario.check_hosts().map_err(|(key, message)| {
+        let at = source.text.find(key).unwrap_or_default();
+        source.error(at, key, message)
+    })?;
     Ok(scenario)
 }
 
@@ -84,6 +104,39 @@ fn read_file<'i>(source: &SourceText<'i>) -> Result<(ScenarioFile, OwnTables<'i>
     let own = OwnTables::split(file.get_mut(), source.vocabulary);
     let file = ScenarioFile::deserialize(toml::Deserializer::from(file)).map_err(wrong)?;
     Ok((file, own))
+}
+
+/// Returns the lines of the settings that not every engine supports.
+fn lines(source: &SourceText<'_>, file: &ScenarioFile) -> BTreeMap<&'static str, usize> {
+    let line = |at| source.line(at);
+    let text = |text: &Option<Text>| text.as_ref().map(|text| line(text.span().start));
+    let links = || file.link.iter();
+    let clocks = file.nodes.iter().map(|group| {
+        let at = group.span().start;
+        let clock = group.get_ref().clock.as_ref();
+        clock.map(|_| line(source.place_of(at, "clock")))
+    });
+    let lines = [
+        (
+            "engines",
+            file.engines.first().map(|word| line(word.span().start)),
+        ),
+        ("latency", text(&file.network.latency)),
+        ("loss", text(&file.network.loss)),
+        ("bandwidth", text(&file.network.bandwidth)),
+        ("link", links().next().map(|link| line(link.span().start))),
+        (
+            "direction",
+            links().find_map(|link| text(&link.get_ref().direction)),
+        ),
+        ("clock", clocks.flatten().next()),
+        (
+            "nodes",
+            file.nodes.first().map(|group| line(group.span().start)),
+        ),
+    ];
+    let lines = lines.into_iter();
+    lines.filter_map(|(key, line)| Some((key, line?))).collect()
 }
 
 fn timeline(
@@ -195,7 +248,7 @@ fn read_hosts(
                 .map(|number| format!("{prefix}{number}"))
                 .collect(),
         };
-        let word = table.prefix.as_ref().map(|_| prefix);
+        let word = (table.prefix.is_some() || table.names.is_none()).then_some(prefix);
         for name in list {
             names
                 .add(&name, word)
@@ -301,6 +354,24 @@ fn add_clones(
         });
     }
     Ok(())
+}
+
+/// Reads the names of hosts.
+fn read_names(
+    source: &SourceText<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+) -> Result<BTreeMap<String, Vec<usize>>, ScenarioError> {
+    let read = |(name, hosts): (&String, &Text)| {
+        let at = hosts.span().start;
+        check_name(name).map_err(|why| source.error(at, name, format!("`{name}` {why}")))?;
+        if names.selector(name).is_ok() {
+            let message = format!("`{name}` already selects nodes; choose another name");
+            return Err(source.error(at, name, message));
+        }
+        Ok((name.clone(), with(source, hosts, |word| names.fixed(word))?))
+    };
+    file.names.iter().map(read).collect()
 }
 
 fn give_words(

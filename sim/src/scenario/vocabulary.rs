@@ -7,6 +7,7 @@ use super::form::{Field, Form, Presence, Shape};
 use super::host::Host;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
+use crate::world::StartFailed;
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -26,6 +27,9 @@ pub struct Usage<'a> {
 /// Validates the uses of a program's commands and conditions together, given the hosts of the scenario. The error has
 /// the index of the wrong use, and the reason.
 pub type CheckUsages = fn(&[Usage<'_>], &[Host]) -> Result<(), (usize, String)>;
+
+/// Validates the settings of a program together with those of the hosts. The error has the key, and the reason.
+pub type CheckHosts = fn(&Arguments, &[Host]) -> Result<(), (&'static str, String)>;
 
 /// The vocabulary of one program.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +64,8 @@ pub struct Words {
     pub check: Option<Check>,
     /// Validates the arguments that refer to hosts or to other commands.
     pub check_usages: Option<CheckUsages>,
+    /// Validates the settings of the program together with those of the hosts; the error has the key and the reason.
+    pub check_hosts: Option<CheckHosts>,
     /// The keys of a process's state, which the conditions `state` and `agree` may name; empty: they are not checked.
     pub state: Vec<&'static str>,
     /// The faults that chaos may draw besides those of all systems.
@@ -195,9 +201,10 @@ impl Vocabulary {
         self.program(program)?.step(word)
     }
 
-    /// Returns the events that processes of any program report.
+    /// Returns the events that processes of any program report, and those of every system.
     pub(crate) fn events(&self) -> Vec<&'static str> {
-        self.every(|words| &words.events).collect()
+        let own = self.every(|words| &words.events);
+        own.chain([StartFailed::WORD]).collect()
     }
 
     /// Returns whether any program's processes have certificates.

@@ -18,6 +18,7 @@ mod passes;
 pub use controls::{ControlRun, Controlled};
 
 use crate::scenario::Bound;
+use crate::scenario::command_line::quoted_path;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
 use crate::search::{SystemUnderTest, run};
@@ -64,7 +65,8 @@ pub struct Shrunk {
     bound: Option<Bound>,
 }
 
-/// Reduces a failing run. `go_on` is called before each candidate and each control run of the result; when it returns false, the smallest
+/// Reduces a failing run. `go_on` is called before each candidate and after each that fails, and before and after each
+/// control run of the result; when it returns false, the smallest
 /// scenario so far is returned.
 ///
 /// # Errors
@@ -157,7 +159,11 @@ impl Shrinker<'_> {
         let found = found.ok().flatten().filter(|failure| {
             !self.recoverable || is_recoverable(self.subject, &candidate, self.seed, failure)
         });
-        match found.filter(|_| self.needs_its_cause(&candidate)) {
+        let found = found.filter(|_| self.needs_its_cause(&candidate));
+        // Runs that were interrupted decide nothing.
+        self.stopped = found.is_some() && !self.may_go_on();
+        match found {
+            Some(_) if self.stopped => false,
             Some(failure) => {
                 self.best = candidate;
                 self.failure = failure;
@@ -247,7 +253,8 @@ impl Shrinker<'_> {
                 if !self.may_go_on() {
                     break;
                 }
-                if let Some(fails) = self.fails_as_control(control, &best, seed) {
+                let fails = self.fails_as_control(control, &best, seed);
+                if let Some(fails) = fails.filter(|_| self.may_go_on()) {
                     runs += 1;
                     failed += usize::from(fails);
                 }
@@ -349,7 +356,7 @@ impl Shrunk {
         // removed.
         let again = match reproduce.split("  # ").next().unwrap_or_default() {
             "" => format!("seed {} of {path}", self.seed),
-            command => command.replace(file.as_str(), path),
+            command => command.replace(&quoted_path(file), &quoted_path(path)),
         };
         let needs: String = self.needs().iter().map(|it| format!("# {it}\n")).collect();
         format!(

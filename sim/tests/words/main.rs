@@ -189,11 +189,11 @@ const WRONG_STEPS: &[(&str, &str)] = &[
     ),
     (
         "dim = { who = \"n1\", to = \"bright\" }",
-        "street.toml:17: to: needs u32 instead of string \"bright\"",
+        "street.toml:17: to: needs a whole number from 0 to 4294967295 instead of the text \"bright\"",
     ),
     (
         "dim = \"n1\"",
-        "street.toml:17: dim: needs a table, such as { who = \"n1\" } instead of string \"n1\"",
+        "street.toml:17: dim: needs a table, such as { who = \"n1\" } instead of the text \"n1\"",
     ),
     (
         "dim = { who = \"n1/mesh\", to = 1 }",

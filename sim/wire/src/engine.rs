@@ -11,7 +11,7 @@ use phalanx_core::gossip;
 use phalanx_core::random::Random;
 use phalanx_core::sabotage::Sabotage;
 use phalanx_net::transport::Notice;
-use phalanx_sim::arguments::RunArguments;
+use phalanx_sim::arguments::{ProgressLines, RunArguments};
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
@@ -21,7 +21,7 @@ use phalanx_sim::mesh::{Event, MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::plan::Plan;
-use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::scenario::{Engine as Kind, Latency, Scenario};
 use phalanx_sim::schedule::Schedule;
 use phalanx_sim::verdict::Failure;
 use phalanx_sim::world::Scene;
@@ -44,6 +44,10 @@ pub(super) struct Engine<'a> {
     pub(super) certificates: Certificates,
     pub(super) lives: Lives,
     pub(super) seeds: Random,
+    /// The latency that a step set for all links.
+    pub(super) latency: Option<Latency>,
+    /// The changes of links in effect.
+    pub(super) link_changes: Vec<usize>,
 }
 
 /// Runs a plan.
@@ -58,7 +62,7 @@ pub(crate) fn run(
     let trace = MeshTrace::new(scenario, plan, Kind::Wire, &arguments.broken, path)?;
     let mut engine = Engine::new(scenario, plan, arguments, trace)?;
     let mut judge = Judge::new(scenario, plan, check_interval(scenario.hosts.len()));
-    engine.drive(&mut judge)?;
+    engine.drive(&mut judge, ProgressLines::new(arguments))?;
     drop(clocks);
     let said = panics
         .lock()
@@ -146,13 +150,15 @@ impl<'a> Engine<'a> {
             certificates: Certificates::issue(&scenario.hosts, plan)?,
             lives,
             seeds: Random::from_seed(plan.seed).child("nodes"),
+            latency: None,
+            link_changes: Vec::new(),
         };
-        engine.set_link_latencies(None);
+        engine.set_link_latencies();
         Ok(engine)
     }
 
     /// Runs until the judge has decided every expectation.
-    fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
+    fn drive(&mut self, judge: &mut Judge<'_>, mut progress: ProgressLines) -> Result<(), String> {
         let tick = tick(self.hosts.len());
         let mut schedule = Schedule::new(self.scenario, self.plan);
         loop {
@@ -168,6 +174,7 @@ impl<'a> Engine<'a> {
                 .step()
                 .map_err(|error| format!("a host failed: {error}"))?;
             let now = self.sim.elapsed();
+            progress.at(now, || self.fabric.trace(MeshTrace::progress));
             self.hear(now, judge, &mut schedule);
             if due {
                 self.hosts.iter_mut().for_each(DaemonHost::refresh);
@@ -254,6 +261,7 @@ impl<'a> Engine<'a> {
             now,
             trace_hash: self.fabric.hash(),
             events: self.fabric.trace(|trace| trace.inputs()),
+            trace_events: self.fabric.trace(|trace| trace.events()),
             overhead_bytes: written.saturating_sub(bytes),
             affected: &self.fabric.affected(),
             broken,
@@ -262,6 +270,7 @@ impl<'a> Engine<'a> {
                 .confluent
                 .then(|| serde_json::to_value(Projection::of(&scene, &self.lives)).ok())
                 .flatten(),
+            halted: None,
         };
         Ok(ending.judged(judge, &world))
     }

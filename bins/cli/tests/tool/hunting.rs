@@ -69,9 +69,10 @@ fn ctrl_c_ends_a_search_with_a_summary_of_its_coverage() {
     }
     let output = child.wait_with_output().unwrap();
     assert!(searches && ended, "searching: {searches}, ended: {ended}");
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(130));
     let tally: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(tally["found"].is_null(), "{tally}");
+    assert_eq!(tally["interrupted"], true);
     for figure in ["runs", "covered", "kept"] {
         assert!(tally[figure].as_u64().unwrap() > 0, "{tally}");
     }

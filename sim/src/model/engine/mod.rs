@@ -6,9 +6,10 @@
 mod actions;
 mod effects;
 
+use crate::address::Addresses;
 use crate::invariant::{Invariants, Seen};
 use crate::judge::Judge;
-use crate::judge::ending::Ending;
+use crate::judge::ending::{Ending, Halted};
 use crate::model::calls::Calls;
 use crate::model::checks::Checks;
 use crate::model::clock::ns;
@@ -17,6 +18,7 @@ use crate::model::event::ScheduledEvent;
 use crate::model::host::SimulatedHost;
 use crate::model::slot::{ProcessSlot, QueuedInput, RunningProcess};
 use crate::model::starts::Starts;
+use crate::model::supervision::{RunWatch, Supervisor};
 use crate::model::trace::{StepLine, Trace};
 use crate::model::transport::{
     ConnectionTransition, FRAMING_BYTES, Receiver, SEGMENT_OVERHEAD_BYTES, Transport,
@@ -45,6 +47,9 @@ pub(crate) struct Engine<'a, 't> {
     /// The processes, ordered by host.
     slots: Vec<ProcessSlot>,
     transport: Transport<'a>,
+    addresses: Addresses,
+    /// The hosts that have another address from their next start on, with the step that moves them.
+    moving: BTreeMap<usize, Option<usize>>,
     /// The commands and queries in progress.
     calls: Calls,
     checks: Checks,
@@ -102,6 +107,8 @@ impl<'a, 't> Engine<'a, 't> {
             programs,
             hosts,
             slots,
+            addresses: Addresses::default(),
+            moving: BTreeMap::new(),
             calls: Calls::default(),
             effects: Effects::new(),
             sizes: Vec::new(),
@@ -149,6 +156,21 @@ impl<'a, 't> Engine<'a, 't> {
         is_due
     }
 
+    /// Returns the number of processes.
+    pub(crate) const fn processes(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Sets the supervisor of the run.
+    pub(crate) const fn supervise(&mut self, supervisor: Option<&'t Supervisor>) {
+        self.context.supervise(supervisor);
+    }
+
+    /// Returns the reason for an early end of the run, if there is one.
+    pub(super) fn watched(&self, watch: &mut RunWatch<'_>) -> Option<Halted> {
+        watch.look(&self.context)
+    }
+
     /// Passes the reported events to the judge.
     pub(crate) fn judge_reports(&mut self, judge: &mut Judge<'_>) {
         let reports = self.checks.take_reports();
@@ -175,8 +197,12 @@ impl<'a, 't> Engine<'a, 't> {
         definition: &Definition,
         judge: Judge<'_>,
         (strict, sabotage): (bool, &[String]),
+        halted: Option<Halted>,
     ) -> Outcome {
-        self.check(Invariants::at_rest);
+        // A run that ends under its faults is not at rest.
+        if halted.is_none() && self.context.scenario().recovers {
+            self.check(Invariants::at_rest);
+        }
         let scenario = self.context.scenario();
         let messages = self.hosts.iter().map(|host| host.traffic().messages);
         let framing = FRAMING_BYTES as u64 * messages.sum::<u64>();
@@ -192,11 +218,13 @@ impl<'a, 't> Engine<'a, 't> {
             now: self.since_start(),
             trace_hash: self.context.trace_hash(),
             events: self.context.events(),
+            trace_events: self.context.trace_events(),
             overhead_bytes: framing + SEGMENT_OVERHEAD_BYTES as u64 * self.transport.segments(),
             affected: self.context.affected(),
             broken: self.checks.failures(&scenario.file),
             metrics: BTreeMap::new(),
             projection: projection.flatten(),
+            halted,
         };
         ending.judged(judge, &self)
     }
@@ -391,6 +419,7 @@ impl<'a, 't> Engine<'a, 't> {
     fn step(&mut self, slot: usize, input: ProcessEvent, bytes: usize, woke: bool) {
         let state = &mut self.slots[slot];
         let now = self.context.now();
+        self.context.enter(state.host());
         let (Some(view), Some(local)) = (state.view(), state.local_time(now)) else {
             return;
         };

@@ -75,7 +75,11 @@ impl ToolPath {
 
     /// Runs a command and reads the JSON objects that it prints, one per line.
     fn run<T: DeserializeOwned>(&self, arguments: &[&OsStr]) -> Result<Vec<T>, CommandError> {
-        let ran = programs::run(Command::new(&self.program).args(arguments), TIME_MAX)?;
+        let ran = programs::run(
+            Command::new(&self.program).args(arguments),
+            TIME_MAX,
+            &|| false,
+        )?;
         if ran.status.is_none() {
             let seconds = TIME_MAX.as_secs();
             return Err(CommandError::failed(format!(
