@@ -33,6 +33,7 @@ pub(crate) fn run(
     arguments: &SimRun,
 ) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
+    catalogue::check_steps(&entries, arguments.strict)?;
     let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
     for entry in &entries {
         for engine in engines(entry) {
@@ -63,6 +64,7 @@ pub(crate) fn run(
         .as_deref()
         .map(|path| Junit::new(tool.command(), path));
     let mut report = SweepReport::new(screen, arguments.json, runs, junit);
+    report.note_warnings(entries.iter().map(|entry| &*entry.scenario));
     let wanted = picture::Wanted {
         page: arguments.report.as_deref(),
         timeline: arguments.timeline,

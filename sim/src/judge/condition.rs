@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The reason why the condition does not hold.
 pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Result<(), String> {
     match condition {
-        Condition::Converged => scene.settled(),
+        Condition::Converged => converged(scene),
         Condition::Event(word, _, _, min) => {
             if events >= *min {
                 return Ok(());
@@ -26,6 +26,17 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Re
         } => state(scene, who, key, is, *count),
         Condition::Agree { who, key } => scene.agree(scene.observers(who)?, key.as_deref()),
         Condition::Own(own) => scene.holds(own),
+    }
+}
+
+/// Whether a process participates, and all programs have settled.
+///
+/// # Errors
+/// The first process or property that has not settled, or that no process participates.
+pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
+    match scene.nodes().next() {
+        Some(_) => scene.settled(),
+        None => Err("no node runs".to_owned()),
     }
 }
 

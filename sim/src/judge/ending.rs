@@ -48,11 +48,12 @@ impl Ending<'_> {
             mut failures,
             mut metrics,
             expected,
+            fired,
         } = judge.finish(self.now, world);
         failures.extend(self.broken);
         metrics.extend(self.metrics);
-        let effects = StepEffect::of(scenario, plan, self.affected);
-        let vacuous = vacuous(&effects);
+        let effects = StepEffect::of(scenario, (plan, &fired), self.affected);
+        let vacuous = vacuous(scenario, (plan, &fired), &effects);
         if self.strict {
             failures.extend(vacuous.iter().map(|fault| {
                 let text = format!("the step `{}` does something", fault.step);

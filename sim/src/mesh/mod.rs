@@ -3,6 +3,7 @@
 
 mod applications;
 mod byzantine;
+mod certainty;
 mod condition;
 mod condition_words;
 pub mod daemon;
@@ -11,6 +12,7 @@ mod event;
 pub mod event_observer;
 mod files;
 mod host_words;
+mod idle_steps;
 pub mod invariant;
 mod memory;
 mod named;

@@ -126,7 +126,7 @@ impl Program for Mesh {
         word: &str,
         who: &[usize],
         window: (u64, u64),
-    ) -> Option<u64> {
+    ) -> Result<u64, String> {
         self.delivery_log.figure(scene, word, who, window)
     }
 

@@ -7,6 +7,7 @@
 mod action;
 mod argument;
 mod capabilities;
+mod certainty;
 mod chaos;
 pub mod command_line;
 mod conditions;
@@ -17,6 +18,7 @@ mod expectations;
 mod file;
 mod form;
 mod host;
+mod idle_steps;
 mod include;
 mod load;
 mod names;
@@ -45,6 +47,7 @@ pub use action::{
     Action, CertificateChange, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides,
 };
 pub use argument::{Argument, Arguments};
+pub use certainty::{Certainty, FindCertainty};
 pub use chaos::{Chaos, ChaosKind};
 pub use conditions::{
     Bound, Condition, Expectation, Metric, Mode, OwnArguments, OwnCondition, OwnMetric,
@@ -62,6 +65,7 @@ pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Check, CheckUsages, FaultWord, MakePlanning, StepWord, Usage, Vocabulary, Words,
+    Check, CheckUsages, FaultWord, FindIdleSteps, MakePlanning, OwnTimeline, OwnUsage, StepWord,
+    Usage, Vocabulary, Words,
 };
 pub use words::{word_for, word_of};

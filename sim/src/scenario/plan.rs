@@ -198,6 +198,8 @@ pub enum ScheduledAction {
         name: String,
         /// The command's arguments.
         with: Value,
+        /// Whether the host is expected to refuse the command.
+        refused: bool,
     },
     /// Sets the share of lost segments on all links, in parts per million; `None` restores the scenario's values.
     Loss(Option<u32>),

@@ -74,6 +74,7 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
             .map_or(1, |word| source.line(word.span().start)),
     };
     scenario.check_usages()?;
+    scenario.check_expectations()?;
     Ok(scenario)
 }
 

@@ -2,6 +2,7 @@
 
 use super::action::{Extent, OwnAction};
 use super::argument::Arguments;
+use super::certainty::FindCertainty;
 use super::engine::Engine;
 use super::form::{Field, Form, Presence, Shape};
 use super::host::Host;
@@ -27,6 +28,33 @@ pub struct Usage<'a> {
 /// the index of the wrong use, and the reason.
 pub type CheckUsages = fn(&[Usage<'_>], &[Host]) -> Result<(), (usize, String)>;
 
+/// A step of a program's own vocabulary in a scenario.
+#[derive(Clone, Debug)]
+pub struct OwnUsage<'a> {
+    /// The step.
+    pub action: &'a OwnAction,
+    /// The nodes; `None` if they depend on the run.
+    pub who: Option<Vec<usize>>,
+    /// Whether the time of the step is neither drawn nor that of an event.
+    pub at_fixed_time: bool,
+}
+
+/// The steps of a program's own vocabulary in a scenario, in time order.
+#[derive(Clone, Debug)]
+pub struct OwnTimeline<'a> {
+    /// The steps.
+    pub steps: Vec<OwnUsage<'a>>,
+    /// The hosts of the scenario.
+    pub hosts: &'a [Host],
+    /// Whether chaos may draw faults of the program's own.
+    pub drawn: bool,
+    /// Whether a step or chaos may restart nodes.
+    pub restarts: bool,
+}
+
+/// Finds the steps of a timeline that change nothing: their indices, and the reasons.
+pub type FindIdleSteps = fn(&OwnTimeline<'_>) -> Vec<(usize, String)>;
+
 /// The vocabulary of one program.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
@@ -46,6 +74,8 @@ pub struct Words {
     pub holds: Vec<&'static str>,
     /// The metrics that are read once, at the end of their time window.
     pub metrics: Vec<&'static str>,
+    /// The greatest possible values of metrics that have one.
+    pub limits: Vec<(&'static str, u64)>,
     /// The metrics that count events.
     pub counters: Vec<&'static str>,
     /// The metrics whose value is the maximum of a figure of any process in their time window (`ProcessView::gauge`).
@@ -60,6 +90,10 @@ pub struct Words {
     pub check: Option<Check>,
     /// Validates the arguments that refer to hosts or to other commands.
     pub check_usages: Option<CheckUsages>,
+    /// Returns whether a condition on the program holds in every run, or in none.
+    pub certainty: Option<FindCertainty>,
+    /// Finds the steps of the program's own vocabulary that change nothing.
+    pub idle_steps: Option<FindIdleSteps>,
     /// The keys of a process's state, which the conditions `state` and `agree` may name; empty: they are not checked.
     pub state: Vec<&'static str>,
     /// The faults that chaos may draw besides those of all systems.

@@ -113,9 +113,18 @@ impl Writer<'_> {
             }
             ScheduledAction::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
             ScheduledAction::Own { host, action } => self.own(index, planned, *host, action),
-            ScheduledAction::Command { host, name, with } => {
-                let (name, with) = (name.clone(), with.clone());
-                self.nodes(at, *host, NodeAction::Command { name, with }, None);
+            ScheduledAction::Command {
+                host,
+                name,
+                with,
+                refused,
+            } => {
+                let action = NodeAction::Command {
+                    name: name.clone(),
+                    with: with.clone(),
+                    refused: *refused,
+                };
+                self.nodes(at, *host, action, None);
             }
         }
     }

@@ -118,14 +118,18 @@ pub trait Program: Any {
     }
 
     /// Returns a metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
+    ///
+    /// # Errors
+    /// The reason why the metric has no value, such as an empty sample: nothing was sent, or nothing was published. The
+    /// expectation then fails.
     fn metric(
         &self,
         _scene: &Scene<'_>,
-        _word: &str,
+        word: &str,
         _who: &[usize],
         _window: (u64, u64),
-    ) -> Option<u64> {
-        None
+    ) -> Result<u64, String> {
+        Err(format!("{} cannot measure `{word}`", self.name()))
     }
 
     /// Returns whether a metric that counts events counts this one, which a process just reported.

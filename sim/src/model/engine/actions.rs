@@ -7,8 +7,8 @@ use crate::model::clock::{NodeClock, ns};
 use crate::model::host::StartFacts;
 use crate::model::slot::RunningProcess;
 use crate::model::transport::NetworkChange;
-use crate::scenario::plan::Planned;
 use crate::scenario::plan::executor::PlanExecutor;
+use crate::scenario::plan::{Planned, ScheduledAction};
 use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction};
 use crate::world::{CloseReason, Command, ProcessEvent};
 use core::time::Duration;
@@ -98,25 +98,29 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
         let hosts = &self.context.scenario().hosts;
         let mut chosen = self.chosen(host, planned.program);
         chosen.retain(|slot| self.programs[self.slots[*slot].program()].name() == action.program);
-        let taken = self.notify_all(&chosen, || {
+        self.context.command(planned.step, false);
+        self.notify_all(&chosen, || {
             ProcessEvent::Command(Box::new(Command {
                 kind: action.word,
                 name: action.word.to_owned(),
                 with: action.arguments.to_json(hosts),
             }))
         });
-        self.context.affect(planned.step, u64::from(taken));
     }
 
     fn command(&mut self, planned: &'a Planned, host: usize, name: &'a str, with: &'a Value) {
-        let taken = self.notify_all(&self.chosen(host, planned.program), || {
+        let refused = matches!(
+            planned.action,
+            ScheduledAction::Command { refused: true, .. }
+        );
+        self.context.command(planned.step, refused);
+        self.notify_all(&self.chosen(host, planned.program), || {
             ProcessEvent::Command(Box::new(Command {
                 kind: "order",
                 name: name.to_owned(),
                 with: with.clone(),
             }))
         });
-        self.context.affect(planned.step, u64::from(taken));
     }
 
     fn set_loss(&mut self, planned: &'a Planned, ppm: Option<u32>) {

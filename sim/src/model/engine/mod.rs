@@ -396,10 +396,15 @@ impl<'a, 't> Engine<'a, 't> {
         };
         self.programs[state.program()].before_event(state.host(), view, &input);
         let taken = input.info(bytes);
+        let is_command = matches!(input, ProcessEvent::Command(_));
         if state.acts_on_host() {
             self.act_on_host(slot, local, input);
         } else {
             state.on_event(local, input, &mut self.effects);
+        }
+        if is_command {
+            let effects = self.effects.as_slice();
+            self.context.on_answer(effects.iter().any(refuses));
         }
         self.after_step(slot, local, taken, woke);
     }
@@ -546,6 +551,11 @@ fn size(effect: &Effect) -> usize {
         | Effect::Report(_)
         | Effect::Exit => 0,
     }
+}
+
+/// Returns whether an effect reports that a command was refused.
+fn refuses(effect: &Effect) -> bool {
+    matches!(effect, Effect::Report(event) if event.refuses())
 }
 
 /// Returns the report of a process, if an effect is a report.
