@@ -133,7 +133,7 @@ fn a_refused_command_has_no_effect_unless_the_step_expects_the_refusal() {
 fn a_step_that_waits_for_an_event_in_vain_says_so() {
     let step = |event: &str| {
         format!(
-            "[[at]]\nafter = {{ event = \"{event}\", by = \"n1\" }}\ncrash = \"n2\"\nfor = \"2s\"\n{CONVERGED}"
+            "[[at]]\nafter = {{ event = \"{event}\", by = \"n1\", delay = \"5s\" }}\ncrash = \"n2\"\nfor = \"2s\"\n{CONVERGED}"
         )
     };
     let found = vacuous(&ran(&step("peer-left")));
