@@ -6,6 +6,9 @@
 //! This crate reads no clock, opens no socket, starts no thread, writes no log and uses no ambient randomness. Time,
 //! seeds and messages are inputs; orders to the caller are outputs.
 
+pub mod access;
+pub mod attempts;
+pub mod backlog;
 pub mod bounded;
 pub mod channel;
 pub mod credentials;
@@ -27,6 +30,7 @@ pub mod sabotage;
 pub mod size;
 pub mod sketch;
 pub mod sorted;
+pub mod subject;
 #[cfg(test)]
 mod testing;
 pub mod time;

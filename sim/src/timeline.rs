@@ -1,13 +1,13 @@
 //! A run in a terminal: a lane for each node (or for several nodes, if there are many) over virtual
 //! time.
 //!
-//! A letter is a state shared by several nodes, and the same letter is the same state; `~` is a
+//! A letter is a view of membership shared by several nodes, and the same letter is the same view; `~` is a
 //! state shared briefly, `.` a state that a single node holds briefly; blank means that the node is
 //! not running.
 
 use crate::record::Recording;
 use crate::record::fault::together;
-use crate::report::strip::{ALONE, PALE, STOPPED, STRONG, Strip};
+use crate::report::strip::{ALONE, Colours, PALE, STOPPED, STRONG, Strip};
 use crate::scenario::text;
 use core::time::Duration;
 
@@ -63,7 +63,7 @@ pub fn rows(recording: &Recording<'_>, end: u64, width: usize) -> Vec<Row> {
         .unwrap_or(0)
         .max(6);
     let columns = width.saturating_sub(pad + 1).max(WIDTH_MIN);
-    let strip = Strip::of(recording, end, columns);
+    let strip = Strip::of(recording, end, columns, Colours::Membership);
     let mut rows = vec![axis(end, columns, pad)];
     rows.extend(faults(recording, end, columns, pad));
     for ((from, to), label) in groups.into_iter().zip(labels) {

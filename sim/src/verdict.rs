@@ -1,5 +1,6 @@
 //! Verdicts: failures, the results of expectations, and whether a run passed.
 
+use crate::finding::FailureFinding;
 use core::fmt;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,9 @@ pub struct Failure {
     /// The value of the metric, if the expectation is about one.
     #[serde(skip)]
     pub figure: Option<u64>,
+    /// The nodes and items that the failure is about.
+    #[serde(skip)]
+    pub findings: Vec<FailureFinding>,
 }
 
 impl Failure {
@@ -65,7 +69,15 @@ impl Failure {
             why: why.to_owned(),
             reproduce: String::new(),
             figure: None,
+            findings: Vec::new(),
         }
+    }
+
+    /// Returns the failure with the nodes and items that it is about.
+    #[must_use]
+    pub fn with_findings(mut self, findings: Vec<FailureFinding>) -> Self {
+        self.findings = findings;
+        self
     }
 
     /// Returns the failure with the value of the metric that violates its bound.

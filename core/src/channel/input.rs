@@ -4,8 +4,8 @@ use super::anti_entropy::Comparison;
 use super::dedup::Noted;
 use super::dissemination::RepairRequest as Graft;
 use super::interface::{
-    Done, Event, INTERVAL_MAX, INTERVAL_MIN, Neighbour, Options, Output, Refusal, Rejection,
-    Request, Transaction,
+    ChannelOperation, Done, Event, INTERVAL_MAX, INTERVAL_MIN, Neighbour, Options, Output, Refusal,
+    Rejection, Request, Transaction,
 };
 use super::link_queue::LinkQueue;
 use super::message::{
@@ -114,6 +114,31 @@ impl Channels {
         }
         self.broadcast_own(&update, None);
         Ok(Done::Committed(update.version()))
+    }
+
+    /// Performs an operation, on a channel that is opened for it if it is not open.
+    pub(super) fn on_once(
+        &mut self,
+        channel: &ChannelName,
+        kind: Kind,
+        operation: ChannelOperation,
+    ) -> Result<Done, Refusal> {
+        let opens = !self.applications.has_open(channel);
+        if opens {
+            let options = Options {
+                room: 0,
+                ..Options::of(kind)
+            };
+            self.on_open(channel, options)?;
+        }
+        let result = match operation {
+            ChannelOperation::Publish(payload) => self.on_publish(channel, payload),
+            ChannelOperation::Transact(transaction) => self.on_transact(channel, &transaction),
+        };
+        if opens {
+            self.on_close(channel);
+        }
+        result
     }
 
     /// Sends a message to one member. Returns none for a message whose answer follows later.

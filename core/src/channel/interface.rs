@@ -94,6 +94,15 @@ pub struct Transaction {
     pub write: Vec<Write>,
 }
 
+/// An operation on a channel that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChannelOperation {
+    /// See [`Input::Publish`].
+    Publish(Arc<[u8]>),
+    /// See [`Input::Transact`].
+    Transact(Transaction),
+}
+
 /// An input of the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
@@ -151,6 +160,18 @@ pub enum Input {
         channel: ChannelName,
         /// The comparisons and writes.
         transaction: Transaction,
+    },
+    /// Perform an operation that needs an open channel. A channel that no application has open is opened for the
+    /// operation alone, without a receive window.
+    Once {
+        /// The number of the request; the answer repeats it.
+        request: Request,
+        /// The channel.
+        channel: ChannelName,
+        /// The kind with which the channel is opened, if it is not open.
+        kind: Kind,
+        /// The operation.
+        operation: ChannelOperation,
     },
     /// Send to one member.
     Send {
@@ -230,6 +251,30 @@ pub enum Refusal {
     Malformed(String),
     /// The message was not delivered; after [`DeliveryFailure::TimedOut`] it may have been.
     Undelivered(DeliveryFailure),
+}
+
+/// Pause before a broadcast that was refused as [`Refusal::Full`] is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+
+impl Refusal {
+    /// The pause after which the same request may succeed; none if a repetition is refused as well.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Full => Some(FULL_PAUSE),
+            Self::AlreadyOpen
+            | Self::NotOpen
+            | Self::OtherKind(_)
+            | Self::WrongKind(_)
+            | Self::TooManyChannels
+            | Self::TooLarge(_)
+            | Self::BadKey(_)
+            | Self::BadTransaction
+            | Self::BadInterval(_)
+            | Self::Malformed(_)
+            | Self::Undelivered(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -430,4 +475,17 @@ pub enum Rejection {
     CounterTooHigh,
     /// The application's state rejected the update.
     Malformed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_request_that_found_no_room_is_worth_a_repetition() {
+        assert!(Refusal::Full.retry_after().is_some());
+        assert_eq!(Refusal::NotOpen.retry_after(), None);
+        let busy = Refusal::Undelivered(DeliveryFailure::Busy);
+        assert_eq!(busy.retry_after(), None, "core has retried already");
+    }
 }

@@ -12,6 +12,7 @@
 //! | `anti_entropy` | when neighbours compare their state, and how a difference is reconciled |
 //! | `delivery` | how a message reaches one member: answers, retries, other routes |
 //! | `link_queue` | what waits on a link, and when it is sent: flow control, segments, pacing |
+//! | `mailbox` | what waits for a reader of a channel, and what a slow reader loses; held by the adapter |
 //!
 //! A node relays channels that none of its own applications has open, and keeps their messages and maps for members
 //! that join later. Start with [`Input`] and [`Output`].
@@ -32,6 +33,7 @@ mod dissemination;
 mod input;
 mod interface;
 mod link_queue;
+mod mailbox;
 pub mod message;
 mod output;
 mod relay;
@@ -46,10 +48,11 @@ pub use dedup::TRACKED_MAX;
 pub use delivery::{PENDING_BYTES_MAX, PENDING_MAX};
 pub use dissemination::{RECENT_BYTES_MAX, RECENT_MAX};
 pub use interface::{
-    Delivery, Done, Event, Expected, INTERVAL, INTERVAL_MAX, INTERVAL_MIN, Input, Neighbour,
-    Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
+    ChannelOperation, Delivery, Done, Event, Expected, INTERVAL, INTERVAL_MAX, INTERVAL_MIN, Input,
+    Neighbour, Options, Output, ROOM_BYTES, Refusal, Rejection, Request, Transaction, Write,
 };
 pub use link_queue::{WAITING_BYTES_MAX, WINDOW};
+pub use mailbox::{BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Mailbox, Received};
 pub use message::{ChannelName, Data, DeliveryFailure, Kind, Update, UpdateId, Version};
 pub use store::{
     Custom, KEYS_MAX, MAP_BYTES_MAX, MapEntry, Mergeable, RETAINED_BYTES_MAX, RETAINED_MAX,
@@ -226,6 +229,15 @@ impl Machine for Channels {
                 transaction,
             } => {
                 let result = self.on_transact(&channel, &transaction);
+                self.context.out.push(Output::Answer { request, result });
+            }
+            Input::Once {
+                request,
+                channel,
+                kind,
+                operation,
+            } => {
+                let result = self.on_once(&channel, kind, operation);
                 self.context.out.push(Output::Answer { request, result });
             }
             Input::Send {

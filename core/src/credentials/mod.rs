@@ -30,7 +30,7 @@ pub use interface::{CredentialsEvent, Input, Output};
 pub use intervals::{
     GRACE, READ_INTERVAL, REPORT_INTERVAL, RETRY_MAX, RETRY_MIN, STAGGER, STAGGER_TURNS,
 };
-pub use validity::Validity;
+pub use validity::{CA_DAYS, NODE_DAYS, Validity, ValidityStage};
 
 use crate::deadlines::Deadlines;
 use crate::machine::{Machine, Outbox};

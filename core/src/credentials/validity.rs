@@ -5,6 +5,24 @@ use crate::time::Wall;
 /// Certificates are backdated by this much, so that nodes whose clocks lag accept them.
 const BACKDATED_SECONDS: u64 = 300;
 
+/// Validity of a CA certificate, in days.
+pub const CA_DAYS: u64 = 365;
+/// Validity of a node's or administrator's certificate, in days.
+pub const NODE_DAYS: u64 = 90;
+
+/// The part of its period that a certificate is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ValidityStage {
+    /// Before the first second: the certificate was made by a clock that was ahead, or this clock lags.
+    NotYetValid,
+    /// In the first two thirds.
+    Valid,
+    /// In the last third: a renewal is worth while.
+    Renewable,
+    /// After the last second.
+    Expired,
+}
+
 /// The period in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
@@ -37,11 +55,37 @@ impl Validity {
         Wall(self.not_before.0.saturating_add(third.saturating_mul(2)))
     }
 
+    /// The stage at `now`.
+    #[must_use]
+    pub const fn stage(self, now: Wall) -> ValidityStage {
+        if now.0 < self.not_before.0 {
+            ValidityStage::NotYetValid
+        } else if now.0 > self.not_after.0 {
+            ValidityStage::Expired
+        } else if now.0 >= self.renewable().0 {
+            ValidityStage::Renewable
+        } else {
+            ValidityStage::Valid
+        }
+    }
+
     /// Whether a renewal is worth while at `now`: two thirds of the period are over, or it has not begun because the
     /// certificate was made by a clock that was ahead.
     #[must_use]
     pub const fn is_renewable(self, now: Wall) -> bool {
-        now.0 >= self.renewable().0 || now.0 < self.not_before.0
+        match self.stage(now) {
+            ValidityStage::NotYetValid | ValidityStage::Renewable | ValidityStage::Expired => true,
+            ValidityStage::Valid => false,
+        }
+    }
+
+    /// Whether two thirds of the period are over at `now`.
+    #[must_use]
+    pub const fn ends_soon(self, now: Wall) -> bool {
+        match self.stage(now) {
+            ValidityStage::Renewable | ValidityStage::Expired => true,
+            ValidityStage::NotYetValid | ValidityStage::Valid => false,
+        }
     }
 }
 
@@ -59,6 +103,22 @@ mod tests {
         let at = |seconds| validity.is_renewable(Wall(seconds));
         assert_eq!([at(999), at(1_000), at(6_999)], [true, false, false]);
         assert_eq!([at(7_000), at(10_001)], [true, true]);
+    }
+
+    #[test]
+    fn the_first_and_the_last_second_belong_to_the_period() {
+        use ValidityStage::{Expired, NotYetValid, Renewable, Valid};
+        let validity = Validity {
+            not_before: Wall(1_000),
+            not_after: Wall(10_000),
+        };
+        let at = [999, 1_000, 6_999, 7_000, 10_000, 10_001];
+        assert_eq!(
+            at.map(|seconds| validity.stage(Wall(seconds))),
+            [NotYetValid, Valid, Valid, Renewable, Renewable, Expired]
+        );
+        let ends_soon = at.map(|seconds| validity.ends_soon(Wall(seconds)));
+        assert_eq!(ends_soon, [false, false, false, true, true, true]);
     }
 
     #[test]

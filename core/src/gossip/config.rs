@@ -9,6 +9,9 @@ use crate::topology::record::Content;
 /// Time between two reconciliations of edges, links and requested links.
 pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
 
+/// The transport's keepalive takes this many times the maximum interval of heartbeats.
+const KEEPALIVE_FACTOR: u32 = 3;
+
 /// The identity of a node, and the settings of its protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -94,6 +97,8 @@ pub struct Tuning {
     pub hash_interval: Duration,
     /// Time after which an unanswered dial counts as failed.
     pub dial_timeout: Duration,
+    /// Time after which an unanswered resolution of a name counts as failed.
+    pub resolution_timeout: Duration,
     /// Back-off from a member after a failed dial.
     pub dial_failed_for: Duration,
     /// Delay before a failed seed address is dialled again; grows by half with each failure, with jitter.
@@ -120,6 +125,15 @@ pub struct Tuning {
     pub accept_interval: Duration,
 }
 
+impl Tuning {
+    /// The interval at which the transport checks a connection by itself. It is a backstop to heartbeats: the machine
+    /// notices a silent neighbour first.
+    #[must_use]
+    pub fn keepalive_interval(&self) -> Duration {
+        self.heartbeat_interval_max.saturating_mul(KEEPALIVE_FACTOR)
+    }
+}
+
 impl Default for Tuning {
     fn default() -> Self {
         let ms = Duration::from_millis;
@@ -141,6 +155,7 @@ impl Default for Tuning {
             quiet_after: ms(300),
             hash_interval: ms(60_000),
             dial_timeout: ms(1_500),
+            resolution_timeout: ms(10_000),
             dial_failed_for: ms(10_000),
             retry_min: ms(100),
             retry_max: ms(30_000),
@@ -154,5 +169,17 @@ impl Default for Tuning {
             accept_burst: 20,
             accept_interval: ms(50),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_neighbour_is_redialled_before_the_transport_checks_its_connection() {
+        let tuning = Tuning::default();
+        assert!(tuning.redial_after < tuning.keepalive_interval());
+        assert!(tuning.silent_after < tuning.keepalive_interval());
     }
 }

@@ -5,8 +5,8 @@
 //!     └──────adapter: failed, time-out, refused, or the connection closed──► (ended)
 //! ```
 //!
-//! The machine decides what follows the end of a dial, by the dial's purpose. Bounds: [`DIALS_MAX`] dials, and one
-//! back-off for each member.
+//! The machine decides what follows the end of a dial, by the dial's purpose. Bounds: [`DIALS_MAX`] dials, of which
+//! [`SEED_DIALS_MAX`] go to seed addresses, and one back-off for each member.
 
 use super::context::Context;
 use super::interface::Output;
@@ -20,6 +20,9 @@ use std::collections::BTreeMap;
 
 /// Maximum number of dials in progress.
 pub const DIALS_MAX: usize = 32;
+/// Maximum number of dials in progress to seed addresses. The others are reserved for members, so that names with many
+/// silent addresses do not delay dials to members.
+pub(super) const SEED_DIALS_MAX: usize = 24;
 
 /// The reason of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +89,8 @@ pub(super) struct Dialer {
     dials: BTreeMap<DialId, Dial>,
     /// Number of dials ever started.
     begun: u64,
+    /// Number of dials that `dial_timeout` ended.
+    timed_out: u64,
     back_offs: BTreeMap<MemberIndex, BackOff>,
 }
 
@@ -99,7 +104,7 @@ impl Dialer {
         address: SocketAddr,
         peer: Option<MemberIndex>,
     ) {
-        if !self.has_room() {
+        if !self.has_room_for(purpose) {
             return;
         }
         self.begun += 1;
@@ -140,6 +145,11 @@ impl Dialer {
             attempt.connection = Some((link, session));
             attempt.peer = Some(peer);
         }
+    }
+
+    /// Counts a dial that `dial_timeout` ends.
+    pub(super) const fn count_time_out(&mut self) {
+        self.timed_out += 1;
     }
 
     /// Ends a dial, with or without success.
@@ -193,6 +203,11 @@ impl Dialer {
 
 /// Queries.
 impl Dialer {
+    /// The number of dials that `dial_timeout` ended.
+    pub(super) const fn timed_out(&self) -> u64 {
+        self.timed_out
+    }
+
     pub(super) fn get(&self, dial: DialId) -> Option<&Dial> {
         self.dials.get(&dial)
     }
@@ -230,9 +245,23 @@ impl Dialer {
         self.to(member).next().is_some()
     }
 
-    /// Whether another dial may start.
-    pub(super) fn has_room(&self) -> bool {
-        self.dials.len() < DIALS_MAX
+    /// Whether another dial of this purpose may start.
+    pub(super) fn has_room_for(&self, purpose: DialPurpose) -> bool {
+        let in_progress = self.dials.len();
+        match purpose {
+            DialPurpose::Seed(_) => {
+                let dials = self.dials.values();
+                let to_seeds = dials.filter(|dial| matches!(dial.purpose, DialPurpose::Seed(_)));
+                in_progress < DIALS_MAX && to_seeds.count() < SEED_DIALS_MAX
+            }
+            DialPurpose::Referral
+            | DialPurpose::Ring
+            | DialPurpose::Redial
+            | DialPurpose::Probe
+            | DialPurpose::RandomLink
+            | DialPurpose::Requested
+            | DialPurpose::Renewal => in_progress < DIALS_MAX,
+        }
     }
 
     pub(super) fn is_dialing_seed(&self, index: usize) -> bool {
@@ -332,6 +361,20 @@ mod tests {
             begin(&mut dialer, &mut context, DialPurpose::Probe, peer);
         }
         assert_eq!((dialer.len(), context.out.len()), (DIALS_MAX, DIALS_MAX));
+    }
+
+    #[test]
+    fn dials_to_seed_addresses_leave_room_for_dials_to_members() {
+        let (mut context, mut dialer) = (context(), Dialer::default());
+        for index in 0..100 {
+            begin(&mut dialer, &mut context, DialPurpose::Seed(index), 200);
+        }
+        assert_eq!(dialer.len(), SEED_DIALS_MAX);
+        for peer in 0..100 {
+            begin(&mut dialer, &mut context, DialPurpose::Ring, peer);
+        }
+        assert!((0..8).all(|peer| dialer.is_dialing(peer)));
+        assert_eq!(dialer.len(), DIALS_MAX);
     }
 
     #[test]

@@ -55,10 +55,11 @@ impl Gossip {
             && self.live_link_to(member).is_some()
         {
             // Another address of the name led to this member: its link stays.
+            let address = attempt.address();
             self.context.out.push(Output::Close { link });
             self.dialer.end(&mut self.context, dial);
             self.bootstrap
-                .on_linked(&mut self.context, index, Some(peer));
+                .on_linked(&mut self.context, index, address, Some(peer));
             return;
         }
         let session = self.members.begin_session(member);
@@ -236,8 +237,9 @@ impl Gossip {
         let dial = self.dialer.over(link)?;
         let attempt = self.dialer.end(&mut self.context, dial)?;
         if let DialPurpose::Seed(index) = attempt.purpose() {
-            let peer = attempt.peer().and_then(|peer| self.context.id_of(peer));
-            self.bootstrap.on_linked(&mut self.context, index, peer);
+            let (context, address) = (&mut self.context, attempt.address());
+            let peer = attempt.peer().and_then(|peer| context.id_of(peer));
+            self.bootstrap.on_linked(context, index, address, peer);
         }
         Some(attempt.purpose())
     }

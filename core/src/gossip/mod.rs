@@ -36,6 +36,7 @@ mod config;
 mod context;
 mod dialer;
 mod dissemination;
+mod epoch;
 mod event;
 mod failure_detector;
 mod frame_builder;
@@ -59,6 +60,7 @@ pub use anti_entropy::HISTORY_MAX;
 pub use bootstrap::ADDRESSES_MAX;
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
+pub use epoch::{epoch_of_start, may_replace_epoch};
 pub use event::{Event, LinkEnd, Rejection};
 pub use interface::{Input, Output, SEEDS_MAX};
 pub use message::Message;
@@ -190,7 +192,7 @@ impl Gossip {
             }
             Input::Announce(content) => self.self_record.announce(&mut self.context, content),
             Input::Seeds { addresses, replace } => self.on_seeds(addresses, replace),
-            Input::EditSeeds { add, remove } => self.on_edited_seeds(add, &remove),
+            Input::EditSeeds { add, remove } => self.on_edited_seeds(&add, &remove),
             Input::Discover(discovery) => self.on_discover(discovery),
             Input::RequestLink { peer, requested } => self.on_requested(&peer, requested),
             Input::Renew { link } => self.on_renew(link),
@@ -243,7 +245,10 @@ impl Gossip {
             Timer::Flush(link) => self.frames.on_due(link),
             Timer::Silence(link) => self.on_silence_due(link),
             Timer::Handshake(link) => self.on_handshake_due(link),
-            Timer::Dial(dial) => self.on_dial_ended(dial, &DialError::TimedOut.to_string()),
+            Timer::Dial(dial) => {
+                self.dialer.count_time_out();
+                self.on_dial_ended(dial, &DialError::TimedOut.to_string());
+            }
             Timer::Graft(key) => self.request_missing(key),
             Timer::Forget(member) => self.forget(member),
         }
@@ -563,6 +568,12 @@ impl Gossip {
         &self.context.config
     }
 
+    /// The number of dials that `dial_timeout` ended since the start of the node.
+    #[must_use]
+    pub const fn dials_timed_out(&self) -> u64 {
+        self.dialer.timed_out()
+    }
+
     /// The node's own record.
     #[must_use]
     pub const fn record(&self) -> &Arc<Record> {
@@ -669,6 +680,14 @@ impl Gossip {
     #[must_use]
     pub const fn discovers(&self) -> bool {
         self.bootstrap.discovers()
+    }
+
+    /// The seed addresses that an edit results in ([`Input::EditSeeds`]).
+    ///
+    /// # Errors
+    /// If there would be more than [`SEEDS_MAX`]: their number. The machine ignores such an edit.
+    pub fn edited_seeds(&self, add: &[Address], remove: &[Address]) -> Result<Vec<Address>, usize> {
+        self.bootstrap.edited(add, remove)
     }
 
     /// The seed addresses of the node, each with the peer found there, or the latest failure.

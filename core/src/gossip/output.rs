@@ -226,14 +226,14 @@ impl Gossip {
         address: SocketAddr,
         peer: Option<MemberIndex>,
     ) {
-        if self.may_dial() {
+        if self.may_dial(purpose) {
             self.dialer.begin(&mut self.context, purpose, address, peer);
         }
     }
 
-    /// Whether another dial may start.
-    fn may_dial(&self) -> bool {
-        self.self_record.phase() != Phase::Leaving && self.dialer.has_room()
+    /// Whether another dial of this purpose may start.
+    fn may_dial(&self, purpose: DialPurpose) -> bool {
+        self.self_record.phase() != Phase::Leaving && self.dialer.has_room_for(purpose)
     }
 
     /// Dials a member, if it is dialable.
@@ -367,8 +367,8 @@ impl Gossip {
     }
 
     /// Adds and removes seed addresses in one step. An edit that would leave too many is rejected as a whole.
-    pub(super) fn on_edited_seeds(&mut self, add: Vec<Address>, remove: &[Address]) {
-        if let Some(addresses) = self.bootstrap.edited(add, remove) {
+    pub(super) fn on_edited_seeds(&mut self, add: &[Address], remove: &[Address]) {
+        if let Ok(addresses) = self.bootstrap.edited(add, remove) {
             self.on_seeds(addresses, true);
         }
     }
@@ -387,13 +387,13 @@ impl Gossip {
             if !self.bootstrap.is_due(&self.context, index) || self.is_awaiting_seed(index) {
                 continue;
             }
-            if self.bootstrap.is_settled(&self.context, index, own) {
+            if self.bootstrap.is_settled(&mut self.context, index, own) {
                 continue;
             }
             if joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER) {
                 break;
             }
-            if self.may_dial()
+            if self.may_dial(DialPurpose::Seed(index))
                 && let Some(address) = self.bootstrap.take_next(&mut self.context, index)
             {
                 self.dial(DialPurpose::Seed(index), address, None);

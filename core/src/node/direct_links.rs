@@ -7,6 +7,7 @@
 //! Bounds: [`DIRECT_MAX`] links for traffic, [`APPLICATION_LINKS_MAX`] for applications, [`COUNTED_MAX`] members whose traffic is
 //! counted; further ones wait for a later window.
 
+use crate::gossip::Input;
 use crate::identity::NodeId;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,11 +37,20 @@ struct Traffic {
     requested: bool,
 }
 
-/// A change of the requested links: `peer` is to be linked, or the node no longer needs a link there.
+/// A change of the requested links.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LinkChange {
+pub struct LinkChange {
+    /// The member.
     pub peer: NodeId,
+    /// Whether a link to the member is needed.
     pub requested: bool,
+}
+
+impl From<LinkChange> for Input {
+    fn from(request: LinkChange) -> Self {
+        let LinkChange { peer, requested } = request;
+        Self::RequestLink { peer, requested }
+    }
 }
 
 /// The requested links.

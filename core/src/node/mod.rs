@@ -9,6 +9,7 @@ mod direct_links;
 #[cfg(test)]
 mod fuzz;
 mod interface;
+mod link_requests;
 mod message;
 mod neighbours;
 mod routes;
@@ -20,15 +21,16 @@ use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
 use crate::sabotage::Switch;
 use crate::time::Instant;
-use direct_links::{DirectLinks, LinkChange};
+use direct_links::DirectLinks;
 use neighbours::Neighbours;
 use routes::RouteCache;
 
 pub use direct_links::{
-    APPLICATION_LINKS_MAX, DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES,
+    APPLICATION_LINKS_MAX, DIRECT_BYTES, DIRECT_IDLE, DIRECT_MAX, DIRECT_MESSAGES, LinkChange,
 };
 pub use gossip::{Config, Event};
 pub use interface::{Input, Output};
+pub use link_requests::{LinkRefusal, LinkRequests};
 pub use message::Message;
 pub use routes::{ROUTES_INTERVAL, Route};
 
@@ -150,9 +152,8 @@ impl Node {
     }
 
     fn update_direct_links(&mut self, now: Instant, out: &mut Outbox<Output>) {
-        for LinkChange { peer, requested } in self.direct_links.begin_window(now) {
-            let input = gossip::Input::RequestLink { peer, requested };
-            self.step_mesh(now, input, out);
+        for request in self.direct_links.begin_window(now) {
+            self.step_mesh(now, request.into(), out);
         }
     }
 

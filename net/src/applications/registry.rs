@@ -1,7 +1,7 @@
 //! The open channels of a node's applications, and the requests that wait for the machine's answer.
 
 use super::acknowledgement::{AckToken, Consumption};
-use super::mailbox::Mailbox;
+use super::mailbox::SharedMailbox;
 use crate::driver::Handle;
 use phalanx_core::channel::{ChannelName, Delivery, Done, Input, Kind, Output, Refusal, Request};
 use phalanx_core::node::{self, Node};
@@ -33,7 +33,7 @@ pub(crate) struct OpenChannel {
     pub(crate) name: ChannelName,
     pub(crate) kind: Kind,
     room: u32,
-    readers: Mutex<Vec<Arc<Mailbox>>>,
+    readers: Mutex<Vec<Arc<SharedMailbox>>>,
     consumption: Arc<Consumption>,
     closed: AtomicBool,
     /// Set when the machine has been told that the channel is closed, or has stopped.
@@ -41,13 +41,13 @@ pub(crate) struct OpenChannel {
 }
 
 impl OpenChannel {
-    fn readers(&self) -> MutexGuard<'_, Vec<Arc<Mailbox>>> {
+    fn readers(&self) -> MutexGuard<'_, Vec<Arc<SharedMailbox>>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A new reader's mailbox.
-    pub(crate) fn attach(&self) -> Arc<Mailbox> {
-        let mailbox = Arc::new(Mailbox::new(self.room));
+    pub(crate) fn attach(&self) -> Arc<SharedMailbox> {
+        let mailbox = Arc::new(SharedMailbox::new(self.room));
         self.readers().push(Arc::clone(&mailbox));
         if self.closed.load(Ordering::Acquire) {
             mailbox.end();
@@ -55,7 +55,7 @@ impl OpenChannel {
         mailbox
     }
 
-    pub(crate) fn detach(&self, mailbox: &Arc<Mailbox>) {
+    pub(crate) fn detach(&self, mailbox: &Arc<SharedMailbox>) {
         self.readers().retain(|known| !Arc::ptr_eq(known, mailbox));
     }
 

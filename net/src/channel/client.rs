@@ -4,7 +4,9 @@ use super::error::Error;
 use crate::applications::registry::ChannelRegistry;
 use crate::driver::{Handle, Stopped};
 use crate::transport::MeshNode;
-use phalanx_core::channel::{ChannelName, Done, Input, Request, Transaction, UpdateId, Version};
+use phalanx_core::channel::{
+    ChannelName, ChannelOperation, Done, Input, Kind, Request, Transaction, UpdateId, Version,
+};
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::{self, Node};
 use std::sync::Arc;
@@ -63,15 +65,37 @@ impl ChannelClient {
             channel,
             payload,
         });
-        match done.await? {
-            Done::Published(id) => Ok(Some(id)),
-            Done::Unchanged
-            | Done::Opened
-            | Done::Committed(_)
-            | Done::Differs(_)
-            | Done::Delivered
-            | Done::Sent => Ok(None),
-        }
+        Ok(published(done.await?))
+    }
+
+    /// See [`Channel::publish`](super::Channel::publish). A channel that is not open on this node is opened for the
+    /// broadcast alone.
+    ///
+    /// # Errors
+    /// The errors named there, and those of [`MeshNode::open`].
+    pub async fn publish_once(
+        &self,
+        channel: ChannelName,
+        kind: Kind,
+        payload: Arc<[u8]>,
+    ) -> Result<Option<UpdateId>, Error> {
+        let operation = ChannelOperation::Publish(payload);
+        Ok(published(self.perform(channel, kind, operation).await?))
+    }
+
+    async fn perform(
+        &self,
+        channel: ChannelName,
+        kind: Kind,
+        operation: ChannelOperation,
+    ) -> Result<Done, Error> {
+        self.ask(|request| Input::Once {
+            request,
+            channel,
+            kind,
+            operation,
+        })
+        .await
     }
 
     /// See [`Channel::send`](super::Channel::send).
@@ -132,12 +156,44 @@ impl ChannelClient {
             channel,
             transaction,
         });
-        match done.await? {
-            Done::Committed(version) => Ok(TransactionOutcome::Committed(version)),
-            Done::Differs(key) => Ok(TransactionOutcome::Differs(key)),
-            Done::Opened | Done::Published(_) | Done::Unchanged | Done::Delivered | Done::Sent => {
-                unreachable!("a transaction is committed or differs")
-            }
+        Ok(transacted(done.await?))
+    }
+
+    /// See [`Channel::transact`](super::Channel::transact). A map that is not open on this node is opened for the
+    /// transaction alone.
+    ///
+    /// # Errors
+    /// The errors named there, and those of [`MeshNode::open`].
+    pub async fn transact_once(
+        &self,
+        channel: ChannelName,
+        transaction: Transaction,
+    ) -> Result<TransactionOutcome, Error> {
+        let operation = ChannelOperation::Transact(transaction);
+        Ok(transacted(
+            self.perform(channel, Kind::Map, operation).await?,
+        ))
+    }
+}
+
+fn published(done: Done) -> Option<UpdateId> {
+    match done {
+        Done::Published(id) => Some(id),
+        Done::Unchanged
+        | Done::Opened
+        | Done::Committed(_)
+        | Done::Differs(_)
+        | Done::Delivered
+        | Done::Sent => None,
+    }
+}
+
+fn transacted(done: Done) -> TransactionOutcome {
+    match done {
+        Done::Committed(version) => TransactionOutcome::Committed(version),
+        Done::Differs(key) => TransactionOutcome::Differs(key),
+        Done::Opened | Done::Published(_) | Done::Unchanged | Done::Delivered | Done::Sent => {
+            unreachable!("a transaction is committed or differs")
         }
     }
 }

@@ -3,14 +3,14 @@
 use super::client::{ChannelClient, TransactionOutcome};
 use super::error::Error;
 use super::publisher::Publisher;
-use crate::applications::mailbox::{Mailbox, Received};
+use crate::applications::mailbox::SharedMailbox;
 use crate::applications::registry::{Acquired, OpenChannel};
 use crate::driver::Stopped;
 use crate::transport::MeshNode;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use phalanx_core::channel::{
-    ChannelName, Input, Kind, MapEntry, Options, Refusal, Transaction, Update, UpdateId,
+    ChannelName, Input, Kind, MapEntry, Options, Received, Refusal, Transaction, Update, UpdateId,
 };
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
@@ -38,7 +38,7 @@ pub struct Channel {
 pub struct Reader {
     client: ChannelClient,
     open: Arc<OpenChannel>,
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<SharedMailbox>,
 }
 
 /// A copy of the state of a channel that a node retains.
@@ -113,9 +113,9 @@ impl Reader {
                 Retained::Messages(updates) => {
                     let held: BTreeSet<UpdateId> =
                         updates.iter().map(|update| update.id.clone()).collect();
-                    mailbox.drop_broadcasts(&held);
+                    mailbox.on_copied_messages(&held);
                 }
-                Retained::Values(_) | Retained::State(Some(_)) => mailbox.drop_news(),
+                Retained::Values(_) | Retained::State(Some(_)) => mailbox.on_copied_state(),
                 Retained::State(None) => {}
             }
             retained

@@ -41,12 +41,10 @@ mod socket;
 mod tests;
 mod unknown;
 
-pub use crate::applications::mailbox::{
-    BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Received,
-};
 pub use client::{ChannelClient, TransactionOutcome};
 pub use error::Error;
 pub use handle::{Channel, Reader, Retained};
+pub use phalanx_core::channel::{BROADCAST_BYTES_WAITING_MAX, BROADCASTS_WAITING_MAX, Received};
 pub use publisher::Publisher;
 pub use socket::{PACKET_BYTES_MAX, PacketSocket};
 pub use unknown::UnknownChannel;

@@ -5,13 +5,9 @@ use super::error::Error;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_sink::Sink;
-use phalanx_core::channel::{ChannelName, Refusal};
+use phalanx_core::channel::ChannelName;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time;
-
-/// Interval between attempts to broadcast while all links are full.
-const FULL_AFTER: Duration = Duration::from_millis(20);
 
 type Publishing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
@@ -46,9 +42,14 @@ async fn publish_once_it_fits(
     payload: Arc<[u8]>,
 ) -> Result<(), Error> {
     loop {
-        match client.publish(channel.clone(), Arc::clone(&payload)).await {
-            Err(Error::Refused(Refusal::Full)) => time::sleep(FULL_AFTER).await,
-            other => return other.map(drop),
+        let published = client.publish(channel.clone(), Arc::clone(&payload)).await;
+        let pause = match &published {
+            Err(Error::Refused(refusal)) => refusal.retry_after(),
+            Err(Error::Stopped(_)) | Ok(_) => None,
+        };
+        match pause {
+            Some(pause) => time::sleep(pause).await,
+            None => return published.map(drop),
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use super::error::Error;
 use super::handle::Channel;
-use crate::applications::mailbox::Received;
 use crate::transport::MeshNode;
-use phalanx_core::channel::{ChannelName, Delivery, Kind, Options, Refusal};
+use phalanx_core::channel::{ChannelName, Delivery, Kind, Options, Received, Refusal};
 use phalanx_core::identity::NodeId;
 use std::io;
 

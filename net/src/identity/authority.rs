@@ -6,10 +6,10 @@
 use super::calendar::date_of;
 use super::error::{IdentityError, PemOrigin};
 use super::facts::hexadecimal;
-use super::subject::{CertificateRole, Subject, SubjectError};
 use core::net::{Ipv4Addr, Ipv6Addr};
 use phalanx_core::credentials::Validity;
 use phalanx_core::identity::check_name;
+use phalanx_core::subject::{CertificateRole, Subject, SubjectError};
 use phalanx_core::time::Wall;
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -18,11 +18,6 @@ use rcgen::{
 };
 use ring::digest;
 use rustls::pki_types::PrivatePkcs8KeyDer;
-
-/// Validity of a CA certificate, in days.
-pub const CA_DAYS: u64 = 365;
-/// Validity of a node's or administrator's certificate, in days.
-pub const NODE_DAYS: u64 = 90;
 
 /// Organisation in the name of a CA with a random key.
 const MADE: &str = "Phalanx mesh CA";

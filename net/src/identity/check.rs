@@ -7,10 +7,10 @@ use super::facts::{self, CertificateFacts};
 use super::files;
 use super::peer::{Peer, PeerError, peer_identity, subject_of};
 use super::secret::Secret;
-use super::subject::Subject;
 use super::tls::{self, Credential, Encryption};
 use super::trust::{CaName, MeshTrust, Trust};
-use phalanx_core::credentials::Validity;
+use phalanx_core::credentials::{Validity, ValidityStage};
+use phalanx_core::subject::Subject;
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -259,10 +259,10 @@ impl Identity {
 
     /// Returns a warning in the last third of the certificate's validity period.
     pub(super) fn ends_soon(&self, place: &PemOrigin, now: Wall) -> Option<Warning> {
-        let not_after = self.validity().not_after;
-        (now >= self.renewal()).then(|| Warning::EndsSoon {
+        let validity = self.validity();
+        validity.ends_soon(now).then(|| Warning::EndsSoon {
             place: place.clone(),
-            not_after,
+            not_after: validity.not_after,
         })
     }
 }
@@ -288,21 +288,20 @@ fn in_time(place: &PemOrigin, facts: &CertificateFacts, now: Wall) -> Result<(),
         not_before,
         not_after,
     } = facts.validity;
-    if now > not_after {
-        return Err(IdentityError::Expired {
-            place: place.clone(),
-            not_after,
-            now,
-        });
-    }
-    if now < not_before {
-        return Err(IdentityError::NotYetValid {
-            place: place.clone(),
+    let place = || place.clone();
+    match facts.validity.stage(now) {
+        ValidityStage::Valid | ValidityStage::Renewable => Ok(()),
+        ValidityStage::NotYetValid => Err(IdentityError::NotYetValid {
+            place: place(),
             not_before,
             now,
-        });
+        }),
+        ValidityStage::Expired => Err(IdentityError::Expired {
+            place: place(),
+            not_after,
+            now,
+        }),
     }
-    Ok(())
 }
 
 /// Reads the trusted CAs. Expired CAs are left out if another CA is valid, so that a CA can be

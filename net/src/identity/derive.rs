@@ -15,9 +15,9 @@
 use super::authority::Authority;
 use super::error::IdentityError;
 use super::secret::{Secret, SecretKind};
-use super::subject::SubjectError;
 use argon2::{Algorithm, Argon2, Params, Version};
 use phalanx_core::identity::check_name;
+use phalanx_core::subject::SubjectError;
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use zeroize::Zeroizing;
 

@@ -10,12 +10,12 @@
 //! also after a crash. Readers without the lock read the certificate before and after the key, and
 //! repeat both if the certificate changed.
 
-use super::authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
+use super::authority::{Authority, Issued};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, PemOrigin};
-use super::subject::{CertificateRole, Subject};
 use super::{facts, files};
-use phalanx_core::credentials::Validity;
+use phalanx_core::credentials::{CA_DAYS, NODE_DAYS, Validity};
+use phalanx_core::subject::{CertificateRole, Subject};
 use phalanx_core::time::Wall;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +60,7 @@ impl IssuedFiles {
     fn is_due(&self, now: Wall) -> bool {
         let facts = facts::ca_show(&self.certificate).unwrap_or_default();
         let first = facts.first();
-        first.is_some_and(|facts| now >= facts.validity.renewable())
+        first.is_some_and(|facts| facts.validity.ends_soon(now))
     }
 
     fn write(&self, issued: &Issued) -> Result<(), IdentityError> {

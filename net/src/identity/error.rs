@@ -2,8 +2,8 @@
 
 use super::calendar::iso_8601;
 use super::peer::PeerError;
-use super::subject::{CertificateRole, SubjectError};
 use core::fmt;
+use phalanx_core::subject::{CertificateRole, SubjectError};
 use phalanx_core::time::Wall;
 use std::io;
 use std::path::PathBuf;

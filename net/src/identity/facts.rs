@@ -3,10 +3,10 @@
 use super::error::{IdentityError, PemOrigin};
 use super::files;
 use super::peer::{subject_of, wall};
-use super::subject::Subject;
 use core::fmt::Write as _;
 use core::net::IpAddr;
 use phalanx_core::credentials::Validity;
+use phalanx_core::subject::Subject;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::path::Path;

@@ -31,27 +31,26 @@ mod files;
 mod peer;
 mod secret;
 mod source;
-mod subject;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod trust;
 mod unencrypted;
 
-pub use authority::{Authority, CA_DAYS, Issued, NODE_DAYS};
+pub use authority::{Authority, Issued};
 pub use calendar::iso_8601;
 pub use check::{Identity, PemParts, PemText};
 pub use directory::{IssuedFiles, ca_init, ca_issue};
 pub use error::{IdentityError, PemOrigin, Warning};
 pub use facts::{CertificateFacts, ca_show, facts_of_pem};
 pub use peer::{Peer, PeerError, peer_identity};
-pub use phalanx_core::credentials::Validity;
+pub use phalanx_core::credentials::{CA_DAYS, NODE_DAYS, Validity};
+pub use phalanx_core::subject::{CertificateRole, Subject, SubjectError};
 pub use secret::{
     PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError, secret_fingerprints,
     write_secret,
 };
 pub use source::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, Opened, Source, inspect, open};
-pub use subject::{CertificateRole, Subject, SubjectError};
 pub use tls::Encryption;
 pub(crate) use tls::is_encrypted;
 pub(crate) use trust::CaName;

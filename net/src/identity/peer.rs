@@ -1,7 +1,7 @@
 //! The other end of a connection, as its certificate names it.
 
-use super::subject::{Subject, SubjectError};
 use phalanx_core::credentials::Validity;
+use phalanx_core::subject::{Subject, SubjectError};
 use phalanx_core::time::Wall;
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;

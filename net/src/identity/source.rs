@@ -1,13 +1,12 @@
 //! Sources of certificates.
 
-use super::authority::NODE_DAYS;
 use super::check::{Identity, PemParts, PemText};
 use super::directory::{self, IssuedFiles};
 use super::error::{IdentityError, PemOrigin, Warning};
 use super::files;
 use super::secret::{self, SECRET_VARIABLE, Secret};
-use super::subject::Subject;
-use phalanx_core::credentials::Validity;
+use phalanx_core::credentials::{NODE_DAYS, Validity};
+use phalanx_core::subject::Subject;
 use phalanx_core::time::Wall;
 use std::path::PathBuf;
 use zeroize::Zeroizing;

@@ -7,10 +7,10 @@
 
 use super::error::IdentityError;
 use super::facts::CertificateFacts;
-use super::subject::CertificateRole;
 use super::trust::{CaName, MeshTrust, Trust};
 use super::unencrypted;
 use core::time::Duration;
+use phalanx_core::subject::CertificateRole;
 use phalanx_core::time::Wall;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, Resumption, verify_server_cert_signed_by_trust_anchor};

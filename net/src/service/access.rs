@@ -1,7 +1,8 @@
-//! Authorization of calls.
+//! The callers of requests. Core decides what they may do.
 
-use crate::identity::{CertificateRole, Subject};
+use crate::identity::Subject;
 use crate::transport::Caller;
+use phalanx_core::access::{self, Denial};
 use tonic::{Request, Status};
 
 /// Returns the caller of a request. A connection without a certificate does not get this far; its
@@ -10,21 +11,16 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
     let caller = request.extensions().get::<Caller>().ok_or_else(|| {
         Status::unauthenticated("no certificate was presented on this connection")
     })?;
-    if caller.encrypted {
-        return Ok(caller);
-    }
-    Err(Status::permission_denied(
-        "this connection is not encrypted and may carry only links; open an encrypted connection for calls",
-    ))
+    access::call(caller.encrypted).map_err(denied)?;
+    Ok(caller)
 }
 
 /// Allows only administrators and holders of this node's own certificate.
 pub(super) fn inner_circle<T>(own: &Subject, request: &Request<T>) -> Result<(), Status> {
     let subject = &caller(request)?.peer.subject;
-    if subject.role() == CertificateRole::Admin || subject.id() == own.id() {
-        return Ok(());
-    }
-    Err(Status::permission_denied(format!(
-        "{subject} may not do this; use an administrator's certificate (phalanx ca issue --admin) or this node's own"
-    )))
+    access::manage(subject, own).map_err(denied)
+}
+
+fn denied(denial: Denial) -> Status {
+    Status::permission_denied(denial.to_string())
 }

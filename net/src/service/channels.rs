@@ -2,7 +2,7 @@
 
 use super::access;
 use super::events::{self, History, refused};
-use crate::channel::{Channel, ChannelClient, Error, Reader, TransactionOutcome};
+use crate::channel::{Channel, Error, Reader, TransactionOutcome};
 use crate::identity::Subject;
 use crate::transport::MeshNode;
 use crate::wire::proto::channel_service_server::{ChannelService, ChannelServiceServer};
@@ -131,36 +131,6 @@ impl ChannelApi {
         Ok((Some(channel), reader))
     }
 
-    /// Runs an operation that needs an open channel. If the channel is not open, opens it for the
-    /// duration of the operation, without receiving messages.
-    async fn with_open<T, F>(
-        &self,
-        name: &ChannelName,
-        kind: Kind,
-        order: impl Fn(ChannelClient) -> F,
-    ) -> Result<T, Status>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        match order(self.node.channel_client()).await {
-            Err(Error::Refused(Refusal::NotOpen)) => {}
-            other => return other.map_err(refused),
-        }
-        let _nobody_else = self.open.lock().await;
-        let options = Options {
-            room: 0,
-            ..Options::of(kind)
-        };
-        let opened = match Channel::begin(&self.node, name.clone(), options).await {
-            // Another caller opened the channel meanwhile.
-            Err(Error::Refused(Refusal::AlreadyOpen)) => None,
-            other => Some(other.map_err(refused)?),
-        };
-        let done = order(self.node.channel_client()).await.map_err(refused);
-        drop(opened);
-        done
-    }
-
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Node) -> T + Send + 'static,
@@ -218,11 +188,9 @@ impl ChannelService for ChannelApi {
             wire::kind("kind", request.kind).map_err(invalid)?,
         );
         let payload: Arc<[u8]> = Arc::from(request.payload);
-        let order = |client: ChannelClient| {
-            let (name, payload) = (name.clone(), Arc::clone(&payload));
-            async move { client.publish(name, payload).await }
-        };
-        let id = self.with_open(&name, kind, order).await?;
+        let client = self.node.channel_client();
+        let id = client.publish_once(name, kind, payload).await;
+        let id = id.map_err(refused)?;
         Ok(Response::new(proto::PublishReply {
             id: id.as_ref().map(Into::into),
         }))
@@ -250,11 +218,9 @@ impl ChannelService for ChannelApi {
         let request = request.into_inner();
         let name = channel(&request.channel)?;
         let transaction = transaction(request)?;
-        let order = |client: ChannelClient| {
-            let (name, transaction) = (name.clone(), transaction.clone());
-            async move { client.transact(name, transaction).await }
-        };
-        let outcome = match self.with_open(&name, Kind::Map, order).await? {
+        let client = self.node.channel_client();
+        let outcome = client.transact_once(name, transaction).await;
+        let outcome = match outcome.map_err(refused)? {
             TransactionOutcome::Committed(version) => {
                 transact_reply::Outcome::Committed((&version).into())
             }

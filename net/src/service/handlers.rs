@@ -83,16 +83,10 @@ impl Api {
 
     /// Says so if an edit was rejected because too many targets would have resulted.
     async fn check_added(&self, added: Vec<Address>, removed: Vec<Address>) -> Result<(), Status> {
-        let would_be = self
-            .ask(move |node, _| {
-                let kept = targets(node.mesh()).filter(|it| !removed.contains(it));
-                kept.chain(&added).collect::<BTreeSet<_>>().len()
-            })
+        let edited = self
+            .ask(move |node, _| node.mesh().edited_seeds(&added, &removed))
             .await?;
-        if would_be > SEEDS_MAX {
-            return Err(too_many_targets(would_be));
-        }
-        Ok(())
+        edited.map(drop).map_err(too_many_targets)
     }
 
     /// Refuses those who may not see how the node is doing inside.

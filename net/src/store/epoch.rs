@@ -1,12 +1,12 @@
-//! The stored epoch: its item, its format, and the rule that it never falls.
+//! The stored epoch: its item and its format. Core decides which epoch is stored.
 //!
-//! The epoch rises with each start, so that the mesh tells a node's lives apart. It is durable before the node
-//! publishes it: [`next`] at the start, and [`save`] when the machine orders it later. Where nothing is stored the
-//! epoch starts at the calendar's seconds: a node whose disk was lost still returns with a higher epoch than before.
+//! The epoch is durable before the node publishes it: [`next`] at the start, and [`save`] when the machine orders it
+//! later.
 
 use super::error::StoreError;
 use super::interface::Store;
 use super::name::ItemName;
+use phalanx_core::gossip::{epoch_of_start, may_replace_epoch};
 use phalanx_core::random::hash_bytes;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::COUNTER_MAX;
@@ -59,12 +59,14 @@ pub enum EpochError {
 pub async fn next<S: Store>(store: &S, now: Wall) -> Result<u64, EpochError> {
     let place = store.place(EPOCH);
     let raised = move |bytes: Option<&[u8]>| {
-        let epoch = match stored(&place, bytes)? {
-            None => now.0.max(1),
-            Some(epoch) if epoch < COUNTER_MAX => epoch + 1,
-            Some(epoch) => return Err(EpochError::Exhausted { place, epoch }),
-        };
-        Ok((encode(epoch), epoch))
+        let stored = stored(&place, bytes)?;
+        match epoch_of_start(stored, now) {
+            Some(epoch) => Ok((encode(epoch), epoch)),
+            None => Err(EpochError::Exhausted {
+                place,
+                epoch: stored.unwrap_or_default(),
+            }),
+        }
     };
     store.update(EPOCH, raised).await
 }
@@ -84,13 +86,16 @@ pub async fn load<S: Store>(store: &S) -> Result<Option<u64>, EpochError> {
 /// When a higher one is stored, the item is damaged, or the store cannot be written.
 pub async fn save<S: Store>(store: &S, epoch: u64) -> Result<(), EpochError> {
     let place = store.place(EPOCH);
-    let replaced = move |bytes: Option<&[u8]>| match stored(&place, bytes)? {
-        Some(stored) if stored > epoch => Err(EpochError::Falls {
+    let replaced = move |bytes: Option<&[u8]>| {
+        let stored = stored(&place, bytes)?;
+        if may_replace_epoch(stored, epoch) {
+            return Ok((encode(epoch), ()));
+        }
+        Err(EpochError::Falls {
             place,
-            stored,
+            stored: stored.unwrap_or_default(),
             epoch,
-        }),
-        Some(_) | None => Ok((encode(epoch), ())),
+        })
     };
     store.update(EPOCH, replaced).await
 }

@@ -8,11 +8,13 @@ use super::links::OpenLinks;
 use super::network::Listener;
 use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::driver::TimeOrigin;
-use crate::identity::{self, CaName, CertificateRole};
+use crate::identity::{self, CaName, Identity, Peer};
 use crate::link::{Limit, TransportEvent};
 use crate::overlay::{Keys, LinkConnection};
+use phalanx_core::access;
 use phalanx_core::credentials::Expiry;
-use phalanx_core::unauthenticated::SourceRates;
+use phalanx_core::unauthenticated::{AcceptFailure, Excess, PortGate, SourceRates};
+use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
@@ -23,9 +25,6 @@ use tokio::sync::mpsc;
 use tokio::time;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-
-/// Pause after an error of the port, in most cases too many open files.
-const RETRY: Duration = Duration::from_millis(100);
 
 /// An authenticated connection, or an error of the port.
 pub(crate) type Incoming<Io> = Result<Accepted<TlsStream<Io>>, io::Error>;
@@ -59,7 +58,8 @@ where
 {
     let limits = gate.links.limits;
     let clock = TimeOrigin::begin();
-    let mut rates = SourceRates::new(limits.accept_burst, limits.accept_interval);
+    let rates = SourceRates::new(limits.accept_burst, limits.accept_interval);
+    let mut admission = PortGate::new(limits.connections, rates);
     let handshakes = UnfinishedHandshakes::new(&limits);
     loop {
         let (io, remote) = next(&mut listener, |reason| {
@@ -68,17 +68,9 @@ where
         .await;
         let dropped =
             |remote, limit| gate.warn(TransportEvent::ConnectionDropped { remote, limit });
-        // Unauthenticated connections have a limit of their own, so they take no place of authenticated ones.
-        let established = gate
-            .connections
-            .accepted()
-            .saturating_sub(handshakes.count());
-        if established >= limits.connections {
-            dropped(remote, Limit::Connections);
-            continue;
-        }
-        if !rates.admits(clock.now(), remote) {
-            dropped(remote, Limit::Rate);
+        let (accepted, unfinished) = (gate.connections.accepted(), handshakes.count());
+        if let Err(excess) = admission.admit(clock.now(), remote, accepted, unfinished) {
+            dropped(remote, excess.into());
             continue;
         }
         let local = L::local_end(&io).ok();
@@ -134,13 +126,7 @@ where
             Ok(Ok(io)) => {
                 let session = io.inner().get_ref().1;
                 let encrypted = identity::is_encrypted(session);
-                match proof.identity.judge(session.peer_certificates()) {
-                    Ok(peer) if !encrypted && peer.subject.role() != CertificateRole::Node => {
-                        format!(
-                            "{} requested an unencrypted connection; only nodes may, for links",
-                            peer.subject
-                        )
-                    }
+                match holder(&proof.identity, session.peer_certificates(), encrypted) {
                     Ok(peer) => {
                         let expiry = Expiry::first_of(proof.identity.validity(), peer.validity);
                         let (dialer, acceptor) = (peer.subject.id(), proof.identity.subject().id());
@@ -166,12 +152,25 @@ where
                         let _ended = self.out.send(Ok(accepted)).await.is_err();
                         return;
                     }
-                    Err(error) => format!("not trusted: its certificate {error}"),
+                    Err(reason) => reason,
                 }
             }
         };
         self.warn(TransportEvent::HandshakeFailed { remote, reason });
     }
+}
+
+/// The holder of the presented certificate, if it may have the connection; otherwise the reason why not.
+fn holder(
+    identity: &Identity,
+    presented: Option<&[CertificateDer<'_>]>,
+    encrypted: bool,
+) -> Result<Peer, String> {
+    let peer = identity
+        .judge(presented)
+        .map_err(|error| format!("not trusted: its certificate {error}"))?;
+    access::connect(&peer.subject, encrypted).map_err(|denial| denial.to_string())?;
+    Ok(peer)
 }
 
 impl<Io> Gate<Io> {
@@ -192,27 +191,40 @@ async fn next<L: Listener>(listener: &mut L, failed: impl Fn(String)) -> (L::Io,
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
-            Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                failed(error.to_string());
-                time::sleep(RETRY).await;
+                if let Some(pause) = failure_of(&error).pause() {
+                    failed(error.to_string());
+                    time::sleep(pause).await;
+                }
             }
         }
     }
 }
 
-/// Returns whether an error belongs to one connection that was closed before it was accepted, so
-/// that the next one is accepted without a pause.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    [
+impl From<Excess> for Limit {
+    fn from(excess: Excess) -> Self {
+        match excess {
+            Excess::Connections => Self::Connections,
+            Excess::Rate => Self::Rate,
+        }
+    }
+}
+
+/// Classifies an error of accepting a connection.
+fn failure_of(error: &io::Error) -> AcceptFailure {
+    let of_one_connection = [
         io::ErrorKind::ConnectionAborted,
         io::ErrorKind::ConnectionRefused,
         io::ErrorKind::ConnectionReset,
         io::ErrorKind::HostUnreachable,
         io::ErrorKind::Interrupted,
         io::ErrorKind::NetworkUnreachable,
-    ]
-    .contains(&error.kind())
+    ];
+    if of_one_connection.contains(&error.kind()) {
+        AcceptFailure::Connection
+    } else {
+        AcceptFailure::Port
+    }
 }
 
 #[cfg(test)]
@@ -254,6 +266,7 @@ mod tests {
         assert!(reported.borrow().is_empty());
         let mut exhausted = Failing([io::ErrorKind::OutOfMemory].into());
         next(&mut exhausted, |reason| reported.borrow_mut().push(reason)).await;
-        assert_eq!((begun.elapsed(), reported.borrow().len()), (RETRY, 1));
+        let pause = AcceptFailure::Port.pause().unwrap();
+        assert_eq!((begun.elapsed(), reported.borrow().len()), (pause, 1));
     }
 }

@@ -1,107 +1,65 @@
-//! Connects a client to a host name that has several addresses. The dials of a node are decided by core.
-//!
-//! Follows RFC 8305 (Happy Eyeballs): the address families alternate; the next address is tried
-//! when the previous one failed or did not respond for a moment; the first established connection
-//! is used. An address that drops packets therefore delays the dial by at most [`MOMENT_MAX`].
-//!
-//! Bounds: at most [`ADDRESSES_MAX`] addresses, all of which are tried within [`SPREAD`].
+//! Connects a client to a host name that has several addresses. Core decides which address is tried when.
 
+use super::failure;
 use super::network::Network;
-use phalanx_core::link::Address;
+use phalanx_core::attempts::{Attempts, NextAttempt};
+use phalanx_core::link::{Address, DialError};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::time;
-
-/// Maximum number of addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 10;
-/// Maximum time to wait for an address before the next one is tried in parallel.
-const MOMENT_MAX: Duration = Duration::from_millis(250);
-/// Time within which all addresses are tried, so that a dial takes little longer.
-const SPREAD: Duration = Duration::from_secs(1);
 
 /// Connects to an address. A host name is resolved, and each of its addresses is tried.
 ///
 /// # Errors
-/// The error of [`first_of`]; an unknown name is the error `HostUnreachable`.
-pub(super) async fn connect<N: Network>(network: &N, address: &Address) -> io::Result<N::Io> {
+/// The error of [`first_of`]; an unknown name is [`DialError::Unreachable`].
+pub(super) async fn connect<N: Network>(
+    network: &N,
+    address: &Address,
+) -> Result<N::Io, DialError> {
     match address {
-        Address::Socket(address) => network.connect(*address).await,
+        Address::Socket(address) => {
+            let connected = network.connect(*address).await;
+            connected.map_err(|error| failure::connecting(&error))
+        }
         Address::Name(name) => {
-            let found = network
-                .resolve(name)
-                .await
-                .map_err(|error| io::Error::new(io::ErrorKind::HostUnreachable, error))?;
+            let found = network.resolve(name).await;
+            let found = found.map_err(|_| DialError::Unreachable)?;
             let (io, _) = first_of(found, |address| network.connect(address)).await?;
             Ok(io)
         }
     }
 }
 
-/// Orders the addresses for the attempts: as found, but with alternating families.
-fn in_turns(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let mut order: Vec<SocketAddr> = Vec::new();
-    for address in found {
-        if !order.contains(&address) {
-            order.push(address);
-        }
-    }
-    let first_is_v6 = order.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = order
-        .into_iter()
-        .partition(|address| address.is_ipv6() == first_is_v6);
-    let mut second = second.into_iter();
-    let mut order = Vec::new();
-    for address in first {
-        order.push(address);
-        order.extend(second.next());
-    }
-    order.extend(second);
-    order.truncate(ADDRESSES_MAX);
-    order
-}
-
 /// Connects to the first of these addresses that responds; returns the connection and the address.
 ///
 /// # Errors
-/// If there is no address, or no connection can be made: a refusal if there was one, otherwise the
-/// last error.
+/// If there is no address, or no connection can be made.
 async fn first_of<Io, Connecting>(
     found: impl IntoIterator<Item = SocketAddr>,
     connect: impl Fn(SocketAddr) -> Connecting,
-) -> io::Result<(Io, SocketAddr)>
+) -> Result<(Io, SocketAddr), DialError>
 where
     Connecting: Future<Output = io::Result<Io>>,
 {
-    let order = in_turns(found);
-    let count = u32::try_from(order.len()).unwrap_or(u32::MAX).max(1);
-    let moment = MOMENT_MAX.min(SPREAD / count);
-    let mut untried = order.into_iter();
+    let mut attempts = Attempts::new(found);
     let mut trying: Vec<(SocketAddr, Pin<Box<Connecting>>)> = Vec::new();
-    let mut failure = None;
     loop {
-        match untried.next() {
-            Some(address) => trying.push((address, Box::pin(connect(address)))),
-            None if trying.is_empty() => {
-                let none =
-                    || io::Error::new(io::ErrorKind::HostUnreachable, "the name has no address");
-                return Err(failure.unwrap_or_else(none));
-            }
-            None => {}
+        match attempts.take_turn() {
+            NextAttempt::Connect(address) => trying.push((address, Box::pin(connect(address)))),
+            NextAttempt::Wait => {}
+            NextAttempt::Fail(error) => return Err(error),
         }
         let next = next_of(&mut trying);
-        let ended = if untried.len() > 0 {
-            time::timeout(moment, next).await.ok()
-        } else {
-            Some(next.await)
+        let ended = match attempts.patience() {
+            Some(patience) => time::timeout(patience, next).await.ok(),
+            None => Some(next.await),
         };
         match ended {
             Some((address, Ok(io))) => return Ok((io, address)),
-            Some((_, Err(error))) => failure = Some(more_telling(failure, error)),
-            // No attempt has completed yet: the next address is tried in parallel.
+            Some((_, Err(error))) => attempts.on_failed(failure::connecting(&error)),
             None => {}
         }
     }
@@ -128,19 +86,12 @@ where
     .await
 }
 
-/// Returns the more informative error: a refusal, which shows that the host is reachable, or else
-/// the later error.
-fn more_telling(earlier: Option<io::Error>, later: io::Error) -> io::Error {
-    match earlier {
-        Some(earlier) if earlier.kind() == io::ErrorKind::ConnectionRefused => earlier,
-        Some(_) | None => later,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phalanx_core::attempts::{ADDRESSES_MAX, MOMENT_MAX, SPREAD};
     use std::cell::RefCell;
+    use std::time::Duration;
     use tokio::net::{TcpListener, TcpStream};
 
     /// Returns the result of an attempt, chosen by the last part of the address.
@@ -163,14 +114,6 @@ mod tests {
 
     fn v6(host: u16, port: u16) -> SocketAddr {
         ([0xfd00, 0, 0, 0, 0, 0, 0, host], port).into()
-    }
-
-    #[test]
-    fn address_families_alternate_without_duplicates() {
-        let found = [v6(1, 9), v6(2, 9), v4(1, 9), v6(1, 9), v4(2, 9), v4(3, 9)];
-        let order = in_turns(found);
-        assert_eq!(order, [v6(1, 9), v4(1, 9), v6(2, 9), v4(2, 9), v4(3, 9)]);
-        assert_eq!(in_turns((0..99).map(|n| v4(n, 9))).len(), ADDRESSES_MAX);
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,24 +164,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_is_preferred_to_an_unreachable_error() {
-        let failure = |found: Vec<SocketAddr>| async {
-            let ended = first_of(found, meet).await;
-            ended.unwrap_err().kind()
-        };
+    async fn the_failures_of_all_addresses_are_one_failure() {
+        let failure = async |found: Vec<SocketAddr>| first_of(found, meet).await.unwrap_err();
         let (refused, no_way) = (v4(1, 2), v6(1, 3));
-        assert_eq!(
-            failure(vec![refused, no_way]).await,
-            io::ErrorKind::ConnectionRefused
-        );
-        assert_eq!(
-            failure(vec![no_way, refused]).await,
-            io::ErrorKind::ConnectionRefused
-        );
-        assert_eq!(
-            failure(vec![no_way]).await,
-            io::ErrorKind::NetworkUnreachable
-        );
-        assert_eq!(failure(vec![]).await, io::ErrorKind::HostUnreachable);
+        assert_eq!(failure(vec![refused, no_way]).await, DialError::Refused);
+        assert_eq!(failure(vec![no_way]).await, DialError::Unreachable);
+        assert_eq!(failure(vec![]).await, DialError::Unreachable);
     }
 }

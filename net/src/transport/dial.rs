@@ -10,10 +10,11 @@ use super::links::{LinkOrigin, NewStream, OpenLinks};
 use super::network::{Listener, Network};
 use super::service::Sent;
 use crate::clock;
-use crate::identity::{self, CertificateRole, Encryption, Identity, Peer};
+use crate::identity::{self, Encryption, Identity, Peer};
 use crate::overlay::{Keys, LinkConnection};
 use crate::wire::proto::mesh_client::MeshClient;
 use hyper_util::rt::TokioIo;
+use phalanx_core::access;
 use phalanx_core::credentials::Expiry;
 use phalanx_core::gossip::Input;
 use phalanx_core::link::{Address, DialError, DialId, ResolutionError, Ticket};
@@ -37,8 +38,10 @@ pub(crate) struct TransportDialer<N> {
     pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: OpenLinks,
-    /// Maximum time from an order to the link, or to the addresses of a name.
+    /// Maximum time from an order to the link.
     pub(crate) timeout: Duration,
+    /// Maximum time from an order to the addresses of a name.
+    pub(crate) resolution_timeout: Duration,
     /// Interval of HTTP/2 pings, a backstop to core's heartbeats.
     pub(crate) keepalive: Duration,
 }
@@ -58,7 +61,7 @@ impl<N: Network> TransportDialer<N> {
     /// Resolves a name and sends the answer to the machine.
     pub(crate) async fn resolve(self, ticket: Ticket, name: String) {
         let resolution = self.network.resolve(&name);
-        let addresses = match time::timeout(self.timeout, resolution).await {
+        let addresses = match time::timeout(self.resolution_timeout, resolution).await {
             Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(error)) => Err(ResolutionError::Failed(error.to_string())),
             Err(_) => Err(ResolutionError::TimedOut),
@@ -157,9 +160,7 @@ impl Call {
             .client_config(Encryption::Demanded)
             .map_err(|error| DialError::Untrusted(error.to_string()))?;
         let connect = async {
-            let io = attempts::connect(network, address)
-                .await
-                .map_err(|error| failure::connecting(&error))?;
+            let io = attempts::connect(network, address).await?;
             call(
                 Connections::default().guard(io, false),
                 identity,
@@ -209,12 +210,7 @@ where
     let peer = identity
         .judge(io.inner().get_ref().1.peer_certificates())
         .map_err(|error| DialError::Untrusted(format!("its certificate {error}")))?;
-    if peer.subject.role() != CertificateRole::Node {
-        return Err(DialError::Untrusted(format!(
-            "{} is not a node",
-            peer.subject
-        )));
-    }
+    access::serve(&peer.subject).map_err(|denial| DialError::Untrusted(denial.to_string()))?;
     let (dialer, acceptor) = (identity.subject().id(), peer.subject.id());
     let keys = Keys::of(io.inner().get_ref().1, dialer, acceptor);
     let connection = io.connection();

@@ -1,6 +1,6 @@
 //! Bounds of the transport.
 
-use super::queue::QueueLimits;
+use phalanx_core::backlog::QueueLimits;
 use phalanx_core::size::FRAME_BYTES_MAX;
 use std::time::Duration;
 

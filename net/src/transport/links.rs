@@ -427,7 +427,7 @@ impl LinkTask {
         let known = self.links.forget(self.link);
         let closed = credentials::Input::LinkClosed { link: self.link };
         self.links.tell_credentials(closed).await;
-        if reason.is_none_or(in_order) {
+        if reason.is_none_or(CloseReason::sends_waiting) {
             self.queue.close();
         } else {
             self.queue.discard();
@@ -444,7 +444,7 @@ impl LinkTask {
         }
         self.links.retire(self.link);
         let ended_there = reason == Some(CloseReason::Farewell);
-        if reason.is_none_or(in_order) && !ended_there {
+        if reason.is_none_or(CloseReason::sends_waiting) && !ended_there {
             // The waiting messages are sent while the peer reads; the end of its stream confirms
             // that it has read them.
             let read_out = async { while let Ok(Some(_)) = self.inbound.message().await {} };
@@ -452,27 +452,13 @@ impl LinkTask {
         }
         drop(self.inbound);
         self.channel = None;
-        if reason.is_none_or(in_order) {
+        if reason.is_none_or(CloseReason::sends_waiting) {
             let _late = time::timeout(grace, self.connection.wait_gone())
                 .await
                 .is_err();
         }
         self.queue.discard();
         self.connection.kill();
-    }
-}
-
-/// Returns whether a link that ends for this reason still sends its waiting messages.
-const fn in_order(reason: CloseReason) -> bool {
-    match reason {
-        CloseReason::Farewell
-        | CloseReason::Local(LocalClose::Expired | LocalClose::Untrusted | LocalClose::GivenUp) => {
-            true
-        }
-        CloseReason::Fin
-        | CloseReason::Reset
-        | CloseReason::TimedOut
-        | CloseReason::Local(LocalClose::Malformed | LocalClose::Overflow) => false,
     }
 }
 

@@ -52,7 +52,7 @@ pub use limits::{CALL_MESSAGE_BYTES_MAX, LINK_MESSAGE_BYTES_MAX, Limits};
 pub use link_requests::LinkRequestError;
 pub use network::{Listener, Network, Tcp};
 pub use node::{BoundPort, MeshNode, Settings, StartError};
-pub use queue::QueueLimits;
+pub use phalanx_core::backlog::QueueLimits;
 pub use requested_link::RequestedLink;
 pub use subnets::{Subnet, SubnetError, TRUSTED_SUBNETS_MAX, TooManySubnets, TrustedSubnets};
 pub use tasks::Tasks;

@@ -7,7 +7,7 @@ use super::dial::TransportDialer;
 use super::executor::{MeshExecutor, Observer, keep_epochs};
 use super::lifetime::{closed, until};
 use super::limits::Limits;
-use super::link_requests::LinkRequests;
+use super::link_requests::SharedLinkRequests;
 use super::links::OpenLinks;
 use super::network::{Listener, Network};
 use super::rate_limited_warnings::RateLimitedWarnings;
@@ -25,7 +25,6 @@ use crate::overlay::{DataPathProvider, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input};
-use phalanx_core::identity::NodeId;
 use phalanx_core::link::LinkId;
 use phalanx_core::node::{self, Node};
 use std::collections::BTreeSet;
@@ -44,9 +43,6 @@ use tonic::transport::Server;
 
 /// Number of notices kept for a slow subscriber; it loses older ones.
 const NOTICES: usize = 4096;
-/// Factor between core's heartbeat bound and the HTTP/2 keepalive: core decides, HTTP/2 is the
-/// fallback.
-const KEEPALIVE_FACTOR: u32 = 3;
 /// Number of authenticated connections that may wait for HTTP/2.
 const INCOMING: usize = 64;
 
@@ -130,7 +126,7 @@ pub struct MeshNode {
     left: watch::Receiver<bool>,
     closing: watch::Sender<bool>,
     address: SocketAddr,
-    pub(super) link_requests: LinkRequests,
+    pub(super) link_requests: SharedLinkRequests,
     /// The runtime of the node. Handles of the node may be dropped outside of this runtime.
     runtime: runtime::Handle,
 }
@@ -196,7 +192,7 @@ impl<N: Network> BoundPort<N> {
             Arc::new(paths)
         });
         let links = node.links.clone();
-        let keepalive = config.tuning.heartbeat_interval_max * KEEPALIVE_FACTOR;
+        let keepalive = config.tuning.keepalive_interval();
         let link_service = LinkService::server(links.clone(), config.mesh.clone());
         let routes = routes(&node).add_service(link_service);
         let (out, incoming) = mpsc::channel(INCOMING);
@@ -216,6 +212,7 @@ impl<N: Network> BoundPort<N> {
             connections: node.connections.clone(),
             links: links.clone(),
             timeout: config.tuning.dial_timeout,
+            resolution_timeout: config.tuning.resolution_timeout,
             keepalive,
         };
         let (orders, ordered) = watch::channel(None);
@@ -273,7 +270,7 @@ impl MeshNode {
             left,
             closing,
             address,
-            link_requests: LinkRequests::default(),
+            link_requests: SharedLinkRequests::default(),
             runtime: runtime::Handle::current(),
         }
     }
@@ -330,11 +327,6 @@ impl MeshNode {
         let entered = self.runtime.enter();
         self.links.tasks.spawn(until(task, self.closed()));
         drop(entered);
-    }
-
-    /// Returns whether this node has the id.
-    pub(super) fn is(&self, id: &NodeId) -> bool {
-        self.credentials.current().identity.subject().id() == id
     }
 
     /// Returns the listening address.

@@ -1,34 +1,16 @@
 //! The queue of outgoing messages of one link.
 //!
-//! The queue is bounded in messages and bytes: a peer that reads too slowly loses its link instead of filling the node's
-//! memory. The order is that of [`Lanes`], in which
-//! [`Message::placement`](phalanx_core::node::Message::placement) says where a message waits.
+//! The order of the messages and the bounds are those of [`Backlog`];
+//! [`Message::placement`](phalanx_core::node::Message::placement) is the place of a message.
 
 use crate::wire::PacketParts;
-use phalanx_core::lane::{Lane, Lanes, Placement};
+use phalanx_core::backlog::{Backlog, Overflow, QueueLimits};
+use phalanx_core::lane::{Lane, Placement};
 use phalanx_core::link::LocalClose;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio_stream::Stream;
-
-/// The limits of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueLimits {
-    /// Maximum number of waiting messages.
-    pub messages: usize,
-    /// Maximum encoded size of the waiting messages, in bytes.
-    pub bytes: usize,
-}
-
-impl Default for QueueLimits {
-    fn default() -> Self {
-        Self {
-            messages: 2048,
-            bytes: 8 * 1024 * 1024,
-        }
-    }
-}
 
 /// The end of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +27,7 @@ pub(crate) enum QueueEnd {
 
 #[derive(Debug)]
 struct State {
-    lanes: Lanes<PacketParts>,
-    bytes: usize,
+    backlog: Backlog<PacketParts>,
     ending: Option<QueueEnd>,
     /// Waker of the task that sends on the stream.
     sender: Option<Waker>,
@@ -57,7 +38,6 @@ struct State {
 /// The queue of one link, at the node's side.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    limits: QueueLimits,
     state: Mutex<State>,
 }
 
@@ -71,14 +51,12 @@ impl Queue {
     /// Creates an empty queue: the node's side and the stream's side.
     pub(crate) fn new(limits: QueueLimits) -> (Arc<Self>, Outbound) {
         let state = State {
-            lanes: Lanes::new(),
-            bytes: 0,
+            backlog: Backlog::new(limits),
             ending: None,
             sender: None,
             reader: None,
         };
         let queue = Arc::new(Self {
-            limits,
             state: Mutex::new(state),
         });
         (queue.clone(), Outbound { queue })
@@ -97,14 +75,10 @@ impl Queue {
         if state.ending.is_some() {
             return;
         }
-        if state.lanes.len() >= self.limits.messages || state.bytes + length > self.limits.bytes {
-            state.throw_away();
-            state.end(QueueEnd::Overflowed);
-            return;
+        match state.backlog.push(placement(&parts), length, parts) {
+            Ok(()) => wake(&mut state.sender),
+            Err(Overflow) => state.end(QueueEnd::Overflowed),
         }
-        state.bytes += length;
-        state.lanes.push(placement(&parts), parts);
-        wake(&mut state.sender);
     }
 
     /// Accepts no further messages; waiting ones are still sent.
@@ -132,7 +106,7 @@ impl Queue {
     /// Accepts no further messages and discards the waiting ones.
     pub(crate) fn discard(&self) {
         let mut state = self.lock();
-        state.throw_away();
+        state.backlog.clear();
         let ending = state.ending.unwrap_or(QueueEnd::Closed);
         state.end(ending);
     }
@@ -151,11 +125,6 @@ impl Queue {
 }
 
 impl State {
-    fn throw_away(&mut self) {
-        self.lanes.clear();
-        self.bytes = 0;
-    }
-
     fn end(&mut self, ending: QueueEnd) {
         self.ending = Some(ending);
         wake(&mut self.sender);
@@ -191,10 +160,9 @@ impl Stream for Outbound {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<PacketParts>> {
         let mut state = self.queue.lock();
-        let next = state.lanes.pop();
-        if let Some(parts) = next {
-            state.bytes = state.bytes.saturating_sub(parts.encoded_len());
-            return Poll::Ready(Some(parts));
+        let next = state.backlog.pop();
+        if next.is_some() {
+            return Poll::Ready(next);
         }
         if state.ending.is_some() {
             return Poll::Ready(None);

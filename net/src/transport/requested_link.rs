@@ -19,10 +19,8 @@ impl MeshNode {
     /// # Errors
     /// When there are too many requests, the member is this node, or the node has ended.
     pub async fn request_link(&self, peer: NodeId) -> Result<RequestedLink, LinkRequestError> {
-        if self.is(&peer) {
-            return Err(LinkRequestError::Myself);
-        }
-        self.link_requests.add(&peer)?;
+        let own = self.identity().subject().id().clone();
+        self.link_requests.add(&own, &peer)?;
         let request = RequestedLink {
             peer,
             node: self.clone(),

@@ -6,10 +6,10 @@ use super::limits::LINK_MESSAGE_BYTES_MAX;
 use super::links::{LinkOrigin, NewStream, OpenLinks};
 use super::queue::Outbound;
 use crate::clock;
-use crate::identity::CertificateRole;
 use crate::link::TransportEvent;
 use crate::wire::proto::Packet;
 use crate::wire::proto::mesh_server::{Mesh, MeshServer};
+use phalanx_core::access;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio_stream::Stream;
@@ -32,12 +32,8 @@ impl LinkService {
 
     /// Returns the reason why this caller may not have a link, if there is one.
     fn objection(&self, caller: &Caller) -> Option<String> {
-        let subject = &caller.peer.subject;
-        if subject.mesh() != self.mesh {
-            return Some(format!("{subject} is not of mesh {:?}", self.mesh));
-        }
-        if subject.role() != CertificateRole::Node {
-            return Some(format!("{subject} is not a node; only nodes open links"));
+        if let Err(denial) = access::open_link(&caller.peer.subject, &self.mesh) {
+            return Some(denial.to_string());
         }
         if !caller.expiry.admits_accepting(clock::wall()) {
             return Some(expiry::in_words(caller.expiry));

@@ -170,6 +170,7 @@ fn panicked(
         why: why.to_owned(),
         reproduce: settings.reproduce(entry, engine.name(), seed),
         causes: Vec::new(),
+        explanation: Vec::new(),
     });
     record
 }

@@ -6,9 +6,10 @@ use crate::failure::CommandError;
 use crate::record::RunRecord;
 use crate::report::SweepReport;
 use crate::screen::{Paint, Screen};
+use phalanx_sim::explanation::{self, Explanation};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Recording, causes};
-use phalanx_sim::report::{self, Seed};
+use phalanx_sim::report::{self, Seed, ShownRun, SourceFile};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::timeline::{FAULT, Row, rows};
 use phalanx_sim::{RunOptions, run};
@@ -20,6 +21,8 @@ use std::time::Instant;
 
 /// Maximum number of causes shown for a failure.
 const CAUSES_MAX: usize = 8;
+/// Maximum length of a scenario file that a page contains, in bytes.
+const SOURCE_MAX: usize = 200_000;
 /// Width of a timeline, in columns, if the terminal's width is unknown.
 const WIDTH: usize = 100;
 
@@ -55,26 +58,49 @@ pub(crate) fn explain(
         return Ok(());
     }
     if let Some((recording, outcome)) = recorded(entry, record.read.seed, settings)? {
-        add_causes(&recording, &outcome, record);
+        let explained = explanations(entry, settings, &recording, &outcome);
+        add_causes(&recording, &explained, record)?;
     }
     Ok(())
 }
 
-fn add_causes(recording: &Recording<'_>, outcome: &Outcome, record: &mut RunRecord) {
-    for (index, failure) in outcome.failures.iter().enumerate() {
-        let culprit = causes::culprit(recording, failure);
-        let chain = culprit.map_or_else(Vec::new, |event| {
+/// Explains each failure of a recorded run.
+fn explanations(
+    entry: &CatalogueEntry,
+    settings: &RunSettings,
+    recording: &Recording<'_>,
+    outcome: &Outcome,
+) -> Vec<Explanation> {
+    explanation::explain(
+        entry.system,
+        recording,
+        &outcome.failures,
+        &settings.sabotage,
+    )
+}
+
+fn add_causes(
+    recording: &Recording<'_>,
+    explained: &[Explanation],
+    record: &mut RunRecord,
+) -> Result<(), CommandError> {
+    for (index, explanation) in explained.iter().enumerate() {
+        let chain = explanation.event.map_or_else(Vec::new, |event| {
             causes::chain(recording, event, CAUSES_MAX)
         });
         let lines: Vec<String> = chain
             .iter()
-            .map(|event| causes::describe(recording, event))
+            .map(|link| causes::describe_link(recording, link))
             .collect();
-        record.value["failures"][index]["causes"] = lines.clone().into();
+        let failure = &mut record.value["failures"][index];
+        failure["causes"] = lines.clone().into();
+        failure["explanation"] = serde_json::to_value(explanation).map_err(CommandError::failed)?;
         if let Some(broken) = record.read.failures.get_mut(index) {
             broken.causes = lines;
+            broken.explanation.clone_from(&explanation.lines);
         }
     }
+    Ok(())
 }
 
 /// The requested outputs.
@@ -100,9 +126,20 @@ pub(crate) fn alone(
     outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
     let mut record = RunRecord::read(value).map_err(CommandError::failed)?;
-    add_causes(&recording, &outcome, &mut record);
+    let explained = explanations(entry, settings, &recording, &outcome);
+    add_causes(&recording, &explained, &mut record)?;
     report.add(&record)?;
-    match draw(screen, &recording, &outcome, report.seeds(), wanted) {
+    let sources = sources(entry);
+    let shown = ShownRun {
+        definition: entry.system,
+        sabotage: &settings.sabotage,
+        sources: &sources,
+        recording: &recording,
+        outcome: &outcome,
+        explained: &explained,
+        seeds: report.seeds(),
+    };
+    match draw(screen, &shown, wanted) {
         // The verdict stands even if the reader of standard output closed it.
         Ok(()) | Err(CommandError::ReaderGone) => Ok(true),
         Err(failure) => Err(failure),
@@ -126,16 +163,39 @@ pub(crate) fn show(
             shown.seed
         ));
     };
-    draw(screen, &recording, &outcome, seeds, wanted)
+    let explained = explanations(entry, settings, &recording, &outcome);
+    let sources = sources(entry);
+    let shown = ShownRun {
+        definition: entry.system,
+        sabotage: &settings.sabotage,
+        sources: &sources,
+        recording: &recording,
+        outcome: &outcome,
+        explained: &explained,
+        seeds,
+    };
+    draw(screen, &shown, wanted)
 }
 
-fn draw(
-    screen: &Screen,
-    recording: &Recording<'_>,
-    outcome: &Outcome,
-    seeds: &[Seed],
-    wanted: Wanted<'_>,
-) -> Result<(), CommandError> {
+/// Reads the files of a scenario: its own, and those of its expectations. Large files are left out.
+fn sources(entry: &CatalogueEntry) -> Vec<SourceFile> {
+    let expectations = entry.scenario.expectations.iter();
+    let mut files: Vec<&str> = vec![&entry.scenario.file];
+    for expectation in expectations {
+        if !files.contains(&expectation.file.as_str()) {
+            files.push(&expectation.file);
+        }
+    }
+    let sources = files.into_iter().filter_map(|file| {
+        let text = std::fs::read_to_string(file).ok()?;
+        let file = file.to_owned();
+        (text.len() <= SOURCE_MAX).then_some(SourceFile { file, text })
+    });
+    sources.collect()
+}
+
+fn draw(screen: &Screen, shown: &ShownRun<'_>, wanted: Wanted<'_>) -> Result<(), CommandError> {
+    let (recording, outcome) = (shown.recording, shown.outcome);
     if wanted.timeline {
         let end = outcome.virtual_ms * 1_000_000;
         for row in rows(recording, end, screen.width().unwrap_or(WIDTH)) {
@@ -150,7 +210,7 @@ fn draw(
             ))
         };
         let file = File::create(path).map_err(unwritable)?;
-        report::write(BufWriter::new(file), recording, outcome, seeds).map_err(unwritable)?;
+        report::write(BufWriter::new(file), shown).map_err(unwritable)?;
     }
     Ok(())
 }

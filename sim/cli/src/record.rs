@@ -52,6 +52,9 @@ pub(crate) struct Broken {
     /// The events that led to the failure, as text, the latest last.
     #[serde(default)]
     pub(crate) causes: Vec<String>,
+    /// The facts that explain the failure, as text.
+    #[serde(skip)]
+    pub(crate) explanation: Vec<String>,
 }
 
 impl Broken {
@@ -98,6 +101,14 @@ impl RunRecord {
             bytes: read.bytes,
             unmet: unmet.map(|expected| expected.line).collect(),
             idle: idle.map(|effect| effect.line).collect(),
+            failure: read.failures.iter().min_by_key(|it| it.at_ms).map(|it| {
+                let line = if it.line > 0 {
+                    format!("line {}: ", it.line)
+                } else {
+                    String::new()
+                };
+                format!("{line}{}", it.why)
+            }),
         }
     }
 
@@ -120,6 +131,7 @@ impl RunRecord {
             why,
             reproduce,
             causes: _,
+            explanation: _,
         } = &broken;
         let object = json!({
             "file": file, "line": line, "expectation": expectation, "at_ms": at_ms, "why": why, "reproduce": reproduce

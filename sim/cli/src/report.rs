@@ -228,6 +228,9 @@ impl<'a> SweepReport<'a> {
             at / 1_000,
             at % 1_000
         ))?;
+        for fact in &broken.explanation {
+            screen.line(format!("    - {fact}"))?;
+        }
         if !broken.causes.is_empty() {
             screen.line("    causes:")?;
         }

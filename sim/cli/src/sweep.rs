@@ -264,6 +264,7 @@ fn compare(job: &Job<'_>, settings: &RunSettings, records: &mut [RunRecord]) {
             why,
             reproduce: settings.reproduce(job.entry, "both", job.seed),
             causes: Vec::new(),
+            explanation: Vec::new(),
         });
     }
 }

@@ -143,6 +143,11 @@ pub trait Invariant {
 
     /// Records that a host's process starts.
     fn on_start(&mut self, _host: usize) {}
+
+    /// Records that a host's process has ended: it was stopped, its host lost power, or it exited. A process that ended
+    /// holds no state: an invariant over several hosts forgets what it noted of the process. Of a host that runs several
+    /// programs, only the process of the invariant's own program counts, as for [`Self::on_start`].
+    fn on_end(&mut self, _host: usize) {}
 }
 
 /// The names of all invariants that watch a run of a system, as in failures.
@@ -203,6 +208,13 @@ impl Invariants {
     pub fn on_start(&mut self, host: usize) {
         for invariant in &mut self.all {
             invariant.on_start(host);
+        }
+    }
+
+    /// Records that a host's process has ended.
+    pub fn on_end(&mut self, host: usize) {
+        for invariant in &mut self.all {
+            invariant.on_end(host);
         }
     }
 

@@ -6,7 +6,9 @@
 
 mod condition;
 pub mod ending;
+mod findings;
 
+use crate::finding::FailureFinding;
 use crate::record::fault::{Fault, FaultPhase, FaultSubject};
 use crate::scenario::plan::{Plan, Reporter, ScheduledAction};
 use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario, Selector};
@@ -14,6 +16,7 @@ use crate::verdict::{ExpectationResult, Failure};
 use crate::world::{ReportedEvent, Scene, World};
 use condition::{converged, holds, is_so, is_unambiguous};
 use core::time::Duration;
+use findings::{FailedWatch, NotedEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The minimum duration of the recovered state before it counts.
@@ -40,6 +43,10 @@ struct Watch {
     sampled: bool,
     /// The reason why the condition did not hold, or why the metric had no value, at the latest check.
     latest: String,
+    /// For a counter, the first event in excess or the latest one; for a gauge, the highest observation.
+    noted: Option<NotedEvent>,
+    /// The nodes and items that a broken expectation is about, once they were looked for.
+    findings: Option<Vec<FailureFinding>>,
     verdict: Verdict,
 }
 
@@ -103,6 +110,8 @@ impl<'a> Judge<'a> {
             right_since: BTreeMap::new(),
             sampled: false,
             latest: "it was never checked".to_owned(),
+            noted: None,
+            findings: None,
             verdict: Verdict::Open,
         };
         let mut judge = Self {
@@ -187,7 +196,7 @@ impl<'a> Judge<'a> {
                         && of.as_ref().is_none_or(about_it);
                     watch.events += u32::from(fits);
                 }
-                Mode::Metric(metric, who, _) => {
+                Mode::Metric(metric, who, bound) => {
                     let chosen = scene.select(who).contains(&reporter.host);
                     watch.sampled |= chosen;
                     let Metric::Counter(own) = metric else {
@@ -196,7 +205,17 @@ impl<'a> Judge<'a> {
                     let owner = scene.program(own.program);
                     let counts = owner.is_some_and(|owner| owner.counts(&scene, own.word, notice));
                     if counts && chosen {
-                        watch.figure = Some(watch.figure.unwrap_or(0) + 1);
+                        let before = watch.figure.unwrap_or(0);
+                        watch.figure = Some(before + 1);
+                        if before <= bound.max {
+                            let about = about.map(|id| hosts.iter().position(|it| it.id == *id));
+                            watch.noted = Some(NotedEvent {
+                                at: now,
+                                host: reporter.host,
+                                word,
+                                about: about.flatten(),
+                            });
+                        }
                     }
                 }
             }
@@ -214,6 +233,7 @@ impl<'a> Judge<'a> {
         };
         for watch in &mut self.watches {
             watch.check(now, &scene);
+            watch.find(now, self.scenario, &scene);
         }
         let quiet = now >= self.plan.faults_end;
         // Correct views are not checked again before the faults end. An action at an instant takes effect after that
@@ -283,6 +303,7 @@ impl<'a> Judge<'a> {
         };
         for watch in &mut self.watches {
             watch.finish(now, &scene);
+            watch.find(now, self.scenario, &scene);
             expected.push(watch.expected());
             if let (Mode::Metric(metric, ..), Some(figure)) =
                 (&watch.expectation.mode, watch.figure)
@@ -305,6 +326,7 @@ impl<'a> Judge<'a> {
                 );
                 failures.push(Failure {
                     figure: watch.figure,
+                    findings: watch.findings.take().unwrap_or_default(),
                     ..failure
                 });
             }
@@ -320,7 +342,9 @@ impl<'a> Judge<'a> {
             None => {
                 let within = crate::scenario::text::show(self.scenario.recovery);
                 let text = format!("all views are right within {within} after the faults");
-                failures.push(Failure::new(file, 0, &text, now, &self.latest_recovery));
+                let found = findings::of_recovery(self.scenario, &scene);
+                let failure = Failure::new(file, 0, &text, now, &self.latest_recovery);
+                failures.push(failure.with_findings(found));
             }
         }
         Judged {
@@ -510,9 +534,21 @@ impl Watch {
             Metric::Gauge(own) => {
                 let hosts = scene.select(who);
                 let program = Some(own.program);
-                let views = hosts.iter().flat_map(|host| scene.views_of(*host, program));
-                let highest = views.filter_map(|view| view.gauge(own.word)).max();
-                self.figure = self.figure.max(highest);
+                let views = hosts.iter().flat_map(|host| {
+                    let views = scene.views_of(*host, program);
+                    views.filter_map(|view| Some((view.gauge(own.word)?, *host)))
+                });
+                if let Some((highest, host)) = views.max()
+                    && self.figure.is_none_or(|figure| highest > figure)
+                {
+                    self.figure = Some(highest);
+                    self.noted = Some(NotedEvent {
+                        at: now,
+                        host,
+                        word: own.word,
+                        about: None,
+                    });
+                }
                 "no process of these nodes ran in this time".clone_into(&mut self.latest);
             }
             Metric::BytesPerNode
@@ -588,6 +624,19 @@ impl Watch {
             self.figure = Some(if per_second { rate } else { mean });
         }
         true
+    }
+
+    /// Looks once for the nodes and items that a broken expectation is about.
+    fn find(&mut self, now: Duration, scenario: &Scenario, scene: &Scene<'_>) {
+        if matches!(self.verdict, Verdict::Broken { .. }) && self.findings.is_none() {
+            let failed = FailedWatch {
+                expectation: &self.expectation,
+                figure: self.figure,
+                noted: self.noted,
+                now,
+            };
+            self.findings = Some(findings::of(&failed, scenario, scene));
+        }
     }
 
     /// Compares the figure with its bound.

@@ -3,6 +3,8 @@
 //! The reports and inputs of daemons fill the log. Invariants, conditions and figures read it. The log holds broadcasts
 //! on channels of messages only, because a later write of a map may supersede an earlier one before it is delivered.
 
+mod findings;
+
 use super::applications::number_in;
 use super::event::{AwaitedAnswer, Event};
 use crate::world::Scene;
@@ -313,7 +315,7 @@ impl DeliveryLog {
             "update-p50-ms" => self.update_ms(scene, who, window, 50),
             "copies-percent" => self.copies(who, window),
             "delivered-percent" => {
-                let sent = self.sent(who, window)?;
+                let sent = self.sample(who, window)?;
                 let delivered = sent.iter().filter(|it| matches!(it.answer, Some(Ok(_))));
                 Ok(100 * delivered.count() as u64 / sent.len() as u64)
             }
@@ -387,12 +389,14 @@ impl DeliveryLog {
         Ok(published)
     }
 
-    /// The messages that these nodes sent in this time; at least one.
-    fn sent(&self, who: &[usize], (from, to): (u64, u64)) -> Result<Vec<&SentMessage>, String> {
+    fn sent(&self, who: &[usize], (from, to): (u64, u64)) -> impl Iterator<Item = &SentMessage> {
         let all = self.sends.values();
-        let sent: Vec<_> = all
-            .filter(|it| !it.datagram && who.contains(&it.host) && from <= it.at && it.at < to)
-            .collect();
+        all.filter(move |it| !it.datagram && who.contains(&it.host) && from <= it.at && it.at < to)
+    }
+
+    /// The messages that these nodes sent in this time; at least one.
+    fn sample(&self, who: &[usize], window: (u64, u64)) -> Result<Vec<&SentMessage>, String> {
+        let sent: Vec<_> = self.sent(who, window).collect();
         if sent.is_empty() {
             return Err("these nodes sent no message in this time".to_owned());
         }
@@ -400,7 +404,7 @@ impl DeliveryLog {
     }
 
     fn send_ms(&self, who: &[usize], window: (u64, u64), percent: usize) -> Result<u64, String> {
-        let sent = self.sent(who, window)?.into_iter();
+        let sent = self.sample(who, window)?.into_iter();
         let answered = sent.filter_map(|it| match it.answer {
             Some(Ok(at)) => Some((at - it.at).div_ceil(1_000)),
             Some(Err(_)) | None => None,

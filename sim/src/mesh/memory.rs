@@ -2,6 +2,7 @@
 
 use super::applications::HostApplications;
 use super::delivery_log::DeliveryLog;
+use super::failed_dials::FailedDials;
 use super::host_words::channels;
 use super::projection::Lives;
 use super::words::sabotage;
@@ -21,6 +22,7 @@ pub struct Mesh {
     pub(super) sabotage: Sabotage,
     pub(super) lives: Lives,
     pub(super) delivery_log: DeliveryLog,
+    pub(super) failed_dials: FailedDials,
     /// The records in the message of the present step.
     pub(super) received: Vec<RecordReceipt>,
     pub(super) shared: SharedFacts,
@@ -61,6 +63,7 @@ pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
         sabotage: sabotage(words)?,
         lives,
         delivery_log: DeliveryLog::new(scenario.hosts.len()),
+        failed_dials: FailedDials::default(),
         received: Vec::new(),
         shared: SharedFacts::new(scenario.hosts.len()),
         ids: HostApplications::ids(scenario),

@@ -7,11 +7,15 @@ use super::memory::{self, Mesh, RecordReceipt};
 use super::node_start::NodeStart;
 use super::projection::Projection;
 use super::words::{PROGRAM, vocabulary};
-use super::{condition, delivery_log, host_words, invariant, recoverability};
+use super::{
+    condition, delivery_log, dial_remarks, findings, host_words, invariant, recoverability,
+};
+use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
-    Cast, Definition, Process, ProcessEvent, ProcessView, Program, ReportedEvent, Scene, Start,
+    Cast, Definition, MeasuredMetric, Process, ProcessEvent, ProcessView, Program, ReportedEvent,
+    Scene, Start,
 };
 use phalanx_core::gossip;
 use phalanx_core::node::{Message, Node};
@@ -101,6 +105,9 @@ impl Program for Mesh {
     fn on_report(&mut self, report: &Report<'_>) {
         if let Some(event) = report.event.of() {
             self.delivery_log.event(report.host, report.now, event);
+            if let Event::Mesh(gossip::Event::DialFailed { reason, .. }) = event {
+                self.failed_dials.count(reason);
+            }
         }
     }
 
@@ -136,6 +143,27 @@ impl Program for Mesh {
             return false;
         };
         scene.of::<Node>().any(|(_, node)| node.mesh().id() == id)
+    }
+
+    fn unsettled(&self, scene: &Scene<'_>) -> Option<FailureFinding> {
+        findings::unsettled(scene)
+    }
+
+    fn found(
+        &self,
+        scene: &Scene<'_>,
+        condition: &OwnCondition,
+        wanted: bool,
+    ) -> Option<FailureFinding> {
+        findings::of_condition(self, scene, condition, wanted)
+    }
+
+    fn measured(&self, scene: &Scene<'_>, metric: &MeasuredMetric<'_>) -> Option<FailureFinding> {
+        findings::of_metric(self, scene, metric)
+    }
+
+    fn remarks(&self, scenario: &Scenario, scene: &Scene<'_>, pair: &[usize]) -> Vec<String> {
+        dial_remarks::of(self, scenario, scene, pair)
     }
 
     fn projection(&self, scene: &Scene<'_>) -> Option<Value> {

@@ -22,6 +22,10 @@ impl ProcessView for Node {
         self.mesh().hash() ^ hashes.fold(0, |sum, hash| mix(sum ^ hash))
     }
 
+    fn membership(&self) -> u64 {
+        self.mesh().hash()
+    }
+
     fn state(&self) -> Value {
         let mesh = self.mesh();
         let members = mesh.members().map(|member| {
@@ -58,6 +62,18 @@ impl ProcessView for Node {
             Phase::Joining | Phase::Running | Phase::Isolated => true,
             Phase::Leaving | Phase::Left | Phase::NameTaken => false,
         }
+    }
+
+    fn knows_of(&self, node: &NodeId) -> Option<String> {
+        let member = self.mesh().member(node)?;
+        let rank = member.record.rank();
+        Some(format!(
+            "{}, epoch {}, incarnation {}, version {}",
+            member.status.word(),
+            rank.epoch,
+            rank.incarnation,
+            rank.version
+        ))
     }
 
     fn gauge(&self, name: &str) -> Option<u64> {

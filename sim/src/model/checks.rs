@@ -42,6 +42,11 @@ impl Checks {
         self.invariants[program].on_start(host);
     }
 
+    /// Notes that a process of a host has ended. `program` is the index of its program.
+    pub(super) fn on_end(&mut self, program: usize, host: usize) {
+        self.invariants[program].on_end(host);
+    }
+
     /// Checks the step of a process, and the events that it reports. `index` is the index of the program.
     pub(super) fn after_step(
         &mut self,

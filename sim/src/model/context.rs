@@ -170,6 +170,16 @@ impl<'a, 't> Context<'a, 't> {
         self.set_cause(cause);
     }
 
+    /// Returns whether the run is recorded.
+    pub(super) const fn is_recorded(&self) -> bool {
+        self.trace.is_recorded()
+    }
+
+    /// Records what a host's processes know of membership after the latest step.
+    pub(super) fn record_membership(&mut self, host: usize, digest: u64) {
+        self.trace.membership(host, digest);
+    }
+
     /// Records an action of the plan. The action causes the events scheduled next.
     pub(super) fn record_action(&mut self, planned: &Planned) {
         let cause = self.trace.action(self.now, planned);

@@ -30,6 +30,7 @@ mod transport;
 pub use crate::address::{PORT, address, host_at, ip};
 pub use clock::WALL_ZERO;
 pub use options::RunOptions;
+pub(crate) use transport::DIAL_ROUND_TRIPS;
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;

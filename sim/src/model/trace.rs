@@ -115,6 +115,18 @@ impl<'a> Trace<'a> {
         Cause::step(self.event, line.host, line.place)
     }
 
+    /// Returns whether the run is recorded.
+    pub(crate) const fn is_recorded(&self) -> bool {
+        !matches!(self.recorder, Subscriber::Absent)
+    }
+
+    /// Records what a host's processes know of membership after the latest step.
+    pub(crate) fn membership(&mut self, host: usize, digest: u64) {
+        if let Some(recorder) = self.recorder.get() {
+            recorder.membership(host, digest);
+        }
+    }
+
     /// Numbers an action of the plan; returns the cause of its effects.
     pub(crate) fn action(&mut self, at: u64, planned: &Planned) -> Cause {
         self.event += 1;

@@ -1,5 +1,6 @@
 //! Follows causes back: from an event to the fault or start at the beginning of its chain.
 
+use super::fault::{Band, FaultSubject};
 use super::recording::{RecordedEvent, Recording};
 use crate::scenario::text;
 use crate::verdict::Failure;
@@ -49,27 +50,63 @@ pub fn latest_change(
     after.into_iter().flatten().max_by_key(|event| event.number)
 }
 
+/// An event in a chain of causes, with the wakes before it that are folded into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CauseLink {
+    /// The event; of several wakes the last.
+    pub event: RecordedEvent,
+    /// Number of consecutive wakes of one process that the link stands for; 1 for any other event.
+    pub times: u32,
+    /// The time of the first of them, in nanoseconds.
+    pub since: u64,
+}
+
 /// Returns the causes of an event, the earliest first and the event last; at most `max`, the latest
 /// ones.
 ///
-/// Timers of a node that only set the next timer are skipped.
+/// Consecutive wakes of one process that report nothing are one link.
 #[must_use]
-pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<RecordedEvent> {
-    let mut chain: Vec<RecordedEvent> = Vec::new();
+pub fn chain(recording: &Recording<'_>, event: u64, max: usize) -> Vec<CauseLink> {
+    let is_quiet_wake = |event: &RecordedEvent| {
+        event.kind == "wake" && recording.reports_of(event.number).is_empty()
+    };
+    let mut chain: Vec<CauseLink> = Vec::new();
     let mut next = recording.event(event);
-    while let Some(event) = next.filter(|_| chain.len() < max) {
+    while let Some(event) = next {
         next = recording.event(event.cause);
-        let same_host =
-            |other: Option<&RecordedEvent>| other.is_some_and(|other| other.host == event.host);
-        let idle = event.kind == "wake"
-            && next.is_some_and(|cause| cause.digest == event.digest)
-            && recording.reports_of(event.number).is_empty();
-        if !(idle && same_host(chain.last()) && same_host(next.as_ref())) {
-            chain.push(event);
+        let process = (event.host, event.program);
+        let is_full = chain.len() == max;
+        match chain.last_mut() {
+            Some(link)
+                if is_quiet_wake(&event)
+                    && is_quiet_wake(&link.event)
+                    && (link.event.host, link.event.program) == process =>
+            {
+                link.times += 1;
+                link.since = event.at;
+            }
+            _ if is_full => break,
+            _ => chain.push(CauseLink {
+                event,
+                times: 1,
+                since: event.at,
+            }),
         }
     }
     chain.reverse();
     chain
+}
+
+/// Formats a link of a chain as one line.
+#[must_use]
+pub fn describe_link(recording: &Recording<'_>, link: &CauseLink) -> String {
+    let line = describe(recording, &link.event);
+    if link.times == 1 {
+        return line;
+    }
+    let since = text::show(Duration::from_nanos(link.since));
+    let woke = format!("woke {} times since {since}", link.times);
+    line.replacen("wake", &woke, 1)
 }
 
 /// Formats an event as one line.
@@ -79,16 +116,20 @@ pub fn describe(recording: &Recording<'_>, event: &RecordedEvent) -> String {
     let mut line = format!("{at} #{}", event.number);
     let Some(host) = event.host else {
         let bands = recording.bands(u64::MAX);
-        let whom = bands
-            .iter()
-            .find(|band| band.event == event.number)
-            .map(|band| super::fault::few(recording.scenario(), &band.fault.hosts));
+        let band = bands.iter().find(|band| band.event == event.number);
+        let nodes = |band: &Band| super::fault::few(recording.scenario(), &band.fault.hosts);
+        let subject = band.map(|band| match band.fault.text.as_str() {
+            "" => nodes(band),
+            // The sides of a cut are its nodes.
+            text if matches!(band.fault.subject, FaultSubject::Cut(_)) => text.to_owned(),
+            text => format!("{} {text}", nodes(band)),
+        });
         // Writing to a string cannot fail.
         let _ = write!(
             line,
             " the plan: {} {}",
             event.kind,
-            whom.unwrap_or_default()
+            subject.unwrap_or_default()
         );
         return line.trim_end().to_owned();
     };

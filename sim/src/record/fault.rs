@@ -58,6 +58,8 @@ pub struct Fault {
     pub hosts: Vec<usize>,
     /// The description of the action.
     pub text: String,
+    /// The drift that a clock has from the action on, in parts per million.
+    pub drift_ppm: Option<i32>,
 }
 
 impl Fault {
@@ -85,7 +87,8 @@ impl Fault {
             ScheduledAction::Clock {
                 jump, drift_ppm, ..
             } => match drift_ppm {
-                Some(ppm) => format!("forward {}, drift {ppm} ppm", text::show(*jump)),
+                Some(ppm) if jump.is_zero() => format!("drift {ppm:+} ppm"),
+                Some(ppm) => format!("forward {}, drift {ppm:+} ppm", text::show(*jump)),
                 None => format!("forward {}", text::show(*jump)),
             },
             ScheduledAction::Start { .. }
@@ -106,6 +109,11 @@ impl Fault {
             turn,
             hosts: hosts(scenario, plan, &planned.action),
             text,
+            drift_ppm: if let ScheduledAction::Clock { drift_ppm, .. } = planned.action {
+                drift_ppm
+            } else {
+                None
+            },
         }
     }
 

@@ -131,6 +131,10 @@ pub trait Recorder {
     /// Called when a node has processed an input.
     fn step(&mut self, step: &RecordedStep<'_>);
 
+    /// Called after a step with the hash of what the host's processes know of membership
+    /// ([`ProcessView::membership`](crate::world::ProcessView::membership)).
+    fn membership(&mut self, _host: usize, _digest: u64) {}
+
     /// Called when an action of the plan was executed.
     fn action(&mut self, action: &ExecutedAction<'_>);
 

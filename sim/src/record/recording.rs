@@ -4,7 +4,7 @@ use super::fault::{Band, Bands, Fault};
 use super::recorder::{ExecutedAction, Held, RecordedStep, Recorder};
 use crate::scenario::Scenario;
 use crate::scenario::plan::Plan;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The value for "no host".
 const NO_HOST: u32 = u32::MAX;
@@ -73,6 +73,33 @@ pub struct Recording<'a> {
     held_count: u64,
     bands: Bands,
     seen: u64,
+    memberships: Memberships,
+}
+
+/// The changes of the hosts' views of membership.
+#[derive(Debug, Default)]
+struct Memberships {
+    /// The number of the event, the host and the hash after it, for each change.
+    changes: Vec<(u32, u32, u64)>,
+    /// The latest hash and the latest digest of the state of each host.
+    latest: Vec<Option<(u64, u64)>>,
+    /// Whether a state changed without its membership.
+    has_data: bool,
+}
+
+impl Memberships {
+    fn add(&mut self, event: u32, host: usize, known: u64, digest: u64) {
+        let host_number = u32::try_from(host).unwrap_or(NO_HOST);
+        let Some(latest) = self.latest.get_mut(host) else {
+            return;
+        };
+        let before = latest.replace((known, digest));
+        if before.is_none_or(|(before, _)| before != known) {
+            self.changes.push((event, host_number, known));
+        } else {
+            self.has_data |= before.is_some_and(|(_, before)| before != digest);
+        }
+    }
 }
 
 impl<'a> Recording<'a> {
@@ -94,6 +121,10 @@ impl<'a> Recording<'a> {
             held_count: 0,
             bands: Bands::default(),
             seen: 0,
+            memberships: Memberships {
+                latest: vec![None; scenario.hosts.len()],
+                ..Memberships::default()
+            },
         }
     }
 
@@ -182,10 +213,34 @@ impl<'a> Recording<'a> {
         (&self.held, self.held_count)
     }
 
+    /// Returns the changes of what hosts know of membership: the number of the event, the host, and the hash after it.
+    pub fn memberships(&self) -> impl Iterator<Item = (u64, usize, u64)> + '_ {
+        let changes = self.memberships.changes.iter();
+        changes.map(|(event, host, known)| (u64::from(*event), *host as usize, *known))
+    }
+
+    /// Returns whether the state of a host changed without its view of membership.
+    #[must_use]
+    pub const fn has_data(&self) -> bool {
+        self.memberships.has_data
+    }
+
     /// Returns the faults; those still in force last until `end`.
     #[must_use]
     pub fn bands(&self, end: u64) -> Vec<Band> {
         self.bands.until(end)
+    }
+
+    /// Returns for each host the programs whose processes took steps; empty for a host that runs one program.
+    #[must_use]
+    pub fn programs(&self) -> Vec<BTreeSet<&'static str>> {
+        let mut programs = vec![BTreeSet::new(); self.scenario.hosts.len()];
+        for event in self.events() {
+            if let Some(host) = event.host {
+                programs[host].extend(event.program);
+            }
+        }
+        programs
     }
 
     /// Returns the name of a process: its host, and its program if the host runs several.
@@ -238,6 +293,14 @@ impl Recorder for Recording<'_> {
             about: said.about.and_then(|id| self.ids.get(id).copied()),
         });
         self.reports.extend(reports);
+    }
+
+    fn membership(&mut self, host: usize, digest: u64) {
+        let whole = self.rows.len() as u64 == self.seen;
+        if let Some(row) = self.rows.last().filter(|_| whole) {
+            let event = u32::try_from(self.seen).unwrap_or(u32::MAX);
+            self.memberships.add(event, host, digest, row.digest);
+        }
     }
 
     fn action(&mut self, action: &ExecutedAction<'_>) {

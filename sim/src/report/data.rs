@@ -1,18 +1,19 @@
 //! The data that the page reads.
 
-use super::Seed;
+use super::bands::{BANDS_MAX, DrawnFault, bands};
+use super::commands::Commands;
 use super::detail::{MESSAGES_MAX, Messages, REPORTS_MAX, Reports};
-use super::strip::Strip;
-use crate::outcome::{ExpectationResult, Failure, Outcome, StepEffect};
-use crate::record::causes::{chain, culprit, describe, latest_change};
-use crate::record::fault::together;
+use super::groupings::{Grouping, groupings};
+use super::strip::{Colours, Strip};
+use super::{Seed, ShownRun, SourceFile};
+use crate::explanation::Explanation;
+use crate::outcome::{ExpectationResult, Failure, StepEffect};
+use crate::record::causes::{CauseLink, chain, describe_link, latest_change};
 use crate::record::{EVENTS_MAX, Recording, VERSION};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Number of columns of the charts over time.
 const COLUMNS: usize = 480;
-/// Maximum number of faults drawn individually.
-const BANDS_MAX: usize = 3_000;
 /// Maximum number of causes shown.
 const CAUSES_MAX: usize = 24;
 /// Maximum number of seeds listed.
@@ -37,15 +38,24 @@ pub(super) struct ReportData<'a> {
     end: u64,
     /// Time at which every fault is lifted, in microseconds.
     faults_end: u64,
-    reproduce: String,
+    system: &'static str,
+    commands: Commands,
+    sources: &'a [SourceFile],
     nodes: Vec<&'a str>,
+    /// The ways to group the lanes, the preferred one first.
+    groupings: Vec<Grouping>,
     metrics: &'a BTreeMap<String, u64>,
     failures: &'a [Failure],
+    /// The explanation of each failure.
+    explained: &'a [Explanation],
     expected: &'a [ExpectationResult],
     effects: &'a [StepEffect],
     seeds: &'a [Seed],
-    bands: Vec<Band>,
+    bands: Vec<DrawnFault>,
+    /// The colours by membership.
     strip: Strip,
+    /// The colours by the whole states, if they differ.
+    states: Option<Strip>,
     traffic: Traffic,
     messages: Messages,
     reports: Reports,
@@ -54,22 +64,6 @@ pub(super) struct ReportData<'a> {
     causes_of_failure: bool,
     /// The parts of the run that the page omits.
     left_out: Vec<String>,
-}
-
-/// A fault.
-#[derive(Debug, serde::Serialize)]
-struct Band {
-    word: &'static str,
-    text: String,
-    line: Option<usize>,
-    /// In microseconds.
-    from: u64,
-    /// In microseconds.
-    to: u64,
-    /// The affected hosts; all hosts if empty.
-    hosts: Vec<usize>,
-    /// Whether the step is instantaneous.
-    once: bool,
 }
 
 /// An event in the chain of causes.
@@ -83,6 +77,21 @@ struct Step {
     /// In microseconds.
     sent: Option<u64>,
     text: String,
+}
+
+impl Step {
+    fn of(recording: &Recording<'_>, link: &CauseLink) -> Self {
+        let event = &link.event;
+        let sending = recording.sending(event);
+        Self {
+            event: event.number,
+            at: event.at / 1_000,
+            node: event.host,
+            from: sending.map(|(from, _)| from),
+            sent: sending.map(|(_, sent)| sent.at / 1_000),
+            text: describe_link(recording, link),
+        }
+    }
 }
 
 /// Traffic over time, and per node.
@@ -102,31 +111,24 @@ struct Traffic {
 }
 
 impl<'a> ReportData<'a> {
-    pub(super) fn of(
-        recording: &'a Recording<'_>,
-        outcome: &'a Outcome,
-        seeds: &'a [Seed],
-    ) -> Self {
+    pub(super) fn of(shown: &ShownRun<'a>) -> Self {
+        let ShownRun {
+            recording,
+            outcome,
+            explained,
+            seeds,
+            ..
+        } = *shown;
         let scenario = recording.scenario();
         let end = outcome.virtual_ms.max(1) * 1_000_000;
-        let failure = outcome.failures.iter().min_by_key(|failure| failure.at_ms);
+        let all = outcome.failures.iter().enumerate();
+        let failure = all.min_by_key(|(_, failure)| failure.at_ms);
         let last = match failure {
-            Some(failure) => culprit(recording, failure),
+            Some((index, _)) => explained.get(index).and_then(|it| it.event),
             None => latest_change(recording, u64::MAX, None).map(|event| event.number),
         };
         let causes = last.map_or_else(Vec::new, |last| chain(recording, last, CAUSES_MAX));
-        let always: BTreeSet<u64> = causes.iter().map(|event| event.number).collect();
-        let steps = causes.iter().map(|event| {
-            let sending = recording.sending(event);
-            Step {
-                event: event.number,
-                at: event.at / 1_000,
-                node: event.host,
-                from: sending.map(|(from, _)| from),
-                sent: sending.map(|(_, sent)| sent.at / 1_000),
-                text: describe(recording, event),
-            }
-        });
+        let always: BTreeSet<u64> = causes.iter().map(|link| link.event.number).collect();
         let mut data = Self {
             about: &scenario.about,
             file: &scenario.file,
@@ -143,7 +145,10 @@ impl<'a> ReportData<'a> {
             overhead_bytes: outcome.overhead_bytes,
             end: end / 1_000,
             faults_end: u64::try_from(recording.plan().faults_end.as_micros()).unwrap_or(u64::MAX),
-            reproduce: outcome.reproduce.clone(),
+            system: shown.definition.name,
+            commands: Commands::of(shown, causes.last().map(|link| link.event.at)),
+            sources: shown.sources,
+            groupings: groupings(recording),
             nodes: scenario
                 .hosts
                 .iter()
@@ -151,15 +156,22 @@ impl<'a> ReportData<'a> {
                 .collect(),
             metrics: &outcome.metrics,
             failures: &outcome.failures,
+            explained,
             expected: &outcome.expected,
             effects: &outcome.effects,
             seeds: &seeds[..seeds.len().min(SEEDS_MAX)],
             bands: bands(recording, end),
-            strip: Strip::of(recording, end, COLUMNS),
+            strip: Strip::of(recording, end, COLUMNS, Colours::Membership),
+            states: recording
+                .has_data()
+                .then(|| Strip::of(recording, end, COLUMNS, Colours::States)),
             traffic: Traffic::of(recording, end),
             messages: Messages::of(recording, &always),
             reports: Reports::of(recording),
-            causes: steps.collect(),
+            causes: causes
+                .iter()
+                .map(|link| Step::of(recording, link))
+                .collect(),
             causes_of_failure: failure.is_some(),
             left_out: Vec::new(),
         };
@@ -205,29 +217,6 @@ impl<'a> ReportData<'a> {
         }
         left_out
     }
-}
-
-fn bands(recording: &Recording<'_>, end: u64) -> Vec<Band> {
-    let hosts = recording.scenario().hosts.len();
-    let bands = together(recording.bands(end)).into_iter().take(BANDS_MAX);
-    bands
-        .map(|band| Band {
-            word: band.fault.word,
-            text: match band.fault.text.as_str() {
-                "" => crate::record::fault::few(recording.scenario(), &band.fault.hosts),
-                text => text.to_owned(),
-            },
-            line: band.fault.line,
-            from: band.from / 1_000,
-            to: band.to / 1_000,
-            hosts: if band.fault.hosts.len() == hosts {
-                Vec::new()
-            } else {
-                band.fault.hosts
-            },
-            once: band.fault.turn == crate::record::fault::FaultPhase::Once,
-        })
-        .collect()
 }
 
 impl Traffic {

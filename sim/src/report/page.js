@@ -61,6 +61,8 @@ const pen = canvas.getContext("2d");
 const view = { from: 0, to: run.end, node: null, cause: run.causes_of_failure ? run.causes.length - 1 : null, drag: null, hover: null };
 const failures = [...run.failures].sort((one, two) => one.at_ms - two.at_ms);
 const count = run.nodes.length;
+// The strip of colours that the lanes show: by membership, or by the whole states.
+let strip = run.strip;
 const laneHeight = Math.max(0.7, Math.min(26, 620 / count));
 const gap = laneHeight >= 5 ? Math.min(3, laneHeight * 0.15) : 0;
 const longest = run.nodes.reduce((longest, name) => Math.max(longest, name.length), 0);
@@ -69,26 +71,60 @@ const AXIS = 22;
 const ROW = 17;
 const CHART = 64;
 
-// Assigns faults to rows without overlaps; instantaneous steps share one row.
+// Assigns faults to rows without overlaps; instantaneous steps share one row, but a few steps of clocks have room for
+// their names among the faults.
+const NAMED_CLOCKS = 12;
+const clocks = run.bands.filter((band) => band.once && band.word === "clock").length;
 const rows = [];
 for (const band of run.bands) {
-  if (band.once || band.to <= band.from) { band.row = -1; continue; }
+  band.point = band.once || band.to <= band.from;
+  const named = band.point && band.word === "clock" && clocks <= NAMED_CLOCKS;
+  if (band.point && !named) { band.row = -1; continue; }
   let row = rows.findIndex((end) => end <= band.from);
   if (row < 0) row = rows.length < 8 ? rows.push(0) - 1 : 7;
-  rows[row] = Math.max(rows[row], band.to);
+  rows[row] = Math.max(rows[row], named ? band.from + run.end / 5 : band.to);
   band.row = row;
 }
 const instants = run.bands.some((band) => band.row < 0);
+// The place of the next instantaneous step after a band, which ends the room for its label.
+const later = run.bands.filter((band) => band.row < 0);
+later.forEach((band, index) => { band.next = later[index + 1]; });
+const nextInstant = (band) => {
+  while (band.next && band.next.from === band.from) band = band.next;
+  return band.next ? x(band.next.from) : Infinity;
+};
 const faultsHeight = (rows.length + (instants ? 1 : 0)) * ROW;
 const lanesTop = AXIS + faultsHeight + 8;
-const lanesHeight = Math.ceil(count * laneHeight);
-const chartTop = lanesTop + lanesHeight + 14;
-const fullHeight = chartTop + CHART + 8;
+
+// The lanes in the order in which they are drawn, with a heading above each group.
+const HEADING = 17;
+const layout = { order: [], tops: [], headings: [], height: 0 };
+function arrange(grouping) {
+  layout.order = [];
+  layout.headings = [];
+  let top = 0;
+  for (const group of grouping ? grouping.groups : [{ label: null, nodes: run.nodes.map((_, node) => node) }]) {
+    if (group.label !== null) {
+      layout.headings.push({ top, label: `${group.label}  (${group.nodes.length})` });
+      top += HEADING;
+    }
+    for (const node of group.nodes) {
+      layout.order.push(node);
+      layout.tops[node] = top;
+      top += laneHeight;
+    }
+  }
+  layout.height = Math.ceil(top);
+}
+arrange(run.groupings[0]);
+const lanesHeight = () => layout.height;
+const chartTop = () => lanesTop + lanesHeight() + 14;
+const fullHeight = () => chartTop() + CHART + 8;
 
 const width = () => canvas.clientWidth;
 const x = (at) => GUTTER + ((at - view.from) / (view.to - view.from)) * (width() - GUTTER);
 const at = (x) => view.from + ((x - GUTTER) / (width() - GUTTER)) * (view.to - view.from);
-const laneY = (node) => lanesTop + node * laneHeight;
+const laneY = (node) => lanesTop + layout.tops[node];
 const laneMid = (node) => laneY(node) + laneHeight / 2;
 const firstAfter = (sorted, value) => {
   let low = 0, high = sorted.length;
@@ -112,16 +148,18 @@ function draw() {
 function paint() {
   const ratio = window.devicePixelRatio || 1;
   const wide = width();
-  if (canvas.width !== Math.round(wide * ratio) || canvas.height !== Math.round(fullHeight * ratio)) {
-    canvas.style.height = `${fullHeight}px`;
+  if (canvas.width !== Math.round(wide * ratio) || canvas.height !== Math.round(fullHeight() * ratio)) {
+    canvas.style.height = `${fullHeight()}px`;
     canvas.width = Math.round(wide * ratio);
-    canvas.height = Math.round(fullHeight * ratio);
+    canvas.height = Math.round(fullHeight() * ratio);
   }
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.fillStyle = look.card;
-  pen.fillRect(0, 0, wide, fullHeight);
+  pen.fillRect(0, 0, wide, fullHeight());
   paintAxis(wide);
   paintLanes(wide);
+  paintHeadings(wide);
+  paintFailureLines(wide);
   paintBands(wide);
   if (byId("marks").checked) paintReports();
   paintMessages(wide);
@@ -144,7 +182,7 @@ function paintAxis(wide) {
   for (let tick = Math.ceil(view.from / step) * step; tick <= view.to; tick += step) {
     const here = Math.round(x(tick)) + 0.5;
     pen.strokeStyle = look.line;
-    pen.beginPath(); pen.moveTo(here, AXIS); pen.lineTo(here, fullHeight - 8); pen.stroke();
+    pen.beginPath(); pen.moveTo(here, AXIS); pen.lineTo(here, fullHeight() - 8); pen.stroke();
     pen.fillStyle = look.quiet;
     const label = `${(tick / 1e6).toFixed(Math.min(digits, 6))} s`;
     const half = pen.measureText(label).width / 2;
@@ -157,9 +195,9 @@ function paintLanes(wide) {
   const ratio = window.devicePixelRatio || 1;
   const edge = (at) => Math.round(at * ratio) / ratio;
   const paintLane = (node, colours) => {
-    const lane = run.strip.lanes[node];
+    const lane = strip.lanes[node];
     const top = edge(laneY(node) + gap / 2);
-    const high = Math.max(edge(laneY(node + 1) - gap / 2) - top, 1 / ratio);
+    const high = Math.max(edge((laneY(node) + laneHeight) - gap / 2) - top, 1 / ratio);
     for (let index = Math.max(0, stateAt(lane, view.from)); index < lane.length && lane[index] <= view.to; index += 2) {
       const colour = colours[lane[index + 1]];
       if (!colour) continue;
@@ -181,15 +219,40 @@ function paintLanes(wide) {
   // In lanes that share a row of pixels, nodes that are alone or not running take precedence, because the others are many.
   if (laneHeight < 1) for (let node = 0; node < count; node++) paintLane(node, [look.stopped, look.alone]);
   pen.textAlign = "right";
-  for (let node = 0; node < count; node++) {
-    if (node % every === 0 || node === view.node) {
-      const chosen = node === view.node;
-      pen.font = `${chosen ? "600 " : ""}${laneHeight > 13 ? 12 : 11}px ${look.sans}`;
-      pen.fillStyle = chosen ? look.accent : look.quiet;
-      if (!chosen || laneHeight >= 11 || node % every === 0) pen.fillText(run.nodes[node], GUTTER - 8, laneMid(node));
-    }
+  let free = -Infinity;
+  for (const node of layout.order) {
+    const chosen = node === view.node, fits = laneMid(node) - free >= 12.5 || every === 1;
+    if (!chosen && !fits) continue;
+    if (fits) free = laneMid(node);
+    pen.font = `${chosen ? "600 " : ""}${laneHeight > 13 ? 12 : 11}px ${look.sans}`;
+    pen.fillStyle = chosen ? look.accent : look.quiet;
+    pen.fillText(run.nodes[node], GUTTER - 8, laneMid(node));
   }
   pen.font = `11px ${look.sans}`;
+}
+
+function paintHeadings(wide) {
+  pen.font = `600 11px ${look.sans}`;
+  pen.textBaseline = "middle";
+  pen.textAlign = "left";
+  for (const { top, label } of layout.headings) {
+    const y = lanesTop + top;
+    pen.fillStyle = look.faint;
+    pen.fillRect(0, y + 1, wide, HEADING - 3);
+    pen.fillStyle = look.ink;
+    pen.fillText(label, 6, y + HEADING / 2 - 0.5);
+  }
+  pen.font = `11px ${look.sans}`;
+}
+
+// A label begins right of the line of a failure that would cross it.
+function labelStart(text, start, end) {
+  const wide = pen.measureText(text).width;
+  for (const failure of failures) {
+    const here = x(failure.at_ms * 1000);
+    if (here > start - 5 && here < start + wide + 3 && here + 7 + wide < end) start = here + 7;
+  }
+  return start;
 }
 
 function paintBands(wide) {
@@ -198,10 +261,18 @@ function paintBands(wide) {
     if (band.to < view.from || band.from > view.to) continue;
     const colour = family(band.word);
     const left = x(band.from), right = x(band.to);
-    if (band.row < 0) {
-      const top = AXIS + rows.length * ROW;
+    if (band.point) {
+      const top = AXIS + (band.row < 0 ? rows.length : band.row) * ROW;
       pen.fillStyle = colour;
       pen.beginPath(); pen.moveTo(left, top + 11); pen.lineTo(left - 4, top + 4); pen.lineTo(left + 4, top + 4); pen.fill();
+      const text = `${band.word} ${band.text}`;
+      const room = (band.row < 0 ? Math.min(wide, nextInstant(band)) : wide) - 6;
+      const start = labelStart(text, left + 7, room);
+      if (start + pen.measureText(text).width < room) {
+        pen.textAlign = "left";
+        pen.fillStyle = look.ink;
+        pen.fillText(text, start, top + 8);
+      }
       continue;
     }
     const begin = Math.max(GUTTER, left), end = Math.min(wide, right);
@@ -215,7 +286,8 @@ function paintBands(wide) {
     pen.beginPath(); pen.rect(begin, top, Math.max(end - begin - 4, 0), ROW); pen.clip();
     pen.textAlign = "left";
     pen.fillStyle = look.ink;
-    pen.fillText(`${band.word}  ${band.text}`, begin + 9, top + (ROW - 3) / 2 + 0.5);
+    const text = `${band.word}  ${band.text}`;
+    pen.fillText(text, labelStart(text, begin + 9, end - 4), top + (ROW - 3) / 2 + 0.5);
     pen.restore();
     // Over the lanes: edges for faults that affect all nodes, hatching for faults of single nodes.
     pen.strokeStyle = colour;
@@ -224,7 +296,7 @@ function paintBands(wide) {
       pen.setLineDash([3, 3]);
       for (const edge of [left, right]) {
         if (edge < GUTTER || edge > wide || (edge === right && band.to >= run.end)) continue;
-        pen.beginPath(); pen.moveTo(edge, top + ROW - 3); pen.lineTo(edge, lanesTop + lanesHeight); pen.stroke();
+        pen.beginPath(); pen.moveTo(edge, top + ROW - 3); pen.lineTo(edge, lanesTop + lanesHeight()); pen.stroke();
       }
       pen.setLineDash([]);
       pen.globalAlpha = 1;
@@ -232,7 +304,7 @@ function paintBands(wide) {
       pen.globalAlpha = 0.8;
       pen.lineWidth = laneHeight > 8 ? 2 : 1;
       for (const host of band.hosts) {
-        pen.beginPath(); pen.moveTo(begin, laneY(host + 1) - gap / 2 - 0.5); pen.lineTo(end, laneY(host + 1) - gap / 2 - 0.5); pen.stroke();
+        pen.beginPath(); pen.moveTo(begin, (laneY(host) + laneHeight) - gap / 2 - 0.5); pen.lineTo(end, (laneY(host) + laneHeight) - gap / 2 - 0.5); pen.stroke();
       }
       pen.lineWidth = 1;
       pen.globalAlpha = 1;
@@ -274,7 +346,7 @@ function paintMessages(wide) {
   if (how === "none" || (how === "node" && view.node === null)) return;
   const messages = run.messages;
   pen.save();
-  pen.beginPath(); pen.rect(GUTTER, lanesTop, wide - GUTTER, lanesHeight); pen.clip();
+  pen.beginPath(); pen.rect(GUTTER, lanesTop, wide - GUTTER, lanesHeight()); pen.clip();
   const chosen = [];
   for (let index = firstAfter(messages.took, view.from); index < messages.took.length && messages.sent[index] <= view.to; index++) {
     if (how === "news" && !messages.news[index]) continue;
@@ -305,7 +377,7 @@ function paintCauses() {
   if (view.cause === null) return;
   const colour = run.causes_of_failure ? look.bad : look.accent;
   pen.save();
-  pen.beginPath(); pen.rect(GUTTER, AXIS, width() - GUTTER, fullHeight); pen.clip();
+  pen.beginPath(); pen.rect(GUTTER, AXIS, width() - GUTTER, fullHeight()); pen.clip();
   // First a rim, wider and in the colour of the card, then the chain itself, so that it is visible on lanes of any colour.
   for (const [more, paint] of [[1.5, look.card], [0, colour]]) {
     pen.strokeStyle = pen.fillStyle = paint;
@@ -329,10 +401,10 @@ function paintChart(wide) {
   const { messages, held } = run.traffic;
   const columns = messages.length;
   const top = Math.max(1, ...messages);
-  const base = chartTop + CHART;
+  const base = chartTop() + CHART;
   const column = (index) => x(((index + 0.5) * run.end) / columns);
   pen.save();
-  pen.beginPath(); pen.rect(GUTTER, chartTop - 4, wide - GUTTER, CHART + 8); pen.clip();
+  pen.beginPath(); pen.rect(GUTTER, chartTop() - 4, wide - GUTTER, CHART + 8); pen.clip();
   const area = (values, colour, alpha) => {
     pen.beginPath();
     pen.moveTo(column(0), base);
@@ -342,7 +414,7 @@ function paintChart(wide) {
   };
   area(messages, look.accent, 0.25);
   area(held, look.cut, 0.6);
-  const states = run.strip.states;
+  const states = strip.states;
   const most = Math.max(2, ...states);
   pen.strokeStyle = look.ink;
   pen.lineWidth = 1.4;
@@ -358,23 +430,32 @@ function paintChart(wide) {
   pen.textAlign = "right";
   pen.fillStyle = look.quiet;
   const perSecond = (top * columns * 1e6) / run.end;
-  pen.fillText("messages", GUTTER - 8, chartTop + 8);
-  pen.fillText(`≤ ${perSecond >= 1e4 ? `${Math.round(perSecond / 1e3)}k` : Math.round(perSecond)}/s`, GUTTER - 8, chartTop + 21);
+  pen.fillText("messages", GUTTER - 8, chartTop() + 8);
+  pen.fillText(`≤ ${perSecond >= 1e4 ? `${Math.round(perSecond / 1e3)}k` : Math.round(perSecond)}/s`, GUTTER - 8, chartTop() + 21);
   pen.fillStyle = look.ink;
   pen.fillText("states", GUTTER - 8, base - 19);
   pen.fillText(`≤ ${most}`, GUTTER - 8, base - 6);
 }
 
-// The instants of failures, with the lines of the expectations; instants close to each other share a flag.
-function paintFailures(wide) {
-  const flags = [];
+// The lines of failures. They are drawn below the labels of faults.
+function paintFailureLines(wide) {
   for (const failure of failures) {
     const here = x(failure.at_ms * 1000);
     if (here < GUTTER || here > wide) continue;
     for (const [thick, colour] of [[5, look.card], [2.4, look.bad]]) {
       pen.strokeStyle = colour; pen.lineWidth = thick;
-      pen.beginPath(); pen.moveTo(here, AXIS - 4); pen.lineTo(here, chartTop + CHART); pen.stroke();
+      pen.beginPath(); pen.moveTo(here, AXIS - 4); pen.lineTo(here, chartTop() + CHART); pen.stroke();
     }
+  }
+  pen.lineWidth = 1;
+}
+
+// The flags of failures, with the lines of the expectations; instants close to each other share a flag.
+function paintFailures(wide) {
+  const flags = [];
+  for (const failure of failures) {
+    const here = x(failure.at_ms * 1000);
+    if (here < GUTTER || here > wide) continue;
     const last = flags[flags.length - 1];
     if (last && here - last.here < 100) last.lines.add(failure.line);
     else flags.push({ here, lines: new Set([failure.line]) });
@@ -407,12 +488,12 @@ function paintSelection(wide) {
   if (view.drag && view.drag.now !== undefined && !view.drag.move) {
     const left = Math.min(view.drag.x, view.drag.now), right = Math.max(view.drag.x, view.drag.now);
     pen.globalAlpha = 0.15; pen.fillStyle = look.accent;
-    pen.fillRect(left, AXIS, right - left, fullHeight - AXIS);
+    pen.fillRect(left, AXIS, right - left, fullHeight() - AXIS);
     pen.globalAlpha = 1;
   }
   if (view.hover !== null) {
     pen.strokeStyle = look.quiet; pen.globalAlpha = 0.6;
-    pen.beginPath(); pen.moveTo(view.hover + 0.5, AXIS); pen.lineTo(view.hover + 0.5, chartTop + CHART); pen.stroke();
+    pen.beginPath(); pen.moveTo(view.hover + 0.5, AXIS); pen.lineTo(view.hover + 0.5, chartTop() + CHART); pen.stroke();
     pen.globalAlpha = 1;
   }
 }
@@ -440,8 +521,16 @@ function choose(node) {
   detail();
 }
 const nodeAt = (y) => {
-  const node = Math.floor((y - lanesTop) / laneHeight);
-  return node >= 0 && node < count ? node : null;
+  // The tops rise in the order of the lanes.
+  let low = 0, high = count;
+  while (low < high) { const mid = (low + high) >> 1; if (laneY(layout.order[mid]) <= y) low = mid + 1; else high = mid; }
+  const node = layout.order[low - 1];
+  return node !== undefined && y < laneY(node) + laneHeight ? node : null;
+};
+const beside = (by) => {
+  if (view.node === null) return layout.order[by > 0 ? 0 : count - 1];
+  const place = layout.order.indexOf(view.node) + by;
+  return layout.order[Math.max(0, Math.min(count - 1, place))];
 };
 const place = (event) => {
   const box = canvas.getBoundingClientRect();
@@ -490,8 +579,8 @@ canvas.addEventListener("keydown", (event) => {
   const moves = {
     ArrowLeft: () => show(view.from - step, view.to - step),
     ArrowRight: () => show(view.from + step, view.to + step),
-    ArrowDown: () => choose(view.node === null ? 0 : Math.min(count - 1, view.node + 1)),
-    ArrowUp: () => choose(view.node === null ? count - 1 : Math.max(0, view.node - 1)),
+    ArrowDown: () => choose(beside(1)),
+    ArrowUp: () => choose(beside(-1)),
     Home: () => show(0, view.to - view.from),
     End: () => show(run.end - (view.to - view.from), run.end),
     "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), 0: () => show(0, run.end),
@@ -508,7 +597,7 @@ document.addEventListener("keydown", (event) => {
 const stateName = (colour) => {
   if (colour === 0) return "stopped";
   if (colour === 1) return "a state of a single node, briefly";
-  return colour < 12 ? `state ${run.strip.digests[colour - 2]}` : "a state shared for a short time";
+  return colour < 12 ? `state ${strip.digests[colour - 2]}` : "a state shared for a short time";
 };
 function tip(px, py) {
   const box = byId("tip");
@@ -518,7 +607,7 @@ function tip(px, py) {
     const time = at(px);
     lines.push(element("div", { class: "quiet" }, seconds(time)));
     if (node !== null) {
-      const lane = run.strip.lanes[node];
+      const lane = strip.lanes[node];
       const index = stateAt(lane, time);
       lines.push(element("div", {}, element("b", {}, run.nodes[node]), `: ${index < 0 ? "not started" : stateName(lane[index + 1])}`));
       const reach = ((view.to - view.from) / width()) * 5;
@@ -532,10 +621,10 @@ function tip(px, py) {
     }
     for (const band of run.bands) {
       const row = band.row < 0 ? rows.length : band.row;
-      const near = band.row < 0 ? Math.abs(x(band.from) - px) < 6 : band.from <= time && time <= band.to;
+      const near = band.point ? Math.abs(x(band.from) - px) < 6 : band.from <= time && time <= band.to;
       const over = py >= AXIS + row * ROW && py < AXIS + (row + 1) * ROW;
       if (near && over && lines.length < 12) {
-        lines.push(element("div", {}, element("b", {}, band.word), ` ${band.text}`, element("span", { class: "quiet" }, ` ${band.line ? `line ${band.line}, ` : ""}${seconds(band.from)}${band.row < 0 ? "" : ` to ${seconds(band.to)}`}`)));
+        lines.push(element("div", {}, element("b", {}, band.word), ` ${band.text}`, element("span", { class: "quiet" }, ` ${band.line ? `line ${band.line}, ` : ""}${seconds(band.from)}${band.point ? "" : ` to ${seconds(band.to)}`}`)));
       }
     }
   }
@@ -577,9 +666,9 @@ function fillDetail() {
 
 function legend() {
   const patch = (colour, text) => element("span", {}, element("i", { style: `background:${colour};border-color:${colour === look.stopped ? look.line : "transparent"}` }), text);
-  const strong = run.strip.digests.map((_, index) => look.lane[index + 2]);
+  const strong = strip.digests.map((_, index) => look.lane[index + 2]);
   byId("legend").replaceChildren(
-    element("span", {}, ...strong.map((colour) => element("i", { style: `background:${colour}` })), "the same colour is the same state"),
+    element("span", {}, ...strong.map((colour) => element("i", { style: `background:${colour}` })), strip === run.strip && run.states !== null ? "the same colour is the same view of membership" : "the same colour is the same state"),
     patch(look.lane[12], "pale: shared for a short time"), patch(look.alone, "grey: held by a single node, briefly"), patch(look.stopped, "not running"),
     element("span", {}, element("i", { style: `background:${look.bad};border-radius:9px;width:8px;height:8px` }), "reports a member as down"),
     laneHeight < 4 ? "" : element("span", {}, element("i", { style: `background:${look.warn};border-radius:9px;width:7px;height:7px` }), "suspects a member, or cannot reach it"),
@@ -597,17 +686,17 @@ function header() {
   byId("about").textContent = run.about.trim().replace(/\s+/g, " ");
   const failed = run.seeds.filter((seed) => !seed.passed).length;
   const facts = [
-    ["Seed", run.seeds.length > 1 ? `${run.seed} of ${many(run.seeds.length)}` : run.seed], ["Nodes", many(count)], ["Virtual time", seconds(run.end, 1)],
+    ["Seed", run.seed], ["Nodes", many(count)], ["Virtual time", seconds(run.end, 1)],
     ["Recovery", run.metrics["recovery-ms"] === undefined ? "none" : span(run.metrics["recovery-ms"])],
-    ["Events", many(run.events)], ["Messages", many(run.messages_sent)], ["Payload", size(run.bytes)], ["Held up", many(run.traffic.held_total)], ["Engine", run.engine],
+    ["Events", many(run.events)], ["Messages", many(run.messages_sent)], ["Payload", size(run.bytes)], ["Dropped or delayed", many(run.traffic.held_total)], ["Engine", run.engine],
   ];
-  if (run.seeds.length > 1) facts.splice(1, 0, ["Seeds failed", many(failed)]);
+  if (run.seeds.length > 1) facts.splice(1, 0, ["Seeds run", many(run.seeds.length)], ["Seeds failed", many(failed)]);
   byId("facts").append(...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, String(value)))));
   byId("failures").append(...failures.slice(0, CARDS).map(failureCard));
   if (failures.length > CARDS) byId("failures").append(element("details", {}, element("summary", {}, `${many(failures.length - CARDS)} more`), ...failures.slice(CARDS).map((failure) => failureCard(failure, CARDS))));
 }
 
-// The expectation, the actual state, and for the first failure the end of the chain of causes.
+// The expectation, the actual state, the facts that explain it, and for the first failure the command that reproduces it.
 const CARDS = 3;
 const LED = 4;
 function failureCard(failure, position) {
@@ -619,12 +708,15 @@ function failureCard(failure, position) {
     show(here - Math.max(around, before < 6 * around ? before * 1.1 : 0), here + around);
     canvas.scrollIntoView({ block: "nearest" });
   };
-  const led = position > 0 || !run.causes_of_failure ? null : element("div", { class: "led" }, element("span", { class: "quiet" }, `Causes, the last ${run.causes.length - from} of `, element("a", { href: "#causes-card" }, `${run.causes.length} events`)),
-    element("ol", { class: "causes" }, ...run.causes.slice(from).map((cause, index) => causeLine(cause, from + index))));
+  const explained = run.explained[run.failures.indexOf(failure)];
+  const facts = explained ? explained.lines.map((line) => element("li", {}, line)) : [];
+  const source = failure.line ? element("a", { href: `#source-${failure.line}` }, `${failure.file}:${failure.line}`) : failure.file;
+  const links = position === 0 && run.causes_of_failure && run.causes.length ? element("a", { href: "#causes-card" }, `The ${run.causes.length} events that led to it`) : null;
   return element("div", { class: "failure" },
     element("button", { type: "button", onclick: go }, "Show"),
-    element("div", { class: "expectation" }, element("b", {}, `${failure.file}${failure.line ? `:${failure.line}` : ""}`), "  ", element("code", {}, failure.expectation)),
-    element("div", { class: "why" }, `${failure.why}`, element("span", { class: "quiet" }, `  at ${seconds(failure.at_ms * 1000)}`)), led, position > 0 ? null : commandLine(failure.reproduce));
+    element("div", { class: "expectation" }, element("b", {}, source), "  ", element("code", {}, failure.expectation)),
+    element("div", { class: "why" }, `${failure.why}`, element("span", { class: "quiet" }, `  at ${seconds(failure.at_ms * 1000)}`)),
+    facts.length ? element("ul", {}, ...facts) : null, links);
 }
 
 function causeLine(cause, index) {
@@ -644,6 +736,7 @@ function causeLine(cause, index) {
 }
 
 function causes() {
+  byId("causes-card").hidden = run.causes.length === 0;
   byId("causes-title").textContent = run.causes_of_failure ? "Causes of the first failure" : "Causes of the last change of a view";
   byId("causes-note").textContent = run.causes_of_failure ? "Each event was caused by the one before it; the last one is the closest to the failure. Select one to see it in the lanes." : "The chain of causes behind the last change of any node's view. Select one to see it in the lanes.";
   const list = byId("causes");
@@ -711,13 +804,13 @@ function histogram() {
     const wide = Math.max(1, (most - least) / columns);
     const values = Array.from({ length: columns }, (_, index) => ({ name: `${Math.round(least + index * wide)} to ${Math.round(least + (index + 1) * wide)} ms`, count: 0 }));
     for (const ms of known) values[Math.min(columns - 1, Math.floor((ms - least) / wide))].count++;
-    box.append(bars(values, [[0, span(least), "start"], [1, span(most), "end"]], "Recovery time of the mesh, over seeds"));
+    box.append(bars(values, [[0, span(least), "start"], [1, span(most), "end"]], "Recovery time, over seeds"));
     box.append(element("p", { class: "quiet" }, `median ${span(quantile(0.5))}, 90 % ${span(quantile(0.9))}, 99 % ${span(quantile(0.99))}${never ? `; ${many(never)} seeds never recovered` : ""}`));
   } else {
-    box.append(element("p", {}, known.length ? `All views were correct ${span(known[0])} after the last fault or change.` : "The mesh did not recover."), element("p", { class: "quiet" }, "Run several seeds (--seed 1..50) to see the distribution."));
+    box.append(element("p", {}, known.length ? `All views were correct ${span(known[0])} after the last fault or change.` : run.system === "mesh" ? "The mesh did not recover." : "The system did not recover."), element("p", { class: "quiet" }, "Run several seeds (--seed 1..50) to see the distribution."));
   }
   if (run.seeds.length > 1) {
-    box.append(element("div", { class: "seeds" }, ...run.seeds.slice(0, 1000).map((seed) => element("i", { class: `${seed.passed ? "" : "bad"} ${seed.seed === run.seed ? "here" : ""}`, title: `seed ${seed.seed}: ${seed.passed ? "passed" : "failed"}` }))));
+    box.append(element("div", { class: "seeds" }, ...run.seeds.slice(0, 1000).map((seed) => element("i", { class: `${seed.passed ? "" : "bad"} ${seed.seed === run.seed ? "here" : ""}`, title: `seed ${seed.seed}: ${seed.passed ? "passed" : "failed"}`, onclick: () => { if (!seed.passed) byId("seeds-card").scrollIntoView({ block: "nearest" }); } }))));
   }
 }
 
@@ -749,9 +842,40 @@ function reports() {
 }
 
 function again() {
-  const plain = run.reproduce.split("  #")[0];
-  const commands = [run.reproduce, `${plain.replace("sim run", "sim replay").replace(/ --engine \S+/, "")} --until ${(run.causes.length ? run.causes[run.causes.length - 1].at / 1e6 : 0).toFixed(6)}s`, `${plain} --timeline`];
-  byId("again").append(...commands.map(commandLine));
+  const { reproduce, replay, timeline } = run.commands;
+  byId("again").append(...[reproduce, replay, timeline].map(commandLine));
+}
+
+// The other failing seeds, with the command that writes the report of each.
+const SEEDS = 20;
+function seeds() {
+  const failed = run.seeds.filter((seed) => !seed.passed && seed.seed !== run.seed);
+  byId("seeds-card").hidden = failed.length === 0;
+  byId("seeds").append(...failed.slice(0, SEEDS).map((seed) => element("details", {},
+    element("summary", {}, element("b", { class: "no" }, `seed ${seed.seed}`), `  ${seed.failure || ""}`),
+    commandLine(run.commands.report.replaceAll("{seed}", seed.seed)))));
+  if (failed.length > SEEDS) byId("seeds").append(element("p", { class: "quiet" }, `${many(failed.length - SEEDS)} more: ${failed.slice(SEEDS, SEEDS + 200).map((seed) => seed.seed).join(", ")}${failed.length > SEEDS + 200 ? " …" : ""}`));
+}
+
+// The files of the scenario, with the lines of failures and of faults that explain them.
+function source() {
+  byId("source-card").hidden = run.sources.length === 0;
+  run.sources.forEach((source, place) => {
+    const failed = new Set(run.failures.filter((failure) => failure.file === source.file).map((failure) => failure.line));
+    const at = new Set(place > 0 ? [] : run.explained.flatMap((it) => (it.faults || []).map((fault) => fault.line)));
+    // A mark covers the table that begins at the line.
+    let marked = "";
+    const lines = source.text.replace(/\n$/, "").split("\n").map((line, index) => {
+      const number = index + 1;
+      if (failed.has(number) || at.has(number)) marked = failed.has(number) ? "failed" : "at";
+      else if (line.trim() === "" || line.startsWith("[")) marked = "";
+      return element("div", { class: marked, id: failed.has(number) ? `source-${number}` : false }, element("span", {}, String(number)), element("span", {}, line));
+    });
+    const box = element("div", { class: "source mono" }, ...lines);
+    byId("source").append(element("p", { class: "quiet" }, source.file), box);
+    const first = box.querySelector(".failed");
+    if (first) box.scrollTop = Math.max(0, first.offsetTop - box.offsetTop - 120);
+  });
 }
 function commandLine(command) {
   const copy = element("button", { type: "button", onclick: () => {
@@ -772,6 +896,18 @@ byId("node").addEventListener("change", () => {
   const node = run.nodes.indexOf(byId("node").value.trim());
   choose(node < 0 ? null : node);
 });
+byId("by-label").hidden = run.groupings.length === 0;
+byId("by").append(...run.groupings.map((grouping) => element("option", { value: grouping.by }, grouping.by)), element("option", { value: "" }, "nothing"));
+byId("by").addEventListener("change", () => {
+  arrange(run.groupings.find((grouping) => grouping.by === byId("by").value));
+  draw();
+});
+byId("colours-label").hidden = run.states === null;
+byId("colours").addEventListener("change", () => {
+  strip = run[byId("colours").value];
+  legend();
+  draw();
+});
 byId("lines").addEventListener("change", draw);
 byId("marks").addEventListener("change", draw);
 byId("in").addEventListener("click", () => zoom(0.5));
@@ -791,5 +927,7 @@ histogram();
 traffic();
 reports();
 again();
+seeds();
+source();
 footer();
 setTheme(chosenTheme || (systemDark.matches ? "dark" : "light"));

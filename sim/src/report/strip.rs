@@ -52,10 +52,19 @@ struct Digest {
     shared_at: u64,
 }
 
+/// The part of the states that the colours show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colours {
+    /// The views of membership of a host's processes.
+    Membership,
+    /// The whole states, with the data of applications.
+    States,
+}
+
 impl Strip {
-    pub(crate) fn of(recording: &Recording<'_>, end: u64, columns: usize) -> Self {
+    pub(crate) fn of(recording: &Recording<'_>, end: u64, columns: usize, of: Colours) -> Self {
         let hosts = recording.scenario().hosts.len();
-        let (changes, mut digests) = changes(recording);
+        let (changes, mut digests) = changes(recording, of);
         weigh(&changes, &mut digests, hosts, end);
         let (colours, strong) = colours(&digests, hosts, end);
         let states = states(&changes, digests.len(), hosts, end, columns);
@@ -88,12 +97,14 @@ impl Strip {
 }
 
 /// Returns all changes of state, in order, and the digests.
-fn changes(recording: &Recording<'_>) -> (Vec<Change>, Vec<Digest>) {
+fn changes(recording: &Recording<'_>, of: Colours) -> (Vec<Change>, Vec<Digest>) {
     let hosts = recording.scenario().hosts.len();
     let mut numbers: HashMap<u64, usize> = HashMap::new();
     let (mut changes, mut digests) = (Vec::new(), Vec::<Digest>::new());
     let mut held: Vec<Option<u64>> = vec![None; hosts];
     let mut stops = stops(recording).into_iter().peekable();
+    let mut memberships = recording.memberships().peekable();
+    let mut known: Vec<Option<u64>> = vec![None; hosts];
     for event in recording.events() {
         while let Some((at, host)) = stops
             .next_if(|(number, ..)| number.0 <= event.number)
@@ -106,14 +117,23 @@ fn changes(recording: &Recording<'_>) -> (Vec<Change>, Vec<Digest>) {
                 digest: None,
             });
         }
+        while let Some((_, host, digest)) =
+            memberships.next_if(|(number, ..)| *number <= event.number)
+        {
+            known[host] = Some(digest);
+        }
         let Some(host) = event.host else { continue };
-        if held[host] == Some(event.digest) {
+        let digest = match of {
+            Colours::Membership => known[host].unwrap_or(event.digest),
+            Colours::States => event.digest,
+        };
+        if held[host] == Some(digest) {
             continue;
         }
-        held[host] = Some(event.digest);
-        let number = *numbers.entry(event.digest).or_insert_with(|| {
+        held[host] = Some(digest);
+        let number = *numbers.entry(digest).or_insert_with(|| {
             digests.push(Digest {
-                value: event.digest,
+                value: digest,
                 ..Digest::default()
             });
             digests.len() - 1

@@ -23,10 +23,25 @@ fn page(text: &str, seeds: u64) -> String {
             bytes: outcome.bytes,
             unmet: Vec::new(),
             idle: Vec::new(),
+            failure: None,
         })
         .collect();
     let mut html = Vec::new();
-    write(&mut html, &recording, &outcome, &seeds).unwrap();
+    let explained = crate::explanation::explain(&MESH, &recording, &outcome.failures, &[]);
+    let sources = [SourceFile {
+        file: scenario.file.clone(),
+        text: text.to_owned(),
+    }];
+    let shown = ShownRun {
+        definition: &MESH,
+        sabotage: &[],
+        sources: &sources,
+        recording: &recording,
+        outcome: &outcome,
+        explained: &explained,
+        seeds: &seeds,
+    };
+    write(&mut html, &shown).unwrap();
     String::from_utf8(html).unwrap()
 }
 
@@ -133,4 +148,87 @@ fn the_chain_of_causes_leads_from_the_plan_to_the_last_change() {
         .all(|two| two[0]["at"].as_u64() <= two[1]["at"].as_u64());
     assert!(ordered, "{causes:?}");
     assert_eq!(data["causes_of_failure"], false);
+}
+
+/// A scenario with zones, clocks that drift and jump, and a broadcast every second.
+fn zones() -> String {
+    let groups = r#"[[nodes]]
+count = 2
+prefix = "east"
+zone = "east"
+channels = { chat = "messages every 5s" }
+clock = { drift-ppm = -50 }
+[[nodes]]
+count = 2
+prefix = "west"
+zone = "west"
+channels = { chat = "messages every 5s" }
+[[at]]
+time = "3s"
+every = "1s"
+times = 10
+command = { who = "east1", name = "publish", with = { channel = "chat" } }
+[[at]]
+time = "6s"
+clock = { who = "west1", jump = "2s" }
+[[at]]
+time = "8s"
+clock = { who = "west2", drift-ppm = 300 }
+"#;
+    let (head, rest) = SPLIT.split_once("[[nodes]]").unwrap();
+    let (_, expect) = rest.split_once("[[expect]]").unwrap();
+    format!("{head}{groups}[[expect]]{expect}")
+}
+
+#[test]
+fn broadcasts_change_the_colours_of_states_and_not_of_membership() {
+    let data = data(&page(&zones(), 1));
+    let changes = |strip: &str| {
+        let lane: Vec<u64> = serde_json::from_value(data[strip]["lanes"][0].clone()).unwrap();
+        let states = lane.chunks(2).filter(|state| state[0] > 2_500_000);
+        states.count()
+    };
+    assert_eq!(changes("strip"), 0);
+    assert!(changes("states") >= 10, "{}", data["states"]["lanes"][0]);
+    let quiet = self::data(&page(SPLIT, 1));
+    assert!(quiet["states"].is_null());
+}
+
+#[test]
+fn lanes_are_grouped_by_zone_and_clocks_are_named() {
+    let data = data(&page(&zones(), 1));
+    let groups = &data["groupings"][0];
+    assert_eq!(groups["by"], "zone");
+    assert_eq!(groups["groups"][1]["label"], "west");
+    assert_eq!(groups["groups"][1]["nodes"], serde_json::json!([2, 3]));
+    let bands = data["bands"].as_array().unwrap();
+    let band = |text: &str| {
+        let found = bands.iter().find(|band| band["text"] == text);
+        found.unwrap_or_else(|| panic!("{text}: {bands:?}"))
+    };
+    let (jump, drift) = (band("west1 forward 2s"), band("west2 drift +300 ppm"));
+    assert_eq!(
+        (&jump["once"], &jump["word"]),
+        (&true.into(), &"clock".into())
+    );
+    assert_eq!(
+        (&drift["once"], &drift["to"]),
+        (&false.into(), &data["end"])
+    );
+    let start = band("east1, east2 drift -50 ppm");
+    assert_eq!((&start["from"], &start["to"]), (&0.into(), &data["end"]));
+}
+
+#[test]
+fn a_page_has_the_text_of_the_scenario_and_the_commands_of_its_tool() {
+    let data = data(&page(SPLIT, 1));
+    assert_eq!(data["sources"][0]["file"], "page.toml");
+    assert_eq!(data["sources"][0]["text"], SPLIT);
+    let command = |name: &str| data["commands"][name].as_str().unwrap().to_owned();
+    assert!(command("replay").starts_with("phalanx sim replay page.toml --seed 1 --until "));
+    let report = command("report");
+    assert!(
+        report.ends_with(" --seed {seed} --engine model --report seed-{seed}.html"),
+        "{report}"
+    );
 }

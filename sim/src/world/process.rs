@@ -83,12 +83,24 @@ pub trait ProcessView: Any {
     /// Returns a hash of the state; two processes agree if their hashes are equal.
     fn digest(&self) -> u64;
 
+    /// Returns a hash of the part of the state that says which nodes take part and in which state, without the data of
+    /// applications: the colours of lanes in reports. By default the hash of the whole state.
+    fn membership(&self) -> u64 {
+        self.digest()
+    }
+
     /// Returns the state, for people and for the conditions `state` and `agree`.
     fn state(&self) -> Value;
 
     /// Returns whether a running process counts for conditions. A process that gave up or is leaving does not.
     fn participates(&self) -> bool {
         true
+    }
+
+    /// Returns what the process knows of another node, on one line, for the explanation of failures: its state in this
+    /// view, and the version of that knowledge. `None` if the process knows nothing of the node, or nodes in general.
+    fn knows_of(&self, _node: &NodeId) -> Option<String> {
+        None
     }
 
     /// Returns the value of a gauge, by its name in the vocabulary's `gauges`.

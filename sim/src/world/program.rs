@@ -3,10 +3,11 @@
 use super::process::{Process, ProcessEvent, ProcessView, ReportedEvent};
 use super::scene::Scene;
 use crate::disk::Files;
+use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::Reproduction;
 use crate::scenario::plan::Plan;
-use crate::scenario::{CertificateChange, Host, OwnCondition, Scenario, Vocabulary};
+use crate::scenario::{Bound, CertificateChange, Host, OwnCondition, Scenario, Vocabulary};
 use core::any::Any;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -137,6 +138,36 @@ pub trait Program: Any {
         false
     }
 
+    /// Returns why the processes have not settled, as nodes and an item. Called once, when an expectation failed. By
+    /// default the first process that differs from most others.
+    fn unsettled(&self, scene: &Scene<'_>) -> Option<FailureFinding> {
+        scene.disagreement(scene.nodes_of(self.name()), None)
+    }
+
+    /// Returns why a condition in the vocabulary of this program does not hold, or for `never` why it holds
+    /// (`wanted` is false), as nodes and an item. Called once, when the expectation failed. `None`: the nodes are those
+    /// that the condition names.
+    fn found(
+        &self,
+        _scene: &Scene<'_>,
+        _condition: &OwnCondition,
+        _wanted: bool,
+    ) -> Option<FailureFinding> {
+        None
+    }
+
+    /// Returns the item that makes a metric of the program's own miss its bound: the first missing item, the slowest
+    /// one, or the first in excess. Called once, when the expectation failed.
+    fn measured(&self, _scene: &Scene<'_>, _metric: &MeasuredMetric<'_>) -> Option<FailureFinding> {
+        None
+    }
+
+    /// Returns facts of the run so far that explain why processes did not hear of each other, such as the time-outs
+    /// that ended dials, for a pair of hosts. Called once, when an expectation failed.
+    fn remarks(&self, _scenario: &Scenario, _scene: &Scene<'_>, _pair: &[usize]) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Returns the final state in a form that can be compared between engines.
     fn projection(&self, _scene: &Scene<'_>) -> Option<Value> {
         None
@@ -149,6 +180,21 @@ impl dyn Program {
     pub fn of<P: Program>(&self) -> Option<&P> {
         (self as &dyn Any).downcast_ref()
     }
+}
+
+/// A metric of a program's own that missed its bound.
+#[derive(Clone, Copy, Debug)]
+pub struct MeasuredMetric<'a> {
+    /// The name of the metric.
+    pub word: &'a str,
+    /// The hosts that the metric is about.
+    pub who: &'a [usize],
+    /// The time window, in nanoseconds since the start of the run.
+    pub window: (u64, u64),
+    /// The bound.
+    pub bound: Bound,
+    /// The value; `None` if there was nothing to measure.
+    pub figure: Option<u64>,
 }
 
 /// The start of a process.

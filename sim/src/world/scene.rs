@@ -2,6 +2,7 @@
 
 use super::process::ProcessView;
 use super::program::Program;
+use crate::finding::FailureFinding;
 use crate::scenario::{Host, OwnCondition, Selector};
 use core::ops::Range;
 use phalanx_core::random::Random;
@@ -248,6 +249,49 @@ impl Scene<'_> {
             "several programs have {what}: {}; name one in `who`, such as `all/{first}`",
             all.join(", ")
         ))
+    }
+
+    /// Returns a process whose state, or whose value under a key, differs from that of most others, and a host of the
+    /// majority. `None` if the processes agree.
+    #[must_use]
+    pub fn disagreement<'v>(
+        &self,
+        nodes: impl IntoIterator<Item = (usize, &'v dyn ProcessView)>,
+        key: Option<&str>,
+    ) -> Option<FailureFinding> {
+        let of = |view: &dyn ProcessView| {
+            key.map_or_else(
+                || view.digest().to_string(),
+                |key| value(&view.state(), key).to_string(),
+            )
+        };
+        let held: Vec<(usize, String)> = nodes
+            .into_iter()
+            .map(|(host, view)| (host, of(view)))
+            .collect();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, held) in &held {
+            *counts.entry(held).or_default() += 1;
+        }
+        // Of equally frequent states, that of the first host counts as the common one.
+        let (majority, common) = held
+            .iter()
+            .rev()
+            .max_by_key(|(_, held)| counts[held.as_str()])?;
+        let (host, other) = held.iter().find(|(_, held)| held != common)?;
+        let (name, first) = (self.name(*host), self.name(*majority));
+        let share = format!("{} of {} processes", counts[common.as_str()], held.len());
+        let text = match key {
+            Some(key) => {
+                format!("`{key}` is {other} at {name}, and {common} at {first} ({share})")
+            }
+            None => format!("the state of {name} differs from that of {first} ({share})"),
+        };
+        let found = FailureFinding::new(text).by(*host).about(*majority);
+        Some(match key {
+            Some(key) => found.under(key),
+            None => found,
+        })
     }
 
     /// Checks that these processes have equal states, or equal values under a key.

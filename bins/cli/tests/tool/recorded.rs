@@ -64,23 +64,124 @@ fn a_failing_report_shows_the_failing_seed_and_its_causes() {
     let shown = rendered(&page, folder.path());
     assert!(shown.contains(">Failed</span>") && shown.contains("Causes of the first failure"));
     assert!(!shown.contains("data-error=\"") && shown.contains("data-lanes=\"2\""));
-    // Above the lanes: the failed expectation and its last causes. Within the lanes: the place of
-    // the failure.
+    // Above the lanes: the failed expectation and the facts that explain it. Within the lanes: the
+    // place of the failure.
     let (above, _) = shown.split_once("<main>").unwrap();
     let (_, broken) = above.split_once("<div class=\"failure\">").unwrap();
     assert!(
-        broken.contains("Causes, the last 4 of") && broken.contains("<time>"),
+        broken.contains("events that led to it</a>") && !broken.contains("<time>"),
         "{broken}"
     );
+    for fact in [
+        "n1 last received a message from n2",
+        "between them: partition",
+    ] {
+        assert!(broken.contains(fact), "{broken}");
+        assert!(
+            answer.out.contains(&format!("    - {fact}")),
+            "{}",
+            answer.out
+        );
+    }
     let (_, place) = answer.out.split_once("two-nodes.toml:").unwrap();
     let (line, _) = place.split_once(':').unwrap();
-    assert!(broken.contains(&format!("two-nodes.toml:{line}</b>")));
+    assert!(broken.contains(&format!("two-nodes.toml:{line}</a></b>")));
+    // Below them: the line of the expectation in the text of the scenario.
+    assert!(shown.contains(&format!("<div class=\"failed\" id=\"source-{line}\">")));
     let (_, flags) = shown.split_once("data-flags=\"").unwrap();
     let (flags, _) = flags.split_once('"').unwrap();
     assert!(
         flags.starts_with("✗ line") && flags.contains(line),
         "{flags}"
     );
+}
+
+#[test]
+fn a_failure_in_json_names_the_nodes_the_message_and_the_fault() {
+    let file = scenario("two-nodes.toml");
+    let answer = run(&["sim", "run", &file, "--sabotage", "no-detection", "--json"]);
+    let line = answer.out.lines().next().unwrap();
+    let run: Value = serde_json::from_str(line).unwrap();
+    let explained = &run["failures"][0]["explanation"];
+    assert_eq!(
+        (&explained["observer"], &explained["observed"]),
+        (&"n1".into(), &"n2".into())
+    );
+    assert!(
+        explained["heard"]["at"].as_u64().is_some_and(|at| at > 0),
+        "{explained}"
+    );
+    let fault = &explained["faults"][0];
+    assert_eq!(
+        (&fault["step"], &fault["standing"]),
+        (&"partition".into(), &"in-force".into())
+    );
+    assert!(
+        fault["line"].as_u64().is_some_and(|line| line > 0),
+        "{explained}"
+    );
+}
+
+#[test]
+fn other_failing_seeds_groups_and_colours_are_reachable_from_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, page) = (
+        folder.path().join("zones.toml"),
+        folder.path().join("zones.html"),
+    );
+    let scenario = r#"
+scenario = 1
+name = "zones"
+about = "Two zones, and an expectation that fails in each seed."
+engines = ["model"]
+duration = "10s"
+[[nodes]]
+count = 2
+prefix = "east"
+zone = "east"
+channels = { chat = "messages every 5s" }
+[[nodes]]
+count = 2
+prefix = "west"
+zone = "west"
+[[at]]
+time = "3s"
+every = "1s"
+times = 5
+command = { who = "east1", name = "publish", with = { channel = "chat" } }
+[[expect]]
+eventually = { members = { who = "all", min = 5 } }
+within = "5s"
+"#;
+    std::fs::write(&file, scenario).unwrap();
+    let file = text(&file);
+    let answer = run(&[
+        "sim",
+        "run",
+        &file,
+        "--seed",
+        "3..5",
+        "--report",
+        &text(&page),
+    ]);
+    assert_eq!(answer.code, 1, "{}", answer.err);
+    let shown = rendered(&page, folder.path());
+    assert!(
+        !shown.contains("data-error=\""),
+        "{}",
+        &shown[..shown.len().min(3_000)]
+    );
+    assert!(shown.contains("<option value=\"zone\">zone</option>"));
+    assert!(shown.contains("<label id=\"colours-label\">"));
+    assert!(
+        shown.contains("<dt>Seed</dt><dd>3</dd>") && shown.contains("<dt>Seeds run</dt><dd>3</dd>")
+    );
+    for seed in [4, 5] {
+        let command = format!(
+            "phalanx sim run {file} --seed {seed} --engine model --report seed-{seed}.html"
+        );
+        assert!(shown.contains(&command), "{command}");
+    }
 }
 
 #[test]
@@ -107,7 +208,7 @@ fn lanes_thinner_than_a_pixel_keep_their_colours() {
             const column = (share) => {
                 const wide = canvas.width / canvas.clientWidth;
                 const across = Math.round((GUTTER + (width() - GUTTER) * share) * wide);
-                const pixels = pen.getImageData(across, Math.ceil(lanesTop * wide) + 1, 1, Math.floor(lanesHeight * wide) - 2).data;
+                const pixels = pen.getImageData(across, Math.ceil(lanesTop * wide) + 1, 1, Math.floor(lanesHeight() * wide) - 2).data;
                 return new Set(Array.from({ length: pixels.length / 4 }, (_, at) => pixels.slice(at * 4, at * 4 + 3).join())).size;
             };
             document.body.dataset.colours = [column(0.3), column(0.7)].join();

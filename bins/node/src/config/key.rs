@@ -52,6 +52,7 @@ keys! {
         SilentAfter = millis("tuning.silent_after_ms", "PHALANX_TUNING_SILENT_AFTER_MS"),
         DownAfter = millis("tuning.down_after_ms", "PHALANX_TUNING_DOWN_AFTER_MS"),
         DialTimeout = millis("tuning.dial_timeout_ms", "PHALANX_TUNING_DIAL_TIMEOUT_MS"),
+        ResolutionTimeout = millis("tuning.resolution_timeout_ms", "PHALANX_TUNING_RESOLUTION_TIMEOUT_MS"),
         RetryMin = millis("tuning.retry_min_ms", "PHALANX_TUNING_RETRY_MIN_MS"),
         RetryMax = millis("tuning.retry_max_ms", "PHALANX_TUNING_RETRY_MAX_MS"),
         ForgetAfter = millis("tuning.forget_after_ms", "PHALANX_TUNING_FORGET_AFTER_MS"),

@@ -126,6 +126,19 @@ fn a_bound_beyond_what_a_view_can_number_is_refused() {
 }
 
 #[test]
+fn the_timeout_of_resolutions_is_a_setting_of_its_own() {
+    let of = |value| {
+        let given = [("PHALANX_TUNING_RESOLUTION_TIMEOUT_MS", value)];
+        load(GOOD, &given, &[]).map(|settings| settings.tuning)
+    };
+    let tuning = of("3000").unwrap();
+    assert_eq!(tuning.resolution_timeout, Duration::from_secs(3));
+    assert_eq!(tuning.dial_timeout, Tuning::default().dial_timeout);
+    let problem = of("0").unwrap_err().concat();
+    assert!(problem.contains("RESOLUTION_TIMEOUT_MS"), "{problem}");
+}
+
+#[test]
 fn each_key_has_its_own_variable() {
     for (at, key) in DaemonKey::ALL.iter().enumerate() {
         let twins = DaemonKey::ALL[at + 1..]

@@ -8,7 +8,7 @@ use phalanx_net::configuration::{Layers, SettingKey as _};
 /// Returns the defaults, overridden by the given values.
 pub(super) fn read(layers: &mut Layers<DaemonKey>) -> Tuning {
     let mut tuning = Tuning::default();
-    let durations: [(DaemonKey, &mut Duration); 9] = [
+    let durations: [(DaemonKey, &mut Duration); 10] = [
         (
             DaemonKey::HeartbeatIntervalMax,
             &mut tuning.heartbeat_interval_max,
@@ -18,6 +18,7 @@ pub(super) fn read(layers: &mut Layers<DaemonKey>) -> Tuning {
         (DaemonKey::SilentAfter, &mut tuning.silent_after),
         (DaemonKey::DownAfter, &mut tuning.down_after),
         (DaemonKey::DialTimeout, &mut tuning.dial_timeout),
+        (DaemonKey::ResolutionTimeout, &mut tuning.resolution_timeout),
         (DaemonKey::RetryMin, &mut tuning.retry_min),
         (DaemonKey::RetryMax, &mut tuning.retry_max),
         (DaemonKey::ForgetAfter, &mut tuning.forget_after),

@@ -4,6 +4,7 @@ mod broadcasting;
 mod fuzz;
 mod maps;
 mod merging;
+mod once;
 pub(super) mod sample;
 mod sending;
 mod world;

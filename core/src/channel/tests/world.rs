@@ -3,8 +3,8 @@
 pub(super) use super::sample::{channel, config, id};
 use crate::channel::message::{ChannelName, Data, Item, Kind, Packet};
 use crate::channel::{
-    Channels, Delivery, DeliveryFailure, Done, Event, Input, Neighbour, Options, Output, Refusal,
-    Request, Transaction, Write,
+    ChannelOperation, Channels, Delivery, DeliveryFailure, Done, Event, Input, Neighbour, Options,
+    Output, Refusal, Request, Transaction, Write,
 };
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -276,6 +276,27 @@ impl ChannelWorld {
                 request,
                 channel: channel(on),
                 transaction,
+            },
+        );
+        self.environment.answers[&(id(name), request)].clone()
+    }
+
+    /// Performs an operation, on a channel that is opened for it if it is not open.
+    pub(super) fn once(
+        &mut self,
+        name: &str,
+        on: &str,
+        kind: Kind,
+        operation: ChannelOperation,
+    ) -> Result<Done, Refusal> {
+        let request = self.request();
+        self.step(
+            &id(name),
+            Input::Once {
+                request,
+                channel: channel(on),
+                kind,
+                operation,
             },
         );
         self.environment.answers[&(id(name), request)].clone()

@@ -8,7 +8,9 @@
 //! each at once when the one before failed, or [`JOIN_STAGGER`] after it (RFC 8305, section 5). The attempt failed when
 //! every address failed. An address that leads to a member does not end the attempt: nodes that start together may
 //! otherwise form several meshes, each of nodes that found one another first. Addresses of live members and of this
-//! node are skipped; a name that leads to no other node is resolved again every `retry_max`.
+//! node are skipped. A name that leads to no other node is resolved again every `retry_max`, and a name with an address
+//! that failed beside one of a live member after `retry_max`, with jitter; addresses that led to this node are then
+//! dialled as well.
 //!
 //! Bounds: [`SEEDS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
 //! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
@@ -72,15 +74,27 @@ impl Seed {
         }
     }
 
-    fn found(&mut self, peer: Option<NodeId>, next: Instant) {
+    /// The address leads to a live member.
+    fn settle(&mut self, context: &mut Context, peer: Option<NodeId>) {
+        let pace = context.tuning().retry_max;
+        let resolution = self.resolution.as_mut();
+        let retry_at = resolution.and_then(|resolution| {
+            resolution.on_settled(|| {
+                let jitter = context.random.bootstrap.duration_below(pace);
+                context.after(pace / 2 + jitter)
+            })
+        });
         self.peer = peer;
         self.error = None;
         self.failures = 0;
-        self.next = next;
+        self.next = retry_at.unwrap_or_else(|| context.after(pace));
         self.myself = false;
-        if let Some(resolution) = &mut self.resolution {
-            resolution.on_found();
-        }
+    }
+
+    /// The live member that was found at the address.
+    fn live_peer(&self, context: &Context) -> Option<NodeId> {
+        let peer = self.peer.as_ref();
+        peer.filter(|peer| is_alive(context, peer)).cloned()
     }
 
     /// Whether the address is never dialled again: it is this node's own, and not a name, whose meaning may change.
@@ -135,17 +149,26 @@ impl Bootstrap {
         self.schedule_at_once(context);
     }
 
-    /// Adds and removes seed addresses in one step. Returns the list that results, unless it would be longer than
-    /// [`SEEDS_MAX`].
-    pub(super) fn edited(&self, add: Vec<Address>, remove: &[Address]) -> Option<Vec<Address>> {
-        let held = self.seeds.iter().map(|seed| seed.address.clone());
-        let mut addresses: Vec<_> = held.filter(|address| !remove.contains(address)).collect();
-        for address in add {
-            if !addresses.contains(&address) {
-                addresses.push(address);
+    /// The list that results when seed addresses are removed and others added, in one step.
+    ///
+    /// # Errors
+    /// If it would be longer than [`SEEDS_MAX`]: its length.
+    pub(super) fn edited(
+        &self,
+        add: &[Address],
+        remove: &[Address],
+    ) -> Result<Vec<Address>, usize> {
+        let held = self.seeds.iter().map(|seed| &seed.address);
+        let mut addresses: Vec<Address> = Vec::new();
+        for address in held.filter(|address| !remove.contains(address)).chain(add) {
+            if !addresses.contains(address) {
+                addresses.push(address.clone());
             }
         }
-        (addresses.len() <= SEEDS_MAX).then_some(addresses)
+        if addresses.len() > SEEDS_MAX {
+            return Err(addresses.len());
+        }
+        Ok(addresses)
     }
 
     /// Sets whether members learnt from other members are dialled.
@@ -180,8 +203,7 @@ impl Bootstrap {
         };
         let resolution = seed.resolution.as_mut()?;
         if resolution.awaited().is_some() {
-            resolution.on_unanswered();
-            self.fail(context, index, &ResolutionError::TimedOut.to_string());
+            self.on_unresolved(context, index, &ResolutionError::TimedOut.to_string());
             return None;
         }
         if let Some(address) = resolution.take_next() {
@@ -192,7 +214,7 @@ impl Bootstrap {
             let ticket = Ticket(self.ordered);
             resolution.order(ticket);
             let name = name.clone();
-            seed.next = context.after(context.tuning().dial_timeout);
+            seed.next = context.after(context.tuning().resolution_timeout);
             context.out.push(Output::Resolve { ticket, name });
         }
         None
@@ -216,33 +238,49 @@ impl Bootstrap {
             return false;
         };
         let found = match addresses {
-            Ok(found) => resolution.on_answered(found, own),
+            Ok(found) => resolution.on_answered(context.now, found, own),
             Err(error) => {
-                resolution.on_unanswered();
-                self.fail(context, index, &error.to_string());
+                self.on_unresolved(context, index, &error.to_string());
                 return false;
             }
         };
         match found {
             Addresses::None => {
-                self.fail(context, index, "the name has no address");
-                false
+                self.on_unresolved(context, index, "the name has no address");
+                return false;
             }
-            Addresses::OnlyMyself => self.on_only_myself(context, index, false),
-            Addresses::Others => {
-                seed.next = context.now;
-                seed.peer = None;
-                seed.myself = false;
-                self.schedule_at_once(context);
-                false
+            Addresses::OnlyMyself => return self.on_only_myself(context, index, false),
+            Addresses::PerhapsMyself => {}
+            Addresses::Others => seed.myself = false,
+        }
+        seed.next = context.now;
+        seed.peer = seed.live_peer(context);
+        self.schedule_at_once(context);
+        false
+    }
+
+    /// A resolution gave no address. This is a failure of the seed, unless the member found earlier is alive.
+    fn on_unresolved(&mut self, context: &mut Context, index: usize, why: &str) {
+        let Some(seed) = self.seeds.get_mut(index) else {
+            return;
+        };
+        if let Some(resolution) = &mut seed.resolution {
+            resolution.on_unanswered();
+        }
+        match seed.live_peer(context) {
+            Some(peer) => {
+                seed.settle(context, Some(peer));
+                context.timers.set_earlier(Timer::Seeds, seed.next);
             }
+            None => self.fail(context, index, why),
         }
     }
 
-    /// Whether a seed address needs no dial: it is the node's `own`, or leads to a member that is alive.
+    /// Whether a seed address needs no dial: it is the node's `own`, or leads to a member that is alive and no other
+    /// address of the name is due.
     pub(super) fn is_settled(
         &mut self,
-        context: &Context,
+        context: &mut Context,
         index: usize,
         own: Option<SocketAddr>,
     ) -> bool {
@@ -255,10 +293,13 @@ impl Bootstrap {
         }
         if let Some(resolution) = &mut seed.resolution {
             while let Some(address) = resolution.left().front().copied() {
-                let Some(member) = live_member_at(context, address) else {
+                let reached = resolution.reached(address);
+                let reached = reached.filter(|peer| is_alive(context, peer)).cloned();
+                let Some(member) = reached.or_else(|| live_member_at(context, address)) else {
                     return false;
                 };
                 resolution.take_next();
+                resolution.on_reached(address, member.clone());
                 seed.peer = Some(member);
             }
         }
@@ -271,10 +312,12 @@ impl Bootstrap {
             there.map(|record| record.id().clone())
         });
         let alive = peer.as_ref().is_some_and(|peer| is_alive(context, peer));
-        if alive {
-            seed.found(peer, context.after(context.tuning().retry_max));
+        let resolution = seed.resolution.as_ref();
+        let settled = alive && !resolution.is_some_and(|it| it.is_retry_due(context.now));
+        if settled {
+            seed.settle(context, peer);
         }
-        alive
+        settled
     }
 
     /// Schedules the next pass over the seed addresses.
@@ -293,11 +336,20 @@ impl Bootstrap {
     }
 
     /// A link to the member at a seed address is open.
-    pub(super) fn on_linked(&mut self, context: &mut Context, index: usize, peer: Option<NodeId>) {
+    pub(super) fn on_linked(
+        &mut self,
+        context: &mut Context,
+        index: usize,
+        address: SocketAddr,
+        peer: Option<NodeId>,
+    ) {
         let Some(seed) = self.seeds.get_mut(index) else {
             return;
         };
-        seed.found(peer, context.after(context.tuning().retry_max));
+        if let (Some(resolution), Some(peer)) = (&mut seed.resolution, &peer) {
+            resolution.on_reached(address, peer.clone());
+        }
+        seed.settle(context, peer);
         if seed.has_addresses_left() {
             // By then the peer has sent its view, which shows the members at the other addresses.
             seed.next = context.after(JOIN_STAGGER);
@@ -317,10 +369,11 @@ impl Bootstrap {
         let Some(seed) = self.seeds.get_mut(index) else {
             return;
         };
-        if seed.resolution.is_none() {
+        let Some(resolution) = &mut seed.resolution else {
             self.fail(context, index, why);
             return;
-        }
+        };
+        resolution.on_failed(address);
         let why = format!("{address}: {why}");
         if seed.peer.is_none() {
             seed.error = Some(why.clone());
@@ -356,6 +409,7 @@ impl Bootstrap {
         seed.failures = seed.failures.saturating_add(1);
         seed.error = Some(why.to_owned());
         seed.peer = None;
+        seed.myself = false;
         let never = context.has(Switch::NoRetry);
         seed.next = if never {
             Instant::FAR_FUTURE
@@ -386,7 +440,8 @@ impl Bootstrap {
         let Some(resolution) = &mut seed.resolution else {
             return self.on_only_myself(context, index, true);
         };
-        resolution.on_myself(address);
+        let until = context.after(context.tuning().retry_max);
+        resolution.on_myself(context.now, address, until);
         if resolution.is_only_myself() {
             return self.on_only_myself(context, index, true);
         }
@@ -420,8 +475,16 @@ impl Bootstrap {
     /// A member left or is down: seed addresses that led to it are dialled again soon. No other component dials a
     /// member that left.
     pub(super) fn on_member_gone(&mut self, context: &mut Context, peer: &NodeId) {
-        let led_there = |seed: &&mut Seed| seed.peer.as_ref() == Some(peer);
-        for seed in self.seeds.iter_mut().filter(led_there) {
+        for seed in &mut self.seeds {
+            let mut led_there = seed.peer.as_ref() == Some(peer);
+            if let Some(resolution) = &mut seed.resolution {
+                led_there |= resolution.on_member_gone(peer);
+                // The answer that is awaited is dialled without a pause.
+                led_there &= resolution.awaited().is_none();
+            }
+            if !led_there {
+                continue;
+            }
             let wait = LOST_SEED_WAIT / 2 + context.random.bootstrap.duration_below(LOST_SEED_WAIT);
             seed.next = context.after(wait);
             context.timers.set_earlier(Timer::Seeds, seed.next);
@@ -522,10 +585,10 @@ mod tests {
         let member = learn(&mut context, 1);
         let mut bootstrap = with_seeds(&mut context, &[1, 2]);
         context.topology.set_alive(member, false);
-        assert!(!bootstrap.is_settled(&context, 0, None));
+        assert!(!bootstrap.is_settled(&mut context, 0, None));
         context.topology.set_alive(member, true);
-        assert!(bootstrap.is_settled(&context, 0, None));
-        assert!(!bootstrap.is_settled(&context, 1, None));
+        assert!(bootstrap.is_settled(&mut context, 0, None));
+        assert!(!bootstrap.is_settled(&mut context, 1, None));
         assert!(!bootstrap.is_due(&context, 0));
         bootstrap.on_member_gone(&mut context, &id(1));
         context.now += 2 * LOST_SEED_WAIT;
@@ -536,7 +599,7 @@ mod tests {
     fn the_own_address_is_never_dialled() {
         let mut context = context();
         let mut bootstrap = with_seeds(&mut context, &[0, 1]);
-        assert!(bootstrap.is_settled(&context, 0, Some(address(0))));
+        assert!(bootstrap.is_settled(&mut context, 0, Some(address(0))));
         assert!(!bootstrap.is_due(&context, 0));
         assert!(
             bootstrap.on_myself(&mut context, 1, address(1), false),
@@ -548,7 +611,7 @@ mod tests {
     fn replaced_seeds_keep_the_state_of_those_that_stay() {
         let mut context = context();
         let mut bootstrap = with_seeds(&mut context, &[1, 2]);
-        bootstrap.on_linked(&mut context, 1, Some(id(2)));
+        bootstrap.on_linked(&mut context, 1, address(2), Some(id(2)));
         let addresses = vec![Address::Socket(address(2)), Address::Socket(address(3))];
         bootstrap.set_seeds(&mut context, addresses, true);
         let peers: Vec<_> = bootstrap

@@ -5,10 +5,14 @@
 //!                          +--failed, or no answer in time--> unresolved
 //! ```
 //!
-//! Addresses are dialled in the order of the answer, with alternating families (RFC 8305, section 4). Duplicates and the
-//! node's own addresses are skipped. Bound: [`ADDRESSES_MAX`] addresses; further ones are ignored.
+//! Addresses are dialled in the order of [`dial_order`]. The node's own addresses are skipped; an address that led to this
+//! node is dialled again after `retry_max`, because another node may have taken it. If one address led to a live member
+//! and another failed, the name is resolved again after about `retry_max`, for the addresses that lead to no live member.
+//! Bound: [`ADDRESSES_MAX`] addresses; further ones are ignored.
 
-use crate::link::Ticket;
+use crate::identity::NodeId;
+use crate::link::{Ticket, dial_order};
+use crate::time::Instant;
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 
@@ -22,11 +26,13 @@ pub(super) enum Addresses {
     None,
     /// No address but the node's own.
     OnlyMyself,
+    /// The node's own addresses, and addresses that led to this node some time ago.
+    PerhapsMyself,
     /// An address of another node, as far as known.
     Others,
 }
 
-/// The resolution of one name.
+/// The resolution of one name. Each list is bounded by [`ADDRESSES_MAX`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Resolution {
     /// The order whose answer is awaited.
@@ -35,21 +41,28 @@ pub(super) struct Resolution {
     left: VecDeque<SocketAddr>,
     /// The number of addresses in the latest answer that are not known to lead to this node.
     others: usize,
-    /// The addresses in the latest answer that led to this node.
-    myself: Vec<SocketAddr>,
+    /// The addresses in the latest answer that led to this node, and the time until which they are not dialled.
+    myself: Vec<(SocketAddr, Instant)>,
+    /// The addresses in the latest answer that led to a member.
+    reached: Vec<(SocketAddr, NodeId)>,
+    /// The addresses in the latest answer to which a dial failed.
+    failed: Vec<SocketAddr>,
+    /// The time at which the name is resolved again for the failed addresses.
+    retry_at: Option<Instant>,
 }
 
 impl Resolution {
     /// A resolution is ordered.
     pub(super) const fn order(&mut self, ticket: Ticket) {
         self.awaited = Some(ticket);
+        self.retry_at = None;
     }
 
     pub(super) const fn awaited(&self) -> Option<Ticket> {
         self.awaited
     }
 
-    /// The awaited answer failed or did not come. Addresses of an earlier answer are dropped.
+    /// The awaited answer failed or did not come. Addresses of an earlier answer are not dialled.
     pub(super) fn on_unanswered(&mut self) {
         self.awaited = None;
         self.left.clear();
@@ -58,22 +71,34 @@ impl Resolution {
     /// The name was resolved; `own` is the address that the node advertises.
     pub(super) fn on_answered(
         &mut self,
+        now: Instant,
         found: Vec<SocketAddr>,
         own: Option<SocketAddr>,
     ) -> Addresses {
         self.awaited = None;
-        let found = in_order(found);
-        self.myself.retain(|address| found.contains(address));
-        let is_other =
-            |address: &SocketAddr| Some(*address) != own && !self.myself.contains(address);
+        let found = dial_order(found, ADDRESSES_MAX);
+        self.myself.retain(|(address, _)| found.contains(address));
+        self.reached.retain(|(address, _)| found.contains(address));
+        self.failed.clear();
         let empty = found.is_empty();
+        let is_other = |address: &SocketAddr| {
+            Some(*address) != own && self.led_here(*address).is_none_or(|until| until <= now)
+        };
         self.left = found.into_iter().filter(is_other).collect();
         self.others = self.left.len();
+        let led_here = |address: &SocketAddr| self.led_here(*address).is_some();
         match self.others {
             0 if empty => Addresses::None,
             0 => Addresses::OnlyMyself,
+            _ if self.left.iter().all(led_here) => Addresses::PerhapsMyself,
             _ => Addresses::Others,
         }
+    }
+
+    /// The time until which an address that led to this node is not dialled.
+    fn led_here(&self, address: SocketAddr) -> Option<Instant> {
+        let found = self.myself.iter().find(|(led, _)| *led == address);
+        found.map(|(_, until)| *until)
     }
 
     /// Takes the next address to dial.
@@ -86,10 +111,20 @@ impl Resolution {
         &self.left
     }
 
-    /// An address of the latest answer led to this node.
-    pub(super) fn on_myself(&mut self, address: SocketAddr) {
-        if !self.myself.contains(&address) && self.myself.len() < ADDRESSES_MAX {
-            self.myself.push(address);
+    /// The member to which an address of the latest answer led.
+    pub(super) fn reached(&self, address: SocketAddr) -> Option<&NodeId> {
+        let found = self.reached.iter().find(|(led, _)| *led == address);
+        found.map(|(_, peer)| peer)
+    }
+
+    /// An address of the latest answer led to this node. It is not dialled before `until`.
+    pub(super) fn on_myself(&mut self, now: Instant, address: SocketAddr, until: Instant) {
+        if self.led_here(address).is_some_and(|until| until > now) {
+            return;
+        }
+        self.myself.retain(|(led, _)| *led != address);
+        if self.myself.len() < ADDRESSES_MAX {
+            self.myself.push((address, until));
             self.others = self.others.saturating_sub(1);
         }
     }
@@ -99,47 +134,74 @@ impl Resolution {
         self.others == 0
     }
 
-    /// A member was found at the name. A pending answer of the resolver is no longer needed.
-    pub(super) const fn on_found(&mut self) {
+    /// A dial to an address of the latest answer failed.
+    pub(super) fn on_failed(&mut self, address: SocketAddr) {
+        self.forget(address);
+        if self.failed.len() < ADDRESSES_MAX {
+            self.failed.push(address);
+        }
+    }
+
+    /// An address of the latest answer led to a member. A pending answer of the resolver is not needed.
+    pub(super) fn on_reached(&mut self, address: SocketAddr, peer: NodeId) {
         self.awaited = None;
+        self.forget(address);
+        if self.reached.len() < ADDRESSES_MAX {
+            self.reached.push((address, peer));
+        }
+    }
+
+    /// A member left or is down: the addresses that led to it count as failed. Returns whether there are any.
+    pub(super) fn on_member_gone(&mut self, peer: &NodeId) -> bool {
+        let gone: Vec<SocketAddr> = self
+            .reached
+            .iter()
+            .filter(|(_, led)| led == peer)
+            .map(|(address, _)| *address)
+            .collect();
+        for address in &gone {
+            self.on_failed(*address);
+        }
+        !gone.is_empty()
+    }
+
+    fn forget(&mut self, address: SocketAddr) {
+        self.myself.retain(|(led, _)| *led != address);
+        self.reached.retain(|(led, _)| *led != address);
+        self.failed.retain(|failed| *failed != address);
+    }
+
+    /// The name leads to a live member. A pending answer of the resolver is not needed. Returns the time at which the
+    /// name is resolved again if an address failed; `at` gives it at the first call after the latest answer.
+    pub(super) fn on_settled(&mut self, at: impl FnOnce() -> Instant) -> Option<Instant> {
+        self.awaited = None;
+        if self.failed.is_empty() {
+            self.retry_at = None;
+            return None;
+        }
+        Some(*self.retry_at.get_or_insert_with(at))
+    }
+
+    /// Whether it is time to resolve the name again for its failed addresses.
+    pub(super) fn is_retry_due(&self, now: Instant) -> bool {
+        !self.failed.is_empty() && self.retry_at.is_some_and(|at| at <= now)
     }
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        size_of::<Self>() + (self.left.len() + self.myself.len()) * size_of::<SocketAddr>()
+        size_of::<Self>()
+            + (self.left.len() + self.failed.len()) * size_of::<SocketAddr>()
+            + self.myself.len() * size_of::<(SocketAddr, Instant)>()
+            + self.reached.len() * size_of::<(SocketAddr, NodeId)>()
     }
-}
-
-/// The order of dials: as found, with alternating families and without duplicates.
-fn in_order(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
-    // Each family may fill the whole list.
-    let (mut first, mut second): (Vec<SocketAddr>, Vec<SocketAddr>) = (Vec::new(), Vec::new());
-    for address in found {
-        let family = if address.is_ipv6() == first_is_v6 {
-            &mut first
-        } else {
-            &mut second
-        };
-        if family.len() < ADDRESSES_MAX && !family.contains(&address) {
-            family.push(address);
-        }
-    }
-    let mut second = second.into_iter();
-    let mut order = Vec::new();
-    for address in first {
-        order.push(address);
-        order.extend(second.next());
-    }
-    order.extend(second);
-    order.truncate(ADDRESSES_MAX);
-    order
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+
+    const NOW: Instant = Instant::from_millis(1_000);
+    const LATER: Instant = Instant::from_millis(31_000);
 
     fn v4(host: u8) -> SocketAddr {
         ([10, 0, 0, host], 7_000).into()
@@ -157,35 +219,26 @@ mod tests {
     fn addresses_are_taken_in_the_resolvers_order_with_alternating_families() {
         let mut resolution = Resolution::default();
         let found = vec![v6(1), v6(2), v4(1), v6(1), v4(2), v4(3)];
-        assert_eq!(resolution.on_answered(found, None), Addresses::Others);
+        assert_eq!(resolution.on_answered(NOW, found, None), Addresses::Others);
         assert_eq!(rest(&mut resolution), [v6(1), v4(1), v6(2), v4(2), v4(3)]);
         assert_eq!(resolution.take_next(), None);
-    }
-
-    #[test]
-    fn a_family_that_fills_the_list_does_not_exclude_the_other() {
-        let first = (1..=64).map(v6);
-        let order = in_order(first.chain((1..=10).map(v4)).collect());
-        assert_eq!(order.len(), ADDRESSES_MAX);
-        assert_eq!(order.iter().filter(|it| it.is_ipv4()).count(), 10);
-        assert_eq!(order[..3], [v6(1), v4(1), v6(2)]);
     }
 
     #[test]
     fn the_own_address_and_those_that_led_to_this_node_are_skipped() {
         let mut resolution = Resolution::default();
         let found = vec![v4(1), v4(2), v4(3)];
-        resolution.on_answered(found.clone(), Some(v4(1)));
+        resolution.on_answered(NOW, found.clone(), Some(v4(1)));
         assert_eq!(resolution.take_next(), Some(v4(2)));
-        resolution.on_myself(v4(2));
+        resolution.on_myself(NOW, v4(2), LATER);
         assert!(!resolution.is_only_myself());
         assert_eq!(
-            resolution.on_answered(found, Some(v4(1))),
+            resolution.on_answered(NOW, found, Some(v4(1))),
             Addresses::Others
         );
         assert_eq!(rest(&mut resolution), [v4(3)]);
         assert_eq!(
-            resolution.on_answered(vec![v4(2), v4(1)], Some(v4(1))),
+            resolution.on_answered(NOW, vec![v4(2), v4(1)], Some(v4(1))),
             Addresses::OnlyMyself
         );
         assert!(resolution.is_only_myself());
@@ -194,13 +247,16 @@ mod tests {
     #[test]
     fn an_address_that_left_the_answer_is_forgotten_as_this_nodes_own() {
         let mut resolution = Resolution::default();
-        resolution.on_answered(vec![v4(1)], None);
+        resolution.on_answered(NOW, vec![v4(1)], None);
         resolution.take_next();
-        resolution.on_myself(v4(1));
+        resolution.on_myself(NOW, v4(1), LATER);
         assert!(resolution.is_only_myself());
-        assert_eq!(resolution.on_answered(vec![v4(2)], None), Addresses::Others);
         assert_eq!(
-            resolution.on_answered(vec![v4(1)], None),
+            resolution.on_answered(NOW, vec![v4(2)], None),
+            Addresses::Others
+        );
+        assert_eq!(
+            resolution.on_answered(NOW, vec![v4(1)], None),
             Addresses::Others,
             "another node may have taken the address"
         );
@@ -209,42 +265,71 @@ mod tests {
     #[test]
     fn an_answer_replaces_the_earlier_one_and_a_failure_drops_it() {
         let mut resolution = Resolution::default();
-        assert_eq!(resolution.on_answered(vec![], None), Addresses::None);
-        resolution.on_answered(vec![v4(1), v4(2)], None);
-        resolution.on_answered(vec![v4(3)], None);
+        assert_eq!(resolution.on_answered(NOW, vec![], None), Addresses::None);
+        resolution.on_answered(NOW, vec![v4(1), v4(2)], None);
+        resolution.on_answered(NOW, vec![v4(3)], None);
         assert_eq!(resolution.left(), &[v4(3)]);
         resolution.order(Ticket(1));
         resolution.on_unanswered();
         assert_eq!((resolution.awaited(), resolution.take_next()), (None, None));
     }
 
-    proptest! {
-        #[test]
-        fn a_list_is_bounded_and_keeps_the_order_of_each_family(
-            found in proptest::collection::vec((any::<bool>(), 0..60_u8), 0..200)
-        ) {
-            let address = |(six, host): &(bool, u8)| if *six { v6((*host).into()) } else { v4(*host) };
-            let found: Vec<_> = found.iter().map(address).collect();
-            let order = in_order(found.clone());
-            prop_assert!(order.len() <= ADDRESSES_MAX);
-            prop_assert_eq!(order.first(), found.first());
-            for family in [true, false] {
-                let of = |list: &[SocketAddr]| {
-                    let mut kept: Vec<SocketAddr> = Vec::new();
-                    for address in list.iter().filter(|it| it.is_ipv6() == family) {
-                        if !kept.contains(address) {
-                            kept.push(*address);
-                        }
-                    }
-                    kept
-                };
-                let (kept, all) = (of(&order), of(&found));
-                prop_assert_eq!(&kept[..], &all[..kept.len()]);
-                let duplicates = order.iter().filter(|it| it.is_ipv6() == family).count();
-                prop_assert_eq!(kept.len(), duplicates, "an address stands twice");
-            }
-            let known = found.iter().collect::<std::collections::BTreeSet<_>>().len();
-            prop_assert_eq!(order.len(), known.min(ADDRESSES_MAX));
+    #[test]
+    fn an_address_that_led_to_this_node_is_an_address_again_later() {
+        let mut resolution = Resolution::default();
+        resolution.on_answered(NOW, vec![v4(1), v4(2)], None);
+        resolution.on_myself(NOW, v4(1), LATER);
+        resolution.on_myself(NOW, v4(1), LATER);
+        assert!(!resolution.is_only_myself(), "the second is not known");
+        let mut answer = |found| {
+            let found = resolution.on_answered(LATER, found, None);
+            (found, rest(&mut resolution))
+        };
+        assert_eq!(answer(vec![v4(1)]), (Addresses::PerhapsMyself, vec![v4(1)]));
+        let both = vec![v4(2), v4(1)];
+        assert_eq!(answer(both.clone()), (Addresses::Others, both));
+        for only in [v4(2), v4(1)] {
+            assert_eq!(answer(vec![only]), (Addresses::Others, vec![only]));
         }
+    }
+
+    #[test]
+    fn a_failed_address_makes_the_name_due_until_an_answer_lists_it_no_more() {
+        let peer = NodeId::new("a").unwrap();
+        let mut resolution = Resolution::default();
+        resolution.on_answered(NOW, vec![v4(1), v4(2)], None);
+        rest(&mut resolution);
+        resolution.on_reached(v4(2), peer.clone());
+        assert_eq!(resolution.on_settled(|| LATER), None);
+        resolution.on_failed(v4(1));
+        assert_eq!(resolution.on_settled(|| LATER), Some(LATER));
+        assert_eq!(resolution.on_settled(|| NOW), Some(LATER), "it is set once");
+        assert!(!resolution.is_retry_due(NOW));
+        assert!(resolution.is_retry_due(LATER));
+        resolution.order(Ticket(1));
+        assert!(!resolution.is_retry_due(LATER));
+        resolution.on_answered(LATER, vec![v4(2)], None);
+        assert_eq!(resolution.reached(v4(2)), Some(&peer));
+        assert_eq!(resolution.on_settled(|| LATER), None);
+        assert!(resolution.on_member_gone(&peer));
+        assert!(!resolution.on_member_gone(&peer));
+        assert_eq!(resolution.on_settled(|| LATER), Some(LATER));
+    }
+
+    #[test]
+    fn the_lists_are_bounded() {
+        let mut resolution = Resolution::default();
+        for host in 0..100 {
+            let peer = NodeId::new("a").unwrap();
+            resolution.on_reached(v4(host), peer);
+            resolution.on_failed(v6(host.into()));
+            resolution.on_myself(NOW, v4(100 + host), LATER);
+        }
+        let full = size_of::<Resolution>()
+            + ADDRESSES_MAX
+                * (size_of::<(SocketAddr, NodeId)>()
+                    + size_of::<SocketAddr>()
+                    + size_of::<(SocketAddr, Instant)>());
+        assert_eq!(resolution.memory(), full);
     }
 }

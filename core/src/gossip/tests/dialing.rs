@@ -532,7 +532,7 @@ fn no_more_dials_are_under_way_than_the_bound() {
     let mut all = fresh(&(1..=60).collect::<Vec<_>>());
     all.link(200, 70);
     let given = all.silence(ms(5));
-    assert_eq!(dials(&given).len(), DIALS_MAX);
+    assert_eq!(dials(&given).len(), dialer::SEED_DIALS_MAX);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::neighbours::{
     NeighbourWorld, Order, dials, events, ms, published, records, resolutions,
 };
 use super::world::{address, config, name};
-use crate::link::{DialId, ResolutionError, Ticket};
+use crate::link::{CloseReason, DialId, ResolutionError, Ticket};
 use core::net::SocketAddr;
 
 const NAME: &str = "seeds.example:7000";
@@ -208,11 +208,196 @@ fn a_name_that_leads_to_no_other_node_ends_the_join_and_is_resolved_again() {
     let retry_max = all.machine.config().tuning.retry_max;
     assert!(waited + ms(10) >= retry_max && waited <= retry_max + ms(10));
     // Without a change, this is reported once.
-    let given = resolved(&mut all, ticket, &[1, 0]);
+    let given = resolved(&mut all, ticket, &[0]);
     assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
     let (_, ticket) = until_resolution(&mut all);
-    let given = resolved(&mut all, ticket, &[1, 0, 2]);
+    let given = resolved(&mut all, ticket, &[0, 2]);
     assert_eq!(dial(&given).1, to(2), "the name has a further address");
+}
+
+/// Passes time while one neighbour is heard, until the name is resolved again.
+fn until_resolution_beside(all: &mut NeighbourWorld, link: u64) -> (Duration, Ticket) {
+    let begun = all.now;
+    loop {
+        let given = all.hear_only(&[link], ms(250));
+        if !resolutions(&given).is_empty() {
+            return (all.now - begun, only(&given));
+        }
+        assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
+        assert!(all.now - begun < Duration::from_secs(120));
+    }
+}
+
+/// A member whose address in the name is, or is not, the one in its record; and another address, which fails.
+fn reached_beside_a_failed_address(at: usize) {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    let given = resolved(&mut all, only(&given), &[1, at]);
+    let given = refuses(&mut all, dial(&given).0);
+    let (second, address) = dial(&given);
+    assert_eq!(address, to(at));
+    answered(&mut all, second, 2, welcome(2, 1));
+    let link = 100 + second.0;
+    let pace = all.machine.config().tuning.retry_max;
+    let peer = |all: &NeighbourWorld| all.machine.seeds().next().unwrap().1.cloned();
+    for _ in 0..3 {
+        let (waited, ticket) = until_resolution_beside(&mut all, link);
+        assert!(
+            waited >= pace / 2 && waited <= pace / 2 * 3 + ms(1_250),
+            "{waited:?}"
+        );
+        let given = resolved(&mut all, ticket, &[1, at]);
+        let (again, address) = dial(&given);
+        assert_eq!(address, to(1), "a live member has the other address");
+        let given = refuses(&mut all, again);
+        assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
+        assert_eq!(peer(&all), Some(name(2)));
+    }
+    // While the member is alive, a resolution that fails is not a failure of the seed.
+    for reason in [
+        ResolutionError::TimedOut,
+        ResolutionError::Failed("planted".into()),
+    ] {
+        let (_, ticket) = until_resolution_beside(&mut all, link);
+        let addresses = Err(reason);
+        let given = all.give(Input::Resolved { ticket, addresses });
+        assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
+        assert_eq!(peer(&all), Some(name(2)));
+    }
+    let (_, ticket) = until_resolution_beside(&mut all, link);
+    let given = resolved(&mut all, ticket, &[at]);
+    assert_eq!(dials(&given), []);
+    let given = all.hear_only(&[link], Duration::from_secs(120));
+    assert_eq!(resolutions(&given), [], "the name lists no other address");
+    assert_eq!(peer(&all), Some(name(2)));
+}
+
+#[test]
+fn a_failed_address_beside_one_of_a_live_member_is_dialled_again_slowly() {
+    reached_beside_a_failed_address(2);
+}
+
+#[test]
+fn an_address_that_led_to_a_live_member_of_another_address_is_not_dialled_again() {
+    reached_beside_a_failed_address(5);
+}
+
+#[test]
+fn an_address_that_led_to_this_node_is_dialled_again_after_a_while() {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    let mut given = resolved(&mut all, only(&given), &[1]);
+    let address = Address::Name(NAME.to_owned());
+    for round in 0..3 {
+        let (myself, to_address) = dial(&given);
+        assert_eq!(to_address, to(1));
+        let given_by_answer = answered(&mut all, myself, 0, refusal(RefusalReason::Myself, &[]));
+        let reported = events(&given_by_answer);
+        let event = Event::DialedMyself {
+            address: address.clone(),
+        };
+        assert_eq!(reported.contains(&&event), round == 0, "{reported:?}");
+        assert_eq!(error(&all).as_deref(), Some("is this node itself"));
+        let (_, ticket) = until_resolution(&mut all);
+        given = resolved(&mut all, ticket, &[1]);
+    }
+    // Another node has taken the address.
+    answered(&mut all, dial(&given).0, 1, welcome(1, 1));
+    let seed = all.machine.seeds().next();
+    assert_eq!(seed.and_then(|(_, peer, _)| peer.cloned()), Some(name(1)));
+}
+
+#[test]
+fn an_address_that_led_to_this_node_and_then_fails_is_a_failure_of_the_seed() {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    let given = resolved(&mut all, only(&given), &[1]);
+    let (myself, _) = dial(&given);
+    answered(&mut all, myself, 0, refusal(RefusalReason::Myself, &[]));
+    let (_, ticket) = until_resolution(&mut all);
+    let given = resolved(&mut all, ticket, &[1]);
+    let given = refuses(&mut all, dial(&given).0);
+    assert!(
+        matches!(events(&given)[..], [Event::DialFailed { .. }]),
+        "{given:?}"
+    );
+    let wanted = format!("{}: connection refused", to(1));
+    assert_eq!(error(&all), Some(wanted));
+}
+
+#[test]
+fn an_answer_that_takes_seconds_is_used() {
+    let mut all = fresh();
+    let ticket = only(&all.silence(ms(10)));
+    let given = all.silence(ms(9_500));
+    assert_eq!((resolutions(&given), events(&given)), (vec![], vec![]));
+    let given = resolved(&mut all, ticket, &[1]);
+    assert_eq!(dial(&given).1, to(1));
+}
+
+#[test]
+fn an_answer_is_awaited_although_the_member_of_the_name_goes_meanwhile() {
+    let mut all = fresh();
+    let given = all.silence(ms(10));
+    let given = resolved(&mut all, only(&given), &[1, 2]);
+    let given = refuses(&mut all, dial(&given).0);
+    let (second, _) = dial(&given);
+    answered(&mut all, second, 2, welcome(2, 1));
+    let link = 100 + second.0;
+    let (_, ticket) = until_resolution_beside(&mut all, link);
+    let gone = LinkId(link);
+    all.give(Input::Closed {
+        link: gone,
+        reason: CloseReason::Farewell,
+    });
+    let given = all.silence(ms(6_000));
+    assert_eq!(resolutions(&given), []);
+    let failed = |event: &&&Event| matches!(event, Event::DialFailed { .. });
+    assert_eq!(events(&given).iter().filter(failed).count(), 0);
+    let given = resolved(&mut all, ticket, &[3]);
+    assert_eq!(dial(&given).1, to(3));
+}
+
+#[test]
+fn dials_to_the_addresses_of_names_leave_room_for_dials_to_members() {
+    let names = (0..16).map(|index| Address::Name(format!("seed-{index}:7000")));
+    let mut all = with_names(names.collect());
+    let mut given = all.silence(ms(10));
+    all.link(1, 1);
+    let mut pending = std::collections::BTreeSet::new();
+    let mut most = 0;
+    for round in 0..40 {
+        for (ticket, name) in resolutions(&given) {
+            let index: usize = name[5..name.len() - 5].parse().unwrap();
+            let silent = (0..ADDRESSES_MAX).map(|at| address(1_000 + 100 * index + at));
+            let addresses = Ok(silent.collect());
+            all.give(Input::Resolved { ticket, addresses });
+        }
+        given = all.hear_only(&[1], ms(50));
+        for (_, dial, address) in dials(&given) {
+            let Address::Socket(address) = address else {
+                unreachable!("a dial goes to an address")
+            };
+            pending.insert((address.ip(), dial));
+        }
+        pending.retain(|(_, dial)| all.machine.dialer.get(*dial).is_some());
+        most = most.max(pending.len());
+        if round == 20 {
+            let own: Vec<usize> = (2..8).collect();
+            let learnt: Vec<_> = own.iter().map(|at| published(*at, 1)).collect();
+            all.receives(1, records(&learnt));
+        }
+    }
+    assert!(most >= 24, "the names fill their share: {most}");
+    let ring = all.machine.links(all.now).count();
+    let to_members = (2..8).map(|at| address(at).ip());
+    let seen: Vec<_> = to_members
+        .filter(|ip| pending.iter().any(|(of, _)| of == ip))
+        .collect();
+    assert!(
+        !seen.is_empty(),
+        "no member is dialled beside {ring} links: {pending:?}"
+    );
 }
 
 #[test]
@@ -231,7 +416,7 @@ fn an_answer_that_fails_is_empty_or_does_not_come_is_a_failure_of_the_seed() {
         let answers = addresses.is_some();
         let given = match addresses {
             Some(addresses) => all.give(Input::Resolved { ticket, addresses }),
-            None => all.silence(all.machine.config().tuning.dial_timeout),
+            None => all.silence(all.machine.config().tuning.resolution_timeout),
         };
         let [Event::DialFailed { reason, .. }] = events(&given)[..] else {
             panic!("{given:?}")

@@ -2,7 +2,7 @@
 
 use super::*;
 use phalanx_core::gossip::LinkEnd;
-use phalanx_core::node::APPLICATION_LINKS_MAX;
+use phalanx_core::node::{APPLICATION_LINKS_MAX, LinkRefusal};
 
 const NODES: usize = 10;
 
@@ -74,9 +74,12 @@ async fn link_requests_are_bounded_and_each_counts_until_it_is_dropped() {
     }
     let more: NodeId = "more".parse().unwrap();
     let refused = one.node.request_link(more.clone()).await.unwrap_err();
-    assert_eq!(refused, LinkRequestError::TooMany);
+    assert_eq!(refused, LinkRequestError::Refused(LinkRefusal::TooMany));
     let myself = one.node.request_link("one".parse().unwrap()).await;
-    assert_eq!(myself.unwrap_err(), LinkRequestError::Myself);
+    assert_eq!(
+        myself.unwrap_err(),
+        LinkRequestError::Refused(LinkRefusal::Myself)
+    );
     drop(held.split_off(2 * APPLICATION_LINKS_MAX - 2));
     drop(one.node.request_link(more).await.unwrap());
     one.node.shutdown().await;

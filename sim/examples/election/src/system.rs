@@ -1,5 +1,6 @@
 //! The election as a simulated system.
 
+// guide: imports
 use crate::machine::{Ballot, CredentialChange, Election, Event, Input, Message, Output, Role};
 use core::net::SocketAddr;
 use phalanx_core::identity::NodeId;
@@ -15,6 +16,7 @@ use phalanx_sim::world::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+// guide: end
 
 /// The file of votes: one line each, the latest last.
 const VOTES: &str = "votes";

@@ -1,7 +1,11 @@
 //! The election passes its scenarios, and the simulator finds the bug that is planted in it.
 
 use election::system::ELECTION;
+use phalanx_sim::explanation::explain;
 use phalanx_sim::outcome::Outcome;
+use phalanx_sim::record::Recording;
+use phalanx_sim::record::causes::chain;
+use phalanx_sim::report::{self, ShownRun};
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, SystemUnderTest, attempt};
 use phalanx_sim::shrink::shrink;
@@ -54,6 +58,40 @@ fn a_vote_that_is_not_synced_gives_a_term_two_leaders() {
         "{failure}"
     );
 }
+
+// guide: recording
+#[test]
+fn a_recorded_failure_is_explained_and_drawn() {
+    let scenario = load("blackout");
+    let sabotage = ["vote-unsynced".to_owned()];
+    let seed = 3;
+    let mut recording = Recording::new(&scenario, scenario.plan(seed).unwrap());
+    let options = RunOptions {
+        sabotage: sabotage.to_vec(),
+        recorder: Some(&mut recording),
+        ..RunOptions::default()
+    };
+    let outcome = Model(&ELECTION).run(&scenario, seed, options).unwrap();
+    let explained = explain(&ELECTION, &recording, &outcome.failures, &sabotage);
+    let first = explained.first().expect("the bug breaks the invariant");
+    let causes = first.event.map(|event| chain(&recording, event, 8));
+    assert!(causes.is_some_and(|causes| !causes.is_empty()));
+
+    let mut page = Vec::new();
+    let shown = ShownRun {
+        definition: &ELECTION,
+        sabotage: &sabotage,
+        sources: &[],
+        recording: &recording,
+        outcome: &outcome,
+        explained: &explained,
+        seeds: &[],
+    };
+    report::write(&mut page, &shown).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains("invariant one-leader-a-term"));
+}
+// guide: end
 
 #[test]
 fn the_same_seed_is_the_same_run() {

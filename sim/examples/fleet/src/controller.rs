@@ -90,6 +90,7 @@ impl Controller {
         self.storing = Some(release);
     }
 
+    // guide: command
     fn on_command(&mut self, command: &Command, out: &mut Effects) {
         let directives = command.with["directives"].as_str().unwrap_or_default();
         let release = Release {
@@ -101,6 +102,7 @@ impl Controller {
             None => self.store(release, out),
         }
     }
+    // guide: end
 
     fn on_stored(&mut self, ticket: Ticket, out: &mut Effects) {
         let stored = |release: &mut Release| release.version == ticket.0;

@@ -85,6 +85,8 @@ fn vocabulary() -> Vocabulary {
     )
 }
 
+// guide: check
+/// Checks the arguments of a command when a scenario is read.
 fn check(_: &str, with: &Value) -> Result<(), String> {
     if with["version"].as_u64().is_none_or(|version| version == 0) {
         return Err("`deploy` needs `version`, a number from 1 on".to_owned());
@@ -94,6 +96,7 @@ fn check(_: &str, with: &Value) -> Result<(), String> {
         _ => Err("`directives` is a text of nginx directives".to_owned()),
     }
 }
+// guide: end
 
 fn has_role(host: &Host, role: &str) -> bool {
     host.role.as_deref() == Some(role)

@@ -188,6 +188,7 @@ impl<'a> Engine<'a, '_> {
 
     fn make_process(&mut self, host: usize, slot: usize) -> RunningProcess {
         let place = self.hosts[host].place(slot);
+        self.note_end(slot);
         let life = self.slots[slot].begin_life();
         let program = self.slots[slot].program();
         self.checks.on_start(program, host);
@@ -231,6 +232,14 @@ impl<'a> Engine<'a, '_> {
         taken
     }
 
+    /// Notes that a process is about to end, if it runs.
+    pub(super) fn note_end(&mut self, slot: usize) {
+        let state = &self.slots[slot];
+        if state.runs() {
+            self.checks.on_end(state.program(), state.host());
+        }
+    }
+
     /// Stops one process of a running host; its writes in progress are dropped.
     fn stop_process(&mut self, slot: usize) {
         self.hosts[self.slots[slot].host()].forget_writes(slot);
@@ -239,6 +248,7 @@ impl<'a> Engine<'a, '_> {
 
     /// Ends a process; its connections are closed, as the operating system does.
     fn kill(&mut self, slot: usize) {
+        self.note_end(slot);
         self.end_calls(slot);
         self.slots[slot].stop();
         self.transport.forget_ports(slot);
@@ -261,6 +271,7 @@ impl<'a> Engine<'a, '_> {
         }
         for slot in stopped.processes() {
             if power_loss {
+                self.note_end(slot);
                 self.end_calls(slot);
                 self.slots[slot].stop();
                 self.transport.vanish(slot, host);

@@ -54,6 +54,7 @@ impl Engine<'_, '_> {
             Effect::Resolve { ticket, name } => self.resolve(slot, ticket, &name),
             Effect::Answer(answered) => self.answer(slot, *answered),
             Effect::Exit => {
+                self.note_end(slot);
                 self.slots[slot].exit();
                 self.end_calls(slot);
                 let context = &mut self.context;

@@ -453,6 +453,10 @@ impl<'a, 't> Engine<'a, 't> {
         self.sizes.extend(effects.iter().map(size));
         let said = effects.iter().filter_map(said);
         self.context.record_step(&line, digest, said);
+        if self.context.is_recorded() {
+            let known = self.membership(host);
+            self.context.record_membership(host, known);
+        }
         let seen = Seen {
             now: line.at,
             host,
@@ -483,6 +487,13 @@ impl<'a, 't> Engine<'a, 't> {
         let running = self.slots[self.hosts[host].processes()].iter();
         let running = running.filter_map(ProcessSlot::view);
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
+    }
+
+    /// Returns the hash of what the host's processes know of membership.
+    fn membership(&self, host: usize) -> u64 {
+        let running = self.slots[self.hosts[host].processes()].iter();
+        let running = running.filter_map(ProcessSlot::view);
+        running.fold(0, |sum, view| mix(sum ^ view.membership()))
     }
 
     /// Returns the name of a process: its host's id, and its program if the host runs several.

@@ -24,6 +24,13 @@ use transmission::{
     Transmission, link, place, segments,
 };
 
+/// Round trips from the begin of a dial until the dialer is notified that it succeeded.
+pub(crate) const DIAL_ROUND_TRIPS: u32 = 3;
+const _: () = assert!(
+    FLIGHTS.len() == 2 * DIAL_ROUND_TRIPS as usize,
+    "a round trip is two flights"
+);
+
 /// A change of a connection that a process is notified of.
 #[derive(Debug)]
 pub(super) enum ConnectionTransition {

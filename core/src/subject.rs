@@ -1,8 +1,8 @@
 //! The names in certificates.
 
+use crate::identity::{NameError, NodeId, check_name};
 use core::fmt;
 use core::str::FromStr;
-use phalanx_core::identity::{NameError, NodeId, check_name};
 
 /// Permissions that a certificate grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,18 +31,29 @@ pub struct Subject {
 }
 
 /// Reason why a text is not a valid subject.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectError {
     /// The text does not have the form `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
-    #[error("does not have the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME")]
     Form,
     /// The mesh's name is not valid.
-    #[error("names a mesh that {0}")]
     Mesh(NameError),
     /// The id is not valid.
-    #[error("names an id that {0}")]
     Id(NameError),
 }
+
+impl fmt::Display for SubjectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => f.write_str(
+                "does not have the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME",
+            ),
+            Self::Mesh(error) => write!(f, "names a mesh that {error}"),
+            Self::Id(error) => write!(f, "names an id that {error}"),
+        }
+    }
+}
+
+impl core::error::Error for SubjectError {}
 
 impl Subject {
     /// Returns the subject of node `id` in `mesh`.
@@ -116,5 +127,41 @@ impl FromStr for Subject {
             _ => return Err(SubjectError::Form),
         };
         Self::new(mesh, role, NodeId::new(id).map_err(SubjectError::Id)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_read_from_its_text() {
+        let id = NodeId::new("web-1").unwrap();
+        let subjects = [
+            Subject::node("shop", id.clone()).unwrap(),
+            Subject::admin("shop", id).unwrap(),
+        ];
+        for subject in subjects {
+            assert_eq!(subject.to_string().parse(), Ok(subject));
+        }
+    }
+
+    #[test]
+    fn another_form_and_invalid_names_are_refused() {
+        let refused = |text: &str| text.parse::<Subject>().unwrap_err();
+        for text in [
+            "",
+            "shop/node/a",
+            "spiffe://shop/node",
+            "spiffe://shop/other/a",
+            "spiffe://shop/node/a/b",
+        ] {
+            assert_eq!(refused(text), SubjectError::Form, "{text}");
+        }
+        assert!(matches!(refused("spiffe:///node/a"), SubjectError::Mesh(_)));
+        assert!(matches!(
+            refused("spiffe://shop/node/"),
+            SubjectError::Id(_)
+        ));
     }
 }

@@ -1,0 +1,57 @@
+//! Operations on channels that are opened for them alone.
+
+use super::world::{ChannelWorld, bytes, channel, id, write};
+use crate::channel::message::Kind;
+use crate::channel::{ChannelOperation, DeliveryFailure, Done, Refusal};
+
+fn is_open(world: &ChannelWorld, name: &str, on: &str) -> bool {
+    let mut known = world.nodes[&id(name)].known();
+    known.any(|(known, _, open)| *known == channel(on) && open)
+}
+
+#[test]
+fn a_broadcast_on_a_channel_that_is_not_open_reaches_its_subscribers() {
+    let mut world = ChannelWorld::new(&["a", "b"]);
+    world.link("a", "b");
+    world.open("b", "chat", Kind::Messages).unwrap();
+    let publish = || ChannelOperation::Publish(bytes("hello"));
+    let done = world.once("a", "chat", Kind::Messages, publish());
+    assert!(matches!(done, Ok(Done::Published(_))), "{done:?}");
+    assert!(!is_open(&world, "a", "chat"));
+    world.millis(50);
+    assert_eq!(world.heard("b"), ["hello"]);
+    assert_eq!(world.heard("a"), [] as [&str; 0]);
+}
+
+#[test]
+fn an_operation_leaves_an_open_channel_open() {
+    let mut world = ChannelWorld::new(&["a"]);
+    world.open("a", "kv", Kind::Map).unwrap();
+    let put = ChannelOperation::Transact(write(&[("x", Some("1"))]));
+    let done = world.once("a", "kv", Kind::Map, put);
+    assert!(matches!(done, Ok(Done::Committed(_))), "{done:?}");
+    assert!(is_open(&world, "a", "kv"));
+    assert_eq!(world.value("a", "kv", "x").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_refused_operation_closes_the_channel_that_was_opened_for_it() {
+    let mut world = ChannelWorld::new(&["a", "b"]);
+    world.link("a", "b");
+    let publish = || ChannelOperation::Publish(bytes("hello"));
+    let refused = world.once("a", "kv", Kind::Map, publish());
+    assert_eq!(refused, Err(Refusal::WrongKind(Kind::Map)));
+    assert!(!is_open(&world, "a", "kv"));
+    // The mesh knows the channel as a map by then.
+    world.millis(50);
+    let refused = world.once("b", "kv", Kind::Messages, publish());
+    assert_eq!(refused, Err(Refusal::OtherKind(Kind::Map)));
+    // No messages are accepted on it.
+    let (from, request) = world.tell_one("b", "a", "kv", bytes("hello"));
+    world.millis(50);
+    let failure = DeliveryFailure::NoSuchChannel;
+    assert_eq!(
+        world.environment.answers[&(from, request)],
+        Err(Refusal::Undelivered(failure))
+    );
+}

@@ -1,0 +1,323 @@
+//! Explains a failure of a recorded run: the state that the observer holds, the message that it last heard of the
+//! observed node, the faults between them, and the first item that is missing or in excess.
+//!
+//! The judge and the programs provide the nodes and the item ([`FailureFinding`]) when an expectation fails. A recording
+//! provides messages, reports and faults; a replay up to the failure provides the changes of what the observer knew.
+
+#[cfg(test)]
+mod beacons;
+mod counted;
+mod faults;
+mod knowledge;
+#[cfg(test)]
+mod tests;
+
+pub use faults::{Standing, StandingFault};
+pub use knowledge::KnowledgeChange;
+
+use crate::finding::{FailureFinding, seconds};
+use crate::record::{Recording, causes};
+use crate::verdict::Failure;
+use crate::world::Definition;
+use counted::Counted;
+use knowledge::{FailureNodes, Watched};
+use serde::Serialize;
+
+/// Maximum number of events of a run that is replayed for an explanation.
+const REPLAYED_MAX: u64 = 5_000_000;
+
+/// The explanation of one failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The node whose view or reports the failure is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observer: Option<String>,
+    /// The node that the observer knows something wrong about, or nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
+    /// The nodes, items and time-outs that the judge and the programs found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<String>,
+    /// The latest change of what the observer knows by a message of another node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<KnowledgeChange>,
+    /// The latest change of what the observer knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learnt: Option<KnowledgeChange>,
+    /// The latest message from the observed node to the observer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Heard>,
+    /// The number of messages from the observed node to the observer that were dropped by a cut or delayed by loss
+    /// after the latest one that arrived.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub held: u64,
+    /// The faults at the nodes or between them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<StandingFault>,
+    /// The explanation as text, one fact a line.
+    pub lines: Vec<String>,
+    /// The event whose causes lead to the failure.
+    #[serde(skip)]
+    pub event: Option<u64>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A message that arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Heard {
+    /// The number of the event.
+    pub event: u64,
+    /// The time of its arrival, in nanoseconds.
+    pub at: u64,
+    /// The content of the message.
+    pub message: &'static str,
+    /// The encoded size in bytes.
+    pub size: u32,
+}
+
+/// Explains each failure of a recorded run.
+#[must_use]
+pub fn explain(
+    definition: &Definition,
+    recording: &Recording<'_>,
+    failures: &[Failure],
+    sabotage: &[String],
+) -> Vec<Explanation> {
+    let subjects: Vec<FailureNodes> = failures.iter().map(|it| subject(recording, it)).collect();
+    let watched = if recording.seen() <= REPLAYED_MAX {
+        knowledge::watch(definition, recording, &subjects, sabotage)
+    } else {
+        vec![None; subjects.len()]
+    };
+    let all = failures.iter().zip(&subjects).zip(watched);
+    all.map(|((failure, subject), watched)| explained(recording, failure, subject, watched))
+        .collect()
+}
+
+/// Returns the nodes that a failure is about: those of its finding, otherwise those that its reason names.
+fn subject(recording: &Recording<'_>, failure: &Failure) -> FailureNodes {
+    let until = (failure.at_ms + 1) * 1_000_000;
+    let found = failure.findings.first();
+    // A finding without text has only the nodes that the condition names; the reason may name the first wrong one.
+    let is_known =
+        found.is_some_and(|it| !it.text.is_empty() || it.reports.is_some() || it.traffic.is_some());
+    let mut named = if is_known {
+        Vec::new()
+    } else {
+        named(recording, &failure.why)
+    }
+    .into_iter();
+    let (observer, observed) = match named.next() {
+        Some(observer) => (Some(observer), named.next()),
+        None => (
+            found.and_then(|it| it.observer),
+            found.and_then(|it| it.observed),
+        ),
+    };
+    FailureNodes {
+        observer,
+        observed,
+        key: found.and_then(|it| it.key.clone()),
+        until,
+    }
+}
+
+/// Returns the hosts that a text names, in order.
+fn named(recording: &Recording<'_>, text: &str) -> Vec<usize> {
+    let hosts = &recording.scenario().hosts;
+    let mut named = Vec::new();
+    for word in text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
+        let word = word.trim_end_matches('.');
+        if let Some(host) = hosts.iter().position(|host| host.name == word)
+            && !named.contains(&host)
+        {
+            named.push(host);
+        }
+    }
+    named
+}
+
+fn explained(
+    recording: &Recording<'_>,
+    failure: &Failure,
+    subject: &FailureNodes,
+    watched: Option<Watched>,
+) -> Explanation {
+    let name = |host: usize| recording.scenario().hosts[host].name.clone();
+    let counted = failure
+        .findings
+        .iter()
+        .find_map(|it| Some(Counted::of(recording, it.reports.as_ref()?)));
+    let heard = subject
+        .pair()
+        .and_then(|pair| heard(recording, pair, subject.until));
+    let traffic = failure.findings.iter().find_map(|it| it.traffic);
+    let since = since(failure.findings.first(), watched.as_ref(), heard.as_ref());
+    let told = watched.as_ref().and_then(|it| it.told.clone());
+    let learnt = watched.as_ref().and_then(|it| it.latest.clone());
+    let mut explanation = Explanation {
+        observer: subject.observer.map(name),
+        observed: subject.observed.map(name),
+        held: subject.pair().map_or(0, |pair| {
+            held(
+                recording,
+                pair,
+                heard.as_ref().map_or(0, |it| it.at),
+                subject.until,
+            )
+        }),
+        faults: faults::standing(recording, &subject.hosts(), since, subject.until),
+        ..Explanation::default()
+    };
+    let texts = failure.findings.iter().map(|it| it.text.clone());
+    explanation
+        .found
+        .extend(texts.filter(|text| !text.is_empty()));
+    explanation
+        .found
+        .extend(counted.iter().flat_map(|it| it.lines.clone()));
+    explanation
+        .found
+        .extend(traffic.and_then(|window| busiest(recording, window)));
+    let counted = counted.and_then(|it| it.event);
+    let learnt_event = learnt.as_ref().map(|it| it.event);
+    let heard_event = heard.as_ref().map(|it| it.event);
+    explanation.event = counted.or(learnt_event).or(heard_event);
+    if explanation.event.is_none() && failure.findings.is_empty() {
+        explanation.event = causes::culprit(recording, failure);
+    }
+    explanation.told = told;
+    (explanation.learnt, explanation.heard) = (learnt, heard);
+    let is_watched = watched.is_some() && subject.observed.is_some();
+    explanation.lines = lines(recording, &explanation, subject, is_watched, since);
+    explanation
+}
+
+/// The time from which faults matter: the change of knowledge before the latest one, the latest message, or the time
+/// of the item, whichever is earliest.
+fn since(found: Option<&FailureFinding>, watched: Option<&Watched>, heard: Option<&Heard>) -> u64 {
+    let item = found.and_then(|it| it.since);
+    let learnt = watched.map(Watched::since);
+    let heard = heard.map(|it| it.at);
+    match item {
+        Some(item) => item,
+        None => learnt.into_iter().chain(heard).min().unwrap_or(0),
+    }
+}
+
+/// Returns the latest message from the second host to the first.
+fn heard(recording: &Recording<'_>, (to, from): (usize, usize), until: u64) -> Option<Heard> {
+    let mut events = recording.events().rev();
+    let event = events.find(|event| {
+        event.at <= until
+            && event.host == Some(to)
+            && recording
+                .sending(event)
+                .is_some_and(|(sender, _)| sender == from)
+    })?;
+    Some(Heard {
+        event: event.number,
+        at: event.at,
+        message: event.kind,
+        size: event.size,
+    })
+}
+
+/// Counts the messages from the second host to the first that were dropped or delayed.
+fn held(recording: &Recording<'_>, (to, from): (usize, usize), since: u64, until: u64) -> u64 {
+    let held = recording.held().0.iter();
+    let between =
+        held.filter(|it| (it.from, it.to) == (from, to) && since <= it.at && it.at <= until);
+    between.count() as u64
+}
+
+/// Returns the host that sent most in a time window, and most of what.
+fn busiest(recording: &Recording<'_>, (from, to): (u64, u64)) -> Option<String> {
+    let mut sent: std::collections::BTreeMap<(usize, &str), (u64, u64)> = Default::default();
+    for event in recording.events().filter(|it| from <= it.at && it.at <= to) {
+        if let Some((sender, _)) = recording.sending(&event) {
+            let (count, bytes) = sent.entry((sender, event.kind)).or_default();
+            (*count, *bytes) = (*count + 1, *bytes + u64::from(event.size));
+        }
+    }
+    let total = |host: usize| -> u64 {
+        let of_host = sent.range((host, "")..(host + 1, ""));
+        of_host.map(|(_, (_, bytes))| bytes).sum()
+    };
+    let host = (0..recording.scenario().hosts.len())
+        .rev()
+        .max_by_key(|host| total(*host))?;
+    let of_host = sent.range((host, "")..(host + 1, ""));
+    let ((_, kind), (count, bytes)) = of_host.max_by_key(|(_, (_, bytes))| *bytes)?;
+    let name = &recording.scenario().hosts[host].name;
+    Some(format!(
+        "{name} sent most, {} B; most of it is {kind}: {bytes} B in {count} messages",
+        total(host)
+    ))
+}
+
+fn lines(
+    recording: &Recording<'_>,
+    explanation: &Explanation,
+    subject: &FailureNodes,
+    is_watched: bool,
+    since: u64,
+) -> Vec<String> {
+    let mut lines = explanation.found.clone();
+    let observer = explanation.observer.as_deref();
+    match (&explanation.learnt, observer, &explanation.observed) {
+        (Some(learnt), Some(observer), observed) => {
+            let told = explanation.told.iter().filter(|told| *told != learnt);
+            let changes = told.chain([learnt]);
+            let key = subject.key.as_deref();
+            lines.extend(changes.map(|it| it.line(observer, observed.as_deref(), key)));
+        }
+        (None, Some(observer), Some(observed)) if is_watched => {
+            lines.push(format!("{observer} never had {observed} in its view"));
+        }
+        _ => {}
+    }
+    if let (Some(observer), Some(observed)) = (observer, &explanation.observed) {
+        lines.push(match &explanation.heard {
+            Some(heard) => format!(
+                "{observer} last received a message from {observed} at {}: {} ({} B), #{}",
+                seconds(heard.at),
+                heard.message,
+                heard.size,
+                heard.event
+            ),
+            None => format!("no message from {observed} arrived at {observer}"),
+        });
+        if explanation.held > 0 {
+            lines.push(format!(
+                "messages from {observed} to {observer} dropped or delayed since: {}",
+                explanation.held
+            ));
+        }
+    }
+    lines.extend(explanation.faults.iter().map(StandingFault::line));
+    if explanation.faults.is_empty() && observer.is_some() && !explanation.lines_are_enough() {
+        let place = if explanation.observed.is_some() {
+            "between them"
+        } else {
+            "there"
+        };
+        lines.push(format!("no fault stands {place} since {}", seconds(since)));
+    }
+    lines.extend(faults::properties(recording.scenario(), &subject.hosts()));
+    lines
+}
+
+impl Explanation {
+    /// Whether the absence of faults needs no line.
+    const fn lines_are_enough(&self) -> bool {
+        self.observed.is_none() && self.learnt.is_none()
+    }
+}

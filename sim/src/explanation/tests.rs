@@ -1,0 +1,356 @@
+//! Tests of explanations: absences and counts name the last message, the fault between the nodes, and the item.
+
+use super::*;
+use crate::mesh::MESH;
+use crate::scenario::Scenario;
+use crate::{RunOptions, run};
+
+const HEAD: &str = r#"
+scenario = 1
+name = "explained"
+about = "A failure."
+engines = ["model"]
+duration = "30s"
+recovery = "30s"
+"#;
+
+/// Runs a scenario that fails, and returns the explanation of its failure at this line of `text`.
+fn explained(text: &str, line: &str) -> Explanation {
+    let text = format!("{HEAD}{text}");
+    let scenario = Scenario::parse("explained.toml", &text).unwrap();
+    let mut recording = Recording::new(&scenario, scenario.plan(1).unwrap());
+    let options = RunOptions {
+        recorder: Some(&mut recording),
+        ..RunOptions::default()
+    };
+    let outcome = run(&MESH, &scenario, 1, options).unwrap();
+    let all = explain(&MESH, &recording, &outcome.failures, &[]);
+    let failures = outcome.failures.iter();
+    let place = failures
+        .clone()
+        .position(|failure| failure.expectation.contains(line));
+    let place = place.unwrap_or_else(|| panic!("{line}: {:?}", outcome.failures));
+    all[place].clone()
+}
+
+#[track_caller]
+fn has(explanation: &Explanation, words: &[&str]) {
+    let lines = explanation.lines.join("\n");
+    for word in words {
+        assert!(lines.contains(word), "{word:?} is not in:\n{lines}");
+    }
+}
+
+/// The line of a step in the scenario of a test.
+fn line_of(text: &str, step: &str) -> String {
+    let before = format!("{HEAD}{text}");
+    let place = before.find(step).unwrap();
+    let header = before[..place].rfind("[[at]]").unwrap();
+    format!("line {}", before[..header].lines().count() + 1)
+}
+
+#[test]
+fn an_absence_names_the_last_message_and_the_partition_between_the_nodes() {
+    let text = r#"
+[[nodes]]
+count = 4
+[[at]]
+time = "5s"
+partition = { sets = ["n1, n2", "n3, n4"] }
+[[at]]
+time = "20s"
+command = { who = "n1", name = "publish", with = { channel = "chat" } }
+[[expect]]
+eventually = { sees = { who = "n1", of = "n3", as = "alive" } }
+from = "15s"
+within = "10s"
+"#;
+    let text = text.replace(
+        "count = 4",
+        "count = 4\nchannels = { chat = \"messages every 5s\" }",
+    );
+    let found = explained(&text, "sees");
+    assert_eq!(
+        (found.observer.as_deref(), found.observed.as_deref()),
+        (Some("n1"), Some("n3"))
+    );
+    let line = line_of(&text, "partition");
+    has(
+        &found,
+        &[
+            "n1 holds n3 as down",
+            "n1 heard of n3 at ",
+            "alive, epoch 1",
+            "n1 changed its view of n3 at ",
+            "by its own timer",
+            "n1 last received a message from n3 at 4.",
+            "between them: partition n1, n2 | n3, n4",
+            &line,
+            "in force since 5.000 s",
+        ],
+    );
+    let heard = found.heard.unwrap();
+    assert!(heard.at < 5_100_000_000 && heard.size > 0, "{heard:?}");
+    assert!(found.held > 0, "messages were dropped by the partition");
+}
+
+#[test]
+fn an_absence_without_a_fault_names_the_loss_of_the_network() {
+    let text = r#"
+[network]
+loss = "100%"
+[[nodes]]
+count = 3
+[[expect]]
+eventually = { converged = true }
+within = "9s"
+"#;
+    let found = explained(text, "converged");
+    has(
+        &found,
+        &[
+            "n1 does not know n2",
+            "n1 never had n2 in its view",
+            "no message from n2 arrived at n1",
+            "no fault stands between them",
+            "100.00% loss",
+        ],
+    );
+}
+
+#[test]
+fn an_always_names_the_crash_of_the_observed_node() {
+    let text = r#"
+[[nodes]]
+count = 3
+[[at]]
+time = "10s"
+crash = "n3"
+[[expect]]
+always = { sees = { who = "n1", of = "n3", as = "alive" } }
+from = "5s"
+"#;
+    let found = explained(text, "sees");
+    has(
+        &found,
+        &[
+            "there: crash n3",
+            &line_of(text, "crash"),
+            "in force since 10.000 s",
+        ],
+    );
+}
+
+#[test]
+fn a_never_names_the_step_that_made_it_true() {
+    let text = r#"
+[[nodes]]
+count = 3
+[[at]]
+time = "10s"
+crash = "n3"
+[[expect]]
+never = { sees = { who = "n1", of = "n3", as = "gone" } }
+from = "5s"
+"#;
+    let found = explained(text, "sees");
+    has(&found, &["n1 holds n3 as down", "crash n3"]);
+    assert_eq!(found.event, found.learnt.map(|learnt| learnt.event));
+}
+
+#[test]
+fn missing_updates_name_the_first_broadcast_and_the_node_that_lacks_it() {
+    let text = r#"
+[[nodes]]
+count = 4
+channels = { chat = "messages every 5s" }
+[[at]]
+time = "6s"
+partition = { sets = ["n1, n2, n3", "n4"] }
+[[at]]
+time = "7s"
+every = "1s"
+times = 3
+command = { who = "n1", name = "publish", with = { channel = "chat" } }
+[[expect]]
+metric = "missed-updates"
+to = "12s"
+max = 0
+"#;
+    let found = explained(text, "missed-updates");
+    has(
+        &found,
+        &[
+            "on chat, published by n1 at 7.000 s, is the first that is missing, at n4",
+            "no copy of it arrived there",
+            "between them: partition n1, n2, n3 | n4",
+        ],
+    );
+}
+
+#[test]
+fn a_count_of_reports_names_the_first_in_excess() {
+    let text = r#"
+[[nodes]]
+count = 3
+[[at]]
+time = "10s"
+crash = "n3"
+[[expect]]
+never = { event = { kind = "peer-down", about = "n3" } }
+"#;
+    let found = explained(text, "peer-down");
+    has(
+        &found,
+        &[
+            "report 1, the first in excess: n",
+            "reports peer-down n3 at 1",
+            "crash n3",
+        ],
+    );
+    assert!(found.event.is_some());
+}
+
+#[test]
+fn a_missing_report_names_the_latest_one_outside_the_time_window() {
+    let text = r#"
+[[nodes]]
+count = 3
+[[at]]
+time = "10s"
+crash = "n3"
+[[expect]]
+eventually = { event = { kind = "peer-down", by = "n1", about = "n3" } }
+from = "20s"
+within = "5s"
+"#;
+    let found = explained(text, "peer-down");
+    has(
+        &found,
+        &[
+            "no report of peer-down counts from 20.000 s to 25.000 s",
+            "the last one before: n1 reports peer-down n3 at 1",
+            "crash n3",
+        ],
+    );
+    let nothing = explained(&text.replace("peer-down", "conflict"), "conflict");
+    has(&nothing, &["no node reported conflict in this run"]);
+}
+
+#[test]
+fn states_that_differ_name_the_minority_and_its_last_change() {
+    let text = r#"
+[[nodes]]
+count = 4
+[[at]]
+time = "5s"
+partition = { sets = ["n1, n2, n3", "n4"] }
+[[expect]]
+eventually = { agree = { who = "all", key = "hash" } }
+from = "15s"
+within = "5s"
+[[expect]]
+always = { state = { who = "n2", key = "phase", is = "isolated" } }
+from = "15s"
+"#;
+    let found = explained(text, "agree");
+    assert_eq!(found.observer.as_deref(), Some("n4"));
+    has(
+        &found,
+        &[
+            "`hash` is ",
+            "(3 of 4 processes)",
+            "`hash` of n4 changed at",
+        ],
+    );
+    has(&found, &["between them: partition"]);
+    let state = explained(text, "state");
+    has(
+        &state,
+        &[
+            "`phase` is \"running\" at n2, not \"isolated\"",
+            "`phase` of n2 changed at 0.",
+            "by welcome from n1",
+        ],
+    );
+}
+
+#[test]
+fn traffic_names_the_node_and_the_message_that_cost_most() {
+    let text = r#"
+[[nodes]]
+count = 3
+[[expect]]
+metric = "bytes-per-node"
+to = "20s"
+max = 1
+"#;
+    let found = explained(text, "bytes-per-node");
+    has(&found, &[" sent most, ", "most of it is "]);
+}
+
+#[test]
+fn a_slow_network_names_the_time_out_that_ended_the_dials() {
+    let text = r#"
+[network]
+latency = "260ms"
+[[nodes]]
+count = 3
+[[expect]]
+eventually = { converged = true }
+from = "1s"
+within = "25s"
+"#;
+    let found = explained(text, "converged");
+    has(
+        &found,
+        &[
+            "dials ended by dial-timeout (1.5s)",
+            "needs 3 round trips (1.56s)",
+            "after 4 (2.08s)",
+            "the network from n2 to n1: 260ms",
+        ],
+    );
+    // Below 250 ms one way, dials succeed, and the answer to the handshake comes too late.
+    let slow = explained(&text.replace("260ms", "200ms"), "converged");
+    has(&slow, &["needs 3 round trips (1.2s)", "after 4 (1.6s)"]);
+    let ended = slow.found.iter().find_map(|line| {
+        let (count, _) = line.split_once(" dials ended by dial-timeout")?;
+        count.parse::<u32>().ok()
+    });
+    assert!(ended.is_some_and(|ended| ended > 10), "{:?}", slow.found);
+}
+
+#[test]
+fn consecutive_wakes_of_a_process_are_one_link_of_a_chain() {
+    let nodes = "[[nodes]]\ncount = 2\n[[expect]]\neventually = { converged = true }\n";
+    let text = format!("{HEAD}{nodes}");
+    let scenario = Scenario::parse("wakes.toml", &text).unwrap();
+    let mut recording = Recording::new(&scenario, scenario.plan(1).unwrap());
+    let options = RunOptions {
+        recorder: Some(&mut recording),
+        ..RunOptions::default()
+    };
+    run(&MESH, &scenario, 1, options).unwrap();
+    let folded = recording.events().rev().find_map(|event| {
+        let chain = causes::chain(&recording, event.number, 8);
+        let link = chain.iter().find(|link| link.times > 2)?;
+        Some((
+            chain.clone(),
+            causes::describe_link(&recording, link),
+            link.times,
+        ))
+    });
+    let (chain, line, times) = folded.unwrap();
+    assert!(
+        line.contains(&format!("woke {times} times since ")),
+        "{line}"
+    );
+    let quiet = |link: &causes::CauseLink| {
+        link.event.kind == "wake" && recording.reports_of(link.event.number).is_empty()
+    };
+    let doubled = chain
+        .windows(2)
+        .any(|two| quiet(&two[0]) && quiet(&two[1]) && two[0].event.host == two[1].event.host);
+    assert!(!doubled, "{chain:?}");
+}
