@@ -58,6 +58,7 @@ pub(crate) fn run(
 ) -> Result<Completion, CommandError> {
     let mut bases = Vec::new();
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
+    catalogue::check_steps(&entries, false)?;
     for entry in &entries {
         entry
             .scenario

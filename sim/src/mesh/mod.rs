@@ -25,6 +25,7 @@ mod program;
 pub mod projection;
 mod publishing;
 mod recoverability;
+pub mod refusals;
 mod replay;
 mod step_words;
 pub mod trace;
