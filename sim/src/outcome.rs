@@ -156,7 +156,13 @@ fn never_reported(scenario: &Scenario, trigger: &Trigger) -> String {
         format!(" about {}", about.show(&scenario.hosts))
     });
     let event = trigger.event;
-    format!("it waits for `{event}` of {by}{about}, which was not reported before the faults ended")
+    let often = match trigger.nth {
+        1 => String::new(),
+        nth => format!(" {nth} times"),
+    };
+    format!(
+        "it waits for `{event}` of {by}{about}, which was not reported{often} before the faults ended"
+    )
 }
 
 /// The statement that a step affected nothing.

@@ -10,7 +10,7 @@ use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned, Reporter};
 use crate::world::ReportedEvent;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The scheduled and the triggered actions.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub struct Schedule<'a> {
     /// Triggered actions, by time and in the order of the reports.
     due: BTreeMap<(Duration, usize), &'a Planned>,
     triggered: usize,
-    /// The triggers that fired; each fires once.
-    fired: BTreeSet<usize>,
+    /// The number of reports that each trigger has counted; each fires once.
+    reported: BTreeMap<usize, u32>,
 }
 
 impl<'a> Schedule<'a> {
@@ -36,7 +36,7 @@ impl<'a> Schedule<'a> {
             next: 0,
             due: BTreeMap::new(),
             triggered: 0,
-            fired: BTreeSet::new(),
+            reported: BTreeMap::new(),
         }
     }
 
@@ -72,7 +72,8 @@ impl<'a> Schedule<'a> {
         let (word, about) = event.described();
         for (number, waiting) in self.plan.triggers.iter().enumerate() {
             let fits = waiting.fits(&self.scenario.hosts, by, word, about);
-            if !fits || !self.fired.insert(number) {
+            let reports = self.reported.entry(number).or_default();
+            if !fits || !waiting.counts(now, reports) {
                 continue;
             }
             for planned in &waiting.actions {

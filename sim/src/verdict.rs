@@ -3,7 +3,7 @@
 use crate::finding::FailureFinding;
 use core::fmt;
 use core::time::Duration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Whether all expectations held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,9 +52,22 @@ pub struct Failure {
     /// The value of the metric, if the expectation is about one.
     #[serde(skip)]
     pub figure: Option<u64>,
-    /// The nodes and items that the failure is about.
-    #[serde(skip)]
+    /// The nodes and items that the failure is about, as text in JSON.
+    #[serde(
+        rename = "found",
+        serialize_with = "texts",
+        skip_serializing_if = "without_text"
+    )]
     pub findings: Vec<FailureFinding>,
+}
+
+fn texts<S: Serializer>(findings: &[FailureFinding], sink: S) -> Result<S::Ok, S::Error> {
+    let texts = findings.iter().map(|finding| finding.text.as_str());
+    sink.collect_seq(texts.filter(|text| !text.is_empty()))
+}
+
+fn without_text(findings: &[FailureFinding]) -> bool {
+    findings.iter().all(|finding| finding.text.is_empty())
 }
 
 impl Failure {

@@ -9,7 +9,7 @@ const COMPARED: &[&str] = &["core", "net", "sim", "bins"];
 /// Names of the parts that a machine or program has by its role. They are written with the name of their module:
 /// `gossip::Input`, `channel::Input`.
 const ROLES: &[&str] = &[
-    "Config", "Context", "Event", "Input", "Message", "Output", "Timer", "Tuning",
+    "Config", "Context", "Event", "Input", "Message", "Output", "Streams", "Timer", "Tuning",
 ];
 
 /// The folders of the machines and programs.

@@ -345,6 +345,7 @@ impl Channels {
             channel: channel.clone(),
             kind,
         });
+        self.context.out.push(Output::AnnounceChannels);
         self.anti_entropy.learn(&mut self.context, channel);
     }
 

@@ -389,6 +389,8 @@ pub enum Output {
         /// Its result.
         result: Result<Done, Refusal>,
     },
+    /// Tell the applications that the node knows a further channel ([`Channels::known`](super::Channels::known)).
+    AnnounceChannels,
     /// Report an event.
     Report(Event),
 }

@@ -54,6 +54,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod tuning;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
@@ -65,6 +66,7 @@ pub use event::{Event, LinkEnd, Rejection};
 pub use interface::{Input, Output, SEEDS_MAX};
 pub use message::Message;
 pub use overlay::REQUESTED_MAX;
+pub use tuning::{TuningConflict, TuningField, TuningKey};
 pub use view::{LinkView, MemberView, Phase, Status};
 
 use crate::identity::NodeId;

@@ -178,6 +178,7 @@ impl Node {
                     }
                     channel::Output::Deliver { .. }
                     | channel::Output::Answer { .. }
+                    | channel::Output::AnnounceChannels
                     | channel::Output::Report(_) => out.push(Output::Channel(output)),
                 }
             }

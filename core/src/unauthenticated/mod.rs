@@ -22,7 +22,7 @@ pub use rates::{SOURCES_MAX, SourceRates};
 pub use reports::{Admitted, REPORTS_MAX, ReportLimit, WINDOW};
 
 use core::net::SocketAddr;
-use rates::Source;
+use rates::ConnectionSource;
 use std::collections::BTreeMap;
 
 /// An unfinished handshake, numbered by [`PendingHandshakes`]. A later handshake has a higher number.
@@ -37,9 +37,9 @@ pub struct PendingHandshakes {
     /// The number of handshakes ever begun.
     begun: u64,
     /// The source of each handshake.
-    pending: BTreeMap<HandshakeId, Source>,
+    pending: BTreeMap<HandshakeId, ConnectionSource>,
     /// The handshakes of each source, oldest first.
-    sources: BTreeMap<Source, Vec<HandshakeId>>,
+    sources: BTreeMap<ConnectionSource, Vec<HandshakeId>>,
 }
 
 impl PendingHandshakes {
@@ -57,7 +57,7 @@ impl PendingHandshakes {
 
     /// Admits one more handshake. Returns it, and the handshake that is evicted for it, if any.
     pub fn begin(&mut self, remote: SocketAddr) -> (HandshakeId, Option<HandshakeId>) {
-        let source = Source::of(remote);
+        let source = ConnectionSource::of(remote);
         let own = self.sources.get(&source).map_or(0, Vec::len);
         let full = if own >= self.source_count_max {
             Some(source)
@@ -103,7 +103,7 @@ impl PendingHandshakes {
     }
 
     /// The source with the most handshakes; among equals, the one with the oldest handshake.
-    fn largest_source(&self) -> Option<Source> {
+    fn largest_source(&self) -> Option<ConnectionSource> {
         let rank = |held: &Vec<HandshakeId>| {
             let oldest = held.first().map_or(0, |handshake| handshake.0);
             (held.len(), u64::MAX - oldest)

@@ -143,6 +143,8 @@ pub struct Files {
     /// The time at which the latest request completes, in true time.
     busy_until: u64,
     fault: Option<(DiskFault, Option<usize>)>,
+    /// The time that each operation takes in addition, and the step that caused it.
+    delay: (Duration, Option<usize>),
 }
 
 impl Files {
@@ -162,6 +164,25 @@ impl Files {
         let file = file.into();
         for tree in [&mut self.written, &mut self.durable] {
             put(tree, &file, &bytes);
+        }
+    }
+
+    /// Stores a file durably and at once, as a process does before it runs. Its folders are made.
+    ///
+    /// # Errors
+    /// The disk is full or fails.
+    pub fn store(
+        &mut self,
+        file: impl Into<Cow<'static, str>>,
+        bytes: Vec<u8>,
+    ) -> Result<(), DiskError> {
+        match self.fault {
+            Some((DiskFault::IoError, _)) => Err(DiskError::Io),
+            Some((DiskFault::Full, _)) => Err(DiskError::Full),
+            Some((DiskFault::TornWrite, _)) | None => {
+                self.put(file, bytes);
+                Ok(())
+            }
         }
     }
 
@@ -197,7 +218,7 @@ impl Files {
         write: DiskChange,
         synced: bool,
     ) -> (u64, u64) {
-        let takes = if synced || write.syncs() { SYNC } else { WRITE };
+        let takes = if synced || write.syncs() { SYNC } else { WRITE } + self.delay.0;
         self.ordered += 1;
         self.under_way.insert(self.ordered, (write, synced));
         self.owners.insert(self.ordered, owner);
@@ -208,7 +229,8 @@ impl Files {
 
     /// The time at which a read that begins now completes: after all earlier requests.
     pub(crate) fn read_done(&self, now: u64) -> u64 {
-        self.busy_until.max(now + phalanx_core::time::nanos(WRITE))
+        let takes = WRITE + self.delay.0;
+        self.busy_until.max(now + phalanx_core::time::nanos(takes))
     }
 
     /// A write comes to its end, or fails: what it was, and whether synced; none if it was forgotten with its process.
@@ -329,6 +351,16 @@ impl Files {
             Some(fault) => Some((fault, step)),
             None => None,
         };
+    }
+
+    /// Each operation takes this much longer. `step` ordered it.
+    pub(crate) const fn set_delay(&mut self, delay: Duration, step: Option<usize>) {
+        self.delay = (delay, step);
+    }
+
+    /// The step that slows this disk down.
+    pub(crate) const fn delay_step(&self) -> Option<usize> {
+        self.delay.1
     }
 
     /// The step whose fault this disk has.

@@ -126,8 +126,12 @@ pub(super) fn standing(
 fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<FaultPlace> {
     let touches = || hosts.iter().any(|host| band.fault.hosts.contains(host));
     match band.fault.subject {
-        FaultSubject::Cut(cut) => {
-            let cut = &recording.plan().cuts[cut];
+        FaultSubject::Cut(_) | FaultSubject::Links(_) => {
+            let cut = match band.fault.subject {
+                FaultSubject::Links(change) => &recording.plan().link_changes[change].pairs,
+                FaultSubject::Cut(cut) => &recording.plan().cuts[cut],
+                _ => return None,
+            };
             match *hosts {
                 [one, other] => {
                     let blocks = cut.blocks(one, other) || cut.blocks(other, one);
@@ -141,6 +145,7 @@ fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<Faul
         FaultSubject::Power(..)
         | FaultSubject::Speed(_)
         | FaultSubject::Disk(_)
+        | FaultSubject::Trouble(..)
         | FaultSubject::Certificate(_)
         | FaultSubject::Own(..) => {
             let concerns = hosts.is_empty() || touches();
@@ -148,7 +153,7 @@ fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<Faul
         }
         FaultSubject::Host(_) => {
             // Commands and other instantaneous steps of programs are not faults.
-            let is_fault = matches!(band.fault.word, "clock" | "leave" | "pause")
+            let is_fault = matches!(band.fault.word, "clock" | "leave" | "pause" | "move")
                 || matches!(band.fault.turn, FaultPhase::Lasts(_));
             (is_fault && touches()).then_some(FaultPlace::At)
         }
@@ -159,9 +164,13 @@ fn text_of(scenario: &Scenario, band: &Band) -> String {
     let nodes = few(scenario, &band.fault.hosts);
     match (band.fault.text.as_str(), band.fault.subject) {
         ("", _) => nodes,
-        (text, FaultSubject::Cut(_) | FaultSubject::Loss | FaultSubject::Latency) => {
-            text.to_owned()
-        }
+        (
+            text,
+            FaultSubject::Cut(_)
+            | FaultSubject::Links(_)
+            | FaultSubject::Loss
+            | FaultSubject::Latency,
+        ) => text.to_owned(),
         (text, _) => format!("{nodes} {text}"),
     }
 }

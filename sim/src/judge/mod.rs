@@ -72,6 +72,8 @@ pub struct Judge<'a> {
     started: BTreeSet<usize>,
     /// The triggers of the plan whose event was reported before the faults ended.
     fired: BTreeSet<usize>,
+    /// The number of reports that each trigger counted.
+    reports: BTreeMap<usize, u32>,
     recovered: Option<Duration>,
     /// The time of the last change of nodes or network.
     last_fault_at: Duration,
@@ -121,6 +123,7 @@ impl<'a> Judge<'a> {
             watches: scenario.expectations.iter().map(watch).collect(),
             started: BTreeSet::new(),
             fired: BTreeSet::new(),
+            reports: BTreeMap::new(),
             recovered: None,
             last_fault_at: last_fault_at(plan),
             settled: None,
@@ -142,7 +145,8 @@ impl<'a> Judge<'a> {
     /// Whether all expectations are decided, so that the run may end.
     #[must_use]
     pub fn is_over(&self, now: Duration) -> bool {
-        self.recovered.is_some_and(|since| now >= since + HOLD)
+        self.scenario.recovers
+            && self.recovered.is_some_and(|since| now >= since + HOLD)
             && self.watches.iter().all(|watch| {
                 watch.verdict != Verdict::Open
                     || watch.expectation.to.is_none()
@@ -161,9 +165,13 @@ impl<'a> Judge<'a> {
         let hosts = &self.scenario.hosts;
         let (word, about) = notice.described();
         if now < self.plan.faults_end {
-            let triggers = self.plan.triggers.iter().enumerate();
-            let fits = triggers.filter(|(_, waiting)| waiting.fits(hosts, reporter, word, about));
-            self.fired.extend(fits.map(|(trigger, _)| trigger));
+            for (trigger, waiting) in self.plan.triggers.iter().enumerate() {
+                if waiting.fits(hosts, reporter, word, about)
+                    && waiting.counts(now, self.reports.entry(trigger).or_default())
+                {
+                    self.fired.insert(trigger);
+                }
+            }
         }
         let scene = Scene {
             world,
@@ -332,6 +340,7 @@ impl<'a> Judge<'a> {
             }
         }
         match self.recovered {
+            Some(_) if !self.scenario.recovers => {}
             Some(since) => {
                 let took = self
                     .settled
@@ -339,6 +348,7 @@ impl<'a> Judge<'a> {
                     .saturating_sub(self.last_fault_at);
                 self.metrics.insert("recovery-ms".to_owned(), millis(took));
             }
+            None if !self.scenario.recovers => {}
             None => {
                 let within = crate::scenario::text::show(self.scenario.recovery);
                 let text = format!("all views are right within {within} after the faults");

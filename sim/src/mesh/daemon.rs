@@ -257,6 +257,8 @@ impl Daemon {
                 }
             }
             channel::Output::Report(event) => out.push(Output::Report(Event::Channel(event))),
+            // The applications read the known channels when they need them.
+            channel::Output::AnnounceChannels => {}
             // The node carries these out itself.
             channel::Output::Transmit { .. } | channel::Output::Route(_) => {}
         }

@@ -204,7 +204,12 @@ impl<'a> World<'a> {
             ScheduledAction::Pause { host, length } => {
                 self.still[*host] = self.still[*host].max(self.now + *length);
             }
-            ScheduledAction::Hold { .. }
+            ScheduledAction::NoPower { .. }
+            | ScheduledAction::Trouble { .. }
+            | ScheduledAction::Move(_)
+            | ScheduledAction::Links { .. }
+            | ScheduledAction::Reset(_)
+            | ScheduledAction::Hold { .. }
             | ScheduledAction::Slow { .. }
             | ScheduledAction::Clock { .. } => {}
             ScheduledAction::Disk { .. } | ScheduledAction::Certificate { .. } => {}

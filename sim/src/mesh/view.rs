@@ -22,8 +22,8 @@ impl ProcessView for Node {
         self.mesh().hash() ^ hashes.fold(0, |sum, hash| mix(sum ^ hash))
     }
 
-    fn membership(&self) -> u64 {
-        self.mesh().hash()
+    fn membership(&self) -> Option<u64> {
+        Some(self.mesh().hash())
     }
 
     fn state(&self) -> Value {

@@ -2,7 +2,7 @@
 
 use super::condition_words::CONDITIONS;
 use super::event;
-use super::host_words::{HOSTS, SETTINGS, longest_fault};
+use super::host_words::{HOSTS, SETTINGS, check_hosts, longest_fault};
 use super::named;
 use super::publishing::publishing;
 use super::step_words::{FAULTS, STEPS};
@@ -82,6 +82,7 @@ pub fn words() -> Words {
         check_usages: Some(named::check),
         certainty: Some(certainty::certainty),
         idle_steps: Some(idle_steps::idle_steps),
+        check_hosts: Some(check_hosts),
         state: vec!["phase", "hash", "members", "links", "channels"],
         // The transport checks certificates. The simulated daemon has no certificate that could expire.
         certificates: false,

@@ -9,7 +9,7 @@ use crate::scenario::plan::Reporter;
 use crate::verdict::Failure;
 use crate::world::{Effect, Program, ReportedEvent, Scene};
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// The rule that a process breaks by an error that it does not handle.
 const UNHANDLED: &str = "a process handles the errors that it meets";
@@ -23,8 +23,8 @@ pub(super) struct Checks {
     reports: Vec<(Reporter, Box<dyn ReportedEvent>)>,
     /// Errors of programs that no process handles, with their instants in nanoseconds.
     errors: Vec<(u64, String)>,
-    /// The triggers of the plan that fired.
-    fired: BTreeSet<usize>,
+    /// The number of reports that each trigger of the plan has counted.
+    reported: BTreeMap<usize, u32>,
 }
 
 impl Checks {
@@ -102,7 +102,8 @@ impl Checks {
         let (word, about) = event.described();
         for (trigger, waiting) in plan.triggers.iter().enumerate() {
             let fits = waiting.fits(&context.scenario().hosts, by, word, about);
-            if !fits || !self.fired.insert(trigger) {
+            let reports = self.reported.entry(trigger).or_default();
+            if !fits || !waiting.counts(Duration::from_nanos(now), reports) {
                 continue;
             }
             for (action, planned) in waiting.actions.iter().enumerate() {

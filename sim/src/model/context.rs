@@ -30,6 +30,8 @@ pub(super) struct Context<'a, 't> {
     events: u64,
     heap: Heap<ScheduledEvent>,
     trace: Trace<'t>,
+    /// The time by which steps set the calendar of each host back, in nanoseconds.
+    calendar_back: BTreeMap<usize, i64>,
     /// Number of items that each step affected.
     affected: Vec<u64>,
     /// The commands of steps: the step of each, and whether it is to be refused, by the event number of its action.
@@ -55,6 +57,7 @@ impl<'a, 't> Context<'a, 't> {
             events: 0,
             heap: Heap::new(),
             trace,
+            calendar_back: BTreeMap::new(),
             affected: vec![0; scenario.causes()],
             commands: BTreeMap::new(),
             torn_writes: Random::from_seed(plan.seed).child("disks"),
@@ -82,9 +85,16 @@ impl<'a, 't> Context<'a, 't> {
     /// Returns the wall clock of a host.
     pub(super) fn wall(&self, host: usize) -> Wall {
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
-        let offset = self.scenario.hosts[host].clock.offset / 1_000_000_000;
+        let back = self.calendar_back.get(&host).copied().unwrap_or_default();
+        let offset = (self.scenario.hosts[host].clock.offset - back) / 1_000_000_000;
         let zero = i64::try_from(WALL_ZERO).unwrap_or(0);
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
+    }
+
+    /// Sets the calendar of a host back, in nanoseconds. Monotonic clocks do not go back.
+    pub(super) fn set_calendar_back(&mut self, host: usize, by: u64) {
+        let back = self.calendar_back.entry(host).or_default();
+        *back = back.saturating_add(i64::try_from(by).unwrap_or(i64::MAX));
     }
 
     /// Returns the number of the current event.

@@ -3,8 +3,10 @@
 use super::context::Context;
 use crate::disk::{DiskChange, DiskError, DiskFault, Files, Left};
 use crate::scenario::{CertificateChange, Scenario};
-use crate::world::{HostTraffic, LocalHost, Process, Program, Start};
+use crate::world::{HostTraffic, LocalHost, Process, Program, Start, StartError};
+use core::net::SocketAddr;
 use core::ops::Range;
+use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 
@@ -16,6 +18,8 @@ pub(super) struct StartFacts<'a> {
     pub place: usize,
     pub life: u32,
     pub wall: Wall,
+    /// The address that the host has since this start.
+    pub address: SocketAddr,
     pub random: Random,
 }
 
@@ -110,6 +114,11 @@ impl SimulatedHost {
         self.disk.set_fault(fault, step);
     }
 
+    /// Makes each operation of the disk take longer.
+    pub(super) const fn set_disk_delay(&mut self, delay: Duration, step: Option<usize>) {
+        self.disk.set_delay(delay, step);
+    }
+
     /// Crashes the disk; returns the number of writes that the crash affected.
     pub(super) fn crash(&mut self, context: &mut Context<'_, '_>, left: Left) -> u64 {
         context.crash(&mut self.disk, left)
@@ -118,6 +127,19 @@ impl SimulatedHost {
     /// Replaces the disk with a copy of another.
     pub(super) fn set_disk(&mut self, disk: Files) {
         self.disk = disk;
+    }
+
+    /// Prepares the start of a process on the host. A program cannot be read from a device that fails reads.
+    pub(super) fn prepare(
+        &mut self,
+        program: &mut dyn Program,
+        host: usize,
+    ) -> Result<(), StartError> {
+        if self.disk.fails_reads() {
+            let (file, error) = (program.name().into(), DiskError::Io);
+            return Err(StartError { file, error });
+        }
+        program.prepare(host, &mut self.disk)
     }
 
     /// Starts a process on the host.
@@ -132,6 +154,7 @@ impl SimulatedHost {
             program: birth.place,
             life: birth.life,
             wall: birth.wall,
+            address: birth.address,
             certificate: self.certificate,
             random: birth.random,
             disk: &mut self.disk,

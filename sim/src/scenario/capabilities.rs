@@ -1,10 +1,10 @@
 //! The steps and settings of a scenario that each engine and each system supports.
 
-use super::network::Direction;
+use super::network::{Direction, LinkSetting};
 use super::vocabulary::Vocabulary;
 use super::{
     Action, CertificateChange, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step,
-    When,
+    Trouble, When,
 };
 
 /// Maximum number of machines in an engine other than the model, to limit the real time of a run.
@@ -53,6 +53,11 @@ impl Engine {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
                 NetworkAction::Latency(latency) => latency.bounds().is_none(),
+                // A link of turmoil has one latency for both directions.
+                NetworkAction::Links(_, direction, LinkSetting::Latency(latency)) => {
+                    *direction != Direction::Both || latency.bounds().is_none()
+                }
+                NetworkAction::Links(..) | NetworkAction::Reset(_) => true,
                 NetworkAction::Partition(..) | NetworkAction::Heal => false,
                 NetworkAction::Cut(..) | NetworkAction::Restore => false,
             },
@@ -62,11 +67,14 @@ impl Engine {
                     | NodeAction::Slow { .. }
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
+                    | NodeAction::Trouble(Trouble::SlowDisk(_) | Trouble::NatIdle(_))
+                    | NodeAction::Move
             ),
             (Self::Madsim, Action::Network(action)) => match action {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
                 NetworkAction::Latency(_) => true,
+                NetworkAction::Links(..) | NetworkAction::Reset(_) => true,
                 NetworkAction::Partition(..) | NetworkAction::Heal => false,
                 NetworkAction::Cut(..) | NetworkAction::Restore => false,
             },
@@ -76,6 +84,8 @@ impl Engine {
                     | NodeAction::Slow { .. }
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
+                    | NodeAction::Trouble(_)
+                    | NodeAction::Move
                     | NodeAction::Certificate(_)
             ),
         };
@@ -199,6 +209,10 @@ impl Scenario {
                 "engine {engine} has one network for both directions of a link; use --engine model"
             );
             return Err(("link", message));
+        }
+        if !self.names.is_empty() {
+            let message = format!("engine {engine} has no resolver; use --engine model");
+            return Err(("names", message));
         }
         if engine == Engine::Madsim && !self.links.is_empty() {
             let message = "engine madsim has one network for all nodes; use --engine model";

@@ -191,6 +191,7 @@ fn may_start(action: &Action, host: usize) -> bool {
         NodeAction::Join | NodeAction::Restart(_) | NodeAction::Own(_) => true,
         NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Pause(_) => false,
         NodeAction::Slow { .. } | NodeAction::Clock { .. } | NodeAction::Disk(_) => false,
+        NodeAction::Trouble(_) | NodeAction::Move => false,
         NodeAction::Certificate(_) | NodeAction::Leave | NodeAction::Command { .. } => false,
     };
     starts && who.fixed().is_none_or(|hosts| hosts.contains(&host))

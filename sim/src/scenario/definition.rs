@@ -10,6 +10,7 @@ use super::steps::Step;
 use super::variant::Variant;
 use super::vocabulary::Vocabulary;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The system of a scenario file without the key `system`.
@@ -36,10 +37,16 @@ pub struct Scenario {
     pub duration: Duration,
     /// Maximum duration, after all faults are lifted, until all views are correct.
     pub recovery: Duration,
+    /// Whether the faults are lifted and all views must become correct. Otherwise the run ends with the fault phase.
+    pub recovers: bool,
     /// All machines; clones are last.
     pub hosts: Vec<Host>,
     /// The indices of the machines whose addresses the other nodes have at their start (seed nodes).
     pub seeds: Vec<usize>,
+    /// The name that every node has as its only seed address, instead of the addresses of the seed nodes.
+    pub seed_name: Option<String>,
+    /// The names, each with the hosts whose addresses it has.
+    pub names: BTreeMap<String, Vec<usize>>,
     /// Nodes start at random times within this duration.
     pub spread: Duration,
     /// The default network between all hosts.

@@ -3,6 +3,7 @@
 use super::file::words_beside;
 use super::suggestion::suggestion;
 use super::vocabulary::Vocabulary;
+use core::cell::Cell;
 use core::fmt;
 
 /// An error in a scenario file: its file, line and key, the reason, and the correction.
@@ -45,6 +46,8 @@ pub(crate) struct SourceText<'a> {
     pub(crate) newlines: &'a [usize],
     /// The vocabulary of the system.
     pub(crate) vocabulary: &'a Vocabulary,
+    /// The hash of the other files that were read; 0 without any.
+    pub(crate) others: &'a Cell<u64>,
 }
 
 /// Returns the positions of all newlines of a text.
@@ -173,6 +176,7 @@ mod tests {
             included: &[],
             newlines: &newlines(text),
             vocabulary: &Vocabulary::default(),
+            others: &Cell::new(0),
         };
         let at = source.text.find("\"2\"").unwrap();
         assert_eq!(source.error(at, "", "bad").to_string(), "x.toml:2: c: bad");

@@ -56,14 +56,39 @@ pub enum Shape {
     },
     /// A time span.
     Time(fn(&str) -> Result<Duration, String>),
-    /// A 16-bit number.
-    U16,
+    /// A whole number within bounds, both included.
+    Number {
+        /// The lowest number.
+        min: u64,
+        /// The highest number.
+        max: u64,
+    },
     /// A 32-bit number.
     U32,
     /// A boolean; the given value is equivalent to an absent key.
     Flag(bool),
     /// A table.
     Table(&'static Form),
+    /// A table of settings, which may also be taken from the file of an operator.
+    Settings(&'static FileSettings),
+}
+
+/// Settings that a program also reads from a file of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct FileSettings {
+    /// The form of the table in a scenario. Its key `file` names the other file, whose settings the other keys override.
+    pub form: &'static Form,
+    /// The name of the table in the other file.
+    pub table: &'static str,
+    /// The form of that table.
+    pub file: &'static Form,
+    /// Returns whether two keys set the same thing.
+    pub same: fn(&str, &str) -> bool,
+}
+
+impl FileSettings {
+    /// The key that names the other file.
+    pub const FILE: &'static str = "file";
 }
 
 /// A table of a program's own vocabulary.

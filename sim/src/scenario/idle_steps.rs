@@ -69,7 +69,9 @@ impl Scenario {
                 let idle = by.is_zero() && !self.may_precede(index, who, slowed, ChaosKind::Slow);
                 idle.then(|| "delays no input: no node is slow".to_owned())
             }
-            NodeAction::Clock { jump, drift_ppm } => {
+            NodeAction::Clock {
+                jump, drift_ppm, ..
+            } => {
                 let drifted = |action: &NodeAction| matches!(action, NodeAction::Clock { drift_ppm: Some(other), .. } if Some(*other) != *drift_ppm);
                 let keeps = |ppm| {
                     self.every_drift_is(who, ppm)
@@ -81,6 +83,7 @@ impl Scenario {
             NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Restart(_) => None,
             NodeAction::Disk(_) | NodeAction::Certificate(_) => None,
             NodeAction::Join | NodeAction::Leave => None,
+            NodeAction::Trouble(_) | NodeAction::Move => None,
             NodeAction::Own(_) | NodeAction::Command { .. } => None,
         }
     }
@@ -139,7 +142,10 @@ impl Scenario {
     fn short(&self, step: &Step) -> Option<String> {
         let lasts = match &step.action {
             Action::Network(_) => step.action.can_end(),
-            Action::Nodes(_, NodeAction::Disk(_) | NodeAction::Certificate(_)) => true,
+            Action::Nodes(
+                _,
+                NodeAction::Disk(_) | NodeAction::Certificate(_) | NodeAction::Trouble(_),
+            ) => true,
             Action::Nodes(_, NodeAction::Own(OwnAction { extent, .. })) => {
                 matches!(extent, Extent::Until(_))
             }

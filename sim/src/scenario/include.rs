@@ -9,6 +9,7 @@ use super::file::{MatrixValue, Text};
 use super::read;
 use super::variant::Variant;
 use super::vocabulary::Vocabulary;
+use core::cell::Cell;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ impl Run {
             included: &self.included,
             newlines: &newlines(&self.text),
             vocabulary: &self.vocabulary,
+            others: &Cell::new(0),
         })?;
         if !self.variant.is_empty() {
             scenario.name = format!("{}[{}]", scenario.name, self.variant);
@@ -65,6 +67,7 @@ pub(super) fn runs_of(
         included: &[],
         newlines: &newlines(text),
         vocabulary,
+        others: &Cell::new(0),
     };
     let head: Head = toml::from_str(text).map_err(|error| source.parse_error(&error))?;
     let (mut whole, mut included) = (text.to_owned(), Vec::new());
@@ -87,6 +90,7 @@ pub(super) fn runs_of(
         included: &included,
         newlines: &newlines(&whole),
         vocabulary,
+        others: &Cell::new(0),
     };
     let runs = runs(&source, &head.matrix)?;
     runs.iter().map(|run| substitute(&source, run)).collect()
@@ -101,6 +105,7 @@ fn tables_alone(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<(), S
         included: &[],
         newlines: &newlines(text),
         vocabulary,
+        others: &Cell::new(0),
     };
     let tables: BTreeMap<Spanned<String>, toml::Value> =
         toml::from_str(text).map_err(|error| source.parse_error(&error))?;
@@ -213,6 +218,7 @@ fn substitute(source: &SourceText<'_>, run: &Values) -> Result<Run, ScenarioErro
         included: &run.included,
         newlines: &newlines(&run.text),
         vocabulary: &run.vocabulary,
+        others: &Cell::new(0),
     };
     match unknown_word(&run.text) {
         None => Ok(run),

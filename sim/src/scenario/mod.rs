@@ -44,7 +44,7 @@ mod write;
 
 pub use crate::disk::DiskFault;
 pub use action::{
-    Action, CertificateChange, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides,
+    Action, CertificateChange, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides, Trouble,
 };
 pub use argument::{Argument, Arguments};
 pub use certainty::{Certainty, FindCertainty};
@@ -55,17 +55,17 @@ pub use conditions::{
 pub use definition::{DEFAULT_SYSTEM, Scenario};
 pub use engine::Engine;
 pub use error::ScenarioError;
-pub use form::{Field, Form, Presence, ReadForm, Shape, any_arguments, any_text};
+pub use form::{Field, FileSettings, Form, Presence, ReadForm, Shape, any_arguments, any_text};
 pub use host::{Clock, Disk, Host};
 pub use names::{Named, Selector};
-pub use network::{Direction, Latency, LinkRule, PathProperties};
+pub use network::{Direction, Latency, LinkRule, LinkSetting, PathProperties};
 pub use planning::{Due, Planning, Strike, Struck, TASKS_MAX, Task};
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Check, CheckUsages, FaultWord, FindIdleSteps, MakePlanning, OwnTimeline, OwnUsage, StepWord,
-    Usage, Vocabulary, Words,
+    Check, CheckHosts, CheckUsages, FaultWord, FindIdleSteps, MakePlanning, OwnTimeline, OwnUsage,
+    StepWord, Usage, Vocabulary, Words,
 };
 pub use words::{word_for, word_of};

@@ -1,5 +1,5 @@
-//! Selectors of nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a name that a step defines; and
-//! of the processes of one program on them: `n3/agent`.
+//! Selectors of nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a name that a step defines; `not n3`
+//! for all others; and of the processes of one program on them: `n3/agent`.
 
 use super::suggestion::suggestion;
 use phalanx_core::random::Random;
@@ -33,6 +33,10 @@ enum Term {
     Down,
     /// The running nodes.
     Running,
+    /// Those of the first terms that are not among the second; without first terms, those of all nodes.
+    Except { of: Vec<Self>, not: Vec<Self> },
+    /// The nodes that the other sides of a partition leave.
+    Rest,
 }
 
 /// All names that selectors may contain.
@@ -107,9 +111,11 @@ impl Names {
             .map(str::trim)
             .filter(|word| !word.is_empty());
         Ok(Selector {
-            terms: terms
-                .map(|word| self.term(word))
-                .collect::<Result<_, _>>()?,
+            terms: self.without(
+                terms
+                    .map(|word| self.term(word))
+                    .collect::<Result<_, _>>()?,
+            ),
             program: None,
             text: text.to_owned(),
         })
@@ -135,10 +141,37 @@ impl Names {
             terms.push(term);
         }
         Ok(Selector {
-            terms,
+            terms: self.without(terms),
             program: program.flatten(),
             text: text.to_owned(),
         })
+    }
+
+    /// Takes the nodes of negated terms (`not n3`) from those of the others, or from all nodes if there are no others.
+    fn without(&self, terms: Vec<Term>) -> Vec<Term> {
+        let (mut of, mut not) = (Vec::new(), Vec::new());
+        for term in terms {
+            match term {
+                Term::Except { of: all, not: them } if all.is_empty() => not.extend(them),
+                other => of.push(other),
+            }
+        }
+        if not.is_empty() {
+            return of;
+        }
+        let all = || (0..self.hosts.len()).collect();
+        let base = if of.is_empty() {
+            Some(all())
+        } else {
+            fixed(&of)
+        };
+        match base.zip(fixed(&not)) {
+            Some((mut chosen, not)) => {
+                chosen.retain(|host| !not.contains(host));
+                vec![Term::Hosts(chosen.into_iter().collect())]
+            }
+            None => vec![Term::Except { of, not }],
+        }
     }
 
     fn program(&self, word: &str) -> Result<&'static str, String> {
@@ -156,7 +189,12 @@ impl Names {
         for term in selector.terms {
             match term {
                 Term::Hosts(found) => hosts.extend(found),
-                Term::Draw { .. } | Term::Named(_) | Term::Down | Term::Running => {
+                Term::Draw { .. }
+                | Term::Named(_)
+                | Term::Down
+                | Term::Running
+                | Term::Except { .. }
+                | Term::Rest => {
                     return Err(format!("`{text}` must name fixed nodes here"));
                 }
             }
@@ -165,12 +203,18 @@ impl Names {
     }
 
     fn term(&self, word: &str) -> Result<Term, String> {
+        if let Some(not) = word.strip_prefix("not ") {
+            return Ok(Term::Except {
+                of: Vec::new(),
+                not: self.without(vec![self.term(not.trim())?]),
+            });
+        }
         if let Some((count, of)) = word.split_once(" of ") {
             let how = || format!("`{word}` is not a valid choice; write for example `3 of n2..n9`");
             let count = count.trim().parse().map_err(|_| how())?;
             return Ok(Term::Draw {
                 count,
-                of: vec![self.term(of.trim())?],
+                of: self.without(vec![self.term(of.trim())?]),
             });
         }
         if let Some((first, last)) = word.split_once("..") {
@@ -238,6 +282,18 @@ pub(super) fn numbered(name: &str) -> Option<(&str, usize)> {
         return None;
     }
     number.parse().ok().map(|number| (prefix, number))
+}
+
+/// Returns the hosts of terms that do not depend on the run; `None` if one does.
+fn fixed(terms: &[Term]) -> Option<BTreeSet<usize>> {
+    let mut hosts = BTreeSet::new();
+    for term in terms {
+        let Term::Hosts(found) = term else {
+            return None;
+        };
+        hosts.extend(found);
+    }
+    Some(hosts)
 }
 
 /// Formats hosts as a selector: names, ranges of consecutive hosts, or `all`.
@@ -318,8 +374,19 @@ impl Term {
                 count: *count,
                 of: of.iter().map(|term| term.mapped(named, host)).collect(),
             },
+            Self::Except { of, not } => {
+                let all = |terms: &[Self]| -> Vec<Self> {
+                    let terms = terms.iter();
+                    terms.map(|term| term.mapped(named, host)).collect()
+                };
+                Self::Except {
+                    of: all(of),
+                    not: all(not),
+                }
+            }
             Self::Down => Self::Down,
             Self::Running => Self::Running,
+            Self::Rest => Self::Rest,
         }
     }
 
@@ -328,6 +395,7 @@ impl Term {
             Self::Down => true,
             Self::Draw { of, .. } => of.iter().all(Self::is_stopped),
             Self::Hosts(_) | Self::Named(_) | Self::Running => false,
+            Self::Except { .. } | Self::Rest => false,
         }
     }
 
@@ -358,8 +426,21 @@ impl Term {
                 let of: Vec<String> = of.iter().map(|term| term.show(hosts)).collect();
                 format!("{count} of {}", of.join(", "))
             }
+            Self::Except { of, not } => {
+                let of = of.iter().map(|term| term.show(hosts));
+                // Each word of a list is negated by itself.
+                let not = not.iter().map(|term| term.show(hosts));
+                let not: Vec<String> = not
+                    .flat_map(|text| {
+                        let words = text.split(", ").filter(|word| !word.is_empty());
+                        words.map(|word| format!("not {word}")).collect::<Vec<_>>()
+                    })
+                    .collect();
+                of.chain(not).collect::<Vec<_>>().join(", ")
+            }
             Self::Down => "down".to_owned(),
             Self::Running => "running".to_owned(),
+            Self::Rest => "rest".to_owned(),
         }
     }
 
@@ -370,6 +451,24 @@ impl Term {
             Self::Named(word) => situation.named.get(word).cloned().unwrap_or_default(),
             Self::Down => all.filter(|host| (situation.stopped)(*host)).collect(),
             Self::Running => all.filter(|host| (situation.running)(*host)).collect(),
+            // The sides of a partition are resolved together.
+            Self::Rest => Vec::new(),
+            Self::Except { of, not } => {
+                let mut resolve = |terms: &[Self]| -> Vec<usize> {
+                    let hosts = terms.iter();
+                    hosts
+                        .flat_map(|term| term.resolve(situation, random))
+                        .collect()
+                };
+                let mut hosts = if of.is_empty() {
+                    all.collect()
+                } else {
+                    resolve(of)
+                };
+                let not = resolve(not);
+                hosts.retain(|host| !not.contains(host));
+                hosts
+            }
             Self::Draw { count, of } => {
                 let mut hosts: Vec<usize> = of
                     .iter()
@@ -394,6 +493,22 @@ impl Selector {
         }
     }
 
+    /// Creates the selector of the side of a partition that contains the nodes of no other side.
+    #[must_use]
+    pub(crate) fn rest() -> Self {
+        Self {
+            terms: vec![Term::Rest],
+            program: None,
+            text: "rest".to_owned(),
+        }
+    }
+
+    /// Returns whether the selector is [`Self::rest`].
+    #[must_use]
+    pub(crate) fn is_rest(&self) -> bool {
+        self.terms == [Term::Rest]
+    }
+
     /// Returns the selector restricted to the processes of a program on the same hosts; `None`: whole hosts.
     #[must_use]
     pub fn running(mut self, program: Option<&'static str>) -> Self {
@@ -416,14 +531,7 @@ impl Selector {
     /// Returns the selected hosts if they do not depend on the run.
     #[must_use]
     pub fn fixed(&self) -> Option<Vec<usize>> {
-        let mut hosts = BTreeSet::new();
-        for term in &self.terms {
-            let Term::Hosts(found) = term else {
-                return None;
-            };
-            hosts.extend(found);
-        }
-        Some(hosts.into_iter().collect())
+        fixed(&self.terms).map(|hosts| hosts.into_iter().collect())
     }
 
     /// Returns the reason why the words choose no node, or fewer nodes than they name.

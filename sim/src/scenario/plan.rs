@@ -11,14 +11,17 @@ mod network;
 mod nodes;
 mod own;
 
+#[cfg(test)]
+mod tests;
+
 pub use cuts::Cut;
 
 use super::action::OwnAction;
 use super::names::Situation;
 use super::planning::{Due, Planning, TASKS_MAX};
 use super::{
-    Action, CertificateChange, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector,
-    When,
+    Action, CertificateChange, Disk, DiskFault, Host, Latency, LinkSetting, NetworkAction, Pairs,
+    Scenario, ScenarioError, Selector, Trouble, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -37,12 +40,23 @@ pub struct Plan {
     pub triggers: Vec<Triggered>,
     /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
+    /// The changes of links that actions refer to by index.
+    pub link_changes: Vec<LinkChange>,
     /// The nodes that steps drew and named.
     pub named: BTreeMap<String, Vec<usize>>,
     /// The time at which all faults are lifted.
     pub faults_end: Duration,
     /// The time by which all views must be correct.
     pub end: Duration,
+}
+
+/// A change of chosen links.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkChange {
+    /// The pairs, as those that a cut blocks.
+    pub pairs: Cut,
+    /// The property.
+    pub setting: LinkSetting,
 }
 
 /// An action and its time.
@@ -84,6 +98,10 @@ pub struct Triggered {
     pub program: Option<&'static str>,
     /// The hosts that the event concerns; `None`: any.
     pub about: Option<Vec<usize>>,
+    /// The time before which reports do not count.
+    pub from: Duration,
+    /// The report that counts, from 1.
+    pub nth: u32,
     /// The actions in time order, relative to the event.
     pub actions: Vec<Planned>,
 }
@@ -98,7 +116,16 @@ pub struct Reporter {
 }
 
 impl Triggered {
-    /// Returns whether a report triggers the actions.
+    /// Counts a report that fits; returns whether it triggers the actions.
+    pub(crate) fn counts(&self, now: Duration, reports: &mut u32) -> bool {
+        if now < self.from {
+            return false;
+        }
+        *reports = reports.saturating_add(1);
+        *reports == self.nth
+    }
+
+    /// Returns whether a report is one of those that the actions wait for.
     pub(crate) fn fits(
         &self,
         hosts: &[Host],
@@ -133,6 +160,13 @@ pub enum ScheduledAction {
         /// Otherwise the processes are killed (kill -9).
         power_loss: bool,
     },
+    /// A start that has no effect: the host has no power.
+    NoPower {
+        /// The host.
+        host: usize,
+        /// The time at which the power returns; `None`: at the next `restart`.
+        until: Option<Duration>,
+    },
     /// Begins a cut.
     Cut(usize),
     /// Ends a cut; connections that survived it continue.
@@ -158,12 +192,34 @@ pub enum ScheduledAction {
         /// The delay of an input.
         by: Duration,
     },
+    /// Begins or ends a lasting condition of a host.
+    Trouble {
+        /// The host.
+        host: usize,
+        /// The condition.
+        trouble: Trouble,
+        /// Whether it begins.
+        on: bool,
+    },
+    /// Gives a host another address at its next start.
+    Move(usize),
+    /// Begins or ends a change of links.
+    Links {
+        /// The index of the change in the plan.
+        change: usize,
+        /// Whether it begins.
+        on: bool,
+    },
+    /// Resets all connections between the pairs of a cut.
+    Reset(usize),
     /// Changes a clock.
     Clock {
         /// The host.
         host: usize,
-        /// The forward jump.
+        /// The jump.
         jump: Duration,
+        /// Whether the calendar jumps back.
+        back: bool,
         /// The drift from the action on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
@@ -270,7 +326,8 @@ struct Origin {
 impl Origin {
     fn step(scenario: &Scenario, step: usize) -> Self {
         let program = match &scenario.steps[step].action {
-            Action::Nodes(who, _) => who.program(),
+            Action::Nodes(who, _)
+            | Action::Network(NetworkAction::Reset(Pairs::Between(who, _))) => who.program(),
             Action::Network(_) | Action::Clone(_) => None,
         };
         Self {
@@ -289,6 +346,8 @@ struct Planner<'a> {
     lives: Vec<HostState>,
     /// The processes that were stopped without their hosts and not restarted.
     stopped: BTreeSet<(usize, &'static str)>,
+    /// The hosts without power, and the time at which it returns; `None`: at the next start.
+    unpowered: BTreeMap<usize, Option<Duration>>,
     /// The planning of each program of the vocabulary.
     plannings: Vec<Box<dyn Planning>>,
     /// The cuts in effect, and whether they outlast the fault phase.
@@ -322,6 +381,7 @@ impl Scenario {
             queued: 0,
             lives: vec![HostState::Waiting; self.hosts.len()],
             stopped: BTreeSet::new(),
+            unpowered: BTreeMap::new(),
             plannings: plannings.collect(),
             active: Vec::new(),
             chaos: Vec::new(),
@@ -331,8 +391,10 @@ impl Scenario {
                 actions: Vec::new(),
                 triggers: Vec::new(),
                 cuts: Vec::new(),
+                link_changes: Vec::new(),
                 named: BTreeMap::new(),
                 faults_end: self.duration,
+                // Without recovery, the run ends before the faults are lifted.
                 end: self.duration + self.recovery,
             },
         };
@@ -428,6 +490,8 @@ impl Planner<'_> {
             by,
             program: trigger.by.program(),
             about,
+            from: trigger.from,
+            nth: trigger.nth,
             actions: Vec::new(),
         });
         let done = self.step(trigger.delay, index, None);
@@ -525,7 +589,7 @@ impl Planner<'_> {
                     Some(program) => self.stopped.contains(&(host, program)),
                     None => matches!(self.lives[host], HostState::Stopped | HostState::Left),
                 };
-                if stopped {
+                if stopped && !self.lacks_power(at, from, host, false) {
                     self.boot(at, from, host, disk);
                 }
             }
@@ -558,7 +622,41 @@ impl Planner<'_> {
             let is = CertificateChange::Rotated;
             self.schedule(at, nobody, ScheduledAction::Certificate { host, is });
         }
+        for order in self.open() {
+            self.schedule(at, nobody, order);
+        }
         self.calm_own(at);
+    }
+
+    /// Returns the ends of all conditions of hosts and changes of links that are still in effect.
+    fn open(&self) -> Vec<ScheduledAction> {
+        let mut troubles = BTreeMap::new();
+        let mut changes = BTreeSet::new();
+        for order in self.scheduled() {
+            match *order {
+                ScheduledAction::Trouble { host, trouble, on } if on => {
+                    troubles.insert((host, trouble.word()), trouble);
+                }
+                ScheduledAction::Trouble { host, trouble, .. } => {
+                    troubles.remove(&(host, trouble.word()));
+                }
+                ScheduledAction::Links { change, on } if on => {
+                    changes.insert(change);
+                }
+                ScheduledAction::Links { change, .. } => {
+                    changes.remove(&change);
+                }
+                _ => {}
+            }
+        }
+        let on = false;
+        let troubles = troubles.into_iter();
+        let troubles =
+            troubles.map(|((host, _), trouble)| ScheduledAction::Trouble { host, trouble, on });
+        let changes = changes.into_iter();
+        troubles
+            .chain(changes.map(|change| ScheduledAction::Links { change, on }))
+            .collect()
     }
 
     /// Iterates over all planned actions, including triggered ones.

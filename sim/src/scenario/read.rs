@@ -2,7 +2,7 @@
 
 use super::definition::DEFAULT_SYSTEM;
 use super::error::{ScenarioError, SourceText};
-use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile};
+use super::file::{NetworkTable, NodesTable, OwnKeys, OwnTables, ScenarioFile, Text};
 use super::names::Names;
 use super::suggestion::suggestion;
 use super::value::{drift, optional, with};
@@ -13,6 +13,7 @@ use super::{
 use core::time::Duration;
 use phalanx_core::identity::{NodeId, check_name};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml::de::DeTable;
 
@@ -27,14 +28,21 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     let mut hosts = read_hosts(source, &mut names, &file, own.nodes)?;
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
-    let seeds = match &file.seeds {
-        Some(text) => with(source, text, |word| names.fixed(word))?,
-        None => vec![0],
+    let host_names = read_names(source, &names, &file)?;
+    let seed_name = file.seeds.as_ref().map(|text| text.get_ref().clone());
+    let seed_name = seed_name.filter(|name| host_names.contains_key(name));
+    let seeds = match (&file.seeds, &seed_name) {
+        (_, Some(name)) => host_names[name].clone(),
+        (Some(text), None) => with(source, text, |word| names.fixed(word))?,
+        (None, None) => vec![0],
     };
     let network = read_network(source, &file.network, PathProperties::default())?;
     let duration = with(source, &file.duration, text::positive)?;
-    let recovery = optional(source, file.recovery.as_ref(), text::duration)?;
-    let recovery = recovery.unwrap_or(Duration::from_secs(20));
+    let recovery = file.recovery.as_ref();
+    let recovers = recovery.is_none_or(|word| word.get_ref() != "none");
+    let recovery = optional(source, recovery.filter(|_| recovers), text::duration)?;
+    let usual = if recovers { 20 } else { 0 };
+    let recovery = recovery.unwrap_or(Duration::from_secs(usual));
     let steps = timeline(source, &names, &file, own.steps, duration)?;
     let engines: Vec<Engine> = file
         .engines
@@ -43,6 +51,13 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         .collect::<Result<_, _>>()?;
     let read_chaos = |table| chaos::read(source, table, &engines, hosts.len(), duration);
     let chaos = file.chaos.as_ref().map(read_chaos).transpose()?;
+    if let Some(kind) = chaos.as_ref().and_then(chaos::Chaos::zone_kind)
+        && hosts.iter().all(|host| host.zone.is_none())
+    {
+        let at = file.chaos.as_ref().map_or(0, |table| table.span().start);
+        let message = format!("has `{kind}`, and no node has a `zone`");
+        return Err(source.error(source.place_of(at, "kinds"), "kinds", message));
+    }
     let scenario = Scenario {
         file: source.file.to_owned(),
         name: file.name.get_ref().clone(),
@@ -56,8 +71,11 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         confluent: file.confluent,
         duration,
         recovery,
+        recovers,
         hosts,
         seeds,
+        seed_name,
+        names: host_names,
         spread: optional(source, file.spread.as_ref(), text::duration)?
             .unwrap_or(Duration::from_millis(100)),
         network,
@@ -66,7 +84,7 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         chaos,
         steps,
         expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
-        hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
+        hash: phalanx_core::random::hash_bytes(source.text.as_bytes()) ^ source.others.get(),
         vocabulary: Arc::new(source.vocabulary.clone()),
         engines_line: file
             .engines
@@ -75,6 +93,10 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     };
     scenario.check_usages()?;
     scenario.check_expectations()?;
+    scenario.check_hosts().map_err(|(key, message)| {
+        let at = source.text.find(key).unwrap_or_default();
+        source.error(at, key, message)
+    })?;
     Ok(scenario)
 }
 
@@ -302,6 +324,24 @@ fn add_clones(
         });
     }
     Ok(())
+}
+
+/// Reads the names of hosts.
+fn read_names(
+    source: &SourceText<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+) -> Result<BTreeMap<String, Vec<usize>>, ScenarioError> {
+    let read = |(name, hosts): (&String, &Text)| {
+        let at = hosts.span().start;
+        check_name(name).map_err(|why| source.error(at, name, format!("`{name}` {why}")))?;
+        if names.selector(name).is_ok() {
+            let message = format!("`{name}` already selects nodes; choose another name");
+            return Err(source.error(at, name, message));
+        }
+        Ok((name.clone(), with(source, hosts, |word| names.fixed(word))?))
+    };
+    file.names.iter().map(read).collect()
 }
 
 fn give_words(

@@ -1,6 +1,6 @@
 //! The JSON Schema of scenario files: the tables of all systems, with the keys of a system's programs in them.
 
-use super::form::{Field, Form, Presence, Shape};
+use super::form::{Field, FileSettings, Presence, Shape};
 use super::vocabulary::Vocabulary;
 use serde_json::{Map, Value, json};
 
@@ -78,14 +78,17 @@ impl Schema {
                 }
                 pairs
             }
-            Shape::U16 => {
-                let most = u16::MAX;
-                json!({ "type": of("integer"), "format": "uint16", "minimum": 0, "maximum": most })
+            Shape::Number { min, max } => {
+                let mut number = json!({ "type": of("integer"), "minimum": min });
+                if max < u64::MAX {
+                    number["maximum"] = json!(max);
+                }
+                number
             }
             Shape::U32 => json!({ "type": of("integer"), "format": "uint32", "minimum": 0 }),
             Shape::Flag(_) => json!({ "type": of("boolean") }),
-            Shape::Table(form) => {
-                let definition = json!({ "$ref": self.table(program, field.key, form) });
+            Shape::Table(_) | Shape::Settings(_) => {
+                let definition = json!({ "$ref": self.table(program, field) });
                 if nullable {
                     json!({ "anyOf": [definition, { "type": "null" }] })
                 } else {
@@ -98,8 +101,19 @@ impl Schema {
     }
 
     /// Defines a table, and returns a reference to its definition.
-    fn table(&mut self, program: &str, key: &str, form: &'static Form) -> String {
+    fn table(&mut self, program: &str, field: &Field) -> String {
         let mut properties = Map::new();
+        let (key, form) = match field.shape {
+            Shape::Table(form) => (field.key, form),
+            Shape::Settings(settings) => {
+                let about =
+                    "The file of an operator, beside this one, whose table of this name is taken.";
+                let file = json!({ "type": ["string", "null"], "description": about });
+                properties.insert(FileSettings::FILE.to_owned(), file);
+                (field.key, settings.form)
+            }
+            _ => return String::new(),
+        };
         for field in form.fields {
             properties.insert(field.key.to_owned(), self.property(program, field));
         }

@@ -3,6 +3,11 @@
 use super::network::Latency;
 use core::time::Duration;
 
+/// The smallest packet that every network passes (RFC 791).
+const MTU_MIN: u32 = 68;
+/// The largest packet of IP.
+const MTU_MAX: u32 = 65_535;
+
 /// Parses a duration such as `250ms`, `3s`, `1.5s`, `2min`, `1h`.
 ///
 /// # Errors
@@ -167,6 +172,20 @@ pub fn share(text: &str) -> Result<u32, String> {
         .ok_or_else(how)
 }
 
+/// Parses the size of a packet, such as `1200B`.
+///
+/// # Errors
+/// A message that describes the notation.
+pub fn packet_size(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('B').map(str::trim_end);
+    let bytes = number.and_then(|number| number.parse().ok());
+    bytes
+        .filter(|bytes| (MTU_MIN..=MTU_MAX).contains(bytes))
+        .ok_or_else(|| {
+            format!("`{text}` is not the size of a packet; write {MTU_MIN}B to {MTU_MAX}B, such as 1200B")
+        })
+}
+
 /// Parses a rate such as `10Mbit`, `1Gbit`, `512kbit`. Returns bits per second.
 ///
 /// # Errors
@@ -260,6 +279,8 @@ mod tests {
             assert!(duration(text).unwrap_err().contains("250ms"), "{text}");
         }
         assert!(share("110%").is_err() && share("5").is_err());
+        assert_eq!(packet_size("1200B"), Ok(1_200));
+        assert!(packet_size("12B").is_err() && packet_size("1200").is_err());
         assert!(rate("0Mbit").is_err() && rate("fast").is_err());
         assert!(
             latency("5ms..1ms").is_err()

@@ -49,4 +49,15 @@ impl Scenario {
         }
         Ok(())
     }
+
+    /// Checks the settings of each program together with those of the hosts.
+    ///
+    /// # Errors
+    /// The key of the first contradiction, and the reason.
+    pub(crate) fn check_hosts(&self) -> Result<(), (&'static str, String)> {
+        let checks = self.vocabulary.programs.iter();
+        let mut checks = checks.filter_map(|words| words.check_hosts);
+        let wrong = checks.find_map(|check| check(&self.settings, &self.hosts).err());
+        wrong.map_or(Ok(()), Err)
+    }
 }

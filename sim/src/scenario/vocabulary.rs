@@ -8,6 +8,7 @@ use super::form::{Field, Form, Presence, Shape};
 use super::host::Host;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
+use crate::world::StartFailed;
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -55,6 +56,9 @@ pub struct OwnTimeline<'a> {
 /// Finds the steps of a timeline that change nothing: their indices, and the reasons.
 pub type FindIdleSteps = fn(&OwnTimeline<'_>) -> Vec<(usize, String)>;
 
+/// Validates the settings of a program together with those of the hosts. The error has the key, and the reason.
+pub type CheckHosts = fn(&Arguments, &[Host]) -> Result<(), (&'static str, String)>;
+
 /// The vocabulary of one program.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
@@ -94,6 +98,8 @@ pub struct Words {
     pub certainty: Option<FindCertainty>,
     /// Finds the steps of the program's own vocabulary that change nothing.
     pub idle_steps: Option<FindIdleSteps>,
+    /// Validates the settings of the program together with those of the hosts; the error has the key and the reason.
+    pub check_hosts: Option<CheckHosts>,
     /// The keys of a process's state, which the conditions `state` and `agree` may name; empty: they are not checked.
     pub state: Vec<&'static str>,
     /// The faults that chaos may draw besides those of all systems.
@@ -229,9 +235,10 @@ impl Vocabulary {
         self.program(program)?.step(word)
     }
 
-    /// Returns the events that processes of any program report.
+    /// Returns the events that processes of any program report, and those of every system.
     pub(crate) fn events(&self) -> Vec<&'static str> {
-        self.every(|words| &words.events).collect()
+        let own = self.every(|words| &words.events);
+        own.chain([StartFailed::WORD]).collect()
     }
 
     /// Returns whether any program's processes have certificates.

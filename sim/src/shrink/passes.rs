@@ -274,8 +274,13 @@ fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
         .collect();
     if smaller.seeds.is_empty() {
         smaller.seeds.push(0);
+        smaller.seed_name = None;
     }
     let map = |hosts: &[usize]| hosts.iter().filter_map(|host| place(*host)).collect();
+    for hosts in smaller.names.values_mut() {
+        *hosts = map(hosts);
+    }
+    smaller.names.retain(|_, hosts| !hosts.is_empty());
     for rule in &mut smaller.links {
         (rule.from, rule.to) = (map(&rule.from), map(&rule.to));
     }
@@ -305,10 +310,13 @@ fn parts(step: &mut Step) -> Vec<&mut Selector> {
             | NetworkAction::Clog(who)
             | NetworkAction::Swizzle(who) => vec![who],
             NetworkAction::Cut(Pairs::Between(from, to), ..)
+            | NetworkAction::Links(Pairs::Between(from, to), ..)
+            | NetworkAction::Reset(Pairs::Between(from, to))
             | NetworkAction::Hold(Pairs::Between(from, to), _) => vec![from, to],
             NetworkAction::Partition(..) | NetworkAction::Cut(..) | NetworkAction::Hold(..) => {
                 Vec::new()
             }
+            NetworkAction::Links(..) | NetworkAction::Reset(_) => Vec::new(),
             NetworkAction::Heal | NetworkAction::Restore => Vec::new(),
             NetworkAction::Loss(_) | NetworkAction::Latency(_) => Vec::new(),
         },
@@ -322,10 +330,11 @@ fn both_ways(step: &mut Step) -> bool {
     match action {
         NetworkAction::Partition(_, direction)
         | NetworkAction::Cut(_, direction, _)
+        | NetworkAction::Links(_, direction, _)
         | NetworkAction::Hold(_, direction) => {
             std::mem::replace(direction, Direction::Both) != Direction::Both
         }
-        NetworkAction::Heal | NetworkAction::Restore => false,
+        NetworkAction::Heal | NetworkAction::Restore | NetworkAction::Reset(_) => false,
         NetworkAction::Clog(_) | NetworkAction::Swizzle(_) => false,
         NetworkAction::Loss(_) | NetworkAction::Latency(_) => false,
     }
@@ -357,6 +366,7 @@ fn own_length(step: &mut Step) -> Option<&mut Duration> {
             NodeAction::Clock { jump, .. } => Some(jump),
             NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Restart(_) => None,
             NodeAction::Disk(_) | NodeAction::Certificate(_) => None,
+            NodeAction::Trouble(_) | NodeAction::Move => None,
             NodeAction::Join | NodeAction::Leave => None,
             NodeAction::Command { .. } => None,
         },

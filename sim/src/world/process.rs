@@ -12,6 +12,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::lane::{Lane, Placement};
+use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::rc::Rc;
@@ -35,6 +36,12 @@ pub trait Message: Any + Debug {
     /// Returns the message's name in recordings: its kind, or the kind of its content.
     fn word(&self) -> &'static str {
         self.kind()
+    }
+
+    /// Returns the message as a receiver reads it after a damage on the way; `None` if a checksum reveals the damage, as it
+    /// does by default. Only datagrams are damaged: TCP repairs its segments.
+    fn damaged(&self, _random: &mut Random) -> Option<Rc<dyn Message>> {
+        None
     }
 
     /// Returns the lane in which the message waits for the bandwidth of its link, and the lanes that it does not
@@ -83,10 +90,11 @@ pub trait ProcessView: Any {
     /// Returns a hash of the state; two processes agree if their hashes are equal.
     fn digest(&self) -> u64;
 
-    /// Returns a hash of the part of the state that says which nodes take part and in which state, without the data of
-    /// applications: the colours of lanes in reports. By default the hash of the whole state.
-    fn membership(&self) -> u64 {
-        self.digest()
+    /// Returns a hash of the part of the state that says which nodes take part and in which state, without other data:
+    /// the colours of lanes in reports. `None` if the process has no such part. Where no process of a host has one, the
+    /// colours show the whole states.
+    fn membership(&self) -> Option<u64> {
+        None
     }
 
     /// Returns the state, for people and for the conditions `state` and `agree`.

@@ -2,18 +2,21 @@
 
 use super::process::{Process, ProcessEvent, ProcessView, ReportedEvent};
 use super::scene::Scene;
-use crate::disk::Files;
+use crate::disk::{DiskError, Files};
 use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::command_line::Reproduction;
 use crate::scenario::plan::Plan;
 use crate::scenario::{Bound, CertificateChange, Host, OwnCondition, Scenario, Vocabulary};
 use core::any::Any;
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
+use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A system: its vocabulary, and the functions that create a run of it.
 #[derive(Debug)]
@@ -63,6 +66,15 @@ impl Cast {
 pub trait Program: Any {
     /// Returns the program's name, as selectors (`m3/agent`) and recordings write it.
     fn name(&self) -> &'static str;
+
+    /// Prepares a start on a host: stores the files without which a process does not run. An engine calls it before
+    /// [`Self::start`].
+    ///
+    /// # Errors
+    /// The file that cannot be stored, and the reason. The process exits instead of starting.
+    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartError> {
+        Ok(())
+    }
 
     /// Creates a process that starts.
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process>;
@@ -197,6 +209,42 @@ pub struct MeasuredMetric<'a> {
     pub figure: Option<u64>,
 }
 
+/// The reason why a process exits at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError {
+    /// The file that the process needs; empty for the program itself.
+    pub file: Cow<'static, str>,
+    /// The error of the disk.
+    pub error: DiskError,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.file {
+            "" => write!(f, "{}", self.error),
+            file => write!(f, "{file}: {}", self.error),
+        }
+    }
+}
+
+/// The report of a process that exited at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFailed {
+    /// The reason.
+    pub error: StartError,
+}
+
+impl StartFailed {
+    /// The word of the event in scenario files, for every system.
+    pub const WORD: &'static str = "start-failed";
+}
+
+impl ReportedEvent for StartFailed {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        (Self::WORD, None)
+    }
+}
+
 /// The start of a process.
 #[derive(Debug)]
 pub struct Start<'a> {
@@ -210,6 +258,8 @@ pub struct Start<'a> {
     pub life: u32,
     /// The host's wall clock, including the scenario's offset.
     pub wall: Wall,
+    /// The host's own address, with the usual port.
+    pub address: SocketAddr,
     /// The state of the host's certificate.
     pub certificate: CertificateChange,
     /// The random stream of this life.
@@ -225,7 +275,7 @@ impl Start<'_> {
         &self.scenario.hosts[self.host]
     }
 
-    /// Returns the address that a host listens at.
+    /// Returns the address that a host listens at, unless it moved.
     #[must_use]
     pub fn address_of(&self, host: usize) -> SocketAddr {
         crate::address::address(host)

@@ -3,11 +3,12 @@
 mod probe;
 mod seeds;
 
+use phalanx_sim::disk::Files;
 use phalanx_sim::fakes::dns::{Dns, RecordData, ResourceRecord, State, Zone};
 use phalanx_sim::fakes::nginx::NginxProgram;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
-use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
+use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start, StartError};
 use phalanx_sim::{RunOptions, run};
 use probe::Probes;
 
@@ -43,6 +44,10 @@ struct Settled<P>(P);
 impl<P: Program> Program for Settled<P> {
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), StartError> {
+        self.0.prepare(host, disk)
     }
 
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {

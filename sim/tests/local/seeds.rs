@@ -5,6 +5,7 @@ use crate::Settled;
 use phalanx_core::link::Address;
 use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
+use phalanx_sim::disk::Files;
 use phalanx_sim::fakes::dns::{Dns, RecordData, ResourceRecord, State, Zone};
 use phalanx_sim::invariant::{Report, Seen};
 use phalanx_sim::mesh::node_start::NodeStart;
@@ -12,7 +13,7 @@ use phalanx_sim::mesh::{self, APPLICATIONS, Daemon, HostApplications, Mesh};
 use phalanx_sim::model::ip;
 use phalanx_sim::scenario::{OwnCondition, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
-    Cast, Definition, Process, ProcessEvent, ProcessView, Program, Scene, Start,
+    Cast, Definition, Process, ProcessEvent, ProcessView, Program, Scene, Start, StartError,
 };
 use phalanx_sim::{RunOptions, run};
 
@@ -28,9 +29,14 @@ impl Program for Named {
         self.0.name()
     }
 
+    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), StartError> {
+        self.0.prepare(host, disk)
+    }
+
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
         assert_eq!(start.life, 1, "no node starts again");
         let (scenario, host, wall) = (start.scenario, start.host, start.wall);
+        let address = start.address;
         let mut random = start.random.clone();
         // The mesh's program notes the life, which has the same random choices.
         drop(self.0.start(start));
@@ -38,6 +44,7 @@ impl Program for Named {
             scenario,
             host,
             epoch: 1,
+            address,
             wall,
             sabotage: phalanx_core::sabotage::Sabotage::default(),
         };

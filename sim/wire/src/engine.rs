@@ -21,7 +21,7 @@ use phalanx_sim::mesh::{Event, MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::plan::Plan;
-use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::scenario::{Engine as Kind, Latency, Scenario};
 use phalanx_sim::schedule::Schedule;
 use phalanx_sim::verdict::Failure;
 use phalanx_sim::world::Scene;
@@ -44,6 +44,10 @@ pub(super) struct Engine<'a> {
     pub(super) certificates: Certificates,
     pub(super) lives: Lives,
     pub(super) seeds: Random,
+    /// The latency that a step set for all links.
+    pub(super) latency: Option<Latency>,
+    /// The changes of links in effect.
+    pub(super) link_changes: Vec<usize>,
 }
 
 /// Runs a plan.
@@ -146,8 +150,10 @@ impl<'a> Engine<'a> {
             certificates: Certificates::issue(&scenario.hosts, plan)?,
             lives,
             seeds: Random::from_seed(plan.seed).child("nodes"),
+            latency: None,
+            link_changes: Vec::new(),
         };
-        engine.set_link_latencies(None);
+        engine.set_link_latencies();
         Ok(engine)
     }
 

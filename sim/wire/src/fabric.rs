@@ -53,6 +53,8 @@ struct State {
 struct HostState {
     unpowered: bool,
     listens: bool,
+    /// Whether dials of other hosts are refused, and the step that makes it so.
+    refuses: Option<Option<usize>>,
     /// Closed connections whose end cannot reach the peer because of a cut.
     closed: Vec<(usize, TcpStream)>,
 }
@@ -140,6 +142,11 @@ impl Fabric {
         self.change(|state| state.hosts[host].listens = listens);
     }
 
+    /// Sets whether a host refuses the dials of other hosts.
+    pub(crate) fn refuse(&self, host: usize, on: bool, step: Option<usize>) {
+        self.change(|state| state.hosts[host].refuses = on.then_some(step));
+    }
+
     /// Records the step that changed the latency.
     pub(crate) fn latency_by(&self, step: Option<usize>) {
         self.lock().latency = step;
@@ -179,9 +186,14 @@ impl Fabric {
 
     /// The outcome of a connection attempt.
     pub(crate) fn connectivity(&self, from: usize, to: usize) -> Connectivity {
-        let state = self.lock();
+        let mut state = self.lock();
         if state.blocks(from, to) || state.blocks(to, from) {
             Connectivity::Silent
+        } else if let Some(step) = state.hosts[to].refuses
+            && from != to
+        {
+            state.affect(step, 1);
+            Connectivity::Refused
         } else if state.hosts[to].listens {
             Connectivity::Open
         } else {

@@ -312,3 +312,15 @@ proptest! {
         prop_assert_eq!(heard, sent * 9);
     }
 }
+
+#[test]
+fn each_node_announces_a_further_channel_to_its_applications_once() {
+    let mut world = ChannelWorld::new(&["a", "b"]);
+    world.link("a", "b");
+    world.open("a", "chat", Kind::Messages).unwrap();
+    world.millis(50);
+    assert_eq!(world.environment.announcements, [id("a"), id("b")]);
+    world.open("b", "chat", Kind::Messages).unwrap();
+    world.millis(50);
+    assert_eq!(world.environment.announcements.len(), 2);
+}

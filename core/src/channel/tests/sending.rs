@@ -164,6 +164,7 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
         Output::Transmit { .. }
         | Output::Deliver { .. }
         | Output::Answer { .. }
+        | Output::AnnounceChannels
         | Output::Report(_) => None,
     });
     let mut answers: Vec<_> = answers.collect();

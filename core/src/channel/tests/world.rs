@@ -30,6 +30,8 @@ pub(super) struct ChannelLinks {
     pub(super) delivered: Vec<(NodeId, ChannelName, Delivery)>,
     pub(super) answers: BTreeMap<(NodeId, Request), Result<Done, Refusal>>,
     pub(super) events: Vec<(NodeId, Event)>,
+    /// The nodes that announced a further channel.
+    pub(super) announcements: Vec<NodeId>,
     requests: u64,
     /// Number of copies of each broadcast that arrived, including requested ones.
     pub(super) copies: BTreeMap<crate::channel::UpdateId, usize>,
@@ -87,6 +89,7 @@ impl TestEnvironment for ChannelLinks {
                 let twice = fleet.answers.insert((node.clone(), request), result);
                 assert_eq!(twice, None, "answered twice");
             }
+            Output::AnnounceChannels => fleet.announcements.push(node.clone()),
             Output::Report(event) => fleet.events.push((node.clone(), event)),
         }
     }

@@ -147,7 +147,11 @@ fn an_address_that_does_not_answer_delays_the_next_by_a_moment() {
     assert_eq!(events(&given).iter().filter(failed).count(), 0);
     let (_, peer, error) = all.machine.seeds().next().unwrap();
     assert_eq!((peer, error), (Some(&name(2)), None));
-    assert_eq!(resolutions(&given), [], "its member is alive");
+    let again = resolutions(&given).len();
+    assert!(
+        (1..=2).contains(&again),
+        "for the failed addresses: {again}"
+    );
 }
 
 #[test]

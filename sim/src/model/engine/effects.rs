@@ -2,7 +2,6 @@
 //! resolution of names.
 
 use super::Engine;
-use crate::address::{address, host_at};
 use crate::disk::DiskError;
 use crate::disk::tree::TreeError;
 use crate::model::calls::Local;
@@ -17,10 +16,13 @@ use crate::world::{
     Ticket, Writing,
 };
 use core::net::{IpAddr, SocketAddr};
+use phalanx_core::random::Random;
 use std::rc::Rc;
 
 /// The time until a dial to an unreachable address fails, in nanoseconds.
 const UNREACHABLE_AFTER: u64 = 1_000_000;
+/// Exit code of a command whose program exits at its start.
+const START_FAILED: i32 = 1;
 /// Exit code of a command whose program was killed.
 const KILLED: i32 = 137;
 /// Time until a process without a resolver gets its answer, in nanoseconds: the time to read its configuration.
@@ -119,12 +121,21 @@ impl Engine<'_, '_> {
             return;
         };
         let context = &mut self.context;
-        if let Some(latency) = self.transport.send_datagram(context, host, target, bytes) {
+        let Some(flight) = self.transport.send_datagram(context, host, target, bytes) else {
+            return;
+        };
+        let message = match flight.damage {
+            None => Some(message),
+            // The checksum of UDP reveals a damage that the message does not survive.
+            Some(seed) => message.damaged(&mut Random::from_seed(seed)),
+        };
+        let Some(message) = message else { return };
+        for latency in [Some(flight.latency), flight.again].into_iter().flatten() {
             let datagram = Datagram {
                 from: slot,
                 host: target,
                 port: to.port(),
-                message,
+                message: Rc::clone(&message),
             };
             let event = ScheduledEvent::Datagram(Box::new(datagram));
             context.schedule(context.now() + latency, event);
@@ -148,7 +159,7 @@ impl Engine<'_, '_> {
             && self.hosts[host].is_powered()
             && self.slots[slot].runs()
         {
-            let mut from = address(from);
+            let mut from = self.addresses.of(from);
             from.set_port(self.transport.source_port(sender));
             self.notify_of_message(slot, ProcessEvent::Datagram { from, message }, bytes);
         }
@@ -159,7 +170,7 @@ impl Engine<'_, '_> {
         if to.ip().is_loopback() {
             return Some(host);
         }
-        host_at(to, self.hosts.len())
+        self.addresses.host_at(to, self.hosts.len())
     }
 
     fn dial(&mut self, slot: usize, dial: DialId, to: Option<SocketAddr>) {
@@ -182,6 +193,7 @@ impl Engine<'_, '_> {
         let host = &mut self.hosts[state.host()];
         let now = self.context.now();
         let (number, done) = host.begin_write(now, slot, ordered.write, ordered.synced);
+        self.context.affect(host.disk().delay_step(), 1);
         let event = ScheduledEvent::Disk {
             slot,
             life: state.life(),
@@ -229,7 +241,9 @@ impl Engine<'_, '_> {
     /// Starts a read. It completes after the writes that were ordered before it.
     fn read(&mut self, slot: usize, reading: Reading) {
         let now = self.context.now();
-        let done = self.hosts[self.slots[slot].host()].disk().read_done(now);
+        let disk = self.hosts[self.slots[slot].host()].disk();
+        let done = disk.read_done(now);
+        self.context.affect(disk.delay_step(), 1);
         self.later(done - now, slot, Local::Read(reading));
     }
 
@@ -324,8 +338,15 @@ impl Engine<'_, '_> {
         if !self.hosts[host].is_powered() || !self.calls.is_open(number) {
             return;
         }
-        if !self.slots[slot].runs() {
-            self.boot_for_command(slot);
+        if !self.slots[slot].runs()
+            && let Err(error) = self.boot_for_command(slot)
+        {
+            let stderr = vec![error.to_string()];
+            return self.finish_command(Finished {
+                number,
+                code: START_FAILED,
+                stderr,
+            });
         }
         let taken = self.notify(slot, ProcessEvent::Invoked(Box::new(invocation)));
         if !taken {
@@ -398,7 +419,15 @@ impl Engine<'_, '_> {
         let resolves = |slot: &usize| self.programs[self.slots[*slot].program()].resolves_names();
         let own = self.hosts[host].processes().find(resolves);
         let Some(target) = own.or_else(|| (0..self.slots.len()).find(resolves)) else {
-            let addresses = Err(ResolveError::NoResolver);
+            let hosts = self.context.scenario().names.get(name);
+            let addresses = match hosts {
+                Some(hosts) if hosts.is_empty() => Err(ResolveError::NoAddress),
+                Some(hosts) => {
+                    let hosts = hosts.iter();
+                    Ok(hosts.map(|host| self.addresses.of(*host).ip()).collect())
+                }
+                None => Err(ResolveError::NoResolver),
+            };
             let resolved = Box::new(Resolved { ticket, addresses });
             let answer = Local::Deliver(ProcessEvent::Resolved(resolved));
             return self.later(WITHOUT_RESOLVER, slot, answer);

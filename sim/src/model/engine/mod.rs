@@ -6,6 +6,7 @@
 mod actions;
 mod effects;
 
+use crate::address::Addresses;
 use crate::invariant::{Invariants, Seen};
 use crate::judge::Judge;
 use crate::judge::ending::Ending;
@@ -45,6 +46,9 @@ pub(crate) struct Engine<'a, 't> {
     /// The processes, ordered by host.
     slots: Vec<ProcessSlot>,
     transport: Transport<'a>,
+    addresses: Addresses,
+    /// The hosts that have another address from their next start on, with the step that moves them.
+    moving: BTreeMap<usize, Option<usize>>,
     /// The commands and queries in progress.
     calls: Calls,
     checks: Checks,
@@ -102,6 +106,8 @@ impl<'a, 't> Engine<'a, 't> {
             programs,
             hosts,
             slots,
+            addresses: Addresses::default(),
+            moving: BTreeMap::new(),
             calls: Calls::default(),
             effects: Effects::new(),
             sizes: Vec::new(),
@@ -176,7 +182,10 @@ impl<'a, 't> Engine<'a, 't> {
         judge: Judge<'_>,
         (strict, sabotage): (bool, &[String]),
     ) -> Outcome {
-        self.check(Invariants::at_rest);
+        // A run that ends under its faults is not at rest.
+        if self.context.scenario().recovers {
+            self.check(Invariants::at_rest);
+        }
         let scenario = self.context.scenario();
         let messages = self.hosts.iter().map(|host| host.traffic().messages);
         let framing = FRAMING_BYTES as u64 * messages.sum::<u64>();
@@ -454,7 +463,7 @@ impl<'a, 't> Engine<'a, 't> {
         let said = effects.iter().filter_map(said);
         self.context.record_step(&line, digest, said);
         if self.context.is_recorded() {
-            let known = self.membership(host);
+            let known = self.membership(host).unwrap_or(digest);
             self.context.record_membership(host, known);
         }
         let seen = Seen {
@@ -489,11 +498,11 @@ impl<'a, 't> Engine<'a, 't> {
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
     }
 
-    /// Returns the hash of what the host's processes know of membership.
-    fn membership(&self, host: usize) -> u64 {
+    /// Returns the hash of what the host's processes know of membership, if one of them has such a part.
+    fn membership(&self, host: usize) -> Option<u64> {
         let running = self.slots[self.hosts[host].processes()].iter();
-        let running = running.filter_map(ProcessSlot::view);
-        running.fold(0, |sum, view| mix(sum ^ view.membership()))
+        let known = running.filter_map(|slot| slot.view()?.membership());
+        known.reduce(|sum, known| mix(sum ^ known))
     }
 
     /// Returns the name of a process: its host's id, and its program if the host runs several.

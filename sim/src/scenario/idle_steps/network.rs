@@ -3,7 +3,8 @@
 use super::latest;
 use crate::scenario::chaos::ChaosKind;
 use crate::scenario::{
-    Action, Latency, NetworkAction, Pairs, PathProperties, Scenario, Selector, Sides, Step, When,
+    Action, Latency, LinkSetting, NetworkAction, Pairs, PathProperties, Scenario, Selector, Sides,
+    Step, When,
 };
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -19,6 +20,10 @@ pub(super) fn idle(
         return Some("there is no other node, so there is no traffic".to_owned());
     }
     match action {
+        NetworkAction::Links(pairs, _, setting) => {
+            no_pairs(scenario.hosts.len(), pairs).or_else(|| is_set(scenario, index, *setting))
+        }
+        NetworkAction::Reset(pairs) => no_pairs(scenario.hosts.len(), pairs),
         NetworkAction::Partition(sides, _) => partition(scenario, sides),
         NetworkAction::Cut(pairs, ..) | NetworkAction::Hold(pairs, _) => {
             no_pairs(scenario.hosts.len(), pairs)
@@ -97,6 +102,7 @@ fn partition(scenario: &Scenario, sides: &Sides) -> Option<String> {
 /// Returns the reason why a cut or hold concerns no pair of nodes.
 fn no_pairs(hosts: usize, pairs: &Pairs) -> Option<String> {
     match pairs {
+        Pairs::All => None,
         Pairs::Between(from, to) => from.mischoice().or_else(|| to.mischoice()).or_else(|| {
             let (from, to) = (from.fixed()?, to.fixed()?);
             let mut all = from
@@ -129,6 +135,26 @@ fn may_last(scenario: &Scenario, index: usize, is_such: impl Fn(&NetworkAction) 
     })
 }
 
+/// Returns the reason why a setting of chosen links holds already, if no other step changes such a setting.
+fn is_set(scenario: &Scenario, index: usize, setting: LinkSetting) -> Option<String> {
+    let word = setting.word();
+    let drawn = scenario.draws(ChaosKind::Loss) || scenario.draws(ChaosKind::Latency);
+    let mut others = scenario.others_before(index);
+    if drawn || !scenario.is_comparable() || others.any(|step| step.action.word() == word) {
+        return None;
+    }
+    let links = scenario.links.iter().map(|link| link.network);
+    let mut all = links.chain([scenario.network]);
+    let holds = all.all(|network| match setting {
+        LinkSetting::Latency(latency) => canonical(network.latency) == canonical(latency),
+        LinkSetting::Loss(ppm) => network.loss_ppm == ppm,
+        LinkSetting::Bandwidth(rate) => network.bandwidth == Some(rate),
+        LinkSetting::Duplicate(ppm) | LinkSetting::Corrupt(ppm) => ppm == 0,
+        LinkSetting::Mtu(_) => false,
+    });
+    holds.then(|| format!("is the {word} at that time already"))
+}
+
 /// Returns whether a value of the network holds already when a step sets it.
 fn holds<T: PartialEq + Copy>(
     scenario: &Scenario,
@@ -137,6 +163,7 @@ fn holds<T: PartialEq + Copy>(
     set: impl Fn(&NetworkAction) -> Option<T>,
     base: impl Fn(&PathProperties) -> T,
 ) -> bool {
+    let word = step.action.word();
     let fixed = |step: &Step| match step.when {
         When::At(time) if step.repeat.is_none() => Some(time),
         When::At(_) | When::Between(..) | When::After(_) => None,
@@ -150,6 +177,9 @@ fn holds<T: PartialEq + Copy>(
         let Action::Network(action) = &other.action else {
             continue;
         };
+        if matches!(action, NetworkAction::Links(_, _, setting) if setting.word() == word) {
+            return false;
+        }
         let Some(value) = set(action) else { continue };
         if core::ptr::eq(other, step) {
             continue;

@@ -17,6 +17,8 @@ pub struct Cut {
 enum Shape {
     /// The side of each host, from 1; 0 for none.
     Sides { side: Vec<u8>, direction: Direction },
+    /// Every pair.
+    All,
     /// Ordered pairs: traffic from the first to the second host is blocked.
     Pairs(BTreeSet<(usize, usize)>),
 }
@@ -33,6 +35,18 @@ impl Cut {
         Self {
             shape: Shape::Sides { side, direction },
         }
+    }
+
+    /// Creates a cut of every pair.
+    pub(super) const fn everything() -> Self {
+        let shape = Shape::All;
+        Self { shape }
+    }
+
+    /// Returns whether the cut contains every pair.
+    #[must_use]
+    pub const fn is_everything(&self) -> bool {
+        matches!(self.shape, Shape::All)
     }
 
     /// Creates a cut of every pair of two sets.
@@ -87,6 +101,7 @@ impl Cut {
     #[must_use]
     pub fn blocks(&self, from: usize, to: usize) -> bool {
         match &self.shape {
+            Shape::All => true,
             Shape::Pairs(pairs) => pairs.contains(&(from, to)),
             Shape::Sides { side, direction } => {
                 let (from, to) = (side[from], side[to]);

@@ -5,9 +5,20 @@
 
 use super::{OwnAction, Planned, ScheduledAction};
 use crate::disk::DiskFault;
-use crate::scenario::{CertificateChange, Disk, Latency};
+use crate::scenario::{CertificateChange, Disk, Latency, Trouble};
 use core::time::Duration;
 use serde_json::Value;
+
+/// A change of a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockChange {
+    /// The jump.
+    pub jump: Duration,
+    /// Whether the calendar jumps back; otherwise the monotonic clock jumps forward.
+    pub back: bool,
+    /// The drift from the change on, in parts per million; `None`: the drift does not change.
+    pub drift_ppm: Option<i32>,
+}
 
 /// Executes the actions of a plan. Each method gets the planned action, which names its cause and its program, and the
 /// arguments of its kind.
@@ -20,6 +31,9 @@ pub trait PlanExecutor<'p> {
 
     /// Stops a running host, by a kill or (`power_loss`) by the loss of its power.
     fn stop(&mut self, planned: &'p Planned, host: usize, power_loss: bool) -> Self::Done;
+
+    /// Starts nothing: the host has no power. An engine that counts effects counts none.
+    fn no_power(&mut self, planned: &'p Planned, host: usize) -> Self::Done;
 
     /// Begins a cut.
     fn cut(&mut self, planned: &'p Planned, cut: usize) -> Self::Done;
@@ -36,14 +50,31 @@ pub trait PlanExecutor<'p> {
     /// Delays each input of a host's processes; zero ends the delay.
     fn slow(&mut self, planned: &'p Planned, host: usize, by: Duration) -> Self::Done;
 
-    /// Changes the clock of a host: jumps forward, and drifts from then on if `drift_ppm` is given.
+    /// Changes the clock of a host: jumps, and drifts from then on if `drift_ppm` is given.
     fn change_clock(
         &mut self,
         planned: &'p Planned,
         host: usize,
-        jump: Duration,
-        drift_ppm: Option<i32>,
+        change: ClockChange,
     ) -> Self::Done;
+
+    /// Begins (`on`) or ends a lasting condition of a host.
+    fn set_trouble(
+        &mut self,
+        planned: &'p Planned,
+        host: usize,
+        trouble: Trouble,
+        on: bool,
+    ) -> Self::Done;
+
+    /// Gives a host another address at its next start.
+    fn move_host(&mut self, planned: &'p Planned, host: usize) -> Self::Done;
+
+    /// Begins (`on`) or ends a change of links.
+    fn change_links(&mut self, planned: &'p Planned, change: usize, on: bool) -> Self::Done;
+
+    /// Resets all connections between the pairs of a cut.
+    fn reset(&mut self, planned: &'p Planned, cut: usize) -> Self::Done;
 
     /// Makes the disk of a host fail; none ends its failure.
     fn set_disk_fault(
@@ -89,6 +120,7 @@ impl Planned {
         match &self.action {
             ScheduledAction::Start { host, disk } => engine.start(self, *host, *disk),
             ScheduledAction::Stop { host, power_loss } => engine.stop(self, *host, *power_loss),
+            ScheduledAction::NoPower { host, .. } => engine.no_power(self, *host),
             ScheduledAction::Cut(cut) => engine.cut(self, *cut),
             ScheduledAction::Heal(cut) => engine.heal(self, *cut),
             ScheduledAction::Hold { cut, length } => engine.hold(self, *cut, *length),
@@ -97,8 +129,22 @@ impl Planned {
             ScheduledAction::Clock {
                 host,
                 jump,
+                back,
                 drift_ppm,
-            } => engine.change_clock(self, *host, *jump, *drift_ppm),
+            } => {
+                let change = ClockChange {
+                    jump: *jump,
+                    back: *back,
+                    drift_ppm: *drift_ppm,
+                };
+                engine.change_clock(self, *host, change)
+            }
+            ScheduledAction::Trouble { host, trouble, on } => {
+                engine.set_trouble(self, *host, *trouble, *on)
+            }
+            ScheduledAction::Move(host) => engine.move_host(self, *host),
+            ScheduledAction::Links { change, on } => engine.change_links(self, *change, *on),
+            ScheduledAction::Reset(cut) => engine.reset(self, *cut),
             ScheduledAction::Disk { host, fault } => engine.set_disk_fault(self, *host, *fault),
             ScheduledAction::Certificate { host, is } => {
                 engine.change_certificate(self, *host, *is)

@@ -22,7 +22,7 @@ impl Planner<'_> {
         for (place, &host) in hosts.iter().enumerate() {
             match action {
                 NodeAction::Crash => self.stop(at, from, host, false),
-                NodeAction::PowerLoss => self.stop(at, from, host, true),
+                NodeAction::PowerLoss => self.lose_power(at, from, host, step.length),
                 NodeAction::Restart(disk) => {
                     self.stop(at, from, host, false);
                     self.start(at, index, host, *disk)?;
@@ -34,18 +34,24 @@ impl Planner<'_> {
                 NodeAction::Slow { by, length } => {
                     self.slow(at, from, host, *by, *length);
                 }
-                NodeAction::Clock { jump, drift_ppm } => {
-                    let (jump, drift_ppm) = (*jump, *drift_ppm);
-                    self.schedule(
-                        at,
-                        from,
-                        ScheduledAction::Clock {
-                            host,
-                            jump,
-                            drift_ppm,
-                        },
-                    );
+                NodeAction::Clock {
+                    jump,
+                    back,
+                    drift_ppm,
+                } => {
+                    let clock = ScheduledAction::Clock {
+                        host,
+                        jump: *jump,
+                        back: *back,
+                        drift_ppm: *drift_ppm,
+                    };
+                    self.schedule(at, from, clock);
                 }
+                NodeAction::Trouble(trouble) => {
+                    let (trouble, on) = (*trouble, true);
+                    self.schedule(at, from, ScheduledAction::Trouble { host, trouble, on });
+                }
+                NodeAction::Move => self.schedule(at, from, ScheduledAction::Move(host)),
                 NodeAction::Disk(fault) => {
                     let fault = Some(*fault);
                     self.schedule(at, from, ScheduledAction::Disk { host, fault });
@@ -95,12 +101,16 @@ impl Planner<'_> {
             NodeAction::Disk(_) => {
                 self.later(at, from, ScheduledAction::Disk { host, fault: None })
             }
+            NodeAction::Trouble(trouble) => {
+                let (trouble, on) = (*trouble, false);
+                self.later(at, from, ScheduledAction::Trouble { host, trouble, on });
+            }
             NodeAction::Certificate(_) => {
                 let is = CertificateChange::Rotated;
                 self.later(at, from, ScheduledAction::Certificate { host, is });
             }
             NodeAction::Restart(_) | NodeAction::Pause(_) | NodeAction::Slow { .. } => {}
-            NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
+            NodeAction::Move | NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
             // The planning of the program handles the duration of its own steps.
             NodeAction::Own(_) | NodeAction::Command { .. } => {}
         }
@@ -148,6 +158,39 @@ impl Planner<'_> {
         self.schedule(at, from, ScheduledAction::Stop { host, power_loss });
     }
 
+    /// Cuts the power of a host, also of one whose processes were stopped before, for `length` or until its next start.
+    pub(super) fn lose_power(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        host: usize,
+        length: Option<Duration>,
+    ) {
+        self.stop(at, from, host, true);
+        if self.trigger.is_none() && self.lives[host] != HostState::Waiting {
+            self.unpowered
+                .insert(host, length.map(|length| at + length));
+        }
+    }
+
+    /// Returns whether a host has no power; a step that would start it then has no effect, which the plan states.
+    /// `switches_on` tells whether the step ends a loss of power without an end of its own.
+    pub(super) fn lacks_power(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        host: usize,
+        switches_on: bool,
+    ) -> bool {
+        let until = match self.unpowered.get(&host).copied() {
+            Some(Some(until)) if until > at => Some(until),
+            Some(None) if !switches_on => None,
+            Some(_) | None => return false,
+        };
+        self.schedule(at, from, ScheduledAction::NoPower { host, until });
+        true
+    }
+
     pub(super) fn start(
         &mut self,
         at: Duration,
@@ -156,6 +199,9 @@ impl Planner<'_> {
         disk: Disk,
     ) -> Result<(), ScenarioError> {
         let from = Origin::step(self.scenario, step);
+        if self.trigger.is_none() && self.lacks_power(at, from, host, true) {
+            return Ok(());
+        }
         if self.trigger.is_none() && self.runs(host, from.program) {
             let name = &self.scenario.hosts[host].name;
             let message = format!("{name} already runs at {}", text::show(at));
@@ -183,6 +229,7 @@ impl Planner<'_> {
         self.schedule(at, from, ScheduledAction::Start { host, disk });
         if self.trigger.is_none() {
             self.lives[host] = HostState::Running;
+            self.unpowered.remove(&host);
             self.stopped.retain(|(of, _)| *of != host);
         }
         self.own_start(at, from, host);

@@ -114,6 +114,8 @@ impl Planner<'_> {
                     };
                     self.push(at + after, Work::Own(later));
                 }
+                Task::Restart(host)
+                    if self.trigger.is_none() && self.lacks_power(at, from, host, false) => {}
                 Task::Restart(host) => {
                     self.stop(at, from, host, false);
                     self.boot(at, from, host, Disk::Keep);
