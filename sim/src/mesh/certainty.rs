@@ -1,12 +1,8 @@
 //! Conditions of the mesh that hold in every run, or in none, as far as a file tells.
 
-use super::condition_words::Question;
 use super::host_words::{parsed_services, services};
 use super::step_words::{ANNOUNCE, FLAP};
-use super::words::PROGRAM;
-use crate::scenario::{
-    Action, Certainty, Condition, NodeAction, OwnAction, Scenario, Selector, suggestion,
-};
+use crate::scenario::{Certainty, Claim, Selector, Story, suggestion};
 use phalanx_core::topology::record::Service;
 use std::collections::BTreeSet;
 
@@ -44,38 +40,35 @@ const CAUSES: [(&[&str], &[&str]); 5] = [
 ///
 /// # Errors
 /// The condition names a service that no node provides.
-pub(super) fn certainty(condition: &Condition, scenario: &Scenario) -> Result<Certainty, String> {
-    match condition {
-        Condition::Event(word, ..) => Ok(event(word, scenario)),
-        Condition::Own(own) if own.program == PROGRAM => {
-            if let Some(why) = scenario.never_runs(&own.who) {
-                return Ok(Certainty::Never(why));
+pub(super) fn certainty(claim: Claim<'_>, story: &Story<'_>) -> Result<Certainty, String> {
+    match claim {
+        Claim::Event(word) => Ok(event(word, story)),
+        Claim::Own {
+            word,
+            who,
+            arguments: Some(arguments),
+        } => {
+            if let ("sees", Some(of)) = (word, arguments.who("of")) {
+                return Ok(sees(who, of));
             }
-            match Question::of(own)? {
-                Question::Sees(of, _) => Ok(sees(&own.who, of)),
-                Question::Providers(name, version, _) => {
-                    provided(scenario, name, version).map(|()| Certainty::Open)
-                }
-                Question::Members(..) | Question::Links(_) => Ok(Certainty::Open),
-                Question::Phase(_) | Question::Channels(_) => Ok(Certainty::Open),
+            if let ("providers", Some(of)) = (word, arguments.text("of")) {
+                provided(story, of)?;
             }
+            Ok(Certainty::Open)
         }
-        Condition::Converged | Condition::Own(_) => Ok(Certainty::Open),
-        Condition::State { .. } | Condition::Agree { .. } => Ok(Certainty::Open),
+        Claim::Own {
+            arguments: None, ..
+        } => Ok(Certainty::Open),
     }
 }
 
 /// The certainty of an event of channels.
-fn event(word: &str, scenario: &Scenario) -> Certainty {
+fn event(word: &str, story: &Story<'_>) -> Certainty {
     let mut causes = CAUSES.iter();
     let Some((_, commands)) = causes.find(|(events, _)| events.contains(&word)) else {
         return Certainty::Open;
     };
-    let mut steps = scenario.steps.iter();
-    let given = steps.any(|step| {
-        matches!(&step.action, Action::Nodes(_, NodeAction::Command { name, .. }) if commands.contains(&name.as_str()))
-    });
-    if given {
+    if story.commands.iter().any(|name| commands.contains(name)) {
         return Certainty::Open;
     }
     Certainty::Never(format!(
@@ -98,35 +91,25 @@ fn sees(who: &Selector, of: &Selector) -> Certainty {
     }
 }
 
-/// Checks that a node provides a service, from its start or by a step.
-fn provided(scenario: &Scenario, name: &str, version: Option<&str>) -> Result<(), String> {
-    let mut known: BTreeSet<Service> = scenario.hosts.iter().flat_map(services).collect();
-    for step in &scenario.steps {
-        if let Action::Nodes(
-            _,
-            NodeAction::Own(OwnAction {
-                word, arguments, ..
-            }),
-        ) = &step.action
-            && [ANNOUNCE, FLAP].contains(word)
-        {
-            let texts = arguments.texts("services").unwrap_or_default();
-            let texts = texts.iter().map(String::as_str);
-            known.extend(parsed_services(texts));
+/// Checks that a node provides a service (`name/version`, or `name` for any version), from its start or by a step.
+fn provided(story: &Story<'_>, wanted: &str) -> Result<(), String> {
+    let mut known: BTreeSet<Service> = story.hosts.iter().flat_map(services).collect();
+    for step in &story.steps {
+        if [ANNOUNCE, FLAP].contains(&step.word) {
+            let texts = step.arguments.texts("services").unwrap_or_default();
+            known.extend(parsed_services(texts.iter().map(String::as_str)));
         }
     }
-    let fits = |service: &Service| {
-        service.name == name && version.is_none_or(|version| version == service.version)
+    let full = |service: &Service| format!("{}/{}", service.name, service.version);
+    let has_version = wanted.contains('/');
+    let names: Vec<String> = match has_version {
+        true => known.iter().map(full).collect(),
+        false => known.iter().map(|service| service.name.clone()).collect(),
     };
-    if known.iter().any(fits) || scenario.chaos.is_some() && name == "chaos" {
+    let of_chaos = wanted.split('/').next() == Some("chaos");
+    if names.iter().any(|name| name == wanted) || story.has_chaos && of_chaos {
         return Ok(());
     }
-    let full = |service: &Service| format!("{}/{}", service.name, service.version);
-    let names: Vec<String> = match version {
-        Some(_) => known.iter().map(full).collect(),
-        None => known.iter().map(|service| service.name.clone()).collect(),
-    };
-    let wanted = version.map_or_else(|| name.to_owned(), |version| format!("{name}/{version}"));
-    let near = suggestion(&wanted, names.iter().map(String::as_str));
+    let near = suggestion(wanted, names.iter().map(String::as_str));
     Err(format!("no node provides the service `{wanted}`{near}"))
 }

@@ -1,27 +1,11 @@
 //! Expectations that cannot fail, as far as a file tells. They are errors: such an expectation checks nothing.
 
 use super::action::{Action, NodeAction};
-use super::conditions::{Bound, Condition, Expectation, Metric, Mode};
+use super::conditions::{Bound, Condition, Expectation, Metric, Mode, OwnArguments};
 use super::definition::Scenario;
 use super::error::ScenarioError;
 use super::names::Selector;
-
-/// The truth of a condition in every run, as far as a file tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Certainty {
-    /// The condition always holds, for this reason.
-    Always(String),
-    /// The condition never holds, for this reason.
-    Never(String),
-    /// The condition may or may not hold.
-    Open,
-}
-
-/// Returns the certainty of a condition in a program's vocabulary.
-///
-/// # Errors
-/// The condition names an item that the scenario lacks; the message names the nearest one.
-pub type FindCertainty = fn(&Condition, &Scenario) -> Result<Certainty, String>;
+use super::vocabulary::{Certainty, Claim, Story, Words};
 
 impl Scenario {
     /// Checks that each expectation can fail.
@@ -93,23 +77,72 @@ impl Scenario {
     }
 
     fn certainty(&self, condition: &Condition) -> Result<Certainty, String> {
-        let found = match condition {
-            Condition::Converged => Certainty::Open,
-            Condition::Event(word, by, about, min) => self.event(word, by, about.as_ref(), *min),
-            Condition::State { who, count, .. } => self.state(who, *count),
-            Condition::Agree { who, .. } => self.agreement(who),
-            Condition::Own(_) => Certainty::Open,
-        };
-        if found != Certainty::Open {
-            return Ok(found);
+        match condition {
+            Condition::Converged => Ok(Certainty::Open),
+            Condition::Event(word, by, about, min) => {
+                match self.event(word, by, about.as_ref(), *min) {
+                    Certainty::Open => self.event_of_programs(word),
+                    found => Ok(found),
+                }
+            }
+            Condition::State { who, count, .. } => Ok(self.state(who, *count)),
+            Condition::Agree { who, .. } => Ok(self.agreement(who)),
+            Condition::Own(own) => {
+                let words = self.vocabulary.program(own.program);
+                let Some((words, find)) = words.and_then(|words| Some((words, words.certainty?)))
+                else {
+                    return Ok(Certainty::Open);
+                };
+                if let Some(why) = self.never_runs(&own.who) {
+                    return Ok(Certainty::Never(why));
+                }
+                let arguments = match &own.said {
+                    OwnArguments::Keyed(arguments) => Some(arguments),
+                    OwnArguments::With(_) => None,
+                };
+                let claim = Claim::Own {
+                    word: own.word,
+                    who: &own.who,
+                    arguments,
+                };
+                find(claim, &self.story(words))
+            }
         }
-        let mut programs = self.vocabulary.programs.iter();
-        let mut found = programs.by_ref().filter_map(|words| words.certainty);
-        let first = found.find_map(|find| match find(condition, self) {
-            Ok(Certainty::Open) => None,
-            found => Some(found),
-        });
-        first.unwrap_or(Ok(Certainty::Open))
+    }
+
+    /// Returns the certainty of an event, as the only program with an event of this name tells.
+    fn event_of_programs(&self, word: &str) -> Result<Certainty, String> {
+        let programs = self.vocabulary.programs.iter();
+        let mut owners = programs.filter(|words| words.events.contains(&word));
+        let (Some(words), None) = (owners.next(), owners.next()) else {
+            return Ok(Certainty::Open);
+        };
+        let find = words.certainty;
+        find.map_or(Ok(Certainty::Open), |find| {
+            find(Claim::Event(word), &self.story(words))
+        })
+    }
+
+    fn story(&self, words: &Words) -> Story<'_> {
+        let (mut commands, mut steps) = (Vec::new(), Vec::new());
+        for step in &self.steps {
+            if let Action::Nodes(_, action) = &step.action {
+                if let NodeAction::Command { name, .. } = action {
+                    commands.push(name.as_str());
+                }
+                if let NodeAction::Own(own) = action
+                    && own.program == words.program
+                {
+                    steps.push(own);
+                }
+            }
+        }
+        Story {
+            hosts: &self.hosts,
+            commands,
+            steps,
+            has_chaos: self.chaos.is_some(),
+        }
     }
 
     fn event(&self, word: &str, by: &Selector, about: Option<&Selector>, min: u32) -> Certainty {

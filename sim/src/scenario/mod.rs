@@ -47,7 +47,6 @@ pub use action::{
     Action, CertificateChange, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides, Trouble,
 };
 pub use argument::{Argument, Arguments};
-pub use certainty::{Certainty, FindCertainty};
 pub use chaos::{Chaos, ChaosKind};
 pub use conditions::{
     Bound, Condition, Expectation, Metric, Mode, OwnArguments, OwnCondition, OwnMetric,
@@ -65,7 +64,7 @@ pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Check, CheckHosts, CheckUsages, FaultWord, FindIdleSteps, MakePlanning, OwnTimeline, OwnUsage,
-    StepWord, Usage, Vocabulary, Words,
+    Certainty, Check, CheckHosts, CheckUsages, Claim, FaultWord, FindCertainty, FindIdleSteps,
+    MakePlanning, OwnTimeline, OwnUsage, StepWord, Story, Usage, Vocabulary, Words,
 };
 pub use words::{word_for, word_of};

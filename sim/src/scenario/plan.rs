@@ -41,7 +41,7 @@ pub struct Plan {
     /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
     /// The changes of links that actions refer to by index.
-    pub link_changes: Vec<LinkChange>,
+    pub link_changes: Vec<LinkSettingChange>,
     /// The nodes that steps drew and named.
     pub named: BTreeMap<String, Vec<usize>>,
     /// The time at which all faults are lifted.
@@ -52,7 +52,7 @@ pub struct Plan {
 
 /// A change of chosen links.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LinkChange {
+pub struct LinkSettingChange {
     /// The pairs, as those that a cut blocks.
     pub pairs: Cut,
     /// The property.

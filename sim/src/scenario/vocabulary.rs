@@ -2,10 +2,10 @@
 
 use super::action::{Extent, OwnAction};
 use super::argument::Arguments;
-use super::certainty::FindCertainty;
 use super::engine::Engine;
 use super::form::{Field, Form, Presence, Shape};
 use super::host::Host;
+use super::names::Selector;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
 use crate::world::StartFailed;
@@ -28,6 +28,52 @@ pub struct Usage<'a> {
 /// Validates the uses of a program's commands and conditions together, given the hosts of the scenario. The error has
 /// the index of the wrong use, and the reason.
 pub type CheckUsages = fn(&[Usage<'_>], &[Host]) -> Result<(), (usize, String)>;
+
+/// The truth of a condition in every run, as far as a file tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// The condition always holds, for this reason.
+    Always(String),
+    /// The condition never holds, for this reason.
+    Never(String),
+    /// The condition may or may not hold.
+    Open,
+}
+
+/// A condition that a program may be certain about.
+#[derive(Clone, Copy, Debug)]
+pub enum Claim<'a> {
+    /// An event of this name was reported.
+    Event(&'a str),
+    /// A condition of the program's own.
+    Own {
+        /// The name of the condition.
+        word: &'a str,
+        /// The nodes.
+        who: &'a Selector,
+        /// The arguments of a condition with its own key.
+        arguments: Option<&'a Arguments>,
+    },
+}
+
+/// The parts of a scenario on which the truth of a condition depends.
+#[derive(Clone, Debug)]
+pub struct Story<'a> {
+    /// The hosts.
+    pub hosts: &'a [Host],
+    /// The names of the commands of all steps.
+    pub commands: Vec<&'a str>,
+    /// The steps of the program's own vocabulary.
+    pub steps: Vec<&'a OwnAction>,
+    /// Whether chaos may draw faults.
+    pub has_chaos: bool,
+}
+
+/// Returns the certainty of a condition in a program's vocabulary.
+///
+/// # Errors
+/// The condition names an item that the scenario lacks; the message names the nearest one.
+pub type FindCertainty = fn(Claim<'_>, &Story<'_>) -> Result<Certainty, String>;
 
 /// A step of a program's own vocabulary in a scenario.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Converts a scenario to one without random choices: every fault has its nodes and its instant.
 
-use crate::scenario::plan::{Cut, LinkChange, Plan, Planned, ScheduledAction};
+use crate::scenario::plan::{Cut, LinkSettingChange, Plan, Planned, ScheduledAction};
 use crate::scenario::{
     Action, Condition, Direction, Disk, Expectation, Extent, Mode, NetworkAction, NodeAction,
     OwnAction, Pairs, Scenario, Selector, Sides, Step, When,
@@ -204,7 +204,7 @@ impl Writer<'_> {
     fn links(&mut self, index: usize, at: Duration, change: usize) {
         let end = ScheduledAction::Links { change, on: false };
         let length = self.ends(index, at, &end);
-        let LinkChange { pairs, setting } = &self.plan.link_changes[change];
+        let LinkSettingChange { pairs, setting } = &self.plan.link_changes[change];
         let setting = *setting;
         if pairs.is_everything() {
             let action = NetworkAction::Links(Pairs::All, Direction::Both, setting);

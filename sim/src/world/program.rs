@@ -72,7 +72,7 @@ pub trait Program: Any {
     ///
     /// # Errors
     /// The file that cannot be stored, and the reason. The process exits instead of starting.
-    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartError> {
+    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), ProcessStartError> {
         Ok(())
     }
 
@@ -211,14 +211,14 @@ pub struct MeasuredMetric<'a> {
 
 /// The reason why a process exits at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartError {
+pub struct ProcessStartError {
     /// The file that the process needs; empty for the program itself.
     pub file: Cow<'static, str>,
     /// The error of the disk.
     pub error: DiskError,
 }
 
-impl fmt::Display for StartError {
+impl fmt::Display for ProcessStartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.file {
             "" => write!(f, "{}", self.error),
@@ -231,7 +231,7 @@ impl fmt::Display for StartError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartFailed {
     /// The reason.
-    pub error: StartError,
+    pub error: ProcessStartError,
 }
 
 impl StartFailed {

@@ -6,7 +6,7 @@
 mod actions;
 mod effects;
 
-use crate::address::Addresses;
+use crate::address::HostAddresses;
 use crate::invariant::{Invariants, Seen};
 use crate::judge::Judge;
 use crate::judge::ending::Ending;
@@ -46,7 +46,7 @@ pub(crate) struct Engine<'a, 't> {
     /// The processes, ordered by host.
     slots: Vec<ProcessSlot>,
     transport: Transport<'a>,
-    addresses: Addresses,
+    addresses: HostAddresses,
     /// The hosts that have another address from their next start on, with the step that moves them.
     moving: BTreeMap<usize, Option<usize>>,
     /// The commands and queries in progress.
@@ -106,7 +106,7 @@ impl<'a, 't> Engine<'a, 't> {
             programs,
             hosts,
             slots,
-            addresses: Addresses::default(),
+            addresses: HostAddresses::default(),
             moving: BTreeMap::new(),
             calls: Calls::default(),
             effects: Effects::new(),
