@@ -34,13 +34,13 @@ pub fn host_at(address: SocketAddr, hosts: usize) -> Option<usize> {
 
 /// The addresses of the hosts of one run; a host may have moved to another address.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Addresses {
+pub(crate) struct HostAddresses {
     /// For each host that moved, the number of its moves.
     moves: BTreeMap<usize, u32>,
 }
 
-impl Addresses {
-    /// The number of addresses by which each move shifts the address of a host.
+impl HostAddresses {
+    /// The number of addresses between two moves of one host.
     const STRIDE: u32 = 1 << 16;
 
     /// Gives a host another address.
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_host_that_moved_is_at_its_latest_address_alone() {
-        let mut addresses = Addresses::default();
+        let mut addresses = HostAddresses::default();
         let first = addresses.of(1);
         assert_eq!(first, address(1));
         addresses.change(1);

@@ -1,7 +1,10 @@
 //! The outcome of a run.
 
 use crate::scenario::plan::Plan;
-use crate::scenario::{Engine, Scenario, Variant};
+use crate::scenario::{
+    Action, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step, Trigger, Variant,
+    When,
+};
 pub use crate::verdict::{ExpectationResult, Failure, RunVerdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -78,11 +81,20 @@ pub struct StepEffect {
 }
 
 impl StepEffect {
-    /// Computes the effects of a scenario's steps from the number of items that each step affected.
-    pub(crate) fn of(scenario: &Scenario, plan: &Plan, affected: &[u64]) -> Vec<Self> {
+    /// Computes the effects of a scenario's steps, given the number of items that each affected.
+    pub(crate) fn of(
+        scenario: &Scenario,
+        (plan, fired): (&Plan, &BTreeSet<usize>),
+        affected: &[u64],
+    ) -> Vec<Self> {
         let orders = |index| {
-            let orders = plan.actions.iter();
-            orders.filter(|planned| planned.step == Some(index)).count()
+            let triggered = fired
+                .iter()
+                .flat_map(|trigger| &plan.triggers[*trigger].actions);
+            let actions = plan.actions.iter().chain(triggered);
+            actions
+                .filter(|planned| planned.step == Some(index))
+                .count()
         };
         let steps = scenario.steps.iter();
         let steps = steps.map(|step| (step.line, step.action.word().to_owned(), false));
@@ -105,20 +117,80 @@ impl StepEffect {
 }
 
 /// Returns the steps that affected nothing.
-pub(crate) fn vacuous(effects: &[StepEffect]) -> Vec<Vacuous> {
-    // Chaos may affect nothing by chance.
-    let steps = effects.iter().filter(|effect| !effect.chaos);
-    let idle = steps.filter(|effect| effect.affected == 0);
-    idle.map(|effect| Vacuous {
-        line: effect.line,
-        step: effect.step.clone(),
-        why: if effect.orders > 0 {
-            "it affected nothing: no byte, no link, no input".to_owned()
-        } else {
-            "it selected no node".to_owned()
-        },
-    })
-    .collect()
+pub(crate) fn vacuous(
+    scenario: &Scenario,
+    (plan, fired): (&Plan, &BTreeSet<usize>),
+    effects: &[StepEffect],
+) -> Vec<Vacuous> {
+    let waiting = |step: usize| {
+        let mut triggers = plan.triggers.iter().enumerate();
+        triggers.any(|(trigger, waiting)| waiting.step == step && !fired.contains(&trigger))
+    };
+    // Chaos may affect nothing by chance. Its effects follow those of the steps.
+    let steps = scenario.steps.iter().zip(effects).enumerate();
+    let idle = steps.filter(|(_, (_, effect))| effect.affected == 0);
+    let mut found: Vec<Vacuous> = idle
+        .map(|(index, (step, effect))| Vacuous {
+            line: effect.line,
+            step: effect.step.clone(),
+            why: match &step.when {
+                When::After(trigger) if waiting(index) => never_reported(scenario, trigger),
+                When::At(_) | When::Between(..) | When::After(_) => untouched(step, effect),
+            },
+        })
+        .collect();
+    // The file itself tells that these change nothing.
+    for warning in scenario.warnings() {
+        let ScenarioError {
+            line,
+            key: step,
+            message: why,
+            ..
+        } = warning;
+        found.retain(|known| known.line != line);
+        found.push(Vacuous { line, step, why });
+    }
+    found.sort_by_key(|vacuous| vacuous.line);
+    found
+}
+
+/// The statement that the event of a step was not reported.
+fn never_reported(scenario: &Scenario, trigger: &Trigger) -> String {
+    let by = trigger.by.show(&scenario.hosts);
+    let about = trigger.about.as_ref();
+    let about = about.map_or_else(String::new, |about| {
+        format!(" about {}", about.show(&scenario.hosts))
+    });
+    let event = trigger.event;
+    let often = match trigger.nth {
+        1 => String::new(),
+        nth => format!(" {nth} times"),
+    };
+    format!(
+        "it waits for `{event}` of {by}{about}, which was not reported{often} before the faults ended"
+    )
+}
+
+/// The statement that a step affected nothing.
+fn untouched(step: &Step, effect: &StepEffect) -> String {
+    if effect.orders == 0 && !matches!(step.action, Action::Network(_)) {
+        return "it selected no node".to_owned();
+    }
+    let why = match &step.action {
+        Action::Network(NetworkAction::Heal | NetworkAction::Restore) => {
+            "there was nothing to end at that time"
+        }
+        Action::Nodes(_, NodeAction::Command { refused: true, .. }) => {
+            "no running node refused the command"
+        }
+        Action::Nodes(_, NodeAction::Command { refused: false, .. }) => {
+            "no running node obeyed the command; if it is to be refused, add `refused = true`"
+        }
+        Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => {
+            "it affected nothing: no byte, no link, no input"
+        }
+    };
+    why.to_owned()
 }
 
 /// A fault that affected nothing, and therefore tests nothing.

@@ -159,6 +159,11 @@ const SHARED: &[Shared] = &[
         reason: "the same part of two engines",
     },
     Shared {
+        name: "Streams",
+        files: &["core/src/channel/streams.rs", "core/src/gossip/streams.rs"],
+        reason: "the random streams of two machines, named for their components",
+    },
+    Shared {
         name: "Topology",
         files: &[REPLIES, "core/src/topology/mod.rs"],
         reason: "a reply and its subject",

@@ -66,6 +66,7 @@ fn every_scenario_has_the_name_of_its_file_and_can_be_planned() {
         assert_eq!(scenario.name, name);
         assert!(scenario.about.len() > 80, "{name} has no description");
         assert!(scenario.plan(1).is_ok(), "{name}");
+        assert_eq!(scenario.warnings(), [], "{name}");
         let mut engines = scenario.engines.iter();
         assert!(
             engines.all(|engine| scenario.check_engine(*engine).is_ok()),

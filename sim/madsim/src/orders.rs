@@ -166,7 +166,7 @@ impl<'p> PlanExecutor<'p> for Engine {
         if !self.runs[host] {
             return Ok(None);
         }
-        self.fabric.affect(planned.step, 1);
+        self.fabric.command(host, planned);
         Ok(Some((host, Input::Command(order))))
     }
 

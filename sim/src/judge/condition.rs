@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The error is the reason why the condition does not hold.
 pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Result<(), String> {
     match condition {
-        Condition::Converged => scene.settled(),
+        Condition::Converged => converged(scene),
         Condition::Event(word, _, _, min) => {
             if events >= *min {
                 return Ok(());
@@ -29,7 +29,18 @@ pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Re
     }
 }
 
-/// Whether it is unambiguous which processes a condition concerns.
+/// Whether a process participates, and all programs have settled.
+///
+/// # Errors
+/// The first process or property that has not settled, or that no process participates.
+pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
+    match scene.nodes().next() {
+        Some(_) => scene.settled(),
+        None => Err("no node runs".to_owned()),
+    }
+}
+
+/// Whether the processes that a condition is about are unambiguous.
 ///
 /// # Errors
 /// The error names the programs that the condition may refer to.

@@ -81,13 +81,14 @@ impl Ending<'_> {
             mut failures,
             mut metrics,
             expected,
+            fired,
         } = judge.finish(self.now, world);
         self.halt(&scenario.file, &mut failures);
         metrics.extend(self.metrics);
         failures.extend(self.broken);
-        let effects = StepEffect::of(scenario, plan, self.affected);
+        let effects = StepEffect::of(scenario, (plan, &fired), self.affected);
         let vacuous = match self.halted {
-            None => vacuous(&effects),
+            None => vacuous(scenario, (plan, &fired), &effects),
             // The remaining steps may have effects later.
             Some(_) => Vec::new(),
         };

@@ -51,7 +51,11 @@ pub(super) fn holds(
             Ok(())
         }
         Question::Phase(phase) => {
-            for host in scene.select(who) {
+            let chosen = scene.select(who);
+            if chosen.is_empty() {
+                return Err("no node is chosen".to_owned());
+            }
+            for host in chosen {
                 let found = scene.one::<Node>(host).map(|node| node.mesh().phase());
                 if found != Some(phase) {
                     let found = found.map_or("stopped", Phase::word);

@@ -115,6 +115,9 @@ fn bounded(arguments: &Arguments) -> Result<(), String> {
     if min.is_none() && max.is_none() {
         return Err("needs `min` or `max`: without them it cannot fail".to_owned());
     }
+    if min == Some(0) && max.is_none() {
+        return Err("`min` is 0: without `max` it cannot fail".to_owned());
+    }
     if min.unwrap_or(0) > max.unwrap_or(u64::MAX) {
         return Err("`min` is above `max`".to_owned());
     }

@@ -25,10 +25,19 @@ pub struct Published {
 
 impl Published {
     /// The publication of a host at its start.
-    fn of(host: &Host) -> Self {
+    pub(super) fn of(host: &Host) -> Self {
         Self {
             services: host_words::services(host),
             metadata: host_words::metadata(host),
+        }
+    }
+
+    /// Returns the publication after a change of all services, of all metadata, or of both.
+    pub(super) fn changed_by(&self, arguments: &Arguments) -> Self {
+        let metadata = arguments.pairs("metadata");
+        Self {
+            services: services_of(arguments).unwrap_or_else(|| self.services.clone()),
+            metadata: metadata.unwrap_or(&self.metadata).clone(),
         }
     }
 
@@ -97,13 +106,7 @@ impl Publishing {
     }
 
     fn announce(&mut self, host: usize, arguments: &Arguments) -> Vec<Task> {
-        let latest = &mut self.latest[host];
-        if let Some(services) = services_of(arguments) {
-            latest.services = services;
-        }
-        if let Some(metadata) = arguments.pairs("metadata") {
-            latest.metadata.clone_from(metadata);
-        }
+        self.latest[host] = self.latest[host].changed_by(arguments);
         vec![self.publish(host)]
     }
 

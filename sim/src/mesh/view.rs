@@ -126,6 +126,10 @@ impl ReportedEvent for Event {
     fn described(&self) -> (&'static str, Option<&NodeId>) {
         Self::described(self)
     }
+
+    fn refuses(&self) -> bool {
+        matches!(self.described().0, "refused" | "full")
+    }
 }
 
 /// The description of a node's input in traces; `bytes` is the size of its message.

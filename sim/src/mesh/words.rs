@@ -7,6 +7,7 @@ use super::named;
 use super::publishing::publishing;
 use super::step_words::{FAULTS, STEPS};
 use super::workload::{self, FORGE};
+use super::{certainty, idle_steps};
 use crate::scenario::plan::Reporter;
 use crate::scenario::{Vocabulary, Words};
 use phalanx_core::sabotage::{Sabotage, Switch};
@@ -71,6 +72,7 @@ pub fn words() -> Words {
             "send-ms",
             "send-p99-ms",
         ],
+        limits: vec![("delivered-percent", 100)],
         counters: vec!["false-deaths"],
         gauges: vec![MEMORY],
         commands: workload::COMMANDS.to_vec(),
@@ -78,6 +80,8 @@ pub fn words() -> Words {
         simulated_commands: vec![FORGE],
         check: Some(workload::check),
         check_usages: Some(named::check),
+        certainty: Some(certainty::certainty),
+        idle_steps: Some(idle_steps::idle_steps),
         check_hosts: Some(check_hosts),
         state: vec!["phase", "hash", "members", "links", "channels"],
         // The transport checks certificates. The simulated daemon has no certificate that could expire.

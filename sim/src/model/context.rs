@@ -43,7 +43,9 @@ pub(super) struct Context<'a, 't> {
     calendar_back: BTreeMap<usize, i64>,
     /// Number of items that each step affected.
     affected: Vec<u64>,
-    /// The random stream for the prefixes that torn writes leave after a crash.
+    /// The commands of steps: the step of each, and whether it is to be refused, by the event number of its action.
+    commands: BTreeMap<u64, (usize, bool)>,
+    /// The random stream for the remains of torn writes after a crash.
     torn_writes: Random,
 }
 
@@ -69,6 +71,7 @@ impl<'a, 't> Context<'a, 't> {
             trace,
             calendar_back: BTreeMap::new(),
             affected: vec![0; scenario.causes()],
+            commands: BTreeMap::new(),
             torn_writes: Random::from_seed(plan.seed).child("disks"),
         }
     }
@@ -177,6 +180,22 @@ impl<'a, 't> Context<'a, 't> {
     pub(super) fn affect(&mut self, step: Option<usize>, by: u64) {
         if let Some(affected) = step.and_then(|step| self.affected.get_mut(step)) {
             *affected += by;
+        }
+    }
+
+    /// Notes that the current action is a command of a step; `refused` tells whether it is to be refused.
+    pub(super) fn command(&mut self, step: Option<usize>, refused: bool) {
+        if let Some(step) = step {
+            self.commands.insert(self.cause().event, (step, refused));
+        }
+    }
+
+    /// Notes the answer to the command that is the current cause. A command has an effect if it is refused or obeyed as
+    /// its step expects.
+    pub(super) fn on_answer(&mut self, refused: bool) {
+        let command = self.commands.get(&self.cause().event).copied();
+        if let Some((step, expected)) = command {
+            self.affect(Some(step), u64::from(refused == expected));
         }
     }
 

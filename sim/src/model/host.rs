@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::disk::{DiskChange, DiskError, DiskFault, Files, Left};
 use crate::scenario::{CertificateChange, Scenario};
-use crate::world::{HostTraffic, LocalHost, Process, Program, Start, StartError};
+use crate::world::{HostTraffic, LocalHost, Process, ProcessStartError, Program, Start};
 use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
@@ -134,10 +134,10 @@ impl SimulatedHost {
         &mut self,
         program: &mut dyn Program,
         host: usize,
-    ) -> Result<(), StartError> {
+    ) -> Result<(), ProcessStartError> {
         if self.disk.fails_reads() {
             let (file, error) = (program.name().into(), DiskError::Io);
-            return Err(StartError { file, error });
+            return Err(ProcessStartError { file, error });
         }
         program.prepare(host, &mut self.disk)
     }

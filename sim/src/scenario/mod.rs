@@ -7,6 +7,7 @@
 mod action;
 mod argument;
 mod capabilities;
+mod certainty;
 mod chaos;
 pub mod command_line;
 mod conditions;
@@ -17,6 +18,7 @@ mod expectations;
 mod file;
 mod form;
 mod host;
+mod idle_steps;
 mod include;
 mod load;
 mod names;
@@ -62,6 +64,7 @@ pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Check, CheckHosts, CheckUsages, FaultWord, MakePlanning, StepWord, Usage, Vocabulary, Words,
+    Certainty, Check, CheckHosts, CheckUsages, Claim, FaultWord, FindCertainty, FindIdleSteps,
+    MakePlanning, OwnTimeline, OwnUsage, StepWord, Story, Usage, Vocabulary, Words,
 };
 pub use words::{word_for, word_of};

@@ -396,6 +396,34 @@ impl Term {
         }
     }
 
+    fn is_stopped(&self) -> bool {
+        match self {
+            Self::Down => true,
+            Self::Draw { of, .. } => of.iter().all(Self::is_stopped),
+            Self::Hosts(_) | Self::Named(_) | Self::Running => false,
+            Self::Except { .. } | Self::Rest => false,
+        }
+    }
+
+    /// Returns the reason why a draw gives no node, or fewer nodes than it names.
+    fn mischoice(&self) -> Option<String> {
+        let Self::Draw { count, of } = self else {
+            return None;
+        };
+        if *count == 0 {
+            return Some("draws no node".to_owned());
+        }
+        let mut hosts: BTreeSet<usize> = BTreeSet::new();
+        for term in of {
+            let Self::Hosts(found) = term else {
+                return term.mischoice();
+            };
+            hosts.extend(found);
+        }
+        let all = hosts.len();
+        (*count > all).then(|| format!("draws {count} nodes of {all}"))
+    }
+
     fn show(&self, hosts: &[impl Named]) -> String {
         match self {
             Self::Hosts(chosen) => show_hosts(chosen, hosts),
@@ -501,10 +529,23 @@ impl Selector {
         self.program
     }
 
-    /// Returns the selected hosts, if they do not depend on the run.
+    /// Returns whether the selector selects stopped nodes alone.
+    pub(super) fn selects_only_stopped(&self) -> bool {
+        !self.terms.is_empty() && self.terms.iter().all(Term::is_stopped)
+    }
+
+    /// Returns the selected hosts if they do not depend on the run.
     #[must_use]
     pub fn fixed(&self) -> Option<Vec<usize>> {
         fixed(&self.terms).map(|hosts| hosts.into_iter().collect())
+    }
+
+    /// Returns the reason why the words choose no node, or fewer nodes than they name.
+    pub(super) fn mischoice(&self) -> Option<String> {
+        if self.fixed().is_some_and(|hosts| hosts.is_empty()) {
+            return Some("selects no node".to_owned());
+        }
+        self.terms.iter().find_map(Term::mischoice)
     }
 
     /// Returns the selector with the names that steps define replaced by their nodes, and with every host mapped to

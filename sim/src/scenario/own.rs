@@ -124,6 +124,7 @@ pub(crate) fn command(
     let action = NodeAction::Command {
         name: name.to_owned(),
         with: table.with.clone(),
+        refused: table.refused,
     };
     Ok(Action::Nodes(who, action))
 }

@@ -41,7 +41,7 @@ pub struct Plan {
     /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
     /// The changes of links that actions refer to by index.
-    pub link_changes: Vec<LinkChange>,
+    pub link_changes: Vec<LinkSettingChange>,
     /// The nodes that steps drew and named.
     pub named: BTreeMap<String, Vec<usize>>,
     /// The time at which all faults are lifted.
@@ -52,8 +52,8 @@ pub struct Plan {
 
 /// A change of chosen links.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LinkChange {
-    /// The affected pairs, represented as the pairs that a cut blocks.
+pub struct LinkSettingChange {
+    /// The pairs, as those that a cut blocks.
     pub pairs: Cut,
     /// The property.
     pub setting: LinkSetting,
@@ -254,6 +254,8 @@ pub enum ScheduledAction {
         name: String,
         /// The command's arguments.
         with: Value,
+        /// Whether the host is expected to refuse the command.
+        refused: bool,
     },
     /// Sets the share of lost segments on all links, in parts per million; `None` restores the scenario's values.
     Loss(Option<u32>),

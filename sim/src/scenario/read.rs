@@ -82,6 +82,7 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         lines: lines(source, &file),
     };
     scenario.check_usages()?;
+    scenario.check_expectations()?;
     scenario.check_hosts().map_err(|(key, message)| {
         let at = source.text.find(key).unwrap_or_default();
         source.error(at, key, message)

@@ -17,7 +17,7 @@ impl Scenario {
                 continue;
             };
             let commands = self.steps.iter().filter_map(|step| match &step.action {
-                Action::Nodes(who, NodeAction::Command { name, with })
+                Action::Nodes(who, NodeAction::Command { name, with, .. })
                     if words.commands.contains(&name.as_str())
                         && who.program().is_none_or(|program| program == words.program) =>
                 {

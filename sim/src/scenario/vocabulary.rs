@@ -5,6 +5,7 @@ use super::argument::Arguments;
 use super::engine::Engine;
 use super::form::{Field, Form, Presence, Shape};
 use super::host::Host;
+use super::names::Selector;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
 use crate::world::StartFailed;
@@ -28,8 +29,80 @@ pub struct Usage<'a> {
 /// contains the index of the wrong use, and the reason.
 pub type CheckUsages = fn(&[Usage<'_>], &[Host]) -> Result<(), (usize, String)>;
 
-/// Validates the settings of a program together with the settings of the hosts. The error contains the key and the
-/// reason.
+/// The truth of a condition in every run, as far as a file tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// The condition always holds, for this reason.
+    Always(String),
+    /// The condition never holds, for this reason.
+    Never(String),
+    /// The condition may or may not hold.
+    Open,
+}
+
+/// A condition that a program may be certain about.
+#[derive(Clone, Copy, Debug)]
+pub enum Claim<'a> {
+    /// An event of this name was reported.
+    Event(&'a str),
+    /// A condition of the program's own.
+    Own {
+        /// The name of the condition.
+        word: &'a str,
+        /// The nodes.
+        who: &'a Selector,
+        /// The arguments of a condition with its own key.
+        arguments: Option<&'a Arguments>,
+    },
+}
+
+/// The parts of a scenario on which the truth of a condition depends.
+#[derive(Clone, Debug)]
+pub struct Story<'a> {
+    /// The hosts.
+    pub hosts: &'a [Host],
+    /// The names of the commands of all steps.
+    pub commands: Vec<&'a str>,
+    /// The steps of the program's own vocabulary.
+    pub steps: Vec<&'a OwnAction>,
+    /// Whether chaos may draw faults.
+    pub has_chaos: bool,
+}
+
+/// Returns the certainty of a condition in a program's vocabulary.
+///
+/// # Errors
+/// The condition names an item that the scenario lacks; the message names the nearest one.
+pub type FindCertainty = fn(Claim<'_>, &Story<'_>) -> Result<Certainty, String>;
+
+/// A step of a program's own vocabulary in a scenario.
+#[derive(Clone, Debug)]
+pub struct OwnUsage<'a> {
+    /// The step.
+    pub action: &'a OwnAction,
+    /// The nodes; `None` if they depend on the run.
+    pub who: Option<Vec<usize>>,
+    /// Whether the time of the step is neither drawn nor that of an event.
+    pub at_fixed_time: bool,
+}
+
+/// The steps of a program's own vocabulary in a scenario, in time order.
+#[derive(Clone, Debug)]
+pub struct OwnTimeline<'a> {
+    /// The steps.
+    pub steps: Vec<OwnUsage<'a>>,
+    /// The hosts of the scenario.
+    pub hosts: &'a [Host],
+    /// Whether chaos may draw faults of the program's own.
+    pub drawn: bool,
+    /// Whether a step or chaos may restart nodes.
+    pub restarts: bool,
+}
+
+/// Finds the steps of a timeline that change nothing: their indices, and the reasons.
+pub type FindIdleSteps = fn(&OwnTimeline<'_>) -> Vec<(usize, String)>;
+
+/// Validates the settings of a program together with those of the hosts. The error has the key, and the reason.
 pub type CheckHosts = fn(&Arguments, &[Host]) -> Result<(), (&'static str, String)>;
 
 /// The vocabulary of one program.
@@ -51,6 +124,8 @@ pub struct Words {
     pub holds: Vec<&'static str>,
     /// The metrics that are read once, at the end of their time window.
     pub metrics: Vec<&'static str>,
+    /// The greatest possible values of metrics that have one.
+    pub limits: Vec<(&'static str, u64)>,
     /// The metrics that count events.
     pub counters: Vec<&'static str>,
     /// The metrics whose value is the maximum of a figure over all processes in their time window
@@ -66,8 +141,11 @@ pub struct Words {
     pub check: Option<Check>,
     /// Validates the arguments that refer to hosts or to other commands.
     pub check_usages: Option<CheckUsages>,
-    /// Validates the settings of the program together with the settings of the hosts; the error contains the key and
-    /// the reason.
+    /// Returns whether a condition on the program holds in every run, or in none.
+    pub certainty: Option<FindCertainty>,
+    /// Finds the steps of the program's own vocabulary that change nothing.
+    pub idle_steps: Option<FindIdleSteps>,
+    /// Validates the settings of the program together with those of the hosts; the error has the key and the reason.
     pub check_hosts: Option<CheckHosts>,
     /// The keys of a process's state that the conditions `state` and `agree` may name; if the list is empty, keys are
     /// not checked.

@@ -475,10 +475,17 @@ impl Writer<'_> {
                     inner.raw("drift-ppm", ppm.to_string());
                 }
             }
-            NodeAction::Command { name, with } => {
+            NodeAction::Command {
+                name,
+                with,
+                refused,
+            } => {
                 inner.text("name", name);
                 if !with.is_null() {
                     inner.raw("with", show_value(with));
+                }
+                if *refused {
+                    inner.raw("refused", "true".to_owned());
                 }
             }
             NodeAction::Disk(fault) => inner.text("fault", fault.word()),

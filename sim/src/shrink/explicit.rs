@@ -1,6 +1,6 @@
 //! Converts a scenario to one without random choices: every fault has fixed nodes and a fixed instant.
 
-use crate::scenario::plan::{Cut, LinkChange, Plan, Planned, ScheduledAction};
+use crate::scenario::plan::{Cut, LinkSettingChange, Plan, Planned, ScheduledAction};
 use crate::scenario::{
     Action, Condition, Direction, Disk, Expectation, Extent, Mode, NetworkAction, NodeAction,
     OwnAction, Pairs, Scenario, Selector, Sides, Step, When,
@@ -143,9 +143,18 @@ impl Writer<'_> {
             }
             ScheduledAction::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
             ScheduledAction::Own { host, action } => self.own(index, planned, *host, action),
-            ScheduledAction::Command { host, name, with } => {
-                let (name, with) = (name.clone(), with.clone());
-                self.nodes(at, *host, NodeAction::Command { name, with }, None);
+            ScheduledAction::Command {
+                host,
+                name,
+                with,
+                refused,
+            } => {
+                let action = NodeAction::Command {
+                    name: name.clone(),
+                    with: with.clone(),
+                    refused: *refused,
+                };
+                self.nodes(at, *host, action, None);
             }
         }
     }
@@ -208,7 +217,7 @@ impl Writer<'_> {
     fn links(&mut self, index: usize, at: Duration, change: usize) {
         let end = ScheduledAction::Links { change, on: false };
         let length = self.ends(index, at, &end);
-        let LinkChange { pairs, setting } = &self.plan.link_changes[change];
+        let LinkSettingChange { pairs, setting } = &self.plan.link_changes[change];
         let setting = *setting;
         if pairs.is_everything() {
             let action = NetworkAction::Links(Pairs::All, Direction::Both, setting);

@@ -21,5 +21,7 @@ pub use process::{
     CloseReason, Command, DialError, DialId, Effect, Effects, InputInfo, LinkId, Message, Process,
     ProcessEvent, ProcessView, ReportedEvent, Ticket, Writing,
 };
-pub use program::{Cast, Definition, MeasuredMetric, Program, Start, StartError, StartFailed};
+pub use program::{
+    Cast, Definition, MeasuredMetric, ProcessStartError, Program, Start, StartFailed,
+};
 pub use scene::{HostTraffic, Scene, World, value};

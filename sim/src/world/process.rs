@@ -70,6 +70,11 @@ impl dyn Message {
 pub trait ReportedEvent: Any + Debug {
     /// Returns the event's name, and the id of the node that the event concerns.
     fn described(&self) -> (&'static str, Option<&NodeId>);
+
+    /// Returns whether the event reports that the process refused a command. A refused command has no effect.
+    fn refuses(&self) -> bool {
+        false
+    }
 }
 
 impl dyn ReportedEvent {

@@ -71,9 +71,8 @@ pub trait Program: Any {
     /// [`Self::start`].
     ///
     /// # Errors
-    /// The error is the file that cannot be stored, and the reason. After an error, the process exits instead of
-    /// starting.
-    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartError> {
+    /// The file that cannot be stored, and the reason. The process exits instead of starting.
+    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), ProcessStartError> {
         Ok(())
     }
 
@@ -131,16 +130,19 @@ pub trait Program: Any {
         Err(format!("{} cannot judge `{}`", self.name(), condition.word))
     }
 
-    /// Returns a metric of the program's own vocabulary, over these hosts and between two instants (nanoseconds since
-    /// the start).
+    /// Returns a metric of the program's own, over these hosts and between two instants (nanoseconds since the start).
+    ///
+    /// # Errors
+    /// The reason why the metric has no value, such as an empty sample: nothing was sent, or nothing was published. The
+    /// expectation then fails.
     fn metric(
         &self,
         _scene: &Scene<'_>,
-        _word: &str,
+        word: &str,
         _who: &[usize],
         _window: (u64, u64),
-    ) -> Option<u64> {
-        None
+    ) -> Result<u64, String> {
+        Err(format!("{} cannot measure `{word}`", self.name()))
     }
 
     /// Returns whether a metric that counts events counts this event, which a process just reported.
@@ -210,14 +212,14 @@ pub struct MeasuredMetric<'a> {
 
 /// The reason why a process exits at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartError {
-    /// The file that the process needs; empty if the program itself cannot be loaded.
+pub struct ProcessStartError {
+    /// The file that the process needs; empty for the program itself.
     pub file: Cow<'static, str>,
     /// The error of the disk.
     pub error: DiskError,
 }
 
-impl fmt::Display for StartError {
+impl fmt::Display for ProcessStartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.file {
             "" => write!(f, "{}", self.error),
@@ -230,7 +232,7 @@ impl fmt::Display for StartError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartFailed {
     /// The reason.
-    pub error: StartError,
+    pub error: ProcessStartError,
 }
 
 impl StartFailed {

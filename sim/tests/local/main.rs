@@ -8,7 +8,7 @@ use phalanx_sim::fakes::dns::{Dns, RecordData, ResourceRecord, State, Zone};
 use phalanx_sim::fakes::nginx::NginxProgram;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
-use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start, StartError};
+use phalanx_sim::world::{Cast, Definition, Process, ProcessStartError, Program, Scene, Start};
 use phalanx_sim::{RunOptions, run};
 use probe::Probes;
 
@@ -46,7 +46,7 @@ impl<P: Program> Program for Settled<P> {
         self.0.name()
     }
 
-    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), StartError> {
+    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), ProcessStartError> {
         self.0.prepare(host, disk)
     }
 

@@ -13,7 +13,7 @@ use phalanx_sim::mesh::{self, APPLICATIONS, Daemon, HostApplications, Mesh};
 use phalanx_sim::model::ip;
 use phalanx_sim::scenario::{OwnCondition, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
-    Cast, Definition, Process, ProcessEvent, ProcessView, Program, Scene, Start, StartError,
+    Cast, Definition, Process, ProcessEvent, ProcessStartError, ProcessView, Program, Scene, Start,
 };
 use phalanx_sim::{RunOptions, run};
 
@@ -29,7 +29,7 @@ impl Program for Named {
         self.0.name()
     }
 
-    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), StartError> {
+    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), ProcessStartError> {
         self.0.prepare(host, disk)
     }
 

@@ -309,11 +309,11 @@ impl Program for Lamps {
         word: &str,
         who: &[usize],
         (from, to): (u64, u64),
-    ) -> Option<u64> {
+    ) -> Result<u64, String> {
         assert_eq!(word, "switched");
         let all = who.iter().filter_map(|host| self.switched.get(host));
         let inside = all.flatten().filter(|at| (from..to).contains(at));
-        Some(inside.count() as u64)
+        Ok(inside.count() as u64)
     }
 
     fn counts(&self, _: &Scene<'_>, word: &str, event: &dyn ReportedEvent) -> bool {

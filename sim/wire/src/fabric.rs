@@ -11,8 +11,9 @@ use core::time::Duration;
 use phalanx_core::node;
 use phalanx_core::random::{hash_bytes, mix};
 use phalanx_sim::mesh::event_observer::{Observation, Observed};
+use phalanx_sim::mesh::refusals::Refusals;
 use phalanx_sim::mesh::trace::MeshTrace;
-use phalanx_sim::scenario::plan::Cut;
+use phalanx_sim::scenario::plan::{Cut, Planned};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use turmoil::net::TcpStream;
@@ -35,6 +36,7 @@ struct State {
     latency: Option<usize>,
     /// The number of effects of each step.
     affected: Vec<u64>,
+    refusals: Refusals,
     /// The wakers of tasks that wait for a change, by number.
     waiting: BTreeMap<u64, Waker>,
     waiters: u64,
@@ -76,6 +78,7 @@ impl Fabric {
             active: Vec::new(),
             latency: None,
             affected: vec![0; steps],
+            refusals: Refusals::default(),
             waiting: BTreeMap::new(),
             waiters: 0,
             trace,
@@ -152,6 +155,13 @@ impl Fabric {
     /// Counts effects of a step.
     pub(crate) fn affect(&self, step: Option<usize>, by: u64) {
         self.lock().affect(step, by);
+    }
+
+    /// Counts a command that a host takes.
+    pub(crate) fn command(&self, host: usize, planned: &Planned) {
+        let mut state = self.lock();
+        let effects = state.refusals.command(host, planned);
+        state.affect(planned.step, effects);
     }
 
     /// The number of effects of each step.
@@ -236,7 +246,14 @@ impl Fabric {
         let at = turmoil::sim_elapsed().unwrap_or_default();
         let mut state = self.lock();
         if let Observed::Reported(event) = &what {
-            state.trace.report(host, event);
+            let State {
+                trace,
+                refusals,
+                affected,
+                ..
+            } = &mut *state;
+            trace.report(host, event);
+            refusals.on_report(host, event, affected);
         }
         state.observations.push(Observation { at, host, what });
     }

@@ -156,7 +156,9 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
     ) -> Self::Done {
         let order = phalanx_sim::mesh::AppCommand::read(name, with)?;
         let given = self.hosts[host].order(order);
-        self.fabric.affect(planned.step, u64::from(given));
+        if given {
+            self.fabric.command(host, planned);
+        }
         Ok(())
     }
 

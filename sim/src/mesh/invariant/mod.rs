@@ -69,7 +69,7 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
 
 fn some_node_forges(scenario: &Scenario) -> bool {
     scenario.steps.iter().any(|step| match &step.action {
-        Action::Nodes(_, NodeAction::Command { name, with }) => {
+        Action::Nodes(_, NodeAction::Command { name, with, .. }) => {
             matches!(AppCommand::read(name, with), Ok(AppCommand::Forge(forgery)) if forgery.kind.forges())
         }
         Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => false,

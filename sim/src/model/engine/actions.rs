@@ -10,9 +10,9 @@ use crate::model::trace::StepLine;
 use crate::model::transport::NetworkChange;
 use crate::record::StepReport;
 use crate::scenario::plan::executor::{ClockChange, PlanExecutor};
-use crate::scenario::plan::{Planned, Reporter};
+use crate::scenario::plan::{Planned, Reporter, ScheduledAction};
 use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction, Trouble};
-use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, StartError, StartFailed};
+use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, ProcessStartError, StartFailed};
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -111,25 +111,29 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
         let hosts = &self.context.scenario().hosts;
         let mut chosen = self.chosen(host, planned.program);
         chosen.retain(|slot| self.programs[self.slots[*slot].program()].name() == action.program);
-        let taken = self.notify_all(&chosen, || {
+        self.context.command(planned.step, false);
+        self.notify_all(&chosen, || {
             ProcessEvent::Command(Box::new(Command {
                 kind: action.word,
                 name: action.word.to_owned(),
                 with: action.arguments.to_json(hosts),
             }))
         });
-        self.context.affect(planned.step, u64::from(taken));
     }
 
     fn command(&mut self, planned: &'a Planned, host: usize, name: &'a str, with: &'a Value) {
-        let taken = self.notify_all(&self.chosen(host, planned.program), || {
+        let refused = matches!(
+            planned.action,
+            ScheduledAction::Command { refused: true, .. }
+        );
+        self.context.command(planned.step, refused);
+        self.notify_all(&self.chosen(host, planned.program), || {
             ProcessEvent::Command(Box::new(Command {
                 kind: "order",
                 name: name.to_owned(),
                 with: with.clone(),
             }))
         });
-        self.context.affect(planned.step, u64::from(taken));
     }
 
     fn set_trouble(&mut self, planned: &'a Planned, host: usize, trouble: Trouble, on: bool) {
@@ -245,15 +249,15 @@ impl<'a> Engine<'a, '_> {
     /// Starts a process for a command of its program, without the event `Start`.
     ///
     /// # Errors
-    /// Returns an error if the process exits at its start.
-    pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), StartError> {
+    /// The process exits at its start.
+    pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), ProcessStartError> {
         let process = self.make_process(self.slots[slot].host(), slot)?;
         self.install(slot, process);
         Ok(())
     }
 
-    /// Records that a process exited at its start. The process stays down until another action starts it.
-    fn on_start_failed(&mut self, slot: usize, error: StartError) {
+    /// Records that a process exited at its start. It stays down until another action starts it.
+    fn on_start_failed(&mut self, slot: usize, error: ProcessStartError) {
         let (host, program) = (self.slots[slot].host(), self.slots[slot].program());
         let context = &mut self.context;
         context.affect(self.hosts[host].disk().fault_step(), 1);
@@ -277,7 +281,11 @@ impl<'a> Engine<'a, '_> {
             .report(context, Reporter { host, program }, event);
     }
 
-    fn make_process(&mut self, host: usize, slot: usize) -> Result<RunningProcess, StartError> {
+    fn make_process(
+        &mut self,
+        host: usize,
+        slot: usize,
+    ) -> Result<RunningProcess, ProcessStartError> {
         let place = self.hosts[host].place(slot);
         self.note_end(slot);
         let life = self.slots[slot].begin_life();

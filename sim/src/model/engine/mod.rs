@@ -7,7 +7,7 @@
 mod actions;
 mod effects;
 
-use crate::address::Addresses;
+use crate::address::HostAddresses;
 use crate::invariant::{Invariants, Seen};
 use crate::judge::Judge;
 use crate::judge::ending::{Ending, Halted};
@@ -48,8 +48,8 @@ pub(crate) struct Engine<'a, 't> {
     /// The processes, ordered by host.
     slots: Vec<ProcessSlot>,
     transport: Transport<'a>,
-    addresses: Addresses,
-    /// The hosts that get another address at their next start, each with the step that moves the host.
+    addresses: HostAddresses,
+    /// The hosts that have another address from their next start on, with the step that moves them.
     moving: BTreeMap<usize, Option<usize>>,
     /// The commands and queries in progress.
     calls: Calls,
@@ -108,7 +108,7 @@ impl<'a, 't> Engine<'a, 't> {
             programs,
             hosts,
             slots,
-            addresses: Addresses::default(),
+            addresses: HostAddresses::default(),
             moving: BTreeMap::new(),
             calls: Calls::default(),
             effects: Effects::new(),
@@ -426,10 +426,15 @@ impl<'a, 't> Engine<'a, 't> {
         };
         self.programs[state.program()].before_event(state.host(), view, &input);
         let taken = input.info(bytes);
+        let is_command = matches!(input, ProcessEvent::Command(_));
         if state.acts_on_host() {
             self.act_on_host(slot, local, input);
         } else {
             state.on_event(local, input, &mut self.effects);
+        }
+        if is_command {
+            let effects = self.effects.as_slice();
+            self.context.on_answer(effects.iter().any(refuses));
         }
         self.after_step(slot, local, taken, woke);
     }
@@ -589,7 +594,12 @@ fn size(effect: &Effect) -> usize {
     }
 }
 
-/// Returns the report that an effect contains, if it is a report.
+/// Returns whether an effect reports that a command was refused.
+fn refuses(effect: &Effect) -> bool {
+    matches!(effect, Effect::Report(event) if event.refuses())
+}
+
+/// Returns the report of a process, if an effect is a report.
 fn said(effect: &Effect) -> Option<StepReport<'_>> {
     let Effect::Report(event) = effect else {
         return None;

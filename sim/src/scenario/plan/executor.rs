@@ -151,9 +151,9 @@ impl Planned {
             }
             ScheduledAction::Leave(host) => engine.leave(self, *host),
             ScheduledAction::Own { host, action } => engine.own_step(self, *host, action),
-            ScheduledAction::Command { host, name, with } => {
-                engine.command(self, *host, name, with)
-            }
+            ScheduledAction::Command {
+                host, name, with, ..
+            } => engine.command(self, *host, name, with),
             ScheduledAction::Loss(ppm) => engine.set_loss(self, *ppm),
             ScheduledAction::Latency(latency) => engine.set_latency(self, *latency),
         }

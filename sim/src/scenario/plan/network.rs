@@ -1,6 +1,6 @@
 //! Plans the actions of steps on the network.
 
-use super::{Cut, LinkChange, Origin, Planner, ScheduledAction, Work};
+use super::{Cut, LinkSettingChange, Origin, Planner, ScheduledAction, Work};
 use crate::scenario::{Direction, NetworkAction, Pairs, ScenarioError, Selector, Sides};
 use core::time::Duration;
 use phalanx_core::random::Random;
@@ -61,7 +61,9 @@ impl Planner<'_> {
             NetworkAction::Links(pairs, direction, setting) => {
                 let pairs = self.pairs(index, pairs, *direction, random)?;
                 let (change, setting) = (self.plan.link_changes.len(), *setting);
-                self.plan.link_changes.push(LinkChange { pairs, setting });
+                self.plan
+                    .link_changes
+                    .push(LinkSettingChange { pairs, setting });
                 let links = |on| ScheduledAction::Links { change, on };
                 self.schedule(at, from, links(true));
                 if let Some(length) = step.length {

@@ -62,9 +62,23 @@ impl Planner<'_> {
                 NodeAction::Join => self.start(at, index, host, Disk::Keep)?,
                 NodeAction::Leave => self.leave(at, from, host),
                 NodeAction::Own(_) => self.own_step(at, index, place, hosts),
-                NodeAction::Command { name, with } => {
+                NodeAction::Command {
+                    name,
+                    with,
+                    refused,
+                } => {
                     let (name, with) = (name.clone(), with.clone());
-                    self.schedule(at, from, ScheduledAction::Command { host, name, with });
+                    let refused = *refused;
+                    self.schedule(
+                        at,
+                        from,
+                        ScheduledAction::Command {
+                            host,
+                            name,
+                            with,
+                            refused,
+                        },
+                    );
                 }
             }
             if let Some(length) = step.length {

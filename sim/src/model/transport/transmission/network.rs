@@ -2,7 +2,7 @@
 
 use super::{DatagramFlight, latency};
 use crate::model::context::Context;
-use crate::scenario::plan::{Cut, LinkChange};
+use crate::scenario::plan::{Cut, LinkSettingChange};
 use crate::scenario::{Latency, LinkSetting, PathProperties, Scenario};
 use phalanx_core::random::Random;
 
@@ -35,7 +35,7 @@ pub(crate) enum NetworkChange<'a> {
     /// The latency of all links; none restores the scenario's values.
     Latency(Option<Latency>),
     /// The change of links with this index in the plan begins.
-    Links(usize, &'a LinkChange),
+    Links(usize, &'a LinkSettingChange),
     /// A change of links ends.
     Usual(usize),
 }
@@ -69,7 +69,7 @@ pub(super) struct NetworkState<'a> {
     /// Active holds: the end, the pairs, and the step that caused it.
     holds: Vec<(u64, &'a Cut, Option<usize>)>,
     /// Active changes of links, each with the step that caused it; a later one overrides an earlier one.
-    changes: Vec<(usize, &'a LinkChange, Option<usize>)>,
+    changes: Vec<(usize, &'a LinkSettingChange, Option<usize>)>,
 }
 
 impl<'a> NetworkState<'a> {
