@@ -2,7 +2,13 @@
 
 use super::{DatagramFlight, latency};
 use crate::model::context::Context;
+<<<<<<< HEAD
 use crate::scenario::plan::{Cut, LinkSettingChange};
+||||||| fc2f2e2
+use crate::scenario::plan::{Cut, LinkChange};
+=======
+use crate::scenario::plan::{Cut, LinkPropertyChange};
+>>>>>>> wt-fid
 use crate::scenario::{Latency, LinkSetting, PathProperties, Scenario};
 use phalanx_core::random::Random;
 
@@ -35,7 +41,13 @@ pub(crate) enum NetworkChange<'a> {
     /// The latency of all links; none restores the scenario's values.
     Latency(Option<Latency>),
     /// The change of links with this index in the plan begins.
+<<<<<<< HEAD
     Links(usize, &'a LinkSettingChange),
+||||||| fc2f2e2
+    Links(usize, &'a LinkChange),
+=======
+    Links(usize, &'a LinkPropertyChange),
+>>>>>>> wt-fid
     /// A change of links ends.
     Usual(usize),
 }
@@ -43,10 +55,10 @@ pub(crate) enum NetworkChange<'a> {
 /// The state of the network from one host to another, with the steps that caused it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LinkConditions {
-    pub network: PathProperties,
+    network: PathProperties,
     loss_by: Option<usize>,
     latency_by: Option<usize>,
-    pub bandwidth_by: Option<usize>,
+    bandwidth_by: Option<usize>,
     /// The size of the largest packet that passes, in bytes.
     mtu: Option<(u32, Option<usize>)>,
     /// Shares of datagrams, in parts per million.
@@ -69,7 +81,13 @@ pub(super) struct NetworkState<'a> {
     /// Active holds: the end, the pairs, and the step that caused it.
     holds: Vec<(u64, &'a Cut, Option<usize>)>,
     /// Active changes of links, each with the step that caused it; a later one overrides an earlier one.
+<<<<<<< HEAD
     changes: Vec<(usize, &'a LinkSettingChange, Option<usize>)>,
+||||||| fc2f2e2
+    changes: Vec<(usize, &'a LinkChange, Option<usize>)>,
+=======
+    changes: Vec<(usize, &'a LinkPropertyChange, Option<usize>)>,
+>>>>>>> wt-fid
 }
 
 impl<'a> NetworkState<'a> {
@@ -251,6 +269,16 @@ impl<'a> NetworkState<'a> {
 }
 
 impl LinkConditions {
+    /// Returns the latency, the loss and the bandwidth.
+    pub(super) const fn network(&self) -> &PathProperties {
+        &self.network
+    }
+
+    /// Returns the step that set the bandwidth.
+    pub(super) const fn bandwidth_by(&self) -> Option<usize> {
+        self.bandwidth_by
+    }
+
     /// Applies a change of these links by a step.
     const fn change(&mut self, setting: LinkSetting, step: Option<usize>) {
         match setting {
