@@ -3,6 +3,7 @@
 use crate::finding::seconds;
 use crate::record::Recording;
 use crate::record::fault::{Band, FaultPhase, FaultSubject, few, together};
+use crate::scenario::plan::Cut;
 use crate::scenario::{Scenario, text};
 use core::time::Duration;
 use serde::Serialize;
@@ -125,22 +126,17 @@ pub(super) fn standing(
 /// Returns where a fault is relative to the hosts; `None` if it does not concern them.
 fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<FaultPlace> {
     let touches = || hosts.iter().any(|host| band.fault.hosts.contains(host));
-    match band.fault.subject {
-        FaultSubject::Cut(_) | FaultSubject::Links(_) => {
-            let cut = match band.fault.subject {
-                FaultSubject::Links(change) => &recording.plan().link_changes[change].pairs,
-                FaultSubject::Cut(cut) => &recording.plan().cuts[cut],
-                _ => return None,
-            };
-            match *hosts {
-                [one, other] => {
-                    let blocks = cut.blocks(one, other) || cut.blocks(other, one);
-                    blocks.then_some(FaultPlace::Between)
-                }
-                [_] => touches().then_some(FaultPlace::At),
-                _ => Some(FaultPlace::Everywhere),
-            }
+    let in_pairs = |pairs: &Cut| match *hosts {
+        [one, other] => {
+            let blocks = pairs.blocks(one, other) || pairs.blocks(other, one);
+            blocks.then_some(FaultPlace::Between)
         }
+        [_] => touches().then_some(FaultPlace::At),
+        _ => Some(FaultPlace::Everywhere),
+    };
+    match band.fault.subject {
+        FaultSubject::Cut(cut) => in_pairs(&recording.plan().cuts[cut]),
+        FaultSubject::Links(change) => in_pairs(&recording.plan().link_changes[change].pairs),
         FaultSubject::Loss | FaultSubject::Latency => Some(FaultPlace::Everywhere),
         FaultSubject::Power(..)
         | FaultSubject::Speed(_)
