@@ -320,6 +320,8 @@ fn lines(
             "there"
         };
         lines.push(format!("no fault stands {place} since {}", seconds(since)));
+        let elsewhere = faults::elsewhere(recording, subject.until);
+        lines.extend(elsewhere.iter().map(StandingFault::line));
     }
     lines.extend(faults::properties(recording.scenario(), &subject.hosts()));
     lines
