@@ -15,16 +15,8 @@ use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
-<<<<<<< HEAD
     Cast, Definition, MeasuredMetric, Process, ProcessEvent, ProcessStartError, ProcessView,
     Program, ReportedEvent, Scene, Start,
-||||||| fc2f2e2
-    Cast, Definition, MeasuredMetric, Process, ProcessEvent, ProcessView, Program, ReportedEvent,
-    Scene, Start, StartError,
-=======
-    Cast, Definition, MeasuredMetric, Process, ProcessEvent, ProcessView, Program, ReportedEvent,
-    Scene, Start, StartFailure,
->>>>>>> wt-fid
 };
 use phalanx_core::gossip;
 use phalanx_core::node::{Message, Node};
@@ -51,22 +43,10 @@ impl Program for Mesh {
     }
 
     /// Raises the stored epoch, as the daemon does before it runs.
-<<<<<<< HEAD
     fn prepare(&mut self, _host: usize, disk: &mut Files) -> Result<(), ProcessStartError> {
-||||||| fc2f2e2
-    fn prepare(&mut self, _host: usize, disk: &mut Files) -> Result<(), StartError> {
-=======
-    fn prepare(&mut self, _host: usize, disk: &mut Files) -> Result<(), StartFailure> {
->>>>>>> wt-fid
         let epoch = stored_epoch(disk) + 1;
         let stored = disk.store(EPOCH, epoch.to_le_bytes().to_vec());
-<<<<<<< HEAD
         stored.map_err(|error| ProcessStartError {
-||||||| fc2f2e2
-        stored.map_err(|error| StartError {
-=======
-        stored.map_err(|error| StartFailure {
->>>>>>> wt-fid
             file: EPOCH.into(),
             error,
         })

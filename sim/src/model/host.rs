@@ -3,13 +3,7 @@
 use super::context::Context;
 use crate::disk::{DiskChange, DiskError, DiskFault, Files, Left};
 use crate::scenario::{CertificateChange, Scenario};
-<<<<<<< HEAD
 use crate::world::{HostTraffic, LocalHost, Process, ProcessStartError, Program, Start};
-||||||| fc2f2e2
-use crate::world::{HostTraffic, LocalHost, Process, Program, Start, StartError};
-=======
-use crate::world::{HostTraffic, LocalHost, Process, Program, Start, StartFailure};
->>>>>>> wt-fid
 use core::net::SocketAddr;
 use core::ops::Range;
 use core::time::Duration;
@@ -140,22 +134,10 @@ impl SimulatedHost {
         &mut self,
         program: &mut dyn Program,
         host: usize,
-<<<<<<< HEAD
     ) -> Result<(), ProcessStartError> {
-||||||| fc2f2e2
-    ) -> Result<(), StartError> {
-=======
-    ) -> Result<(), StartFailure> {
->>>>>>> wt-fid
         if self.disk.fails_reads() {
             let (file, error) = (program.name().into(), DiskError::Io);
-<<<<<<< HEAD
             return Err(ProcessStartError { file, error });
-||||||| fc2f2e2
-            return Err(StartError { file, error });
-=======
-            return Err(StartFailure { file, error });
->>>>>>> wt-fid
         }
         program.prepare(host, &mut self.disk)
     }

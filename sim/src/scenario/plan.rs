@@ -41,13 +41,7 @@ pub struct Plan {
     /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
     /// The changes of links that actions refer to by index.
-<<<<<<< HEAD
     pub link_changes: Vec<LinkSettingChange>,
-||||||| fc2f2e2
-    pub link_changes: Vec<LinkChange>,
-=======
-    pub link_changes: Vec<LinkPropertyChange>,
->>>>>>> wt-fid
     /// The nodes that steps drew and named.
     pub named: BTreeMap<String, Vec<usize>>,
     /// The time at which all faults are lifted.
@@ -58,13 +52,7 @@ pub struct Plan {
 
 /// A change of chosen links.
 #[derive(Clone, Debug, PartialEq)]
-<<<<<<< HEAD
 pub struct LinkSettingChange {
-||||||| fc2f2e2
-pub struct LinkChange {
-=======
-pub struct LinkPropertyChange {
->>>>>>> wt-fid
     /// The pairs, as those that a cut blocks.
     pub pairs: Cut,
     /// The property.

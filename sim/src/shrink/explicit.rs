@@ -1,12 +1,6 @@
 //! Converts a scenario to one without random choices: every fault has fixed nodes and a fixed instant.
 
-<<<<<<< HEAD
 use crate::scenario::plan::{Cut, LinkSettingChange, Plan, Planned, ScheduledAction};
-||||||| fc2f2e2
-use crate::scenario::plan::{Cut, LinkChange, Plan, Planned, ScheduledAction};
-=======
-use crate::scenario::plan::{Cut, LinkPropertyChange, Plan, Planned, ScheduledAction};
->>>>>>> wt-fid
 use crate::scenario::{
     Action, Condition, Direction, Disk, Expectation, Extent, Mode, NetworkAction, NodeAction,
     OwnAction, Pairs, Scenario, Selector, Sides, Step, When,
@@ -223,13 +217,7 @@ impl Writer<'_> {
     fn links(&mut self, index: usize, at: Duration, change: usize) {
         let end = ScheduledAction::Links { change, on: false };
         let length = self.ends(index, at, &end);
-<<<<<<< HEAD
         let LinkSettingChange { pairs, setting } = &self.plan.link_changes[change];
-||||||| fc2f2e2
-        let LinkChange { pairs, setting } = &self.plan.link_changes[change];
-=======
-        let LinkPropertyChange { pairs, setting } = &self.plan.link_changes[change];
->>>>>>> wt-fid
         let setting = *setting;
         if pairs.is_everything() {
             let action = NetworkAction::Links(Pairs::All, Direction::Both, setting);

@@ -21,13 +21,7 @@ pub use process::{
     CloseReason, Command, DialError, DialId, Effect, Effects, InputInfo, LinkId, Message, Process,
     ProcessEvent, ProcessView, ReportedEvent, Ticket, Writing,
 };
-<<<<<<< HEAD
 pub use program::{
     Cast, Definition, MeasuredMetric, ProcessStartError, Program, Start, StartFailed,
 };
-||||||| fc2f2e2
-pub use program::{Cast, Definition, MeasuredMetric, Program, Start, StartError, StartFailed};
-=======
-pub use program::{Cast, Definition, MeasuredMetric, Program, Start, StartFailed, StartFailure};
->>>>>>> wt-fid
 pub use scene::{HostTraffic, Scene, World, value};

@@ -72,13 +72,7 @@ pub trait Program: Any {
     ///
     /// # Errors
     /// The file that cannot be stored, and the reason. The process exits instead of starting.
-<<<<<<< HEAD
     fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), ProcessStartError> {
-||||||| fc2f2e2
-    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartError> {
-=======
-    fn prepare(&mut self, _host: usize, _disk: &mut Files) -> Result<(), StartFailure> {
->>>>>>> wt-fid
         Ok(())
     }
 
@@ -218,26 +212,14 @@ pub struct MeasuredMetric<'a> {
 
 /// The reason why a process exits at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-<<<<<<< HEAD
 pub struct ProcessStartError {
-||||||| fc2f2e2
-pub struct StartError {
-=======
-pub struct StartFailure {
->>>>>>> wt-fid
     /// The file that the process needs; empty for the program itself.
     pub file: Cow<'static, str>,
     /// The error of the disk.
     pub error: DiskError,
 }
 
-<<<<<<< HEAD
 impl fmt::Display for ProcessStartError {
-||||||| fc2f2e2
-impl fmt::Display for StartError {
-=======
-impl fmt::Display for StartFailure {
->>>>>>> wt-fid
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.file {
             "" => write!(f, "{}", self.error),
@@ -250,13 +232,7 @@ impl fmt::Display for StartFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartFailed {
     /// The reason.
-<<<<<<< HEAD
     pub error: ProcessStartError,
-||||||| fc2f2e2
-    pub error: StartError,
-=======
-    pub error: StartFailure,
->>>>>>> wt-fid
 }
 
 impl StartFailed {

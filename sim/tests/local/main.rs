@@ -8,13 +8,7 @@ use phalanx_sim::fakes::dns::{Dns, RecordData, ResourceRecord, State, Zone};
 use phalanx_sim::fakes::nginx::NginxProgram;
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
-<<<<<<< HEAD
 use phalanx_sim::world::{Cast, Definition, Process, ProcessStartError, Program, Scene, Start};
-||||||| fc2f2e2
-use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start, StartError};
-=======
-use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start, StartFailure};
->>>>>>> wt-fid
 use phalanx_sim::{RunOptions, run};
 use probe::Probes;
 
@@ -52,13 +46,7 @@ impl<P: Program> Program for Settled<P> {
         self.0.name()
     }
 
-<<<<<<< HEAD
     fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), ProcessStartError> {
-||||||| fc2f2e2
-    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), StartError> {
-=======
-    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), StartFailure> {
->>>>>>> wt-fid
         self.0.prepare(host, disk)
     }
 

@@ -13,13 +13,7 @@ use phalanx_sim::mesh::{self, APPLICATIONS, Daemon, HostApplications, Mesh};
 use phalanx_sim::model::ip;
 use phalanx_sim::scenario::{OwnCondition, Scenario, Vocabulary, Words};
 use phalanx_sim::world::{
-<<<<<<< HEAD
     Cast, Definition, Process, ProcessEvent, ProcessStartError, ProcessView, Program, Scene, Start,
-||||||| fc2f2e2
-    Cast, Definition, Process, ProcessEvent, ProcessView, Program, Scene, Start, StartError,
-=======
-    Cast, Definition, Process, ProcessEvent, ProcessView, Program, Scene, Start, StartFailure,
->>>>>>> wt-fid
 };
 use phalanx_sim::{RunOptions, run};
 
@@ -35,13 +29,7 @@ impl Program for Named {
         self.0.name()
     }
 
-<<<<<<< HEAD
     fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), ProcessStartError> {
-||||||| fc2f2e2
-    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), StartError> {
-=======
-    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), StartFailure> {
->>>>>>> wt-fid
         self.0.prepare(host, disk)
     }
 

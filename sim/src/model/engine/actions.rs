@@ -12,13 +12,7 @@ use crate::record::StepReport;
 use crate::scenario::plan::executor::{ClockChange, PlanExecutor};
 use crate::scenario::plan::{Planned, Reporter, ScheduledAction};
 use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction, Trouble};
-<<<<<<< HEAD
 use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, ProcessStartError, StartFailed};
-||||||| fc2f2e2
-use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, StartError, StartFailed};
-=======
-use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, StartFailed, StartFailure};
->>>>>>> wt-fid
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -256,26 +250,14 @@ impl<'a> Engine<'a, '_> {
     ///
     /// # Errors
     /// The process exits at its start.
-<<<<<<< HEAD
     pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), ProcessStartError> {
-||||||| fc2f2e2
-    pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), StartError> {
-=======
-    pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), StartFailure> {
->>>>>>> wt-fid
         let process = self.make_process(self.slots[slot].host(), slot)?;
         self.install(slot, process);
         Ok(())
     }
 
     /// Records that a process exited at its start. It stays down until another action starts it.
-<<<<<<< HEAD
     fn on_start_failed(&mut self, slot: usize, error: ProcessStartError) {
-||||||| fc2f2e2
-    fn on_start_failed(&mut self, slot: usize, error: StartError) {
-=======
-    fn on_start_failed(&mut self, slot: usize, error: StartFailure) {
->>>>>>> wt-fid
         let (host, program) = (self.slots[slot].host(), self.slots[slot].program());
         let context = &mut self.context;
         context.affect(self.hosts[host].disk().fault_step(), 1);
@@ -299,17 +281,11 @@ impl<'a> Engine<'a, '_> {
             .report(context, Reporter { host, program }, event);
     }
 
-<<<<<<< HEAD
     fn make_process(
         &mut self,
         host: usize,
         slot: usize,
     ) -> Result<RunningProcess, ProcessStartError> {
-||||||| fc2f2e2
-    fn make_process(&mut self, host: usize, slot: usize) -> Result<RunningProcess, StartError> {
-=======
-    fn make_process(&mut self, host: usize, slot: usize) -> Result<RunningProcess, StartFailure> {
->>>>>>> wt-fid
         let place = self.hosts[host].place(slot);
         self.note_end(slot);
         let life = self.slots[slot].begin_life();

@@ -1,13 +1,7 @@
 //! Faults of single links and hosts: resets, refusals, changes of links, NATs.
 
 use super::*;
-<<<<<<< HEAD
 use crate::scenario::plan::LinkSettingChange;
-||||||| fc2f2e2
-use crate::scenario::plan::LinkChange;
-=======
-use crate::scenario::plan::LinkPropertyChange;
->>>>>>> wt-fid
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -25,13 +19,7 @@ fn with_links(step: &str, test: impl FnOnce(&mut Pair<'_>)) {
     let scenario = Scenario::parse("x.toml", &text).expect("the scenario is valid");
     let plan = scenario.plan(1).expect("the scenario can be planned");
     let mut pair = Pair::new(&scenario, &plan, true);
-<<<<<<< HEAD
     let change: &LinkSettingChange = &plan.link_changes[0];
-||||||| fc2f2e2
-    let change: &LinkChange = &plan.link_changes[0];
-=======
-    let change: &LinkPropertyChange = &plan.link_changes[0];
->>>>>>> wt-fid
     let now = pair.context.now();
     pair.transport
         .change_network(now, NetworkChange::Links(0, change), Some(0));

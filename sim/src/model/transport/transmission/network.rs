@@ -2,13 +2,7 @@
 
 use super::{DatagramFlight, latency};
 use crate::model::context::Context;
-<<<<<<< HEAD
 use crate::scenario::plan::{Cut, LinkSettingChange};
-||||||| fc2f2e2
-use crate::scenario::plan::{Cut, LinkChange};
-=======
-use crate::scenario::plan::{Cut, LinkPropertyChange};
->>>>>>> wt-fid
 use crate::scenario::{Latency, LinkSetting, PathProperties, Scenario};
 use phalanx_core::random::Random;
 
@@ -41,13 +35,7 @@ pub(crate) enum NetworkChange<'a> {
     /// The latency of all links; none restores the scenario's values.
     Latency(Option<Latency>),
     /// The change of links with this index in the plan begins.
-<<<<<<< HEAD
     Links(usize, &'a LinkSettingChange),
-||||||| fc2f2e2
-    Links(usize, &'a LinkChange),
-=======
-    Links(usize, &'a LinkPropertyChange),
->>>>>>> wt-fid
     /// A change of links ends.
     Usual(usize),
 }
@@ -81,13 +69,7 @@ pub(super) struct NetworkState<'a> {
     /// Active holds: the end, the pairs, and the step that caused it.
     holds: Vec<(u64, &'a Cut, Option<usize>)>,
     /// Active changes of links, each with the step that caused it; a later one overrides an earlier one.
-<<<<<<< HEAD
     changes: Vec<(usize, &'a LinkSettingChange, Option<usize>)>,
-||||||| fc2f2e2
-    changes: Vec<(usize, &'a LinkChange, Option<usize>)>,
-=======
-    changes: Vec<(usize, &'a LinkPropertyChange, Option<usize>)>,
->>>>>>> wt-fid
 }
 
 impl<'a> NetworkState<'a> {
