@@ -102,7 +102,7 @@ impl<T> Outbox<T> {
         self.items.drain(..)
     }
 
-    /// Releases memory except that for a few orders, because one message may cause a thousand orders.
+    /// Releases all memory except that of a few orders, because one message may cause a thousand orders.
     pub fn shrink(&mut self) {
         self.items.shrink_to(KEPT);
     }
