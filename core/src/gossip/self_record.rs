@@ -128,7 +128,8 @@ impl SelfRecord {
         self.record_due = true;
     }
 
-    /// The application publishes new content. The address and the time of joining are kept if absent.
+    /// The application publishes new content. The address and the time of joining are kept if the new content lacks
+    /// them.
     pub(super) fn announce(&mut self, context: &mut Context, mut content: Content) {
         let held = self.record.content();
         content.address = content.address.or(held.address);

@@ -355,7 +355,7 @@ impl Writer<'_> {
                 let end = end.filter(|end| *end < self.plan.faults_end);
                 end.map(|end| end - at)
             }
-            // The step that began the effect was written together with its length.
+            // The step that began the effect was written together with the effect's duration.
             Extent::Ends(_) => return,
         };
         self.nodes(at, host, NodeAction::Own(action.clone()), length);

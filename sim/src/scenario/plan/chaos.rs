@@ -34,7 +34,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Draws the hosts that a fault touches, and schedules it; `None` if no host may be touched.
+    /// Draws the hosts that a fault touches, and schedules the fault; `None` if no host may be touched.
     fn unleash(
         &mut self,
         at: Duration,
