@@ -21,6 +21,8 @@ pub struct FailureFinding {
     pub reports: Option<CountedReports>,
     /// The time window in nanoseconds of a traffic metric.
     pub traffic: Option<(u64, u64)>,
+    /// Whether this is a fact of the run beside the nodes and the item.
+    pub is_remark: bool,
     /// The finding as a clause without a full stop.
     pub text: String,
 }
@@ -47,6 +49,15 @@ impl FailureFinding {
         Self {
             text: text.into(),
             ..Self::default()
+        }
+    }
+
+    /// Creates a remark: a fact of the run beside the nodes and the item.
+    #[must_use]
+    pub fn remark(text: impl Into<String>) -> Self {
+        Self {
+            is_remark: true,
+            ..Self::new(text)
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::finding::seconds;
 use crate::record::Recording;
 use crate::record::fault::{Band, FaultPhase, FaultSubject, few, together};
+use crate::scenario::plan::Cut;
 use crate::scenario::{Scenario, text};
 use core::time::Duration;
 use serde::Serialize;
@@ -125,22 +126,17 @@ pub(super) fn standing(
 /// Returns the relation of a fault to the hosts; `None` if the fault does not concern them.
 fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<FaultPlace> {
     let touches = || hosts.iter().any(|host| band.fault.hosts.contains(host));
-    match band.fault.subject {
-        FaultSubject::Cut(_) | FaultSubject::Links(_) => {
-            let cut = match band.fault.subject {
-                FaultSubject::Links(change) => &recording.plan().link_changes[change].pairs,
-                FaultSubject::Cut(cut) => &recording.plan().cuts[cut],
-                _ => return None,
-            };
-            match *hosts {
-                [one, other] => {
-                    let blocks = cut.blocks(one, other) || cut.blocks(other, one);
-                    blocks.then_some(FaultPlace::Between)
-                }
-                [_] => touches().then_some(FaultPlace::At),
-                _ => Some(FaultPlace::Everywhere),
-            }
+    let of_pairs = |cut: &Cut| match *hosts {
+        [one, other] => {
+            let blocks = cut.blocks(one, other) || cut.blocks(other, one);
+            blocks.then_some(FaultPlace::Between)
         }
+        [_] => touches().then_some(FaultPlace::At),
+        _ => Some(FaultPlace::Everywhere),
+    };
+    match band.fault.subject {
+        FaultSubject::Cut(cut) => of_pairs(&recording.plan().cuts[cut]),
+        FaultSubject::Links(change) => of_pairs(&recording.plan().link_changes[change].pairs),
         FaultSubject::Loss | FaultSubject::Latency => Some(FaultPlace::Everywhere),
         FaultSubject::Power(..)
         | FaultSubject::Speed(_)

@@ -69,7 +69,7 @@ fn with_remarks(
     let remarks = scene
         .programs()
         .flat_map(|program| program.remarks(scenario, scene, &pair));
-    let remarks: Vec<FailureFinding> = remarks.map(FailureFinding::new).collect();
+    let remarks: Vec<FailureFinding> = remarks.map(FailureFinding::remark).collect();
     found.into_iter().chain(remarks).collect()
 }
 

@@ -8,6 +8,7 @@ use crate::world::Scene;
 use core::time::Duration;
 use phalanx_core::link::DialError;
 use phalanx_core::node::Node;
+use phalanx_core::time::Instant;
 
 /// Round trips from the start of a dial to the answer to its handshake message.
 const ANSWER_ROUND_TRIPS: u32 = DIAL_ROUND_TRIPS + 1;
@@ -38,7 +39,12 @@ pub(super) fn of(
         .into_iter()
         .map(|(reason, count)| format!("{reason} ({count})"))
         .collect();
-    if !others.is_empty() {
+    // A node with links needs no other dial.
+    let alone = |(host, node): (usize, &Node)| {
+        let concerned = pair.is_empty() || pair.contains(&host);
+        concerned && node.mesh().links(Instant::ZERO).next().is_none()
+    };
+    if !others.is_empty() && scene.of::<Node>().any(alone) {
         let reasons = others.join(", ");
         remarks.push(format!("dials of seed addresses failed with: {reasons}"));
     }

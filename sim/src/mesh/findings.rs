@@ -251,22 +251,29 @@ pub(super) fn unsettled(scene: &Scene<'_>) -> Option<FailureFinding> {
     let mut views = scene.of::<Node>();
     let (first, reference) = views.next()?;
     let (host, node) = views.find(|(_, node)| node.mesh().hash() != reference.mesh().hash())?;
-    let differs = (0..scene.hosts.len()).find(|other| {
-        let id = &scene.hosts[*other].id;
-        node.knows_of(id) != reference.knows_of(id)
-    });
+    let held = |node: &Node, other: usize| {
+        let member = node.mesh().member(&scene.hosts[other].id);
+        member.map(|member| (member.record.digest(), member.report))
+    };
+    let mut hosts = 0..scene.hosts.len();
+    let differs = hosts.find(|other| held(node, *other) != held(reference, *other));
     let (name, of) = (scene.name(host), scene.name(first));
     Some(match differs {
         Some(other) => {
             let id = &scene.hosts[other].id;
-            let held = |node: &Node| node.knows_of(id).unwrap_or_else(|| "unknown".to_owned());
-            let text = format!(
-                "{name} holds {} as {}, and {of} as {}",
-                scene.name(other),
-                held(node),
-                held(reference)
-            );
-            FailureFinding::new(text).by(host).about(other)
+            let known = |node: &Node| node.knows_of(id).unwrap_or_else(|| "unknown".to_owned());
+            let (one, two) = (known(node), known(reference));
+            let subject = scene.name(other);
+            let text = if one == two {
+                format!(
+                    "{name} and {of} hold {subject} as {one}, with different reports of its links"
+                )
+            } else {
+                format!("{name} holds {subject} as {one}, and {of} as {two}")
+            };
+            let found = FailureFinding::new(text).by(host);
+            // A node may differ about itself.
+            found.about(if other == host { first } else { other })
         }
         None => {
             let text = format!("the records or reports that {name} and {of} hold differ");

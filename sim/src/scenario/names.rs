@@ -153,9 +153,12 @@ impl Names {
     fn without(&self, terms: Vec<Term>) -> Vec<Term> {
         let (mut of, mut not) = (Vec::new(), Vec::new());
         for term in terms {
-            match term {
-                Term::Except { of: all, not: them } if all.is_empty() => not.extend(them),
-                other => of.push(other),
+            if let Term::Except { of: all, not: them } = &term
+                && all.is_empty()
+            {
+                not.extend(them.iter().cloned());
+            } else {
+                of.push(term);
             }
         }
         if not.is_empty() {

@@ -631,20 +631,19 @@ impl Planner<'_> {
         let mut troubles = BTreeMap::new();
         let mut changes = BTreeSet::new();
         for order in self.scheduled() {
-            match *order {
-                ScheduledAction::Trouble { host, trouble, on } if on => {
+            if let ScheduledAction::Trouble { host, trouble, on } = *order {
+                if on {
                     troubles.insert((host, trouble.word()), trouble);
-                }
-                ScheduledAction::Trouble { host, trouble, .. } => {
+                } else {
                     troubles.remove(&(host, trouble.word()));
                 }
-                ScheduledAction::Links { change, on } if on => {
+            }
+            if let ScheduledAction::Links { change, on } = *order {
+                if on {
                     changes.insert(change);
-                }
-                ScheduledAction::Links { change, .. } => {
+                } else {
                     changes.remove(&change);
                 }
-                _ => {}
             }
         }
         let on = false;

@@ -103,16 +103,17 @@ impl Schema {
     /// Defines a table, and returns a reference to its definition.
     fn table(&mut self, program: &str, field: &Field) -> String {
         let mut properties = Map::new();
-        let (key, form) = match field.shape {
-            Shape::Table(form) => (field.key, form),
-            Shape::Settings(settings) => {
-                let about =
-                    "The file of an operator, beside this one, whose table of this name is taken.";
-                let file = json!({ "type": ["string", "null"], "description": about });
-                properties.insert(FileSettings::FILE.to_owned(), file);
-                (field.key, settings.form)
-            }
-            _ => return String::new(),
+        let key = field.key;
+        let form = if let Shape::Settings(settings) = field.shape {
+            let about =
+                "The file of an operator, beside this one, whose table of this name is taken.";
+            let file = json!({ "type": ["string", "null"], "description": about });
+            properties.insert(FileSettings::FILE.to_owned(), file);
+            settings.form
+        } else if let Shape::Table(form) = field.shape {
+            form
+        } else {
+            return String::new();
         };
         for field in form.fields {
             properties.insert(field.key.to_owned(), self.property(program, field));

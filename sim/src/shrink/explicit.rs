@@ -88,26 +88,19 @@ impl Writer<'_> {
             }
             // The action has no effect.
             ScheduledAction::NoPower { .. } => {}
-            ScheduledAction::Cut(cut) => self.cut_until(index, at, *cut),
-            ScheduledAction::Hold { cut, length } => self.hold(at, *cut, *length),
-            // The end of a fault is written together with its beginning.
+            ScheduledAction::Cut(_)
+            | ScheduledAction::Hold { .. }
+            | ScheduledAction::Loss(Some(_))
+            | ScheduledAction::Latency(Some(_))
+            | ScheduledAction::Links { on: true, .. }
+            | ScheduledAction::Reset(_) => self.network(index, planned),
+            // The ends of faults are written with their beginnings.
             ScheduledAction::Heal(_)
             | ScheduledAction::Trouble { on: false, .. }
             | ScheduledAction::Links { on: false, .. }
             | ScheduledAction::Loss(None)
             | ScheduledAction::Latency(None)
             | ScheduledAction::Disk { fault: None, .. } => {}
-            ScheduledAction::Loss(Some(ppm)) => {
-                let next = self.next(index, |order| matches!(order, ScheduledAction::Loss(_)));
-                let length = self.length(at, next, &ScheduledAction::Loss(None));
-                self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
-            }
-            ScheduledAction::Latency(Some(latency)) => {
-                let next = self.next(index, |order| matches!(order, ScheduledAction::Latency(_)));
-                let length = self.length(at, next, &ScheduledAction::Latency(None));
-                let action = NetworkAction::Latency(*latency);
-                self.push(at, Action::Network(action), length);
-            }
             ScheduledAction::Pause { host, length } => {
                 self.nodes(at, *host, NodeAction::Pause(*length), None)
             }
@@ -117,11 +110,10 @@ impl Writer<'_> {
                 back,
                 drift_ppm,
             } => {
-                let (jump, back, drift_ppm) = (*jump, *back, *drift_ppm);
                 let clock = NodeAction::Clock {
-                    jump,
-                    back,
-                    drift_ppm,
+                    jump: *jump,
+                    back: *back,
+                    drift_ppm: *drift_ppm,
                 };
                 self.nodes(at, *host, clock, None);
             }
@@ -136,14 +128,6 @@ impl Writer<'_> {
                 self.nodes(at, host, NodeAction::Trouble(trouble), length);
             }
             ScheduledAction::Move(host) => self.nodes(at, *host, NodeAction::Move, None),
-            ScheduledAction::Links { change, on: true } => self.links(index, at, *change),
-            ScheduledAction::Reset(cut) => {
-                for (from, to, _) in self.choices(&self.plan.cuts[*cut]) {
-                    let from = from.running(planned.program);
-                    let action = NetworkAction::Reset(Pairs::Between(from, to));
-                    self.push(at, Action::Network(action), None);
-                }
-            }
             ScheduledAction::Slow { host, by } => self.slow(index, at, *host, *by),
             ScheduledAction::Disk {
                 host,
@@ -162,6 +146,35 @@ impl Writer<'_> {
             ScheduledAction::Command { host, name, with } => {
                 let (name, with) = (name.clone(), with.clone());
                 self.nodes(at, *host, NodeAction::Command { name, with }, None);
+            }
+        }
+    }
+
+    /// Writes a fault of the network.
+    fn network(&mut self, index: usize, planned: &Planned) {
+        let at = planned.at;
+        if let ScheduledAction::Cut(cut) = &planned.action {
+            self.cut_until(index, at, *cut);
+        } else if let ScheduledAction::Hold { cut, length } = &planned.action {
+            self.hold(at, *cut, *length);
+        } else if let ScheduledAction::Links { change, .. } = &planned.action {
+            self.links(index, at, *change);
+        } else if let ScheduledAction::Loss(Some(ppm)) = &planned.action {
+            let next = self.next(index, |action| matches!(action, ScheduledAction::Loss(_)));
+            let length = self.length(at, next, &ScheduledAction::Loss(None));
+            self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
+        } else if let ScheduledAction::Latency(Some(latency)) = &planned.action {
+            let next = self.next(index, |action| {
+                matches!(action, ScheduledAction::Latency(_))
+            });
+            let length = self.length(at, next, &ScheduledAction::Latency(None));
+            let action = NetworkAction::Latency(*latency);
+            self.push(at, Action::Network(action), length);
+        } else if let ScheduledAction::Reset(cut) = &planned.action {
+            for (from, to, _) in self.choices(&self.plan.cuts[*cut]) {
+                let from = from.running(planned.program);
+                let action = NetworkAction::Reset(Pairs::Between(from, to));
+                self.push(at, Action::Network(action), None);
             }
         }
     }
