@@ -94,7 +94,7 @@ impl Writer<'_> {
             | ScheduledAction::Latency(Some(_))
             | ScheduledAction::Links { on: true, .. }
             | ScheduledAction::Reset(_) => self.network(index, planned),
-            // The ends of faults are written with their beginnings.
+            // The end of a fault is written together with its beginning.
             ScheduledAction::Heal(_)
             | ScheduledAction::Trouble { on: false, .. }
             | ScheduledAction::Links { on: false, .. }

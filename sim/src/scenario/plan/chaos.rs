@@ -112,7 +112,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Strikes a drawn zone; returns its hosts.
+    /// Applies a fault to a zone that is drawn; returns the zone's hosts, or `None` if no zone is free.
     fn strike_zone(
         &mut self,
         at: Duration,
