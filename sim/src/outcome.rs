@@ -25,7 +25,7 @@ pub struct Outcome {
     pub trace_hash: String,
     /// Virtual time, in milliseconds.
     pub virtual_ms: u64,
-    /// Real time, in milliseconds; set by the caller, who has a clock.
+    /// Real time, in milliseconds; set by the caller, because the simulator has no clock.
     pub wall_ms: u64,
     /// Number of events that the engine processed.
     pub events: u64,
@@ -43,9 +43,9 @@ pub struct Outcome {
     pub metrics: BTreeMap<String, u64>,
     /// The failures.
     pub failures: Vec<Failure>,
-    /// The result of each expectation, in the order of the file.
+    /// The result of each expectation, in the order in which the file lists them.
     pub expected: Vec<ExpectationResult>,
-    /// The effect of each step, in the order of the file.
+    /// The effect of each step, in the order in which the file lists them.
     pub effects: Vec<StepEffect>,
     /// Faults that affected nothing.
     pub vacuous: Vec<Vacuous>,
@@ -66,7 +66,7 @@ pub struct Outcome {
 pub struct StepEffect {
     /// The line of the step.
     pub line: usize,
-    /// The word of the step.
+    /// The name of the step.
     pub step: String,
     /// Number of executed actions, counted per node.
     pub orders: usize,
@@ -78,7 +78,7 @@ pub struct StepEffect {
 }
 
 impl StepEffect {
-    /// Computes the effects of a scenario's steps, given the number of items that each affected.
+    /// Computes the effects of a scenario's steps from the number of items that each step affected.
     pub(crate) fn of(scenario: &Scenario, plan: &Plan, affected: &[u64]) -> Vec<Self> {
         let orders = |index| {
             let orders = plan.actions.iter();
@@ -126,13 +126,13 @@ pub(crate) fn vacuous(effects: &[StepEffect]) -> Vec<Vacuous> {
 pub struct Vacuous {
     /// The step's line.
     pub line: usize,
-    /// The step's word.
+    /// The step's name.
     pub step: String,
     /// The reason.
     pub why: String,
 }
 
-/// Returns the first difference between two projections: the keys that lead to it, and both values.
+/// Returns the first difference between two projections: the path of keys, and both values.
 #[must_use]
 pub fn difference(left: &Value, right: &Value) -> Option<String> {
     if left == right {

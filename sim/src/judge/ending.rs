@@ -48,7 +48,7 @@ pub struct Ending<'a> {
     pub trace_events: u64,
     /// The bytes on the wire in addition to encoded messages.
     pub overhead_bytes: u64,
-    /// For each step of the scenario, how much it affected.
+    /// For each step of the scenario, the number of its effects.
     pub affected: &'a [u64],
     /// The failures that the engine found.
     pub broken: Vec<Failure>,

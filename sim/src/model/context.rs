@@ -43,7 +43,7 @@ pub(super) struct Context<'a, 't> {
     calendar_back: BTreeMap<usize, i64>,
     /// Number of items that each step affected.
     affected: Vec<u64>,
-    /// The random stream for the remains of torn writes after a crash.
+    /// The random stream for the prefixes that torn writes leave after a crash.
     torn_writes: Random,
 }
 
@@ -100,7 +100,7 @@ impl<'a, 't> Context<'a, 't> {
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
     }
 
-    /// Sets the calendar of a host back, in nanoseconds. Monotonic clocks do not go back.
+    /// Sets the calendar of a host back by this number of nanoseconds. Monotonic clocks are not affected.
     pub(super) fn set_calendar_back(&mut self, host: usize, by: u64) {
         let back = self.calendar_back.entry(host).or_default();
         *back = back.saturating_add(i64::try_from(by).unwrap_or(i64::MAX));
@@ -195,7 +195,7 @@ impl<'a, 't> Context<'a, 't> {
         self.trace.hash()
     }
 
-    /// Records a step of a process. The step causes the events scheduled next.
+    /// Records a step of a process, which becomes the cause of the events scheduled next.
     pub(super) fn record_step<'s>(
         &mut self,
         line: &StepLine,
@@ -213,12 +213,12 @@ impl<'a, 't> Context<'a, 't> {
         self.trace.is_recorded()
     }
 
-    /// Records what a host's processes know of membership after the latest step.
+    /// Records the membership that a host's processes know after the latest step.
     pub(super) fn record_membership(&mut self, host: usize, digest: u64) {
         self.trace.membership(host, digest);
     }
 
-    /// Records an action of the plan. The action causes the events scheduled next.
+    /// Records an action of the plan, which becomes the cause of the events scheduled next.
     pub(super) fn record_action(&mut self, planned: &Planned) {
         let cause = self.trace.action(self.now, planned);
         self.set_cause(cause);

@@ -80,7 +80,7 @@ impl Fault {
         let (subject, turn) = Self::shape(planned);
         let step = planned.step.and_then(|step| scenario.steps.get(step));
         let word = step.map_or_else(|| own_word(&planned.action), |step| step.action.word());
-        let text = text_of(scenario, plan, &planned.action);
+        let text = described(scenario, plan, &planned.action);
         let text = match planned.program {
             None => text,
             Some(program) if text.is_empty() => program.to_owned(),
@@ -179,8 +179,8 @@ impl Fault {
     }
 }
 
-/// Describes an action, without its nodes.
-fn text_of(scenario: &Scenario, plan: &Plan, action: &ScheduledAction) -> String {
+/// Describes the details of an action.
+fn described(scenario: &Scenario, plan: &Plan, action: &ScheduledAction) -> String {
     match action {
         ScheduledAction::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
         ScheduledAction::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),

@@ -11,7 +11,7 @@ use super::{
 const HOSTS_MAX: usize = 50;
 
 impl Engine {
-    /// Returns the end of an error message about an unsupported setting: a suggestion of another engine.
+    /// Returns the last part of an error message about an unsupported setting, which suggests another engine.
     const fn instead(self) -> &'static str {
         match self {
             Self::Model => "",
@@ -19,7 +19,8 @@ impl Engine {
         }
     }
 
-    /// Returns the end of an error message about an unsupported step: the reason, or a suggestion of another engine.
+    /// Returns the last part of an error message about an unsupported step: the reason, or the suggestion of another
+    /// engine.
     fn instead_for(self, system: &str, step: &Step) -> String {
         match step.action {
             Action::Nodes(_, NodeAction::Certificate(CertificateChange::Revoked)) => {
@@ -53,7 +54,7 @@ impl Engine {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
                 NetworkAction::Latency(latency) => latency.bounds().is_none(),
-                // A link of turmoil has one latency for both directions.
+                // In turmoil, a link has one latency for both directions.
                 NetworkAction::Links(_, direction, LinkSetting::Latency(latency)) => {
                     *direction != Direction::Both || latency.bounds().is_none()
                 }
@@ -97,7 +98,7 @@ impl Scenario {
     /// Checks that an engine can run this scenario.
     ///
     /// # Errors
-    /// The first unsupported step or setting, or that `engines` does not list the engine.
+    /// The error names the first unsupported step or setting, or states that `engines` does not list the engine.
     pub fn check_engine(&self, engine: Engine) -> Result<(), ScenarioError> {
         let error = |line, key: &str, message| ScenarioError {
             file: self.file.clone(),
@@ -173,7 +174,7 @@ impl Scenario {
     /// Checks that a system understands this scenario's steps on the model engine.
     ///
     /// # Errors
-    /// The first unsupported step.
+    /// The error names the first unsupported step.
     pub fn check_system(&self, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
         let certificate =
             |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));
@@ -193,7 +194,8 @@ impl Scenario {
         }
     }
 
-    /// Returns a setting of the world that engines with real network code do not support: its key, and the message.
+    /// Returns a setting of the world that engines with real network code do not support, as its key and the error
+    /// message.
     fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
         let lacks = |network: &PathProperties| {
             let lacking = [

@@ -46,7 +46,7 @@ pub(crate) struct SourceText<'a> {
     pub(crate) newlines: &'a [usize],
     /// The vocabulary of the system.
     pub(crate) vocabulary: &'a Vocabulary,
-    /// The hash of the other files that were read; 0 without any.
+    /// The hash of the other files that were read; 0 if there were none.
     pub(crate) others: &'a Cell<u64>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn newlines(text: &str) -> Vec<usize> {
 }
 
 impl SourceText<'_> {
-    /// Returns the start of the text that contains a byte position, and the file's name.
+    /// Returns the start of the file's text that contains a byte position, and the file's name.
     fn part(&self, at: usize) -> (usize, &str) {
         let part = self.included.iter().rev().find(|(start, _)| *start <= at);
         part.map_or((0, self.file), |(start, file)| (*start, file))
@@ -67,7 +67,7 @@ impl SourceText<'_> {
         self.part(at).1
     }
 
-    /// Returns the line of a byte position in its file, from 1.
+    /// Returns the line of a byte position in the file that contains the position, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
         let start = self.part(at).0;

@@ -60,7 +60,7 @@ impl OwnKeysReader<'_> {
         Ok((who.unwrap_or_else(|| Selector::of(&[])), arguments))
     }
 
-    /// Reads a value; `None` if it is equivalent to an absent key.
+    /// Reads a value; `None` if the value is equivalent to an absent key.
     fn argument(
         &self,
         program: &'static str,
@@ -149,7 +149,7 @@ impl OwnKeysReader<'_> {
         with(self.source, &text, |word| names.selector(word))
     }
 
-    /// Reads a selector of a program's processes; another program's processes do not have the key.
+    /// Reads a selector of a program's processes; the key is not allowed for another program's processes.
     fn processes(
         &self,
         program: &'static str,
@@ -206,7 +206,7 @@ impl OwnKeysReader<'_> {
         Ok(arguments)
     }
 
-    /// Reads a table of settings, and before it the file of an operator that it names.
+    /// Reads a table of settings, after the operator's file that the table names.
     fn settings(
         &self,
         program: &'static str,
@@ -239,7 +239,7 @@ impl OwnKeysReader<'_> {
         Ok(merged)
     }
 
-    /// Reads the settings of an operator's file. Other tables of that file are not read.
+    /// Reads the settings of an operator's file. Other tables of the operator's file are not read.
     fn settings_of_file(
         &self,
         program: &'static str,

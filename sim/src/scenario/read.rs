@@ -29,20 +29,12 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
     let host_names = read_names(source, &names, &file)?;
-    let seed_name = file.seeds.as_ref().map(|text| text.get_ref().clone());
-    let seed_name = seed_name.filter(|name| host_names.contains_key(name));
-    let seeds = match (&file.seeds, &seed_name) {
-        (_, Some(name)) => host_names[name].clone(),
-        (Some(text), None) => with(source, text, |word| names.fixed(word))?,
-        (None, None) => vec![0],
-    };
+    let (seeds, seed_name) = read_seeds(source, &names, &file, &host_names)?;
     let network = read_network(source, &file.network, PathProperties::default())?;
     let duration = with(source, &file.duration, text::positive)?;
-    let recovery = file.recovery.as_ref();
-    let recovers = recovery.is_none_or(|word| word.get_ref() != "none");
-    let recovery = optional(source, recovery.filter(|_| recovers), text::duration)?;
-    let usual = if recovers { 20 } else { 0 };
-    let recovery = recovery.unwrap_or(Duration::from_secs(usual));
+    let recovery = read_recovery(source, &file)?;
+    let recovers = recovery.is_some();
+    let recovery = recovery.unwrap_or_default();
     let steps = timeline(source, &names, &file, own.steps, duration)?;
     let engines: Vec<Engine> = file
         .engines
@@ -231,7 +223,7 @@ fn read_hosts(
         let table = group.get_ref();
         let own = own_words(source, at, own)?;
         let prefix = table.prefix.as_ref().map_or("n", |prefix| prefix.get_ref());
-        // The number is checked before a list of this length is made.
+        // The number of nodes is checked before a list of this length is created.
         let (key, place, length) = match (&table.count, &table.names) {
             (Some(count), None) => ("count", count.span().start, u64::from(*count.get_ref())),
             (None, Some(list)) => ("names", at, list.len() as u64),
@@ -356,6 +348,34 @@ fn add_clones(
     Ok(())
 }
 
+/// Reads the maximum duration of the recovery; `None` without recovery.
+fn read_recovery(
+    source: &SourceText<'_>,
+    file: &ScenarioFile,
+) -> Result<Option<Duration>, ScenarioError> {
+    match &file.recovery {
+        None => Ok(Some(Duration::from_secs(20))),
+        Some(word) if word.get_ref() == "none" => Ok(None),
+        Some(text) => with(source, text, text::duration).map(Some),
+    }
+}
+
+/// Reads the seed nodes, and the name that stands for them.
+fn read_seeds(
+    source: &SourceText<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+    host_names: &BTreeMap<String, Vec<usize>>,
+) -> Result<(Vec<usize>, Option<String>), ScenarioError> {
+    let Some(text) = &file.seeds else {
+        return Ok((vec![0], None));
+    };
+    match host_names.get(text.get_ref()) {
+        Some(hosts) => Ok((hosts.clone(), Some(text.get_ref().clone()))),
+        None => Ok((with(source, text, |word| names.fixed(word))?, None)),
+    }
+}
+
 /// Reads the names of hosts.
 fn read_names(
     source: &SourceText<'_>,
@@ -445,7 +465,8 @@ fn read_links(
         rules.push((source.line(at), rule));
     }
     let rules: Vec<LinkRule> = rules.into_iter().map(|(_, rule)| rule).collect();
-    // A rule that is wider than another is wider than all that are narrower still: it comes before them.
+    // A rule that is wider than another rule is also wider than all rules that are narrower than the other, so it comes
+    // before them.
     let depth = |rule: &LinkRule| {
         let wider = rules.iter().filter(|other| rule.is_narrower_than(other));
         wider.count()

@@ -1,4 +1,4 @@
-//! The loop of a run: performs the actions of the plan, runs the hosts for one tick, takes their reports, and has the
+//! The loop of a run: performs the actions of the plan, runs the hosts for one tick, takes their reports, and makes the
 //! judge check the conditions.
 
 use crate::daemon_host::{DaemonHost, WireWorld};
@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-/// Maximum number of connections or segments that wait at one socket.
+/// Maximum number of connections or segments that wait at one socket for the process.
 const TCP_CAPACITY: usize = 4096;
 
 /// A run in progress.
@@ -84,7 +84,8 @@ fn listen_for_panics() -> Arc<Mutex<Vec<String>>> {
     panics
 }
 
-/// Interval between checks of conditions. Each check copies every machine.
+/// Interval between checks of conditions; a long interval limits the cost of the checks, because each check copies
+/// every machine. The interval grows with the number of hosts.
 const fn check_interval(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=12 => 50,
@@ -92,7 +93,7 @@ const fn check_interval(hosts: usize) -> Duration {
     })
 }
 
-/// Length of a tick. Turmoil visits every pair of hosts in each tick, so runs with many hosts have longer ticks.
+/// Length of a tick. Turmoil visits every pair of hosts in each tick, so runs with many hosts use longer ticks.
 const fn tick(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=10 => 1,
@@ -219,7 +220,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Counts a link that ended with a certificate as an effect of the step that makes the certificate expire.
+    /// Counts a link that ended because of a certificate as an effect of the step that makes the certificate expire.
     fn note_expiry(&self, now: Duration, host: usize, event: &Event) {
         let Event::Mesh(gossip::Event::LinkDown { peer, reason, .. }) = event else {
             return;
