@@ -1,4 +1,4 @@
-//! The command line of an engine that is a separate process: one file, one seed.
+//! The command line of an engine that is a separate process: one scenario file and one seed.
 
 use crate::mesh::{self, MESH};
 use crate::scenario::{Scenario, ScenarioError};
@@ -27,7 +27,7 @@ impl EngineBinary {
         )
     }
 
-    /// Returns the help or the version, if the arguments ask for it.
+    /// Returns the help or the version, if the arguments request one of them.
     pub fn introduction(&self, arguments: impl Iterator<Item = String>) -> Option<String> {
         arguments
             .into_iter()
@@ -52,7 +52,7 @@ pub struct RunArguments {
     pub strict: bool,
     /// The planted bugs and disabled mechanisms.
     pub sabotage: Sabotage,
-    /// Their names.
+    /// The names of the planted bugs and disabled mechanisms.
     pub broken: Vec<String>,
     /// The file for the trace: one JSON line per event.
     pub trace: Option<PathBuf>,
@@ -156,7 +156,8 @@ impl RunArguments {
     /// Reads the scenario to run.
     ///
     /// # Errors
-    /// An error in the file, or a matrix with several variants of which none is selected.
+    /// Returns the first error in the file, or an error if the file has a matrix with several variants and the
+    /// arguments select none of them.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
         Systems(&[&MESH])
             .load_one(&self.file, self.variant.as_deref())

@@ -1,4 +1,4 @@
-//! The interface to runs of a scenario, for any system: the base of search, shrink and sweeps.
+//! The interface to runs of a scenario, for any system; search, shrinking and sweeps use this interface.
 
 use crate::judge::ending::ENDS_BY_ITSELF;
 use crate::model::{self, RunOptions, Supervisor};
@@ -14,7 +14,7 @@ pub trait Runner {
     /// Runs one seed of a scenario.
     ///
     /// # Errors
-    /// If the scenario cannot be run; see [`model::run`].
+    /// Returns an error if the scenario cannot be run; see [`model::run`].
     fn run(
         &self,
         scenario: &Scenario,
@@ -22,11 +22,10 @@ pub trait Runner {
         options: RunOptions<'_>,
     ) -> Result<Outcome, ScenarioError>;
 
-    /// Checks whether the system could have recovered by `at` from everything that one seed of a
-    /// scenario does to it.
+    /// Checks whether the system could have recovered by `at` from all faults that one seed of a scenario causes.
     ///
     /// # Errors
-    /// The reason why it could not.
+    /// The error is the reason why the system could not recover.
     fn recoverable(&self, scenario: &Scenario, seed: u64, at: Duration) -> Result<(), String>;
 
     /// Returns the vocabulary of the system.
@@ -36,7 +35,7 @@ pub trait Runner {
     /// scenario, or one for each variant of its matrix.
     ///
     /// # Errors
-    /// If the file cannot be read, or the first error in it.
+    /// Returns an error if the file cannot be read, or else the first error in the file.
     fn load(&self, path: &Path) -> Result<Vec<Scenario>, ScenarioError> {
         Scenario::load_all(path, &self.vocabulary(), None)
     }

@@ -1,7 +1,7 @@
 //! `phalanx`: the command-line tool.
 //!
-//! Parses the command line, runs one command and exits with a code: 0 success, 1 negative result, 2
-//! wrong usage or a bad file, 3 the same seed gave two different runs.
+//! Parses the command line, runs one command and exits with a code: 0 for success, 1 for a negative result, 2 for wrong
+//! usage or a bad file, 3 if one seed gave two different runs.
 //!
 //! - [`arguments`]: the command line itself; start there.
 //! - [`authority`]: `ca`, certificates.
@@ -29,7 +29,7 @@ use phalanx_sim_cli::{ExternalEngine, Tool, exit, failure, programs, screen};
 use screen::Screen;
 use std::process::ExitCode;
 
-/// The commands `phalanx sim`: the mesh in all engines.
+/// The subcommands of `phalanx sim`: the mesh in all engines.
 const SIMULATOR: Tool<'_> = Tool {
     systems: Systems(&[&MESH]),
     engines: &[

@@ -7,6 +7,7 @@ use phalanx_sim::scenario::command_line::Reproduction;
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::world::Definition;
 use serde_json::json;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,6 +97,28 @@ pub(crate) fn inputs<'a>(
     })
 }
 
+/// Prints the steps of scenarios that change nothing, as far as their files tell.
+///
+/// # Errors
+/// With `strict`, such a step is an error of the file.
+pub(crate) fn check_steps(entries: &[CatalogueEntry], strict: bool) -> Result<(), CommandError> {
+    let mut found: Vec<String> = Vec::new();
+    for warning in entries.iter().flat_map(|entry| entry.scenario.warnings()) {
+        let text = format!("{warning}");
+        if !found.contains(&text) {
+            found.push(text);
+        }
+    }
+    if strict && !found.is_empty() {
+        return Err(CommandError::usage(found.join("\n")));
+    }
+    for text in found {
+        // A closed standard error loses the warning, not the command.
+        drop(writeln!(std::io::stderr(), "warning: {text}"));
+    }
+    Ok(())
+}
+
 /// Reads a scenario file, and selects exactly one variant.
 pub(crate) fn one(
     tool: &Tool<'_>,
@@ -156,6 +179,7 @@ pub(crate) fn list(
     as_json: bool,
 ) -> Result<Completion, CommandError> {
     let entries = load(tool, files, None)?;
+    check_steps(&entries, false)?;
     let files: Vec<&[CatalogueEntry]> = entries.chunk_by(|one, two| one.path == two.path).collect();
     if as_json {
         for runs in &files {

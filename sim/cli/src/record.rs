@@ -56,8 +56,8 @@ pub(crate) struct Broken {
     /// The events that led to the failure, as text, the latest last.
     #[serde(default)]
     pub(crate) causes: Vec<String>,
-    /// The facts that explain the failure, as text.
-    #[serde(skip)]
+    /// The facts that explain the failure, as text: those that the engine found, and for a recorded run all.
+    #[serde(default, rename = "found")]
     pub(crate) explanation: Vec<String>,
 }
 

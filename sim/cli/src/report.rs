@@ -10,6 +10,7 @@ use crate::sweep::NOT_COMPARED;
 use crate::tool::complain;
 use indicatif::ProgressBar;
 use phalanx_sim::report::Seed;
+use phalanx_sim::scenario::Scenario;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -52,6 +53,8 @@ pub(crate) struct SweepReport<'a> {
     notes: BTreeSet<String>,
     /// Outputs that could not be written, and errors that ended the sweep.
     problems: Vec<CommandError>,
+    /// The steps whose lack of effect was reported when their files were read: scenarios and lines.
+    warned: BTreeSet<(String, usize)>,
 }
 
 impl<'a> SweepReport<'a> {
@@ -77,6 +80,16 @@ impl<'a> SweepReport<'a> {
             junit,
             notes: BTreeSet::new(),
             problems: Vec::new(),
+            warned: BTreeSet::new(),
+        }
+    }
+
+    /// Notes the warnings about scenarios that were printed when their files were read.
+    pub(crate) fn note_warnings<'s>(&mut self, scenarios: impl Iterator<Item = &'s Scenario>) {
+        for scenario in scenarios {
+            let lines = scenario.warnings().into_iter().map(|warning| warning.line);
+            let warned = lines.map(|line| (scenario.name.clone(), line));
+            self.warned.extend(warned);
         }
     }
 
@@ -168,7 +181,9 @@ impl<'a> SweepReport<'a> {
         group.wall_ms += read.wall_ms;
         group.messages += read.messages;
         sometimes::count(&mut group.sometimes, record);
-        for fault in &read.vacuous {
+        let warned = &self.warned;
+        let known = |line| warned.contains(&(read.scenario.clone(), line));
+        for fault in read.vacuous.iter().filter(|fault| !known(fault.line)) {
             let text = format!(
                 "{} line {}: the step `{}` affected nothing: {}",
                 read.scenario, fault.line, fault.step, fault.why
@@ -309,7 +324,12 @@ impl<'a> SweepReport<'a> {
             (_, None) => {}
         }
         self.sometimes()?;
-        for text in self.groups.iter().flat_map(|group| &group.vacuous) {
+        let sometimes = self.groups.iter().flat_map(|group| {
+            let undecided = group.sometimes.iter().filter(|it| it.is_undecided());
+            undecided.map(|it| it.warning(&group.scenario))
+        });
+        let vacuous = self.groups.iter().flat_map(|group| &group.vacuous);
+        for text in vacuous.cloned().chain(sometimes) {
             self.screen.line(format!(
                 "{}  {text}",
                 self.screen.painted("warning", Paint::Warn)
@@ -409,10 +429,10 @@ impl<'a> SweepReport<'a> {
         let mut table = Table::new(&["scenario", "line", "seeds", "first", "sometimes"]);
         for group in &self.groups {
             for it in &group.sometimes {
-                let paint = match (it.is_missed(), it.reached) {
+                let paint = match (it.is_missed(), it.is_undecided()) {
                     (true, _) => Paint::Bad,
-                    (false, 0) => Paint::Plain,
-                    (false, _) => Paint::Good,
+                    (false, true) => Paint::Warn,
+                    (false, false) => Paint::Good,
                 };
                 let first = it
                     .first

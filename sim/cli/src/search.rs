@@ -73,6 +73,7 @@ pub(crate) fn run(
 ) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
     let entries = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
+    catalogue::check_steps(&entries, false)?;
     let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
     let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
     output::check_folder("--out", &arguments.out)?;

@@ -38,6 +38,7 @@ pub(crate) fn run(
     arguments: &SimRun,
 ) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
+    catalogue::check_steps(&entries, arguments.strict)?;
     let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
     let outputs = Outputs::new(catalogue::inputs(&entries))
         .with("--trace", arguments.trace.as_deref())
@@ -60,6 +61,7 @@ pub(crate) fn run(
     let bar = overseer::bar((runs > 1).then_some(runs as u64));
     let overseer = Overseer::start(None, bar.clone())?;
     let mut report = SweepReport::new(screen, arguments.json, runs, (bar, junit));
+    report.note_warnings(entries.iter().map(|entry| &*entry.scenario));
     let wanted = picture::Wanted {
         page: arguments.report.as_deref(),
         timeline: arguments.timeline,

@@ -1,4 +1,4 @@
-//! The loop of a run: performs the actions of the plan, lets time pass, takes the reports of hosts, and has the judge
+//! The loop of a run: performs the actions of the plan, advances time, takes the reports of hosts, and makes the judge
 //! check the conditions.
 
 use crate::Run;
@@ -26,7 +26,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time;
 
-/// No hosts. Only selectors that draw read the set of started hosts, and a final state has none of them.
+/// An empty set of hosts. Only selectors that draw read the set of started hosts, and the final state contains no such
+/// selector.
 static NOBODY: BTreeSet<usize> = BTreeSet::new();
 
 /// Granularity of actions, reports and checks.
@@ -40,7 +41,7 @@ pub(super) struct Engine {
     pub(super) nodes: Vec<NodeHandle>,
     /// Whether a host's process was started and not stopped.
     pub(super) runs: Vec<bool>,
-    /// The number of starts of each host's process.
+    /// The number of times that each host's process was started.
     pub(super) lives_of: Vec<u64>,
     /// The end of each host's pause.
     pub(super) paused: Vec<Option<Duration>>,

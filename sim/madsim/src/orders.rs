@@ -10,10 +10,10 @@ use phalanx_core::time::Wall;
 use phalanx_sim::mesh::daemon::Input;
 use phalanx_sim::mesh::node_start::{self, NodeStart};
 use phalanx_sim::mesh::{self, APPLICATIONS, HostApplications};
-use phalanx_sim::model::WALL_ZERO;
-use phalanx_sim::scenario::plan::executor::PlanExecutor;
+use phalanx_sim::model::{WALL_ZERO, address};
+use phalanx_sim::scenario::plan::executor::{ClockChange, PlanExecutor};
 use phalanx_sim::scenario::plan::{Plan, Planned, ScheduledAction};
-use phalanx_sim::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction};
+use phalanx_sim::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction, Trouble};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) fn pauses(plan: &Plan) -> bool {
 /// The name of this engine in errors.
 const ENGINE: &str = "madsim";
 
-/// An input for the daemon of a host that an action gives.
+/// An input that an action gives to the daemon of a host.
 type Given = Option<(usize, Input)>;
 
 impl<'p> PlanExecutor<'p> for Engine {
@@ -50,6 +50,10 @@ impl<'p> PlanExecutor<'p> for Engine {
         Handle::current().kill(self.nodes[host].id());
         self.fabric.slot(host).clear();
         self.runs[host] = false;
+        Ok(None)
+    }
+
+    fn no_power(&mut self, _planned: &'p Planned, _host: usize) -> Self::Done {
         Ok(None)
     }
 
@@ -88,9 +92,30 @@ impl<'p> PlanExecutor<'p> for Engine {
         &mut self,
         planned: &'p Planned,
         _host: usize,
-        _jump: Duration,
-        _drift_ppm: Option<i32>,
+        _change: ClockChange,
     ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn set_trouble(
+        &mut self,
+        planned: &'p Planned,
+        _host: usize,
+        _trouble: Trouble,
+        _on: bool,
+    ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn move_host(&mut self, planned: &'p Planned, _host: usize) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn change_links(&mut self, planned: &'p Planned, _change: usize, _on: bool) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn reset(&mut self, planned: &'p Planned, _cut: usize) -> Self::Done {
         Err(planned.unsupported(ENGINE))
     }
 
@@ -141,7 +166,7 @@ impl<'p> PlanExecutor<'p> for Engine {
         if !self.runs[host] {
             return Ok(None);
         }
-        self.fabric.affect(planned.step, 1);
+        self.fabric.command(host, planned);
         Ok(Some((host, Input::Command(order))))
     }
 
@@ -224,6 +249,7 @@ impl Engine {
             scenario: &run.scenario,
             host,
             epoch,
+            address: address(host),
             wall: Wall(WALL_ZERO + self.fabric.now().as_secs()),
             sabotage: run.arguments.sabotage,
         };

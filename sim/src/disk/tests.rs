@@ -84,7 +84,7 @@ fn a_torn_write_leaves_a_beginning_of_it_and_all_that_was_durable() {
     assert_eq!(lengths, (4..8).collect());
 }
 
-/// Does a write that must succeed, without a sync.
+/// Performs a write that must succeed, without a sync.
 fn change(files: &mut Files, write: DiskChange) {
     written(files, write, false);
 }
@@ -144,4 +144,35 @@ fn a_path_that_leads_nowhere_is_an_error() {
     let (number, _) = files.begin(0, 0, write.clone(), true);
     let error = DiskError::Path(TreeError::NotFound);
     assert_eq!(files.end(number), Some(Err((error, write, true))));
+}
+
+#[test]
+fn a_slow_disk_takes_longer_for_each_operation() {
+    let mut files = Files::default();
+    let write = || DiskChange::Replace("a".into(), b"1".to_vec());
+    files.set_delay(Duration::from_millis(50), Some(3));
+    assert_eq!(files.delay_step(), Some(3));
+    let (_, done) = files.begin(0, 0, write(), true);
+    assert_eq!(done, 52_000_000);
+    let (_, done) = files.begin(0, 0, write(), false);
+    assert_eq!(done, 52_000_000, "requests complete in their order");
+    assert_eq!(files.read_done(60_000_000), 110_020_000);
+    files.set_delay(Duration::ZERO, None);
+    assert_eq!(files.read_done(60_000_000), 60_020_000);
+}
+
+#[test]
+fn a_file_is_stored_unless_the_disk_is_full_or_fails() {
+    let mut files = Files::default();
+    for (fault, error) in [
+        (DiskFault::Full, DiskError::Full),
+        (DiskFault::IoError, DiskError::Io),
+    ] {
+        files.set_fault(Some(fault), None);
+        assert_eq!(files.store("epoch", vec![1]), Err(error));
+        assert_eq!(files.read("epoch"), None);
+    }
+    files.set_fault(Some(DiskFault::TornWrite), None);
+    assert_eq!(files.store("epoch", vec![1]), Ok(()));
+    assert_eq!(files.read("epoch"), Some(&[1][..]));
 }

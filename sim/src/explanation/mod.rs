@@ -104,7 +104,7 @@ pub fn explain(
 /// Returns the nodes that a failure is about: those of its finding, otherwise those that its reason names.
 fn subject(recording: &Recording<'_>, failure: &Failure) -> FailureNodes {
     let until = (failure.at_ms + 1) * 1_000_000;
-    let found = failure.findings.first();
+    let found = principal(failure);
     // A finding without text has only the nodes that the condition names; the reason may name the first wrong one.
     let is_known =
         found.is_some_and(|it| !it.text.is_empty() || it.reports.is_some() || it.traffic.is_some());
@@ -159,7 +159,7 @@ fn explained(
         .pair()
         .and_then(|pair| heard(recording, pair, subject.until));
     let traffic = failure.findings.iter().find_map(|it| it.traffic);
-    let since = since(failure.findings.first(), watched.as_ref(), heard.as_ref());
+    let since = since(principal(failure), watched.as_ref(), heard.as_ref());
     let told = watched.as_ref().and_then(|it| it.told.clone());
     let learnt = watched.as_ref().and_then(|it| it.latest.clone());
     let mut explanation = Explanation {
@@ -176,7 +176,8 @@ fn explained(
         faults: faults::standing(recording, &subject.hosts(), since, subject.until),
         ..Explanation::default()
     };
-    let texts = failure.findings.iter().map(|it| it.text.clone());
+    let texts = failure.findings.iter().filter(|it| !it.is_remark);
+    let texts = texts.map(|it| it.text.clone());
     explanation
         .found
         .extend(texts.filter(|text| !text.is_empty()));
@@ -190,14 +191,23 @@ fn explained(
     let learnt_event = learnt.as_ref().map(|it| it.event);
     let heard_event = heard.as_ref().map(|it| it.event);
     explanation.event = counted.or(learnt_event).or(heard_event);
-    if explanation.event.is_none() && failure.findings.is_empty() {
+    if explanation.event.is_none() && principal(failure).is_none() {
         explanation.event = causes::culprit(recording, failure);
     }
     explanation.told = told;
     (explanation.learnt, explanation.heard) = (learnt, heard);
     let is_watched = watched.is_some() && subject.observed.is_some();
     explanation.lines = lines(recording, &explanation, subject, is_watched, since);
+    let remarks = failure.findings.iter().filter(|it| it.is_remark);
+    let remarks: Vec<String> = remarks.map(|it| it.text.clone()).collect();
+    explanation.lines.extend(remarks.iter().cloned());
+    explanation.found.extend(remarks);
     explanation
+}
+
+/// Returns the finding that has the nodes of a failure.
+fn principal(failure: &Failure) -> Option<&FailureFinding> {
+    failure.findings.iter().find(|it| !it.is_remark)
 }
 
 /// The time from which faults matter: the change of knowledge before the latest one, the latest message, or the time

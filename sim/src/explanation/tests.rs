@@ -1,4 +1,5 @@
-//! Tests of explanations: absences and counts name the last message, the fault between the nodes, and the item.
+//! Tests of explanations: for absences and counts, an explanation names the last message, the fault between the nodes,
+//! and the item.
 
 use super::*;
 use crate::mesh::MESH;
@@ -311,7 +312,7 @@ within = "25s"
             "the network from n2 to n1: 260ms",
         ],
     );
-    // Below 250 ms one way, dials succeed, and the answer to the handshake comes too late.
+    // With a one-way latency below 250 ms, dials succeed, but the answer to the handshake still comes too late.
     let slow = explained(&text.replace("260ms", "200ms"), "converged");
     has(&slow, &["needs 3 round trips (1.2s)", "after 4 (1.6s)"]);
     let ended = slow.found.iter().find_map(|line| {

@@ -48,7 +48,7 @@ pub struct Ending<'a> {
     pub trace_events: u64,
     /// The bytes on the wire in addition to encoded messages.
     pub overhead_bytes: u64,
-    /// For each step of the scenario, how much it affected.
+    /// For each step of the scenario, the number of its effects.
     pub affected: &'a [u64],
     /// The failures that the engine found.
     pub broken: Vec<Failure>,
@@ -81,13 +81,14 @@ impl Ending<'_> {
             mut failures,
             mut metrics,
             expected,
+            fired,
         } = judge.finish(self.now, world);
         self.halt(&scenario.file, &mut failures);
         metrics.extend(self.metrics);
         failures.extend(self.broken);
-        let effects = StepEffect::of(scenario, plan, self.affected);
+        let effects = StepEffect::of(scenario, (plan, &fired), self.affected);
         let vacuous = match self.halted {
-            None => vacuous(&effects),
+            None => vacuous(scenario, (plan, &fired), &effects),
             // The remaining steps may have effects later.
             Some(_) => Vec::new(),
         };

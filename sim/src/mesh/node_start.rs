@@ -2,8 +2,9 @@
 
 use super::host_words;
 use super::publishing::Published;
-use crate::model::address;
+use crate::model::{PORT, address};
 use crate::scenario::Scenario;
+use core::net::SocketAddr;
 use phalanx_core::gossip::Config;
 use phalanx_core::link::Address;
 use phalanx_core::random::Random;
@@ -23,6 +24,8 @@ pub struct NodeStart<'a> {
     pub host: usize,
     /// The epoch of this start, as stored on the host's disk.
     pub epoch: u64,
+    /// The address of the host.
+    pub address: SocketAddr,
     /// The calendar time at the start.
     pub wall: Wall,
     /// The planted bugs and disabled mechanisms.
@@ -36,11 +39,15 @@ impl NodeStart<'_> {
         let Self { scenario, host, .. } = *self;
         let spec = &scenario.hosts[host];
         let others = scenario.seeds.iter().filter(|seed| **seed != host);
-        let targets = others.map(|seed| Address::Socket(address(*seed))).collect();
+        let targets = match &scenario.seed_name {
+            // A seed node skips its own addresses among those of the name.
+            Some(name) => vec![Address::Name(format!("{name}:{PORT}"))],
+            None => others.map(|seed| Address::Socket(address(*seed))).collect(),
+        };
         let content = Content {
             nickname: String::new(),
             kind: host_words::kind(spec),
-            address: host_words::is_dialable(spec).then(|| address(host)),
+            address: host_words::is_dialable(spec).then_some(self.address),
             joined: self.wall,
             services: host_words::services(spec),
             metadata: host_words::metadata(spec),
@@ -53,7 +60,7 @@ impl NodeStart<'_> {
     }
 }
 
-/// The randomness of one lifetime of a host. A draw in one lifetime does not shift the draws of another.
+/// The randomness of one lifetime of a host. A draw in one lifetime does not shift the draws of another lifetime.
 #[must_use]
 pub fn randomness(seeds: &Random, host: usize, life: u64) -> Random {
     seeds.nth_child("host", host as u64).nth_child("life", life)

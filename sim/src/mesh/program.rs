@@ -10,12 +10,13 @@ use super::words::{PROGRAM, vocabulary};
 use super::{
     condition, delivery_log, dial_remarks, findings, host_words, invariant, recoverability,
 };
+use crate::disk::Files;
 use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
-    Cast, Definition, MeasuredMetric, Process, ProcessEvent, ProcessView, Program, ReportedEvent,
-    Scene, Start,
+    Cast, Definition, MeasuredMetric, Process, ProcessEvent, ProcessStartError, ProcessView,
+    Program, ReportedEvent, Scene, Start,
 };
 use phalanx_core::gossip;
 use phalanx_core::node::{Message, Node};
@@ -41,17 +42,23 @@ impl Program for Mesh {
         PROGRAM
     }
 
+    /// Raises the stored epoch, as the daemon does before it runs.
+    fn prepare(&mut self, _host: usize, disk: &mut Files) -> Result<(), ProcessStartError> {
+        let epoch = stored_epoch(disk) + 1;
+        let stored = disk.store(EPOCH, epoch.to_le_bytes().to_vec());
+        stored.map_err(|error| ProcessStartError {
+            file: EPOCH.into(),
+            error,
+        })
+    }
+
     fn start(&mut self, mut start: Start<'_>) -> Box<dyn Process> {
-        let stored = start
-            .disk
-            .read(EPOCH)
-            .and_then(|bytes| bytes.try_into().ok());
-        let epoch = stored.map_or(0, u64::from_le_bytes) + 1;
-        start.disk.put(EPOCH, epoch.to_le_bytes().to_vec());
+        let epoch = stored_epoch(start.disk);
         let life = NodeStart {
             scenario: start.scenario,
             host: start.host,
             epoch,
+            address: start.address,
             wall: start.wall,
             sabotage: self.sabotage,
         };
@@ -133,7 +140,7 @@ impl Program for Mesh {
         word: &str,
         who: &[usize],
         window: (u64, u64),
-    ) -> Option<u64> {
+    ) -> Result<u64, String> {
         self.delivery_log.figure(scene, word, who, window)
     }
 
@@ -169,4 +176,10 @@ impl Program for Mesh {
     fn projection(&self, scene: &Scene<'_>) -> Option<Value> {
         serde_json::to_value(Projection::of(scene, &self.lives)).ok()
     }
+}
+
+/// The epoch on a disk; 0 if there is none.
+fn stored_epoch(disk: &Files) -> u64 {
+    let stored = disk.read(EPOCH).and_then(|bytes| bytes.try_into().ok());
+    stored.map_or(0, u64::from_le_bytes)
 }

@@ -1,7 +1,7 @@
 //! Traces a run on engines that run machines through their driver: a running hash, and on request a trace file.
 //!
-//! A driver shows inputs before the machine takes them, so the trace has no digests. The cause of a message is known if
-//! the engine states which step of which host sent it.
+//! A driver shows inputs before the machine handles them, so the trace has no digests. The cause of a message is known
+//! if the engine states which step of which host sent it.
 
 use super::event::Event;
 use super::view::node_input_info;
@@ -22,7 +22,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// The number of the orders of applications in trace hashes.
+/// The number that stands for orders to applications in trace hashes.
 const ORDER: u8 = 0x7f;
 
 /// Maximum number of inputs of all nodes in one instant, which is a tick of the engine.
@@ -44,7 +44,7 @@ pub struct MeshTrace {
     hash: u64,
     hosts: Vec<TracedHost>,
     sink: Option<BufWriter<File>>,
-    /// The latest step. Its reports arrive after it.
+    /// The latest step, whose reports arrive after the step.
     latest: Option<TracedStep>,
     failed: Option<io::Error>,
 }
@@ -60,7 +60,7 @@ struct TracedHost {
 #[derive(Debug, Default)]
 struct TracedLink {
     peer: Option<usize>,
-    /// The steps that sent the messages still to be received.
+    /// The steps that sent the messages in flight.
     sent: VecDeque<u64>,
 }
 
@@ -80,7 +80,7 @@ impl MeshTrace {
     /// An empty trace; with a path, the trace is also written to a file.
     ///
     /// # Errors
-    /// The file cannot be created.
+    /// Returns an error if the file cannot be created.
     pub fn new(
         scenario: &Scenario,
         plan: &Plan,
@@ -115,7 +115,7 @@ impl MeshTrace {
         Ok(trace)
     }
 
-    /// Records an input that a node is about to take.
+    /// Records an input that a node is about to handle.
     pub fn input(&mut self, at: Duration, host: usize, input: &node::Input) {
         let bytes = if let node::Input::Receive { message, .. } = input {
             message.encoded_len()
@@ -271,7 +271,7 @@ impl MeshTrace {
     /// Finishes the trace file.
     ///
     /// # Errors
-    /// A write to the file failed.
+    /// Returns an error if a write to the file failed.
     pub fn finish(&mut self) -> Result<(), String> {
         self.flush();
         let flushed = self.sink.as_mut().map_or(Ok(()), Write::flush);
@@ -283,7 +283,7 @@ impl MeshTrace {
 }
 
 impl TracedHost {
-    /// Returns the sender of an input and the step that sent it. Follows the links of the host.
+    /// Returns the sender of an input and the step that sent it; tracks the links of the host.
     fn takes(&mut self, input: &node::Input, scenario: &Scenario) -> (Option<usize>, u64) {
         let place = |id: &NodeId| scenario.hosts.iter().position(|host| host.id == *id);
         let input = match input {
@@ -297,7 +297,7 @@ impl TracedHost {
             }
         };
         match input {
-            // A new lifetime starts without links.
+            // A new lifetime of the process starts without links.
             Input::Start => *self = Self::default(),
             Input::Accepted { link, peer } | Input::Dialed { link, peer, .. } => {
                 self.links.entry(*link).or_default().peer = place(peer);

@@ -1,4 +1,4 @@
-//! The checks of a run: invariants, errors that no process handles, reports for the judge, and triggers that fired.
+//! The checks of a run: invariants, errors that no process handles, reports for the judge, and the triggers that fired.
 
 use super::clock::ns;
 use super::context::Context;
@@ -9,9 +9,9 @@ use crate::scenario::plan::Reporter;
 use crate::verdict::Failure;
 use crate::world::{Effect, Program, ReportedEvent, Scene};
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-/// The rule that a process breaks by an error that it does not handle.
+/// The rule that a process violates by an error that it does not handle.
 const UNHANDLED: &str = "a process handles the errors that it meets";
 
 /// The checks of one run.
@@ -23,8 +23,8 @@ pub(super) struct Checks {
     reports: Vec<(Reporter, Box<dyn ReportedEvent>)>,
     /// Errors of programs that no process handles, with their instants in nanoseconds.
     errors: Vec<(u64, String)>,
-    /// The triggers of the plan that fired.
-    fired: BTreeSet<usize>,
+    /// The number of reports that each trigger of the plan has counted.
+    reported: BTreeMap<usize, u32>,
 }
 
 impl Checks {
@@ -81,7 +81,7 @@ impl Checks {
         }
     }
 
-    /// Takes a reported event: schedules the actions that it triggers, and keeps it for the judge.
+    /// Handles a reported event: schedules the actions that the event triggers, and keeps it for the judge.
     pub(super) fn report(
         &mut self,
         context: &mut Context<'_, '_>,
@@ -102,7 +102,8 @@ impl Checks {
         let (word, about) = event.described();
         for (trigger, waiting) in plan.triggers.iter().enumerate() {
             let fits = waiting.fits(&context.scenario().hosts, by, word, about);
-            if !fits || !self.fired.insert(trigger) {
+            let reports = self.reported.entry(trigger).or_default();
+            if !fits || !waiting.counts(Duration::from_nanos(now), reports) {
                 continue;
             }
             for (action, planned) in waiting.actions.iter().enumerate() {

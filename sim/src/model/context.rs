@@ -15,6 +15,7 @@ use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned};
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
+use std::collections::BTreeMap;
 
 /// The host of a step, its program if the host runs several, and the kind of its input.
 type LatestStep = (usize, Option<&'static str>, &'static str);
@@ -38,8 +39,12 @@ pub(super) struct Context<'a, 't> {
     supervisor: Option<&'t Supervisor>,
     heap: Heap<ScheduledEvent>,
     trace: Trace<'t>,
+    /// The time by which steps set the calendar of each host back, in nanoseconds.
+    calendar_back: BTreeMap<usize, i64>,
     /// Number of items that each step affected.
     affected: Vec<u64>,
+    /// The commands of steps: the step of each, and whether it is to be refused, by the event number of its action.
+    commands: BTreeMap<u64, (usize, bool)>,
     /// The random stream for the remains of torn writes after a crash.
     torn_writes: Random,
 }
@@ -64,7 +69,9 @@ impl<'a, 't> Context<'a, 't> {
             supervisor: None,
             heap: Heap::new(),
             trace,
+            calendar_back: BTreeMap::new(),
             affected: vec![0; scenario.causes()],
+            commands: BTreeMap::new(),
             torn_writes: Random::from_seed(plan.seed).child("disks"),
         }
     }
@@ -90,9 +97,16 @@ impl<'a, 't> Context<'a, 't> {
     /// Returns the wall clock of a host.
     pub(super) fn wall(&self, host: usize) -> Wall {
         let seconds = i64::try_from(self.now / 1_000_000_000).unwrap_or(0);
-        let offset = self.scenario.hosts[host].clock.offset / 1_000_000_000;
+        let back = self.calendar_back.get(&host).copied().unwrap_or_default();
+        let offset = (self.scenario.hosts[host].clock.offset - back) / 1_000_000_000;
         let zero = i64::try_from(WALL_ZERO).unwrap_or(0);
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
+    }
+
+    /// Sets the calendar of a host back by this number of nanoseconds. Monotonic clocks are not affected.
+    pub(super) fn set_calendar_back(&mut self, host: usize, by: u64) {
+        let back = self.calendar_back.entry(host).or_default();
+        *back = back.saturating_add(i64::try_from(by).unwrap_or(i64::MAX));
     }
 
     /// Returns the number of the current event.
@@ -169,6 +183,22 @@ impl<'a, 't> Context<'a, 't> {
         }
     }
 
+    /// Notes that the current action is a command of a step; `refused` tells whether it is to be refused.
+    pub(super) fn command(&mut self, step: Option<usize>, refused: bool) {
+        if let Some(step) = step {
+            self.commands.insert(self.cause().event, (step, refused));
+        }
+    }
+
+    /// Notes the answer to the command that is the current cause. A command has an effect if it is refused or obeyed as
+    /// its step expects.
+    pub(super) fn on_answer(&mut self, refused: bool) {
+        let command = self.commands.get(&self.cause().event).copied();
+        if let Some((step, expected)) = command {
+            self.affect(Some(step), u64::from(refused == expected));
+        }
+    }
+
     /// Returns the number of items that each step affected.
     pub(super) fn affected(&self) -> &[u64] {
         &self.affected
@@ -184,7 +214,7 @@ impl<'a, 't> Context<'a, 't> {
         self.trace.hash()
     }
 
-    /// Records a step of a process. The step causes the events scheduled next.
+    /// Records a step of a process, which becomes the cause of the events scheduled next.
     pub(super) fn record_step<'s>(
         &mut self,
         line: &StepLine,
@@ -202,12 +232,12 @@ impl<'a, 't> Context<'a, 't> {
         self.trace.is_recorded()
     }
 
-    /// Records what a host's processes know of membership after the latest step.
+    /// Records the membership that a host's processes know after the latest step.
     pub(super) fn record_membership(&mut self, host: usize, digest: u64) {
         self.trace.membership(host, digest);
     }
 
-    /// Records an action of the plan. The action causes the events scheduled next.
+    /// Records an action of the plan, which becomes the cause of the events scheduled next.
     pub(super) fn record_action(&mut self, planned: &Planned) {
         let cause = self.trace.action(self.now, planned);
         self.set_cause(cause);

@@ -3,12 +3,14 @@
 use super::context::Context;
 use crate::disk::{DiskChange, DiskError, DiskFault, Files, Left};
 use crate::scenario::{CertificateChange, Scenario};
-use crate::world::{HostTraffic, LocalHost, Process, Program, Start};
+use crate::world::{HostTraffic, LocalHost, Process, ProcessStartError, Program, Start};
+use core::net::SocketAddr;
 use core::ops::Range;
+use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 
-/// The facts that a process starts with, except those of its host.
+/// The values that a process starts with, except those of its host.
 pub(super) struct StartFacts<'a> {
     pub scenario: &'a Scenario,
     pub host: usize,
@@ -16,6 +18,8 @@ pub(super) struct StartFacts<'a> {
     pub place: usize,
     pub life: u32,
     pub wall: Wall,
+    /// The address of the host since this start.
+    pub address: SocketAddr,
     pub random: Random,
 }
 
@@ -23,7 +27,7 @@ pub(super) struct StartFacts<'a> {
 pub(super) struct SimulatedHost {
     powered: bool,
     disk: Files,
-    /// The state of its certificate.
+    /// The state of the host's certificate.
     certificate: CertificateChange,
     traffic: HostTraffic,
     /// The slots of the host's processes.
@@ -93,7 +97,7 @@ impl SimulatedHost {
         self.disk.begin(now, slot, write, synced)
     }
 
-    /// Completes a write. Returns `None` if a crash dropped it.
+    /// Completes a write. Returns `None` if a crash dropped the write.
     pub(super) fn end_write(
         &mut self,
         number: u64,
@@ -110,14 +114,32 @@ impl SimulatedHost {
         self.disk.set_fault(fault, step);
     }
 
+    /// Makes each operation of the disk take longer.
+    pub(super) const fn set_disk_delay(&mut self, delay: Duration, step: Option<usize>) {
+        self.disk.set_delay(delay, step);
+    }
+
     /// Crashes the disk; returns the number of writes that the crash affected.
     pub(super) fn crash(&mut self, context: &mut Context<'_, '_>, left: Left) -> u64 {
         context.crash(&mut self.disk, left)
     }
 
-    /// Replaces the disk with a copy of another.
+    /// Replaces the disk with a copy of another disk.
     pub(super) fn set_disk(&mut self, disk: Files) {
         self.disk = disk;
+    }
+
+    /// Prepares the start of a process on the host. A program cannot be loaded from a device that fails reads.
+    pub(super) fn prepare(
+        &mut self,
+        program: &mut dyn Program,
+        host: usize,
+    ) -> Result<(), ProcessStartError> {
+        if self.disk.fails_reads() {
+            let (file, error) = (program.name().into(), DiskError::Io);
+            return Err(ProcessStartError { file, error });
+        }
+        program.prepare(host, &mut self.disk)
     }
 
     /// Starts a process on the host.
@@ -132,13 +154,14 @@ impl SimulatedHost {
             program: birth.place,
             life: birth.life,
             wall: birth.wall,
+            address: birth.address,
             certificate: self.certificate,
             random: birth.random,
             disk: &mut self.disk,
         })
     }
 
-    /// Lets a process access the host directly within a step. `taken` are the ports of other processes.
+    /// Lets a process access the host directly within a step. `taken` holds the ports of other processes.
     pub(super) fn access(
         &mut self,
         taken: impl Iterator<Item = u16>,

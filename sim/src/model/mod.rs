@@ -1,7 +1,7 @@
 //! The model engine: core's machines on an event heap, with links that behave as streams.
 //!
-//! It uses no clock, no thread and no ambient randomness: a scenario and a seed give the same run, event for event, on
-//! every machine. Start with [`run`].
+//! The engine uses no clock, no thread and no ambient randomness, so a scenario and a seed give the same run, event for
+//! event, on every machine. Start with [`run`].
 //!
 //! `engine` is the event loop; it coordinates components, which do not know each other: `slot` (a process, its mailbox
 //! and its wake timer), `host` (power and disk), `transport` (connections, ports and the network), `calls` (commands
@@ -9,7 +9,7 @@
 //! `supervision` ends a run early.
 //!
 //! The model includes latency, bandwidth of one connection, loss with TCP's retransmission, cuts that drop traffic
-//! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. It excludes congestion windows,
+//! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. The model excludes congestion windows,
 //! acknowledgements, fast retransmission and processor time (except for `slow`).
 
 mod calls;
@@ -52,8 +52,8 @@ use trace::Trace;
 /// the supervisor in the options.
 ///
 /// # Errors
-/// The scenario is not for this engine, does not fit the system or cannot be planned for this seed; a name in
-/// `sabotage` is unknown; or the trace cannot be written.
+/// Returns an error if the scenario is not for this engine, does not fit the system or cannot be planned for this seed,
+/// if a name in `sabotage` is unknown, or if the trace cannot be written.
 pub fn run(
     definition: &Definition,
     scenario: &Scenario,
@@ -93,7 +93,7 @@ pub fn run(
     Ok(engine.finish(definition, judge, settings, halted))
 }
 
-/// Returns the interval between checks of conditions; it grows with the number of hosts.
+/// Returns the interval between checks of conditions; the interval grows with the number of hosts.
 const fn interval(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=50 => 20,

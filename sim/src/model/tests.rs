@@ -207,3 +207,222 @@ max = 100000
     );
     assert!(smaller.expected[0].figure < memory, "{memory:?}");
 }
+
+/// A scenario in which n2 is restarted at 6 s, while its disk has a fault.
+fn restart_on_a_bad_disk(fault: &str, steps: &str) -> String {
+    format!(
+        r#"
+        scenario = 1
+        name = "bad-disk"
+        about = "A restart on a disk that fails."
+        engines = ["model"]
+        duration = "30s"
+        recovery = "10s"
+        [[nodes]]
+        count = 4
+        [[at]]
+        time = "5s"
+        disk = {{ who = "n2", fault = "{fault}" }}
+        for = "10s"
+        [[at]]
+        time = "6s"
+        restart = {{ who = "n2" }}
+        {steps}
+        [[expect]]
+        eventually = {{ event = {{ kind = "start-failed", by = "n2" }} }}
+        within = "7s"
+        [[expect]]
+        never = {{ event = {{ kind = "name-taken" }} }}
+        "#
+    )
+}
+
+#[test]
+fn a_process_whose_disk_cannot_store_exits_at_its_start_and_stays_down() {
+    for fault in ["full", "io-error"] {
+        let down = r#"
+        [[expect]]
+        eventually = { sees = { who = "n1", of = "n2", as = "down" } }
+        from = "16s"
+        within = "13s"
+        "#;
+        let outcome = ran(&restart_on_a_bad_disk(fault, down), RunOptions::default());
+        assert_eq!(outcome.failures, [], "{fault}");
+        assert!(outcome.effects.iter().all(|effect| effect.affected > 0));
+    }
+    let text = restart_on_a_bad_disk("torn-write", "");
+    let failures = ran(&text, RunOptions::default()).failures;
+    assert_eq!(failures.len(), 1, "{failures:?}");
+}
+
+#[test]
+fn a_start_after_the_disk_works_again_succeeds() {
+    let again = r#"
+        [[at]]
+        time = "16s"
+        restart = { who = "n2" }
+        [[expect]]
+        eventually = { sees = { who = "all", of = "n2", as = "alive" } }
+        from = "16s"
+        within = "5s"
+        "#;
+    let outcome = ran(&restart_on_a_bad_disk("full", again), RunOptions::default());
+    assert_eq!(outcome.failures, []);
+}
+
+/// A scenario of four nodes with these steps and expectations.
+fn story(recovery: &str, rest: &str) -> String {
+    format!(
+        r#"
+        scenario = 1
+        name = "story"
+        about = "Four nodes and a fault."
+        engines = ["model"]
+        duration = "30s"
+        recovery = "{recovery}"
+        [[nodes]]
+        count = 4
+        {rest}
+        "#
+    )
+}
+
+#[test]
+fn a_node_that_refuses_dials_comes_back_by_its_own() {
+    let text = story(
+        "10s",
+        r#"
+        [[at]]
+        time = "5s"
+        refuse = "n2"
+        for = "10s"
+        [[at]]
+        time = "6s"
+        reset = "n2"
+        [[expect]]
+        never = { event = { kind = "peer-down" } }
+        [[expect]]
+        eventually = { links = { who = "n2", min = 1 } }
+        from = "7s"
+        within = "4s"
+        "#,
+    );
+    let outcome = ran(&text, RunOptions::default());
+    assert_eq!(outcome.failures, []);
+    assert!(
+        outcome.effects.iter().all(|effect| effect.affected > 0),
+        "{:?}",
+        outcome.effects
+    );
+}
+
+#[test]
+fn a_machine_that_returns_with_another_address_is_seen_again() {
+    let text = story(
+        "10s",
+        r#"
+        [[at]]
+        time = "5s"
+        power-loss = "n2"
+        for = "8s"
+        [[at]]
+        time = "6s"
+        move = "n2"
+        [[at]]
+        time = "7s"
+        clock = { who = "n2", jump = "-1h" }
+        [[expect]]
+        never = { event = { kind = "name-taken" } }
+        [[expect]]
+        eventually = { sees = { who = "all", of = "n2", as = "alive" } }
+        from = "14s"
+        within = "10s"
+        "#,
+    );
+    let outcome = ran(&text, RunOptions::default());
+    assert_eq!(outcome.failures, []);
+    assert!(
+        outcome.effects.iter().all(|effect| effect.affected > 0),
+        "{:?}",
+        outcome.effects
+    );
+}
+
+#[test]
+fn a_run_without_recovery_ends_under_its_faults() {
+    let text = story(
+        "none",
+        r#"
+        [[at]]
+        time = "5s"
+        partition = { sets = ["n4", "rest"] }
+        [[expect]]
+        always = { sees = { who = "n1", of = "n4", as = "down" } }
+        from = "25s"
+        "#,
+    );
+    let outcome = ran(&text, RunOptions::default());
+    assert_eq!(outcome.failures, []);
+    assert_eq!(outcome.virtual_ms, 30_000);
+    assert!(!outcome.metrics.contains_key("recovery-ms"));
+}
+
+#[test]
+fn a_step_waits_for_the_second_report_after_a_time() {
+    let text = story(
+        "10s",
+        r#"
+        [[at]]
+        time = "5s"
+        crash = "n2"
+        [[at]]
+        time = "12s"
+        crash = "n3"
+        [[at]]
+        after = { event = "peer-down", by = "n1", nth = 2 }
+        crash = "n4"
+        [[expect]]
+        always = { sees = { who = "n1", of = "n4", as = "alive" } }
+        to = "13s"
+        from = "3s"
+        [[expect]]
+        eventually = { sees = { who = "n1", of = "n4", as = "down" } }
+        from = "13s"
+        within = "15s"
+        "#,
+    );
+    assert_eq!(ran(&text, RunOptions::default()).failures, []);
+}
+
+#[test]
+fn nodes_join_by_a_name_with_several_addresses_of_which_one_moves() {
+    let names = r#"
+        [names]
+        "seeds.example" = "n1..n3"
+        [[at]]
+        time = "5s"
+        power-loss = "n1..n3"
+        for = "3s"
+        [[at]]
+        time = "6s"
+        move = "n1"
+        [[expect]]
+        eventually = { sees = { who = "all", of = "all", as = "alive" } }
+        within = "4s"
+        [[expect]]
+        eventually = { sees = { who = "all", of = "all", as = "alive" } }
+        from = "9s"
+        within = "12s"
+        "#;
+    let text =
+        story("10s", names).replace("recovery", "seeds = \"seeds.example\"\n        recovery");
+    let outcome = ran(&text, RunOptions::default());
+    assert_eq!(outcome.failures, []);
+    let again = Scenario::parse("x.toml", &text).unwrap();
+    let written = Scenario::parse("x.toml", &again.to_toml()).unwrap();
+    assert_eq!(
+        (&written.names, &written.seed_name),
+        (&again.names, &again.seed_name)
+    );
+    assert_eq!(written.seeds, [0, 1, 2]);
+}

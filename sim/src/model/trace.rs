@@ -28,7 +28,7 @@ pub(crate) struct Trace<'a> {
     hash: u64,
     /// The number of the latest event.
     event: u64,
-    /// The names of the programs of each host that runs several.
+    /// The names of the programs of each host that runs several programs.
     programs: BTreeMap<usize, Vec<&'static str>>,
     recorder: Subscriber<'a>,
 }
@@ -121,7 +121,7 @@ impl<'a> Trace<'a> {
         !matches!(self.recorder, Subscriber::Absent)
     }
 
-    /// Records what a host's processes know of membership after the latest step.
+    /// Records the membership that a host's processes know after the latest step.
     pub(crate) fn membership(&mut self, host: usize, digest: u64) {
         if let Some(recorder) = self.recorder.get() {
             recorder.membership(host, digest);

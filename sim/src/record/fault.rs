@@ -1,7 +1,7 @@
 //! The plan's actions in readable form: faults that begin and end, and instantaneous steps.
 
 use crate::scenario::plan::{Cut, Plan, Planned, ScheduledAction};
-use crate::scenario::{CertificateChange, DiskFault, Extent, Scenario, text};
+use crate::scenario::{CertificateChange, DiskFault, Extent, Scenario, Trouble, text};
 use core::time::Duration;
 
 /// Maximum number of nodes that the text of a fault lists by name.
@@ -20,6 +20,13 @@ pub enum FaultPhase {
     Once,
 }
 
+impl FaultPhase {
+    /// Returns whether the action begins or ends the fault.
+    const fn of(begins: bool) -> Self {
+        if begins { Self::Begins } else { Self::Ends }
+    }
+}
+
 /// The subject shared by the action that begins a fault and the action that ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultSubject {
@@ -31,6 +38,10 @@ pub enum FaultSubject {
     Speed(usize),
     /// A host's disk.
     Disk(usize),
+    /// A lasting condition of a host; the word of the condition.
+    Trouble(usize, &'static str),
+    /// A change of links of the plan.
+    Links(usize),
     /// A host's certificate.
     Certificate(usize),
     /// The state that a step of a program's own began at a host; the word of the step.
@@ -69,34 +80,7 @@ impl Fault {
         let (subject, turn) = Self::shape(planned);
         let step = planned.step.and_then(|step| scenario.steps.get(step));
         let word = step.map_or_else(|| own_word(&planned.action), |step| step.action.word());
-        let text = match &planned.action {
-            ScheduledAction::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
-            ScheduledAction::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
-            ScheduledAction::Latency(Some(latency)) => text::show_latency(*latency),
-            ScheduledAction::Hold { cut, length } => {
-                let between = sides(scenario, &plan.cuts[*cut]);
-                format!("{between}, for {}", text::show(*length))
-            }
-            ScheduledAction::Disk { fault, .. } => {
-                fault.map_or("works", DiskFault::word).to_owned()
-            }
-            ScheduledAction::Certificate { is, .. } => is.word().to_owned(),
-            ScheduledAction::Command { name, .. } => name.clone(),
-            ScheduledAction::Slow { by, .. } => format!("by {} an input", text::show(*by)),
-            ScheduledAction::Pause { length, .. } => format!("for {}", text::show(*length)),
-            ScheduledAction::Clock {
-                jump, drift_ppm, ..
-            } => match drift_ppm {
-                Some(ppm) if jump.is_zero() => format!("drift {ppm:+} ppm"),
-                Some(ppm) => format!("forward {}, drift {ppm:+} ppm", text::show(*jump)),
-                None => format!("forward {}", text::show(*jump)),
-            },
-            ScheduledAction::Start { .. }
-            | ScheduledAction::Stop { .. }
-            | ScheduledAction::Leave(_) => String::new(),
-            ScheduledAction::Own { .. } | ScheduledAction::Heal(_) => String::new(),
-            ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => String::new(),
-        };
+        let text = described(scenario, plan, &planned.action);
         let text = match planned.program {
             None => text,
             Some(program) if text.is_empty() => program.to_owned(),
@@ -144,6 +128,17 @@ impl Fault {
                 FaultSubject::Power(*host, planned.program),
                 FaultPhase::Begins,
             ),
+            ScheduledAction::NoPower { host, .. } | ScheduledAction::Move(host) => {
+                (FaultSubject::Host(*host), FaultPhase::Once)
+            }
+            ScheduledAction::Trouble { host, trouble, on } => (
+                FaultSubject::Trouble(*host, trouble.word()),
+                FaultPhase::of(*on),
+            ),
+            ScheduledAction::Links { change, on } => {
+                (FaultSubject::Links(*change), FaultPhase::of(*on))
+            }
+            ScheduledAction::Reset(cut) => (FaultSubject::Cut(*cut), FaultPhase::Once),
             ScheduledAction::Cut(cut) => (FaultSubject::Cut(*cut), FaultPhase::Begins),
             ScheduledAction::Heal(cut) => (FaultSubject::Cut(*cut), FaultPhase::Ends),
             ScheduledAction::Hold { cut, length } => {
@@ -184,17 +179,77 @@ impl Fault {
     }
 }
 
+/// Describes the details of an action.
+fn described(scenario: &Scenario, plan: &Plan, action: &ScheduledAction) -> String {
+    match action {
+        ScheduledAction::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
+        ScheduledAction::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
+        ScheduledAction::Latency(Some(latency)) => text::show_latency(*latency),
+        ScheduledAction::NoPower { until, .. } => match until {
+            Some(until) => format!("no effect: no power until {}", text::show(*until)),
+            None => "no effect: no power".to_owned(),
+        },
+        ScheduledAction::Hold { cut, length } => {
+            let between = sides(scenario, &plan.cuts[*cut]);
+            format!("{between}, for {}", text::show(*length))
+        }
+        ScheduledAction::Disk { fault, .. } => fault.map_or("works", DiskFault::word).to_owned(),
+        ScheduledAction::Certificate { is, .. } => is.word().to_owned(),
+        ScheduledAction::Command { name, .. } => name.clone(),
+        ScheduledAction::Slow { by, .. } => format!("by {} an input", text::show(*by)),
+        ScheduledAction::Pause { length, .. } => format!("for {}", text::show(*length)),
+        ScheduledAction::Clock {
+            jump,
+            back,
+            drift_ppm,
+            ..
+        } => {
+            let way = if *back { "calendar back" } else { "forward" };
+            let moved = format!("{way} {}", text::show(*jump));
+            match drift_ppm {
+                Some(ppm) if jump.is_zero() => format!("drift {ppm:+} ppm"),
+                Some(ppm) => format!("{moved}, drift {ppm:+} ppm"),
+                None => moved,
+            }
+        }
+        ScheduledAction::Trouble { trouble, .. } => match trouble {
+            Trouble::Refuse => "dials are refused".to_owned(),
+            Trouble::SlowDisk(by) => format!("slow by {}", text::show(*by)),
+            Trouble::NatIdle(idle) => format!("forgets after {}", text::show(*idle)),
+        },
+        ScheduledAction::Move(_) => "another address at the next start".to_owned(),
+        ScheduledAction::Links { change, .. } => {
+            let change = &plan.link_changes[*change];
+            let links = sides(scenario, &change.pairs);
+            format!("{}, {links}", change.setting.show())
+        }
+        ScheduledAction::Reset(cut) => sides(scenario, &plan.cuts[*cut]),
+        ScheduledAction::Start { .. }
+        | ScheduledAction::Stop { .. }
+        | ScheduledAction::Leave(_) => String::new(),
+        ScheduledAction::Own { .. } | ScheduledAction::Heal(_) => String::new(),
+        ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => String::new(),
+    }
+}
+
 /// Returns the hosts that an action affects; empty if it affects all.
 fn hosts(scenario: &Scenario, plan: &Plan, action: &ScheduledAction) -> Vec<usize> {
     match action {
         ScheduledAction::Cut(cut)
         | ScheduledAction::Heal(cut)
+        | ScheduledAction::Reset(cut)
         | ScheduledAction::Hold { cut, .. } => touched(scenario, &plan.cuts[*cut]),
+        ScheduledAction::Links { change, .. } => {
+            touched(scenario, &plan.link_changes[*change].pairs)
+        }
         ScheduledAction::Disk { host, .. } | ScheduledAction::Certificate { host, .. } => {
             vec![*host]
         }
         ScheduledAction::Start { host, .. }
         | ScheduledAction::Stop { host, .. }
+        | ScheduledAction::NoPower { host, .. }
+        | ScheduledAction::Trouble { host, .. }
+        | ScheduledAction::Move(host)
         | ScheduledAction::Pause { host, .. } => {
             vec![*host]
         }
@@ -211,6 +266,11 @@ const fn own_word(action: &ScheduledAction) -> &'static str {
     match action {
         ScheduledAction::Start { .. } => "start",
         ScheduledAction::Stop { .. } => "stop",
+        ScheduledAction::NoPower { .. } => "start",
+        ScheduledAction::Trouble { trouble, .. } => trouble.word(),
+        ScheduledAction::Move(_) => "move",
+        ScheduledAction::Links { .. } => "links",
+        ScheduledAction::Reset(_) => "reset",
         ScheduledAction::Cut(_) => "cut",
         ScheduledAction::Heal(_) => "heal",
         ScheduledAction::Hold { .. } => "hold",
@@ -229,6 +289,9 @@ const fn own_word(action: &ScheduledAction) -> &'static str {
 
 /// Returns the hosts at both ends of the pairs that a cut blocks.
 fn touched(scenario: &Scenario, cut: &Cut) -> Vec<usize> {
+    if cut.is_everything() {
+        return Vec::new();
+    }
     let mut ends = vec![false; scenario.hosts.len()];
     for (from, to) in cut.pairs(scenario.hosts.len()) {
         ends[from] = true;
@@ -239,6 +302,9 @@ fn touched(scenario: &Scenario, cut: &Cut) -> Vec<usize> {
 
 /// Describes briefly which hosts cannot reach each other.
 fn sides(scenario: &Scenario, cut: &Cut) -> String {
+    if cut.is_everything() {
+        return "all links".to_owned();
+    }
     let hosts = scenario.hosts.len();
     // Hosts that cannot reach the same other hosts are on the same side.
     let mut sides: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();

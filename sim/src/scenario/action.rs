@@ -3,7 +3,7 @@
 use super::argument::Arguments;
 use super::host::Disk;
 use super::names::Selector;
-use super::network::{Direction, Latency};
+use super::network::{Direction, Latency, LinkSetting};
 use super::words::word_for;
 use crate::disk::DiskFault;
 use core::time::Duration;
@@ -41,6 +41,10 @@ pub enum NetworkAction {
     Loss(u32),
     /// Sets the latency from the step on.
     Latency(Latency),
+    /// Sets a property of chosen links from the step on.
+    Links(Pairs, Direction, LinkSetting),
+    /// Resets the connections between these nodes: both ends get a RST.
+    Reset(Pairs),
 }
 
 /// An action on nodes.
@@ -63,13 +67,19 @@ pub enum NodeAction {
     },
     /// Changes the clocks.
     Clock {
-        /// The forward jump.
+        /// The jump.
         jump: Duration,
+        /// Whether the calendar jumps back. A monotonic clock never does; it jumps forward, or not at all.
+        back: bool,
         /// The drift from the step on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
     /// Makes the disks fail.
     Disk(DiskFault),
+    /// Puts the machines under a lasting condition.
+    Trouble(Trouble),
+    /// Gives the machines another address at their next start.
+    Move,
     /// Changes the certificates.
     Certificate(CertificateChange),
     /// Starts nodes for the first time.
@@ -84,6 +94,8 @@ pub enum NodeAction {
         name: String,
         /// The command's arguments.
         with: Value,
+        /// Whether the nodes are expected to refuse the command.
+        refused: bool,
     },
 }
 
@@ -138,6 +150,29 @@ impl OwnAction {
     }
 }
 
+/// A lasting condition of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The machine answers each dial from another machine with a RST. Its own dials work.
+    Refuse,
+    /// Each operation of the disk takes this much longer.
+    SlowDisk(Duration),
+    /// A NAT before the machine forgets connections that are idle for this long: later packets of them are lost.
+    NatIdle(Duration),
+}
+
+impl Trouble {
+    /// Returns the name of the step.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::SlowDisk(_) => "disk",
+            Self::NatIdle(_) => "nat",
+        }
+    }
+}
+
 /// A change to a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateChange {
@@ -177,9 +212,11 @@ pub enum Sides {
     Isolate(Selector),
 }
 
-/// The pairs of a cut or hold.
+/// The pairs of a cut, a hold, or a change of links.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pairs {
+    /// All pairs.
+    All,
     /// The pairs between two sets of nodes.
     Between(Selector, Selector),
     /// A random share of all pairs, in parts per million.
@@ -200,14 +237,16 @@ impl Action {
     /// Returns whether the action is a fault that the step itself can lift (`for`).
     pub(super) const fn can_end(&self) -> bool {
         match self {
-            Self::Network(action) => {
-                !matches!(action, NetworkAction::Heal | NetworkAction::Restore)
-            }
+            Self::Network(action) => !matches!(
+                action,
+                NetworkAction::Heal | NetworkAction::Restore | NetworkAction::Reset(_)
+            ),
             Self::Nodes(_, action) => matches!(
                 action,
                 NodeAction::Crash
                     | NodeAction::PowerLoss
                     | NodeAction::Disk(_)
+                    | NodeAction::Trouble(_)
                     | NodeAction::Certificate(
                         CertificateChange::Expired | CertificateChange::Revoked
                     )
@@ -233,6 +272,8 @@ impl NetworkAction {
             Self::Swizzle(_) => "swizzle-clog",
             Self::Loss(_) => "loss",
             Self::Latency(_) => "latency",
+            Self::Links(_, _, setting) => setting.word(),
+            Self::Reset(_) => "reset",
         }
     }
 }
@@ -247,6 +288,8 @@ impl NodeAction {
             Self::Slow { .. } => "slow",
             Self::Clock { .. } => "clock",
             Self::Disk(_) => "disk",
+            Self::Trouble(trouble) => trouble.word(),
+            Self::Move => "move",
             Self::Certificate(_) => "certificate",
             Self::Join => "join",
             Self::Leave => "leave",

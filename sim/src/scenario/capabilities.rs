@@ -1,17 +1,17 @@
 //! The steps and settings of a scenario that each engine and each system supports.
 
-use super::network::{Direction, PathProperties};
+use super::network::{Direction, LinkSetting, PathProperties};
 use super::vocabulary::Vocabulary;
 use super::{
     Action, CertificateChange, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step,
-    When,
+    Trouble, When,
 };
 
 /// Maximum number of machines in an engine other than the model, to limit the real time of a run.
 const HOSTS_MAX: usize = 50;
 
 impl Engine {
-    /// Returns the end of an error message about an unsupported setting: a suggestion of another engine.
+    /// Returns the last part of an error message about an unsupported setting, which suggests another engine.
     const fn instead(self) -> &'static str {
         match self {
             Self::Model => "",
@@ -19,7 +19,8 @@ impl Engine {
         }
     }
 
-    /// Returns the end of an error message about an unsupported step: the reason, or a suggestion of another engine.
+    /// Returns the last part of an error message about an unsupported step: the reason, or the suggestion of another
+    /// engine.
     fn instead_for(self, system: &str, step: &Step) -> String {
         match step.action {
             Action::Nodes(_, NodeAction::Certificate(CertificateChange::Revoked)) => {
@@ -53,6 +54,11 @@ impl Engine {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
                 NetworkAction::Latency(latency) => latency.bounds().is_none(),
+                // In turmoil, a link has one latency for both directions.
+                NetworkAction::Links(_, direction, LinkSetting::Latency(latency)) => {
+                    *direction != Direction::Both || latency.bounds().is_none()
+                }
+                NetworkAction::Links(..) | NetworkAction::Reset(_) => true,
                 NetworkAction::Partition(..) | NetworkAction::Heal => false,
                 NetworkAction::Cut(..) | NetworkAction::Restore => false,
             },
@@ -62,11 +68,14 @@ impl Engine {
                     | NodeAction::Slow { .. }
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
+                    | NodeAction::Trouble(Trouble::SlowDisk(_) | Trouble::NatIdle(_))
+                    | NodeAction::Move
             ),
             (Self::Madsim, Action::Network(action)) => match action {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
                 NetworkAction::Latency(_) => true,
+                NetworkAction::Links(..) | NetworkAction::Reset(_) => true,
                 NetworkAction::Partition(..) | NetworkAction::Heal => false,
                 NetworkAction::Cut(..) | NetworkAction::Restore => false,
             },
@@ -76,6 +85,8 @@ impl Engine {
                     | NodeAction::Slow { .. }
                     | NodeAction::Clock { .. }
                     | NodeAction::Disk(_)
+                    | NodeAction::Trouble(_)
+                    | NodeAction::Move
                     | NodeAction::Certificate(_)
             ),
         };
@@ -87,7 +98,7 @@ impl Scenario {
     /// Checks that an engine can run this scenario.
     ///
     /// # Errors
-    /// The first unsupported step or setting, or that `engines` does not list the engine.
+    /// The error names the first unsupported step or setting, or states that `engines` does not list the engine.
     pub fn check_engine(&self, engine: Engine) -> Result<(), ScenarioError> {
         let error = |line, key: &str, message| ScenarioError {
             file: self.file.clone(),
@@ -163,7 +174,7 @@ impl Scenario {
     /// Checks that a system understands this scenario's steps on the model engine.
     ///
     /// # Errors
-    /// The first unsupported step.
+    /// The error names the first unsupported step.
     pub fn check_system(&self, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
         let certificate =
             |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));
@@ -183,7 +194,8 @@ impl Scenario {
         }
     }
 
-    /// Returns a setting of the world that engines with real network code do not support: its key, and the message.
+    /// Returns a setting of the world that engines with real network code do not support, as its key and the error
+    /// message.
     fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
         let lacks = |network: &PathProperties| {
             let lacking = [
@@ -219,6 +231,10 @@ impl Scenario {
                 "engine {engine} has one network for both directions of a link; use --engine model"
             );
             return Err(("direction", message));
+        }
+        if !self.names.is_empty() {
+            let message = format!("engine {engine} has no resolver; use --engine model");
+            return Err(("names", message));
         }
         if engine == Engine::Madsim && !self.links.is_empty() {
             let message = "engine madsim has one network for all nodes; use --engine model";

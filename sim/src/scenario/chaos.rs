@@ -38,6 +38,10 @@ pub enum ChaosKind {
     Loss,
     /// Latency rises on all links.
     Latency,
+    /// The network of all nodes of a zone is cut from the others.
+    ZonePartition,
+    /// All machines of a zone lose power and restart later.
+    ZonePowerLoss,
     /// A fault of a program's own.
     Own {
         /// The name of the fault.
@@ -63,7 +67,14 @@ impl ChaosKind {
         (Self::Hold, "hold"),
         (Self::Loss, "loss"),
         (Self::Latency, "latency"),
+        (Self::ZonePartition, "zone-partition"),
+        (Self::ZonePowerLoss, "zone-power-loss"),
     ];
+
+    /// Returns whether the kind is among the kinds of a budget that names none. Faults of zones must be named.
+    const fn is_usual(self) -> bool {
+        !matches!(self, Self::ZonePartition | Self::ZonePowerLoss)
+    }
 
     /// Returns the name of the kind in scenario files.
     #[must_use]
@@ -108,11 +119,19 @@ impl ChaosKind {
                     | Self::Wipe
                     | Self::Leave
                     | Self::Partition
+                    | Self::ZonePartition
+                    | Self::ZonePowerLoss
                     | Self::Cut
             ),
             Engine::Madsim => matches!(
                 self,
-                Self::Crash | Self::Wipe | Self::Leave | Self::Partition | Self::Cut | Self::Pause
+                Self::Crash
+                    | Self::Leave
+                    | Self::Partition
+                    | Self::ZonePartition
+                    | Self::Cut
+                    | Self::Pause
+                    | Self::Wipe
             ),
         }
     }
@@ -142,6 +161,13 @@ pub struct Chaos {
 }
 
 impl Chaos {
+    /// Returns the name of the first kind that concerns zones.
+    pub(super) fn zone_kind(&self) -> Option<&'static str> {
+        let mut kinds = self.kinds.iter();
+        let zones = kinds.find(|kind| !kind.is_usual());
+        zones.map(|kind| kind.word())
+    }
+
     /// Returns the default budget for `hosts` machines and a fault phase of `duration`.
     #[must_use]
     pub fn usual(
@@ -154,6 +180,7 @@ impl Chaos {
         Self {
             line: 0,
             kinds: kinds
+                .filter(|kind| kind.is_usual())
                 .filter(|kind| engines.iter().all(|engine| kind.is_for(*engine)))
                 .collect(),
             at_once: 2,

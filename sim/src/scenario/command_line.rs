@@ -6,7 +6,7 @@ use super::engine::Engine;
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A run, as the command that reproduces it describes it.
+/// A run, as described by the command that reproduces it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reproduction<'a> {
     /// The scenario.
@@ -22,7 +22,7 @@ pub struct Reproduction<'a> {
 }
 
 impl<'a> Reproduction<'a> {
-    /// Describes a run of the model engine without flags.
+    /// Creates the description of a run of the model engine without flags.
     #[must_use]
     pub const fn new(scenario: &'a Scenario, seed: u64) -> Self {
         Self {
@@ -34,8 +34,8 @@ impl<'a> Reproduction<'a> {
         }
     }
 
-    /// Returns the command, for a tool whose commands begin with `prefix` (`phalanx sim`). The comment at its end
-    /// identifies the file and the version of the simulator.
+    /// Returns the command, for a tool whose commands begin with `prefix` (`phalanx sim`). The comment at the end of
+    /// the command identifies the file and the version of the simulator.
     #[must_use]
     pub fn command(&self, prefix: &str) -> String {
         let Self { engine, seed, .. } = self;

@@ -3,6 +3,7 @@
 use super::file::words_beside;
 use super::suggestion::suggestion;
 use super::vocabulary::Vocabulary;
+use core::cell::Cell;
 use core::fmt;
 
 /// An error in a scenario file: its file, line and key, the reason, and the correction.
@@ -45,6 +46,8 @@ pub(crate) struct SourceText<'a> {
     pub(crate) newlines: &'a [usize],
     /// The vocabulary of the system.
     pub(crate) vocabulary: &'a Vocabulary,
+    /// The hash of the other files that were read; 0 if there were none.
+    pub(crate) others: &'a Cell<u64>,
 }
 
 /// Returns the positions of all newlines of a text.
@@ -53,7 +56,7 @@ pub(crate) fn newlines(text: &str) -> Vec<usize> {
 }
 
 impl SourceText<'_> {
-    /// Returns the start of the text that contains a byte position, and the file's name.
+    /// Returns the start of the file's text that contains a byte position, and the file's name.
     fn part(&self, at: usize) -> (usize, &str) {
         let part = self.included.iter().rev().find(|(start, _)| *start <= at);
         part.map_or((0, self.file), |(start, file)| (*start, file))
@@ -64,7 +67,7 @@ impl SourceText<'_> {
         self.part(at).1
     }
 
-    /// Returns the line of a byte position in its file, from 1.
+    /// Returns the line of a byte position in the file that contains the position, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
         let start = self.part(at).0;
@@ -334,6 +337,7 @@ mod tests {
             included: &[],
             newlines: &newlines(text),
             vocabulary: &Vocabulary::default(),
+            others: &Cell::new(0),
         };
         let at = source.text.find("\"2\"").unwrap();
         assert_eq!(source.error(at, "", "bad").to_string(), "x.toml:2: c: bad");

@@ -12,8 +12,11 @@ mod step;
 pub(crate) use expect::{ConditionTable, ExpectTable};
 pub(crate) use own::{AgreeTable, CommandTable, HoldsTable, StateTable};
 pub(crate) use own_keys::{OwnKey, OwnKeys, OwnTables, words_beside};
-pub(crate) use spanned::{At, Text};
-pub(crate) use step::{AfterTable, ClockTable, CutTable, PartitionTable, StepTable};
+pub(crate) use spanned::{At, Text, TextOr};
+pub(crate) use step::{
+    AfterTable, ClockTable, CutTable, DiskTable, LinkSettingTable, PairsTable, PartitionTable,
+    StepTable,
+};
 
 use core::fmt;
 use schemars::JsonSchema;
@@ -41,9 +44,11 @@ pub(crate) struct ScenarioFile {
     pub(crate) confluent: bool,
     /// The time of faults and workload; afterwards every fault is lifted.
     pub(crate) duration: Text,
-    /// After the faults are lifted, all views must be right within this time (default `20s`).
+    /// After the faults are lifted, all views must be right within this time (default `20s`). `none`: the run ends with the
+    /// time of faults, which are not lifted.
     pub(crate) recovery: Option<Text>,
-    /// The seed nodes, through which the other nodes join (default: the first node).
+    /// The seed nodes, through which the other nodes join (default: the first node); or a name of `[names]`, which every
+    /// node has as its only seed address.
     pub(crate) seeds: Option<Text>,
     /// Nodes start at a random time within this (default `100ms`).
     pub(crate) spread: Option<Text>,
@@ -56,6 +61,9 @@ pub(crate) struct ScenarioFile {
     #[serde(default)]
     #[expect(dead_code, reason = "read beforehand: it makes up the text itself")]
     pub(crate) matrix: Vec<BTreeMap<String, Vec<MatrixValue>>>,
+    /// Names that resolve to the addresses of nodes: `"seeds.example" = "n1..n3"`.
+    #[serde(default)]
+    pub(crate) names: BTreeMap<String, Text>,
     /// Groups of nodes.
     pub(crate) nodes: Vec<At<NodesTable>>,
     /// The network between all nodes.
@@ -134,7 +142,8 @@ pub(crate) struct LinkTable {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ChaosTable {
     /// The kinds of faults: `crash`, `power-loss`, `wipe`, `leave`, `pause`, `slow`, `jump`, `drift`, `partition`, `cut`, `hold`,
-    /// `loss`, `latency` (default: all that every engine of this scenario can do).
+    /// `loss`, `latency` (default: all that every engine of this scenario can do); `zone-partition` and `zone-power-loss` if
+    /// they are named.
     pub(crate) kinds: Option<Vec<Text>>,
     /// The most faults at once (default 2).
     pub(crate) at_once: Option<At<u32>>,

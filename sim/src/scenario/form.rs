@@ -56,14 +56,40 @@ pub enum Shape {
     },
     /// A time span.
     Time(fn(&str) -> Result<Duration, String>),
-    /// A 16-bit number.
-    U16,
+    /// A whole number within bounds, both included.
+    Number {
+        /// The lowest number.
+        min: u64,
+        /// The highest number.
+        max: u64,
+    },
     /// A 32-bit number.
     U32,
     /// A boolean; the given value is equivalent to an absent key.
     Flag(bool),
     /// A table.
     Table(&'static Form),
+    /// A table of settings, which may also be taken from the file of an operator.
+    Settings(&'static FileSettings),
+}
+
+/// Settings that a program also reads from its own file.
+#[derive(Clone, Copy, Debug)]
+pub struct FileSettings {
+    /// The form of the table in a scenario. The key `file` of the form names the other file; the other keys of the form
+    /// override the settings of that file.
+    pub form: &'static Form,
+    /// The name of the table in the other file.
+    pub table: &'static str,
+    /// The form of the table in the other file.
+    pub file: &'static Form,
+    /// Returns whether two keys set the same setting.
+    pub same: fn(&str, &str) -> bool,
+}
+
+impl FileSettings {
+    /// The key that names the other file.
+    pub const FILE: &'static str = "file";
 }
 
 /// A table of a program's own vocabulary.
@@ -112,7 +138,7 @@ impl Field {
 /// Accepts any text.
 ///
 /// # Errors
-/// Never.
+/// Never returns an error.
 pub fn any_text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
@@ -120,7 +146,7 @@ pub fn any_text(text: &str) -> Result<String, String> {
 /// Accepts any arguments.
 ///
 /// # Errors
-/// Never.
+/// Never returns an error.
 pub const fn any_arguments(_: &Arguments) -> Result<(), String> {
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! Scenarios: hosts, a timeline of steps, and expectations.
 //!
-//! A scenario file (TOML) is read into a [`Scenario`], which is independent of engines. A seed turns it into a
-//! [`Plan`](plan::Plan), in which every random choice is made, so that every engine executes the same actions. Start
+//! A scenario file (TOML) is read into a [`Scenario`], which is independent of engines. A seed turns the scenario into
+//! a [`Plan`](plan::Plan), in which every random choice is made, so that every engine executes the same actions. Start
 //! with [`Scenario::parse_with`].
 
 mod action;
 mod argument;
 mod capabilities;
+mod certainty;
 mod chaos;
 pub mod command_line;
 mod conditions;
@@ -17,6 +18,7 @@ mod expectations;
 mod file;
 mod form;
 mod host;
+mod idle_steps;
 mod include;
 mod load;
 mod names;
@@ -42,7 +44,7 @@ mod write;
 
 pub use crate::disk::DiskFault;
 pub use action::{
-    Action, CertificateChange, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides,
+    Action, CertificateChange, Extent, NetworkAction, NodeAction, OwnAction, Pairs, Sides, Trouble,
 };
 pub use argument::{Argument, Arguments};
 pub use chaos::{Chaos, ChaosKind};
@@ -52,16 +54,17 @@ pub use conditions::{
 pub use definition::{DEFAULT_SYSTEM, Scenario};
 pub use engine::Engine;
 pub use error::ScenarioError;
-pub use form::{Field, Form, Presence, ReadForm, Shape, any_arguments, any_text};
+pub use form::{Field, FileSettings, Form, Presence, ReadForm, Shape, any_arguments, any_text};
 pub use host::{Clock, Disk, Host};
 pub use names::{Named, Selector};
-pub use network::{Direction, Latency, LinkRule, PathProperties};
+pub use network::{Direction, Latency, LinkRule, LinkSetting, PathProperties};
 pub use planning::{Due, Planning, Strike, Struck, TASKS_MAX, Task};
 pub use schema::schema;
 pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Check, CheckUsages, FaultWord, MakePlanning, StepWord, Usage, Vocabulary, Words,
+    Certainty, Check, CheckHosts, CheckUsages, Claim, FaultWord, FindCertainty, FindIdleSteps,
+    MakePlanning, OwnTimeline, OwnUsage, StepWord, Story, Usage, Vocabulary, Words,
 };
 pub use words::{word_for, word_of};

@@ -1,5 +1,5 @@
-//! Selectors of nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a name that a step defines; and
-//! of the processes of one program on them: `n3/agent`.
+//! Selectors of nodes, such as `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down` or a name that a step
+//! defines, with `not n3` for all others; and of the processes of one program on these nodes: `n3/agent`.
 
 use super::suggestion::suggestion;
 use phalanx_core::random::Random;
@@ -25,7 +25,7 @@ pub struct Selector {
 enum Term {
     /// The given hosts.
     Hosts(Vec<usize>),
-    /// A number of hosts, drawn from others.
+    /// A number of hosts, drawn from a set of hosts.
     Draw { count: usize, of: Vec<Self> },
     /// The nodes to which a step assigned this name.
     Named(String),
@@ -33,6 +33,11 @@ enum Term {
     Down,
     /// The running nodes.
     Running,
+    /// The nodes of the first terms that are not among those of the second; if there are no first terms, all nodes that
+    /// are not among the second.
+    Except { of: Vec<Self>, not: Vec<Self> },
+    /// The nodes that are on no other side of a partition.
+    Rest,
 }
 
 /// All names that selectors may contain.
@@ -81,7 +86,7 @@ impl Names {
         Ok(())
     }
 
-    /// Adds the latest host to those of a role, a region or a zone.
+    /// Adds the latest host to the hosts of a role, a region or a zone.
     pub(crate) fn place(&mut self, kind: &str, word: &str) {
         let hosts = self.places.entry(format!("{kind}:{word}")).or_default();
         hosts.push(self.hosts.len().saturating_sub(1));
@@ -107,9 +112,11 @@ impl Names {
             .map(str::trim)
             .filter(|word| !word.is_empty());
         Ok(Selector {
-            terms: terms
-                .map(|word| self.term(word))
-                .collect::<Result<_, _>>()?,
+            terms: self.without(
+                terms
+                    .map(|word| self.term(word))
+                    .collect::<Result<_, _>>()?,
+            ),
             program: None,
             text: text.to_owned(),
         })
@@ -135,10 +142,41 @@ impl Names {
             terms.push(term);
         }
         Ok(Selector {
-            terms,
+            terms: self.without(terms),
             program: program.flatten(),
             text: text.to_owned(),
         })
+    }
+
+    /// Removes the nodes of negated terms (`not n3`) from the nodes of the other terms, or from all nodes if there are
+    /// no other terms.
+    fn without(&self, terms: Vec<Term>) -> Vec<Term> {
+        let (mut of, mut not) = (Vec::new(), Vec::new());
+        for term in terms {
+            if let Term::Except { of: all, not: them } = &term
+                && all.is_empty()
+            {
+                not.extend(them.iter().cloned());
+            } else {
+                of.push(term);
+            }
+        }
+        if not.is_empty() {
+            return of;
+        }
+        let all = || (0..self.hosts.len()).collect();
+        let base = if of.is_empty() {
+            Some(all())
+        } else {
+            fixed(&of)
+        };
+        match base.zip(fixed(&not)) {
+            Some((mut chosen, not)) => {
+                chosen.retain(|host| !not.contains(host));
+                vec![Term::Hosts(chosen.into_iter().collect())]
+            }
+            None => vec![Term::Except { of, not }],
+        }
     }
 
     fn program(&self, word: &str) -> Result<&'static str, String> {
@@ -156,7 +194,12 @@ impl Names {
         for term in selector.terms {
             match term {
                 Term::Hosts(found) => hosts.extend(found),
-                Term::Draw { .. } | Term::Named(_) | Term::Down | Term::Running => {
+                Term::Draw { .. }
+                | Term::Named(_)
+                | Term::Down
+                | Term::Running
+                | Term::Except { .. }
+                | Term::Rest => {
                     return Err(format!("`{text}` must name fixed nodes here"));
                 }
             }
@@ -165,12 +208,18 @@ impl Names {
     }
 
     fn term(&self, word: &str) -> Result<Term, String> {
+        if let Some(not) = word.strip_prefix("not ") {
+            return Ok(Term::Except {
+                of: Vec::new(),
+                not: self.without(vec![self.term(not.trim())?]),
+            });
+        }
         if let Some((count, of)) = word.split_once(" of ") {
             let how = || format!("`{word}` is not a valid choice; write for example `3 of n2..n9`");
             let count = count.trim().parse().map_err(|_| how())?;
             return Ok(Term::Draw {
                 count,
-                of: vec![self.term(of.trim())?],
+                of: self.without(vec![self.term(of.trim())?]),
             });
         }
         if let Some((first, last)) = word.split_once("..") {
@@ -240,6 +289,18 @@ pub(super) fn numbered(name: &str) -> Option<(&str, usize)> {
     number.parse().ok().map(|number| (prefix, number))
 }
 
+/// Returns the hosts of terms that do not depend on the run; `None` if a term depends on the run.
+fn fixed(terms: &[Term]) -> Option<BTreeSet<usize>> {
+    let mut hosts = BTreeSet::new();
+    for term in terms {
+        let Term::Hosts(found) = term else {
+            return None;
+        };
+        hosts.extend(found);
+    }
+    Some(hosts)
+}
+
 /// Formats hosts as a selector: names, ranges of consecutive hosts, or `all`.
 fn show_hosts(chosen: &[usize], hosts: &[impl Named]) -> String {
     let chosen: BTreeSet<usize> = chosen.iter().copied().collect();
@@ -284,7 +345,8 @@ impl Selector {
         hosts
     }
 
-    /// Like `resolve`, in the order in which the file names them; the nodes of one word are in their own order.
+    /// Like `resolve`, but in the order in which the file names the nodes; the nodes of one selector word are in their
+    /// own order.
     pub(crate) fn resolve_as_written(
         &self,
         situation: &Situation<'_>,
@@ -318,9 +380,48 @@ impl Term {
                 count: *count,
                 of: of.iter().map(|term| term.mapped(named, host)).collect(),
             },
+            Self::Except { of, not } => {
+                let all = |terms: &[Self]| -> Vec<Self> {
+                    let terms = terms.iter();
+                    terms.map(|term| term.mapped(named, host)).collect()
+                };
+                Self::Except {
+                    of: all(of),
+                    not: all(not),
+                }
+            }
             Self::Down => Self::Down,
             Self::Running => Self::Running,
+            Self::Rest => Self::Rest,
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        match self {
+            Self::Down => true,
+            Self::Draw { of, .. } => of.iter().all(Self::is_stopped),
+            Self::Hosts(_) | Self::Named(_) | Self::Running => false,
+            Self::Except { .. } | Self::Rest => false,
+        }
+    }
+
+    /// Returns the reason why a draw gives no node, or fewer nodes than it names.
+    fn mischoice(&self) -> Option<String> {
+        let Self::Draw { count, of } = self else {
+            return None;
+        };
+        if *count == 0 {
+            return Some("draws no node".to_owned());
+        }
+        let mut hosts: BTreeSet<usize> = BTreeSet::new();
+        for term in of {
+            let Self::Hosts(found) = term else {
+                return term.mischoice();
+            };
+            hosts.extend(found);
+        }
+        let all = hosts.len();
+        (*count > all).then(|| format!("draws {count} nodes of {all}"))
     }
 
     fn show(&self, hosts: &[impl Named]) -> String {
@@ -331,8 +432,21 @@ impl Term {
                 let of: Vec<String> = of.iter().map(|term| term.show(hosts)).collect();
                 format!("{count} of {}", of.join(", "))
             }
+            Self::Except { of, not } => {
+                let of = of.iter().map(|term| term.show(hosts));
+                // Each word of a list is negated separately.
+                let not = not.iter().map(|term| term.show(hosts));
+                let not: Vec<String> = not
+                    .flat_map(|text| {
+                        let words = text.split(", ").filter(|word| !word.is_empty());
+                        words.map(|word| format!("not {word}")).collect::<Vec<_>>()
+                    })
+                    .collect();
+                of.chain(not).collect::<Vec<_>>().join(", ")
+            }
             Self::Down => "down".to_owned(),
             Self::Running => "running".to_owned(),
+            Self::Rest => "rest".to_owned(),
         }
     }
 
@@ -343,6 +457,24 @@ impl Term {
             Self::Named(word) => situation.named.get(word).cloned().unwrap_or_default(),
             Self::Down => all.filter(|host| (situation.stopped)(*host)).collect(),
             Self::Running => all.filter(|host| (situation.running)(*host)).collect(),
+            // The sides of a partition are resolved together.
+            Self::Rest => Vec::new(),
+            Self::Except { of, not } => {
+                let mut resolve = |terms: &[Self]| -> Vec<usize> {
+                    let hosts = terms.iter();
+                    hosts
+                        .flat_map(|term| term.resolve(situation, random))
+                        .collect()
+                };
+                let mut hosts = if of.is_empty() {
+                    all.collect()
+                } else {
+                    resolve(of)
+                };
+                let not = resolve(not);
+                hosts.retain(|host| !not.contains(host));
+                hosts
+            }
             Self::Draw { count, of } => {
                 let mut hosts: Vec<usize> = of
                     .iter()
@@ -367,6 +499,22 @@ impl Selector {
         }
     }
 
+    /// Creates the selector of the partition side that contains the nodes of no other side.
+    #[must_use]
+    pub(crate) fn rest() -> Self {
+        Self {
+            terms: vec![Term::Rest],
+            program: None,
+            text: "rest".to_owned(),
+        }
+    }
+
+    /// Returns whether the selector is [`Self::rest`].
+    #[must_use]
+    pub(crate) fn is_rest(&self) -> bool {
+        self.terms == [Term::Rest]
+    }
+
     /// Returns the selector restricted to the processes of a program on the same hosts; `None`: whole hosts.
     #[must_use]
     pub fn running(mut self, program: Option<&'static str>) -> Self {
@@ -381,17 +529,23 @@ impl Selector {
         self.program
     }
 
+    /// Returns whether the selector selects stopped nodes alone.
+    pub(super) fn selects_only_stopped(&self) -> bool {
+        !self.terms.is_empty() && self.terms.iter().all(Term::is_stopped)
+    }
+
     /// Returns the selected hosts if they do not depend on the run.
     #[must_use]
     pub fn fixed(&self) -> Option<Vec<usize>> {
-        let mut hosts = BTreeSet::new();
-        for term in &self.terms {
-            let Term::Hosts(found) = term else {
-                return None;
-            };
-            hosts.extend(found);
+        fixed(&self.terms).map(|hosts| hosts.into_iter().collect())
+    }
+
+    /// Returns the reason why the words choose no node, or fewer nodes than they name.
+    pub(super) fn mischoice(&self) -> Option<String> {
+        if self.fixed().is_some_and(|hosts| hosts.is_empty()) {
+            return Some("selects no node".to_owned());
         }
-        Some(hosts.into_iter().collect())
+        self.terms.iter().find_map(Term::mischoice)
     }
 
     /// Returns the selector with the names that steps define replaced by their nodes, and with every host mapped to
@@ -413,7 +567,8 @@ impl Selector {
         }
     }
 
-    /// Returns the words of the selector in the file, without the name of a program: `n1`, `web`, `2 of n3..n5`.
+    /// Returns the words of the selector as the file states them, without the name of a program: `n1`, `web`, `2 of
+    /// n3..n5`.
     pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
         let words = self.text.split(',').map(str::trim);
         words.map(|word| word.split('/').next().unwrap_or(word))

@@ -1,5 +1,6 @@
 //! The network between hosts: latency, loss, bandwidth, and exceptions for single pairs.
 
+use super::text::{show_latency, show_rate, show_share};
 use core::time::Duration;
 
 /// The direction in which a fault blocks traffic.
@@ -65,6 +66,49 @@ impl Default for PathProperties {
             latency: Latency::Constant(Duration::from_millis(1)),
             loss_ppm: 0,
             bandwidth: None,
+        }
+    }
+}
+
+/// A property of chosen links that a step sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkSetting {
+    /// The one-way latency.
+    Latency(Latency),
+    /// The share of lost segments, in parts per million.
+    Loss(u32),
+    /// The bandwidth of one connection, in bits per second.
+    Bandwidth(u64),
+    /// The size of the largest packet that passes, in bytes. Larger ones are lost, and the sender is not told.
+    Mtu(u32),
+    /// The share of datagrams that arrive twice, in parts per million.
+    Duplicate(u32),
+    /// The share of datagrams that arrive damaged, in parts per million.
+    Corrupt(u32),
+}
+
+impl LinkSetting {
+    /// Returns the name of the step.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Latency(_) => "latency",
+            Self::Loss(_) => "loss",
+            Self::Bandwidth(_) => "bandwidth",
+            Self::Mtu(_) => "mtu",
+            Self::Duplicate(_) => "duplicate",
+            Self::Corrupt(_) => "corrupt",
+        }
+    }
+
+    /// Formats the value in the notation of files.
+    #[must_use]
+    pub fn show(&self) -> String {
+        match self {
+            Self::Latency(latency) => show_latency(*latency),
+            Self::Loss(ppm) | Self::Duplicate(ppm) | Self::Corrupt(ppm) => show_share(*ppm),
+            Self::Bandwidth(rate) => show_rate(*rate),
+            Self::Mtu(bytes) => format!("{bytes}B"),
         }
     }
 }

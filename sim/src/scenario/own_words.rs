@@ -1,16 +1,18 @@
 //! Converts the values of a program's own keys in a file to arguments.
 
 use super::argument::{Argument, Arguments};
-use super::error::{ScenarioError, SourceText};
-use super::file::{OwnKey, OwnKeys, Text};
-use super::form::{Field, Form, Presence, Shape};
+use super::error::{ScenarioError, SourceText, newlines};
+use super::file::{At, OwnKey, OwnKeys, Text};
+use super::form::{Field, FileSettings, Form, Presence, Shape};
 use super::names::{Names, Selector};
 use super::suggestion::suggestion;
 use super::value::with;
+use phalanx_core::random::{hash_bytes, mix};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use std::collections::BTreeMap;
+use std::path::Path;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 /// Reads the program-specific keys of one table of a file.
@@ -58,7 +60,7 @@ impl OwnKeysReader<'_> {
         Ok((who.unwrap_or_else(|| Selector::of(&[])), arguments))
     }
 
-    /// Reads a value; `None` if it is equivalent to an absent key.
+    /// Reads a value; `None` if the value is equivalent to an absent key.
     fn argument(
         &self,
         program: &'static str,
@@ -98,7 +100,20 @@ impl OwnKeysReader<'_> {
                 let time = with(self.source, &self.parsed(value)?, read)?;
                 Some(Argument::Time(time))
             }
-            Shape::U16 => Some(Argument::Number(self.parsed::<u16>(value)?.into())),
+            Shape::Number { min, max } => {
+                let number: At<u64> = self.parsed(value)?;
+                let found = *number.get_ref();
+                if !(min..=max).contains(&found) {
+                    let most = if max == u64::MAX {
+                        "up".to_owned()
+                    } else {
+                        format!("to {max}")
+                    };
+                    let message = format!("`{found}` is out of bounds; write {min} {most}");
+                    return Err(self.source.error(number.span().start, "", message));
+                }
+                Some(Argument::Number(found))
+            }
             Shape::U32 => Some(Argument::Number(self.parsed::<u32>(value)?.into())),
             Shape::Flag(usual) => {
                 let flag: bool = self.parsed(value)?;
@@ -106,6 +121,10 @@ impl OwnKeysReader<'_> {
             }
             Shape::Table(form) => {
                 let table = self.form(program, field, form, value)?;
+                (!(empty && table.is_empty())).then_some(Argument::Table(table))
+            }
+            Shape::Settings(settings) => {
+                let table = self.settings(program, field, settings, value)?;
                 (!(empty && table.is_empty())).then_some(Argument::Table(table))
             }
         })
@@ -130,7 +149,7 @@ impl OwnKeysReader<'_> {
         with(self.source, &text, |word| names.selector(word))
     }
 
-    /// Reads a selector of a program's processes; another program's processes do not have the key.
+    /// Reads a selector of a program's processes; the key is not allowed for another program's processes.
     fn processes(
         &self,
         program: &'static str,
@@ -185,6 +204,77 @@ impl OwnKeysReader<'_> {
         }
         (form.check)(&arguments).map_err(|why| self.source.error(self.at, word.key, why))?;
         Ok(arguments)
+    }
+
+    /// Reads a table of settings, after the operator's file that the table names.
+    fn settings(
+        &self,
+        program: &'static str,
+        word: &'static Field,
+        settings: &'static FileSettings,
+        value: Spanned<DeValue<'_>>,
+    ) -> Result<Arguments, ScenarioError> {
+        let span = value.span();
+        let DeValue::Table(mut table) = value.into_inner() else {
+            let message = "needs a table, such as { file = \"phalanxd.toml\" }";
+            return Err(self.source.error(span.start, word.key, message));
+        };
+        let given = match table.remove(FileSettings::FILE) {
+            Some(file) => self.settings_of_file(program, word, settings, &self.parsed(file)?)?,
+            None => Arguments::new(),
+        };
+        let value = Spanned::new(span.clone(), DeValue::Table(table));
+        let own = self.form(program, word, settings.form, value)?;
+        let is_kept = |key: &str| !own.iter().any(|(other, _)| (settings.same)(key, other));
+        let kept = given.iter().filter(|(key, _)| is_kept(key));
+        let all: Vec<(&'static str, &Argument)> = kept.chain(own.iter()).collect();
+        let mut merged = Arguments::new();
+        for field in settings.form.fields {
+            if let Some((key, argument)) = all.iter().find(|(key, _)| *key == field.key) {
+                merged = merged.with(key, (*argument).clone());
+            }
+        }
+        (settings.form.check)(&merged)
+            .map_err(|why| self.source.error(span.start, word.key, why))?;
+        Ok(merged)
+    }
+
+    /// Reads the settings of an operator's file. Other tables of the operator's file are not read.
+    fn settings_of_file(
+        &self,
+        program: &'static str,
+        word: &'static Field,
+        settings: &'static FileSettings,
+        name: &Text,
+    ) -> Result<Arguments, ScenarioError> {
+        let at = name.span().start;
+        let path = Path::new(self.source.file_at(at)).with_file_name(name.get_ref());
+        let text = std::fs::read_to_string(&path).map_err(|why| {
+            let message = format!("{} cannot be read: {why}", path.display());
+            self.source.error(at, FileSettings::FILE, message)
+        })?;
+        let hash = hash_bytes(text.as_bytes());
+        self.source.others.set(mix(self.source.others.get() ^ hash));
+        let file = path.display().to_string();
+        let newlines = newlines(&text);
+        let source = SourceText {
+            file: &file,
+            text: &text,
+            included: &[],
+            newlines: &newlines,
+            ..*self.source
+        };
+        let reader = OwnKeysReader {
+            source: &source,
+            names: None,
+            at: 0,
+        };
+        let wrong = |error: toml::de::Error| source.parse_error(&error);
+        let mut tables = DeTable::parse(&text).map_err(wrong)?.into_inner();
+        match tables.remove(settings.table) {
+            Some(table) => reader.form(program, word, settings.file, table),
+            None => Ok(Arguments::new()),
+        }
     }
 
     fn no_other_keys(&self, form: &Form, table: &DeTable<'_>) -> Result<(), ScenarioError> {

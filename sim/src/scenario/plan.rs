@@ -1,8 +1,8 @@
 //! A scenario with every random choice made. Every engine executes the same actions.
 //!
 //! The choices are drawn from the seed, with one random stream per step, so that a new step does not shift the draws of
-//! others. The planner tracks which nodes run, are paused or have left, so `down` and `running` are resolved here. Only
-//! actions that wait for an event depend on the run.
+//! other steps. The planner tracks which nodes run, are paused or have left, so `down` and `running` are resolved here.
+//! Only actions that wait for an event depend on the course of the run.
 
 mod chaos;
 mod cuts;
@@ -11,14 +11,17 @@ mod network;
 mod nodes;
 mod own;
 
+#[cfg(test)]
+mod tests;
+
 pub use cuts::Cut;
 
 use super::action::OwnAction;
 use super::names::Situation;
 use super::planning::{Due, Planning, TASKS_MAX};
 use super::{
-    Action, CertificateChange, Disk, DiskFault, Host, Latency, Scenario, ScenarioError, Selector,
-    When,
+    Action, CertificateChange, Disk, DiskFault, Host, Latency, LinkSetting, NetworkAction, Pairs,
+    Scenario, ScenarioError, Selector, Trouble, When,
 };
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
@@ -37,6 +40,8 @@ pub struct Plan {
     pub triggers: Vec<Triggered>,
     /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
+    /// The changes of links that actions refer to by index.
+    pub link_changes: Vec<LinkSettingChange>,
     /// The nodes that steps drew and named.
     pub named: BTreeMap<String, Vec<usize>>,
     /// The time at which all faults are lifted.
@@ -45,13 +50,22 @@ pub struct Plan {
     pub end: Duration,
 }
 
+/// A change of chosen links.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkSettingChange {
+    /// The pairs, as those that a cut blocks.
+    pub pairs: Cut,
+    /// The property.
+    pub setting: LinkSetting,
+}
+
 /// An action and its time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
     /// The time.
     pub at: Duration,
-    /// The cause: the step (index into `Scenario::steps`), or after all steps the kind of chaos ([`Scenario::causes`]);
-    /// `None` for starts and the lifting of faults.
+    /// The cause of the action: the step (an index into `Scenario::steps`) or, with indices after all steps, the kind
+    /// of chaos ([`Scenario::causes`]); `None` for starts and for the lifting of faults.
     pub step: Option<usize>,
     /// Whether the cause is chaos.
     pub chaos: bool,
@@ -62,8 +76,8 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Returns whether the action has no effect: it starts a host or process that runs, or stops one that does not run.
-    /// `runs` tells whether a host, or its process of a program, runs.
+    /// Returns whether the action has no effect, because it starts a host or process that already runs or stops one
+    /// that does not run. `runs` returns whether a host, or its process of a program, runs.
     pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
         let program = self.program;
         matches!(self.action, ScheduledAction::Start { host, .. } if runs(host, program))
@@ -82,8 +96,12 @@ pub struct Triggered {
     pub by: Vec<usize>,
     /// The program that reports the event; `None`: any program of the host.
     pub program: Option<&'static str>,
-    /// The hosts that the event concerns; `None`: any.
+    /// The reporter of an event: a process.
     pub about: Option<Vec<usize>>,
+    /// The time before which reports do not count.
+    pub from: Duration,
+    /// The number of the report that triggers the actions, from 1.
+    pub nth: u32,
     /// The actions in time order, relative to the event.
     pub actions: Vec<Planned>,
 }
@@ -98,7 +116,16 @@ pub struct Reporter {
 }
 
 impl Triggered {
-    /// Returns whether a report triggers the actions.
+    /// Counts a report that fits; returns whether it triggers the actions.
+    pub(crate) fn counts(&self, now: Duration, reports: &mut u32) -> bool {
+        if now < self.from {
+            return false;
+        }
+        *reports = reports.saturating_add(1);
+        *reports == self.nth
+    }
+
+    /// Returns whether the actions wait for this kind of report.
     pub(crate) fn fits(
         &self,
         hosts: &[Host],
@@ -133,6 +160,13 @@ pub enum ScheduledAction {
         /// Otherwise the processes are killed (kill -9).
         power_loss: bool,
     },
+    /// A start that has no effect, because the host has no power.
+    NoPower {
+        /// The host.
+        host: usize,
+        /// The time at which the power returns; `None`: at the next `restart`.
+        until: Option<Duration>,
+    },
     /// Begins a cut.
     Cut(usize),
     /// Ends a cut; connections that survived it continue.
@@ -158,13 +192,35 @@ pub enum ScheduledAction {
         /// The delay of an input.
         by: Duration,
     },
-    /// Changes a clock.
+    /// Begins or ends a lasting condition of a host.
+    Trouble {
+        /// The host.
+        host: usize,
+        /// The condition.
+        trouble: Trouble,
+        /// Whether the condition begins.
+        on: bool,
+    },
+    /// Gives a host another address at its next start.
+    Move(usize),
+    /// Begins or ends a change of links.
+    Links {
+        /// The index of the change in the plan.
+        change: usize,
+        /// Whether the change begins.
+        on: bool,
+    },
+    /// Resets all connections between the pairs of a cut.
+    Reset(usize),
+    /// Changes the clock of a host.
     Clock {
         /// The host.
         host: usize,
-        /// The forward jump.
+        /// The duration of the jump.
         jump: Duration,
-        /// The drift from the action on, in parts per million; `None`: the drift does not change.
+        /// Whether the calendar jumps back.
+        back: bool,
+        /// The drift from the time of the action on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
     /// Makes a disk fail, or ends its failure.
@@ -198,6 +254,8 @@ pub enum ScheduledAction {
         name: String,
         /// The command's arguments.
         with: Value,
+        /// Whether the host is expected to refuse the command.
+        refused: bool,
     },
     /// Sets the share of lost segments on all links, in parts per million; `None` restores the scenario's values.
     Loss(Option<u32>),
@@ -268,7 +326,8 @@ struct Origin {
 impl Origin {
     fn step(scenario: &Scenario, step: usize) -> Self {
         let program = match &scenario.steps[step].action {
-            Action::Nodes(who, _) => who.program(),
+            Action::Nodes(who, _)
+            | Action::Network(NetworkAction::Reset(Pairs::Between(who, _))) => who.program(),
             Action::Network(_) | Action::Clone(_) => None,
         };
         Self {
@@ -287,6 +346,8 @@ struct Planner<'a> {
     lives: Vec<HostState>,
     /// The processes that were stopped without their hosts and not restarted.
     stopped: BTreeSet<(usize, &'static str)>,
+    /// The hosts without power, each with the time at which the power returns; `None`: at the next start.
+    unpowered: BTreeMap<usize, Option<Duration>>,
     /// The planning of each program of the vocabulary.
     plannings: Vec<Box<dyn Planning>>,
     /// The cuts in effect, and whether they outlast the fault phase.
@@ -308,8 +369,8 @@ impl Scenario {
     /// Creates the plan of the scenario for a seed.
     ///
     /// # Errors
-    /// A step cannot be planned: a share of pairs that leaves no path, a start of a node that runs, or more than
-    /// [`TASKS_MAX`] tasks.
+    /// Returns an error if a step cannot be planned: its share of pairs leaves no path between two hosts, it starts a
+    /// node that already runs, or there are more than [`TASKS_MAX`] tasks.
     pub fn plan(&self, seed: u64) -> Result<Plan, ScenarioError> {
         let programs = self.vocabulary.programs.iter();
         let plannings = programs.map(|words| words.planning_of(&self.hosts));
@@ -320,6 +381,7 @@ impl Scenario {
             queued: 0,
             lives: vec![HostState::Waiting; self.hosts.len()],
             stopped: BTreeSet::new(),
+            unpowered: BTreeMap::new(),
             plannings: plannings.collect(),
             active: Vec::new(),
             chaos: Vec::new(),
@@ -329,8 +391,10 @@ impl Scenario {
                 actions: Vec::new(),
                 triggers: Vec::new(),
                 cuts: Vec::new(),
+                link_changes: Vec::new(),
                 named: BTreeMap::new(),
                 faults_end: self.duration,
+                // If the scenario has no recovery, the run ends before the faults are lifted.
                 end: self.duration + self.recovery,
             },
         };
@@ -426,6 +490,8 @@ impl Planner<'_> {
             by,
             program: trigger.by.program(),
             about,
+            from: trigger.from,
+            nth: trigger.nth,
             actions: Vec::new(),
         });
         let done = self.step(trigger.delay, index, None);
@@ -449,7 +515,7 @@ impl Planner<'_> {
         self.queued >= TASKS_MAX
     }
 
-    /// The error of too many tasks, at the step that caused them; `None`: chaos.
+    /// The error that there are too many tasks, at the step that caused them; `None` stands for chaos.
     fn too_many(&self, step: Option<usize>) -> ScenarioError {
         let message = format!(
             "makes the run exceed {TASKS_MAX} planned tasks; use a longer interval or a shorter duration"
@@ -512,7 +578,7 @@ impl Planner<'_> {
                 }
                 self.schedule(at, from, action);
             }
-            // Steps and faults that a delay moves after the fault phase are dropped.
+            // Steps and faults whose delay ends after the fault phase are dropped.
             Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
             Work::Own(later) if at >= end && !later.due.late => {}
             Work::Step { step, only } => self.step(at, step, only)?,
@@ -523,7 +589,7 @@ impl Planner<'_> {
                     Some(program) => self.stopped.contains(&(host, program)),
                     None => matches!(self.lives[host], HostState::Stopped | HostState::Left),
                 };
-                if stopped {
+                if stopped && !self.lacks_power(at, from, host, false) {
                     self.boot(at, from, host, disk);
                 }
             }
@@ -556,7 +622,40 @@ impl Planner<'_> {
             let is = CertificateChange::Rotated;
             self.schedule(at, nobody, ScheduledAction::Certificate { host, is });
         }
+        for order in self.open() {
+            self.schedule(at, nobody, order);
+        }
         self.calm_own(at);
+    }
+
+    /// Returns the ends of all conditions of hosts and changes of links that are still in effect.
+    fn open(&self) -> Vec<ScheduledAction> {
+        let mut troubles = BTreeMap::new();
+        let mut changes = BTreeSet::new();
+        for order in self.scheduled() {
+            if let ScheduledAction::Trouble { host, trouble, on } = *order {
+                if on {
+                    troubles.insert((host, trouble.word()), trouble);
+                } else {
+                    troubles.remove(&(host, trouble.word()));
+                }
+            }
+            if let ScheduledAction::Links { change, on } = *order {
+                if on {
+                    changes.insert(change);
+                } else {
+                    changes.remove(&change);
+                }
+            }
+        }
+        let on = false;
+        let troubles = troubles.into_iter();
+        let troubles =
+            troubles.map(|((host, _), trouble)| ScheduledAction::Trouble { host, trouble, on });
+        let changes = changes.into_iter();
+        troubles
+            .chain(changes.map(|change| ScheduledAction::Links { change, on }))
+            .collect()
     }
 
     /// Iterates over all planned actions, including triggered ones.

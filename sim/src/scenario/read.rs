@@ -28,14 +28,13 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     let mut hosts = read_hosts(source, &mut names, &file, own.nodes)?;
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
-    let seeds = match &file.seeds {
-        Some(text) => with(source, text, |word| names.fixed(word))?,
-        None => vec![0],
-    };
+    let host_names = read_names(source, &names, &file)?;
+    let (seeds, seed_name) = read_seeds(source, &names, &file, &host_names)?;
     let network = read_network(source, &file.network, PathProperties::default())?;
     let duration = with(source, &file.duration, text::positive)?;
-    let recovery = optional(source, file.recovery.as_ref(), text::duration)?;
-    let recovery = recovery.unwrap_or(Duration::from_secs(20));
+    let recovery = read_recovery(source, &file)?;
+    let recovers = recovery.is_some();
+    let recovery = recovery.unwrap_or_default();
     let steps = timeline(source, &names, &file, own.steps, duration)?;
     let engines: Vec<Engine> = file
         .engines
@@ -44,6 +43,13 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         .collect::<Result<_, _>>()?;
     let read_chaos = |table| chaos::read(source, table, &engines, hosts.len(), duration);
     let chaos = file.chaos.as_ref().map(read_chaos).transpose()?;
+    if let Some(kind) = chaos.as_ref().and_then(chaos::Chaos::zone_kind)
+        && hosts.iter().all(|host| host.zone.is_none())
+    {
+        let at = file.chaos.as_ref().map_or(0, |table| table.span().start);
+        let message = format!("has `{kind}`, and no node has a `zone`");
+        return Err(source.error(source.place_of(at, "kinds"), "kinds", message));
+    }
     let scenario = Scenario {
         file: source.file.to_owned(),
         included: Vec::new(),
@@ -58,8 +64,11 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         confluent: file.confluent,
         duration,
         recovery,
+        recovers,
         hosts,
         seeds,
+        seed_name,
+        names: host_names,
         spread: optional(source, file.spread.as_ref(), text::duration)?
             .unwrap_or(Duration::from_millis(100)),
         network,
@@ -68,11 +77,16 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         chaos,
         steps,
         expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
-        hash: phalanx_core::random::hash_bytes(source.text.as_bytes()),
+        hash: phalanx_core::random::hash_bytes(source.text.as_bytes()) ^ source.others.get(),
         vocabulary: Arc::new(source.vocabulary.clone()),
         lines: lines(source, &file),
     };
     scenario.check_usages()?;
+    scenario.check_expectations()?;
+    scenario.check_hosts().map_err(|(key, message)| {
+        let at = source.text.find(key).unwrap_or_default();
+        source.error(at, key, message)
+    })?;
     Ok(scenario)
 }
 
@@ -210,7 +224,7 @@ fn read_hosts(
         let table = group.get_ref();
         let own = own_words(source, at, own)?;
         let prefix = table.prefix.as_ref().map_or("n", |prefix| prefix.get_ref());
-        // The number is checked before a list of this length is made.
+        // The number of nodes is checked before a list of this length is created.
         let (key, place, length) = match (&table.count, &table.names) {
             (Some(count), None) => ("count", count.span().start, u64::from(*count.get_ref())),
             (None, Some(list)) => ("names", at, list.len() as u64),
@@ -335,6 +349,52 @@ fn add_clones(
     Ok(())
 }
 
+/// Reads the maximum duration of the recovery; `None` without recovery.
+fn read_recovery(
+    source: &SourceText<'_>,
+    file: &ScenarioFile,
+) -> Result<Option<Duration>, ScenarioError> {
+    match &file.recovery {
+        None => Ok(Some(Duration::from_secs(20))),
+        Some(word) if word.get_ref() == "none" => Ok(None),
+        Some(text) => with(source, text, text::duration).map(Some),
+    }
+}
+
+/// Reads the seed nodes, and the name that stands for them.
+fn read_seeds(
+    source: &SourceText<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+    host_names: &BTreeMap<String, Vec<usize>>,
+) -> Result<(Vec<usize>, Option<String>), ScenarioError> {
+    let Some(text) = &file.seeds else {
+        return Ok((vec![0], None));
+    };
+    match host_names.get(text.get_ref()) {
+        Some(hosts) => Ok((hosts.clone(), Some(text.get_ref().clone()))),
+        None => Ok((with(source, text, |word| names.fixed(word))?, None)),
+    }
+}
+
+/// Reads the names of hosts.
+fn read_names(
+    source: &SourceText<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+) -> Result<BTreeMap<String, Vec<usize>>, ScenarioError> {
+    let read = |(name, hosts): (&String, &Text)| {
+        let at = hosts.span().start;
+        check_name(name).map_err(|why| source.error(at, name, format!("`{name}` {why}")))?;
+        if names.selector(name).is_ok() {
+            let message = format!("`{name}` already selects nodes; choose another name");
+            return Err(source.error(at, name, message));
+        }
+        Ok((name.clone(), with(source, hosts, |word| names.fixed(word))?))
+    };
+    file.names.iter().map(read).collect()
+}
+
 fn give_words(
     source: &SourceText<'_>,
     names: &mut Names,
@@ -406,7 +466,8 @@ fn read_links(
         rules.push((source.line(at), rule));
     }
     let rules: Vec<LinkRule> = rules.into_iter().map(|(_, rule)| rule).collect();
-    // A rule that is wider than another is wider than all that are narrower still: it comes before them.
+    // A rule that is wider than another rule is also wider than all rules that are narrower than the other, so it comes
+    // before them.
     let depth = |rule: &LinkRule| {
         let wider = rules.iter().filter(|other| rule.is_narrower_than(other));
         wider.count()

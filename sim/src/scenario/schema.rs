@@ -1,13 +1,13 @@
 //! The JSON Schema of scenario files: the tables of all systems, with the keys of a system's programs in them.
 
-use super::form::{Field, Form, Presence, Shape};
+use super::form::{Field, FileSettings, Presence, Shape};
 use super::vocabulary::Vocabulary;
 use serde_json::{Map, Value, json};
 
 /// Returns the JSON Schema of a system's scenario files.
 ///
 /// # Panics
-/// A program has a key that every system has.
+/// Panics if a program has a key that every system already has.
 #[must_use]
 pub fn schema(vocabulary: &Vocabulary) -> Value {
     let schema = schemars::schema_for!(super::file::ScenarioFile);
@@ -78,14 +78,17 @@ impl Schema {
                 }
                 pairs
             }
-            Shape::U16 => {
-                let most = u16::MAX;
-                json!({ "type": of("integer"), "format": "uint16", "minimum": 0, "maximum": most })
+            Shape::Number { min, max } => {
+                let mut number = json!({ "type": of("integer"), "minimum": min });
+                if max < u64::MAX {
+                    number["maximum"] = json!(max);
+                }
+                number
             }
             Shape::U32 => json!({ "type": of("integer"), "format": "uint32", "minimum": 0 }),
             Shape::Flag(_) => json!({ "type": of("boolean") }),
-            Shape::Table(form) => {
-                let definition = json!({ "$ref": self.table(program, field.key, form) });
+            Shape::Table(_) | Shape::Settings(_) => {
+                let definition = json!({ "$ref": self.table(program, field) });
                 if nullable {
                     json!({ "anyOf": [definition, { "type": "null" }] })
                 } else {
@@ -98,8 +101,20 @@ impl Schema {
     }
 
     /// Defines a table, and returns a reference to its definition.
-    fn table(&mut self, program: &str, key: &str, form: &'static Form) -> String {
+    fn table(&mut self, program: &str, field: &Field) -> String {
         let mut properties = Map::new();
+        let key = field.key;
+        let form = if let Shape::Settings(settings) = field.shape {
+            let about =
+                "The file of an operator, beside this one, whose table of this name is taken.";
+            let file = json!({ "type": ["string", "null"], "description": about });
+            properties.insert(FileSettings::FILE.to_owned(), file);
+            settings.form
+        } else if let Shape::Table(form) = field.shape {
+            form
+        } else {
+            return String::new();
+        };
         for field in form.fields {
             properties.insert(field.key.to_owned(), self.property(program, field));
         }
@@ -119,7 +134,7 @@ impl Schema {
         let Some(definitions) = self.object(&["$defs"]) else {
             return String::new();
         };
-        // Tables of two different forms may have the same key.
+        // Tables of different forms may have the same key.
         let name = match definitions.get(&name) {
             Some(other) if *other != table => format!("{}{name}", pascal(program)),
             Some(_) | None => name,

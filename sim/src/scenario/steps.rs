@@ -1,11 +1,14 @@
 //! The timeline: steps and their times.
 
+mod links;
+
 use super::action::{
-    Action, CertificateChange, NetworkAction, NodeAction, OwnAction, Pairs, Sides,
+    Action, CertificateChange, NetworkAction, NodeAction, OwnAction, Pairs, Sides, Trouble,
 };
 use super::error::{ScenarioError, SourceText};
 use super::file::{
-    AfterTable, At, ClockTable, CutTable, OwnKey, OwnKeys, PartitionTable, StepTable, Text,
+    AfterTable, At, ClockTable, CutTable, DiskTable, OwnKey, OwnKeys, PartitionTable, StepTable,
+    Text,
 };
 use super::host::Disk;
 use super::names::{Names, Selector};
@@ -70,6 +73,10 @@ pub struct Trigger {
     pub about: Option<Selector>,
     /// Delay of the step after the event.
     pub delay: Duration,
+    /// The time before which reports do not count.
+    pub from: Duration,
+    /// The report that counts, from 1.
+    pub nth: u32,
 }
 
 pub(crate) fn read(
@@ -205,7 +212,19 @@ impl OwnKeysReader<'_> {
                 .map(|about| self.select(about))
                 .transpose()?,
             delay: optional(self.source, after.delay.as_ref(), text::duration)?.unwrap_or_default(),
+            from: optional(self.source, after.from.as_ref(), text::duration)?.unwrap_or_default(),
+            nth: self.nth(after)?,
         })
+    }
+
+    fn nth(&self, after: &AfterTable) -> Result<u32, ScenarioError> {
+        match &after.nth {
+            Some(nth) if *nth.get_ref() == 0 => {
+                let message = "must be at least 1, the first report";
+                Err(self.source.error(nth.span().start, "nth", message))
+            }
+            nth => Ok(nth.as_ref().map_or(1, |nth| *nth.get_ref())),
+        }
     }
 
     fn action(&self, table: &StepTable, own: OwnKeys<'_>) -> Result<Action, ScenarioError> {
@@ -260,16 +279,7 @@ impl OwnKeysReader<'_> {
                 add(action);
             }
         }
-        if let Some(loss) = &table.loss {
-            add(NetworkAction::Loss(with(self.source, loss, text::share)?));
-        }
-        if let Some(latency) = &table.latency {
-            add(NetworkAction::Latency(with(
-                self.source,
-                latency,
-                text::latency,
-            )?));
-        }
+        self.links(table)?.into_iter().for_each(add);
         Ok(())
     }
 
@@ -342,13 +352,19 @@ impl OwnKeysReader<'_> {
             found.push(self.clock(clock)?);
         }
         if let Some(disk) = &table.disk {
-            let fault = with(self.source, &disk.fault, |word| {
-                word_of("fault of a disk", DiskFault::ALL, word)
-            })?;
-            found.push(Action::Nodes(
-                self.select(&disk.who)?,
-                NodeAction::Disk(fault),
-            ));
+            found.push(self.disk(disk)?);
+        }
+        if let Some(who) = &table.refuse {
+            let action = NodeAction::Trouble(Trouble::Refuse);
+            found.push(Action::Nodes(self.processes(who)?, action));
+        }
+        if let Some(nat) = &table.nat {
+            let idle = with(self.source, &nat.idle, text::positive)?;
+            let action = NodeAction::Trouble(Trouble::NatIdle(idle));
+            found.push(Action::Nodes(self.select(&nat.who)?, action));
+        }
+        if let Some(who) = &table.moves {
+            found.push(Action::Nodes(self.select(who)?, NodeAction::Move));
         }
         if let Some(certificate) = &table.certificate {
             let is = with(self.source, &certificate.is, |word| {
@@ -358,6 +374,23 @@ impl OwnKeysReader<'_> {
             found.push(Action::Nodes(who, NodeAction::Certificate(is)));
         }
         Ok(())
+    }
+
+    fn disk(&self, disk: &DiskTable) -> Result<Action, ScenarioError> {
+        let action = match (&disk.fault, &disk.slow) {
+            (Some(fault), None) => NodeAction::Disk(with(self.source, fault, |word| {
+                word_of("fault of a disk", DiskFault::ALL, word)
+            })?),
+            (None, Some(slow)) => {
+                let by = with(self.source, slow, text::positive)?;
+                NodeAction::Trouble(Trouble::SlowDisk(by))
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                let message = "needs `fault` or `slow`, and not both";
+                return Err(self.source.error(self.at, "disk", message));
+            }
+        };
+        Ok(Action::Nodes(self.select(&disk.who)?, action))
     }
 
     fn clock(&self, clock: &ClockTable) -> Result<Action, ScenarioError> {
@@ -370,18 +403,20 @@ impl OwnKeysReader<'_> {
             let message = "belongs to `nodes`; a step has `jump`";
             return Err(self.source.error(offset.span().start, "offset", message));
         }
-        let jump = optional(self.source, clock.jump.as_ref(), text::duration)?;
+        let jump = optional(self.source, clock.jump.as_ref(), text::signed_duration)?;
         let drift = |ppm| drift(self.source, ppm);
         let drift_ppm = clock.drift_ppm.as_ref().map(drift).transpose()?;
         if jump.is_none() && drift_ppm.is_none() {
             let message = "needs `jump` or `drift-ppm`: without them nothing happens";
             return Err(self.source.error(self.at, "clock", message));
         }
-        let jump = jump.unwrap_or_default();
-        Ok(Action::Nodes(
-            self.select(who)?,
-            NodeAction::Clock { jump, drift_ppm },
-        ))
+        let nanos = jump.unwrap_or_default();
+        let action = NodeAction::Clock {
+            jump: Duration::from_nanos(nanos.unsigned_abs()),
+            back: nanos < 0,
+            drift_ppm,
+        };
+        Ok(Action::Nodes(self.select(who)?, action))
     }
 
     /// Converts the steps in the vocabulary of programs.
@@ -430,8 +465,16 @@ impl OwnKeysReader<'_> {
         let random = self.flag(table.random.as_ref(), "random")?;
         let sides = match (&table.sets, halves, random, &table.isolate) {
             (Some(sets), false, false, None) if sets.len() >= 2 => {
-                let sets: Result<_, _> = sets.iter().map(|set| self.select(set)).collect();
-                Sides::Sets(sets?)
+                let side = |set: &Text| match set.get_ref().trim() {
+                    "rest" => Ok(Selector::rest()),
+                    _ => self.select(set),
+                };
+                let rests = sets.iter().filter(|set| set.get_ref().trim() == "rest");
+                if let Some(second) = rests.clone().nth(1) {
+                    let message = "has `rest` twice; one side is what the others leave";
+                    return Err(self.source.error(second.span().start, "sets", message));
+                }
+                Sides::Sets(sets.iter().map(side).collect::<Result<_, _>>()?)
             }
             (Some(_), false, false, None) => {
                 return Err(self
@@ -451,14 +494,7 @@ impl OwnKeysReader<'_> {
 
     fn pairs(&self, key: &str, table: &CutTable) -> Result<(Pairs, Direction), ScenarioError> {
         let direction = self.direction(table.direction.as_ref())?;
-        let pairs = match (&table.from, &table.to, &table.fraction) {
-            (Some(from), Some(to), None) => Pairs::Between(self.select(from)?, self.select(to)?),
-            (None, None, Some(share)) => Pairs::Fraction(with(self.source, share, text::share)?),
-            _ => {
-                let message = "needs `from` and `to`, or `fraction`";
-                return Err(self.source.error(self.at, key, message));
-            }
-        };
+        let pairs = self.ends(key, self.at, (&table.from, &table.to, &table.fraction))?;
         Ok((pairs, direction))
     }
 }

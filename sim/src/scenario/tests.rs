@@ -1,4 +1,4 @@
-//! Reading, planning, and error messages.
+//! Tests of reading, planning, and error messages.
 
 use super::plan::ScheduledAction;
 use super::{Engine, Scenario};
@@ -288,6 +288,51 @@ slow = { who = "side.1", by = "3ms", for = "4s" }
 [[at]]
 time = "70s"
 restart = { who = "down, spare", state = "lose" }
+[[at]]
+time = "71s"
+reset = { from = "db", to = "not db" }
+[[at]]
+time = "71s"
+refuse = "running, not web1"
+for = "3s"
+[[at]]
+time = "72s"
+loss = { from = "db", to = "web1..web2", direction = "out", is = "5%" }
+for = "3s"
+[[at]]
+time = "72s"
+latency = { fraction = "20%", is = "50ms..60ms" }
+[[at]]
+time = "73s"
+bandwidth = "2Mbit"
+[[at]]
+time = "73s"
+mtu = { from = "db", to = "spare", is = "1200B" }
+[[at]]
+time = "74s"
+duplicate = "1%"
+[[at]]
+time = "74s"
+corrupt = "2%"
+[[at]]
+time = "75s"
+partition = { sets = ["db", "rest"] }
+for = "1s"
+[[at]]
+time = "76s"
+clock = { who = "web1", jump = "-3s" }
+[[at]]
+time = "76s"
+disk = { who = "db", slow = "20ms" }
+[[at]]
+time = "77s"
+nat = { who = "web2", idle = "30s" }
+[[at]]
+time = "77s"
+move = "spare"
+[[at]]
+after = { event = "peer-down", by = "web1", from = "20s", nth = 3 }
+crash = "web3"
 [[expect]]
 sometimes = { event = { kind = "peer-down", about = "db", min = 2 } }
 [[expect]]

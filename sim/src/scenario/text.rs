@@ -3,10 +3,15 @@
 use super::network::Latency;
 use core::time::Duration;
 
+/// The largest packet that every network is guaranteed to pass, in bytes (RFC 791).
+const MTU_MIN: u32 = 68;
+/// The maximum size of an IP packet, in bytes.
+const MTU_MAX: u32 = 65_535;
+
 /// Parses a duration such as `250ms`, `3s`, `1.5s`, `2min`, `1h`.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let how = || {
         format!(
@@ -34,7 +39,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// Parses a duration greater than zero.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn positive(text: &str) -> Result<Duration, String> {
     let found = duration(text)?;
     if found.is_zero() {
@@ -46,7 +51,7 @@ pub fn positive(text: &str) -> Result<Duration, String> {
 /// Parses a latency: `1ms`, `1ms..5ms`, `exponential 5ms from 1ms`, `log-normal 5ms p99 80ms`.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn latency(text: &str) -> Result<Latency, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
@@ -141,7 +146,7 @@ pub fn show_rate(bits: u64) -> String {
 /// Parses a signed duration: `-3s`, `+250ms`, `1s`. Returns nanoseconds.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn signed_duration(text: &str) -> Result<i64, String> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -156,7 +161,7 @@ pub fn signed_duration(text: &str) -> Result<i64, String> {
 /// Parses a share such as `25%` or `0.5%`. Returns parts per million.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn share(text: &str) -> Result<u32, String> {
     let how = || format!("`{text}` is not a valid share; write 0% to 100%, such as 25%");
     let number = text.strip_suffix('%').ok_or_else(how)?;
@@ -167,10 +172,24 @@ pub fn share(text: &str) -> Result<u32, String> {
         .ok_or_else(how)
 }
 
+/// Parses the size of a packet, such as `1200B`.
+///
+/// # Errors
+/// The error describes the notation.
+pub fn packet_size(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('B').map(str::trim_end);
+    let bytes = number.and_then(|number| number.parse().ok());
+    bytes
+        .filter(|bytes| (MTU_MIN..=MTU_MAX).contains(bytes))
+        .ok_or_else(|| {
+            format!("`{text}` is not the size of a packet; write {MTU_MIN}B to {MTU_MAX}B, such as 1200B")
+        })
+}
+
 /// Parses a rate such as `10Mbit`, `1Gbit`, `512kbit`. Returns bits per second.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn rate(text: &str) -> Result<u64, String> {
     let how = || {
         format!(
@@ -260,6 +279,8 @@ mod tests {
             assert!(duration(text).unwrap_err().contains("250ms"), "{text}");
         }
         assert!(share("110%").is_err() && share("5").is_err());
+        assert_eq!(packet_size("1200B"), Ok(1_200));
+        assert!(packet_size("12B").is_err() && packet_size("1200").is_err());
         assert!(rate("0Mbit").is_err() && rate("fast").is_err());
         assert!(
             latency("5ms..1ms").is_err()

@@ -1,14 +1,14 @@
 //! Writes a scenario as a file. Reading the file gives the same scenario.
 //!
-//! Names that steps define, includes and matrices are resolved before; the caller adds comments.
+//! Names that steps define, includes and matrices are already resolved; the caller adds comments.
 
 use super::definition::DEFAULT_SYSTEM;
 use super::names::numbered;
 use super::text::{short, show_latency, show_rate, show_share};
 use super::{
-    Action, Argument, Arguments, Bound, Chaos, Condition, Direction, Disk, Expectation, Host, Mode,
-    NetworkAction, NodeAction, OwnArguments, OwnCondition, Pairs, PathProperties, Scenario,
-    Selector, Sides, Step, When,
+    Action, Argument, Arguments, Bound, Chaos, Condition, Direction, Disk, Expectation, Host,
+    LinkSetting, Mode, NetworkAction, NodeAction, OwnArguments, OwnCondition, Pairs,
+    PathProperties, Scenario, Selector, Sides, Step, Trouble, When,
 };
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -114,6 +114,11 @@ impl Scenario {
         if let Some(chaos) = &self.chaos {
             add("[chaos]", show_chaos(chaos));
         }
+        let mut names = Table::default();
+        for (name, hosts) in &self.names {
+            names.text(&quoted(name), &Selector::of(hosts).show(&self.hosts));
+        }
+        add("[names]", names);
         for group in groups(&self.hosts) {
             let mut own = Table::default();
             writer.arguments(&group[0].own, &mut own);
@@ -157,10 +162,14 @@ impl Scenario {
             table.raw("confluent", "true");
         }
         table.time("duration", self.duration);
-        if self.recovery != Duration::from_secs(20) {
+        if !self.recovers {
+            table.text("recovery", "none");
+        } else if self.recovery != Duration::from_secs(20) {
             table.time("recovery", self.recovery);
         }
-        if self.seeds != [0] {
+        if let Some(name) = &self.seed_name {
+            table.text("seeds", name);
+        } else if self.seeds != [0] {
             table.text("seeds", &Selector::of(&self.seeds).show(&self.hosts));
         }
         if self.spread != Duration::from_millis(100) {
@@ -322,6 +331,12 @@ impl Writer<'_> {
                 if !trigger.delay.is_zero() {
                     after.time("delay", trigger.delay);
                 }
+                if !trigger.from.is_zero() {
+                    after.time("from", trigger.from);
+                }
+                if trigger.nth != 1 {
+                    after.raw("nth", trigger.nth.to_string());
+                }
                 table.raw("after", after.inline());
             }
         }
@@ -380,6 +395,29 @@ impl Writer<'_> {
             NetworkAction::Restore => table.raw("restore", "true"),
             NetworkAction::Loss(ppm) => table.text("loss", &show_share(*ppm)),
             NetworkAction::Latency(latency) => table.text("latency", &show_latency(*latency)),
+            NetworkAction::Links(Pairs::All, Direction::Both, setting) => match setting {
+                // For these settings, a text would be read as another action, so a setting of all links is written as a
+                // table.
+                LinkSetting::Latency(_) | LinkSetting::Loss(_) => {
+                    let all = Selector::of(&(0..self.hosts.len()).collect::<Vec<_>>());
+                    let pairs = Pairs::Between(all.clone(), all);
+                    let mut links = self.pairs(&pairs, Direction::Both);
+                    links.text("is", &setting.show());
+                    table.raw(setting.word(), links.inline());
+                }
+                LinkSetting::Bandwidth(_)
+                | LinkSetting::Mtu(_)
+                | LinkSetting::Duplicate(_)
+                | LinkSetting::Corrupt(_) => table.text(setting.word(), &setting.show()),
+            },
+            NetworkAction::Links(pairs, way, setting) => {
+                let mut links = self.pairs(pairs, *way);
+                links.text("is", &setting.show());
+                table.raw(setting.word(), links.inline());
+            }
+            NetworkAction::Reset(pairs) => {
+                table.raw("reset", self.pairs(pairs, Direction::Both).inline());
+            }
         }
     }
 
@@ -389,6 +427,10 @@ impl Writer<'_> {
             Pairs::Between(from, to) => {
                 table.text("from", &from.show(self.hosts));
                 table.text("to", &to.show(self.hosts));
+            }
+            Pairs::All => {
+                table.text("from", "all");
+                table.text("to", "all");
             }
             Pairs::Fraction(ppm) => table.text("fraction", &show_share(*ppm)),
         }
@@ -400,7 +442,12 @@ impl Writer<'_> {
         let mut inner = self.who("who", who);
         let key = Action::Nodes(who.clone(), action.clone()).word();
         match action {
-            NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Join | NodeAction::Leave => {
+            NodeAction::Crash
+            | NodeAction::PowerLoss
+            | NodeAction::Join
+            | NodeAction::Leave
+            | NodeAction::Move
+            | NodeAction::Trouble(Trouble::Refuse) => {
                 table.text(key, &who.show(self.hosts));
                 return;
             }
@@ -413,18 +460,32 @@ impl Writer<'_> {
             NodeAction::Slow { by, length } => {
                 inner.times(&[("by", Some(*by)), ("for", *length)]);
             }
-            NodeAction::Clock { jump, drift_ppm } => {
+            NodeAction::Trouble(Trouble::SlowDisk(by)) => inner.time("slow", *by),
+            NodeAction::Trouble(Trouble::NatIdle(idle)) => inner.time("idle", *idle),
+            NodeAction::Clock {
+                jump,
+                back,
+                drift_ppm,
+            } => {
                 if !jump.is_zero() || drift_ppm.is_none() {
-                    inner.time("jump", *jump);
+                    let sign = if *back { "-" } else { "" };
+                    inner.text("jump", &format!("{sign}{}", short(*jump)));
                 }
                 if let Some(ppm) = drift_ppm {
                     inner.raw("drift-ppm", ppm.to_string());
                 }
             }
-            NodeAction::Command { name, with } => {
+            NodeAction::Command {
+                name,
+                with,
+                refused,
+            } => {
                 inner.text("name", name);
                 if !with.is_null() {
                     inner.raw("with", show_value(with));
+                }
+                if *refused {
+                    inner.raw("refused", "true".to_owned());
                 }
             }
             NodeAction::Disk(fault) => inner.text("fault", fault.word()),

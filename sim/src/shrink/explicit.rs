@@ -1,6 +1,6 @@
-//! Converts a scenario to one without random choices: every fault has its nodes and its instant.
+//! Converts a scenario to one without random choices: every fault has fixed nodes and a fixed instant.
 
-use crate::scenario::plan::{Cut, Plan, Planned, ScheduledAction};
+use crate::scenario::plan::{Cut, LinkSettingChange, Plan, Planned, ScheduledAction};
 use crate::scenario::{
     Action, Condition, Direction, Disk, Expectation, Extent, Mode, NetworkAction, NodeAction,
     OwnAction, Pairs, Scenario, Selector, Sides, Step, When,
@@ -8,7 +8,7 @@ use crate::scenario::{
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the scenario with the choices of its plan written out as steps.
+/// Returns the scenario with the random choices of its plan written as steps.
 pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
     let mut writer = Writer {
         scenario,
@@ -53,7 +53,7 @@ struct Writer<'a> {
     steps: Vec<Step>,
     /// The hosts that have been started.
     ran: BTreeSet<usize>,
-    /// The steps that shrinking keeps as they are, and that are already written.
+    /// The steps that shrinking keeps unchanged, and that are already written.
     written: BTreeSet<usize>,
     /// The program that the current action concerns.
     program: Option<&'static str>,
@@ -86,133 +86,161 @@ impl Writer<'_> {
                 };
                 self.nodes(at, *host, action, None);
             }
+            // The action has no effect.
+            ScheduledAction::NoPower { .. } => {}
             ScheduledAction::Cut(_)
             | ScheduledAction::Hold { .. }
-            | ScheduledAction::Loss(_)
-            | ScheduledAction::Latency(_) => {
-                self.network(index, planned);
-            }
+            | ScheduledAction::Loss(Some(_))
+            | ScheduledAction::Latency(Some(_))
+            | ScheduledAction::Links { on: true, .. }
+            | ScheduledAction::Reset(_) => self.network(index, planned),
+            // The ends of faults are written with their beginnings.
+            ScheduledAction::Heal(_)
+            | ScheduledAction::Trouble { on: false, .. }
+            | ScheduledAction::Links { on: false, .. }
+            | ScheduledAction::Loss(None)
+            | ScheduledAction::Latency(None)
+            | ScheduledAction::Disk { fault: None, .. } => {}
             ScheduledAction::Pause { host, length } => {
                 self.nodes(at, *host, NodeAction::Pause(*length), None)
             }
             ScheduledAction::Clock {
                 host,
                 jump,
+                back,
                 drift_ppm,
             } => {
-                let (jump, drift_ppm) = (*jump, *drift_ppm);
-                self.nodes(at, *host, NodeAction::Clock { jump, drift_ppm }, None);
+                let clock = NodeAction::Clock {
+                    jump: *jump,
+                    back: *back,
+                    drift_ppm: *drift_ppm,
+                };
+                self.nodes(at, *host, clock, None);
             }
-            ScheduledAction::Slow { .. }
-            | ScheduledAction::Disk { .. }
-            | ScheduledAction::Heal(_) => {
-                self.trouble(index, planned);
+            ScheduledAction::Trouble {
+                host,
+                trouble,
+                on: true,
+            } => {
+                let (host, trouble, on) = (*host, *trouble, false);
+                let end = ScheduledAction::Trouble { host, trouble, on };
+                let length = self.ends(index, at, &end);
+                self.nodes(at, host, NodeAction::Trouble(trouble), length);
+            }
+            ScheduledAction::Move(host) => self.nodes(at, *host, NodeAction::Move, None),
+            ScheduledAction::Slow { host, by } => self.slow(index, at, *host, *by),
+            ScheduledAction::Disk {
+                host,
+                fault: Some(fault),
+            } => {
+                let (host, fault) = (*host, *fault);
+                let works = ScheduledAction::Disk { host, fault: None };
+                let length = self.ends(index, at, &works);
+                self.nodes(at, host, NodeAction::Disk(fault), length);
             }
             ScheduledAction::Certificate { host, is } => {
                 self.nodes(at, *host, NodeAction::Certificate(*is), None);
             }
             ScheduledAction::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
             ScheduledAction::Own { host, action } => self.own(index, planned, *host, action),
-            ScheduledAction::Command { host, name, with } => {
-                let (name, with) = (name.clone(), with.clone());
-                self.nodes(at, *host, NodeAction::Command { name, with }, None);
-            }
-        }
-    }
-
-    /// Writes a fault of a node that another action ends.
-    fn trouble(&mut self, index: usize, planned: &Planned) {
-        let at = planned.at;
-        match &planned.action {
-            ScheduledAction::Slow { by, .. } if by.is_zero() => {}
-            ScheduledAction::Slow { host, by } => {
-                let next = self.next(
-                    index,
-                    |action| matches!(action, ScheduledAction::Slow { host: other, .. } if other == host),
-                );
-                let length = next.filter(
-                    |(_, next)| matches!(next, ScheduledAction::Slow { by, .. } if by.is_zero()),
-                );
-                let length = length
-                    .filter(|(end, _)| *end < self.plan.faults_end)
-                    .map(|(end, _)| end - at);
-                self.nodes(at, *host, NodeAction::Slow { by: *by, length }, None);
-            }
-            ScheduledAction::Disk { fault: None, .. } => {}
-            ScheduledAction::Disk {
+            ScheduledAction::Command {
                 host,
-                fault: Some(fault),
+                name,
+                with,
+                refused,
             } => {
-                let works = ScheduledAction::Disk {
-                    host: *host,
-                    fault: None,
+                let action = NodeAction::Command {
+                    name: name.clone(),
+                    with: with.clone(),
+                    refused: *refused,
                 };
-                let end = self.until(index, |action| *action == works);
-                let length = end
-                    .filter(|end| *end < self.plan.faults_end)
-                    .map(|end| end - at);
-                self.nodes(at, *host, NodeAction::Disk(*fault), length);
+                self.nodes(at, *host, action, None);
             }
-            ScheduledAction::Start { .. }
-            | ScheduledAction::Stop { .. }
-            | ScheduledAction::Heal(_) => {}
-            ScheduledAction::Cut(_)
-            | ScheduledAction::Hold { .. }
-            | ScheduledAction::Pause { .. } => {}
-            ScheduledAction::Clock { .. }
-            | ScheduledAction::Certificate { .. }
-            | ScheduledAction::Leave(_) => {}
-            ScheduledAction::Own { .. } | ScheduledAction::Command { .. } => {}
-            ScheduledAction::Loss(_) | ScheduledAction::Latency(_) => {}
         }
     }
 
     /// Writes a fault of the network.
     fn network(&mut self, index: usize, planned: &Planned) {
         let at = planned.at;
-        match &planned.action {
-            ScheduledAction::Cut(cut) => {
-                let mended = self.until(index, |action| *action == ScheduledAction::Heal(*cut));
-                let kept = mended.is_none();
-                let length = mended
-                    .filter(|end| *end < self.plan.faults_end)
-                    .map(|end| end - at);
-                self.cut(at, &self.plan.cuts[*cut], kept, length);
+        if let ScheduledAction::Cut(cut) = &planned.action {
+            self.cut_until(index, at, *cut);
+        } else if let ScheduledAction::Hold { cut, length } = &planned.action {
+            self.hold(at, *cut, *length);
+        } else if let ScheduledAction::Links { change, .. } = &planned.action {
+            self.links(index, at, *change);
+        } else if let ScheduledAction::Loss(Some(ppm)) = &planned.action {
+            let next = self.next(index, |action| matches!(action, ScheduledAction::Loss(_)));
+            let length = self.length(at, next, &ScheduledAction::Loss(None));
+            self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
+        } else if let ScheduledAction::Latency(Some(latency)) = &planned.action {
+            let next = self.next(index, |action| {
+                matches!(action, ScheduledAction::Latency(_))
+            });
+            let length = self.length(at, next, &ScheduledAction::Latency(None));
+            let action = NetworkAction::Latency(*latency);
+            self.push(at, Action::Network(action), length);
+        } else if let ScheduledAction::Reset(cut) = &planned.action {
+            for (from, to, _) in self.choices(&self.plan.cuts[*cut]) {
+                let from = from.running(planned.program);
+                let action = NetworkAction::Reset(Pairs::Between(from, to));
+                self.push(at, Action::Network(action), None);
             }
-            ScheduledAction::Hold { cut, length } => {
-                for (from, to, direction) in self.choices(&self.plan.cuts[*cut]) {
-                    let action = NetworkAction::Hold(Pairs::Between(from, to), direction);
-                    self.push(at, Action::Network(action), Some(*length));
-                }
-            }
-            ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => {}
-            ScheduledAction::Loss(Some(ppm)) => {
-                let next = self.next(index, |action| matches!(action, ScheduledAction::Loss(_)));
-                let length = self.length(at, next, &ScheduledAction::Loss(None));
-                self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
-            }
-            ScheduledAction::Latency(Some(latency)) => {
-                let next = self.next(index, |action| {
-                    matches!(action, ScheduledAction::Latency(_))
-                });
-                let length = self.length(at, next, &ScheduledAction::Latency(None));
-                self.push(
-                    at,
-                    Action::Network(NetworkAction::Latency(*latency)),
-                    length,
-                );
-            }
-            ScheduledAction::Start { .. }
-            | ScheduledAction::Stop { .. }
-            | ScheduledAction::Heal(_) => {}
-            ScheduledAction::Pause { .. }
-            | ScheduledAction::Slow { .. }
-            | ScheduledAction::Clock { .. } => {}
-            ScheduledAction::Disk { .. }
-            | ScheduledAction::Certificate { .. }
-            | ScheduledAction::Leave(_) => {}
-            ScheduledAction::Own { .. } | ScheduledAction::Command { .. } => {}
         }
+    }
+
+    /// Writes a delay of a node's inputs, up to the action that ends it.
+    fn slow(&mut self, index: usize, at: Duration, host: usize, by: Duration) {
+        if by.is_zero() {
+            return;
+        }
+        let next = self.next(
+            index,
+            |order| matches!(order, ScheduledAction::Slow { host: other, .. } if *other == host),
+        );
+        let end = ScheduledAction::Slow {
+            host,
+            by: Duration::ZERO,
+        };
+        let length = self.length(at, next, &end);
+        self.nodes(at, host, NodeAction::Slow { by, length }, None);
+    }
+
+    /// Writes a cut, up to the action that ends it.
+    fn cut_until(&mut self, index: usize, at: Duration, cut: usize) {
+        let mended = self.until(index, |order| *order == ScheduledAction::Heal(cut));
+        let kept = mended.is_none();
+        let length = self.ends(index, at, &ScheduledAction::Heal(cut));
+        self.cut(at, &self.plan.cuts[cut], kept, length);
+    }
+
+    /// Writes a change of links, up to the action that ends it.
+    fn links(&mut self, index: usize, at: Duration, change: usize) {
+        let end = ScheduledAction::Links { change, on: false };
+        let length = self.ends(index, at, &end);
+        let LinkSettingChange { pairs, setting } = &self.plan.link_changes[change];
+        let setting = *setting;
+        if pairs.is_everything() {
+            let action = NetworkAction::Links(Pairs::All, Direction::Both, setting);
+            return self.push(at, Action::Network(action), length);
+        }
+        for (from, to, direction) in self.choices(pairs) {
+            let action = NetworkAction::Links(Pairs::Between(from, to), direction, setting);
+            self.push(at, Action::Network(action), length);
+        }
+    }
+
+    fn hold(&mut self, at: Duration, cut: usize, length: Duration) {
+        for (from, to, direction) in self.choices(&self.plan.cuts[cut]) {
+            let action = NetworkAction::Hold(Pairs::Between(from, to), direction);
+            self.push(at, Action::Network(action), Some(length));
+        }
+    }
+
+    /// Returns the duration of a fault, if the action `end` lifts the fault before the end of all faults.
+    fn ends(&self, index: usize, at: Duration, end: &ScheduledAction) -> Option<Duration> {
+        let end = self.until(index, |order| order == end);
+        end.filter(|end| *end < self.plan.faults_end)
+            .map(|end| end - at)
     }
 
     /// Returns the next action after `index` that matches, with its time.
@@ -224,21 +252,21 @@ impl Writer<'_> {
         let later = self.plan.actions[index + 1..].iter();
         later
             .map(|planned| (planned.at, &planned.action))
-            .find(|(_, action)| fits(action))
+            .find(|(_, order)| fits(order))
     }
 
     fn until(&self, index: usize, fits: impl Fn(&ScheduledAction) -> bool) -> Option<Duration> {
         self.next(index, fits).map(|(at, _)| at)
     }
 
-    /// Returns the duration of a fault that an action `end` lifts before the end of all faults.
+    /// Returns the duration of a fault that is lifted by an action `end` before the end of all faults.
     fn length(
         &self,
         at: Duration,
         next: Option<(Duration, &ScheduledAction)>,
         end: &ScheduledAction,
     ) -> Option<Duration> {
-        let next = next.filter(|(time, action)| *action == end && *time < self.plan.faults_end);
+        let next = next.filter(|(time, order)| *order == end && *time < self.plan.faults_end);
         next.map(|(time, _)| time - at)
     }
 
@@ -256,8 +284,8 @@ impl Writer<'_> {
         });
     }
 
-    /// Applies an action to one more node: in the latest step, if it has the same action at the
-    /// same time.
+    /// Applies an action to one more node; the node is added to the latest step if this has the same action at the same
+    /// time.
     fn nodes(&mut self, at: Duration, host: usize, action: NodeAction, length: Option<Duration>) {
         if let Some(step) = self.steps.last_mut()
             && step.when == When::At(at)
@@ -327,7 +355,7 @@ impl Writer<'_> {
         choices.collect()
     }
 
-    /// The same for what a program does in its own words.
+    /// Writes an action of a program's own vocabulary.
     fn own(&mut self, index: usize, planned: &Planned, host: usize, action: &OwnAction) {
         let at = planned.at;
         if let Some(step) = planned.step
@@ -344,18 +372,18 @@ impl Writer<'_> {
             Extent::Once => None,
             Extent::Until(_) => {
                 let end = action.end();
-                let ends = |action: &ScheduledAction| matches!(action, ScheduledAction::Own { host: of, action } if *of == host && Some(action) == end.as_ref());
+                let ends = |order: &ScheduledAction| matches!(order, ScheduledAction::Own { host: of, action } if *of == host && Some(action) == end.as_ref());
                 let end = self.until(index, ends);
                 let end = end.filter(|end| *end < self.plan.faults_end);
                 end.map(|end| end - at)
             }
-            // Its beginning was written with its length.
+            // The step that began the effect was written together with its length.
             Extent::Ends(_) => return,
         };
         self.nodes(at, host, NodeAction::Own(action.clone()), length);
     }
 
-    /// The action of a step, if shrinking keeps it as it is.
+    /// The action of a step, if shrinking keeps the step unchanged.
     fn steady(&self, step: usize) -> Option<OwnAction> {
         let step = self.scenario.steps.get(step)?;
         let Action::Nodes(_, NodeAction::Own(action)) = &step.action else {
@@ -366,7 +394,7 @@ impl Writer<'_> {
         (word.steady && once).then(|| action.clone())
     }
 
-    /// The hosts to which a step of a program's own gave orders.
+    /// The hosts for which a step of a program's own vocabulary planned actions.
     fn hosts_of(&self, step: usize) -> Vec<usize> {
         let orders = self.plan.actions.iter();
         let orders = orders.filter(|planned| planned.step == Some(step));
@@ -391,6 +419,7 @@ pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
     let pairs = |pairs: &Pairs| match pairs {
         Pairs::Between(from, to) => Pairs::Between(map(from), map(to)),
         Pairs::Fraction(ppm) => Pairs::Fraction(*ppm),
+        Pairs::All => Pairs::All,
     };
     let action = match &step.action {
         Action::Nodes(who, action) => Action::Nodes(map(who), action.clone()),
@@ -408,6 +437,10 @@ pub(super) fn mapped_step(step: &Step, named: &Named, host: Host<'_>) -> Step {
             NetworkAction::Hold(between, direction) => {
                 NetworkAction::Hold(pairs(between), *direction)
             }
+            NetworkAction::Links(between, direction, setting) => {
+                NetworkAction::Links(pairs(between), *direction, *setting)
+            }
+            NetworkAction::Reset(between) => NetworkAction::Reset(pairs(between)),
             NetworkAction::Clog(who) => NetworkAction::Clog(map(who)),
             NetworkAction::Swizzle(who) => NetworkAction::Swizzle(map(who)),
             NetworkAction::Partition(Sides::Halves | Sides::Random, _)
@@ -444,7 +477,10 @@ pub(super) fn is_left(step: &Step) -> bool {
             | NetworkAction::Clog(who)
             | NetworkAction::Swizzle(who) => some(who),
             NetworkAction::Cut(Pairs::Between(from, to), ..)
+            | NetworkAction::Links(Pairs::Between(from, to), ..)
+            | NetworkAction::Reset(Pairs::Between(from, to))
             | NetworkAction::Hold(Pairs::Between(from, to), _) => some(from) && some(to),
+            NetworkAction::Links(..) | NetworkAction::Reset(_) => true,
             NetworkAction::Partition(..) | NetworkAction::Cut(..) | NetworkAction::Hold(..) => true,
             NetworkAction::Heal | NetworkAction::Restore => true,
             NetworkAction::Loss(_) | NetworkAction::Latency(_) => true,
@@ -486,8 +522,8 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     }
 }
 
-/// Returns whether an expectation still has all its nodes; without one of them it would have
-/// another meaning.
+/// Returns whether an expectation still has all its nodes; without one of its nodes, the expectation would have another
+/// meaning.
 pub(super) fn is_whole(expectation: &Expectation) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     let condition = match &expectation.mode {

@@ -49,8 +49,7 @@ impl Shrinker<'_> {
         });
     }
 
-    /// Ends the fault phase soon after the last step, and reduces the time for recovery to what is
-    /// needed.
+    /// Ends the fault phase soon after the last step, and reduces the recovery time to the necessary time.
     fn shorter_run(&mut self) {
         let last = self
             .best
@@ -72,7 +71,7 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Reduces a time as far as possible in round steps, but not below `least`.
+    /// Reduces a time as far as possible, in steps to round values, but not below `least`.
     fn lower(
         &mut self,
         least: Duration,
@@ -165,7 +164,7 @@ impl Shrinker<'_> {
         });
     }
 
-    /// Rounds times to whole seconds, or at least to tenths.
+    /// Rounds times to whole seconds, or else to tenths of a second.
     fn rounder_times(&mut self) {
         for index in 0..self.best.steps.len() {
             let When::At(time) = self.best.steps[index].when else {
@@ -220,7 +219,7 @@ const fn duration_of(scenario: &Scenario) -> Duration {
     scenario.duration
 }
 
-/// Ends the fault phase earlier, and moves the expectations after it accordingly.
+/// Ends the fault phase earlier, and moves later expectations accordingly.
 fn end_earlier(scenario: &mut Scenario, duration: Duration) {
     let earlier = scenario.duration.saturating_sub(duration);
     for expectation in &mut scenario.expectations {
@@ -245,8 +244,7 @@ fn round_up(time: Duration) -> Duration {
     Duration::from_nanos((time.as_nanos() as u64).div_ceil(unit) * unit)
 }
 
-/// Returns the scenario with only some of its hosts; `None` if the failing expectation needs
-/// another one.
+/// Returns the scenario with only some of its hosts; `None` if the failing expectation needs another host.
 fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
     let stays = |host: usize| {
         kept.contains(&host)
@@ -274,8 +272,13 @@ fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
         .collect();
     if smaller.seeds.is_empty() {
         smaller.seeds.push(0);
+        smaller.seed_name = None;
     }
     let map = |hosts: &[usize]| hosts.iter().filter_map(|host| place(*host)).collect();
+    for hosts in smaller.names.values_mut() {
+        *hosts = map(hosts);
+    }
+    smaller.names.retain(|_, hosts| !hosts.is_empty());
     for rule in &mut smaller.links {
         (rule.from, rule.to) = (map(&rule.from), map(&rule.to));
     }
@@ -305,10 +308,13 @@ fn parts(step: &mut Step) -> Vec<&mut Selector> {
             | NetworkAction::Clog(who)
             | NetworkAction::Swizzle(who) => vec![who],
             NetworkAction::Cut(Pairs::Between(from, to), ..)
+            | NetworkAction::Links(Pairs::Between(from, to), ..)
+            | NetworkAction::Reset(Pairs::Between(from, to))
             | NetworkAction::Hold(Pairs::Between(from, to), _) => vec![from, to],
             NetworkAction::Partition(..) | NetworkAction::Cut(..) | NetworkAction::Hold(..) => {
                 Vec::new()
             }
+            NetworkAction::Links(..) | NetworkAction::Reset(_) => Vec::new(),
             NetworkAction::Heal | NetworkAction::Restore => Vec::new(),
             NetworkAction::Loss(_) | NetworkAction::Latency(_) => Vec::new(),
         },
@@ -322,10 +328,11 @@ fn both_ways(step: &mut Step) -> bool {
     match action {
         NetworkAction::Partition(_, direction)
         | NetworkAction::Cut(_, direction, _)
+        | NetworkAction::Links(_, direction, _)
         | NetworkAction::Hold(_, direction) => {
             std::mem::replace(direction, Direction::Both) != Direction::Both
         }
-        NetworkAction::Heal | NetworkAction::Restore => false,
+        NetworkAction::Heal | NetworkAction::Restore | NetworkAction::Reset(_) => false,
         NetworkAction::Clog(_) | NetworkAction::Swizzle(_) => false,
         NetworkAction::Loss(_) | NetworkAction::Latency(_) => false,
     }
@@ -357,6 +364,7 @@ fn own_length(step: &mut Step) -> Option<&mut Duration> {
             NodeAction::Clock { jump, .. } => Some(jump),
             NodeAction::Crash | NodeAction::PowerLoss | NodeAction::Restart(_) => None,
             NodeAction::Disk(_) | NodeAction::Certificate(_) => None,
+            NodeAction::Trouble(_) | NodeAction::Move => None,
             NodeAction::Join | NodeAction::Leave => None,
             NodeAction::Command { .. } => None,
         },
@@ -364,7 +372,7 @@ fn own_length(step: &mut Step) -> Option<&mut Duration> {
     }
 }
 
-/// A step of a program's own without one of the arguments that it may lack.
+/// The action of a step of a program's own vocabulary, without one of its optional arguments.
 fn shorter_words(scenario: &Scenario, index: usize) -> Vec<Action> {
     let Action::Nodes(who, NodeAction::Own(action)) = &scenario.steps[index].action else {
         return Vec::new();
@@ -410,7 +418,7 @@ fn at_once(scenario: &mut Scenario) {
     }
 }
 
-/// Replaces a partition into two sides that contain all nodes by the isolation of the smaller side.
+/// Replaces a partition into two sides that together contain all nodes by the isolation of the smaller side.
 fn isolate_smaller_side(scenario: &mut Scenario, index: usize) {
     let hosts = scenario.hosts.len();
     let Some(step) = scenario.steps.get_mut(index) else {

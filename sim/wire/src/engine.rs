@@ -1,4 +1,4 @@
-//! The loop of a run: performs the actions of the plan, runs the hosts for one tick, takes their reports, and has the
+//! The loop of a run: performs the actions of the plan, runs the hosts for one tick, takes their reports, and makes the
 //! judge check the conditions.
 
 use crate::daemon_host::{DaemonHost, WireWorld};
@@ -21,7 +21,7 @@ use phalanx_sim::mesh::{Event, MESH, daemon_of};
 use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::plan::Plan;
-use phalanx_sim::scenario::{Engine as Kind, Scenario};
+use phalanx_sim::scenario::{Engine as Kind, Latency, Scenario};
 use phalanx_sim::schedule::Schedule;
 use phalanx_sim::verdict::Failure;
 use phalanx_sim::world::Scene;
@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-/// Maximum number of connections or segments that wait at one socket.
+/// Maximum number of connections or segments that wait at one socket for the process.
 const TCP_CAPACITY: usize = 4096;
 
 /// A run in progress.
@@ -44,6 +44,10 @@ pub(super) struct Engine<'a> {
     pub(super) certificates: Certificates,
     pub(super) lives: Lives,
     pub(super) seeds: Random,
+    /// The latency that a step set for all links.
+    pub(super) latency: Option<Latency>,
+    /// The changes of links in effect.
+    pub(super) link_changes: Vec<usize>,
 }
 
 /// Runs a plan.
@@ -80,7 +84,8 @@ fn listen_for_panics() -> Arc<Mutex<Vec<String>>> {
     panics
 }
 
-/// Interval between checks of conditions. Each check copies every machine.
+/// Interval between checks of conditions; a long interval limits the cost of the checks, because each check copies
+/// every machine. The interval grows with the number of hosts.
 const fn check_interval(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=12 => 50,
@@ -88,7 +93,7 @@ const fn check_interval(hosts: usize) -> Duration {
     })
 }
 
-/// Length of a tick. Turmoil visits every pair of hosts in each tick, so runs with many hosts have longer ticks.
+/// Length of a tick. Turmoil visits every pair of hosts in each tick, so runs with many hosts use longer ticks.
 const fn tick(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=10 => 1,
@@ -146,8 +151,10 @@ impl<'a> Engine<'a> {
             certificates: Certificates::issue(&scenario.hosts, plan)?,
             lives,
             seeds: Random::from_seed(plan.seed).child("nodes"),
+            latency: None,
+            link_changes: Vec::new(),
         };
-        engine.set_link_latencies(None);
+        engine.set_link_latencies();
         Ok(engine)
     }
 
@@ -213,7 +220,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Counts a link that ended with a certificate as an effect of the step that makes the certificate expire.
+    /// Counts a link that ended because of a certificate as an effect of the step that makes the certificate expire.
     fn note_expiry(&self, now: Duration, host: usize, event: &Event) {
         let Event::Mesh(gossip::Event::LinkDown { peer, reason, .. }) = event else {
             return;

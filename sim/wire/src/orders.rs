@@ -9,10 +9,12 @@ use phalanx_net::store::MemoryStore;
 use phalanx_net::store::epoch::{self, EPOCH};
 use phalanx_sim::mesh::node_start::{self, NodeStart};
 use phalanx_sim::mesh::{APPLICATIONS, HostApplications, Published, channels};
-use phalanx_sim::model::{WALL_ZERO, ip};
+use phalanx_sim::model::{WALL_ZERO, address, ip};
 use phalanx_sim::scenario::plan::Planned;
-use phalanx_sim::scenario::plan::executor::PlanExecutor;
-use phalanx_sim::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction};
+use phalanx_sim::scenario::plan::executor::{ClockChange, PlanExecutor};
+use phalanx_sim::scenario::{
+    CertificateChange, Disk, DiskFault, Latency, LinkSetting, OwnAction, Trouble,
+};
 use serde_json::Value;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -34,6 +36,10 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
         let linked = self.linked(host);
         self.fabric.affect(planned.step, linked);
         self.stop_host(host, power_loss);
+        Ok(())
+    }
+
+    fn no_power(&mut self, _planned: &'p Planned, _host: usize) -> Self::Done {
         Ok(())
     }
 
@@ -64,9 +70,44 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
         &mut self,
         planned: &'p Planned,
         _host: usize,
-        _jump: Duration,
-        _drift_ppm: Option<i32>,
+        _change: ClockChange,
     ) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn set_trouble(
+        &mut self,
+        planned: &'p Planned,
+        host: usize,
+        trouble: Trouble,
+        on: bool,
+    ) -> Self::Done {
+        match trouble {
+            Trouble::Refuse => {
+                self.fabric.refuse(host, on, planned.step.filter(|_| on));
+                Ok(())
+            }
+            Trouble::SlowDisk(_) | Trouble::NatIdle(_) => Err(planned.unsupported(ENGINE)),
+        }
+    }
+
+    fn move_host(&mut self, planned: &'p Planned, _host: usize) -> Self::Done {
+        Err(planned.unsupported(ENGINE))
+    }
+
+    fn change_links(&mut self, planned: &'p Planned, change: usize, on: bool) -> Self::Done {
+        if on {
+            self.link_changes.push(change);
+            // Every message on these links is affected, but the engine counts the change as one item.
+            self.fabric.affect(planned.step, 1);
+        } else {
+            self.link_changes.retain(|active| *active != change);
+        }
+        self.set_link_latencies();
+        Ok(())
+    }
+
+    fn reset(&mut self, planned: &'p Planned, _cut: usize) -> Self::Done {
         Err(planned.unsupported(ENGINE))
     }
 
@@ -115,7 +156,9 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
     ) -> Self::Done {
         let order = phalanx_sim::mesh::AppCommand::read(name, with)?;
         let given = self.hosts[host].order(order);
-        self.fabric.affect(planned.step, u64::from(given));
+        if given {
+            self.fabric.command(host, planned);
+        }
         Ok(())
     }
 
@@ -126,7 +169,8 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
     fn set_latency(&mut self, planned: &'p Planned, latency: Option<Latency>) -> Self::Done {
         let step = planned.step.filter(|_| latency.is_some());
         self.fabric.latency_by(step);
-        self.set_link_latencies(latency);
+        self.latency = latency;
+        self.set_link_latencies();
         Ok(())
     }
 }
@@ -147,7 +191,7 @@ impl Engine<'_> {
         step: Option<usize>,
     ) -> Result<(), String> {
         match is {
-            // The certificate was issued with this expiry.
+            // The certificate was already issued with this expiry.
             CertificateChange::Expired => Ok(()),
             CertificateChange::Rotated => {
                 let linked = self.linked(host).max(1);
@@ -170,11 +214,18 @@ impl Engine<'_> {
             .map_or(0, |node| node.links() as u64)
     }
 
-    pub(super) fn set_link_latencies(&self, latency: Option<Latency>) {
+    /// Sets the latency of each link: from a step for chosen links, from a step for all links, or from the scenario.
+    pub(super) fn set_link_latencies(&self) {
         let count = self.hosts.len();
         for (from, to) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {
             let network = self.scenario.network_between(from, to);
-            let latency = latency.unwrap_or(network.latency);
+            let changes = self.link_changes.iter().rev();
+            let mut changes = changes.map(|change| &self.plan.link_changes[*change]);
+            let chosen = changes.find_map(|change| match change.setting {
+                LinkSetting::Latency(latency) if change.pairs.blocks(from, to) => Some(latency),
+                _ => None,
+            });
+            let latency = chosen.or(self.latency).unwrap_or(network.latency);
             // A latency without bounds is refused before the run: `Scenario::check_engine`.
             let (min, max) = latency.bounds().unwrap_or_default();
             let (from, to) = (ip(from).into(), ip(to).into());
@@ -196,7 +247,7 @@ impl Engine<'_> {
         let state = &mut self.hosts[host];
         state.sent_before = state.sent();
         state.life += 1;
-        // An earlier life, whose writes may still be in progress, does not share the disk.
+        // A process of an earlier life, whose writes may still be in progress, must not share the disk.
         state.store = state.store.copy();
         let epoch = stored_epoch(&state.store) + 1;
         state.store.set(EPOCH, epoch::encode(epoch));
@@ -205,6 +256,7 @@ impl Engine<'_> {
             scenario: self.scenario,
             host,
             epoch,
+            address: address(host),
             wall: Wall(WALL_ZERO + self.sim.elapsed().as_secs()),
             sabotage: self.sabotage,
         };

@@ -1,6 +1,6 @@
 //! The settings of phalanxd.
 
-use phalanx_core::topology::MEMBERS_LIMIT;
+use phalanx_core::gossip::{TuningField, TuningKey};
 use phalanx_net::configuration::{DaemonProgram, Setting, Unit, help, keys};
 use phalanx_net::identity::{CA_VARIABLE, CERT_VARIABLE, KEY_VARIABLE, SECRET_VARIABLE};
 
@@ -9,19 +9,13 @@ pub(super) const PROGRAM: DaemonProgram = DaemonProgram::new("phalanxd", "PHALAN
     .documents(&[CERT_VARIABLE, KEY_VARIABLE, CA_VARIABLE, SECRET_VARIABLE])
     .read_elsewhere(&["PHALANX_CONFIG"]);
 
-/// Minimum of the bound of links; with fewer the overlay may become disconnected.
-const LINKS_MIN: u64 = 8;
-/// Maximum of the bounds of links and members: the capacity of a view.
-const MEMBERS_MAX: u64 = MEMBERS_LIMIT as u64;
-
-/// A duration of at least a millisecond.
-const fn millis(name: &'static str, variable: &'static str) -> Setting {
-    Setting::number(name, variable, Unit::Milliseconds, 1..=u64::MAX)
-}
-
-/// A bound from `min` to the capacity of a view.
-const fn count(name: &'static str, variable: &'static str, min: u64) -> Setting {
-    Setting::number(name, variable, Unit::Count, min..=MEMBERS_MAX)
+/// A setting of the protocol, as described by core's table.
+const fn tuning(key: &TuningKey, variable: &'static str) -> Setting {
+    let unit = match key.field {
+        TuningField::Time(_) => Unit::Milliseconds,
+        TuningField::Count(_) => Unit::Count,
+    };
+    Setting::number(key.path, variable, unit, key.min..=key.max)
 }
 
 keys! {
@@ -46,18 +40,18 @@ keys! {
         SecretFile = Setting::text("tls.secret_file", "PHALANX_SECRET_FILE").flag("--secret-file"),
         LogFormat = Setting::text("log.format", "PHALANX_LOG_FORMAT").flag("--log-format"),
         LogLevel = Setting::text("log.level", "PHALANX_LOG_LEVEL").flag("--log-level"),
-        HeartbeatIntervalMax = millis("tuning.heartbeat_interval_max_ms", "PHALANX_TUNING_HEARTBEAT_INTERVAL_MAX_MS"),
-        HeartbeatSpacing = millis("tuning.heartbeat_spacing_ms", "PHALANX_TUNING_HEARTBEAT_SPACING_MS"),
-        RedialAfter = millis("tuning.redial_after_ms", "PHALANX_TUNING_REDIAL_AFTER_MS"),
-        SilentAfter = millis("tuning.silent_after_ms", "PHALANX_TUNING_SILENT_AFTER_MS"),
-        DownAfter = millis("tuning.down_after_ms", "PHALANX_TUNING_DOWN_AFTER_MS"),
-        DialTimeout = millis("tuning.dial_timeout_ms", "PHALANX_TUNING_DIAL_TIMEOUT_MS"),
-        ResolutionTimeout = millis("tuning.resolution_timeout_ms", "PHALANX_TUNING_RESOLUTION_TIMEOUT_MS"),
-        RetryMin = millis("tuning.retry_min_ms", "PHALANX_TUNING_RETRY_MIN_MS"),
-        RetryMax = millis("tuning.retry_max_ms", "PHALANX_TUNING_RETRY_MAX_MS"),
-        ForgetAfter = millis("tuning.forget_after_ms", "PHALANX_TUNING_FORGET_AFTER_MS"),
-        LinksMax = count("tuning.links_max", "PHALANX_TUNING_LINKS_MAX", LINKS_MIN),
-        MembersMax = count("tuning.members_max", "PHALANX_TUNING_MEMBERS_MAX", 2),
+        HeartbeatIntervalMax = tuning(&TuningKey::HEARTBEAT_INTERVAL_MAX, "PHALANX_TUNING_HEARTBEAT_INTERVAL_MAX_MS"),
+        HeartbeatSpacing = tuning(&TuningKey::HEARTBEAT_SPACING, "PHALANX_TUNING_HEARTBEAT_SPACING_MS"),
+        RedialAfter = tuning(&TuningKey::REDIAL_AFTER, "PHALANX_TUNING_REDIAL_AFTER_MS"),
+        SilentAfter = tuning(&TuningKey::SILENT_AFTER, "PHALANX_TUNING_SILENT_AFTER_MS"),
+        DownAfter = tuning(&TuningKey::DOWN_AFTER, "PHALANX_TUNING_DOWN_AFTER_MS"),
+        DialTimeout = tuning(&TuningKey::DIAL_TIMEOUT, "PHALANX_TUNING_DIAL_TIMEOUT_MS"),
+        ResolutionTimeout = tuning(&TuningKey::RESOLUTION_TIMEOUT, "PHALANX_TUNING_RESOLUTION_TIMEOUT_MS"),
+        RetryMin = tuning(&TuningKey::RETRY_MIN, "PHALANX_TUNING_RETRY_MIN_MS"),
+        RetryMax = tuning(&TuningKey::RETRY_MAX, "PHALANX_TUNING_RETRY_MAX_MS"),
+        ForgetAfter = tuning(&TuningKey::FORGET_AFTER, "PHALANX_TUNING_FORGET_AFTER_MS"),
+        LinksMax = tuning(&TuningKey::LINKS_MAX, "PHALANX_TUNING_LINKS_MAX"),
+        MembersMax = tuning(&TuningKey::MEMBERS_MAX, "PHALANX_TUNING_MEMBERS_MAX"),
     }
 }
 

@@ -1,83 +1,72 @@
 //! Timings and bounds.
 
 use super::key::DaemonKey;
-use phalanx_core::gossip::Tuning;
-use phalanx_core::time::Duration;
+use phalanx_core::gossip::{Tuning, TuningKey};
 use phalanx_net::configuration::{Layers, SettingKey as _};
 
 /// Returns the defaults, overridden by the given values.
 pub(super) fn read(layers: &mut Layers<DaemonKey>) -> Tuning {
     let mut tuning = Tuning::default();
-    let durations: [(DaemonKey, &mut Duration); 10] = [
-        (
-            DaemonKey::HeartbeatIntervalMax,
-            &mut tuning.heartbeat_interval_max,
-        ),
-        (DaemonKey::HeartbeatSpacing, &mut tuning.heartbeat_spacing),
-        (DaemonKey::RedialAfter, &mut tuning.redial_after),
-        (DaemonKey::SilentAfter, &mut tuning.silent_after),
-        (DaemonKey::DownAfter, &mut tuning.down_after),
-        (DaemonKey::DialTimeout, &mut tuning.dial_timeout),
-        (DaemonKey::ResolutionTimeout, &mut tuning.resolution_timeout),
-        (DaemonKey::RetryMin, &mut tuning.retry_min),
-        (DaemonKey::RetryMax, &mut tuning.retry_max),
-        (DaemonKey::ForgetAfter, &mut tuning.forget_after),
-    ];
-    for (key, duration) in durations {
-        if let Some(given) = layers.duration(key) {
-            *duration = given;
+    for key in TuningKey::ALL {
+        if let Some(number) = DaemonKey::named(key.path).and_then(|key| layers.number(key)) {
+            // The layers have already checked the same bounds.
+            let _checked = key.set(&mut tuning, number);
         }
     }
-    let bounds: [(DaemonKey, &mut usize); 2] = [
-        (DaemonKey::LinksMax, &mut tuning.links_max),
-        (DaemonKey::MembersMax, &mut tuning.members_max),
-    ];
-    for (key, bound) in bounds {
-        if let Some(number) = layers.number(key) {
-            *bound = usize::try_from(number).unwrap_or(usize::MAX);
+    for conflict in tuning.conflicts() {
+        let (low, high) = (
+            DaemonKey::named(conflict.low.path),
+            DaemonKey::named(conflict.high.path),
+        );
+        let why = format!(
+            "is {} ms, more than {} ({} ms); give them in this order",
+            conflict.numbers.0, conflict.high.path, conflict.numbers.1
+        );
+        if let Some(low) = low {
+            layers.conflict(low, high, why);
         }
     }
-    in_order(layers, &tuning);
     tuning
 }
 
-/// Checks the durations that must not decrease in this order.
-fn in_order(layers: &mut Layers<DaemonKey>, tuning: &Tuning) {
-    let steps = [
-        (
-            DaemonKey::HeartbeatIntervalMax,
-            tuning.heartbeat_interval_max,
-            DaemonKey::RedialAfter,
-            tuning.redial_after,
-        ),
-        (
-            DaemonKey::RedialAfter,
-            tuning.redial_after,
-            DaemonKey::SilentAfter,
-            tuning.silent_after,
-        ),
-        (
-            DaemonKey::SilentAfter,
-            tuning.silent_after,
-            DaemonKey::DownAfter,
-            tuning.down_after,
-        ),
-        (
-            DaemonKey::RetryMin,
-            tuning.retry_min,
-            DaemonKey::RetryMax,
-            tuning.retry_max,
-        ),
-    ];
-    for (low, shorter, high, longer) in steps {
-        if shorter > longer {
-            let why = format!(
-                "is {} ms, more than {} ({} ms); give them in this order",
-                shorter.as_millis(),
-                high.name(),
-                longer.as_millis()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_operators_are_those_of_the_table() {
+        let of_table = TuningKey::ALL.into_iter();
+        let of_table = of_table.filter(|key| key.is_for_operators);
+        let of_table: Vec<_> = of_table.map(|key| key.path).collect();
+        let own = DaemonKey::ALL
+            .iter()
+            .filter(|key| key.name().starts_with("tuning."));
+        assert_eq!(
+            own.clone().map(|key| key.name()).collect::<Vec<_>>(),
+            of_table
+        );
+        for key in own {
+            let variable = key.name().replace('.', "_").to_uppercase();
+            assert_eq!(key.variable(), format!("PHALANX_{variable}"));
+        }
+    }
+
+    #[test]
+    fn the_example_and_the_documentation_show_every_setting_with_its_default() {
+        let example = include_str!("../../phalanxd.example.toml");
+        let docs = include_str!("../../../../docs/running-a-mesh.md");
+        for key in TuningKey::ALL
+            .into_iter()
+            .filter(|key| key.is_for_operators)
+        {
+            let default = key.get(&Tuning::default());
+            let line = format!("# {} = {default}", key.name);
+            assert!(example.lines().any(|text| text == line), "{line}");
+            let row = format!(
+                "| `{}` | {default} | {} | {} |",
+                key.name, key.min, key.about
             );
-            layers.conflict(low, Some(high), why);
+            assert!(docs.lines().any(|text| text == row), "{row}");
         }
     }
 }

@@ -1,18 +1,24 @@
 //! Performs the actions of the plan: starts and stops, pauses, clocks, disks, certificates and commands. The transport
-//! performs those on the network.
+//! performs the actions on the network.
 
 use super::Engine;
 use crate::disk::Left;
 use crate::model::clock::{NodeClock, ns};
 use crate::model::host::StartFacts;
 use crate::model::slot::RunningProcess;
+use crate::model::trace::StepLine;
 use crate::model::transport::NetworkChange;
-use crate::scenario::plan::Planned;
-use crate::scenario::plan::executor::PlanExecutor;
-use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction};
-use crate::world::{CloseReason, Command, ProcessEvent};
+use crate::record::StepReport;
+use crate::scenario::plan::executor::{ClockChange, PlanExecutor};
+use crate::scenario::plan::{Planned, Reporter, ScheduledAction};
+use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction, Trouble};
+use crate::world::{CloseReason, Command, InputInfo, ProcessEvent, ProcessStartError, StartFailed};
 use core::time::Duration;
 use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The start of a process that exits immediately, as shown in traces.
+const START_FAILED: InputInfo = InputInfo::of(20, StartFailed::WORD);
 
 impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
     type Done = ();
@@ -34,6 +40,8 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
             Some(_) => chosen.into_iter().for_each(|slot| self.stop_process(slot)),
         }
     }
+
+    fn no_power(&mut self, _planned: &'a Planned, _host: usize) {}
 
     fn cut(&mut self, planned: &'a Planned, cut: usize) {
         let blocked = &self.context.plan().cuts[cut];
@@ -64,13 +72,18 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
         }
     }
 
-    fn change_clock(
-        &mut self,
-        planned: &'a Planned,
-        host: usize,
-        jump: Duration,
-        drift_ppm: Option<i32>,
-    ) {
+    fn change_clock(&mut self, planned: &'a Planned, host: usize, change: ClockChange) {
+        let drift_ppm = change.drift_ppm;
+        let jump = if change.back {
+            self.context.affect(planned.step, 1);
+            self.context.set_calendar_back(host, ns(change.jump));
+            Duration::ZERO
+        } else {
+            change.jump
+        };
+        if change.back && drift_ppm.is_none() {
+            return;
+        }
         for slot in self.hosts[host].processes() {
             self.slots[slot].change_clock(&mut self.context, (jump, drift_ppm), planned.step);
         }
@@ -98,29 +111,79 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
         let hosts = &self.context.scenario().hosts;
         let mut chosen = self.chosen(host, planned.program);
         chosen.retain(|slot| self.programs[self.slots[*slot].program()].name() == action.program);
-        let taken = self.notify_all(&chosen, || {
+        self.context.command(planned.step, false);
+        self.notify_all(&chosen, || {
             ProcessEvent::Command(Box::new(Command {
                 kind: action.word,
                 name: action.word.to_owned(),
                 with: action.arguments.to_json(hosts),
             }))
         });
-        self.context.affect(planned.step, u64::from(taken));
     }
 
     fn command(&mut self, planned: &'a Planned, host: usize, name: &'a str, with: &'a Value) {
-        let taken = self.notify_all(&self.chosen(host, planned.program), || {
+        let refused = matches!(
+            planned.action,
+            ScheduledAction::Command { refused: true, .. }
+        );
+        self.context.command(planned.step, refused);
+        self.notify_all(&self.chosen(host, planned.program), || {
             ProcessEvent::Command(Box::new(Command {
                 kind: "order",
                 name: name.to_owned(),
                 with: with.clone(),
             }))
         });
-        self.context.affect(planned.step, u64::from(taken));
+    }
+
+    fn set_trouble(&mut self, planned: &'a Planned, host: usize, trouble: Trouble, on: bool) {
+        let step = planned.step.filter(|_| on);
+        match trouble {
+            Trouble::Refuse => {
+                for slot in self.chosen(host, planned.program) {
+                    self.transport.set_refusal(slot, on, step);
+                }
+            }
+            Trouble::SlowDisk(by) => {
+                let by = if on { by } else { Duration::ZERO };
+                self.hosts[host].set_disk_delay(by, step);
+            }
+            Trouble::NatIdle(idle) => {
+                let idle = on.then(|| ns(idle));
+                self.transport.set_nat(host, idle, step);
+            }
+        }
+    }
+
+    fn move_host(&mut self, planned: &'a Planned, host: usize) {
+        self.moving.insert(host, planned.step);
+    }
+
+    fn change_links(&mut self, planned: &'a Planned, change: usize, on: bool) {
+        let links = &self.context.plan().link_changes[change];
+        let change = if on {
+            NetworkChange::Links(change, links)
+        } else {
+            NetworkChange::Usual(change)
+        };
+        self.change_network(planned, change);
+    }
+
+    fn reset(&mut self, planned: &'a Planned, cut: usize) {
+        let pairs = &self.context.plan().cuts[cut];
+        let hosts = 0..self.hosts.len();
+        let chosen: Option<BTreeSet<usize>> = planned.program.map(|program| {
+            let slots = hosts.flat_map(|host| self.chosen(host, Some(program)));
+            slots.collect()
+        });
+        let is_chosen = |slot| chosen.as_ref().is_none_or(|slots| slots.contains(&slot));
+        let context = &mut self.context;
+        let reset = self.transport.reset_connections(context, pairs, is_chosen);
+        self.context.affect(planned.step, reset);
     }
 
     fn set_loss(&mut self, planned: &'a Planned, ppm: Option<u32>) {
-        // A step that sets the loss to zero drops no segments, so it counts as one affected item.
+        // A step that sets the loss to zero drops no segments, so the step itself counts as one affected item.
         let affected = u64::from(ppm == Some(0));
         self.context.affect(planned.step, affected);
         self.change_network(planned, NetworkChange::Loss(ppm));
@@ -137,7 +200,7 @@ impl<'a> Engine<'a, '_> {
         self.transport.change_network(now, change, planned.step);
     }
 
-    /// Performs a triggered action, unless it has no effect any more.
+    /// Performs a triggered action, unless the action no longer has an effect.
     pub(super) fn on_triggered(&mut self, trigger: usize, action: usize) {
         let planned = &self.context.plan().triggers[trigger].actions[action];
         let runs = |host: usize, program| {
@@ -151,6 +214,10 @@ impl<'a> Engine<'a, '_> {
     }
 
     fn start_host(&mut self, host: usize, disk: Disk) {
+        if let Some(step) = self.moving.remove(&host) {
+            self.addresses.change(host);
+            self.context.affect(step, 1);
+        }
         // A clone starts with a copy of the other machine's disk.
         let first = self.hosts[host].processes().start;
         let clone_of = self.context.scenario().hosts[host].clone_of;
@@ -170,23 +237,60 @@ impl<'a> Engine<'a, '_> {
     }
 
     fn start_processes(&mut self, host: usize, slots: &[usize]) {
+        self.hosts[host].set_powered(true);
         for slot in slots {
-            let process = self.make_process(host, *slot);
-            self.boot(*slot, process);
+            match self.make_process(host, *slot) {
+                Ok(process) => self.boot(*slot, process),
+                Err(error) => self.on_start_failed(*slot, error),
+            }
         }
     }
 
     /// Starts a process for a command of its program, without the event `Start`.
-    pub(super) fn boot_for_command(&mut self, slot: usize) {
-        let process = self.make_process(self.slots[slot].host(), slot);
+    ///
+    /// # Errors
+    /// The process exits at its start.
+    pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), ProcessStartError> {
+        let process = self.make_process(self.slots[slot].host(), slot)?;
         self.install(slot, process);
+        Ok(())
     }
 
-    fn make_process(&mut self, host: usize, slot: usize) -> RunningProcess {
+    /// Records that a process exited at its start. It stays down until another action starts it.
+    fn on_start_failed(&mut self, slot: usize, error: ProcessStartError) {
+        let (host, program) = (self.slots[slot].host(), self.slots[slot].program());
+        let context = &mut self.context;
+        context.affect(self.hosts[host].disk().fault_step(), 1);
+        let line = StepLine {
+            at: context.now(),
+            seq: context.sequence(),
+            host,
+            place: self.hosts[host].place(slot),
+            taken: START_FAILED,
+            view: 0,
+        };
+        let reason = error.to_string();
+        let said = StepReport {
+            word: StartFailed::WORD,
+            about: Some(&reason),
+        };
+        context.record_step(&line, 0, core::iter::once(said));
+        let program = self.programs[program].name();
+        let event = Box::new(StartFailed { error });
+        self.checks
+            .report(context, Reporter { host, program }, event);
+    }
+
+    fn make_process(
+        &mut self,
+        host: usize,
+        slot: usize,
+    ) -> Result<RunningProcess, ProcessStartError> {
         let place = self.hosts[host].place(slot);
         self.note_end(slot);
         let life = self.slots[slot].begin_life();
         let program = self.slots[slot].program();
+        self.hosts[host].prepare(&mut *self.programs[program], host)?;
         self.checks.on_start(program, host);
         let scenario = self.context.scenario();
         let birth = StartFacts {
@@ -195,11 +299,13 @@ impl<'a> Engine<'a, '_> {
             place,
             life,
             wall: self.context.wall(host),
+            address: self.addresses.of(host),
             random: self.starts.random(host, place, life),
         };
         let machine = self.hosts[host].start(&mut *self.programs[program], birth);
         let drift = scenario.hosts[host].clock.drift_ppm;
-        RunningProcess::new(machine, NodeClock::started(self.context.now(), drift))
+        let clock = NodeClock::started(self.context.now(), drift);
+        Ok(RunningProcess::new(machine, clock))
     }
 
     /// Returns the slots of a host's processes of one program, or of all of its processes.
@@ -219,7 +325,7 @@ impl<'a> Engine<'a, '_> {
         counts.sum::<usize>() as u64
     }
 
-    /// Delivers an event to each of these processes that it concerns; returns whether there is one.
+    /// Delivers an event to each of these processes that the event concerns; returns whether there is such a process.
     fn notify_all(&mut self, slots: &[usize], event: impl Fn() -> ProcessEvent) -> bool {
         let mut taken = false;
         for slot in slots {
@@ -236,13 +342,13 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// Stops one process of a running host; its writes in progress are dropped.
+    /// Stops one process of a running host; the writes of the process that are in progress are dropped.
     fn stop_process(&mut self, slot: usize) {
         self.hosts[self.slots[slot].host()].forget_writes(slot);
         self.kill(slot);
     }
 
-    /// Ends a process; its connections are closed, as the operating system does.
+    /// Ends a process; the connections of the process are closed, as by an operating system.
     fn kill(&mut self, slot: usize) {
         self.note_end(slot);
         self.end_calls(slot);

@@ -2,7 +2,6 @@
 //! resolution of names.
 
 use super::Engine;
-use crate::address::{address, host_at};
 use crate::disk::DiskError;
 use crate::disk::tree::TreeError;
 use crate::model::calls::Local;
@@ -17,13 +16,17 @@ use crate::world::{
     Ticket, Writing,
 };
 use core::net::{IpAddr, SocketAddr};
+use phalanx_core::random::Random;
 use std::rc::Rc;
 
 /// The time until a dial to an unreachable address fails, in nanoseconds.
 const UNREACHABLE_AFTER: u64 = 1_000_000;
+/// Exit code of a command whose program exits at its start.
+const START_FAILED: i32 = 1;
 /// Exit code of a command whose program was killed.
 const KILLED: i32 = 137;
-/// Time until a process without a resolver gets its answer, in nanoseconds: the time to read its configuration.
+/// Time until a process without a resolver gets an error, in nanoseconds: the time that reading the resolver's
+/// configuration takes.
 const WITHOUT_RESOLVER: u64 = 1_000_000;
 
 impl Engine<'_, '_> {
@@ -92,7 +95,8 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Notifies a process that another one listens on a port. The run fails if the process does not handle this.
+    /// Notifies a process that another process listens on a port. The run fails if the process does not handle this
+    /// event.
     pub(super) fn on_listen_failed(&mut self, (slot, life): (usize, u32), port: u16, by: usize) {
         if self.slots[slot].life() != life {
             return;
@@ -107,7 +111,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Sends a datagram. It arrives whole or not at all, in any order with others.
+    /// Sends a datagram. The datagram arrives whole or not at all, and may be reordered with other datagrams.
     fn datagram(&mut self, slot: usize, to: SocketAddr, message: Rc<dyn Message>, bytes: usize) {
         let host = self.slots[slot].host();
         let target = self.host_at(host, to);
@@ -119,12 +123,21 @@ impl Engine<'_, '_> {
             return;
         };
         let context = &mut self.context;
-        if let Some(latency) = self.transport.send_datagram(context, host, target, bytes) {
+        let Some(flight) = self.transport.send_datagram(context, host, target, bytes) else {
+            return;
+        };
+        let message = match flight.damage {
+            None => Some(message),
+            // The damaged message is lost if a checksum detects the damage.
+            Some(seed) => message.damaged(&mut Random::from_seed(seed)),
+        };
+        let Some(message) = message else { return };
+        for latency in [Some(flight.latency), flight.again].into_iter().flatten() {
             let datagram = Datagram {
                 from: slot,
                 host: target,
                 port: to.port(),
-                message,
+                message: Rc::clone(&message),
             };
             let event = ScheduledEvent::Datagram(Box::new(datagram));
             context.schedule(context.now() + latency, event);
@@ -148,7 +161,7 @@ impl Engine<'_, '_> {
             && self.hosts[host].is_powered()
             && self.slots[slot].runs()
         {
-            let mut from = address(from);
+            let mut from = self.addresses.of(from);
             from.set_port(self.transport.source_port(sender));
             self.notify_of_message(slot, ProcessEvent::Datagram { from, message }, bytes);
         }
@@ -159,7 +172,7 @@ impl Engine<'_, '_> {
         if to.ip().is_loopback() {
             return Some(host);
         }
-        host_at(to, self.hosts.len())
+        self.addresses.host_at(to, self.hosts.len())
     }
 
     fn dial(&mut self, slot: usize, dial: DialId, to: Option<SocketAddr>) {
@@ -182,6 +195,7 @@ impl Engine<'_, '_> {
         let host = &mut self.hosts[state.host()];
         let now = self.context.now();
         let (number, done) = host.begin_write(now, slot, ordered.write, ordered.synced);
+        self.context.affect(host.disk().delay_step(), 1);
         let event = ScheduledEvent::Disk {
             slot,
             life: state.life(),
@@ -226,10 +240,12 @@ impl Engine<'_, '_> {
         self.context.schedule(self.context.now() + ns(after), event);
     }
 
-    /// Starts a read. It completes after the writes that were ordered before it.
+    /// Starts a read. The read completes after the writes that were ordered before it.
     fn read(&mut self, slot: usize, reading: Reading) {
         let now = self.context.now();
-        let done = self.hosts[self.slots[slot].host()].disk().read_done(now);
+        let disk = self.hosts[self.slots[slot].host()].disk();
+        let done = disk.read_done(now);
+        self.context.affect(disk.delay_step(), 1);
         self.later(done - now, slot, Local::Read(reading));
     }
 
@@ -324,8 +340,15 @@ impl Engine<'_, '_> {
         if !self.hosts[host].is_powered() || !self.calls.is_open(number) {
             return;
         }
-        if !self.slots[slot].runs() {
-            self.boot_for_command(slot);
+        if !self.slots[slot].runs()
+            && let Err(error) = self.boot_for_command(slot)
+        {
+            let stderr = vec![error.to_string()];
+            return self.finish_command(Finished {
+                number,
+                code: START_FAILED,
+                stderr,
+            });
         }
         let taken = self.notify(slot, ProcessEvent::Invoked(Box::new(invocation)));
         if !taken {
@@ -354,8 +377,8 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Ends the calls of a process that ended: the commands that it executes end with it, and the answers to its own
-    /// are dropped.
+    /// Ends the calls of a process that ended: commands that the process executes end with the process, and answers to
+    /// the process's own calls are dropped.
     pub(super) fn end_calls(&mut self, slot: usize) {
         let answered = self.calls.answered_by(slot);
         self.calls.end_ordered_by(slot);
@@ -391,14 +414,22 @@ impl Engine<'_, '_> {
         self.later(ns(HAND_OVER), slot, Local::Deliver(answer));
     }
 
-    /// Resolves a name for a process. The resolver is the first on its own host, or else on the first host that has
-    /// one.
+    /// Resolves a name for a process. The resolver is the first one on the process's host, or else the one on the first
+    /// host that has a resolver.
     fn resolve(&mut self, slot: usize, ticket: Ticket, name: &str) {
         let host = self.slots[slot].host();
         let resolves = |slot: &usize| self.programs[self.slots[*slot].program()].resolves_names();
         let own = self.hosts[host].processes().find(resolves);
         let Some(target) = own.or_else(|| (0..self.slots.len()).find(resolves)) else {
-            let addresses = Err(ResolveError::NoResolver);
+            let hosts = self.context.scenario().names.get(name);
+            let addresses = match hosts {
+                Some(hosts) if hosts.is_empty() => Err(ResolveError::NoAddress),
+                Some(hosts) => {
+                    let hosts = hosts.iter();
+                    Ok(hosts.map(|host| self.addresses.of(*host).ip()).collect())
+                }
+                None => Err(ResolveError::NoResolver),
+            };
             let resolved = Box::new(Resolved { ticket, addresses });
             let answer = Local::Deliver(ProcessEvent::Resolved(resolved));
             return self.later(WITHOUT_RESOLVER, slot, answer);
@@ -412,7 +443,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Returns the latency of a packet between two hosts; `None` if it is lost.
+    /// Returns the latency of a packet between two hosts; `None` if the packet is lost.
     fn packet(&mut self, from: usize, to: usize) -> Option<u64> {
         if from == to {
             return Some(ns(HAND_OVER));

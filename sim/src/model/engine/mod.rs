@@ -1,11 +1,13 @@
-//! The event loop: takes the next event, passes the input to a process, and lets the effects be performed.
+//! The event loop: takes the next event, passes the input to a process, and performs the effects through the
+//! components.
 //!
-//! The engine coordinates its components: the result of one is passed to another here, in `effects` (effects of
-//! processes) and in `actions` (actions of the plan) alone.
+//! The engine coordinates its components: only this file, `effects` (effects of processes) and `actions` (actions of
+//! the plan) pass the result of one component to another.
 
 mod actions;
 mod effects;
 
+use crate::address::HostAddresses;
 use crate::invariant::{Invariants, Seen};
 use crate::judge::Judge;
 use crate::judge::ending::{Ending, Halted};
@@ -46,19 +48,22 @@ pub(crate) struct Engine<'a, 't> {
     /// The processes, ordered by host.
     slots: Vec<ProcessSlot>,
     transport: Transport<'a>,
+    addresses: HostAddresses,
+    /// The hosts that have another address from their next start on, with the step that moves them.
+    moving: BTreeMap<usize, Option<usize>>,
     /// The commands and queries in progress.
     calls: Calls,
     checks: Checks,
     starts: Starts,
     /// The effects of the latest step.
     effects: Effects,
-    /// The encoded bytes of the message that each effect sends; 0 if it sends none.
+    /// For each effect, the encoded bytes of the message that it sends; 0 if it sends no message.
     sizes: Vec<usize>,
 }
 
 impl<'a, 't> Engine<'a, 't> {
     /// # Errors
-    /// The scenario does not fit the system, or a name in `sabotage` is unknown.
+    /// Returns an error if the scenario does not fit the system, or a name in `sabotage` is unknown.
     pub(crate) fn new(
         definition: &Definition,
         scenario: &'a Scenario,
@@ -103,6 +108,8 @@ impl<'a, 't> Engine<'a, 't> {
             programs,
             hosts,
             slots,
+            addresses: HostAddresses::default(),
+            moving: BTreeMap::new(),
             calls: Calls::default(),
             effects: Effects::new(),
             sizes: Vec::new(),
@@ -118,8 +125,8 @@ impl<'a, 't> Engine<'a, 't> {
         Duration::from_nanos(self.context.now())
     }
 
-    /// Returns the programs of a host in the order in which they start, each with the view of its process and the
-    /// process's own time, if it runs.
+    /// Returns the programs of a host in the order in which they start; for each program whose process runs, with the
+    /// view of the process and the process's own time.
     pub(crate) fn views(
         &self,
         host: usize,
@@ -140,7 +147,7 @@ impl<'a, 't> Engine<'a, 't> {
         }
     }
 
-    /// Processes the next event if it is due before `until`; returns whether it was.
+    /// Processes the next event if it is due before `until`; returns whether there was such an event.
     pub(crate) fn advance(&mut self, until: u64) -> bool {
         let event = self.context.advance(until);
         let is_due = event.is_some();
@@ -193,7 +200,8 @@ impl<'a, 't> Engine<'a, 't> {
         (strict, sabotage): (bool, &[String]),
         halted: Option<Halted>,
     ) -> Outcome {
-        if halted.is_none() {
+        // A run that ends under its faults is not at rest.
+        if halted.is_none() && self.context.scenario().recovers {
             self.check(Invariants::at_rest);
         }
         let scenario = self.context.scenario();
@@ -362,7 +370,7 @@ impl<'a, 't> Engine<'a, 't> {
         self.notify_of_message(slot, event, 0)
     }
 
-    /// Delivers an event that contains a message of `bytes` encoded bytes, immediately or when the process is neither
+    /// Delivers an event that contains a message of `bytes` encoded bytes: immediately, or once the process is neither
     /// paused, slow nor busy. Returns whether the event concerns the process.
     fn notify_of_message(&mut self, slot: usize, event: ProcessEvent, bytes: usize) -> bool {
         let state = &mut self.slots[slot];
@@ -408,7 +416,7 @@ impl<'a, 't> Engine<'a, 't> {
         }
     }
 
-    /// Passes an input to a process. `woke` tells whether the input is a wake.
+    /// Passes an input to a process. `woke` is whether the input is a wake.
     fn step(&mut self, slot: usize, input: ProcessEvent, bytes: usize, woke: bool) {
         let state = &mut self.slots[slot];
         let now = self.context.now();
@@ -418,10 +426,15 @@ impl<'a, 't> Engine<'a, 't> {
         };
         self.programs[state.program()].before_event(state.host(), view, &input);
         let taken = input.info(bytes);
+        let is_command = matches!(input, ProcessEvent::Command(_));
         if state.acts_on_host() {
             self.act_on_host(slot, local, input);
         } else {
             state.on_event(local, input, &mut self.effects);
+        }
+        if is_command {
+            let effects = self.effects.as_slice();
+            self.context.on_answer(effects.iter().any(refuses));
         }
         self.after_step(slot, local, taken, woke);
     }
@@ -471,7 +484,7 @@ impl<'a, 't> Engine<'a, 't> {
         let said = effects.iter().filter_map(said);
         self.context.record_step(&line, digest, said);
         if self.context.is_recorded() {
-            let known = self.membership(host);
+            let known = self.membership(host).unwrap_or(digest);
             self.context.record_membership(host, known);
         }
         let seen = Seen {
@@ -506,14 +519,14 @@ impl<'a, 't> Engine<'a, 't> {
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
     }
 
-    /// Returns the hash of what the host's processes know of membership.
-    fn membership(&self, host: usize) -> u64 {
+    /// Returns the hash of the membership that the host's processes know; `None` if no process knows membership.
+    fn membership(&self, host: usize) -> Option<u64> {
         let running = self.slots[self.hosts[host].processes()].iter();
-        let running = running.filter_map(ProcessSlot::view);
-        running.fold(0, |sum, view| mix(sum ^ view.membership()))
+        let known = running.filter_map(|slot| slot.view()?.membership());
+        known.reduce(|sum, known| mix(sum ^ known))
     }
 
-    /// Returns the name of a process: its host's id, and its program if the host runs several.
+    /// Returns the name of a process: its host's id, followed by its program if the host runs several programs.
     fn process_name(&self, slot: usize) -> Cow<'a, str> {
         let state = &self.slots[slot];
         let id = self.context.scenario().hosts[state.host()].id.as_str();
@@ -561,7 +574,7 @@ impl World for Engine<'_, '_> {
     }
 }
 
-/// Returns the encoded bytes of the message that an effect sends; 0 if it sends none.
+/// Returns the encoded bytes of the message that an effect sends; 0 if it sends no message.
 fn size(effect: &Effect) -> usize {
     match effect {
         Effect::Send { message, .. } | Effect::Datagram { message, .. } => message.encoded_len(),
@@ -579,6 +592,11 @@ fn size(effect: &Effect) -> usize {
         | Effect::Report(_)
         | Effect::Exit => 0,
     }
+}
+
+/// Returns whether an effect reports that a command was refused.
+fn refuses(effect: &Effect) -> bool {
+    matches!(effect, Effect::Report(event) if event.refuses())
 }
 
 /// Returns the report of a process, if an effect is a report.

@@ -15,13 +15,14 @@ pub(super) use transmission::{FRAMING_BYTES, NetworkChange, Receiver, SEGMENT_OV
 use super::context::Context;
 use super::event::ScheduledEvent;
 use crate::scenario::Scenario;
+use crate::scenario::plan::Cut;
 use crate::world::{CloseReason, DialError, DialId, LinkId, Message};
 use ports::Ports;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use transmission::{
-    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, ItemInFlight, RetransmissionDue,
-    Transmission, link, place, segments,
+    Connection, DIAL_GIVES_UP_AFTER, DatagramFlight, EndState, FLIGHTS, ItemInFlight,
+    RetransmissionDue, Transmission, link, place, segments,
 };
 
 /// Round trips from the begin of a dial until the dialer is notified that it succeeded.
@@ -75,6 +76,8 @@ pub(super) struct Transport<'a> {
     /// The connections with an end in each process.
     by_process: Vec<BTreeSet<u32>>,
     ports: Ports,
+    /// The processes whose hosts refuse each dial of another host, with the step that makes them.
+    refusing: BTreeMap<usize, Option<usize>>,
     /// The number of segments that hosts sent to others, without retransmissions.
     segments: u64,
 }
@@ -92,6 +95,7 @@ impl<'a> Transport<'a> {
             transmission: Transmission::new(scenario, seed, has_lanes),
             by_process: vec![BTreeSet::new(); processes],
             ports: Ports::new(processes),
+            refusing: BTreeMap::new(),
             segments: 0,
         }
     }
@@ -104,6 +108,41 @@ impl<'a> Transport<'a> {
         step: Option<usize>,
     ) {
         self.transmission.change_network(now, change, step);
+    }
+
+    /// Sets whether each dial of another host to a process is refused.
+    pub(super) fn set_refusal(&mut self, slot: usize, on: bool, step: Option<usize>) {
+        if on {
+            self.refusing.insert(slot, step);
+        } else {
+            self.refusing.remove(&slot);
+        }
+    }
+
+    /// Sets the time, in nanoseconds, after which a NAT before a host forgets an idle connection; `None`: no NAT.
+    pub(super) fn set_nat(&mut self, host: usize, idle: Option<u64>, step: Option<usize>) {
+        self.transmission.set_nat(host, idle, step);
+    }
+
+    /// Sends a reset to both ends of each connection between the pairs of a cut that has an end in a chosen process;
+    /// returns the number of connections.
+    pub(super) fn reset_connections(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        pairs: &Cut,
+        is_chosen: impl Fn(usize) -> bool,
+    ) -> u64 {
+        let mut chosen = self.transmission.between(pairs);
+        chosen.retain(|connection| {
+            let held = self.transmission.connection(*connection);
+            held.is_some_and(|held| held.slots().any(&is_chosen))
+        });
+        for connection in &chosen {
+            for end in 0..2 {
+                self.transmission.reset(context, (*connection, end));
+            }
+        }
+        chosen.len() as u64
     }
 
     /// Returns the number of segments that hosts sent to others, without retransmissions.
@@ -161,14 +200,14 @@ impl<'a> Transport<'a> {
         self.transmission.packet(context, from, to)
     }
 
-    /// Sends a datagram from one host to another; returns its latency, unless a segment of it is lost.
+    /// Sends a datagram from one host to another; returns its flight, unless a segment of it is lost.
     pub(super) fn send_datagram(
         &mut self,
         context: &mut Context<'_, '_>,
         from: usize,
         to: usize,
         bytes: usize,
-    ) -> Option<u64> {
+    ) -> Option<DatagramFlight> {
         self.transmission.send_datagram(context, from, to, bytes)
     }
 
@@ -293,7 +332,13 @@ impl<'a> Transport<'a> {
             (EndState::Opening | EndState::Open, ItemInFlight::Flight(flight)) => {
                 if flight == 1 {
                     let (host, port) = held.target();
-                    let listener = self.ports.holder(host, port).filter(|slot| runs(*slot));
+                    let mut listener = self.ports.holder(host, port).filter(|slot| runs(*slot));
+                    if let Some(step) = listener.and_then(|slot| self.refusing.get(&slot))
+                        && held.host(0) != host
+                    {
+                        context.affect(*step, 1);
+                        listener = None;
+                    }
                     self.accept(context, connection, listener)?;
                 }
                 self.on_flight(context, (connection, end), flight)

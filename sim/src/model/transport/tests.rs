@@ -1,5 +1,7 @@
 //! Two processes on two hosts, connected by the transport alone.
 
+mod faults;
+
 use super::*;
 use crate::model::trace::Trace;
 use crate::scenario::plan::Plan;

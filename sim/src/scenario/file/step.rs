@@ -1,7 +1,7 @@
 //! The tables of steps in a scenario file.
 
 use super::own::CommandTable;
-use super::spanned::{At, Text};
+use super::spanned::{At, Text, TextOr};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -60,10 +60,27 @@ pub(crate) struct StepTable {
     pub(crate) join: Option<Text>,
     /// Nodes leave gracefully.
     pub(crate) leave: Option<Text>,
-    /// The share of segments that are lost from here on.
-    pub(crate) loss: Option<Text>,
-    /// The latency from here on; see `network`.
-    pub(crate) latency: Option<Text>,
+    /// The share of segments that are lost from here on: `"25%"` on all links, or a table for chosen links.
+    pub(crate) loss: Option<At<TextOr<LinkSettingTable>>>,
+    /// The latency from here on; see `network`. A text for all links, or a table for chosen links.
+    pub(crate) latency: Option<At<TextOr<LinkSettingTable>>>,
+    /// The bandwidth of one connection from here on; see `network`. A text for all links, or a table for chosen links.
+    pub(crate) bandwidth: Option<At<TextOr<LinkSettingTable>>>,
+    /// Packets larger than this (`"1200B"`) vanish from here on. A text for all links, or a table for chosen links.
+    pub(crate) mtu: Option<At<TextOr<LinkSettingTable>>>,
+    /// The share of datagrams that arrive twice from here on. A text for all links, or a table for chosen links.
+    pub(crate) duplicate: Option<At<TextOr<LinkSettingTable>>>,
+    /// The share of datagrams that arrive damaged from here on. A text for all links, or a table for chosen links.
+    pub(crate) corrupt: Option<At<TextOr<LinkSettingTable>>>,
+    /// Connections get a RST at both ends: all of these nodes, or those of a table's pairs.
+    pub(crate) reset: Option<At<TextOr<PairsTable>>>,
+    /// Machines answer each dial with a RST; their own dials work.
+    pub(crate) refuse: Option<Text>,
+    /// A NAT before these machines forgets idle connections.
+    pub(crate) nat: Option<NatTable>,
+    /// Machines have another address from their next start on.
+    #[serde(rename = "move")]
+    pub(crate) moves: Option<Text>,
     /// Another machine starts under a node's id.
     pub(crate) clone: Option<CloneTable>,
     /// Nodes execute a command of their system.
@@ -82,6 +99,10 @@ pub(crate) struct AfterTable {
     pub(crate) about: Option<Text>,
     /// And this much later (default `0s`).
     pub(crate) delay: Option<Text>,
+    /// Earlier reports do not count (default `0s`).
+    pub(crate) from: Option<Text>,
+    /// The report that counts, from 1 (default 1): 3 waits for the third.
+    pub(crate) nth: Option<At<u32>>,
 }
 
 /// How the network splits: exactly one of `sets`, `halves`, `random`, `isolate`.
@@ -115,6 +136,44 @@ pub(crate) struct CutTable {
     /// Stays when the faults are lifted at the end.
     #[serde(default)]
     pub(crate) kept: bool,
+}
+
+/// A property of chosen links: `from` and `to`, or `fraction`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct LinkSettingTable {
+    /// One end.
+    pub(crate) from: Option<Text>,
+    /// The other end.
+    pub(crate) to: Option<Text>,
+    /// A random share of all pairs, drawn so that a path between any two nodes remains unchanged.
+    pub(crate) fraction: Option<Text>,
+    /// `both` (default), `out` (traffic from `from` to `to`) or `in`.
+    pub(crate) direction: Option<Text>,
+    /// The value.
+    pub(crate) is: Text,
+}
+
+/// Chosen pairs of nodes: `from` and `to`, or `fraction`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct PairsTable {
+    /// One end.
+    pub(crate) from: Option<Text>,
+    /// The other end.
+    pub(crate) to: Option<Text>,
+    /// A random share of all pairs.
+    pub(crate) fraction: Option<Text>,
+}
+
+/// Nodes behind a NAT, and its memory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct NatTable {
+    /// The nodes.
+    pub(crate) who: Text,
+    /// A connection without a packet for this long is forgotten: its later packets are lost.
+    pub(crate) idle: Text,
 }
 
 /// Nodes to restart, and the content of their disks.
@@ -168,7 +227,9 @@ pub(crate) struct DiskTable {
     /// The nodes.
     pub(crate) who: Text,
     /// `full` (writes fail), `torn-write` (the write under way at a stop is half there), `io-error` (reads and writes fail).
-    pub(crate) fault: Text,
+    pub(crate) fault: Option<Text>,
+    /// Each read, write and sync takes this much longer; instead of `fault`.
+    pub(crate) slow: Option<Text>,
 }
 
 /// Nodes whose certificate changes, and the change.
@@ -191,6 +252,6 @@ pub(crate) struct ClockTable {
     pub(crate) offset: Option<Text>,
     /// It runs fast (or, negative, slow) by this many millionths.
     pub(crate) drift_ppm: Option<At<i32>>,
-    /// It jumps forward by this (in a step).
+    /// It jumps forward by this (in a step); `-5s`: the calendar goes back, and monotonic clocks do not.
     pub(crate) jump: Option<Text>,
 }

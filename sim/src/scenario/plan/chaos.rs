@@ -5,6 +5,7 @@ use crate::scenario::planning::Strike;
 use crate::scenario::{Chaos, ChaosKind, Direction, Disk, Latency, Sides};
 use core::time::Duration;
 use phalanx_core::random::Random;
+use std::collections::BTreeMap;
 
 impl Planner<'_> {
     /// Starts the fault of the `number`th draw, if the budget allows one, and schedules the next draw.
@@ -80,6 +81,9 @@ impl Planner<'_> {
                 };
                 self.own_fault(at, from, length, strike, random)
             }
+            ChaosKind::ZonePartition | ChaosKind::ZonePowerLoss => {
+                self.strike_zone(at, from, length, kind, (&free, most), random)
+            }
             _ if victims.is_empty() => None,
             ChaosKind::Cut | ChaosKind::Hold => {
                 let others = 1 + random.below(self.lives.len() as u64 / 2) as usize;
@@ -106,6 +110,43 @@ impl Planner<'_> {
                 Some(victims.to_vec())
             }
         }
+    }
+
+    /// Strikes a drawn zone; returns its hosts.
+    fn strike_zone(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        length: Duration,
+        kind: ChaosKind,
+        (free, most): (&[usize], usize),
+        random: &mut Random,
+    ) -> Option<Vec<usize>> {
+        let zone = self.zone(free, most, random)?;
+        if kind == ChaosKind::ZonePartition {
+            let sides = self.sides(&Sides::Isolate(super::Selector::of(&zone)), random);
+            let cut = Cut::partition(self.lives.len(), &sides, direction(random));
+            self.cut(at, from, cut, false, Some(length));
+        } else {
+            for host in &zone {
+                self.strike_host(at, from, length, ChaosKind::PowerLoss, *host, random);
+            }
+        }
+        Some(zone)
+    }
+
+    /// Draws a zone whose hosts are all free, with at most `most` hosts; returns its hosts.
+    fn zone(&self, free: &[usize], most: usize, random: &mut Random) -> Option<Vec<usize>> {
+        let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, host) in self.scenario.hosts.iter().enumerate() {
+            if let Some(zone) = &host.zone {
+                zones.entry(zone).or_default().push(index);
+            }
+        }
+        zones
+            .retain(|_, hosts| hosts.len() <= most && hosts.iter().all(|host| free.contains(host)));
+        let zones: Vec<Vec<usize>> = zones.into_values().collect();
+        random.pick(&zones).cloned()
     }
 
     /// Isolates a random set of hosts from all others, as far as the budget allows.
@@ -141,7 +182,11 @@ impl Planner<'_> {
     ) {
         match kind {
             ChaosKind::Crash | ChaosKind::PowerLoss | ChaosKind::Wipe => {
-                self.stop(at, from, host, kind != ChaosKind::Crash);
+                if kind == ChaosKind::Crash {
+                    self.stop(at, from, host, false);
+                } else {
+                    self.lose_power(at, from, host, Some(length));
+                }
                 let disk = if kind == ChaosKind::Wipe {
                     Disk::Lose
                 } else {
@@ -168,6 +213,7 @@ impl Planner<'_> {
                     ScheduledAction::Clock {
                         host,
                         jump,
+                        back: false,
                         drift_ppm,
                     },
                 );
@@ -178,11 +224,13 @@ impl Planner<'_> {
                 let clock = |ppm| ScheduledAction::Clock {
                     host,
                     jump: Duration::ZERO,
+                    back: false,
                     drift_ppm: Some(ppm),
                 };
                 self.schedule(at, from, clock(ppm));
                 self.later(at + length, from, clock(usual));
             }
+            ChaosKind::ZonePartition | ChaosKind::ZonePowerLoss => {}
             ChaosKind::Partition | ChaosKind::Cut | ChaosKind::Hold => {}
             ChaosKind::Loss | ChaosKind::Latency | ChaosKind::Own { .. } => {}
         }

@@ -4,10 +4,10 @@ use crate::scenario::Direction;
 use phalanx_core::random::Random;
 use std::collections::BTreeSet;
 
-/// Maximum number of draws of a share of pairs, until a path between any two hosts remains.
+/// Maximum number of attempts to draw a share of pairs such that a path between any two hosts remains.
 const DRAWS_MAX: usize = 100;
 
-/// Blocked traffic between some nodes; it is dropped silently.
+/// Blocked traffic between some nodes; blocked packets are dropped silently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     shape: Shape,
@@ -17,6 +17,8 @@ pub struct Cut {
 enum Shape {
     /// The side of each host, from 1; 0 for none.
     Sides { side: Vec<u8>, direction: Direction },
+    /// Every pair.
+    All,
     /// Ordered pairs: traffic from the first to the second host is blocked.
     Pairs(BTreeSet<(usize, usize)>),
 }
@@ -33,6 +35,18 @@ impl Cut {
         Self {
             shape: Shape::Sides { side, direction },
         }
+    }
+
+    /// Creates a cut of every pair.
+    pub(super) const fn everything() -> Self {
+        let shape = Shape::All;
+        Self { shape }
+    }
+
+    /// Returns whether the cut contains every pair.
+    #[must_use]
+    pub const fn is_everything(&self) -> bool {
+        matches!(self.shape, Shape::All)
     }
 
     /// Creates a cut of every pair of two sets.
@@ -87,6 +101,7 @@ impl Cut {
     #[must_use]
     pub fn blocks(&self, from: usize, to: usize) -> bool {
         match &self.shape {
+            Shape::All => true,
             Shape::Pairs(pairs) => pairs.contains(&(from, to)),
             Shape::Sides { side, direction } => {
                 let (from, to) = (side[from], side[to]);
@@ -124,8 +139,8 @@ impl Cut {
         Some(((1..=most).map(members).collect(), *direction))
     }
 
-    /// Returns the pairs as few pairs of sets: traffic from `.0` to `.1` is blocked, and with `Both` also in the other
-    /// direction.
+    /// Returns the blocked pairs as a small number of pairs of sets: traffic from `.0` to `.1` is blocked, and with
+    /// `Both` also in the other direction.
     #[must_use]
     pub fn choices(&self, hosts: usize) -> Vec<(Vec<usize>, Vec<usize>, Direction)> {
         let mut choices: Vec<(Vec<usize>, Vec<usize>, Direction)> = Vec::new();

@@ -1,6 +1,6 @@
 //! Plans the actions of steps on the network.
 
-use super::{Cut, Origin, Planner, ScheduledAction, Work};
+use super::{Cut, LinkSettingChange, Origin, Planner, ScheduledAction, Work};
 use crate::scenario::{Direction, NetworkAction, Pairs, ScenarioError, Selector, Sides};
 use core::time::Duration;
 use phalanx_core::random::Random;
@@ -58,6 +58,24 @@ impl Planner<'_> {
                     self.later(until(length), from, ScheduledAction::Latency(None));
                 }
             }
+            NetworkAction::Links(pairs, direction, setting) => {
+                let pairs = self.pairs(index, pairs, *direction, random)?;
+                let (change, setting) = (self.plan.link_changes.len(), *setting);
+                self.plan
+                    .link_changes
+                    .push(LinkSettingChange { pairs, setting });
+                let links = |on| ScheduledAction::Links { change, on };
+                self.schedule(at, from, links(true));
+                if let Some(length) = step.length {
+                    self.later(until(length), from, links(false));
+                }
+            }
+            NetworkAction::Reset(pairs) => {
+                let cut = self.pairs(index, pairs, Direction::Both, random)?;
+                let index = self.plan.cuts.len();
+                self.plan.cuts.push(cut);
+                self.schedule(at, from, ScheduledAction::Reset(index));
+            }
         }
         Ok(())
     }
@@ -70,6 +88,7 @@ impl Planner<'_> {
         random: &mut Random,
     ) -> Result<Cut, ScenarioError> {
         match pairs {
+            Pairs::All => Ok(Cut::everything()),
             Pairs::Between(from, to) => {
                 let (from, to) = (self.select(from, random), self.select(to, random));
                 Ok(Cut::between(&from, &to, direction))
@@ -153,7 +172,16 @@ impl Planner<'_> {
             vec![hosts, second]
         };
         match sides {
-            Sides::Sets(sets) => sets.iter().map(|set| self.select(set, random)).collect(),
+            Sides::Sets(sets) => {
+                let mut sides: Vec<Vec<usize>> =
+                    sets.iter().map(|set| self.select(set, random)).collect();
+                if let Some(rest) = sets.iter().position(Selector::is_rest) {
+                    let chosen = |host: &usize| sides.iter().any(|side| side.contains(host));
+                    let others = all.filter(|host| !chosen(host)).collect();
+                    sides[rest] = others;
+                }
+                sides
+            }
             Sides::Halves => split(random, all.len() / 2),
             Sides::Random => {
                 let size = 1 + random.below((all.len() as u64).saturating_sub(1)) as usize;

@@ -22,7 +22,7 @@ impl Planner<'_> {
         for (place, &host) in hosts.iter().enumerate() {
             match action {
                 NodeAction::Crash => self.stop(at, from, host, false),
-                NodeAction::PowerLoss => self.stop(at, from, host, true),
+                NodeAction::PowerLoss => self.lose_power(at, from, host, step.length),
                 NodeAction::Restart(disk) => {
                     self.stop(at, from, host, false);
                     self.start(at, index, host, *disk)?;
@@ -34,18 +34,24 @@ impl Planner<'_> {
                 NodeAction::Slow { by, length } => {
                     self.slow(at, from, host, *by, *length);
                 }
-                NodeAction::Clock { jump, drift_ppm } => {
-                    let (jump, drift_ppm) = (*jump, *drift_ppm);
-                    self.schedule(
-                        at,
-                        from,
-                        ScheduledAction::Clock {
-                            host,
-                            jump,
-                            drift_ppm,
-                        },
-                    );
+                NodeAction::Clock {
+                    jump,
+                    back,
+                    drift_ppm,
+                } => {
+                    let clock = ScheduledAction::Clock {
+                        host,
+                        jump: *jump,
+                        back: *back,
+                        drift_ppm: *drift_ppm,
+                    };
+                    self.schedule(at, from, clock);
                 }
+                NodeAction::Trouble(trouble) => {
+                    let (trouble, on) = (*trouble, true);
+                    self.schedule(at, from, ScheduledAction::Trouble { host, trouble, on });
+                }
+                NodeAction::Move => self.schedule(at, from, ScheduledAction::Move(host)),
                 NodeAction::Disk(fault) => {
                     let fault = Some(*fault);
                     self.schedule(at, from, ScheduledAction::Disk { host, fault });
@@ -56,9 +62,23 @@ impl Planner<'_> {
                 NodeAction::Join => self.start(at, index, host, Disk::Keep)?,
                 NodeAction::Leave => self.leave(at, from, host),
                 NodeAction::Own(_) => self.own_step(at, index, place, hosts),
-                NodeAction::Command { name, with } => {
+                NodeAction::Command {
+                    name,
+                    with,
+                    refused,
+                } => {
                     let (name, with) = (name.clone(), with.clone());
-                    self.schedule(at, from, ScheduledAction::Command { host, name, with });
+                    let refused = *refused;
+                    self.schedule(
+                        at,
+                        from,
+                        ScheduledAction::Command {
+                            host,
+                            name,
+                            with,
+                            refused,
+                        },
+                    );
                 }
             }
             if let Some(length) = step.length {
@@ -81,12 +101,16 @@ impl Planner<'_> {
             NodeAction::Disk(_) => {
                 self.later(at, from, ScheduledAction::Disk { host, fault: None })
             }
+            NodeAction::Trouble(trouble) => {
+                let (trouble, on) = (*trouble, false);
+                self.later(at, from, ScheduledAction::Trouble { host, trouble, on });
+            }
             NodeAction::Certificate(_) => {
                 let is = CertificateChange::Rotated;
                 self.later(at, from, ScheduledAction::Certificate { host, is });
             }
             NodeAction::Restart(_) | NodeAction::Pause(_) | NodeAction::Slow { .. } => {}
-            NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
+            NodeAction::Move | NodeAction::Clock { .. } | NodeAction::Join | NodeAction::Leave => {}
             // The planning of the program handles the duration of its own steps.
             NodeAction::Own(_) | NodeAction::Command { .. } => {}
         }
@@ -134,6 +158,40 @@ impl Planner<'_> {
         self.schedule(at, from, ScheduledAction::Stop { host, power_loss });
     }
 
+    /// Cuts the power of a host for `length` or until its next start, even if the host's processes were already
+    /// stopped.
+    pub(super) fn lose_power(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        host: usize,
+        length: Option<Duration>,
+    ) {
+        self.stop(at, from, host, true);
+        if self.trigger.is_none() && self.lives[host] != HostState::Waiting {
+            self.unpowered
+                .insert(host, length.map(|length| at + length));
+        }
+    }
+
+    /// Returns whether a host has no power; in this case, a step that would start the host has no effect, which the
+    /// plan states. `switches_on` is whether the step also restores power that was lost without a given end.
+    pub(super) fn lacks_power(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        host: usize,
+        switches_on: bool,
+    ) -> bool {
+        let until = match self.unpowered.get(&host).copied() {
+            Some(Some(until)) if until > at => Some(until),
+            Some(None) if !switches_on => None,
+            Some(_) | None => return false,
+        };
+        self.schedule(at, from, ScheduledAction::NoPower { host, until });
+        true
+    }
+
     pub(super) fn start(
         &mut self,
         at: Duration,
@@ -142,6 +200,9 @@ impl Planner<'_> {
         disk: Disk,
     ) -> Result<(), ScenarioError> {
         let from = Origin::step(self.scenario, step);
+        if self.trigger.is_none() && self.lacks_power(at, from, host, true) {
+            return Ok(());
+        }
         if self.trigger.is_none() && self.runs(host, from.program) {
             let name = &self.scenario.hosts[host].name;
             let message = format!("{name} already runs at {}", text::show(at));
@@ -169,6 +230,7 @@ impl Planner<'_> {
         self.schedule(at, from, ScheduledAction::Start { host, disk });
         if self.trigger.is_none() {
             self.lives[host] = HostState::Running;
+            self.unpowered.remove(&host);
             self.stopped.retain(|(of, _)| *of != host);
         }
         self.own_start(at, from, host);

@@ -4,7 +4,7 @@ mod stream;
 
 pub(crate) use stream::{
     DIAL_GIVES_UP_AFTER, FLIGHTS, FRAMING_BYTES, GIVES_UP_AFTER, InFlight, ItemInFlight,
-    SEGMENT_OVERHEAD_BYTES, Waiting, segments,
+    SEGMENT_BYTES, SEGMENT_OVERHEAD_BYTES, Waiting, segments,
 };
 
 use crate::record::Cause;
@@ -42,6 +42,10 @@ pub(crate) struct Connection {
     port: u16,
     ends: [End; 2],
     streams: [Stream; 2],
+    /// The time of the latest packet; 0 before the first.
+    packet_at: u64,
+    /// The step by which a NAT forgot the connection.
+    forgotten: Option<Option<usize>>,
 }
 
 impl Connection {
@@ -67,6 +71,8 @@ impl Connection {
             port,
             ends: [dialer, acceptor],
             streams: [Stream::new(), Stream::new()],
+            packet_at: 0,
+            forgotten: None,
         }
     }
 
@@ -192,6 +198,23 @@ impl Connection {
     /// Returns the slots of the processes at the ends.
     pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
         self.ends.iter().filter_map(|end| end.slot)
+    }
+
+    /// Notes a packet; returns the time since the one before it, 0 for the first.
+    pub(crate) const fn note_packet(&mut self, now: u64) -> u64 {
+        let before = self.packet_at;
+        self.packet_at = now;
+        if before == 0 { 0 } else { now - before }
+    }
+
+    /// Notes that a NAT forgot the connection because of a step.
+    pub(crate) const fn forget(&mut self, step: Option<usize>) {
+        self.forgotten = Some(step);
+    }
+
+    /// Returns the step by which a NAT forgot the connection, if one did.
+    pub(crate) const fn forgotten_by(&self) -> Option<Option<usize>> {
+        self.forgotten
     }
 
     /// Returns whether no event can occur on the connection any more.

@@ -18,9 +18,11 @@ use crate::model::context::Context;
 use crate::model::event::ScheduledEvent;
 use crate::record::{Cause, Held};
 use crate::scenario::Scenario;
-use connection::{GIVES_UP_AFTER, Waiting};
-use network::{LOOPBACK, NetworkState};
+use crate::scenario::plan::Cut;
+use connection::{GIVES_UP_AFTER, SEGMENT_BYTES, Waiting};
+use network::{LOOPBACK, NetworkState, Transit};
 use phalanx_core::lane::{Lane, Placement};
+use std::collections::BTreeMap;
 
 /// The state of the host and process that a parcel arrives at.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,18 @@ pub(super) struct Transmission<'a> {
     connections: Vec<Option<Box<Connection>>>,
     /// Whether messages wait in the lanes that they name.
     has_lanes: bool,
+    /// The hosts behind a NAT: the time after which it forgets an idle connection, and the step.
+    nats: BTreeMap<usize, (u64, Option<usize>)>,
+}
+
+/// A datagram on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DatagramFlight {
+    pub latency: u64,
+    /// The latency of a second copy, if there is one.
+    pub again: Option<u64>,
+    /// The seed of the damage, if it arrives damaged.
+    pub damage: Option<u64>,
 }
 
 impl<'a> Transmission<'a> {
@@ -57,6 +71,7 @@ impl<'a> Transmission<'a> {
             fabric: NetworkState::new(scenario, seed),
             connections: Vec::new(),
             has_lanes,
+            nats: BTreeMap::new(),
         }
     }
 
@@ -68,6 +83,26 @@ impl<'a> Transmission<'a> {
         step: Option<usize>,
     ) {
         self.fabric.change(now, change, step);
+    }
+
+    /// Sets the time after which a NAT before a host forgets an idle connection; `None`: no NAT.
+    pub(super) fn set_nat(&mut self, host: usize, idle: Option<u64>, step: Option<usize>) {
+        match idle {
+            Some(idle) => self.nats.insert(host, (idle, step)),
+            None => self.nats.remove(&host),
+        };
+    }
+
+    /// Returns the numbers of the connections between the pairs of a cut.
+    pub(super) fn between(&self, pairs: &Cut) -> Vec<u32> {
+        let connections = (0_u32..).zip(&self.connections);
+        let chosen = connections.filter(|(_, held)| {
+            held.as_ref().is_some_and(|held| {
+                let (one, other) = (held.host(0), held.host(1));
+                one != other && (pairs.blocks(one, other) || pairs.blocks(other, one))
+            })
+        });
+        chosen.map(|(number, _)| number).collect()
     }
 
     /// Returns whether traffic from one host to another is blocked.
@@ -83,28 +118,35 @@ impl<'a> Transmission<'a> {
         to: usize,
     ) -> Option<u64> {
         let settings = self.fabric.settings(from, to);
-        let transit = self.fabric.transmit(context, (from, to), 1, &settings);
+        let transit = self.fabric.transmit(context, (from, to), (1, 0), &settings);
         (transit.lost == 0 && !self.fabric.is_blocked(from, to)).then_some(transit.latency)
     }
 
-    /// Sends a datagram from one host to another; returns its latency, unless a segment of it is lost.
+    /// Sends a datagram from one host to another; returns its flight, unless a segment of it is lost.
     pub(super) fn send_datagram(
         &mut self,
         context: &mut Context<'_, '_>,
         from: usize,
         to: usize,
         bytes: usize,
-    ) -> Option<u64> {
-        let transit = if from == to {
-            LOOPBACK
-        } else {
-            let settings = self.fabric.settings(from, to);
-            let segments = segments(bytes);
-            self.fabric
-                .transmit(context, (from, to), segments, &settings)
+    ) -> Option<DatagramFlight> {
+        let whole = |latency| DatagramFlight {
+            latency,
+            again: None,
+            damage: None,
         };
+        if from == to {
+            return Some(whole(LOOPBACK.latency));
+        }
+        let settings = self.fabric.settings(from, to);
+        let packets = (segments(bytes), packet(bytes));
+        let transit = self
+            .fabric
+            .transmit(context, (from, to), packets, &settings);
         if transit.lost == 0 {
-            return Some(transit.latency);
+            let mut flight = whole(transit.latency);
+            self.fabric.disturb(context, &settings, &mut flight);
+            return Some(flight);
         }
         let (at, cut) = (context.now(), self.fabric.is_blocked(from, to));
         context.record_held(Held { at, from, to, cut });
@@ -180,7 +222,8 @@ impl<'a> Transmission<'a> {
         let settings = self.fabric.settings(held.host(end), held.host(1 - end));
         let (now, cause) = (context.now(), context.cause());
         let mut wait = 0;
-        if let Some(rate) = settings.bandwidth {
+        if let Some(rate) = settings.network.bandwidth {
+            context.affect(settings.bandwidth_by, 1);
             if held.is_busy(end, now) {
                 let placement = if self.has_lanes {
                     placement(&item)
@@ -211,7 +254,7 @@ impl<'a> Transmission<'a> {
         let settings = self
             .fabric
             .settings(held.host(sender), held.host(1 - sender));
-        let rate = settings.bandwidth.unwrap_or(u64::MAX);
+        let rate = settings.network.bandwidth.unwrap_or(u64::MAX);
         let wait = held.reserve(sender, now, bytes, rate);
         let number = held.push(sender, item, bytes, now, cause);
         if let Some(at) = held.departure(sender) {
@@ -235,15 +278,23 @@ impl<'a> Transmission<'a> {
         let Some(before) = held.begin_attempt(sender, number) else {
             return;
         };
+        let now = context.now();
         let transit = if from == to {
             LOOPBACK
+        } else if let Some(step) = forgotten(&self.nats, held, now) {
+            context.affect(step, u64::from(before.segments));
+            Transit {
+                lost: before.segments,
+                latency: 0,
+            }
         } else {
             let settings = self.fabric.settings(from, to);
+            let packets = (before.segments, packet(before.bytes));
             self.fabric
-                .transmit(context, (from, to), before.segments, &settings)
+                .transmit(context, (from, to), packets, &settings)
         };
         let held_back = self.fabric.held(context, from, to);
-        let (now, end) = (context.now(), sender as u8);
+        let end = sender as u8;
         if transit.lost == 0 {
             let event = ScheduledEvent::Arrive {
                 connection,
@@ -362,12 +413,34 @@ impl<'a> Transmission<'a> {
             LOOPBACK.latency
         } else {
             let settings = self.fabric.settings(from, to);
-            self.fabric.latency(&settings)
+            self.fabric.latency(&settings.network)
         };
         let end = end as u8;
         let event = ScheduledEvent::Reset { connection, end };
         context.schedule(context.now() + latency, event);
     }
+}
+
+/// Notes a packet of a connection. If a NAT at an end has forgotten the connection, returns the step that set up the NAT;
+/// the connection stays forgotten.
+fn forgotten(
+    nats: &BTreeMap<usize, (u64, Option<usize>)>,
+    held: &mut Connection,
+    now: u64,
+) -> Option<Option<usize>> {
+    let idle = held.note_packet(now);
+    if let Some(step) = held.forgotten_by() {
+        return Some(step);
+    }
+    let mut ends = [held.host(0), held.host(1)].into_iter();
+    let (_, step) = ends.find_map(|host| nats.get(&host).filter(|(after, _)| idle > *after))?;
+    held.forget(*step);
+    Some(*step)
+}
+
+/// Returns the size of the largest packet of a message, in bytes.
+fn packet(bytes: usize) -> usize {
+    (bytes + FRAMING_BYTES).min(SEGMENT_BYTES) + SEGMENT_OVERHEAD_BYTES
 }
 
 /// Returns where an item waits for the bandwidth.

@@ -1,9 +1,9 @@
 //! The network between hosts: latency, loss, bandwidth, and blocked pairs.
 
-use super::latency;
+use super::{DatagramFlight, latency};
 use crate::model::context::Context;
-use crate::scenario::plan::Cut;
-use crate::scenario::{Latency, PathProperties, Scenario};
+use crate::scenario::plan::{Cut, LinkSettingChange};
+use crate::scenario::{Latency, LinkSetting, PathProperties, Scenario};
 use phalanx_core::random::Random;
 
 /// The outcome of one transmission.
@@ -34,6 +34,24 @@ pub(crate) enum NetworkChange<'a> {
     Loss(Option<u32>),
     /// The latency of all links; none restores the scenario's values.
     Latency(Option<Latency>),
+    /// The change of links with this index in the plan begins.
+    Links(usize, &'a LinkSettingChange),
+    /// A change of links ends.
+    Usual(usize),
+}
+
+/// The state of the network from one host to another, with the steps that caused it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinkConditions {
+    pub network: PathProperties,
+    loss_by: Option<usize>,
+    latency_by: Option<usize>,
+    pub bandwidth_by: Option<usize>,
+    /// The size of the largest packet that passes, in bytes.
+    mtu: Option<(u32, Option<usize>)>,
+    /// Shares of datagrams, in parts per million.
+    duplicate: Option<(u32, Option<usize>)>,
+    damage: Option<(u32, Option<usize>)>,
 }
 
 /// The state of the network.
@@ -50,6 +68,8 @@ pub(super) struct NetworkState<'a> {
     latency: Option<(Latency, Option<usize>)>,
     /// Active holds: the end, the pairs, and the step that caused it.
     holds: Vec<(u64, &'a Cut, Option<usize>)>,
+    /// Active changes of links, each with the step that caused it; a later one overrides an earlier one.
+    changes: Vec<(usize, &'a LinkSettingChange, Option<usize>)>,
 }
 
 impl<'a> NetworkState<'a> {
@@ -64,6 +84,7 @@ impl<'a> NetworkState<'a> {
             loss: None,
             latency: None,
             holds: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
@@ -86,6 +107,8 @@ impl<'a> NetworkState<'a> {
             NetworkChange::Latency(latency) => {
                 self.latency = latency.map(|latency| (latency, step));
             }
+            NetworkChange::Links(index, change) => self.changes.push((index, change, step)),
+            NetworkChange::Usual(index) => self.changes.retain(|(active, ..)| *active != index),
         }
     }
 
@@ -132,20 +155,55 @@ impl<'a> NetworkState<'a> {
         }
     }
 
-    /// Returns the current settings of the network between two hosts.
-    pub(super) fn settings(&self, from: usize, to: usize) -> PathProperties {
-        let mut settings = if self.scenario.links.is_empty() {
+    /// Returns the current settings of the network between two hosts. A step for chosen links goes before one for all.
+    pub(super) fn settings(&self, from: usize, to: usize) -> LinkConditions {
+        let network = if self.scenario.links.is_empty() {
             self.scenario.network
         } else {
             self.scenario.network_between(from, to)
         };
-        if let Some((ppm, _)) = self.loss {
-            settings.loss_ppm = ppm;
+        let mut settings = LinkConditions {
+            network,
+            loss_by: None,
+            latency_by: None,
+            bandwidth_by: None,
+            mtu: None,
+            duplicate: None,
+            damage: None,
+        };
+        if let Some((ppm, step)) = self.loss {
+            (settings.network.loss_ppm, settings.loss_by) = (ppm, step);
         }
-        if let Some((latency, _)) = self.latency {
-            settings.latency = latency;
+        if let Some((latency, step)) = self.latency {
+            (settings.network.latency, settings.latency_by) = (latency, step);
+        }
+        for (_, change, step) in &self.changes {
+            if change.pairs.blocks(from, to) {
+                settings.change(change.setting, *step);
+            }
         }
         settings
+    }
+
+    /// Draws whether a datagram arrives twice, and whether it is damaged.
+    pub(super) fn disturb(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        settings: &LinkConditions,
+        flight: &mut DatagramFlight,
+    ) {
+        if let Some((ppm, step)) = settings.duplicate
+            && self.random.chance_ppm(ppm)
+        {
+            context.affect(step, 1);
+            flight.again = Some(self.latency(&settings.network));
+        }
+        if let Some((ppm, step)) = settings.damage
+            && self.random.chance_ppm(ppm)
+        {
+            context.affect(step, 1);
+            flight.damage = Some(self.random.next_u64());
+        }
     }
 
     /// Draws a one-way latency.
@@ -153,13 +211,13 @@ impl<'a> NetworkState<'a> {
         latency::draw(settings.latency, &mut self.random)
     }
 
-    /// Transmits a number of segments from one host to another.
+    /// Transmits a number of segments, the largest of which has this size as a packet, from one host to another.
     pub(super) fn transmit(
         &mut self,
         context: &mut Context<'_, '_>,
         (from, to): (usize, usize),
-        segments: u32,
-        settings: &PathProperties,
+        (segments, packet): (u32, usize),
+        settings: &LinkConditions,
     ) -> Transit {
         if self.is_blocked(from, to) {
             self.count_dropped(context, (from, to), segments as usize);
@@ -168,22 +226,49 @@ impl<'a> NetworkState<'a> {
                 latency: 0,
             };
         }
+        if let Some((mtu, step)) = settings.mtu
+            && packet > mtu as usize
+        {
+            context.affect(step, u64::from(segments));
+            return Transit {
+                lost: segments,
+                latency: 0,
+            };
+        }
         let mut lost = 0;
-        if settings.loss_ppm > 0 {
+        if settings.network.loss_ppm > 0 {
             for _ in 0..segments {
-                lost += u32::from(self.random.chance_ppm(settings.loss_ppm));
+                lost += u32::from(self.random.chance_ppm(settings.network.loss_ppm));
             }
-            if lost > 0 {
-                let step = self.loss.and_then(|(_, step)| step);
-                context.affect(step, u64::from(lost));
-            }
+            context.affect(settings.loss_by, u64::from(lost));
         }
-        if let Some((_, step)) = self.latency {
-            context.affect(step, 1);
-        }
+        context.affect(settings.latency_by, 1);
         Transit {
             lost,
-            latency: self.latency(settings),
+            latency: self.latency(&settings.network),
+        }
+    }
+}
+
+impl LinkConditions {
+    /// Applies a change of these links by a step.
+    const fn change(&mut self, setting: LinkSetting, step: Option<usize>) {
+        match setting {
+            LinkSetting::Latency(latency) => {
+                self.network.latency = latency;
+                self.latency_by = step;
+            }
+            LinkSetting::Loss(ppm) => {
+                self.network.loss_ppm = ppm;
+                self.loss_by = step;
+            }
+            LinkSetting::Bandwidth(rate) => {
+                self.network.bandwidth = Some(rate);
+                self.bandwidth_by = step;
+            }
+            LinkSetting::Mtu(bytes) => self.mtu = Some((bytes, step)),
+            LinkSetting::Duplicate(ppm) => self.duplicate = Some((ppm, step)),
+            LinkSetting::Corrupt(ppm) => self.damage = Some((ppm, step)),
         }
     }
 }
