@@ -85,10 +85,10 @@ pub fn run(
     let is_late = || start.elapsed() >= within || is_over();
     let status = wait(&mut child, &is_late).map_err(|error| failed("was lost", error))?;
     let errors = text_of(errors);
-    let progress = errors
+    let mut progress = errors
         .lines()
         .filter_map(|line| line.strip_prefix(PROGRESS));
-    let progress = progress.last().map(ToOwned::to_owned);
+    let progress = progress.next_back().map(ToOwned::to_owned);
     let errors = errors.split_inclusive('\n');
     let errors = errors.filter(|line| !line.starts_with(PROGRESS)).collect();
     Ok(ProgramOutput {
