@@ -134,88 +134,20 @@ pub(super) fn elsewhere(recording: &Recording<'_>, until: u64) -> Vec<StandingFa
     faults
 }
 
-<<<<<<< HEAD
-/// Returns where a fault is relative to the hosts; `None` if it does not concern them.
-||||||| merged common ancestors
-/// Returns where a fault is relative to the hosts; `None` if it does not concern them.
->>>>>>>>> Temporary merge branch 2
-=======
 /// Returns the relation of a fault to the hosts; `None` if the fault does not concern them.
->>>>>>> wt-led
 fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<FaultPlace> {
     let touches = || hosts.iter().any(|host| band.fault.hosts.contains(host));
-<<<<<<< HEAD
-    let in_pairs = |pairs: &Cut| match *hosts {
-        [one, other] => {
-            let blocks = pairs.blocks(one, other) || pairs.blocks(other, one);
-            blocks.then_some(FaultPlace::Between)
-||||||| merged common ancestors
-<<<<<<<<< Temporary merge branch 1
     let of_pairs = |cut: &Cut| match *hosts {
         [one, other] => {
             let blocks = cut.blocks(one, other) || cut.blocks(other, one);
             blocks.then_some(FaultPlace::Between)
-||||||||| 066d79a
-    match band.fault.subject {
-        FaultSubject::Cut(_) | FaultSubject::Links(_) => {
-            let cut = match band.fault.subject {
-                FaultSubject::Links(change) => &recording.plan().link_changes[change].pairs,
-                FaultSubject::Cut(cut) => &recording.plan().cuts[cut],
-                _ => return None,
-            };
-            match *hosts {
-                [one, other] => {
-                    let blocks = cut.blocks(one, other) || cut.blocks(other, one);
-                    blocks.then_some(FaultPlace::Between)
-                }
-                [_] => touches().then_some(FaultPlace::At),
-                _ => Some(FaultPlace::Everywhere),
-            }
-=========
-    let in_pairs = |pairs: &Cut| match *hosts {
-        [one, other] => {
-            let blocks = pairs.blocks(one, other) || pairs.blocks(other, one);
-            blocks.then_some(FaultPlace::Between)
->>>>>>>>> Temporary merge branch 2
-=======
-    let of_pairs = |cut: &Cut| match *hosts {
-        [one, other] => {
-            let blocks = cut.blocks(one, other) || cut.blocks(other, one);
-            blocks.then_some(FaultPlace::Between)
->>>>>>> wt-led
         }
-<<<<<<< HEAD
-        [_] => touches().then_some(FaultPlace::At),
-        _ => Some(FaultPlace::Everywhere),
-    };
-    match band.fault.subject {
-        FaultSubject::Cut(cut) => in_pairs(&recording.plan().cuts[cut]),
-        FaultSubject::Links(change) => in_pairs(&recording.plan().link_changes[change].pairs),
-||||||| merged common ancestors
-<<<<<<<<< Temporary merge branch 1
         [_] => touches().then_some(FaultPlace::At),
         _ => Some(FaultPlace::Everywhere),
     };
     match band.fault.subject {
         FaultSubject::Cut(cut) => of_pairs(&recording.plan().cuts[cut]),
         FaultSubject::Links(change) => of_pairs(&recording.plan().link_changes[change].pairs),
-||||||||| 066d79a
-=========
-        [_] => touches().then_some(FaultPlace::At),
-        _ => Some(FaultPlace::Everywhere),
-    };
-    match band.fault.subject {
-        FaultSubject::Cut(cut) => in_pairs(&recording.plan().cuts[cut]),
-        FaultSubject::Links(change) => in_pairs(&recording.plan().link_changes[change].pairs),
->>>>>>>>> Temporary merge branch 2
-=======
-        [_] => touches().then_some(FaultPlace::At),
-        _ => Some(FaultPlace::Everywhere),
-    };
-    match band.fault.subject {
-        FaultSubject::Cut(cut) => of_pairs(&recording.plan().cuts[cut]),
-        FaultSubject::Links(change) => of_pairs(&recording.plan().link_changes[change].pairs),
->>>>>>> wt-led
         FaultSubject::Loss | FaultSubject::Latency => Some(FaultPlace::Everywhere),
         FaultSubject::Power(..)
         | FaultSubject::Speed(_)
