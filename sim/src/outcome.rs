@@ -1,7 +1,10 @@
 //! The outcome of a run.
 
 use crate::scenario::plan::Plan;
-use crate::scenario::{Engine, Scenario, Variant};
+use crate::scenario::{
+    Action, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step, Trigger, Variant,
+    When,
+};
 pub use crate::verdict::{ExpectationResult, Failure, RunVerdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,10 +28,12 @@ pub struct Outcome {
     pub trace_hash: String,
     /// Virtual time, in milliseconds.
     pub virtual_ms: u64,
-    /// Real time, in milliseconds; set by the caller, who has a clock.
+    /// Real time, in milliseconds; set by the caller, because the simulator has no clock.
     pub wall_ms: u64,
-    /// Number of events.
+    /// Number of events that the engine processed.
     pub events: u64,
+    /// Number of events in a trace of the run: inputs of processes, and actions of the plan.
+    pub trace_events: u64,
     /// Number of messages.
     pub messages: u64,
     /// Encoded bytes of the messages.
@@ -41,16 +46,20 @@ pub struct Outcome {
     pub metrics: BTreeMap<String, u64>,
     /// The failures.
     pub failures: Vec<Failure>,
-    /// The result of each expectation, in the order of the file.
+    /// The result of each expectation, in the order in which the file lists them.
     pub expected: Vec<ExpectationResult>,
-    /// The effect of each step, in the order of the file.
+    /// The effect of each step, in the order in which the file lists them.
     pub effects: Vec<StepEffect>,
     /// Faults that affected nothing.
     pub vacuous: Vec<Vacuous>,
     /// The final state, for confluent scenarios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<Value>,
-    /// The command that reproduces the run; a failure contains it too.
+    /// Whether the caller ended the run before its verdict. The first failure of such a run is the interrupt; the other
+    /// failures were found before it.
+    #[serde(skip)]
+    pub interrupted: bool,
+    /// The command that reproduces the run; each failure contains this command too.
     #[serde(skip)]
     pub reproduce: String,
 }
@@ -60,7 +69,7 @@ pub struct Outcome {
 pub struct StepEffect {
     /// The line of the step.
     pub line: usize,
-    /// The word of the step.
+    /// The name of the step.
     pub step: String,
     /// Number of executed actions, counted per node.
     pub orders: usize,
@@ -73,10 +82,19 @@ pub struct StepEffect {
 
 impl StepEffect {
     /// Computes the effects of a scenario's steps, given the number of items that each affected.
-    pub(crate) fn of(scenario: &Scenario, plan: &Plan, affected: &[u64]) -> Vec<Self> {
+    pub(crate) fn of(
+        scenario: &Scenario,
+        (plan, fired): (&Plan, &BTreeSet<usize>),
+        affected: &[u64],
+    ) -> Vec<Self> {
         let orders = |index| {
-            let orders = plan.actions.iter();
-            orders.filter(|planned| planned.step == Some(index)).count()
+            let triggered = fired
+                .iter()
+                .flat_map(|trigger| &plan.triggers[*trigger].actions);
+            let actions = plan.actions.iter().chain(triggered);
+            actions
+                .filter(|planned| planned.step == Some(index))
+                .count()
         };
         let steps = scenario.steps.iter();
         let steps = steps.map(|step| (step.line, step.action.word().to_owned(), false));
@@ -99,20 +117,80 @@ impl StepEffect {
 }
 
 /// Returns the steps that affected nothing.
-pub(crate) fn vacuous(effects: &[StepEffect]) -> Vec<Vacuous> {
-    // Chaos may affect nothing by chance.
-    let steps = effects.iter().filter(|effect| !effect.chaos);
-    let idle = steps.filter(|effect| effect.affected == 0);
-    idle.map(|effect| Vacuous {
-        line: effect.line,
-        step: effect.step.clone(),
-        why: if effect.orders > 0 {
-            "it affected nothing: no byte, no link, no input".to_owned()
-        } else {
-            "it selected no node".to_owned()
-        },
-    })
-    .collect()
+pub(crate) fn vacuous(
+    scenario: &Scenario,
+    (plan, fired): (&Plan, &BTreeSet<usize>),
+    effects: &[StepEffect],
+) -> Vec<Vacuous> {
+    let waiting = |step: usize| {
+        let mut triggers = plan.triggers.iter().enumerate();
+        triggers.any(|(trigger, waiting)| waiting.step == step && !fired.contains(&trigger))
+    };
+    // Chaos may affect nothing by chance. Its effects follow those of the steps.
+    let steps = scenario.steps.iter().zip(effects).enumerate();
+    let idle = steps.filter(|(_, (_, effect))| effect.affected == 0);
+    let mut found: Vec<Vacuous> = idle
+        .map(|(index, (step, effect))| Vacuous {
+            line: effect.line,
+            step: effect.step.clone(),
+            why: match &step.when {
+                When::After(trigger) if waiting(index) => never_reported(scenario, trigger),
+                When::At(_) | When::Between(..) | When::After(_) => untouched(step, effect),
+            },
+        })
+        .collect();
+    // The file itself tells that these change nothing.
+    for warning in scenario.warnings() {
+        let ScenarioError {
+            line,
+            key: step,
+            message: why,
+            ..
+        } = warning;
+        found.retain(|known| known.line != line);
+        found.push(Vacuous { line, step, why });
+    }
+    found.sort_by_key(|vacuous| vacuous.line);
+    found
+}
+
+/// The statement that the event of a step was not reported.
+fn never_reported(scenario: &Scenario, trigger: &Trigger) -> String {
+    let by = trigger.by.show(&scenario.hosts);
+    let about = trigger.about.as_ref();
+    let about = about.map_or_else(String::new, |about| {
+        format!(" about {}", about.show(&scenario.hosts))
+    });
+    let event = trigger.event;
+    let often = match trigger.nth {
+        1 => String::new(),
+        nth => format!(" {nth} times"),
+    };
+    format!(
+        "it waits for `{event}` of {by}{about}, which was not reported{often} before the faults ended"
+    )
+}
+
+/// The statement that a step affected nothing.
+fn untouched(step: &Step, effect: &StepEffect) -> String {
+    if effect.orders == 0 && !matches!(step.action, Action::Network(_)) {
+        return "it selected no node".to_owned();
+    }
+    let why = match &step.action {
+        Action::Network(NetworkAction::Heal | NetworkAction::Restore) => {
+            "there was nothing to end at that time"
+        }
+        Action::Nodes(_, NodeAction::Command { refused: true, .. }) => {
+            "no running node refused the command"
+        }
+        Action::Nodes(_, NodeAction::Command { refused: false, .. }) => {
+            "no running node obeyed the command; if it is to be refused, add `refused = true`"
+        }
+        Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => {
+            "it affected nothing: no byte, no link, no input"
+        }
+    };
+    why.to_owned()
 }
 
 /// A fault that affected nothing, and therefore tests nothing.
@@ -120,13 +198,13 @@ pub(crate) fn vacuous(effects: &[StepEffect]) -> Vec<Vacuous> {
 pub struct Vacuous {
     /// The step's line.
     pub line: usize,
-    /// The step's word.
+    /// The step's name.
     pub step: String,
     /// The reason.
     pub why: String,
 }
 
-/// Returns the first difference between two projections: the keys that lead to it, and both values.
+/// Returns the first difference between two projections: the path of keys, and both values.
 #[must_use]
 pub fn difference(left: &Value, right: &Value) -> Option<String> {
     if left == right {

@@ -3,7 +3,7 @@
 use crate::finding::FailureFinding;
 use core::fmt;
 use core::time::Duration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Whether all expectations held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -29,7 +29,7 @@ pub struct ExpectationResult {
     /// The time at which the result was decided, in virtual milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_ms: Option<u64>,
-    /// The value of the metric, if the expectation is about one.
+    /// The value of the metric, if the expectation concerns a metric.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<u64>,
 }
@@ -49,12 +49,25 @@ pub struct Failure {
     pub why: String,
     /// The command that reproduces the failure.
     pub reproduce: String,
-    /// The value of the metric, if the expectation is about one.
+    /// The value of the metric, if the expectation concerns a metric.
     #[serde(skip)]
     pub figure: Option<u64>,
-    /// The nodes and items that the failure is about.
-    #[serde(skip)]
+    /// The nodes and items that the failure is about, as text in JSON.
+    #[serde(
+        rename = "found",
+        serialize_with = "texts",
+        skip_serializing_if = "without_text"
+    )]
     pub findings: Vec<FailureFinding>,
+}
+
+fn texts<S: Serializer>(findings: &[FailureFinding], sink: S) -> Result<S::Ok, S::Error> {
+    let texts = findings.iter().map(|finding| finding.text.as_str());
+    sink.collect_seq(texts.filter(|text| !text.is_empty()))
+}
+
+fn without_text(findings: &[FailureFinding]) -> bool {
+    findings.iter().all(|finding| finding.text.is_empty())
 }
 
 impl Failure {
@@ -73,7 +86,7 @@ impl Failure {
         }
     }
 
-    /// Returns the failure with the nodes and items that it is about.
+    /// Returns the failure with the nodes and items that the failure concerns.
     #[must_use]
     pub fn with_findings(mut self, findings: Vec<FailureFinding>) -> Self {
         self.findings = findings;

@@ -1,5 +1,5 @@
-//! Tests that every scenario passes, that every fault in it affects something, and that its name is
-//! that of its file.
+//! Tests that every scenario passes, that every fault in it affects something, and that its name equals the name of its
+//! file.
 
 use crate::files::{LARGE, load, names, of_model};
 use phalanx_sim::mesh::MESH;
@@ -25,7 +25,7 @@ fn every_scenario_passes_and_every_fault_affects_something() {
     }
 }
 
-/// Seeds that failed before, each with the bug that was found.
+/// Seeds that once failed, each with the bug that was found.
 const KEPT: &[(&str, u64, &str)] = &[
     (
         "blocked-pairs",
@@ -66,6 +66,7 @@ fn every_scenario_has_the_name_of_its_file_and_can_be_planned() {
         assert_eq!(scenario.name, name);
         assert!(scenario.about.len() > 80, "{name} has no description");
         assert!(scenario.plan(1).is_ok(), "{name}");
+        assert_eq!(scenario.warnings(), [], "{name}");
         let mut engines = scenario.engines.iter();
         assert!(
             engines.all(|engine| scenario.check_engine(*engine).is_ok()),

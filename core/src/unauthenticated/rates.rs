@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 /// Maximum number of sources with a rate of their own; further sources share one rate.
 pub const SOURCES_MAX: usize = 1024;
-/// Mask of the network part of an IPv6 address: one machine owns all addresses of the network.
+/// Mask of the network part of an IPv6 address: one machine can use all addresses of its network.
 const NETWORK_V6: u128 = !0 << 64;
 
 /// A source of connections: an IPv4 address, or an IPv6 network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Source(IpAddr);
+pub(super) struct ConnectionSource(IpAddr);
 
-impl Source {
+impl ConnectionSource {
     pub(super) fn of(remote: SocketAddr) -> Self {
         Self(match remote.ip().to_canonical() {
             v4 @ IpAddr::V4(_) => v4,
@@ -28,11 +28,11 @@ pub struct SourceRates {
     interval: Duration,
     tolerance: Duration,
     /// The time at which the next connection of a source conforms to its rate; the key `None` is the shared rate.
-    next: BTreeMap<Option<Source>, Instant>,
+    next: BTreeMap<Option<ConnectionSource>, Instant>,
 }
 
 impl SourceRates {
-    /// Rates of `burst` connections at once, and then one for each `interval`.
+    /// Each rate admits `burst` connections at once, and then one for each `interval`.
     #[must_use]
     pub fn new(burst: u32, interval: Duration) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl SourceRates {
 
     /// Whether one more connection conforms to the rate of its source. A connection that conforms is counted.
     pub fn admits(&mut self, now: Instant, remote: SocketAddr) -> bool {
-        let mut source = Some(Source::of(remote));
+        let mut source = Some(ConnectionSource::of(remote));
         if self.next.len() >= SOURCES_MAX && !self.next.contains_key(&source) {
             // A source whose time has passed needs no entry.
             self.next.retain(|_, next| *next > now);
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_source_and_so_is_a_mapped_address() {
-        let of = |ip: &str| Source::of(from(ip));
+        let of = |ip: &str| ConnectionSource::of(from(ip));
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));

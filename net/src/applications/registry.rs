@@ -16,6 +16,8 @@ type Answer = Result<Done, Refusal>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ChannelRegistry {
     table: Arc<Mutex<Table>>,
+    /// Changes when the node knows a further channel.
+    announcements: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +112,10 @@ impl Dispatcher {
                     channel.deliver(delivery);
                 }
             }
+            Output::AnnounceChannels => {
+                drop(table);
+                self.0.announcements.send_replace(());
+            }
             // The node performs these itself.
             Output::Transmit { .. } | Output::Route(_) | Output::Report(_) => {}
         }
@@ -167,6 +173,11 @@ pub(crate) enum Acquired {
 }
 
 impl ChannelRegistry {
+    /// A receiver that is notified when the node knows a further channel.
+    pub(crate) fn announcements(&self) -> watch::Receiver<()> {
+        self.announcements.subscribe()
+    }
+
     /// The dispatcher for the machine's loop.
     pub(crate) fn dispatcher(&self) -> Dispatcher {
         Dispatcher(self.clone())

@@ -2,11 +2,10 @@
 
 use super::error::Error;
 use super::handle::{Channel, Reader};
-use crate::transport::{MeshNode, Notice};
-use phalanx_core::channel::{ChannelName, Event, Kind, Options};
+use crate::transport::MeshNode;
+use phalanx_core::channel::{ChannelName, Kind, Options};
 use phalanx_core::node::Node;
 use std::collections::BTreeSet;
-use tokio::sync::broadcast::error::RecvError;
 
 /// A channel that other members use and this node has not opened.
 #[derive(Clone, Debug)]
@@ -47,7 +46,7 @@ impl MeshNode {
         F: Future<Output = ()> + Send + 'static,
     {
         let node = self.clone();
-        let mut notices = self.subscribe();
+        let mut announcements = self.channel_registry().announcements();
         self.spawn(async move {
             let mut notified = BTreeSet::new();
             loop {
@@ -59,15 +58,9 @@ impl MeshNode {
                         node.spawn(handle(unknown));
                     }
                 }
-                // The channel of the event does not matter: all known channels are scanned.
-                loop {
-                    match notices.recv().await {
-                        Ok(Notice::Channel(Event::Learnt { .. })) | Err(RecvError::Lagged(_)) => {
-                            break;
-                        }
-                        Ok(_) => {}
-                        Err(RecvError::Closed) => return,
-                    }
+                // The node holds the sender, and this task ends with the node.
+                if announcements.changed().await.is_err() {
+                    return;
                 }
             }
         });

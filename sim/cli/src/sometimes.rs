@@ -4,6 +4,9 @@
 use crate::record::RunRecord;
 use serde::Serialize;
 
+/// Minimum number of runs of which one must meet such an expectation. In fewer, none is a warning.
+const RUNS_MIN: usize = 20;
+
 /// One such expectation, over the runs of one scenario in one engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Sometimes {
@@ -20,10 +23,24 @@ pub(crate) struct Sometimes {
 }
 
 impl Sometimes {
-    /// Returns whether the expectation held in none of several runs. A single run is not enough to
-    /// decide.
+    /// Returns whether the expectation held in none of enough runs.
     pub(crate) const fn is_missed(&self) -> bool {
-        self.reached == 0 && self.runs > 1
+        self.reached == 0 && self.runs >= RUNS_MIN
+    }
+
+    /// Returns whether the expectation held in none of too few runs to decide.
+    pub(crate) const fn is_undecided(&self) -> bool {
+        self.reached == 0 && self.runs < RUNS_MIN
+    }
+
+    /// Formats the warning about too few runs.
+    pub(crate) fn warning(&self, scenario: &str) -> String {
+        format!(
+            "{scenario} line {}: held in {}; {RUNS_MIN} runs decide whether it can hold: {}",
+            self.line,
+            self.share(),
+            self.text
+        )
     }
 
     /// Formats the number of runs in which it held.

@@ -1,4 +1,5 @@
-//! The network between the hosts, and the state of the hosts that the engine reads. Clones share it.
+//! The network between the hosts, and the state of the hosts that the engine reads. Clones share the network and the
+//! state.
 
 use crate::host::Slot;
 use core::time::Duration;
@@ -6,9 +7,10 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::node;
 use phalanx_sim::mesh::Event;
 use phalanx_sim::mesh::event_observer::{Observation, Observed};
+use phalanx_sim::mesh::refusals::Refusals;
 use phalanx_sim::mesh::trace::MeshTrace;
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::scenario::plan::Cut;
+use phalanx_sim::scenario::plan::{Cut, Planned};
 use phalanx_sim::world::HostTraffic;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
@@ -37,6 +39,7 @@ struct State {
     paused: Vec<Option<Option<usize>>>,
     /// The number of effects of each step.
     affected: Vec<u64>,
+    refusals: Refusals,
     sent: Vec<HostTraffic>,
     /// Observations that the engine has not taken.
     observations: Vec<Observation>,
@@ -58,6 +61,7 @@ impl Fabric {
             active: Vec::new(),
             paused: vec![None; hosts.len()],
             affected: vec![0; scenario.causes()],
+            refusals: Refusals::default(),
             sent: vec![HostTraffic::default(); hosts.len()],
             observations: Vec::new(),
             trace,
@@ -102,7 +106,7 @@ impl Fabric {
         self.lock().active.retain(|(active, _)| *active != cut);
     }
 
-    /// Pauses a host because of a step, or resumes it.
+    /// Pauses a host by order of a step, or resumes it.
     pub(crate) fn pause(&self, host: usize, step: Option<Option<usize>>) {
         self.lock().paused[host] = step;
     }
@@ -110,6 +114,13 @@ impl Fabric {
     /// Counts effects of a step.
     pub(crate) fn affect(&self, step: Option<usize>, by: u64) {
         self.lock().affect(step, by);
+    }
+
+    /// Counts a command that a host takes.
+    pub(crate) fn command(&self, host: usize, planned: &Planned) {
+        let mut state = self.lock();
+        let effects = state.refusals.command(host, planned);
+        state.affect(planned.step, effects);
     }
 
     /// The number of effects of each step.
@@ -148,7 +159,14 @@ impl Fabric {
     /// Adds a report of a node or of an application on its host.
     pub(crate) fn report(&self, host: usize, event: Event) {
         let mut state = self.lock();
-        state.trace.report(host, &event);
+        let State {
+            trace,
+            refusals,
+            affected,
+            ..
+        } = &mut *state;
+        trace.report(host, &event);
+        refusals.on_report(host, &event, affected);
         let (at, what) = (self.now(), Observed::Reported(event));
         state.observations.push(Observation { at, host, what });
     }

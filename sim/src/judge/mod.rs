@@ -11,10 +11,10 @@ mod findings;
 use crate::finding::FailureFinding;
 use crate::record::fault::{Fault, FaultPhase, FaultSubject};
 use crate::scenario::plan::{Plan, Reporter, ScheduledAction};
-use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario};
+use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario, Selector};
 use crate::verdict::{ExpectationResult, Failure};
 use crate::world::{ReportedEvent, Scene, World};
-use condition::{holds, is_so, is_unambiguous};
+use condition::{converged, holds, is_so, is_unambiguous};
 use core::time::Duration;
 use findings::{FailedWatch, NotedEvent};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,14 +36,16 @@ struct Watch {
     events: u32,
     /// The figure of a metric. A traffic metric keeps its counter at `from` here until the window ends.
     figure: Option<u64>,
-    /// For percentiles of convergence: for each host, the time since which its view has been correct; none while it is
-    /// not.
+    /// For percentiles of convergence: for each host, the time since which its view has been correct; none while the
+    /// view is not correct.
     right_since: BTreeMap<usize, Option<Duration>>,
-    /// The reason why the condition did not hold at the latest check.
+    /// Whether one of the nodes of a count ran in the time window. A count of nodes that did not run has no sample.
+    sampled: bool,
+    /// The reason why the condition did not hold, or why the metric had no value, at the latest check.
     latest: String,
-    /// For a counter, the first event in excess or the latest one; for a gauge, the highest observation.
+    /// For a counter, the first event in excess or the latest event; for a gauge, the highest observation.
     noted: Option<NotedEvent>,
-    /// The nodes and items that a broken expectation is about, once they were looked for.
+    /// The nodes and items that a violated expectation concerns, once they have been determined.
     findings: Option<Vec<FailureFinding>>,
     verdict: Verdict,
 }
@@ -55,8 +57,10 @@ pub struct Judged {
     pub failures: Vec<Failure>,
     /// The figures, by name.
     pub metrics: BTreeMap<String, u64>,
-    /// The result of each expectation, in the order of the file.
+    /// The result of each expectation, in the order in which the file lists them.
     pub expected: Vec<ExpectationResult>,
+    /// The triggers of the plan whose event was reported.
+    pub fired: BTreeSet<usize>,
 }
 
 /// The judge of one run.
@@ -66,6 +70,10 @@ pub struct Judge<'a> {
     interval: Duration,
     watches: Vec<Watch>,
     started: BTreeSet<usize>,
+    /// The triggers of the plan whose event was reported before the faults ended.
+    fired: BTreeSet<usize>,
+    /// The number of reports that each trigger counted.
+    reports: BTreeMap<usize, u32>,
     recovered: Option<Duration>,
     /// The time of the last change of nodes or network.
     last_fault_at: Duration,
@@ -86,8 +94,8 @@ impl core::fmt::Debug for Judge<'_> {
     }
 }
 
-/// Whether a figure is a traffic counter from the start of the run. Such a figure starts at 0, because no check
-/// precedes the first message.
+/// Whether a figure counts traffic from the start of the run. Such a figure starts at 0, because no check precedes the
+/// first message.
 fn counts_from_zero(expectation: &Expectation) -> bool {
     let traffic = matches!(expectation.mode, Mode::Metric(metric, ..) if metric.is_of_traffic());
     traffic && expectation.from.is_zero()
@@ -102,6 +110,7 @@ impl<'a> Judge<'a> {
             events: 0,
             figure: counts_from_zero(expectation).then_some(0),
             right_since: BTreeMap::new(),
+            sampled: false,
             latest: "it was never checked".to_owned(),
             noted: None,
             findings: None,
@@ -113,6 +122,8 @@ impl<'a> Judge<'a> {
             interval,
             watches: scenario.expectations.iter().map(watch).collect(),
             started: BTreeSet::new(),
+            fired: BTreeSet::new(),
+            reports: BTreeMap::new(),
             recovered: None,
             last_fault_at: last_fault_at(plan),
             settled: None,
@@ -153,6 +164,15 @@ impl<'a> Judge<'a> {
     ) {
         let hosts = &self.scenario.hosts;
         let (word, about) = notice.described();
+        if now < self.plan.faults_end {
+            for (trigger, waiting) in self.plan.triggers.iter().enumerate() {
+                if waiting.fits(hosts, reporter, word, about)
+                    && waiting.counts(now, self.reports.entry(trigger).or_default())
+                {
+                    self.fired.insert(trigger);
+                }
+            }
+        }
         let scene = Scene {
             world,
             hosts,
@@ -172,7 +192,7 @@ impl<'a> Judge<'a> {
                     let Condition::Event(wanted, by, of, _) = condition else {
                         continue;
                     };
-                    let about_it = |of: &crate::scenario::Selector| {
+                    let about_it = |of: &Selector| {
                         about.is_some_and(|id| {
                             scene.select(of).iter().any(|host| hosts[*host].id == *id)
                         })
@@ -184,10 +204,15 @@ impl<'a> Judge<'a> {
                         && of.as_ref().is_none_or(about_it);
                     watch.events += u32::from(fits);
                 }
-                Mode::Metric(Metric::Counter(own), who, bound) => {
+                Mode::Metric(metric, who, bound) => {
+                    let chosen = scene.select(who).contains(&reporter.host);
+                    watch.sampled |= chosen;
+                    let Metric::Counter(own) = metric else {
+                        continue;
+                    };
                     let owner = scene.program(own.program);
                     let counts = owner.is_some_and(|owner| owner.counts(&scene, own.word, notice));
-                    if counts && scene.select(who).contains(&reporter.host) {
+                    if counts && chosen {
                         let before = watch.figure.unwrap_or(0);
                         watch.figure = Some(before + 1);
                         if before <= bound.max {
@@ -201,7 +226,6 @@ impl<'a> Judge<'a> {
                         }
                     }
                 }
-                Mode::Metric(..) => {}
             }
         }
     }
@@ -220,8 +244,8 @@ impl<'a> Judge<'a> {
             watch.find(now, self.scenario, &scene);
         }
         let quiet = now >= self.plan.faults_end;
-        // Correct views are not checked again before the faults end. An action at an instant takes effect after that
-        // instant, so a check at `last_fault_at` itself does not count.
+        // Before the faults end, views that have been correct are not checked again. An action at an instant takes
+        // effect after that instant, so a check at `last_fault_at` itself does not count.
         if quiet || now > self.last_fault_at && self.settled.is_none() {
             match scene.settled() {
                 Ok(()) => {
@@ -239,7 +263,7 @@ impl<'a> Judge<'a> {
 
     fn note_starts(&mut self, now: Duration) {
         while let Some(planned) = self.plan.actions.get(self.next_order) {
-            // A check sees the world before the actions of its instant.
+            // A check sees the world as it is before the actions of the same instant.
             if planned.at >= now {
                 break;
             }
@@ -337,6 +361,7 @@ impl<'a> Judge<'a> {
             failures,
             metrics: self.metrics,
             expected,
+            fired: self.fired,
         }
     }
 }
@@ -407,7 +432,8 @@ impl Watch {
                     regular
                 }
             }
-            // `always` and `never` are still open at the very end of the window, so the next check is after it.
+            // `always` and `never` are still open at the very end of the window, so the next check comes after the
+            // window.
             Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) | Mode::Sometimes(_) => {
                 if to > now { regular.min(to) } else { regular }
             }
@@ -460,7 +486,7 @@ impl Watch {
                     self.verdict = Verdict::Met(now);
                 }
             }
-            // One run cannot refute a `sometimes` expectation.
+            // A `sometimes` expectation is not refuted by one run.
             Mode::Sometimes(_) => {}
             Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met(now),
             Mode::Metric(..) => self.measure(now, over, scene),
@@ -471,13 +497,17 @@ impl Watch {
         let Mode::Metric(metric, who, _) = &self.expectation.mode else {
             return;
         };
+        self.sampled |= Self::runs(scene, *metric, who);
         match metric {
             Metric::Counter(_) => {
                 self.figure = self.figure.or(Some(0));
             }
             Metric::ConvergeMs => {
-                if self.figure.is_none() && scene.settled().is_ok() {
-                    self.figure = Some(millis(now - self.expectation.from));
+                if self.figure.is_none() {
+                    match converged(scene) {
+                        Ok(()) => self.figure = Some(millis(now - self.expectation.from)),
+                        Err(why) => self.latest = why,
+                    }
                 }
             }
             Metric::ConvergeP99Ms | Metric::AllRightMs => {
@@ -493,6 +523,7 @@ impl Watch {
                         99
                     };
                     self.figure = percentile(percent, &self.right_since, self.expectation.from);
+                    self.latest = self.wrong_view(scene);
                 }
             }
             Metric::Own(own) => {
@@ -502,8 +533,13 @@ impl Watch {
                     let nanos = |at: Duration| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
                     let window = (nanos(self.expectation.from), nanos(to));
                     let program = scene.program(own.program);
-                    self.figure =
+                    let program = program.ok_or_else(|| format!("no host runs {}", own.program));
+                    let figure =
                         program.and_then(|program| program.metric(scene, own.word, &who, window));
+                    match figure {
+                        Ok(figure) => self.figure = Some(figure),
+                        Err(why) => self.latest = why,
+                    }
                 }
             }
             Metric::Gauge(own) => {
@@ -524,6 +560,7 @@ impl Watch {
                         about: None,
                     });
                 }
+                "no process of these nodes ran in this time".clone_into(&mut self.latest);
             }
             Metric::BytesPerNode
             | Metric::BytesPerNodeSecond
@@ -537,6 +574,30 @@ impl Watch {
         }
         if over {
             self.settle(now);
+        }
+    }
+
+    /// Whether one of these nodes runs a process that the metric concerns.
+    fn runs(scene: &Scene<'_>, metric: Metric, who: &Selector) -> bool {
+        let program = match metric {
+            Metric::Counter(own) => Some(own.program),
+            Metric::BytesPerNode | Metric::BytesPerNodeSecond => None,
+            Metric::MessagesPerNode | Metric::MessagesPerNodeSecond => None,
+            Metric::ConvergeMs | Metric::ConvergeP99Ms | Metric::AllRightMs => return false,
+            Metric::Own(_) | Metric::Gauge(_) => return false,
+        };
+        let mut hosts = scene.select(who).into_iter();
+        hosts.any(|host| scene.views_of(host, program).next().is_some())
+    }
+
+    /// The statement that a view was not correct at the end of the window, or that there was no view.
+    fn wrong_view(&self, scene: &Scene<'_>) -> String {
+        let mut views = self.right_since.iter();
+        match views.find(|(_, since)| since.is_none()) {
+            Some((host, _)) => {
+                format!("the view of {} was not right at the end", scene.name(*host))
+            }
+            None => "no node ran in this time".to_owned(),
         }
     }
 
@@ -576,7 +637,7 @@ impl Watch {
         true
     }
 
-    /// Looks once for the nodes and items that a broken expectation is about.
+    /// Determines, once, the nodes and items that a violated expectation concerns.
     fn find(&mut self, now: Duration, scenario: &Scenario, scene: &Scene<'_>) {
         if matches!(self.verdict, Verdict::Broken { .. }) && self.findings.is_none() {
             let failed = FailedWatch {
@@ -594,6 +655,11 @@ impl Watch {
         let Mode::Metric(metric, _, bound) = &self.expectation.mode else {
             return;
         };
+        let counts = metric.is_of_traffic() || matches!(metric, Metric::Counter(_));
+        if counts && !self.sampled {
+            "none of these nodes ran in this time".clone_into(&mut self.latest);
+            self.figure = None;
+        }
         self.verdict = match self.figure {
             Some(figure) if bound.holds(figure) => Verdict::Met(now),
             Some(figure) => Verdict::Broken {
@@ -602,7 +668,7 @@ impl Watch {
             },
             None => Verdict::Broken {
                 at: now,
-                why: format!("{} was never reached", metric.name()),
+                why: format!("{} has no value: {}", metric.name(), self.latest),
             },
         };
     }
@@ -632,8 +698,8 @@ fn correct_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
         .collect()
 }
 
-/// The time after `from`, in milliseconds, at which `percent` of 100 views were correct; none if one of these views is
-/// not correct.
+/// The time after `from`, in milliseconds, at which `percent` % of the views were correct; none if one of these views
+/// is not correct.
 fn percentile(
     percent: usize,
     since: &BTreeMap<usize, Option<Duration>>,

@@ -1,7 +1,8 @@
 //! The delivery log: the broadcasts and messages of a run, and their deliveries and answers.
 //!
-//! The reports and inputs of daemons fill the log. Invariants, conditions and figures read it. The log holds broadcasts
-//! on channels of messages only, because a later write of a map may supersede an earlier one before it is delivered.
+//! The reports and inputs of daemons fill the log. Invariants, conditions and figures read the log. The log holds only
+//! broadcasts on channels of messages, because on a map a later write may supersede an earlier write before its
+//! delivery.
 
 mod findings;
 
@@ -29,9 +30,9 @@ pub(super) struct DeliveryLog {
     latest: u64,
     /// Members whose applications consume slowly.
     slow: BTreeSet<NodeId>,
-    /// A duplicate delivery that the latest report shows.
+    /// A duplicate delivery that the latest report reveals.
     pub(super) twice: Option<String>,
-    /// A false answer that the latest report shows.
+    /// A false answer that the latest report reveals.
     pub(super) violation: Option<String>,
 }
 
@@ -41,7 +42,7 @@ struct Broadcast {
     at: u64,
     /// For each host, the lifetime in which the broadcast was delivered and the delay in microseconds.
     heard: Vec<(u32, u32)>,
-    /// For each host, the number of copies of the payload that it received.
+    /// For each host, the number of copies of the payload that the host received.
     copies: Vec<u8>,
 }
 
@@ -78,8 +79,8 @@ impl DeliveryLog {
         }
     }
 
-    /// Records that a host that starts has a channel open: from the beginning in its first life, else from now on. A
-    /// broadcast from before a restart need not reach the new process.
+    /// Records that a starting host has a channel open: from the beginning of the run at its first start, and from now
+    /// on at a later start. A broadcast from before a restart need not reach the new process.
     pub(super) fn opens_at_start(&mut self, host: usize, channel: &ChannelName) {
         let since = if self.lives[host] > 1 { self.latest } else { 0 };
         self.opens(host, channel, since);
@@ -240,8 +241,8 @@ impl DeliveryLog {
         }
     }
 
-    /// For each host that kept the channel open since before the broadcast, the delay of the delivery in microseconds;
-    /// none if the broadcast was not delivered.
+    /// For each host that has had the channel open since before the broadcast, the delay of the delivery in
+    /// microseconds; none if the broadcast was not delivered.
     fn heard<'a>(
         &'a self,
         scene: &'a Scene<'_>,
@@ -268,11 +269,11 @@ impl DeliveryLog {
         all.filter(move |(_, it)| who.contains(&it.host) && from <= it.at && it.at < to)
     }
 
-    /// Whether each broadcast on a channel was delivered to all hosts that kept the channel open since before the
+    /// Whether each broadcast on a channel was delivered to all hosts that have had the channel open since before the
     /// broadcast.
     ///
     /// # Errors
-    /// A host lacks a broadcast (the first such host is named), or the channel has no broadcasts.
+    /// The error names the first host that lacks a broadcast, or states that the channel has no broadcasts.
     pub(super) fn all_received(
         &self,
         scene: &Scene<'_>,
@@ -287,11 +288,7 @@ impl DeliveryLog {
             any = true;
             let mut heard = self.heard(scene, id, broadcast);
             if let Some((host, _)) = heard.find(|(_, after)| after.is_none()) {
-                let (name, from) = (scene.name(host), &id.origin);
-                return Err(format!(
-                    "{name} has not heard broadcast {} of {from}",
-                    id.sequence
-                ));
+                return Err(lacks(scene, host, id));
             }
         }
         if any {
@@ -302,67 +299,95 @@ impl DeliveryLog {
     }
 
     /// The figure with this word.
+    ///
+    /// # Errors
+    /// The reason why there is no figure: the sample is empty, or a broadcast was not delivered.
     pub(super) fn figure(
         &self,
         scene: &Scene<'_>,
         word: &str,
         who: &[usize],
         window: (u64, u64),
-    ) -> Option<u64> {
+    ) -> Result<u64, String> {
         match word {
-            "missed-updates" => {
-                let published = self.published(who, window);
-                let missed = published.map(|(id, it)| {
-                    let heard = self.heard(scene, id, it);
-                    heard.filter(|(_, after)| after.is_none()).count() as u64
-                });
-                Some(missed.sum())
-            }
+            "missed-updates" => self.missed(scene, who, window),
             "update-ms" => self.update_ms(scene, who, window, 100),
             "update-p99-ms" => self.update_ms(scene, who, window, 99),
             "update-p50-ms" => self.update_ms(scene, who, window, 50),
-            "copies-percent" => {
-                let (mut copies, mut hosts) = (0, 0);
-                for (_, it) in self.published(who, window) {
-                    copies += it.copies.iter().map(|it| u64::from(*it)).sum::<u64>();
-                    hosts += it.copies.iter().filter(|it| **it > 0).count() as u64;
-                }
-                (hosts > 0).then(|| (100 * copies).div_ceil(hosts))
-            }
+            "copies-percent" => self.copies(who, window),
             "delivered-percent" => {
-                let (sent, delivered) = self.sent(who, window).fold((0, 0), |sum, it| {
-                    (
-                        sum.0 + 1,
-                        sum.1 + u64::from(matches!(it.answer, Some(Ok(_)))),
-                    )
-                });
-                (sent > 0).then(|| 100 * delivered / sent)
+                let sent = self.sample(who, window)?;
+                let delivered = sent.iter().filter(|it| matches!(it.answer, Some(Ok(_))));
+                Ok(100 * delivered.count() as u64 / sent.len() as u64)
             }
             "send-ms" => self.send_ms(who, window, 100),
             "send-p99-ms" => self.send_ms(who, window, 99),
-            _ => None,
+            _ => Err(format!("the mesh has no metric `{word}`")),
         }
     }
 
-    /// The percentile `percent` of the times from a broadcast to its last delivery, in milliseconds; none if a broadcast
-    /// was not delivered to all its receivers.
+    /// The number of broadcasts that a receiver lacks, summed over the receivers.
+    fn missed(&self, scene: &Scene<'_>, who: &[usize], window: (u64, u64)) -> Result<u64, String> {
+        let published = self.broadcast(who, window)?;
+        let heard = published
+            .iter()
+            .flat_map(|(id, it)| self.heard(scene, id, it));
+        let (mut receivers, mut missed) = (0_u64, 0);
+        for (_, after) in heard {
+            receivers += 1;
+            missed += u64::from(after.is_none());
+        }
+        match receivers {
+            0 => Err(NO_RECEIVER.to_owned()),
+            _ => Ok(missed),
+        }
+    }
+
+    /// The mean number of copies of a broadcast that a node received, in percent.
+    fn copies(&self, who: &[usize], window: (u64, u64)) -> Result<u64, String> {
+        let (mut copies, mut hosts) = (0, 0);
+        for (_, it) in self.broadcast(who, window)? {
+            copies += it.copies.iter().map(|it| u64::from(*it)).sum::<u64>();
+            hosts += it.copies.iter().filter(|it| **it > 0).count() as u64;
+        }
+        match hosts {
+            0 => Err("no node received a broadcast of these nodes in this time".to_owned()),
+            _ => Ok((100 * copies).div_ceil(hosts)),
+        }
+    }
+
+    /// The percentile `percent` of the times from a broadcast to its last delivery, in milliseconds.
     fn update_ms(
         &self,
         scene: &Scene<'_>,
         who: &[usize],
         window: (u64, u64),
         percent: usize,
-    ) -> Option<u64> {
-        let published = self.published(who, window);
-        let last = published.map(|(id, it)| {
-            let heard = self.heard(scene, id, it);
-            heard
-                .map(|(_, after)| after.map(u64::from))
-                .max_by_key(|after| after.unwrap_or(u64::MAX))
-        });
-        // Broadcasts without receivers are left out.
-        let last: Option<Vec<u64>> = last.flatten().collect();
-        percentile(last?, percent)
+    ) -> Result<u64, String> {
+        let mut times = Vec::new();
+        for (id, it) in self.broadcast(who, window)? {
+            let mut last = None;
+            for (host, after) in self.heard(scene, id, it) {
+                let after = after.ok_or_else(|| lacks(scene, host, id))?;
+                last = last.max(Some(u64::from(after)));
+            }
+            // Broadcasts without receivers are left out.
+            times.extend(last);
+        }
+        percentile(times, percent).ok_or_else(|| NO_RECEIVER.to_owned())
+    }
+
+    /// The broadcasts that these nodes published in this time; at least one.
+    fn broadcast(
+        &self,
+        who: &[usize],
+        window: (u64, u64),
+    ) -> Result<Vec<(&UpdateId, &Broadcast)>, String> {
+        let published: Vec<_> = self.published(who, window).collect();
+        if published.is_empty() {
+            return Err("these nodes published nothing in this time".to_owned());
+        }
+        Ok(published)
     }
 
     fn sent(&self, who: &[usize], (from, to): (u64, u64)) -> impl Iterator<Item = &SentMessage> {
@@ -370,13 +395,33 @@ impl DeliveryLog {
         all.filter(move |it| !it.datagram && who.contains(&it.host) && from <= it.at && it.at < to)
     }
 
-    fn send_ms(&self, who: &[usize], window: (u64, u64), percent: usize) -> Option<u64> {
-        let answered = self.sent(who, window).filter_map(|it| match it.answer {
+    /// The messages that these nodes sent in this time; at least one.
+    fn sample(&self, who: &[usize], window: (u64, u64)) -> Result<Vec<&SentMessage>, String> {
+        let sent: Vec<_> = self.sent(who, window).collect();
+        if sent.is_empty() {
+            return Err("these nodes sent no message in this time".to_owned());
+        }
+        Ok(sent)
+    }
+
+    fn send_ms(&self, who: &[usize], window: (u64, u64), percent: usize) -> Result<u64, String> {
+        let sent = self.sample(who, window)?.into_iter();
+        let answered = sent.filter_map(|it| match it.answer {
             Some(Ok(at)) => Some((at - it.at).div_ceil(1_000)),
             Some(Err(_)) | None => None,
         });
         percentile(answered.collect(), percent)
+            .ok_or_else(|| "no message of these nodes was delivered".to_owned())
     }
+}
+
+/// Why broadcasts have no figure that concerns their receivers.
+const NO_RECEIVER: &str = "no other node had the channel open since before a broadcast";
+
+/// The statement that a host lacks a broadcast.
+fn lacks(scene: &Scene<'_>, host: usize, id: &UpdateId) -> String {
+    let (name, from) = (scene.name(host), &id.origin);
+    format!("{name} has not heard broadcast {} of {from}", id.sequence)
 }
 
 /// The ids of the broadcasts whose payload a message carries.

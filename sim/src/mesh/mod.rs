@@ -3,6 +3,7 @@
 
 mod applications;
 mod byzantine;
+mod certainty;
 mod condition;
 mod condition_words;
 pub mod daemon;
@@ -14,6 +15,7 @@ mod failed_dials;
 mod files;
 mod findings;
 mod host_words;
+mod idle_steps;
 pub mod invariant;
 mod memory;
 mod named;
@@ -23,6 +25,7 @@ mod program;
 pub mod projection;
 mod publishing;
 mod recoverability;
+pub mod refusals;
 mod replay;
 mod step_words;
 pub mod trace;

@@ -15,8 +15,8 @@ use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
 use crate::scenario::{OwnCondition, Scenario};
 use crate::world::{
-    Cast, Definition, MeasuredMetric, Process, ProcessEvent, ProcessView, Program, ReportedEvent,
-    Scene, Start, StartFailure,
+    Cast, Definition, MeasuredMetric, Process, ProcessEvent, ProcessStartError, ProcessView,
+    Program, ReportedEvent, Scene, Start,
 };
 use phalanx_core::gossip;
 use phalanx_core::node::{Message, Node};
@@ -43,10 +43,10 @@ impl Program for Mesh {
     }
 
     /// Raises the stored epoch, as the daemon does before it runs.
-    fn prepare(&mut self, _host: usize, disk: &mut Files) -> Result<(), StartFailure> {
+    fn prepare(&mut self, _host: usize, disk: &mut Files) -> Result<(), ProcessStartError> {
         let epoch = stored_epoch(disk) + 1;
         let stored = disk.store(EPOCH, epoch.to_le_bytes().to_vec());
-        stored.map_err(|error| StartFailure {
+        stored.map_err(|error| ProcessStartError {
             file: EPOCH.into(),
             error,
         })
@@ -140,7 +140,7 @@ impl Program for Mesh {
         word: &str,
         who: &[usize],
         window: (u64, u64),
-    ) -> Option<u64> {
+    ) -> Result<u64, String> {
         self.delivery_log.figure(scene, word, who, window)
     }
 

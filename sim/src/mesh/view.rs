@@ -22,8 +22,8 @@ impl ProcessView for Node {
         self.mesh().hash() ^ hashes.fold(0, |sum, hash| mix(sum ^ hash))
     }
 
-    fn membership(&self) -> u64 {
-        self.mesh().hash()
+    fn membership(&self) -> Option<u64> {
+        Some(self.mesh().hash())
     }
 
     fn state(&self) -> Value {
@@ -103,7 +103,7 @@ impl world::Message for Message {
     }
 }
 
-/// The number of a message's kind in trace hashes.
+/// The number that stands for a message's kind in trace hashes.
 const fn number(message: &Message) -> u8 {
     match message {
         Message::Mesh(message) => mesh_number(message),
@@ -111,7 +111,7 @@ const fn number(message: &Message) -> u8 {
     }
 }
 
-/// The number of a gossip message's kind in trace hashes.
+/// The number that stands for a gossip message's kind in trace hashes.
 const fn mesh_number(message: &gossip::Message) -> u8 {
     match message {
         gossip::Message::Hello(_) => 1,
@@ -125,6 +125,10 @@ const fn mesh_number(message: &gossip::Message) -> u8 {
 impl ReportedEvent for Event {
     fn described(&self) -> (&'static str, Option<&NodeId>) {
         Self::described(self)
+    }
+
+    fn refuses(&self) -> bool {
+        matches!(self.described().0, "refused" | "full")
     }
 }
 

@@ -7,6 +7,7 @@ use super::named;
 use super::publishing::publishing;
 use super::step_words::{FAULTS, STEPS};
 use super::workload::{self, FORGE};
+use super::{certainty, idle_steps};
 use crate::scenario::plan::Reporter;
 use crate::scenario::{Vocabulary, Words};
 use phalanx_core::sabotage::{Sabotage, Switch};
@@ -14,7 +15,7 @@ use phalanx_core::sabotage::{Sabotage, Switch};
 /// The name of the mesh daemon as a program.
 pub const PROGRAM: &str = "mesh";
 
-/// The mesh daemon of a host, as the reporter of events.
+/// The reporter of the events of a host's mesh daemon.
 #[must_use]
 pub const fn daemon_of(host: usize) -> Reporter {
     let program = PROGRAM;
@@ -26,7 +27,7 @@ pub(super) const MEMORY: &str = "memory";
 /// The set of switches with these words.
 ///
 /// # Errors
-/// The first unknown word, with the nearest known one.
+/// The error names the first unknown word and the nearest known word.
 pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
     let mut sabotage = Sabotage::NONE;
     for word in words {
@@ -71,6 +72,7 @@ pub fn words() -> Words {
             "send-ms",
             "send-p99-ms",
         ],
+        limits: vec![("delivered-percent", 100)],
         counters: vec!["false-deaths"],
         gauges: vec![MEMORY],
         commands: workload::COMMANDS.to_vec(),
@@ -78,6 +80,8 @@ pub fn words() -> Words {
         simulated_commands: vec![FORGE],
         check: Some(workload::check),
         check_usages: Some(named::check),
+        certainty: Some(certainty::certainty),
+        idle_steps: Some(idle_steps::idle_steps),
         check_hosts: Some(check_hosts),
         state: vec!["phase", "hash", "members", "links", "channels"],
         // The transport checks certificates. The simulated daemon has no certificate that could expire.

@@ -116,14 +116,22 @@ pub fn describe(recording: &Recording<'_>, event: &RecordedEvent) -> String {
     let mut line = format!("{at} #{}", event.number);
     let Some(host) = event.host else {
         let bands = recording.bands(u64::MAX);
-        let band = bands.iter().find(|band| band.event == event.number);
+        let begins = bands.iter().find(|band| band.event == event.number);
+        // The action that ends a fault has the word of its step.
+        let ends = || {
+            let mut bands = bands.iter();
+            bands.find(|band| band.to == event.at && band.fault.word == event.kind)
+        };
         let nodes = |band: &Band| super::fault::few(recording.scenario(), &band.fault.hosts);
-        let subject = band.map(|band| match band.fault.text.as_str() {
+        let of = |band: &Band| match band.fault.text.as_str() {
             "" => nodes(band),
             // The sides of a cut are its nodes.
             text if matches!(band.fault.subject, FaultSubject::Cut(_)) => text.to_owned(),
             text => format!("{} {text}", nodes(band)),
-        });
+        };
+        let subject = begins
+            .map(of)
+            .or_else(|| Some(format!("{} ends", of(ends()?))));
         // Writing to a string cannot fail.
         let _ = write!(
             line,

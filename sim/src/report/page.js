@@ -86,9 +86,13 @@ for (const band of run.bands) {
   band.row = row;
 }
 const instants = run.bands.some((band) => band.row < 0);
-// The place of the next instantaneous step after a band, which ends the room for its label.
-const later = run.bands.filter((band) => band.row < 0);
-later.forEach((band, index) => { band.next = later[index + 1]; });
+// The next fault or step in the row of each, which ends the room for its label.
+const latest = [];
+for (const band of run.bands) {
+  const before = latest[band.row + 1];
+  if (before) before.next = band;
+  latest[band.row + 1] = band;
+}
 const nextInstant = (band) => {
   while (band.next && band.next.from === band.from) band = band.next;
   return band.next ? x(band.next.from) : Infinity;
@@ -283,11 +287,13 @@ function paintBands(wide) {
     pen.globalAlpha = 1;
     pen.fillRect(begin, top, 3, ROW - 3);
     pen.save();
-    pen.beginPath(); pen.rect(begin, top, Math.max(end - begin - 4, 0), ROW); pen.clip();
+    // A label may run over the end of its fault, up to the next one in the row.
+    const free = Math.max(end, Math.min(wide, band.next ? x(band.next.from) : wide)) - 4;
+    pen.beginPath(); pen.rect(begin, top, Math.max(free - begin, 0), ROW); pen.clip();
     pen.textAlign = "left";
     pen.fillStyle = look.ink;
     const text = `${band.word}  ${band.text}`;
-    pen.fillText(text, labelStart(text, begin + 9, end - 4), top + (ROW - 3) / 2 + 0.5);
+    pen.fillText(text, labelStart(text, begin + 9, free), top + (ROW - 3) / 2 + 0.5);
     pen.restore();
     // Over the lanes: edges for faults that affect all nodes, hatching for faults of single nodes.
     pen.strokeStyle = colour;

@@ -94,6 +94,8 @@ pub enum NodeAction {
         name: String,
         /// The command's arguments.
         with: Value,
+        /// Whether the nodes are expected to refuse the command.
+        refused: bool,
     },
 }
 

@@ -1,12 +1,13 @@
 //! Scenarios: hosts, a timeline of steps, and expectations.
 //!
-//! A scenario file (TOML) is read into a [`Scenario`], which is independent of engines. A seed turns it into a
-//! [`Plan`](plan::Plan), in which every random choice is made, so that every engine executes the same actions. Start
+//! A scenario file (TOML) is read into a [`Scenario`], which is independent of engines. A seed turns the scenario into
+//! a [`Plan`](plan::Plan), in which every random choice is made, so that every engine executes the same actions. Start
 //! with [`Scenario::parse_with`].
 
 mod action;
 mod argument;
 mod capabilities;
+mod certainty;
 mod chaos;
 pub mod command_line;
 mod conditions;
@@ -17,6 +18,7 @@ mod expectations;
 mod file;
 mod form;
 mod host;
+mod idle_steps;
 mod include;
 mod load;
 mod names;
@@ -62,7 +64,7 @@ pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Check, CheckHosts, CheckUsages, FaultWord, MakePlanning, START_FAILED, StepWord, Usage,
-    Vocabulary, Words,
+    Certainty, Check, CheckHosts, CheckUsages, Claim, FaultWord, FindCertainty, FindIdleSteps,
+    MakePlanning, OwnTimeline, OwnUsage, START_FAILED, StepWord, Story, Usage, Vocabulary, Words,
 };
 pub use words::{word_for, word_of};

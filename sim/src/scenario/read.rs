@@ -52,6 +52,7 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     }
     let scenario = Scenario {
         file: source.file.to_owned(),
+        included: Vec::new(),
         name: file.name.get_ref().clone(),
         variant: Variant::default(),
         system: file
@@ -78,12 +79,10 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()) ^ source.others.get(),
         vocabulary: Arc::new(source.vocabulary.clone()),
-        engines_line: file
-            .engines
-            .first()
-            .map_or(1, |word| source.line(word.span().start)),
+        lines: lines(source, &file),
     };
     scenario.check_usages()?;
+    scenario.check_expectations()?;
     scenario
         .check_hosts()
         .map_err(|(key, message)| source.error(source.first_of(key), key, message))?;
@@ -97,6 +96,39 @@ fn read_file<'i>(source: &SourceText<'i>) -> Result<(ScenarioFile, OwnTables<'i>
     let own = OwnTables::split(file.get_mut(), source.vocabulary);
     let file = ScenarioFile::deserialize(toml::Deserializer::from(file)).map_err(wrong)?;
     Ok((file, own))
+}
+
+/// Returns the lines of the settings that not every engine supports.
+fn lines(source: &SourceText<'_>, file: &ScenarioFile) -> BTreeMap<&'static str, usize> {
+    let line = |at| source.line(at);
+    let text = |text: &Option<Text>| text.as_ref().map(|text| line(text.span().start));
+    let links = || file.link.iter();
+    let clocks = file.nodes.iter().map(|group| {
+        let at = group.span().start;
+        let clock = group.get_ref().clock.as_ref();
+        clock.map(|_| line(source.place_of(at, "clock")))
+    });
+    let lines = [
+        (
+            "engines",
+            file.engines.first().map(|word| line(word.span().start)),
+        ),
+        ("latency", text(&file.network.latency)),
+        ("loss", text(&file.network.loss)),
+        ("bandwidth", text(&file.network.bandwidth)),
+        ("link", links().next().map(|link| line(link.span().start))),
+        (
+            "direction",
+            links().find_map(|link| text(&link.get_ref().direction)),
+        ),
+        ("clock", clocks.flatten().next()),
+        (
+            "nodes",
+            file.nodes.first().map(|group| line(group.span().start)),
+        ),
+    ];
+    let lines = lines.into_iter();
+    lines.filter_map(|(key, line)| Some((key, line?))).collect()
 }
 
 fn timeline(
@@ -191,7 +223,7 @@ fn read_hosts(
         let table = group.get_ref();
         let own = own_words(source, at, own)?;
         let prefix = table.prefix.as_ref().map_or("n", |prefix| prefix.get_ref());
-        // The number is checked before a list of this length is made.
+        // The number of nodes is checked before a list of this length is created.
         let (key, place, length) = match (&table.count, &table.names) {
             (Some(count), None) => ("count", count.span().start, u64::from(*count.get_ref())),
             (None, Some(list)) => ("names", at, list.len() as u64),
@@ -208,7 +240,7 @@ fn read_hosts(
                 .map(|number| format!("{prefix}{number}"))
                 .collect(),
         };
-        let word = table.prefix.as_ref().map(|_| prefix);
+        let word = (table.prefix.is_some() || table.names.is_none()).then_some(prefix);
         for name in list {
             names
                 .add(&name, word)
@@ -328,7 +360,7 @@ fn read_recovery(
     }
 }
 
-/// Reads the seed nodes, and the name that stands for them.
+/// Reads the seed nodes, and the name of the set if the file gives one.
 fn read_seeds(
     source: &SourceText<'_>,
     names: &Names,
@@ -433,7 +465,8 @@ fn read_links(
         rules.push((source.line(at), rule));
     }
     let rules: Vec<LinkRule> = rules.into_iter().map(|(_, rule)| rule).collect();
-    // A rule that is wider than another is wider than all that are narrower still: it comes before them.
+    // A rule that is wider than another rule is also wider than all rules that are narrower than the other, so it comes
+    // before them.
     let depth = |rule: &LinkRule| {
         let wider = rules.iter().filter(|other| rule.is_narrower_than(other));
         wider.count()

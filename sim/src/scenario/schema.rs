@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// Returns the JSON Schema of a system's scenario files.
 ///
 /// # Panics
-/// A program has a key that every system has.
+/// Panics if a program has a key that every system already has.
 #[must_use]
 pub fn schema(vocabulary: &Vocabulary) -> Value {
     let schema = schemars::schema_for!(super::file::ScenarioFile);
@@ -134,7 +134,7 @@ impl Schema {
         let Some(definitions) = self.object(&["$defs"]) else {
             return String::new();
         };
-        // Tables of two different forms may have the same key.
+        // Tables of different forms may have the same key.
         let name = match definitions.get(&name) {
             Some(other) if *other != table => format!("{}{name}", pascal(program)),
             Some(_) | None => name,

@@ -5,6 +5,7 @@ use super::argument::Arguments;
 use super::engine::Engine;
 use super::form::{Field, Form, Presence, Shape};
 use super::host::Host;
+use super::names::Selector;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
 use core::time::Duration;
@@ -26,9 +27,82 @@ pub struct Usage<'a> {
     pub with: &'a Value,
 }
 
-/// Validates the uses of a program's commands and conditions together, given the hosts of the scenario. The error has
-/// the index of the wrong use, and the reason.
+/// Validates the uses of a program's commands and conditions together, given the hosts of the scenario. The error
+/// contains the index of the wrong use, and the reason.
 pub type CheckUsages = fn(&[Usage<'_>], &[Host]) -> Result<(), (usize, String)>;
+
+/// The truth of a condition in every run, as far as a file tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// The condition always holds, for this reason.
+    Always(String),
+    /// The condition never holds, for this reason.
+    Never(String),
+    /// The condition may or may not hold.
+    Open,
+}
+
+/// A condition that a program may be certain about.
+#[derive(Clone, Copy, Debug)]
+pub enum Claim<'a> {
+    /// An event of this name was reported.
+    Event(&'a str),
+    /// A condition of the program's own.
+    Own {
+        /// The name of the condition.
+        word: &'a str,
+        /// The nodes.
+        who: &'a Selector,
+        /// The arguments of a condition with its own key.
+        arguments: Option<&'a Arguments>,
+    },
+}
+
+/// The parts of a scenario on which the truth of a condition depends.
+#[derive(Clone, Debug)]
+pub struct Story<'a> {
+    /// The hosts.
+    pub hosts: &'a [Host],
+    /// The names of the commands of all steps.
+    pub commands: Vec<&'a str>,
+    /// The steps of the program's own vocabulary.
+    pub steps: Vec<&'a OwnAction>,
+    /// Whether chaos may draw faults.
+    pub has_chaos: bool,
+}
+
+/// Returns the certainty of a condition in a program's vocabulary.
+///
+/// # Errors
+/// The condition names an item that the scenario lacks; the message names the nearest one.
+pub type FindCertainty = fn(Claim<'_>, &Story<'_>) -> Result<Certainty, String>;
+
+/// A step of a program's own vocabulary in a scenario.
+#[derive(Clone, Debug)]
+pub struct OwnUsage<'a> {
+    /// The step.
+    pub action: &'a OwnAction,
+    /// The nodes; `None` if they depend on the run.
+    pub who: Option<Vec<usize>>,
+    /// Whether the time of the step is neither drawn nor that of an event.
+    pub at_fixed_time: bool,
+}
+
+/// The steps of a program's own vocabulary in a scenario, in time order.
+#[derive(Clone, Debug)]
+pub struct OwnTimeline<'a> {
+    /// The steps.
+    pub steps: Vec<OwnUsage<'a>>,
+    /// The hosts of the scenario.
+    pub hosts: &'a [Host],
+    /// Whether chaos may draw faults of the program's own.
+    pub drawn: bool,
+    /// Whether a step or chaos may restart nodes.
+    pub restarts: bool,
+}
+
+/// Finds the steps of a timeline that change nothing: their indices, and the reasons.
+pub type FindIdleSteps = fn(&OwnTimeline<'_>) -> Vec<(usize, String)>;
 
 /// Validates the settings of a program together with those of the hosts. The error has the key, and the reason.
 pub type CheckHosts = fn(&Arguments, &[Host]) -> Result<(), (&'static str, String)>;
@@ -36,7 +110,7 @@ pub type CheckHosts = fn(&Arguments, &[Host]) -> Result<(), (&'static str, Strin
 /// The vocabulary of one program.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
-    /// The name of the program, as [`Program::name`](crate::world::Program::name) gives it.
+    /// The name of the program, as returned by [`Program::name`](crate::world::Program::name).
     pub program: &'static str,
     /// The events that its processes report.
     pub events: Vec<&'static str>,
@@ -52,13 +126,16 @@ pub struct Words {
     pub holds: Vec<&'static str>,
     /// The metrics that are read once, at the end of their time window.
     pub metrics: Vec<&'static str>,
+    /// The greatest possible values of metrics that have one.
+    pub limits: Vec<(&'static str, u64)>,
     /// The metrics that count events.
     pub counters: Vec<&'static str>,
-    /// The metrics whose value is the maximum of a figure of any process in their time window (`ProcessView::gauge`).
+    /// The metrics whose value is the maximum of a figure over all processes in their time window
+    /// (`ProcessView::gauge`).
     pub gauges: Vec<&'static str>,
     /// The commands of a workload.
     pub commands: Vec<&'static str>,
-    /// The commands that real daemons cannot execute. The engine `wire` refuses them.
+    /// The commands that real daemons cannot execute; the engine `wire` refuses them.
     pub simulated_commands: Vec<&'static str>,
     /// Whether the processes have certificates, which the step `certificate` can change.
     pub certificates: bool,
@@ -66,13 +143,18 @@ pub struct Words {
     pub check: Option<Check>,
     /// Validates the arguments that refer to hosts or to other commands.
     pub check_usages: Option<CheckUsages>,
+    /// Returns whether a condition on the program holds in every run, or in none.
+    pub certainty: Option<FindCertainty>,
+    /// Finds the steps of the program's own vocabulary that change nothing.
+    pub idle_steps: Option<FindIdleSteps>,
     /// Validates the settings of the program together with those of the hosts; the error has the key and the reason.
     pub check_hosts: Option<CheckHosts>,
-    /// The keys of a process's state, which the conditions `state` and `agree` may name; empty: they are not checked.
+    /// The keys of a process's state that the conditions `state` and `agree` may name; if the list is empty, keys are
+    /// not checked.
     pub state: Vec<&'static str>,
     /// The faults that chaos may draw besides those of all systems.
     pub faults: &'static [FaultWord],
-    /// The planning of the steps and faults; `None`: each is one action, with the arguments of the step.
+    /// The planning of the steps and faults; `None`: each step or fault is one action, with the arguments of the step.
     pub planning: Option<MakePlanning>,
     /// Returns the maximum duration of a fault that the search adds, given settings and hosts.
     pub longest_fault: Option<fn(&Arguments, &[Host]) -> Duration>,
@@ -90,7 +172,7 @@ pub struct StepWord {
     pub field: Field,
     /// The extent of the step in time.
     pub extent: Extent,
-    /// Whether shrinking keeps the step unchanged. Otherwise each of its actions becomes a step of its own.
+    /// Whether shrinking keeps the step unchanged. Otherwise each of the step's actions becomes a separate step.
     pub steady: bool,
     /// The engines that support the step.
     pub engines: &'static [Engine],
@@ -146,7 +228,7 @@ impl Words {
     }
 }
 
-/// The vocabulary of a system: those of its programs together.
+/// The vocabulary of a system: the vocabularies of its programs together.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
     /// The name of the system, as error messages write it.
@@ -159,8 +241,8 @@ impl Vocabulary {
     /// Creates the vocabulary of a system of these programs.
     ///
     /// # Panics
-    /// A step or a condition has no `who`, or two programs have the same setting, key of nodes, step, condition,
-    /// metric, fault or planted bug.
+    /// Panics if a step or a condition has no `who`, or if two programs have the same setting, key of nodes, step,
+    /// condition, metric, fault or planted bug.
     #[must_use]
     pub fn of(name: &'static str, programs: impl IntoIterator<Item = Words>) -> Self {
         let programs = programs.into_iter().collect();
@@ -218,7 +300,7 @@ impl Vocabulary {
     /// Validates the names of planted bugs.
     ///
     /// # Errors
-    /// The first name that no program defines, with the nearest that one defines.
+    /// The error names the first unknown name, with the nearest known name.
     pub fn check_sabotage(&self, words: &[String]) -> Result<(), String> {
         let known: BTreeSet<&str> = self.every(|words| &words.sabotage).collect();
         match words.iter().find(|word| !known.contains(word.as_str())) {
@@ -230,7 +312,7 @@ impl Vocabulary {
         }
     }
 
-    /// Returns those names of planted bugs that one program defines.
+    /// Returns those of the given names of planted bugs that one program defines.
     #[must_use]
     pub fn sabotage_of(&self, program: &str, words: &[String]) -> Vec<String> {
         let own = self
@@ -241,7 +323,7 @@ impl Vocabulary {
     }
 }
 
-/// A step or a condition is about nodes.
+/// Asserts that a step or a condition selects nodes.
 fn about_nodes(field: &Field) {
     let has_key = |form: &Form| form.fields.iter().any(|field| field.key == "who");
     let has_who = matches!(field.shape, Shape::Table(form) if has_key(form));
@@ -252,7 +334,7 @@ fn keys(fields: &'static [Field]) -> impl Iterator<Item = &'static str> {
     fields.iter().map(|field| field.key)
 }
 
-/// Asserts that words are unique: a word of two programs would be ambiguous.
+/// Asserts that words are unique, because a word of two programs would be ambiguous.
 fn unique(words: impl Iterator<Item = &'static str>) {
     let mut known = BTreeSet::new();
     for word in words {

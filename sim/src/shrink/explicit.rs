@@ -1,6 +1,6 @@
-//! Converts a scenario to one without random choices: every fault has its nodes and its instant.
+//! Converts a scenario to one without random choices: every fault has fixed nodes and a fixed instant.
 
-use crate::scenario::plan::{Cut, LinkPropertyChange, Plan, Planned, ScheduledAction};
+use crate::scenario::plan::{Cut, LinkSettingChange, Plan, Planned, ScheduledAction};
 use crate::scenario::{
     Action, Condition, Direction, Disk, Expectation, Extent, Mode, NetworkAction, NodeAction,
     OwnAction, Pairs, Scenario, Selector, Sides, Step, When,
@@ -8,7 +8,7 @@ use crate::scenario::{
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the scenario with the choices of its plan written out as steps.
+/// Returns the scenario with the random choices of its plan written as steps.
 pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
     let mut writer = Writer {
         scenario,
@@ -53,7 +53,7 @@ struct Writer<'a> {
     steps: Vec<Step>,
     /// The hosts that have been started.
     ran: BTreeSet<usize>,
-    /// The steps that shrinking keeps as they are, and that are already written.
+    /// The steps that shrinking keeps unchanged, and that are already written.
     written: BTreeSet<usize>,
     /// The program that the current action concerns.
     program: Option<&'static str>,
@@ -86,7 +86,7 @@ impl Writer<'_> {
                 };
                 self.nodes(at, *host, action, None);
             }
-            // It has no effect.
+            // The action has no effect.
             ScheduledAction::NoPower { .. } => {}
             ScheduledAction::Cut(_)
             | ScheduledAction::Hold { .. }
@@ -94,7 +94,7 @@ impl Writer<'_> {
             | ScheduledAction::Latency(Some(_))
             | ScheduledAction::Links { on: true, .. }
             | ScheduledAction::Reset(_) => self.network(index, planned),
-            // The ends of faults are written with their beginnings.
+            // The end of a fault is written together with its beginning.
             ScheduledAction::Heal(_)
             | ScheduledAction::Trouble { on: false, .. }
             | ScheduledAction::Links { on: false, .. }
@@ -114,9 +114,18 @@ impl Writer<'_> {
             }
             ScheduledAction::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
             ScheduledAction::Own { host, action } => self.own(index, planned, *host, action),
-            ScheduledAction::Command { host, name, with } => {
-                let (name, with) = (name.clone(), with.clone());
-                self.nodes(at, *host, NodeAction::Command { name, with }, None);
+            ScheduledAction::Command {
+                host,
+                name,
+                with,
+                refused,
+            } => {
+                let action = NodeAction::Command {
+                    name: name.clone(),
+                    with: with.clone(),
+                    refused: *refused,
+                };
+                self.nodes(at, *host, action, None);
             }
         }
     }
@@ -211,7 +220,7 @@ impl Writer<'_> {
     fn links(&mut self, index: usize, at: Duration, change: usize) {
         let end = ScheduledAction::Links { change, on: false };
         let length = self.ends(index, at, &end);
-        let LinkPropertyChange { pairs, setting } = &self.plan.link_changes[change];
+        let LinkSettingChange { pairs, setting } = &self.plan.link_changes[change];
         let setting = *setting;
         if pairs.is_everything() {
             let action = NetworkAction::Links(Pairs::All, Direction::Both, setting);
@@ -230,7 +239,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Returns the duration of a fault, if the action `end` lifts it before the end of all faults.
+    /// Returns the duration of a fault, if the action `end` lifts the fault before the end of all faults.
     fn ends(&self, index: usize, at: Duration, end: &ScheduledAction) -> Option<Duration> {
         let end = self.until(index, |order| order == end);
         end.filter(|end| *end < self.plan.faults_end)
@@ -253,7 +262,7 @@ impl Writer<'_> {
         self.next(index, fits).map(|(at, _)| at)
     }
 
-    /// Returns the duration of a fault that an action `end` lifts before the end of all faults.
+    /// Returns the duration of a fault that is lifted by an action `end` before the end of all faults.
     fn length(
         &self,
         at: Duration,
@@ -278,8 +287,8 @@ impl Writer<'_> {
         });
     }
 
-    /// Applies an action to one more node: in the latest step, if it has the same action at the
-    /// same time.
+    /// Applies an action to one more node; the node is added to the latest step if this has the same action at the same
+    /// time.
     fn nodes(&mut self, at: Duration, host: usize, action: NodeAction, length: Option<Duration>) {
         if let Some(step) = self.steps.last_mut()
             && step.when == When::At(at)
@@ -349,7 +358,7 @@ impl Writer<'_> {
         choices.collect()
     }
 
-    /// The same for what a program does in its own words.
+    /// Writes an action of a program's own vocabulary.
     fn own(&mut self, index: usize, planned: &Planned, host: usize, action: &OwnAction) {
         let at = planned.at;
         if let Some(step) = planned.step
@@ -371,13 +380,13 @@ impl Writer<'_> {
                 let end = end.filter(|end| *end < self.plan.faults_end);
                 end.map(|end| end - at)
             }
-            // Its beginning was written with its length.
+            // The step that began the effect was written together with the effect's duration.
             Extent::Ends(_) => return,
         };
         self.nodes(at, host, NodeAction::Own(action.clone()), length);
     }
 
-    /// The action of a step, if shrinking keeps it as it is.
+    /// The action of a step, if shrinking keeps the step unchanged.
     fn steady(&self, step: usize) -> Option<OwnAction> {
         let step = self.scenario.steps.get(step)?;
         let Action::Nodes(_, NodeAction::Own(action)) = &step.action else {
@@ -388,7 +397,7 @@ impl Writer<'_> {
         (word.steady && once).then(|| action.clone())
     }
 
-    /// The hosts to which a step of a program's own gave orders.
+    /// The hosts for which a step of a program's own vocabulary planned actions.
     fn hosts_of(&self, step: usize) -> Vec<usize> {
         let orders = self.plan.actions.iter();
         let orders = orders.filter(|planned| planned.step == Some(step));
@@ -516,8 +525,8 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     }
 }
 
-/// Returns whether an expectation still has all its nodes; without one of them it would have
-/// another meaning.
+/// Returns whether an expectation still has all its nodes; without one of its nodes, the expectation would have another
+/// meaning.
 pub(super) fn is_whole(expectation: &Expectation) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     let condition = match &expectation.mode {

@@ -2,8 +2,8 @@
 //!
 //! Turmoil's own partition makes new connections fail at once and loses bytes of streams permanently, which no real
 //! network does. A cut here is a black hole, in one direction or both: written bytes wait, as in a kernel that
-//! retransmits them, a connection attempt gets no answer, and the peer does not learn of the end of a connection. When
-//! the cut heals, the bytes are sent. A host without power is cut off from all others.
+//! retransmits them, a connection attempt gets no answer, and the peer does not learn that a connection ended. When the
+//! cut heals, the bytes are sent. A host without power is cut off from all others.
 
 use crate::entropy::BYTES_FOLLOW;
 use core::task::{Context, Waker};
@@ -11,16 +11,17 @@ use core::time::Duration;
 use phalanx_core::node;
 use phalanx_core::random::{hash_bytes, mix};
 use phalanx_sim::mesh::event_observer::{Observation, Observed};
+use phalanx_sim::mesh::refusals::Refusals;
 use phalanx_sim::mesh::trace::MeshTrace;
-use phalanx_sim::scenario::plan::Cut;
+use phalanx_sim::scenario::plan::{Cut, Planned};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use turmoil::net::TcpStream;
 
-/// Bytes of TCP and IP headers of each segment.
+/// Bytes of TCP and IP headers per segment.
 const SEGMENT_OVERHEAD: u64 = 52;
 
-/// The network and the machines' power. Cloning shares it.
+/// The network and the machines' power. Clones share the network and the state.
 #[derive(Clone)]
 pub(crate) struct Fabric {
     state: Arc<Mutex<State>>,
@@ -35,6 +36,7 @@ struct State {
     latency: Option<usize>,
     /// The number of effects of each step.
     affected: Vec<u64>,
+    refusals: Refusals,
     /// The wakers of tasks that wait for a change, by number.
     waiting: BTreeMap<u64, Waker>,
     waiters: u64,
@@ -51,9 +53,9 @@ struct State {
 struct HostState {
     unpowered: bool,
     listens: bool,
-    /// Whether dials of other hosts are refused, and the step that makes it so.
+    /// Whether the host refuses dials of other hosts, and the step that makes it do so.
     refuses: Option<Option<usize>>,
-    /// Closed connections whose end cannot reach the peer because of a cut.
+    /// Closed connections whose FIN cannot reach the peer because of a cut.
     closed: Vec<(usize, TcpStream)>,
 }
 
@@ -76,6 +78,7 @@ impl Fabric {
             active: Vec::new(),
             latency: None,
             affected: vec![0; steps],
+            refusals: Refusals::default(),
             waiting: BTreeMap::new(),
             waiters: 0,
             trace,
@@ -154,6 +157,13 @@ impl Fabric {
         self.lock().affect(step, by);
     }
 
+    /// Counts a command that a host takes.
+    pub(crate) fn command(&self, host: usize, planned: &Planned) {
+        let mut state = self.lock();
+        let effects = state.refusals.command(host, planned);
+        state.affect(planned.step, effects);
+    }
+
     /// The number of effects of each step.
     pub(crate) fn affected(&self) -> Vec<u64> {
         self.lock().affected.clone()
@@ -164,7 +174,7 @@ impl Fabric {
         self.lock().blocks(from, to)
     }
 
-    /// Counts bytes that cuts between two hosts block, as effects of their steps.
+    /// Counts bytes that cuts between two hosts block, as effects of the steps that made the cuts.
     pub(crate) fn swallow(&self, from: usize, to: usize, bytes: usize) {
         let mut state = self.lock();
         for (cut, step) in state.active.clone() {
@@ -191,12 +201,12 @@ impl Fabric {
         }
     }
 
-    /// Keeps a closed connection whose end cannot reach the peer.
+    /// Keeps a closed connection whose FIN cannot reach the peer.
     pub(crate) fn retire(&self, from: usize, to: usize, stream: TcpStream) {
         self.lock().hosts[from].closed.push((to, stream));
     }
 
-    /// Removes and returns the closed connections of a host whose end can reach the peer again.
+    /// Removes and returns those closed connections of a host whose FIN can reach the peer again.
     pub(crate) fn drain_closed(&self, host: usize) -> Vec<TcpStream> {
         let mut state = self.lock();
         let closed = std::mem::take(&mut state.hosts[host].closed);
@@ -236,7 +246,14 @@ impl Fabric {
         let at = turmoil::sim_elapsed().unwrap_or_default();
         let mut state = self.lock();
         if let Observed::Reported(event) = &what {
-            state.trace.report(host, event);
+            let State {
+                trace,
+                refusals,
+                affected,
+                ..
+            } = &mut *state;
+            trace.report(host, event);
+            refusals.on_report(host, event, affected);
         }
         state.observations.push(Observation { at, host, what });
     }

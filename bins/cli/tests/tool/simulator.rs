@@ -3,7 +3,7 @@
 use super::{run, scenario, text};
 use std::path::Path;
 
-/// A scenario that fails: it expects a node to be down, and no fault occurs.
+/// A scenario that fails, because it expects a node to be down and causes no fault.
 const IMPOSSIBLE: &str = r#"
 scenario = 1
 name = "impossible"
@@ -120,8 +120,8 @@ fn a_failed_expectation_is_code_1_with_the_command_that_reproduces_it() {
     );
 }
 
-/// One of three nodes is killed. The seed decides which, so each is alive in some seeds. No node
-/// leaves in any seed.
+/// One of three nodes is killed. The seed decides which node is killed, so each node is alive with some seeds. No node
+/// leaves with any seed.
 const SOMETIMES: &str = r#"
 scenario = 1
 name = "sometimes"
@@ -153,7 +153,7 @@ fn sometimes_expectations_are_counted_over_all_seeds() {
         "run",
         &file,
         "--seed",
-        "1..12",
+        "1..24",
         "--json",
         "--junit",
         &text(&verdicts),
@@ -161,32 +161,40 @@ fn sometimes_expectations_are_counted_over_all_seeds() {
     let answer = run(&sweep);
     assert_eq!(answer.code, 1, "{}", answer.err);
     let lines = answer.json();
-    let (runs, overall) = (&lines[..12], &lines[12]);
+    let (runs, overall) = (&lines[..24], &lines[24]);
     assert!(runs.iter().all(|it| it["outcome"] == "pass"));
     let reached = runs.iter().filter(|it| it["expected"][0]["met"] == true);
     let (reached, sometimes) = (reached.count(), &overall["sometimes"]);
-    assert!(reached > 0 && reached < 12, "{reached}");
+    assert!(reached > 0 && reached < 24, "{reached}");
     assert_eq!(sometimes[0]["reached"], reached);
     assert_eq!(
         (&sometimes[1]["reached"], &sometimes[1]["runs"]),
-        (&0.into(), &12.into())
+        (&0.into(), &24.into())
     );
     let xml = std::fs::read_to_string(&verdicts).unwrap();
     assert!(
-        xml.contains("line 18, over all seeds") && xml.contains("none of 12"),
+        xml.contains("line 18, over all seeds") && xml.contains("none of 24"),
         "{xml}"
     );
-    let people = run(&["sim", "run", &file, "--seed", "1..12"]);
+    let people = run(&["sim", "run", &file, "--seed", "1..24"]);
     assert_eq!(people.code, 1);
     for word in [
-        &format!("{reached} of 12"),
-        "none of 12",
+        &format!("{reached} of 24"),
+        "none of 24",
         "1 expectation met in no seed",
     ] {
         assert!(people.out.contains(word), "{word}: {}", people.out);
     }
-    // A single seed is not enough for a `sometimes` expectation to fail.
-    run(&["sim", "run", &file]).fine();
+    // Fewer than 20 runs are not enough for a `sometimes` expectation to fail.
+    let few = run(&["sim", "run", &file, "--seed", "1..19"]).fine();
+    assert!(
+        few.out
+            .contains("warning  sometimes line 18: held in none of 19"),
+        "{}",
+        few.out
+    );
+    let one = run(&["sim", "run", &file]).fine();
+    assert!(one.out.contains("held in none of 1"), "{}", one.out);
 }
 
 #[test]
@@ -210,8 +218,7 @@ fn a_disabled_mechanism_is_detected() {
 #[test]
 fn the_command_of_a_run_that_fails_by_strict_contains_strict() {
     let folder = tempfile::tempdir().unwrap();
-    let idle =
-        "[[at]]\ntime = \"5s\"\nheal = true\n[[expect]]\neventually = { converged = true }\n";
+    let idle = "[[at]]\nafter = { event = \"peer-left\" }\nheal = true\n[[expect]]\neventually = { converged = true }\n";
     let text = format!(
         "scenario = 1\nname = \"idle\"\nabout = \"Heals a network without a fault.\"\nengines = [\"model\"]\nduration = \"10s\"\n\
          [[nodes]]\ncount = 2\n{idle}"
@@ -221,6 +228,29 @@ fn the_command_of_a_run_that_fails_by_strict_contains_strict() {
     let answer = run(&["sim", "run", &file, "--strict"]);
     assert_eq!(answer.code, 1, "{}", answer.out);
     assert!(answer.out.contains(" --strict  # file"), "{}", answer.out);
+    assert!(
+        answer
+            .out
+            .contains("`peer-left` of all, which was not reported"),
+        "{}",
+        answer.out
+    );
+}
+
+#[test]
+fn steps_that_change_nothing_are_warnings_on_reading_and_errors_under_strict() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = IMPOSSIBLE.replace(
+        "[[expect]]",
+        "[[at]]\ntime = \"1s\"\nloss = \"0%\"\n\n[[expect]]",
+    );
+    let file = written(folder.path(), "idle.toml", &text);
+    let said = "idle.toml:11: loss: is the loss at that time already";
+    let answer = run(&["sim", "run", &file]);
+    assert!(answer.err.contains(&format!("{said}\n")), "{}", answer.err);
+    assert_eq!(answer.out.matches("already").count(), 0, "{}", answer.out);
+    run(&["sim", "list", &file]).fine();
+    run(&["sim", "run", &file, "--strict"]).fails(2, &[said]);
 }
 
 #[test]
@@ -337,6 +367,6 @@ fn a_scenario_runs_only_in_its_engines() {
     assert_eq!(engines, ["wire", "model"]);
     run(&["sim", "run", &files[0], "--engine", "model"]).fails(
         2,
-        &["certificate-expires.toml:8", "not written for engine model"],
+        &["certificate-expires.toml:", "certificate", "engine model"],
     );
 }

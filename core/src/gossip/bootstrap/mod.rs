@@ -382,15 +382,20 @@ impl Bootstrap {
     }
 
     /// A dial to an address of a name ended without a link: the next address is dialled. The attempt ends with the last
-    /// address, and failed if no member was found.
+    /// address, and failed if no member was found; otherwise the name is resolved again after a pause.
     fn go_on(&mut self, context: &mut Context, index: usize, why: &str, dialing: bool) {
         let Some(seed) = self.seeds.get_mut(index) else {
             return;
         };
         if seed.has_addresses_left() {
             self.schedule_at_once(context);
-        } else if seed.peer.is_none() && !dialing {
+        } else if dialing {
+            // The attempt ends with the dial in progress.
+        } else if seed.peer.is_none() {
             self.fail(context, index, why);
+        } else if let Some(peer) = seed.live_peer(context) {
+            seed.settle(context, Some(peer));
+            context.timers.set_earlier(Timer::Seeds, seed.next);
         }
     }
 

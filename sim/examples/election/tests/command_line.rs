@@ -98,6 +98,26 @@ fn the_command_of_a_failure_reproduces_it() {
 }
 
 #[test]
+fn the_report_of_a_failure_prints_the_commands_of_this_program() {
+    let folder = empty_folder("report");
+    let page = folder.join("page.html");
+    let page = page.to_str().expect("the path is UTF-8");
+    let scenario = "scenarios/blackout.toml";
+    let planted = ["--sabotage", "vote-unsynced", "--seed", "1..3"];
+    run(&[&["run", scenario, "--report", page], &planted[..]].concat()).has(1, &["0 passed"]);
+    let page = std::fs::read_to_string(page).expect("the page is written");
+    let of_seed = "scenarios/blackout.toml --seed {seed} --engine model --sabotage vote-unsynced";
+    for command in [
+        "cargo run -- replay scenarios/blackout.toml --seed 1 --sabotage vote-unsynced --until 4."
+            .to_owned(),
+        format!("cargo run -- run {of_seed} --report seed-{{seed}}.html"),
+    ] {
+        assert!(page.contains(&command), "{command}");
+    }
+    assert!(!page.contains("phalanx sim run"));
+}
+
+#[test]
 fn search_finds_the_planted_bug_and_shrink_makes_it_small() {
     let folder = empty_folder("search");
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/power-cuts.toml");

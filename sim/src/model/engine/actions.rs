@@ -1,5 +1,5 @@
 //! Performs the actions of the plan: starts and stops, pauses, clocks, disks, certificates and commands. The transport
-//! performs those on the network.
+//! performs the actions on the network.
 
 use super::Engine;
 use crate::disk::Left;
@@ -7,10 +7,10 @@ use crate::model::clock::{NodeClock, ns};
 use crate::model::host::StartFacts;
 use crate::model::slot::RunningProcess;
 use crate::model::transport::NetworkChange;
-use crate::scenario::plan::Planned;
 use crate::scenario::plan::executor::{ClockChange, PlanExecutor};
+use crate::scenario::plan::{Planned, ScheduledAction};
 use crate::scenario::{CertificateChange, Disk, DiskFault, Latency, OwnAction, Trouble};
-use crate::world::{CloseReason, Command, ProcessEvent, StartFailure};
+use crate::world::{CloseReason, Command, ProcessEvent, ProcessStartError};
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -106,25 +106,29 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
         let hosts = &self.context.scenario().hosts;
         let mut chosen = self.chosen(host, planned.program);
         chosen.retain(|slot| self.programs[self.slots[*slot].program()].name() == action.program);
-        let taken = self.notify_all(&chosen, || {
+        self.context.command(planned.step, false);
+        self.notify_all(&chosen, || {
             ProcessEvent::Command(Box::new(Command {
                 kind: action.word,
                 name: action.word.to_owned(),
                 with: action.arguments.to_json(hosts),
             }))
         });
-        self.context.affect(planned.step, u64::from(taken));
     }
 
     fn command(&mut self, planned: &'a Planned, host: usize, name: &'a str, with: &'a Value) {
-        let taken = self.notify_all(&self.chosen(host, planned.program), || {
+        let refused = matches!(
+            planned.action,
+            ScheduledAction::Command { refused: true, .. }
+        );
+        self.context.command(planned.step, refused);
+        self.notify_all(&self.chosen(host, planned.program), || {
             ProcessEvent::Command(Box::new(Command {
                 kind: "order",
                 name: name.to_owned(),
                 with: with.clone(),
             }))
         });
-        self.context.affect(planned.step, u64::from(taken));
     }
 
     fn set_trouble(&mut self, planned: &'a Planned, host: usize, trouble: Trouble, on: bool) {
@@ -174,7 +178,7 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
     }
 
     fn set_loss(&mut self, planned: &'a Planned, ppm: Option<u32>) {
-        // A step that sets the loss to zero drops no segments, so it counts as one affected item.
+        // A step that sets the loss to zero drops no segments, so the step itself counts as one affected item.
         let affected = u64::from(ppm == Some(0));
         self.context.affect(planned.step, affected);
         self.change_network(planned, NetworkChange::Loss(ppm));
@@ -191,7 +195,7 @@ impl<'a> Engine<'a, '_> {
         self.transport.change_network(now, change, planned.step);
     }
 
-    /// Performs a triggered action, unless it has no effect any more.
+    /// Performs a triggered action, unless the action no longer has an effect.
     pub(super) fn on_triggered(&mut self, trigger: usize, action: usize) {
         let planned = &self.context.plan().triggers[trigger].actions[action];
         let runs = |host: usize, program| {
@@ -241,13 +245,17 @@ impl<'a> Engine<'a, '_> {
     ///
     /// # Errors
     /// The process exits at its start.
-    pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), StartFailure> {
+    pub(super) fn boot_for_command(&mut self, slot: usize) -> Result<(), ProcessStartError> {
         let process = self.make_process(self.slots[slot].host(), slot)?;
         self.install(slot, process);
         Ok(())
     }
 
-    fn make_process(&mut self, host: usize, slot: usize) -> Result<RunningProcess, StartFailure> {
+    fn make_process(
+        &mut self,
+        host: usize,
+        slot: usize,
+    ) -> Result<RunningProcess, ProcessStartError> {
         let place = self.hosts[host].place(slot);
         self.note_end(slot);
         let life = self.slots[slot].begin_life();
@@ -287,7 +295,7 @@ impl<'a> Engine<'a, '_> {
         counts.sum::<usize>() as u64
     }
 
-    /// Delivers an event to each of these processes that it concerns; returns whether there is one.
+    /// Delivers an event to each of these processes that the event concerns; returns whether there is such a process.
     fn notify_all(&mut self, slots: &[usize], event: impl Fn() -> ProcessEvent) -> bool {
         let mut taken = false;
         for slot in slots {
@@ -304,13 +312,13 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// Stops one process of a running host; its writes in progress are dropped.
+    /// Stops one process of a running host; the writes of the process that are in progress are dropped.
     fn stop_process(&mut self, slot: usize) {
         self.hosts[self.slots[slot].host()].forget_writes(slot);
         self.kill(slot);
     }
 
-    /// Ends a process; its connections are closed, as the operating system does.
+    /// Ends a process; the connections of the process are closed, as by an operating system.
     fn kill(&mut self, slot: usize) {
         self.note_end(slot);
         self.end_calls(slot);

@@ -55,4 +55,7 @@ pub(crate) struct CommandTable {
     /// The arguments.
     #[serde(default)]
     pub(crate) with: Value,
+    /// The nodes are expected to refuse the command: the refusal is its effect.
+    #[serde(default)]
+    pub(crate) refused: bool,
 }

@@ -1,6 +1,6 @@
 //! Plans the actions of steps on the network.
 
-use super::{Cut, LinkPropertyChange, Origin, Planner, ScheduledAction, Work};
+use super::{Cut, LinkSettingChange, Origin, Planner, ScheduledAction, Work};
 use crate::scenario::{Direction, NetworkAction, Pairs, ScenarioError, Selector, Sides};
 use core::time::Duration;
 use phalanx_core::random::Random;
@@ -63,7 +63,7 @@ impl Planner<'_> {
                 let (change, setting) = (self.plan.link_changes.len(), *setting);
                 self.plan
                     .link_changes
-                    .push(LinkPropertyChange { pairs, setting });
+                    .push(LinkSettingChange { pairs, setting });
                 let links = |on| ScheduledAction::Links { change, on };
                 self.schedule(at, from, links(true));
                 if let Some(length) = step.length {

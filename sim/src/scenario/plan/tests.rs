@@ -1,4 +1,4 @@
-//! Plans of single steps: which actions they make, and when.
+//! Plans of single steps: the actions of each, and their times.
 
 use super::ScheduledAction;
 use crate::scenario::Scenario;
@@ -21,7 +21,7 @@ fn scenario(tail: &str) -> Scenario {
     Scenario::parse("x.toml", &format!("{HEAD}{tail}")).unwrap()
 }
 
-/// Returns the actions of the steps, with their times in seconds.
+/// Returns the actions of the steps in `tail`, with their times in seconds.
 fn planned(tail: &str) -> Vec<(u64, ScheduledAction)> {
     let plan = scenario(tail).plan(1).unwrap();
     let orders = plan.actions.into_iter();

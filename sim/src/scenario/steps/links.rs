@@ -1,4 +1,4 @@
-//! The steps that change chosen links, and those that reset connections.
+//! The steps that change chosen links, and the steps that reset connections.
 
 use super::OwnKeysReader;
 use crate::scenario::action::{NetworkAction, Pairs};
@@ -90,7 +90,7 @@ impl OwnKeysReader<'_> {
                 Ok(Pairs::Between(who, all))
             }
             TextOr::Table(table) => match (&table.from, &table.to, &table.fraction) {
-                // One end may be the processes of a program.
+                // One end may consist of the processes of a program.
                 (Some(from), Some(to), None) => {
                     Ok(Pairs::Between(self.processes(from)?, self.select(to)?))
                 }

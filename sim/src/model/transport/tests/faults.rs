@@ -1,7 +1,7 @@
 //! Faults of single links and hosts: resets, refusals, changes of links, NATs.
 
 use super::*;
-use crate::scenario::plan::LinkPropertyChange;
+use crate::scenario::plan::LinkSettingChange;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -19,7 +19,7 @@ fn with_links(step: &str, test: impl FnOnce(&mut Pair<'_>)) {
     let scenario = Scenario::parse("x.toml", &text).expect("the scenario is valid");
     let plan = scenario.plan(1).expect("the scenario can be planned");
     let mut pair = Pair::new(&scenario, &plan, true);
-    let change: &LinkPropertyChange = &plan.link_changes[0];
+    let change: &LinkSettingChange = &plan.link_changes[0];
     let now = pair.context.now();
     pair.transport
         .change_network(now, NetworkChange::Links(0, change), Some(0));

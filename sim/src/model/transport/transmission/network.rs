@@ -2,7 +2,7 @@
 
 use super::latency;
 use crate::model::context::Context;
-use crate::scenario::plan::{Cut, LinkPropertyChange};
+use crate::scenario::plan::{Cut, LinkSettingChange};
 use crate::scenario::{Latency, LinkSetting, PathProperties, Scenario};
 use phalanx_core::random::Random;
 
@@ -45,7 +45,7 @@ pub(crate) enum NetworkChange<'a> {
     /// The latency of all links; none restores the scenario's values.
     Latency(Option<Latency>),
     /// The change of links with this index in the plan begins.
-    Links(usize, &'a LinkPropertyChange),
+    Links(usize, &'a LinkSettingChange),
     /// A change of links ends.
     Usual(usize),
 }
@@ -79,7 +79,7 @@ pub(super) struct NetworkState<'a> {
     /// Active holds: the end, the pairs, and the step that caused it.
     holds: Vec<(u64, &'a Cut, Option<usize>)>,
     /// Active changes of links, each with the step that caused it; a later one overrides an earlier one.
-    changes: Vec<(usize, &'a LinkPropertyChange, Option<usize>)>,
+    changes: Vec<(usize, &'a LinkSettingChange, Option<usize>)>,
 }
 
 impl<'a> NetworkState<'a> {
