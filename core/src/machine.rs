@@ -69,8 +69,8 @@ pub trait Machine {
     fn next_deadline(&self) -> Option<Instant>;
 }
 
-/// Number of orders for which an empty outbox keeps memory. A step that applies a snapshot reports every member in it,
-/// but this happens only once.
+/// Number of orders for which an empty outbox keeps memory. The step that applies a snapshot reports every member of
+/// the snapshot, but such a step happens only once.
 const KEPT: usize = 16;
 
 /// The orders of one step, in the order in which they must be performed.
@@ -102,7 +102,7 @@ impl<T> Outbox<T> {
         self.items.drain(..)
     }
 
-    /// Releases memory except that for a few orders, because one message may cause a thousand orders.
+    /// Releases all memory except that of a few orders, because one message may cause a thousand orders.
     pub fn shrink(&mut self) {
         self.items.shrink_to(KEPT);
     }

@@ -13,7 +13,7 @@ use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::ExpectationResult;
 use phalanx_sim::scenario::Scenario;
 
-/// A bound that every figure meets; the benchmark reads the figure instead of the result.
+/// A bound that every value meets, because the benchmark reads only the measured value.
 const ANY: &str = "max = 1000000000";
 
 /// A pseudo-metric: the time until every node sees the crashed node as down.

@@ -60,11 +60,11 @@ pub struct RunArguments {
     pub progress: bool,
 }
 
-/// The beginning of a line on standard error that reports progress.
+/// The prefix of a line on standard error that reports progress.
 pub const PROGRESS: &str = "progress: ";
 
-/// Reports the progress of a run on standard error, a line for each second of virtual time. The process that started the
-/// engine names the last one if the run does not end.
+/// Reports the progress of a run on standard error, with one line for each second of virtual time. If the run does not
+/// end, the process that started the engine shows the last of these lines.
 #[derive(Debug)]
 pub struct ProgressLines {
     /// The time of the next report, if reports are requested.
@@ -80,7 +80,8 @@ impl ProgressLines {
         }
     }
 
-    /// Reports the progress if a second has passed since the last report. `inputs` describes the inputs since then.
+    /// Reports the progress if a second has passed since the last report. `inputs` describes the inputs since the last
+    /// report.
     pub fn at(&mut self, now: Duration, inputs: impl FnOnce() -> String) {
         let Some(next) = self.next.filter(|next| *next <= now) else {
             return;
@@ -88,7 +89,7 @@ impl ProgressLines {
         let seconds = now.as_secs();
         self.next = Some(next.max(Duration::from_secs(seconds + 1)));
         let inputs = inputs();
-        // The error is ignored: the caller has closed standard error.
+        // The error is ignored, because the caller has closed standard error.
         let _unread = writeln!(
             std::io::stderr(),
             "{PROGRESS}{seconds}s of virtual time; in the last second {inputs}"

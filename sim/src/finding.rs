@@ -21,7 +21,7 @@ pub struct FailureFinding {
     pub reports: Option<CountedReports>,
     /// The time window in nanoseconds of a traffic metric.
     pub traffic: Option<(u64, u64)>,
-    /// Whether this is a fact of the run beside the nodes and the item.
+    /// Whether the finding is a remark: a fact of the run in addition to the nodes and the item.
     pub is_remark: bool,
     /// The finding as a clause without a full stop.
     pub text: String,
@@ -52,7 +52,7 @@ impl FailureFinding {
         }
     }
 
-    /// Creates a remark: a fact of the run beside the nodes and the item.
+    /// Creates a remark: a fact of the run in addition to the nodes and the item.
     #[must_use]
     pub fn remark(text: impl Into<String>) -> Self {
         Self {

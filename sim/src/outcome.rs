@@ -55,11 +55,11 @@ pub struct Outcome {
     /// The final state, for confluent scenarios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<Value>,
-    /// Whether the caller ended the run before its verdict. The first failure of such a
-    /// run is the interrupt; the others were found before.
+    /// Whether the caller ended the run before its verdict. The first failure of such a run is the interrupt; the other
+    /// failures were found before it.
     #[serde(skip)]
     pub interrupted: bool,
-    /// The command that reproduces the run; a failure contains it too.
+    /// The command that reproduces the run; each failure contains this command too.
     #[serde(skip)]
     pub reproduce: String,
 }

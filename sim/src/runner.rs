@@ -65,13 +65,13 @@ impl Runner for Model {
     }
 }
 
-/// The model engine for one system, with runs that a supervisor can end early. An interrupted run is an error, unless it
-/// failed before.
+/// The model engine for one system, with runs that a supervisor can end early. An interrupted run returns an error,
+/// unless the run failed before the interrupt.
 #[derive(Clone, Copy, Debug)]
 pub struct SupervisedModel<'a> {
     /// The engine.
     pub model: Model,
-    /// The supervisor of its runs.
+    /// The supervisor of the model's runs.
     pub supervisor: &'a Supervisor,
 }
 

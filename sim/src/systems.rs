@@ -82,7 +82,7 @@ impl Systems<'_> {
     /// Reads every scenario of a file that a selection matches, and returns its system.
     ///
     /// # Errors
-    /// The errors of [`Self::of_text`] and of [`Scenario::load_all`].
+    /// Returns the errors of [`Self::of_text`] and of [`Scenario::load_all`].
     pub fn load_all(
         self,
         path: &Path,
@@ -96,7 +96,7 @@ impl Systems<'_> {
     /// Reads the one scenario of a file that a selection matches, and returns its system.
     ///
     /// # Errors
-    /// The errors of [`Self::of_text`] and of [`Scenario::load_one`].
+    /// Returns the errors of [`Self::of_text`] and of [`Scenario::load_one`].
     pub fn load_one(
         self,
         path: &Path,

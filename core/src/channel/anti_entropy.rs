@@ -245,7 +245,7 @@ impl AntiEntropy {
         }
     }
 
-    /// A neighbour requested a sketch of `cells` cells, or, if 0, the whole state.
+    /// A neighbour requested a sketch of `cells` cells; 0 cells request the whole state.
     pub(super) fn on_larger(
         &self,
         context: &mut Context,

@@ -12,8 +12,8 @@
 //!   done                                           failed
 //! ```
 //!
-//! Bounds: [`PENDING_MAX`] messages and [`PENDING_BYTES_MAX`] bytes, above which messages are refused;
-//! [`EXCLUDED_HOPS_MAX`] excluded hops for each message's route, of which the oldest is readmitted first.
+//! Bounds: at most [`PENDING_MAX`] messages and [`PENDING_BYTES_MAX`] bytes, above which messages are refused; at most
+//! [`EXCLUDED_HOPS_MAX`] excluded hops for each message's route. One more exclusion readmits the oldest hop.
 
 use super::context::{Context, Timer};
 use super::interface::{Done, Event, Output, Refusal, Request};

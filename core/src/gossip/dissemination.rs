@@ -262,7 +262,7 @@ impl Dissemination {
     }
 
     /// Merges the report of another member. Returns the outcome, the key of the report in the view, and the hash of the
-    /// view before.
+    /// view before the merge.
     ///
     /// # Errors
     /// Returns an error if the view is full.

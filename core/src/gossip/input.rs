@@ -586,7 +586,7 @@ impl Gossip {
         })
     }
 
-    /// Updates received by anti-entropy, which are broadcast only if the caller says so.
+    /// Updates received by anti-entropy, which are broadcast only if the caller requests it.
     pub(super) fn on_pushed(
         &mut self,
         link: LinkId,
@@ -629,7 +629,7 @@ impl Gossip {
         }
     }
 
-    /// A record was received. Returns the outcome in the view, and the record's key there.
+    /// A record was received. Returns the outcome in the view, and the record's key in the view.
     fn on_record(
         &mut self,
         record: &Arc<Record>,

@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 /// Maximum number of links requested in addition to those that the mesh needs; further requests are ignored.
 pub const REQUESTED_MAX: usize = 16;
-/// Debounce interval: membership changes within it trigger one reconciliation of links.
+/// Debounce interval: membership changes within this interval trigger one reconciliation of links.
 const RECONCILE_AFTER: Duration = Duration::from_millis(100);
 /// Maximum number of members considered for a dial on each ring.
 const HOPS_MAX: usize = 16;

@@ -128,7 +128,8 @@ impl SelfRecord {
         self.record_due = true;
     }
 
-    /// The application publishes new content. The address and the time of joining are kept if absent.
+    /// The application publishes new content. The address and the time of joining are kept if the new content lacks
+    /// them.
     pub(super) fn announce(&mut self, context: &mut Context, mut content: Content) {
         let held = self.record.content();
         content.address = content.address.or(held.address);
@@ -143,7 +144,7 @@ impl SelfRecord {
 
 /// Publishing.
 impl SelfRecord {
-    /// Publishes the record if the record changed. Returns the hash of the view before.
+    /// Publishes the record if the record changed. Returns the hash of the view before the publication.
     pub(super) fn publish_record(&mut self, context: &mut Context) -> Option<u64> {
         if !core::mem::take(&mut self.record_due) {
             return None;
@@ -158,14 +159,14 @@ impl SelfRecord {
         Some(self.apply(context))
     }
 
-    /// Stores the record in the view. Returns the hash of the view before.
+    /// Stores the record in the view. Returns the hash of the view before the change.
     pub(super) fn apply(&self, context: &mut Context) -> u64 {
         let before = context.topology.hash();
         context.topology.apply_record(&self.record);
         before
     }
 
-    /// Publishes the report if edges changed. Returns the hash of the view before.
+    /// Publishes the report if edges changed. Returns the hash of the view before the publication.
     pub(super) fn publish_report(&mut self, context: &mut Context) -> Option<u64> {
         if !core::mem::take(&mut self.report_due) {
             return None;
@@ -254,7 +255,8 @@ impl SelfRecord {
         );
     }
 
-    /// The planted bug [`Switch::AdoptsForgery`]: adopts a forged record. Returns the hash of the view before.
+    /// The planted bug [`Switch::AdoptsForgery`]: adopts a forged record. Returns the hash of the view before the
+    /// change.
     pub(super) fn adopt(&mut self, context: &mut Context, heard: &Record) -> u64 {
         self.version = self.version.max(heard.rank().version);
         self.record = Arc::new(heard.clone());
@@ -383,7 +385,8 @@ impl SelfRecord {
         self.phase = Phase::Leaving;
     }
 
-    /// Publishes that the node leaves, and withdraws its edges as evidence. The record has `leave_linger` to spread.
+    /// Publishes that the node leaves, and withdraws all edges that the node reported. The record has `leave_linger` to
+    /// spread.
     pub(super) fn announce_departure(&mut self, context: &mut Context) {
         let content = self.record.content().clone();
         let rank = Rank {

@@ -117,7 +117,7 @@ impl TuningKey {
     pub const HEARTBEAT_SPACING: Self = time!(
         heartbeat_spacing,
         "heartbeat-spacing",
-        "Minimum time between two heartbeats of one node."
+        "Maximum time between two heartbeats of one node, which may go to different neighbours."
     );
     /// Silence after which a neighbour is redialled.
     pub const REDIAL_AFTER: Self = time!(

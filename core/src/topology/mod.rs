@@ -309,7 +309,7 @@ impl Topology {
         })
     }
 
-    /// The record of a member, forgotten or not.
+    /// The record of a member, whether or not the member is forgotten.
     fn held(&self, member: MemberIndex) -> Option<&Arc<Record>> {
         self.members.record(member)
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Interval at which the output of the processes is read.
 const LOOK: Duration = Duration::from_millis(20);
-/// Time after the end of its input at which a running process is killed.
+/// Time after the end of a process's input at which the process is killed if it still runs.
 const END_GRACE: Duration = Duration::from_secs(20);
 
 /// One process, and its output so far.

@@ -51,6 +51,7 @@ enum FaultPlace {
     Between,
     At,
     Everywhere,
+    Elsewhere,
 }
 
 impl StandingFault {
@@ -60,6 +61,7 @@ impl StandingFault {
             FaultPlace::Between => "between them",
             FaultPlace::At => "there",
             FaultPlace::Everywhere => "everywhere",
+            FaultPlace::Elsewhere => "elsewhere",
         };
         let what = format!("{} {}", self.step, self.text);
         let line = self
@@ -120,6 +122,15 @@ pub(super) fn standing(
     };
     faults.sort_by_key(order);
     faults.truncate(FAULTS_MAX);
+    faults
+}
+
+/// Returns the faults in force at an instant, for a failure without a fault at its nodes.
+pub(super) fn elsewhere(recording: &Recording<'_>, until: u64) -> Vec<StandingFault> {
+    let mut faults = standing(recording, &[], until, until);
+    for fault in &mut faults {
+        fault.place = FaultPlace::Elsewhere;
+    }
     faults
 }
 

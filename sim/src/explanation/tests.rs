@@ -277,6 +277,29 @@ from = "15s"
 }
 
 #[test]
+fn a_failure_without_a_fault_at_its_nodes_names_the_faults_elsewhere() {
+    let text = r#"
+[[nodes]]
+count = 4
+[[at]]
+time = "5s"
+crash = "n4"
+[[expect]]
+always = { sees = { who = "n1", of = "n2", as = "down" } }
+from = "8s"
+"#;
+    let found = explained(text, "sees");
+    has(
+        &found,
+        &[
+            "no fault stands between them since ",
+            "elsewhere: crash n4",
+            "in force since 5.000 s",
+        ],
+    );
+}
+
+#[test]
 fn traffic_names_the_node_and_the_message_that_cost_most() {
     let text = r#"
 [[nodes]]

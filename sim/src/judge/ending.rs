@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 /// The expectation that an interrupted run violates.
 pub const ENDS_BY_ITSELF: &str = "the run ends by itself";
 
-/// The reason why a run ended before its verdict.
+/// The reason why a run ended before its verdict was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Halted {
-    /// The caller requested it. The run has no verdict.
+    /// The caller requested the end, so the run has no verdict.
     Interrupted,
-    /// The run does not end: a failure.
+    /// The run would not end by itself, which is a failure.
     Failed {
-        /// The expectation that it violates.
+        /// The expectation that the run violates.
         expectation: &'static str,
         /// The position of the run, and the processes that handle the most events.
         why: String,
@@ -56,12 +56,12 @@ pub struct Ending<'a> {
     pub metrics: BTreeMap<String, u64>,
     /// The final state, for confluent scenarios.
     pub projection: Option<Value>,
-    /// The reason of an early end. Expectations that are undecided then are not failures.
+    /// The reason of an early end. Expectations that are undecided at an early end are not failures.
     pub halted: Option<Halted>,
 }
 
 impl Ending<'_> {
-    /// Drops the failures of expectations that an early end left undecided, and adds the reason of the early end.
+    /// Drops the failures of expectations that an early end left undecided, and adds the reason for the early end.
     fn halt(&self, file: &str, failures: &mut Vec<Failure>) {
         let (expectation, why) = match &self.halted {
             None => return,

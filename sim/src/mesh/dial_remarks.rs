@@ -39,7 +39,7 @@ pub(super) fn of(
         .into_iter()
         .map(|(reason, count)| format!("{reason} ({count})"))
         .collect();
-    // A node with links needs no other dial.
+    // Failed dials matter only at a node without links.
     let alone = |(host, node): (usize, &Node)| {
         let concerned = pair.is_empty() || pair.contains(&host);
         concerned && node.mesh().links(Instant::ZERO).next().is_none()

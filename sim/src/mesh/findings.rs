@@ -62,7 +62,7 @@ fn sees(
     None
 }
 
-/// Returns the finding that one node knows this about another node.
+/// Returns the finding that states what one node knows about another node.
 fn of_pair(scene: &Scene<'_>, host: usize, other: usize) -> FailureFinding {
     let (name, of) = (scene.name(host), scene.name(other));
     let node = scene.one::<Node>(host);
@@ -272,7 +272,7 @@ pub(super) fn unsettled(scene: &Scene<'_>) -> Option<FailureFinding> {
                 format!("{name} holds {subject} as {one}, and {of} as {two}")
             };
             let found = FailureFinding::new(text).by(host);
-            // A node may differ about itself.
+            // The two nodes may differ about the node `host` itself.
             found.about(if other == host { first } else { other })
         }
         None => {

@@ -15,8 +15,8 @@ const VALUE: &str = "value";
 /// Words in `to` of the command `send` that stand for other members.
 const OTHERS: [&str; 3] = ["each", "any", "others"];
 
-/// Checks that a node opens every channel at its start or a command opens the channel, and that every receiver is a
-/// node; the exception is a command with `unknown = true`, in which the channel or the receiver is unknown.
+/// Checks that every channel is opened by a node at its start or by a command, and that every receiver is a node. A
+/// command with `unknown = true` is the exception: its channel or its receiver is unknown.
 pub(super) fn check(usages: &[Usage<'_>], hosts: &[Host]) -> Result<(), (usize, String)> {
     let opened = usages.iter().filter(|usage| usage.word == OPEN);
     let opened = opened.filter_map(|usage| usage.with["channel"].as_str().map(str::to_owned));

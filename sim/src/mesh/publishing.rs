@@ -1,7 +1,7 @@
 //! The publications of mesh nodes in the course of a plan.
 //!
 //! A publication replaces all services and all metadata of a node. The planning therefore remembers each host's latest
-//! publication, so that a step may change only a part of it.
+//! publication, so that a step may change only a part of the publication.
 
 use super::host_words;
 use super::step_words::{ANNOUNCE, FLAP, UPDATES, UPGRADE};

@@ -49,7 +49,7 @@ struct World<'a> {
     now: Duration,
     /// For each host, the time for which its node remembers members that are down.
     remembers: Vec<Duration>,
-    /// For each host, whether other hosts can dial it.
+    /// For each host, whether other hosts can dial this host.
     dialable: Vec<bool>,
     /// The number of the start that runs on each host, if any.
     runs: Vec<Option<u32>>,

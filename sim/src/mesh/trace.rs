@@ -25,7 +25,7 @@ use std::path::Path;
 /// The number that stands for orders to applications in trace hashes.
 const ORDER: u8 = 0x7f;
 
-/// Maximum number of inputs of all nodes in one instant, which is a tick of the engine.
+/// Maximum number of inputs of all nodes in one instant; an instant is one tick of the engine.
 const INSTANT_INPUTS_MAX: u64 = 1_000_000;
 
 /// The trace of one run.
@@ -161,7 +161,7 @@ impl MeshTrace {
     /// Counts the inputs of one instant.
     ///
     /// # Panics
-    /// One instant has too many inputs. The engine cannot end such an instant by itself.
+    /// Returns an error if one instant has too many inputs, because the engine cannot end such an instant by itself.
     fn count_in_instant(&mut self, at: u64, host: usize, kind: &str) {
         let (instant, inputs) = &mut self.instant;
         if *instant != at {
@@ -176,7 +176,7 @@ impl MeshTrace {
         );
     }
 
-    /// Describes the inputs since the last call: their number, and the most frequent ones.
+    /// Describes the inputs since the last call: their number, and the most frequent kinds.
     pub fn progress(&mut self) -> String {
         let recent = std::mem::take(&mut self.recent);
         let sum: u64 = recent.values().sum();
@@ -250,7 +250,7 @@ impl MeshTrace {
         write(&mut self.sink, &mut self.failed, &line);
     }
 
-    /// The number of inputs and orders so far: the number of the latest event.
+    /// The number of inputs and orders so far, which is the number of the latest event.
     #[must_use]
     pub const fn events(&self) -> u64 {
         self.events
@@ -366,7 +366,7 @@ mod tests {
     )]
     fn an_instant_with_too_many_inputs_ends_the_engine() {
         let mut trace = trace();
-        // The inputs of an earlier instant do not count.
+        // The inputs of an earlier instant do not count towards the limit.
         for (seconds, inputs) in [(1, INSTANT_INPUTS_MAX), (2, INSTANT_INPUTS_MAX + 1)] {
             for _ in 0..inputs {
                 trace.input(Duration::from_secs(seconds), 0, &node::Input::Wake);

@@ -129,7 +129,7 @@ impl<'a, 't> Context<'a, 't> {
         self.latest_step
     }
 
-    /// Sets the supervisor, which sees the position of the run.
+    /// Sets the supervisor, which observes the position of the run.
     pub(super) const fn supervise(&mut self, supervisor: Option<&'t Supervisor>) {
         self.supervisor = supervisor;
     }
@@ -141,7 +141,7 @@ impl<'a, 't> Context<'a, 't> {
         }
     }
 
-    /// Advances the time to the next event, and returns the event. Without an event before `until`, advances the time
+    /// Advances the time to the next event, and returns the event. If no event is due before `until`, advances the time
     /// to `until`.
     pub(super) fn advance(&mut self, until: u64) -> Option<ScheduledEvent> {
         if self.heap.next().is_none_or(|at| at >= until) {

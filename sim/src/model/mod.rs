@@ -5,8 +5,8 @@
 //!
 //! `engine` is the event loop; it coordinates components, which do not know each other: `slot` (a process, its mailbox
 //! and its wake timer), `host` (power and disk), `transport` (connections, ports and the network), `calls` (commands
-//! and queries), `checks` (invariants and reports) and `starts`. They share a `context`: time, event heap and trace.
-//! `supervision` ends a run early.
+//! and queries), `checks` (invariants and reports) and `starts`. The components share a `context`: time, event heap and
+//! trace. `supervision` ends a run early.
 //!
 //! The model includes latency, bandwidth of one connection, loss with TCP's retransmission, cuts that drop traffic
 //! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. The model excludes congestion windows,
@@ -48,8 +48,8 @@ use trace::Trace;
 
 /// Runs a scenario of a system.
 ///
-/// A run ends early if one instant of virtual time has too many events, which is a failure of the run, or at the request of
-/// the supervisor in the options.
+/// A run ends early if one instant of virtual time has too many events, which is a failure of the run, or if the
+/// supervisor in the options requests the end.
 ///
 /// # Errors
 /// Returns an error if the scenario is not for this engine, does not fit the system or cannot be planned for this seed,

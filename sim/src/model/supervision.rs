@@ -1,8 +1,9 @@
 //! The early end of a run: at the request of its caller, or because one instant of virtual time has too many events.
 //!
-//! The engine has no clock. A caller with a clock and signals shares a [`Supervisor`] with the run: it reads the position of
-//! the run and requests its end. A request changes no event, so a run that ends by itself is the same with and without
-//! a supervisor. After a request because of time, the engine counts the next events, to name the processes that cause them.
+//! The engine has no clock. A caller that has a clock and receives signals shares a [`Supervisor`] with the run: the
+//! caller reads the position of the run and requests its end. A request changes no event, so a run that ends by itself
+//! is the same with and without a supervisor. After a request because of time, the engine counts the inputs of the next
+//! events, so that the failure can name the processes that cause most events.
 
 use super::context::Context;
 use crate::judge::ending::Halted;
@@ -14,11 +15,11 @@ use std::collections::BTreeMap;
 /// The request to end every run.
 const EVERY_RUN: u64 = u64::MAX;
 
-/// The host of a position before the first step.
+/// The value of the host in a position before the first step.
 const NO_HOST: u64 = u64::MAX;
 
-/// Maximum number of events in one instant, without the share of the processes. A mesh of thousands of nodes has fewer than a
-/// tenth of it.
+/// Maximum number of events in one instant, in addition to the allowance for each process. A mesh of thousands of nodes
+/// has fewer than a tenth of this number.
 const INSTANT_EVENTS_MAX: u64 = 1_000_000;
 
 /// Maximum number of additional events in one instant for each process.
@@ -30,20 +31,20 @@ const SAMPLE_EVENTS: u64 = 10_000;
 /// Number of kinds of inputs that an early end names.
 const NAMED_MAX: usize = 3;
 
-/// The expectation that a run without an end in wall time violates.
+/// The expectation that a run violates if it does not end within its wall-time limit.
 pub const ENDS_IN_TIME: &str = "the run ends within its wall-time limit";
 
-/// The expectation that a run violates whose virtual time stands still.
+/// The expectation that a run violates if its virtual time stands still.
 pub const TIME_ADVANCES: &str = "virtual time advances";
 
-/// The connection between runs and their caller: the position of the present run, and requests to end it. One supervisor
-/// serves one run at a time.
+/// The connection between runs and their caller: the position of the current run, and requests to end the run. One
+/// supervisor serves one run at a time.
 #[derive(Debug, Default)]
 pub struct Supervisor {
-    /// The number of the present run.
+    /// The number of the current run.
     run: AtomicU64,
     runs: AtomicBool,
-    /// The number of the run that is to end because of its time, or [`EVERY_RUN`].
+    /// The number of the run that is to end because of its wall time, or [`EVERY_RUN`].
     request: AtomicU64,
     at: AtomicU64,
     event: AtomicU64,
@@ -53,27 +54,28 @@ pub struct Supervisor {
 /// The position of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunPosition {
-    /// The number of the run among those of the supervisor, from 1.
+    /// The number of the run among the runs of the supervisor, from 1.
     pub run: u64,
     /// Virtual time.
     pub at: Duration,
     /// Number of processed events.
     pub event: u64,
-    /// The index of the host whose process handled an event last, or handles one.
+    /// The index of the host whose process is handling an event or handled the last one.
     pub host: Option<usize>,
 }
 
 impl Supervisor {
-    /// Requests that the present run and all later runs end.
+    /// Requests that the current run and all later runs end.
     pub fn interrupt(&self) {
         self.request.store(EVERY_RUN, Ordering::Relaxed);
     }
 
-    /// Requests that this run ends as a failure, because it takes too long. Has no effect on other runs.
+    /// Requests that this run ends as a failure, because the run takes too long. The request has no effect on other
+    /// runs.
     pub fn end_for_time(&self, run: u64) {
         let unless_interrupted = |request| (request != EVERY_RUN).then_some(run);
         let relaxed = Ordering::Relaxed;
-        // An error is an earlier interrupt, which stays.
+        // The exchange fails if an interrupt was requested earlier; the interrupt stays.
         let _interrupted = self
             .request
             .fetch_update(relaxed, relaxed, unless_interrupted);
@@ -85,7 +87,7 @@ impl Supervisor {
         self.request.load(Ordering::Relaxed) == EVERY_RUN
     }
 
-    /// Returns the position of the present run; `None` between runs.
+    /// Returns the position of the current run; `None` between runs.
     #[must_use]
     pub fn position(&self) -> Option<RunPosition> {
         self.runs.load(Ordering::Relaxed).then(|| RunPosition {
@@ -104,7 +106,7 @@ impl Supervisor {
         self.runs.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether the present run is to end because of its time.
+    /// Returns whether the current run is to end because of its wall time.
     fn is_late(&self) -> bool {
         self.request.load(Ordering::Relaxed) == self.run.load(Ordering::Relaxed)
     }
@@ -117,7 +119,7 @@ impl Supervisor {
     }
 }
 
-/// The present run of a supervisor. The run is over when this is dropped, also by a panic.
+/// The current run of a supervisor. The run is over when this value is dropped, even by a panic.
 pub(super) struct SupervisedRun<'a>(&'a Supervisor);
 
 impl<'a> SupervisedRun<'a> {
@@ -140,10 +142,10 @@ pub(super) struct RunWatch<'a> {
     sample: Option<EventSample>,
 }
 
-/// The inputs of the latest events, counted.
+/// Counts of the inputs of the latest events.
 struct EventSample {
     expectation: &'static str,
-    /// The facts at its beginning.
+    /// A description of the state when the sample began.
     begin: String,
     from: Duration,
     events: u64,

@@ -155,7 +155,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// Returns the line of a setting, or that of `engines`.
+    /// Returns the line of a setting; the line of `engines` if the setting has none.
     fn line(&self, key: &str) -> usize {
         let lines = &self.lines;
         let line = lines.get(key).or_else(|| lines.get("engines"));

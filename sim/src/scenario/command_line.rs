@@ -72,7 +72,7 @@ pub fn stamp(scenario: &Scenario) -> String {
     format!("  # file {:016x}, phalanx {VERSION}", scenario.hash)
 }
 
-/// Returns a path such that its first character is not a dash, which begins a flag.
+/// Returns an equivalent path that does not begin with a dash, because a dash begins a flag.
 #[must_use]
 pub fn plain_path(path: &str) -> String {
     let dash = if path.starts_with('-') { "./" } else { "" };

@@ -162,7 +162,7 @@ impl SourceText<'_> {
         self.error(at, "", message)
     }
 
-    /// Creates an error about all missing keys of a table at a byte position, of which `word` is one.
+    /// Creates an error about all missing keys of a table at a byte position; `word` is one of these keys.
     fn missing(&self, at: usize, end: usize, word: &str) -> ScenarioError {
         let whole: toml::Table = toml::from_str(self.text).unwrap_or_default();
         if FILE_KEYS.contains(&word) && !whole.contains_key(word) {
@@ -197,7 +197,7 @@ impl SourceText<'_> {
         self.missing_keys(at, &missing, "such table")
     }
 
-    /// Creates an error about missing keys, which every table of a kind needs.
+    /// Creates an error about missing keys that every table of a kind needs.
     pub(crate) fn missing_keys(&self, at: usize, keys: &[&str], kind: &str) -> ScenarioError {
         let (verb, pronoun) = if keys.len() == 1 {
             ("is", "it")
@@ -214,7 +214,7 @@ const FILE_KEYS: [&str; 7] = [
     "scenario", "name", "about", "engines", "duration", "nodes", "expect",
 ];
 
-/// Tables with several keys that each of them needs.
+/// Kinds of tables, each with the keys that every table of the kind needs.
 const TABLE_KEYS: [(&str, &[&str]); 8] = [
     ("link", &["from", "to"]),
     ("command", &["who", "name"]),

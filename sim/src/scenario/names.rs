@@ -1,5 +1,5 @@
 //! Selectors of nodes, such as `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down` or a name that a step
-//! defines, with `not n3` for all others; and of the processes of one program on these nodes: `n3/agent`.
+//! defines; `not n3` selects all other nodes. `n3/agent` selects a process of one program on these nodes.
 
 use super::suggestion::suggestion;
 use phalanx_core::random::Random;

@@ -169,7 +169,7 @@ pub enum ScheduledAction {
     },
     /// Begins a cut.
     Cut(usize),
-    /// Ends a cut; connections that survived it continue.
+    /// Ends a cut; connections that survived the cut continue.
     Heal(usize),
     /// Delays traffic between the pairs of a cut until the duration has passed.
     Hold {

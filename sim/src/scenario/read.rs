@@ -361,7 +361,7 @@ fn read_recovery(
     }
 }
 
-/// Reads the seed nodes, and the name that stands for them.
+/// Reads the seed nodes, and the name of the set if the file gives one.
 fn read_seeds(
     source: &SourceText<'_>,
     names: &Names,

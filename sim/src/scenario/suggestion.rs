@@ -8,7 +8,7 @@ pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Opti
         .into_iter()
         .map(|candidate| {
             let distance = strsim::damerau_levenshtein(word, candidate);
-            // Of equally near words, one of the same length is the likelier one.
+            // Of several equally near words, a word of the same length is more likely to be the intended one.
             (distance, word.len().abs_diff(candidate.len()), candidate)
         })
         .filter(|(distance, ..)| *distance <= allowed)

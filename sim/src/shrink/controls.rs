@@ -44,7 +44,7 @@ impl ControlRun {
         let mut without = scenario.clone();
         if self != Self::Bug {
             without.chaos = None;
-            // A node that leaves as a part of the workload also returns as a part of it.
+            // A `leave` step in the file is a part of the workload, and so is the restart of the nodes that left.
             let mut left = BTreeSet::new();
             without.steps.retain(|step| match &step.action {
                 Action::Nodes(who, NodeAction::Leave) if step.line > 0 => {

@@ -94,7 +94,7 @@ impl Writer<'_> {
             | ScheduledAction::Latency(Some(_))
             | ScheduledAction::Links { on: true, .. }
             | ScheduledAction::Reset(_) => self.network(index, planned),
-            // The ends of faults are written with their beginnings.
+            // The end of a fault is written together with its beginning.
             ScheduledAction::Heal(_)
             | ScheduledAction::Trouble { on: false, .. }
             | ScheduledAction::Links { on: false, .. }
@@ -377,7 +377,7 @@ impl Writer<'_> {
                 let end = end.filter(|end| *end < self.plan.faults_end);
                 end.map(|end| end - at)
             }
-            // The step that began the effect was written together with its length.
+            // The step that began the effect was written together with the effect's duration.
             Extent::Ends(_) => return,
         };
         self.nodes(at, host, NodeAction::Own(action.clone()), length);

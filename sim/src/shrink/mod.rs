@@ -66,9 +66,8 @@ pub struct Shrunk {
     bound: Option<Bound>,
 }
 
-/// Reduces a failing run. `go_on` is called before each candidate and after each that fails, and before and after each
-/// control run of the result; when it returns false, the smallest
-/// scenario so far is returned.
+/// Reduces a failing run. `go_on` is called before each candidate, after each candidate that fails, and before and
+/// after each control run of the result; when `go_on` returns false, the smallest scenario so far is returned.
 ///
 /// # Errors
 /// Returns an error if the scenario cannot be run with this seed. The result is `None` if the run does not fail.
@@ -160,7 +159,7 @@ impl Shrinker<'_> {
             !self.recoverable || is_recoverable(self.subject, &candidate, self.seed, failure)
         });
         let found = found.filter(|_| self.needs_its_cause(&candidate));
-        // Runs that were interrupted decide nothing.
+        // Interrupted runs decide nothing.
         self.stopped = found.is_some() && !self.may_go_on();
         match found {
             Some(_) if self.stopped => false,

@@ -372,7 +372,7 @@ fn own_length(step: &mut Step) -> Option<&mut Duration> {
     }
 }
 
-/// The action of a step of a program's own vocabulary, without one of its optional arguments.
+/// Returns the variants of a program-specific step's action that lack one optional argument.
 fn shorter_words(scenario: &Scenario, index: usize) -> Vec<Action> {
     let Action::Nodes(who, NodeAction::Own(action)) = &scenario.steps[index].action else {
         return Vec::new();

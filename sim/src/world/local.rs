@@ -1,8 +1,8 @@
 //! Effects and events within a host: files, commands, signals, name resolution.
 //!
-//! A process issues each of them as an [`Effect`](super::Effect) and gets one answer for each, with the ticket of the
-//! effect. Commands, signals and queries reach another process as a [`ProcessEvent`](super::ProcessEvent); the fakes of
-//! nginx and of a DNS resolver are such processes.
+//! A process issues each file operation, command, signal or query as an [`Effect`](super::Effect), and gets one answer
+//! with the ticket of the effect. Commands, signals and queries reach another process as a
+//! [`ProcessEvent`](super::ProcessEvent); the fakes of nginx and of a DNS resolver are such processes.
 
 use crate::disk::{DiskError, Files};
 use core::fmt;

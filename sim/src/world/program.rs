@@ -62,7 +62,8 @@ impl Cast {
     }
 }
 
-/// A program that hosts run, with the data that all of its processes share. A value is used for one run.
+/// A program that hosts run, with the data that all of its processes share. Each value of the program is used for one
+/// run only.
 pub trait Program: Any {
     /// Returns the program's name, as used in selectors (`m3/agent`) and recordings.
     fn name(&self) -> &'static str;

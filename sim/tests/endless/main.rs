@@ -116,7 +116,7 @@ static TENNIS: Definition = Definition {
     recoverable: |_, _, _| Ok(()),
 };
 
-/// A match of two players with this latency of the network, which must have no hit.
+/// A match of two players on a network with this latency; its expectation is that no hit occurs.
 fn tennis(latency: &str) -> Scenario {
     let text = format!(
         "scenario = 1\nname = \"tennis\"\nabout = \"Two players.\"\nengines = [\"model\"]\nduration = \"9s\"\n\
@@ -203,7 +203,7 @@ fn a_run_that_is_late_fails_and_names_what_happens_in_it() {
     ] {
         assert!(why.contains(words), "{words:?} is not in: {why}");
     }
-    // A request for another run changes nothing.
+    // A request for another run has no effect on this run.
     let sound = run(&TENNIS, &tennis("100us"), 1, RunOptions::default()).unwrap();
     let other = halted(10, |supervisor| supervisor.end_for_time(2));
     assert_eq!(other.trace_hash, sound.trace_hash);

@@ -22,7 +22,8 @@ always = { members = { who = "n1", min = 1, max = 200 } }
 from = "10s"
 "#;
 
-/// Maximum time from a signal to the end of the process; longer than the promised second, for busy machines.
+/// Maximum time from a signal to the end of the process; longer than the one second that the tool promises, to allow
+/// for busy machines.
 const END_MAX: Duration = Duration::from_secs(5);
 
 fn endless(folder: &Path) -> String {
@@ -43,7 +44,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// Waits until a process used a second of CPU time, so that it is within a run.
+/// Waits until a process has used a second of CPU time, which shows that it is performing a run.
 fn works(child: &Child) {
     let deadline = Instant::now() + Duration::from_secs(100);
     loop {
@@ -196,7 +197,7 @@ fn a_run_that_takes_too_long_fails_and_names_what_happens_in_it() {
         "1s",
     ];
     assert_eq!(run(&words).code, 1);
-    // A limit changes nothing in a run that ends in time.
+    // A wall-time limit changes nothing in a run that ends in time.
     let good = scenario("two-nodes.toml");
     let hash = |limit: &str| {
         let answer = run(&["sim", "run", &good, "--json", "--wall-limit", limit]).fine();

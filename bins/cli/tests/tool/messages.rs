@@ -1,4 +1,4 @@
-//! Messages: the line that must change, and the change; plain words; commands that can be pasted.
+//! Messages: each names the line that must change and the change, in plain words, with commands that can be pasted.
 
 use super::{Answer, run, scenario, text, tool};
 use std::path::Path;

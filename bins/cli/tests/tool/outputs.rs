@@ -1,4 +1,5 @@
-//! Output files: never an input, never two at one place, checked before the run.
+//! Output files: an output file is never an input, two outputs never have the same path, and both are checked before
+//! the run.
 
 use super::{Answer, run, scenario, text};
 use std::os::unix::fs::symlink;

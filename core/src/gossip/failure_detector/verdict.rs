@@ -236,7 +236,7 @@ pub(crate) fn set_listed(context: &mut Context, member: MemberIndex, listed: boo
 }
 
 /// Removes a member from the view, but keeps its record, so that outdated updates do not bring it back. Returns the
-/// hash of the view before.
+/// hash of the view before the removal.
 pub(crate) fn retire(context: &mut Context, member: MemberIndex) -> u64 {
     let before = context.topology.hash();
     context.topology.retire(member);

@@ -200,7 +200,7 @@ impl<'a, 't> Engine<'a, 't> {
         (strict, sabotage): (bool, &[String]),
         halted: Option<Halted>,
     ) -> Outcome {
-        // A run that ends under its faults is not at rest.
+        // The world is not at rest if the run ends while its faults are in effect.
         if halted.is_none() && self.context.scenario().recovers {
             self.check(Invariants::at_rest);
         }

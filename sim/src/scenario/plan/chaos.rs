@@ -34,7 +34,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Draws the hosts that a fault touches, and schedules it; `None` if no host may be touched.
+    /// Draws the hosts that a fault touches, and schedules the fault; `None` if no host may be touched.
     fn unleash(
         &mut self,
         at: Duration,
@@ -112,7 +112,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Strikes a drawn zone; returns its hosts.
+    /// Applies a fault to a zone that is drawn; returns the zone's hosts, or `None` if no zone is free.
     fn strike_zone(
         &mut self,
         at: Duration,

@@ -15,7 +15,7 @@ pub struct Cut {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
-    /// The side of each host, from 1; 0 for none.
+    /// The side of each host, from 1; 0 for a host on no side.
     Sides { side: Vec<u8>, direction: Direction },
     /// Every pair.
     All,

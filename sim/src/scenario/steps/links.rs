@@ -9,15 +9,15 @@ use crate::scenario::text;
 use crate::scenario::value::with;
 
 /// The value of a step that changes links.
-type Value = At<TextOr<LinkSettingTable>>;
+type SettingValue = At<TextOr<LinkSettingTable>>;
 
 /// Parses the value of a setting.
-type Read = fn(&str) -> Result<LinkSetting, String>;
+type ReadSetting = fn(&str) -> Result<LinkSetting, String>;
 
 impl OwnKeysReader<'_> {
     /// Converts the steps that change links.
     pub(super) fn links(&self, table: &StepTable) -> Result<Vec<NetworkAction>, ScenarioError> {
-        let words: [(&str, &Option<Value>, Read); 6] = [
+        let words: [(&str, &Option<SettingValue>, ReadSetting); 6] = [
             ("loss", &table.loss, |text| {
                 text::share(text).map(LinkSetting::Loss)
             }),
@@ -52,8 +52,8 @@ impl OwnKeysReader<'_> {
     fn link_setting(
         &self,
         key: &str,
-        value: &Value,
-        read: Read,
+        value: &SettingValue,
+        read: ReadSetting,
     ) -> Result<NetworkAction, ScenarioError> {
         match value.get_ref() {
             TextOr::Text(text) => {

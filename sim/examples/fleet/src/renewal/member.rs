@@ -52,7 +52,7 @@ pub struct Birth {
 #[derive(Clone, Copy, Debug)]
 struct Dial {
     to: usize,
-    /// The number of earlier links in a chain in which each link replaced the one before.
+    /// The number of earlier links in a chain of links, each of which replaced the previous link.
     version: u64,
 }
 

@@ -42,7 +42,7 @@ pub static RENEWAL: Definition = Definition {
     recoverable,
 };
 
-/// Recovery is possible if the issuer runs and no clock was moved away from that of the issuer.
+/// Recovery is possible if the issuer runs and no step changes a clock.
 fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
     let mut orders = plan.actions.iter();
     if orders.any(|planned| matches!(planned.action, ScheduledAction::Clock { .. })) {
