@@ -77,7 +77,7 @@ pub struct SimRun {
     pub(crate) jobs: Option<u16>,
     /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
     /// node; at least 15min in wire and madsim]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) wall_limit: Option<Span>,
     /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
     #[arg(long, value_name = "NAME")]
@@ -94,7 +94,12 @@ pub struct SimSearch {
     #[arg(long, value_name = "WORD=VALUE,...")]
     pub(crate) variant: Option<String>,
     /// Time limit; a failure ends the search earlier
-    #[arg(long = "for", value_name = "TIME", default_value = "60s")]
+    #[arg(
+        long = "for",
+        value_name = "TIME",
+        default_value = "60s",
+        allow_hyphen_values = true
+    )]
     pub(crate) length: Span,
     /// Stop after this number of runs
     #[arg(long, value_name = "N")]
@@ -110,7 +115,7 @@ pub struct SimSearch {
     pub(crate) seed: u64,
     /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
     /// node]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) wall_limit: Option<Span>,
     /// Print JSON
     #[arg(long)]
@@ -136,11 +141,16 @@ pub struct SimShrink {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Stop after this time and print the smallest scenario found so far
-    #[arg(long = "for", value_name = "TIME", default_value = "10min")]
+    #[arg(
+        long = "for",
+        value_name = "TIME",
+        default_value = "10min",
+        allow_hyphen_values = true
+    )]
     pub(crate) length: Span,
     /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
     /// node]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) wall_limit: Option<Span>,
     /// Print JSON
     #[arg(long)]

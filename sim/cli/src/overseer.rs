@@ -277,7 +277,7 @@ mod tests {
         assert!(limit(&small, Engine::Model) < Duration::from_secs(70));
         assert!(limit(&large, Engine::Model) > Duration::from_secs(600));
         assert!(limit(&small, Engine::Wire) >= LIMIT_OF_PROCESS);
-        let asked = Some(Duration::from_secs(3));
-        assert_eq!(wall_limit(asked, &large, Engine::Wire), asked.unwrap());
+        let asked = Duration::from_secs(3);
+        assert_eq!(wall_limit(Some(asked), &large, Engine::Wire), asked);
     }
 }

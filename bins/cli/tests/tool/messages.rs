@@ -85,6 +85,10 @@ fn positions_outside_of_a_run_and_backward_ranges_are_refused() {
     replay("--until", "5s..2s").fails(2, &["5s..2s", "goes backwards"]);
     replay("--event", "5..3").fails(2, &["5..3", "goes backwards"]);
     replay("--until", "-1s").fails(2, &["-1s", "is not a valid duration"]);
+    for flags in [["search", "--for"], ["run", "--wall-limit"]] {
+        let [command, flag] = flags;
+        run(&["sim", command, &good, flag, "-1s"]).fails(2, &["`-1s` is not a valid duration"]);
+    }
     let answer = run(&["sim", "run", &good, "--seed", "-1"]);
     answer.fails(2, &["`-1` is neither a seed nor a range"]);
     assert!(!answer.err.contains("use '-- "), "{}", answer.err);

@@ -37,11 +37,13 @@ impl Process for Spinner {
     }
 
     fn on_event(&mut self, _: Instant, _: ProcessEvent, _: &mut Effects) {
-        if self.is_endless {
-            // The test waits for this line.
-            writeln!(std::io::stderr(), "{ENDLESS}").unwrap();
+        if !self.is_endless {
+            return;
         }
-        while self.is_endless {
+        // The test waits for this line.
+        let line = format!("{ENDLESS}\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        loop {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
