@@ -270,7 +270,7 @@ function paintBands(wide) {
       pen.fillStyle = colour;
       pen.beginPath(); pen.moveTo(left, top + 11); pen.lineTo(left - 4, top + 4); pen.lineTo(left + 4, top + 4); pen.fill();
       const text = `${band.word} ${band.text}`;
-      const room = (band.row < 0 ? Math.min(wide, nextInstant(band)) : wide) - 6;
+      const room = Math.min(wide, nextInstant(band)) - 6;
       const start = labelStart(text, left + 7, room);
       if (start + pen.measureText(text).width < room) {
         pen.textAlign = "left";
