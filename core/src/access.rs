@@ -1,4 +1,4 @@
-//! Authorization: what the holder of a certificate may do on a node's port.
+//! Authorization: the actions that the holder of a certificate may perform on a node's port.
 //!
 //! | action | allowed to |
 //! |---|---|
@@ -16,7 +16,7 @@ use core::fmt;
 pub enum Denial {
     /// The holder is not a node and requested an unencrypted connection.
     UnencryptedConnection(Subject),
-    /// The holder belongs to another mesh than this one.
+    /// The holder belongs to a mesh other than that of this node.
     OtherMesh(Subject, String),
     /// The holder is not a node and opens a link.
     NotANode(Subject),
@@ -61,7 +61,7 @@ fn allow(allowed: bool, denial: impl FnOnce() -> Denial) -> Result<(), Denial> {
 /// Whether a holder may have a connection.
 ///
 /// # Errors
-/// If the connection is unencrypted and the holder is not a node.
+/// Returns an error if the connection is unencrypted and the holder is not a node.
 pub fn connect(subject: &Subject, encrypted: bool) -> Result<(), Denial> {
     let allowed = encrypted || subject.role() == CertificateRole::Node;
     allow(allowed, || Denial::UnencryptedConnection(subject.clone()))
@@ -70,7 +70,7 @@ pub fn connect(subject: &Subject, encrypted: bool) -> Result<(), Denial> {
 /// Whether a holder may open a link to a node of `mesh`.
 ///
 /// # Errors
-/// If the holder is not a node of the mesh.
+/// Returns an error if the holder is not a node of the mesh.
 pub fn open_link(subject: &Subject, mesh: &str) -> Result<(), Denial> {
     allow(subject.mesh() == mesh, || {
         Denial::OtherMesh(subject.clone(), mesh.to_owned())
@@ -83,7 +83,7 @@ pub fn open_link(subject: &Subject, mesh: &str) -> Result<(), Denial> {
 /// Whether a holder may be at the other end of a connection that this process dialled.
 ///
 /// # Errors
-/// If the holder is not a node.
+/// Returns an error if the holder is not a node.
 pub fn serve(subject: &Subject) -> Result<(), Denial> {
     allow(subject.role() == CertificateRole::Node, || {
         Denial::NotAServer(subject.clone())
@@ -93,15 +93,15 @@ pub fn serve(subject: &Subject) -> Result<(), Denial> {
 /// Whether calls may be made on a connection.
 ///
 /// # Errors
-/// If the connection is not encrypted.
+/// Returns an error if the connection is not encrypted.
 pub fn call(encrypted: bool) -> Result<(), Denial> {
     allow(encrypted, || Denial::UnencryptedCall)
 }
 
-/// Whether a holder may manage the node `own` and see its inside.
+/// Whether a holder may manage the node `own` and see its internal state.
 ///
 /// # Errors
-/// If the holder is neither an administrator nor a holder of the node's own id.
+/// Returns an error if the holder is neither an administrator nor a holder of the node's own id.
 pub fn manage(subject: &Subject, own: &Subject) -> Result<(), Denial> {
     let allowed = subject.role() == CertificateRole::Admin || subject.id() == own.id();
     allow(allowed, || Denial::NotAManager(subject.clone()))

@@ -1,10 +1,11 @@
-//! Connection attempts of a client to the addresses of one name (RFC 8305, Happy Eyeballs). A node's own dials are
-//! decided by its machine.
+//! Connection attempts of a client to the addresses of one name (RFC 8305, Happy Eyeballs). A node's own dials are not
+//! covered; the node's machine decides these.
 //!
-//! Addresses are tried in the order of [`dial_order`]. The next one is tried when an attempt failed, or when none
-//! completed for a moment; the first established connection is used. An address that drops packets delays the client by
-//! at most [`MOMENT_MAX`]. If every attempt fails, the client reports a refusal if there was one, since it shows that the
-//! host is reachable, and otherwise the last failure.
+//! Addresses are tried in the order of [`dial_order`]. The next address is tried when an attempt failed, or when no
+//! attempt completed for [`MOMENT_MAX`] or less; the first established connection is used. An address that drops
+//! packets delays the client by at most [`MOMENT_MAX`]. If every attempt fails, the client reports a refusal if any
+//! attempt was refused, because a refusal shows that the host is reachable; otherwise the client reports the last
+//! failure.
 //!
 //! Bounds: [`ADDRESSES_MAX`] addresses, all of which are tried within [`SPREAD`].
 
@@ -15,17 +16,17 @@ use std::collections::VecDeque;
 
 /// Maximum number of addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 10;
-/// Maximum time to wait for an attempt before the next address is tried beside it.
+/// Maximum time to wait for an attempt before the next address is tried in parallel.
 pub const MOMENT_MAX: Duration = Duration::from_millis(250);
-/// Time within which all addresses are tried, so that connecting takes little longer.
+/// Time within which an attempt to every address begins, so that connecting takes little longer than this.
 pub const SPREAD: Duration = Duration::from_secs(1);
 
 /// The next action of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextAttempt {
-    /// Begin an attempt. Take the next turn when an attempt failed, or after [`Attempts::patience`].
+    /// Begin an attempt. The client takes the next turn when an attempt failed, or after [`Attempts::patience`].
     Connect(SocketAddr),
-    /// Wait until an attempt completes. Take the next turn when it failed.
+    /// Wait until an attempt completes. The client takes the next turn when the attempt failed.
     Wait,
     /// Every attempt failed.
     Fail(DialError),
@@ -41,7 +42,7 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Attempts to connect to these addresses of a name.
+    /// Creates the attempts to connect to these addresses of a name.
     pub fn new(found: impl IntoIterator<Item = SocketAddr>) -> Self {
         let left: VecDeque<SocketAddr> = dial_order(found, ADDRESSES_MAX).into();
         let count = u32::try_from(left.len()).unwrap_or(u32::MAX).max(1);
@@ -53,7 +54,7 @@ impl Attempts {
         }
     }
 
-    /// Takes a turn: an attempt failed, or took long, or the client begins.
+    /// Takes a turn, because an attempt failed, an attempt took too long, or the client begins.
     pub fn take_turn(&mut self) -> NextAttempt {
         if let Some(address) = self.left.pop_front() {
             self.in_progress += 1;

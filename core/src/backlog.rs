@@ -1,9 +1,9 @@
-//! The messages waiting on one link, in the order of their lanes and bounded.
+//! The messages waiting on one link, in the order of their lanes, with an upper bound.
 //!
 //! A peer that reads too slowly loses its link instead of filling the node's memory: when a message does not fit, the
 //! backlog drops all its messages, and the caller closes the link.
 //!
-//! Bounds: the two numbers of [`QueueLimits`].
+//! Bounds: the two limits in [`QueueLimits`].
 
 use crate::lane::{Lanes, Placement};
 
@@ -25,7 +25,7 @@ impl Default for QueueLimits {
     }
 }
 
-/// A message did not fit. The backlog is empty.
+/// A message did not fit, so the backlog is empty. All its messages were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
@@ -51,7 +51,7 @@ impl<T> Backlog<T> {
     /// Appends a message with an encoded size of `bytes` bytes.
     ///
     /// # Errors
-    /// If the message does not fit. All messages are dropped.
+    /// Returns an error if the message does not fit. All messages are then dropped.
     pub fn push(&mut self, placement: Placement, bytes: usize, message: T) -> Result<(), Overflow> {
         let total = self.bytes.saturating_add(bytes);
         if self.lanes.len() >= self.limits.messages || total > self.limits.bytes {

@@ -1,4 +1,4 @@
-//! Bounded collections. The name and the return value tell what happens when a collection is full.
+//! Bounded collections. The name and the return value of a type's methods state what happens when a collection is full.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -78,7 +78,7 @@ impl<K: Ord, V> RejectNew<K, V> {
     /// Inserts or replaces a value.
     ///
     /// # Errors
-    /// The value, if the key is new and the map is full. The map is then unchanged.
+    /// Returns the value if the key is new and the map is full. The map is then unchanged.
     pub fn insert(&mut self, key: K, value: V) -> Result<Option<V>, V> {
         if self.items.len() >= self.bound && !self.items.contains_key(&key) {
             return Err(value);
@@ -92,7 +92,7 @@ impl<K: Ord, V> RejectNew<K, V> {
         self.items.get(key)
     }
 
-    /// The value of a key, for changes.
+    /// The value of a key, mutable.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.items.get_mut(key)
     }

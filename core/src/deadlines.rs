@@ -1,7 +1,8 @@
 //! Timers as data: the deadline of each key.
 //!
 //! A machine usually has a dozen timers, and thousands under heavy load. A few deadlines are kept in one short list,
-//! because scanning it is faster than searching a tree. Beyond `FEW` deadlines, the latest go into trees, in O(log n).
+//! because scanning it is faster than searching a tree. Beyond `FEW` deadlines, the latest ones are stored in trees, in
+//! O(log n).
 
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ const FEW: usize = 32;
 /// A set of deadlines, one for each key, ordered by time and then by key.
 #[derive(Clone, Debug)]
 pub struct Deadlines<K> {
-    /// In descending order, so that the next deadline is removed from the end.
+    /// The deadlines in descending order, so that the next one is removed from the end.
     few: Vec<(Instant, K)>,
     more: BTreeMap<K, Instant>,
     more_by_time: BTreeSet<(Instant, K)>,
@@ -50,7 +51,7 @@ impl<K: Ord + Clone> Deadlines<K> {
     }
 
     fn place(&self, key: &K) -> Option<usize> {
-        // A timer that is set again was usually due a moment ago, at the end of the list.
+        // A timer that is set again usually has just been due, so its key is near the end of the list.
         self.few.iter().rposition(|(_, other)| other == key)
     }
 
@@ -96,7 +97,7 @@ impl<K: Ord + Clone> Deadlines<K> {
         self.set_if(key, at, |_| false);
     }
 
-    /// Removes the deadline of `key`. Returns whether there was one.
+    /// Removes the deadline of `key`. Returns whether there was such a deadline.
     pub fn cancel(&mut self, key: &K) -> bool {
         if let Some(place) = self.place(key) {
             self.few.remove(place);

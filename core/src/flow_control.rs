@@ -1,8 +1,8 @@
 //! Credit-based flow control of one direction of a link.
 //!
-//! At most `window` bytes are sent that the receiver has not consumed. The receiver returns credit when it has consumed
-//! a quarter of the window, or with the next message. Both ends of a link hold one [`FlowControl`]: it counts what this
-//! end sends and what it consumes.
+//! The sender may have sent at most `window` bytes that the receiver has not consumed. The receiver returns credit when
+//! it has consumed a quarter of the window, or with the next message. Each end of a link holds one [`FlowControl`],
+//! which counts what this end sends and what it consumes.
 //!
 //! The window is checked before a message is sent, so one message may exceed it.
 
@@ -12,7 +12,7 @@ pub struct FlowControl {
     window: u32,
     /// Bytes sent that the peer has not consumed.
     in_flight: u32,
-    /// Bytes consumed here for which no credit was returned.
+    /// Bytes consumed by this end for which no credit was returned.
     owed: u32,
 }
 
@@ -103,8 +103,8 @@ mod tests {
     }
 
     proptest! {
-        /// Two ends that return credit as they consume never stall, and never have more than the window and one
-        /// message between them.
+        /// Two ends that return credit as they consume never stall, and never have more than the window and one message
+        /// in flight.
         #[test]
         fn a_receiver_that_consumes_never_stalls_the_sender(
             messages in prop::collection::vec(1_u32..60, 0..200),

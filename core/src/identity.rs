@@ -9,7 +9,7 @@ pub const NODE_ID_BYTES_MAX: usize = 63;
 /// The number of characters in the prefix of an id.
 const PREFIX: usize = 6;
 
-/// The rank of each character among all characters of ids, counted from one.
+/// The rank of each byte among the characters allowed in ids, counted from one.
 const DIGITS: [u8; 256] = {
     let mut digits = [0; 256];
     let order = *b"-.0123456789_abcdefghijklmnopqrstuvwxyz";
@@ -23,7 +23,7 @@ const DIGITS: [u8; 256] = {
 
 /// A node's id, as in its certificate (CN, and URI SAN `spiffe://MESH/node/ID`).
 ///
-/// One to 63 of `a-z 0-9 . _ -`, beginning and ending with a letter or digit. Cloning is cheap.
+/// One to 63 characters of `a-z 0-9 . _ -`, beginning and ending with a letter or digit. Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Arc<str>);
 
@@ -39,11 +39,11 @@ pub enum NameError {
         /// The bound, in bytes.
         max: usize,
     },
-    /// The text holds a character that names do not allow, or one that is not allowed at the beginning or the end.
+    /// The text holds a character that names do not allow, or do not allow at the beginning or the end.
     BadCharacter {
         /// The character.
         character: char,
-        /// Its position, in bytes.
+        /// The position of the character, in bytes.
         at: usize,
     },
 }
@@ -68,7 +68,7 @@ impl core::error::Error for NameError {}
 /// Checks the rules of names (node ids, mesh names, service names).
 ///
 /// # Errors
-/// The first rule that `text` breaks.
+/// Returns the first rule that `text` breaks.
 pub fn check_name(text: &str) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty);
@@ -90,8 +90,8 @@ pub fn check_name(text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Whether a character is printable: it is neither a control character nor one that changes the direction of the text
-/// around it.
+/// Whether a character is printable, that is, neither a control character nor a character that changes the direction of
+/// the text around it.
 #[must_use]
 pub fn only_shows(character: char) -> bool {
     let turns = matches!(
@@ -105,15 +105,15 @@ impl NodeId {
     /// Parses an id.
     ///
     /// # Errors
-    /// The text breaks the rules of names.
+    /// Returns an error if the text breaks the rules of names.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check_name(text)?;
         Ok(Self(text.into()))
     }
 
-    /// The first six characters as a number. Ids that differ in them have the same order as their prefixes.
+    /// The first six characters, as a number. Ids with different prefixes have the same order as their prefixes.
     pub(crate) fn prefix(&self) -> u32 {
-        // With the end of the text there are 40 characters, and 40^6 is below 2^32.
+        // There are 40 characters, including one for the end of the text, and 40^6 is below 2^32.
         let bytes = self.0.as_bytes();
         let digit = |at| {
             let byte: Option<&u8> = bytes.get(at);
@@ -122,12 +122,12 @@ impl NodeId {
         (0..PREFIX).fold(0, |prefix, at| prefix * 40 + digit(at))
     }
 
-    /// Whether no other id has the same prefix.
+    /// Whether the id is as short as its prefix, so that no other id has the same prefix.
     pub(crate) fn is_its_prefix(&self) -> bool {
         self.0.len() < PREFIX
     }
 
-    /// The text.
+    /// The text of the id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -2,7 +2,7 @@
 //!
 //! A link has four lanes. A message of an earlier [`Lane`] overtakes those of later lanes, so that a snapshot does not
 //! delay heartbeats, and application data delays neither. Within a lane messages keep their order. Some messages must
-//! not overtake messages sent before them; [`Placement`] marks those.
+//! not overtake messages sent before them; [`Placement`] marks such messages.
 
 use std::collections::VecDeque;
 
@@ -47,7 +47,7 @@ impl Placement {
         Self { lane, last: lane }
     }
 
-    /// A message of `lane` that does not overtake messages waiting in lanes up to `last`.
+    /// A message of `lane` that does not overtake waiting messages of the lanes up to `last`.
     #[must_use]
     pub const fn behind(lane: Lane, last: Lane) -> Self {
         Self { lane, last }
@@ -60,7 +60,7 @@ impl Placement {
     }
 }
 
-/// The messages waiting on one link, by lane. The caller bounds them.
+/// The messages waiting on one link, by lane. The caller bounds the number of messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lanes<T> {
     queues: [VecDeque<T>; Lane::ALL.len()],

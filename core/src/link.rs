@@ -109,11 +109,11 @@ pub fn dial_order(found: impl IntoIterator<Item = SocketAddr>, max: usize) -> Ve
 pub enum DialError {
     /// No process listens at the address.
     Refused,
-    /// No answer in time.
+    /// No answer arrived in time.
     TimedOut,
-    /// No route.
+    /// No route leads to the address.
     Unreachable,
-    /// The certificates do not match (foreign CA, expired, wrong name); the text gives the reason.
+    /// The two certificates do not match (foreign CA, expired, wrong name); the text gives the reason.
     Untrusted(String),
     /// The peer speaks another protocol.
     Protocol(String),
@@ -134,7 +134,7 @@ impl fmt::Display for DialError {
 /// Reasons why a name was not resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolutionError {
-    /// No answer in time.
+    /// No answer arrived in time.
     TimedOut,
     /// The resolver failed, or does not know the name; the text gives the reason.
     Failed(String),
@@ -152,7 +152,7 @@ impl fmt::Display for ResolutionError {
 /// Reasons why a link closed without an order of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CloseReason {
-    /// The peer ended the link in an orderly way, on purpose.
+    /// The peer ended the link deliberately, in an orderly way.
     Farewell,
     /// The peer's end of the connection closed (FIN) before the link ended: the process may have died.
     Fin,
@@ -165,7 +165,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether the messages that wait on the link are still sent: the peer reads, and did nothing wrong.
+    /// Whether the messages that wait on the link are still sent, because the peer reads them and did nothing wrong.
     #[must_use]
     pub const fn sends_waiting(self) -> bool {
         match self {

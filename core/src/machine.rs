@@ -7,8 +7,8 @@
 //! Rules for the caller:
 //! - `now` never goes backwards;
 //! - the outbox is empty when `step` is called;
-//! - waiting inputs are delivered before a [`Wake`] (in bounded batches), so that a process that was paused
-//!   processes the messages it received before it accuses a member;
+//! - waiting inputs are delivered before a [`Wake`] (in bounded batches), so that a process that was paused handles
+//!   received messages before the process accuses a member;
 //! - a `Wake` is delivered no earlier than [`Machine::next_deadline`].
 
 use crate::time::Instant;
@@ -61,18 +61,19 @@ pub trait Machine {
     /// The orders to the caller.
     type Output;
 
-    /// Applies one input and appends the resulting orders, in the order to be performed.
+    /// Applies one input, and appends the resulting orders in the order in which they must be performed.
     fn step(&mut self, now: Instant, input: Self::Input, out: &mut Outbox<Self::Output>);
 
-    /// The time at which the machine next needs a [`Wake`]. After a `Wake` it is later than that step's `now`; after
-    /// another input it may be overdue.
+    /// The time at which the machine next needs a [`Wake`]. After a `Wake`, the deadline is later than the `now` of
+    /// that step; after another input, it may be overdue.
     fn next_deadline(&self) -> Option<Instant>;
 }
 
-/// Number of orders for which memory is kept. A step that applies a snapshot reports every member in it, once only.
+/// Number of orders for which an empty outbox keeps memory. The step that applies a snapshot reports every member of
+/// the snapshot, but such a step happens only once.
 const KEPT: usize = 16;
 
-/// The orders of one step, in the order to be performed.
+/// The orders of one step, in the order in which they must be performed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outbox<T> {
     items: Vec<T>,
@@ -101,7 +102,7 @@ impl<T> Outbox<T> {
         self.items.drain(..)
     }
 
-    /// Releases memory beyond that for a few orders, because one message may cause a thousand orders.
+    /// Releases all memory except that of a few orders, because one message may cause a thousand orders.
     pub fn shrink(&mut self) {
         self.items.shrink_to(KEPT);
     }
@@ -118,7 +119,7 @@ impl<T> Outbox<T> {
         self.items.len()
     }
 
-    /// The orders, in order.
+    /// The orders, in the order in which they must be performed.
     #[must_use]
     pub fn as_slice(&self) -> &[T] {
         &self.items
@@ -128,7 +129,7 @@ impl<T> Outbox<T> {
 /// Wakes a machine and checks that it does not request another wake at or before `now`.
 ///
 /// # Panics
-/// In debug builds, if the outbox was not drained, or if the next deadline is not later than `now`.
+/// Panics, in debug builds, if the outbox was not drained or if the next deadline is not later than `now`.
 pub fn wake_checked<M: Machine>(machine: &mut M, now: Instant, out: &mut Outbox<M::Output>) {
     debug_assert!(out.is_empty(), "the previous step was not drained");
     machine.step(now, Wake.into(), out);

@@ -1,21 +1,21 @@
-//! Output pacing: an idle link sends at once, then output coalesces for a given time.
+//! Output pacing: an idle link sends at once, and then collects output for a given time.
 //!
 //! [`Pacer`] decides when one link sends. [`Pending`] lists the links that may have output, so that a step examines
-//! only those. The content of messages and the timers belong to the caller.
+//! only those links. The content of messages and the timers belong to the caller.
 
 use crate::time::{Duration, Instant};
 
 /// The output waiting on a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// Whether output waits that is sent as soon as pacing allows.
+    /// Whether output waits that is to be sent as soon as pacing allows.
     pub urgent: bool,
-    /// The latest time at which output that may wait for more is sent.
+    /// The latest time at which the other waiting output is sent.
     pub due: Option<Instant>,
 }
 
 impl Demand {
-    /// The time at which the link would send without pacing; none if nothing waits.
+    /// The time at which the link would send without pacing; none if no output waits.
     const fn at(self, now: Instant) -> Option<Instant> {
         if self.urgent { Some(now) } else { self.due }
     }
@@ -26,7 +26,7 @@ impl Demand {
 pub enum Pace {
     /// Nothing waits.
     Idle,
-    /// Send at this instant.
+    /// Send at this time.
     Wait(Instant),
     /// Send at once.
     Send,
@@ -61,7 +61,7 @@ impl Pacer {
     }
 }
 
-/// The time at which output left after a batch is sent; none if nothing is left.
+/// The time at which the output left after a batch is sent; none if no output is left.
 #[must_use]
 pub fn next_batch(now: Instant, left: Demand, coalesce: Duration) -> Option<Instant> {
     left.at(now).map(|at| at.max(now + coalesce))
@@ -70,7 +70,7 @@ pub fn next_batch(now: Instant, left: Demand, coalesce: Duration) -> Option<Inst
 /// Links that may have output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending<L> {
-    /// May contain duplicates.
+    /// The list may contain duplicates.
     links: Vec<L>,
 }
 
@@ -98,7 +98,7 @@ impl<L> Pending<L> {
         self.links.is_empty()
     }
 
-    /// The number of marks, duplicates included.
+    /// The number of marks, including duplicates.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.links.len()
@@ -115,8 +115,8 @@ impl<L: Ord> Pending<L> {
         links
     }
 
-    /// Returns the memory of a list obtained from [`take`](Self::take), and drops the links marked meanwhile, because
-    /// the caller has examined them.
+    /// Takes back the memory of a list obtained from [`take`](Self::take), and drops the links marked meanwhile,
+    /// because the caller has examined them.
     pub fn reset(&mut self, mut links: Vec<L>) {
         links.clear();
         self.links = links;
@@ -198,8 +198,8 @@ mod tests {
     }
 
     proptest! {
-        /// Batches are `coalesce` apart, urgent output waits no longer than that, and a waiting link returns the time
-        /// at which it sends.
+        /// Batches are `coalesce` apart, urgent output does not wait longer than that, and a waiting link states the
+        /// time at which it sends.
         #[test]
         fn batches_keep_their_distance(steps in prop::collection::vec((0_u64..3_000_000, any::<bool>(), prop::option::of(0_u64..4_000_000)), 0..100)) {
             let (mut pacer, mut now, mut last) = (Pacer::new(), Instant::ZERO, None::<Instant>);

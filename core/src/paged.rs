@@ -1,12 +1,12 @@
 //! A long list in pages of one size.
 //!
 //! A view of thousands of members holds six such lists, and a simulation holds thousands of views that grow side by
-//! side. A contiguous list leaves a hole behind each time it grows, and the hole is too small for the next list: such
-//! holes took a quarter of all memory.
+//! side. A contiguous list leaves a hole in memory each time it grows, and the hole is too small for the next list;
+//! such holes took a quarter of all memory.
 
 /// Number of elements in a page.
 const PAGE: usize = 256;
-/// Minimum number of elements that are inserted in one pass.
+/// Minimum number of elements for which an insertion is done in one pass.
 const MANY: usize = 16;
 
 /// A list in which all pages except the last are full.
@@ -55,7 +55,7 @@ impl<T> Paged<T> {
         match self.pages.last_mut() {
             Some(page) if page.len() < PAGE => {
                 if page.len() == page.capacity() {
-                    // The first page starts small, and so does the last page of a copy; other pages are allocated in
+                    // The first page starts small, as does the last page of a copy; all other pages are allocated in
                     // full.
                     page.reserve_exact(page.len().max(4).min(PAGE - page.len()));
                 }
@@ -70,10 +70,10 @@ impl<T> Paged<T> {
         }
     }
 
-    /// Inserts an element before index `at`. O(n), moving mostly whole pages.
+    /// Inserts an element before index `at`. The cost is O(n), mostly for moving whole pages.
     ///
     /// # Panics
-    /// If `at` is beyond the end.
+    /// Panics if `at` is beyond the end.
     pub(crate) fn insert(&mut self, at: usize, item: T) {
         assert!(at <= self.len(), "beyond the end");
         self.push(item);
@@ -89,10 +89,10 @@ impl<T> Paged<T> {
         self.pages[first][at % PAGE..].rotate_right(1);
     }
 
-    /// Removes the element at index `at`. O(n), moving mostly whole pages.
+    /// Removes the element at index `at`. The cost is O(n), mostly for moving whole pages.
     ///
     /// # Panics
-    /// If there is no element at `at`.
+    /// Panics if there is no element at `at`.
     pub(crate) fn remove(&mut self, at: usize) -> T {
         let first = at / PAGE;
         let item = self.pages[first].remove(at % PAGE);
@@ -104,7 +104,7 @@ impl<T> Paged<T> {
         item
     }
 
-    /// The index of an element in a sorted list, or the index at which it would be inserted. Like
+    /// The index of an element in a sorted list, or the index at which it would be inserted. Works like
     /// `slice::binary_search_by`.
     pub(crate) fn binary_search_by(
         &self,
@@ -122,7 +122,8 @@ impl<T> Paged<T> {
 }
 
 impl<T: Copy> Paged<T> {
-    /// The first index of the range for which `before` does not hold. `before` must hold for a prefix of the list only.
+    /// The first index of the range for which `before` does not hold. `before` must hold for a prefix of the list and
+    /// for no element after it.
     pub(crate) fn partition_point(
         &self,
         among: core::ops::Range<usize>,
@@ -140,7 +141,8 @@ impl<T: Copy> Paged<T> {
         low
     }
 
-    /// Inserts each item before the element at its index. The indexes must be in ascending order. O(n + k).
+    /// Inserts each item before the element at its index. The indexes must be in ascending order. The cost is O(n + k)
+    /// for k items.
     pub(crate) fn insert_all(&mut self, items: &[(usize, T)]) {
         if items.len() < MANY {
             for (before, (at, item)) in items.iter().enumerate() {
@@ -152,8 +154,8 @@ impl<T: Copy> Paged<T> {
         for (_, item) in items {
             self.push(*item);
         }
-        // From the back: elements after the last insertion move by the number of items, those before it by one less,
-        // and so on.
+        // Insertion starts from the back: elements after the last insertion move by the number of items, those before
+        // it by one less, and so on.
         for (before, (at, item)) in items.iter().enumerate().rev() {
             for from in (*at..end).rev() {
                 self.put(from + before + 1, self.pages[from / PAGE][from % PAGE]);

@@ -1,9 +1,9 @@
 //! One broadcast tree over the links of an overlay.
 //!
-//! [`Tree`] decides at one node which links carry publications at once (eager) and which only announce them (lazy), and
-//! from which announcer a publication is requested that was announced and has not arrived. [`TreeControl`] holds the prune,
-//! the announcements and the graft requests that wait for the next message of one link. Values, timers and the layout of
-//! messages stay with the caller.
+//! [`Tree`] decides at one node which links carry publications at once (eager) and which only announce them (lazy). For
+//! a publication that was announced and has not arrived, [`Tree`] decides from which announcer to request it.
+//! [`TreeControl`] holds the prune, the announcements and the graft requests that wait for the next message of one
+//! link. Values, timers and the layout of messages stay with the caller.
 //!
 //! ```text
 //!           duplicate received, prune received
@@ -12,8 +12,8 @@
 //!           first copy received, graft sent, graft received, another link of the tree lost
 //! ```
 //!
-//! Bounds: [`MISSING_MAX`] missing publications with [`ANNOUNCERS_MAX`] announcers each; announcements on a link up to
-//! a limit of the caller.
+//! Bounds: [`MISSING_MAX`] missing publications with [`ANNOUNCERS_MAX`] announcers each; on each link, announcements up
+//! to a limit that the caller sets.
 //!
 //! Source: Plumtree (Leitão, Pereira, Rodrigues: Epidemic Broadcast Trees, SRDS 2007).
 
@@ -30,18 +30,18 @@ pub const ANNOUNCERS_MAX: usize = 8;
 /// Outcome of an announcement of a publication that is not held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announced {
-    /// It is the first: the caller sets the graft timer.
+    /// The announcement is the first one: the caller sets the graft timer.
     First,
     /// The publication was announced before.
     Again,
-    /// [`MISSING_MAX`] publications are missing already; the announcement was dropped.
+    /// [`MISSING_MAX`] publications are already missing; the announcement was dropped.
     Full,
 }
 
 /// One node's part of a broadcast tree.
 ///
-/// `K` identifies what is published, `I` the version of it that was announced, `L` a link. A caller without versions
-/// uses `()`.
+/// `K` identifies a publication, `I` the announced version of it, and `L` a link. A caller without versions uses `()`
+/// for `I`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree<K, I, L> {
     /// Whether each link is eager.
@@ -53,7 +53,7 @@ pub struct Tree<K, I, L> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Missing<I, L> {
     id: I,
-    /// Links that announced it and were not asked, oldest first.
+    /// Links that announced the publication and from which it was not requested yet, oldest first.
     announcers: Vec<L>,
 }
 
@@ -64,7 +64,7 @@ impl<K, I, L> Default for Tree<K, I, L> {
 }
 
 impl<K, I, L> Tree<K, I, L> {
-    /// A tree without links, from which nothing is missing.
+    /// A tree without links and without missing publications.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -79,7 +79,7 @@ impl<K, I, L> Tree<K, I, L> {
         self.missing.len()
     }
 
-    /// Whether no further publication is waited for.
+    /// Whether the maximum number of publications is missing.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.missing.len() >= MISSING_MAX
@@ -104,7 +104,7 @@ impl<K, I, L: Ord + Copy> Tree<K, I, L> {
         self.eager.insert(link, eager);
     }
 
-    /// A link closed. Returns whether it was eager: the caller floods then.
+    /// A link closed. Returns whether the link was eager; if so, the caller floods.
     pub fn on_closed(&mut self, link: L) -> bool {
         self.eager.remove(&link) == Some(true)
     }
@@ -120,23 +120,23 @@ impl<K, I, L: Ord + Copy> Tree<K, I, L> {
         self.eager.iter().map(|(link, eager)| (*link, *eager))
     }
 
-    /// Makes a link eager: a first copy came over it, or the neighbour sent a graft.
+    /// Makes a link eager, because a first copy arrived over it or the neighbour sent a graft.
     pub fn make_eager(&mut self, link: L) {
         if let Some(eager) = self.eager.get_mut(&link) {
             *eager = true;
         }
     }
 
-    /// Makes a link lazy: a duplicate came over it, the neighbour sent a prune, or it carries nothing. Returns whether it
-    /// was eager.
+    /// Makes a link lazy, because a duplicate arrived over it, the neighbour sent a prune, or the link carries no
+    /// traffic. Returns whether the link was eager.
     pub fn make_lazy(&mut self, link: L) -> bool {
         let eager = self.eager.get_mut(&link);
         eager.is_some_and(core::mem::take)
     }
 
-    /// A link of the tree is lost: the next publication floods over all links that are alive, and its duplicates prune
-    /// them again. That costs a few copies once; waiting for announcements would cost each publication until then a
-    /// graft.
+    /// A link of the tree is lost: the next publication floods over all links that are alive, and its duplicates then
+    /// prune the superfluous links. The flood costs a few copies once; without it, each publication until then would
+    /// cost a graft.
     pub fn flood(&mut self, is_alive: impl Fn(L) -> bool) {
         for (link, eager) in self.eager.iter_mut() {
             *eager |= is_alive(*link);
@@ -146,7 +146,7 @@ impl<K, I, L: Ord + Copy> Tree<K, I, L> {
 
 /// Missing publications.
 impl<K: Ord, I: Ord + Clone, L: Ord + Copy> Tree<K, I, L> {
-    /// The latest version of a missing publication that was announced.
+    /// The latest announced version of a missing publication.
     #[must_use]
     pub fn missing(&self, key: &K) -> Option<&I> {
         self.missing.get(key).map(|missing| &missing.id)
@@ -174,9 +174,10 @@ impl<K: Ord, I: Ord + Clone, L: Ord + Copy> Tree<K, I, L> {
         Announced::First
     }
 
-    /// Chooses the announcer to request a missing publication from: the oldest that was not asked and that is alive. Its
-    /// link becomes eager; the caller sends the graft and sets the timer again. Returns none, and forgets the
-    /// publication, when no announcer is left or nothing of that key is missing.
+    /// Chooses the announcer from which to request a missing publication: the oldest announcer that is alive and has
+    /// not been asked. The announcer's link becomes eager; the caller sends the graft and sets the timer again. If no
+    /// announcer is left, forgets the publication and returns none; also returns none if the publication is not
+    /// missing.
     pub fn next_announcer(&mut self, key: &K, is_alive: impl Fn(L) -> bool) -> Option<(L, I)> {
         let missing = self.missing.get_mut(key)?;
         while !missing.announcers.is_empty() {
@@ -191,7 +192,8 @@ impl<K: Ord, I: Ord + Clone, L: Ord + Copy> Tree<K, I, L> {
         None
     }
 
-    /// Forgets a missing publication: it arrived, or its publisher was forgotten. Returns whether it was missing.
+    /// Forgets a missing publication, because it arrived or its publisher was forgotten. Returns whether the
+    /// publication was missing.
     pub fn remove_missing(&mut self, key: &K) -> bool {
         self.missing.remove(key).is_some()
     }
@@ -226,7 +228,7 @@ impl<A, G> TreeControl<A, G> {
         }
     }
 
-    /// Schedules a prune: a duplicate came over the link.
+    /// Schedules a prune, because a duplicate arrived over the link.
     pub const fn prune(&mut self) {
         self.prune = true;
     }
@@ -242,7 +244,7 @@ impl<A, G> TreeControl<A, G> {
         self.prune || !self.grafts.is_empty()
     }
 
-    /// The time at which the waiting announcements are sent; none without announcements.
+    /// The time at which the waiting announcements are sent; none if no announcements wait.
     #[must_use]
     pub fn announcements_due(&self) -> Option<Instant> {
         self.announce_at.filter(|_| !self.announcements.is_empty())
@@ -270,8 +272,8 @@ impl<A, G> TreeControl<A, G> {
 }
 
 impl<A: Ord, G: Ord> TreeControl<A, G> {
-    /// Schedules an announcement for `due`, or for the earlier deadline of those that wait already. Returns false, and
-    /// changes nothing, if `limit` announcements wait.
+    /// Schedules an announcement for `due`, or for the deadline of the announcements that already wait, if that is
+    /// earlier. Returns false and changes nothing if `limit` announcements already wait.
     pub fn announce(&mut self, id: A, due: Instant, limit: usize) -> bool {
         if self.announcements.len() >= limit {
             return false;
@@ -281,7 +283,7 @@ impl<A: Ord, G: Ord> TreeControl<A, G> {
         true
     }
 
-    /// Drops the announcement of a publication that the neighbour holds or is about to be sent.
+    /// Drops the announcement of a publication that the neighbour holds, or that is about to be sent to the neighbour.
     pub fn withdraw(&mut self, id: &A) {
         self.announcements.remove(id);
     }
@@ -291,14 +293,14 @@ impl<A: Ord, G: Ord> TreeControl<A, G> {
         self.grafts.insert(id);
     }
 
-    /// Passes the waiting graft requests to `put`, in order, until `put` returns one that does not fit. Returns whether
-    /// all fitted.
+    /// Passes the waiting graft requests to `put`, in order, until `put` returns a request that does not fit. Returns
+    /// whether all fitted.
     pub fn drain_grafts(&mut self, put: impl FnMut(G) -> Result<(), G>) -> bool {
         drain(&mut self.grafts, put)
     }
 
-    /// Passes the due announcements to `put`, in order, until `put` returns one that does not fit. Returns whether all
-    /// due announcements fitted.
+    /// Passes the due announcements to `put`, in order, until `put` returns an announcement that does not fit. Returns
+    /// whether all due announcements fitted.
     pub fn drain_announcements(
         &mut self,
         now: Instant,
@@ -473,7 +475,7 @@ mod tests {
         tree.on_announced('a', 1, 30);
         assert_eq!(tree.missing(&'a'), Some(&2));
         assert_eq!(tree.next_announcer(&'a', |_| true), Some((20, 2)));
-        // Version 1, announced third, does not help, but the node at the end of that link has at least version 1.
+        // Version 1, announced third, is not the wanted one, but the node that announced it has at least version 1.
         assert_eq!(tree.next_announcer(&'a', |_| true), Some((30, 2)));
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The algorithm is fixed here (xoshiro256**, Blackman and Vigna 2018, seeded by SplitMix64), so that a seed gives the
 //! same run in every release. A machine draws from its own child stream: a new draw in one machine does not shift the
-//! stream of another. Not for secrets.
+//! stream of another. The generator is not suitable for secrets.
 
 /// A deterministic generator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub const fn hash_bytes(bytes: &[u8]) -> u64 {
 }
 
 impl Random {
-    /// The generator seeded with `seed`.
+    /// Creates a generator from a seed.
     #[must_use]
     pub const fn from_seed(seed: u64) -> Self {
         let a = mix(seed);
@@ -43,13 +43,13 @@ impl Random {
         }
     }
 
-    /// An independent stream named `name`. Does not advance this generator.
+    /// An independent stream named `name`. This generator does not advance.
     #[must_use]
     pub const fn child(&self, name: &str) -> Self {
         Self::from_seed(mix(self.state[0] ^ self.state[3]) ^ hash_bytes(name.as_bytes()))
     }
 
-    /// An independent numbered stream. Does not advance this generator.
+    /// An independent numbered stream. This generator does not advance.
     #[must_use]
     pub const fn nth_child(&self, name: &str, index: u64) -> Self {
         Self::from_seed(

@@ -1,8 +1,8 @@
 //! Set reconciliation between two neighbours: hash, then sketches of growing size, then everything.
 //!
-//! Two ends that hold sets with different order-free hashes find the difference in messages proportional to it. This
-//! module decides the next step of one end from a message of the other; it holds no state. The caller decides when
-//! hashes are compared, and how items are sent.
+//! Two ends that hold sets with different order-free hashes find the difference in messages whose size is proportional
+//! to the difference. This module decides the next step of one end from a message of the other end; the module holds no
+//! state. The caller decides when hashes are compared, and how items are sent.
 //!
 //! ```text
 //!   initiator                          responder
@@ -22,12 +22,13 @@
 use crate::sketch::{Cell, SIZES, difference, size_above, size_for, sketch};
 use std::collections::BTreeSet;
 
-/// The end of a pair that sends sketches. Each pair needs one of each role, chosen consistently by both callers.
+/// The end of a pair that sends sketches. One end of each pair must be the initiator and the other the responder; the
+/// callers of both ends choose consistently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SketchRole {
     /// Sends a sketch when hashes differ.
     Initiator,
-    /// Sends its hash when hashes differ, so that the initiator starts.
+    /// Sends its hash when hashes differ, so that the initiator sends a sketch.
     Responder,
 }
 
@@ -45,9 +46,9 @@ pub enum Opening {
 pub enum ReconcileStep<T> {
     /// Send this sketch.
     Sketch(Vec<Cell>),
-    /// The peer's sketch is too small: request one of this many cells.
+    /// The peer's sketch is too small: request a sketch of this many cells.
     AskLarger(u32),
-    /// No sketch is worth sending: notify the peer by requesting one of 0 cells, and exchange everything.
+    /// No sketch is worth sending: request one of 0 cells, which tells the peer to exchange everything.
     GiveUp,
     /// The peer gave up: send everything.
     Everything,
@@ -63,7 +64,7 @@ pub enum ReconcileStep<T> {
 /// Bounds of one reconciliation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReconcileLimits {
-    /// Number of cells from which a sketch is not worth sending.
+    /// Sketches of at least this many cells are not worth sending.
     pub cells_below: usize,
     /// Maximum number of digests requested at once; the others follow in the next reconciliation.
     pub want_max: usize,
@@ -82,7 +83,7 @@ pub fn on_different_hash(role: SketchRole, digests: impl Iterator<Item = u64>) -
     }
 }
 
-/// The peer sent a sketch. `items` iterates over the set of this end with the items' digests, and is called twice.
+/// The peer sent a sketch. `items` iterates over the items of this end's set with their digests, and is called twice.
 pub fn on_sketch<T, I>(
     items: impl Fn() -> I,
     cells: &[Cell],
@@ -145,7 +146,7 @@ mod tests {
         want_max: 1_000,
     };
 
-    /// A set of numbers; each item identifies itself.
+    /// A set of numbers in which each number is its own digest.
     #[derive(Clone, Debug, PartialEq)]
     struct Numbers(BTreeSet<u32>);
 

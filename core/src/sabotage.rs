@@ -1,6 +1,6 @@
-//! Mechanisms to switch off and bugs to plant, which show that the simulator detects such faults.
+//! Mechanisms to switch off and bugs to plant; they show that the simulator detects such faults.
 //!
-//! A shipped daemon cannot turn a switch on: without the crate feature `test-support` the set is always empty.
+//! A shipped daemon cannot turn a switch on, because the set is always empty without the crate feature `test-support`.
 
 /// A mechanism to switch off or a bug to plant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +18,7 @@ pub enum Switch {
     NoIndirectConfirmation,
     /// Mechanism off: a node does not refute false claims about itself.
     NoRefute,
-    /// Mechanism off: a node that was paused judges silence at once.
+    /// Mechanism off: a node that was paused judges silence at once after the pause.
     NoPauseGuard,
     /// Mechanism off: a node whose edges all fall silent accuses all its neighbours.
     NoIsolationGuard,
@@ -50,7 +50,7 @@ pub enum Switch {
     DeltaDropsServices,
     /// Planted bug: a node adopts a false claim about itself.
     AdoptsForgery,
-    /// Planted bug: each end keeps the connection it dialled itself.
+    /// Planted bug: each end keeps the connection that it dialled itself.
     TieBreakBySide,
     /// Planted bug: members that are down are forgotten at once and never probed.
     ForgetsDown,
@@ -66,7 +66,7 @@ pub enum Switch {
     Unbounded,
     /// Planted bug: the next deadline is always the current instant.
     DeadlineStays,
-    /// Planted bug: the value received last wins, older or newer.
+    /// Planted bug: the value received last wins, whether it is older or newer.
     OlderReplaces,
     /// Planted bug: an announced update counts as held if an older update of its origin is held.
     SequenceIgnored,

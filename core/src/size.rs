@@ -12,7 +12,7 @@ pub trait Encoded {
     fn encoded_len(&self) -> usize;
 }
 
-/// Bytes of `count` values in memory, without the data that they point to.
+/// Bytes that `count` values take in memory, without the data that they point to.
 pub(crate) const fn held<T>(count: usize) -> usize {
     count * size_of::<T>()
 }

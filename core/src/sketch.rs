@@ -2,7 +2,7 @@
 //!
 //! An invertible Bloom lookup table (Goodrich and Mitzenmacher 2011) with three cells for each element, one in each
 //! third of the table. Subtracting two tables leaves the difference. Cells with one element are then peeled until the
-//! table is empty. About 1.5 cells an element suffice for larger differences.
+//! table is empty. For larger differences, about 1.5 cells per element suffice.
 
 use crate::random::mix;
 use crate::size::{self, Encoded};
@@ -14,13 +14,13 @@ pub struct Cell {
     pub count: i32,
     /// Exclusive or of the elements' digests.
     pub sum: u64,
-    /// Wrapping sum of the digests' checks.
+    /// Wrapping sum of the check values of the digests.
     pub check: u32,
 }
 
 impl Encoded for Cell {
     fn encoded_len(&self) -> usize {
-        // sint32: zigzag.
+        // A sint32 is zigzag-encoded.
         let zigzag = ((self.count << 1) ^ (self.count >> 31)) as u32;
         size::uint(u64::from(zigzag))
             + size::fixed64(self.sum)
@@ -28,7 +28,8 @@ impl Encoded for Cell {
     }
 }
 
-/// The sketch sizes tried in turn, in cells; a snapshot follows the largest. The largest sketch fits in a frame.
+/// The sketch sizes that are tried in turn, in cells; after the largest, a snapshot is sent. The largest sketch fits in
+/// a frame.
 pub(crate) const SIZES: [u32; 3] = [24, 126, 600];
 
 /// The next size after a sketch of `cells` cells; none after the largest.
@@ -45,9 +46,9 @@ pub(crate) fn size_for(cells: u32) -> u32 {
 /// The difference of two sets, as found by subtracting a peer's sketch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// Digests that only this node has.
+    /// Digests of elements that only this node has.
     pub(crate) ours: Vec<u64>,
-    /// Digests that only the peer has.
+    /// Digests of elements that only the peer has.
     pub(crate) theirs: Vec<u64>,
 }
 
@@ -55,7 +56,7 @@ const fn check(digest: u64) -> u32 {
     (mix(digest ^ 0x00c0_ffee) >> 32) as u32
 }
 
-/// The three cells of a digest in a table of `cells`.
+/// The indices of the three cells of a digest in a table of `cells` cells.
 fn places(digest: u64, cells: usize) -> [usize; 3] {
     let third = cells / 3;
     core::array::from_fn(|part| {
@@ -87,7 +88,7 @@ pub(crate) fn sketch(digests: impl Iterator<Item = u64>, cells: u32) -> Vec<Cell
     table
 }
 
-/// The difference between this node's set and a peer's sketch; none if the sketch is too small for it.
+/// The difference between this node's set and a peer's sketch; none if the sketch is too small for the difference.
 pub(crate) fn difference(ours: impl Iterator<Item = u64>, theirs: &[Cell]) -> Option<Difference> {
     if theirs.len() < 3 || !theirs.len().is_multiple_of(3) {
         return None;
@@ -110,7 +111,7 @@ pub(crate) fn difference(ours: impl Iterator<Item = u64>, theirs: &[Cell]) -> Op
         if !one && !minus_one || !places(cell.sum, table.len()).contains(&place) {
             continue;
         }
-        // A crafted table could be peeled without end; a valid one yields fewer elements than cells.
+        // A crafted table could be peeled without end; a valid table yields fewer elements than it has cells.
         if found.ours.len() + found.theirs.len() >= table.len() {
             return None;
         }

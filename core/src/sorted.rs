@@ -1,8 +1,8 @@
-//! A set and a map for a few elements: a sorted list, which is faster to scan than a tree is to search.
+//! A set and a map for a few elements, kept as a sorted list, because a short list is faster to search than a tree.
 //!
-//! Elements of a set that arrive in order, and leave from the front, cost O(log n) each. An element that arrives out of
-//! order moves at most half of the others. Entries of a map that arrive out of order, or leave, move the entries behind
-//! them.
+//! Elements of a set that arrive in order, and are removed from the front, cost O(log n) each. An element that arrives
+//! out of order moves at most half of the other elements. Entries of a map that arrive out of order, or are removed,
+//! move all entries behind them.
 
 use std::collections::VecDeque;
 
@@ -36,7 +36,7 @@ impl<T> SortedSet<T> {
         self.items.len()
     }
 
-    /// Whether it is empty.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -64,7 +64,7 @@ impl<T> SortedSet<T> {
 }
 
 impl<T: Ord> SortedSet<T> {
-    /// Adds an element. Returns whether it is new.
+    /// Adds an element. Returns whether the element is new.
     pub fn insert(&mut self, item: T) -> bool {
         let place = match self.items.back() {
             Some(last) if *last >= item => self.items.binary_search(&item),
@@ -79,7 +79,7 @@ impl<T: Ord> SortedSet<T> {
         }
     }
 
-    /// Removes an element. Returns whether it was present.
+    /// Removes an element. Returns whether the element was present.
     pub fn remove(&mut self, item: &T) -> bool {
         match self.items.binary_search(item) {
             Ok(at) => self.items.remove(at).is_some(),
@@ -166,7 +166,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         Some(&mut self.entries[at].1)
     }
 
-    /// Inserts an entry. Returns the value that it replaces.
+    /// Inserts an entry. Returns the value that was replaced.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.place(&key) {
             Ok(at) => Some(core::mem::replace(&mut self.entries[at].1, value)),
@@ -177,7 +177,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         }
     }
 
-    /// Removes an entry. Returns its value.
+    /// Removes an entry. Returns the value of the entry.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.place(key).ok()?;
         Some(self.entries.remove(at).1)

@@ -59,7 +59,7 @@ impl Subject {
     /// Returns the subject of node `id` in `mesh`.
     ///
     /// # Errors
-    /// If the mesh's name is not valid.
+    /// Returns an error if the mesh's name is not valid.
     pub fn node(mesh: &str, id: NodeId) -> Result<Self, SubjectError> {
         Self::new(mesh, CertificateRole::Node, id)
     }
@@ -67,7 +67,7 @@ impl Subject {
     /// Returns the subject of administrator `name` in `mesh`.
     ///
     /// # Errors
-    /// If the mesh's name is not valid.
+    /// Returns an error if the mesh's name is not valid.
     pub fn admin(mesh: &str, name: NodeId) -> Result<Self, SubjectError> {
         Self::new(mesh, CertificateRole::Admin, name)
     }
@@ -75,7 +75,7 @@ impl Subject {
     /// Returns the subject of holder `id` with `role` in `mesh`.
     ///
     /// # Errors
-    /// If the mesh's name is not valid.
+    /// Returns an error if the mesh's name is not valid.
     pub fn new(mesh: &str, role: CertificateRole, id: NodeId) -> Result<Self, SubjectError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
         Ok(Self {

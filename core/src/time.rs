@@ -1,7 +1,8 @@
 //! Time as a number.
 //!
 //! [`Instant`] counts nanoseconds of one node's own clock since that node's start. It has no meaning on another node
-//! and is never sent. [`Wall`] is calendar time, is only data inside an input, and is never compared with an `Instant`.
+//! and is never sent. [`Wall`] is calendar time, which occurs only as data in inputs and is never compared with an
+//! `Instant`.
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
@@ -14,7 +15,7 @@ pub struct Instant(u64);
 impl Instant {
     /// The node's start.
     pub const ZERO: Self = Self(0);
-    /// Later than any instant a node reaches (584 years).
+    /// An instant that no node reaches (584 years after the start).
     pub const FAR_FUTURE: Self = Self(u64::MAX);
 
     /// The instant `nanos` nanoseconds after the start.
@@ -96,6 +97,6 @@ impl fmt::Debug for Instant {
     }
 }
 
-/// Calendar time: whole seconds since 1970-01-01 UTC. Used as data only, never as a timer.
+/// Calendar time: whole seconds since 1970-01-01 UTC. Calendar time is used only as data, never as a timer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(pub u64);

@@ -1,10 +1,10 @@
 //! Measures the goals of the mesh on the model engine: virtual time, messages and bytes. The figures are the same on
 //! every computer.
 //!
-//! Prints one row for each goal and mesh size. Conditions are checked every 20, 50 or 100 ms (for up to 50, up to 300,
-//! and more nodes), so a time is too long by at most this interval. Faults begin 1 ms before the measured window.
-//! `SIZES=30,100` selects the sizes; 10 000 runs only if it is named there, and takes half an hour and 5 GB.
-//! `ROWS=update` selects the rows whose name contains the word.
+//! Prints one row for each goal and mesh size. Conditions are checked every 20 ms (for up to 50 nodes), 50 ms (up to
+//! 300) or 100 ms (more), so a measured time is too long by at most this interval. Faults begin 1 ms before the
+//! measured window. `SIZES=30,100` selects the sizes; the size 10 000 runs only if it is named there, and takes half an
+//! hour and 5 GB. `ROWS=update` selects the rows whose name contains the word.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -13,21 +13,22 @@ use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::ExpectationResult;
 use phalanx_sim::scenario::Scenario;
 
-/// A bound that every figure meets, because the benchmark reads the figure itself.
+/// A bound that every value meets, because the benchmark reads only the measured value.
 const ANY: &str = "max = 1000000000";
 
 /// A pseudo-metric: the time until every node sees the crashed node as down.
 const DOWN: &str = "down";
 
-/// The mesh size from which nodes join through ten seed nodes instead of one.
+/// The mesh size from which nodes join through ten seed nodes instead of through one.
 const LARGE: usize = 10_000;
 
-/// One row: a figure of a course, and its target for each size.
+/// One row: a figure measured in a course, and its target for each mesh size.
 struct Row {
     name: &'static str,
     unit: &'static str,
     metric: &'static str,
-    /// The window of the measurement, in seconds of virtual time; without an end, until the figure is found.
+    /// The window of the measurement, in seconds of virtual time; a window without an end lasts until the figure is
+    /// found.
     window: (u64, Option<u64>),
     targets: &'static [(usize, Target)],
 }
@@ -42,7 +43,7 @@ enum Target {
 
 use Target::{AtLeast, AtMost};
 
-/// A scenario for each size, and the figures measured in it.
+/// A scenario for each mesh size, and the figures measured in that scenario.
 struct Course {
     scenario: fn(usize) -> String,
     rows: &'static [Row],
@@ -98,7 +99,7 @@ fn split(nodes: usize) -> String {
     head(nodes, 140) + steps
 }
 
-/// A mesh whose nodes all have a channel open.
+/// A mesh in which every node has a channel open.
 fn talking(nodes: usize, duration: u64) -> String {
     head(nodes, duration) + "channels = { chat = \"messages\" }\n"
 }
@@ -480,6 +481,7 @@ fn measure(course: &Course, rows: &[&Row], nodes: usize) -> Result<Vec<Option<u6
         sabotage: Vec::new(),
         strict: false,
         recorder: None,
+        supervisor: None,
     };
     let outcome =
         phalanx_sim::run(&MESH, &scenario, 1, options).map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
 //! Measures the speed of the model engine in CPU time of this process, with invariants and trace hash enabled.
 //!
-//! Prints one row for each goal. `SEEDS=1000` runs all seeds of the first goal instead of a tenth of them, `NODES=1000`
-//! sets the size of the large mesh, and `ROWS=seeds,hall,rest` selects the rows.
+//! Prints one row for each goal. `SEEDS=1000` runs all seeds of the first goal instead of a tenth of the seeds,
+//! `NODES=1000` sets the size of the large mesh, and `ROWS=seeds,hall,rest` selects the rows.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -40,7 +40,7 @@ fn status(key: &str) -> u64 {
         .unwrap_or_default()
 }
 
-/// Resets the peak of memory. If the system does not support this, the peak covers all rows so far.
+/// Resets the peak of memory. If the system does not support the reset, the peak covers all rows so far.
 fn reset_peak() {
     drop(std::fs::write("/proc/self/clear_refs", "5"));
 }

@@ -1,7 +1,7 @@
-//! Runs a machine of `phalanx_core::machine::Machine`'s shape as a [`Process`].
+//! Runs a machine that implements `phalanx_core::machine::Machine` as a [`Process`].
 //!
-//! The adapter translates in both directions with two functions: an event becomes an input of the machine, or none; an
-//! output of the machine becomes effects. A wake needs no translation.
+//! The adapter translates with two functions: one turns an event into an input of the machine or into none, the other
+//! turns an output of the machine into effects. A wake needs no translation.
 
 use crate::world::{Effect, Effects, Process, ProcessEvent, ProcessView};
 use phalanx_core::identity::NodeId;
@@ -25,7 +25,7 @@ where
     O: Fn(M::Output, &mut Effects) + 'static,
     M::Output: 'static,
 {
-    /// Wraps a machine. `input` translates an event; it returns none for an event that does not concern the machine.
+    /// Wraps a machine. `input` translates an event, and returns none for an event that does not concern the machine.
     /// `effect` translates an output.
     pub const fn new(machine: M, input: I, effect: O) -> Self {
         Self {

@@ -16,7 +16,7 @@ pub fn ip(host: usize) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(FIRST).saturating_add(host))
 }
 
-/// Returns the address that a host listens at.
+/// Returns the address on which a host listens.
 #[must_use]
 pub fn address(host: usize) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(ip(host), PORT))
@@ -32,7 +32,7 @@ pub fn host_at(address: SocketAddr, hosts: usize) -> Option<usize> {
     usize::try_from(index).ok().filter(|index| *index < hosts)
 }
 
-/// The addresses of the hosts of one run, some of which may have moved.
+/// The addresses of the hosts of one run; a host may have moved to another address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostAddresses {
     /// For each host that moved, the number of its moves.
@@ -55,7 +55,7 @@ impl HostAddresses {
         SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(ip), PORT))
     }
 
-    /// Returns the host at an address, whatever the port; `hosts` is the number of hosts.
+    /// Returns the host of an IP address, whatever the port; `hosts` is the number of hosts.
     pub(crate) fn host_at(&self, address: SocketAddr, hosts: usize) -> Option<usize> {
         let found = host_at(address, hosts).filter(|host| !self.moves.contains_key(host));
         let mut moved = self.moves.keys().copied();

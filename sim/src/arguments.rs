@@ -1,9 +1,11 @@
-//! The command line of an engine that is a separate process: one file, one seed.
+//! The command line of an engine that is a separate process: one scenario file and one seed.
 
 use crate::mesh::{self, MESH};
 use crate::scenario::{Scenario, ScenarioError};
 use crate::systems::Systems;
+use core::time::Duration;
 use phalanx_core::sabotage::Sabotage;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// A program that runs one scenario with one seed.
@@ -20,12 +22,12 @@ pub struct EngineBinary {
 impl EngineBinary {
     fn usage(&self) -> String {
         format!(
-            "Usage: {} FILE [--variant WORD=VALUE,...] [--seed N] [--strict] [--sabotage NAME]... [--trace FILE]",
+            "Usage: {} FILE [--variant WORD=VALUE,...] [--seed N] [--strict] [--sabotage NAME]... [--trace FILE] [--progress]",
             self.name
         )
     }
 
-    /// Returns the help or the version, if the arguments ask for it.
+    /// Returns the help or the version, if the arguments request one of them.
     pub fn introduction(&self, arguments: impl Iterator<Item = String>) -> Option<String> {
         arguments
             .into_iter()
@@ -50,10 +52,49 @@ pub struct RunArguments {
     pub strict: bool,
     /// The planted bugs and disabled mechanisms.
     pub sabotage: Sabotage,
-    /// Their names.
+    /// The names of the planted bugs and disabled mechanisms.
     pub broken: Vec<String>,
     /// The file for the trace: one JSON line per event.
     pub trace: Option<PathBuf>,
+    /// Whether progress is reported.
+    pub progress: bool,
+}
+
+/// The prefix of a line on standard error that reports progress.
+pub const PROGRESS: &str = "progress: ";
+
+/// Reports the progress of a run on standard error, with one line for each second of virtual time. If the run does not
+/// end, the process that started the engine shows the last of these lines.
+#[derive(Debug)]
+pub struct ProgressLines {
+    /// The time of the next report, if reports are requested.
+    next: Option<Duration>,
+}
+
+impl ProgressLines {
+    /// Creates the reports of a run.
+    #[must_use]
+    pub fn new(arguments: &RunArguments) -> Self {
+        Self {
+            next: arguments.progress.then_some(Duration::from_secs(1)),
+        }
+    }
+
+    /// Reports the progress if a second has passed since the last report. `inputs` describes the inputs since the last
+    /// report.
+    pub fn at(&mut self, now: Duration, inputs: impl FnOnce() -> String) {
+        let Some(next) = self.next.filter(|next| *next <= now) else {
+            return;
+        };
+        let seconds = now.as_secs();
+        self.next = Some(next.max(Duration::from_secs(seconds + 1)));
+        let inputs = inputs();
+        // The error is ignored, because the caller has closed standard error.
+        let _unread = writeln!(
+            std::io::stderr(),
+            "{PROGRESS}{seconds}s of virtual time; in the last second {inputs}"
+        );
+    }
 }
 
 impl RunArguments {
@@ -75,6 +116,7 @@ impl RunArguments {
             sabotage: Sabotage::NONE,
             broken: Vec::new(),
             trace: None,
+            progress: false,
         };
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
@@ -92,6 +134,7 @@ impl RunArguments {
                 }
                 "--variant" => parsed.variant = Some(value()?),
                 "--strict" => parsed.strict = true,
+                "--progress" => parsed.progress = true,
                 "--sabotage" => parsed.broken.push(value()?),
                 "--trace" => parsed.trace = Some(value()?.into()),
                 flag if flag.starts_with('-') => {
@@ -114,7 +157,8 @@ impl RunArguments {
     /// Reads the scenario to run.
     ///
     /// # Errors
-    /// An error in the file, or a matrix with several variants of which none is selected.
+    /// Returns the first error in the file, or an error if the file has a matrix with several variants and the
+    /// arguments select none of them.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
         Systems(&[&MESH])
             .load_one(&self.file, self.variant.as_deref())
@@ -145,8 +189,10 @@ mod tests {
             "--sabotage",
             "no-graft",
             "--strict",
+            "--progress",
         ])
         .unwrap();
+        assert!(read.progress);
         assert_eq!(
             (read.file, read.seed, read.strict),
             ("a.toml".into(), 7, true)

@@ -7,7 +7,7 @@ use std::io::BufRead;
 /// The first event in which two traces differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
-    /// The events before it, equal in both traces; the latest last.
+    /// The events before the difference, equal in both traces; the latest is last.
     pub before: Vec<Line<'static>>,
     /// The event in the first trace; `None` if the trace ended.
     pub left: Option<Line<'static>>,
@@ -28,7 +28,7 @@ impl Divergence {
 /// the traces are equal.
 ///
 /// # Errors
-/// If one of the traces cannot be read.
+/// Returns an error if one of the traces cannot be read.
 pub fn first_difference<L: BufRead, R: BufRead>(
     left: &mut TraceReader<L>,
     right: &mut TraceReader<R>,
@@ -57,9 +57,9 @@ pub fn first_difference<L: BufRead, R: BufRead>(
 pub struct StateChange {
     /// The name of the fact: `phase`, `member n3`, `link to n2`.
     pub what: String,
-    /// The value in the first state; `None` if it is missing.
+    /// The value in the first state; `None` if the first state lacks the fact.
     pub before: Option<String>,
-    /// The value in the second state; `None` if it is missing.
+    /// The value in the second state; `None` if the second state lacks the fact.
     pub after: Option<String>,
 }
 
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(compare(&whole, &whole), None);
         let text = String::from_utf8(whole.clone()).unwrap();
         let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-        // Line 0 is the header, so line 50 is event 50.
+        // Line 0 of the trace is its header, so line 50 holds event 50.
         lines[50] = lines[50].replace("\"digest\":\"", "\"digest\":\"f00");
         let found = compare(&whole, lines.join("\n").as_bytes()).unwrap();
         assert_eq!((found.event(), found.before.len()), (50, 3));

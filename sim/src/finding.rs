@@ -1,16 +1,17 @@
-//! Findings: the nodes and the item that a failed expectation is about.
+//! Findings: the nodes and the item that a failed expectation concerns.
 //!
 //! The judge and the programs of a run report findings at the instant at which an expectation fails. Nothing collects
-//! findings while expectations hold. [`explanation`](crate::explanation) completes them from a recording of the run.
+//! findings while expectations hold. [`explanation`](crate::explanation) completes the findings from a recording of the
+//! run.
 
 use core::time::Duration;
 
-/// The nodes and the item that a condition or metric was about when it failed.
+/// The nodes and the item that a condition or metric concerned when it failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureFinding {
-    /// The host whose view or reports the failure is about.
+    /// The host whose view or reports the failure concerns.
     pub observer: Option<usize>,
-    /// The host that the observer knows something wrong about, or nothing.
+    /// The host about which the observer knows something wrong or nothing.
     pub observed: Option<usize>,
     /// The key in the state of the observer, for conditions on states.
     pub key: Option<String>,
@@ -20,6 +21,8 @@ pub struct FailureFinding {
     pub reports: Option<CountedReports>,
     /// The time window in nanoseconds of a traffic metric.
     pub traffic: Option<(u64, u64)>,
+    /// Whether the finding is a remark: a fact of the run in addition to the nodes and the item.
+    pub is_remark: bool,
     /// The finding as a clause without a full stop.
     pub text: String,
 }
@@ -31,7 +34,7 @@ pub struct CountedReports {
     pub word: &'static str,
     /// The hosts whose reports count.
     pub by: Vec<usize>,
-    /// The hosts that the reports must be about; `None`: any host or none.
+    /// The hosts that the reports must concern; `None`: any host, or no host.
     pub about: Option<Vec<usize>>,
     /// The time window in nanoseconds, both ends included.
     pub window: (u64, u64),
@@ -49,6 +52,15 @@ impl FailureFinding {
         }
     }
 
+    /// Creates a remark: a fact of the run in addition to the nodes and the item.
+    #[must_use]
+    pub fn remark(text: impl Into<String>) -> Self {
+        Self {
+            is_remark: true,
+            ..Self::new(text)
+        }
+    }
+
     /// Returns the finding with its observer.
     #[must_use]
     pub const fn by(mut self, observer: usize) -> Self {
@@ -56,7 +68,7 @@ impl FailureFinding {
         self
     }
 
-    /// Returns the finding with the host that the observer knows something wrong about.
+    /// Returns the finding with the host about which the observer knows something wrong.
     #[must_use]
     pub const fn about(mut self, observed: usize) -> Self {
         self.observed = Some(observed);
@@ -78,7 +90,7 @@ impl FailureFinding {
     }
 }
 
-/// Returns an instant in nanoseconds as messages write it: seconds with milliseconds.
+/// Formats an instant in nanoseconds as in messages: in seconds, with milliseconds.
 #[must_use]
 pub fn seconds(nanos: u64) -> String {
     let ms = Duration::from_nanos(nanos).as_millis();

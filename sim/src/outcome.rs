@@ -28,10 +28,12 @@ pub struct Outcome {
     pub trace_hash: String,
     /// Virtual time, in milliseconds.
     pub virtual_ms: u64,
-    /// Real time, in milliseconds; set by the caller, who has a clock.
+    /// Real time, in milliseconds; set by the caller, because the simulator has no clock.
     pub wall_ms: u64,
-    /// Number of events.
+    /// Number of events that the engine processed.
     pub events: u64,
+    /// Number of events in a trace of the run: inputs of processes, and actions of the plan.
+    pub trace_events: u64,
     /// Number of messages.
     pub messages: u64,
     /// Encoded bytes of the messages.
@@ -44,16 +46,20 @@ pub struct Outcome {
     pub metrics: BTreeMap<String, u64>,
     /// The failures.
     pub failures: Vec<Failure>,
-    /// The result of each expectation, in the order of the file.
+    /// The result of each expectation, in the order in which the file lists them.
     pub expected: Vec<ExpectationResult>,
-    /// The effect of each step, in the order of the file.
+    /// The effect of each step, in the order in which the file lists them.
     pub effects: Vec<StepEffect>,
     /// Faults that affected nothing.
     pub vacuous: Vec<Vacuous>,
     /// The final state, for confluent scenarios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<Value>,
-    /// The command that reproduces the run; a failure contains it too.
+    /// Whether the caller ended the run before its verdict. The first failure of such a run is the interrupt; the other
+    /// failures were found before it.
+    #[serde(skip)]
+    pub interrupted: bool,
+    /// The command that reproduces the run; each failure contains this command too.
     #[serde(skip)]
     pub reproduce: String,
 }
@@ -63,7 +69,7 @@ pub struct Outcome {
 pub struct StepEffect {
     /// The line of the step.
     pub line: usize,
-    /// The word of the step.
+    /// The name of the step.
     pub step: String,
     /// Number of executed actions, counted per node.
     pub orders: usize,
@@ -192,13 +198,13 @@ fn untouched(step: &Step, effect: &StepEffect) -> String {
 pub struct Vacuous {
     /// The step's line.
     pub line: usize,
-    /// The step's word.
+    /// The step's name.
     pub step: String,
     /// The reason.
     pub why: String,
 }
 
-/// Returns the first difference between two projections: the keys that lead to it, and both values.
+/// Returns the first difference between two projections: the path of keys, and both values.
 #[must_use]
 pub fn difference(left: &Value, right: &Value) -> Option<String> {
     if left == right {

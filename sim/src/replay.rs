@@ -39,10 +39,11 @@ impl Recorder for LineCollector<'_> {
 }
 
 impl<'a> Replay<'a> {
-    /// Creates a replay of a scenario and its plan, before the first event, with these mechanisms broken deliberately.
+    /// Creates a replay of a scenario and its plan, before the first event, with the named mechanisms broken
+    /// deliberately.
     ///
     /// # Errors
-    /// A name in `sabotage` is unknown.
+    /// Returns an error if a name in `sabotage` is unknown.
     pub fn new(
         definition: &Definition,
         scenario: &'a Scenario,
@@ -87,7 +88,7 @@ impl<'a> Replay<'a> {
         while self.next_event(until).is_some() {}
     }
 
-    /// Continues to an event; returns whether the run has an event of this number.
+    /// Continues to an event; returns whether the run has an event with this number.
     pub fn to_event(&mut self, number: u64, end: Duration) -> bool {
         while self.event() < number {
             if self.next_event(end).is_none() {
@@ -121,7 +122,8 @@ impl<'a> Replay<'a> {
         self.engine.scenario()
     }
 
-    /// Returns the programs of a host in the order in which they start, each with the view of its process if it runs.
+    /// Returns the programs of a host in the order in which they start; for each program whose process runs, with the
+    /// view of the process.
     pub fn processes(
         &self,
         host: usize,
@@ -130,8 +132,9 @@ impl<'a> Replay<'a> {
         views.map(|(program, view)| (program, view.map(|(view, _)| view)))
     }
 
-    /// Returns the view of this type of a running process of a host, with the process's own time. Events of one host at
-    /// the same instant (inputs after a pause) are executed together: the view is the one after the last.
+    /// Returns the view (of the requested type) of a running process of a host, with the process's own time. Events of
+    /// one host at the same instant (inputs after a pause) are executed together, so the view shows the state after the
+    /// last of these events.
     #[must_use]
     pub fn view<V: ProcessView>(&self, host: usize) -> Option<(&V, Instant)> {
         let mut views = self.engine.views(host).filter_map(|(_, view)| view);
@@ -142,7 +145,7 @@ impl<'a> Replay<'a> {
 /// Returns the host of this name.
 ///
 /// # Errors
-/// The scenario has no such node.
+/// Returns an error if the scenario has no such node.
 pub fn host_named(scenario: &Scenario, name: &str) -> Result<usize, ScenarioError> {
     scenario.host_named(name).ok_or_else(|| {
         let names: Vec<&str> = scenario

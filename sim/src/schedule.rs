@@ -1,10 +1,9 @@
-//! The actions of a plan in time order, with those triggered by reports: for engines without an
-//! event heap.
+//! The actions of a plan in time order, together with the actions triggered by reports; for engines without an event
+//! heap.
 //!
-//! An engine passes the reports it receives to [`Schedule::on_report`] and executes the due actions
-//! returned by [`Schedule::next`]. An action triggered by a report is due relative to the instant at
-//! which the engine receives the report, so one seed gives one run if the reports are part of the
-//! run.
+//! An engine passes the reports it receives to [`Schedule::on_report`] and executes the due actions returned by
+//! [`Schedule::next`]. An action triggered by a report is due relative to the instant at which the engine receives the
+//! report, so one seed gives one run, provided that the reports are part of the run.
 
 use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, Planned, Reporter};
@@ -19,10 +18,10 @@ pub struct Schedule<'a> {
     plan: &'a Plan,
     /// The next action of the plan.
     next: usize,
-    /// Triggered actions, by time and in the order of the reports.
+    /// Triggered actions, by time and then in the order of the reports.
     due: BTreeMap<(Duration, usize), &'a Planned>,
     triggered: usize,
-    /// The number of reports that each trigger has counted; each fires once.
+    /// The number of reports that each trigger has counted; each trigger fires at most once.
     reported: BTreeMap<usize, u32>,
 }
 
@@ -40,7 +39,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Returns the next due action; `runs` tells which hosts' processes run. Triggered actions that are no longer
+    /// Returns the next due action; `runs` returns whether a host's process runs. Triggered actions that are no longer
     /// applicable are skipped.
     pub fn next(&mut self, now: Duration, runs: impl Fn(usize) -> bool) -> Option<&'a Planned> {
         loop {
@@ -150,7 +149,7 @@ eventually = { converged = true }
             power_loss: false,
         };
         assert_eq!(drain(&mut schedule, 5 * second, [true; 3]), [stop]);
-        // Another action started the node first.
+        // Another action has already started the node.
         assert!(drain(&mut schedule, 9 * second, [true; 3]).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The table of systems that a tool knows, and scenario files of any of them.
+//! The table of systems that a tool knows; reads scenario files of any of these systems.
 
 use crate::scenario::{DEFAULT_SYSTEM, Scenario, ScenarioError, Vocabulary, Words, nearest};
 use crate::world::Definition;
@@ -20,7 +20,7 @@ impl Systems<'_> {
     /// Returns the system of this name.
     ///
     /// # Errors
-    /// A message with the nearest name, and with all names.
+    /// The error contains the nearest name and all names.
     pub fn named(self, name: &str) -> Result<&'static Definition, String> {
         let found = self.0.iter().find(|system| system.name == name);
         found.copied().ok_or_else(|| {
@@ -53,12 +53,12 @@ impl Systems<'_> {
         }
     }
 
-    /// Returns the system that a scenario file's text names: the key `system`, or the mesh without it.
+    /// Returns the system that the text of a scenario file names by the key `system`; the mesh if the key is absent.
     ///
     /// # Errors
-    /// The key's value is not the name of a system.
+    /// Returns an error if the key's value is not the name of a system.
     pub fn of_text(self, file: &str, text: &str) -> Result<&'static Definition, ScenarioError> {
-        // A text that is not TOML names no system; the reader of the file reports its error.
+        // A text that is not TOML names no system; the reader of the file reports the TOML error.
         let head: Head = toml::from_str(text).unwrap_or(Head { system: None });
         let error = |line, message| ScenarioError {
             file: file.to_owned(),
@@ -79,10 +79,10 @@ impl Systems<'_> {
         }
     }
 
-    /// Reads every scenario of a file that a selection allows, and returns its system.
+    /// Reads every scenario of a file that a selection matches, and returns its system.
     ///
     /// # Errors
-    /// The errors of [`Self::of_text`] and of [`Scenario::load_all`].
+    /// Returns the errors of [`Self::of_text`] and of [`Scenario::load_all`].
     pub fn load_all(
         self,
         path: &Path,
@@ -93,10 +93,10 @@ impl Systems<'_> {
         Ok((system, scenarios))
     }
 
-    /// Reads the one scenario of a file that a selection allows, and returns its system.
+    /// Reads the one scenario of a file that a selection matches, and returns its system.
     ///
     /// # Errors
-    /// The errors of [`Self::of_text`] and of [`Scenario::load_one`].
+    /// Returns the errors of [`Self::of_text`] and of [`Scenario::load_one`].
     pub fn load_one(
         self,
         path: &Path,
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(read(both, "scenario = 1\n").unwrap(), "mesh");
         assert_eq!(read(both, "system = \"mesh\"\n").unwrap(), "mesh");
         assert_eq!(read(both, "system = \"shop\"\n[[at]]\n").unwrap(), "shop");
-        // The reader of the file reports what is not TOML.
+        // The reader of the file reports text that is not TOML.
         assert_eq!(read(both, "system = \n").unwrap(), "mesh");
     }
 

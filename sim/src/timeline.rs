@@ -1,9 +1,9 @@
 //! A run in a terminal: a lane for each node (or for several nodes, if there are many) over virtual
 //! time.
 //!
-//! A letter is a view of membership shared by several nodes, and the same letter is the same view; `~` is a
-//! state shared briefly, `.` a state that a single node holds briefly; blank means that the node is
-//! not running.
+//! A letter stands for a view of membership that several nodes share; equal letters mean equal views. `~` is a view
+//! that several nodes share briefly, `.` is a view that a single node has briefly, and a blank means that the node does
+//! not run.
 
 use crate::record::Recording;
 use crate::record::fault::together;
@@ -24,7 +24,7 @@ const WIDTH_MIN: usize = 20;
 pub struct Row {
     /// The label in front of the cells, padded.
     pub label: String,
-    /// The characters, each with its colour: 0 none, 1 quiet, from 2 on one per state, 100 a fault.
+    /// The characters, each with its colour: 0 for none, 1 for quiet, from 2 on one for each state, 100 for a fault.
     pub cells: Vec<(char, u8)>,
 }
 
@@ -126,7 +126,7 @@ fn axis(end: u64, columns: usize, pad: usize) -> Row {
     }
 }
 
-/// Draws faults in one row each; consecutive faults of one step share a row.
+/// Draws each fault in its own row; consecutive faults of one step share a row.
 fn faults(recording: &Recording<'_>, end: u64, columns: usize, pad: usize) -> Vec<Row> {
     let column = |at: u64| {
         let column = u128::from(at) * columns as u128 / u128::from(end.max(1));

@@ -29,7 +29,7 @@ pub struct ExpectationResult {
     /// The time at which the result was decided, in virtual milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_ms: Option<u64>,
-    /// The value of the metric, if the expectation is about one.
+    /// The value of the metric, if the expectation concerns a metric.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figure: Option<u64>,
 }
@@ -49,7 +49,7 @@ pub struct Failure {
     pub why: String,
     /// The command that reproduces the failure.
     pub reproduce: String,
-    /// The value of the metric, if the expectation is about one.
+    /// The value of the metric, if the expectation concerns a metric.
     #[serde(skip)]
     pub figure: Option<u64>,
     /// The nodes and items that the failure is about, as text in JSON.
@@ -86,7 +86,7 @@ impl Failure {
         }
     }
 
-    /// Returns the failure with the nodes and items that it is about.
+    /// Returns the failure with the nodes and items that the failure concerns.
     #[must_use]
     pub fn with_findings(mut self, findings: Vec<FailureFinding>) -> Self {
         self.findings = findings;

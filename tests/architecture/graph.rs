@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// The packages of the workspace, each with the ones that it may depend on outside of tests.
+/// The packages of the workspace, each with the packages that it may depend on outside of tests.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("phalanx-core", &[]),
     ("phalanx-net", &["phalanx-core"]),

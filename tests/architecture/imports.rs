@@ -1,14 +1,14 @@
-//! Circles of imports between the modules of a crate.
+//! Import cycles between the modules of a crate.
 //!
 //! The graph is read from the source text: `use` declarations, and paths that begin with `crate` or `super`; in core
-//! also paths that begin with a child module. Test modules are left out. A module is in a circle if it imports, over
-//! any number of steps, itself.
+//! also paths that begin with a child module. Test modules are left out. A module is in a cycle if it imports itself,
+//! directly or through other modules.
 
 use phalanx_tests::repository;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The most modules of each crate that may be in circles, and which paths count.
+/// For each crate, the paths that count as imports, and the maximum number of modules that may be in cycles.
 const IN_CIRCLES_MAX: &[(&str, Paths, usize)] = &[
     ("core/src", Paths::All, 0),
     ("net/src", Paths::Declared, 10),
@@ -18,13 +18,13 @@ const IN_CIRCLES_MAX: &[(&str, Paths, usize)] = &[
 /// The paths that count as imports.
 #[derive(Clone, Copy, PartialEq)]
 enum Paths {
-    /// All.
+    /// All paths.
     All,
-    /// Not those in expressions and types that begin with a child module.
+    /// All paths except those that begin with a child module in expressions and types.
     Declared,
 }
 
-/// A module by the names on the way to it from the crate's root.
+/// A module, as the path of names from the crate's root.
 type Module = Vec<String>;
 
 /// The modules of one crate, and the modules that each imports.
@@ -60,7 +60,7 @@ fn code_of(text: &str) -> String {
     code
 }
 
-/// Bytes up to and with the closing quotation mark.
+/// The number of bytes up to and including the closing quotation mark.
 fn end_of_string(rest: &str) -> usize {
     let mut escaped = false;
     for (at, character) in rest.char_indices() {
@@ -140,7 +140,7 @@ fn paths_in(code: &str, which: Paths) -> Vec<Module> {
         if !continues && start < colons {
             let path = code[start..end].split("::").map(str::to_owned);
             let path: Module = path.filter(|name| !name.is_empty()).collect();
-            // Other characters begin the tree of a `use` declaration, or type arguments.
+            // A path that is followed by another character is the prefix of a `use` tree, or has type arguments.
             let counts = which == Paths::All || matches!(path[0].as_str(), "crate" | "super");
             if path.len() > 1 && counts {
                 paths.push(path);
@@ -183,7 +183,7 @@ impl Imports {
         Self { paths, modules }
     }
 
-    /// The module of the crate that a path leads into, if it leads into one.
+    /// The module of the crate that a path leads to, if it leads to a module.
     fn target(&self, from: &Module, path: &[String]) -> Option<Module> {
         let first = path.first()?;
         let mut full = match first.as_str() {
@@ -207,7 +207,7 @@ impl Imports {
         Some(self.longest(&full))
     }
 
-    /// The longest beginning of a path that is a module.
+    /// The longest prefix of a path that is a module.
     fn longest(&self, path: &[String]) -> Module {
         let mut module = path.to_vec();
         while !module.is_empty() && !self.modules.contains_key(&module) {
@@ -228,7 +228,7 @@ impl Imports {
         modules.map(|entry| (entry.0, of(entry))).collect()
     }
 
-    /// The modules that import themselves, over any number of steps.
+    /// The modules that import themselves, directly or through other modules.
     fn in_circles(&self) -> Vec<String> {
         let edges = self.edges();
         let reaches = |start: &Module| {

@@ -3,8 +3,7 @@
 use phalanx_tests::{binary, repository};
 use std::process::Command;
 
-/// Files and directories allowed at the top level: those of the product, and common ones of a
-/// repository.
+/// Files and directories allowed at the top level: those of the product, and those common in repositories.
 const TOP: &[&str] = &[
     ".ci",
     ".git",
@@ -31,7 +30,7 @@ const TOP: &[&str] = &[
     "tests",
 ];
 
-/// Files of tools at the top level, which .gitignore lists.
+/// Files that tools create at the top level and that .gitignore lists.
 const LEFT_BY_TOOLS: &[&str] = &[
     "target",
     ".run",

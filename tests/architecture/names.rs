@@ -1,4 +1,4 @@
-//! One meaning a type name: a name that several modules give to a type stands for one thing.
+//! One meaning for each type name: a name that several modules give to a type stands for the same concept.
 
 use crate::sources::sources;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The packages whose type names are compared.
 const COMPARED: &[&str] = &["core", "net", "sim", "bins"];
 
-/// Names of the parts that a machine or program has by its role. They are written with the name of their module:
-/// `gossip::Input`, `channel::Input`.
+/// Names of parts that each machine or program has because of its role. These names are written with the name of their
+/// module: `gossip::Input`, `channel::Input`.
 const ROLES: &[&str] = &[
     "Config", "Context", "Event", "Input", "Message", "Output", "Streams", "Timer", "Tuning",
 ];
@@ -32,7 +32,7 @@ struct Shared {
     reason: &'static str,
 }
 
-/// The replies of a node, as the command-line tool prints them. Each has the name of its subject.
+/// The replies of a node, as the command-line tool prints them. Each type has the name of the type that it shows.
 const REPLIES: &str = "bins/cli/src/mesh/reply.rs";
 
 const SHARED: &[Shared] = &[

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Maximum length of a file, in lines; a longer file contains a second concept.
 const LINES_MAX: usize = 800;
 
-/// Words that only code with side effects, or code that is not reproducible, needs.
+/// Words that only occur in code that has side effects or is not reproducible.
 const IMPURE: &[&str] = &[
     "tokio",
     "async",

@@ -1,13 +1,13 @@
-//! One suite a fake: each case runs on the fake of the simulator and on the real part from Debian.
+//! One suite for each fake: each case runs on the simulator's fake and on the real program from Debian.
 //!
-//! A case sees its part through a trait alone and asserts the same observations on both. A real part that is not
-//! installed fails its cases; `make tools` installs it. Real parts run without privileges, on loopback, below a folder of
-//! their own, and are ended by the case that started them.
+//! A case accesses the fake or the real program only through a trait, and asserts the same observations on both. If a
+//! real program is not installed, its cases fail; `make tools` installs it. Real programs run without privileges, on
+//! loopback, each in its own folder; the case that starts a program also ends it.
 
 mod dns;
 mod nginx;
 
-/// Declares each case as two tests: one on the fake, one on the real part.
+/// Declares each case as two tests: one on the fake, one on the real program.
 macro_rules! conformance {
     ($fake:ident, $real:ident, $($module:ident: $($case:ident),+;)+) => {
         mod on_the_fake {

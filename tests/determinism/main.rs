@@ -1,4 +1,4 @@
-//! Tests that the same seed gives the same run, in this process and in another.
+//! Tests that the same seed gives the same run, in this process and in another process.
 
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::record::{Header, Writer};

@@ -1,4 +1,4 @@
-//! Packages outside of the workspace simulate their own programs: they build, and their own tests pass.
+//! Checks that packages outside of the workspace can simulate their own programs: they build, and their own tests pass.
 
 mod guide;
 
@@ -9,7 +9,7 @@ use std::process::Command;
 fn passes(example: &str) {
     let root = repository();
     let package = root.join("sim/examples").join(example);
-    // Uses the versions that are present already, so nothing is downloaded.
+    // Uses the dependency versions that are already present, so nothing is downloaded.
     std::fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock"))
         .expect("the lock file can be copied");
     let output = Command::new(env!("CARGO"))

@@ -3,8 +3,7 @@
 use phalanx_sim::scenario::{Engine, Scenario};
 use std::path::{Path, PathBuf};
 
-/// This scenario takes half a minute of CPU time; it has its own tests, which run in parallel with
-/// the others.
+/// This scenario takes half a minute of CPU time, so it has its own tests, which run in parallel with the others.
 pub(crate) const LARGE: &str = "thousand-nodes";
 
 pub(crate) fn folder() -> PathBuf {

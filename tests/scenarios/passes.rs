@@ -1,5 +1,5 @@
-//! Tests that every scenario passes, that every fault in it affects something, and that its name is
-//! that of its file.
+//! Tests that every scenario passes, that every fault in it affects something, and that its name equals the name of its
+//! file.
 
 use crate::files::{LARGE, load, names, of_model};
 use phalanx_sim::mesh::MESH;
@@ -25,7 +25,7 @@ fn every_scenario_passes_and_every_fault_affects_something() {
     }
 }
 
-/// Seeds that failed before, each with the bug that was found.
+/// Seeds that once failed, each with the bug that was found.
 const KEPT: &[(&str, u64, &str)] = &[
     (
         "blocked-pairs",

@@ -9,7 +9,7 @@ use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, SystemUnderTest, Trial, attempt};
 use phalanx_sim::shrink::{ControlRun, Shrunk, shrink};
 
-/// The planted bugs, each with the part of the mesh that it breaks.
+/// The planted bugs, each with the part of the mesh that the bug breaks.
 const PLANTED: [(&str, &str); 11] = [
     ("merge", "merge-lower-wins"),
     ("refutation", "no-refute"),
@@ -24,7 +24,8 @@ const PLANTED: [(&str, &str); 11] = [
     ("indirect confirmation", "no-indirect-confirmation"),
 ];
 
-/// Seconds of CPU time on one core: far below the two minutes that a search may take.
+/// Maximum number of trials; this many trials take seconds of CPU time on one core, far below the two minutes that a
+/// search may take.
 const TRIALS_MAX: u64 = 300;
 const SHRINK_RUNS_MAX: usize = 1_500;
 const LINES_MAX: usize = 30;
@@ -84,7 +85,7 @@ fn check(
     needs_the_bug(what, sound, &shrunk, &text);
 }
 
-/// The small file does not fail without the planted bug, on many seeds.
+/// Checks that the small file does not fail without the planted bug, on many seeds.
 fn needs_the_bug(what: &str, sound: SystemUnderTest<'_>, shrunk: &Shrunk, text: &str) {
     let of_bug = shrunk.controls.iter();
     let mut of_bug = of_bug.filter(|controlled| controlled.control == ControlRun::Bug);
@@ -129,8 +130,7 @@ fn needs_every_step(
 #[test]
 fn every_planted_bug_is_found_and_shrunk_to_a_page() {
     let names = of_model().into_iter().filter(|name| name != LARGE);
-    // The bugs are in the mesh protocol. Scenarios with channels also reveal them, but do not
-    // shrink to a page.
+    // The bugs are in the mesh protocol. Scenarios with channels also reveal the bugs, but do not shrink to a page.
     let beneath = |scenario: &Scenario| scenario.hosts.iter().all(|it| channels(it).is_empty());
     let bases = names.map(|name| load(&name)).filter(beneath);
     let bases: Vec<Scenario> = bases.collect();

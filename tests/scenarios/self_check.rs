@@ -1,5 +1,5 @@
-//! Tests of the simulator itself: each scenario fails when its mechanism is disabled, and each
-//! invariant is violated by its planted bug, in the real machines, with the regular runner.
+//! Tests of the simulator itself: each scenario fails when its mechanism is disabled, and each invariant is violated by
+//! its planted bug; both use the real machines and the regular runner.
 
 use crate::files::{LARGE, folder, load, names, of_model};
 use phalanx_core::sabotage::Switch;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// A disabled mechanism may go unnoticed with a lucky seed, but not with all of these.
+/// With a lucky seed, a disabled mechanism may go unnoticed, but not with all of these seeds.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
 
 /// Each scenario, with the mechanism without which it fails.

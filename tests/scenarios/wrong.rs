@@ -1,5 +1,5 @@
-//! Tests that every wrong scenario file is rejected with file, line, key and fix. Each file has one
-//! error; the messages are in `wrong/errors.txt`, which `make golden` rewrites.
+//! Tests that every wrong scenario file is rejected with file, line, key and fix. Each file contains one error; the
+//! messages are in `wrong/errors.txt`, which `make golden` rewrites.
 
 use phalanx_sim::scenario::Scenario;
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ fn golden_errors_of_wrong_files() {
             !error.key.is_empty() || name == "not-toml.toml",
             "{name}: the error has no key: {error}"
         );
-        // The path of the directory depends on the machine.
+        // The path of the directory differs between machines.
         let text = error
             .to_string()
             .replace(&format!("{}/", folder().display()), "");
@@ -62,7 +62,7 @@ fn there_are_at_least_forty_wrong_files_with_different_errors() {
         std::fs::read_to_string(folder().join("errors.txt")).expect("the golden file can be read");
     let without_place = |line: &str| line.split_once(": ").map(|(_, rest)| rest.to_owned());
     let distinct: BTreeSet<_> = golden.lines().filter_map(without_place).collect();
-    // A few errors have the same text and differ in their place.
+    // A few errors have the same text and differ only in their place.
     assert!(
         distinct.len() + 5 >= golden.lines().count(),
         "{}",

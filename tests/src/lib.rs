@@ -1,4 +1,4 @@
-//! Shared by the tests of the whole system: the paths of the repository and of its built binaries.
+//! Helpers shared by the tests of the whole system: the paths of the repository and of its built binaries.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ pub fn repository() -> PathBuf {
 /// Returns the path of a built binary of this workspace, beside the running test.
 ///
 /// # Panics
-/// If the binary is not built: cargo does not build binaries of other packages for a test.
+/// Panics if the binary is not built, because cargo does not build binaries of other packages for a test.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! `phalanx`: the command-line tool.
 //!
-//! Parses the command line, runs one command and exits with a code: 0 success, 1 negative result, 2
-//! wrong usage or a bad file, 3 the same seed gave two different runs.
+//! Parses the command line, runs one command and exits with a code: 0 for success, 1 for a negative result, 2 for wrong
+//! usage or a bad file, 3 if one seed gave two different runs.
 //!
 //! - [`arguments`]: the command line itself; start there.
 //! - [`authority`]: `ca`, certificates.
@@ -20,7 +20,7 @@ mod fleet;
 mod mesh;
 
 use arguments::{CommandLine, ToolCommand};
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use failure::{CommandError, Completion};
 use phalanx_sim::Systems;
 use phalanx_sim::mesh::MESH;
@@ -29,7 +29,7 @@ use phalanx_sim_cli::{ExternalEngine, Tool, exit, failure, programs, screen};
 use screen::Screen;
 use std::process::ExitCode;
 
-/// The commands `phalanx sim`: the mesh in all engines.
+/// The subcommands of `phalanx sim`: the mesh in all engines.
 const SIMULATOR: Tool<'_> = Tool {
     systems: Systems(&[&MESH]),
     engines: &[
@@ -48,8 +48,12 @@ const SIMULATOR: Tool<'_> = Tool {
 };
 
 fn main() -> ExitCode {
-    let arguments = CommandLine::parse();
-    exit("phalanx", run(arguments.command, &Screen::new()))
+    let command = CommandLine::command().mut_subcommand("sim", |sim| SIMULATOR.describe(sim));
+    let arguments = CommandLine::from_arg_matches(&command.get_matches());
+    let done = arguments
+        .map_err(CommandError::usage)
+        .and_then(|arguments| run(arguments.command, &Screen::new()));
+    exit("phalanx", done)
 }
 
 fn run(command: ToolCommand, screen: &Screen) -> Result<Completion, CommandError> {

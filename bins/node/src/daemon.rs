@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tonic::service::Routes;
 
-/// Maximum time for the announcement that the node leaves.
+/// Maximum time for announcing that the node leaves.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// Maximum time to write the last log lines.
 const LOG_DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -92,15 +92,15 @@ pub(crate) fn run(
     })
 }
 
-/// Runs a task until it completes. Its blocking threads, for example a name lookup, delay the
-/// return by at most [`THREADS_MAX`].
+/// Runs a task until it completes. The runtime's blocking threads, for example a name lookup, delay the return by at
+/// most [`THREADS_MAX`].
 fn to_the_end<T>(runtime: Runtime, task: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(task);
     runtime.shutdown_timeout(THREADS_MAX);
     ended
 }
 
-/// The result of the future that completed first; the first future, if both did.
+/// The result of whichever future completed first; the first future's result if both completed at once.
 enum Either<A, B> {
     First(A),
     Second(B),
@@ -177,7 +177,7 @@ impl Daemon {
                 }
             };
             match event {
-                // The service manager must see that the daemon does not serve any more.
+                // The service manager must learn that the daemon no longer serves.
                 Either::First(()) => {
                     return Err(DaemonError::Run("the node stopped unexpectedly".to_owned()));
                 }
@@ -205,8 +205,7 @@ impl Daemon {
         }
     }
 
-    /// Applies the settings that can change while the node runs; logs the names of those that
-    /// cannot.
+    /// Applies the settings that can change while the node runs; logs the names of changed settings that cannot.
     async fn reload(&mut self, read: Result<DaemonSettings, String>) -> Result<(), DaemonError> {
         let new = match read {
             Ok(new) => new,
@@ -277,8 +276,8 @@ impl Daemon {
             .map_err(stopped)
     }
 
-    /// Replaces the node's credentials with those now at their source, if the current ones yield to them. Returns whether
-    /// it replaced them.
+    /// Replaces the node's credentials with those at their source, if these are better than the current ones. Returns
+    /// whether the credentials were replaced.
     fn take_certificates(&self, settings: &DaemonSettings) -> Result<bool, IdentityError> {
         let now = clock::wall();
         let opened = identity::open(&settings.certificates, &self.settings.subject, now)?;
@@ -442,7 +441,7 @@ mod tests {
         let begun = Instant::now();
         to_the_end(runtime, async {
             let (started, has_started) = tokio::sync::oneshot::channel();
-            // A blocking call, like that of the system's resolver when no name server responds.
+            // A blocking call that stands for the system's resolver when no name server responds.
             let stuck = tokio::task::spawn_blocking(move || {
                 started.send(()).unwrap();
                 held.recv_timeout(stuck_for)

@@ -1,8 +1,7 @@
 //! The mesh daemon: reads its configuration, runs one node, and leaves the mesh on a signal to end.
 //!
-//! Exit codes: 0, the daemon ended on request; 1, it failed while running; 2, it was not started
-//! for the reason printed on standard error. Log lines go to standard error; standard output stays
-//! empty.
+//! Exit codes: 0 if the daemon ended on request, 1 if it failed while running, 2 if it was not started for the reason
+//! printed on standard error. Log lines go to standard error; standard output stays empty.
 
 mod config;
 mod daemon;
@@ -15,7 +14,7 @@ use flags::Flags;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// Reason for an end of the daemon without a request.
+/// Reason why the daemon ended without a request.
 #[derive(Debug)]
 pub(crate) enum DaemonError {
     /// The daemon was not started.
@@ -53,6 +52,6 @@ fn load(flags: &Flags) -> Result<DaemonSettings, String> {
 
 /// Writes to standard error before the log starts and after it has ended.
 fn print_to_stderr(text: &str) {
-    // The error is ignored: no other output is left if standard error is closed.
+    // The error is ignored, because no other output is left if standard error is closed.
     let _lost = writeln!(std::io::stderr(), "{text}").is_err();
 }

@@ -10,7 +10,8 @@ fn start(error: impl std::fmt::Display) -> DaemonError {
     DaemonError::Start(error.to_string())
 }
 
-/// A held state directory; released when the last clone of the store is dropped, or when the process dies.
+/// A state directory held by this process; released when the last clone of the store is dropped, or when the process
+/// dies.
 #[derive(Debug)]
 pub(crate) struct StateDirectory {
     /// The durable items.
@@ -20,7 +21,7 @@ pub(crate) struct StateDirectory {
 }
 
 impl StateDirectory {
-    /// Creates the directory if it does not exist, holds it, and raises the epoch.
+    /// Creates the directory if it does not exist, locks it, and raises the epoch.
     pub(crate) async fn open(directory: &Path) -> Result<Self, DaemonError> {
         let mut builder = DirBuilder::new();
         builder.recursive(true);

@@ -1,12 +1,12 @@
-//! Anti-entropy: when a channel's state is compared with neighbours, and how a difference is reconciled.
+//! Anti-entropy: when a channel's state is compared with that of neighbours, and how a difference is reconciled.
 //!
-//! Hashes are compared when a link opens, and once an interval with [`NEIGHBOURS_MAX`] random neighbours. If they
-//! differ, the node with the lower id sends a sketch of its state, and both ends send the elements that the other lacks
-//! ([`crate::reconcile`]). State that an application merges is sent whole, and once an interval also to a random member
-//! that broadcasts on the channel, since the neighbours may only relay the channel.
+//! Hashes are compared when a link opens, and with [`NEIGHBOURS_MAX`] random neighbours once per interval. If the
+//! hashes differ, the node with the lower id sends a sketch of its state, and each end sends the elements that the
+//! other end lacks ([`crate::reconcile`]). State that an application merges is sent whole; once per interval it is also
+//! sent to a random member that broadcasts on the channel, because the neighbours may only relay the channel.
 //!
-//! A channel that changed less than [`QUIET_AFTER`] ago is compared rarely, because recent changes are probably still
-//! on their way and would be sent twice.
+//! A channel that changed less than [`QUIET_AFTER`] ago is compared rarely, because its recent changes are probably
+//! still in flight and would be sent twice.
 
 use super::context::{Context, Timer};
 use super::interface::INTERVAL;
@@ -23,11 +23,11 @@ use std::sync::Arc;
 
 /// Time without changes after which a channel is quiet.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
-/// A link counts as new up to this age. The ends of a new link compare channels that are not quiet, too.
+/// Age up to which a link counts as new. The ends of a new link also compare channels that are not quiet.
 const NEW_FOR: Duration = Duration::from_secs(2);
 /// Time after which an incomplete comparison continues.
 const CONTINUED_AFTER: Duration = Duration::from_secs(1);
-/// Maximum number of neighbours a channel is compared with in one interval.
+/// Maximum number of neighbours with which a channel is compared in one interval.
 const NEIGHBOURS_MAX: usize = 2;
 const LIMITS: ReconcileLimits = ReconcileLimits {
     cells_below: usize::MAX,
@@ -50,7 +50,7 @@ pub(super) enum Comparison {
     Done,
     /// Send this step.
     Step(Item),
-    /// Send the whole state, and then this node's hash: the neighbour sends its own state if it still differs.
+    /// Send the whole state, followed by this node's hash; the neighbour sends its own state if its hash still differs.
     State,
 }
 
@@ -59,7 +59,7 @@ pub(super) enum Comparison {
 pub(super) struct Answer {
     /// The next step to send.
     pub step: Option<Item>,
-    /// Broadcasts that the neighbour lacks, in the order to send them as far as there is room.
+    /// Broadcasts that the neighbour lacks, in the order of sending; those for which the link has no room are not sent.
     pub repairs: Vec<Arc<Update>>,
 }
 
@@ -82,7 +82,7 @@ impl AntiEntropy {
         context.timers.set(Timer::Compare(channel.clone()), at);
     }
 
-    /// An application opens a channel and compares it once an interval.
+    /// An application opens a channel, which is then compared once per interval.
     pub(super) fn set_interval(
         &mut self,
         context: &mut Context,
@@ -245,7 +245,7 @@ impl AntiEntropy {
         }
     }
 
-    /// A neighbour requested a sketch of `cells` cells, or, if 0, the whole state.
+    /// A neighbour requested a sketch of `cells` cells; 0 cells request the whole state.
     pub(super) fn on_larger(
         &self,
         context: &mut Context,
@@ -308,8 +308,8 @@ fn everything(
     )
 }
 
-/// The elements as updates. Each round starts at another element, so that elements without room in one round are sent
-/// in a later one.
+/// Returns the elements as updates. Each round starts at another element, so that an element for which one round has no
+/// room is sent in a later round.
 fn repairs<'a>(
     context: &mut Context,
     channel: &ChannelName,

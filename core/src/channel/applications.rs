@@ -1,8 +1,8 @@
 //! The applications of this node that have a channel open, and the number of messages that each accepts.
 //!
 //! Each channel has at most one application. The application sets its receive window: the maximum number of messages
-//! handed over and not consumed. Above the window, or above [`ROOM_BYTES`], messages are refused as [`DeliveryFailure::Busy`],
-//! and their senders retry.
+//! that are handed over and not yet consumed. Above the window, or above [`ROOM_BYTES`], messages are refused as
+//! [`DeliveryFailure::Busy`], and their senders retry.
 
 use super::interface::ROOM_BYTES;
 use super::message::{ChannelName, DeliveryFailure};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ReceiveWindow {
     messages_max: u32,
-    /// Messages handed over and not consumed.
+    /// Messages that are handed over and not yet consumed.
     messages: u32,
     bytes: usize,
 }
@@ -47,8 +47,8 @@ impl Applications {
     /// Reserves room for a message of `bytes` bytes.
     ///
     /// # Errors
-    /// [`DeliveryFailure::NoSuchChannel`] if no application accepts messages on the channel, [`DeliveryFailure::Busy`] if its window is
-    /// full. The state is then unchanged.
+    /// Returns [`DeliveryFailure::NoSuchChannel`] if no application accepts messages on the channel, and
+    /// [`DeliveryFailure::Busy`] if the application's window is full. The state is then unchanged.
     pub(super) fn accept(
         &mut self,
         channel: &ChannelName,

@@ -12,7 +12,7 @@ pub const CHANNELS_MAX: usize = 256;
 pub struct Config {
     /// The node's id.
     pub id: NodeId,
-    /// Distinguishes this start of the node from all others.
+    /// Distinguishes this start of the node from all other starts.
     pub life: u64,
     /// Timings.
     pub tuning: Tuning,
@@ -38,7 +38,7 @@ impl Config {
 pub struct Tuning {
     /// Minimum time between two batches on one link.
     pub coalesce: Duration,
-    /// Delay of announcements, so that several are sent together.
+    /// Delay of announcements, so that several announcements are sent together.
     pub announce_after: Duration,
     /// A missing announced broadcast is requested after this time plus a uniform draw below `graft_jitter`.
     pub graft_after: Duration,

@@ -1,4 +1,4 @@
-//! The parts that all components of the machine share: time, settings, randomness, timers and outputs.
+//! The parts that all components of the machine share: time, settings, random streams, timers and outputs.
 //!
 //! The timers are shared because they are one index over the whole machine. A [`Timer`] belongs to the component that
 //! defines it.
@@ -14,7 +14,8 @@ use crate::machine::Outbox;
 use crate::sabotage::Switch;
 use crate::time::Instant;
 
-/// The deadlines of the machine. Each is set by one component, and passed to that component when due.
+/// The deadlines of the machine. One component sets each timer, and the timer is passed to that component when it is
+/// due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// A link sends its pending output.
@@ -60,7 +61,7 @@ impl Context {
         &self.config.tuning
     }
 
-    /// Whether a switch is on: a mechanism off, or a planted bug.
+    /// Whether a sabotage switch is on, which turns a mechanism off or plants a bug.
     pub(super) const fn has(&self, switch: Switch) -> bool {
         self.config.sabotage.has(switch)
     }

@@ -1,18 +1,19 @@
 //! Duplicate detection: the broadcasts and messages received from each sender.
 //!
-//! Senders number their broadcasts and messages, from 1 in each epoch. A [`ReplayWindow`] distinguishes the latest
-//! [`WINDOW`] numbers of an epoch exactly and counts all lower ones as received, like the replay window of IPsec (RFC
+//! Senders number their broadcasts and messages, from 1 in each epoch. A [`ReplayWindow`] tracks the latest [`WINDOW`]
+//! numbers of an epoch individually and counts all lower numbers as received, like the replay window of IPsec (RFC
 //! 4303).
 //!
-//! Bounds: [`TRACKED_MAX`] origins of broadcasts in all channels together, and as many senders of messages; data of
-//! further ones is refused. [`EPOCHS_MAX`] epochs of each, of which the oldest is dropped first.
+//! Bounds: [`TRACKED_MAX`] origins of broadcasts in all channels together, and as many senders of messages; data from
+//! further origins and senders is refused. For each origin or sender, [`EPOCHS_MAX`] epochs are tracked, and the oldest
+//! is dropped first.
 
 use super::message::{ChannelName, UpdateId};
 use crate::identity::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of tracked origins of broadcasts, in all channels together, and of tracked senders of messages. Data
-/// of further ones is refused.
+/// from further origins and senders is refused.
 pub const TRACKED_MAX: usize = 131_072;
 
 /// Maximum number of tracked numbers of one epoch.
@@ -34,7 +35,7 @@ pub(super) enum Noted {
 /// The numbers received from one sender.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct ReplayWindow {
-    /// In the order in which the epochs were first received.
+    /// The epochs, in the order in which they were first received.
     epochs: Vec<Epoch>,
 }
 
@@ -47,7 +48,7 @@ struct Epoch {
 }
 
 impl ReplayWindow {
-    /// Whether a number was received, or lies below the window.
+    /// Whether a number was received, or is below the window.
     fn contains(&self, epoch: u64, number: u64) -> bool {
         self.epochs.iter().any(|known| {
             known.epoch == epoch && (number <= known.floor || known.above.contains(&number))
@@ -69,7 +70,7 @@ impl ReplayWindow {
         true
     }
 
-    /// The sender resends nothing below `floor`.
+    /// The sender resends no number below `floor`.
     fn raise(&mut self, epoch: u64, floor: u64) {
         let at = self.track(epoch);
         let known = &mut self.epochs[at];
@@ -78,7 +79,7 @@ impl ReplayWindow {
         known.advance();
     }
 
-    /// Returns the index of an epoch, which is tracked from now on.
+    /// Returns the index of an epoch; starts to track the epoch if necessary.
     fn track(&mut self, epoch: u64) -> usize {
         let found = self.epochs.iter().position(|known| known.epoch == epoch);
         found.unwrap_or_else(|| {
@@ -96,7 +97,7 @@ impl ReplayWindow {
 }
 
 impl Epoch {
-    /// Raises the floor over numbers without a gap.
+    /// Raises the floor past all received numbers that follow it without a gap.
     fn advance(&mut self) {
         while let Some(next) = self.floor.checked_add(1)
             && self.above.remove(&next)
@@ -157,7 +158,7 @@ impl Dedup {
         window.is_some_and(|window| window.contains(epoch, number))
     }
 
-    /// Notes a message; its sender resends nothing below `floor`.
+    /// Notes a message; the sender of the message resends no number below `floor`.
     pub(super) fn note_message(&mut self, sender: &NodeId, epoch: u64, number: u64, floor: u64) {
         let window = self.messages.entry(sender.clone()).or_default();
         window.raise(epoch, floor);
@@ -240,7 +241,7 @@ mod tests {
     }
 
     proptest! {
-        /// Numbers close together are distinguished exactly, and the window stays in its bound.
+        /// Numbers that are close together are distinguished exactly, and the window stays within its bound.
         #[test]
         fn close_numbers_are_distinguished(numbers in prop::collection::vec(1_u64..400, 0..600)) {
             let mut window = ReplayWindow::default();

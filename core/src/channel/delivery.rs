@@ -1,8 +1,8 @@
-//! Delivery of this node's messages to single members: at least once on the network, once to the application.
+//! Delivery of this node's messages to single members: at least once on the network, exactly once to the application.
 //!
-//! The tracker keeps a message until it is answered. It resends the message by another route if a node on the path
-//! failed, if the link of the last copy is lost, or if no answer arrives in time. The receiver hands one copy to its
-//! application (`Dedup`).
+//! The tracker keeps a message until its receiver answers. The tracker resends a message by another route if a node on
+//! the path failed, if the link that carried the last copy is lost, or if no answer arrives in time. The receiver hands
+//! one copy to its application (`Dedup`).
 //!
 //! ```text
 //!            link lost, relay failed, no answer
@@ -12,8 +12,8 @@
 //!   done                                           failed
 //! ```
 //!
-//! Bounds: [`PENDING_MAX`] messages and [`PENDING_BYTES_MAX`] bytes, above which messages are refused;
-//! [`EXCLUDED_HOPS_MAX`] excluded hops for the route of each message, of which the oldest is readmitted first.
+//! Bounds: at most [`PENDING_MAX`] messages and [`PENDING_BYTES_MAX`] bytes, above which messages are refused; at most
+//! [`EXCLUDED_HOPS_MAX`] excluded hops for each message's route. One more exclusion readmits the oldest hop.
 
 use super::context::{Context, Timer};
 use super::interface::{Done, Event, Output, Refusal, Request};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 /// Maximum number of unanswered messages of this node.
 pub const PENDING_MAX: usize = 1_024;
-/// Maximum number of bytes of unanswered messages; one more payload always fits.
+/// Maximum number of bytes of unanswered messages, above which no further payload is accepted.
 pub const PENDING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Maximum number of hops excluded from a message's route after failing to forward it.
@@ -54,7 +54,7 @@ struct Pending {
     last_failure: DeliveryFailure,
     /// The link on which the last copy was sent.
     link: Option<LinkId>,
-    /// Number of copies sent without an answer. One of them may have been delivered.
+    /// Number of copies sent without an answer, one of which may have been delivered.
     copies: u32,
 }
 
@@ -87,7 +87,7 @@ impl DeliveryTracker {
         self.pending.len()
     }
 
-    /// The lowest number that this node may still send.
+    /// The lowest number that this node may still send or resend.
     fn floor(&self) -> u64 {
         self.pending.keys().next().copied().unwrap_or(self.last)
     }
@@ -147,7 +147,7 @@ impl DeliveryTracker {
         is_own(context, packet) && self.pending.contains_key(&packet.number)
     }
 
-    /// A copy of a pending message is passed to a link.
+    /// A copy of a pending message was passed to a link.
     pub(super) fn note_link(&mut self, context: &Context, packet: &Packet, link: LinkId) {
         if let Some(pending) = self.pending.get_mut(&packet.number)
             && is_own(context, packet)
@@ -198,7 +198,7 @@ impl DeliveryTracker {
             }
             DeliveryFailure::Busy => BUSY_AFTER,
             DeliveryFailure::NoRoute if pending.excluded_hops.is_empty() => BUSY_AFTER,
-            // An excluded hop may be on the only remaining route.
+            // An excluded hop may be on the only remaining route, so all hops are readmitted.
             DeliveryFailure::NoRoute => {
                 pending.excluded_hops.clear();
                 REROUTE_AFTER

@@ -116,7 +116,7 @@ impl Channels {
         Ok(Done::Committed(update.version()))
     }
 
-    /// Performs an operation, on a channel that is opened for it if it is not open.
+    /// Performs an operation on a channel; if the channel is not open, it is opened for the operation.
     pub(super) fn on_once(
         &mut self,
         channel: &ChannelName,
@@ -141,7 +141,7 @@ impl Channels {
         result
     }
 
-    /// Sends a message to one member. Returns none for a message whose answer follows later.
+    /// Sends a message to one member. Returns none if the answer to the request follows later.
     pub(super) fn on_send(
         &mut self,
         request: Request,
@@ -183,7 +183,7 @@ impl Channels {
         store.filter(|_| open).ok_or(Refusal::NotOpen)
     }
 
-    /// Broadcasts are refused if no lively link has room, even after superseded writes are dropped.
+    /// A broadcast is refused if no lively link has room for it, even after superseded writes are dropped.
     fn check_room(&mut self) -> Result<(), Refusal> {
         for queue in self.queues.values_mut().filter(|queue| !queue.has_room()) {
             queue.drop_superseded();
@@ -308,7 +308,7 @@ impl Channels {
                 } => self.on_sketch(link, &channel, kind, &cells),
                 Item::Larger { channel, cells } => self.on_larger(link, &channel, cells),
                 Item::Want { channel, digests } => self.on_want(link, &channel, &digests),
-                // Segments were consumed by the reassembly.
+                // The reassembly has already consumed segments.
                 Item::Segment(_) => {}
             }
         }
@@ -322,7 +322,7 @@ impl Channels {
                 false
             }
             Some(_) => true,
-            // The last quarter is reserved for this node's own applications.
+            // The last quarter of the channels is reserved for this node's own applications.
             None if self.stores.len() >= CHANNELS_MAX / 4 * 3 => {
                 self.reject(link, Rejection::TooMany);
                 false
@@ -460,7 +460,7 @@ impl Channels {
                 if open && self.context.has(Switch::RepeatsMessages) {
                     self.deliver_broadcast(id, Arc::clone(&update.payload));
                 }
-                // The name is kept, so that a second copy prunes the tree.
+                // The name is kept, so that a second copy is recognised and prunes the tree.
                 if !repair {
                     self.dissemination.keep(update, Some(link));
                 }
@@ -560,8 +560,8 @@ impl Channels {
         self.context.out.push(Output::Route(Arc::new(answer)));
     }
 
-    /// A member sent its whole state of a channel. The new part is broadcast; if the states differ, the member gets
-    /// this node's state.
+    /// A member sent its whole state of a channel. The new part is broadcast; if the states still differ, the member
+    /// receives this node's state.
     fn on_state(&mut self, packet: &Packet) {
         let channel = &packet.channel;
         let Some(store) = self.stores.get_mut(channel) else {

@@ -9,7 +9,7 @@ use crate::time::Duration;
 use core::fmt;
 use std::sync::Arc;
 
-/// Identifies a request of an application. Numbered by the adapter.
+/// Identifies a request of an application. The adapter numbers the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Request(pub u64);
 
@@ -31,14 +31,15 @@ pub struct Options {
     pub kind: Kind,
     /// Interval of anti-entropy with neighbours.
     pub interval: Duration,
-    /// Receive window: maximum number of unicast messages handed to the application that it has not consumed, in at
-    /// most [`ROOM_BYTES`]. With 0 the application accepts none, and their senders get [`DeliveryFailure::NoSuchChannel`].
+    /// Receive window: maximum number of unicast messages that were handed to the application and not yet consumed; the
+    /// size of these messages is bounded by [`ROOM_BYTES`]. With 0 the application accepts no unicast messages, and
+    /// their senders get [`DeliveryFailure::NoSuchChannel`].
     pub room: u32,
     /// The application's own state, if the kind is [`Kind::Custom`].
     pub custom: Option<Custom>,
 }
 
-/// Maximum number of bytes of unicast messages handed to an application that it has not consumed.
+/// Maximum number of bytes of unicast messages that were handed to an application and not yet consumed.
 pub const ROOM_BYTES: usize = 16 * 1024 * 1024;
 const _: () = assert!(
     super::message::PAYLOAD_BYTES_MAX <= ROOM_BYTES,
@@ -47,9 +48,9 @@ const _: () = assert!(
 
 /// Minimum interval of anti-entropy with neighbours.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
-/// Maximum interval.
+/// Maximum interval of anti-entropy with neighbours.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(3600);
-/// Default interval.
+/// Default interval of anti-entropy with neighbours.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 
 impl Options {
@@ -72,7 +73,7 @@ pub enum Expected {
     Absent,
     /// The key has this value.
     Value(Arc<[u8]>),
-    /// The key's value was written by this version.
+    /// The current value of the key has this version.
     Version(Version),
 }
 
@@ -81,11 +82,11 @@ pub enum Expected {
 pub struct Write {
     /// The key.
     pub key: Arc<str>,
-    /// Its new value; none deletes the key.
+    /// The new value of the key; `None` deletes the key.
     pub value: Option<Arc<[u8]>>,
 }
 
-/// Reads and writes of a map, applied to this node's copy together or not at all.
+/// Comparisons and writes of a map, applied together to this node's copy or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     /// Conditions by key, all of which must hold.
@@ -94,7 +95,7 @@ pub struct Transaction {
     pub write: Vec<Write>,
 }
 
-/// An operation on a channel that is open.
+/// An operation that needs an open channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelOperation {
     /// See [`Input::Publish`].
@@ -106,7 +107,7 @@ pub enum ChannelOperation {
 /// An input of the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// All open links. Sent whenever the set of links or their state changed.
+    /// All open links; this input is sent whenever the set of links or their state has changed.
     Neighbours(Vec<Neighbour>),
     /// A message arrived on an open link.
     Receive {
@@ -135,7 +136,7 @@ pub enum Input {
         request: Request,
         /// The channel.
         channel: ChannelName,
-        /// Its options.
+        /// The options of the channel.
         options: Options,
     },
     /// The application closes a channel. The node still relays the channel.
@@ -143,7 +144,8 @@ pub enum Input {
         /// The channel.
         channel: ChannelName,
     },
-    /// Broadcast on a channel of messages, or merge into custom state and broadcast the part that was new.
+    /// Broadcast a message on a channel of messages, or merge an update into custom state and broadcast the part that
+    /// was new.
     Publish {
         /// The number of the request; the answer repeats it.
         request: Request,
@@ -161,8 +163,8 @@ pub enum Input {
         /// The comparisons and writes.
         transaction: Transaction,
     },
-    /// Perform an operation that needs an open channel. A channel that no application has open is opened for the
-    /// operation alone, without a receive window.
+    /// Perform an operation that needs an open channel. A channel that no application has open is opened for this
+    /// operation only, without a receive window.
     Once {
         /// The number of the request; the answer repeats it.
         request: Request,
@@ -175,7 +177,8 @@ pub enum Input {
     },
     /// Send to one member.
     Send {
-        /// Repeated in the answer, which is given when the message was handed to the receiving application, or failed.
+        /// The number of the request; the answer repeats it, and is given when the message was handed to the receiving
+        /// application, or failed.
         request: Request,
         /// The receiver.
         to: NodeId,
@@ -183,7 +186,7 @@ pub enum Input {
         channel: ChannelName,
         /// The message.
         payload: Arc<[u8]>,
-        /// Whether to send once, unacknowledged. The answer is then given at once.
+        /// Whether to send the message once, without acknowledgement. The answer is then given immediately.
         datagram: bool,
     },
     /// The application consumed unicast messages.
@@ -216,7 +219,7 @@ pub enum Done {
     Unchanged,
     /// The writes were applied and broadcast, as this version.
     Committed(Version),
-    /// The condition on this key failed, and nothing was written.
+    /// The condition on this key did not hold, and nothing was written.
     Differs(Arc<str>),
     /// The message was handed to the receiving application.
     Delivered,
@@ -224,7 +227,7 @@ pub enum Done {
     Sent,
 }
 
-/// Reasons why a request of an application failed. State is unchanged, unless the variant says otherwise.
+/// Reasons why a request of an application failed. The state is unchanged, unless the variant states otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Another application of this node has the channel open.
@@ -237,9 +240,10 @@ pub enum Refusal {
     WrongKind(Kind),
     /// The node knows [`CHANNELS_MAX`](super::CHANNELS_MAX) channels.
     TooManyChannels,
-    /// More than [`PAYLOAD_BYTES_MAX`](super::message::PAYLOAD_BYTES_MAX) bytes.
+    /// The payload has more than [`PAYLOAD_BYTES_MAX`](super::message::PAYLOAD_BYTES_MAX) bytes.
     TooLarge(usize),
-    /// The queues or the map are full; the request may be retried. Custom state was merged nevertheless.
+    /// The queues or the map are full; the request may be retried. An update of custom state was nevertheless merged on
+    /// this node.
     Full,
     /// A key is empty, too long or holds a control character.
     BadKey(Arc<str>),
@@ -247,9 +251,9 @@ pub enum Refusal {
     BadTransaction,
     /// The interval is out of bounds.
     BadInterval(Duration),
-    /// The application's state rejected the update, for this reason.
+    /// The application's state rejected the update; holds the reason.
     Malformed(String),
-    /// The message was not delivered; after [`DeliveryFailure::TimedOut`] it may have been.
+    /// The message was not delivered; after [`DeliveryFailure::TimedOut`], it may nevertheless have been delivered.
     Undelivered(DeliveryFailure),
 }
 
@@ -257,7 +261,7 @@ pub enum Refusal {
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 impl Refusal {
-    /// The pause after which the same request may succeed; none if a repetition is refused as well.
+    /// The pause after which the same request may succeed; none if a repeated request would be refused as well.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -329,7 +333,7 @@ impl core::error::Error for Refusal {}
 pub enum Delivery {
     /// A unicast message.
     Message {
-        /// The sender, as claimed by the nodes on the path.
+        /// The sender, according to the nodes on the path.
         from: NodeId,
         /// The message.
         payload: Arc<[u8]>,
@@ -347,7 +351,7 @@ pub enum Delivery {
     Changed {
         /// The key.
         key: Arc<str>,
-        /// Its value; none if it was deleted.
+        /// The value of the key; none if the key was deleted.
         value: Option<Arc<[u8]>>,
         /// The write.
         version: Version,
@@ -386,23 +390,23 @@ pub enum Output {
     Answer {
         /// The request.
         request: Request,
-        /// Its result.
+        /// The result of the request.
         result: Result<Done, Refusal>,
     },
-    /// Tell the applications that the node knows a further channel ([`Channels::known`](super::Channels::known)).
+    /// Notify the applications that the node knows a further channel ([`Channels::known`](super::Channels::known)).
     AnnounceChannels,
     /// Report an event.
     Report(Event),
 }
 
-/// A fact for users. Never needed for correctness.
+/// A fact for users, which is never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A channel became known.
     Learnt {
         /// The channel.
         channel: ChannelName,
-        /// Its kind.
+        /// The kind of the channel.
         kind: Kind,
     },
     /// An item of a neighbour was rejected.
@@ -412,14 +416,15 @@ pub enum Event {
         /// The reason.
         reason: Rejection,
     },
-    /// A message of this node failed on its path, and is resent by another route if there is one.
+    /// The delivery of a message of this node failed on its path; the message is resent by another route if there is
+    /// one.
     Rerouted {
         /// The receiver.
         to: NodeId,
         /// The reason.
         failure: DeliveryFailure,
     },
-    /// A packet of another node could not be forwarded; its sender is notified.
+    /// A packet of another node could not be forwarded; the sender of the packet is notified.
     RelayFailed {
         /// The sender.
         from: NodeId,

@@ -1,11 +1,12 @@
-//! The deliveries that one reader of a channel has not taken, and which of them a slow reader loses.
+//! The deliveries that one reader of a channel has not taken, and the rule for dropping deliveries of a slow reader.
 //!
-//! Messages to this node and broadcasts (with changes and conflicts) wait in two queues, each bounded; a full queue drops its
-//! oldest delivery, and the reader gets the number of losses before the next delivery. Deliveries are taken in the order
-//! of their arrival. Of several readers, a slow one loses messages that another has taken.
+//! Messages to this node wait in one bounded queue, and broadcasts, changes and conflicts wait in another; a full queue
+//! drops its oldest delivery, and the reader receives the number of losses before the next delivery. Deliveries are
+//! taken in the order of their arrival. If a channel has several readers, a slow one loses messages that another reader
+//! has taken.
 //!
 //! Bounds: the reader's room and [`ROOM_BYTES`] for messages; [`BROADCASTS_WAITING_MAX`] and
-//! [`BROADCAST_BYTES_WAITING_MAX`] for the others.
+//! [`BROADCAST_BYTES_WAITING_MAX`] for all other deliveries.
 
 use super::interface::{Delivery, ROOM_BYTES};
 use super::message::UpdateId;
@@ -13,7 +14,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Maximum number of broadcasts, changes and conflicts that wait for one reader.
 pub const BROADCASTS_WAITING_MAX: usize = 1_024;
-/// Maximum number of bytes of waiting broadcasts and changes; a single larger payload is kept too.
+/// Maximum number of bytes of waiting broadcasts and changes; a single payload is kept even if it is larger.
 pub const BROADCAST_BYTES_WAITING_MAX: usize = 16 * 1024 * 1024;
 
 /// An item of a reader's stream.
@@ -21,15 +22,15 @@ pub const BROADCAST_BYTES_WAITING_MAX: usize = 16 * 1024 * 1024;
 pub enum Received {
     /// A message, a broadcast, a change or a conflict.
     Delivery(Delivery),
-    /// The reader was too slow: broadcasts and changes before the next delivery were dropped.
+    /// The reader was too slow, so broadcasts and changes before the next delivery were dropped.
     Lagged {
         /// The number of dropped deliveries.
         missed: u64,
     },
 }
 
-/// The deliveries that one reader has not taken. `T` is what the caller attaches to a message, for instance its
-/// acknowledgement.
+/// The deliveries that one reader has not taken. `T` is the data that the caller attaches to a message, for instance
+/// the message's acknowledgement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mailbox<T> {
     /// Maximum number of waiting messages.
@@ -40,7 +41,7 @@ pub struct Mailbox<T> {
     message_bytes: usize,
     broadcasts: VecDeque<(u64, Delivery)>,
     broadcast_bytes: usize,
-    /// Deliveries that were dropped and not reported.
+    /// Deliveries that were dropped and whose loss is not reported yet.
     missed: u64,
 }
 
@@ -69,7 +70,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Adds a message to this node. Returns the attachments of the messages that are dropped for it.
+    /// Adds a message to this node. Returns the attachments of the messages that are dropped to make room.
     pub fn push_message(&mut self, delivery: Delivery, attached: T) -> Vec<T> {
         let number = self.number();
         self.message_bytes += cost(&delivery);
@@ -107,7 +108,8 @@ impl<T> Mailbox<T> {
         self.added
     }
 
-    /// Takes the number of losses, or else the oldest delivery, with the attachment of a message.
+    /// Takes the number of losses, if there are any, or else the oldest delivery; a message is returned with its
+    /// attachment.
     pub fn take(&mut self) -> Option<(Received, Option<T>)> {
         if self.missed > 0 {
             let missed = core::mem::take(&mut self.missed);
@@ -127,8 +129,8 @@ impl<T> Mailbox<T> {
         Some((Received::Delivery(delivery), None))
     }
 
-    /// The reader got a copy of the channel's retained messages, with these ids: the broadcasts among them are dropped,
-    /// and losses are not reported.
+    /// The reader received a copy of the channel's retained messages, with these ids: waiting broadcasts with these ids
+    /// are dropped, and losses are not reported.
     pub fn on_copied_messages(&mut self, copied: &BTreeSet<UpdateId>) {
         self.retain(|delivery| match delivery {
             Delivery::Broadcast { id, .. } => !copied.contains(id),
@@ -136,7 +138,8 @@ impl<T> Mailbox<T> {
         });
     }
 
-    /// The reader got a copy of the channel's state: all broadcasts and changes are dropped, and losses are not reported.
+    /// The reader received a copy of the channel's state: all waiting broadcasts and changes are dropped, and losses
+    /// are not reported.
     pub fn on_copied_state(&mut self) {
         self.retain(|delivery| match delivery {
             Delivery::Broadcast { .. } | Delivery::Changed { .. } => false,
@@ -240,7 +243,7 @@ mod tests {
         let mut wanted = vec![Received::Lagged { missed: 3 }];
         wanted.extend(received([message(4, 1), message(5, 1)]));
         assert_eq!(all(&mut mailbox), wanted);
-        // The bytes of messages are bounded too.
+        // The bytes of messages are also bounded.
         mailbox.push_message(message(1, ROOM_BYTES), 1);
         assert_eq!(mailbox.push_message(message(2, 1), 2), [1]);
         assert_eq!(all(&mut mailbox).len(), 2);

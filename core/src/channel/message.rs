@@ -17,12 +17,12 @@ pub const PAYLOAD_BYTES_MAX: usize = 10 * 1024 * 1024;
 pub const ENTRIES_MAX: usize = 64;
 /// Maximum length of a key of a map, in bytes.
 pub const KEY_BYTES_MAX: usize = 128;
-/// Maximum number of nodes that a packet passes.
+/// Maximum number of nodes that a packet passes through.
 pub const HOPS_MAX: usize = 24;
-/// Maximum number of digests requested at once.
+/// Maximum number of digests that are requested at once.
 pub const WANT_MAX: usize = 1_000;
 
-/// A channel's name: the rules of [`NodeId`]. Cloning is cheap.
+/// A channel's name, which follows the rules of [`NodeId`]. Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelName(Arc<str>);
 
@@ -30,7 +30,7 @@ impl ChannelName {
     /// Parses a channel name.
     ///
     /// # Errors
-    /// The text breaks the rules of names.
+    /// Returns an error if the text breaks the rules of names.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check_name(text)?;
         Ok(Self(text.into()))
@@ -62,10 +62,10 @@ impl fmt::Debug for ChannelName {
     }
 }
 
-/// The kind of a channel's broadcasts. All nodes of a mesh use one kind for one name.
+/// The kind of a channel's broadcasts. All nodes of a mesh use the same kind for one channel name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Messages, each delivered once. The latest of each origin are kept for members that join later.
+    /// Messages, each delivered once. The latest messages of each origin are kept for members that join later.
     Messages,
     /// A map from keys to values that every node holds. The latest write of a key wins.
     Map,
@@ -107,7 +107,7 @@ pub struct UpdateId {
 /// Orders the writes of a map: the greatest version wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// Above every clock the writer had seen on the channel (Lamport 1978).
+    /// Higher than every clock that the writer had seen on the channel (Lamport 1978).
     pub clock: u64,
     /// The writer.
     pub origin: NodeId,
@@ -122,9 +122,9 @@ pub struct Version {
 pub struct Entry {
     /// The key; 1 to [`KEY_BYTES_MAX`] bytes.
     pub key: Arc<str>,
-    /// The version that the writer overwrote; none if the key was unknown to it.
+    /// The version that the writer overwrote; none if the writer did not know the key.
     pub over: Option<Version>,
-    /// The value's length in bytes; none: the key is deleted.
+    /// The value's length in bytes; none if the key is deleted.
     pub length: Option<u32>,
 }
 
@@ -140,12 +140,12 @@ pub enum Body {
         /// The writes, by key; 1 to [`ENTRIES_MAX`].
         entries: Vec<Entry>,
     },
-    /// The payload is for the application to merge.
+    /// The payload is an update that the application merges.
     Custom,
 }
 
 impl Body {
-    /// The kind of channel that carries it.
+    /// The kind of channel that carries such an update.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -159,11 +159,11 @@ impl Body {
 /// One broadcast.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Update {
-    /// Its name.
+    /// The update's name.
     pub id: UpdateId,
-    /// Its content.
+    /// The update's content.
     pub body: Body,
-    /// At most [`PAYLOAD_BYTES_MAX`] bytes.
+    /// The payload; at most [`PAYLOAD_BYTES_MAX`] bytes.
     pub payload: Arc<[u8]>,
 }
 
@@ -186,7 +186,7 @@ impl Update {
         hash
     }
 
-    /// The writes, each with its value; none for a deletion. Empty unless the update is a map's.
+    /// The writes, each with its value; none for a deletion. Empty if the update is not one of a map.
     pub fn writes(&self) -> impl Iterator<Item = (&Entry, Option<&[u8]>)> {
         let entries = match &self.body {
             Body::Entries { entries, .. } => entries.as_slice(),
@@ -204,7 +204,7 @@ impl Update {
         })
     }
 
-    /// The version of its writes.
+    /// The version of the update's writes.
     #[must_use]
     pub fn version(&self) -> Version {
         let clock = match &self.body {
@@ -223,15 +223,15 @@ impl Update {
 /// The purpose of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// Bytes for the application; answered by `Delivered` or `Failed`.
+    /// Bytes for the application; the receiver answers `Delivered` or `Failed`.
     Message,
-    /// Bytes for the application, unanswered: they may be lost or duplicated.
+    /// Bytes for the application, without an answer; the bytes may be lost or duplicated.
     Datagram,
-    /// The sender's whole state of a custom channel, unanswered.
+    /// The sender's whole state of a custom channel, without an answer.
     State,
-    /// The message of this number was handed to the receiving application.
+    /// The message with this number was handed to the receiving application.
     Delivered,
-    /// The message of this number was not delivered.
+    /// The message with this number was not delivered.
     Failed(DeliveryFailure),
 }
 
@@ -255,7 +255,7 @@ pub enum DeliveryFailure {
 }
 
 impl DeliveryFailure {
-    /// All of them, with their numbers on the wire.
+    /// All failures, with their numbers on the wire.
     pub const ALL: [(Self, i32); 7] = [
         (Self::UnknownPeer, 1),
         (Self::PeerDown, 2),
@@ -296,13 +296,14 @@ pub struct Packet {
     pub number: u64,
     /// The lowest number for which the sender still expects an answer.
     pub floor: u64,
-    /// Its purpose.
+    /// The purpose of the packet.
     pub purpose: Purpose,
     /// The channel.
     pub channel: ChannelName,
-    /// The hops to avoid, then the nodes that the packet passed, starting with its sender; at most [`HOPS_MAX`].
+    /// The hops to avoid, followed by the nodes that the packet passed, starting with its sender; at most [`HOPS_MAX`]
+    /// nodes.
     pub path: Vec<NodeId>,
-    /// At most [`PAYLOAD_BYTES_MAX`] bytes.
+    /// The payload; at most [`PAYLOAD_BYTES_MAX`] bytes.
     pub payload: Arc<[u8]>,
 }
 
@@ -317,7 +318,8 @@ pub enum Item {
     Update {
         /// The broadcast, with the first segment of its payload.
         update: Arc<Update>,
-        /// Whether anti-entropy sends it. A broadcast sent by anti-entropy is not evidence about the broadcast tree.
+        /// Whether anti-entropy sent the broadcast. A broadcast sent by anti-entropy is not evidence about the
+        /// broadcast tree.
         repair: bool,
         /// Bytes of the payload that follow in segments.
         remaining: u32,
@@ -335,7 +337,7 @@ pub enum Item {
     Digest {
         /// The channel.
         channel: ChannelName,
-        /// Its kind.
+        /// The channel's kind.
         kind: Kind,
         /// The hash.
         hash: u64,
@@ -344,12 +346,12 @@ pub enum Item {
     Sketch {
         /// The channel.
         channel: ChannelName,
-        /// Its kind.
+        /// The channel's kind.
         kind: Kind,
         /// The cells of the sketch.
         cells: Vec<Cell>,
     },
-    /// The sketch could not be decoded: the receiver is to send a larger one, or the whole state.
+    /// The sketch could not be decoded: the receiver is to send a larger sketch, or the whole state.
     Larger {
         /// The channel.
         channel: ChannelName,
@@ -454,7 +456,7 @@ impl Packet {
 
 impl Encoded for Item {
     fn encoded_len(&self) -> usize {
-        // Each variant is one field of a oneof: present even when empty.
+        // Each variant is one field of a oneof, which is present even when empty.
         size::delimited(match self {
             Self::Have(id) | Self::Graft(id) => id.encoded_len(),
             Self::Update {

@@ -107,7 +107,7 @@ impl Channels {
         }
     }
 
-    /// Whether a switch is on: a mechanism off, or a planted bug.
+    /// Whether a sabotage switch is on, which turns a mechanism off or plants a bug.
     pub(crate) const fn sabotaged(&self, switch: Switch) -> bool {
         self.context.config.sabotage.has(switch)
     }
@@ -134,7 +134,7 @@ impl Channels {
 
 /// Queries, without side effects.
 impl Channels {
-    /// The known channels with their kind, and whether an application of this node has each open, in order.
+    /// The known channels in order, each with its kind and whether an application of this node has it open.
     pub fn known(&self) -> impl Iterator<Item = (&ChannelName, Kind, bool)> + '_ {
         let stores = self.stores.iter();
         stores.map(|(name, store)| (name, store.kind(), self.applications.has_open(name)))
@@ -161,7 +161,7 @@ impl Channels {
         map.into_iter().flat_map(ReplicatedMap::values)
     }
 
-    /// The current write of a key of a map, deletions included.
+    /// The current write of a key of a map, even if the write is a deletion.
     #[must_use]
     pub fn value(&self, channel: &ChannelName, key: &str) -> Option<&MapEntry> {
         self.map(channel)?.entry(key)

@@ -28,7 +28,7 @@ impl Channels {
             .publish(&self.context, channel, body, payload)
     }
 
-    /// Sends a broadcast of this node to all neighbours but one.
+    /// Sends a broadcast of this node to all neighbours except one.
     pub(super) fn broadcast_own(&mut self, update: &Arc<Update>, except: Option<LinkId>) {
         self.dissemination.keep(update, None);
         self.broadcast(update, except);
@@ -58,7 +58,8 @@ impl Channels {
         }
     }
 
-    /// Sends a broadcast to all neighbours but one: at once on links of the tree, announced on the others.
+    /// Sends a broadcast to all neighbours except one: at once on links of the tree, and as an announcement on other
+    /// links.
     fn broadcast(&mut self, update: &Arc<Update>, except: Option<LinkId>) {
         let due = self.context.now + self.context.tuning().announce_after;
         for (link, queue) in &mut self.queues {
@@ -208,7 +209,7 @@ impl Channels {
     }
 
     /// Delivers the changes of a map, and the conflicts: writes of this node that lost against writes made without
-    /// knowledge of them.
+    /// knowledge of this node's write.
     pub(super) fn deliver_changes(&mut self, channel: &ChannelName, changes: Vec<MapChange>) {
         let me = &self.context.me().clone();
         let silent = self.context.has(Switch::NoConflicts);

@@ -1,8 +1,8 @@
 //! Relaying of packets: whether a packet is forwarded, and the failure reported to its sender if not.
 //!
-//! A packet lists every node that it passed; each node forwards it to the next hop in its own view that is not in the
-//! list. The receiver answers `Delivered` or `Failed`, and so does a node without a further route. Answers avoid the
-//! nodes that the packet was to avoid.
+//! A packet lists every node that it passed; each node forwards the packet to the first hop of a route, in its own
+//! view, that avoids these nodes. The receiver answers `Delivered` or `Failed`; a node that has no further route
+//! answers `Failed`. Answers avoid the same nodes that the packet was to avoid.
 
 use super::context::Context;
 use super::interface::{Event, Output};
@@ -10,15 +10,15 @@ use super::message::{DeliveryFailure, HOPS_MAX, Packet, Purpose};
 use crate::identity::NodeId;
 use std::sync::Arc;
 
-/// Whether a packet can come from this neighbour: the neighbour is the last node on the path, and the sender is on the
-/// path.
+/// Whether a packet can come from this neighbour: the neighbour must be the last node on the path, and the sender must
+/// be on the path.
 pub(super) fn is_genuine(me: &NodeId, packet: &Packet, neighbour: &NodeId) -> bool {
     packet.path.last() == Some(neighbour)
         && packet.from != *me
         && packet.path.contains(&packet.from)
 }
 
-/// The packet as this node forwards it; none if it was here before or passed too many nodes.
+/// The packet as this node forwards it; none if the packet already passed this node, or passed too many nodes.
 pub(super) fn forward(me: &NodeId, packet: &Packet) -> Option<Packet> {
     if packet.path.contains(me) || packet.path.len() >= HOPS_MAX {
         return None;
@@ -50,7 +50,7 @@ pub(super) fn on_unroutable(context: &mut Context, packet: &Packet, failure: Del
     let me = &context.config.id;
     let is_answer = matches!(packet.purpose, Purpose::Delivered | Purpose::Failed(_));
     if is_answer && packet.from == *me && packet.path.len() > 1 {
-        // An excluded node may be on the only remaining route.
+        // An excluded node may be on the only remaining route, so the packet is tried without exclusions.
         let mut straight = packet.clone();
         straight.path = vec![me.clone()];
         context.out.push(Output::Route(Arc::new(straight)));

@@ -1,13 +1,14 @@
 //! The named streams of random choices of the channel machine.
 //!
-//! A component draws from the stream of its name only. A change of one component does not shift the choices of another.
+//! A component draws only from the stream with its name. A change in one component does not shift the choices of
+//! another component.
 
 use crate::random::Random;
 
 /// One stream for each component that draws.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Streams {
-    /// Times of comparisons, the neighbours that are compared, and the first element of a repair.
+    /// Times of comparisons, neighbours to compare with, and the first element of a repair.
     pub(super) anti_entropy: Random,
     /// Jitter of requests for announced updates.
     pub(super) dissemination: Random,

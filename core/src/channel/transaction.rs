@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Checks the form of a transaction.
 ///
 /// # Errors
-/// A key is invalid, a key is written twice, or the number of writes is out of bounds.
+/// Returns an error if a key is invalid, a key is written twice, or the number of writes is out of bounds.
 pub(super) fn check(transaction: &Transaction) -> Result<(), Refusal> {
     let keys = transaction.compare.iter().map(|(key, _)| key);
     for key in keys.chain(transaction.write.iter().map(|write| &write.key)) {
@@ -46,7 +46,7 @@ pub(super) fn first_mismatch(map: &ReplicatedMap, transaction: &Transaction) -> 
 /// Checks the size of a transaction.
 ///
 /// # Errors
-/// The values exceed one payload, or the map has no room for them.
+/// Returns an error if the values exceed one payload, or the map has no room for them.
 pub(super) fn check_size(map: &ReplicatedMap, transaction: &Transaction) -> Result<(), Refusal> {
     let values = transaction
         .write

@@ -1,7 +1,7 @@
-//! The calendar as data: its last reading, and when it is read again.
+//! The calendar as data: its last reading, and the time of the next reading.
 //!
-//! The calendar may be set at any time, and machines sleep. So it is read at least every [`READ_INTERVAL`], and decisions
-//! that follow from it are taken on a reading alone; in between it is only estimated.
+//! The calendar may be set at any time, and machines sleep. The calendar is therefore read at least every
+//! [`READ_INTERVAL`], and decisions are taken only on a reading; between readings, calendar time is estimated.
 
 use super::interface::CredentialsEvent;
 use super::intervals::READ_INTERVAL;
@@ -28,18 +28,18 @@ impl Calendar {
         }
     }
 
-    /// The time by the last reading and the time that passed since.
+    /// The calendar time estimated from the last reading and the time that has passed since then.
     pub(super) const fn estimate(&self, now: Instant) -> Wall {
         let passed = now.since(self.read_at).as_secs();
         Wall(self.wall.0.saturating_add(passed))
     }
 
-    /// Notes that a reading is ordered. Whether one was under way.
+    /// Records that a reading is ordered. Returns whether a reading was already under way.
     pub(super) const fn order(&mut self) -> bool {
         std::mem::replace(&mut self.reading, true)
     }
 
-    /// The calendar was read. Returns the event of a step.
+    /// The calendar was read. Returns an event if the calendar was set.
     pub(super) fn on_read(&mut self, now: Instant, found: Wall) -> Option<CredentialsEvent> {
         let expected = self.estimate(now);
         *self = Self::new(now, found);

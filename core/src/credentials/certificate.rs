@@ -6,9 +6,9 @@
 //!                   +------failed-----> waiting --back-off--> requested
 //! ```
 //!
-//! A certificate is due at two thirds of its life, plus a random part of a twelfth of it: nodes whose certificates were
-//! issued together do not renew them together. A failed request is retried after 1 s, then after twice as long each
-//! time, up to 60 s, each pause shortened by a random part of its half.
+//! A certificate is due for renewal at two thirds of its life, plus a random part of a twelfth of its life, so that
+//! nodes whose certificates were issued together do not renew them together. A failed request is retried after 1 s, and
+//! then after pauses that double up to 60 s; each pause is shortened by a random part of half its length.
 
 use super::context::{Context, Timer};
 use super::interface::{CredentialsEvent, Output};
@@ -21,7 +21,7 @@ use crate::time::{Instant, Wall};
 const SPREAD_PART: u64 = 12;
 /// Maximum pause before an unchanged source is read again, in seconds.
 const UNCHANGED_SECONDS_MAX: u64 = 3_600;
-/// The pause before an unchanged source is read again when its certificate has expired, in seconds.
+/// The pause, in seconds, before an unchanged source is read again if its certificate has expired.
 const EXPIRED_SECONDS: u64 = 60;
 
 /// Progress of the renewal.
@@ -56,11 +56,11 @@ impl Certificate {
         }
     }
 
-    /// New credentials took the place of the former ones.
+    /// New credentials replaced the former ones.
     pub(super) fn on_replaced(&mut self, cx: &mut Context<'_>, validity: Validity) {
         cx.timers.cancel(&Timer::Certificate);
         *self = Self::new(validity, cx.random);
-        // A source that gives nothing but certificates that are due is not asked without pause.
+        // A source that only returns certificates that are due is queried with pauses.
         self.due = self.due.max(self.after_pause(cx.wall));
     }
 
@@ -75,8 +75,8 @@ impl Certificate {
         self.reported = None;
     }
 
-    /// The time at which the source is queried again if it has no better certificate: after a
-    /// quarter of the remaining life.
+    /// The time at which the source is queried again if it offered no better certificate: after a quarter of the
+    /// remaining life.
     fn after_pause(&self, wall: Wall) -> Wall {
         let pause = match self.validity.not_after.0.saturating_sub(wall.0) {
             0 => EXPIRED_SECONDS,
@@ -134,7 +134,7 @@ impl Certificate {
     }
 }
 
-/// The time at which a certificate is due for renewal, drawn for this node.
+/// The time at which a certificate is due for renewal, with this node's random part.
 fn due(validity: Validity, random: &mut Random) -> Wall {
     let spread = random.below(validity.seconds() / SPREAD_PART + 1);
     Wall(validity.renewable().0.saturating_add(spread))

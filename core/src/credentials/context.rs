@@ -7,7 +7,7 @@ use crate::machine::Outbox;
 use crate::random::Random;
 use crate::time::{Instant, Wall};
 
-/// The timers, each set by the component that it is named for.
+/// The timers, each set by the component that it is named after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// The calendar is read.
@@ -18,7 +18,7 @@ pub(super) enum Timer {
     Link(LinkId),
 }
 
-/// The shared parts, for the handling of one input.
+/// The shared parts, for handling one input.
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
     /// The calendar time, read or estimated from the last reading.

@@ -1,25 +1,26 @@
-//! The time at which a connection must end because one of its two certificates does.
+//! The time at which a connection must end because one of its two certificates expires.
 //!
-//! Certificates are verified in the handshake, and a connection may live for months after it. A link closes shortly
-//! before the first of its two certificates expires, in order; any other connection ends with the certificate.
+//! Certificates are verified in the handshake, and a connection may live for months after it. A link closes in an
+//! orderly way shortly before the first of its two certificates expires; any other connection ends when the certificate
+//! expires.
 
 use super::intervals::READ_INTERVAL;
 use super::validity::Validity;
 use crate::link::{CloseReason, LocalClose};
 use crate::time::{Duration, Wall};
 
-/// A link closes this long before a certificate expires, to leave time to drain.
+/// Time before a certificate's expiry at which a link closes, so that the link can drain.
 const MARGIN_SECONDS: u64 = 2;
-/// A reading of the calendar lags by less than this, because [`Wall`] counts whole seconds.
+/// A reading of the calendar lags by less than this number of seconds, because [`Wall`] counts whole seconds.
 const READING_SECONDS: u64 = 1;
-/// Maximum difference of two machines' clocks at which both still name expiry as the cause of an end.
+/// Maximum difference between two machines' clocks at which both still name expiry as the cause of an end.
 const SKEW_SECONDS: u64 = 5;
 
-/// The expiry of whichever of a connection's two certificates expires first.
+/// The expiry of that one of a connection's two certificates which expires first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {
     not_after: Wall,
-    /// The time at which both ends had time to renew that certificate, so that a new connection is useful.
+    /// The time from which that certificate should have been renewed, so that a new connection is useful.
     renewable: Wall,
 }
 
@@ -34,7 +35,7 @@ impl Expiry {
         };
         Self {
             not_after: first.not_after,
-            // A certificate is renewed when a third of its life is left. Half of that is left for retries.
+            // A certificate is renewed when a third of its life is left. Half of this third is left for retries.
             renewable: Wall(first.not_after.0.saturating_sub(first.seconds() / 6)),
         }
     }
@@ -52,7 +53,7 @@ impl Expiry {
         Wall(self.not_after.0.saturating_sub(before))
     }
 
-    /// Whether it is too late for a link: the link would close at once.
+    /// Whether it is too late to open a link, because the link would close at once.
     pub(super) const fn is_near(self, now: Wall) -> bool {
         now.0 >= self.closes_at().0
     }
@@ -62,22 +63,22 @@ impl Expiry {
         now.0 > self.not_after.0
     }
 
-    /// Whether a dialler opens a link on the connection. A link that would close at once is not opened, because it
-    /// would be dialled again at once. A certificate that has expired is left to the acceptor, whose rejection names
-    /// the cause.
+    /// Whether a dialler may open a link on the connection. A link that would close at once is not opened, because it
+    /// would be dialled again at once. If a certificate has expired, the dialler proceeds, because the acceptor's
+    /// rejection names the cause.
     #[must_use]
     pub const fn admits_dialing(self, now: Wall) -> bool {
         !self.is_near(now) || self.is_over(now)
     }
 
-    /// Whether an acceptor admits a link on the connection: not if the link would close at once.
+    /// Whether an acceptor admits a link on the connection; false if the link would close at once.
     #[must_use]
     pub const fn admits_accepting(self, now: Wall) -> bool {
         !self.is_near(now)
     }
 
-    /// The reason why a link ended that appears to have ended for another one. The peer may have closed it for this
-    /// expiry, by a clock that is ahead.
+    /// The reason why a link ended, given the apparent reason. The peer may have closed the link because of this
+    /// expiry, according to a clock that is ahead.
     #[must_use]
     pub const fn cause_of_end(self, now: Wall, apparent: CloseReason) -> CloseReason {
         if now.0.saturating_add(SKEW_SECONDS) >= self.closes_at().0 {
@@ -87,8 +88,8 @@ impl Expiry {
         }
     }
 
-    /// The time after which the calendar is read again for the end of the connection, at most [`READ_INTERVAL`]; none
-    /// if a certificate has expired and the connection ends.
+    /// The time after which the calendar is read again to decide whether the connection ends, at most
+    /// [`READ_INTERVAL`]; none if a certificate has expired and the connection ends.
     #[must_use]
     pub fn until_end(self, now: Wall) -> Option<Duration> {
         if self.is_over(now) {
@@ -98,9 +99,10 @@ impl Expiry {
         Some(left.min(READ_INTERVAL))
     }
 
-    /// The time at which a replacement of a link is attempted next: when there may be a new certificate, then at half
-    /// of the remaining time each time. None when too little time remains. A certificate may live for so short a time
-    /// that its link closes before there may be a new one. Then half of the remaining time is waited from the start.
+    /// The time of the next attempt to replace a link: when there may be a new certificate, and then after half of the
+    /// remaining time at each attempt. None when too little time remains. A certificate's life may be so short that its
+    /// link closes before there may be a new certificate. In that case, half of the remaining time is waited from the
+    /// start.
     #[must_use]
     pub const fn next_attempt(self, now: Wall) -> Option<Wall> {
         let last = self.not_after.0.saturating_sub(2 * MARGIN_SECONDS);
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_certificate_of_seconds_is_replaced_before_its_link_closes() {
-        // A new certificate may exist one second before the end, and the link closes three seconds before it.
+        // A new certificate may exist one second before the expiry, but the link closes three seconds before it.
         let expiry = expiry(0, 7);
         assert_eq!(expiry.closes_at(), Wall(4));
         assert_eq!(expiry.next_attempt(Wall(0)), Some(Wall(1)));
@@ -174,7 +176,7 @@ mod tests {
         assert_eq!(judged(996), [true, true, true]);
         assert_eq!(judged(997), [true, false, false]);
         assert_eq!(judged(1_000), [true, false, false]);
-        // The acceptor names the cause.
+        // The dialler proceeds, and the acceptor names the cause.
         assert_eq!(judged(1_001), [true, false, true]);
         let apparent = first.cause_of_end(Wall(991), CloseReason::Reset);
         assert_eq!(apparent, CloseReason::Reset);
@@ -188,7 +190,7 @@ mod tests {
         assert_eq!(wait(995), Some(6));
         assert_eq!(wait(1_000), Some(1));
         assert_eq!(wait(1_001), None);
-        // A calendar that is set back gives the connection its time again.
+        // If the calendar is set back, the connection regains the time.
         assert_eq!(wait(999), Some(2));
     }
 

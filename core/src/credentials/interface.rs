@@ -15,11 +15,11 @@ pub enum Input {
     LinkOpened {
         /// The link.
         link: LinkId,
-        /// Whether this node dialled it.
+        /// Whether this node dialled the link.
         dialed: bool,
-        /// The first expiry of the two certificates.
+        /// The expiry of the certificate that expires first.
         expiry: Expiry,
-        /// The generation of this node's credentials that the handshake was made with.
+        /// The generation of this node's credentials that the handshake used.
         generation: u64,
     },
     /// A link closed or is closing.
@@ -34,9 +34,9 @@ pub enum Input {
         /// Whether the current credentials trust the peer.
         trusted: bool,
     },
-    /// New credentials took the place of the former ones, with or without an order of this machine.
+    /// New credentials replaced the former ones, whether or not this machine ordered the replacement.
     Replaced {
-        /// The generation of the new credentials. It rises with each replacement.
+        /// The generation of the new credentials. The generation increases with each replacement.
         generation: u64,
         /// The period in which the new certificate is valid.
         validity: Validity,
@@ -45,7 +45,7 @@ pub enum Input {
     Unchanged,
     /// No certificate could be obtained: completes [`Output::RequestCertificate`].
     RequestFailed {
-        /// The reason, for people.
+        /// The reason, for users.
         reason: String,
     },
     /// A deadline has arrived.
@@ -63,7 +63,7 @@ impl From<Wake> for Input {
 pub enum Output {
     /// Read the calendar: answered by [`Input::Calendar`].
     ReadCalendar,
-    /// Dial a replacement of a link, which closes once the replacement stands.
+    /// Dial a replacement of a link; the link closes once the replacement is open.
     Renew {
         /// The link.
         link: LinkId,
@@ -87,15 +87,15 @@ pub enum Output {
     Report(CredentialsEvent),
 }
 
-/// A fact about the credentials, for people. Not needed for correctness.
+/// A fact about the credentials, for users; not needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialsEvent {
     /// A new certificate could not be obtained; the request is retried. Reported for each new reason, and at most once
-    /// in [`REPORT_INTERVAL`](super::REPORT_INTERVAL) for the same one.
+    /// per [`REPORT_INTERVAL`](super::REPORT_INTERVAL) for a repeated reason.
     RequestFailed {
         /// The reason.
         reason: String,
-        /// The number of failures in sequence.
+        /// The number of consecutive failures.
         failures: u32,
     },
     /// The calendar was set.

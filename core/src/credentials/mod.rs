@@ -1,18 +1,18 @@
 //! The life cycle of a node's credentials: when its certificate is renewed, and when links are replaced or closed because
 //! certificates expire, change or lose trust.
 //!
-//! [`Credentials`] is the machine of one node. It leaves to its caller how a certificate is obtained and verified, and
-//! how a link is replaced. Wall time comes only as data, by [`Input::Calendar`].
+//! [`Credentials`] is the machine of one node. The machine leaves to its caller how a certificate is obtained and
+//! verified, and how a link is replaced. The machine gets wall time only as data, by [`Input::Calendar`].
 //!
-//! - `calendar`: the last reading of the calendar, and when it is read again.
+//! - `calendar`: the last reading of the calendar, and the time of the next reading.
 //! - `certificate`: renewal of this node's own certificate, spread over a fleet, retried with back-off.
 //! - `replacement`: make before break for links; expiry and loss of trust.
-//! - [`Validity`], [`Expiry`]: the arithmetic of both.
+//! - [`Validity`], [`Expiry`]: the computation of these times.
 //!
-//! The calendar is read at least every [`READ_INTERVAL`], so that a calendar that was set by months is noticed within a
-//! minute.
+//! The calendar is read at least every [`READ_INTERVAL`], so that even a change of the calendar by months is noticed
+//! within a minute.
 //!
-//! Bounds: one entry a link, of which the gossip machine bounds the number.
+//! Bounds: one entry for each link; the gossip machine bounds the number of links.
 
 mod calendar;
 mod certificate;
@@ -52,8 +52,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The machine of a node whose certificate is valid in this period and whose credentials have generation 0. `wall` is
-    /// a reading of the calendar; `seed` feeds random choices.
+    /// The machine of a node whose certificate is valid in this period; the node's credentials have generation 0.
+    /// `wall` is a reading of the calendar; `seed` feeds random choices.
     #[must_use]
     pub fn new(validity: Validity, wall: Wall, seed: u64, now: Instant) -> Self {
         let mut random = Random::from_seed(seed).child("credentials");
@@ -81,7 +81,7 @@ impl Credentials {
         self.replacement.outdated()
     }
 
-    /// Runs a change with the parts of the machine that it needs.
+    /// Runs a change with the shared parts of the machine.
     fn change(
         &mut self,
         now: Instant,
@@ -111,7 +111,7 @@ impl Credentials {
     fn on_wake(&mut self, now: Instant, out: &mut Outbox<Output>) {
         while let Some((_, timer)) = self.timers.pop_due(now) {
             match timer {
-                // Also if a reading is under way: its answer may be lost.
+                // The calendar is read even if a reading is under way, because the result of that reading may be lost.
                 Timer::Calendar => {
                     self.calendar.order();
                     self.await_calendar(now);
@@ -127,7 +127,7 @@ impl Credentials {
         self.timers.set(Timer::Calendar, now + READ_INTERVAL);
     }
 
-    /// Sets the time of the next reading to that of the next decision.
+    /// Schedules the next reading for the time of the next decision.
     fn schedule(&mut self, now: Instant, due: Option<Wall>, out: &mut Outbox<Output>) {
         let at = self.calendar.read_for(due);
         if at > now {

@@ -1,11 +1,12 @@
 //! Replacement of links: make before break.
 //!
-//! A connection proves its certificates once, in the handshake. For new certificates to count, a new connection is
-//! dialled while the old one stands, and takes its place when both ends have agreed on it:
+//! A connection proves its certificates once, in the handshake. New certificates take effect on a new connection, which
+//! is dialled while the old one stays open and replaces it when both ends have agreed:
 //!
-//! - by the node whose credentials were replaced, for each of its links, also those that the peer dialled; the links take turns;
-//! - by the node that dialled a link, when the first of the two certificates nears its expiry: that node alone is sure to
-//!   reach the other end, which may already have a new certificate.
+//! - by the node whose credentials were replaced, for each of its links, including those that the peer dialled; the
+//!   links take turns;
+//! - by the node that dialled a link, when the first of the two certificates nears its expiry: only that node can
+//!   certainly reach the other end, which may already have a new certificate.
 //!
 //! A link that was not replaced closes shortly before a certificate expires. A link whose peer the current credentials
 //! do not trust closes after [`GRACE`].
@@ -21,14 +22,14 @@ use std::collections::BTreeMap;
 /// One link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Link {
-    /// Whether this node dialled it.
+    /// Whether this node dialled the link.
     dialed: bool,
     expiry: Expiry,
     /// The generation of this node's credentials in the handshake.
     generation: u64,
     /// The time at which a replacement is attempted because a certificate nears its expiry.
     attempt: Option<Wall>,
-    /// The pause after the next attempt of an outdated link.
+    /// The pause after the next attempt to replace an outdated link.
     pause: Duration,
     /// The time since which the current credentials have not trusted the peer, if they do not.
     distrusted_since: Option<Instant>,
@@ -121,7 +122,7 @@ impl Replacement {
         cx.timers.cancel(&Timer::Link(link));
     }
 
-    /// New credentials took the place of the former ones.
+    /// New credentials replaced the former ones.
     pub(super) fn on_replaced(&mut self, cx: &mut Context<'_>, generation: u64) {
         self.generation = self.generation.max(generation);
         for (id, link) in &mut self.links {
@@ -132,7 +133,7 @@ impl Replacement {
         }
     }
 
-    /// The turn of an outdated link has come, or its last attempt was in vain.
+    /// The turn of an outdated link has come, or its last attempt failed.
     pub(super) fn on_timer(&mut self, cx: &mut Context<'_>, id: LinkId) {
         let Some(link) = self.links.get_mut(&id).filter(|link| !link.closing) else {
             return;
@@ -195,7 +196,7 @@ impl Replacement {
     }
 }
 
-/// Schedules the first attempt of an outdated link: the links of a node take turns.
+/// Schedules the first attempt to replace an outdated link; the links of a node take turns.
 fn await_turn(cx: &mut Context<'_>, link: LinkId) {
     let turn = u32::try_from(link.0 % STAGGER_TURNS).unwrap_or(0);
     cx.timers.set(Timer::Link(link), cx.now + STAGGER * turn);

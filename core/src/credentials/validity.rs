@@ -1,8 +1,8 @@
-//! The period in which a certificate is valid, and when it is renewed.
+//! The period in which a certificate is valid, and the time of its renewal.
 
 use crate::time::Wall;
 
-/// Certificates are backdated by this much, so that nodes whose clocks lag accept them.
+/// The number of seconds by which certificates are backdated, so that nodes whose clocks lag accept them.
 const BACKDATED_SECONDS: u64 = 300;
 
 /// Validity of a CA certificate, in days.
@@ -10,25 +10,25 @@ pub const CA_DAYS: u64 = 365;
 /// Validity of a node's or administrator's certificate, in days.
 pub const NODE_DAYS: u64 = 90;
 
-/// The part of its period that a certificate is in.
+/// The stage of a certificate's period of validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ValidityStage {
-    /// Before the first second: the certificate was made by a clock that was ahead, or this clock lags.
+    /// Before the first second of the period: the issuer's clock was ahead, or this clock lags.
     NotYetValid,
-    /// In the first two thirds.
+    /// In the first two thirds of the period.
     Valid,
-    /// In the last third: a renewal is worth while.
+    /// In the last third of the period, in which a renewal is useful.
     Renewable,
-    /// After the last second.
+    /// After the last second of the period.
     Expired,
 }
 
 /// The period in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// The first second.
+    /// The first second of the period.
     pub not_before: Wall,
-    /// The last second.
+    /// The last second of the period.
     pub not_after: Wall,
 }
 
@@ -48,7 +48,7 @@ impl Validity {
         self.not_after.0.saturating_sub(self.not_before.0)
     }
 
-    /// The time at which a renewal is worth while: two thirds of the period are over.
+    /// The time from which a renewal is useful: two thirds of the period have passed.
     #[must_use]
     pub const fn renewable(self) -> Wall {
         let third = self.seconds() / 3;
@@ -69,8 +69,8 @@ impl Validity {
         }
     }
 
-    /// Whether a renewal is worth while at `now`: two thirds of the period are over, or it has not begun because the
-    /// certificate was made by a clock that was ahead.
+    /// Whether a renewal is useful at `now`: two thirds of the period have passed, or the period has not begun because
+    /// the issuer's clock was ahead.
     #[must_use]
     pub const fn is_renewable(self, now: Wall) -> bool {
         match self.stage(now) {
@@ -79,7 +79,7 @@ impl Validity {
         }
     }
 
-    /// Whether two thirds of the period are over at `now`.
+    /// Whether two thirds of the period have passed at `now`.
     #[must_use]
     pub const fn ends_soon(self, now: Wall) -> bool {
         match self.stage(now) {

@@ -11,11 +11,11 @@ use core::fmt;
 /// An event that concerns the data paths of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A link opened and can carry a data path. This node's offer goes out with its handshake.
+    /// A link opened and can carry a data path. This node's offer is sent with its handshake.
     LinkOpened {
         /// The link.
         link: LinkId,
-        /// The node at its other end.
+        /// The node at the other end of the link.
         peer: NodeId,
     },
     /// The handshake of a link is complete. The link replaces an earlier one with the same peer.
@@ -23,14 +23,14 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
-    /// A link closed or is closing. Nothing more is sent on it.
+    /// A link closed or is closing. The machine sends nothing more on the link.
     LinkClosed {
         /// The link.
         link: LinkId,
     },
     /// The peer sent a signal.
     Receive {
-        /// The link it arrived on.
+        /// The link on which the signal arrived.
         link: LinkId,
         /// The signal.
         signal: Signal,
@@ -59,21 +59,21 @@ pub enum Input {
         /// The message.
         control: Control,
     },
-    /// The local data path reports that it works.
+    /// The local data path reports that the data path works.
     Works {
         /// The link.
         link: LinkId,
     },
-    /// The local data path ends, or the overlay could not prepare one.
+    /// The local data path has ended, or the overlay could not prepare one.
     Fail {
         /// The link.
         link: LinkId,
-        /// The reason, for the peer and for people.
+        /// The reason, for the peer and for users.
         reason: String,
-        /// Whether the link ends too, once the data path stopped.
+        /// Whether the link is to be closed once the data path has stopped.
         with_link: bool,
     },
-    /// A deadline has arrived. The machine has none.
+    /// A deadline has arrived. The machine has no deadlines.
     Wake,
 }
 
@@ -84,7 +84,7 @@ impl From<Wake> for Input {
 }
 
 impl Input {
-    /// The link that the input is about.
+    /// The link that the input concerns.
     #[must_use]
     pub const fn link(&self) -> Option<LinkId> {
         match self {
@@ -106,7 +106,7 @@ impl Input {
 /// An order for the caller.
 ///
 /// [`Prepare`](Self::Prepare), [`Confirm`](Self::Confirm), [`Deliver`](Self::Deliver) and [`Stop`](Self::Stop) call the
-/// overlay's code, which may take long: the caller performs those of one link one after the other, in order, and may
+/// overlay's code, which may take long: the caller performs those of one link one after another, in order, and may
 /// perform the other outputs at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -124,30 +124,30 @@ pub enum Output {
         /// The offer of the peer's overlay.
         offer: Offer,
     },
-    /// Tell the data path that both ends are prepared.
+    /// Notify the data path that both ends are prepared.
     Confirm {
         /// The link.
         link: LinkId,
     },
-    /// Hand the data path a control message: answered by [`Input::Delivered`].
+    /// Pass a control message to the data path: answered by [`Input::Delivered`].
     Deliver {
         /// The link.
         link: LinkId,
         /// The message.
         control: Control,
     },
-    /// Stop the data path, if one was prepared, and drop it: answered by [`Input::Stopped`]. The last output of these
-    /// four for the link.
+    /// Stop the data path, if one was prepared, and drop it: answered by [`Input::Stopped`]. `Stop` is the last of
+    /// these four outputs for a link.
     Stop {
         /// The link.
         link: LinkId,
     },
-    /// Close the link after the messages that wait on it: the overlay gave it up.
+    /// Close the link after the messages that wait on it, because the overlay gave the link up.
     CloseLink {
         /// The link.
         link: LinkId,
     },
-    /// Close the link at once: the peer broke the protocol.
+    /// Close the link at once, because the peer broke the protocol.
     Reject {
         /// The link.
         link: LinkId,
@@ -159,7 +159,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// The link that the order is about.
+    /// The link that the order concerns.
     #[must_use]
     pub const fn link(&self) -> LinkId {
         match self {
@@ -179,7 +179,7 @@ impl Output {
     }
 }
 
-/// A fact about one data path, for people. Not needed for correctness.
+/// A fact about one data path, for users; not needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathEvent {
     /// Both ends report that the data path works.
@@ -189,7 +189,7 @@ pub enum PathEvent {
         /// The link.
         link: LinkId,
     },
-    /// The data path failed, or worked and ended with its link.
+    /// The data path failed, or it worked and ended with its link.
     Down {
         /// The peer.
         peer: NodeId,
@@ -244,20 +244,20 @@ impl core::error::Error for SendError {}
 /// The state of a data path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathState {
-    /// The two ends have no overlay in common, for this reason.
+    /// The two ends have no overlay in common; holds the reason.
     Unfit(String),
-    /// At least one end is not prepared.
+    /// At least one end is not prepared yet.
     Preparing,
-    /// Both ends are prepared; at least one has not reported that it works.
+    /// Both ends are prepared, but at least one has not reported that the data path works.
     Confirmed,
     /// Both ends report that the data path works.
     Established,
-    /// The data path ended, for this reason.
+    /// The data path ended; holds the reason.
     Failed(String),
 }
 
 impl PathState {
-    /// The state as one word. The words are stable, for programs.
+    /// The state as one word. Programs may rely on the words, which are stable.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self {

@@ -1,9 +1,9 @@
-//! Data paths of an embedder's own beside the links: their set-up, flow control and end.
+//! An embedder's own data paths beside the links: their set-up, flow control and end.
 //!
-//! [`DataPaths`] is the machine of one node that has an overlay. For each link it decides when a data path is prepared
-//! and stopped, what the two ends tell each other, how many control messages may be on the way, and which of several
-//! links with one peer carries the data path. It leaves to the overlay what moves on a data path and how, and to its
-//! caller the calls into the overlay and the transport of signals.
+//! [`DataPaths`] is the machine of one node that has an overlay. For each link, the machine decides when a data path is
+//! prepared and stopped, which signals the two ends exchange, and how many control messages may be in flight; of
+//! several links with one peer, it decides which carries the data path. The machine leaves the traffic of a data path
+//! to the overlay, and the calls into the overlay and the transport of signals to its caller.
 //!
 //! ```text
 //! this end                          the other end
@@ -20,8 +20,8 @@
 //! A data path that fails stays failed until its link is replaced. The machine has no timers: it waits for the overlay
 //! and for the peer as long as the link lives.
 //!
-//! Bounds: one entry a link, of which the gossip machine bounds the number; for each, [`WINDOW`] control messages in each
-//! direction.
+//! Bounds: one entry for each link, with [`WINDOW`] control messages in each direction; the gossip machine bounds the
+//! number of links.
 
 mod interface;
 mod offer;
@@ -91,7 +91,7 @@ impl Endpoint {
         }
     }
 
-    /// Orders everything that can be done on a link whose data path runs.
+    /// Orders every step that is possible on a link whose data path runs.
     fn advance(&mut self, link: LinkId, peer: &NodeId, ours: &Offer, out: &mut Outbox<Output>) {
         while let Some(transition) = self.session.next(ours) {
             out.push(match transition {
@@ -121,7 +121,7 @@ impl Endpoint {
         }
     }
 
-    /// The event that reports the end to people.
+    /// The event that reports the end to users.
     fn end_event(&self, link: LinkId, peer: &NodeId) -> Option<PathEvent> {
         let peer = peer.clone();
         match self.session.ending()? {
@@ -156,7 +156,7 @@ impl DataPaths {
         &self.offer
     }
 
-    /// Whether a link is known: it opened, and it has not closed or its data path has not stopped.
+    /// Whether a link is known: it opened, and either it has not closed or its data path has not stopped.
     #[must_use]
     pub fn knows(&self, link: LinkId) -> bool {
         self.endpoints.contains_key(&link)
@@ -183,7 +183,7 @@ impl DataPaths {
     /// Whether the local data path may send a control message of this length.
     ///
     /// # Errors
-    /// The reason why it is refused. The state does not change.
+    /// Returns the reason why the message is refused. The state does not change.
     pub fn admits(&self, link: LinkId, bytes: usize) -> Result<(), SendError> {
         match self.endpoints.get(&link) {
             Some(endpoint) => endpoint.window.admits(bytes),
@@ -228,7 +228,7 @@ impl DataPaths {
         self.change(link, out, |it| it.end(SessionEnd::LinkClosed));
     }
 
-    /// A link that is closing may still deliver signals: they are ignored.
+    /// A link that is closing may still deliver signals, which are ignored.
     fn on_receive(&mut self, link: LinkId, signal: Signal, out: &mut Outbox<Output>) {
         let Some(endpoint) = self.endpoints.get_mut(&link) else {
             return;
@@ -274,7 +274,7 @@ impl DataPaths {
         }
     }
 
-    /// Changes one end and orders what follows from it.
+    /// Changes one end and orders the steps that follow from the change.
     fn change(
         &mut self,
         link: LinkId,

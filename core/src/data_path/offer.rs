@@ -71,7 +71,7 @@ impl Offer {
     /// An offer without features. The name has 1 to 63 of `a-z`, `0-9`, `.`, `_` and `-`, like a node's id.
     ///
     /// # Errors
-    /// When the name breaks the rules of names.
+    /// Returns an error if the name breaks the rules of names.
     pub fn new(name: impl Into<String>) -> Result<Self, OfferError> {
         let name = name.into();
         check_name(&name).map_err(OfferError::Name)?;
@@ -82,7 +82,7 @@ impl Offer {
     /// The offer with one more feature.
     ///
     /// # Errors
-    /// When the feature breaks a bound or its key is already in the offer.
+    /// Returns an error if the feature breaks a bound, or its key is already in the offer.
     pub fn with(
         mut self,
         key: impl Into<String>,
@@ -120,7 +120,7 @@ impl Offer {
     }
 }
 
-// The name and the keys keep an offer below the size that the module documentation states.
+// The name and the keys are short enough to keep an offer below the size that the module documentation states.
 const _: () = assert!(
     (FEATURES_MAX + 1) * (NODE_ID_BYTES_MAX + FEATURE_BYTES_MAX + 8) < 4 * 1024,
     "an offer fits beside a record"

@@ -1,4 +1,4 @@
-//! Which link with a peer carries the data path, from the opening of the link to the end of its data path.
+//! Decides which link with a peer carries the data path, from the opening of the link to the end of its data path.
 //!
 //! ```text
 //! opening --up, no predecessor--> running --stop--> stopping --stopped--> stopped
@@ -33,7 +33,7 @@ enum Stage {
 struct Entry {
     peer: NodeId,
     stage: Stage,
-    /// The link whose data path begins when this one has stopped.
+    /// The link whose data path begins when the data path of this link has stopped.
     successor: Option<LinkId>,
     /// The link closed.
     closed: bool,
@@ -68,7 +68,7 @@ impl Paths {
         }
     }
 
-    /// A link opened. False if it is known.
+    /// A link opened. Returns false if the link is already known.
     pub(super) fn open(&mut self, link: LinkId, peer: NodeId) -> bool {
         if self.links.contains_key(&link) {
             return false;
@@ -84,7 +84,8 @@ impl Paths {
         true
     }
 
-    /// The handshake of a link is complete: its data path runs, or waits for that of its predecessor.
+    /// The handshake of a link is complete: the link's data path runs, or waits until the data path of its predecessor
+    /// has stopped.
     pub(super) fn up(&mut self, link: LinkId) {
         let Some(entry) = self.links.get_mut(&link) else {
             return;
@@ -109,7 +110,7 @@ impl Paths {
         }
     }
 
-    /// The data path of a link ended. Whether it must be told to stop.
+    /// The data path of a link ended. Returns whether the data path must be told to stop.
     pub(super) fn stop(&mut self, link: LinkId) -> bool {
         match self.links.get_mut(&link) {
             Some(entry) if entry.stage == Stage::Running => {
@@ -120,7 +121,7 @@ impl Paths {
         }
     }
 
-    /// The data path of a link has stopped. None if it was not told to.
+    /// The data path of a link has stopped. Returns none if the data path was not told to stop.
     pub(super) fn stopped(&mut self, link: LinkId) -> Option<Aftermath> {
         let entry = self.links.get_mut(&link)?;
         if entry.stage != Stage::Stopping {
@@ -146,7 +147,7 @@ impl Paths {
         })
     }
 
-    /// The overlay gave a link up. Whether it closes now: its data path has stopped.
+    /// The overlay gave a link up. Returns whether the link closes now, because its data path has stopped.
     pub(super) fn give_up(&mut self, link: LinkId) -> bool {
         let Some(entry) = self.links.get_mut(&link) else {
             return false;
@@ -155,7 +156,7 @@ impl Paths {
         entry.stage == Stage::Stopped && !entry.closed
     }
 
-    /// A link closed. Whether it is gone and its state can be dropped.
+    /// A link closed. Returns whether the link is gone and its state can be dropped.
     pub(super) fn close(&mut self, link: LinkId) -> bool {
         let Some(entry) = self.links.get_mut(&link) else {
             return false;

@@ -1,4 +1,4 @@
-//! Set-up of one data path: which step comes next, and what the peer may send.
+//! Set-up of one data path: the next step, and the signals that the peer may send.
 //!
 //! ```text
 //! waiting --prepare--> preparing --prepared--> ready --peer ready--> confirmed --works--> established
@@ -6,8 +6,8 @@
 //!    +---- unfit ----------+------- failed at either end, or the link closed ------------------+--> ended
 //! ```
 //!
-//! The peer sends `Ready` once, then control messages; `Established` once, and only after this end sent `Ready`; `Failed`
-//! once, and nothing after it. A peer that breaks a rule is reported as a [`Violation`].
+//! The peer may send `Ready` once, followed by control messages; `Established` once, and only after this end sent
+//! `Ready`; and `Failed` once, followed by no further signal. A peer that breaks a rule is reported as a [`Violation`].
 
 use super::interface::PathState;
 use super::offer::Offer;
@@ -17,11 +17,11 @@ use super::violation::Violation;
 /// A step of the set-up, for the machine to order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Transition {
-    /// Have the overlay prepare a data path for this offer of the peer.
+    /// Make the overlay prepare a data path for this offer of the peer.
     Prepare(Offer),
     /// Send a signal to the peer.
     Send(Signal),
-    /// Tell the data path that both ends are prepared.
+    /// Notify the data path that both ends are prepared.
     Confirm,
     /// The data path works at both ends.
     Established,
@@ -32,7 +32,7 @@ pub(super) enum Transition {
 pub(super) enum SessionEnd {
     /// The two ends do not have the same overlay.
     Unfit(String),
-    /// The data path failed at this end. The peer is sent the reason.
+    /// The data path failed at this end, and the reason is sent to the peer. Holds the reason.
     Failed(String),
     /// The data path failed at the peer.
     FailedAtPeer(String),
@@ -100,7 +100,7 @@ impl Session {
         self.works = true;
     }
 
-    /// The data path ended. The first ending counts.
+    /// The data path ended. Only the first end counts.
     pub(super) fn end(&mut self, ending: SessionEnd) {
         if self.ending.is_none() {
             self.ending = Some(ending);
@@ -158,7 +158,7 @@ impl Session {
         self.end(SessionEnd::FailedAtPeer(reason));
     }
 
-    /// The next step, which counts as done. None until something happens.
+    /// The next step, which then counts as done. None until another input arrives.
     pub(super) fn next(&mut self, ours: &Offer) -> Option<Transition> {
         if let Some(ending) = &self.ending {
             let SessionEnd::Failed(reason) = ending else {
@@ -214,7 +214,7 @@ impl Session {
         self.ending.is_none() && self.local >= LocalStage::Ready
     }
 
-    /// Whether the local data path may be handed control messages.
+    /// Whether control messages may be passed to the local data path.
     pub(super) fn may_deliver(&self) -> bool {
         self.ending.is_none() && self.local >= LocalStage::Confirmed
     }
@@ -223,7 +223,7 @@ impl Session {
         self.local == LocalStage::Established && self.peer == PeerStage::Established
     }
 
-    /// Whether the data path worked at both ends, also if it ended since.
+    /// Whether the data path worked at both ends, even if it has ended since.
     pub(super) const fn was_established(&self) -> bool {
         self.was_established
     }
@@ -238,7 +238,7 @@ impl Session {
         self.offer.as_ref()
     }
 
-    /// The state that people are shown.
+    /// The state as shown to users.
     pub(super) fn state(&self) -> PathState {
         match &self.ending {
             Some(SessionEnd::Unfit(why)) => PathState::Unfit(why.clone()),

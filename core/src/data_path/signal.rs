@@ -17,7 +17,7 @@ pub const REASON_BYTES_MAX: usize = 256;
 /// One message of an overlay, or of the node on the overlay's behalf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// The sender's overlay. Sent with the handshake of the link.
+    /// The sender's overlay, sent with the handshake of the link.
     Offer(Offer),
     /// The sender's data path is prepared.
     Ready,
@@ -27,7 +27,7 @@ pub enum Signal {
     Credit(u32),
     /// The sender's data path works.
     Established,
-    /// The sender's data path ended, for this reason.
+    /// The sender's data path ended; holds the reason.
     Failed(String),
 }
 

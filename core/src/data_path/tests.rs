@@ -1,5 +1,5 @@
-//! The data-path machine: two of them wired back to back, one with several links to a peer, and one against a byzantine
-//! peer.
+//! Tests of the data-path machine: two machines wired back to back, one machine with several links to a peer, and one
+//! with a byzantine peer.
 
 use super::*;
 use crate::machine::Wake;
@@ -81,7 +81,7 @@ enum Call {
     Ended(PathEvent),
 }
 
-/// Two machines at the ends of one link. Inputs wait until their end runs.
+/// Two machines at the ends of one link. Inputs wait until the test runs their end.
 struct Pair {
     ends: [DataPaths; 2],
     waiting: [VecDeque<Input>; 2],
@@ -169,7 +169,7 @@ impl Pair {
     }
 }
 
-/// The violation that the last of these signals of a peer is, on a link whose data path this end prepares at once.
+/// The violation that the last of these signals causes, on a link whose data path this end prepares at once.
 fn judged(signals: &[Signal]) -> Option<Violation> {
     let mut machine = DataPaths::new(offer("udp"));
     let (link, peer) = (LINK, peer());
@@ -283,7 +283,7 @@ fn a_message_is_delivered_only_after_the_one_before_was_consumed() {
     assert_eq!(step(&mut machine, receive(LINK, control(2))), []);
     let next = step(&mut machine, Input::Delivered { link: LINK });
     assert_eq!(next, [deliver(2)]);
-    // No message waits: the credit for both goes back.
+    // No message waits, so the credit for both is returned.
     let idle = step(&mut machine, Input::Delivered { link: LINK });
     assert_eq!(idle, [send(LINK, Signal::Credit(2))]);
     assert_eq!(step(&mut machine, Input::Delivered { link: LINK }), []);
@@ -357,7 +357,7 @@ fn a_new_link_with_a_peer_prepares_its_data_path_when_the_old_one_has_stopped() 
     );
     assert_eq!(step(&mut machine, Input::LinkUp { link: new }), []);
     assert_eq!(step(&mut machine, Input::LinkUp { link: third }), []);
-    // The second link closes while it waits: the third still waits for the first.
+    // The second link closes while waiting, and the third link still waits for the first.
     assert_eq!(step(&mut machine, Input::LinkClosed { link: new }), []);
     assert_eq!(
         step(&mut machine, Input::LinkClosed { link: old }),
@@ -404,7 +404,7 @@ fn a_link_that_the_overlay_gives_up_closes_when_its_data_path_has_stopped() {
     let close = Output::CloseLink { link: LINK };
     let stopped = step(&mut machine, Input::Stopped { link: LINK });
     assert_eq!(stopped.last(), Some(&close));
-    // Also when the data path failed before.
+    // The same happens if the data path failed before.
     assert_eq!(step(&mut machine, give_up(LINK)), [close]);
     assert_eq!(step(&mut machine, Input::LinkClosed { link: LINK }), []);
     assert_eq!(step(&mut machine, give_up(LINK)), []);
@@ -456,7 +456,7 @@ fn a_peer_that_breaks_a_rule_is_rejected_for_it() {
 
 #[test]
 fn an_overrun_is_rejected_at_the_window_also_after_the_data_path_ended() {
-    // This end is not prepared, and so consumes nothing.
+    // This end is not prepared, and so consumes no message.
     let mut machine = opened(&[LINK]);
     step(&mut machine, receive(LINK, Signal::Ready));
     for _ in 0..WINDOW - 1 {

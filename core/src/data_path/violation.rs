@@ -3,29 +3,29 @@
 use super::signal::{Signal, WINDOW};
 use core::fmt;
 
-/// A rule that the peer broke. Its link is closed.
+/// A rule that the peer broke. The link of such a peer is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A signal other than an offer, from a node that did not offer this node's overlay.
+    /// A signal other than an offer, from a node that has not offered the same overlay as this node.
     Uninvited,
     /// A second offer on one link.
     SecondOffer,
     /// A second `Ready`.
     SecondReady,
-    /// A second `Established`, or one before both ends were ready.
+    /// A second `Established`, or an `Established` before both ends were ready.
     Established,
     /// A control message before `Ready`.
     Early,
     /// A control message beyond the window.
     Overrun,
-    /// Credit for no message, or for more messages than were sent.
+    /// Credit of zero messages, or for more messages than were sent.
     Credit,
     /// A signal after `Failed`.
     AfterFailed,
 }
 
 impl Violation {
-    /// The rule that a signal breaks on a link without a data path: only an offer may come there.
+    /// The rule that a signal breaks on a link without a data path, where only an offer is allowed.
     #[must_use]
     pub const fn without_path(signal: &Signal) -> Option<Self> {
         match signal {

@@ -1,8 +1,8 @@
 //! Flow control of control messages on one link, in both directions.
 //!
-//! At most [`WINDOW`] control messages that one end sent are not consumed by the other end's data path. The receiver
-//! hands its data path one message at a time and returns credit for what was consumed: at half a window, or earlier when
-//! no message waits.
+//! Of the control messages that one end sent, at most [`WINDOW`] are not yet consumed by the other end's data path. The
+//! receiver passes its data path one message at a time, and returns credit for consumed messages at half a window, or
+//! earlier when no message waits.
 
 use super::interface::SendError;
 
@@ -10,23 +10,23 @@ use super::signal::{CONTROL_BYTES_MAX, Control, WINDOW};
 use super::violation::Violation;
 use std::collections::VecDeque;
 
-/// The credit at which it is returned although more messages wait.
+/// Number of consumed messages at which credit is returned even if more messages wait.
 const CREDIT_AT: u32 = WINDOW / 2;
 
-/// The control messages of one link that are on the way.
+/// The control messages of one link that are in flight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Window {
-    /// Messages of the local data path that were not sent.
+    /// Messages of the local data path that are not sent yet.
     outgoing: VecDeque<Control>,
-    /// Messages of the local data path for which no credit came back, those in `outgoing` included.
+    /// Messages of the local data path for which no credit came back, including those in `outgoing`.
     in_flight: u32,
-    /// Received messages that the local data path has not been handed.
+    /// Received messages that are not yet passed to the local data path.
     incoming: VecDeque<Control>,
-    /// Whether the local data path was handed a message and has not returned.
+    /// Whether the local data path is handling a message.
     delivering: bool,
-    /// Messages that were consumed and not credited to the sender.
+    /// Messages that were consumed but not yet credited to the sender.
     consumed: u32,
-    /// No message is sent or delivered any more.
+    /// Whether sending and delivery have ended.
     closed: bool,
 }
 
@@ -79,7 +79,8 @@ impl Window {
             return Err(Violation::Overrun);
         }
         if self.closed {
-            // The message crossed the end of the data path. It counts, so that an overrun is still detected.
+            // The message crossed with the end of the data path. The message still counts, so that an overrun is
+            // detected.
             self.consumed += 1;
         } else {
             self.incoming.push_back(control);
@@ -87,7 +88,7 @@ impl Window {
         Ok(())
     }
 
-    /// The next message for the local data path, unless it is still busy with one.
+    /// The next message for the local data path; none while the data path is handling a message.
     pub(super) fn next_delivery(&mut self) -> Option<Control> {
         if self.delivering {
             return None;
@@ -97,7 +98,7 @@ impl Window {
         Some(control)
     }
 
-    /// The local data path returned from the message that it was handed.
+    /// The local data path finished handling a message.
     pub(super) const fn on_delivered(&mut self) {
         if self.delivering {
             self.delivering = false;
@@ -105,7 +106,7 @@ impl Window {
         }
     }
 
-    /// The credit to return to the peer, once it is due.
+    /// The credit to return to the peer, if it is due.
     pub(super) fn take_credit(&mut self) -> Option<u32> {
         let idle = self.incoming.is_empty() && !self.delivering;
         let due = !self.closed && self.consumed > 0 && (idle || self.consumed >= CREDIT_AT);
@@ -116,7 +117,7 @@ impl Window {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.outgoing.clear();
-        // They stay counted, as messages that cross the end do.
+        // The dropped messages stay counted, like messages that cross with the end of the data path.
         self.consumed += length(&self.incoming);
         self.incoming.clear();
     }

@@ -22,7 +22,7 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    /// A full bucket.
+    /// Creates a full bucket.
     pub(super) const fn new(context: &Context) -> Self {
         Self {
             tokens: context.tuning().accept_burst,
@@ -30,7 +30,7 @@ impl Admission {
         }
     }
 
-    /// Takes a token; false if there is none.
+    /// Takes a token; returns false if there is none.
     pub(super) fn take_token(&mut self, context: &Context) -> bool {
         let tuning = context.tuning();
         let interval = nanos(tuning.accept_interval).max(1);

@@ -1,12 +1,12 @@
 //! Anti-entropy: how two views that differ become equal without sending what both hold.
 //!
-//! The ends of each link compare order-free set hashes once the link has been open for a moment, and whenever the view
-//! is quiet. If a neighbour's hash equals a recent hash of this node, this node sends the changes since then. Otherwise
-//! the dialer of the link sends a sketch of its view; the acceptor pushes the updates that the dialer lacks and
-//! requests those that it lacks itself. If even the largest sketch is too small, both send snapshots.
+//! The ends of each link compare order-free set hashes shortly after the link opens, and whenever the view is quiet. If
+//! a neighbour's hash equals an earlier hash of this node, this node sends the changes since then. Otherwise the dialer
+//! of the link sends a sketch of its view; the acceptor pushes the updates that the dialer lacks, and requests the
+//! updates that the acceptor lacks. If even the largest sketch is too small, both send snapshots.
 //!
-//! Bounds: [`HISTORY_MAX`] changes remembered, [`WANT_MAX`] updates requested at once, one comparison a link each
-//! [`SYNC_INTERVAL`].
+//! Bounds: [`HISTORY_MAX`] changes remembered, [`WANT_MAX`] updates requested at once, and on each link one comparison
+//! per [`SYNC_INTERVAL`].
 
 use super::context::Context;
 use super::message::Sync;
@@ -33,7 +33,7 @@ struct Comparison {
     opened: Instant,
     /// Whether this node dialled the link: the dialer begins reconciliations.
     dialed: bool,
-    /// The hash sent last, and the time.
+    /// The hash that was sent last, and the time of sending.
     hash_sent: Option<(u64, Instant)>,
     /// Start of the latest reconciliation.
     synced: Option<Instant>,
@@ -54,14 +54,14 @@ pub(super) enum Answer {
     Push(Vec<Key>),
     /// Send these updates, and request the updates with these digests.
     Exchange(Vec<Key>, Vec<u64>),
-    /// Send the whole view, and request the neighbour's.
+    /// Send the whole view, and request the neighbour's whole view.
     Snapshot,
 }
 
 /// The changes of the view, and the comparisons over a node's links.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AntiEntropy {
-    /// The latest changes, each with the hash of the view before it.
+    /// The latest changes, each with the hash of the view before the change.
     history: DropOldest<(u64, Key)>,
     /// Time of the latest change of the view.
     changed: Instant,
@@ -77,7 +77,7 @@ impl AntiEntropy {
         }
     }
 
-    /// A link opened. A reconciliation may have started on the link that it replaces.
+    /// A link opened. A reconciliation may have started on the link that the new link replaces.
     pub(super) fn on_open(
         &mut self,
         context: &Context,
@@ -104,7 +104,7 @@ impl AntiEntropy {
         self.links.get(&link)?.synced
     }
 
-    /// The view changed under a key; `before` was its hash.
+    /// The view changed under a key; `before` is the view's hash before the change.
     pub(super) fn on_changed(&mut self, context: &Context, key: Key, before: u64) {
         self.history.push((before, key));
         self.changed = context.now;
@@ -127,7 +127,7 @@ impl AntiEntropy {
             return false;
         };
         let interval = context.tuning().hash_interval;
-        // A view that is never quiet is compared too: once the link has been open for a moment, then rarely.
+        // A view that is never quiet is compared too: shortly after the link opens, and rarely after that.
         let waited = match comparison.hash_sent {
             None => comparison.has_stood(context),
             Some((_, at)) => context.now - at >= interval,
@@ -166,8 +166,8 @@ impl AntiEntropy {
         let Some(comparison) = self.links.get_mut(&link) else {
             return Answer::None;
         };
-        // A recent change is on its way along the tree. A second copy would cut the tree, since a value received twice
-        // prunes. Once the view is quiet, this node sends its own hash.
+        // A recent change is in flight along the tree. A second copy would damage the tree, because a value received
+        // twice prunes a link. Once the view is quiet, this node sends its own hash.
         if !quiet {
             if !comparison.is_overdue(context) {
                 comparison.send_hash_again(context);
@@ -211,7 +211,7 @@ impl AntiEntropy {
 }
 
 impl Comparison {
-    /// Whether the link is old enough that updates broadcast at its opening have arrived. Values that its ends held
+    /// Whether the link is old enough that updates broadcast at its opening have arrived. Values that the ends held
     /// before are not broadcast: parts of a mesh that diverged become equal only by comparison, which does not wait
     /// until the view is quiet.
     fn has_stood(&self, context: &Context) -> bool {
@@ -243,7 +243,7 @@ impl Comparison {
     }
 
     /// The neighbour's view differs, and this step has no answer. A later heartbeat carries the hash, even if it was
-    /// sent before, because the neighbour may not have been ready for it either.
+    /// sent before, because the neighbour may not have been ready to compare either.
     fn send_hash_again(&mut self, context: &Context) {
         let hash = context.topology.hash();
         if self.hash_sent.is_some_and(|(sent, _)| sent == hash) {
@@ -254,7 +254,7 @@ impl Comparison {
 
 /// Reconciliation.
 impl AntiEntropy {
-    /// Begins a reconciliation on a link. Returns its first message.
+    /// Begins a reconciliation on a link. Returns the first message of the reconciliation.
     pub(super) fn begin(&mut self, context: &Context, link: LinkId) -> Option<Sync> {
         if context.has(Switch::NoAntiEntropy) {
             return None;
@@ -268,7 +268,7 @@ impl AntiEntropy {
     /// A neighbour sent a sketch of its view.
     pub(super) fn on_sketch(context: &Context, cells: &[Cell]) -> Answer {
         let limits = ReconcileLimits {
-            // Beyond half the view, a snapshot is smaller than the sketches needed.
+            // If the difference exceeds half the view, a snapshot is smaller than the necessary sketches.
             cells_below: 4 * context.topology.len().max(16),
             want_max: WANT_MAX,
         };

@@ -9,7 +9,7 @@ use crate::topology::record::Content;
 /// Time between two reconciliations of edges, links and requested links.
 pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The transport's keepalive takes this many times the maximum interval of heartbeats.
+/// The factor by which the transport's keepalive interval exceeds the maximum interval of heartbeats.
 const KEEPALIVE_FACTOR: u32 = 3;
 
 /// The identity of a node, and the settings of its protocol.
@@ -19,7 +19,7 @@ pub struct Config {
     pub id: NodeId,
     /// The mesh's name. Links to other meshes are refused.
     pub mesh: String,
-    /// The epoch of this start. It is above all stored epochs, and durable before the start.
+    /// The epoch of this start. The epoch is above all stored epochs, and durable before the start.
     pub epoch: u64,
     /// Random for this start, not 0.
     pub instance: u32,
@@ -65,21 +65,21 @@ impl Config {
 pub struct Tuning {
     /// Maximum time between two heartbeats on one link.
     pub heartbeat_interval_max: Duration,
-    /// Minimum time between two heartbeats of one node.
+    /// Maximum time between two heartbeats of one node, over all of its links.
     pub heartbeat_spacing: Duration,
     /// Silence after which a neighbour is redialled over a new connection.
     pub redial_after: Duration,
-    /// Time between two such redials.
+    /// Time between two redials of a silent neighbour.
     pub redial_interval: Duration,
     /// Silence after which an edge is published as down.
     pub silent_after: Duration,
     /// Age of the latest evidence of life after which an unreachable member is down.
     pub down_after: Duration,
-    /// Silence after which a link is removed. Until then its neighbour is redialled.
+    /// Silence after which a link is removed. The neighbour is redialled until the link is removed.
     pub silent_kept: Duration,
     /// Minimum time between two batches on one link.
     pub coalesce: Duration,
-    /// Delay of announcements, so that updates that the neighbour sends meanwhile are not announced to it.
+    /// Delay of announcements: an update that the neighbour sends within this time is not announced to it.
     pub announce_after: Duration,
     /// Delay of reports at each hop, so that bursts of reports (many crashes, a healed partition) are sent together.
     pub report_after: Duration,
@@ -103,7 +103,7 @@ pub struct Tuning {
     pub dial_failed_for: Duration,
     /// Delay before a failed seed address is dialled again; grows by half with each failure, with jitter.
     pub retry_min: Duration,
-    /// Maximum of that delay.
+    /// Maximum delay before a failed seed address is dialled again.
     pub retry_max: Duration,
     /// Time after which a link that serves no purpose is closed.
     pub surplus_kept: Duration,
@@ -119,15 +119,16 @@ pub struct Tuning {
     pub links_max: usize,
     /// Maximum number of members known (alive, down or left); from 2 to [`crate::topology::MEMBERS_LIMIT`].
     pub members_max: usize,
-    /// Number of links from unknown nodes accepted at once; one more is accepted each `accept_interval`.
+    /// Number of links from unknown nodes accepted in one burst; after the burst, one link is accepted per
+    /// `accept_interval`.
     pub accept_burst: u32,
     /// Time after which one more link is accepted.
     pub accept_interval: Duration,
 }
 
 impl Tuning {
-    /// The interval at which the transport checks a connection by itself. It is a backstop to heartbeats: the machine
-    /// notices a silent neighbour first.
+    /// The interval at which the transport itself checks a connection. The keepalive is a backstop to heartbeats,
+    /// because the machine notices a silent neighbour first.
     #[must_use]
     pub fn keepalive_interval(&self) -> Duration {
         self.heartbeat_interval_max.saturating_mul(KEEPALIVE_FACTOR)

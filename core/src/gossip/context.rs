@@ -54,7 +54,7 @@ impl Context {
         &self.config.tuning
     }
 
-    /// Whether a switch is on: a mechanism off, or a planted bug.
+    /// Whether a sabotage switch is on, which turns a mechanism off or plants a bug.
     pub(super) const fn has(&self, switch: Switch) -> bool {
         self.config.sabotage.has(switch)
     }
@@ -69,7 +69,7 @@ impl Context {
         self.after(Duration::from_nanos(1))
     }
 
-    /// The id of a member, unless its slot in the view was freed.
+    /// The id of a member; none if the member's slot in the view was freed.
     pub(super) fn id_of(&self, member: MemberIndex) -> Option<NodeId> {
         self.topology.id_at(member).cloned()
     }
@@ -79,7 +79,7 @@ impl Context {
         self.out.push(Output::Report(event));
     }
 
-    /// Reports an event about a member, unless its slot in the view was freed.
+    /// Reports an event about a member; reports nothing if the member's slot in the view was freed.
     pub(super) fn report_of(&mut self, member: MemberIndex, event: impl FnOnce(NodeId) -> Event) {
         if let Some(id) = self.id_of(member) {
             self.report(event(id));

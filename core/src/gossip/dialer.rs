@@ -20,14 +20,14 @@ use std::collections::BTreeMap;
 
 /// Maximum number of dials in progress.
 pub const DIALS_MAX: usize = 32;
-/// Maximum number of dials in progress to seed addresses. The others are reserved for members, so that names with many
-/// silent addresses do not delay dials to members.
+/// Maximum number of dials in progress to seed addresses. The remaining dials are reserved for members, so that names
+/// with many silent addresses do not delay dials to members.
 pub(super) const SEED_DIALS_MAX: usize = 24;
 
 /// The reason of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DialPurpose {
-    /// A seed address, to join or to find a split-off part of the mesh; index into the seed addresses.
+    /// A seed address, to join the mesh or to find a split-off part of it; holds the index among the seed addresses.
     Seed(usize),
     /// An address named in a refusal.
     Referral,
@@ -41,7 +41,7 @@ pub(super) enum DialPurpose {
     RandomLink,
     /// A member to which applications need a link.
     Requested,
-    /// A neighbour whose open link a new connection replaces.
+    /// A neighbour whose open link is replaced by a new connection.
     Renewal,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Dial {
     address: SocketAddr,
     /// The expected peer; once connected, the peer that answered.
     peer: Option<MemberIndex>,
-    /// The connection, once established, and the session that this node proposed on it.
+    /// The connection, once it is established, and the session that this node proposed on the connection.
     connection: Option<(LinkId, u32)>,
     started: Instant,
 }
@@ -164,7 +164,7 @@ impl Dialer {
         self.dials.clear();
     }
 
-    /// The seed addresses were replaced: dials in progress to former ones count as referrals.
+    /// The seed addresses were replaced: dials in progress to the former addresses count as referrals.
     pub(super) fn forget_seeds(&mut self) {
         for dial in self.dials.values_mut() {
             if matches!(dial.purpose, DialPurpose::Seed(_)) {
@@ -185,7 +185,7 @@ impl Dialer {
         entry.failures = entry.failures.saturating_add(1);
     }
 
-    /// Backs off from a member until a time. Its count of failures is unchanged.
+    /// Backs off from a member until a time. The member's count of failures is unchanged.
     pub(super) fn back_off_until(&mut self, member: MemberIndex, until: Instant) {
         self.back_offs.entry(member).or_default().until = until;
     }
@@ -279,7 +279,7 @@ impl Dialer {
         dials.any(|dial| context.now - dial.started < patience)
     }
 
-    /// The dials in progress to a seed address; more than one only if the address is a name.
+    /// The dials in progress to a seed address; a seed address that is a host name may have several.
     fn to_seed(&self, index: usize) -> impl Iterator<Item = &Dial> {
         let dials = self.dials.values();
         dials.filter(move |dial| dial.purpose == DialPurpose::Seed(index))

@@ -27,11 +27,11 @@ use crate::topology::{Applied, Batch, MemberIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Maximum number of record announcements waiting on one link. Beyond it, many members are joining, and a hash conveys
-/// the same.
+/// Maximum number of record announcements waiting on one link. More announcements mean that many members are joining;
+/// the hash of the view is then sent instead.
 const NAMES_MAX: usize = 48;
-/// Maximum number of report announcements waiting on one link. It is higher, because a late report at a member that the
-/// tree does not reach may cause a false death.
+/// Maximum number of report announcements waiting on one link. The limit is higher than that of records, because a late
+/// report at a member that the tree does not reach may cause a false death.
 const REPORT_NAMES_MAX: usize = 512;
 /// Delay between sending a report along the tree and announcing it.
 const REPORT_ANNOUNCED_AFTER: Duration = Duration::from_millis(100);
@@ -43,9 +43,9 @@ pub(super) struct Merged {
     pub(super) applied: Applied,
     /// The key of the record in the view.
     pub(super) key: Key,
-    /// The hash of the view before.
+    /// The hash of the view before the merge.
     pub(super) before: u64,
-    /// The record held before.
+    /// The record held before the merge.
     pub(super) replaced: Option<Arc<Record>>,
     pub(super) record: Arc<Record>,
 }
@@ -110,18 +110,18 @@ impl Dissemination {
         self.tree.on_open(link, eager);
     }
 
-    /// A link was removed. Returns whether it was eager.
+    /// A link was removed. Returns whether the link was eager.
     pub(super) fn on_closed(&mut self, link: LinkId) -> bool {
         self.tree.on_closed(link)
     }
 
-    /// Makes a link eager: it delivered a new update.
+    /// Makes a link eager, because it delivered a new update.
     pub(super) fn make_eager(&mut self, link: LinkId) {
         self.tree.make_eager(link);
     }
 
-    /// Makes a link lazy because it delivered a duplicate, its neighbour sent a prune, or it carries no traffic. Returns
-    /// whether it was eager.
+    /// Makes a link lazy, because the link delivered a duplicate, its neighbour sent a prune, or the link carries no
+    /// traffic. Returns whether the link was eager.
     pub(super) fn make_lazy(&mut self, link: LinkId) -> bool {
         self.tree.make_lazy(link)
     }
@@ -143,7 +143,8 @@ impl Dissemination {
     /// The time at which a broadcast update is sent.
     pub(super) fn schedule(context: &Context, key: Key) -> BroadcastSchedule {
         let tuning = context.tuning();
-        // A report takes time along the tree: if it were announced at once, it would be requested needlessly.
+        // A report takes time to travel along the tree, so an immediate announcement of the report would cause needless
+        // requests.
         let (wait, names_max) = match key {
             Key::Record(_) => (tuning.announce_after, NAMES_MAX),
             Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORT_NAMES_MAX),
@@ -156,8 +157,8 @@ impl Dissemination {
     }
 
     /// Notes a value received by broadcast. Returns whether the value was new, and whether another link had delivered
-    /// the same value before. A value received by anti-entropy, or twice on one link (a snapshot and a broadcast
-    /// crossing), is not evidence about the tree.
+    /// the same value before. A value received by anti-entropy is not evidence about the tree, nor is a value received
+    /// twice on one link (in a snapshot and in a broadcast).
     pub(super) fn weigh(&mut self, key: Key, applied: Applied, link: LinkId) -> (bool, bool) {
         match applied {
             Applied::Newer => {
@@ -247,10 +248,11 @@ impl Dissemination {
         merged.collect()
     }
 
-    /// Whether a report is well formed, and its counters leave room for its reporter to refute others.
+    /// Whether a report is well formed, and its counters are low enough for its reporter to refute forgeries with
+    /// higher ones.
     ///
     /// # Errors
-    /// The report is malformed, or its counters are too high.
+    /// Returns an error if the report is malformed, or its counters are too high.
     pub(super) fn check_report(aged: &AgedReport) -> Result<(), Unmerged> {
         let report = &aged.report;
         if report.epoch.max(report.version) > COUNTER_MAX || aged.ages.len() != report.edges.len() {
@@ -260,10 +262,10 @@ impl Dissemination {
     }
 
     /// Merges the report of another member. Returns the outcome, the key of the report in the view, and the hash of the
-    /// view before.
+    /// view before the merge.
     ///
     /// # Errors
-    /// If the view is full.
+    /// Returns an error if the view is full.
     pub(super) fn merge_report(
         context: &mut Context,
         aged: &AgedReport,
@@ -290,7 +292,7 @@ impl Dissemination {
     }
 }
 
-/// Whether a record's counters leave room for its owner to refute others.
+/// Whether a record's counters are low enough for its owner to refute forgeries with higher ones.
 fn has_room(record: &Record) -> bool {
     let rank = record.rank();
     rank.epoch.max(rank.version).max(rank.incarnation) <= COUNTER_MAX
@@ -361,7 +363,8 @@ impl Dissemination {
             match self.tree.on_announced(key, id.clone(), link) {
                 Announced::Again | Announced::Full => {}
                 Announced::First => {
-                    // One draw for the whole message, so that updates announced together are requested together.
+                    // The jitter is drawn once for the whole message, so that updates announced together are requested
+                    // together.
                     let tuning = &context.config.tuning;
                     let jitter = *wait.get_or_insert_with(|| {
                         context
@@ -376,8 +379,8 @@ impl Dissemination {
         }
     }
 
-    /// An announced update has not arrived. Returns the next live link that announced it, and the update's name. The
-    /// link becomes eager.
+    /// An announced update has not arrived. Returns the next live link that announced the update, and the update's
+    /// name. The link becomes eager.
     pub(super) fn on_missing(
         &mut self,
         context: &mut Context,
@@ -395,8 +398,8 @@ impl Dissemination {
         Some(request)
     }
 
-    /// A neighbour requests updates that it did not receive; the link becomes eager. Returns the updates that the view
-    /// holds.
+    /// A neighbour requests updates that the neighbour did not receive; the request makes the link eager. Returns the
+    /// updates that the view holds.
     pub(super) fn on_graft(
         &mut self,
         context: &Context,

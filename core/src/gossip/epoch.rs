@@ -1,13 +1,14 @@
-//! The rules of a node's epoch, a number that rises with each start, so that the mesh tells the starts of one node apart.
+//! The rules for a node's epoch: a number that rises with each start, so that the mesh can distinguish the starts of
+//! one node.
 //!
-//! An epoch is durable before it is published. Where none is stored, it begins at the calendar's seconds: a node whose
-//! disk was lost still returns with a higher epoch than before.
+//! An epoch is durable before it is published. If no epoch is stored, the epoch begins at the calendar time in seconds,
+//! so that a node whose disk was lost still returns with a higher epoch than before.
 
 use crate::time::Wall;
 use crate::topology::record::COUNTER_MAX;
 
-/// The epoch of a new start: above the stored one, or from the calendar if none is stored. None if the stored epoch is
-/// the highest.
+/// The epoch of a new start: one above the stored epoch, or the calendar time if no epoch is stored. None if the stored
+/// epoch is the highest possible epoch.
 #[must_use]
 pub const fn epoch_of_start(stored: Option<u64>, now: Wall) -> Option<u64> {
     match stored {

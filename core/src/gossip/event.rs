@@ -12,7 +12,7 @@ pub enum Event {
     PeerUp {
         /// The member.
         id: NodeId,
-        /// Its epoch.
+        /// The member's epoch.
         epoch: u64,
     },
     /// No path leads to a member; the member may be declared down.
@@ -51,7 +51,7 @@ pub enum Event {
         peer: NodeId,
         /// The link.
         link: LinkId,
-        /// Whether this node dialled it.
+        /// Whether this node dialled the link.
         dialed: bool,
     },
     /// A link ended.
@@ -72,7 +72,7 @@ pub enum Event {
         /// The time until the next attempt; none if no attempt is scheduled.
         retry_in: Option<Duration>,
     },
-    /// The address leads to this node itself; it is not dialled again.
+    /// The address leads to this node itself, so it is not dialled again.
     DialedMyself {
         /// The address.
         address: Address,
@@ -88,18 +88,20 @@ pub enum Event {
     },
     /// All links of this node fell silent at once: the node publishes no accusations for one second.
     Isolated,
-    /// A link of an isolated node was heard again.
+    /// A message arrived on a link of an isolated node.
     Rejoined,
-    /// Another, newer machine runs under this node's id: this node stopped. One of the two needs another id.
+    /// Another, newer machine runs under this node's id, so this node stopped. One of the two machines needs another
+    /// id.
     NameTaken {
         /// The other machine's epoch.
         epoch: u64,
         /// The other machine's instance.
         instance: u32,
     },
-    /// A neighbour sent a record under this node's id that the node did not publish; the node published over it.
+    /// A neighbour sent a record under this node's id that the node did not publish; the node published a newer record
+    /// to override the forgery.
     Refuted {
-        /// The neighbour that sent it.
+        /// The neighbour that sent the record.
         from: NodeId,
     },
     /// A message from a neighbour was rejected.
@@ -176,11 +178,11 @@ impl Event {
 /// How a link ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkEnd {
-    /// This node closed it: the overlay does not need it.
+    /// This node closed the link, which the overlay does not need.
     Unneeded,
     /// A connection with a higher session won.
     Superseded,
-    /// The peer closed it on purpose.
+    /// The peer closed the link on purpose.
     PeerClosed,
     /// The peer left the mesh.
     PeerLeft,

@@ -129,7 +129,7 @@ impl Handshakes {
         context.out.push(Output::Close { link });
     }
 
-    /// Ends a handshake; its connection has become a link, or is closed.
+    /// Ends a handshake, whose connection has become a link or is closed.
     pub(super) fn end(&mut self, context: &mut Context, link: LinkId) -> Option<Handshake> {
         let handshake = self.pending.remove(&link)?;
         context.timers.cancel(&Timer::Handshake(link));
@@ -176,7 +176,7 @@ pub(super) const fn refusal(reason: RefusalReason) -> Refusal {
     }
 }
 
-/// The reason to refuse a `Hello` because of its sender's data, if any. `own` is this node's record. A node that is
+/// The reason to refuse a `Hello`, if its sender's data gives one. `own` is this node's record. A node that is
 /// `closing` refuses every `Hello`.
 pub(super) fn objection(
     context: &Context,
@@ -201,14 +201,14 @@ pub(super) fn objection(
         if hello.record.rank().instance == own.rank().instance {
             return Some(refusal(RefusalReason::Myself));
         }
-        // Another machine uses the node's id: it takes a higher epoch or stops. This node learns of that from other
-        // nodes.
+        // Another machine uses this node's id; the other machine takes a higher epoch or stops. This node learns of the
+        // outcome from other nodes.
         return Some(Refusal {
             yours: Some(Arc::clone(own)),
             ..refusal(RefusalReason::NameTaken)
         });
     }
-    // The record of a forgotten member counts too: it would outrank the new record unnoticed.
+    // The record of a forgotten member counts too, because it would silently outrank the new record.
     let slot = context.topology.index_of(peer);
     let known = slot.and_then(|member| context.topology.slot(member)?.record)?;
     let (held, theirs) = (known.rank(), hello.record.rank());

@@ -17,7 +17,7 @@ use crate::topology::record::Record;
 use crate::topology::{Applied, MemberIndex};
 use std::sync::Arc;
 
-/// Time within which a node that found the mesh learns everything that the members know of its past.
+/// Time within which a node that found the mesh receives all that the members know of the node's earlier starts.
 const ECHO_TIME: Duration = Duration::from_secs(2);
 
 /// Connections and handshakes.
@@ -54,7 +54,7 @@ impl Gossip {
             && self.bootstrap.is_name(index)
             && self.live_link_to(member).is_some()
         {
-            // Another address of the name led to this member: its link stays.
+            // A dial to another address of the name already reached this member: that link stays.
             let address = attempt.address();
             self.context.out.push(Output::Close { link });
             self.dialer.end(&mut self.context, dial);
@@ -157,8 +157,8 @@ impl Gossip {
         None
     }
 
-    /// The session of a connection with a member, open or in a handshake that this node dialled, that takes precedence
-    /// over a session that the peer proposed.
+    /// The session that takes precedence over a session proposed by the peer, if any: of an open connection with the
+    /// member, or of a handshake that this node dialled.
     fn better_session(&self, member: MemberIndex, (session, peer): (u32, &NodeId)) -> Option<u32> {
         if self.context.has(Switch::NoTieBreak) {
             return None;
@@ -256,13 +256,13 @@ impl Gossip {
         let peer = fresh.peer().clone();
         let replaced = self.links.current(member).filter(|old| *old != link);
         let eager = joining || !self.has_eager_link();
-        // A node that received nothing for a while has missed broadcasts, and later messages do not reveal it.
+        // A node that received nothing for a while has missed broadcasts, and later messages do not reveal the loss.
         let was_cut_off = !self.has_link_heard_within(self.context.tuning().redial_after);
         let doubted =
             self.status(member) != Status::Alive || self.self_record.edge(member).is_some();
         let lost = replaced.is_some_and(|old| !self.is_link_alive(old));
         let disrupted = doubted || lost;
-        // A comparison that began a moment ago on the replaced connection is not repeated.
+        // A comparison of views that just began on the replaced connection is not repeated.
         let synced = replaced.and_then(|old| self.anti_entropy.synced(old));
         let eager = eager || replaced.is_some_and(|old| self.dissemination.is_eager(old));
         self.links.insert(link, fresh);
@@ -279,8 +279,8 @@ impl Gossip {
         let instance = record.rank().instance;
         self.context.out.push(Output::LinkOpened { link, instance });
         self.context.report(Event::LinkUp { peer, link, dialed });
-        // The neighbour may know no more of this node's past than the node itself. Further updates about that past
-        // arrive within this time.
+        // The neighbour may know no more of this node's earlier starts than the node itself. Updates about earlier
+        // starts arrive from other members within this time.
         let since = self.context.after(ECHO_TIME);
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);
@@ -387,7 +387,8 @@ impl Gossip {
             return;
         };
         let (member, peer) = (held.member(), held.peer().clone());
-        // During a renewal, the peer accepted the new connection, and its answer is on the way.
+        // During a renewal, the peer closes the old link because it has accepted the new connection, and its acceptance
+        // is still in flight.
         let renewing = self.dialer.is_renewing(member);
         let end = match reason {
             _ if renewing => LinkEnd::Superseded,
@@ -492,7 +493,8 @@ impl Gossip {
         }
     }
 
-    /// A message for another machine proves that the peer is alive and that both ends completed the handshake.
+    /// A message for another state machine of this node proves that the peer is alive and that both ends completed the
+    /// handshake.
     pub(super) fn on_heard(&mut self, link: LinkId) {
         if let Some(held) = self.links.get(link) {
             let member = held.member();
@@ -544,7 +546,7 @@ impl Gossip {
         }
     }
 
-    /// The peer of a connection, unless it closed.
+    /// The peer of a connection; none if the connection closed.
     pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
         let linked = self.links.get(link).map(Link::peer);
         let in_handshake = || self.handshakes.get(link).map(|held| held.peer());
@@ -584,7 +586,7 @@ impl Gossip {
         })
     }
 
-    /// Updates received by anti-entropy, to be broadcast or not.
+    /// Updates received by anti-entropy, which are broadcast only if the caller requests it.
     pub(super) fn on_pushed(
         &mut self,
         link: LinkId,
@@ -627,7 +629,7 @@ impl Gossip {
         }
     }
 
-    /// A record was received. Returns the outcome in the view, and the record's key there.
+    /// A record was received. Returns the outcome in the view, and the record's key in the view.
     fn on_record(
         &mut self,
         record: &Arc<Record>,
@@ -684,7 +686,8 @@ impl Gossip {
             self.verdict.acquit(member);
             self.context.report(Event::PeerUp { id, epoch });
         } else if was == Status::Down {
-            // The member published after it was declared down: it gets the timeout of a suspect to be heard.
+            // The member published an update after it was declared down: the member has the timeout of a suspect to
+            // prove that it is alive.
             self.set_status(member, Status::Suspect);
             self.members.on_returned(&mut self.context, member);
             self.verdict.on_returned(&mut self.context, member);

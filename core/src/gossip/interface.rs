@@ -39,7 +39,7 @@ pub enum Input {
         /// The reason.
         reason: DialError,
     },
-    /// A name was resolved, or not: completes [`Output::Resolve`].
+    /// The resolution of a name succeeded or failed: completes [`Output::Resolve`].
     Resolved {
         /// The order's ticket.
         ticket: Ticket,
@@ -53,7 +53,7 @@ pub enum Input {
         /// The message.
         message: Message,
     },
-    /// Another machine's message arrived on a link: the peer is alive.
+    /// A message for another state machine of this node arrived on a link, so the peer is alive.
     Heard {
         /// The link.
         link: LinkId,
@@ -77,7 +77,7 @@ pub enum Input {
     },
     /// Publish new content of this node. The address and the time of joining are kept if absent.
     Announce(Content),
-    /// Dial these seed addresses too (`replace`: instead of the earlier ones).
+    /// Dial these seed addresses in addition to the earlier ones, or, with `replace`, instead of them.
     Seeds {
         /// The addresses.
         addresses: Vec<Address>,
@@ -143,12 +143,13 @@ pub enum Output {
         /// The message.
         message: Message,
     },
-    /// Close a link after the messages sent on it; no `Closed` is expected.
+    /// Close a link after the messages sent on it; `Closed` is not expected as an answer.
     Close {
         /// The link.
         link: LinkId,
     },
-    /// A link is open: both ends completed the handshake. Other machines may use the link from here on.
+    /// A link is open: both ends completed the handshake. The other state machines of the node may use the link from
+    /// here on.
     LinkOpened {
         /// The link.
         link: LinkId,

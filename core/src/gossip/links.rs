@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 pub(super) struct Link {
     peer: NodeId,
     member: MemberIndex,
-    /// Whether this node dialled it.
+    /// Whether this node dialled the link.
     dialed: bool,
     broken: bool,
     session: u32,
@@ -105,7 +105,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Adds a link that opens in this step. It becomes the current link to its member.
+    /// Adds a link that opens in this step. The link becomes the current link to its member.
     pub(super) fn insert(&mut self, id: LinkId, link: Link) {
         self.by_member.insert(link.member, id);
         self.open += 1;
@@ -175,7 +175,7 @@ impl Links {
         self.iter().filter(|(_, link)| link.is_open())
     }
 
-    /// The open link after a given one in order of their numbers, or the first after the last.
+    /// The open link after a given link in order of their numbers; after the last link, the first one.
     pub(super) fn next_open(&self, after: LinkId) -> Option<LinkId> {
         let mut round = self.links.after(&after);
         round.find(|(_, link)| link.is_open()).map(|(id, _)| *id)

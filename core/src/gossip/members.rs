@@ -27,8 +27,8 @@ const STILL_NAMED_SHARE: u32 = 8;
 
 /// The time of the latest update from a member itself.
 ///
-/// In milliseconds, modulo 2^32. A member without updates for 49 days briefly looks recent, and a death at that moment
-/// is detected seconds late.
+/// The time is in milliseconds, modulo 2^32. A member without updates for 49 days briefly seems to have a recent
+/// update; a death at that moment is detected seconds late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LastUpdate(u32);
 
@@ -52,11 +52,12 @@ struct Member {
     heard: Option<Instant>,
     /// The highest session of connections with the member.
     session: u32,
-    /// The member is down, but it published an update since, or members lost together with it have returned. Its ring
-    /// edges count again unless they are reported down.
+    /// The member is down, but it published an update since, or members lost together with it have returned. The ring
+    /// edges of such a member count again unless they are reported down.
     assumed_reachable: bool,
-    /// When the member is forgotten, if it is down or left. For other members: when the neighbours that know of its
-    /// loss forget it; used if this node loses the member too before it hears from it.
+    /// The time at which the member is forgotten, if it is down or left. For other members, the time at which the
+    /// neighbours that know of the member's loss forget it; used if this node also loses the member before it hears
+    /// from it.
     forget_at: Option<Instant>,
 }
 
@@ -74,7 +75,8 @@ impl Member {
 /// A step of forgetting a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forgetting {
-    /// The member is removed from the view; its slot is kept, so that outdated updates do not bring it back.
+    /// The member is removed from the view, but its slot is kept, so that outdated updates do not bring the member
+    /// back.
     Retire,
     /// The slot is freed.
     Release,
@@ -132,8 +134,8 @@ impl Members {
         self.forget_in_time(context, member);
     }
 
-    /// A path leads again to a member that was down. Returns whether members lost together with it are now assumed
-    /// reachable.
+    /// A path leads again to a member that was down. Returns whether members lost together with this member are now
+    /// assumed reachable.
     pub(super) fn on_found(&mut self, context: &mut Context, member: MemberIndex) -> bool {
         self.on_returned(context, member);
         let assumed = self.assume_reachable_those_lost_with(context, member);
@@ -141,7 +143,7 @@ impl Members {
         assumed
     }
 
-    /// A member is not down or left any more.
+    /// A member that was down or had left has returned.
     pub(super) fn on_returned(&mut self, context: &mut Context, member: MemberIndex) {
         self.down.remove(&member);
         context.timers.cancel(&Timer::Forget(member));
@@ -167,8 +169,8 @@ impl Members {
         });
     }
 
-    /// A member published an update newer than the one in this view. It is `reborn` if the update is of a later start,
-    /// and `remains_gone` if it had left and is still leaving.
+    /// A member published an update newer than the one in this view. `reborn`: the update is of a later start;
+    /// `remains_gone`: the member had left and is still leaving.
     pub(super) fn on_renewed(
         &mut self,
         context: &Context,
@@ -193,9 +195,9 @@ impl Members {
         self.change(member, |member| member.assumed_reachable = true);
     }
 
-    /// A member returned without a restart. Members lost within `down_after` of it may be alive too, because they were
-    /// probably behind the same partition. Their ring edges count again; those that are dead are reported down by their
-    /// ring neighbours. Returns whether there are such members.
+    /// A member returned without a restart. Members lost within `down_after` of the returned member may be alive too,
+    /// because they were probably behind the same partition. The ring edges of these members count again; members that
+    /// are dead are reported down by their ring neighbours. Returns whether there are such members.
     fn assume_reachable_those_lost_with(&mut self, context: &Context, member: MemberIndex) -> bool {
         let Some(lost) = self.get(member).forget_at else {
             return false;
@@ -215,7 +217,7 @@ impl Members {
         found
     }
 
-    /// Resets a member to the default state: its slot was freed.
+    /// Resets a member to the default state, because its slot was freed.
     pub(super) fn reset(&mut self, context: &Context, member: MemberIndex) {
         self.refresh(context, member, context.now);
         self.members.remove(&member);
@@ -224,7 +226,7 @@ impl Members {
 
 /// Forgetting.
 impl Members {
-    /// A member is down or left: it is forgotten after `forget_after`, or when the nodes that lost it first forget it.
+    /// A member is down or left: it is forgotten after `forget_after`, or together with the nodes that lost it first.
     fn forget_in_time(&mut self, context: &mut Context, member: MemberIndex) {
         let whole = context.after(context.tuning().forget_after);
         let at = self.get(member).forget_at;
@@ -234,14 +236,14 @@ impl Members {
         context.timers.set(Timer::Forget(member), at);
     }
 
-    /// A neighbour reported that it lost a member without a record in this view this long ago.
+    /// A neighbour reported how long ago it lost a member that has no record in this view.
     pub(super) fn on_reported_gone(
         &mut self,
         context: &Context,
         member: MemberIndex,
         age: Duration,
     ) {
-        // Counted forwards, because this node's clock may not reach back that far.
+        // The remaining time is counted from now, because this node's clock may not reach back to the loss.
         let left = context.tuning().forget_after.saturating_sub(age);
         let at = context.after(left);
         self.change(member, |member| member.forget_at = Some(at));
@@ -268,8 +270,8 @@ impl Members {
 
     /// Keeps the slot of a retired member until no node can need the reports about it. A node that learns of the member
     /// late, from the last node that knew it, needs other nodes' accusations until it detects the loss itself: after
-    /// two reconciliations without the ring edge, plus the timeout of a suspect. The wait is three times that, since
-    /// the node may have passed the record on. Returns whether the slot is kept.
+    /// two reconciliations without the ring edge, plus the timeout of a suspect. The wait is three times this duration,
+    /// because the node may have passed the record on. Returns whether the slot is kept.
     pub(super) fn keep_place(&self, context: &mut Context, member: MemberIndex) -> bool {
         if context.has(Switch::Resurrects) {
             return false;
@@ -281,8 +283,8 @@ impl Members {
         true
     }
 
-    /// Keeps the slot of a retired member for another share of `forget_after`, because a report names it or a link leads
-    /// to it.
+    /// Keeps the slot of a retired member for another share of `forget_after`, because a report names the member or a
+    /// link leads to it.
     pub(super) fn keep_place_longer(&self, context: &mut Context, member: MemberIndex) {
         let share = context.tuning().forget_after / STILL_NAMED_SHARE;
         let at = context.after(share.max(MAINTAIN_INTERVAL));
@@ -298,14 +300,14 @@ impl Members {
         *self.last_updates.reach(member as usize, now) = LastUpdate::new(at);
     }
 
-    /// The time of the latest update from a member itself, to the millisecond. The member is not down before this time
-    /// is `down_after` ago.
+    /// The time of the latest update from a member itself, to the millisecond. The member is not declared down until
+    /// `down_after` has passed since this time.
     pub(super) fn last_update(&self, context: &Context, member: MemberIndex) -> Instant {
         let update = self.last_updates.get(member as usize);
         update.map_or(context.now, |update| update.at(context.now))
     }
 
-    /// A link closed on which a member was last heard at this time.
+    /// A link to a member closed; `heard` is the time at which the member was last heard on the link.
     pub(super) fn on_link_closed(&mut self, member: MemberIndex, heard: Instant) {
         self.change(member, |member| {
             member.heard = member.heard.max(Some(heard))
@@ -345,8 +347,8 @@ impl Members {
         down.filter(|member| !self.get(*member).assumed_reachable)
     }
 
-    /// The members that are alive or suspect in this view, and that neighbours reported lost. Their ring edges do not
-    /// count unless a node hears them, because their ring neighbours may not know them.
+    /// The members that are alive or suspect in this view, and that neighbours reported lost. The ring edges of such a
+    /// member count only if a node hears the member, because its ring neighbours may not know it.
     pub(super) fn reported_gone(&self) -> impl Iterator<Item = MemberIndex> + '_ {
         let gone = self.members.iter().filter(|(_, member)| {
             member.forget_at.is_some() && matches!(member.status, Status::Alive | Status::Suspect)
@@ -359,8 +361,8 @@ impl Members {
         self.get(member).heard
     }
 
-    /// The time since a member was lost or left, in this view or, if this node has no other data about it, as reported
-    /// by a neighbour.
+    /// The time since a member was lost or left; reported by a neighbour if this node has no other data about the
+    /// member.
     pub(super) fn gone_for(&self, context: &Context, member: MemberIndex) -> Option<Duration> {
         let member = self.members.get(&member)?;
         if member.assumed_reachable {

@@ -43,7 +43,7 @@ pub struct Hello {
     pub version_min: u32,
     /// The newest protocol version that the sender speaks.
     pub version_max: u32,
-    /// Orders the connections between one pair; the highest wins on both ends.
+    /// Orders the connections between two nodes; the connection with the highest session wins on both ends.
     pub session: u32,
     /// The sender knows no other member yet and requests the whole view.
     pub joining: bool,
@@ -73,7 +73,7 @@ pub enum RefusalReason {
     Busy,
     /// The acceptor has its maximum number of links; retry at a member named in the refusal.
     Full,
-    /// A connection with a higher session exists or is being made; `session` names it.
+    /// A connection with a higher session exists or is being made; `session` holds that session.
     Superseded,
     /// The dialer reached itself.
     Myself,
@@ -135,12 +135,12 @@ pub struct Frame {
     pub reports: Vec<AgedReport>,
     /// Steps of reconciliation.
     pub sync: Vec<Sync>,
-    /// Owners of records in this frame that are down or left in the sender's view.
+    /// The members that are down or left in the sender's view and whose records are in this frame.
     pub gone: Vec<Gone>,
 }
 
-/// A member that is down or left in the sender's view. Its age lets a receiver that learns of it forget it at the same
-/// time as other nodes.
+/// A member that is down or left in the sender's view. The age lets a receiver that did not know the member forget it
+/// at the same time as the other nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone {
     /// The member.
@@ -149,12 +149,13 @@ pub struct Gone {
     pub age: Duration,
 }
 
-/// A report with the age of each edge's last-heard time at sending.
+/// A report, with the time since each edge was last heard, as of sending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgedReport {
     /// The report.
     pub report: Arc<EdgeReport>,
-    /// For each edge, the time since its reporter last heard the peer; none if never. In milliseconds on the wire.
+    /// For each edge, the time since its reporter last heard the peer; none if the reporter never heard it. The times
+    /// are in milliseconds on the wire.
     pub ages: Vec<Option<Duration>>,
 }
 
@@ -163,7 +164,8 @@ pub struct AgedReport {
 pub enum Sync {
     /// The sender's view as a sketch. The receiver answers with `Push` and `Want`, or with `Larger`.
     Sketch(Vec<Cell>),
-    /// The sketch could not be decoded: the receiver is to send one of this many cells, or, if 0, a snapshot.
+    /// The sketch could not be decoded: the receiver is to send a sketch of this many cells, or a snapshot if the
+    /// number is 0.
     Larger(u32),
     /// The receiver is to push the updates with these digests.
     Want(Vec<u64>),

@@ -98,7 +98,8 @@ use self_record::SelfRecord;
 use std::sync::Arc;
 use timer::{Timer, Timers};
 
-/// Maximum number of dials in progress to one silent neighbour. More than one, so that a lost dial does not cost time.
+/// Maximum number of dials in progress to one silent neighbour. Several dials in parallel avoid a delay when one of
+/// them is lost.
 const REDIALS_MAX: usize = 3;
 
 /// The gossip machine of one node.
@@ -234,7 +235,7 @@ impl Gossip {
     fn on_timer(&mut self, due: Instant, timer: Timer) {
         match timer {
             Timer::Heartbeat => self.send_heartbeats(due),
-            // An isolated node publishes its accusations with the step that ends its hold.
+            // An isolated node publishes its accusations in the step that ends its isolation.
             Timer::Judge | Timer::Isolation => self.judge(),
             Timer::Suspicion => self.declare_down(),
             Timer::Overlay => self.reconcile_links(),
@@ -256,7 +257,7 @@ impl Gossip {
         }
     }
 
-    /// This node was paused: its observations of other members restart.
+    /// This node was paused, so its observations of other members restart.
     fn on_pause(&mut self, late: Duration) {
         self.local_health.on_pause(&mut self.context, late);
         self.silence.on_pause(&self.context);
@@ -334,7 +335,7 @@ impl Gossip {
             .flood(|link| links.is_open(link) && !silence.is_silent(link));
     }
 
-    /// The open links, and whether each is alive (not silent), in order of their numbers.
+    /// The open links in order of their numbers, and whether each is alive (not silent).
     fn iter_links(&self) -> impl Iterator<Item = (LinkId, &links::Link, bool)> {
         let both = self.links.iter().zip(self.silence.iter());
         let open = both.filter(|((_, link), _)| link.is_open());
@@ -353,7 +354,7 @@ impl Gossip {
         self.iter_links().any(|(_, _, alive)| alive)
     }
 
-    /// The time at which this node last heard a member on a link of its own.
+    /// The time at which this node itself last heard a member on a link.
     fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
         let links = self
             .links
@@ -404,7 +405,7 @@ impl Gossip {
         self.verdict.schedule_first(&mut self.context);
     }
 
-    /// No path leads to a member. Returns whether it is newly suspect.
+    /// No path leads to a member. Returns whether the member is newly suspect.
     fn on_unreached(&mut self, member: MemberIndex, last_heard: Option<Instant>) -> bool {
         let fresh = self.members.last_update(&self.context, member);
         let resumed = self.local_health.resumed();
@@ -419,9 +420,9 @@ impl Gossip {
         newly
     }
 
-    /// Publishes this node's evidence about a new suspect: that the suspect is heard, or the time at which it was last
-    /// heard if that is later than `reported` by its ring neighbours. Silence of a link outside the rings is not
-    /// evidence, but a message on such a link proves life.
+    /// Publishes this node's evidence about a new suspect: either that this node hears the suspect, or the time at
+    /// which it last heard the suspect, if this is later than `reported` by the suspect's ring neighbours. Silence of a
+    /// link outside the rings is not evidence, but a message on such a link proves life.
     fn publish_evidence(&mut self, member: MemberIndex, reported: Option<Instant>) {
         let open = self.links.open_to(member);
         if let Some(heard) =
@@ -464,7 +465,7 @@ impl Gossip {
         self.overlay.schedule(&mut self.context);
     }
 
-    /// Declares suspects down whose timeout has passed.
+    /// Declares down the suspects whose timeout has passed.
     fn declare_down(&mut self) {
         let held_until = self.local_health.held_until(&self.context);
         let doubt = self.local_health.doubt(&self.context);
@@ -515,8 +516,8 @@ impl Gossip {
         self.self_record.clear_edge(member);
         let used = self.context.topology.is_named(member) || self.links.is_neighbour(member);
         if step == Forgetting::Release && used {
-            // The report sent in this step does not name the member; the reports of other nodes change at about the
-            // same time.
+            // The report that this node sends in this step does not name the member; other nodes drop the member from
+            // their reports at about the same time.
             self.members.keep_place_longer(&mut self.context, member);
             return;
         }
@@ -531,7 +532,7 @@ impl Gossip {
         verdict::release(&mut self.context, member);
     }
 
-    /// Frees the slots of ids without a record to which nothing refers.
+    /// Frees the slots of ids that have no record and to which nothing refers.
     fn release_unknown(&mut self) {
         for member in self.context.topology.unknown_records() {
             let linked = self.links.iter().any(|(_, link)| link.member() == member)
@@ -564,7 +565,7 @@ impl Gossip {
         self.context.me
     }
 
-    /// The node's settings, as it was started with them.
+    /// The settings that the node was started with.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.context.config
@@ -604,7 +605,7 @@ impl Gossip {
         &self.context.topology
     }
 
-    /// All members that this node knows, itself included, in id order. O(n).
+    /// All members that this node knows, including itself, in id order. O(n).
     pub fn members(&self) -> impl Iterator<Item = MemberView> + '_ {
         self.context
             .topology
@@ -648,7 +649,7 @@ impl Gossip {
         })
     }
 
-    /// The open links and their peers, in order of their numbers, and whether each is alive (not silent).
+    /// The open links in order of their numbers, with their peers, and whether each is alive (not silent).
     pub(crate) fn neighbours(&self) -> impl Iterator<Item = (LinkId, &NodeId, bool)> + '_ {
         let over = self.is_over();
         let open = self.iter_links().filter(move |_| !over);
@@ -677,17 +678,18 @@ impl Gossip {
         self.links.len() + self.handshakes.len()
     }
 
-    /// Whether the node dials members that it learnt from others: the configuration's choice, or the latest
+    /// Whether the node dials members that it learnt from other members: the configuration's choice, or the latest
     /// [`Input::Discover`].
     #[must_use]
     pub const fn discovers(&self) -> bool {
         self.bootstrap.discovers()
     }
 
-    /// The seed addresses that an edit results in ([`Input::EditSeeds`]).
+    /// The seed addresses that result from an edit ([`Input::EditSeeds`]).
     ///
     /// # Errors
-    /// If there would be more than [`SEEDS_MAX`]: their number. The machine ignores such an edit.
+    /// Returns the number of the resulting seed addresses as an error if this number would exceed [`SEEDS_MAX`]. The
+    /// machine ignores such an edit.
     pub fn edited_seeds(&self, add: &[Address], remove: &[Address]) -> Result<Vec<Address>, usize> {
         self.bootstrap.edited(add, remove)
     }
@@ -708,8 +710,8 @@ impl Gossip {
         self.context.topology.services()
     }
 
-    /// Bytes of the machine's whole state, counting data shared with other nodes of the process in full. Computed from
-    /// the entries, without spare capacity, so that the value is the same on every machine.
+    /// Bytes of the machine's whole state; data shared with other nodes of the process is counted in full. The size is
+    /// computed from the entries, without spare capacity, so that the value is the same on every computer.
     #[must_use]
     pub fn memory(&self) -> usize {
         held::<Self>(1)

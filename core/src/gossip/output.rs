@@ -155,8 +155,8 @@ impl Gossip {
                 last,
                 reply,
             } => {
-                // A newcomer's first contact has already broadcast the newcomer. Other content of a snapshot may still
-                // be new to this node's other neighbours.
+                // The first contact of a newcomer has already broadcast the newcomer's record. Other content of a
+                // snapshot may still be new to this node's other neighbours.
                 let broadcast = reply || self.links.open_count() > 1;
                 self.on_pushed(link, &records, &reports, broadcast);
                 if last && reply {
@@ -334,7 +334,8 @@ impl Gossip {
         let edges: Vec<(MemberIndex, bool)> =
             edges.map(|(peer, edge)| (peer, edge.is_down())).collect();
         let (topology, me) = (&self.context.topology, self.context.me);
-        // While edges of this node are down, its confirmations may be all that connects it to the others.
+        // While edges of this node are down, its confirmations may be the only edges that connect it to the other
+        // members.
         let hangs_by_them = edges.iter().any(|(_, down)| *down) || topology.is_accused(me);
         for (peer, down) in edges {
             let topology = &self.context.topology;
@@ -343,7 +344,7 @@ impl Gossip {
             }
             let status = self.status(peer);
             let needless = if down {
-                // Outside the rings, an accusation only states when a suspect was last heard.
+                // Outside the rings, an accusation only states the time at which a suspect was last heard.
                 !topology.is_ring_edge(me, peer) && status != Status::Suspect
             } else {
                 let whole = !topology.is_accused(peer) && !hangs_by_them;
@@ -366,7 +367,8 @@ impl Gossip {
             .set_seeds(&mut self.context, addresses, replace);
     }
 
-    /// Adds and removes seed addresses in one step. An edit that would leave too many is rejected as a whole.
+    /// Adds and removes seed addresses in one step. An edit that would leave too many seed addresses is rejected as a
+    /// whole.
     pub(super) fn on_edited_seeds(&mut self, add: &[Address], remove: &[Address]) {
         if let Ok(addresses) = self.bootstrap.edited(add, remove) {
             self.on_seeds(addresses, true);
@@ -380,7 +382,8 @@ impl Gossip {
         }
         let joining = self.context.topology.len() <= 1;
         let own = self.record().content().address;
-        // Names with further addresses come last: one with many silent addresses does not delay the other seeds.
+        // Names with further addresses come last, so that a name with many silent addresses does not delay the other
+        // seeds.
         let (walking, others): (Vec<usize>, Vec<usize>) =
             (0..self.bootstrap.len()).partition(|index| self.bootstrap.has_addresses_left(*index));
         for index in others.into_iter().chain(walking) {
@@ -402,7 +405,7 @@ impl Gossip {
         self.bootstrap.schedule(&mut self.context, joining);
     }
 
-    /// Whether a dial to a seed address is in progress, and it is too early for another address of the same name.
+    /// Whether a dial to a seed address is in progress and it is too early to dial another address of the same name.
     fn is_awaiting_seed(&self, index: usize) -> bool {
         if self.bootstrap.has_addresses_left(index) {
             self.dialer
@@ -412,7 +415,7 @@ impl Gossip {
         }
     }
 
-    /// The name of a seed was resolved, or not.
+    /// The resolution of a seed's name succeeded or failed.
     pub(super) fn on_resolved(
         &mut self,
         ticket: Ticket,
@@ -442,7 +445,8 @@ impl Gossip {
         }
     }
 
-    /// An open link is to be replaced by a new connection. A neighbour that is not dialable must dial by itself.
+    /// An open link is to be replaced by a new connection. A neighbour that is not dialable must dial the new
+    /// connection itself.
     pub(super) fn on_renew(&mut self, link: LinkId) {
         let open = self.links.get(link).filter(|held| held.is_open());
         if let Some(member) = open.map(Link::member)
@@ -552,11 +556,11 @@ impl Gossip {
             .on_failed(&mut self.context, index, address, why, dialing);
     }
 
-    /// Tries one of the members that a refusal named and that are not alive in this view. This lets a newcomer join,
-    /// and a split-off part reach the rest of the mesh.
+    /// Tries one of the members that a refusal named and that are not alive in this view. Such a dial lets a newcomer
+    /// join, and a split-off part reach the rest of the mesh.
     fn follow_referral(&mut self, refused: DialPurpose, others: &[SocketAddr]) {
-        // Only a newcomer follows a referral from a node that it was referred to itself: other nodes return to the
-        // seed, or probe.
+        // Only a newcomer follows a referral from a node that it was itself referred to; other nodes return to the seed
+        // address, or probe.
         let follows = match refused {
             DialPurpose::Seed(_) | DialPurpose::Probe => true,
             DialPurpose::Referral => self.context.topology.len() <= 1,
@@ -605,7 +609,7 @@ impl Gossip {
         self.drop_link(link, end);
     }
 
-    /// Removes a link or a handshake, and closes its connection if there is one.
+    /// Removes a link or a handshake, and closes its connection if it has one.
     pub(super) fn drop_link(&mut self, link: LinkId, end: LinkEnd) {
         if self.handshakes.end(&mut self.context, link).is_some() {
             self.context.out.push(Output::Close { link });
@@ -626,7 +630,7 @@ impl Gossip {
         self.remove_link(link);
     }
 
-    /// Removes a link. A confirmation that depended on it is withdrawn.
+    /// Removes a link. A confirmation that depended on the link is withdrawn.
     pub(super) fn remove_link(&mut self, link: LinkId) {
         let Some((held, current)) = self.links.remove(link) else {
             return;

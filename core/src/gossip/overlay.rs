@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 /// Maximum number of links requested in addition to those that the mesh needs; further requests are ignored.
 pub const REQUESTED_MAX: usize = 16;
-/// Debounce interval: membership changes within it trigger one reconciliation of links.
+/// Debounce interval: membership changes within this interval trigger one reconciliation of links.
 const RECONCILE_AFTER: Duration = Duration::from_millis(100);
 /// Maximum number of members considered for a dial on each ring.
 const HOPS_MAX: usize = 16;
@@ -111,7 +111,7 @@ impl Overlay {
         context.timers.set_earlier(Timer::Overlay, at);
     }
 
-    /// A ring has no link while dials are in progress: schedules a reconciliation that may dial the next candidate.
+    /// Schedules a reconciliation that may dial the next candidate, if a ring has no link while dials are in progress.
     pub(super) fn schedule_next_candidate(&self, context: &mut Context) {
         let at = context.after(DIAL_PATIENCE);
         context.timers.set_earlier(Timer::Overlay, at);
@@ -170,7 +170,7 @@ impl Overlay {
         None
     }
 
-    /// The links without a purpose. `needed` are the links required by the rings, and `reported` tells whether this
+    /// The links without a purpose. `needed` are the links required by the rings, and `reported` returns whether this
     /// node reports its edge to a member.
     pub(super) fn unneeded(
         &self,
@@ -194,8 +194,8 @@ impl Overlay {
         links.map(|(id, _)| id).collect()
     }
 
-    /// The ring neighbours that had no link at this reconciliation and the one before. Without a report, all nodes
-    /// would assume these edges up: the member died before its first links, or the rings around it changed.
+    /// The ring neighbours that had no link at this reconciliation and at the previous one. Without a report, all nodes
+    /// would assume that these edges are up: the member died before its first links, or the rings around it changed.
     pub(super) fn unlinked_twice(&mut self, context: &Context, links: &Links) -> Vec<MemberIndex> {
         let neighbours = context.topology.ring_neighbours(context.me).into_iter();
         let unlinked = neighbours.filter(|member| !links.is_neighbour(*member));

@@ -1,8 +1,8 @@
 //! The node's own record, its edge report, and its phase.
 //!
 //! A node publishes two values: its record, and a report of the edges that other nodes would otherwise assume wrongly.
-//! Each is published at most once a step. A received value under the node's id that the node did not publish is a
-//! forgery, an echo of an earlier start, or the value of another machine with the same id:
+//! Each of the two values is published at most once per step. A received value under the node's id that the node did
+//! not publish is a forgery, an echo of an earlier start, or the value of another machine with the same id:
 //!
 //! | epoch and instance | the value is | answer |
 //! |---|---|---|
@@ -11,8 +11,8 @@
 //! | lower | outdated | send the neighbour the current record |
 //! | higher | another machine's, or this node's own past | stop; or take a higher epoch, stored first |
 //!
-//! A higher value is the node's own past if the node started only recently, or if the value has this node's address.
-//! That happens when the node lost its disk and learns of its past late.
+//! A higher value comes from an earlier start of this node if the node started only recently, or if the value has this
+//! node's address. This happens when the node lost its disk and learns late of its earlier starts.
 //!
 //! ```text
 //!   Joining ──established──► Running ──leave──► Leaving ──sent──► Left
@@ -74,7 +74,7 @@ pub(super) enum Claim {
 pub(super) enum Succession {
     /// The node keeps its id.
     Stays,
-    /// The node takes an epoch above this one.
+    /// The node takes an epoch above the given one.
     Raises(u64),
     /// Another machine holds the id: the node stops.
     GivesUp,
@@ -92,8 +92,8 @@ pub(super) struct SelfRecord {
     record_due: bool,
     /// Whether the edges changed since the last report.
     report_due: bool,
-    /// The time from which other nodes have seen the epoch and reported no conflict. A later conflict is not with the
-    /// node's own past.
+    /// The time from which the epoch is established: other nodes have seen it and reported no conflict. A later
+    /// conflict is with another machine, not with an earlier start of this node.
     established: Option<Instant>,
     /// The higher epoch that is being stored.
     raising: Option<(Ticket, u64)>,
@@ -128,7 +128,8 @@ impl SelfRecord {
         self.record_due = true;
     }
 
-    /// The application publishes new content. The address and the time of joining are kept if absent.
+    /// The application publishes new content. The address and the time of joining are kept if the new content lacks
+    /// them.
     pub(super) fn announce(&mut self, context: &mut Context, mut content: Content) {
         let held = self.record.content();
         content.address = content.address.or(held.address);
@@ -143,7 +144,7 @@ impl SelfRecord {
 
 /// Publishing.
 impl SelfRecord {
-    /// Publishes the record, if it changed. Returns the hash of the view before.
+    /// Publishes the record if the record changed. Returns the hash of the view before the publication.
     pub(super) fn publish_record(&mut self, context: &mut Context) -> Option<u64> {
         if !core::mem::take(&mut self.record_due) {
             return None;
@@ -158,14 +159,14 @@ impl SelfRecord {
         Some(self.apply(context))
     }
 
-    /// Stores the record in the view. Returns the hash of the view before.
+    /// Stores the record in the view. Returns the hash of the view before the change.
     pub(super) fn apply(&self, context: &mut Context) -> u64 {
         let before = context.topology.hash();
         context.topology.apply_record(&self.record);
         before
     }
 
-    /// Publishes the report, if edges changed. Returns the hash of the view before.
+    /// Publishes the report if edges changed. Returns the hash of the view before the publication.
     pub(super) fn publish_report(&mut self, context: &mut Context) -> Option<u64> {
         if !core::mem::take(&mut self.report_due) {
             return None;
@@ -232,7 +233,7 @@ impl SelfRecord {
         }
     }
 
-    /// Publishes over a forged record that `from` sent.
+    /// Overrides a forged record that `from` sent by publishing a newer one.
     pub(super) fn refute(&mut self, context: &mut Context, heard: &Record, from: Option<NodeId>) {
         if let Some(from) = from {
             context.report(Event::Refuted { from });
@@ -254,14 +255,16 @@ impl SelfRecord {
         );
     }
 
-    /// The planted bug [`Switch::AdoptsForgery`]: adopts a forged record. Returns the hash of the view before.
+    /// The planted bug [`Switch::AdoptsForgery`]: adopts a forged record. Returns the hash of the view before the
+    /// change.
     pub(super) fn adopt(&mut self, context: &mut Context, heard: &Record) -> u64 {
         self.version = self.version.max(heard.rank().version);
         self.record = Arc::new(heard.clone());
         self.apply(context)
     }
 
-    /// Checks a received report under the node's own id, and publishes over a forged one. Returns whether it is forged.
+    /// Checks a received report under the node's own id, and overrides a forged report by a newer one. Returns whether
+    /// the received report is forged.
     pub(super) fn refute_report(&mut self, context: &Context, heard: &EdgeReport) -> bool {
         let held = context.topology.report(self.record.id());
         let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
@@ -286,7 +289,7 @@ impl SelfRecord {
         in_handshake: bool,
     ) -> Succession {
         let epoch = heard.rank().epoch;
-        // An echo of a value that a pending epoch outranks already.
+        // The value is an echo: the pending epoch already outranks it.
         if self.raising.is_some_and(|(_, raising)| raising > epoch) {
             return Succession::Stays;
         }
@@ -302,8 +305,8 @@ impl SelfRecord {
         Succession::Raises(epoch)
     }
 
-    /// Whether a record under the node's id has the node's own address, where no other machine can run. Accepted
-    /// [`RAISES_MAX`] times at most, because two machines may be configured with one address.
+    /// Whether a record under the node's id has the node's own address, where no other machine can run. Such a record
+    /// is accepted at most [`RAISES_MAX`] times, because two machines may be configured with one address.
     fn is_own_past(&self, heard: &Record) -> bool {
         let address = self.record.content().address;
         self.raised < RAISES_MAX && address.is_some() && heard.content().address == address
@@ -337,7 +340,7 @@ impl SelfRecord {
         }
     }
 
-    /// An epoch is stored. Returns whether it takes effect.
+    /// An epoch is stored. Returns whether the epoch takes effect.
     pub(super) fn on_stored(&mut self, ticket: Ticket) -> bool {
         let Some((_, epoch)) = self.raising.filter(|(expected, _)| *expected == ticket) else {
             return false;
@@ -369,7 +372,7 @@ impl SelfRecord {
         self.phase = Phase::Running;
     }
 
-    /// Other nodes know the epoch; it is established from `since` on, unless it is already.
+    /// Other nodes know the epoch; the epoch is established from `since` on, unless it is already established.
     pub(super) fn establish(&mut self, since: Instant) {
         self.established = Some(self.established.map_or(since, |at| at.min(since)));
         if self.phase == Phase::Joining {
@@ -382,7 +385,8 @@ impl SelfRecord {
         self.phase = Phase::Leaving;
     }
 
-    /// Publishes that the node leaves, and withdraws its edges as evidence. The record has `leave_linger` to spread.
+    /// Publishes that the node leaves, and withdraws all edges that the node reported. The record has `leave_linger` to
+    /// spread.
     pub(super) fn announce_departure(&mut self, context: &mut Context) {
         let content = self.record.content().clone();
         let rank = Rank {
@@ -429,7 +433,7 @@ impl SelfRecord {
         self.raised >= RAISES_MAX || self.established.is_some_and(|since| since <= now)
     }
 
-    /// Whether a higher epoch is being stored. Until it is, the node sends no handshakes.
+    /// Whether a higher epoch is being stored. Until the epoch is stored, the node sends no handshakes.
     pub(super) const fn is_raising(&self) -> bool {
         self.raising.is_some()
     }

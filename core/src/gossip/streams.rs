@@ -1,6 +1,7 @@
 //! The named streams of random choices of the gossip machine.
 //!
-//! A component draws from the stream of its name only. A change of one component does not shift the choices of another.
+//! A component draws only from the stream with its name. A change in one component does not shift the choices of
+//! another component.
 
 use crate::random::Random;
 

@@ -1,4 +1,4 @@
-//! The timers of the machine. Each belongs to the component that defines it.
+//! The timers of the machine. Each timer belongs to the component that defines it.
 
 use crate::deadlines::Deadlines;
 use crate::link::{DialId, LinkId};
@@ -6,7 +6,7 @@ use crate::time::Instant;
 use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
 
-/// The subject of a deadline. Deadlines at the same instant are due in the order of the variants.
+/// The purpose of a deadline. Deadlines at the same instant are due in the order of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     Heartbeat,

@@ -1,6 +1,6 @@
 //! The settings of the protocol that operators and scenarios may change: names, units, bounds and meanings.
 //!
-//! The configuration of the daemon (file, environment) and the simulator (scenario files) read this table. The defaults
+//! The configuration of the daemon (file, environment) and the simulator (scenario files) use this table. The defaults
 //! are those of [`Tuning::default`].
 
 use super::config::Tuning;
@@ -12,7 +12,7 @@ use crate::topology::MEMBERS_LIMIT;
 pub enum TuningField {
     /// A duration; a number is in milliseconds.
     Time(fn(&mut Tuning) -> &mut Duration),
-    /// A number of things.
+    /// A count, such as a number of links.
     Count(fn(&mut Tuning) -> &mut usize),
 }
 
@@ -25,15 +25,15 @@ pub struct TuningKey {
     pub path: &'static str,
     /// The name without the unit, as in scenario files: `dial-timeout`.
     pub word: &'static str,
-    /// The meaning.
+    /// The meaning of the setting.
     pub about: &'static str,
     /// The value.
     pub field: TuningField,
-    /// The lowest number.
+    /// The lowest allowed number.
     pub min: u64,
-    /// The highest number; `u64::MAX` if there is no upper bound.
+    /// The highest allowed number; `u64::MAX` if there is no upper bound.
     pub max: u64,
-    /// Whether operators may set it; the others are for simulations.
+    /// Whether operators may set this setting; the other settings are only for simulations.
     pub is_for_operators: bool,
 }
 
@@ -41,7 +41,7 @@ impl TuningKey {
     /// Returns the number of this setting, in its unit.
     #[must_use]
     pub fn get(&self, tuning: &Tuning) -> u64 {
-        // The accessors lend mutably, so that each setting has one.
+        // Each setting has only one accessor, which borrows mutably, so the tuning is cloned for a read.
         let mut tuning = tuning.clone();
         match self.field {
             TuningField::Time(of) => u64::try_from(of(&mut tuning).as_millis()),
@@ -53,7 +53,7 @@ impl TuningKey {
     /// Sets the number of this setting, in its unit.
     ///
     /// # Errors
-    /// The number is out of bounds.
+    /// Returns an error if the number is out of bounds.
     pub fn set(&self, tuning: &mut Tuning, number: u64) -> Result<(), String> {
         if !(self.min..=self.max).contains(&number) {
             return Err(match self.max {
@@ -69,9 +69,9 @@ impl TuningKey {
     }
 }
 
-/// Minimum of the bound of links; with fewer the overlay may become disconnected.
+/// Minimum for the bound of links; with fewer links, the overlay may become disconnected.
 const LINKS_MIN: u64 = 8;
-/// Maximum of the bounds of links and members: the capacity of a view.
+/// Maximum for the bounds of links and members: the capacity of a view.
 const COUNT_MAX: u64 = MEMBERS_LIMIT as u64;
 
 /// Defines a duration of at least a millisecond.
@@ -90,7 +90,7 @@ macro_rules! time {
     };
 }
 
-/// Defines a bound from a minimum to the capacity of a view.
+/// Defines a bound between a minimum and the capacity of a view.
 macro_rules! count {
     ($field:ident, $word:literal, $min:expr, $about:literal) => {
         TuningKey {
@@ -113,11 +113,11 @@ impl TuningKey {
         "heartbeat-interval-max",
         "Maximum time between two heartbeats on one link."
     );
-    /// Minimum time between two heartbeats of one node.
+    /// Maximum time between two heartbeats of one node, over all of its links.
     pub const HEARTBEAT_SPACING: Self = time!(
         heartbeat_spacing,
         "heartbeat-spacing",
-        "Minimum time between two heartbeats of one node."
+        "Maximum time between two heartbeats of one node, which may go to different neighbours."
     );
     /// Silence after which a neighbour is redialled.
     pub const REDIAL_AFTER: Self = time!(
@@ -155,7 +155,7 @@ impl TuningKey {
         "retry-min",
         "Delay before a failed seed address is dialled again; grows with each failure."
     );
-    /// Maximum of that delay.
+    /// Maximum delay before a failed seed address is dialled again.
     pub const RETRY_MAX: Self = time!(
         retry_max,
         "retry-max",
@@ -200,7 +200,7 @@ impl TuningKey {
         )
     };
 
-    /// Every setting, in the order in which people read them.
+    /// Every setting, in the order in which documentation lists them.
     pub const ALL: [Self; 14] = [
         Self::HEARTBEAT_INTERVAL_MAX,
         Self::HEARTBEAT_SPACING,
@@ -218,7 +218,7 @@ impl TuningKey {
         Self::HASH_INTERVAL,
     ];
 
-    /// The pairs of settings of which the first must not exceed the second.
+    /// Pairs of settings; the first setting of a pair must not exceed the second.
     const ORDERED: [(Self, Self); 4] = [
         (Self::HEARTBEAT_INTERVAL_MAX, Self::REDIAL_AFTER),
         (Self::REDIAL_AFTER, Self::SILENT_AFTER),
@@ -227,14 +227,14 @@ impl TuningKey {
     ];
 }
 
-/// Two settings of which the first exceeds the second, although it must not.
+/// Two settings, of which the first must not exceed the second but does.
 #[derive(Clone, Copy, Debug)]
 pub struct TuningConflict {
-    /// The setting that is too high.
+    /// The setting that must not exceed the other, and is too high.
     pub low: TuningKey,
-    /// The setting that must not be lower.
+    /// The setting that the other must not exceed.
     pub high: TuningKey,
-    /// The numbers of both, in milliseconds.
+    /// The numbers of both settings, in milliseconds.
     pub numbers: (u64, u64),
 }
 

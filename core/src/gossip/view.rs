@@ -13,7 +13,7 @@ pub enum Status {
     Alive,
     /// No path leads to the member, and its latest evidence of life is recent.
     Suspect,
-    /// No path leads to the member, and its latest evidence of life is old.
+    /// No path leads to the member, and its latest evidence of life is older than `down_after`.
     Down,
     /// The member left on purpose.
     Left,
@@ -35,11 +35,11 @@ impl Status {
 /// The phase of a node's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// The node has targets, and has reached none yet.
+    /// The node has seed addresses, but has not reached any of them yet.
     Joining,
     /// The node is a member of the mesh.
     Running,
-    /// The node is a member, and hears no other member.
+    /// The node is a member, but hears no other member.
     Isolated,
     /// The node announces that it leaves.
     Leaving,
@@ -84,11 +84,11 @@ pub struct LinkView {
     pub peer: NodeId,
     /// Whether this node dialled the link.
     pub dialed: bool,
-    /// Whether updates are sent on the link at once; otherwise they are announced.
+    /// Whether updates are sent on the link at once; otherwise they are only announced.
     pub eager: bool,
-    /// Whether the link is a ring edge, whose silence is evidence.
+    /// Whether the link is a ring edge, whose silence counts as evidence that the peer is down.
     pub ring: bool,
-    /// Whether the link was silent for `silent_after`.
+    /// Whether the link has been silent for `silent_after`.
     pub silent: bool,
     /// The time since the last message on the link.
     pub quiet: Duration,

@@ -1,11 +1,12 @@
-//! Direct links: which members this node requests a link to, beyond those of the overlay.
+//! Direct links: the members to which this node requests links, in addition to those of the overlay.
 //!
-//! Messages to a member that is not a neighbour pass other nodes. When this node sends much to one, it requests a link
-//! there, in the background; after [`DIRECT_IDLE`] without a message it gives the link up. An application may request a link
-//! whatever is sent, until it withdraws the request; also to a member that is not known yet.
+//! Messages to a member that is not a neighbour pass through other nodes. When this node sends much to a member, it
+//! requests a link to that member in the background; after [`DIRECT_IDLE`] without a message, it gives the link up. An
+//! application may request a link, regardless of traffic, until it withdraws the request; the member need not be known
+//! yet.
 //!
-//! Bounds: [`DIRECT_MAX`] links for traffic, [`APPLICATION_LINKS_MAX`] for applications, [`COUNTED_MAX`] members whose traffic is
-//! counted; further ones wait for a later window.
+//! Bounds: [`DIRECT_MAX`] links because of traffic, [`APPLICATION_LINKS_MAX`] links for applications, and
+//! [`COUNTED_MAX`] members whose traffic is counted; further members wait for a later window.
 
 use crate::gossip::Input;
 use crate::identity::NodeId;
@@ -14,15 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Traffic is counted in windows of this length.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Bytes sent to one member within a window that are worth a link.
+/// Bytes sent to one member within a window that justify a link.
 pub const DIRECT_BYTES: usize = 256 * 1024;
-/// Messages sent to one member within a window that are worth a link.
+/// Messages sent to one member within a window that justify a link.
 pub const DIRECT_MESSAGES: u32 = 200;
 /// A link is given up after this time without a message to its member.
 pub const DIRECT_IDLE: Duration = Duration::from_secs(60);
-/// Maximum number of links requested for traffic at one time.
+/// Maximum number of links that are requested at one time because of traffic.
 pub const DIRECT_MAX: usize = 8;
-/// Maximum number of members that applications request links to; further requests are refused.
+/// Maximum number of members to which applications request links; further requests are refused.
 pub const APPLICATION_LINKS_MAX: usize = 8;
 /// Maximum number of members whose traffic is counted at one time.
 const COUNTED_MAX: usize = 256;
@@ -33,7 +34,7 @@ struct Traffic {
     bytes: usize,
     messages: u32,
     last: Instant,
-    /// A link is requested for it.
+    /// Whether a link is requested because of the traffic.
     requested: bool,
 }
 
@@ -57,14 +58,14 @@ impl From<LinkChange> for Input {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DirectLinks {
     traffic: BTreeMap<NodeId, Traffic>,
-    /// Members that applications request links to.
+    /// Members to which applications request links.
     applications: BTreeSet<NodeId>,
     /// The end of the window.
     due: Option<Instant>,
 }
 
 impl DirectLinks {
-    /// Counts a message of this node to a member. Returns whether a link there is requested from now on.
+    /// Counts a message of this node to a member. Returns whether a link to the member is requested from now on.
     pub(super) fn note_sent(&mut self, now: Instant, to: &NodeId, bytes: usize) -> bool {
         let requested = self.traffic.values().filter(|it| it.requested).count();
         if self.traffic.len() >= COUNTED_MAX && !self.traffic.contains_key(to) {
@@ -88,8 +89,8 @@ impl DirectLinks {
         true
     }
 
-    /// An application requests a link to a member, or withdraws the request. Returns whether a link there is requested
-    /// from now on, for applications or for traffic.
+    /// An application requests a link to a member, or withdraws the request. Returns whether a link to the member is
+    /// requested from now on, for applications or because of traffic.
     pub(super) fn set_request(&mut self, now: Instant, peer: &NodeId, requested: bool) -> bool {
         if !requested {
             self.applications.remove(peer);
@@ -100,8 +101,8 @@ impl DirectLinks {
         self.applications.contains(peer) || self.traffic.get(peer).is_some_and(|it| it.requested)
     }
 
-    /// Begins a new window if the last is over. Returns the requests of applications, since the member may have become
-    /// known, and the links to give up.
+    /// Begins a new window if the last one has ended. Returns the requests of applications, because their members may
+    /// have become known, and the links to give up.
     pub(super) fn begin_window(&mut self, now: Instant) -> Vec<LinkChange> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
@@ -182,7 +183,7 @@ mod tests {
         now = direct.next_deadline().unwrap();
         assert!(direct.begin_window(now).is_empty());
         assert_eq!(direct.next_deadline(), None);
-        // Traffic is worth a link that no application requests.
+        // The traffic justifies a link that no application requests.
         assert!(direct.note_sent(now, &id("c"), DIRECT_BYTES));
         assert!(direct.set_request(now, &id("c"), true));
         assert!(direct.set_request(now, &id("c"), false));

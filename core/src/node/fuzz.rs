@@ -1,5 +1,5 @@
-//! Arbitrary inputs in arbitrary order, and arbitrary messages of members: no panic, no busy loop, no message above its
-//! bound, and all collections stay in bounds.
+//! Arbitrary inputs in arbitrary order, and arbitrary messages of members, cause no panic, no busy loop and no message
+//! above its bound, and all collections stay within their bounds.
 
 use super::{Config, Input, Node, Output};
 use crate::gossip::message::{
@@ -30,7 +30,7 @@ fn address(index: usize) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(10, 0, 0, index as u8), 7_000))
 }
 
-/// Mostly few, sometimes more than the view holds.
+/// Mostly a few members, sometimes more than the view can hold.
 fn node_index() -> impl Strategy<Value = usize> {
     prop_oneof![8 => 0_usize..6, 1 => 0_usize..40]
 }
@@ -236,7 +236,7 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// An input; numbers of links and dials pick among those that the node made or knows.
+/// An input; its numbers of links and dials select among those that the node made or knows.
 #[derive(Clone, Debug)]
 enum Happens {
     Accepted(usize),
@@ -349,7 +349,7 @@ impl TestWorld<Surroundings> {
         self.step(&(), Input::Mesh(input));
     }
 
-    /// The last order to store ends.
+    /// The last order to store is completed.
     fn store(&mut self, succeeds: bool) {
         if let Some(ticket) = self.environment.tickets.pop() {
             self.give(if succeeds {

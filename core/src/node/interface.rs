@@ -45,7 +45,7 @@ pub enum Output {
     },
     /// Resolve a name; answer with `Resolved`.
     Resolve {
-        /// Repeated in the answer.
+        /// The number that the answer repeats.
         ticket: Ticket,
         /// The name, as `host:port`.
         name: String,
@@ -57,12 +57,12 @@ pub enum Output {
         /// The message.
         message: Message,
     },
-    /// Close a link after the messages already sent on it; no `Closed` is expected.
+    /// Close a link after the messages already sent on it; `Closed` is not expected as an answer.
     Close {
         /// The link.
         link: LinkId,
     },
-    /// A link is open: both ends agreed on it. Its data path may be prepared.
+    /// A link is open: both ends agreed on it. The data path of the link may be prepared.
     LinkOpened {
         /// The link.
         link: LinkId,
@@ -71,18 +71,19 @@ pub enum Output {
     },
     /// Store the node's epoch durably; answer with `Stored` or `StoreFailed`.
     Store {
-        /// Repeated in the answer.
+        /// The number that the answer repeats.
         ticket: Ticket,
         /// The epoch.
         epoch: u64,
     },
     /// The node left the mesh, and has sent its last message.
     Left,
-    /// A fact about the mesh, for people.
+    /// A fact about the mesh, for users.
     Report(Event),
     /// An output of the channels for applications.
     Channel(channel::Output),
-    /// Routes changed; reported after [`Input::WatchRoutes`], at most once in [`ROUTES_INTERVAL`](super::ROUTES_INTERVAL).
+    /// Routes changed; reported after [`Input::WatchRoutes`], at most once per
+    /// [`ROUTES_INTERVAL`](super::ROUTES_INTERVAL).
     RoutesChanged,
 }
 

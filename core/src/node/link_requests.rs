@@ -1,8 +1,8 @@
-//! Requests of applications for links, counted by member.
+//! Requests of applications for links, with the number of requests for each member.
 //!
-//! Several applications may request a link to the same member; the machine gets the first request and the end of the
-//! last. The caller passes each [`LinkChange`] of [`LinkRequests::outstanding`] to the machine, in order, and
-//! confirms it by [`LinkRequests::on_passed`].
+//! Several applications may request a link to the same member; the machine receives only the first request and the
+//! withdrawal of the last. The caller passes each [`LinkChange`] of [`LinkRequests::outstanding`] to the machine, in
+//! order, and confirms it by [`LinkRequests::on_passed`].
 //!
 //! Bound: [`APPLICATION_LINKS_MAX`] members at one time, as many as the machine grants.
 
@@ -11,12 +11,12 @@ use crate::identity::NodeId;
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Reasons why a link is not requested. The requests are unchanged.
+/// Reasons why a link is not requested. When a request is refused, the existing requests are unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkRefusal {
-    /// Links to [`APPLICATION_LINKS_MAX`] other members are requested.
+    /// Links to [`APPLICATION_LINKS_MAX`] other members are already requested.
     TooMany,
-    /// The link is to the node itself.
+    /// The link would lead to the node itself.
     Myself,
 }
 
@@ -41,7 +41,7 @@ impl core::error::Error for LinkRefusal {}
 pub struct LinkRequests {
     /// The number of requests for a link to each member, at least one.
     held: BTreeMap<NodeId, usize>,
-    /// The members whose requests were passed to the machine and not withdrawn there.
+    /// The members whose requests were passed to the machine and not withdrawn from it.
     passed: BTreeSet<NodeId>,
 }
 
@@ -49,7 +49,7 @@ impl LinkRequests {
     /// Counts one more request of the node `own` for a link to a member.
     ///
     /// # Errors
-    /// If links to too many members are requested, or the member is the node itself.
+    /// Returns an error if links to too many members are requested, or the member is the node itself.
     pub fn add(&mut self, own: &NodeId, peer: &NodeId) -> Result<(), LinkRefusal> {
         if peer == own {
             return Err(LinkRefusal::Myself);
@@ -61,7 +61,7 @@ impl LinkRequests {
         Ok(())
     }
 
-    /// Removes one request. Returns whether it was the last for its member.
+    /// Removes one request. Returns whether the request was the last one for its member.
     pub fn remove(&mut self, peer: &NodeId) -> bool {
         let Some(count) = self.held.get_mut(peer) else {
             return false;
@@ -74,8 +74,8 @@ impl LinkRequests {
         last
     }
 
-    /// The changes to pass to the machine: first the ends of requests, since the machine grants as many members as
-    /// this bound allows, then the request for a link to `peer`. A request is passed each time, because the first may
+    /// The changes to pass to the machine: first the withdrawals, because the machine grants no more members than this
+    /// bound, and then the request for a link to `peer`. A request is passed each time, because the first request may
     /// have preceded the member's record.
     #[must_use]
     pub fn outstanding(&self, peer: &NodeId) -> Vec<LinkChange> {
@@ -153,7 +153,7 @@ mod tests {
             requests.outstanding(&id("a")),
             [b.clone(), c.clone(), a.clone()]
         );
-        // A change whose passing was cut short is outstanding still.
+        // A change that was not completely passed is still outstanding.
         requests.on_passed(&b);
         assert_eq!(requests.outstanding(&id("a")), [c, a]);
     }

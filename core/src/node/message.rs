@@ -1,4 +1,4 @@
-//! The messages that two nodes exchange over one link: each belongs to one of a node's machines.
+//! The messages that two nodes exchange over one link; each message belongs to one of a node's machines.
 
 use crate::channel;
 use crate::gossip;
@@ -21,12 +21,12 @@ impl Message {
         match self {
             Self::Channel(_) => Placement::of(Lane::Channel),
             Self::Mesh(message) => match message {
-                // The last message on its link.
+                // A goodbye is the last message on its link.
                 gossip::Message::Goodbye(_) => Placement::behind(Lane::Control, Lane::Channel),
                 gossip::Message::Frame(frame) if !frame.sync.is_empty() => {
                     Placement::of(Lane::Bulk)
                 }
-                // The hash is of what the mesh sent before it.
+                // The hash covers all data that the mesh sent before this frame.
                 gossip::Message::Frame(frame) if frame.hash.is_some() => {
                     Placement::behind(Lane::Control, Lane::Bulk)
                 }
@@ -38,7 +38,8 @@ impl Message {
         }
     }
 
-    /// Whether the message ends one side's part of a handshake. The offer of a data path goes out with it.
+    /// Whether the message ends one side's part of a handshake. The offer of a data path is sent together with this
+    /// message.
     #[must_use]
     pub const fn carries_offer(&self) -> bool {
         match self {

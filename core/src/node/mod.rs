@@ -1,9 +1,9 @@
 //! One mesh daemon as one machine.
 //!
-//! A node composes its part in the mesh ([`Gossip`]), which decides which members are there and keeps the links, and its
-//! channels ([`Channels`]), which carry applications' data over the links. It tells the channels which links are open
-//! (`neighbours`), chooses the next hop of their packets (`routes`), and requests links to members it sends much to
-//! (`direct_links`).
+//! A node consists of its part in the mesh ([`Gossip`]), which decides the membership and keeps the links, and its
+//! channels ([`Channels`]), which carry applications' data over the links. The node informs the channels which links
+//! are open (`neighbours`), chooses the next hop of their packets (`routes`), and requests links to members to which it
+//! sends much (`direct_links`).
 
 mod direct_links;
 #[cfg(test)]
@@ -79,13 +79,13 @@ impl Node {
         }
     }
 
-    /// The node's part in the mesh, to read.
+    /// The node's part in the mesh, read-only.
     #[must_use]
     pub const fn mesh(&self) -> &Gossip {
         &self.gossip
     }
 
-    /// The node's channels, to read.
+    /// The node's channels, read-only.
     #[must_use]
     pub const fn channels(&self) -> &Channels {
         &self.channels
@@ -97,8 +97,8 @@ impl Node {
         self.routes.all(&self.gossip)
     }
 
-    /// The tree of shortest paths from a member to all others, as this view has it: for each reachable member the node
-    /// before it and the number of links. O(members).
+    /// The tree of shortest paths from a member to all others in this view: for each reachable member, the preceding
+    /// node and the number of links. O(members).
     #[must_use]
     pub fn tree_of(&self, source: &NodeId) -> Vec<Route> {
         if source == self.gossip.id() {
@@ -107,7 +107,7 @@ impl Node {
         routes::tree_of(&self.gossip, source)
     }
 
-    /// Tells the channels which links are open, if that changed.
+    /// Informs the channels which links are open, if that changed.
     fn update_neighbours(&mut self, now: Instant) {
         if let Some(neighbours) = self.neighbours.take_change(&self.gossip) {
             let input = channel::Input::Neighbours(neighbours);
@@ -116,8 +116,8 @@ impl Node {
     }
 
     fn step_mesh(&mut self, now: Instant, input: gossip::Input, out: &mut Outbox<Output>) {
-        // Not kept, unlike that of the channels, since nearly each step has outputs here: where thousands of nodes take
-        // turns in one process, an outbox of each node's own is far away in memory.
+        // This outbox is not kept, unlike that of the channels, because nearly every step has outputs here: if
+        // thousands of nodes take turns in one process, a separate outbox for each node causes cache misses.
         let mut outputs = Outbox::new();
         self.gossip.step(now, input, &mut outputs);
         for output in outputs.drain() {
@@ -133,7 +133,7 @@ impl Node {
         self.channels.step(now, input, &mut self.channel_outputs);
     }
 
-    /// Counts a packet of this node, and requests a link to its receiver if it is sent much.
+    /// Counts a packet of this node, and requests a link to the packet's receiver if the traffic justifies one.
     fn count_packet(&mut self, now: Instant, packet: &Packet, out: &mut Outbox<Output>) {
         let own = packet.from == *self.gossip.id();
         let counts = matches!(packet.purpose, Purpose::Message | Purpose::Datagram);
@@ -157,7 +157,7 @@ impl Node {
         }
     }
 
-    /// Handles the outputs of the channels, until there are none.
+    /// Handles the outputs of the channels until no outputs remain.
     fn handle_channel_outputs(&mut self, now: Instant, out: &mut Outbox<Output>) {
         while !self.channel_outputs.is_empty() {
             let outputs: Vec<channel::Output> = self.channel_outputs.drain().collect();

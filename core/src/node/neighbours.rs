@@ -1,6 +1,6 @@
 //! The open links as the channels know them.
 //!
-//! Channels cost nothing before their first use: they get no neighbours until then.
+//! Channels cost nothing before their first use, because they get no neighbours before it.
 
 use crate::channel::Neighbour;
 use crate::gossip::Gossip;
@@ -14,12 +14,12 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    /// Channels are used from now on. Returns whether they were not before.
+    /// Channels are used from now on. Returns whether channels were unused before.
     pub(super) const fn use_channels(&mut self) -> bool {
         !core::mem::replace(&mut self.in_use, true)
     }
 
-    /// All open links, if they or their state changed since the last call.
+    /// All open links, if the set of links or their state changed since the last call.
     pub(super) fn take_change(&mut self, mesh: &Gossip) -> Option<Vec<Neighbour>> {
         let known = self.known.iter().map(|it| (it.link, &it.peer, it.lively));
         if !self.in_use || known.eq(mesh.neighbours()) {

@@ -1,9 +1,10 @@
 //! Routes of packets: the next hop of each, and whether the routes changed since the application was last notified.
 //!
-//! Routes are shortest paths over the edges of the view that are not reported down, ties by lowest name. They are computed
-//! when needed and kept until the view or the node's own lively links change.
+//! Routes are shortest paths over the edges of the view that are not reported down; of equally short routes, the one
+//! with the lowest name is chosen. Routes are computed when needed and kept until the view or the node's own lively
+//! links change.
 //!
-//! Bound: one notification in [`ROUTES_INTERVAL`].
+//! Bound: one notification in each [`ROUTES_INTERVAL`].
 
 use crate::channel::DeliveryFailure;
 use crate::channel::message::Packet;
@@ -22,7 +23,7 @@ pub const ROUTES_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Route {
     /// The member.
     pub to: NodeId,
-    /// The neighbour that the route begins with.
+    /// The first hop of the route.
     pub first: NodeId,
     /// The last node before the member.
     pub last: NodeId,
@@ -30,7 +31,7 @@ pub struct Route {
     pub hops: u32,
 }
 
-/// The state of the view and of this node's links that routes follow from.
+/// The state of the view and of this node's links that determines the routes.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct AsOf {
     revision: u64,
@@ -55,7 +56,7 @@ struct Watch {
     as_of: AsOf,
     notified: Arc<Routes>,
     checked: Instant,
-    /// The time of the next check: the view changed since.
+    /// The time of the next check, if the view has changed since the last one.
     due: Option<Instant>,
 }
 
@@ -67,7 +68,7 @@ pub(super) struct RouteCache {
     watch: Option<Watch>,
 }
 
-/// Computed routes do not count: they follow from the view.
+/// Computed routes do not count in comparisons, because they follow from the view.
 impl PartialEq for RouteCache {
     fn eq(&self, other: &Self) -> bool {
         self.watch == other.watch
@@ -75,7 +76,7 @@ impl PartialEq for RouteCache {
 }
 
 impl RouteCache {
-    /// The current routes, computed unless the kept ones are current.
+    /// The current routes; computed if the stored ones are outdated.
     fn current(&self, as_of: &AsOf, mesh: &Gossip) -> Arc<Routes> {
         match &self.routes {
             Some(routes) if self.as_of == *as_of => Arc::clone(routes),
@@ -83,7 +84,7 @@ impl RouteCache {
         }
     }
 
-    /// The current routes, kept for the next time.
+    /// The current routes, which are stored for the next call.
     fn refresh(&mut self, mesh: &Gossip) -> Arc<Routes> {
         let as_of = AsOf::now(mesh);
         let routes = self.current(&as_of, mesh);
@@ -97,7 +98,7 @@ impl RouteCache {
         named(mesh, &self.current(&AsOf::now(mesh), mesh))
     }
 
-    /// Starts or stops the watch. A watch that runs goes on, so that no change is missed.
+    /// Starts or stops the watch. A running watch continues, so that no change is missed.
     pub(super) fn set_watch(&mut self, now: Instant, mesh: &Gossip, watch: bool) {
         if watch && self.watch.is_some() {
             return;
@@ -146,7 +147,8 @@ impl RouteCache {
         self.watch.as_ref()?.due
     }
 
-    /// The link on which a packet goes on: towards its receiver, around the nodes that it passed if it `may_detour`.
+    /// The next link of a packet on a route to its receiver; if it `may_detour`, the route avoids the nodes that the
+    /// packet passed.
     pub(super) fn next_hop(
         &mut self,
         mesh: &Gossip,
@@ -169,7 +171,7 @@ impl RouteCache {
             topology.id_at(first).cloned()
         };
         let first = match first_hop(&self.refresh(mesh)) {
-            // Only the first hop is checked: the node there checks the next.
+            // Only the first hop is checked, because the node there checks the next hop.
             Some(first) if may_detour && packet.path.contains(&first) => {
                 first_hop(&routes_around(mesh, &packet.path))
             }
@@ -181,8 +183,8 @@ impl RouteCache {
     }
 }
 
-/// The tree of shortest paths from a member to all others, as this view has it: for each reachable member the node before
-/// it and the number of links. O(members).
+/// The tree of shortest paths from a member to all others in this view: for each reachable member, the preceding node
+/// and the number of links. O(members).
 pub(super) fn tree_of(mesh: &Gossip, source: &NodeId) -> Vec<Route> {
     let topology = mesh.topology();
     let Some(from) = topology.index_of(source) else {
@@ -194,7 +196,7 @@ pub(super) fn tree_of(mesh: &Gossip, source: &NodeId) -> Vec<Route> {
     named(mesh, &routes)
 }
 
-/// Routes by the names of the view.
+/// Converts routes over indices to routes over ids.
 fn named(mesh: &Gossip, routes: &Routes) -> Vec<Route> {
     let topology = mesh.topology();
     let name = |member| topology.id_at(member).cloned();
@@ -210,7 +212,7 @@ fn named(mesh: &Gossip, routes: &Routes) -> Vec<Route> {
     named.collect()
 }
 
-/// The open links on which something was received recently, and their peers.
+/// The open links on which data was received recently, and their peers.
 fn lively(mesh: &Gossip) -> impl Iterator<Item = (LinkId, &NodeId)> {
     let lively = mesh.neighbours().filter(|(_, _, lively)| *lively);
     lively.map(|(link, peer, _)| (link, peer))
@@ -222,7 +224,7 @@ fn link_to(mesh: &Gossip, neighbour: &NodeId) -> Option<LinkId> {
     links.next().map(|(link, _)| link)
 }
 
-/// Routes from this node that pass none of the nodes to `avoid`.
+/// Routes from this node that pass through none of the nodes to `avoid`.
 fn routes_around(mesh: &Gossip, avoid: &[NodeId]) -> Routes {
     let topology = mesh.topology();
     let me = mesh.me();
@@ -301,7 +303,7 @@ mod tests {
         mesh
     }
 
-    /// The first neighbour tells of a member.
+    /// The first neighbour announces a member.
     fn tell(mesh: &mut Gossip, member: &str) {
         let (link, _) = lively(mesh).next().unwrap();
         let frame = Frame {

@@ -1,4 +1,4 @@
-//! One machine whose neighbours the test plays.
+//! One machine whose neighbours are played by the test.
 
 use crate::machine::{Machine, Outbox, wake_checked};
 use crate::time::{Duration, Instant};
@@ -10,7 +10,7 @@ pub(crate) struct Alone<M: Machine> {
 }
 
 impl<M: Machine> Alone<M> {
-    /// Gives the machine an input. Returns its outputs and their time.
+    /// Gives the machine an input. Returns the machine's outputs and their time.
     pub(crate) fn give(&mut self, input: M::Input) -> Vec<(Instant, M::Output)> {
         let mut out = Outbox::new();
         self.machine.step(self.now, input, &mut out);
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
     use crate::machine::Wake;
 
-    /// Counts the seconds since its first input.
+    /// Counts the seconds since the machine's first input.
     #[derive(Default)]
     struct Clock(Option<Instant>);
 

@@ -1,22 +1,22 @@
 //! The helper world for tests of several machines.
 //!
-//! A [`TestWorld`] holds machines, the time, and events under way. It steps machines and passes their outputs to an
-//! [`TestEnvironment`]: the test's model of links, stores and applications. Events that are due happen before a wake of the
-//! same instant, as in the driver, and each wake is checked against the contract of machines.
+//! A [`TestWorld`] holds machines, the time, and scheduled events. The world steps machines and passes their outputs to
+//! a [`TestEnvironment`]: the test's model of links, stores and applications. Events that are due at an instant happen
+//! before a wake of the same instant, as in the driver, and each wake is checked against the contract of machines.
 //!
-//! Everything happens in an order that depends on the test alone; nothing is drawn at random.
+//! The order of all events depends only on the test; nothing is drawn at random.
 
 use crate::machine::{Machine, Outbox, wake_checked};
 use crate::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
-/// A test's model of what is around the machines.
+/// A test's model of the surroundings of the machines.
 pub(crate) trait TestEnvironment: Sized {
-    /// Names a machine.
+    /// The type that names a machine.
     type Node: Ord + Clone;
     /// The machines.
     type Machine: Machine;
-    /// An event under way, such as a message on a link.
+    /// A scheduled event, such as the arrival of a message on a link.
     type Event;
 
     /// Performs an output of a machine.
@@ -26,22 +26,22 @@ pub(crate) trait TestEnvironment: Sized {
         output: <Self::Machine as Machine>::Output,
     );
 
-    /// An event under way is due.
+    /// A scheduled event is due.
     fn happen(world: &mut TestWorld<Self>, event: Self::Event);
 
-    /// Whether an event stays under way although it is due.
+    /// Whether an event is held back although it is due.
     fn holds_back(&self, _event: &Self::Event) -> bool {
         false
     }
 }
 
-/// Machines, the time, and what is under way between them.
+/// Machines, the time, and the scheduled events.
 pub(crate) struct TestWorld<E: TestEnvironment> {
     pub(crate) now: Instant,
     /// The machines that run.
     pub(crate) nodes: BTreeMap<E::Node, E::Machine>,
     pub(crate) environment: E,
-    /// Events under way, by the time they are due and the order they were scheduled in.
+    /// Scheduled events, by due time and then in the order of scheduling.
     under_way: BTreeMap<(Instant, u64), E::Event>,
     scheduled: u64,
 }
@@ -58,7 +58,7 @@ impl<E: TestEnvironment> TestWorld<E> {
         }
     }
 
-    /// Gives a machine an input, and performs its outputs. A machine that does not run takes no input.
+    /// Gives a machine an input, and performs its outputs. A machine that does not run ignores the input.
     pub(crate) fn step(&mut self, node: &E::Node, input: <E::Machine as Machine>::Input) {
         let mut out = Outbox::new();
         if let Some(machine) = self.nodes.get_mut(node) {
@@ -88,7 +88,7 @@ impl<E: TestEnvironment> TestWorld<E> {
             .insert((self.now + after, self.scheduled), event);
     }
 
-    /// Drops the events under way that do not satisfy `keep`.
+    /// Drops the scheduled events that do not satisfy `keep`.
     pub(crate) fn retain_events(&mut self, keep: impl Fn(&E::Event) -> bool) {
         self.under_way.retain(|_, event| keep(event));
     }
@@ -135,7 +135,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Rings a second after it was last touched.
+    /// Rings one second after it was last touched.
     #[derive(Default)]
     struct Bell(Option<Instant>);
 
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// Bells in a row: each touches the next when it rings.
+    /// Bells in a row: each bell touches the next one when it rings.
     #[derive(Default)]
     struct Row {
         rung: Vec<(Instant, usize)>,

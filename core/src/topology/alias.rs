@@ -1,9 +1,9 @@
 //! Short ids: a small number for each member, the same in equal views.
 //!
-//! The numbers are derived from the names: they are neither agreed on nor stored. In name order, each member takes the
-//! number that its name hashes to, or the next free number. If two names hash to the same number, the higher name gets
-//! another number once the lower name is present. When all numbers are taken, further members have none. No function
-//! depends on a member having a number.
+//! The numbers are derived from the names, so the nodes neither agree on them nor store them. In the order of names,
+//! each member takes the number that its name hashes to, or the next free number. If two names hash to the same number,
+//! the higher name gets another number once the lower name is present. When all numbers are taken, further members get
+//! none. No function requires a member to have a number.
 
 use super::Topology;
 use crate::identity::NodeId;
@@ -24,7 +24,7 @@ pub struct Aliases {
 }
 
 impl Aliases {
-    /// The short ids of these names, which must be in order, of at least 1 and at most [`BITS_MAX`] bits.
+    /// Computes the short ids of these names, which must be in order; `bits` is at least 1 and at most [`BITS_MAX`].
     pub fn of<'i>(names: impl Iterator<Item = &'i NodeId>, bits: u32) -> Self {
         let size = 1_u64 << bits.clamp(1, BITS_MAX);
         let mut aliases = Self::default();

@@ -1,7 +1,7 @@
 //! The index and the record of each id in one view.
 //!
-//! Takes fifteen bytes a member: indices in order of their ids, and pointers to the shared records by index. An id
-//! that was only named is kept separately until its record arrives.
+//! The table takes fifteen bytes per member: indices in the order of the ids, and pointers to the shared records by
+//! index. An id without a record is kept separately until its record arrives.
 
 use super::member_index::{MemberIndex, Packed};
 use super::record::Record;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Maximum number of ids in one view, whatever its configured bound.
 pub const MEMBERS_LIMIT: usize = 1 << 24;
 
-/// An entry of the id order. The id's prefix decides most comparisons without a look at the record.
+/// An entry of the id order. The id's prefix decides most comparisons without access to the record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct IdEntry {
     prefix: [u8; 4],
@@ -119,7 +119,7 @@ impl MemberTable {
         self.index.iter().map(|entry| entry.number.index())
     }
 
-    /// The indices of the ids after one, in order of the ids.
+    /// The indices of the ids after a given id, in order of the ids.
     pub(super) fn indices_after(
         &self,
         id: Option<&NodeId>,
@@ -131,7 +131,8 @@ impl MemberTable {
         self.index.iter_from(from).map(|entry| entry.number.index())
     }
 
-    /// The index of an id, assigned if the id is new; none if it is new and the view holds `max` ids already.
+    /// The index of an id, which is assigned if the id is new; none if the id is new and the view already holds `max`
+    /// ids.
     pub(super) fn intern(&mut self, id: &NodeId, max: usize) -> Option<MemberIndex> {
         let at = match self.entry_of(id) {
             Ok(at) => return self.number_at(at),
@@ -158,7 +159,7 @@ impl MemberTable {
         }
     }
 
-    /// Removes an id with its record. Its index may be reused.
+    /// Removes an id with its record. The index of the id may be reused.
     pub(super) fn release(&mut self, member: MemberIndex) {
         let Some(id) = self.id(member).cloned() else {
             return;

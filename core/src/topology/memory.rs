@@ -1,11 +1,12 @@
-//! Memory of a view, computed from its contents and not measured at the allocator: the same on every machine.
+//! Memory of a view, computed from its contents instead of measured at the allocator, so that the value is the same on
+//! every computer.
 
 use super::record::{Edge, EdgeReport, Record};
 use super::{MemberIndex, ReportedEdge, StoredReport, Topology};
 use crate::size::{Encoded as _, held};
 
 impl Topology {
-    /// Bytes in memory, counting values shared with other views of the process in full.
+    /// Bytes in memory; values shared with other views of the process are counted in full.
     pub(crate) fn memory(&self) -> usize {
         let records = self
             .records()

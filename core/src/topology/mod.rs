@@ -6,8 +6,9 @@
 //! `Topology::set_listed`.
 //!
 //! Both kinds of value are merged by lexicographic maximum, so views that received the same values are equal whatever
-//! the order. A report is void once its reporter's record has a later epoch: a restart removes it. Values that arrive
-//! before the record of the member they name are kept in a slot without a record (an unknown record).
+//! the order. A report becomes void once its reporter's record has a later epoch, so a restart removes the report.
+//! Values that arrive before the record of a member that they name are kept in a slot without a record (an unknown
+//! record).
 //!
 //! Bounds: at most `members_max` slots; further members are rejected. Values are shared (`Arc`), so that a thousand
 //! views in one simulation hold each value once.
@@ -68,7 +69,7 @@ pub(crate) struct StoredReport {
 pub(crate) struct ReportedEdge {
     pub(crate) peer: MemberIndex,
     pub(crate) down: bool,
-    /// The time at which the reporter last heard the peer, on this node's clock.
+    /// The time at which the reporter last heard the peer, according to this node's clock.
     pub(crate) last_heard: Option<Instant>,
 }
 
@@ -79,19 +80,19 @@ pub enum Applied {
     Same,
     /// The view holds a newer value, or one that outranks it.
     Older,
-    /// The value was stored. It replaced an older value, or the view held none.
+    /// The value was stored. The value replaced an older value, or the view held none.
     Newer,
     /// The value was rejected: the view is full.
     Full,
 }
 
-/// One node's view: records, reports, and what is derived from them.
+/// One node's view: records, reports, and the data derived from them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Topology {
     members: MemberTable,
-    /// The current reports. Few members need to publish one.
+    /// The current reports. Few members need to publish a report.
     reports: BTreeMap<MemberIndex, StoredReport>,
-    /// Forgotten members whose record is kept.
+    /// Forgotten members whose records are kept.
     retired: BTreeSet<MemberIndex>,
     rings: Rings,
     providers: Providers,
@@ -99,9 +100,9 @@ pub struct Topology {
     reporting: BTreeSet<MemberIndex>,
     hash: u64,
     count: usize,
-    /// Sum of the positions on the first ring of the known members that are alive.
+    /// Sum of the ring positions (on the first ring) of the known members that are alive.
     alive: u64,
-    /// MemberTable that are not alive, known or not.
+    /// Members that are not alive, whether known or not.
     not_alive: BTreeSet<MemberIndex>,
     revision: u64,
     members_max: usize,
@@ -151,7 +152,7 @@ impl Topology {
     }
 
     /// Increases whenever a record is added, removed or changed, and whenever a member's liveness in this view changes.
-    /// While the revision is equal, the members, their status and the provider index are equal too.
+    /// As long as the revision stays equal, the members, their status and the provider index stay equal too.
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
@@ -168,7 +169,7 @@ impl Topology {
         ids.fold(0, |sum, id| sum.wrapping_add(position::places(id)[0]))
     }
 
-    /// Whether a member is alive in this view, known or not.
+    /// Whether a member is alive in this view; the member may be unknown.
     pub(crate) fn is_alive(&self, member: MemberIndex) -> bool {
         !self.not_alive.contains(&member)
     }
@@ -216,7 +217,7 @@ impl Topology {
         Some(&stored.report)
     }
 
-    /// The ids that have a record and are not forgotten, with it, in id order. O(n).
+    /// The records of the ids that are not forgotten, in id order. O(n).
     pub fn records(&self) -> impl Iterator<Item = &Arc<Record>> + '_ {
         self.members
             .indices()
@@ -243,7 +244,7 @@ impl Topology {
         self.members.indices()
     }
 
-    /// The indices of the ids after one, in id order.
+    /// The indices of the ids after a given id, in id order.
     pub(crate) fn indices_after(
         &self,
         id: Option<&NodeId>,
@@ -267,7 +268,7 @@ impl Topology {
         self.known_record(member).is_some()
     }
 
-    /// Whether a member is forgotten while its record is kept so that old updates do not bring the member back.
+    /// Whether a member is forgotten but its record is kept, so that old updates do not bring the member back.
     pub(crate) fn is_retired(&self, member: MemberIndex) -> bool {
         self.retired.contains(&member)
     }
@@ -282,7 +283,7 @@ impl Topology {
         self.members.bound()
     }
 
-    /// A member with a record, drawn at random; none if eight draws found none.
+    /// A member with a record, drawn at random; none if eight draws found no such member.
     pub(crate) fn random_member(&self, random: &mut Random) -> Option<MemberIndex> {
         let bound = self.index_bound() as u64;
         for _ in 0..8 {
@@ -308,7 +309,7 @@ impl Topology {
         })
     }
 
-    /// The record of a member, forgotten or not.
+    /// The record of a member, whether or not the member is forgotten.
     fn held(&self, member: MemberIndex) -> Option<&Arc<Record>> {
         self.members.record(member)
     }
@@ -342,13 +343,13 @@ impl Topology {
 
     /// Begins a batch of record merges. New members are placed on the rings together, when the batch is dropped,
     /// because one insertion moves half of a ring's entries on average. The batch borrows the view, so ring queries are
-    /// not possible before that.
+    /// not possible while the batch exists.
     pub(crate) const fn batch(&mut self) -> Batch<'_> {
         self.rings.begin_batch();
         Batch { topology: self }
     }
 
-    /// Merges a record: the greater one is kept.
+    /// Merges a record: the greater of the two records is kept.
     pub fn apply_record(&mut self, record: &Arc<Record>) -> Applied {
         self.intern(record.id())
             .map_or(Applied::Full, |member| self.apply_record_at(member, record))
@@ -395,7 +396,8 @@ impl Topology {
         self.enter(member, !stood);
     }
 
-    /// Removes a record from all derived data. The member leaves the rings unless its record is about to be replaced.
+    /// Removes a record from all derived data. The member also leaves the rings, except if its record is about to be
+    /// replaced.
     fn withdraw(&mut self, member: MemberIndex, off_rings: bool) {
         self.revision += 1;
         let Some(record) = self.members.record(member) else {
@@ -419,7 +421,7 @@ impl Topology {
         }
     }
 
-    /// Adds a record to all derived data. The member is placed on the rings unless it is there already.
+    /// Adds a record to all derived data. The member is placed on the rings, except if it is already there.
     fn enter(&mut self, member: MemberIndex, onto_rings: bool) {
         self.revision += 1;
         let Some(record) = self.members.record(member) else {
@@ -455,8 +457,8 @@ impl Topology {
         }
     }
 
-    /// Merges a report: the one with the greater (epoch, version) is kept. A report that its reporter's record outranks
-    /// counts as old. `last_heard_times` are the edges' last-heard times on this node's clock.
+    /// Merges a report: the report with the greater (epoch, version) is kept. A report that its reporter's record
+    /// outranks counts as old. `last_heard_times` are the edges' last-heard times on this node's clock.
     pub(crate) fn apply_report(
         &mut self,
         report: &Arc<EdgeReport>,
@@ -475,7 +477,7 @@ impl Topology {
         report: &Arc<EdgeReport>,
         last_heard_times: impl IntoIterator<Item = Option<Instant>>,
     ) -> Applied {
-        // A forgotten reporter's report would be part of the hash and never be sent on.
+        // The report of a forgotten reporter would be part of the hash but never be sent on.
         let old = self
             .held(member)
             .is_some_and(|record| outranked(report.epoch, record.rank()));
@@ -546,8 +548,8 @@ impl Topology {
             })
     }
 
-    /// Forgets a member: removes it from the hash, the rings and the provider index, and drops its report. Its slot is
-    /// kept so that old updates do not bring the member back.
+    /// Forgets a member: removes it from the hash, the rings and the provider index, and drops its report. The member's
+    /// slot is kept so that old updates do not bring the member back.
     pub(crate) fn retire(&mut self, member: MemberIndex) {
         self.withdraw(member, true);
         self.drop_report(member);
@@ -596,8 +598,8 @@ impl Batch<'_> {
         self.topology.record(id).is_some()
     }
 
-    /// Merges a record: the greater one is kept. Returns the owner's index, the record held before, and the outcome;
-    /// none if the view is full.
+    /// Merges a record: the greater of the two records is kept. Returns the owner's index, the record held before, and
+    /// the outcome; none if the view is full.
     pub(crate) fn merge(
         &mut self,
         record: &Arc<Record>,
@@ -618,8 +620,9 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Whether a record's rank voids reports of `epoch` by the same node. Only the epoch counts: it never decreases, so the
-/// order of arrival does not matter. A leaving record can be outranked by a record of a clone with the same epoch.
+/// Whether a record's rank makes reports of `epoch` by the same node void. Only the epoch counts: it never decreases,
+/// so the order of arrival does not matter. The leaving flag does not count, because a leaving record can be outranked
+/// by a clone's record with the same epoch.
 const fn outranked(epoch: u64, rank: record::Rank) -> bool {
     epoch < rank.epoch
 }

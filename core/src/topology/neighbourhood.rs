@@ -6,7 +6,7 @@ use super::position::RINGS;
 use std::collections::BTreeSet;
 
 impl Topology {
-    /// The other members of a ring, in one full turn after `member`; none if `member` has no record.
+    /// The other members of a ring, in one full turn that starts after `member`; none if `member` has no record.
     fn around(
         &self,
         member: MemberIndex,
@@ -60,7 +60,7 @@ impl Topology {
         (0..RINGS).flat_map(around).collect()
     }
 
-    /// Whether `one` watches `other` or is watched by it: their silence towards each other is evidence.
+    /// Whether `one` watches `other` or is watched by it, so that silence between them is evidence.
     pub(crate) fn is_ring_edge(&self, one: MemberIndex, other: MemberIndex) -> bool {
         (0..RINGS).any(|ring| {
             self.following(one, ring).next() == Some(other)
@@ -68,12 +68,12 @@ impl Topology {
         })
     }
 
-    /// Whether the ring edges connect all members, which holds if at least one member can be dialled.
+    /// Whether the ring edges connect all members, which is the case if at least one member can be dialled.
     pub(super) fn rings_join_all(&self) -> bool {
         self.rings.has_dialable()
     }
 
-    /// The members on the rings: known, and not leaving. O(n).
+    /// The members on the rings: those that are known and not leaving. O(n).
     pub(crate) fn on_rings(&self) -> impl Iterator<Item = MemberIndex> + '_ {
         self.rings.ring(0).iter().map(|place| place.index())
     }

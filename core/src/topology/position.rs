@@ -3,8 +3,8 @@
 use crate::identity::NodeId;
 use crate::random::{hash_bytes, mix};
 
-/// The number of rings. At a thousand nodes, two rings lose 50 % more time on broadcasts, and four cost a third more
-/// links.
+/// The number of rings. At a thousand nodes, broadcasts over two rings take 50 % longer, and four rings need a third
+/// more links.
 pub const RINGS: usize = 3;
 
 /// The position of an id on each ring.

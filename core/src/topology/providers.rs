@@ -33,7 +33,7 @@ impl Providers {
         }
     }
 
-    /// Lists a record's owner under each of its services. Idempotent.
+    /// Lists a record's owner under each of its services. The operation is idempotent.
     pub(super) fn insert(&mut self, record: &Record) {
         for service in &record.content().services {
             let versions = self.by_name.entry(service.name.clone()).or_default();
@@ -64,7 +64,7 @@ impl Providers {
         }
     }
 
-    /// The providers of a service in one version, or in any; in id order, each once.
+    /// The providers of a service in one version, or in any version; in id order, each once.
     pub(super) fn of(&self, name: &str, version: Option<&str>) -> Vec<NodeId> {
         let Some(versions) = self.by_name.get(name) else {
             return Vec::new();

@@ -1,10 +1,10 @@
-//! Names of publications: one record or report of one node, at one epoch and version.
+//! Names of publications: a publication is one record or report of one node, at one epoch and version.
 
 use super::member_index::MemberIndex;
 use crate::identity::NodeId;
 use crate::size::{self, Encoded};
 
-/// The kinds of publication. A node publishes at most one of each at a time.
+/// The kinds of publication. A node has at most one current publication of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PublicationKind {
     /// The node's record.
@@ -13,9 +13,9 @@ pub enum PublicationKind {
     EdgeReport,
 }
 
-/// The current publication of one kind by a member of this view.
+/// Identifies the current publication of one kind by a member of this view.
 ///
-/// Ordered by member, then by kind.
+/// Keys are ordered by member, then by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     /// The member's record.
@@ -75,7 +75,7 @@ impl PartialOrd for Key {
 pub struct PublicationId {
     /// The publisher.
     pub origin: NodeId,
-    /// Its kind.
+    /// The kind of the publication.
     pub kind: PublicationKind,
     /// The origin's epoch.
     pub epoch: u64,

@@ -1,8 +1,9 @@
 //! Reachability: the members to which a path of edges leads, in one view.
 //!
-//! A ring edge counts unless either end reports it down. An edge outside the rings counts only if one end reports that
-//! it hears the other, and only from that reporter to the member it hears, because a stale report must not hide a
-//! death. O(members + reported edges); computed only when a report or a member changed.
+//! A ring edge counts as up unless either end reports it down. An edge outside the rings counts only if one end reports
+//! that it hears the other, and only in the direction from that reporter to the other; otherwise a stale report would
+//! hide a death. The cost is O(members + reported edges); reachability is computed only when a report or a member
+//! changed.
 
 use super::member_index::MemberIndex;
 use super::position::RINGS;
@@ -21,14 +22,15 @@ pub(crate) struct Reachability {
     last_heard: BTreeMap<MemberIndex, Instant>,
 }
 
-/// Conditions under which ring edges of a member do not count, by member.
+/// Conditions under which the ring edges of a member do not count, by member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Doubt {
     /// The member is down in this view.
     down: bool,
-    /// The member reports an edge down, or is the peer of an edge reported down.
+    /// The member reports an edge as down, or is the peer of an edge reported as down.
     named: bool,
-    /// One more than the index of the first accusation between this member and one with a higher index; 0 if none.
+    /// One more than the index of the first accusation between this member and a member with a higher index; 0 if there
+    /// is none.
     accusations: u32,
 }
 
@@ -90,8 +92,8 @@ impl Reachability {
 impl Topology {
     /// Computes which members are reachable from `me`.
     ///
-    /// `down` lists the members that are down in this view. A ring edge between such a member and one that is not down
-    /// is not assumed up: the rings may have changed since the member died, and the edge may never have existed.
+    /// `down` lists the members that are down in this view. A ring edge between a down member and one that is not down
+    /// is not assumed up: the rings may have changed since the member died, so the edge may never have existed.
     pub(crate) fn reachability(
         &self,
         me: MemberIndex,
@@ -129,7 +131,7 @@ impl Topology {
         };
         for ring in 0..RINGS {
             for (one, other) in self.ring_edges(ring) {
-                // Nearly all members share one root already.
+                // Nearly all members already share one root.
                 if reachability.roots[one as usize] == reachability.roots[other as usize] {
                     continue;
                 }
@@ -163,7 +165,8 @@ impl Topology {
 
     /// Every edge of every current report, with its reporter.
     pub(super) fn reported_edges(&self) -> impl Iterator<Item = (MemberIndex, &ReportedEdge)> {
-        // If most reports name an edge, all are iterated; otherwise those that do are looked up.
+        // If most reports name an edge, all reports are iterated; otherwise the reports that name an edge are looked
+        // up.
         let all = self.reports.len() <= 4 * self.reporting.len();
         let (read, looked_up) = if all {
             (Some(self.reports.iter()), None)

@@ -1,8 +1,8 @@
 //! The records and edge reports that nodes publish.
 //!
-//! A [`Record`] has one writer, its owner, and a [`EdgeReport`] has one writer, its reporter. Both are merged by
-//! lexicographic maximum, so merging is commutative, associative and idempotent, whatever the relays and the order.
-//! This holds even if two machines claim one id (clones) or a relay invents a value (a byzantine node).
+//! A [`Record`] has one writer, its owner, and a [`EdgeReport`] has one writer, its reporter. Records and reports are
+//! merged by lexicographic maximum, so merging is commutative, associative and idempotent, whatever the relays and the
+//! order. This holds even if two machines claim one id (clones) or a relay invents a value (a byzantine node).
 
 use super::position::{self, RINGS};
 use crate::identity::{NameError, NodeId, check_name, only_shows};
@@ -12,7 +12,7 @@ use crate::time::Wall;
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The class of a node that states none.
+/// The class of a node that publishes no class.
 const GENERIC: &str = "generic";
 /// Maximum number of services in a record.
 pub const SERVICES_MAX: usize = 64;
@@ -22,10 +22,11 @@ pub const METADATA_MAX: usize = 64;
 pub const CONTENT_BYTES_MAX: usize = 8 * 1024;
 /// Maximum number of edges in a report.
 pub const EDGES_MAX: usize = 64;
-/// The highest epoch, version and incarnation that a node accepts. Leaves room to refute.
+/// The highest epoch, version and incarnation that a node accepts. The limit leaves room for higher values that refute
+/// a forgery.
 pub const COUNTER_MAX: u64 = 1 << 62;
 
-/// The order of a node's records: the greatest rank wins.
+/// The order of a node's records: the record with the greatest rank wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     /// Increases with each start of the node.
@@ -45,16 +46,16 @@ pub struct Rank {
 pub struct Service {
     /// The service's name.
     pub name: String,
-    /// Its version, compared as text.
+    /// The service's version, compared as text.
     pub version: String,
 }
 
 /// Reasons why a text is not a valid service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceError {
-    /// Its name breaks the rules of names.
+    /// The service's name breaks the rules of names.
     Name(NameError),
-    /// Its version breaks the rules of names.
+    /// The service's version breaks the rules of names.
     Version(NameError),
     /// The text separates name and version by `@`.
     Spelling {
@@ -141,14 +142,14 @@ pub fn encoded_class(class: &str) -> &str {
 pub struct Content {
     /// A name for display; need not be unique.
     pub nickname: String,
-    /// The node's class (`gateway`, ...), for filters. Empty stands for `generic`, the most common class, which then
-    /// takes no bytes. See [`class`] and [`encoded_class`].
+    /// The node's class (`gateway`, ...), by which users filter nodes. An empty text stands for `generic`, the most
+    /// common class, which therefore takes no bytes. See [`class`] and [`encoded_class`].
     pub kind: String,
-    /// The address at which the node can be dialled. None behind NAT: the node only dials out.
+    /// The address at which the node can be dialled. None if the node is behind NAT and only dials out.
     pub address: Option<SocketAddr>,
     /// The time at which the owner started the node, by the owner's calendar clock.
     pub joined: Wall,
-    /// The services it provides; at most [`SERVICES_MAX`].
+    /// The services that the node provides; at most [`SERVICES_MAX`].
     pub services: BTreeSet<Service>,
     /// Free-form data; at most [`METADATA_MAX`] entries.
     pub metadata: BTreeMap<String, String>,
@@ -159,9 +160,9 @@ pub struct Content {
 pub enum ContentError {
     /// A service's name or version breaks the rules of names.
     Service(ServiceError),
-    /// A text holds a control character or one that changes the direction of the text.
+    /// A text holds a control character or a character that changes the direction of the text.
     Character {
-        /// The text that holds it.
+        /// The name of the text that holds the character.
         of: &'static str,
         /// The character.
         character: char,
@@ -199,7 +200,7 @@ impl Content {
     /// on terminals.
     ///
     /// # Errors
-    /// The first bound or rule that is broken.
+    /// The error is the first bound or rule that the content breaks.
     pub fn check(&self) -> Result<(), ContentError> {
         if self.services.len() > SERVICES_MAX {
             return Err(ContentError::TooManyServices);
@@ -263,7 +264,7 @@ impl Encoded for Content {
     }
 }
 
-/// One node's record: its rank and its content; ordered by rank, then by content.
+/// One node's record, with its rank and its content; records are ordered by rank, then by content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Record {
     rank: Rank,
@@ -271,7 +272,7 @@ pub struct Record {
     id: NodeId,
     digest: u64,
     encoded: usize,
-    /// The id's positions on the rings, cached because every comparison of a search needs them.
+    /// The id's positions on the rings, cached because every comparison in a search needs them.
     places: [u64; RINGS],
 }
 
@@ -391,12 +392,13 @@ pub struct Edge {
     pub down: bool,
 }
 
-/// A node's edges whose state differs from the assumed one. Has one writer and is replaced as a whole.
+/// The edges of a node whose state differs from the state that other nodes assume. A report has one writer and is
+/// replaced as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EdgeReport {
     /// The reporter's epoch.
     pub epoch: u64,
-    /// From the reporter's publication counter.
+    /// The number of the report, from the reporter's publication counter.
     pub version: u64,
     /// The edges, by peer; at most [`EDGES_MAX`].
     pub edges: Vec<Edge>,

@@ -1,8 +1,8 @@
 //! The watch relation: three rings of members, each ordered by a different hash of their ids.
 //!
 //! On each ring a member watches the first following member that can be dialled. All nodes compute the same rings from
-//! the same records, so each node knows which members' silence is evidence about which others. Members that are down
-//! stay on the rings; members that left do not.
+//! the same records, so each node knows for which members the silence of a link is evidence. Members that are down stay
+//! on the rings; members that left do not.
 //!
 //! Source: rings of observers as in Rapid (Suresh et al., USENIX ATC 2018).
 
@@ -18,16 +18,16 @@ type Position = (u64, MemberIndex);
 /// The rings of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rings {
-    /// Members by ring position; their records hold the positions.
+    /// Members by ring position; the positions are stored in the members' records.
     rings: [Paged<Packed>; RINGS],
-    /// Members that cannot be dialled: they watch others and are not watched.
+    /// Members that cannot be dialled; such members watch others but are not watched.
     undialable: BTreeSet<MemberIndex>,
-    /// The local member, the owner of the view. Its index on each ring is cached, because its neighbours are queried
-    /// often.
+    /// The local member, the owner of the view. The local member's index on each ring is cached, because its neighbours
+    /// are queried often.
     local: Option<MemberIndex>,
     local_indices: [Option<usize>; RINGS],
-    /// Whether a batch is under way. Its members are inserted together, because one insertion moves half of a ring's
-    /// entries on average.
+    /// Whether a batch is under way. The members of a batch are inserted together, because one insertion moves half of
+    /// a ring's entries on average.
     batching: bool,
     /// New members that are not on the rings yet.
     pending: Vec<MemberIndex>,
@@ -43,7 +43,7 @@ fn places_among(
     let mut from = 0;
     let places = pending.iter().map(|own| {
         let is_before = |other| place(other) < *own;
-        // The first step assumes evenly spaced insertions; each further step is twice as long.
+        // The first step assumes evenly spaced insertions; each further step has twice the length.
         let mut step = stride;
         while list.get(from + step).is_some_and(|other| is_before(*other)) {
             from += step;
@@ -99,7 +99,8 @@ impl Rings {
         }
     }
 
-    /// Begins a batch: new members are collected until [`Self::commit`]. Ring queries before that are not allowed.
+    /// Begins a batch: new members are collected until [`Self::commit`]. Ring queries before the commit are not
+    /// allowed.
     pub(super) const fn begin_batch(&mut self) {
         self.batching = true;
     }
@@ -119,7 +120,7 @@ impl Rings {
         &self.rings[ring]
     }
 
-    /// O(n + k log n) for k new members.
+    /// The cost is O(n + k log n) for k new members.
     fn place_pending(&mut self, place: impl Fn(MemberIndex, usize) -> Position) {
         let pending = core::mem::take(&mut self.pending);
         if pending.is_empty() {
@@ -172,11 +173,11 @@ impl Rings {
 
     /// Whether a member can be dialled.
     pub(super) fn is_dialable(&self, member: MemberIndex) -> bool {
-        // Nearly always all members can be dialled.
+        // Nearly always, all members can be dialled.
         self.undialable.is_empty() || !self.undialable.contains(&member)
     }
 
-    /// The index of a member on a ring, if it is known without a search. It is known for the local member only.
+    /// The index of a member on a ring, if it is known without a search. Only the local member's index is known.
     pub(super) fn local_index(&self, member: MemberIndex, ring: usize) -> Option<usize> {
         self.local_indices[ring].filter(|_| self.local == Some(member))
     }

@@ -1,9 +1,9 @@
 //! Routes to all members, in one view.
 //!
-//! A pair of members counts as linked if a ring edge that neither end reports down joins them, or if one of them
-//! reports that it hears the other; every other pair is untried. A node knows its own links directly. Routes are
-//! shortest paths over linked pairs (breadth first); among equal lengths, the lowest name of the first hop wins.
-//! O(members + reported edges) for all routes of one node.
+//! A pair of members counts as linked if the two are joined by a ring edge that neither end reports down, or if one of
+//! the two reports that it hears the other; every other pair is untried. A node knows its own links directly. Routes
+//! are shortest paths over linked pairs (breadth-first search); of several shortest paths, the one whose first hop has
+//! the lowest name is chosen. O(members + reported edges) for all routes of one node.
 
 use super::Topology;
 use super::member_index::MemberIndex;
@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 /// The routes from one node to all others.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Routes {
-    /// By index; none if no route leads there.
+    /// The routes by member index; none if no route leads to the member.
     routes: Vec<Option<MemberRoute>>,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Routes {
 pub(crate) struct MemberRoute {
     /// The first hop.
     pub(crate) first: MemberIndex,
-    /// The last hop before the member itself.
+    /// The last hop before the destination.
     pub(crate) last: MemberIndex,
     /// The number of links.
     pub(crate) hops: u32,
@@ -79,7 +79,7 @@ impl Topology {
         LinkedPairs(pairs)
     }
 
-    /// The routes from `me`, whose links lead to `neighbours`, that pass none of the members in `avoid`.
+    /// The routes from `me` that pass through none of the members in `avoid`; the links of `me` lead to `neighbours`.
     pub(crate) fn routes(
         &self,
         pairs: &LinkedPairs,
@@ -235,7 +235,7 @@ mod tests {
                     let before = if route.last == me { Some(0) } else { routes.to(route.last).map(|it| it.hops) };
                     prop_assert_eq!(before, Some(route.hops - 1));
                     prop_assert!(first.contains(&route.first));
-                    // Among equally short first hops, the one with the lowest name is chosen.
+                    // Among first hops on equally short routes, the one with the lowest name is chosen.
                     let alternatives = first.iter().filter(|hop| {
                         let only = distances(&pairs, topology.index_bound(), me, &[**hop]);
                         only[member as usize] == Some(route.hops)

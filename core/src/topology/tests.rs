@@ -17,8 +17,8 @@ fn id(index: u8) -> NodeId {
 }
 
 prop_compose! {
-    /// Small ranges, so that clones (equal epochs, two instances) and byzantine values (equal ranks, other content) are
-    /// common.
+    /// The ranges are small, so that clones (equal epochs, two instances) and byzantine values (equal ranks, other
+    /// content) are common.
     fn record()(
         who in 0_u8..4, epoch in 1_u64..3, instance in 1_u32..3, incarnation in 0_u64..2,
         leaving in prop::bool::weighted(0.2), version in 1_u64..4, service in 0_u8..3, joined in 0_u64..2,
@@ -65,7 +65,7 @@ fn view_of(heard: &[Heard]) -> Topology {
 
 type Contents = (Vec<Arc<Record>>, Vec<Option<Arc<EdgeReport>>>, u64);
 
-/// The parts that equal views have in common; their indices may differ.
+/// The parts that equal views have in common; the indices of equal views may differ.
 fn contents(view: &Topology) -> Contents {
     let reports = (0..4).map(|who| view.report(&id(who)).cloned()).collect();
     (view.records().cloned().collect(), reports, view.hash())
@@ -123,7 +123,7 @@ proptest! {
 
     #[test]
     fn sending_only_news_equals_sending_everything(ours in heard(), theirs in heard()) {
-        // A delta holds the values that changed a third party's view. It must bring a copy of that view to the same
+        // A delta holds the values that changed the relay's view. The delta must bring a copy of that view to the same
         // state.
         let mut relay = view_of(&ours);
         let mut receiver = relay.clone();

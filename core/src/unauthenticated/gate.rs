@@ -1,13 +1,13 @@
-//! Which connections a port accepts, and when the next one is accepted after an error.
+//! Decides which connections a port accepts, and when the next connection is accepted after an error.
 
 use super::rates::SourceRates;
 use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
 
-/// Pause after an error of the port; in most cases the process has too many open files.
+/// Pause after an error of the port; in most cases, the cause is that the process has too many open files.
 const PORT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// Why no connection was accepted.
+/// The reason why no connection was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptFailure {
     /// A connection closed before it was accepted.
@@ -17,8 +17,8 @@ pub enum AcceptFailure {
 }
 
 impl AcceptFailure {
-    /// The pause before the next connection is accepted; none if the next one may be accepted at once, in which case
-    /// the failure is not worth a report.
+    /// The pause before the next connection is accepted; none if the next connection may be accepted at once, in which
+    /// case the failure need not be reported.
     #[must_use]
     pub const fn pause(self) -> Option<Duration> {
         match self {
@@ -28,10 +28,10 @@ impl AcceptFailure {
     }
 }
 
-/// The bound that an accepted connection exceeds. The connection is dropped.
+/// The bound that an accepted connection exceeds, so that the connection is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
-    /// The number of authenticated connections.
+    /// The maximum number of authenticated connections.
     Connections,
     /// The rate of the connection's source.
     Rate,
@@ -55,11 +55,11 @@ impl PortGate {
     }
 
     /// Admits one more connection. `accepted` is the number of open connections accepted before, of which `unfinished`
-    /// are in their handshake. Those have a bound of their own, so they take no place of authenticated ones. A
-    /// connection that is admitted counts in the rate of its source.
+    /// are in their handshake. Unfinished handshakes have their own bound, so they do not count as authenticated
+    /// connections. A connection that is admitted counts towards the rate of its source.
     ///
     /// # Errors
-    /// If a bound is exceeded.
+    /// Returns an error if a bound is exceeded.
     pub fn admit(
         &mut self,
         now: Instant,

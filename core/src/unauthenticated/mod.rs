@@ -7,11 +7,12 @@
 //! - every source has a rate of its own ([`SourceRates`], the generic cell rate algorithm);
 //! - a source with too many unfinished handshakes loses its oldest one; when the total bound is reached, the source
 //!   with the most handshakes loses its oldest one ([`PendingHandshakes`]). The newest handshake is always admitted: a
-//!   member completes within a few round trips, and an idle peer becomes the oldest sooner or later.
+//!   member completes its handshake within a few round trips, and the handshake of an idle peer becomes the oldest
+//!   sooner or later.
 //!
-//! A [`PortGate`] admits connections to their handshake, and a [`ReportLimit`] bounds the reports about them. The caller
-//! accepts connections, and kills those that are evicted. Bounds: [`SOURCES_MAX`] rates; the two numbers of
-//! handshakes that the caller sets.
+//! A [`PortGate`] admits connections to their handshake, and a [`ReportLimit`] bounds the reports about them. The
+//! caller accepts connections, and closes those whose handshakes are evicted. Bounds: [`SOURCES_MAX`] rates, and the
+//! two maximum numbers of handshakes that the caller sets.
 
 mod gate;
 mod rates;
@@ -43,7 +44,8 @@ pub struct PendingHandshakes {
 }
 
 impl PendingHandshakes {
-    /// At most `count_max` handshakes, and `source_count_max` of one source; each is at least one.
+    /// Admits at most `count_max` handshakes in total and `source_count_max` of one source; each maximum is at least
+    /// one.
     #[must_use]
     pub fn new(count_max: usize, source_count_max: usize) -> Self {
         Self {
@@ -55,7 +57,7 @@ impl PendingHandshakes {
         }
     }
 
-    /// Admits one more handshake. Returns it, and the handshake that is evicted for it, if any.
+    /// Admits one more handshake. Returns the handshake, and the handshake that is evicted to make room, if any.
     pub fn begin(&mut self, remote: SocketAddr) -> (HandshakeId, Option<HandshakeId>) {
         let source = ConnectionSource::of(remote);
         let own = self.sources.get(&source).map_or(0, Vec::len);
@@ -77,7 +79,7 @@ impl PendingHandshakes {
         (handshake, oldest)
     }
 
-    /// A handshake ended, with or without success. Without effect if it was evicted.
+    /// A handshake ended, with or without success. An evicted handshake is ignored.
     pub fn end(&mut self, handshake: HandshakeId) {
         let Some(source) = self.pending.remove(&handshake) else {
             return;
@@ -96,13 +98,13 @@ impl PendingHandshakes {
         self.pending.len()
     }
 
-    /// Whether no handshake is unfinished.
+    /// Whether there is no unfinished handshake.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// The source with the most handshakes; among equals, the one with the oldest handshake.
+    /// The source with the most handshakes; of several such sources, the one with the oldest handshake.
     fn largest_source(&self) -> Option<ConnectionSource> {
         let rank = |held: &Vec<HandshakeId>| {
             let oldest = held.first().map_or(0, |handshake| handshake.0);
@@ -133,7 +135,7 @@ mod tests {
         let evicted: Vec<_> = begun.iter().map(|(_, evicted)| *evicted).collect();
         assert_eq!(evicted, [None, None, Some(begun[0].0), Some(begun[1].0)]);
         assert_eq!(handshakes.len(), 2);
-        // The end of an evicted handshake is without effect.
+        // Ending an evicted handshake has no effect.
         for (handshake, _) in begun {
             handshakes.end(handshake);
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Maximum number of sources with a rate of their own; further sources share one rate.
 pub const SOURCES_MAX: usize = 1024;
-/// Mask of the network part of an IPv6 address: one machine owns all addresses of the network.
+/// Mask of the network part of an IPv6 address: one machine can use all addresses of its network.
 const NETWORK_V6: u128 = !0 << 64;
 
 /// A source of connections: an IPv4 address, or an IPv6 network.
@@ -32,7 +32,7 @@ pub struct SourceRates {
 }
 
 impl SourceRates {
-    /// Rates of `burst` connections at once, and then one for each `interval`.
+    /// Each rate admits `burst` connections at once, and then one for each `interval`.
     #[must_use]
     pub fn new(burst: u32, interval: Duration) -> Self {
         Self {

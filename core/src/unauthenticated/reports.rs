@@ -1,6 +1,7 @@
-//! Limit of reports about unauthenticated connections: some reports of each window, and a count of the others.
+//! Limits reports about unauthenticated connections: publishes some reports of each window, and counts the others.
 //!
-//! Unauthenticated connections must not fill the log, nor push events about members out of those kept for watchers.
+//! Otherwise unauthenticated connections could fill the log, and displace events about members from the events kept for
+//! watchers.
 
 use crate::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ pub const WINDOW: Duration = Duration::from_secs(1);
 /// The verdict on one report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// The number of reports that were suppressed before, to be published first; 0 unless a new window begins.
+    /// The number of earlier reports that were suppressed, which is to be published first; 0 unless a new window
+    /// begins.
     pub suppressed_before: u64,
     /// Whether the report is published.
     pub published: bool,
@@ -21,7 +23,7 @@ pub struct Admitted {
 /// A limit of reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportLimit {
-    /// The begin of the window.
+    /// The start of the window.
     since: Instant,
     published: u32,
     suppressed: u64,

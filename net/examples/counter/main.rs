@@ -57,10 +57,10 @@ async fn main() -> Fallible<()> {
 /// The counter as held by one member.
 struct Counting {
     channel: Channel,
-    /// The name of this start of the member. It changes with each start, because the member's
-    /// earlier count may not have been received back yet.
+    /// The name of this start of the member. The name changes with each start, because the member may not have received
+    /// its earlier count back yet.
     who: String,
-    /// Serialises reading the own count and raising it.
+    /// Serialises reads and increments of the own count.
     turn: Mutex<()>,
 }
 

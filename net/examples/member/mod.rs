@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 /// The mesh of the examples.
 const MESH: &str = "example";
 
-/// Joins the mesh of this secret as `id`, with an overlay's data paths if one is given.
+/// Joins the mesh of this secret as `id`, with the data paths of an overlay if one is given.
 pub(crate) async fn join(
     id: &NodeId,
     secret: &str,
@@ -35,7 +35,7 @@ pub(crate) async fn join(
         joined: clock::wall(),
         ..Content::default()
     };
-    // The epoch must rise with each start; a daemon also stores it on disk.
+    // The epoch must rise with each start; a real daemon also stores the epoch on disk.
     let epoch = clock::wall().0;
     let instance = entropy::instance()?;
     let settings = Settings {

@@ -1,5 +1,4 @@
-//! Encrypted datagrams: only the other end of a connection can read them, and it accepts each at
-//! most once.
+//! Encrypted datagrams: only the other end of a connection can read a datagram, and accepts each datagram at most once.
 //!
 //! A datagram is a counter of 8 bytes, the encrypted bytes, and an authenticator
 //! (ChaCha20-Poly1305). Both ends have the same session key, so each direction derives its own key
@@ -10,7 +9,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use ring::hkdf::{HKDF_SHA256, Salt};
 
 const COUNTER: usize = 8;
-/// Number of counters by which a datagram may arrive late.
+/// The number of counters by which a datagram may lag behind the highest counter received.
 const WINDOW: u64 = 64;
 
 /// Encrypts datagrams to the other end.

@@ -1,8 +1,8 @@
 //! The overlay: one UDP socket per link, whose datagrams are encrypted with the key of the
 //! connection.
 //!
-//! Each end sends the port of its socket in a control message. Both then send probes, and report
-//! their data path as established when they have decrypted a datagram of the other end.
+//! Each end sends the port of its socket in a control message. Both ends then send probes, and report their data path
+//! as established when they have decrypted a datagram of the other end.
 
 use super::seal::{self, Opener, Sealer};
 use bytes::Bytes;
@@ -35,7 +35,7 @@ const PROBE_LATER: Duration = Duration::from_secs(1);
 const UNANSWERED_MAX: u32 = 50;
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Creates tunnels. Clones share them.
+/// Creates tunnels. Clones of this value share the tunnels.
 #[derive(Clone)]
 pub(crate) struct Udp {
     offer: Offer,
@@ -57,7 +57,7 @@ struct Tunnel {
 /// The last ping that was answered.
 #[derive(Clone, Copy, Default)]
 struct Answer {
-    /// Time at which the ping was sent, in nanoseconds since the tunnel began; 0 before the first.
+    /// Time at which the ping was sent, in nanoseconds since the start of the tunnel; 0 before the first ping.
     at: u64,
     took: Duration,
 }
@@ -203,7 +203,7 @@ impl Tunnel {
                 self.send(PROBE, &[]).await;
                 continue;
             };
-            // An error here belongs to a datagram that was sent before the other end listened.
+            // An error here is caused by a datagram sent before the other end listened.
             let opened = received.ok().filter(|(_, from)| *from == remote);
             let opened = opened.and_then(|(bytes, _)| lock(&self.opener).open(&datagram[..bytes]));
             let Some((kind, rest)) = opened.as_deref().and_then(<[u8]>::split_first) else {

@@ -33,17 +33,22 @@ pub enum Sim {
 /// The command `run`.
 #[derive(Debug, Args)]
 pub struct SimRun {
-    /// Scenario files
+    /// Scenario files, or directories of them
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Run only the variants of the file's `[[matrix]]` that have these values
     #[arg(long, value_name = "WORD=VALUE,...")]
     pub(crate) variant: Option<String>,
     /// A seed, or a range that includes both ends: 1..50
-    #[arg(long, value_name = "N or A..B", default_value = "1")]
+    #[arg(
+        long,
+        value_name = "N or A..B",
+        default_value = "1",
+        allow_hyphen_values = true
+    )]
     pub(crate) seed: Seeds,
-    /// model, wire, madsim, or both (model and wire, comparing the final states of confluent
-    /// scenarios) [default: the scenario's engine, or model]
+    /// model, wire, madsim, or both (model and wire, comparing the final states of `confluent`
+    /// scenarios, of others nothing) [default: the scenario's engine, or model]
     #[arg(long, value_name = "ENGINE")]
     pub(crate) engine: Option<Engines>,
     /// Print JSON, one object per run
@@ -67,15 +72,22 @@ pub struct SimRun {
     /// Fail a run in which a fault affected nothing
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Switch a mechanism off, or plant a bug, in every node
-    #[arg(long, value_name = "NAME", hide = true)]
+    /// Number of parallel runs [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
+    /// node; at least 15min in wire and madsim]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wall_limit: Option<Span>,
+    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
+    #[arg(long, value_name = "NAME")]
     pub(crate) sabotage: Vec<String>,
 }
 
 /// The command `search`.
 #[derive(Debug, Args)]
 pub struct SimSearch {
-    /// Scenario files to start from
+    /// Scenario files to start from, or directories of them
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Run only the variants of the file's `[[matrix]]` that have these values
@@ -96,11 +108,15 @@ pub struct SimSearch {
     /// Seed of the search: a different seed draws different trials
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
+    /// node]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wall_limit: Option<Span>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Switch a mechanism off, or plant a bug, in every node
-    #[arg(long, value_name = "NAME", hide = true)]
+    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
+    #[arg(long, value_name = "NAME")]
     pub(crate) sabotage: Vec<String>,
 }
 
@@ -122,11 +138,15 @@ pub struct SimShrink {
     /// Stop after this time and print the smallest scenario found so far
     #[arg(long = "for", value_name = "TIME", default_value = "10min")]
     pub(crate) length: Span,
+    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
+    /// node]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wall_limit: Option<Span>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Switch a mechanism off, or plant a bug, in every node
-    #[arg(long, value_name = "NAME", hide = true)]
+    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
+    #[arg(long, value_name = "NAME")]
     pub(crate) sabotage: Vec<String>,
 }
 
@@ -143,11 +163,16 @@ pub struct SimReplay {
     pub(crate) seed: Option<u64>,
     /// Stop at this instant: 12.5s; a range such as 10s..12.5s shows the changes between both
     /// instants
-    #[arg(long, value_name = "TIME", conflicts_with = "event")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        conflicts_with = "event",
+        allow_hyphen_values = true
+    )]
     pub(crate) until: Option<Interval<Span>>,
     /// Stop at the event with this number; a range such as 100..200 shows the changes between both
     /// events
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) event: Option<Interval<u64>>,
     /// Continue from there interactively: Enter for the next event, a number for that many events,
     /// ? for help
@@ -159,6 +184,9 @@ pub struct SimReplay {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names. A trace contains its own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sabotage: Vec<String>,
 }
 
 /// The command `diff`.
@@ -179,4 +207,7 @@ pub struct SimDiff {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names. A trace contains its own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sabotage: Vec<String>,
 }

@@ -2,9 +2,9 @@
 
 use crate::failure::{CommandError, Completion};
 use crate::screen::{Paint, Screen, Table, TableCell, span};
-use crate::tool::Tool;
-use phalanx_sim::scenario::Scenario;
+use crate::tool::{Tool, complain};
 use phalanx_sim::scenario::command_line::Reproduction;
+use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::world::Definition;
 use serde_json::json;
 use std::io::Write as _;
@@ -29,20 +29,72 @@ impl CatalogueEntry {
     }
 }
 
-/// Reads scenario files: every variant of their matrices, or those with the values of `variant`.
+/// Reads scenario files, and those of directories: every variant of their matrices, or those with the values of `variant`.
 pub(crate) fn load(
     tool: &Tool<'_>,
     files: &[PathBuf],
     variant: Option<&str>,
 ) -> Result<Vec<CatalogueEntry>, CommandError> {
     let mut entries = Vec::new();
+    let mut paths = Vec::new();
     for path in files {
+        paths.extend(expand(path)?);
+    }
+    for path in &paths {
         let loaded = tool.systems.load_all(path, variant);
         let (system, scenarios) = loaded.map_err(CommandError::usage)?;
         let scenarios = scenarios.into_iter();
         entries.extend(scenarios.map(|scenario| CatalogueEntry::new(path, system, scenario)));
     }
     Ok(entries)
+}
+
+/// Returns the scenarios that their engines can run. Of several files, those that cannot run are left aside, with a message
+/// on standard error.
+///
+/// # Errors
+/// The reason why the engine cannot run the only file, or the first of several files of which none can run.
+pub(crate) fn runnable(
+    tool: &Tool<'_>,
+    entries: Vec<CatalogueEntry>,
+    engines: &dyn Fn(&CatalogueEntry) -> Vec<Engine>,
+) -> Result<Vec<CatalogueEntry>, CommandError> {
+    let check = |entry: &CatalogueEntry| {
+        engines(entry).into_iter().try_for_each(|engine| {
+            let runs = entry.scenario.check_engine(engine);
+            runs.map_err(CommandError::usage)?;
+            tool.check_program(engine)
+        })
+    };
+    let (mut runnable, mut aside) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match check(&entry) {
+            Ok(()) => runnable.push(entry),
+            Err(why) => aside.push((entry.path, why)),
+        }
+    }
+    if runnable.is_empty() && !aside.is_empty() {
+        return Err(aside.swap_remove(0).1);
+    }
+    aside.dedup_by(|one, two| one.0 == two.0);
+    for (path, why) in aside {
+        let why = why.to_string();
+        let path = path.display().to_string();
+        let named = why.starts_with(&path);
+        let path = if named { String::new() } else { path + ": " };
+        complain(format!("left aside: {path}{why}"));
+    }
+    Ok(runnable)
+}
+
+/// Returns the files that scenarios were read from.
+pub(crate) fn inputs<'a>(
+    entries: impl IntoIterator<Item = &'a CatalogueEntry>,
+) -> impl Iterator<Item = PathBuf> {
+    entries.into_iter().flat_map(|entry| {
+        let included = entry.scenario.included.iter().map(PathBuf::from);
+        std::iter::once(entry.path.clone()).chain(included)
+    })
 }
 
 /// Prints the steps of scenarios that change nothing, as far as their files tell.
@@ -126,11 +178,7 @@ pub(crate) fn list(
     files: &[PathBuf],
     as_json: bool,
 ) -> Result<Completion, CommandError> {
-    let mut paths = Vec::new();
-    for path in files {
-        paths.extend(expand(path)?);
-    }
-    let entries = load(tool, &paths, None)?;
+    let entries = load(tool, files, None)?;
     check_steps(&entries, false)?;
     let files: Vec<&[CatalogueEntry]> = entries.chunk_by(|one, two| one.path == two.path).collect();
     if as_json {

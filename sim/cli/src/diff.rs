@@ -2,11 +2,12 @@
 
 use crate::arguments::SimDiff;
 use crate::failure::{CommandError, Completion};
-use crate::replay::{ReplayRun, at, is_trace, open, run_of};
+use crate::overseer::{self, Overseer};
+use crate::replay::{ReplayRun, at, is_trace, no_sabotage, open, run_of};
 use crate::screen::{Paint, Screen};
 use crate::state::{self, HostSnapshot, changes};
 use crate::tool::Tool;
-use crate::{catalogue, engine};
+use crate::{catalogue, engine, sweep};
 use phalanx_sim::diff::{Divergence, StateChange, first_difference};
 use phalanx_sim::record::Header;
 use phalanx_sim::replay::{Replay, host_named};
@@ -23,7 +24,16 @@ pub(crate) fn run(
         ([_, _], []) if arguments.variant.is_some() => Err(CommandError::usage(
             "--variant needs a scenario file with --seed A B; a trace already contains one run",
         )),
-        ([left, right], []) => compare(screen, tool, arguments, [left, right], [left, right]),
+        ([left, right], []) => {
+            no_sabotage(&arguments.sabotage)?;
+            compare(
+                screen,
+                tool,
+                arguments,
+                [left, right],
+                ([left, right], None),
+            )
+        }
         ([file], [one, two]) => of_seeds(screen, tool, arguments, file, [*one, *two]),
         _ => Err(CommandError::usage(format!(
             "give two traces ({} diff A.jsonl B.jsonl), or one scenario and two seeds (FILE --seed 1 2)",
@@ -51,27 +61,35 @@ fn of_seeds(
         .scenario
         .check_engine(Engine::Model)
         .map_err(CommandError::usage)?;
+    let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
     let folder = tempfile::tempdir().map_err(|error| {
         CommandError::failed(format!("cannot create a directory for the traces: {error}"))
     })?;
+    let overseer = Overseer::start(None, overseer::bar(None))?;
+    let place = overseer.place();
     let mut traces: Vec<PathBuf> = Vec::new();
     for (name, seed) in ["left", "right"].into_iter().zip(seeds) {
         let trace = folder.path().join(name);
         let settings = engine::RunSettings {
             trace: Some(trace.clone()),
+            sabotage: sabotage.clone(),
             ..engine::RunSettings::default()
         };
-        engine::run(tool, &entry, Engine::Model, seed, &settings)?;
+        engine::run(tool, &entry, Engine::Model, seed, &settings, &place)?;
         traces.push(trace);
     }
     let names = seeds.map(|seed| PathBuf::from(format!("seed {seed}")));
-    compare(
+    let compared = compare(
         screen,
         tool,
         arguments,
         [&traces[0], &traces[1]],
-        [&names[0], &names[1]],
-    )
+        ([&names[0], &names[1]], Some(&overseer)),
+    );
+    match overseer.is_interrupted() {
+        true => Err(CommandError::Interrupted),
+        false => compared,
+    }
 }
 
 fn compare(
@@ -79,7 +97,7 @@ fn compare(
     tool: &Tool<'_>,
     arguments: &SimDiff,
     files: [&Path; 2],
-    names: [&Path; 2],
+    (names, overseer): ([&Path; 2], Option<&Overseer>),
 ) -> Result<Completion, CommandError> {
     let (mut left, mut right) = (open(files[0])?, open(files[1])?);
     let found =
@@ -93,7 +111,9 @@ fn compare(
         }
         return Ok(Completion::Yes);
     };
-    let states = states(tool, &names, [left.header(), right.header()], &found);
+    overseer.inspect(|overseer| overseer.bar().finish_and_clear());
+    let headers = [left.header(), right.header()];
+    let states = states(tool, &names, headers, &found, overseer);
     if arguments.json {
         let (changes, missing) = match &states {
             Ok((_, changes)) => (Some(changes), None),
@@ -118,18 +138,24 @@ fn states(
     names: &[String; 2],
     headers: [&Header; 2],
     found: &Divergence,
+    overseer: Option<&Overseer>,
 ) -> States {
     let node = [&found.left, &found.right]
         .into_iter()
         .flatten()
         .find_map(|line| line.node.clone())
         .ok_or("the runs differ at a scheduled action, which is not a step of a node")?;
-    let one = state_at(&run_of(tool, &names[0], headers[0])?, &node, found.event())?;
-    let two = state_at(&run_of(tool, &names[1], headers[1])?, &node, found.event())?;
+    let place = (&*node, found.event());
+    let one = state_at(&run_of(tool, &names[0], headers[0])?, place, overseer)?;
+    let two = state_at(&run_of(tool, &names[1], headers[1])?, place, overseer)?;
     Ok((node.into_owned(), changes(&one, &two)))
 }
 
-fn state_at(run: &ReplayRun, node: &str, event: u64) -> Result<HostSnapshot, String> {
+fn state_at(
+    run: &ReplayRun,
+    (node, event): (&str, u64),
+    overseer: Option<&Overseer>,
+) -> Result<HostSnapshot, String> {
     let host = host_named(&run.scenario, node).map_err(|error| error.to_string())?;
     let plan = run
         .scenario
@@ -137,7 +163,11 @@ fn state_at(run: &ReplayRun, node: &str, event: u64) -> Result<HostSnapshot, Str
         .map_err(|error| error.to_string())?;
     let mut replay = Replay::new(run.system, &run.scenario, &plan, &run.sabotage)
         .map_err(|error| error.to_string())?;
-    replay.to_event(event, plan.end);
+    while replay.event() < event && replay.next_event(plan.end).is_some() {
+        if overseer.is_some_and(Overseer::is_interrupted) {
+            return Err("the command was interrupted".to_owned());
+        }
+    }
     Ok(HostSnapshot::of(&replay, host))
 }
 

@@ -2,13 +2,16 @@
 
 use crate::catalogue::CatalogueEntry;
 use crate::failure::CommandError;
+use crate::overseer::{Overseen, StuckRun, wall_limit};
 use crate::programs;
 use crate::record::{Broken, RunRecord};
 use crate::tool::Tool;
 use phalanx_sim::RunOptions;
+use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::record::{Header, Recorder, Writer};
-use phalanx_sim::scenario::Engine;
-use phalanx_sim::scenario::command_line::Reproduction;
+use phalanx_sim::scenario::command_line::{Reproduction, plain_path};
+use phalanx_sim::scenario::{Engine, text};
+use phalanx_sim::search::PANIC;
 use serde_json::Value;
 use std::any::Any;
 use std::fs::File;
@@ -18,15 +21,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Time limit of an engine's process, after which it is killed.
-const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
-
 /// The options of runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunSettings {
     pub(crate) strict: bool,
     pub(crate) trace: Option<PathBuf>,
     pub(crate) sabotage: Vec<String>,
+    /// The requested wall-time limit of a run.
+    pub(crate) wall_limit: Option<Duration>,
 }
 
 impl RunSettings {
@@ -43,16 +45,20 @@ impl RunSettings {
 }
 
 /// Executes one seed in one engine.
+///
+/// # Errors
+/// [`CommandError::Interrupted`] if a signal ended the run before it failed; a trace then ends at its last event.
 pub(crate) fn run(
     tool: &Tool<'_>,
     entry: &CatalogueEntry,
     engine: Engine,
     seed: u64,
     settings: &RunSettings,
+    place: &Overseen,
 ) -> Result<RunRecord, CommandError> {
     match engine {
-        Engine::Model => in_process(entry, seed, settings),
-        Engine::Wire | Engine::Madsim => as_process(tool, entry, engine, seed, settings),
+        Engine::Model => in_process(entry, seed, settings, place),
+        Engine::Wire | Engine::Madsim => as_process(tool, entry, (engine, seed), settings, place),
     }
 }
 
@@ -63,18 +69,20 @@ pub(crate) fn run_elsewhere(
     engine: Engine,
     seed: u64,
     settings: &RunSettings,
+    place: &Overseen,
 ) -> Result<RunRecord, CommandError> {
     let settings = RunSettings {
         trace: None,
         ..settings.clone()
     };
-    as_process(tool, entry, engine, seed, &settings)
+    as_process(tool, entry, (engine, seed), &settings, place)
 }
 
 fn in_process(
     entry: &CatalogueEntry,
     seed: u64,
     settings: &RunSettings,
+    place: &Overseen,
 ) -> Result<RunRecord, CommandError> {
     let scenario = &entry.scenario;
     let mut writer = match &settings.trace {
@@ -90,7 +98,9 @@ fn in_process(
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
+        supervisor: Some(place.supervisor()),
     };
+    place.set_limit(wall_limit(settings.wall_limit, scenario, Engine::Model));
     let start = Instant::now();
     // A failed assertion is a bug of a machine. The panic is caught, so that the other seeds still run and this seed is
     // reported.
@@ -109,12 +119,24 @@ fn in_process(
             ));
         }
     };
+    let mut unwritten = None;
     if let (Some(writer), Some(path)) = (writer, &settings.trace) {
-        writer.finish().map_err(|error| unwritable(path, &error))?;
+        unwritten = writer
+            .finish()
+            .err()
+            .map(|error| unwritable(path, &error).to_string());
+    }
+    // The first failure of an interrupted run is the interrupt itself.
+    if outcome.interrupted && outcome.failures.len() == 1 {
+        return Err(CommandError::Interrupted);
     }
     outcome.wall_ms = wall_ms;
     let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
-    RunRecord::read(value).map_err(CommandError::failed)
+    let record = RunRecord::read(value).map_err(CommandError::failed)?;
+    Ok(RunRecord {
+        unwritten,
+        ..record
+    })
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
@@ -131,12 +153,33 @@ fn said(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "without words".to_owned())
 }
 
+/// Returns the record of a run that is stuck in one step.
+pub(crate) fn stuck(
+    entry: &CatalogueEntry,
+    run: (Engine, u64),
+    settings: &RunSettings,
+    stuck: StuckRun,
+) -> RunRecord {
+    let why = stuck.describe(&entry.scenario);
+    without_outcome(entry, run, settings, (ENDS_IN_TIME, &why))
+}
+
 /// Returns the record of a run that panicked.
 fn panicked(
     entry: &CatalogueEntry,
-    (engine, seed): (Engine, u64),
+    run: (Engine, u64),
     settings: &RunSettings,
     why: &str,
+) -> RunRecord {
+    without_outcome(entry, run, settings, (PANIC, why))
+}
+
+/// Returns the record of a run that failed without an outcome, with the expectation that it violates and the reason.
+fn without_outcome(
+    entry: &CatalogueEntry,
+    (engine, seed): (Engine, u64),
+    settings: &RunSettings,
+    (expectation, why): (&str, &str),
 ) -> RunRecord {
     let read = crate::record::RunFields {
         scenario: entry.scenario.name.clone(),
@@ -147,6 +190,7 @@ fn panicked(
         virtual_ms: 0,
         wall_ms: 0,
         events: 0,
+        trace_events: 0,
         messages: 0,
         bytes: 0,
         nodes: entry.scenario.hosts.len() as u64,
@@ -158,14 +202,18 @@ fn panicked(
     };
     let value = serde_json::json!({
         "scenario": read.scenario, "engine": read.engine, "seed": seed, "outcome": "fail", "trace_hash": "",
-        "virtual_ms": 0, "wall_ms": 0, "events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
+        "virtual_ms": 0, "wall_ms": 0, "events": 0, "trace_events": 0, "messages": 0, "bytes": 0, "nodes": read.nodes,
         "metrics": {}, "failures": [], "vacuous": [],
     });
-    let mut record = RunRecord { value, read };
+    let mut record = RunRecord {
+        value,
+        read,
+        unwritten: None,
+    };
     record.fail(Broken {
         file: entry.path.display().to_string(),
         line: 0,
-        expectation: "no machine breaks its own rules".to_owned(),
+        expectation: expectation.to_owned(),
         at_ms: 0,
         why: why.to_owned(),
         reproduce: settings.reproduce(entry, engine.name(), seed),
@@ -195,16 +243,24 @@ fn command(
             Command::new(programs::find(external.program, external.built_by)?)
         }
     };
-    command.arg(&entry.path).arg("--seed").arg(seed.to_string());
+    let path = plain_path(&entry.path.display().to_string());
+    command.arg(path).arg("--seed").arg(seed.to_string());
     let variant = &entry.scenario.variant;
     if !variant.is_empty() {
         command.arg("--variant").arg(variant.to_string());
+    }
+    if engine != Engine::Model {
+        command.arg("--progress");
     }
     if settings.strict {
         command.arg("--strict");
     }
     for name in &settings.sabotage {
         command.arg("--sabotage").arg(name);
+    }
+    if let (Engine::Model, Some(limit)) = (engine, settings.wall_limit) {
+        let limit = format!("{}ms", limit.as_millis());
+        command.arg("--wall-limit").arg(limit);
     }
     if let Some(path) = &settings.trace {
         command.arg("--trace").arg(path);
@@ -215,20 +271,32 @@ fn command(
 fn as_process(
     tool: &Tool<'_>,
     entry: &CatalogueEntry,
-    engine: Engine,
-    seed: u64,
+    (engine, seed): (Engine, u64),
     settings: &RunSettings,
+    place: &Overseen,
 ) -> Result<RunRecord, CommandError> {
     let mut command = command(tool, entry, engine, seed, settings)?;
     let start = Instant::now();
-    let ran = programs::run(&mut command, PROCESS_TIME_MAX)?;
+    let limit = wall_limit(settings.wall_limit, &entry.scenario, engine);
+    let is_interrupted = || place.supervisor().is_interrupted();
+    // A model run in another process ends by its own limit.
+    let within = match engine {
+        Engine::Model => limit.saturating_mul(2),
+        Engine::Wire | Engine::Madsim => limit,
+    };
+    let ran = programs::run(&mut command, within, &is_interrupted)?;
+    if is_interrupted() {
+        return Err(CommandError::Interrupted);
+    }
     let wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(status) = ran.status else {
         let why = format!(
-            "did not end within {} s of real time",
-            PROCESS_TIME_MAX.as_secs()
+            "the process of the engine was ended after {}; it was at {}",
+            text::show(within),
+            ran.progress.as_deref().unwrap_or("its beginning")
         );
-        return Ok(panicked(entry, (engine, seed), settings, &why));
+        let run = (engine, seed);
+        return Ok(without_outcome(entry, run, settings, (ENDS_IN_TIME, &why)));
     };
     if status.code() == Some(2) {
         return Err(CommandError::usage(ran.complaint()));

@@ -11,6 +11,8 @@ pub enum Completion {
     No,
     /// The same seed gave two different runs.
     Differs,
+    /// A signal ended the command before its result.
+    Interrupted,
 }
 
 impl Completion {
@@ -20,6 +22,7 @@ impl Completion {
             Self::Yes => 0,
             Self::No => 1,
             Self::Differs => 3,
+            Self::Interrupted => 130,
         }
     }
 }
@@ -33,6 +36,8 @@ pub enum CommandError {
     Usage(String),
     /// The reader of standard output closed it: no message is printed.
     ReaderGone,
+    /// A signal ended the command before its result: exit code 130.
+    Interrupted,
 }
 
 impl CommandError {
@@ -42,6 +47,7 @@ impl CommandError {
             Self::ReaderGone => 0,
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
+            Self::Interrupted => Completion::Interrupted.code(),
         }
     }
 
@@ -61,6 +67,7 @@ impl fmt::Display for CommandError {
         match self {
             Self::Failed(message) | Self::Usage(message) => f.write_str(message),
             Self::ReaderGone => Ok(()),
+            Self::Interrupted => f.write_str("interrupted"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP as a flag that a waiting loop polls.
+//! Ctrl-C, SIGTERM and SIGHUP as a flag that a waiting loop polls. A SIGHUP that is ignored at the start stays ignored.
 
 use crate::failure::CommandError;
 use core::future::poll_fn;
@@ -58,19 +58,33 @@ impl Interrupt {
 
     /// Waits for `time` or for a signal; returns whether a signal has arrived since `listen`.
     pub fn wait(&mut self, time: Duration) -> bool {
-        self.heard = self.heard
-            || match self.receiver.recv_timeout(time) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
-                Err(RecvTimeoutError::Timeout) => false,
-            };
+        self.heard = self.heard || self.next(time);
         self.heard
+    }
+
+    /// Waits for `time` or for the next signal; returns whether one arrived.
+    pub fn next(&mut self, time: Duration) -> bool {
+        match self.receiver.recv_timeout(time) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
+            Err(RecvTimeoutError::Timeout) => false,
+        }
     }
 }
 
-fn handlers() -> std::io::Result<[Signal; 3]> {
-    Ok([
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::hangup())?,
-    ])
+fn handlers() -> std::io::Result<Vec<Signal>> {
+    let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
+    let hangup = SignalKind::hangup();
+    // `nohup` starts programs that ignore the end of their terminal.
+    if !is_ignored(hangup) {
+        kinds.push(hangup);
+    }
+    kinds.into_iter().map(signal).collect()
+}
+
+/// Returns whether this process was started with a signal ignored.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }

@@ -6,7 +6,9 @@
 //! - [`arguments`]: the command line; start there.
 //! - `tool`: the table of systems, and the engines.
 //! - `catalogue`: reads scenario files and lists them.
-//! - `sweep`: many runs in parallel, reported in order.
+//! - `sweep`: many runs in parallel, reported in order; `pool`: its threads.
+//! - `output`: checks of output files before the first run.
+//! - `overseer`: wall-time limits, signals and progress of a command.
 //! - `engine`: one run, in this process or in a child process.
 //! - `record`: the result of a run, as JSON and as fields.
 //! - `report`: the output of a sweep; `sometimes`: expectations that must hold in at least one
@@ -28,7 +30,10 @@ pub mod failure;
 pub mod interrupt;
 mod junit;
 mod node;
+mod output;
+mod overseer;
 mod picture;
+mod pool;
 pub mod programs;
 mod record;
 mod replay;

@@ -3,10 +3,12 @@
 use crate::catalogue::CatalogueEntry;
 use crate::engine::RunSettings;
 use crate::failure::CommandError;
-use crate::record::RunRecord;
+use crate::overseer::{Overseen, wall_limit};
+use crate::record::{Broken, RunRecord};
 use crate::report::SweepReport;
 use crate::screen::{Paint, Screen};
 use phalanx_sim::explanation::{self, Explanation};
+use phalanx_sim::model::{ENDS_IN_TIME, TIME_ADVANCES};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::record::{Recording, causes};
 use phalanx_sim::report::{self, Seed, ShownRun, SourceFile};
@@ -31,6 +33,7 @@ fn recorded<'a>(
     entry: &'a CatalogueEntry,
     seed: u64,
     settings: &RunSettings,
+    place: &Overseen,
 ) -> Result<Option<(Recording<'a>, Outcome)>, CommandError> {
     let scenario = &*entry.scenario;
     let plan = scenario.plan(seed).map_err(CommandError::usage)?;
@@ -39,7 +42,9 @@ fn recorded<'a>(
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: Some(&mut recording),
+        supervisor: Some(place.supervisor()),
     };
+    place.set_limit(wall_limit(settings.wall_limit, scenario, Engine::Model));
     match catch_unwind(AssertUnwindSafe(|| {
         run(entry.system, scenario, seed, options)
     })) {
@@ -48,29 +53,46 @@ fn recorded<'a>(
     }
 }
 
-/// Adds to each failure of a run in the model engine the events that led to it.
+/// Adds to each failure of a run in the model engine the events that led to it. Runs without an end are not repeated.
 pub(crate) fn explain(
     entry: &CatalogueEntry,
     settings: &RunSettings,
+    place: &Overseen,
     record: &mut RunRecord,
 ) -> Result<(), CommandError> {
-    if record.read.engine != Engine::Model.to_string() || record.read.failures.is_empty() {
+    let endless = |broken: &Broken| is_endless(&broken.expectation);
+    let failures = &record.read.failures;
+    if record.read.engine != Engine::Model.to_string()
+        || failures.is_empty()
+        || failures.iter().any(endless)
+    {
         return Ok(());
     }
-    if let Some((recording, outcome)) = recorded(entry, record.read.seed, settings)? {
+    if let Some((recording, outcome)) = recorded(entry, record.read.seed, settings, place)?
+        && !outcome.interrupted
+    {
         let explained = explanations(entry, settings, &recording, &outcome);
         add_causes(&recording, &explained, record)?;
     }
     Ok(())
 }
 
-/// Explains each failure of a recorded run.
+/// Returns whether this is an expectation that a run without an end violates.
+fn is_endless(expectation: &str) -> bool {
+    [ENDS_IN_TIME, TIME_ADVANCES].contains(&expectation)
+}
+
+/// Explains each failure of a recorded run, unless it has no end.
 fn explanations(
     entry: &CatalogueEntry,
     settings: &RunSettings,
     recording: &Recording<'_>,
     outcome: &Outcome,
 ) -> Vec<Explanation> {
+    let mut failures = outcome.failures.iter();
+    if outcome.interrupted || failures.any(|it| is_endless(&it.expectation)) {
+        return Vec::new();
+    }
     explanation::explain(
         entry.system,
         recording,
@@ -110,17 +132,17 @@ pub(crate) struct Wanted<'a> {
     pub(crate) timeline: bool,
 }
 
-/// Runs a single seed, records it and draws it; returns `false` if a machine panicked.
+/// Runs a single seed, records it and draws it; returns `false` if a machine panicked. An interrupted run is drawn as far as it
+/// came.
 pub(crate) fn alone(
-    screen: &Screen,
-    entry: &CatalogueEntry,
-    seed: u64,
+    (screen, place): (&Screen, &Overseen),
+    (entry, seed): (&CatalogueEntry, u64),
     settings: &RunSettings,
     wanted: Wanted<'_>,
     report: &mut SweepReport<'_>,
 ) -> Result<bool, CommandError> {
     let start = Instant::now();
-    let Some((recording, mut outcome)) = recorded(entry, seed, settings)? else {
+    let Some((recording, mut outcome)) = recorded(entry, seed, settings, place)? else {
         return Ok(false);
     };
     outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -128,8 +150,12 @@ pub(crate) fn alone(
     let mut record = RunRecord::read(value).map_err(CommandError::failed)?;
     let explained = explanations(entry, settings, &recording, &outcome);
     add_causes(&recording, &explained, &mut record)?;
-    report.add(&record)?;
-    let sources = sources(entry);
+    // The first failure of an interrupted run is the interrupt itself.
+    let undecided = outcome.interrupted && outcome.failures.len() == 1;
+    if !undecided {
+        report.add(&record)?;
+    }
+    let (sources, seeds) = (sources(entry), [record.seed()]);
     let shown = ShownRun {
         definition: entry.system,
         sabotage: &settings.sabotage,
@@ -137,9 +163,11 @@ pub(crate) fn alone(
         recording: &recording,
         outcome: &outcome,
         explained: &explained,
-        seeds: report.seeds(),
+        seeds: &seeds,
     };
-    match draw(screen, &shown, wanted) {
+    let drawn = report.hidden(|| draw(screen, &shown, wanted));
+    match drawn {
+        _ if undecided => Err(CommandError::Interrupted),
         // The verdict stands even if the reader of standard output closed it.
         Ok(()) | Err(CommandError::ReaderGone) => Ok(true),
         Err(failure) => Err(failure),
@@ -148,7 +176,7 @@ pub(crate) fn alone(
 
 /// Draws one run of a sweep: the first that failed, or else the first.
 pub(crate) fn show(
-    screen: &Screen,
+    (screen, place): (&Screen, &Overseen),
     entry: &CatalogueEntry,
     settings: &RunSettings,
     seeds: &[Seed],
@@ -157,7 +185,7 @@ pub(crate) fn show(
     let Some(shown) = seeds.iter().find(|seed| !seed.passed).or(seeds.first()) else {
         return Ok(());
     };
-    let Some((recording, outcome)) = recorded(entry, shown.seed, settings)? else {
+    let Some((recording, outcome)) = recorded(entry, shown.seed, settings, place)? else {
         return screen.line(format!(
             "seed {} broke off, so there is nothing to draw",
             shown.seed

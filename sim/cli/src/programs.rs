@@ -1,6 +1,7 @@
 //! Child programs of Phalanx: found beside this executable, then on PATH, and run until they exit.
 
 use crate::failure::CommandError;
+use phalanx_sim::arguments::PROGRESS;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,12 +11,14 @@ use std::time::{Duration, Instant};
 /// Exit status and output of a program.
 #[derive(Debug)]
 pub struct ProgramOutput {
-    /// `None` if the program exceeded its time limit and was killed.
+    /// `None` if the program was killed: it exceeded its time limit, or the caller ended.
     pub status: Option<ExitStatus>,
     /// Standard output.
     pub answer: String,
-    /// Standard error.
+    /// Standard error, without the lines of progress.
     errors: String,
+    /// The last line of progress on standard error.
+    pub progress: Option<String>,
     /// The program's file name.
     program: String,
 }
@@ -62,12 +65,16 @@ pub fn find(name: &str, target: &str) -> Result<PathBuf, CommandError> {
         })
 }
 
-/// Runs a program until it exits, or kills it after `within`.
-pub fn run(command: &mut Command, within: Duration) -> Result<ProgramOutput, CommandError> {
+/// Runs a program until it exits; kills it after `within`, or as soon as `is_over` returns true.
+pub fn run(
+    command: &mut Command,
+    within: Duration,
+    is_over: &dyn Fn() -> bool,
+) -> Result<ProgramOutput, CommandError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed =
         |what: &str, error: std::io::Error| CommandError::failed(format!("{name} {what}: {error}"));
-    let deadline = Instant::now() + within;
+    let start = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -75,11 +82,20 @@ pub fn run(command: &mut Command, within: Duration) -> Result<ProgramOutput, Com
         .spawn()
         .map_err(|error| failed("cannot be started", error))?;
     let (answer, errors) = (drain(child.stdout.take()), drain(child.stderr.take()));
-    let status = wait(&mut child, deadline).map_err(|error| failed("was lost", error))?;
+    let is_late = || start.elapsed() >= within || is_over();
+    let status = wait(&mut child, &is_late).map_err(|error| failed("was lost", error))?;
+    let errors = text_of(errors);
+    let mut progress = errors
+        .lines()
+        .filter_map(|line| line.strip_prefix(PROGRESS));
+    let progress = progress.next_back().map(ToOwned::to_owned);
+    let errors = errors.split_inclusive('\n');
+    let errors = errors.filter(|line| !line.starts_with(PROGRESS)).collect();
     Ok(ProgramOutput {
         status,
         answer: text_of(answer),
-        errors: text_of(errors),
+        errors,
+        progress,
         program: file_name(command.get_program()),
     })
 }
@@ -108,13 +124,13 @@ fn text_of(reader: Option<JoinHandle<Vec<u8>>>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Waits for a program to exit; kills it at the deadline and then returns no status.
-fn wait(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
+/// Waits for a program to exit; kills it when it is late, and then returns no status.
+fn wait(child: &mut Child, is_late: &dyn Fn() -> bool) -> std::io::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if Instant::now() >= deadline {
+        if is_late() {
             child.kill()?;
             child.wait()?;
             return Ok(None);
@@ -129,15 +145,28 @@ mod tests {
 
     #[test]
     fn a_program_runs_until_it_exits_or_is_killed_at_its_deadline() {
-        let shell = |script: &str, within| run(Command::new("sh").args(["-c", script]), within);
+        let shell =
+            |script: &str, within| run(Command::new("sh").args(["-c", script]), within, &|| false);
         let long = Duration::from_secs(60);
         let ran = shell("echo yes; echo phalanx: no >&2; exit 3", long).unwrap();
+        let moves = "echo progress: 1s >&2; echo progress: 2s >&2; echo why >&2";
+        let moved = shell(moves, long).unwrap();
+        assert_eq!(
+            (moved.progress.as_deref(), moved.complaint()),
+            (Some("2s"), "why")
+        );
         assert_eq!(ran.status.and_then(|it| it.code()), Some(3));
         assert_eq!((ran.answer.as_str(), ran.complaint()), ("yes\n", "no"));
         let begun = Instant::now();
         let late = shell("exec sleep 100", Duration::from_millis(50)).unwrap();
         assert!(late.status.is_none() && begun.elapsed() < long);
-        let missing = run(&mut Command::new("/nowhere/program"), long).unwrap_err();
+        let mut endless = Command::new("sleep");
+        let over = run(endless.arg("100"), long, &|| {
+            begun.elapsed().as_millis() > 60
+        })
+        .unwrap();
+        assert!(over.status.is_none() && begun.elapsed() < long);
+        let missing = run(&mut Command::new("/nowhere/program"), long, &|| false).unwrap_err();
         assert!(
             missing.to_string().contains("/nowhere/program"),
             "{missing}"

@@ -14,6 +14,8 @@ pub(crate) struct RunRecord {
     pub(crate) value: Value,
     /// The fields that this program reads.
     pub(crate) read: RunFields,
+    /// The reason why the trace of the run could not be written.
+    pub(crate) unwritten: Option<String>,
 }
 
 /// The fields of a run that this program reads.
@@ -27,6 +29,8 @@ pub(crate) struct RunFields {
     pub(crate) virtual_ms: u64,
     pub(crate) wall_ms: u64,
     pub(crate) events: u64,
+    #[serde(default)]
+    pub(crate) trace_events: u64,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) nodes: u64,
@@ -83,7 +87,11 @@ impl RunRecord {
     /// The missing or malformed field.
     pub(crate) fn read(value: Value) -> Result<Self, String> {
         let read = RunFields::deserialize(&value).map_err(|error| error.to_string())?;
-        Ok(Self { value, read })
+        Ok(Self {
+            value,
+            read,
+            unwritten: None,
+        })
     }
 
     /// Returns the part that a report keeps.

@@ -3,9 +3,12 @@
 use crate::arguments::SimReplay;
 use crate::catalogue;
 use crate::failure::{CommandError, Completion};
+use crate::overseer::{self, Overseer};
 use crate::screen::{Paint, Screen};
 use crate::state::{self, HostSnapshot, changes};
-use crate::tool::Tool;
+use crate::sweep;
+use crate::tool::{Tool, complain};
+use indicatif::ProgressDrawTarget;
 use phalanx_sim::diff::StateChange;
 use phalanx_sim::record::{Header, Line, TraceReader, VERSION};
 use phalanx_sim::replay::{Replay, host_named};
@@ -101,15 +104,41 @@ fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<ReplayRun, CommandEr
                 file.display()
             )));
         }
+        no_sabotage(&arguments.sabotage)?;
         return Ok(run);
     }
     let entry = catalogue::one(tool, file, arguments.variant.as_deref())?;
+    let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
     Ok(ReplayRun {
         system: entry.system,
         scenario: entry.scenario,
         seed: arguments.seed.unwrap_or(1),
-        sabotage: Vec::new(),
+        sabotage,
     })
+}
+
+/// Refuses planted bugs for a trace, which contains its own.
+pub(crate) fn no_sabotage(sabotage: &[String]) -> Result<(), CommandError> {
+    match sabotage.first() {
+        None => Ok(()),
+        Some(name) => Err(CommandError::usage(format!(
+            "--sabotage {name}: a trace contains the planted bugs of its run; omit --sabotage, or give the scenario file"
+        ))),
+    }
+}
+
+/// Checks that the positions lie within the run, in order.
+fn check_positions(arguments: &SimReplay, end: Duration) -> Result<(), CommandError> {
+    if let Some(until) = arguments.until
+        && until.to.0 > end
+    {
+        return Err(CommandError::usage(format!(
+            "--until {}: the run ends at {}",
+            text::show(until.to.0),
+            text::show(end)
+        )));
+    }
+    Ok(())
 }
 
 /// Position at which the replay stops.
@@ -130,6 +159,7 @@ pub(crate) fn run(
         .check_engine(Engine::Model)
         .map_err(CommandError::usage)?;
     let plan = scenario.plan(run.seed).map_err(CommandError::usage)?;
+    check_positions(arguments, plan.end)?;
     let node = match &arguments.node {
         Some(name) => Some(host_named(scenario, name).map_err(CommandError::usage)?),
         None => None,
@@ -147,6 +177,11 @@ pub(crate) fn run(
             ));
         }
     };
+    // Interactive commands wait for standard input, where a signal ends the process at once.
+    let overseer = match arguments.step {
+        true => None,
+        false => Some(Overseer::start(None, overseer::bar(None))?),
+    };
     let mut session = ReplaySession {
         screen,
         scenario,
@@ -155,6 +190,7 @@ pub(crate) fn run(
         end: plan.end,
         node,
         json: arguments.json,
+        overseer,
     };
     match from {
         Some(from) => session.between(from, to)?,
@@ -164,6 +200,11 @@ pub(crate) fn run(
                 session.show()?;
             }
         }
+    }
+    if session.is_interrupted() {
+        let at = text::show(session.replay.now());
+        complain(format!("interrupted at {at} of virtual time"));
+        return Ok(Completion::Interrupted);
     }
     if arguments.step {
         session.steps(&mut std::io::stdin().lock())?;
@@ -179,7 +220,11 @@ struct ReplaySession<'a> {
     end: Duration,
     node: Option<usize>,
     json: bool,
+    overseer: Option<Overseer>,
 }
+
+/// Number of events between two looks at the clock and the signals.
+const LOOK_EVENTS: u64 = 1_000;
 
 const HELP: &str = "\
 Enter     go to the next event (of the chosen node) and show its changes
@@ -190,11 +235,39 @@ s [NAME]  show the state of all nodes, or of one
 q         quit";
 
 impl ReplaySession<'_> {
+    fn is_interrupted(&self) -> bool {
+        self.overseer.as_ref().is_some_and(Overseer::is_interrupted)
+    }
+
+    /// Continues until there is no event before an instant, until an event, or until a signal.
+    fn run_to(&mut self, until: Duration, event: u64) {
+        let mut events = 0_u64;
+        while self.replay.event() < event && self.replay.next_event(until).is_some() {
+            events += 1;
+            if !events.is_multiple_of(LOOK_EVENTS) {
+                continue;
+            }
+            if self.is_interrupted() {
+                break;
+            }
+            if let Some(overseer) = &self.overseer {
+                let seconds = self.replay.now().as_secs();
+                overseer
+                    .bar()
+                    .set_message(format!("virtual time {seconds}s"));
+            }
+        }
+        if let Some(overseer) = &self.overseer {
+            overseer.bar().set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+
     fn go(&mut self, to: Stop) -> Result<(), CommandError> {
         match to {
-            Stop::Instant(instant) => self.replay.to_instant(instant),
+            Stop::Instant(instant) => self.run_to(instant, u64::MAX),
             Stop::Event(event) => {
-                if !self.replay.to_event(event, self.end) {
+                self.run_to(self.end, event);
+                if self.replay.event() < event && !self.is_interrupted() {
                     return Err(CommandError::usage(format!(
                         "--event {event}: the run has only {} events in {}",
                         self.replay.event(),

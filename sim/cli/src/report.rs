@@ -6,12 +6,13 @@ use crate::junit::Junit;
 use crate::record::{Broken, RunRecord};
 use crate::screen::{Paint, Screen, Table, TableCell, count, size, span};
 use crate::sometimes::{self, Sometimes};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::sweep::NOT_COMPARED;
+use crate::tool::complain;
+use indicatif::ProgressBar;
 use phalanx_sim::report::Seed;
 use phalanx_sim::scenario::Scenario;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::io::IsTerminal as _;
 use std::time::Instant;
 
 /// Maximum number of failing runs shown in detail for one scenario and engine; the others are
@@ -48,24 +49,22 @@ pub(crate) struct SweepReport<'a> {
     /// Every run, for the HTML report and the timeline.
     seeds: Vec<Seed>,
     junit: Option<Junit>,
+    /// Facts about scenarios, printed once.
+    notes: BTreeSet<String>,
+    /// Outputs that could not be written, and errors that ended the sweep.
+    problems: Vec<CommandError>,
     /// The steps whose lack of effect was reported when their files were read: scenarios and lines.
     warned: BTreeSet<(String, usize)>,
 }
 
 impl<'a> SweepReport<'a> {
-    pub(crate) fn new(screen: &'a Screen, json: bool, total: usize, junit: Option<Junit>) -> Self {
-        let visible = total > 1 && std::io::stderr().is_terminal();
-        let target = if visible {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-        if let Ok(style) = ProgressStyle::with_template(
-            "{bar:40} {pos}/{len} runs  {elapsed} of about {duration}  {msg}",
-        ) {
-            bar.set_style(style.progress_chars("━╸─"));
-        }
+    /// Creates the report of `total` runs, with the progress bar and the JUnit file.
+    pub(crate) fn new(
+        screen: &'a Screen,
+        json: bool,
+        total: usize,
+        (bar, junit): (ProgressBar, Option<Junit>),
+    ) -> Self {
         Self {
             screen,
             json,
@@ -79,6 +78,8 @@ impl<'a> SweepReport<'a> {
             gone: false,
             seeds: Vec::new(),
             junit,
+            notes: BTreeSet::new(),
+            problems: Vec::new(),
             warned: BTreeSet::new(),
         }
     }
@@ -100,13 +101,21 @@ impl<'a> SweepReport<'a> {
     /// Adds the next run, in order.
     pub(crate) fn add(&mut self, record: &RunRecord) -> Result<(), CommandError> {
         let differs = record.value["check"] == "differs";
+        if record.value[NOT_COMPARED] == true {
+            let scenario = &record.read.scenario;
+            self.notes.insert(format!(
+                "{scenario} is not `confluent`, so the final states of model and wire are not compared"
+            ));
+        }
         let shown = self.count(record, differs);
         if !record.passed() {
             self.failed += 1;
-            self.bar.set_message(format!("{} failed", self.failed));
+            self.bar.set_prefix(format!("{} failed", self.failed));
         }
         self.differ += usize::from(differs);
         self.seeds.push(record.seed());
+        let problem = record.unwritten.as_ref();
+        self.problems.extend(problem.map(CommandError::usage));
         if let Some(junit) = &mut self.junit {
             junit.add(record, differs);
         }
@@ -241,32 +250,51 @@ impl<'a> SweepReport<'a> {
         screen.line(format!("    reproduce: {again}"))
     }
 
-    /// Ends the sweep: prints the summary, unless the output is JSON, and returns the verdict.
+    /// Writes with the progress bar hidden.
+    pub(crate) fn hidden<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
+    /// Ends the sweep: prints the summary, unless the output is JSON, writes the JUnit file, and returns the verdict. The
+    /// failure of an output is returned if no run failed; it is printed in any case.
     pub(crate) fn finish(
         mut self,
         result: Result<(), CommandError>,
+        interrupted: bool,
     ) -> Result<Completion, CommandError> {
         self.bar.finish_and_clear();
-        self.unless_gone(result)?;
+        let result = self.unless_gone(result);
+        self.problems.extend(result.err());
         if let Some(junit) = &mut self.junit {
             for group in &self.groups {
                 junit.add_sometimes(&group.scenario, &group.engine, &group.sometimes);
             }
-            junit.write()?;
+            self.problems.extend(junit.write().err());
         }
-        if !self.gone {
+        let ran = !self.seeds.is_empty() || self.problems.is_empty();
+        if ran && !self.gone {
             let shown = if self.json {
                 self.over_all_seeds()
             } else {
-                self.summary()
+                self.summary(interrupted)
             };
-            self.unless_gone(shown)?;
+            let shown = self.unless_gone(shown);
+            self.problems.extend(shown.err());
         }
-        Ok(match (self.failed + self.missed(), self.differ) {
+        let verdict = match (self.failed + self.missed(), self.differ) {
             (_, 1..) => Completion::Differs,
             (1.., 0) => Completion::No,
+            (0, 0) if interrupted => Completion::Interrupted,
             (0, 0) => Completion::Yes,
-        })
+        };
+        let last = match verdict {
+            Completion::No | Completion::Differs => None,
+            Completion::Yes | Completion::Interrupted => self.problems.pop(),
+        };
+        for problem in &self.problems {
+            complain(problem);
+        }
+        last.map_or(Ok(verdict), Err)
     }
 
     /// Returns the number of `sometimes` expectations that held in no run.
@@ -289,11 +317,11 @@ impl<'a> SweepReport<'a> {
         Ok(())
     }
 
-    fn summary(&self) -> Result<(), CommandError> {
-        if let (1, Some(record)) = (self.total, &self.last) {
-            self.details(record)?;
-        } else {
-            self.table()?;
+    fn summary(&self, interrupted: bool) -> Result<(), CommandError> {
+        match (self.total, &self.last) {
+            (1, Some(record)) => self.details(record)?,
+            (_, Some(_)) => self.table()?,
+            (_, None) => {}
         }
         self.sometimes()?;
         let sometimes = self.groups.iter().flat_map(|group| {
@@ -307,12 +335,17 @@ impl<'a> SweepReport<'a> {
                 self.screen.painted("warning", Paint::Warn)
             ))?;
         }
+        for note in &self.notes {
+            let word = self.screen.painted("note", Paint::Warn);
+            self.screen.line(format!("{word}  {note}"))?;
+        }
         let wall = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut text = format!(
-            "{}, {} passed",
-            count(self.total, "run"),
-            self.total - self.failed
-        );
+        let runs = self.seeds.len();
+        let mut text = match interrupted || runs < self.total {
+            false => count(runs, "run"),
+            true => format!("interrupted after {runs} of {}", count(self.total, "run")),
+        };
+        text += &format!(", {} passed", runs - self.failed);
         if self.failed > 0 {
             text += &format!(", {} failed", self.failed);
         }
@@ -323,10 +356,10 @@ impl<'a> SweepReport<'a> {
         if missed > 0 {
             text += &format!(", {} met in no seed", count(missed, "expectation"));
         }
-        let paint = if self.failed + self.differ + missed == 0 {
-            Paint::Good
-        } else {
-            Paint::Bad
+        let paint = match self.failed + self.differ + missed {
+            0 if runs < self.total => Paint::Warn,
+            0 => Paint::Good,
+            _ => Paint::Bad,
         };
         self.screen.line(format!(
             "{} in {}",
@@ -356,7 +389,13 @@ impl<'a> SweepReport<'a> {
                     span(read.wall_ms)
                 )),
             ),
-            ("events", TableCell::new(read.events.to_string())),
+            (
+                "events",
+                TableCell::new(format!(
+                    "{} processed, {} in a trace",
+                    read.events, read.trace_events
+                )),
+            ),
             (
                 "messages",
                 TableCell::new(format!("{}, {}", read.messages, size(read.bytes))),

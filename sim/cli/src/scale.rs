@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// A span of time: `250ms`, `10s`, `2min`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
 impl FromStr for Span {
@@ -25,7 +25,7 @@ pub struct Interval<T> {
     pub to: T,
 }
 
-impl<T: FromStr> FromStr for Interval<T>
+impl<T: FromStr + PartialOrd> FromStr for Interval<T>
 where
     T::Err: std::fmt::Display,
 {
@@ -34,10 +34,18 @@ where
     fn from_str(text: &str) -> Result<Self, String> {
         let read = |part: &str| part.trim().parse::<T>().map_err(|error| error.to_string());
         match text.split_once("..") {
-            Some((from, to)) => Ok(Self {
-                from: Some(read(from)?),
-                to: read(to)?,
-            }),
+            Some((from, to)) => {
+                let (from, to) = (read(from)?, read(to)?);
+                if from > to {
+                    return Err(format!(
+                        "the range `{text}` goes backwards; write the earlier position first"
+                    ));
+                }
+                Ok(Self {
+                    from: Some(from),
+                    to,
+                })
+            }
             None => Ok(Self {
                 from: None,
                 to: read(text)?,
@@ -124,7 +132,8 @@ impl FromStr for Engines {
         if name == "both" {
             Ok(Self::Both)
         } else {
-            Engine::named(name).map(Self::One)
+            let one = Engine::named(name).map(Self::One);
+            one.map_err(|why| why.replace("model, wire, madsim", "model, wire, madsim, both"))
         }
     }
 }
@@ -150,9 +159,20 @@ mod tests {
     }
 
     #[test]
+    fn a_range_of_positions_does_not_go_backwards() {
+        let range = "5..7".parse::<Interval<u64>>().unwrap();
+        assert_eq!((range.from, range.to), (Some(5), 7));
+        assert!("7..5".parse::<Interval<u64>>().is_err());
+        assert!("5s..200ms".parse::<Interval<Span>>().is_err());
+        assert!("-1s".parse::<Interval<Span>>().is_err());
+    }
+
+    #[test]
     fn both_is_accepted_beside_the_names_of_engines() {
         assert_eq!("both".parse(), Ok(Engines::Both));
         assert_eq!("wire".parse(), Ok(Engines::One(Engine::Wire)));
         assert!("wired".parse::<Engines>().is_err());
+        let why = "steam".parse::<Engines>().unwrap_err();
+        assert!(why.contains("model, wire, madsim, both"), "{why}");
     }
 }

@@ -237,6 +237,11 @@ fn write_line(text: &str) -> Result<(), CommandError> {
     Ok(out.flush()?)
 }
 
+/// Returns whether the terminal interprets no escape sequences (TERM is `dumb`).
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|value| value == "dumb")
+}
+
 /// Standard output, written for a terminal or for a program.
 #[derive(Debug)]
 pub struct Screen {
@@ -255,8 +260,8 @@ impl Screen {
     /// `dumb`), and NO_COLOR is unset or empty.
     pub fn new() -> Self {
         let terminal = std::io::stdout().is_terminal();
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        let refused =
+            std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || is_dumb();
         Self {
             terminal,
             colours: terminal && !refused,
@@ -268,10 +273,14 @@ impl Screen {
         self.terminal
     }
 
-    /// Returns the number of columns of the terminal, if there is one.
+    /// Returns the number of columns of the terminal; without a terminal, that of the variable COLUMNS, if it is set.
     pub fn width(&self) -> Option<usize> {
-        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-        Some(usize::from(size.ws_col)).filter(|columns| self.terminal && *columns > 0)
+        let size = || rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+        let terminal = self.terminal.then(size).flatten();
+        let terminal = terminal.map(|size| usize::from(size.ws_col));
+        let columns = || std::env::var("COLUMNS").ok()?.trim().parse().ok();
+        let known = |columns: &usize| *columns > 0;
+        terminal.filter(known).or_else(|| columns().filter(known))
     }
 
     /// Returns a text in a style, if standard output shows colours.

@@ -3,37 +3,45 @@
 use crate::arguments::SimSearch;
 use crate::catalogue::{self, again};
 use crate::failure::{CommandError, Completion};
-use crate::interrupt::Interrupt;
+use crate::output::{self, Outputs};
+use crate::overseer::{self, Overseen, Overseer, wall_limit};
 use crate::screen::{Paint, Screen, span};
 use crate::sweep;
-use crate::tool::Tool;
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use crate::tool::{Tool, leave};
+use indicatif::ProgressBar;
+use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::outcome::Failure as Broken;
-use phalanx_sim::runner::Model;
-use phalanx_sim::scenario::command_line::sabotage_flags;
+use phalanx_sim::runner::SupervisedModel;
+use phalanx_sim::scenario::command_line::{quoted_path, sabotage_flags};
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::search::{Coverage, Hunt, SystemUnderTest, Trial, attempt};
 use serde_json::json;
-use std::io::IsTerminal as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-/// Interval at which the clock and the signals are polled.
+/// Interval at which finished threads are collected.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The state shared by the workers.
 struct Shared<'a> {
     tool: &'a Tool<'a>,
+    overseer: &'a Overseer,
+    sabotage: &'a [String],
+    wall_limit: Option<Duration>,
     hunt: Mutex<Hunt>,
     found: Mutex<Option<Found>>,
     trouble: Mutex<Option<CommandError>>,
+    /// Whether no more trials begin.
     over: AtomicBool,
-    runs: Option<u64>,
+    runs_max: Option<u64>,
+    /// The number of trials that ended by themselves.
+    runs: AtomicU64,
+    /// The files of the scenarios, which the result does not replace.
+    inputs: Outputs,
 }
 
 /// A trial that failed.
@@ -49,6 +57,13 @@ struct Tally {
     kept: usize,
     covered: usize,
     took: Duration,
+    interrupted: bool,
+}
+
+/// A thread of the search, with its present trial.
+struct SearchThread {
+    place: Arc<Overseen>,
+    trial: Mutex<Option<(Trial, Scenario)>>,
 }
 
 pub(crate) fn run(
@@ -56,151 +71,200 @@ pub(crate) fn run(
     tool: &Tool<'_>,
     arguments: &SimSearch,
 ) -> Result<Completion, CommandError> {
-    let mut bases = Vec::new();
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
+    let entries = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
     catalogue::check_steps(&entries, false)?;
-    for entry in &entries {
-        entry
-            .scenario
-            .check_engine(Engine::Model)
-            .map_err(CommandError::usage)?;
-        bases.push(Scenario::clone(&entry.scenario));
-    }
+    let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
     let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
-    let shared = Shared {
-        tool,
-        hunt: Mutex::new(Hunt::new(bases, arguments.seed)),
-        found: Mutex::new(None),
-        trouble: Mutex::new(None),
-        over: AtomicBool::new(false),
-        runs: arguments.runs,
-    };
+    output::check_folder("--out", &arguments.out)?;
+    let inputs = Outputs::new(catalogue::inputs(&entries));
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let jobs = arguments.jobs.map_or(cores, usize::from);
     let start = Instant::now();
-    hunt(&shared, jobs, &sabotage, start + arguments.length.0)?;
-    if let Some(failure) = take(&shared.trouble) {
-        return Err(failure);
-    }
-    let found = take(&shared.found);
-    let hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
-    let tally = Tally {
-        runs: hunt.drawn(),
-        kept: hunt.kept(),
-        covered: hunt.covered(),
-        took: start.elapsed(),
+    let bar = overseer::bar(None);
+    let overseer = Overseer::start(Some(start + arguments.length.0), bar.clone())?;
+    let shared = Shared {
+        tool,
+        overseer: &overseer,
+        sabotage: &sabotage,
+        wall_limit: arguments.wall_limit.map(|limit| limit.0),
+        hunt: Mutex::new(Hunt::new(bases.collect(), arguments.seed)),
+        found: Mutex::new(None),
+        trouble: Mutex::new(None),
+        over: AtomicBool::new(false),
+        runs_max: arguments.runs,
+        runs: AtomicU64::new(0),
+        inputs,
     };
-    drop(hunt);
-    let written = match found {
-        Some(found) => Some(write(tool, &arguments.out, found, &sabotage)?),
-        None => None,
-    };
-    report(screen, arguments, &tally, written.as_ref())?;
-    Ok(if written.is_some() {
-        Completion::No
-    } else {
-        Completion::Yes
+    shared.hunt(jobs, &bar, || {
+        bar.finish_and_clear();
+        finish(screen, arguments, &shared, start.elapsed())
     })
 }
 
-/// Runs trials until one fails, a limit is reached, or a signal arrives.
-fn hunt(
+/// Writes and reports the result.
+fn finish(
+    screen: &Screen,
+    arguments: &SimSearch,
     shared: &Shared<'_>,
-    jobs: usize,
-    sabotage: &[String],
-    deadline: Instant,
-) -> Result<(), CommandError> {
-    let mut interrupt = Interrupt::listen()?;
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
+    took: Duration,
+) -> Result<Completion, CommandError> {
+    if let Some(failure) = lock(&shared.trouble).take() {
+        return Err(failure);
+    }
+    let found = lock(&shared.found).take();
+    let hunt = lock(&shared.hunt);
+    let tally = Tally {
+        runs: shared.runs.load(Ordering::Relaxed),
+        kept: hunt.kept(),
+        covered: hunt.covered(),
+        took,
+        interrupted: shared.overseer.is_interrupted(),
     };
-    let bar = ProgressBar::new_spinner();
-    bar.set_draw_target(target);
-    // A panic of a machine is a finding. It is reported once at the end, so the panic hook prints nothing.
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs)
-            .map(|_| scope.spawn(|| work(shared, sabotage)))
-            .collect();
-        while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
-            if interrupt.wait(LOOK) || Instant::now() >= deadline {
-                shared.over.store(true, Ordering::Relaxed);
+    drop(hunt);
+    let written = match found {
+        Some(found) => Some(shared.write(&arguments.out, found)?),
+        None => None,
+    };
+    report(screen, arguments, &tally, written.as_ref())?;
+    Ok(match written {
+        Some(_) => Completion::No,
+        None if tally.interrupted => Completion::Interrupted,
+        None => Completion::Yes,
+    })
+}
+
+impl Shared<'_> {
+    /// Runs trials until one fails, a limit is reached, or a signal arrives; then returns the result of `finish`. A thread
+    /// cannot be ended: if one is stuck, the process ends after `finish`.
+    fn hunt(
+        &self,
+        jobs: usize,
+        bar: &ProgressBar,
+        finish: impl FnOnce() -> Result<Completion, CommandError>,
+    ) -> Result<Completion, CommandError> {
+        let new = || SearchThread {
+            place: self.overseer.place(),
+            trial: Mutex::new(None),
+        };
+        let workers: Vec<SearchThread> = (0..jobs).map(|_| new()).collect();
+        // A panic of a machine is a finding. It is reported once at the end, so the panic hook prints nothing.
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        thread::scope(|scope| {
+            let threads: Vec<_> = workers
+                .iter()
+                .map(|worker| scope.spawn(|| self.work(worker)))
+                .collect();
+            let ended = || threads.iter().all(ScopedJoinHandle::is_finished);
+            let mut is_stuck = false;
+            while !ended() && !is_stuck && !self.overseer.is_impatient() {
+                thread::sleep(LOOK);
+                is_stuck = workers.iter().any(|worker| self.is_stuck(worker));
+                let hunt = lock(&self.hunt);
+                bar.set_prefix(progress(hunt.drawn(), hunt.covered()));
             }
-            let hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
-            bar.set_message(progress(hunt.drawn(), hunt.covered()));
+            std::panic::set_hook(usual);
+            let done = finish();
+            if !ended() {
+                leave(done);
+            }
+            done
+        })
+    }
+
+    /// Notes a trial that is stuck in one step as the failure that was found.
+    fn is_stuck(&self, worker: &SearchThread) -> bool {
+        let Some(stuck) = worker.place.stuck() else {
+            return false;
+        };
+        let trial = lock(&worker.trial).take();
+        if let Some((trial, scenario)) = trial {
+            let (why, at) = (stuck.describe(&scenario), stuck.position.at);
+            let failure = Broken::new(&scenario.file, 0, ENDS_IN_TIME, at, &why);
+            self.find(trial, scenario, vec![failure]);
         }
-    });
-    std::panic::set_hook(usual);
-    bar.finish_and_clear();
-    Ok(())
+        true
+    }
+
+    /// Draws trials, runs them, and updates the coverage.
+    fn work(&self, worker: &SearchThread) {
+        while !self.over.load(Ordering::Relaxed) && !self.overseer.is_over() {
+            let mut hunt = lock(&self.hunt);
+            if self.runs_max.is_some_and(|runs| hunt.drawn() >= runs) {
+                return;
+            }
+            let trial = hunt.draw();
+            let scenario = hunt.scenario(&trial);
+            drop(hunt);
+            *lock(&worker.trial) = Some((trial.clone(), scenario.clone()));
+            let tried = self.try_once(&worker.place, &scenario, trial.seed);
+            // A trial that was interrupted has a result if it failed before.
+            if tried.is_err() && worker.place.supervisor().is_interrupted() {
+                return;
+            }
+            match tried {
+                Ok((failures, coverage)) => {
+                    self.runs.fetch_add(1, Ordering::Relaxed);
+                    lock(&self.hunt).learn(&trial, &coverage);
+                    if !failures.is_empty() {
+                        self.find(trial, scenario, failures);
+                    }
+                }
+                Err(why) => {
+                    self.over.store(true, Ordering::Relaxed);
+                    *lock(&self.trouble) = Some(why);
+                }
+            }
+        }
+    }
+
+    /// Runs one trial.
+    fn try_once(
+        &self,
+        place: &Overseen,
+        scenario: &Scenario,
+        seed: u64,
+    ) -> Result<(Vec<Broken>, Coverage), CommandError> {
+        let runner = SupervisedModel {
+            model: self.tool.runner(scenario)?,
+            supervisor: place.supervisor(),
+        };
+        place.set_limit(wall_limit(self.wall_limit, scenario, Engine::Model));
+        let subject = SystemUnderTest {
+            runner: &runner,
+            sabotage: self.sabotage,
+        };
+        attempt(subject, scenario, seed).map_err(CommandError::usage)
+    }
+
+    /// Notes a failed trial. If several workers find failures at the same time, the trial with the lowest number counts.
+    fn find(&self, trial: Trial, scenario: Scenario, failures: Vec<Broken>) {
+        self.over.store(true, Ordering::Relaxed);
+        let mut found = lock(&self.found);
+        let is_first = |found: &Found| trial.number < found.trial.number;
+        if found.as_ref().is_none_or(is_first) {
+            *found = Some(Found {
+                trial,
+                scenario,
+                failures,
+            });
+        }
+    }
+}
+
+impl Shared<'_> {
+    fn write(&self, folder: &Path, found: Found) -> Result<Written, CommandError> {
+        write((self.tool, &self.inputs), folder, found, self.sabotage)
+    }
 }
 
 fn progress(runs: u64, covered: usize) -> String {
     format!("{runs} runs, {covered} behaviours seen")
 }
 
-/// Draws trials, runs them, and updates the coverage.
-fn work(shared: &Shared<'_>, sabotage: &[String]) {
-    while !shared.over.load(Ordering::Relaxed) {
-        let mut hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.runs.is_some_and(|runs| hunt.drawn() >= runs) {
-            return;
-        }
-        let trial = hunt.draw();
-        let scenario = hunt.scenario(&trial);
-        drop(hunt);
-        let tried = shared
-            .tool
-            .runner(&scenario)
-            .and_then(|runner| try_once(&runner, sabotage, &scenario, trial.seed));
-        match tried {
-            Ok((failures, coverage)) => {
-                let mut hunt = shared.hunt.lock().unwrap_or_else(PoisonError::into_inner);
-                hunt.learn(&trial, &coverage);
-                drop(hunt);
-                if !failures.is_empty() {
-                    shared.over.store(true, Ordering::Relaxed);
-                    let mut found = shared.found.lock().unwrap_or_else(PoisonError::into_inner);
-                    // If several workers find failures at the same time, the trial with the lowest number counts.
-                    if found
-                        .as_ref()
-                        .is_none_or(|found| trial.number < found.trial.number)
-                    {
-                        *found = Some(Found {
-                            trial,
-                            scenario,
-                            failures,
-                        });
-                    }
-                }
-            }
-            Err(why) => {
-                shared.over.store(true, Ordering::Relaxed);
-                let mut trouble = shared
-                    .trouble
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                *trouble = Some(why);
-            }
-        }
-    }
-}
-
-/// Runs one trial.
-fn try_once(
-    runner: &Model,
-    sabotage: &[String],
-    scenario: &Scenario,
-    seed: u64,
-) -> Result<(Vec<Broken>, Coverage), CommandError> {
-    attempt(SystemUnderTest { runner, sabotage }, scenario, seed).map_err(CommandError::usage)
-}
-
-fn take<T>(shared: &Mutex<Option<T>>) -> Option<T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner).take()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A failed trial, written as a file.
@@ -213,23 +277,31 @@ struct Written {
     found: Found,
 }
 
-/// Writes the failing scenario. The file alone, with its seed, reproduces the failure.
+/// Writes the failing scenario, and replaces no input. The file alone, with its seed, reproduces the failure.
 fn write(
-    tool: &Tool<'_>,
+    (tool, inputs): (&Tool<'_>, &Outputs),
     folder: &Path,
     mut found: Found,
     sabotage: &[String],
 ) -> Result<Written, CommandError> {
     let name = found.scenario.plain_name();
-    let path = folder.join(format!("{name}-{}.toml", found.trial.seed));
+    let seed = found.trial.seed;
+    let names = (1..).map(|number| match number {
+        1 => format!("{name}-{seed}.toml"),
+        _ => format!("{name}-{seed}-{number}.toml"),
+    });
+    let mut paths = names.map(|name| folder.join(name));
+    let path = paths.find(|path| !inputs.is_input(path));
+    let path = path.unwrap_or_else(|| folder.join("found.toml"));
     let shown = path.display();
+    let quoted = quoted_path(&shown.to_string());
     let why = found
         .failures
         .first()
         .map_or("", |broken| broken.expectation.as_str());
     let command = tool.runner(&found.scenario)?.0.command;
     let text = format!(
-        "# Found by search: {why}\n# {command} run {shown} --seed {}{}\n{}",
+        "# Found by search: {why}\n# {command} run {quoted} --seed {}{}\n{}",
         found.trial.seed,
         sabotage_flags(sabotage),
         found.scenario.to_toml()
@@ -275,6 +347,7 @@ fn report(
             "kept": tally.kept,
             "covered": tally.covered,
             "wall_ms": took,
+            "interrupted": tally.interrupted,
             "found": failure,
         }));
     }
@@ -285,7 +358,8 @@ fn report(
             command,
             found,
         } = written;
-        let (seed, path) = (found.trial.seed, path.display());
+        let seed = found.trial.seed;
+        let path = quoted_path(&path.display().to_string());
         let head = format!("{}, seed {seed}, fails", found.scenario.name);
         screen.line(screen.painted(&head, Paint::Bad))?;
         for broken in &found.failures {
@@ -303,8 +377,13 @@ fn report(
         ))?;
     }
     let (runs, covered, kept) = (tally.runs, tally.covered, tally.kept);
+    let interrupted = if tally.interrupted {
+        "interrupted after "
+    } else {
+        ""
+    };
     screen.line(format!(
-        "{runs} runs in {}, {covered} behaviours seen, {kept} runs showed something new",
+        "{interrupted}{runs} runs in {}, {covered} behaviours seen, {kept} runs showed something new",
         span(took)
     ))
 }

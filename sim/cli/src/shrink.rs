@@ -2,19 +2,18 @@
 
 use crate::arguments::SimShrink;
 use crate::failure::{CommandError, Completion};
-use crate::interrupt::Interrupt;
+use crate::output::Outputs;
+use crate::overseer::{self, Overseer, wall_limit};
 use crate::screen::Screen;
 use crate::tool::Tool;
 use crate::{catalogue, sweep};
-use indicatif::{ProgressBar, ProgressDrawTarget};
-use phalanx_sim::runner::Model;
+use phalanx_sim::runner::{Model, SupervisedModel};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::search::SystemUnderTest;
 use phalanx_sim::shrink::{Progress, Shrunk, shrink};
 use serde_json::json;
-use std::io::IsTerminal as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub(crate) fn run(
     screen: &Screen,
@@ -27,29 +26,39 @@ pub(crate) fn run(
         .check_engine(Engine::Model)
         .map_err(CommandError::usage)?;
     let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
+    Outputs::new(catalogue::inputs([&entry]))
+        .with("--output", arguments.output.as_deref())
+        .check()?;
+    let bar = overseer::bar(None);
+    let deadline = Instant::now() + arguments.length.0;
+    let overseer = Overseer::start(Some(deadline), bar.clone())?;
+    let place = overseer.place();
+    let limit = arguments.wall_limit.map(|limit| limit.0);
+    place.set_limit(wall_limit(limit, &entry.scenario, Engine::Model));
+    let runner = SupervisedModel {
+        model: Model(entry.system),
+        supervisor: place.supervisor(),
+    };
     let subject = SystemUnderTest {
-        runner: &Model(entry.system),
+        runner: &runner,
         sabotage: &sabotage,
     };
-    let mut interrupt = Interrupt::listen()?;
-    let deadline = Instant::now() + arguments.length.0;
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::new_spinner();
-    bar.set_draw_target(target);
     let mut go_on = |progress: Progress| {
         let Progress { runs, steps, nodes } = progress;
-        bar.set_message(format!("{runs} runs, {steps} steps, {nodes} nodes"));
-        Instant::now() < deadline && !interrupt.wait(Duration::ZERO)
+        bar.set_prefix(format!("{runs} runs, {steps} steps, {nodes} nodes"));
+        !overseer.is_over()
     };
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
     let shrunk = shrink(subject, &entry.scenario, arguments.seed, &mut go_on);
     std::panic::set_hook(usual);
     bar.finish_and_clear();
+    if shrunk.is_err() && overseer.is_over() {
+        return Err(match overseer.is_interrupted() {
+            true => CommandError::Interrupted,
+            false => CommandError::failed("--for ended before the first run; give it more time"),
+        });
+    }
     let Some(mut shrunk) = shrunk.map_err(CommandError::usage)? else {
         let (file, seed) = (arguments.file.display(), arguments.seed);
         return Err(CommandError::failed(format!(
@@ -63,7 +72,10 @@ pub(crate) fn run(
     }
     shrunk.scenario.about = format!("Shrunk from {}, seed {}.", entry.scenario.name, shrunk.seed);
     report(screen, tool, arguments, &shrunk, path)?;
-    Ok(Completion::Yes)
+    Ok(match overseer.is_interrupted() {
+        true => Completion::Interrupted,
+        false => Completion::Yes,
+    })
 }
 
 fn report(

@@ -5,7 +5,10 @@ use crate::catalogue::{self, CatalogueEntry};
 use crate::engine::{self, RunSettings};
 use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
+use crate::output::Outputs;
+use crate::overseer::{self, Overseen, Overseer, StuckRun};
 use crate::picture;
+use crate::pool::{self, Collector, JobWork};
 use crate::record::{Broken, RunRecord, difference};
 use crate::report::SweepReport;
 use crate::scale::Engines;
@@ -14,15 +17,17 @@ use crate::tool::Tool;
 use phalanx_sim::scenario::Engine;
 use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::thread;
 
 /// One scenario with one seed: the unit of work of a worker.
+#[derive(Clone, Copy)]
 struct Job<'a> {
     entry: &'a CatalogueEntry,
     seed: u64,
 }
+
+/// The field of a record whose final state was not compared with that of the other engine.
+pub(crate) const NOT_COMPARED: &str = "not_compared";
 
 /// The result of a job: one run per engine.
 type Done = Result<Vec<RunRecord>, CommandError>;
@@ -35,35 +40,27 @@ pub(crate) fn run(
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
     catalogue::check_steps(&entries, arguments.strict)?;
     let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
-    for entry in &entries {
-        for engine in engines(entry) {
-            entry
-                .scenario
-                .check_engine(engine)
-                .map_err(CommandError::usage)?;
-            if engine != Engine::Model {
-                tool.external(engine)?;
-            }
-        }
-    }
+    let outputs = Outputs::new(catalogue::inputs(&entries))
+        .with("--trace", arguments.trace.as_deref())
+        .with("--report", arguments.report.as_deref())
+        .with("--junit", arguments.junit.as_deref());
+    let entries = catalogue::runnable(tool, entries, &engines)?;
     let settings = settings(arguments, &entries)?;
     let jobs: Vec<Job<'_>> = entries
         .iter()
         .flat_map(|entry| arguments.seed.each().map(move |seed| Job { entry, seed }))
         .collect();
     let runs: usize = jobs.iter().map(|job| engines(job.entry).len()).sum();
-    if settings.trace.is_some() && runs > 1 {
-        return Err(CommandError::usage(format!(
-            "--trace takes one scenario, one seed and one engine{}",
-            one_of(&entries)
-        )));
-    }
+    check_trace(arguments, &entries, runs)?;
     check_picture(arguments, &entries)?;
+    outputs.check()?;
     let junit = arguments
         .junit
         .as_deref()
         .map(|path| Junit::new(tool.command(), path));
-    let mut report = SweepReport::new(screen, arguments.json, runs, junit);
+    let bar = overseer::bar((runs > 1).then_some(runs as u64));
+    let overseer = Overseer::start(None, bar.clone())?;
+    let mut report = SweepReport::new(screen, arguments.json, runs, (bar, junit));
     report.note_warnings(entries.iter().map(|entry| &*entry.scenario));
     let wanted = picture::Wanted {
         page: arguments.report.as_deref(),
@@ -74,26 +71,166 @@ pub(crate) fn run(
         && draws
         && !arguments.check
         && settings.trace.is_none()
-        && picture::alone(screen, job.entry, job.seed, &settings, wanted, &mut report)?
     {
-        return report.finish(Ok(()));
-    }
-    let result = work(
-        &jobs,
-        &|job| one(tool, job, &engines(job.entry), arguments, &settings),
-        &settings,
-        &mut report,
-    );
-    let seeds = report.seeds().to_vec();
-    let verdict = report.finish(result)?;
-    if draws {
-        match picture::show(screen, &entries[0], &settings, &seeds, wanted) {
-            // The verdict stands even if the reader of standard output closed it.
-            Ok(()) | Err(CommandError::ReaderGone) => {}
-            Err(failure) => return Err(failure),
+        let drawn = picture::alone(
+            (screen, &overseer.place()),
+            (job.entry, job.seed),
+            &settings,
+            wanted,
+            &mut report,
+        );
+        match drawn {
+            Ok(true) => return report.finish(Ok(()), false),
+            Ok(false) => {}
+            Err(CommandError::Interrupted) => return report.finish(Ok(()), true),
+            Err(failure) => return report.finish(Err(failure), false),
         }
     }
-    Ok(verdict)
+    let sweep = Sweep {
+        tool,
+        arguments,
+        settings: &settings,
+    };
+    let results = SweepResults {
+        jobs: &jobs,
+        settings: &settings,
+        screen,
+        place: &overseer.place(),
+        overseer: &overseer,
+        wanted: draws.then_some(wanted),
+        report,
+        early: BTreeMap::new(),
+        expected: 0,
+    };
+    sweep.run(&jobs, &overseer, results)
+}
+
+/// The settings of all runs of a sweep.
+struct Sweep<'a> {
+    tool: &'a Tool<'a>,
+    arguments: &'a SimRun,
+    settings: &'a RunSettings,
+}
+
+impl Sweep<'_> {
+    /// Runs all jobs in parallel, and reports them in order.
+    fn run(
+        &self,
+        jobs: &[Job<'_>],
+        overseer: &Overseer,
+        results: SweepResults<'_>,
+    ) -> Result<Completion, CommandError> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = self.arguments.jobs.map_or(cores, usize::from);
+        let work = JobWork {
+            one: &|job: &Job<'_>, place: &Overseen| self.one(job, place),
+            stuck: &|job: &Job<'_>, stuck: StuckRun| {
+                let engine = self.engines(job)[0];
+                let record = engine::stuck(job.entry, (engine, job.seed), self.settings, stuck);
+                Ok(vec![record])
+            },
+        };
+        pool::work(jobs, threads, overseer, &work, results)
+    }
+
+    fn engines(&self, job: &Job<'_>) -> Vec<Engine> {
+        Engines::of(self.arguments.engine, &job.entry.scenario)
+    }
+
+    fn one(&self, job: &Job<'_>, place: &Overseen) -> Done {
+        let Job { entry, seed } = *job;
+        let mut records = Vec::new();
+        for engine in self.engines(job) {
+            let mut record = engine::run(self.tool, entry, engine, seed, self.settings, place)?;
+            if self.arguments.check {
+                let settings = self.settings;
+                let again = engine::run_elsewhere(self.tool, entry, engine, seed, settings, place)?;
+                let same = again.read.trace_hash == record.read.trace_hash
+                    && !record.read.trace_hash.is_empty();
+                record.note("check", if same { "same" } else { "differs" });
+                record.note("check_trace_hash", again.read.trace_hash);
+            }
+            records.push(record);
+        }
+        if self.arguments.engine == Some(Engines::Both) {
+            compare(job, self.settings, &mut records);
+        }
+        Ok(records)
+    }
+}
+
+/// The results of a sweep, passed on to the report in the order of the jobs.
+struct SweepResults<'a> {
+    jobs: &'a [Job<'a>],
+    settings: &'a RunSettings,
+    screen: &'a Screen,
+    overseer: &'a Overseer,
+    /// The place of the runs that are repeated to explain or to draw them.
+    place: &'a Overseen,
+    /// The pictures to draw at the end.
+    wanted: Option<picture::Wanted<'a>>,
+    report: SweepReport<'a>,
+    /// SweepResults that arrived before those of earlier jobs.
+    early: BTreeMap<usize, Vec<RunRecord>>,
+    /// The job whose results are next.
+    expected: usize,
+}
+
+impl SweepResults<'_> {
+    fn add(&mut self, job: usize, records: Vec<RunRecord>) -> Result<(), CommandError> {
+        let entry = self.jobs[job].entry;
+        for mut record in records {
+            if !record.passed() && self.report.shows_failures_of(&record) {
+                picture::explain(entry, self.settings, self.place, &mut record)?;
+            }
+            self.report.add(&record)?;
+        }
+        Ok(())
+    }
+
+    /// Passes on the results that arrived early: an earlier run was interrupted or is stuck.
+    fn add_early(&mut self) -> Result<(), CommandError> {
+        while let Some((job, records)) = self.early.pop_first() {
+            self.add(job, records)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector<Done> for SweepResults<'_> {
+    fn take(&mut self, index: usize, done: Done) -> Result<(), CommandError> {
+        let records = match done {
+            Ok(records) => records,
+            Err(CommandError::Interrupted) => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        // A run that counted as stuck may still end.
+        if index < self.expected || self.early.contains_key(&index) {
+            return Ok(());
+        }
+        self.report.progress(records.len());
+        self.early.insert(index, records);
+        while let Some(records) = self.early.remove(&self.expected) {
+            self.add(self.expected, records)?;
+            self.expected += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, taken: Result<(), CommandError>) -> Result<Completion, CommandError> {
+        let mut taken = taken.and_then(|()| self.add_early());
+        if let (Some(wanted), Ok(())) = (self.wanted, &taken) {
+            let entry = self.jobs[0].entry;
+            let seeds = self.report.seeds().to_vec();
+            let report = &self.report;
+            let draw = || {
+                let place = (self.screen, self.place);
+                picture::show(place, entry, self.settings, &seeds, wanted)
+            };
+            taken = report.hidden(draw);
+        }
+        self.report.finish(taken, self.overseer.is_interrupted())
+    }
 }
 
 /// Checks the names of mechanisms to disable or bugs to plant (`--sabotage`).
@@ -117,6 +254,7 @@ fn settings(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<RunSetting
         strict: arguments.strict,
         trace: arguments.trace.clone(),
         sabotage: sabotage(&arguments.sabotage, entries)?,
+        wall_limit: arguments.wall_limit.map(|limit| limit.0),
     })
 }
 
@@ -129,6 +267,21 @@ fn one_of(entries: &[CatalogueEntry]) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Checks that a trace is requested for one run.
+fn check_trace(
+    arguments: &SimRun,
+    entries: &[CatalogueEntry],
+    runs: usize,
+) -> Result<(), CommandError> {
+    if arguments.trace.is_none() || runs <= 1 {
+        return Ok(());
+    }
+    Err(CommandError::usage(format!(
+        "--trace takes one scenario, one seed and one engine{}",
+        one_of(entries)
+    )))
 }
 
 /// Checks that a report or timeline is requested for one scenario in the model engine.
@@ -145,110 +298,17 @@ fn check_picture(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<(), C
             one_of(entries)
         )));
     }
-    // The directory is checked first, so that a sweep of an hour does not end with a report that
-    // cannot be written.
-    let folder = arguments.report.as_ref().and_then(|path| path.parent());
-    match folder.filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        Some(folder) => Err(CommandError::usage(format!(
-            "--report: the directory {} does not exist; create it first",
-            folder.display()
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Runs all jobs in parallel, and reports them in order.
-fn work(
-    jobs: &[Job<'_>],
-    one: &(dyn Fn(&Job<'_>) -> Done + Sync),
-    settings: &RunSettings,
-    report: &mut SweepReport<'_>,
-) -> Result<(), CommandError> {
-    let workers = thread::available_parallelism()
-        .map_or(1, NonZero::get)
-        .min(jobs.len());
-    let next = AtomicUsize::new(0);
-    let (sender, receiver) = mpsc::channel();
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                while let Some((index, job)) = take(jobs, next) {
-                    if sender.send((index, one(job))).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let result = in_order(jobs, &receiver, settings, report);
-        // After an error the workers stop at the end of their current job.
-        if result.is_err() {
-            next.store(jobs.len(), Ordering::Relaxed);
-        }
-        result
-    })
-}
-
-fn take<'a, 'j>(jobs: &'a [Job<'j>], next: &AtomicUsize) -> Option<(usize, &'a Job<'j>)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    jobs.get(index).map(|job| (index, job))
-}
-
-/// Passes results on in the order of the jobs.
-fn in_order(
-    jobs: &[Job<'_>],
-    receiver: &mpsc::Receiver<(usize, Done)>,
-    settings: &RunSettings,
-    report: &mut SweepReport<'_>,
-) -> Result<(), CommandError> {
-    let (mut early, mut expected) = (BTreeMap::new(), 0);
-    for (index, done) in receiver {
-        report.progress(done.as_ref().map_or(0, Vec::len));
-        early.insert(index, done);
-        while let Some(done) = early.remove(&expected) {
-            let entry = jobs[expected].entry;
-            expected += 1;
-            for mut record in done? {
-                if !record.passed() && report.shows_failures_of(&record) {
-                    picture::explain(entry, settings, &mut record)?;
-                }
-                report.add(&record)?;
-            }
-        }
-    }
     Ok(())
 }
 
-fn one(
-    tool: &Tool<'_>,
-    job: &Job<'_>,
-    engines: &[Engine],
-    arguments: &SimRun,
-    settings: &RunSettings,
-) -> Done {
-    let mut records = Vec::new();
-    for engine in engines {
-        let mut record = engine::run(tool, job.entry, *engine, job.seed, settings)?;
-        if arguments.check {
-            let again = engine::run_elsewhere(tool, job.entry, *engine, job.seed, settings)?;
-            let same = again.read.trace_hash == record.read.trace_hash
-                && !record.read.trace_hash.is_empty();
-            record.note("check", if same { "same" } else { "differs" });
-            record.note("check_trace_hash", again.read.trace_hash);
-        }
-        records.push(record);
-    }
-    if arguments.engine == Some(Engines::Both) && job.entry.scenario.confluent {
-        compare(job, settings, &mut records);
-    }
-    Ok(records)
-}
-
 /// Compares the final states of a confluent scenario, which must be the same in every engine
-/// because they do not depend on the order of events.
+/// because they do not depend on the order of events. Nothing else is compared, which the record of the second run says.
 fn compare(job: &Job<'_>, settings: &RunSettings, records: &mut [RunRecord]) {
     let [model, wire] = records else { return };
+    if !job.entry.scenario.confluent {
+        wire.note(NOT_COMPARED, true);
+        return;
+    }
     if model.read.trace_hash.is_empty() || wire.read.trace_hash.is_empty() {
         return;
     }

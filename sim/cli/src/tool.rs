@@ -8,6 +8,7 @@ use clap::{FromArgMatches as _, Subcommand as _};
 use phalanx_sim::scenario::{self, Engine, Scenario};
 use phalanx_sim::world::Definition;
 use phalanx_sim::{Model, Systems};
+use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -35,7 +36,8 @@ pub struct ExternalEngine {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 success; 1 negative result (an expectation failed);
-2 wrong usage or a bad file; 3 the same seed gave two different runs.";
+2 wrong usage or a bad file; 3 the same seed gave two different runs;
+130 interrupted by a signal before any run failed.";
 
 /// Runs the command line of a crate with its own systems, in the model engine.
 #[must_use]
@@ -53,31 +55,71 @@ pub fn main(systems: &[&'static Definition]) -> ExitCode {
         .max_term_width(100)
         .subcommand_required(true)
         .arg_required_else_help(true);
-    let matches = command.get_matches();
+    let matches = tool.describe(command).get_matches();
     let done = Sim::from_arg_matches(&matches)
         .map_err(CommandError::usage)
         .and_then(|command| tool.run(command, &Screen::new()));
     exit(&name, done)
 }
 
+/// Ends the process with the result of a command.
+pub(crate) fn leave(done: Result<Completion, CommandError>) -> ! {
+    std::process::exit(code(&programs::name(), done).into())
+}
+
 /// Returns the exit code of a command; prints the message of a failure after the name of the program.
 #[must_use]
 pub fn exit(name: &str, done: Result<Completion, CommandError>) -> ExitCode {
+    ExitCode::from(code(name, done))
+}
+
+fn code(name: &str, done: Result<Completion, CommandError>) -> u8 {
     match done {
-        Ok(verdict) => ExitCode::from(verdict.code()),
+        Ok(verdict) => verdict.code(),
         Err(failure) => {
-            let message = failure.to_string();
-            if !message.is_empty() {
-                let message = shown_lines(&message);
-                // The error is dropped if standard error is closed too: no other output is left.
-                drop(writeln!(std::io::stderr(), "{name}: {message}"));
-            }
-            ExitCode::from(failure.code())
+            print_failure(name, &failure);
+            failure.code()
         }
     }
 }
 
+/// Prints a message for a person on standard error, after the name of the program.
+pub(crate) fn complain(message: impl fmt::Display) {
+    print_failure(&programs::name(), message);
+}
+
+fn print_failure(name: &str, message: impl fmt::Display) {
+    let message = message.to_string();
+    if !message.is_empty() {
+        let message = shown_lines(&message);
+        // The error is dropped if standard error is closed too: no other output is left.
+        drop(writeln!(std::io::stderr(), "{name}: {message}"));
+    }
+}
+
 impl Tool<'_> {
+    /// Adds the names of mechanisms and planted bugs to the help of a command line's simulator commands.
+    #[must_use]
+    pub fn describe(&self, command: clap::Command) -> clap::Command {
+        let words = self.systems.vocabulary().programs.into_iter();
+        let names: Vec<&str> = words.flat_map(|words| words.sabotage).collect();
+        let about = match names.as_slice() {
+            [] => "Switch a mechanism off, or plant a bug, in every node. These systems have none"
+                .to_owned(),
+            names => format!(
+                "Switch a mechanism off, or plant a bug, in every node; repeat it for several. The names are: {}",
+                names.join(", ")
+            ),
+        };
+        ["run", "search", "shrink", "replay", "diff"]
+            .into_iter()
+            .fold(command, |command, name| {
+                command.mut_subcommand(name, |it| {
+                    it.mut_arg("sabotage", |flag| flag.long_help(about.clone()))
+                })
+            })
+    }
+
     /// Runs one command.
     ///
     /// # Errors
@@ -110,6 +152,20 @@ impl Tool<'_> {
     pub(crate) fn runner(&self, scenario: &Scenario) -> Result<Model, CommandError> {
         let system = self.systems.named(&scenario.system);
         system.map(Model).map_err(CommandError::usage)
+    }
+
+    /// Checks that the tool offers an engine, and that its program is installed.
+    ///
+    /// # Errors
+    /// The tool does not offer the engine, or its program is missing.
+    pub(crate) fn check_program(&self, engine: Engine) -> Result<(), CommandError> {
+        match engine {
+            Engine::Model => Ok(()),
+            Engine::Wire | Engine::Madsim => {
+                let external = self.external(engine)?;
+                programs::find(external.program, external.built_by).map(drop)
+            }
+        }
     }
 
     /// Returns the program of an engine.

@@ -1,4 +1,4 @@
-//! The loop of a run: performs the actions of the plan, lets time pass, takes the reports of hosts, and has the judge
+//! The loop of a run: performs the actions of the plan, advances time, takes the reports of hosts, and makes the judge
 //! check the conditions.
 
 use crate::Run;
@@ -9,6 +9,7 @@ use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle};
 use phalanx_core::node::Node;
 use phalanx_core::random::Random;
+use phalanx_sim::arguments::ProgressLines;
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
@@ -25,7 +26,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time;
 
-/// No hosts. Only selectors that draw read the set of started hosts, and a final state has none of them.
+/// An empty set of hosts. Only selectors that draw read the set of started hosts, and the final state contains no such
+/// selector.
 static NOBODY: BTreeSet<usize> = BTreeSet::new();
 
 /// Granularity of actions, reports and checks.
@@ -39,7 +41,7 @@ pub(super) struct Engine {
     pub(super) nodes: Vec<NodeHandle>,
     /// Whether a host's process was started and not stopped.
     pub(super) runs: Vec<bool>,
-    /// The number of starts of each host's process.
+    /// The number of times that each host's process was started.
     pub(super) lives_of: Vec<u64>,
     /// The end of each host's pause.
     pub(super) paused: Vec<Option<Duration>>,
@@ -114,6 +116,7 @@ impl Engine {
     async fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
         let run = Arc::clone(&self.run);
         let mut schedule = Schedule::new(&run.scenario, &run.plan);
+        let mut progress = ProgressLines::new(&run.arguments);
         loop {
             let now = self.fabric.now();
             self.resume();
@@ -122,6 +125,7 @@ impl Engine {
             }
             time::sleep(TICK).await;
             let now = self.fabric.now();
+            progress.at(now, || self.fabric.trace(MeshTrace::progress));
             for observation in self.fabric.observations() {
                 self.observer.take(&run.scenario, &observation);
                 if let Observed::Reported(event) = &observation.what {
@@ -152,6 +156,7 @@ impl Engine {
             now: self.fabric.now(),
             trace_hash: self.fabric.trace(|trace| trace.hash()),
             events: self.fabric.trace(|trace| trace.inputs()),
+            trace_events: self.fabric.trace(|trace| trace.events()),
             overhead_bytes: 0,
             affected: &self.fabric.affected(),
             broken: self.observer.broken(&run.scenario.file),
@@ -161,6 +166,7 @@ impl Engine {
                 .confluent
                 .then(|| serde_json::to_value(Projection::of(&self.scene(), &self.lives)).ok())
                 .flatten(),
+            halted: None,
         };
         Ok(ending.judged(judge, &self))
     }

@@ -1,4 +1,5 @@
-//! The network between the hosts, and the state of the hosts that the engine reads. Clones share it.
+//! The network between the hosts, and the state of the hosts that the engine reads. Clones share the network and the
+//! state.
 
 use crate::host::Slot;
 use core::time::Duration;
@@ -105,7 +106,7 @@ impl Fabric {
         self.lock().active.retain(|(active, _)| *active != cut);
     }
 
-    /// Pauses a host because of a step, or resumes it.
+    /// Pauses a host by order of a step, or resumes it.
     pub(crate) fn pause(&self, host: usize, step: Option<Option<usize>>) {
         self.lock().paused[host] = step;
     }

@@ -26,10 +26,10 @@ use tokio::time;
 const QUEUE: usize = 1_024;
 /// Time until an epoch is durable.
 const FSYNC: Duration = Duration::from_millis(2);
-/// Interval at which a connection that ended behind a cut checks whether its end can reach the peer.
+/// Interval at which an end of a connection that closed behind a cut checks whether its FIN can reach the peer.
 const TOLD_AFTER: Duration = Duration::from_millis(50);
 
-/// The initial state of the next life of a process.
+/// The initial state of a process at its next start.
 pub(crate) struct Boot {
     pub(crate) config: Config,
     pub(crate) seed: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Boot {
     pub(crate) opens: BTreeMap<ChannelName, ChannelOpening>,
 }
 
-/// The state that the engine and the process share. Clones share it.
+/// The state that the engine and the process share. Clones share the state.
 #[derive(Clone, Default)]
 pub(crate) struct Slot {
     inner: Arc<Mutex<Shared>>,
@@ -58,7 +58,7 @@ impl Slot {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns a copy of the machine, also of a paused process.
+    /// Returns a copy of the machine, even if the process is paused.
     pub(crate) fn look(&self) -> Option<Node> {
         let shown = self.lock().machine.clone()?;
         let daemon = shown.lock();
@@ -83,7 +83,7 @@ impl Slot {
     }
 }
 
-/// A daemon with the applications on its host. The engine can read it while the driver runs it.
+/// A daemon with the applications on its host. The engine can read the daemon while the driver runs it.
 #[derive(Clone)]
 pub(crate) struct Shown(Arc<Mutex<Daemon>>);
 
@@ -121,7 +121,7 @@ struct Connection {
     reader: AbortHandle,
 }
 
-/// The connections of one process. Clones share them.
+/// The connections of one process. Clones share the connections.
 #[derive(Clone, Default)]
 struct Links {
     inner: Arc<Mutex<Table>>,
@@ -149,8 +149,8 @@ struct Process {
     links: Links,
 }
 
-/// Runs one life of a host's process: a node until it leaves, then no process until the next start. Without a boot no
-/// process runs.
+/// Runs one start of a host's process: a node until it leaves, then no process until the next start. If there is no
+/// boot state, no process runs.
 pub(crate) async fn process(fabric: Fabric, host: usize) {
     let Some(boot) = fabric.slot(host).lock().boot.take() else {
         return;
@@ -189,7 +189,7 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
         connection.reader.abort();
     }
     fabric.slot(host).lock().handle = None;
-    // If the first task of a madsim node ended, the other tasks and their port would last into the next life.
+    // If the first task of a madsim node ended, the other tasks and their port would survive into the next start.
     core::future::pending().await
 }
 
@@ -206,7 +206,7 @@ impl Process {
         }
     }
 
-    /// Dials an address. Behind a cut no answer arrives.
+    /// Dials an address. No answer arrives across a cut.
     async fn dial(self, dial: DialId, to: SocketAddr) {
         let Some(peer) = host_at(to, self.fabric.len()) else {
             let reason = DialError::Unreachable;
@@ -233,7 +233,7 @@ impl Process {
         }
     }
 
-    /// Sends an input to the machine; ignored if the machine has ended.
+    /// Sends an input to the machine; a machine that has ended ignores it.
     async fn notify(&self, input: gossip::Input) {
         let input = Input::Node(node::Input::Mesh(input));
         let _ended = self.handle.send(input).await.is_err();
@@ -256,7 +256,7 @@ impl Process {
                     return;
                 }
             }
-            // An error means that the connection is gone, and its peer needs no end.
+            // An error means that the connection is gone, so its peer needs no end marker.
             let _gone = sender.send(Box::new(Parcel::End)).await.is_err();
         });
         let reader = task::spawn(self.clone().read(peer, link, receiver)).abort_handle();
@@ -336,7 +336,7 @@ impl Executor<Shown> for Process {
             }
             Output::Send { link, message } => self.send(link, message),
             Output::Close { link } => {
-                // The writer sends the waiting messages, then the end.
+                // The writer sends the waiting messages, then the end marker.
                 if let Some(connection) = self.links.lock().open.remove(&link) {
                     connection.reader.abort();
                 }

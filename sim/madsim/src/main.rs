@@ -1,11 +1,12 @@
 //! Runs one scenario with one seed on madsim: the production driver, with tasks scheduled at random.
 //!
 //! The driver is phalanx-net's own file, included by path; its tokio is madsim's. Each host is one driver with its
-//! machine, and tasks that carry messages between hosts. The order of tasks that are ready at the same time, which an
-//! event heap fixes, is drawn from the seed. Start with `engine`; `host` is one host, `fabric` the network between
-//! hosts.
+//! machine, and tasks that carry messages between hosts. madsim draws the order of tasks that are ready at the same
+//! time from the seed; an event heap would fix this order. Start with `engine`; `host` is one host, `fabric` the
+//! network between hosts.
 //!
-//! Exit codes: 0 the run passed, 1 it failed, 2 wrong usage, a bad file, or a step that this engine does not support.
+//! Exit codes: 0 if the run passed, 1 if it failed, 2 for wrong usage, a bad file, or a step that this engine does not
+//! support.
 
 #[path = "../../../net/src/driver.rs"]
 #[expect(

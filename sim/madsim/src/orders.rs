@@ -29,7 +29,7 @@ pub(crate) fn pauses(plan: &Plan) -> bool {
 /// The name of this engine in errors.
 const ENGINE: &str = "madsim";
 
-/// An input for the daemon of a host that an action gives.
+/// An input that an action gives to the daemon of a host.
 type Given = Option<(usize, Input)>;
 
 impl<'p> PlanExecutor<'p> for Engine {

@@ -1,4 +1,4 @@
-//! Whole runs of the program: scenarios pass, equal seeds give equal runs, and unsupported steps are named.
+//! Whole runs of the program: scenarios pass, equal seeds give equal runs, and errors name unsupported steps.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -128,7 +128,7 @@ fn unsupported_steps_are_reported_with_line_and_engine() {
     assert!(said.contains("power-loss.toml:"), "{said}");
 }
 
-/// A scenario in which the crash of a second host is triggered by the report that the first is down.
+/// A scenario in which the report that one host is down triggers the crash of a second host.
 const CHAIN: &str = r#"
 scenario = 1
 name = "made"

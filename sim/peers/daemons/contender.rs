@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The port of every process; each has an address of its own.
+/// The port of every process; each process has its own address.
 const PORT: u16 = 7400;
 const MESH: &str = "bench";
 
@@ -31,7 +31,7 @@ impl Contender {
     /// Returns the program of this name, and builds it if necessary.
     ///
     /// # Errors
-    /// The missing file or program.
+    /// The error names the missing file or program.
     pub(crate) fn find(name: &str, top: &Path) -> Result<Self, String> {
         match name {
             "weave" => built("weave", "golang-github-weaveworks-mesh-dev", top),
@@ -63,7 +63,7 @@ impl Contender {
         }
     }
 
-    /// Returns a note on the interpretation of its figures.
+    /// Returns a note on the interpretation of the program's figures.
     pub(crate) const fn note(&self) -> Option<&'static str> {
         match self {
             Self::Phalanxd { release: false, .. } => {
@@ -87,10 +87,10 @@ impl Contender {
         }
     }
 
-    /// Creates the files that its nodes share, in a folder.
+    /// Creates, in a folder, the files that the program's nodes share.
     ///
     /// # Errors
-    /// The cause of the failure.
+    /// The error is the cause of the failure.
     pub(crate) fn prepare(&self, folder: &Path) -> Result<(), String> {
         let Self::Phalanxd { tool, .. } = self else {
             return Ok(());
@@ -136,7 +136,7 @@ impl Contender {
     /// Returns the number of encoded bytes that a node reports as sent; `None` if the program does not report it.
     ///
     /// # Errors
-    /// If the node does not answer.
+    /// Returns an error if the node does not answer.
     pub(crate) fn encoded_sent(&self, host: usize, folder: &Path) -> Result<Option<u64>, String> {
         let Self::Phalanxd { tool, .. } = self else {
             return Ok(None);

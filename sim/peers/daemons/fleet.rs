@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Interval at which the output of the processes is read.
 const LOOK: Duration = Duration::from_millis(20);
-/// Time after the end of its input at which a running process is killed.
+/// Time after the end of a process's input at which the process is killed if it still runs.
 const END_GRACE: Duration = Duration::from_secs(20);
 
 /// One process, and its output so far.
@@ -37,7 +37,7 @@ impl DaemonFleet {
     /// Starts all processes.
     ///
     /// # Errors
-    /// If a process cannot be started.
+    /// Returns an error if a process cannot be started.
     pub(crate) fn start(contender: &Contender, nodes: usize) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|why| format!("no folder: {why}"))?;
         contender.prepare(folder.path())?;
@@ -88,10 +88,10 @@ impl DaemonFleet {
         self.processes.iter().map(|process| process.child.id())
     }
 
-    /// Waits for a condition; returns the time it took, or `None` if it took too long.
+    /// Waits for a condition; returns the time until the condition held, or `None` if it did not hold in time.
     ///
     /// # Errors
-    /// If a process has ended.
+    /// Returns an error if a process has ended.
     pub(crate) fn wait(
         &mut self,
         longest: Duration,
@@ -117,11 +117,11 @@ impl DaemonFleet {
             .all(|process| process.knows.len() - process.lost.len() == others)
     }
 
-    /// Stops a process with a signal, so that it does not answer and its peers are not notified. Returns the time until
-    /// all other nodes have detected this, or `None` if it took too long.
+    /// Stops a process with SIGSTOP, so that it does not answer and its peers are not notified. Returns the time until
+    /// all other nodes have detected the stop, or `None` if they did not detect it in time.
     ///
     /// # Errors
-    /// If a process has ended.
+    /// Returns an error if a process has ended.
     pub(crate) fn stop_one_dead(&mut self, longest: Duration) -> Result<Option<Duration>, String> {
         let at = self.processes.len() / 2;
         let victim = self.processes[at].name.clone();
@@ -142,7 +142,7 @@ impl DaemonFleet {
     /// Ends all processes.
     ///
     /// # Errors
-    /// If a process had to be killed.
+    /// Returns an error if a process had to be killed.
     pub(crate) fn end(mut self) -> Result<(), String> {
         for process in &mut self.processes {
             drop(process.child.stdin.take());
@@ -163,7 +163,7 @@ impl DaemonFleet {
 impl Drop for DaemonFleet {
     fn drop(&mut self) {
         for process in &mut self.processes {
-            // The error of a process that has ended is ignored.
+            // Killing a process that has ended gives an error, which is ignored.
             drop(process.child.kill());
             drop(process.child.wait());
         }

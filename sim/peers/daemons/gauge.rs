@@ -16,7 +16,7 @@ impl Wire {
     /// Reads the counters.
     ///
     /// # Errors
-    /// If the counters do not exist.
+    /// Returns an error if the counters do not exist.
     pub(crate) fn read() -> Result<Self, String> {
         let text = read(Path::new("/proc/net/dev"))?;
         let line = text
@@ -50,7 +50,7 @@ pub(crate) struct Gauge {
     shared_out: f64,
     /// Encoded bytes that the processes report as sent, if they report it.
     encoded: Option<u64>,
-    /// The counters before and after the processes were queried, since the queries cost bytes as well.
+    /// The counters before and after the processes are queried, because the queries also cause traffic.
     wire: [Wire; 2],
 }
 
@@ -71,7 +71,7 @@ impl Gauge {
     /// Reads all figures.
     ///
     /// # Errors
-    /// If a figure cannot be read.
+    /// Returns an error if a figure cannot be read.
     pub(crate) fn read(contender: &Contender, fleet: &DaemonFleet) -> Result<Self, String> {
         let before = Wire::read()?;
         let mut encoded = None;

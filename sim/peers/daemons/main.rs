@@ -1,9 +1,9 @@
-//! Real daemons on real sockets: the cost of each at rest, compared with other programs for the same purpose.
+//! Real daemons on real sockets: the resource usage of each at rest, compared with other programs for the same purpose.
 //!
-//! The program starts a mesh of processes on this machine, each at a loopback address of its own; waits until all
-//! nodes know all others; lets them settle; measures processor time, memory and bytes on the wire; stops one process
-//! and waits until all others have detected it; and ends all. [`contender`] lists the programs, [`fleet`] runs them,
-//! [`gauge`] reads their resource usage.
+//! The program starts a mesh of processes on this machine, each with its own loopback address, and waits until all
+//! nodes know all others. After a settling time it measures processor time, memory and bytes on the wire. It then stops
+//! one process, waits until all others have detected this, and ends all processes. [`contender`] lists the programs,
+//! [`fleet`] runs them, [`gauge`] reads their resource usage.
 //!
 //! Run by `make bench-daemons`. The program first moves into a network namespace of its own (`unshare`), so that the
 //! loopback interface carries no other traffic.
@@ -29,7 +29,7 @@ const USAGE: &str = "Usage: daemons [--nodes N] [--for SECONDS] [--only NAME,NAM
 /// The argument with which the program runs itself inside its own network namespace.
 const INSIDE: &str = "--in-a-network-of-its-own";
 
-/// Time between the formation of the mesh and the measurement, in which late links and full exchanges complete.
+/// Time between the formation of the mesh and the measurement, so that late links and full exchanges are complete.
 const SETTLE: Duration = Duration::from_secs(35);
 
 /// Maximum time for the mesh to form.
@@ -109,7 +109,7 @@ struct Figures {
     /// Bytes on the wire per node until the mesh had formed.
     forming_bytes: f64,
     cost: Cost,
-    /// Time until all nodes detected the stopped process; `None` if not in time.
+    /// Time until all nodes detected the stopped process; `None` if they did not detect it in time.
     death: Option<Duration>,
 }
 
@@ -199,7 +199,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
                 print(name, &figures);
                 contender
             }
-            // A failure of another project's program is a finding; a failure of phalanxd is an error.
+            // A failure of another project's program is a result; a failure of phalanxd is an error.
             Err(why) if name != "phalanxd" => {
                 println!("{name:<12}not measured: {why}");
                 continue;

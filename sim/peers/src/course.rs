@@ -8,10 +8,11 @@ pub const LATENCY: Duration = Duration::from_millis(1);
 pub const SPREAD: Duration = Duration::from_millis(100);
 /// The size of an update, in bytes.
 pub const UPDATE_BYTES: usize = 64;
-/// Time between two updates. An update that has not reached every node by then counts as incomplete.
+/// Time between two updates. An update that has not reached every node by the time of the next one counts as
+/// incomplete.
 pub const UPDATE_PATIENCE: Duration = Duration::from_secs(6);
 
-/// Loss from an instant on, drawn independently for every datagram or segment.
+/// Packet loss that begins at an instant; each datagram or segment is lost independently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
     /// The start of the loss.
@@ -50,16 +51,16 @@ pub struct Split {
 /// The condition under which a run may end early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enough {
-    /// Every node holds every other node for alive, at or after this instant.
+    /// Every node considers every other node alive, at or after this instant.
     AllSeeAll(Duration),
-    /// No node holds the crashed node for alive.
+    /// No node considers the crashed node alive.
     CrashKnown,
 }
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Course {
-    /// The number of nodes. All start together, with the first as seed.
+    /// The number of nodes. All nodes start together, with the first node as seed.
     pub nodes: usize,
     /// The loss, if any.
     pub loss: Option<Loss>,

@@ -10,7 +10,7 @@ const fn seconds(seconds: u64) -> Duration {
 
 /// Maximum time for a join.
 const JOIN_MAX: Duration = seconds(240);
-/// The start of loss or of the split, when the mesh has formed.
+/// The time at which loss or the split begins; the mesh has formed by then.
 const FORMED: Duration = seconds(20);
 /// Duration of the steady state that is measured after [`FORMED`].
 const REST: Duration = seconds(40);
@@ -29,7 +29,7 @@ pub const LOSSES: [u32; 3] = [0, 10, 25];
 /// Runs a course of a library under a seed.
 pub type CourseRun<'a> = dyn Fn(&Course, u64) -> Result<Tape, String> + 'a;
 
-/// Times of several runs. In some runs the awaited state may not have been reached.
+/// The times that several runs took to reach a state. Some runs may not have reached the state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// The number of runs.
@@ -45,7 +45,8 @@ impl Times {
         self.ended.sort_unstable();
     }
 
-    /// Returns the median. Runs that did not reach the state count as the longest; `None` if the median is one of them.
+    /// Returns the median. Runs that did not reach the state count as longer than all others; `None` if the median
+    /// falls on such a run.
     #[must_use]
     pub fn median(&self) -> Option<Duration> {
         self.ended.get(self.runs.checked_sub(1)? / 2).copied()
@@ -70,20 +71,20 @@ pub struct UnderLoss {
 /// All figures of a library at one size.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
-    /// Time from the first start until every node holds every other for alive.
+    /// Time from the first start until every node considers every other node alive.
     pub join: Times,
-    /// Bytes that a node had sent by then.
+    /// Bytes that a node had sent by the end of the join.
     pub join_bytes: f64,
     /// The figures for each share in [`LOSSES`].
     pub losses: [UnderLoss; 3],
-    /// Time from the end of a split until every node holds every other for alive.
+    /// Time from the end of a split until every node considers every other node alive.
     pub heal: Times,
 }
 
 /// Measures a library.
 ///
 /// # Errors
-/// If a run fails.
+/// Returns an error if a run fails.
 pub fn measure(nodes: usize, seeds: u64, run: &CourseRun<'_>) -> Result<Figures, String> {
     let mut figures = Figures::default();
     for seed in 1..=seeds {
@@ -126,7 +127,7 @@ fn join(
     Ok(())
 }
 
-/// A course with loss once the mesh has formed, a steady state, updates of several nodes, and a crash.
+/// A course with loss after the mesh has formed: a steady state, updates of several nodes, and a crash.
 fn lossy(nodes: usize, percent: u32) -> Course {
     let rested = FORMED + REST;
     let updates: Vec<CourseUpdate> = (0..UPDATES)

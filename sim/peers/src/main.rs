@@ -1,9 +1,9 @@
 //! Compares the mesh with other libraries for the same purpose, on one kind of simulated network.
 //!
 //! [`course`] describes the events of a run, [`tape`] the observations, [`figures`] the course of each figure. Phalanx
-//! and foca ([`swim`]) run on Phalanx's model engine ([`modelled`]): Phalanx on its streams, on which loss is delay,
-//! foca on its datagrams. chitchat ([`scuttlebutt`]) is written for tokio and runs on tokio's own virtual time. Only
-//! counts and virtual time are printed.
+//! and foca ([`swim`]) run on Phalanx's model engine ([`modelled`]): Phalanx on streams, where a lost segment causes a
+//! delay, and foca on datagrams. chitchat ([`scuttlebutt`]) is written for tokio and runs on tokio's own virtual time.
+//! The program prints only counts and virtual times.
 
 mod course;
 mod figures;
@@ -22,7 +22,7 @@ const USAGE: &str = "Usage: phalanx-sim-peers [--sizes N,N...] [--seeds N] [--ch
   --seeds           runs of each course, 1 to 100 (3); from 100 nodes on, chitchat has one
   --chitchat-up-to  the largest mesh that chitchat is run with (300): there it takes many minutes";
 
-/// Number of nodes from which chitchat runs with one seed, because its work for each message grows with the mesh.
+/// Number of nodes from which chitchat runs with only one seed, because its work for each message grows with the mesh.
 const CHITCHAT_SLOW: usize = 100;
 
 struct Arguments {

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 /// Runs a course. `carries` lists the kinds of messages that carry an update.
 ///
 /// # Errors
-/// If the engine cannot run the course.
+/// Returns an error if the engine cannot run the course.
 pub fn run(
     definition: &Definition,
     course: &Course,

@@ -1,7 +1,7 @@
 //! chitchat (Scuttlebutt anti-entropy with phi-accrual failure detection) on a simulated network of its own.
 //!
 //! chitchat is written for tokio, so its nodes are tasks of a single-threaded runtime with virtual time: the clock
-//! stands still while a task is ready and then jumps to the next timer. Its transport is replaced by one with the
+//! stands still while a task is ready, and otherwise jumps to the next timer. Its transport is replaced by one with the
 //! latency, loss and cuts of the [`Course`]. chitchat draws from the operating system's generator, so its figures
 //! differ slightly between runs, unlike those of the other libraries.
 
@@ -39,7 +39,7 @@ const SCALE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::UNSPEC
 /// Runs a course.
 ///
 /// # Errors
-/// If chitchat refuses to start.
+/// Returns an error if chitchat refuses to start.
 pub fn run(course: &Course, seed: u64) -> Result<Tape, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -177,8 +177,8 @@ struct Port {
     host: usize,
     net: Net,
     inbox: UnboundedReceiver<RecvOutcome>,
-    /// Both ends of a transport of chitchat's own, which encodes messages. Only chitchat can encode them, and the
-    /// encoded size is needed.
+    /// Both ends of an original chitchat transport, which encodes messages. The transport is needed to measure encoded
+    /// sizes, because only chitchat can encode its messages.
     scale: [Box<dyn Socket>; 2],
 }
 

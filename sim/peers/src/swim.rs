@@ -1,7 +1,7 @@
 //! foca (SWIM with suspicion and infection-style dissemination) as a system of the model engine.
 //!
 //! The nodes use foca's recommended settings for a local network of the mesh's size. An update is a custom broadcast. A
-//! node that is declared dead returns with its next generation, as foca's documentation proposes.
+//! node that is declared dead rejoins with the next generation of its identity, as foca's documentation proposes.
 
 use crate::course::MARK;
 use core::net::{SocketAddr, SocketAddrV4};
@@ -31,7 +31,7 @@ use std::rc::Rc;
 /// Interval at which a node without members contacts the seed again, as an application would.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The identity of a node: its listening address and the number of its life.
+/// The identity of a node: its listening address and its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwimIdentity {
     address: SocketAddrV4,
@@ -191,7 +191,7 @@ impl Swim {
             .filter(|entry| entry.key().0 <= now)
         {
             let timer = entry.remove();
-            // foca refuses timers of an earlier life; the error is ignored.
+            // foca returns an error for the timers of an earlier generation; the error is ignored.
             drop(self.foca.handle_timer(timer, &mut self.runtime));
         }
         if self.ask_at <= now {
@@ -250,7 +250,7 @@ impl Process for Swim {
             }
             ProcessEvent::Datagram { message, .. } => {
                 if let Some(Datagram(data)) = message.take() {
-                    // foca refuses malformed and outdated datagrams; the error is ignored.
+                    // foca returns an error for malformed and outdated datagrams; the error is ignored.
                     drop(self.foca.handle_data(&data, &mut self.runtime));
                 }
             }
@@ -307,7 +307,7 @@ pub static FOCA: Definition = Definition {
         let words = Words {
             program: "foca",
             events: vec!["peer-up", "peer-down", "peer-updated"],
-            // foca's nodes publish at the same steps as those of the mesh.
+            // foca's nodes publish in the same steps as the nodes of the mesh.
             steps: &STEPS,
             planning: Some(publishing),
             ..Words::default()

@@ -6,7 +6,7 @@ use core::time::Duration;
 /// An observation of one node about another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerObservation {
-    /// The other node is alive, for the first time or after a verdict.
+    /// The other node is alive, for the first time or after it was declared dead.
     Up,
     /// The other node is dead.
     Down,
@@ -41,15 +41,15 @@ pub struct Tape {
 /// The outcome of an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reach {
-    /// Time until the last node that it reached had it.
+    /// Time until the last node that the update reached had received it.
     pub took: Duration,
-    /// Whether it reached every node.
+    /// Whether the update reached every node.
     pub complete: bool,
-    /// Copies that arrived, per node.
+    /// Copies of the update that arrived, per node.
     pub copies: f64,
 }
 
-/// The members that each node holds for alive.
+/// The members that each node considers alive.
 #[derive(Clone, Debug)]
 pub struct Views {
     nodes: usize,
@@ -58,7 +58,7 @@ pub struct Views {
 }
 
 impl Views {
-    /// Views in which no node knows another.
+    /// Views in which no node knows any other node.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
         Self {
@@ -85,13 +85,13 @@ impl Views {
         }
     }
 
-    /// Returns whether every node holds every other for alive.
+    /// Returns whether every node considers every other node alive.
     #[must_use]
     pub const fn all_see_all(&self) -> bool {
         self.count == self.nodes * (self.nodes - 1)
     }
 
-    /// Returns whether no other node holds a node for alive.
+    /// Returns whether no other node considers a node alive.
     #[must_use]
     pub fn is_seen_by_none(&self, about: usize) -> bool {
         let others = (0..self.nodes).filter(|host| *host != about);
@@ -112,19 +112,21 @@ impl Views {
 }
 
 impl Tape {
-    /// Returns the time after `from` until every node holds every other for alive; `None` if not in this run.
+    /// Returns the time after `from` until every node considers every other node alive; `None` if this does not happen
+    /// in the run.
     #[must_use]
     pub fn all_see_all(&self, nodes: usize, from: Duration) -> Option<Duration> {
         self.when(nodes, from, Views::all_see_all)
     }
 
-    /// Returns the time after a crash until no node holds the dead node for alive; `None` if not in this run.
+    /// Returns the time after a crash until no node considers the dead node alive; `None` if this does not happen in
+    /// the run.
     #[must_use]
     pub fn crash_known(&self, nodes: usize, crash: Crash) -> Option<Duration> {
         self.when(nodes, crash.at, |views| views.is_seen_by_none(crash.host))
     }
 
-    /// Returns the time after `from` until the views satisfy a condition; `None` if not in this run.
+    /// Returns the time after `from` until the views satisfy a condition; `None` if this does not happen in the run.
     fn when(
         &self,
         nodes: usize,
@@ -145,7 +147,8 @@ impl Tape {
         })
     }
 
-    /// Returns the number of false verdicts between two instants, counted at every node that reached one.
+    /// Returns the number of false verdicts between two instants; each verdict counts once for every node that reached
+    /// it.
     #[must_use]
     pub fn false_deaths(&self, from: Duration, to: Duration) -> usize {
         let inside = |event: &&TimedObservation| event.at >= from && event.at < to;

@@ -1,22 +1,23 @@
 //! Changes to names that are not durable yet.
 //!
-//! A sync makes some changes durable, with all earlier ones that concern the same paths: so the changes to one path
-//! become durable in their order, as a journalling file system has it.
+//! A sync makes some changes durable, together with all earlier changes that concern the same paths; the changes to one
+//! path therefore become durable in their order, as in a journalling file system.
 
 use super::tree::{FileTree, put};
 use phalanx_core::random::Random;
 
-/// The most changes that wait. The oldest becomes durable when there are more: kernels write back by themselves.
+/// Maximum number of waiting changes. Beyond this number, the oldest change becomes durable, because kernels also write
+/// back without a sync.
 const CHANGES_MAX: usize = 4_096;
 
-/// A change to the names of a tree. Paths are canonical: they pass through no link.
+/// A change to the names of a tree. Paths are canonical: they contain no symbolic links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NameChange {
-    /// A file was made; its bytes are another matter.
+    /// A file was created; its bytes are not part of the change.
     Create(String),
-    /// A folder was made, with those above it.
+    /// A folder was created, with its missing ancestors.
     Folder(String),
-    /// A symbolic link was made.
+    /// A symbolic link was created.
     Link { target: String, path: String },
     /// An entry was moved.
     Rename { old: String, new: String },
@@ -35,20 +36,21 @@ impl NameChange {
         }
     }
 
-    /// Whether two changes concern one path, or a path and one below it.
+    /// Whether two changes concern the same path, or a path and a path below it.
     fn relates(&self, other: &Self) -> bool {
         let mine = self.paths();
         mine.iter()
             .any(|one| other.paths().iter().any(|two| same_line(one, two)))
     }
 
-    /// Whether the run draws if the change survives: a file that was made and never synced does not.
+    /// Whether a random draw decides if the change survives; the creation of a file that was never synced does not
+    /// survive.
     const fn is_drawn(&self) -> bool {
         matches!(self, Self::Rename { .. } | Self::Link { .. })
     }
 
     fn replay(self, durable: &mut FileTree) {
-        // The bytes of an entry that the durable tree lacks were never synced.
+        // If the durable tree lacks an entry, the bytes of the entry were never synced.
         match self {
             Self::Create(path) => {
                 if durable.entry(&path, false).is_err() {
@@ -75,7 +77,7 @@ impl NameChange {
     }
 }
 
-/// Makes the folder of a path.
+/// Creates the folder of a path.
 fn make_way(durable: &mut FileTree, path: &str) {
     let folder = path.rfind('/').map_or("", |at| &path[..at]);
     let _blocked = durable.make_folders(folder);
@@ -91,7 +93,7 @@ fn same_line(one: &str, two: &str) -> bool {
     above(one, two) || above(two, one)
 }
 
-/// The changes in their order.
+/// The changes, in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Journal {
     changes: Vec<NameChange>,
@@ -145,7 +147,7 @@ impl Journal {
         }
     }
 
-    /// Power is lost: a beginning of the changes, drawn, survives.
+    /// Power is lost: a prefix of the changes, of random length, survives.
     pub(super) fn survive(&mut self, durable: &mut FileTree, random: &mut Random) {
         let changes = core::mem::take(&mut self.changes);
         if !changes.iter().any(NameChange::is_drawn) {

@@ -1,11 +1,11 @@
-//! Properties of the disk under all sequences of writes, syncs and losses of power.
+//! Properties of the disk under all sequences of writes, syncs and power losses.
 
 use super::{DiskChange, Files, Left};
 use phalanx_core::random::Random;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A step on one of a few names in two folders.
+/// A step on one of a few files in two folders.
 #[derive(Clone, Debug)]
 enum Step {
     Replace(usize, bool),
@@ -42,7 +42,7 @@ fn disk() -> Files {
     files
 }
 
-/// Does a write; whether its path led somewhere.
+/// Performs a write; returns whether its path could be resolved.
 fn done(files: &mut Files, write: DiskChange, synced: bool) -> bool {
     let (number, _) = files.begin(0, 0, write, synced);
     files.end(number) == Some(Ok(()))
@@ -91,7 +91,7 @@ fn take(files: &mut Files, step: &Step, version: u64, synced: &mut BTreeSet<Vec<
 }
 
 proptest! {
-    /// A loss of power leaves each file empty or with bytes that were synced as a whole.
+    /// A loss of power leaves each file empty or with the complete bytes of one sync.
     #[test]
     fn a_file_is_whole_after_a_loss_of_power(
         steps in prop::collection::vec(step(), 0..40),
@@ -141,8 +141,8 @@ proptest! {
         prop_assert_eq!(state(&files), before);
     }
 
-    /// A file that is written, synced and renamed over another leaves the old or the new one, whole and under one name;
-    /// after a sync of the folder, the new one.
+    /// A file that is written, synced and renamed over another leaves either the old or the new file, complete and
+    /// under one name; after a sync of the folder, it leaves the new file.
     #[test]
     fn a_rename_is_atomic(versions in prop::collection::vec((any::<bool>(), any::<bool>()), 1..8), seed in any::<u64>()) {
         let mut files = disk();

@@ -1,14 +1,15 @@
-//! A host's disk: a tree of files, what of it is durable, and how writing fails.
+//! A host's disk: a tree of files, the durable part of this tree, and the faults of writes.
 //!
-//! A write takes [`WRITE`] until its completion is delivered, a sync [`SYNC`]; they complete in the order in which they
-//! were requested. An unsynced write survives the kill of a process. A loss of
-//! power undoes it:
+//! A write takes [`WRITE`] until its completion is delivered, and a sync takes [`SYNC`]; writes and syncs complete in
+//! the order in which they were requested. An unsynced write survives the kill of a process. A loss of power undoes an
+//! unsynced write:
 //!
-//! - A file's bytes are those of its latest sync. A file that was never synced is gone, or empty
-//!   where a later change to names survives.
-//! - A rename or link is atomic. It is durable after a sync of the folder, of the whole disk, or of the file at its new
-//!   name. Before that, a random number of the unsynced changes to names survives, in their order.
-//! - A write in progress when the process ends is lost; on a disk with torn writes, a random prefix of it may survive.
+//! - A file's bytes are those of its latest sync. A file that was never synced is gone, or is empty if a later change
+//!   of names survives.
+//! - A rename or link is atomic. The change is durable after a sync of the folder, of the whole disk, or of the file at
+//!   its new name. Before such a sync, a random number of the unsynced changes of names survives, in their order.
+//! - A write in progress when the process ends is lost; on a disk with torn writes, a random prefix of the write may
+//!   survive.
 
 mod journal;
 pub mod tree;
@@ -29,23 +30,23 @@ use tree::{FileTree, TreeEntry, TreeError, put};
 /// How a disk fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskFault {
-    /// Writes fail for want of room.
+    /// Writes fail because the disk is full.
     Full,
-    /// The write under way at a stop is half there.
+    /// Half of the write under way at a stop is on the disk.
     TornWrite,
     /// Reads and writes fail.
     IoError,
 }
 
 impl DiskFault {
-    /// Every fault and its word.
+    /// Every fault and its name.
     pub const ALL: &'static [(Self, &'static str)] = &[
         (Self::Full, "full"),
         (Self::TornWrite, "torn-write"),
         (Self::IoError, "io-error"),
     ];
 
-    /// Its word.
+    /// The fault's name.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -56,41 +57,41 @@ impl DiskFault {
     }
 }
 
-/// How long a read takes, and a write that is not synced.
+/// Duration of a read, and of a write without a sync.
 pub const WRITE: Duration = Duration::from_micros(20);
-/// How long a sync takes, and a write that is synced.
+/// Duration of a sync, and of a write with a sync.
 pub const SYNC: Duration = Duration::from_millis(2);
 
-/// A change of the disk. Paths are absolute; a name without a slash at its beginning stands in the root.
+/// A change of the disk. Paths are absolute; a name without a leading slash is in the root folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskChange {
-    /// A file holds these bytes and nothing else. The file is made if it does not exist.
+    /// Replaces the content of a file by these bytes. The file is created if it does not exist.
     Replace(Cow<'static, str>, Vec<u8>),
-    /// A file holds these bytes after its others. The file is made if it does not exist.
+    /// Appends these bytes to a file. The file is created if it does not exist.
     Append(Cow<'static, str>, Vec<u8>),
     /// Removes a file, a link or an empty folder.
     Remove(Cow<'static, str>),
-    /// An entry has another path, in the place of the entry that had it, in one step.
+    /// Moves an entry to another path in one step; an entry at that path is replaced.
     Rename {
-        /// The path before.
+        /// The old path.
         old: Cow<'static, str>,
-        /// The path afterwards.
+        /// The new path.
         new: Cow<'static, str>,
     },
     /// Creates a symbolic link.
     Link {
-        /// The path that the link leads to.
+        /// The target of the link.
         target: Cow<'static, str>,
         /// The link's own path.
         path: Cow<'static, str>,
     },
-    /// A folder exists, with those above it.
+    /// Creates a folder, with its missing ancestors.
     Folder(Cow<'static, str>),
-    /// The entries of a folder are made durable: which names it has, not the bytes of its files.
+    /// Makes the entries of a folder durable: its names, but not the bytes of its files.
     SyncFolder(Cow<'static, str>),
-    /// A file's bytes and its name are made durable.
+    /// Makes a file's bytes and its name durable.
     SyncFile(Cow<'static, str>),
-    /// The whole disk is made durable as it stands.
+    /// Makes the whole disk durable in its current state.
     Sync,
 }
 
@@ -101,7 +102,7 @@ pub enum DiskError {
     Full,
     /// The device failed.
     Io,
-    /// The path does not lead where the operation needs it to.
+    /// The path does not resolve to an entry of the required kind.
     Path(TreeError),
 }
 
@@ -115,14 +116,14 @@ impl fmt::Display for DiskError {
     }
 }
 
-/// The part of a disk that a crash leaves.
+/// The part of a disk that survives a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// All that was written.
+    /// All written data.
     Written,
-    /// All that was synced.
+    /// All synced data.
     Synced,
-    /// Nothing.
+    /// No data.
     Nothing,
 }
 
@@ -131,19 +132,19 @@ pub enum Left {
 pub struct Files {
     /// The tree that processes see.
     written: FileTree,
-    /// The tree that a loss of power leaves.
+    /// The tree that remains after a loss of power.
     durable: FileTree,
-    /// The changes to names that are in the first tree and not in the second.
+    /// The changes of names that are in `written` and not in `durable`.
     journal: Journal,
-    /// The writes that are ordered and not done, by number, with whether each is synced.
+    /// The writes that are ordered and not completed, by number, each with a flag whether the write is synced.
     under_way: BTreeMap<u64, (DiskChange, bool)>,
-    /// The process that ordered each of these.
+    /// The process that ordered each of these writes.
     owners: BTreeMap<u64, usize>,
     ordered: u64,
     /// The time at which the latest request completes, in true time.
     busy_until: u64,
     fault: Option<(DiskFault, Option<usize>)>,
-    /// The time that each operation takes in addition, and the step that caused it.
+    /// The additional time of each operation, and the step that caused the delay.
     delay: (Duration, Option<usize>),
 }
 
@@ -154,12 +155,12 @@ impl Files {
         self.written.read(file).ok()
     }
 
-    /// The paths of all files, without the slash at their beginning.
+    /// The paths of all files, without the leading slash.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         files(&self.written).map(|(path, _)| path.trim_start_matches('/'))
     }
 
-    /// Puts a file there, durably and at once: before a process runs. Its folders are made.
+    /// Stores a file durably and at once, before a process runs. Missing folders of the file are created.
     pub fn put(&mut self, file: impl Into<Cow<'static, str>>, bytes: Vec<u8>) {
         let file = file.into();
         for tree in [&mut self.written, &mut self.durable] {
@@ -167,10 +168,10 @@ impl Files {
         }
     }
 
-    /// Stores a file durably and at once, as a process does before it runs. Its folders are made.
+    /// Stores a file durably and at once, as a process does before it runs. Missing folders of the file are created.
     ///
     /// # Errors
-    /// The disk is full or fails.
+    /// Returns an error if the disk is full or fails.
     pub fn store(
         &mut self,
         file: impl Into<Cow<'static, str>>,
@@ -186,10 +187,10 @@ impl Files {
         }
     }
 
-    /// Puts a folder there, with those above it, durably and at once.
+    /// Creates a folder and its missing ancestors, durably and at once.
     pub fn put_folder(&mut self, path: &str) {
         for tree in [&mut self.written, &mut self.durable] {
-            // A file that is in the way stays.
+            // A file at the path of a folder stays.
             let _blocked = tree.make_folders(path);
         }
     }
@@ -200,7 +201,8 @@ impl Files {
         &self.written
     }
 
-    /// The same, for a part of the host that acts on files within one step. Its changes are not durable until a sync.
+    /// The tree that processes see, for a part of the host that changes files within one step. Changes made through
+    /// this reference are not durable until a sync.
     pub const fn tree_mut(&mut self) -> &mut FileTree {
         &mut self.written
     }
@@ -210,7 +212,7 @@ impl Files {
         matches!(self.fault, Some((DiskFault::IoError, _)))
     }
 
-    /// A write begins; returns its number and when it is done.
+    /// Begins a write; returns its number and its completion time.
     pub(crate) fn begin(
         &mut self,
         now: u64,
@@ -227,13 +229,14 @@ impl Files {
         (self.ordered, self.busy_until)
     }
 
-    /// The time at which a read that begins now completes: after all earlier requests.
+    /// The completion time of a read that begins now; all earlier requests complete first.
     pub(crate) fn read_done(&self, now: u64) -> u64 {
         let takes = WRITE + self.delay.0;
         self.busy_until.max(now + phalanx_core::time::nanos(takes))
     }
 
-    /// A write comes to its end, or fails: what it was, and whether synced; none if it was forgotten with its process.
+    /// A write completes or fails: returns the write and whether the write was synced; none if the write was forgotten
+    /// with its process.
     pub(crate) fn end(&mut self, number: u64) -> Option<Result<(), (DiskError, DiskChange, bool)>> {
         let (write, synced) = self.under_way.remove(&number)?;
         self.owners.remove(&number);
@@ -250,7 +253,7 @@ impl Files {
         Some(done.map_err(|error| (DiskError::Path(error), write, synced)))
     }
 
-    /// Does a write; what it changes of names goes into the journal.
+    /// Performs a write, and adds its change of names to the journal.
     fn apply(&mut self, write: &DiskChange) -> Result<(), TreeError> {
         match write {
             DiskChange::Replace(file, bytes) => {
@@ -298,7 +301,7 @@ impl Files {
         Ok(())
     }
 
-    /// The change to names that a write to a file makes, if it makes the file.
+    /// The change of names that a write to a file causes, if the write creates the file.
     fn creation(&self, file: &str) -> Result<Option<NameChange>, TreeError> {
         let path = self.written.resolve(file, true)?;
         let exists = self.written.exists(&path);
@@ -311,7 +314,7 @@ impl Files {
         }
     }
 
-    /// Makes durable what a write is about.
+    /// Makes the data that a write concerns durable.
     fn sync(&mut self, write: &DiskChange) -> Result<(), TreeError> {
         match write {
             DiskChange::Replace(path, _)
@@ -345,7 +348,7 @@ impl Files {
         Ok(())
     }
 
-    /// A fault begins; none: it ends. `step` ordered it.
+    /// Begins a fault; `None` ends the current fault. `step` is the step that ordered the fault.
     pub(crate) const fn set_fault(&mut self, fault: Option<DiskFault>, step: Option<usize>) {
         self.fault = match fault {
             Some(fault) => Some((fault, step)),
@@ -353,7 +356,7 @@ impl Files {
         };
     }
 
-    /// Each operation takes this much longer. `step` ordered it.
+    /// Makes each operation take longer by this time. `step` is the step that ordered the delay.
     pub(crate) const fn set_delay(&mut self, delay: Duration, step: Option<usize>) {
         self.delay = (delay, step);
     }
@@ -363,12 +366,12 @@ impl Files {
         self.delay.1
     }
 
-    /// The step whose fault this disk has.
+    /// The step that ordered the disk's current fault.
     pub(crate) fn fault_step(&self) -> Option<usize> {
         self.fault.and_then(|(_, step)| step)
     }
 
-    /// A process ended: what it had under way did not happen.
+    /// A process ended, so its writes under way are dropped.
     pub(crate) fn forget(&mut self, owner: usize) {
         let owners = &mut self.owners;
         self.under_way
@@ -379,8 +382,8 @@ impl Files {
         }
     }
 
-    /// The process or the machine ended. Returns how many files differ afterwards: writes that were not durable are gone
-    /// or torn.
+    /// The process or the machine stopped. Returns the number of files that differ afterwards, because writes that were
+    /// not durable are gone or torn.
     pub(crate) fn crash(&mut self, left: Left, random: &mut Random) -> u64 {
         let under_way = std::mem::take(&mut self.under_way);
         self.owners.clear();
@@ -402,7 +405,7 @@ impl Files {
                 if matches!(self.fault, Some((DiskFault::TornWrite, _))) {
                     for (write, _) in under_way.into_values() {
                         if write.file().is_some() {
-                            // A write that would have failed leaves nothing.
+                            // A write that would have failed changes nothing.
                             let _failed = self.apply(&write);
                         }
                     }
@@ -417,13 +420,13 @@ impl Files {
         paths.iter().filter(differs).count() as u64
     }
 
-    /// The paths of all files that are there now or after a loss of power.
+    /// The paths of all files that exist now or after a loss of power.
     fn paths(&self) -> BTreeSet<String> {
         let both = files(&self.written).chain(files(&self.durable));
         both.map(|(path, _)| path.to_owned()).collect()
     }
 
-    /// Makes each file that differs from its durable state a mixture of both.
+    /// Replaces each file that differs from its durable state by a mixture of both states.
     fn tear_all(&mut self, random: &mut Random) {
         for path in self.paths() {
             let old = self.durable.read(&path).ok().map(<[u8]>::to_vec);
@@ -445,12 +448,12 @@ fn files(tree: &FileTree) -> impl Iterator<Item = (&str, &[u8])> {
     })
 }
 
-/// The bytes of a file that was replaced in part.
+/// The bytes of a file whose replacement was torn.
 fn tear(old: Option<Vec<u8>>, new: Option<Vec<u8>>, random: &mut Random) -> Option<Vec<u8>> {
     let Some(mut new) = new else {
         return old;
     };
-    // Durable bytes that the new content begins with stay; of the rest, a beginning.
+    // If the new content begins with the durable bytes, these stay; of the remaining bytes, a random prefix stays.
     let kept = old
         .as_ref()
         .map_or(0, |old| if new.starts_with(old) { old.len() } else { 0 });

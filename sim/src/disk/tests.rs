@@ -84,7 +84,7 @@ fn a_torn_write_leaves_a_beginning_of_it_and_all_that_was_durable() {
     assert_eq!(lengths, (4..8).collect());
 }
 
-/// Does a write that must succeed, without a sync.
+/// Performs a write that must succeed, without a sync.
 fn change(files: &mut Files, write: DiskChange) {
     written(files, write, false);
 }

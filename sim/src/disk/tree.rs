@@ -1,13 +1,13 @@
 //! A file tree in memory: folders, files, symbolic links and socket files under absolute paths.
 //!
-//! A [`FileTree`] decides what a path names: it follows symbolic links as POSIX path resolution does, with at most
-//! [`LINKS_MAX`] links a path. It knows neither time nor durability; [`super::Files`] adds those. Permissions, hard
+//! A [`FileTree`] resolves paths: it follows symbolic links as POSIX path resolution does, with at most [`LINKS_MAX`]
+//! links in a path. A [`FileTree`] models neither time nor durability; [`super::Files`] adds both. Permissions, hard
 //! links and file times are not modelled.
 
 use core::fmt;
 use std::collections::BTreeMap;
 
-/// The most symbolic links that one path may pass through, as in Linux.
+/// Maximum number of symbolic links that one path may pass through, as in Linux.
 pub const LINKS_MAX: usize = 40;
 
 /// An entry of the tree.
@@ -15,24 +15,24 @@ pub const LINKS_MAX: usize = 40;
 pub enum TreeEntry {
     /// A folder.
     Folder,
-    /// A file and the bytes that it holds.
+    /// A file and its bytes.
     File(Vec<u8>),
     /// A symbolic link and its target, which may be relative to the link's folder and may not exist.
     Link(String),
-    /// The file of a Unix socket. It may outlive the listener.
+    /// The file of a Unix socket. The file may outlive the listener.
     Socket,
 }
 
-/// The reason why an operation failed. The tree is then unchanged.
+/// The reason why an operation failed. A failed operation leaves the tree unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TreeError {
     /// No entry has this path.
     NotFound,
-    /// An entry has this path already.
+    /// An entry already has this path.
     Exists,
-    /// A part of the path that must be a folder is not one.
+    /// A part of the path that must be a folder is an entry of another kind.
     NotFolder,
-    /// The path names a folder where a file is needed.
+    /// The path names a folder where a file is required.
     IsFolder,
     /// The folder is not empty.
     NotEmpty,
@@ -80,16 +80,16 @@ pub struct FileTree {
 }
 
 impl FileTree {
-    /// The entry that a path names; `follow` says whether a link in the last part is followed.
+    /// The entry that a path names; `follow` states whether a link in the last part is followed.
     ///
     /// # Errors
-    /// When the path cannot be resolved.
+    /// Returns an error if the path cannot be resolved.
     pub fn entry(&self, path: &str, follow: bool) -> Result<&TreeEntry, TreeError> {
         let path = self.resolve(path, follow)?;
         self.at(&path).ok_or(TreeError::NotFound)
     }
 
-    /// Whether a path names an entry, links followed.
+    /// Whether a path names an entry, after following links.
     #[must_use]
     pub fn exists(&self, path: &str) -> bool {
         self.entry(path, true).is_ok()
@@ -98,7 +98,7 @@ impl FileTree {
     /// The bytes of the file that a path names.
     ///
     /// # Errors
-    /// When the path cannot be resolved or does not name a file.
+    /// Returns an error if the path cannot be resolved or does not name a file.
     pub fn read(&self, path: &str) -> Result<&[u8], TreeError> {
         match self.entry(path, true)? {
             TreeEntry::File(bytes) => Ok(bytes),
@@ -110,7 +110,7 @@ impl FileTree {
     /// The names in a folder, in ascending order.
     ///
     /// # Errors
-    /// When the path does not name a folder.
+    /// Returns an error if the path does not name a folder.
     pub fn list(&self, path: &str) -> Result<Vec<&str>, TreeError> {
         let folder = self.resolve(path, true)?;
         match self.at(&folder).ok_or(TreeError::NotFound)? {
@@ -124,7 +124,7 @@ impl FileTree {
     /// The target of the symbolic link that a path names.
     ///
     /// # Errors
-    /// When the path does not name a symbolic link.
+    /// Returns an error if the path does not name a symbolic link.
     pub fn read_link(&self, path: &str) -> Result<&str, TreeError> {
         match self.entry(path, false)? {
             TreeEntry::Link(target) => Ok(target),
@@ -132,10 +132,10 @@ impl FileTree {
         }
     }
 
-    /// Makes a file hold these bytes and nothing else; makes the file if it does not exist.
+    /// Replaces the content of a file by these bytes; creates the file if it does not exist.
     ///
     /// # Errors
-    /// When the file's folder does not exist, or the path names something else than a file.
+    /// Returns an error if the file's folder does not exist, or the path names an entry other than a file.
     pub fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), TreeError> {
         let held = self.file(path)?;
         held.clear();
@@ -143,19 +143,19 @@ impl FileTree {
         Ok(())
     }
 
-    /// Adds bytes to the end of a file; makes the file if it does not exist.
+    /// Appends bytes to a file; creates the file if it does not exist.
     ///
     /// # Errors
-    /// When the file's folder does not exist, or the path names something else than a file.
+    /// Returns an error if the file's folder does not exist, or the path names an entry other than a file.
     pub fn append(&mut self, path: &str, bytes: &[u8]) -> Result<(), TreeError> {
         self.file(path)?.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Makes a folder, and those above it that do not exist.
+    /// Creates a folder, and its ancestors that do not exist.
     ///
     /// # Errors
-    /// When a part of the path is an entry of another kind.
+    /// Returns an error if a part of the path is an entry of another kind.
     pub fn make_folders(&mut self, path: &str) -> Result<(), TreeError> {
         let mut at = String::new();
         for part in parts(path) {
@@ -175,34 +175,35 @@ impl FileTree {
         Ok(())
     }
 
-    /// Makes a folder in a folder that exists.
+    /// Creates a folder in an existing folder.
     ///
     /// # Errors
-    /// When the path names an entry, or its parent is not a folder.
+    /// Returns an error if the path names an entry, or its parent is not a folder.
     pub fn make_folder(&mut self, path: &str) -> Result<(), TreeError> {
         self.make(path, TreeEntry::Folder)
     }
 
-    /// Makes a symbolic link; its target need not exist.
+    /// Creates a symbolic link; the target of the link need not exist.
     ///
     /// # Errors
-    /// When the path names an entry, or its parent is not a folder.
+    /// Returns an error if the path names an entry, or its parent is not a folder.
     pub fn make_link(&mut self, target: &str, path: &str) -> Result<(), TreeError> {
         self.make(path, TreeEntry::Link(target.to_owned()))
     }
 
-    /// Makes the file of a Unix socket.
+    /// Creates the file of a Unix socket.
     ///
     /// # Errors
-    /// When the path names an entry, or its parent is not a folder.
+    /// Returns an error if the path names an entry, or its parent is not a folder.
     pub fn make_socket(&mut self, path: &str) -> Result<(), TreeError> {
         self.make(path, TreeEntry::Socket)
     }
 
-    /// Removes a file, link, socket or empty folder. A link is removed, not its target.
+    /// Removes a file, link, socket or empty folder. If the path names a link, the link is removed and its target
+    /// stays.
     ///
     /// # Errors
-    /// When no entry has this path, or a folder is not empty.
+    /// Returns an error if no entry has this path, or a folder is not empty.
     pub fn remove(&mut self, path: &str) -> Result<(), TreeError> {
         let path = self.resolve(path, false)?;
         if self.at(&path).is_none() {
@@ -215,11 +216,12 @@ impl FileTree {
         Ok(())
     }
 
-    /// Moves an entry, and all below it, in one step. An entry at the new path is replaced: a file, link or socket by
-    /// one of these, an empty folder by a folder.
+    /// Moves an entry, and all entries below it, in one step. An entry at the new path is replaced: a file, link or
+    /// socket by another file, link or socket, and an empty folder by a folder.
     ///
     /// # Errors
-    /// When the old path names no entry, the new path's parent is not a folder, or the kinds do not fit.
+    /// Returns an error if the old path names no entry, the new path's parent is not a folder, or the kinds of the two
+    /// entries do not match.
     pub fn rename(&mut self, old: &str, new: &str) -> Result<(), TreeError> {
         let (old, new) = (self.resolve(old, false)?, self.resolve(new, false)?);
         let folder = match self.at(&old).ok_or(TreeError::NotFound)? {
@@ -262,8 +264,9 @@ impl FileTree {
         Ok(())
     }
 
-    /// The paths that match a pattern of `*`, `?` and `[...]` in any part, in ascending order. A leading dot is matched
-    /// by a dot alone, as glob(7) says. A pattern without such characters matches its own path if that exists.
+    /// The paths that match a pattern with `*`, `?` and `[...]` in any part, in ascending order. Only a dot in the
+    /// pattern matches a leading dot, as in glob(7). A pattern without such characters matches its own path if that
+    /// path exists.
     #[must_use]
     pub fn glob(&self, pattern: &str) -> Vec<String> {
         let mut found = vec![String::new()];
@@ -297,10 +300,10 @@ impl FileTree {
             .map(|(path, entry)| (path.as_str(), entry))
     }
 
-    /// The canonical path of an entry, which need not exist itself; its parent must.
+    /// The canonical path of an entry; the entry need not exist, but its parent must.
     ///
     /// # Errors
-    /// When a part above it does not exist or is not a folder, or links form a circle.
+    /// Returns an error if an ancestor does not exist or is not a folder, or if links form a circle.
     pub fn resolve(&self, path: &str, follow: bool) -> Result<String, TreeError> {
         let mut rest: Vec<String> = parts(path).map(str::to_owned).rev().collect();
         let must_be_folder = path.ends_with('/') && path.len() > 1;
@@ -337,7 +340,7 @@ impl FileTree {
         Ok(at)
     }
 
-    /// The entry under a canonical path; the root's is the empty one.
+    /// The entry under a canonical path; the canonical path of the root is empty.
     fn at(&self, canonical: &str) -> Option<&TreeEntry> {
         if canonical.is_empty() {
             Some(&TreeEntry::Folder)
@@ -433,7 +436,7 @@ fn in_set(set: &[u8], byte: u8) -> bool {
     inside != negated
 }
 
-/// Puts a file into a tree, with its folders. A path that leads through a file stays as it is.
+/// Stores a file in a tree, and creates its folders. Nothing is stored if the path leads through a file.
 pub(super) fn put(tree: &mut FileTree, path: &str, bytes: &[u8]) {
     let folder = path.rfind('/').map_or("", |at| &path[..at]);
     let _blocked = tree

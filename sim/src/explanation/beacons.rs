@@ -33,7 +33,7 @@ impl Message for Light {
     }
 }
 
-/// Sends a light to all other hosts each second, and holds a lamp for ever.
+/// Sends a light to all other hosts each second, and never releases its lamp.
 struct Beacon {
     host: usize,
     others: Vec<SocketAddr>,
@@ -84,7 +84,7 @@ impl Process for Beacon {
     }
 }
 
-/// A beacon that starts does not burn already, and one that steps burns.
+/// A beacon must not start while it already burns, and must not step unless it burns.
 #[derive(Default)]
 struct OneLight {
     burning: BTreeSet<usize>,

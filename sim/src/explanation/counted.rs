@@ -6,7 +6,7 @@ use crate::record::{RecordedEvent, RecordedReport, Recording};
 /// The counted reports of a failed expectation.
 pub(super) struct Counted {
     pub(super) lines: Vec<String>,
-    /// The report in excess, or the latest one of too few.
+    /// The report in excess, or the latest report if there are too few.
     pub(super) event: Option<u64>,
 }
 
@@ -56,14 +56,14 @@ impl Counted {
             }
         };
         Self {
-            // The finding of a counter names the report itself.
+            // The finding of a counter already names the report itself.
             lines: if from == to { Vec::new() } else { lines },
             event: found.map(|(_, event)| event.number),
         }
     }
 }
 
-/// Whether a report is by a host, and about a host, that the expectation counts.
+/// Whether the expectation counts a report by this host about that host.
 fn fits(recording: &Recording<'_>, query: &CountedReports, (report, event): &Reported<'_>) -> bool {
     let hosts = &recording.scenario().hosts;
     let about = query.about.as_ref().is_none_or(|wanted| {

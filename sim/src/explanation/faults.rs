@@ -1,8 +1,9 @@
-//! The faults that stand between two nodes, or at one node, at a time or since an earlier one.
+//! The faults between two nodes or at one node, at a given time or since an earlier time.
 
 use crate::finding::seconds;
 use crate::record::Recording;
 use crate::record::fault::{Band, FaultPhase, FaultSubject, few, together};
+use crate::scenario::plan::Cut;
 use crate::scenario::{Scenario, text};
 use core::time::Duration;
 use serde::Serialize;
@@ -18,7 +19,7 @@ pub enum Standing {
     InForce,
     /// The fault ended before the failure.
     Ended,
-    /// The step is instantaneous.
+    /// The step is instantaneous and has no duration.
     Once,
 }
 
@@ -40,7 +41,7 @@ pub struct StandingFault {
     pub standing: Standing,
     /// The number of the event at the beginning.
     pub event: u64,
-    /// Whether the fault is between the two nodes, at one of them, or affects all.
+    /// Whether the fault is between the two nodes, at one of them, or affects all nodes.
     #[serde(skip)]
     place: FaultPlace,
 }
@@ -50,6 +51,7 @@ enum FaultPlace {
     Between,
     At,
     Everywhere,
+    Elsewhere,
 }
 
 impl StandingFault {
@@ -59,6 +61,7 @@ impl StandingFault {
             FaultPlace::Between => "between them",
             FaultPlace::At => "there",
             FaultPlace::Everywhere => "everywhere",
+            FaultPlace::Elsewhere => "elsewhere",
         };
         let what = format!("{} {}", self.step, self.text);
         let line = self
@@ -73,8 +76,8 @@ impl StandingFault {
     }
 }
 
-/// Returns the faults that affect one of the hosts, or the traffic between two of them, between two instants: those in
-/// force at the end first. Without hosts, returns the faults that are in force at the end.
+/// Returns the faults that affect one of the hosts, or the traffic between two of them, in a time window; faults that
+/// are in force at the end come first. Without hosts, returns the faults that are in force at the end.
 pub(super) fn standing(
     recording: &Recording<'_>,
     hosts: &[usize],
@@ -82,7 +85,7 @@ pub(super) fn standing(
     until: u64,
 ) -> Vec<StandingFault> {
     let bands = together(recording.bands(u64::MAX));
-    // The effect of a clock step lasts.
+    // The effect of a clock step is lasting.
     let overlaps =
         |band: &Band| band.from <= until && (band.to >= since || band.fault.word == "clock");
     let mut faults: Vec<StandingFault> = bands
@@ -122,25 +125,29 @@ pub(super) fn standing(
     faults
 }
 
-/// Returns where a fault is relative to the hosts; `None` if it does not concern them.
+/// Returns the faults in force at an instant, for a failure without a fault at its nodes.
+pub(super) fn elsewhere(recording: &Recording<'_>, until: u64) -> Vec<StandingFault> {
+    let mut faults = standing(recording, &[], until, until);
+    for fault in &mut faults {
+        fault.place = FaultPlace::Elsewhere;
+    }
+    faults
+}
+
+/// Returns the relation of a fault to the hosts; `None` if the fault does not concern them.
 fn place(recording: &Recording<'_>, band: &Band, hosts: &[usize]) -> Option<FaultPlace> {
     let touches = || hosts.iter().any(|host| band.fault.hosts.contains(host));
-    match band.fault.subject {
-        FaultSubject::Cut(_) | FaultSubject::Links(_) => {
-            let cut = match band.fault.subject {
-                FaultSubject::Links(change) => &recording.plan().link_changes[change].pairs,
-                FaultSubject::Cut(cut) => &recording.plan().cuts[cut],
-                _ => return None,
-            };
-            match *hosts {
-                [one, other] => {
-                    let blocks = cut.blocks(one, other) || cut.blocks(other, one);
-                    blocks.then_some(FaultPlace::Between)
-                }
-                [_] => touches().then_some(FaultPlace::At),
-                _ => Some(FaultPlace::Everywhere),
-            }
+    let of_pairs = |cut: &Cut| match *hosts {
+        [one, other] => {
+            let blocks = cut.blocks(one, other) || cut.blocks(other, one);
+            blocks.then_some(FaultPlace::Between)
         }
+        [_] => touches().then_some(FaultPlace::At),
+        _ => Some(FaultPlace::Everywhere),
+    };
+    match band.fault.subject {
+        FaultSubject::Cut(cut) => of_pairs(&recording.plan().cuts[cut]),
+        FaultSubject::Links(change) => of_pairs(&recording.plan().link_changes[change].pairs),
         FaultSubject::Loss | FaultSubject::Latency => Some(FaultPlace::Everywhere),
         FaultSubject::Power(..)
         | FaultSubject::Speed(_)
@@ -175,7 +182,7 @@ fn text_of(scenario: &Scenario, band: &Band) -> String {
     }
 }
 
-/// Returns the lasting properties of the nodes and of the network between them that make it worse than by default.
+/// Returns the lasting properties by which the nodes, or the network between them, are worse than the default.
 pub(super) fn properties(scenario: &Scenario, hosts: &[usize]) -> Vec<String> {
     let mut lines = Vec::new();
     if let [one, other] = *hosts {

@@ -1,4 +1,4 @@
-//! The changes of what an observer knows of another node, or of a value in its state, found by a replay.
+//! The changes in an observer's knowledge of another node, or in a value of the observer's state, found by a replay.
 
 use crate::finding::seconds;
 use crate::record::Recording;
@@ -8,7 +8,7 @@ use crate::world::{Definition, value};
 use core::time::Duration;
 use serde::Serialize;
 
-/// The nodes that a failure is about.
+/// The nodes that a failure concerns.
 #[derive(Clone, Debug)]
 pub(super) struct FailureNodes {
     pub(super) observer: Option<usize>,
@@ -20,7 +20,7 @@ pub(super) struct FailureNodes {
 }
 
 impl FailureNodes {
-    /// The observer and the observed.
+    /// The observer and the observed node.
     pub(super) fn pair(&self) -> Option<(usize, usize)> {
         self.observer.zip(self.observed)
     }
@@ -35,21 +35,21 @@ impl FailureNodes {
     }
 }
 
-/// A change of what an observer knows.
+/// A change in the knowledge of an observer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KnowledgeChange {
     /// The number of the event.
     pub event: u64,
     /// The time in nanoseconds.
     pub at: u64,
-    /// The event: the content of a message, or another kind of step.
+    /// The event: the content of a message, or the kind of another step.
     pub step: String,
     /// The sender of the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The knowledge before; `None` for none.
+    /// The knowledge before the event; `None` if there was none.
     pub before: Option<String>,
-    /// The knowledge after; `None` for none.
+    /// The knowledge after the event; `None` if there is none.
     pub after: Option<String>,
 }
 
@@ -79,7 +79,7 @@ impl KnowledgeChange {
 pub(super) struct Watched {
     /// The latest change.
     pub(super) latest: Option<KnowledgeChange>,
-    /// The latest change by a message of another node.
+    /// The latest change that a message of another node caused.
     pub(super) told: Option<KnowledgeChange>,
     /// The times of the two changes before the latest one, in nanoseconds, the later first.
     before: [Option<u64>; 2],
@@ -94,14 +94,14 @@ impl Watched {
         self.before = [before, self.before[0]];
     }
 
-    /// The time of the change two before the latest one: the observer may have held the right state since then.
+    /// The time of the second change before the latest one; the observer may have held the right state since then.
     pub(super) fn since(&self) -> u64 {
         self.before[1].unwrap_or(0)
     }
 }
 
-/// Replays a run, and returns for each subject the changes of its observer's knowledge; `None` for a subject that has
-/// no observer, or whose system does not provide such knowledge.
+/// Replays a run, and returns for each subject the changes of its observer's knowledge; `None` if a subject has no
+/// observer, or if its system does not provide such knowledge.
 pub(super) fn watch(
     definition: &Definition,
     recording: &Recording<'_>,
@@ -148,7 +148,7 @@ pub(super) fn watch(
             watched.add(learnt);
         }
     }
-    // A system that never provides knowledge is not one whose observers know nothing.
+    // A system that never provides knowledge must not look like one whose observers know nothing.
     for (watched, subject) in found.iter_mut().zip(subjects) {
         let nothing = watched.as_ref().is_some_and(|it| it.latest.is_none());
         if nothing && !provides_knowledge(&replay, scenario, subject) {
@@ -158,7 +158,7 @@ pub(super) fn watch(
     found
 }
 
-/// Returns what the processes of the observer know at the present time of a replay.
+/// Returns the knowledge of the observer's processes at the present time of a replay.
 fn knowledge(replay: &Replay<'_>, scenario: &Scenario, subject: &FailureNodes) -> Option<String> {
     let mut views = replay
         .processes(subject.observer?)

@@ -1,8 +1,9 @@
-//! Explains a failure of a recorded run: the state that the observer holds, the message that it last heard of the
-//! observed node, the faults between them, and the first item that is missing or in excess.
+//! Explains a failure of a recorded run: the observer's state, the last message that the observer received from the
+//! observed node, the faults between the two nodes, and the first item that is missing or in excess.
 //!
-//! The judge and the programs provide the nodes and the item ([`FailureFinding`]) when an expectation fails. A recording
-//! provides messages, reports and faults; a replay up to the failure provides the changes of what the observer knew.
+//! The judge and the programs provide the nodes and the item ([`FailureFinding`]) when an expectation fails. A
+//! recording provides messages, reports and faults; a replay up to the failure provides the changes of the observer's
+//! knowledge.
 
 #[cfg(test)]
 mod beacons;
@@ -23,38 +24,38 @@ use counted::Counted;
 use knowledge::{FailureNodes, Watched};
 use serde::Serialize;
 
-/// Maximum number of events of a run that is replayed for an explanation.
+/// Maximum number of events of a run that may be replayed for an explanation.
 const REPLAYED_MAX: u64 = 5_000_000;
 
 /// The explanation of one failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// The node whose view or reports the failure is about.
+    /// The node whose view or reports the failure concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observer: Option<String>,
-    /// The node that the observer knows something wrong about, or nothing.
+    /// The node about which the observer knows something wrong or nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<String>,
-    /// The nodes, items and time-outs that the judge and the programs found.
+    /// The nodes, items and timeouts that the judge and the programs found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<String>,
-    /// The latest change of what the observer knows by a message of another node.
+    /// The latest change of the observer's knowledge that a message of another node caused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<KnowledgeChange>,
-    /// The latest change of what the observer knows.
+    /// The latest change of the observer's knowledge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learnt: Option<KnowledgeChange>,
     /// The latest message from the observed node to the observer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heard: Option<Heard>,
-    /// The number of messages from the observed node to the observer that were dropped by a cut or delayed by loss
-    /// after the latest one that arrived.
+    /// The number of messages from the observed node to the observer that a cut dropped or loss delayed after the
+    /// latest message that arrived.
     #[serde(skip_serializing_if = "is_zero")]
     pub held: u64,
-    /// The faults at the nodes or between them.
+    /// The faults at the two nodes or between them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<StandingFault>,
-    /// The explanation as text, one fact a line.
+    /// The explanation as text, one fact per line.
     pub lines: Vec<String>,
     /// The event whose causes lead to the failure.
     #[serde(skip)]
@@ -101,11 +102,11 @@ pub fn explain(
         .collect()
 }
 
-/// Returns the nodes that a failure is about: those of its finding, otherwise those that its reason names.
+/// Returns the nodes that a failure concerns: the nodes of its finding, or else the nodes that its reason names.
 fn subject(recording: &Recording<'_>, failure: &Failure) -> FailureNodes {
     let until = (failure.at_ms + 1) * 1_000_000;
-    let found = failure.findings.first();
-    // A finding without text has only the nodes that the condition names; the reason may name the first wrong one.
+    let found = principal(failure);
+    // A finding without text has only the nodes that the condition names, but the reason may name the first wrong node.
     let is_known =
         found.is_some_and(|it| !it.text.is_empty() || it.reports.is_some() || it.traffic.is_some());
     let mut named = if is_known {
@@ -159,7 +160,7 @@ fn explained(
         .pair()
         .and_then(|pair| heard(recording, pair, subject.until));
     let traffic = failure.findings.iter().find_map(|it| it.traffic);
-    let since = since(failure.findings.first(), watched.as_ref(), heard.as_ref());
+    let since = since(principal(failure), watched.as_ref(), heard.as_ref());
     let told = watched.as_ref().and_then(|it| it.told.clone());
     let learnt = watched.as_ref().and_then(|it| it.latest.clone());
     let mut explanation = Explanation {
@@ -176,7 +177,8 @@ fn explained(
         faults: faults::standing(recording, &subject.hosts(), since, subject.until),
         ..Explanation::default()
     };
-    let texts = failure.findings.iter().map(|it| it.text.clone());
+    let texts = failure.findings.iter().filter(|it| !it.is_remark);
+    let texts = texts.map(|it| it.text.clone());
     explanation
         .found
         .extend(texts.filter(|text| !text.is_empty()));
@@ -190,18 +192,27 @@ fn explained(
     let learnt_event = learnt.as_ref().map(|it| it.event);
     let heard_event = heard.as_ref().map(|it| it.event);
     explanation.event = counted.or(learnt_event).or(heard_event);
-    if explanation.event.is_none() && failure.findings.is_empty() {
+    if explanation.event.is_none() && principal(failure).is_none() {
         explanation.event = causes::culprit(recording, failure);
     }
     explanation.told = told;
     (explanation.learnt, explanation.heard) = (learnt, heard);
     let is_watched = watched.is_some() && subject.observed.is_some();
     explanation.lines = lines(recording, &explanation, subject, is_watched, since);
+    let remarks = failure.findings.iter().filter(|it| it.is_remark);
+    let remarks: Vec<String> = remarks.map(|it| it.text.clone()).collect();
+    explanation.lines.extend(remarks.iter().cloned());
+    explanation.found.extend(remarks);
     explanation
 }
 
-/// The time from which faults matter: the change of knowledge before the latest one, the latest message, or the time
-/// of the item, whichever is earliest.
+/// Returns the finding that names the nodes of a failure: the first finding that is not a remark.
+fn principal(failure: &Failure) -> Option<&FailureFinding> {
+    failure.findings.iter().find(|it| !it.is_remark)
+}
+
+/// The time from which faults are relevant: the time of the item. Without an item: the earlier of the latest message
+/// and [`Watched::since`].
 fn since(found: Option<&FailureFinding>, watched: Option<&Watched>, heard: Option<&Heard>) -> u64 {
     let item = found.and_then(|it| it.since);
     let learnt = watched.map(Watched::since);
@@ -238,7 +249,7 @@ fn held(recording: &Recording<'_>, (to, from): (usize, usize), since: u64, until
     between.count() as u64
 }
 
-/// Returns the host that sent most in a time window, and most of what.
+/// Returns the host that sent the most bytes in a time window, and the kind of message that contributed most.
 fn busiest(recording: &Recording<'_>, (from, to): (u64, u64)) -> Option<String> {
     let mut sent: std::collections::BTreeMap<(usize, &str), (u64, u64)> = Default::default();
     for event in recording.events().filter(|it| from <= it.at && it.at <= to) {
@@ -310,13 +321,15 @@ fn lines(
             "there"
         };
         lines.push(format!("no fault stands {place} since {}", seconds(since)));
+        let elsewhere = faults::elsewhere(recording, subject.until);
+        lines.extend(elsewhere.iter().map(StandingFault::line));
     }
     lines.extend(faults::properties(recording.scenario(), &subject.hosts()));
     lines
 }
 
 impl Explanation {
-    /// Whether the absence of faults needs no line.
+    /// Whether no line is needed to state the absence of faults.
     const fn lines_are_enough(&self) -> bool {
         self.observed.is_none() && self.learnt.is_none()
     }

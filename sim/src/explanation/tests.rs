@@ -1,4 +1,5 @@
-//! Tests of explanations: absences and counts name the last message, the fault between the nodes, and the item.
+//! Tests of explanations: for absences and counts, an explanation names the last message, the fault between the nodes,
+//! and the item.
 
 use super::*;
 use crate::mesh::MESH;
@@ -276,6 +277,29 @@ from = "15s"
 }
 
 #[test]
+fn a_failure_without_a_fault_at_its_nodes_names_the_faults_elsewhere() {
+    let text = r#"
+[[nodes]]
+count = 4
+[[at]]
+time = "5s"
+crash = "n4"
+[[expect]]
+always = { sees = { who = "n1", of = "n2", as = "down" } }
+from = "8s"
+"#;
+    let found = explained(text, "sees");
+    has(
+        &found,
+        &[
+            "no fault stands between them since ",
+            "elsewhere: crash n4",
+            "in force since 5.000 s",
+        ],
+    );
+}
+
+#[test]
 fn traffic_names_the_node_and_the_message_that_cost_most() {
     let text = r#"
 [[nodes]]
@@ -311,7 +335,7 @@ within = "25s"
             "the network from n2 to n1: 260ms",
         ],
     );
-    // Below 250 ms one way, dials succeed, and the answer to the handshake comes too late.
+    // With a one-way latency below 250 ms, dials succeed, but the answer to the handshake still comes too late.
     let slow = explained(&text.replace("260ms", "200ms"), "converged");
     has(&slow, &["needs 3 round trips (1.2s)", "after 4 (1.6s)"]);
     let ended = slow.found.iter().find_map(|line| {

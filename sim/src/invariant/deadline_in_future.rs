@@ -1,7 +1,7 @@
 //! After a wake, the next deadline lies in the future.
 //!
-//! Reason: a machine that repeatedly asks for an immediate wake spins its driver at full CPU load and starves all other
-//! work. Source: core's machine module; the busy-loop family of bugs in sans-IO libraries.
+//! Reason: a machine that repeatedly requests an immediate wake makes its driver spin at full CPU load and starves all
+//! other work. Source: core's machine module; the busy-loop family of bugs in sans-IO libraries.
 
 use super::{Invariant, InvariantResult, Seen};
 use crate::world::program::Program;

@@ -1,10 +1,10 @@
 //! Invariants: properties that hold in every scenario. Each file has one invariant with its property, its reason and
 //! its source.
 //!
-//! After each step of a process, invariants check the state that the step touched, in O(change). At checkpoints they
-//! check global properties. At the end, when all faults are lifted and the system has recovered, they check properties
-//! of a world at rest. A system adds its own invariants ([`Program::invariants`]) to those of this module, which hold
-//! for every machine.
+//! After each step of a process, invariants check the state that the step touched, in O(change). At checkpoints,
+//! invariants check global properties. At the end, when all faults are lifted and the system has recovered, invariants
+//! check properties of a world at rest. A system adds its own invariants ([`Program::invariants`]) to those of this
+//! module, which hold for every machine.
 
 mod deadline_in_future;
 
@@ -37,7 +37,7 @@ pub struct Seen<'a> {
     pub message: bool,
     /// The effects of the step.
     pub effects: &'a [Effect],
-    /// For each effect, the encoded bytes of the message that it sends; 0 for effects that send none.
+    /// For each effect, the encoded bytes of the message that it sends; 0 for an effect without a message.
     pub sizes: &'a [usize],
 }
 
@@ -112,15 +112,15 @@ pub trait Invariant {
     /// Checks the state that one step touched.
     ///
     /// # Errors
-    /// The violation.
+    /// The error is the violation.
     fn after_step(&mut self, _seen: &Seen<'_>, _system: &dyn Program) -> InvariantResult {
         Ok(())
     }
 
-    /// Checks an event that a process reported. Every engine calls this.
+    /// Checks an event that a process reported. Every engine calls this method.
     ///
     /// # Errors
-    /// The violation.
+    /// The error is the violation.
     fn on_report(&mut self, _report: &Report<'_>, _system: &dyn Program) -> InvariantResult {
         Ok(())
     }
@@ -128,7 +128,7 @@ pub trait Invariant {
     /// Checks the whole world.
     ///
     /// # Errors
-    /// The violation.
+    /// The error is the violation.
     fn checkpoint(&mut self, _scene: &Scene<'_>) -> InvariantResult {
         Ok(())
     }
@@ -136,7 +136,7 @@ pub trait Invariant {
     /// Checks a world at rest.
     ///
     /// # Errors
-    /// The violation.
+    /// The error is the violation.
     fn at_rest(&mut self, _scene: &Scene<'_>) -> InvariantResult {
         Ok(())
     }
@@ -145,15 +145,15 @@ pub trait Invariant {
     fn on_start(&mut self, _host: usize) {}
 
     /// Records that a host's process has ended: it was stopped, its host lost power, or it exited. A process that ended
-    /// holds no state: an invariant over several hosts forgets what it noted of the process. Of a host that runs several
-    /// programs, only the process of the invariant's own program counts, as for [`Self::on_start`].
+    /// holds no state, so an invariant over several hosts forgets what it noted about the process. On a host that runs
+    /// several programs, only the process of the invariant's own program counts, as for [`Self::on_start`].
     fn on_end(&mut self, _host: usize) {}
 }
 
-/// The names of all invariants that watch a run of a system, as in failures.
+/// The names of all invariants that check a run of a system, as used in failures.
 ///
 /// # Errors
-/// The scenario does not fit the system.
+/// Returns an error if the scenario does not fit the system.
 pub fn names(
     definition: &Definition,
     scenario: &Scenario,
@@ -169,10 +169,10 @@ pub fn names(
 
 /// All invariants of one run, with the first violation of each.
 pub struct Invariants {
-    /// The invariants, sorted so that those that check fewer steps come last.
+    /// The invariants, in descending order of the number of steps that they check.
     all: Vec<Box<dyn Invariant>>,
-    /// The number of invariants that check all steps. `at_busy` and `at_messages` count those that check at least these
-    /// steps.
+    /// The number of invariants that check all steps. `at_busy` and `at_messages` count the invariants that check at
+    /// least these steps.
     at_all: usize,
     at_busy: usize,
     at_messages: usize,
@@ -233,7 +233,7 @@ impl Invariants {
         }
     }
 
-    /// Records an event of the process with this name: first in the system, then in each invariant.
+    /// Records an event of the process of a program: first in the system, then in each invariant.
     pub fn on_report(&mut self, report: &Report<'_>, system: &mut dyn Program, name: &str) {
         system.on_report(report);
         for invariant in &mut self.all {

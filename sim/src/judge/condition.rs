@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whether a condition holds; `events` is the number of matching events so far.
 ///
 /// # Errors
-/// The reason why the condition does not hold.
+/// The error is the reason why the condition does not hold.
 pub(super) fn holds(scene: &Scene<'_>, condition: &Condition, events: u32) -> Result<(), String> {
     match condition {
         Condition::Converged => converged(scene),
@@ -43,7 +43,7 @@ pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
 /// Whether the processes that a condition is about are unambiguous.
 ///
 /// # Errors
-/// The programs that the condition may refer to.
+/// The error names the programs that the condition may refer to.
 pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result<(), String> {
     match condition {
         Condition::State { who, key, .. } => scene.is_unambiguous(who, Some(key)),
@@ -52,7 +52,7 @@ pub(super) fn is_unambiguous(scene: &Scene<'_>, condition: &Condition) -> Result
     }
 }
 
-/// Like `holds`, without a reason. Events are compared without building a text.
+/// Like `holds`, but returns no reason. Events are compared without building a text.
 pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bool {
     if let Condition::Event(_, _, _, min) = condition {
         return events >= *min;
@@ -60,8 +60,8 @@ pub(super) fn is_so(scene: &Scene<'_>, condition: &Condition, events: u32) -> bo
     holds(scene, condition, events).is_ok()
 }
 
-/// Whether the state of the processes chosen by `who` has this value under this key: all hosts without `count`, else a
-/// number of hosts within `count`.
+/// Whether the state of the processes chosen by `who` has this value under this key: on all hosts, or, with `count`, on
+/// a number of hosts within `count`.
 fn state(
     scene: &Scene<'_>,
     who: &Selector,

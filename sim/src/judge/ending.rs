@@ -10,6 +10,23 @@ use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// The expectation that an interrupted run violates.
+pub const ENDS_BY_ITSELF: &str = "the run ends by itself";
+
+/// The reason why a run ended before its verdict was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halted {
+    /// The caller requested the end, so the run has no verdict.
+    Interrupted,
+    /// The run would not end by itself, which is a failure.
+    Failed {
+        /// The expectation that the run violates.
+        expectation: &'static str,
+        /// The position of the run, and the processes that handle the most events.
+        why: String,
+    },
+}
+
 /// The engine's results at the end of a run.
 #[derive(Clone, Debug)]
 pub struct Ending<'a> {
@@ -27,9 +44,11 @@ pub struct Ending<'a> {
     pub trace_hash: u64,
     /// The number of processed events.
     pub events: u64,
+    /// The number of events in a trace.
+    pub trace_events: u64,
     /// The bytes on the wire in addition to encoded messages.
     pub overhead_bytes: u64,
-    /// For each step of the scenario, how much it affected.
+    /// For each step of the scenario, the number of its effects.
     pub affected: &'a [u64],
     /// The failures that the engine found.
     pub broken: Vec<Failure>,
@@ -37,9 +56,23 @@ pub struct Ending<'a> {
     pub metrics: BTreeMap<String, u64>,
     /// The final state, for confluent scenarios.
     pub projection: Option<Value>,
+    /// The reason of an early end. Expectations that are undecided at an early end are not failures.
+    pub halted: Option<Halted>,
 }
 
 impl Ending<'_> {
+    /// Drops the failures of expectations that an early end left undecided, and adds the reason for the early end.
+    fn halt(&self, file: &str, failures: &mut Vec<Failure>) {
+        let (expectation, why) = match &self.halted {
+            None => return,
+            Some(Halted::Failed { expectation, why }) => (*expectation, why.as_str()),
+            Some(Halted::Interrupted) => (ENDS_BY_ITSELF, "it was interrupted"),
+        };
+        let now = u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX);
+        failures.retain(|failure| failure.at_ms < now);
+        failures.insert(0, Failure::new(file, 0, expectation, self.now, why));
+    }
+
     /// The outcome of the run, from the judge's verdict on the final world and the engine's results.
     #[must_use]
     pub fn judged(self, judge: Judge<'_>, world: &dyn World) -> Outcome {
@@ -50,10 +83,15 @@ impl Ending<'_> {
             expected,
             fired,
         } = judge.finish(self.now, world);
-        failures.extend(self.broken);
+        self.halt(&scenario.file, &mut failures);
         metrics.extend(self.metrics);
+        failures.extend(self.broken);
         let effects = StepEffect::of(scenario, (plan, &fired), self.affected);
-        let vacuous = vacuous(scenario, (plan, &fired), &effects);
+        let vacuous = match self.halted {
+            None => vacuous(scenario, (plan, &fired), &effects),
+            // The remaining steps may have effects later.
+            Some(_) => Vec::new(),
+        };
         if self.strict {
             failures.extend(vacuous.iter().map(|fault| {
                 let text = format!("the step `{}` does something", fault.step);
@@ -89,6 +127,7 @@ impl Ending<'_> {
             virtual_ms: u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX),
             wall_ms: 0,
             events: self.events,
+            trace_events: self.trace_events,
             messages,
             bytes,
             overhead_bytes: self.overhead_bytes,
@@ -99,6 +138,7 @@ impl Ending<'_> {
             effects,
             vacuous,
             projection: self.projection,
+            interrupted: self.halted == Some(Halted::Interrupted),
             reproduce,
         }
     }

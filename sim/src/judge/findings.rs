@@ -1,4 +1,5 @@
-//! The nodes and items that a failed expectation is about. Nothing here is called while expectations hold.
+//! The nodes and items that a failed expectation concerns. The functions of this module are not called while
+//! expectations hold.
 
 use crate::finding::{CountedReports, FailureFinding, seconds};
 use crate::scenario::{
@@ -31,7 +32,7 @@ pub(super) struct FailedWatch<'a> {
     pub(super) now: Duration,
 }
 
-/// Returns what a failed expectation is about, with the remarks of the programs on the nodes.
+/// Returns the nodes and items that a failed expectation concerns, with the remarks of the programs about the nodes.
 pub(super) fn of(
     failed: &FailedWatch<'_>,
     scenario: &Scenario,
@@ -51,7 +52,7 @@ pub(super) fn of(
     with_remarks(found, scenario, scene)
 }
 
-/// Returns why the world has not settled, with the remarks of the programs.
+/// Returns the reason why the world has not settled, with the remarks of the programs.
 pub(super) fn of_recovery(scenario: &Scenario, scene: &Scene<'_>) -> Vec<FailureFinding> {
     with_remarks(unsettled(scene), scenario, scene)
 }
@@ -68,7 +69,7 @@ fn with_remarks(
     let remarks = scene
         .programs()
         .flat_map(|program| program.remarks(scenario, scene, &pair));
-    let remarks: Vec<FailureFinding> = remarks.map(FailureFinding::new).collect();
+    let remarks: Vec<FailureFinding> = remarks.map(FailureFinding::remark).collect();
     found.into_iter().chain(remarks).collect()
 }
 
@@ -217,7 +218,7 @@ fn of_metric(
     }
 }
 
-/// The first counted event in excess, or the last one before too few were counted.
+/// The first counted event in excess, or, if too few events were counted, the last of them.
 fn of_counter(failed: &FailedWatch<'_>, bound: Bound, scene: &Scene<'_>) -> Option<FailureFinding> {
     let figure = failed.figure.unwrap_or(0);
     let Some(noted) = failed.noted else {

@@ -36,16 +36,16 @@ struct Watch {
     events: u32,
     /// The figure of a metric. A traffic metric keeps its counter at `from` here until the window ends.
     figure: Option<u64>,
-    /// For percentiles of convergence: for each host, the time since which its view has been correct; none while it is
-    /// not.
+    /// For percentiles of convergence: for each host, the time since which its view has been correct; none while the
+    /// view is not correct.
     right_since: BTreeMap<usize, Option<Duration>>,
     /// Whether one of the nodes of a count ran in the time window. A count of nodes that did not run has no sample.
     sampled: bool,
     /// The reason why the condition did not hold, or why the metric had no value, at the latest check.
     latest: String,
-    /// For a counter, the first event in excess or the latest one; for a gauge, the highest observation.
+    /// For a counter, the first event in excess or the latest event; for a gauge, the highest observation.
     noted: Option<NotedEvent>,
-    /// The nodes and items that a broken expectation is about, once they were looked for.
+    /// The nodes and items that a violated expectation concerns, once they have been determined.
     findings: Option<Vec<FailureFinding>>,
     verdict: Verdict,
 }
@@ -57,7 +57,7 @@ pub struct Judged {
     pub failures: Vec<Failure>,
     /// The figures, by name.
     pub metrics: BTreeMap<String, u64>,
-    /// The result of each expectation, in the order of the file.
+    /// The result of each expectation, in the order in which the file lists them.
     pub expected: Vec<ExpectationResult>,
     /// The triggers of the plan whose event was reported.
     pub fired: BTreeSet<usize>,
@@ -94,8 +94,8 @@ impl core::fmt::Debug for Judge<'_> {
     }
 }
 
-/// Whether a figure is a traffic counter from the start of the run. Such a figure starts at 0, because no check
-/// precedes the first message.
+/// Whether a figure counts traffic from the start of the run. Such a figure starts at 0, because no check precedes the
+/// first message.
 fn counts_from_zero(expectation: &Expectation) -> bool {
     let traffic = matches!(expectation.mode, Mode::Metric(metric, ..) if metric.is_of_traffic());
     traffic && expectation.from.is_zero()
@@ -244,8 +244,8 @@ impl<'a> Judge<'a> {
             watch.find(now, self.scenario, &scene);
         }
         let quiet = now >= self.plan.faults_end;
-        // Correct views are not checked again before the faults end. An action at an instant takes effect after that
-        // instant, so a check at `last_fault_at` itself does not count.
+        // Before the faults end, views that have been correct are not checked again. An action at an instant takes
+        // effect after that instant, so a check at `last_fault_at` itself does not count.
         if quiet || now > self.last_fault_at && self.settled.is_none() {
             match scene.settled() {
                 Ok(()) => {
@@ -263,7 +263,7 @@ impl<'a> Judge<'a> {
 
     fn note_starts(&mut self, now: Duration) {
         while let Some(planned) = self.plan.actions.get(self.next_order) {
-            // A check sees the world before the actions of its instant.
+            // A check sees the world as it is before the actions of the same instant.
             if planned.at >= now {
                 break;
             }
@@ -432,7 +432,8 @@ impl Watch {
                     regular
                 }
             }
-            // `always` and `never` are still open at the very end of the window, so the next check is after it.
+            // `always` and `never` are still open at the very end of the window, so the next check comes after the
+            // window.
             Mode::Eventually(_) | Mode::Always(_) | Mode::Never(_) | Mode::Sometimes(_) => {
                 if to > now { regular.min(to) } else { regular }
             }
@@ -485,7 +486,7 @@ impl Watch {
                     self.verdict = Verdict::Met(now);
                 }
             }
-            // One run cannot refute a `sometimes` expectation.
+            // A `sometimes` expectation is not refuted by one run.
             Mode::Sometimes(_) => {}
             Mode::Always(_) | Mode::Never(_) => self.verdict = Verdict::Met(now),
             Mode::Metric(..) => self.measure(now, over, scene),
@@ -640,7 +641,7 @@ impl Watch {
         true
     }
 
-    /// Looks once for the nodes and items that a broken expectation is about.
+    /// Determines, once, the nodes and items that a violated expectation concerns.
     fn find(&mut self, now: Duration, scenario: &Scenario, scene: &Scene<'_>) {
         if matches!(self.verdict, Verdict::Broken { .. }) && self.findings.is_none() {
             let failed = FailedWatch {
@@ -701,8 +702,8 @@ fn correct_views(scene: &Scene<'_>) -> Vec<(usize, bool)> {
         .collect()
 }
 
-/// The time after `from`, in milliseconds, at which `percent` of 100 views were correct; none if one of these views is
-/// not correct.
+/// The time after `from`, in milliseconds, at which `percent` % of the views were correct; none if one of these views
+/// is not correct.
 fn percentile(
     percent: usize,
     since: &BTreeMap<usize, Option<Duration>>,

@@ -1,8 +1,8 @@
 //! The applications on one host: turns each order of the scenario into requests to the daemon.
 //!
-//! The applications behave the same on every engine. They number their messages, so that receivers can tell them apart,
-//! and draw what the scenario leaves open. Each request is an [`AppRequest`]. The engine performs the request and returns the
-//! answer.
+//! The applications behave the same on every engine. The applications number their messages, so that receivers can
+//! distinguish them, and draw the values that the scenario does not specify. Each request is an [`AppRequest`]. The
+//! engine performs the request and returns the answer.
 
 use super::event::{AwaitedAnswer, Event};
 use super::opening::ChannelOpening;
@@ -14,7 +14,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
 use std::sync::Arc;
 
-/// The applications on one host, in one life of its process.
+/// The applications on one host, for one lifetime of its process.
 #[derive(Clone, Debug)]
 pub struct HostApplications {
     host: usize,
@@ -24,7 +24,7 @@ pub struct HostApplications {
     random: Random,
     /// The number of messages and values created in this lifetime.
     count: u64,
-    /// The number of round-robin sends so far plus the host index; it determines the receiver.
+    /// The host index plus the number of round-robin sends so far; the sum determines the receiver.
     turn: usize,
 }
 
@@ -33,7 +33,7 @@ pub struct HostApplications {
 pub enum AppRequest {
     /// Opens a channel.
     Open {
-        /// Its name.
+        /// The name of the channel.
         channel: ChannelName,
         /// The options of the channel.
         options: Options,
@@ -61,7 +61,7 @@ pub enum AppRequest {
         number: u64,
         /// The length of the payload, in bytes.
         bytes: usize,
-        /// The message is sent at most once and is not answered.
+        /// The message is sent at most once and is not acknowledged.
         datagram: bool,
     },
     /// Compares and writes keys of a map.
@@ -120,7 +120,7 @@ impl AppRequest {
         }
     }
 
-    /// The request as its answer refers to it; none for a close, which is not answered.
+    /// The request as its answer refers to it; none for a close, which has no answer.
     #[must_use]
     pub fn asked(&self) -> Option<AwaitedAnswer> {
         match self {
@@ -140,7 +140,8 @@ impl HostApplications {
         scenario.hosts.iter().map(|host| host.id.clone()).collect()
     }
 
-    /// The applications of one host; `ids` are the ids of all hosts, and `random` draws what orders leave open.
+    /// The applications of one host; `ids` are the ids of all hosts, and `random` draws the values that orders do not
+    /// specify.
     #[must_use]
     pub const fn new(ids: Arc<[NodeId]>, host: usize, life: u32, random: Random) -> Self {
         Self {
@@ -160,7 +161,7 @@ impl HostApplications {
         host << 44 | u64::from(self.life & 0xfff) << 32 | self.count
     }
 
-    /// The random stream for choices that an order leaves open.
+    /// The random stream for values that an order does not specify.
     pub(super) const fn random(&mut self) -> &mut Random {
         &mut self.random
     }

@@ -1,7 +1,7 @@
 //! The forged messages of a Byzantine member: a hostile node that holds a valid certificate of the mesh.
 //!
-//! The forged messages travel on the member's own links beside the messages of its daemon, and so share their latency,
-//! losses and queues. The threat model lists each kind (docs: the mesh, hostile members).
+//! The forged messages travel on the member's own links beside the messages of its daemon, and so are subject to the
+//! same latency, losses and queues. The threat model lists each kind (docs: the mesh, hostile members).
 
 use phalanx_core::channel::message::{Item, Kind};
 use phalanx_core::channel::{ChannelName, Data};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// The maximum number of names, members or channels that one order forges.
 pub(super) const COUNT_MAX: u64 = 10_000;
-/// The maximum number of forged items in one message. The message stays below the limit of a link.
+/// The maximum number of forged items in one message. With this maximum, a message stays below the limit of a link.
 const PER_MESSAGE: usize = 50;
 
 /// A kind of forgery.
@@ -57,8 +57,8 @@ impl ForgeryKind {
         (Self::Channels, "channels"),
     ];
 
-    /// Whether the node writes records that only the owner may write, and that other nodes accept until the owner
-    /// refutes them.
+    /// Whether the forgery contains records that only their owner may write, and that other nodes accept until the
+    /// owner refutes them.
     pub(super) const fn forges(self) -> bool {
         matches!(self, Self::Forged | Self::Yours | Self::Strangers)
     }
@@ -68,7 +68,7 @@ impl ForgeryKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forgery {
     pub(super) kind: ForgeryKind,
-    /// The member that the forgery is about; if not given, a random member other than the forging node and the receiver.
+    /// The member that the forgery is about; if none, a random member other than the forging node and the receiver.
     pub(super) about: Option<NodeId>,
     /// The number of names to invent.
     pub(super) count: usize,
@@ -181,7 +181,7 @@ impl Forgery {
         })))
     }
 
-    /// Messages of invented names, with at most `PER_MESSAGE` names each.
+    /// Messages with invented names, at most `PER_MESSAGE` names each.
     fn invented(
         &self,
         random: &mut Random,

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whether a condition holds.
 ///
 /// # Errors
-/// The first node at which the condition does not hold.
+/// The error names the first node at which the condition does not hold.
 pub(super) fn holds(
     mesh: &Mesh,
     scene: &Scene<'_>,
@@ -91,7 +91,7 @@ fn sees(scene: &Scene<'_>, who: &Selector, of: &Selector, wanted: SeenAs) -> Res
             }
         }
     }
-    // A node does not count as its own observer. The condition fails if no other node observes.
+    // A node does not count as its own observer. The condition fails if there is no other observer.
     if seen {
         Ok(())
     } else {
@@ -122,12 +122,12 @@ fn providers(
 }
 
 /// Whether the mesh has converged: every view holds exactly the participating nodes as alive, all views have the same
-/// hash, and every node that yielded its name yielded to a running node.
+/// hash, and every node that gave up its name did so in favour of a running node.
 ///
 /// # Errors
-/// The first view that differs.
+/// The error names the first view that differs.
 pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
-    // Hashes are compared first, because this check runs dozens of times a second over all views.
+    // Hashes are compared first, because this check over all views runs dozens of times per second of virtual time.
     let alive = Topology::alive_if(scene.of::<Node>().map(|(_, node)| node.mesh().id()));
     let mut views = scene.of::<Node>().map(|(_, node)| node.mesh());
     let hash = views.next().map_or(0, Gossip::hash);
@@ -138,8 +138,8 @@ pub(super) fn converged(scene: &Scene<'_>) -> Result<(), String> {
     every_name_was_yielded_to_a_running_node(scene)
 }
 
-/// Checks that each node that yielded its name did so to another running node with the same id. A node that yielded
-/// does not participate, so views do not show the loss of both.
+/// Checks that each node that gave up its name did so in favour of another running node with the same id. A node that
+/// gave up its name does not participate, so the views do not show that both nodes are lost.
 fn every_name_was_yielded_to_a_running_node(scene: &Scene<'_>) -> Result<(), String> {
     let phase = |host: usize| scene.one::<Node>(host).map(|node| node.mesh().phase());
     let yielded = |host: &usize| phase(*host) == Some(Phase::NameTaken);

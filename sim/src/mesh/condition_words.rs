@@ -1,4 +1,4 @@
-//! The conditions of the mesh in scenario files, and the questions that they ask about nodes.
+//! The conditions of the mesh in scenario files, and the questions about nodes that they stand for.
 
 use super::workload::ChannelCondition;
 use crate::scenario::{
@@ -109,7 +109,7 @@ static PHASE: Form = Form {
 const MIN: Field = Field::optional("min", "At least.", Shape::U32);
 const MAX: Field = Field::optional("max", "At most.", Shape::U32);
 
-/// Checks that the bound can be violated.
+/// Checks that the bound can be both met and violated.
 fn bounded(arguments: &Arguments) -> Result<(), String> {
     let (min, max) = (arguments.number("min"), arguments.number("max"));
     if min.is_none() && max.is_none() {
@@ -156,7 +156,7 @@ impl SeenAs {
         word_of("state", &Self::ALL, word)
     }
 
-    /// Whether a member with this status is in this state; a status of none means that the member is unknown.
+    /// Whether a member with this status is in this state; `None` means that the member is unknown.
     pub(super) fn fits(self, status: Option<Status>) -> bool {
         match self {
             Self::Status(wanted) => status == Some(wanted),
@@ -204,7 +204,7 @@ impl<'a> Question<'a> {
     /// Reads a condition.
     ///
     /// # Errors
-    /// The mesh does not define the condition, or the condition lacks an argument.
+    /// Returns an error if the mesh does not define the condition, or the condition lacks an argument.
     pub(super) fn of(condition: &'a OwnCondition) -> Result<Self, String> {
         let word = condition.word;
         let with = match &condition.said {

@@ -29,7 +29,7 @@ pub(super) const EPOCH: &str = "epoch";
 pub enum Input {
     /// An input for the daemon's node.
     Node(node::Input),
-    /// The scenario gives an application an order.
+    /// The scenario gives an order to an application.
     Command(AppCommand),
     /// A deadline has arrived.
     Wake,
@@ -53,7 +53,7 @@ pub enum Output {
     },
     /// Resolve a name; answer with `Resolved`.
     Resolve {
-        /// Repeated in the answer.
+        /// The number that the answer repeats.
         ticket: Ticket,
         /// The name, as `host:port`.
         name: String,
@@ -72,7 +72,7 @@ pub enum Output {
     },
     /// Store the daemon's epoch durably; answer with `Stored`.
     Store {
-        /// Repeated in the answer.
+        /// The number that the answer repeats.
         ticket: Ticket,
         /// The epoch.
         epoch: u64,
@@ -91,9 +91,9 @@ pub struct Daemon {
     /// The requests that await an answer, by request number.
     asked: BTreeMap<u64, AwaitedAnswer>,
     requests: u64,
-    /// The channels whose application consumes slowly, with the time it takes for each message.
+    /// The channels whose application consumes slowly, with the time that the application takes for each message.
     slow: BTreeMap<ChannelName, Duration>,
-    /// The messages still to be consumed: the time, the channel and the length in bytes.
+    /// The delivered messages that are not consumed yet: the time of consumption, the channel and the length in bytes.
     unread: VecDeque<(Instant, ChannelName, usize)>,
     /// The ports of the names that are being resolved, by the ticket of the order.
     ports: BTreeMap<Ticket, u16>,
@@ -144,7 +144,7 @@ impl Daemon {
         Request(self.requests)
     }
 
-    /// Makes an application's request.
+    /// Passes an application's request to the daemon.
     fn act(&mut self, now: Instant, act: AppRequest, out: &mut impl Orders) {
         if let Some(event) = act.reported() {
             out.push(Output::Report(event));
@@ -234,7 +234,7 @@ impl Daemon {
         }
     }
 
-    /// Takes an output of the channels for the applications.
+    /// Handles an output of the channels for the applications.
     fn tell(&mut self, now: Instant, order: channel::Output, out: &mut impl Orders) {
         match order {
             channel::Output::Deliver { channel, delivery } => {
@@ -259,12 +259,12 @@ impl Daemon {
             channel::Output::Report(event) => out.push(Output::Report(Event::Channel(event))),
             // The applications read the known channels when they need them.
             channel::Output::AnnounceChannels => {}
-            // The node carries these out itself.
+            // The node performs these outputs itself.
             channel::Output::Transmit { .. } | channel::Output::Route(_) => {}
         }
     }
 
-    /// An application receives a message. It consumes the message at once, or queues it if the channel is slow.
+    /// An application receives a message, which it consumes at once or, on a slow channel, after a wait in a queue.
     fn take(&mut self, now: Instant, channel: ChannelName, bytes: usize, out: &mut impl Orders) {
         let Some(takes) = self.slow.get(&channel) else {
             self.consume(now, channel, bytes, out);
@@ -331,7 +331,7 @@ impl Daemon {
             .min()
     }
 
-    /// The addresses of a name with the port of the order; none if the daemon awaits no such answer.
+    /// The addresses of a name, with the port of the order; none if the daemon does not await this answer.
     fn resolved(&mut self, resolved: Resolved) -> Option<gossip::Input> {
         let port = self.ports.remove(&resolved.ticket)?;
         let addresses = match resolved.addresses {

@@ -1,7 +1,8 @@
 //! The delivery log: the broadcasts and messages of a run, and their deliveries and answers.
 //!
-//! The reports and inputs of daemons fill the log. Invariants, conditions and figures read it. The log holds broadcasts
-//! on channels of messages only, because a later write of a map may supersede an earlier one before it is delivered.
+//! The reports and inputs of daemons fill the log. Invariants, conditions and figures read the log. The log holds only
+//! broadcasts on channels of messages, because on a map a later write may supersede an earlier write before its
+//! delivery.
 
 mod findings;
 
@@ -29,9 +30,9 @@ pub(super) struct DeliveryLog {
     latest: u64,
     /// Members whose applications consume slowly.
     slow: BTreeSet<NodeId>,
-    /// A duplicate delivery that the latest report shows.
+    /// A duplicate delivery that the latest report reveals.
     pub(super) twice: Option<String>,
-    /// A false answer that the latest report shows.
+    /// A false answer that the latest report reveals.
     pub(super) violation: Option<String>,
 }
 
@@ -41,7 +42,7 @@ struct Broadcast {
     at: u64,
     /// For each host, the lifetime in which the broadcast was delivered and the delay in microseconds.
     heard: Vec<(u32, u32)>,
-    /// For each host, the number of copies of the payload that it received.
+    /// For each host, the number of copies of the payload that the host received.
     copies: Vec<u8>,
 }
 
@@ -78,8 +79,8 @@ impl DeliveryLog {
         }
     }
 
-    /// Records that a host that starts has a channel open: from the beginning in its first life, else from now on. A
-    /// broadcast from before a restart need not reach the new process.
+    /// Records that a starting host has a channel open: from the beginning of the run at its first start, and from now
+    /// on at a later start. A broadcast from before a restart need not reach the new process.
     pub(super) fn opens_at_start(&mut self, host: usize, channel: &ChannelName) {
         let since = if self.lives[host] > 1 { self.latest } else { 0 };
         self.opens(host, channel, since);
@@ -240,8 +241,8 @@ impl DeliveryLog {
         }
     }
 
-    /// For each host that kept the channel open since before the broadcast, the delay of the delivery in microseconds;
-    /// none if the broadcast was not delivered.
+    /// For each host that has had the channel open since before the broadcast, the delay of the delivery in
+    /// microseconds; none if the broadcast was not delivered.
     fn heard<'a>(
         &'a self,
         scene: &'a Scene<'_>,
@@ -268,11 +269,11 @@ impl DeliveryLog {
         all.filter(move |(_, it)| who.contains(&it.host) && from <= it.at && it.at < to)
     }
 
-    /// Whether each broadcast on a channel was delivered to all hosts that kept the channel open since before the
+    /// Whether each broadcast on a channel was delivered to all hosts that have had the channel open since before the
     /// broadcast.
     ///
     /// # Errors
-    /// A host lacks a broadcast (the first such host is named), or the channel has no broadcasts.
+    /// The error names the first host that lacks a broadcast, or states that the channel has no broadcasts.
     pub(super) fn all_received(
         &self,
         scene: &Scene<'_>,

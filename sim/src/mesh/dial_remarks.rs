@@ -1,4 +1,5 @@
-//! Explains failed dials: the time-outs that ended them, and the time that a dial needs on the network of the scenario.
+//! Explains failed dials: by the timeouts that ended them, and by the time that a dial needs on the network of the
+//! scenario.
 
 use super::memory::Mesh;
 use crate::model::DIAL_ROUND_TRIPS;
@@ -7,11 +8,12 @@ use crate::world::Scene;
 use core::time::Duration;
 use phalanx_core::link::DialError;
 use phalanx_core::node::Node;
+use phalanx_core::time::Instant;
 
-/// Round trips from the begin of a dial to the answer to its handshake message.
+/// Round trips from the start of a dial to the answer to its handshake message.
 const ANSWER_ROUND_TRIPS: u32 = DIAL_ROUND_TRIPS + 1;
 
-/// The remarks on dials, for a pair of hosts or the first two.
+/// The remarks on dials, for a pair of hosts or for the first two hosts.
 pub(super) fn of(
     mesh: &Mesh,
     scenario: &Scenario,
@@ -37,7 +39,12 @@ pub(super) fn of(
         .into_iter()
         .map(|(reason, count)| format!("{reason} ({count})"))
         .collect();
-    if !others.is_empty() {
+    // Failed dials matter only at a node without links.
+    let alone = |(host, node): (usize, &Node)| {
+        let concerned = pair.is_empty() || pair.contains(&host);
+        concerned && node.mesh().links(Instant::ZERO).next().is_none()
+    };
+    if !others.is_empty() && scene.of::<Node>().any(alone) {
         let reasons = others.join(", ");
         remarks.push(format!("dials of seed addresses failed with: {reasons}"));
     }
@@ -85,7 +92,7 @@ fn needed(
     })
 }
 
-/// The constant, the maximum of a bounded distribution, or the mean or median of another.
+/// The constant latency, the maximum of a bounded distribution, or the mean or median of another distribution.
 fn typical(latency: Latency) -> Duration {
     match latency {
         Latency::Constant(time) | Latency::Uniform(_, time) => time,

@@ -19,14 +19,14 @@ pub enum Event {
         number: u64,
         /// The receiver.
         to: NodeId,
-        /// The message is sent at most once and is not answered.
+        /// The message is sent at most once and is not acknowledged.
         datagram: bool,
     },
     /// An application closes a channel.
     Closed(ChannelName),
     /// The daemon delivers a message or a change to an application.
     Handed(ChannelName, Delivery),
-    /// A message to this member was not delivered, for this reason.
+    /// A message to this member was not delivered; holds the reason.
     Failed(NodeId, DeliveryFailure),
     /// The daemon answers an application's request.
     Answered(AwaitedAnswer, Result<Done, Refusal>),

@@ -1,6 +1,6 @@
 //! Observes runs of engines that run the daemon through its driver. Such engines expose no steps, only the inputs of
-//! machines and the reports of applications. These suffice for the delivery log, its figures and conditions, and the
-//! invariants on reports.
+//! machines and the reports of applications. Inputs and reports suffice for the delivery log, its figures and
+//! conditions, and the invariants on reports.
 
 use super::delivery_log;
 use super::event::Event;
@@ -12,7 +12,7 @@ use core::time::Duration;
 use phalanx_core::channel::UpdateId;
 use phalanx_core::node::{Input, Message};
 
-/// One observation of a host. Observations of a host are in the order of their occurrence.
+/// One observation of a host. The observations of a host are in chronological order.
 #[derive(Debug)]
 pub struct Observation {
     /// The time since the start of the run.
@@ -28,7 +28,7 @@ pub struct Observation {
 pub enum Observed {
     /// Payloads of these broadcasts are about to reach the host's daemon.
     Received(Vec<UpdateId>),
-    /// An application on the host consumes slowly, so that deliveries wait for it.
+    /// An application on the host consumes slowly, so that deliveries wait for the application.
     Slow,
     /// The host reports an event.
     Reported(Event),
@@ -61,7 +61,7 @@ impl EventObserver {
     /// An observer without observations.
     ///
     /// # Errors
-    /// A word of `sabotage` is unknown.
+    /// Returns an error if a word of `sabotage` is unknown.
     pub fn new(scenario: &Scenario, sabotage: &[String]) -> Result<Self, String> {
         let mesh = memory::new(scenario, sabotage)?;
         Ok(Self {

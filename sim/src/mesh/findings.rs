@@ -1,4 +1,4 @@
-//! The nodes and items that a failed condition or metric of the mesh is about.
+//! The nodes and items that a failed condition or metric of the mesh concerns.
 
 use super::condition_words::{Question, SeenAs};
 use super::memory::Mesh;
@@ -12,7 +12,8 @@ use phalanx_core::node::Node;
 use phalanx_core::time::Instant;
 use std::collections::BTreeSet;
 
-/// Returns the nodes and the item of a condition that does not hold, or if `wanted` is false, of one that holds.
+/// Returns the nodes and the item of a condition that does not hold or, if `wanted` is false, of a condition that
+/// holds.
 pub(super) fn of_condition(
     mesh: &Mesh,
     scene: &Scene<'_>,
@@ -40,7 +41,7 @@ pub(super) fn of_condition(
     }
 }
 
-/// The pair of nodes of which the first knows the second as it should not.
+/// The pair of nodes of which the first does not see the second in the required state.
 fn sees(
     scene: &Scene<'_>,
     who: &Selector,
@@ -61,7 +62,7 @@ fn sees(
     None
 }
 
-/// Returns the finding that one node knows this of another.
+/// Returns the finding that states what one node knows about another node.
 fn of_pair(scene: &Scene<'_>, host: usize, other: usize) -> FailureFinding {
     let (name, of) = (scene.name(host), scene.name(other));
     let node = scene.one::<Node>(host);
@@ -78,7 +79,7 @@ fn place(scene: &Scene<'_>, id: &NodeId) -> Option<usize> {
     scene.hosts.iter().position(|host| host.id == *id)
 }
 
-/// The first running node that a node with too few members does not know, or a member in excess.
+/// A running node that a node with too few members does not know (the first such node), or a member in excess.
 fn members(
     scene: &Scene<'_>,
     who: &Selector,
@@ -232,7 +233,7 @@ fn of_channels(
     }
 }
 
-/// The pair of nodes of which the first has not the right view of the second.
+/// A pair of nodes of which the first does not have the right view of the second.
 pub(super) fn unsettled(scene: &Scene<'_>) -> Option<FailureFinding> {
     let alive: BTreeSet<&NodeId> = scene
         .of::<Node>()
@@ -250,22 +251,29 @@ pub(super) fn unsettled(scene: &Scene<'_>) -> Option<FailureFinding> {
     let mut views = scene.of::<Node>();
     let (first, reference) = views.next()?;
     let (host, node) = views.find(|(_, node)| node.mesh().hash() != reference.mesh().hash())?;
-    let differs = (0..scene.hosts.len()).find(|other| {
-        let id = &scene.hosts[*other].id;
-        node.knows_of(id) != reference.knows_of(id)
-    });
+    let held = |node: &Node, other: usize| {
+        let member = node.mesh().member(&scene.hosts[other].id);
+        member.map(|member| (member.record.digest(), member.report))
+    };
+    let mut hosts = 0..scene.hosts.len();
+    let differs = hosts.find(|other| held(node, *other) != held(reference, *other));
     let (name, of) = (scene.name(host), scene.name(first));
     Some(match differs {
         Some(other) => {
             let id = &scene.hosts[other].id;
-            let held = |node: &Node| node.knows_of(id).unwrap_or_else(|| "unknown".to_owned());
-            let text = format!(
-                "{name} holds {} as {}, and {of} as {}",
-                scene.name(other),
-                held(node),
-                held(reference)
-            );
-            FailureFinding::new(text).by(host).about(other)
+            let known = |node: &Node| node.knows_of(id).unwrap_or_else(|| "unknown".to_owned());
+            let (one, two) = (known(node), known(reference));
+            let subject = scene.name(other);
+            let text = if one == two {
+                format!(
+                    "{name} and {of} hold {subject} as {one}, with different reports of its links"
+                )
+            } else {
+                format!("{name} holds {subject} as {one}, and {of} as {two}")
+            };
+            let found = FailureFinding::new(text).by(host);
+            // The two nodes may differ about the node `host` itself.
+            found.about(if other == host { first } else { other })
         }
         None => {
             let text = format!("the records or reports that {name} and {of} hold differ");
@@ -274,7 +282,7 @@ pub(super) fn unsettled(scene: &Scene<'_>) -> Option<FailureFinding> {
     })
 }
 
-/// The item that makes a metric miss its bound.
+/// The item because of which a metric misses its bound.
 pub(super) fn of_metric(
     mesh: &Mesh,
     scene: &Scene<'_>,

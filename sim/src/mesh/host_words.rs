@@ -51,7 +51,7 @@ pub(super) static SETTINGS: [Field; 1] = [Field::empty(
     Shape::Settings(&SETTINGS_OF_OPERATORS),
 )];
 
-/// The settings of the protocol: in scenarios, and in the file of a daemon.
+/// The settings of the protocol, as written in scenarios and in the file of a daemon.
 static SETTINGS_OF_OPERATORS: FileSettings = FileSettings {
     form: &TUNING,
     table: "tuning",
@@ -59,7 +59,7 @@ static SETTINGS_OF_OPERATORS: FileSettings = FileSettings {
     same: |one, other| plain(one) == plain(other),
 };
 
-/// Each setting as a duration or number by its word, then each as a number by the daemon's name.
+/// Each setting as a duration or number under its scenario name, followed by each as a number under the daemon's name.
 static TUNING: Form = Form {
     about: "Settings of the protocol. The names with `_` are those of a daemon's file; those that end with `_ms` are in milliseconds.",
     fields: &FIELDS,
@@ -77,7 +77,7 @@ static DAEMON_TUNING: Form = Form {
     check: any_arguments,
 };
 
-/// The number of settings that the daemon reads; they are the first of the table.
+/// The number of settings that the daemon reads; these are the first in the table.
 const DAEMON_KEYS: usize = {
     let (mut keys, mut at) = (0, 0);
     while at < TuningKey::ALL.len() {
@@ -106,7 +106,7 @@ static FIELDS: [Field; 2 * TuningKey::ALL.len()] = {
     fields
 };
 
-/// Returns the word of a setting, from its word or the daemon's name.
+/// Returns the scenario name of a setting, from its scenario name or the daemon's name.
 fn plain(key: &str) -> String {
     key.strip_suffix("_ms").unwrap_or(key).replace('_', "-")
 }
@@ -139,7 +139,7 @@ pub(super) fn check_hosts(
     Ok(())
 }
 
-/// Checks a service, `name/version`.
+/// Checks a service of the form `name/version`.
 pub(super) fn read_service(word: &str) -> Result<String, String> {
     let (name, _) = word.split_once('/').ok_or_else(|| {
         format!("`{word}` is not a valid service; write name/version, such as `users/1`")
@@ -278,7 +278,7 @@ mod tests {
                 TuningField::Time(_) => ("400", "\"400ms\""),
                 TuningField::Count(_) => ("400", "400"),
             };
-            // These must not be shorter than others.
+            // These settings must not be shorter than others.
             if ["redial-after", "silent-after", "down-after"].contains(&key.word) {
                 continue;
             }

@@ -23,7 +23,7 @@ pub struct Mesh {
     pub(super) lives: Lives,
     pub(super) delivery_log: DeliveryLog,
     pub(super) failed_dials: FailedDials,
-    /// The records in the message of the present step.
+    /// The records in the message of the current step.
     pub(super) received: Vec<RecordReceipt>,
     pub(super) shared: SharedFacts,
     /// The ids of all hosts, by host index.
@@ -53,7 +53,7 @@ impl Mesh {
 /// Creates the knowledge of one run, without observations.
 ///
 /// # Errors
-/// The first unknown word.
+/// The error names the first unknown word.
 pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
     let mut lives = Lives::new(WALL_ZERO);
     for (index, host) in scenario.hosts.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The channels and nodes that commands and conditions name: the scenario must have them.
+//! Checks the channels and nodes that commands and conditions name: the scenario must contain them.
 
 use super::host_words::channels;
 use super::workload::UNKNOWN;
@@ -15,8 +15,8 @@ const VALUE: &str = "value";
 /// Words in `to` of the command `send` that stand for other members.
 const OTHERS: [&str; 3] = ["each", "any", "others"];
 
-/// Checks that every channel is one that a node has at its start or that a command opens, and every receiver is a node,
-/// except where `unknown = true` states that one of them is unknown.
+/// Checks that every channel is opened by a node at its start or by a command, and that every receiver is a node. A
+/// command with `unknown = true` is the exception: its channel or its receiver is unknown.
 pub(super) fn check(usages: &[Usage<'_>], hosts: &[Host]) -> Result<(), (usize, String)> {
     let opened = usages.iter().filter(|usage| usage.word == OPEN);
     let opened = opened.filter_map(|usage| usage.with["channel"].as_str().map(str::to_owned));

@@ -40,7 +40,7 @@ impl NodeStart<'_> {
         let spec = &scenario.hosts[host];
         let others = scenario.seeds.iter().filter(|seed| **seed != host);
         let targets = match &scenario.seed_name {
-            // A seed node skips its own addresses of the name.
+            // A seed node skips its own addresses among those of the name.
             Some(name) => vec![Address::Name(format!("{name}:{PORT}"))],
             None => others.map(|seed| Address::Socket(address(*seed))).collect(),
         };
@@ -60,7 +60,7 @@ impl NodeStart<'_> {
     }
 }
 
-/// The randomness of one lifetime of a host. A draw in one lifetime does not shift the draws of another.
+/// The randomness of one lifetime of a host. A draw in one lifetime does not shift the draws of another lifetime.
 #[must_use]
 pub fn randomness(seeds: &Random, host: usize, life: u64) -> Random {
     seeds.nth_child("host", host as u64).nth_child("life", life)

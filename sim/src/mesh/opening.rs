@@ -32,7 +32,7 @@ impl ChannelOpening {
     /// The kind with this word.
     ///
     /// # Errors
-    /// The word does not name a kind.
+    /// The error is that no kind has this name.
     pub(super) fn kind_named(word: &str) -> Result<Kind, String> {
         const KINDS: [Kind; 3] = [Kind::Messages, Kind::Map, Kind::Custom];
         let found = KINDS.into_iter().find(|kind| kind.word() == word);
@@ -45,7 +45,7 @@ impl ChannelOpening {
     /// Parses a text such as `map every 2s`.
     ///
     /// # Errors
-    /// The text is malformed, names an unknown kind, or has an interval outside the bounds.
+    /// Returns an error if the text is malformed, names an unknown kind, or has an interval outside the bounds.
     pub(super) fn read(words: &str) -> Result<Self, String> {
         let (kind, interval) = match words.split_once(" every ") {
             Some((kind, interval)) => (kind, Some(text::duration(interval)?)),

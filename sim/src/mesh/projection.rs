@@ -1,10 +1,11 @@
 //! The final state of a run, in a normalised form that is comparable between engines.
 //!
 //! All normalisation rules:
-//! - a life is the number of the host's start that published the record (from 1), instead of epoch and instance;
-//! - a counter (incarnation, version) is `current` if the owner's own record has it, else `stale`;
-//!   a record of a host that does not run at the end is compared with the record in the first observer's view;
-//! - an address is the name of the host that listens there, or `elsewhere`;
+//! - a life is the number of the start of the host at which the record was published (from 1), and replaces epoch and
+//!   instance;
+//! - a counter (incarnation, version) is `current` if it equals the counter of the owner's own record, and otherwise
+//!   `stale`; if the owner's host does not run at the end, the record is compared with the first observer's record;
+//! - an address is the name of the host that listens on it, or `elsewhere`;
 //! - the time of joining is in whole seconds since the start of the run.
 
 use crate::world::Scene;
@@ -41,7 +42,7 @@ pub struct View {
 pub struct ChannelState {
     /// `messages`, `map` or `custom`.
     pub kind: &'static str,
-    /// Whether an application has it open.
+    /// Whether an application has the channel open.
     pub open: bool,
     /// The retained messages: the origin, the origin's lifetime, the number of the broadcast, and the length in bytes.
     pub messages: Vec<(String, u32, u64, usize)>,
@@ -83,7 +84,7 @@ pub struct Lives {
 }
 
 impl Lives {
-    /// No starts and addresses; `zero` is the calendar time at the start of the run, in seconds.
+    /// Creates an empty table of starts and addresses; `zero` is the calendar time at the start of the run, in seconds.
     #[must_use]
     pub const fn new(zero: u64) -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! The publications of mesh nodes in the course of a plan.
 //!
 //! A publication replaces all services and all metadata of a node. The planning therefore remembers each host's latest
-//! publication, so that a step may change a part of it.
+//! publication, so that a step may change only a part of the publication.
 
 use super::host_words;
 use super::step_words::{ANNOUNCE, FLAP, UPDATES, UPGRADE};
@@ -44,7 +44,7 @@ impl Published {
     /// Parses the arguments of an order.
     ///
     /// # Errors
-    /// The arguments do not describe a publication.
+    /// Returns an error if the arguments do not describe a publication.
     pub fn read(with: &Value) -> Result<Self, String> {
         let (services, metadata) = (&with["services"], &with["metadata"]);
         let lacks = |key: &str| format!("`{ANNOUNCE}` lacks `{key}`");
@@ -60,7 +60,7 @@ impl Published {
         })
     }
 
-    /// The order that makes a process of the program publish this.
+    /// The order that makes a process of the program publish these services and metadata.
     fn action(&self, program: &'static str) -> OwnAction {
         let services = self.services.iter();
         let services = services.map(|service| format!("{}/{}", service.name, service.version));
@@ -78,7 +78,7 @@ impl Published {
 #[derive(Debug)]
 struct Publishing {
     program: &'static str,
-    /// For each host, the publication that its process makes at its start without an order.
+    /// For each host, the publication that its process makes at its start by itself.
     spec: Vec<Published>,
     /// For each host, the publication at its next start.
     base: Vec<Published>,
@@ -193,7 +193,7 @@ impl Planning for Publishing {
         vec![self.publish(host)]
     }
 
-    /// Makes a node add or withdraw one service of the name `chaos`.
+    /// Makes a node add or withdraw one service with the name `chaos`.
     fn strike(&mut self, strike: Strike<'_>, random: &mut Random) -> Option<Struck> {
         let host = *strike.free.first()?;
         let services = &mut self.latest[host].services;
@@ -218,7 +218,7 @@ fn services_of(arguments: &Arguments) -> Option<BTreeSet<Service>> {
     ))
 }
 
-/// The times of an event that repeats every `every` for `length`, each with its number.
+/// The times of an event that repeats at the interval `every` for `length`, each with its number.
 fn times(every: Duration, length: Duration) -> impl Iterator<Item = (u64, Duration)> {
     let count = length.as_nanos() / every.as_nanos().max(1);
     // A plan with more tasks is refused.

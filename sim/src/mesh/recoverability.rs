@@ -3,7 +3,7 @@
 //! Search and shrinking change scenarios at random. The result may be a plan that no mesh can recover from: a permanent
 //! partition, restarts while all seed nodes are down, or a separation that lasts until each side has forgotten the
 //! other. A run of such a plan that does not recover is not a failure. The analysis follows the running hosts, their
-//! reachability and the hosts that each of them knows. Hosts that can find each other are assumed to do so at once.
+//! reachability and the hosts that each of them knows. Hosts that can find each other are assumed to meet at once.
 //! Plans with triggers are not analysed and count as recoverable.
 
 use super::host_words;
@@ -11,16 +11,16 @@ use crate::scenario::Scenario;
 use crate::scenario::plan::{Plan, ScheduledAction};
 use core::time::Duration;
 
-/// The maximum number of hosts to analyse: the cost of each order grows with the square of the hosts. Larger meshes
-/// count as recoverable.
+/// The maximum number of hosts to analyse; the cost of each order grows with the square of the number of hosts. Larger
+/// meshes count as recoverable.
 const HOSTS_MAX: usize = 200;
-/// The minimum time for new hosts to meet. Hosts that can reach each other for a shorter time may not have met.
+/// The minimum time that new hosts need to meet. Hosts that can reach each other for a shorter time may not have met.
 const MEETING: Duration = Duration::from_secs(1);
 
 /// Whether a mesh can be healthy at `at`.
 ///
 /// # Errors
-/// The reason why no mesh can recover.
+/// The error is the reason why no mesh can recover.
 pub(super) fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
     if scenario.hosts.len() > HOSTS_MAX || !plan.triggers.is_empty() {
         return Ok(());
@@ -47,9 +47,9 @@ struct World<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
     now: Duration,
-    /// For each host, how long its node remembers members that are down.
+    /// For each host, the time for which its node remembers members that are down.
     remembers: Vec<Duration>,
-    /// For each host, whether other hosts can dial it.
+    /// For each host, whether other hosts can dial this host.
     dialable: Vec<bool>,
     /// The number of the start that runs on each host, if any.
     runs: Vec<Option<u32>>,
@@ -57,10 +57,10 @@ struct World<'a> {
     /// The time at which the pause of each host ends.
     still: Vec<Duration>,
     cuts: Vec<usize>,
-    /// When the running process of the first host was last in touch with the second, and with which start of the
-    /// second.
+    /// For each pair of hosts, when the running process of the first was last in touch with the second, and with which
+    /// start of the second.
     met: Vec<Vec<Option<(Duration, u32)>>>,
-    /// Pairs of processes (host and start) that were apart for longer than the first remembers the second.
+    /// Pairs of processes (host and start) that were apart for longer than the first process remembers the second.
     apart: Vec<(usize, u32, usize, u32)>,
 }
 
@@ -88,10 +88,10 @@ impl<'a> World<'a> {
         0..self.runs.len()
     }
 
-    /// Advances the time, during which the plan has no orders.
+    /// Advances the time to an instant before which the plan has no orders.
     fn advance(&mut self, to: Duration) {
         loop {
-            // The end of a pause is an event of its own.
+            // The end of a pause is a separate event.
             let woken = self
                 .still
                 .iter()
@@ -108,7 +108,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Advances the time to `until` without a change of the world. Hosts of one group meet.
+    /// Advances the time to `until` without a change of the world. Hosts of the same group meet.
     fn meet(&mut self, until: Duration) {
         let groups = self.groups(until - self.now >= MEETING);
         for one in self.hosts() {
@@ -147,7 +147,7 @@ impl<'a> World<'a> {
     }
 
     /// The group of each host: hosts in one group are in touch, directly or through others. With `strangers`, hosts
-    /// also meet through seed addresses.
+    /// also find each other through seed addresses.
     fn groups(&self, strangers: bool) -> Vec<usize> {
         let mut groups: Vec<usize> = self.hosts().collect();
         loop {
@@ -173,7 +173,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether one of two hosts knows the other, from its seed addresses or through its group, and can dial it.
+    /// Whether one of two hosts knows the other, from its seed addresses or through its group, and can dial the other.
     fn find_each_other(&self, groups: &[usize], one: usize, other: usize, strangers: bool) -> bool {
         let dials = |from: usize, to: usize| {
             let mut group = self.hosts().filter(|host| groups[*host] == groups[from]);

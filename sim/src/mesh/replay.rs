@@ -52,7 +52,7 @@ fn view(mesh: &Gossip, now: Instant) -> NodeView {
     }
 }
 
-/// Returns the state of a mesh node as facts. The time since a link last received is left out.
+/// Returns the state of a mesh node as facts. The time since a link last received a message is left out.
 #[must_use]
 pub fn facts(state: &NodeState) -> StateFacts {
     let Some(view) = &state.view else {

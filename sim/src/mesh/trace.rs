@@ -1,14 +1,14 @@
 //! Traces a run on engines that run machines through their driver: a running hash, and on request a trace file.
 //!
-//! A driver shows inputs before the machine takes them, so the trace has no digests. The cause of a message is known if
-//! the engine states which step of which host sent it.
+//! A driver shows inputs before the machine handles them, so the trace has no digests. The cause of a message is known
+//! if the engine states which step of which host sent it.
 
 use super::event::Event;
 use super::view::node_input_info;
 use crate::record::fault::Bands;
 use crate::record::{ExecutedAction, Header, Line, Word};
 use crate::scenario::plan::{Plan, Planned};
-use crate::scenario::{Engine, Scenario};
+use crate::scenario::{Engine, Scenario, text};
 use crate::world::{InputInfo, LinkId};
 use core::time::Duration;
 use phalanx_core::gossip::Input;
@@ -22,8 +22,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// The number of the orders of applications in trace hashes.
+/// The number that stands for orders to applications in trace hashes.
 const ORDER: u8 = 0x7f;
+
+/// Maximum number of inputs of all nodes in one instant; an instant is one tick of the engine.
+const INSTANT_INPUTS_MAX: u64 = 1_000_000;
 
 /// The trace of one run.
 #[derive(Debug)]
@@ -34,10 +37,14 @@ pub struct MeshTrace {
     /// The number of inputs and orders so far.
     events: u64,
     inputs: u64,
+    /// The time of the latest input, and the number of inputs at this time.
+    instant: (u64, u64),
+    /// The number of inputs of each host and kind since the last report of progress.
+    recent: BTreeMap<(usize, &'static str), u64>,
     hash: u64,
     hosts: Vec<TracedHost>,
     sink: Option<BufWriter<File>>,
-    /// The latest step. Its reports arrive after it.
+    /// The latest step, whose reports arrive after the step.
     latest: Option<TracedStep>,
     failed: Option<io::Error>,
 }
@@ -53,7 +60,7 @@ struct TracedHost {
 #[derive(Debug, Default)]
 struct TracedLink {
     peer: Option<usize>,
-    /// The steps that sent the messages still to be received.
+    /// The steps that sent the messages in flight.
     sent: VecDeque<u64>,
 }
 
@@ -73,7 +80,7 @@ impl MeshTrace {
     /// An empty trace; with a path, the trace is also written to a file.
     ///
     /// # Errors
-    /// The file cannot be created.
+    /// Returns an error if the file cannot be created.
     pub fn new(
         scenario: &Scenario,
         plan: &Plan,
@@ -91,6 +98,8 @@ impl MeshTrace {
             bands: Bands::default(),
             events: 0,
             inputs: 0,
+            instant: (0, 0),
+            recent: BTreeMap::new(),
             hash: 0,
             hosts: scenario
                 .hosts
@@ -106,7 +115,7 @@ impl MeshTrace {
         Ok(trace)
     }
 
-    /// Records an input that a node is about to take.
+    /// Records an input that a node is about to handle.
     pub fn input(&mut self, at: Duration, host: usize, input: &node::Input) {
         let bytes = if let node::Input::Receive { message, .. } = input {
             message.encoded_len()
@@ -126,6 +135,8 @@ impl MeshTrace {
         let at = nanos(at);
         self.events += 1;
         self.inputs += 1;
+        self.count_in_instant(at, host, taken.word);
+        *self.recent.entry((host, taken.word)).or_default() += 1;
         let who = (host as u64) << 40 | u64::from(taken.number) << 32 | taken.size as u64;
         self.hash = mix(self.hash ^ mix(at ^ mix(who)));
         if self.sink.is_none() {
@@ -145,6 +156,36 @@ impl MeshTrace {
             cause,
             says: Vec::new(),
         });
+    }
+
+    /// Counts the inputs of one instant.
+    ///
+    /// # Panics
+    /// Returns an error if one instant has too many inputs, because the engine cannot end such an instant by itself.
+    fn count_in_instant(&mut self, at: u64, host: usize, kind: &str) {
+        let (instant, inputs) = &mut self.instant;
+        if *instant != at {
+            (*instant, *inputs) = (at, 0);
+        }
+        *inputs += 1;
+        assert!(
+            *inputs <= INSTANT_INPUTS_MAX,
+            "virtual time stands still: {inputs} inputs at {}, the latest is `{kind}` at {}",
+            text::show(Duration::from_nanos(at)),
+            self.scenario.hosts[host].name
+        );
+    }
+
+    /// Describes the inputs since the last call: their number, and the most frequent kinds.
+    pub fn progress(&mut self) -> String {
+        let recent = std::mem::take(&mut self.recent);
+        let sum: u64 = recent.values().sum();
+        let most = recent.into_iter().max_by_key(|(_, count)| *count);
+        let most = most.map(|((host, kind), count)| {
+            let host = &self.scenario.hosts[host].name;
+            format!(", {count} of them `{kind}` at {host}")
+        });
+        format!("{sum} inputs{}", most.unwrap_or_default())
     }
 
     /// Records an event that a host reports in its latest step.
@@ -209,6 +250,12 @@ impl MeshTrace {
         write(&mut self.sink, &mut self.failed, &line);
     }
 
+    /// The number of inputs and orders so far, which is the number of the latest event.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
     /// The number of inputs of all machines so far.
     #[must_use]
     pub const fn inputs(&self) -> u64 {
@@ -224,7 +271,7 @@ impl MeshTrace {
     /// Finishes the trace file.
     ///
     /// # Errors
-    /// A write to the file failed.
+    /// Returns an error if a write to the file failed.
     pub fn finish(&mut self) -> Result<(), String> {
         self.flush();
         let flushed = self.sink.as_mut().map_or(Ok(()), Write::flush);
@@ -236,7 +283,7 @@ impl MeshTrace {
 }
 
 impl TracedHost {
-    /// Returns the sender of an input and the step that sent it. Follows the links of the host.
+    /// Returns the sender of an input and the step that sent it; tracks the links of the host.
     fn takes(&mut self, input: &node::Input, scenario: &Scenario) -> (Option<usize>, u64) {
         let place = |id: &NodeId| scenario.hosts.iter().position(|host| host.id == *id);
         let input = match input {
@@ -250,7 +297,7 @@ impl TracedHost {
             }
         };
         match input {
-            // A new lifetime starts without links.
+            // A new lifetime of the process starts without links.
             Input::Start => *self = Self::default(),
             Input::Accepted { link, peer } | Input::Dialed { link, peer, .. } => {
                 self.links.entry(*link).or_default().peer = place(peer);
@@ -288,4 +335,42 @@ fn write<T: Serialize>(
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace() -> MeshTrace {
+        let text = "scenario = 1\nname = \"x\"\nabout = \"x\"\nengines = [\"wire\"]\nduration = \"9s\"\n\
+                    [[nodes]]\ncount = 2\n[[expect]]\neventually = { converged = true }\n";
+        let scenario = Scenario::parse("x.toml", text).unwrap();
+        let plan = scenario.plan(1).unwrap();
+        MeshTrace::new(&scenario, &plan, Engine::Wire, &[], None).unwrap()
+    }
+
+    #[test]
+    fn progress_names_the_most_frequent_input_since_the_last_call() {
+        let mut trace = trace();
+        for host in [0, 1, 1] {
+            trace.input(Duration::from_secs(1), host, &node::Input::Wake);
+        }
+        assert_eq!(trace.progress(), "3 inputs, 2 of them `wake` at n2");
+        assert_eq!(trace.progress(), "0 inputs");
+        assert_eq!((trace.inputs(), trace.events()), (3, 3));
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "virtual time stands still: 1000001 inputs at 2s, the latest is `wake` at n1"
+    )]
+    fn an_instant_with_too_many_inputs_ends_the_engine() {
+        let mut trace = trace();
+        // The inputs of an earlier instant do not count towards the limit.
+        for (seconds, inputs) in [(1, INSTANT_INPUTS_MAX), (2, INSTANT_INPUTS_MAX + 1)] {
+            for _ in 0..inputs {
+                trace.input(Duration::from_secs(seconds), 0, &node::Input::Wake);
+            }
+        }
+    }
 }

@@ -103,7 +103,7 @@ impl world::Message for Message {
     }
 }
 
-/// The number of a message's kind in trace hashes.
+/// The number that stands for a message's kind in trace hashes.
 const fn number(message: &Message) -> u8 {
     match message {
         Message::Mesh(message) => mesh_number(message),
@@ -111,7 +111,7 @@ const fn number(message: &Message) -> u8 {
     }
 }
 
-/// The number of a gossip message's kind in trace hashes.
+/// The number that stands for a gossip message's kind in trace hashes.
 const fn mesh_number(message: &gossip::Message) -> u8 {
     match message {
         gossip::Message::Hello(_) => 1,

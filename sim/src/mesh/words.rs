@@ -15,7 +15,7 @@ use phalanx_core::sabotage::{Sabotage, Switch};
 /// The name of the mesh daemon as a program.
 pub const PROGRAM: &str = "mesh";
 
-/// The mesh daemon of a host, as the reporter of events.
+/// The reporter of the events of a host's mesh daemon.
 #[must_use]
 pub const fn daemon_of(host: usize) -> Reporter {
     let program = PROGRAM;
@@ -27,7 +27,7 @@ pub(super) const MEMORY: &str = "memory";
 /// The set of switches with these words.
 ///
 /// # Errors
-/// The first unknown word, with the nearest known one.
+/// The error names the first unknown word and the nearest known word.
 pub fn sabotage(words: &[String]) -> Result<Sabotage, String> {
     let mut sabotage = Sabotage::NONE;
     for word in words {

@@ -20,14 +20,14 @@ pub(super) const COMMANDS: [&str; 8] = [
 ];
 /// The word of the command that sends forged messages.
 pub(crate) const FORGE: &str = "forge";
-/// The argument of a command whose channel or receiver is deliberately one that the scenario lacks.
+/// The argument of a command that states that the channel or receiver is deliberately unknown in the scenario.
 pub(super) const UNKNOWN: &str = "unknown";
 /// The words of the conditions on channels.
 pub(super) const CONDITIONS: [&str; 3] = ["channel-agrees", "all-received", "value"];
 
-/// The minimum length of a payload, in bytes: the payload carries the number that identifies it.
+/// The minimum length of a payload, in bytes; a payload carries its number.
 pub(super) const BYTES_MIN: usize = 8;
-/// The maximum length of a payload that a file may request, in bytes. It exceeds the limit of a node.
+/// The maximum length of a payload that a file may request, in bytes. This maximum exceeds the limit of a node.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The default length of a payload, in bytes.
 const BYTES: usize = 64;
@@ -49,16 +49,16 @@ pub enum AppCommand {
         to: Receivers,
         /// The length of the payload, in bytes.
         bytes: usize,
-        /// The message is sent at most once and is not answered.
+        /// The message is sent at most once and is not acknowledged.
         datagram: bool,
     },
     /// Writes or deletes a key of a map.
     Write {
         /// The channel of the map.
         channel: ChannelName,
-        /// The key. With a number, each write appends a random number below it to the key.
+        /// The key. If a number is given, each write appends a random number below it to the key.
         key: (String, Option<u64>),
-        /// The value that the key must have for the write to succeed, or no value; without it, the write is
+        /// The required condition: the key must have this value, or no value; without a condition, the write is
         /// unconditional.
         expects: Option<Option<Arc<[u8]>>>,
         /// The new value.
@@ -66,7 +66,7 @@ pub enum AppCommand {
     },
     /// Sends forged messages to all neighbours.
     Forge(Forgery),
-    /// Publishes other services and metadata.
+    /// Publishes new services and metadata.
     Announce(Published),
 }
 
@@ -75,7 +75,7 @@ pub enum AppCommand {
 pub enum Written {
     /// The key is deleted.
     Nothing,
-    /// This text.
+    /// The value is this text.
     This(String),
     /// A value that is unique to the write.
     Numbered,
@@ -97,7 +97,7 @@ pub enum Receivers {
 /// Checks the arguments of a command or a condition.
 ///
 /// # Errors
-/// The name is unknown, or an argument is invalid.
+/// Returns an error if the name is unknown, or an argument is invalid.
 pub(super) fn check(name: &str, with: &Value) -> Result<(), String> {
     if CONDITIONS.contains(&name) {
         return ChannelCondition::read(name, with).map(|_| ());
@@ -108,9 +108,9 @@ pub(super) fn check(name: &str, with: &Value) -> Result<(), String> {
 /// A condition on channels.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ChannelCondition {
-    /// All nodes that hold the channel hold the same state of it.
+    /// All nodes that hold the channel hold the same state of the channel.
     Agrees(ChannelName),
-    /// Every broadcast was delivered to all hosts that kept the channel open since before the broadcast.
+    /// Every broadcast was delivered to all hosts that have had the channel open since before the broadcast.
     AllReceived(ChannelName),
     /// The key of the map has this value, or has no value.
     Value(ChannelName, String, Option<String>),
@@ -134,7 +134,7 @@ impl AppCommand {
     /// Parses a command.
     ///
     /// # Errors
-    /// The name is unknown, or an argument is invalid.
+    /// Returns an error if the name is unknown, or an argument is invalid.
     pub fn read(name: &str, with: &Value) -> Result<Self, String> {
         if name == ANNOUNCE {
             return Published::read(with).map(Self::Announce);
@@ -188,7 +188,7 @@ fn node(key: &str, id: &str) -> Result<NodeId, String> {
     NodeId::new(id).map_err(|why| format!("`{key}`: the name `{id}` {why}"))
 }
 
-/// The arguments of a command, which are taken out key by key.
+/// The arguments of a command, which are removed one by one as they are read.
 struct With<'a> {
     name: &'a str,
     left: Map<String, Value>,
@@ -230,7 +230,7 @@ impl<'a> With<'a> {
     }
 
     fn channel(&mut self) -> Result<ChannelName, String> {
-        // The check of the whole scenario reads it.
+        // The check of the whole scenario reads this argument.
         self.flag(UNKNOWN)?;
         let name = self.needed_text("channel")?;
         ChannelName::new(&name).map_err(|why| format!("the channel name `{name}` {why}"))

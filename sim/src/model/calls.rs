@@ -1,4 +1,4 @@
-//! Events within a host that come later, and the commands and queries that wait for an answer.
+//! Delayed events within a host, and the commands and queries that wait for an answer.
 
 use crate::world::{Invocation, ProcessEvent, Query, Reading, ResolveError, Ticket};
 use core::net::IpAddr;
@@ -11,7 +11,7 @@ pub(super) enum Local {
     Read(Reading),
     /// Delivers an event to a process.
     Deliver(ProcessEvent),
-    /// Delivers a command to its program, which is booted if it does not run.
+    /// Delivers a command to its program; the program is booted if it does not run.
     Invoke(Invocation),
     /// Delivers a query to the resolver.
     Query(Query),
@@ -37,7 +37,8 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Notes a call of `caller`, a place and its life, that the process at the place `answers` answers. Returns its number.
+    /// Records a call from `caller` (a slot and its life) that the process in slot `answers` is to answer. Returns the
+    /// number of the call.
     pub(super) fn begin(&mut self, caller: (usize, u32), ticket: Ticket, answers: usize) -> u64 {
         self.last += 1;
         let call = Call {
@@ -54,24 +55,24 @@ impl Calls {
         self.open.contains_key(&number)
     }
 
-    /// The place of the process that waits for the answer to a call.
+    /// The slot of the process that waits for the answer to a call.
     pub(super) fn caller(&self, number: u64) -> Option<usize> {
         Some(self.open.get(&number)?.caller.0)
     }
 
-    /// Ends a call. Returns the place and life of its caller, and the ticket.
+    /// Ends a call. Returns the slot and life of the caller, and the ticket.
     pub(super) fn end(&mut self, number: u64) -> Option<((usize, u32), Ticket)> {
         let call = self.open.remove(&number)?;
         Some((call.caller, call.ticket))
     }
 
-    /// The calls that the process at a place answers, by number.
+    /// The calls that the process in a slot is to answer, by number.
     pub(super) fn answered_by(&self, slot: usize) -> Vec<u64> {
         let open = self.open.iter().filter(|(_, call)| call.answers == slot);
         open.map(|(number, _)| *number).collect()
     }
 
-    /// Drops the calls of the process at a place.
+    /// Drops the calls that the process in a slot made.
     pub(super) fn end_ordered_by(&mut self, slot: usize) {
         self.open.retain(|_, call| call.caller.0 != slot);
     }

@@ -1,4 +1,4 @@
-//! The checks of a run: invariants, errors that no process handles, reports for the judge, and triggers that fired.
+//! The checks of a run: invariants, errors that no process handles, reports for the judge, and the triggers that fired.
 
 use super::clock::ns;
 use super::context::Context;
@@ -11,7 +11,7 @@ use crate::world::{Effect, Program, ReportedEvent, Scene};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-/// The rule that a process breaks by an error that it does not handle.
+/// The rule that a process violates by an error that it does not handle.
 const UNHANDLED: &str = "a process handles the errors that it meets";
 
 /// The checks of one run.
@@ -81,7 +81,7 @@ impl Checks {
         }
     }
 
-    /// Takes a reported event: schedules the actions that it triggers, and keeps it for the judge.
+    /// Handles a reported event: schedules the actions that the event triggers, and keeps it for the judge.
     pub(super) fn report(
         &mut self,
         context: &mut Context<'_, '_>,

@@ -8,7 +8,8 @@ pub const WALL_ZERO: u64 = 1_700_000_000;
 
 const MILLION: i128 = 1_000_000;
 
-/// A monotonic clock that starts with its process. Its rate may differ from true time, and it may jump forward.
+/// A monotonic clock that starts with its process. The clock's rate may differ from true time, and the clock may jump
+/// forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeClock {
     /// The true time and the reading at the latest change of the clock.

@@ -7,6 +7,7 @@
 use super::clock::WALL_ZERO;
 use super::event::ScheduledEvent;
 use super::heap::Heap;
+use super::supervision::Supervisor;
 use super::trace::{StepLine, Trace};
 use crate::disk::{Files, Left};
 use crate::record::{Cause, Held, StepReport};
@@ -15,6 +16,9 @@ use crate::scenario::plan::{Plan, Planned};
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 use std::collections::BTreeMap;
+
+/// The host of a step, its program if the host runs several, and the kind of its input.
+type LatestStep = (usize, Option<&'static str>, &'static str);
 
 /// The shared parts of the engine.
 pub(super) struct Context<'a, 't> {
@@ -28,6 +32,11 @@ pub(super) struct Context<'a, 't> {
     sequence: u64,
     /// The number of events processed.
     events: u64,
+    /// The number of events processed at the current time.
+    events_in_instant: u64,
+    /// The host, program and input of the latest step.
+    latest_step: Option<LatestStep>,
+    supervisor: Option<&'t Supervisor>,
     heap: Heap<ScheduledEvent>,
     trace: Trace<'t>,
     /// The time by which steps set the calendar of each host back, in nanoseconds.
@@ -55,6 +64,9 @@ impl<'a, 't> Context<'a, 't> {
             now: 0,
             sequence: 0,
             events: 0,
+            events_in_instant: 0,
+            latest_step: None,
+            supervisor: None,
             heap: Heap::new(),
             trace,
             calendar_back: BTreeMap::new(),
@@ -91,7 +103,7 @@ impl<'a, 't> Context<'a, 't> {
         Wall(u64::try_from(zero + seconds + offset).unwrap_or(0))
     }
 
-    /// Sets the calendar of a host back, in nanoseconds. Monotonic clocks do not go back.
+    /// Sets the calendar of a host back by this number of nanoseconds. Monotonic clocks are not affected.
     pub(super) fn set_calendar_back(&mut self, host: usize, by: u64) {
         let back = self.calendar_back.entry(host).or_default();
         *back = back.saturating_add(i64::try_from(by).unwrap_or(i64::MAX));
@@ -107,7 +119,29 @@ impl<'a, 't> Context<'a, 't> {
         self.events
     }
 
-    /// Advances the time to the next event, and returns the event. Without an event before `until`, advances the time
+    /// Returns the number of events processed at the current time.
+    pub(super) const fn events_in_instant(&self) -> u64 {
+        self.events_in_instant
+    }
+
+    /// Returns the latest step of the current event.
+    pub(super) const fn latest_step(&self) -> Option<LatestStep> {
+        self.latest_step
+    }
+
+    /// Sets the supervisor, which observes the position of the run.
+    pub(super) const fn supervise(&mut self, supervisor: Option<&'t Supervisor>) {
+        self.supervisor = supervisor;
+    }
+
+    /// Notes that a process of a host is about to handle an event.
+    pub(super) fn enter(&self, host: usize) {
+        if let Some(supervisor) = self.supervisor {
+            supervisor.enter(self.now, self.events, host);
+        }
+    }
+
+    /// Advances the time to the next event, and returns the event. If no event is due before `until`, advances the time
     /// to `until`.
     pub(super) fn advance(&mut self, until: u64) -> Option<ScheduledEvent> {
         if self.heap.next().is_none_or(|at| at >= until) {
@@ -115,6 +149,12 @@ impl<'a, 't> Context<'a, 't> {
             return None;
         }
         let (at, sequence, event) = self.heap.pop()?;
+        self.events_in_instant = if at == self.now {
+            self.events_in_instant + 1
+        } else {
+            1
+        };
+        self.latest_step = None;
         self.now = at;
         self.sequence = sequence;
         self.events += 1;
@@ -164,18 +204,25 @@ impl<'a, 't> Context<'a, 't> {
         &self.affected
     }
 
+    /// Returns the number of events in the trace.
+    pub(super) const fn trace_events(&self) -> u64 {
+        self.trace.events()
+    }
+
     /// Returns the hash of all steps.
     pub(super) const fn trace_hash(&self) -> u64 {
         self.trace.hash()
     }
 
-    /// Records a step of a process. The step causes the events scheduled next.
+    /// Records a step of a process, which becomes the cause of the events scheduled next.
     pub(super) fn record_step<'s>(
         &mut self,
         line: &StepLine,
         digest: u64,
         said: impl Iterator<Item = StepReport<'s>>,
     ) {
+        let program = self.trace.program(line.host, line.place);
+        self.latest_step = Some((line.host, program, line.taken.word));
         let cause = self.trace.add(line, digest, self.cause(), said);
         self.set_cause(cause);
     }
@@ -185,12 +232,12 @@ impl<'a, 't> Context<'a, 't> {
         self.trace.is_recorded()
     }
 
-    /// Records what a host's processes know of membership after the latest step.
+    /// Records the membership that a host's processes know after the latest step.
     pub(super) fn record_membership(&mut self, host: usize, digest: u64) {
         self.trace.membership(host, digest);
     }
 
-    /// Records an action of the plan. The action causes the events scheduled next.
+    /// Records an action of the plan, which becomes the cause of the events scheduled next.
     pub(super) fn record_action(&mut self, planned: &Planned) {
         let cause = self.trace.action(self.now, planned);
         self.set_cause(cause);

@@ -5,7 +5,7 @@ use crate::world::{DialId, Message, Ticket, Writing};
 use core::time::Duration;
 use std::rc::Rc;
 
-/// A scheduled event. Thousands are scheduled at a time, so large and rare variants are boxed.
+/// A scheduled event. Thousands of events are scheduled at a time, so large and rare variants are boxed.
 #[derive(Debug)]
 pub(super) enum ScheduledEvent {
     /// An action of the plan.

@@ -7,7 +7,8 @@ use std::collections::BinaryHeap;
 /// Number of bits of an entry that hold the index of the event.
 const SLOT_BITS: u32 = 24;
 
-/// The time of an event, its number and its index as one number with the order of events: 64 bits, 40 bits and 24 bits.
+/// The time of an event, its number and its index in one number that sorts in the order of events: 64 bits, 40 bits and
+/// 24 bits.
 type Entry = u128;
 
 /// An event heap. Times are nanoseconds of true time.
@@ -45,7 +46,7 @@ impl<E> Heap<E> {
     /// Schedules an event.
     ///
     /// # Panics
-    /// More than 2^24 events are scheduled at a time, or 2^40 in total.
+    /// Panics if more than 2^24 events are scheduled at a time, or more than 2^40 in total.
     pub(crate) fn push(&mut self, at: u64, event: E) {
         let event = (event, self.cause);
         let slot = match self.free.pop() {

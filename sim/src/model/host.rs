@@ -10,7 +10,7 @@ use core::time::Duration;
 use phalanx_core::random::Random;
 use phalanx_core::time::Wall;
 
-/// The facts that a process starts with, except those of its host.
+/// The values that a process starts with, except those of its host.
 pub(super) struct StartFacts<'a> {
     pub scenario: &'a Scenario,
     pub host: usize,
@@ -18,7 +18,7 @@ pub(super) struct StartFacts<'a> {
     pub place: usize,
     pub life: u32,
     pub wall: Wall,
-    /// The address that the host has since this start.
+    /// The address of the host since this start.
     pub address: SocketAddr,
     pub random: Random,
 }
@@ -27,7 +27,7 @@ pub(super) struct StartFacts<'a> {
 pub(super) struct SimulatedHost {
     powered: bool,
     disk: Files,
-    /// The state of its certificate.
+    /// The state of the host's certificate.
     certificate: CertificateChange,
     traffic: HostTraffic,
     /// The slots of the host's processes.
@@ -97,7 +97,7 @@ impl SimulatedHost {
         self.disk.begin(now, slot, write, synced)
     }
 
-    /// Completes a write. Returns `None` if a crash dropped it.
+    /// Completes a write. Returns `None` if a crash dropped the write.
     pub(super) fn end_write(
         &mut self,
         number: u64,
@@ -124,12 +124,12 @@ impl SimulatedHost {
         context.crash(&mut self.disk, left)
     }
 
-    /// Replaces the disk with a copy of another.
+    /// Replaces the disk with a copy of another disk.
     pub(super) fn set_disk(&mut self, disk: Files) {
         self.disk = disk;
     }
 
-    /// Prepares the start of a process on the host. A program cannot be read from a device that fails reads.
+    /// Prepares the start of a process on the host. A program cannot be loaded from a device that fails reads.
     pub(super) fn prepare(
         &mut self,
         program: &mut dyn Program,
@@ -161,7 +161,7 @@ impl SimulatedHost {
         })
     }
 
-    /// Lets a process access the host directly within a step. `taken` are the ports of other processes.
+    /// Lets a process access the host directly within a step. `taken` holds the ports of other processes.
     pub(super) fn access(
         &mut self,
         taken: impl Iterator<Item = u16>,

@@ -1,14 +1,15 @@
 //! The model engine: core's machines on an event heap, with links that behave as streams.
 //!
-//! It uses no clock, no thread and no ambient randomness: a scenario and a seed give the same run, event for event, on
-//! every machine. Start with [`run`].
+//! The engine uses no clock, no thread and no ambient randomness, so a scenario and a seed give the same run, event for
+//! event, on every machine. Start with [`run`].
 //!
 //! `engine` is the event loop; it coordinates components, which do not know each other: `slot` (a process, its mailbox
 //! and its wake timer), `host` (power and disk), `transport` (connections, ports and the network), `calls` (commands
-//! and queries), `checks` (invariants and reports) and `starts`. They share a `context`: time, event heap and trace.
+//! and queries), `checks` (invariants and reports) and `starts`. The components share a `context`: time, event heap and
+//! trace. `supervision` ends a run early.
 //!
 //! The model includes latency, bandwidth of one connection, loss with TCP's retransmission, cuts that drop traffic
-//! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. It excludes congestion windows,
+//! silently, resets, and round trips of the handshakes of TCP and TLS 1.3. The model excludes congestion windows,
 //! acknowledgements, fast retransmission and processor time (except for `slow`).
 
 mod calls;
@@ -22,6 +23,7 @@ mod host;
 mod options;
 mod slot;
 mod starts;
+mod supervision;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trace;
@@ -30,6 +32,7 @@ mod transport;
 pub use crate::address::{PORT, address, host_at, ip};
 pub use clock::WALL_ZERO;
 pub use options::RunOptions;
+pub use supervision::{ENDS_IN_TIME, RunPosition, Supervisor, TIME_ADVANCES};
 pub(crate) use transport::DIAL_ROUND_TRIPS;
 
 use crate::invariant::Invariants;
@@ -40,13 +43,17 @@ use crate::world::Definition;
 use clock::ns;
 use core::time::Duration;
 use engine::Engine;
+use supervision::RunWatch;
 use trace::Trace;
 
 /// Runs a scenario of a system.
 ///
+/// A run ends early if one instant of virtual time has too many events, which is a failure of the run, or if the
+/// supervisor in the options requests the end.
+///
 /// # Errors
-/// The scenario is not for this engine, does not fit the system or cannot be planned for this seed; a name in
-/// `sabotage` is unknown; or the trace cannot be written.
+/// Returns an error if the scenario is not for this engine, does not fit the system or cannot be planned for this seed,
+/// if a name in `sabotage` is unknown, or if the trace cannot be written.
 pub fn run(
     definition: &Definition,
     scenario: &Scenario,
@@ -58,11 +65,18 @@ pub fn run(
     let trace = Trace::new(options.recorder);
     let mut engine = Engine::new(definition, scenario, &plan, &options.sabotage, trace)?;
     let mut judge = Judge::new(scenario, &plan, interval(scenario.hosts.len()));
+    let mut watch = RunWatch::new(options.supervisor, engine.processes());
+    engine.supervise(options.supervisor);
     let mut checkpoint = checkpoint_interval(scenario.hosts.len());
-    loop {
+    let mut halted = None;
+    while halted.is_none() {
         let until = judge.next_check().min(checkpoint).min(plan.end);
-        while engine.advance(ns(until)) {
+        while halted.is_none() && engine.advance(ns(until)) {
             engine.judge_reports(&mut judge);
+            halted = engine.watched(&mut watch);
+        }
+        if halted.is_some() {
+            break;
         }
         if checkpoint <= until {
             engine.check(Invariants::checkpoint);
@@ -76,10 +90,10 @@ pub fn run(
         }
     }
     let settings = (options.strict, options.sabotage.as_slice());
-    Ok(engine.finish(definition, judge, settings))
+    Ok(engine.finish(definition, judge, settings, halted))
 }
 
-/// Returns the interval between checks of conditions; it grows with the number of hosts.
+/// Returns the interval between checks of conditions; the interval grows with the number of hosts.
 const fn interval(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=50 => 20,

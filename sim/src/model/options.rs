@@ -1,5 +1,6 @@
 //! The options of a run.
 
+use super::supervision::Supervisor;
 use crate::record::Recorder;
 use core::fmt;
 
@@ -12,6 +13,8 @@ pub struct RunOptions<'a> {
     pub strict: bool,
     /// The recorder of the run.
     pub recorder: Option<&'a mut dyn Recorder>,
+    /// The connection to a caller that may end the run early.
+    pub supervisor: Option<&'a Supervisor>,
 }
 
 impl fmt::Debug for RunOptions<'_> {

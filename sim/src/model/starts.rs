@@ -19,7 +19,7 @@ impl Starts {
         }
     }
 
-    /// Returns the random stream of one life of a process, which stands at a place on its host.
+    /// Returns the random stream of one life of a process; `place` is the index of the process on its host.
     pub(super) fn random(&self, host: usize, place: usize, life: u32) -> Random {
         let mut seeds = self.seeds.nth_child("host", host as u64);
         if place > 0 {

@@ -28,7 +28,7 @@ pub(crate) struct Trace<'a> {
     hash: u64,
     /// The number of the latest event.
     event: u64,
-    /// The names of the programs of each host that runs several.
+    /// The names of the programs of each host that runs several programs.
     programs: BTreeMap<usize, Vec<&'static str>>,
     recorder: Subscriber<'a>,
 }
@@ -75,7 +75,8 @@ impl<'a> Trace<'a> {
         }
     }
 
-    fn program(&self, host: usize, place: usize) -> Option<&'static str> {
+    /// Returns the program of a process, if its host runs several.
+    pub(crate) fn program(&self, host: usize, place: usize) -> Option<&'static str> {
         self.programs.get(&host)?.get(place).copied()
     }
 
@@ -120,7 +121,7 @@ impl<'a> Trace<'a> {
         !matches!(self.recorder, Subscriber::Absent)
     }
 
-    /// Records what a host's processes know of membership after the latest step.
+    /// Records the membership that a host's processes know after the latest step.
     pub(crate) fn membership(&mut self, host: usize, digest: u64) {
         if let Some(recorder) = self.recorder.get() {
             recorder.membership(host, digest);
@@ -142,6 +143,11 @@ impl<'a> Trace<'a> {
         if let Some(recorder) = self.recorder.get() {
             recorder.held(held);
         }
+    }
+
+    /// Returns the number of events so far.
+    pub(crate) const fn events(&self) -> u64 {
+        self.event
     }
 
     pub(crate) const fn hash(&self) -> u64 {

@@ -80,57 +80,7 @@ impl Fault {
         let (subject, turn) = Self::shape(planned);
         let step = planned.step.and_then(|step| scenario.steps.get(step));
         let word = step.map_or_else(|| own_word(&planned.action), |step| step.action.word());
-        let text = match &planned.action {
-            ScheduledAction::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
-            ScheduledAction::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
-            ScheduledAction::Latency(Some(latency)) => text::show_latency(*latency),
-            ScheduledAction::NoPower { until, .. } => match until {
-                Some(until) => format!("no effect: no power until {}", text::show(*until)),
-                None => "no effect: no power".to_owned(),
-            },
-            ScheduledAction::Hold { cut, length } => {
-                let between = sides(scenario, &plan.cuts[*cut]);
-                format!("{between}, for {}", text::show(*length))
-            }
-            ScheduledAction::Disk { fault, .. } => {
-                fault.map_or("works", DiskFault::word).to_owned()
-            }
-            ScheduledAction::Certificate { is, .. } => is.word().to_owned(),
-            ScheduledAction::Command { name, .. } => name.clone(),
-            ScheduledAction::Slow { by, .. } => format!("by {} an input", text::show(*by)),
-            ScheduledAction::Pause { length, .. } => format!("for {}", text::show(*length)),
-            ScheduledAction::Clock {
-                jump,
-                back,
-                drift_ppm,
-                ..
-            } => {
-                let way = if *back { "calendar back" } else { "forward" };
-                let moved = format!("{way} {}", text::show(*jump));
-                match drift_ppm {
-                    Some(ppm) if jump.is_zero() => format!("drift {ppm:+} ppm"),
-                    Some(ppm) => format!("{moved}, drift {ppm:+} ppm"),
-                    None => moved,
-                }
-            }
-            ScheduledAction::Trouble { trouble, .. } => match trouble {
-                Trouble::Refuse => "dials are refused".to_owned(),
-                Trouble::SlowDisk(by) => format!("slow by {}", text::show(*by)),
-                Trouble::NatIdle(idle) => format!("forgets after {}", text::show(*idle)),
-            },
-            ScheduledAction::Move(_) => "another address at the next start".to_owned(),
-            ScheduledAction::Links { change, .. } => {
-                let change = &plan.link_changes[*change];
-                let links = sides(scenario, &change.pairs);
-                format!("{}, {links}", change.setting.show())
-            }
-            ScheduledAction::Reset(cut) => sides(scenario, &plan.cuts[*cut]),
-            ScheduledAction::Start { .. }
-            | ScheduledAction::Stop { .. }
-            | ScheduledAction::Leave(_) => String::new(),
-            ScheduledAction::Own { .. } | ScheduledAction::Heal(_) => String::new(),
-            ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => String::new(),
-        };
+        let text = described(scenario, plan, &planned.action);
         let text = match planned.program {
             None => text,
             Some(program) if text.is_empty() => program.to_owned(),
@@ -226,6 +176,59 @@ impl Fault {
             ScheduledAction::Latency(None) => (FaultSubject::Latency, FaultPhase::Ends),
             ScheduledAction::Latency(Some(_)) => (FaultSubject::Latency, FaultPhase::Begins),
         }
+    }
+}
+
+/// Describes the details of an action.
+fn described(scenario: &Scenario, plan: &Plan, action: &ScheduledAction) -> String {
+    match action {
+        ScheduledAction::Cut(cut) => sides(scenario, &plan.cuts[*cut]),
+        ScheduledAction::Loss(Some(ppm)) => format!("{}.{:04}%", ppm / 10_000, ppm % 10_000),
+        ScheduledAction::Latency(Some(latency)) => text::show_latency(*latency),
+        ScheduledAction::NoPower { until, .. } => match until {
+            Some(until) => format!("no effect: no power until {}", text::show(*until)),
+            None => "no effect: no power".to_owned(),
+        },
+        ScheduledAction::Hold { cut, length } => {
+            let between = sides(scenario, &plan.cuts[*cut]);
+            format!("{between}, for {}", text::show(*length))
+        }
+        ScheduledAction::Disk { fault, .. } => fault.map_or("works", DiskFault::word).to_owned(),
+        ScheduledAction::Certificate { is, .. } => is.word().to_owned(),
+        ScheduledAction::Command { name, .. } => name.clone(),
+        ScheduledAction::Slow { by, .. } => format!("by {} an input", text::show(*by)),
+        ScheduledAction::Pause { length, .. } => format!("for {}", text::show(*length)),
+        ScheduledAction::Clock {
+            jump,
+            back,
+            drift_ppm,
+            ..
+        } => {
+            let way = if *back { "calendar back" } else { "forward" };
+            let moved = format!("{way} {}", text::show(*jump));
+            match drift_ppm {
+                Some(ppm) if jump.is_zero() => format!("drift {ppm:+} ppm"),
+                Some(ppm) => format!("{moved}, drift {ppm:+} ppm"),
+                None => moved,
+            }
+        }
+        ScheduledAction::Trouble { trouble, .. } => match trouble {
+            Trouble::Refuse => "dials are refused".to_owned(),
+            Trouble::SlowDisk(by) => format!("slow by {}", text::show(*by)),
+            Trouble::NatIdle(idle) => format!("forgets after {}", text::show(*idle)),
+        },
+        ScheduledAction::Move(_) => "another address at the next start".to_owned(),
+        ScheduledAction::Links { change, .. } => {
+            let change = &plan.link_changes[*change];
+            let links = sides(scenario, &change.pairs);
+            format!("{}, {links}", change.setting.show())
+        }
+        ScheduledAction::Reset(cut) => sides(scenario, &plan.cuts[*cut]),
+        ScheduledAction::Start { .. }
+        | ScheduledAction::Stop { .. }
+        | ScheduledAction::Leave(_) => String::new(),
+        ScheduledAction::Own { .. } | ScheduledAction::Heal(_) => String::new(),
+        ScheduledAction::Loss(None) | ScheduledAction::Latency(None) => String::new(),
     }
 }
 

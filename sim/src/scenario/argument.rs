@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// An argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Argument {
-    /// A set of nodes. The key changes its meaning if the set is empty.
+    /// A set of nodes. An empty set would change the meaning of the key.
     Who(Selector),
     /// A set of nodes that may be empty.
     WhoOrNobody(Selector),
@@ -27,7 +27,7 @@ pub enum Argument {
     Flag(bool),
     /// A table of arguments.
     Table(Arguments),
-    /// Any value, which the program reads by itself.
+    /// Any value; the program parses it itself.
     Value(Value),
 }
 
@@ -192,7 +192,7 @@ impl Arguments {
         )
     }
 
-    /// Returns whether a set of nodes is empty that must not be.
+    /// Returns whether a set of nodes is empty although it must not be.
     #[must_use]
     pub fn lacks_nodes(&self) -> bool {
         self.0.iter().any(|(_, argument)| match argument {

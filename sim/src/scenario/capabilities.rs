@@ -1,6 +1,6 @@
 //! The steps and settings of a scenario that each engine and each system supports.
 
-use super::network::{Direction, LinkSetting};
+use super::network::{Direction, LinkSetting, PathProperties};
 use super::vocabulary::Vocabulary;
 use super::{
     Action, CertificateChange, Engine, NetworkAction, NodeAction, Scenario, ScenarioError, Step,
@@ -11,7 +11,7 @@ use super::{
 const HOSTS_MAX: usize = 50;
 
 impl Engine {
-    /// Returns the end of an error message about an unsupported setting: a suggestion of another engine.
+    /// Returns the last part of an error message about an unsupported setting, which suggests another engine.
     const fn instead(self) -> &'static str {
         match self {
             Self::Model => "",
@@ -19,7 +19,8 @@ impl Engine {
         }
     }
 
-    /// Returns the end of an error message about an unsupported step: the reason, or a suggestion of another engine.
+    /// Returns the last part of an error message about an unsupported step: the reason, or the suggestion of another
+    /// engine.
     fn instead_for(self, system: &str, step: &Step) -> String {
         match step.action {
             Action::Nodes(_, NodeAction::Certificate(CertificateChange::Revoked)) => {
@@ -53,7 +54,7 @@ impl Engine {
                 NetworkAction::Hold(..) | NetworkAction::Clog(_) => true,
                 NetworkAction::Swizzle(_) | NetworkAction::Loss(_) => true,
                 NetworkAction::Latency(latency) => latency.bounds().is_none(),
-                // A link of turmoil has one latency for both directions.
+                // In turmoil, a link has one latency for both directions.
                 NetworkAction::Links(_, direction, LinkSetting::Latency(latency)) => {
                     *direction != Direction::Both || latency.bounds().is_none()
                 }
@@ -97,7 +98,7 @@ impl Scenario {
     /// Checks that an engine can run this scenario.
     ///
     /// # Errors
-    /// The first unsupported step or setting, or that `engines` does not list the engine.
+    /// The error names the first unsupported step or setting, or states that `engines` does not list the engine.
     pub fn check_engine(&self, engine: Engine) -> Result<(), ScenarioError> {
         let error = |line, key: &str, message| ScenarioError {
             file: self.file.clone(),
@@ -134,23 +135,31 @@ impl Scenario {
                 message,
             ));
         }
-        let line = self.engines_line;
-        if engine != Engine::Model {
+        if engine == Engine::Model {
+            self.check_system(&self.vocabulary).map_err(|mut why| {
+                if let Some(other) = self.engines.iter().find(|it| **it != engine) {
+                    why.message += &format!("; use --engine {other}");
+                }
+                why
+            })?;
+        } else {
             self.check_small_world(engine)
-                .map_err(|(key, message)| error(line, key, message))?;
+                .map_err(|(key, message)| error(self.line(key), key, message))?;
         }
         if !self.engines.contains(&engine) {
-            let first = self.steps.first().map_or_else(String::new, |step| {
-                format!(
-                    " (first step: `{}`, line {})",
-                    step.action.word(),
-                    step.line
-                )
-            });
-            let message = format!("this scenario is not written for engine {engine}{first}");
-            return Err(error(line, "engines", message));
+            let message = format!(
+                "this scenario is not written for engine {engine}; add \"{engine}\" to `engines`"
+            );
+            return Err(error(self.line("engines"), "engines", message));
         }
         Ok(())
+    }
+
+    /// Returns the line of a setting; the line of `engines` if the setting has none.
+    fn line(&self, key: &str) -> usize {
+        let lines = &self.lines;
+        let line = lines.get(key).or_else(|| lines.get("engines"));
+        line.copied().unwrap_or(1)
     }
 
     /// Returns the name of a step's command if real daemons cannot execute it.
@@ -165,7 +174,7 @@ impl Scenario {
     /// Checks that a system understands this scenario's steps on the model engine.
     ///
     /// # Errors
-    /// The first unsupported step.
+    /// The error names the first unsupported step.
     pub fn check_system(&self, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
         let certificate =
             |step: &&Step| matches!(step.action, Action::Nodes(_, NodeAction::Certificate(_)));
@@ -185,17 +194,31 @@ impl Scenario {
         }
     }
 
-    /// Returns a setting of the world that engines with real network code do not support: its key, and the message.
+    /// Returns a setting of the world that engines with real network code do not support, as its key and the error
+    /// message.
     fn check_small_world(&self, engine: Engine) -> Result<(), (&'static str, String)> {
-        let rules = self.links.iter().map(|rule| rule.network);
-        if rules.chain([self.network]).any(|network| {
-            let shaped = network.latency.bounds().is_none();
-            shaped || network.loss_ppm > 0 || network.bandwidth.is_some()
-        }) {
-            let message = format!(
-                "engine {engine} has neither loss nor bandwidth nor latency without a bound; use --engine model"
-            );
-            return Err(("network", message));
+        let lacks = |network: &PathProperties| {
+            let lacking = [
+                ("loss", network.loss_ppm > 0, "loses no segments"),
+                (
+                    "bandwidth",
+                    network.bandwidth.is_some(),
+                    "does not limit bandwidth",
+                ),
+                (
+                    "latency",
+                    network.latency.bounds().is_none(),
+                    "needs a latency with an upper bound",
+                ),
+            ];
+            let mut lacking = lacking.into_iter();
+            lacking.find_map(|(key, is_set, why)| is_set.then_some((key, why)))
+        };
+        let links = || self.links.iter();
+        let of_links = links().find_map(|rule| lacks(&rule.network));
+        let of_links = of_links.map(|(_, why)| ("link", why));
+        if let Some((key, why)) = lacks(&self.network).or(of_links) {
+            return Err((key, format!("engine {engine} {why}; use --engine model")));
         }
         let mut clocks = self.hosts.iter().map(|host| host.clock);
         if clocks.any(|clock| clock.drift_ppm != 0 || clock.offset != 0) {
@@ -203,12 +226,11 @@ impl Scenario {
                 format!("engine {engine} has one clock for all nodes; use --engine model");
             return Err(("clock", message));
         }
-        let mut rules = self.links.iter();
-        if rules.any(|rule| rule.direction != Direction::Both) {
+        if links().any(|rule| rule.direction != Direction::Both) {
             let message = format!(
                 "engine {engine} has one network for both directions of a link; use --engine model"
             );
-            return Err(("link", message));
+            return Err(("direction", message));
         }
         if !self.names.is_empty() {
             let message = format!("engine {engine} has no resolver; use --engine model");

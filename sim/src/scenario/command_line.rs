@@ -6,7 +6,7 @@ use super::engine::Engine;
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A run, as the command that reproduces it describes it.
+/// A run, as described by the command that reproduces it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reproduction<'a> {
     /// The scenario.
@@ -22,7 +22,7 @@ pub struct Reproduction<'a> {
 }
 
 impl<'a> Reproduction<'a> {
-    /// Describes a run of the model engine without flags.
+    /// Creates the description of a run of the model engine without flags.
     #[must_use]
     pub const fn new(scenario: &'a Scenario, seed: u64) -> Self {
         Self {
@@ -34,8 +34,8 @@ impl<'a> Reproduction<'a> {
         }
     }
 
-    /// Returns the command, for a tool whose commands begin with `prefix` (`phalanx sim`). The comment at its end
-    /// identifies the file and the version of the simulator.
+    /// Returns the command, for a tool whose commands begin with `prefix` (`phalanx sim`). The comment at the end of
+    /// the command identifies the file and the version of the simulator.
     #[must_use]
     pub fn command(&self, prefix: &str) -> String {
         let Self { engine, seed, .. } = self;
@@ -50,14 +50,16 @@ impl<'a> Reproduction<'a> {
 /// Returns the flags that plant bugs and disable mechanisms of these names, each preceded by a space.
 #[must_use]
 pub fn sabotage_flags(names: &[String]) -> String {
-    let flags = names.iter().map(|name| format!(" --sabotage {name}"));
+    let flags = names
+        .iter()
+        .map(|name| format!(" --sabotage {}", quoted(name)));
     flags.collect()
 }
 
 /// Returns the arguments that name the scenario: its file, and the variant of its matrix.
 #[must_use]
 pub fn run_words(scenario: &Scenario) -> String {
-    let file = quoted(&scenario.file);
+    let file = quoted_path(&scenario.file);
     if scenario.variant.is_empty() {
         return file;
     }
@@ -70,11 +72,43 @@ pub fn stamp(scenario: &Scenario) -> String {
     format!("  # file {:016x}, phalanx {VERSION}", scenario.hash)
 }
 
+/// Returns an equivalent path that does not begin with a dash, because a dash begins a flag.
+#[must_use]
+pub fn plain_path(path: &str) -> String {
+    let dash = if path.starts_with('-') { "./" } else { "" };
+    format!("{dash}{path}")
+}
+
+/// Quotes a path for a shell, if necessary.
+#[must_use]
+pub fn quoted_path(path: &str) -> String {
+    quoted(&plain_path(path))
+}
+
 /// Quotes an argument for a shell, if necessary.
-fn quoted(word: &str) -> String {
+#[must_use]
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_command_is_quoted_and_is_no_flag() {
+        assert_eq!(quoted_path("a/two-nodes.toml"), "a/two-nodes.toml");
+        assert_eq!(quoted_path("-dash.toml"), "./-dash.toml");
+        assert_eq!(quoted_path("it's here.toml"), r"'it'\''s here.toml'");
+        assert_eq!(quoted_path("-a b"), "'./-a b'");
+        let planted = ["no-graft".to_owned(), "a b".to_owned()];
+        assert_eq!(
+            sabotage_flags(&planted),
+            " --sabotage no-graft --sabotage 'a b'"
+        );
+    }
 }

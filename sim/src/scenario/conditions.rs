@@ -75,7 +75,7 @@ pub enum Condition {
     Converged,
     /// An event was reported at least this often. The selectors restrict the reporting and the reported nodes.
     Event(&'static str, Selector, Option<Selector>, u32),
-    /// The states of the selected nodes have this value under a key, at all of the nodes or at a number of them.
+    /// The state of each selected node has this value under a key, at all of the nodes or at a number of them.
     State {
         /// The nodes.
         who: Selector,
@@ -86,7 +86,7 @@ pub enum Condition {
         /// The number of nodes with the value; `None`: all of them.
         count: Option<Bound>,
     },
-    /// The states of the selected nodes are equal, or their values under a key are.
+    /// The states of the selected nodes are equal, or, if a key is given, their values under the key are equal.
     Agree {
         /// The nodes.
         who: Selector,
@@ -104,7 +104,7 @@ pub struct OwnCondition {
     pub program: &'static str,
     /// The name of the condition.
     pub word: &'static str,
-    /// The nodes.
+    /// The nodes that the condition concerns.
     pub who: Selector,
     /// The other arguments.
     pub said: OwnArguments,
@@ -131,7 +131,7 @@ impl OwnCondition {
         Self { who, said, ..*self }
     }
 
-    /// Returns whether a set of nodes is empty that must not be.
+    /// Returns whether a set of nodes is empty although it must not be.
     #[must_use]
     pub fn lacks_nodes(&self) -> bool {
         let nobody = self.who.fixed().is_some_and(|hosts| hosts.is_empty());
@@ -185,7 +185,8 @@ impl Metric {
         (Self::AllRightMs, "all-right-ms"),
     ];
 
-    /// Returns the metric of a name, if the system has it; `program` is the program that the selector names, if any.
+    /// Returns the metric of a name, if the system has such a metric; `program` is the program that the selector names,
+    /// if any.
     pub(super) fn named(
         vocabulary: &Vocabulary,
         word: &str,
@@ -216,7 +217,7 @@ impl Metric {
         }
     }
 
-    /// Returns the metric of a program's own, if this is one.
+    /// Returns the metric of a program's own vocabulary, if this is such a metric.
     const fn own(self) -> Option<OwnMetric> {
         match self {
             Self::Own(own) | Self::Counter(own) | Self::Gauge(own) => Some(own),

@@ -21,13 +21,15 @@ pub const DEFAULT_SYSTEM: &str = "mesh";
 pub struct Scenario {
     /// The file, as the caller named it.
     pub file: String,
+    /// The included files.
+    pub included: Vec<String>,
     /// The scenario's name. A variant of a matrix has its values in the name: `sweep[loss=10%,nodes=30]`.
     pub name: String,
     /// The variant of the file's matrix.
     pub variant: Variant,
     /// The name of the simulated system.
     pub system: String,
-    /// A description: the events, and why they matter.
+    /// A description of the events and of their purpose.
     pub about: String,
     /// The engines that the scenario supports.
     pub engines: Vec<Engine>,
@@ -37,21 +39,21 @@ pub struct Scenario {
     pub duration: Duration,
     /// Maximum duration, after all faults are lifted, until all views are correct.
     pub recovery: Duration,
-    /// Whether the faults are lifted and all views must become correct. Otherwise the run ends with the fault phase.
+    /// Whether the faults are lifted and all views must become correct. If not, the run ends with the fault phase.
     pub recovers: bool,
     /// All machines; clones are last.
     pub hosts: Vec<Host>,
     /// The indices of the machines whose addresses the other nodes have at their start (seed nodes).
     pub seeds: Vec<usize>,
-    /// The name that every node has as its only seed address, instead of the addresses of the seed nodes.
+    /// The name that every node uses as its only seed address, instead of the addresses of the seed nodes.
     pub seed_name: Option<String>,
-    /// The names, each with the hosts whose addresses it has.
+    /// The names, each with the hosts whose addresses the name has.
     pub names: BTreeMap<String, Vec<usize>>,
     /// Nodes start at random times within this duration.
     pub spread: Duration,
     /// The default network between all hosts.
     pub network: PathProperties,
-    /// Exceptions for single pairs, the narrower ones last; the last matching rule applies.
+    /// Exceptions for single pairs, the narrower rules last; the last matching rule applies.
     pub links: Vec<LinkRule>,
     /// The settings of programs.
     pub settings: Arguments,
@@ -65,8 +67,8 @@ pub struct Scenario {
     pub vocabulary: Arc<Vocabulary>,
     /// The hash of the file's text. Equal files give equal runs.
     pub hash: u64,
-    /// The line of `engines`.
-    pub engines_line: usize,
+    /// The lines of the settings that not every engine supports, by key.
+    pub lines: BTreeMap<&'static str, usize>,
 }
 
 impl Scenario {
@@ -77,7 +79,7 @@ impl Scenario {
         self.name.strip_suffix(&values).unwrap_or(&self.name)
     }
 
-    /// Returns the scenario as its own file would hold it, independent of a matrix.
+    /// Returns the scenario as a file without a matrix would define it.
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.plain_name().to_owned().clone_into(&mut self.name);

@@ -37,7 +37,7 @@ impl Engine {
     /// Returns the engine of this name.
     ///
     /// # Errors
-    /// A message that lists the engines.
+    /// The error lists the engines.
     pub fn named(name: &str) -> Result<Self, String> {
         let words = Self::ALL.iter().map(|(_, name)| *name);
         Self::ALL

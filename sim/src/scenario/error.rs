@@ -46,7 +46,7 @@ pub(crate) struct SourceText<'a> {
     pub(crate) newlines: &'a [usize],
     /// The vocabulary of the system.
     pub(crate) vocabulary: &'a Vocabulary,
-    /// The hash of the other files that were read; 0 without any.
+    /// The hash of the other files that were read; 0 if there were none.
     pub(crate) others: &'a Cell<u64>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn newlines(text: &str) -> Vec<usize> {
 }
 
 impl SourceText<'_> {
-    /// Returns the start of the text that contains a byte position, and the file's name.
+    /// Returns the start of the file's text that contains a byte position, and the file's name.
     fn part(&self, at: usize) -> (usize, &str) {
         let part = self.included.iter().rev().find(|(start, _)| *start <= at);
         part.map_or((0, self.file), |(start, file)| (*start, file))
@@ -67,7 +67,7 @@ impl SourceText<'_> {
         self.part(at).1
     }
 
-    /// Returns the line of a byte position in its file, from 1.
+    /// Returns the line of a byte position in the file that contains the position, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         let at = at.min(self.text.len());
         let start = self.part(at).0;
@@ -145,27 +145,188 @@ impl SourceText<'_> {
         }
         if message.starts_with("missing field") {
             let word = quoted.next().unwrap_or("").to_owned();
-            return self.error(at, &word, "is missing; every such table needs it");
+            let end = error.span().map_or(at, |span| span.end);
+            return self.missing(at, end, &word);
         }
-        if message.starts_with("invalid type")
-            && let Some((_, wanted)) = message.split_once(", expected ")
+        if message.starts_with("data did not match any variant of untagged enum") {
+            return self.error(at, "", "needs a number, true or false, or a text in quotes");
+        }
+        if let Some((begin, wanted)) = message.split_once(", expected ")
+            && let Some(found) = begin
+                .strip_prefix("invalid type: ")
+                .or_else(|| begin.strip_prefix("invalid value: "))
         {
-            let wanted = match wanted {
-                "a string" => "a text in quotes",
-                wanted if wanted.starts_with("struct ") => "a table, such as { who = \"n1\" }",
-                wanted => wanted,
-            };
-            let found = message.split(',').next().unwrap_or_default();
-            let found = found.trim_start_matches("invalid type: ");
+            let (wanted, found) = (wanted_in_words(wanted), found_in_words(found));
             return self.error(at, "", format!("needs {wanted} instead of {found}"));
         }
         self.error(at, "", message)
+    }
+
+    /// Creates an error about all missing keys of a table at a byte position; `word` is one of these keys.
+    fn missing(&self, at: usize, end: usize, word: &str) -> ScenarioError {
+        let whole: toml::Table = toml::from_str(self.text).unwrap_or_default();
+        if FILE_KEYS.contains(&word) && !whole.contains_key(word) {
+            let keys = FILE_KEYS
+                .into_iter()
+                .filter(|key| !whole.contains_key(*key));
+            return self.missing_keys(at, &keys.collect::<Vec<_>>(), "scenario file");
+        }
+        let at = at.min(self.text.len());
+        let table = self.text[at..].trim_start();
+        let header = table.starts_with("[[link]]");
+        let name = if header {
+            "link".to_owned()
+        } else {
+            self.key(at)
+        };
+        let text = if header {
+            let next = table[1..].find("\n[").map_or(table.len(), |next| next + 1);
+            &table[..next]
+        } else {
+            self.text.get(at..end).unwrap_or_default()
+        };
+        let needed = TABLE_KEYS
+            .iter()
+            .find(|(table, keys)| *table == name && keys.contains(&word));
+        let keys = needed.map_or(&[][..], |(_, keys)| keys);
+        let mut missing = vec![word];
+        missing.extend(
+            keys.iter()
+                .filter(|key| **key != word && !has_key(text, key)),
+        );
+        self.missing_keys(at, &missing, "such table")
+    }
+
+    /// Creates an error about missing keys that every table of a kind needs.
+    pub(crate) fn missing_keys(&self, at: usize, keys: &[&str], kind: &str) -> ScenarioError {
+        let (verb, pronoun) = if keys.len() == 1 {
+            ("is", "it")
+        } else {
+            ("are", "them")
+        };
+        let message = format!("{verb} missing; every {kind} needs {pronoun}");
+        self.error(at, &keys.join(", "), message)
+    }
+}
+
+/// The keys that every scenario file needs.
+const FILE_KEYS: [&str; 7] = [
+    "scenario", "name", "about", "engines", "duration", "nodes", "expect",
+];
+
+/// Kinds of tables, each with the keys that every table of the kind needs.
+const TABLE_KEYS: [(&str, &[&str]); 8] = [
+    ("link", &["from", "to"]),
+    ("command", &["who", "name"]),
+    ("pause", &["who", "for"]),
+    ("slow", &["who", "by"]),
+    ("clone", &["of", "name"]),
+    ("disk", &["who", "fault"]),
+    ("certificate", &["who", "is"]),
+    ("state", &["key", "is"]),
+];
+
+/// Returns whether the text of a table assigns a key.
+fn has_key(text: &str, key: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    text.match_indices(key).any(|(at, _)| {
+        let after = text[at + key.len()..].trim_start();
+        !text[..at].ends_with(word) && after.starts_with('=')
+    })
+}
+
+/// Describes the type that the parser expected.
+fn wanted_in_words(wanted: &str) -> String {
+    match wanted {
+        "a string" => "a text in quotes".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "a list in brackets".to_owned(),
+        "a map" => "a table in braces".to_owned(),
+        "u8" => whole_number(u8::MAX),
+        "u16" => whole_number(u16::MAX),
+        "u32" => whole_number(u32::MAX),
+        "u64" | "usize" | "i64" | "i32" => "a whole number".to_owned(),
+        wanted if wanted.starts_with("struct ") => "a table, such as { who = \"n1\" }".to_owned(),
+        wanted => wanted.to_owned(),
+    }
+}
+
+fn whole_number(most: impl fmt::Display) -> String {
+    format!("a whole number from 0 to {most}")
+}
+
+/// Describes the value that the parser found.
+fn found_in_words(found: &str) -> String {
+    let number = found
+        .trim_end_matches(" as i128")
+        .trim_end_matches(" as u128");
+    let number = ["integer `", "floating point `", "boolean `"]
+        .iter()
+        .find_map(|kind| number.strip_prefix(kind)?.strip_suffix('`'));
+    match (number, found) {
+        (Some(number), _) => number.to_owned(),
+        (None, "map") => "a table".to_owned(),
+        (None, "sequence") => "a list".to_owned(),
+        (None, found) => found
+            .strip_prefix("string ")
+            .map_or_else(|| found.to_owned(), |text| format!("the text {text}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn complaint(text: &str) -> String {
+        let error = crate::scenario::Scenario::parse("x.toml", text);
+        error.unwrap_err().to_string()
+    }
+
+    const HEAD: &str =
+        "scenario = 1\nname = \"x\"\nabout = \"x\"\nengines = [\"model\"]\nduration = \"9s\"\n";
+    const EXPECT: &str = "[[expect]]\neventually = { converged = true }\n";
+
+    #[test]
+    fn all_missing_keys_of_a_table_are_named_at_once() {
+        let first = complaint("scenario = 1\nname = \"x\"\n[[nodes]]\ncount = 2\n");
+        let keys = "about, engines, duration, expect: are missing; every scenario file needs them";
+        assert!(first.ends_with(keys), "{first}");
+        let one = complaint(&HEAD.replace("name = \"x\"\n", ""));
+        assert!(one.contains("name, nodes, expect: are missing"), "{one}");
+        let link = format!("{HEAD}[[nodes]]\ncount = 2\n[[link]]\nloss = \"1%\"\n{EXPECT}");
+        let link = complaint(&link);
+        assert_eq!(
+            link,
+            "x.toml:8: from, to: are missing; every such table needs them"
+        );
+        let step = "[[at]]\ntime = \"1s\"\npause = { }\n";
+        let step = complaint(&format!("{HEAD}[[nodes]]\ncount = 2\n{step}{EXPECT}"));
+        assert_eq!(
+            step,
+            "x.toml:10: who, for: are missing; every such table needs them"
+        );
+    }
+
+    #[test]
+    fn types_are_named_in_plain_words() {
+        let nodes = |count: &str| complaint(&format!("{HEAD}[[nodes]]\ncount = {count}\n{EXPECT}"));
+        let needs = |count: &str, found: &str| {
+            let words = format!("needs a whole number from 0 to 4294967295 instead of {found}");
+            let why = nodes(count);
+            assert_eq!(why, format!("x.toml:7: count: {words}"));
+        };
+        needs("-5", "-5");
+        needs("99999999999999999999", "99999999999999999999");
+        needs("{ }", "a table");
+        needs("[]", "a list");
+        needs("\"two\"", "the text \"two\"");
+        needs("1.5", "1.5");
+        let name = complaint(&HEAD.replace("name = \"x\"", "name = { }"));
+        assert!(
+            name.contains("name: needs a text in quotes instead of a table"),
+            "{name}"
+        );
+    }
 
     #[test]
     fn a_position_becomes_line_and_key() {

@@ -187,7 +187,7 @@ impl OwnKeysReader<'_> {
         Ok(())
     }
 
-    /// Converts the condition of a table, or the one under a program's own key in it.
+    /// Converts the condition of a table, or the condition under a program's own key in the table.
     fn condition(
         &self,
         table: &ConditionTable,

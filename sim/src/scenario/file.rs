@@ -31,7 +31,7 @@ pub(crate) struct ScenarioFile {
     /// The version of this format: 1.
     #[schemars(range(min = 1, max = 1))]
     pub(crate) scenario: At<u32>,
-    /// The scenario's name: the file's name without `.toml`.
+    /// The scenario's name in reports; by convention the file's name without `.toml`.
     pub(crate) name: Text,
     /// The story: what happens and why it matters.
     pub(crate) about: Text,

@@ -73,16 +73,17 @@ pub enum Shape {
     Settings(&'static FileSettings),
 }
 
-/// Settings that a program also reads from a file of its own.
+/// Settings that a program also reads from its own file.
 #[derive(Clone, Copy, Debug)]
 pub struct FileSettings {
-    /// The form of the table in a scenario. Its key `file` names the other file, whose settings the other keys override.
+    /// The form of the table in a scenario. The key `file` of the form names the other file; the other keys of the form
+    /// override the settings of that file.
     pub form: &'static Form,
     /// The name of the table in the other file.
     pub table: &'static str,
-    /// The form of that table.
+    /// The form of the table in the other file.
     pub file: &'static Form,
-    /// Returns whether two keys set the same thing.
+    /// Returns whether two keys set the same setting.
     pub same: fn(&str, &str) -> bool,
 }
 
@@ -137,7 +138,7 @@ impl Field {
 /// Accepts any text.
 ///
 /// # Errors
-/// Never.
+/// Never returns an error.
 pub fn any_text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
@@ -145,7 +146,7 @@ pub fn any_text(text: &str) -> Result<String, String> {
 /// Accepts any arguments.
 ///
 /// # Errors
-/// Never.
+/// Never returns an error.
 pub const fn any_arguments(_: &Arguments) -> Result<(), String> {
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Assembles the text of a file: includes other files, and substitutes the values of a matrix.
 //!
-//! Both operate on text, so that every line keeps its number. Included texts are appended to the file's own, and a
-//! matrix replaces placeholders.
+//! Both operations act on text, so that every line keeps its number. Included texts are appended to the file's own, and
+//! a matrix replaces placeholders.
 
 use super::definition::Scenario;
 use super::error::{ScenarioError, SourceText, newlines};
@@ -47,6 +47,8 @@ impl Run {
             vocabulary: &self.vocabulary,
             others: &Cell::new(0),
         })?;
+        let included = self.included.iter().map(|(_, file)| file.clone());
+        scenario.included = included.collect();
         if !self.variant.is_empty() {
             scenario.name = format!("{}[{}]", scenario.name, self.variant);
             scenario.variant = self.variant.clone();
@@ -96,8 +98,8 @@ pub(super) fn runs_of(
     runs.iter().map(|run| substitute(&source, run)).collect()
 }
 
-/// Checks that an included file has no top-level keys. After another file's text, such keys would belong to its last
-/// table.
+/// Checks that an included file has no top-level keys, because these would belong to the last table of the text before
+/// them. An included file may contain only tables.
 fn tables_alone(file: &str, text: &str, vocabulary: &Vocabulary) -> Result<(), ScenarioError> {
     let source = SourceText {
         file,
@@ -134,7 +136,7 @@ fn runs(
     for table in matrix {
         let at = table.span().start;
         let lengths = table.get_ref().values().map(Vec::len);
-        // The number is checked before the runs are made.
+        // The number of runs is checked before the runs are created.
         let product = lengths.fold(1, usize::saturating_mul);
         if all.len().saturating_add(product) > RUNS_MAX {
             let message = format!("makes more than {RUNS_MAX} runs; sweep less at once");
@@ -184,7 +186,7 @@ fn shown(run: &Values) -> impl Iterator<Item = (String, String)> {
 
 /// Returns the text of one variant.
 fn substitute(source: &SourceText<'_>, run: &Values) -> Result<Run, ScenarioError> {
-    // Each part is substituted separately, because this determines its new start.
+    // Each part is substituted separately, because the length of a part determines the start of the next one.
     let starts: Vec<usize> = source.included.iter().map(|(start, _)| *start).collect();
     let ends = starts.iter().copied().chain([source.text.len()]);
     let begins = [0].into_iter().chain(starts.iter().copied());

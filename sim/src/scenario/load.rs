@@ -10,7 +10,8 @@ impl Scenario {
     /// Reads a scenario from a file's text, with the vocabulary of a system.
     ///
     /// # Errors
-    /// The first error, with file, line and key; or that the file has a matrix and therefore several scenarios.
+    /// Returns the first error, with file, line and key, or an error that the file has a matrix and therefore several
+    /// scenarios.
     pub fn parse_with(
         file: &str,
         text: &str,
@@ -22,7 +23,7 @@ impl Scenario {
     /// Reads every scenario of a file's text: one, or one for each variant of its matrix.
     ///
     /// # Errors
-    /// The first error, with file, line and key.
+    /// Returns the first error, with file, line and key.
     pub fn parse_all(
         file: &str,
         text: &str,
@@ -35,11 +36,11 @@ impl Scenario {
     }
 
     /// Reads the one scenario of a file that a selection (`loss=10%,nodes=30`) matches, with the vocabulary of a
-    /// system. A file without a matrix has only one.
+    /// system. A file without a matrix has only one scenario.
     ///
     /// # Errors
-    /// The file cannot be read (line 0) or contains an error; or the selection matches no variant of its matrix, or
-    /// several.
+    /// Returns an error if the file cannot be read (line 0) or contains an error, or the selection matches no variant
+    /// or several variants of the matrix.
     pub fn load_one(
         path: &Path,
         vocabulary: &Vocabulary,
@@ -51,7 +52,8 @@ impl Scenario {
     /// Reads every scenario of a file that a selection matches: one, or one for each variant of its matrix.
     ///
     /// # Errors
-    /// The file cannot be read (line 0) or contains an error; or the selection matches no variant of its matrix.
+    /// Returns an error if the file cannot be read (line 0) or contains an error, or the selection matches no variant
+    /// of the matrix.
     pub fn load_all(
         path: &Path,
         vocabulary: &Vocabulary,

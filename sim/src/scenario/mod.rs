@@ -1,7 +1,7 @@
 //! Scenarios: hosts, a timeline of steps, and expectations.
 //!
-//! A scenario file (TOML) is read into a [`Scenario`], which is independent of engines. A seed turns it into a
-//! [`Plan`](plan::Plan), in which every random choice is made, so that every engine executes the same actions. Start
+//! A scenario file (TOML) is read into a [`Scenario`], which is independent of engines. A seed turns the scenario into
+//! a [`Plan`](plan::Plan), in which every random choice is made, so that every engine executes the same actions. Start
 //! with [`Scenario::parse_with`].
 
 mod action;

@@ -1,5 +1,5 @@
-//! Selectors of nodes: `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down`, a name that a step defines; `not n3`
-//! for all others; and of the processes of one program on them: `n3/agent`.
+//! Selectors of nodes, such as `all`, `n3`, `n1..n5`, a group's prefix, `2 of n2..n9`, `down` or a name that a step
+//! defines; `not n3` selects all other nodes. `n3/agent` selects a process of one program on these nodes.
 
 use super::suggestion::suggestion;
 use phalanx_core::random::Random;
@@ -25,7 +25,7 @@ pub struct Selector {
 enum Term {
     /// The given hosts.
     Hosts(Vec<usize>),
-    /// A number of hosts, drawn from others.
+    /// A number of hosts, drawn from a set of hosts.
     Draw { count: usize, of: Vec<Self> },
     /// The nodes to which a step assigned this name.
     Named(String),
@@ -33,9 +33,10 @@ enum Term {
     Down,
     /// The running nodes.
     Running,
-    /// Those of the first terms that are not among the second; without first terms, those of all nodes.
+    /// The nodes of the first terms that are not among those of the second; if there are no first terms, all nodes that
+    /// are not among the second.
     Except { of: Vec<Self>, not: Vec<Self> },
-    /// The nodes that the other sides of a partition leave.
+    /// The nodes that are on no other side of a partition.
     Rest,
 }
 
@@ -85,7 +86,7 @@ impl Names {
         Ok(())
     }
 
-    /// Adds the latest host to those of a role, a region or a zone.
+    /// Adds the latest host to the hosts of a role, a region or a zone.
     pub(crate) fn place(&mut self, kind: &str, word: &str) {
         let hosts = self.places.entry(format!("{kind}:{word}")).or_default();
         hosts.push(self.hosts.len().saturating_sub(1));
@@ -147,13 +148,17 @@ impl Names {
         })
     }
 
-    /// Takes the nodes of negated terms (`not n3`) from those of the others, or from all nodes if there are no others.
+    /// Removes the nodes of negated terms (`not n3`) from the nodes of the other terms, or from all nodes if there are
+    /// no other terms.
     fn without(&self, terms: Vec<Term>) -> Vec<Term> {
         let (mut of, mut not) = (Vec::new(), Vec::new());
         for term in terms {
-            match term {
-                Term::Except { of: all, not: them } if all.is_empty() => not.extend(them),
-                other => of.push(other),
+            if let Term::Except { of: all, not: them } = &term
+                && all.is_empty()
+            {
+                not.extend(them.iter().cloned());
+            } else {
+                of.push(term);
             }
         }
         if not.is_empty() {
@@ -284,7 +289,7 @@ pub(super) fn numbered(name: &str) -> Option<(&str, usize)> {
     number.parse().ok().map(|number| (prefix, number))
 }
 
-/// Returns the hosts of terms that do not depend on the run; `None` if one does.
+/// Returns the hosts of terms that do not depend on the run; `None` if a term depends on the run.
 fn fixed(terms: &[Term]) -> Option<BTreeSet<usize>> {
     let mut hosts = BTreeSet::new();
     for term in terms {
@@ -340,7 +345,8 @@ impl Selector {
         hosts
     }
 
-    /// Like `resolve`, in the order in which the file names them; the nodes of one word are in their own order.
+    /// Like `resolve`, but in the order in which the file names the nodes; the nodes of one selector word are in their
+    /// own order.
     pub(crate) fn resolve_as_written(
         &self,
         situation: &Situation<'_>,
@@ -428,7 +434,7 @@ impl Term {
             }
             Self::Except { of, not } => {
                 let of = of.iter().map(|term| term.show(hosts));
-                // Each word of a list is negated by itself.
+                // Each word of a list is negated separately.
                 let not = not.iter().map(|term| term.show(hosts));
                 let not: Vec<String> = not
                     .flat_map(|text| {
@@ -493,7 +499,7 @@ impl Selector {
         }
     }
 
-    /// Creates the selector of the side of a partition that contains the nodes of no other side.
+    /// Creates the selector of the partition side that contains the nodes of no other side.
     #[must_use]
     pub(crate) fn rest() -> Self {
         Self {
@@ -561,7 +567,8 @@ impl Selector {
         }
     }
 
-    /// Returns the words of the selector in the file, without the name of a program: `n1`, `web`, `2 of n3..n5`.
+    /// Returns the words of the selector as the file states them, without the name of a program: `n1`, `web`, `2 of
+    /// n3..n5`.
     pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
         let words = self.text.split(',').map(str::trim);
         words.map(|word| word.split('/').next().unwrap_or(word))

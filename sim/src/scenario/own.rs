@@ -56,7 +56,8 @@ pub(crate) fn agree(
     })
 }
 
-/// Checks that the state of a program has the first word of a key. A program that declares no keys may have any.
+/// Checks that some program declares the first word of a key as part of its state. A program that declares no keys
+/// accepts any key.
 fn check_key(
     source: &SourceText<'_>,
     program: Option<&'static str>,
@@ -128,7 +129,7 @@ pub(crate) fn command(
     Ok(Action::Nodes(who, action))
 }
 
-/// Returns the programs that define a word; if the nodes' selector names a program, only that one.
+/// Returns the programs that define a word; if the selector of nodes names a program, returns only this program.
 fn owners<'a>(
     source: &SourceText<'a>,
     kind: impl Fn(&Words) -> &[&'static str],

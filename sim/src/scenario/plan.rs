@@ -1,8 +1,8 @@
 //! A scenario with every random choice made. Every engine executes the same actions.
 //!
 //! The choices are drawn from the seed, with one random stream per step, so that a new step does not shift the draws of
-//! others. The planner tracks which nodes run, are paused or have left, so `down` and `running` are resolved here. Only
-//! actions that wait for an event depend on the run.
+//! other steps. The planner tracks which nodes run, are paused or have left, so `down` and `running` are resolved here.
+//! Only actions that wait for an event depend on the course of the run.
 
 mod chaos;
 mod cuts;
@@ -64,8 +64,8 @@ pub struct LinkSettingChange {
 pub struct Planned {
     /// The time.
     pub at: Duration,
-    /// The cause: the step (index into `Scenario::steps`), or after all steps the kind of chaos ([`Scenario::causes`]);
-    /// `None` for starts and the lifting of faults.
+    /// The cause of the action: the step (an index into `Scenario::steps`) or, with indices after all steps, the kind
+    /// of chaos ([`Scenario::causes`]); `None` for starts and for the lifting of faults.
     pub step: Option<usize>,
     /// Whether the cause is chaos.
     pub chaos: bool,
@@ -76,8 +76,8 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// Returns whether the action has no effect: it starts a host or process that runs, or stops one that does not run.
-    /// `runs` tells whether a host, or its process of a program, runs.
+    /// Returns whether the action has no effect, because it starts a host or process that already runs or stops one
+    /// that does not run. `runs` returns whether a host, or its process of a program, runs.
     pub(crate) fn is_idle(&self, runs: impl Fn(usize, Option<&'static str>) -> bool) -> bool {
         let program = self.program;
         matches!(self.action, ScheduledAction::Start { host, .. } if runs(host, program))
@@ -96,11 +96,11 @@ pub struct Triggered {
     pub by: Vec<usize>,
     /// The program that reports the event; `None`: any program of the host.
     pub program: Option<&'static str>,
-    /// The hosts that the event concerns; `None`: any.
+    /// The reporter of an event: a process.
     pub about: Option<Vec<usize>>,
     /// The time before which reports do not count.
     pub from: Duration,
-    /// The report that counts, from 1.
+    /// The number of the report that triggers the actions, from 1.
     pub nth: u32,
     /// The actions in time order, relative to the event.
     pub actions: Vec<Planned>,
@@ -125,7 +125,7 @@ impl Triggered {
         *reports == self.nth
     }
 
-    /// Returns whether a report is one of those that the actions wait for.
+    /// Returns whether the actions wait for this kind of report.
     pub(crate) fn fits(
         &self,
         hosts: &[Host],
@@ -160,7 +160,7 @@ pub enum ScheduledAction {
         /// Otherwise the processes are killed (kill -9).
         power_loss: bool,
     },
-    /// A start that has no effect: the host has no power.
+    /// A start that has no effect, because the host has no power.
     NoPower {
         /// The host.
         host: usize,
@@ -169,7 +169,7 @@ pub enum ScheduledAction {
     },
     /// Begins a cut.
     Cut(usize),
-    /// Ends a cut; connections that survived it continue.
+    /// Ends a cut; connections that survived the cut continue.
     Heal(usize),
     /// Delays traffic between the pairs of a cut until the duration has passed.
     Hold {
@@ -198,7 +198,7 @@ pub enum ScheduledAction {
         host: usize,
         /// The condition.
         trouble: Trouble,
-        /// Whether it begins.
+        /// Whether the condition begins.
         on: bool,
     },
     /// Gives a host another address at its next start.
@@ -207,20 +207,20 @@ pub enum ScheduledAction {
     Links {
         /// The index of the change in the plan.
         change: usize,
-        /// Whether it begins.
+        /// Whether the change begins.
         on: bool,
     },
     /// Resets all connections between the pairs of a cut.
     Reset(usize),
-    /// Changes a clock.
+    /// Changes the clock of a host.
     Clock {
         /// The host.
         host: usize,
-        /// The jump.
+        /// The duration of the jump.
         jump: Duration,
         /// Whether the calendar jumps back.
         back: bool,
-        /// The drift from the action on, in parts per million; `None`: the drift does not change.
+        /// The drift from the time of the action on, in parts per million; `None`: the drift does not change.
         drift_ppm: Option<i32>,
     },
     /// Makes a disk fail, or ends its failure.
@@ -346,7 +346,7 @@ struct Planner<'a> {
     lives: Vec<HostState>,
     /// The processes that were stopped without their hosts and not restarted.
     stopped: BTreeSet<(usize, &'static str)>,
-    /// The hosts without power, and the time at which it returns; `None`: at the next start.
+    /// The hosts without power, each with the time at which the power returns; `None`: at the next start.
     unpowered: BTreeMap<usize, Option<Duration>>,
     /// The planning of each program of the vocabulary.
     plannings: Vec<Box<dyn Planning>>,
@@ -369,8 +369,8 @@ impl Scenario {
     /// Creates the plan of the scenario for a seed.
     ///
     /// # Errors
-    /// A step cannot be planned: a share of pairs that leaves no path, a start of a node that runs, or more than
-    /// [`TASKS_MAX`] tasks.
+    /// Returns an error if a step cannot be planned: its share of pairs leaves no path between two hosts, it starts a
+    /// node that already runs, or there are more than [`TASKS_MAX`] tasks.
     pub fn plan(&self, seed: u64) -> Result<Plan, ScenarioError> {
         let programs = self.vocabulary.programs.iter();
         let plannings = programs.map(|words| words.planning_of(&self.hosts));
@@ -394,7 +394,7 @@ impl Scenario {
                 link_changes: Vec::new(),
                 named: BTreeMap::new(),
                 faults_end: self.duration,
-                // Without recovery, the run ends before the faults are lifted.
+                // If the scenario has no recovery, the run ends before the faults are lifted.
                 end: self.duration + self.recovery,
             },
         };
@@ -515,7 +515,7 @@ impl Planner<'_> {
         self.queued >= TASKS_MAX
     }
 
-    /// The error of too many tasks, at the step that caused them; `None`: chaos.
+    /// The error that there are too many tasks, at the step that caused them; `None` stands for chaos.
     fn too_many(&self, step: Option<usize>) -> ScenarioError {
         let message = format!(
             "makes the run exceed {TASKS_MAX} planned tasks; use a longer interval or a shorter duration"
@@ -578,7 +578,7 @@ impl Planner<'_> {
                 }
                 self.schedule(at, from, action);
             }
-            // Steps and faults that a delay moves after the fault phase are dropped.
+            // Steps and faults whose delay ends after the fault phase are dropped.
             Work::Step { .. } | Work::Chaos { .. } if at >= end => {}
             Work::Own(later) if at >= end && !later.due.late => {}
             Work::Step { step, only } => self.step(at, step, only)?,
@@ -633,20 +633,19 @@ impl Planner<'_> {
         let mut troubles = BTreeMap::new();
         let mut changes = BTreeSet::new();
         for order in self.scheduled() {
-            match *order {
-                ScheduledAction::Trouble { host, trouble, on } if on => {
+            if let ScheduledAction::Trouble { host, trouble, on } = *order {
+                if on {
                     troubles.insert((host, trouble.word()), trouble);
-                }
-                ScheduledAction::Trouble { host, trouble, .. } => {
+                } else {
                     troubles.remove(&(host, trouble.word()));
                 }
-                ScheduledAction::Links { change, on } if on => {
+            }
+            if let ScheduledAction::Links { change, on } = *order {
+                if on {
                     changes.insert(change);
-                }
-                ScheduledAction::Links { change, .. } => {
+                } else {
                     changes.remove(&change);
                 }
-                _ => {}
             }
         }
         let on = false;

@@ -1,7 +1,8 @@
-//! Planning of a program's own steps and faults.
+//! Planning of the steps and faults of a program's own vocabulary.
 //!
-//! Each program has a [`Planning`] while a plan is drawn. It keeps the effects of earlier steps on the program's
-//! processes. It is notified of events of hosts and returns tasks; it has no access to the clock or to other actions.
+//! Each program has a [`Planning`] while a plan is drawn. The planning keeps the effects of earlier steps on the
+//! program's processes. A planning is notified of events of hosts and returns tasks; it has no access to the clock or
+//! to other actions.
 
 use super::action::{Extent, OwnAction};
 use core::time::Duration;
@@ -14,7 +15,7 @@ pub const TASKS_MAX: u64 = 1_000_000;
 /// A task that a program's planning requests.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
-    /// Executes a step at the program's process on a host immediately. The step is one of the program's own.
+    /// Executes a step at the program's process on a host immediately. The step is in the program's own vocabulary.
     Step {
         /// The host.
         host: usize,
@@ -39,7 +40,7 @@ pub struct Due {
     pub host: usize,
     /// An identifier that the planning chooses.
     pub number: u64,
-    /// Whether the task is executed even after the fault phase, as for the lifting of a fault.
+    /// Whether the task is executed even after the fault phase, as it must be to lift a fault.
     pub late: bool,
 }
 
@@ -50,7 +51,7 @@ pub struct Strike<'a> {
     pub fault: &'static str,
     /// The running hosts that no other fault touches, in random order.
     pub free: &'a [usize],
-    /// A prefix of these hosts, which the fault may take down.
+    /// The hosts that the fault may take down: a prefix of `free`.
     pub victims: &'a [usize],
 }
 
@@ -65,10 +66,10 @@ pub struct Struck {
 
 /// Plans the steps and faults of one program, for one plan.
 pub trait Planning {
-    /// Plans a step for one host; `place` is its index among the selected hosts.
+    /// Plans a step for one host; `place` is the host's index among the selected hosts.
     fn step(&mut self, action: &OwnAction, hosts: &[usize], place: usize) -> Vec<Task>;
 
-    /// Plans a postponed task. `action` is the step that postponed the task; `runs` tells whether the host runs.
+    /// Plans a postponed task. `action` is the step that postponed the task; `runs` is whether the host runs.
     fn due(&mut self, _action: Option<&OwnAction>, _due: Due, _runs: bool) -> Vec<Task> {
         Vec::new()
     }
@@ -87,7 +88,7 @@ pub trait Planning {
 pub(super) struct Plain {
     /// The name of the program.
     pub(super) program: &'static str,
-    /// For each step that the program defines, its extent.
+    /// The extent of each step that the program defines.
     pub(super) extents: BTreeMap<&'static str, Extent>,
 }
 

@@ -29,20 +29,12 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     add_clones(source, &mut names, &file, &mut hosts)?;
     give_words(source, &mut names, &file)?;
     let host_names = read_names(source, &names, &file)?;
-    let seed_name = file.seeds.as_ref().map(|text| text.get_ref().clone());
-    let seed_name = seed_name.filter(|name| host_names.contains_key(name));
-    let seeds = match (&file.seeds, &seed_name) {
-        (_, Some(name)) => host_names[name].clone(),
-        (Some(text), None) => with(source, text, |word| names.fixed(word))?,
-        (None, None) => vec![0],
-    };
+    let (seeds, seed_name) = read_seeds(source, &names, &file, &host_names)?;
     let network = read_network(source, &file.network, PathProperties::default())?;
     let duration = with(source, &file.duration, text::positive)?;
-    let recovery = file.recovery.as_ref();
-    let recovers = recovery.is_none_or(|word| word.get_ref() != "none");
-    let recovery = optional(source, recovery.filter(|_| recovers), text::duration)?;
-    let usual = if recovers { 20 } else { 0 };
-    let recovery = recovery.unwrap_or(Duration::from_secs(usual));
+    let recovery = read_recovery(source, &file)?;
+    let recovers = recovery.is_some();
+    let recovery = recovery.unwrap_or_default();
     let steps = timeline(source, &names, &file, own.steps, duration)?;
     let engines: Vec<Engine> = file
         .engines
@@ -60,6 +52,7 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
     }
     let scenario = Scenario {
         file: source.file.to_owned(),
+        included: Vec::new(),
         name: file.name.get_ref().clone(),
         variant: Variant::default(),
         system: file
@@ -86,10 +79,7 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         expectations: expectations(source, &names, &file, own.conditions, duration + recovery)?,
         hash: phalanx_core::random::hash_bytes(source.text.as_bytes()) ^ source.others.get(),
         vocabulary: Arc::new(source.vocabulary.clone()),
-        engines_line: file
-            .engines
-            .first()
-            .map_or(1, |word| source.line(word.span().start)),
+        lines: lines(source, &file),
     };
     scenario.check_usages()?;
     scenario.check_expectations()?;
@@ -107,6 +97,39 @@ fn read_file<'i>(source: &SourceText<'i>) -> Result<(ScenarioFile, OwnTables<'i>
     let own = OwnTables::split(file.get_mut(), source.vocabulary);
     let file = ScenarioFile::deserialize(toml::Deserializer::from(file)).map_err(wrong)?;
     Ok((file, own))
+}
+
+/// Returns the lines of the settings that not every engine supports.
+fn lines(source: &SourceText<'_>, file: &ScenarioFile) -> BTreeMap<&'static str, usize> {
+    let line = |at| source.line(at);
+    let text = |text: &Option<Text>| text.as_ref().map(|text| line(text.span().start));
+    let links = || file.link.iter();
+    let clocks = file.nodes.iter().map(|group| {
+        let at = group.span().start;
+        let clock = group.get_ref().clock.as_ref();
+        clock.map(|_| line(source.place_of(at, "clock")))
+    });
+    let lines = [
+        (
+            "engines",
+            file.engines.first().map(|word| line(word.span().start)),
+        ),
+        ("latency", text(&file.network.latency)),
+        ("loss", text(&file.network.loss)),
+        ("bandwidth", text(&file.network.bandwidth)),
+        ("link", links().next().map(|link| line(link.span().start))),
+        (
+            "direction",
+            links().find_map(|link| text(&link.get_ref().direction)),
+        ),
+        ("clock", clocks.flatten().next()),
+        (
+            "nodes",
+            file.nodes.first().map(|group| line(group.span().start)),
+        ),
+    ];
+    let lines = lines.into_iter();
+    lines.filter_map(|(key, line)| Some((key, line?))).collect()
 }
 
 fn timeline(
@@ -201,7 +224,7 @@ fn read_hosts(
         let table = group.get_ref();
         let own = own_words(source, at, own)?;
         let prefix = table.prefix.as_ref().map_or("n", |prefix| prefix.get_ref());
-        // The number is checked before a list of this length is made.
+        // The number of nodes is checked before a list of this length is created.
         let (key, place, length) = match (&table.count, &table.names) {
             (Some(count), None) => ("count", count.span().start, u64::from(*count.get_ref())),
             (None, Some(list)) => ("names", at, list.len() as u64),
@@ -218,7 +241,7 @@ fn read_hosts(
                 .map(|number| format!("{prefix}{number}"))
                 .collect(),
         };
-        let word = table.prefix.as_ref().map(|_| prefix);
+        let word = (table.prefix.is_some() || table.names.is_none()).then_some(prefix);
         for name in list {
             names
                 .add(&name, word)
@@ -326,6 +349,34 @@ fn add_clones(
     Ok(())
 }
 
+/// Reads the maximum duration of the recovery; `None` without recovery.
+fn read_recovery(
+    source: &SourceText<'_>,
+    file: &ScenarioFile,
+) -> Result<Option<Duration>, ScenarioError> {
+    match &file.recovery {
+        None => Ok(Some(Duration::from_secs(20))),
+        Some(word) if word.get_ref() == "none" => Ok(None),
+        Some(text) => with(source, text, text::duration).map(Some),
+    }
+}
+
+/// Reads the seed nodes, and the name of the set if the file gives one.
+fn read_seeds(
+    source: &SourceText<'_>,
+    names: &Names,
+    file: &ScenarioFile,
+    host_names: &BTreeMap<String, Vec<usize>>,
+) -> Result<(Vec<usize>, Option<String>), ScenarioError> {
+    let Some(text) = &file.seeds else {
+        return Ok((vec![0], None));
+    };
+    match host_names.get(text.get_ref()) {
+        Some(hosts) => Ok((hosts.clone(), Some(text.get_ref().clone()))),
+        None => Ok((with(source, text, |word| names.fixed(word))?, None)),
+    }
+}
+
 /// Reads the names of hosts.
 fn read_names(
     source: &SourceText<'_>,
@@ -415,7 +466,8 @@ fn read_links(
         rules.push((source.line(at), rule));
     }
     let rules: Vec<LinkRule> = rules.into_iter().map(|(_, rule)| rule).collect();
-    // A rule that is wider than another is wider than all that are narrower still: it comes before them.
+    // A rule that is wider than another rule is also wider than all rules that are narrower than the other, so it comes
+    // before them.
     let depth = |rule: &LinkRule| {
         let wider = rules.iter().filter(|other| rule.is_narrower_than(other));
         wider.count()

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// Returns the JSON Schema of a system's scenario files.
 ///
 /// # Panics
-/// A program has a key that every system has.
+/// Panics if a program has a key that every system already has.
 #[must_use]
 pub fn schema(vocabulary: &Vocabulary) -> Value {
     let schema = schemars::schema_for!(super::file::ScenarioFile);
@@ -103,16 +103,17 @@ impl Schema {
     /// Defines a table, and returns a reference to its definition.
     fn table(&mut self, program: &str, field: &Field) -> String {
         let mut properties = Map::new();
-        let (key, form) = match field.shape {
-            Shape::Table(form) => (field.key, form),
-            Shape::Settings(settings) => {
-                let about =
-                    "The file of an operator, beside this one, whose table of this name is taken.";
-                let file = json!({ "type": ["string", "null"], "description": about });
-                properties.insert(FileSettings::FILE.to_owned(), file);
-                (field.key, settings.form)
-            }
-            _ => return String::new(),
+        let key = field.key;
+        let form = if let Shape::Settings(settings) = field.shape {
+            let about =
+                "The file of an operator, beside this one, whose table of this name is taken.";
+            let file = json!({ "type": ["string", "null"], "description": about });
+            properties.insert(FileSettings::FILE.to_owned(), file);
+            settings.form
+        } else if let Shape::Table(form) = field.shape {
+            form
+        } else {
+            return String::new();
         };
         for field in form.fields {
             properties.insert(field.key.to_owned(), self.property(program, field));
@@ -133,7 +134,7 @@ impl Schema {
         let Some(definitions) = self.object(&["$defs"]) else {
             return String::new();
         };
-        // Tables of two different forms may have the same key.
+        // Tables of different forms may have the same key.
         let name = match definitions.get(&name) {
             Some(other) if *other != table => format!("{}{name}", pascal(program)),
             Some(_) | None => name,

@@ -5,11 +5,11 @@ use super::error::ScenarioError;
 use super::suggestion::suggestion;
 use super::variant::Variant;
 
-/// Returns the variants of a file that a selection matches: `loss=10%` matches all with this loss, `loss=10%,nodes=30`
-/// one of them, no selection all.
+/// Returns the variants of a file that a selection matches: `loss=10%` matches all variants with this loss,
+/// `loss=10%,nodes=30` matches one of them, and an empty selection matches all.
 ///
 /// # Errors
-/// The selection matches no variant.
+/// Returns an error if the selection matches no variant.
 pub(super) fn chosen(
     runs: Vec<Scenario>,
     selection: Option<&str>,
@@ -60,7 +60,7 @@ pub(super) fn chosen(
 /// Returns the one variant that a selection matches.
 ///
 /// # Errors
-/// The selection matches no variant, or several.
+/// Returns an error if the selection matches no variant or several variants.
 pub(super) fn only(
     runs: Vec<Scenario>,
     selection: Option<&str>,
@@ -81,8 +81,7 @@ pub(super) fn only(
     Ok(runs.swap_remove(0))
 }
 
-/// Parses the words and values of a selection. A comma that no `WORD=` follows is part of the value before
-/// it.
+/// Parses the keys and values of a selection. A comma that is not followed by `WORD=` is part of the value before it.
 fn pairs(text: &str, variant: &Variant) -> Result<Vec<(String, String)>, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for part in text.split(',') {

@@ -6,10 +6,14 @@ pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Opti
     let allowed = 1 + word.chars().count() / 3;
     words
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(word, candidate);
+            // Of several equally near words, a word of the same length is more likely to be the intended one.
+            (distance, word.len().abs_diff(candidate.len()), candidate)
+        })
+        .filter(|(distance, ..)| *distance <= allowed)
         .min()
-        .map(|(_, candidate)| candidate)
+        .map(|(.., candidate)| candidate)
 }
 
 /// Returns "; did you mean `x`?", or all words if none is near and the list is short.
@@ -37,5 +41,6 @@ mod tests {
             Some("partition")
         );
         assert_eq!(nearest("zebra", ["partition", "pause"]), None);
+        assert_eq!(nearest("n4", ["n", "n1"]), Some("n1"));
     }
 }

@@ -1,4 +1,4 @@
-//! Reading, planning, and error messages.
+//! Tests of reading, planning, and error messages.
 
 use super::plan::ScheduledAction;
 use super::{Engine, Scenario};

@@ -3,15 +3,15 @@
 use super::network::Latency;
 use core::time::Duration;
 
-/// The smallest packet that every network passes (RFC 791).
+/// The largest packet that every network is guaranteed to pass, in bytes (RFC 791).
 const MTU_MIN: u32 = 68;
-/// The largest packet of IP.
+/// The maximum size of an IP packet, in bytes.
 const MTU_MAX: u32 = 65_535;
 
 /// Parses a duration such as `250ms`, `3s`, `1.5s`, `2min`, `1h`.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let how = || {
         format!(
@@ -39,7 +39,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// Parses a duration greater than zero.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn positive(text: &str) -> Result<Duration, String> {
     let found = duration(text)?;
     if found.is_zero() {
@@ -51,7 +51,7 @@ pub fn positive(text: &str) -> Result<Duration, String> {
 /// Parses a latency: `1ms`, `1ms..5ms`, `exponential 5ms from 1ms`, `log-normal 5ms p99 80ms`.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn latency(text: &str) -> Result<Latency, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
@@ -146,7 +146,7 @@ pub fn show_rate(bits: u64) -> String {
 /// Parses a signed duration: `-3s`, `+250ms`, `1s`. Returns nanoseconds.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn signed_duration(text: &str) -> Result<i64, String> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -161,7 +161,7 @@ pub fn signed_duration(text: &str) -> Result<i64, String> {
 /// Parses a share such as `25%` or `0.5%`. Returns parts per million.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn share(text: &str) -> Result<u32, String> {
     let how = || format!("`{text}` is not a valid share; write 0% to 100%, such as 25%");
     let number = text.strip_suffix('%').ok_or_else(how)?;
@@ -175,7 +175,7 @@ pub fn share(text: &str) -> Result<u32, String> {
 /// Parses the size of a packet, such as `1200B`.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn packet_size(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix('B').map(str::trim_end);
     let bytes = number.and_then(|number| number.parse().ok());
@@ -189,7 +189,7 @@ pub fn packet_size(text: &str) -> Result<u32, String> {
 /// Parses a rate such as `10Mbit`, `1Gbit`, `512kbit`. Returns bits per second.
 ///
 /// # Errors
-/// A message that describes the notation.
+/// The error describes the notation.
 pub fn rate(text: &str) -> Result<u64, String> {
     let how = || {
         format!(

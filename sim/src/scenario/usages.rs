@@ -10,7 +10,7 @@ impl Scenario {
     /// Checks the uses of each program's commands and conditions together.
     ///
     /// # Errors
-    /// The first wrong use, with the line of its step or expectation.
+    /// The error is the first wrong use, with the line of its step or expectation.
     pub(crate) fn check_usages(&self) -> Result<(), ScenarioError> {
         for words in &self.vocabulary.programs {
             let Some(check) = words.check_usages else {
@@ -50,10 +50,10 @@ impl Scenario {
         Ok(())
     }
 
-    /// Checks the settings of each program together with those of the hosts.
+    /// Checks the settings of each program together with the settings of the hosts.
     ///
     /// # Errors
-    /// The key of the first contradiction, and the reason.
+    /// The error is the key of the first contradiction, and the reason.
     pub(crate) fn check_hosts(&self) -> Result<(), (&'static str, String)> {
         let checks = self.vocabulary.programs.iter();
         let mut checks = checks.filter_map(|words| words.check_hosts);

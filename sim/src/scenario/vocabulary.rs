@@ -25,8 +25,8 @@ pub struct Usage<'a> {
     pub with: &'a Value,
 }
 
-/// Validates the uses of a program's commands and conditions together, given the hosts of the scenario. The error has
-/// the index of the wrong use, and the reason.
+/// Validates the uses of a program's commands and conditions together, given the hosts of the scenario. The error
+/// contains the index of the wrong use, and the reason.
 pub type CheckUsages = fn(&[Usage<'_>], &[Host]) -> Result<(), (usize, String)>;
 
 /// The truth of a condition in every run, as far as a file tells.
@@ -108,7 +108,7 @@ pub type CheckHosts = fn(&Arguments, &[Host]) -> Result<(), (&'static str, Strin
 /// The vocabulary of one program.
 #[derive(Clone, Debug, Default)]
 pub struct Words {
-    /// The name of the program, as [`Program::name`](crate::world::Program::name) gives it.
+    /// The name of the program, as returned by [`Program::name`](crate::world::Program::name).
     pub program: &'static str,
     /// The events that its processes report.
     pub events: Vec<&'static str>,
@@ -128,11 +128,12 @@ pub struct Words {
     pub limits: Vec<(&'static str, u64)>,
     /// The metrics that count events.
     pub counters: Vec<&'static str>,
-    /// The metrics whose value is the maximum of a figure of any process in their time window (`ProcessView::gauge`).
+    /// The metrics whose value is the maximum of a figure over all processes in their time window
+    /// (`ProcessView::gauge`).
     pub gauges: Vec<&'static str>,
     /// The commands of a workload.
     pub commands: Vec<&'static str>,
-    /// The commands that real daemons cannot execute. The engine `wire` refuses them.
+    /// The commands that real daemons cannot execute; the engine `wire` refuses them.
     pub simulated_commands: Vec<&'static str>,
     /// Whether the processes have certificates, which the step `certificate` can change.
     pub certificates: bool,
@@ -146,11 +147,12 @@ pub struct Words {
     pub idle_steps: Option<FindIdleSteps>,
     /// Validates the settings of the program together with those of the hosts; the error has the key and the reason.
     pub check_hosts: Option<CheckHosts>,
-    /// The keys of a process's state, which the conditions `state` and `agree` may name; empty: they are not checked.
+    /// The keys of a process's state that the conditions `state` and `agree` may name; if the list is empty, keys are
+    /// not checked.
     pub state: Vec<&'static str>,
     /// The faults that chaos may draw besides those of all systems.
     pub faults: &'static [FaultWord],
-    /// The planning of the steps and faults; `None`: each is one action, with the arguments of the step.
+    /// The planning of the steps and faults; `None`: each step or fault is one action, with the arguments of the step.
     pub planning: Option<MakePlanning>,
     /// Returns the maximum duration of a fault that the search adds, given settings and hosts.
     pub longest_fault: Option<fn(&Arguments, &[Host]) -> Duration>,
@@ -168,7 +170,7 @@ pub struct StepWord {
     pub field: Field,
     /// The extent of the step in time.
     pub extent: Extent,
-    /// Whether shrinking keeps the step unchanged. Otherwise each of its actions becomes a step of its own.
+    /// Whether shrinking keeps the step unchanged. Otherwise each of the step's actions becomes a separate step.
     pub steady: bool,
     /// The engines that support the step.
     pub engines: &'static [Engine],
@@ -224,7 +226,7 @@ impl Words {
     }
 }
 
-/// The vocabulary of a system: those of its programs together.
+/// The vocabulary of a system: the vocabularies of its programs together.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
     /// The name of the system, as error messages write it.
@@ -237,8 +239,8 @@ impl Vocabulary {
     /// Creates the vocabulary of a system of these programs.
     ///
     /// # Panics
-    /// A step or a condition has no `who`, or two programs have the same setting, key of nodes, step, condition,
-    /// metric, fault or planted bug.
+    /// Panics if a step or a condition has no `who`, or if two programs have the same setting, key of nodes, step,
+    /// condition, metric, fault or planted bug.
     #[must_use]
     pub fn of(name: &'static str, programs: impl IntoIterator<Item = Words>) -> Self {
         let programs = programs.into_iter().collect();
@@ -296,7 +298,7 @@ impl Vocabulary {
     /// Validates the names of planted bugs.
     ///
     /// # Errors
-    /// The first name that no program defines, with the nearest that one defines.
+    /// The error names the first unknown name, with the nearest known name.
     pub fn check_sabotage(&self, words: &[String]) -> Result<(), String> {
         let known: BTreeSet<&str> = self.every(|words| &words.sabotage).collect();
         match words.iter().find(|word| !known.contains(word.as_str())) {
@@ -308,7 +310,7 @@ impl Vocabulary {
         }
     }
 
-    /// Returns those names of planted bugs that one program defines.
+    /// Returns those of the given names of planted bugs that one program defines.
     #[must_use]
     pub fn sabotage_of(&self, program: &str, words: &[String]) -> Vec<String> {
         let own = self
@@ -319,7 +321,7 @@ impl Vocabulary {
     }
 }
 
-/// A step or a condition is about nodes.
+/// Asserts that a step or a condition selects nodes.
 fn about_nodes(field: &Field) {
     let has_key = |form: &Form| form.fields.iter().any(|field| field.key == "who");
     let has_who = matches!(field.shape, Shape::Table(form) if has_key(form));
@@ -330,7 +332,7 @@ fn keys(fields: &'static [Field]) -> impl Iterator<Item = &'static str> {
     fields.iter().map(|field| field.key)
 }
 
-/// Asserts that words are unique: a word of two programs would be ambiguous.
+/// Asserts that words are unique, because a word of two programs would be ambiguous.
 fn unique(words: impl Iterator<Item = &'static str>) {
     let mut known = BTreeSet::new();
     for word in words {

@@ -9,10 +9,10 @@ pub fn word_for<T: Copy + PartialEq>(value: T, words: &[(T, &'static str)]) -> &
     found.map_or("", |(_, word)| *word)
 }
 
-/// Returns the value of a word; the error names the nearest word.
+/// Returns the value of a word; the error names the nearest known word.
 ///
 /// # Errors
-/// No value has the word.
+/// The error is that no value has this word.
 pub fn word_of<T: Copy>(what: &str, words: &[(T, &'static str)], word: &str) -> Result<T, String> {
     let names: Vec<&str> = words.iter().map(|(_, name)| *name).collect();
     words

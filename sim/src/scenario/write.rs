@@ -1,6 +1,6 @@
 //! Writes a scenario as a file. Reading the file gives the same scenario.
 //!
-//! Names that steps define, includes and matrices are resolved before; the caller adds comments.
+//! Names that steps define, includes and matrices are already resolved; the caller adds comments.
 
 use super::definition::DEFAULT_SYSTEM;
 use super::names::numbered;
@@ -396,7 +396,8 @@ impl Writer<'_> {
             NetworkAction::Loss(ppm) => table.text("loss", &show_share(*ppm)),
             NetworkAction::Latency(latency) => table.text("latency", &show_latency(*latency)),
             NetworkAction::Links(Pairs::All, Direction::Both, setting) => match setting {
-                // A text is a setting of all links of another kind.
+                // For these settings, a text would be read as another action, so a setting of all links is written as a
+                // table.
                 LinkSetting::Latency(_) | LinkSetting::Loss(_) => {
                     let all = Selector::of(&(0..self.hosts.len()).collect::<Vec<_>>());
                     let pairs = Pairs::Between(all.clone(), all);

@@ -1,20 +1,20 @@
 //! Control runs: without the faults, and without the planted bug.
 //!
-//! A scenario from which shrinking removed the cause may still violate the expectation, because nothing is left that could
-//! fulfil it. A control run that fails in the same way shows this.
+//! A scenario from which shrinking removed the cause of a failure may still violate the expectation, because no
+//! remaining part could fulfil it. A control run that fails in the same way reveals such a scenario.
 
 use crate::scenario::{Action, Extent, NetworkAction, NodeAction, Scenario, Step};
 use core::fmt;
 use std::collections::BTreeSet;
 
-/// The parts that a control run takes away.
+/// The parts of a scenario that a control run removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlRun {
     /// The planted bugs.
     Bug,
     /// The faults.
     Faults,
-    /// Both.
+    /// The planted bugs and the faults.
     Both,
 }
 
@@ -34,7 +34,7 @@ impl ControlRun {
             .collect()
     }
 
-    /// Whether the scenario runs with the planted bugs.
+    /// Whether the control run keeps the planted bugs.
     pub(super) const fn keeps_bug(self) -> bool {
         matches!(self, Self::Faults)
     }
@@ -44,7 +44,7 @@ impl ControlRun {
         let mut without = scenario.clone();
         if self != Self::Bug {
             without.chaos = None;
-            // A node that leaves as a part of the workload returns as before.
+            // A `leave` step in the file is a part of the workload, and so is the restart of the nodes that left.
             let mut left = BTreeSet::new();
             without.steps.retain(|step| match &step.action {
                 Action::Nodes(who, NodeAction::Leave) if step.line > 0 => {
@@ -75,11 +75,11 @@ impl fmt::Display for ControlRun {
 /// The result of a control run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Controlled {
-    /// The parts taken away.
+    /// The parts that the control run removed.
     pub control: ControlRun,
-    /// The runs that failed in the same way, of [`Self::runs`].
+    /// The number of runs that failed in the same way, out of [`Self::runs`].
     pub failed: usize,
-    /// The number of runs, each with another seed.
+    /// The number of runs, each with a different seed.
     pub runs: usize,
 }
 
@@ -103,8 +103,8 @@ impl fmt::Display for Controlled {
     }
 }
 
-/// Whether a step is a fault: what a correct system has to withstand, in contrast to its workload. Steps that chaos drew
-/// have no line.
+/// Whether a step is a fault, which a correct system must withstand, as opposed to a part of the workload. Steps that
+/// chaos drew have no line.
 pub(super) fn is_fault(step: &Step) -> bool {
     step.line == 0 || is_fault_action(&step.action)
 }

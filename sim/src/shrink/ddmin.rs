@@ -1,8 +1,8 @@
 //! Delta debugging (Zeller and Hildebrandt 2002): reduces a list of items while a test still
 //! succeeds.
 
-/// Returns the smallest selection found: without any one of its items the test fails. The test must
-/// succeed for all items; this is not checked.
+/// Returns the smallest selection found; if any one of its items is removed, the test fails. The caller ensures that
+/// the test succeeds for the complete list.
 pub(super) fn ddmin<T: Clone>(items: &[T], test: &mut dyn FnMut(&[T]) -> bool) -> Vec<T> {
     let mut left = items.to_vec();
     let mut parts = 1;

@@ -1,5 +1,6 @@
 //! The parts of a scenario that give the failure its meaning: the nodes and steps that the failed expectation names,
-//! the nodes that a command names, and where the time window lies relative to the ends of the fault phase and the run.
+//! the nodes that a command names, and the position of the time window relative to the ends of the fault phase and the
+//! run.
 
 use crate::scenario::{
     Action, Condition, Expectation, Mode, NodeAction, OwnArguments, Scenario, Selector,
@@ -17,7 +18,7 @@ pub(super) struct Essential {
     all: BTreeSet<String>,
     /// The nodes that the expectation names.
     nodes: BTreeSet<String>,
-    /// The file and line of the steps that chose the nodes to which the expectation gives a name.
+    /// The file and line of the steps that chose the nodes with a name that the expectation uses.
     steps: BTreeSet<(String, usize)>,
 }
 
@@ -66,8 +67,8 @@ impl Essential {
     }
 }
 
-/// Returns whether the time window of the failed expectation lies where it lay in the original: in the fault phase, and
-/// within the run.
+/// Returns whether the time window of the failed expectation has the same position as in the original: in the fault
+/// phase, and within the run.
 pub(super) fn windows_remain(candidate: &Scenario, original: &Scenario, failure: &Failure) -> bool {
     let Some((now, before)) = violated(candidate, failure).zip(violated(original, failure)) else {
         return true;
@@ -123,7 +124,7 @@ fn words(mode: &Mode) -> BTreeSet<String> {
     words.into_inner()
 }
 
-/// Every text in a value.
+/// Every text contained in a value.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],

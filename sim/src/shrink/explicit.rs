@@ -1,4 +1,4 @@
-//! Converts a scenario to one without random choices: every fault has its nodes and its instant.
+//! Converts a scenario to one without random choices: every fault has fixed nodes and a fixed instant.
 
 use crate::scenario::plan::{Cut, LinkSettingChange, Plan, Planned, ScheduledAction};
 use crate::scenario::{
@@ -8,7 +8,7 @@ use crate::scenario::{
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Returns the scenario with the choices of its plan written out as steps.
+/// Returns the scenario with the random choices of its plan written as steps.
 pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
     let mut writer = Writer {
         scenario,
@@ -53,7 +53,7 @@ struct Writer<'a> {
     steps: Vec<Step>,
     /// The hosts that have been started.
     ran: BTreeSet<usize>,
-    /// The steps that shrinking keeps as they are, and that are already written.
+    /// The steps that shrinking keeps unchanged, and that are already written.
     written: BTreeSet<usize>,
     /// The program that the current action concerns.
     program: Option<&'static str>,
@@ -86,28 +86,21 @@ impl Writer<'_> {
                 };
                 self.nodes(at, *host, action, None);
             }
-            // It has no effect.
+            // The action has no effect.
             ScheduledAction::NoPower { .. } => {}
-            ScheduledAction::Cut(cut) => self.cut_until(index, at, *cut),
-            ScheduledAction::Hold { cut, length } => self.hold(at, *cut, *length),
-            // The ends of faults are written with their beginnings.
+            ScheduledAction::Cut(_)
+            | ScheduledAction::Hold { .. }
+            | ScheduledAction::Loss(Some(_))
+            | ScheduledAction::Latency(Some(_))
+            | ScheduledAction::Links { on: true, .. }
+            | ScheduledAction::Reset(_) => self.network(index, planned),
+            // The end of a fault is written together with its beginning.
             ScheduledAction::Heal(_)
             | ScheduledAction::Trouble { on: false, .. }
             | ScheduledAction::Links { on: false, .. }
             | ScheduledAction::Loss(None)
             | ScheduledAction::Latency(None)
             | ScheduledAction::Disk { fault: None, .. } => {}
-            ScheduledAction::Loss(Some(ppm)) => {
-                let next = self.next(index, |order| matches!(order, ScheduledAction::Loss(_)));
-                let length = self.length(at, next, &ScheduledAction::Loss(None));
-                self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
-            }
-            ScheduledAction::Latency(Some(latency)) => {
-                let next = self.next(index, |order| matches!(order, ScheduledAction::Latency(_)));
-                let length = self.length(at, next, &ScheduledAction::Latency(None));
-                let action = NetworkAction::Latency(*latency);
-                self.push(at, Action::Network(action), length);
-            }
             ScheduledAction::Pause { host, length } => {
                 self.nodes(at, *host, NodeAction::Pause(*length), None)
             }
@@ -117,11 +110,10 @@ impl Writer<'_> {
                 back,
                 drift_ppm,
             } => {
-                let (jump, back, drift_ppm) = (*jump, *back, *drift_ppm);
                 let clock = NodeAction::Clock {
-                    jump,
-                    back,
-                    drift_ppm,
+                    jump: *jump,
+                    back: *back,
+                    drift_ppm: *drift_ppm,
                 };
                 self.nodes(at, *host, clock, None);
             }
@@ -136,14 +128,6 @@ impl Writer<'_> {
                 self.nodes(at, host, NodeAction::Trouble(trouble), length);
             }
             ScheduledAction::Move(host) => self.nodes(at, *host, NodeAction::Move, None),
-            ScheduledAction::Links { change, on: true } => self.links(index, at, *change),
-            ScheduledAction::Reset(cut) => {
-                for (from, to, _) in self.choices(&self.plan.cuts[*cut]) {
-                    let from = from.running(planned.program);
-                    let action = NetworkAction::Reset(Pairs::Between(from, to));
-                    self.push(at, Action::Network(action), None);
-                }
-            }
             ScheduledAction::Slow { host, by } => self.slow(index, at, *host, *by),
             ScheduledAction::Disk {
                 host,
@@ -171,6 +155,35 @@ impl Writer<'_> {
                     refused: *refused,
                 };
                 self.nodes(at, *host, action, None);
+            }
+        }
+    }
+
+    /// Writes a fault of the network.
+    fn network(&mut self, index: usize, planned: &Planned) {
+        let at = planned.at;
+        if let ScheduledAction::Cut(cut) = &planned.action {
+            self.cut_until(index, at, *cut);
+        } else if let ScheduledAction::Hold { cut, length } = &planned.action {
+            self.hold(at, *cut, *length);
+        } else if let ScheduledAction::Links { change, .. } = &planned.action {
+            self.links(index, at, *change);
+        } else if let ScheduledAction::Loss(Some(ppm)) = &planned.action {
+            let next = self.next(index, |action| matches!(action, ScheduledAction::Loss(_)));
+            let length = self.length(at, next, &ScheduledAction::Loss(None));
+            self.push(at, Action::Network(NetworkAction::Loss(*ppm)), length);
+        } else if let ScheduledAction::Latency(Some(latency)) = &planned.action {
+            let next = self.next(index, |action| {
+                matches!(action, ScheduledAction::Latency(_))
+            });
+            let length = self.length(at, next, &ScheduledAction::Latency(None));
+            let action = NetworkAction::Latency(*latency);
+            self.push(at, Action::Network(action), length);
+        } else if let ScheduledAction::Reset(cut) = &planned.action {
+            for (from, to, _) in self.choices(&self.plan.cuts[*cut]) {
+                let from = from.running(planned.program);
+                let action = NetworkAction::Reset(Pairs::Between(from, to));
+                self.push(at, Action::Network(action), None);
             }
         }
     }
@@ -223,7 +236,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Returns the duration of a fault, if the action `end` lifts it before the end of all faults.
+    /// Returns the duration of a fault, if the action `end` lifts the fault before the end of all faults.
     fn ends(&self, index: usize, at: Duration, end: &ScheduledAction) -> Option<Duration> {
         let end = self.until(index, |order| order == end);
         end.filter(|end| *end < self.plan.faults_end)
@@ -246,7 +259,7 @@ impl Writer<'_> {
         self.next(index, fits).map(|(at, _)| at)
     }
 
-    /// Returns the duration of a fault that an action `end` lifts before the end of all faults.
+    /// Returns the duration of a fault that is lifted by an action `end` before the end of all faults.
     fn length(
         &self,
         at: Duration,
@@ -271,8 +284,8 @@ impl Writer<'_> {
         });
     }
 
-    /// Applies an action to one more node: in the latest step, if it has the same action at the
-    /// same time.
+    /// Applies an action to one more node; the node is added to the latest step if this has the same action at the same
+    /// time.
     fn nodes(&mut self, at: Duration, host: usize, action: NodeAction, length: Option<Duration>) {
         if let Some(step) = self.steps.last_mut()
             && step.when == When::At(at)
@@ -342,7 +355,7 @@ impl Writer<'_> {
         choices.collect()
     }
 
-    /// The same for what a program does in its own words.
+    /// Writes an action of a program's own vocabulary.
     fn own(&mut self, index: usize, planned: &Planned, host: usize, action: &OwnAction) {
         let at = planned.at;
         if let Some(step) = planned.step
@@ -364,13 +377,13 @@ impl Writer<'_> {
                 let end = end.filter(|end| *end < self.plan.faults_end);
                 end.map(|end| end - at)
             }
-            // Its beginning was written with its length.
+            // The step that began the effect was written together with the effect's duration.
             Extent::Ends(_) => return,
         };
         self.nodes(at, host, NodeAction::Own(action.clone()), length);
     }
 
-    /// The action of a step, if shrinking keeps it as it is.
+    /// The action of a step, if shrinking keeps the step unchanged.
     fn steady(&self, step: usize) -> Option<OwnAction> {
         let step = self.scenario.steps.get(step)?;
         let Action::Nodes(_, NodeAction::Own(action)) = &step.action else {
@@ -381,7 +394,7 @@ impl Writer<'_> {
         (word.steady && once).then(|| action.clone())
     }
 
-    /// The hosts to which a step of a program's own gave orders.
+    /// The hosts for which a step of a program's own vocabulary planned actions.
     fn hosts_of(&self, step: usize) -> Vec<usize> {
         let orders = self.plan.actions.iter();
         let orders = orders.filter(|planned| planned.step == Some(step));
@@ -509,8 +522,8 @@ pub(super) fn mapped_mode(mode: &Mode, named: &Named, host: Host<'_>) -> Mode {
     }
 }
 
-/// Returns whether an expectation still has all its nodes; without one of them it would have
-/// another meaning.
+/// Returns whether an expectation still has all its nodes; without one of its nodes, the expectation would have another
+/// meaning.
 pub(super) fn is_whole(expectation: &Expectation) -> bool {
     let some = |who: &Selector| who.fixed().is_none_or(|hosts| !hosts.is_empty());
     let condition = match &expectation.mode {

@@ -1,14 +1,15 @@
-//! Whether two runs fail in the same way.
+//! Decides whether two runs fail in the same way.
 
 use crate::scenario::{Bound, Expectation, Mode};
 use crate::verdict::Failure;
 
-/// The expectation that a failed recovery violates, up to its time.
+/// The text of the expectation that a failed recovery violates, up to its time.
 pub(super) const RECOVERY: &str = "all views are right within";
 
 /// Returns whether two runs fail in the same way: with the same expectation or invariant, and for a similar reason.
 ///
-/// The figure of a metric is similar if its distance from the bound is between half and twice that of the other.
+/// Two values of a metric are similar if the distance of one from the bound is between half and twice that of the
+/// other.
 pub(super) fn is_same(one: &Failure, original: &Failure, bound: Option<Bound>) -> bool {
     let recovery = |failure: &Failure| failure.expectation.starts_with(RECOVERY);
     let same = one.line == original.line && one.expectation == original.expectation
@@ -22,7 +23,7 @@ pub(super) fn is_same(one: &Failure, original: &Failure, bound: Option<Bound>) -
     same && near && kind(&one.why) == kind(&original.why)
 }
 
-/// The bound of a metric that a failure violates.
+/// The bound that the metric of a failure violates.
 pub(super) fn bound_of(expectations: &[Expectation], failure: &Failure) -> Option<Bound> {
     let violated = |it: &&Expectation| it.line == failure.line && it.text == failure.expectation;
     match expectations.iter().find(violated)?.mode {
@@ -31,7 +32,7 @@ pub(super) fn bound_of(expectations: &[Expectation], failure: &Failure) -> Optio
     }
 }
 
-/// The distance of a figure from the bound that it violates.
+/// The distance of a value from the bound that it violates.
 const fn distance(bound: Bound, figure: u64) -> u64 {
     if figure < bound.min {
         bound.min - figure

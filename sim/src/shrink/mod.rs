@@ -1,12 +1,12 @@
 //! Reduces a failing run to a small scenario that is easy to read, keep and edit.
 //!
-//! First all random choices of the seed are written out (`explicit`), if the result fails with this
-//! seed or another. Then, in rounds until a round changes nothing: fewer steps, fewer nodes, a
-//! shorter run, simpler settings, fewer nodes per step, rounder times. A change is kept if the run
-//! still fails in the same way (`likeness`), for the same cause: the nodes and steps that give the failure its meaning
-//! stay (`essential`); without the faults and the planted bug the run does not fail so, unless the original does
-//! (`controls`); and for a failed recovery, recovery is still possible. The result is 1-minimal in its steps: without any
-//! one of them one of these conditions does not hold.
+//! First, all random choices of the seed are written out (`explicit`), provided that the result fails with this seed or
+//! with another seed. Then rounds of simplification follow until a round changes nothing: fewer steps, fewer nodes, a
+//! shorter run, simpler settings, fewer nodes per step, rounder times. A change is kept if the run still fails in the
+//! same way (`likeness`) and for the same cause. The nodes and steps that give the failure its meaning must remain
+//! (`essential`). Without the faults or the planted bug, the run must not fail in this way, unless the original also
+//! does (`controls`). After a failed recovery, recovery must still be possible. The result is 1-minimal in its steps:
+//! if any one step is removed, one of these conditions does not hold.
 
 mod controls;
 mod ddmin;
@@ -18,6 +18,7 @@ mod passes;
 pub use controls::{ControlRun, Controlled};
 
 use crate::scenario::Bound;
+use crate::scenario::command_line::quoted_path;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
 use crate::search::{SystemUnderTest, run};
@@ -29,7 +30,7 @@ use likeness::is_same;
 /// Number of other seeds that are tried with the written-out scenario.
 const SEEDS_TRIED: u64 = 100;
 
-/// Number of seeds of each control run of the result.
+/// Number of seeds with which each control run of the result is repeated.
 const CONTROL_SEEDS: usize = 20;
 
 /// Progress of the reduction.
@@ -39,14 +40,14 @@ pub struct Progress {
     pub runs: usize,
     /// Number of steps of the smallest scenario so far.
     pub steps: usize,
-    /// Number of its nodes.
+    /// Number of nodes of the smallest scenario so far.
     pub nodes: usize,
 }
 
 /// A small scenario that fails in the same way as the original.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
-    /// The scenario, which fails with the seed.
+    /// The scenario, which fails with `seed`.
     pub scenario: Scenario,
     /// The seed.
     pub seed: u64,
@@ -56,19 +57,20 @@ pub struct Shrunk {
     pub runs: usize,
     /// Whether no further part can be removed; false if the reduction was stopped.
     pub minimal: bool,
-    /// The results of the scenario without its faults, and without the planted bug. Fewer seeds, or none, if the
-    /// reduction was stopped.
+    /// The results of the scenario without its faults, without the planted bug, and without both. There are fewer
+    /// seeds, or no results, if the reduction was stopped.
     pub controls: Vec<Controlled>,
-    /// The control runs of the original that failed in the same way: the failure does not need these parts.
+    /// The control runs of the original that failed in the same way, which shows that the failure does not need the
+    /// removed parts.
     pub unneeded: Vec<ControlRun>,
     bound: Option<Bound>,
 }
 
-/// Reduces a failing run. `go_on` is called before each candidate and each control run of the result; when it returns false, the smallest
-/// scenario so far is returned.
+/// Reduces a failing run. `go_on` is called before each candidate, after each candidate that fails, and before and
+/// after each control run of the result; when `go_on` returns false, the smallest scenario so far is returned.
 ///
 /// # Errors
-/// If the scenario cannot be run with this seed. The result is `None` if the run does not fail.
+/// Returns an error if the scenario cannot be run with this seed. The result is `None` if the run does not fail.
 pub fn shrink(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
@@ -118,8 +120,7 @@ pub fn shrink(
 struct Shrinker<'a> {
     subject: SystemUnderTest<'a>,
     seed: u64,
-    /// Whether the failure is a failed recovery that was possible; recovery must then stay
-    /// possible.
+    /// Whether the failure is a failed recovery that was possible; if so, recovery must stay possible.
     recoverable: bool,
     essential: Essential,
     /// The bound of the metric that the failure violates.
@@ -138,7 +139,7 @@ struct Shrinker<'a> {
 }
 
 impl Shrinker<'_> {
-    /// Tries a scenario; if it fails in the same way, it becomes the best one.
+    /// Tries a scenario, which becomes the best one if it fails in the same way.
     fn try_with(&mut self, candidate: Scenario) -> bool {
         if self.stopped
             || !self.essential.remain_in(&candidate)
@@ -158,7 +159,11 @@ impl Shrinker<'_> {
         let found = found.ok().flatten().filter(|failure| {
             !self.recoverable || is_recoverable(self.subject, &candidate, self.seed, failure)
         });
-        match found.filter(|_| self.needs_its_cause(&candidate)) {
+        let found = found.filter(|_| self.needs_its_cause(&candidate));
+        // Interrupted runs decide nothing.
+        self.stopped = found.is_some() && !self.may_go_on();
+        match found {
+            Some(_) if self.stopped => false,
             Some(failure) => {
                 self.best = candidate;
                 self.failure = failure;
@@ -176,10 +181,10 @@ impl Shrinker<'_> {
         })
     }
 
-    /// Runs a scenario; returns its failure of the same way.
+    /// Runs a scenario; returns its failure, if the scenario fails in the same way.
     ///
     /// # Errors
-    /// The scenario cannot be run with this seed.
+    /// Returns an error if the scenario cannot be run with this seed.
     fn same_failure(
         &self,
         subject: SystemUnderTest<'_>,
@@ -191,7 +196,7 @@ impl Shrinker<'_> {
         Ok(failures.find(|failure| is_same(failure, &self.target, self.bound)))
     }
 
-    /// Returns whether a control run of a scenario fails in the same way; `None` if it cannot be planned.
+    /// Returns whether a control run of a scenario fails in the same way; `None` if the control run cannot be planned.
     fn fails_as_control(
         &mut self,
         control: ControlRun,
@@ -211,9 +216,9 @@ impl Shrinker<'_> {
         found.ok().map(|failure| failure.is_some())
     }
 
-    /// Makes the control runs of the original, whose choices are written out: its nodes stay the same without the steps
-    /// that chose them. The runs that fail in the same way are returned. A candidate must not fail so in the others; it may
-    /// fail without faults if a planted bug is its cause.
+    /// Performs the control runs of the original with its random choices written out, so that its nodes stay the same
+    /// even without the steps that chose them. Returns the control runs that fail in the same way. A candidate must not
+    /// fail in this way in the other control runs; it may fail without faults if a planted bug is its cause.
     fn control_original(&mut self, explicit: &Scenario) -> Vec<ControlRun> {
         let planted = !self.subject.sabotage.is_empty();
         let mut unneeded = Vec::new();
@@ -227,14 +232,14 @@ impl Shrinker<'_> {
         unneeded
     }
 
-    /// Returns whether no demanded control run of a candidate fails in the same way.
+    /// Returns whether none of the required control runs of a candidate fails in the same way.
     fn needs_its_cause(&mut self, candidate: &Scenario) -> bool {
         let controls = self.controls.clone();
         let mut controls = controls.into_iter();
         !controls.any(|control| self.fails_as_control(control, candidate, self.seed) == Some(true))
     }
 
-    /// Makes the control runs of the result, on several seeds.
+    /// Performs the control runs of the result, with several seeds.
     fn control_result(&mut self) -> Vec<Controlled> {
         let best = self.best.clone();
         let mut results = Vec::new();
@@ -248,7 +253,8 @@ impl Shrinker<'_> {
                 if !self.may_go_on() {
                     break;
                 }
-                if let Some(fails) = self.fails_as_control(control, &best, seed) {
+                let fails = self.fails_as_control(control, &best, seed);
+                if let Some(fails) = fails.filter(|_| self.may_go_on()) {
                     runs += 1;
                     failed += usize::from(fails);
                 }
@@ -264,9 +270,8 @@ impl Shrinker<'_> {
         results
     }
 
-    /// Uses the scenario without random choices, if it fails with this seed or another. The network
-    /// draws other values than before for the same seed, so a failure that depends on one message
-    /// may need another seed.
+    /// Uses the scenario without random choices, if it fails with this seed or with another seed. For the same seed,
+    /// the network now draws other values, so a failure that depends on one message may need another seed.
     fn write_out(&mut self, explicit: &Scenario) {
         let first = self.seed;
         for seed in std::iter::once(first).chain(1..=SEEDS_TRIED) {
@@ -278,7 +283,7 @@ impl Shrinker<'_> {
         self.seed = first;
     }
 
-    /// Applies a change to the best scenario; returns whether it still fails in the same way.
+    /// Applies a change to the best scenario; returns whether the changed scenario still fails in the same way.
     fn change(&mut self, change: impl FnOnce(&mut Scenario)) -> bool {
         let mut candidate = self.best.clone();
         change(&mut candidate);
@@ -290,8 +295,8 @@ impl Shrinker<'_> {
         self.target.line == expectation.line && self.target.expectation == expectation.text
     }
 
-    /// Keeps only the expectation that fails; if an invariant fails, keeps one that is always
-    /// checked anyway.
+    /// Keeps only the expectation that fails; if an invariant fails, keeps only an expectation that is checked in any
+    /// case.
     fn forget_other_expectations(&mut self) {
         let kept = self
             .best
@@ -328,7 +333,7 @@ fn is_recoverable(
 }
 
 impl Shrunk {
-    /// Returns whether another run failed in the same way as this one.
+    /// Returns whether another run failed in the same way as this run.
     #[must_use]
     pub fn is_same(&self, other: &Failure) -> bool {
         is_same(other, &self.failure, self.bound)
@@ -346,11 +351,10 @@ impl Shrunk {
             ..
         } = &self.failure;
         let at = show(Duration::from_millis(*at_ms));
-        // A panic has no command. The hash in the command is that of the original file, so it is
-        // removed.
+        // A failure by panic has no command. The hash in the command is that of the original file, so it is removed.
         let again = match reproduce.split("  # ").next().unwrap_or_default() {
             "" => format!("seed {} of {path}", self.seed),
-            command => command.replace(file.as_str(), path),
+            command => command.replace(&quoted_path(file), &quoted_path(path)),
         };
         let needs: String = self.needs().iter().map(|it| format!("# {it}\n")).collect();
         format!(
@@ -359,7 +363,7 @@ impl Shrunk {
         )
     }
 
-    /// Returns what the failure needs, a line for each control run.
+    /// Returns the parts that the failure needs, one line for each control run.
     #[must_use]
     pub fn needs(&self) -> Vec<String> {
         let unneeded = self.unneeded.iter().filter(|it| **it != ControlRun::Both);

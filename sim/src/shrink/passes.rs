@@ -49,8 +49,7 @@ impl Shrinker<'_> {
         });
     }
 
-    /// Ends the fault phase soon after the last step, and reduces the time for recovery to what is
-    /// needed.
+    /// Ends the fault phase soon after the last step, and reduces the recovery time to the necessary time.
     fn shorter_run(&mut self) {
         let last = self
             .best
@@ -72,7 +71,7 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Reduces a time as far as possible in round steps, but not below `least`.
+    /// Reduces a time as far as possible, in steps to round values, but not below `least`.
     fn lower(
         &mut self,
         least: Duration,
@@ -165,7 +164,7 @@ impl Shrinker<'_> {
         });
     }
 
-    /// Rounds times to whole seconds, or at least to tenths.
+    /// Rounds times to whole seconds, or else to tenths of a second.
     fn rounder_times(&mut self) {
         for index in 0..self.best.steps.len() {
             let When::At(time) = self.best.steps[index].when else {
@@ -220,7 +219,7 @@ const fn duration_of(scenario: &Scenario) -> Duration {
     scenario.duration
 }
 
-/// Ends the fault phase earlier, and moves the expectations after it accordingly.
+/// Ends the fault phase earlier, and moves later expectations accordingly.
 fn end_earlier(scenario: &mut Scenario, duration: Duration) {
     let earlier = scenario.duration.saturating_sub(duration);
     for expectation in &mut scenario.expectations {
@@ -245,8 +244,7 @@ fn round_up(time: Duration) -> Duration {
     Duration::from_nanos((time.as_nanos() as u64).div_ceil(unit) * unit)
 }
 
-/// Returns the scenario with only some of its hosts; `None` if the failing expectation needs
-/// another one.
+/// Returns the scenario with only some of its hosts; `None` if the failing expectation needs another host.
 fn with_hosts(scenario: &Scenario, kept: &BTreeSet<usize>) -> Option<Scenario> {
     let stays = |host: usize| {
         kept.contains(&host)
@@ -374,7 +372,7 @@ fn own_length(step: &mut Step) -> Option<&mut Duration> {
     }
 }
 
-/// A step of a program's own without one of the arguments that it may lack.
+/// Returns the variants of a program-specific step's action that lack one optional argument.
 fn shorter_words(scenario: &Scenario, index: usize) -> Vec<Action> {
     let Action::Nodes(who, NodeAction::Own(action)) = &scenario.steps[index].action else {
         return Vec::new();
@@ -420,7 +418,7 @@ fn at_once(scenario: &mut Scenario) {
     }
 }
 
-/// Replaces a partition into two sides that contain all nodes by the isolation of the smaller side.
+/// Replaces a partition into two sides that together contain all nodes by the isolation of the smaller side.
 fn isolate_smaller_side(scenario: &mut Scenario, index: usize) {
     let hosts = scenario.hosts.len();
     let Some(step) = scenario.steps.get_mut(index) else {

@@ -1,8 +1,8 @@
 //! Effects and events within a host: files, commands, signals, name resolution.
 //!
-//! A process issues them as an [`Effect`](super::Effect) and gets one answer for each, with its ticket. Commands,
-//! signals and queries reach another process as a [`ProcessEvent`](super::ProcessEvent); the fakes of nginx and of a
-//! resolver are such processes.
+//! A process issues each file operation, command, signal or query as an [`Effect`](super::Effect), and gets one answer
+//! with the ticket of the effect. Commands, signals and queries reach another process as a
+//! [`ProcessEvent`](super::ProcessEvent); the fakes of nginx and of a DNS resolver are such processes.
 
 use crate::disk::{DiskError, Files};
 use core::fmt;
@@ -77,7 +77,7 @@ pub struct Running {
 /// A command that reaches its program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    /// The number to answer with ([`Finished`]).
+    /// The number that the answer ([`Finished`]) repeats.
     pub number: u64,
     /// The arguments, without the program's name.
     pub arguments: Vec<String>,
@@ -99,7 +99,7 @@ pub struct Finished {
 pub struct Ran {
     /// The ticket of the order.
     pub ticket: Ticket,
-    /// The exit code. [`NOT_FOUND`]: the host does not run the program; 137: the program was killed.
+    /// The exit code. [`NOT_FOUND`] if the host does not run the program, and 137 if the program was killed.
     pub code: i32,
     /// The lines on standard error.
     pub stderr: Vec<String>,
@@ -138,7 +138,7 @@ pub struct Signalling {
     pub ticket: Ticket,
     /// The name of the receiving program.
     pub program: &'static str,
-    /// The process id, for programs that have several processes.
+    /// The process id of the receiver, for programs that have several processes.
     pub pid: u32,
     /// The signal.
     pub signal: ProcessSignal,
@@ -147,7 +147,7 @@ pub struct Signalling {
 /// A query for the addresses of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// The number to answer with ([`Answered`]).
+    /// The number that the answer ([`Answered`]) repeats.
     pub number: u64,
     /// The name.
     pub name: String,
@@ -158,7 +158,7 @@ pub struct Query {
 pub enum ResolveError {
     /// The name does not exist.
     NotFound,
-    /// The name exists without an address.
+    /// The name exists but has no address.
     NoAddress,
     /// The resolver failed to resolve the name.
     Failed,
@@ -180,14 +180,14 @@ impl fmt::Display for ResolveError {
     }
 }
 
-/// A resolver's answer to a [`Query`]. Without an answer the querying process waits until its timeout.
+/// A resolver's answer to a [`Query`]. If the resolver does not answer, the querying process waits until its timeout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// The number of the query.
     pub number: u64,
     /// The addresses in the resolver's order.
     pub addresses: Result<Vec<IpAddr>, ResolveError>,
-    /// The time that the resolver takes.
+    /// The time until the resolver answers.
     pub took: Duration,
 }
 
@@ -200,7 +200,7 @@ pub struct Resolved {
     pub addresses: Result<Vec<IpAddr>, ResolveError>,
 }
 
-/// Direct access to the host of a process that acts on files and ports within one step, such as a fake of an
+/// Direct access to the host, for a process that changes files and ports within one step, such as a fake of an
 /// operating-system part.
 #[derive(Debug)]
 pub struct LocalHost<'a> {

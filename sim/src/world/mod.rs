@@ -4,7 +4,7 @@
 //! time: it delivers a [`ProcessEvent`] to a [`Process`], performs its [`Effects`], and schedules it. A [`Program`]
 //! creates the processes of one kind, keeps the data that their conditions and invariants need, and defines when they
 //! have settled. A system is a [`Definition`]: its vocabulary ([`Vocabulary`](crate::scenario::Vocabulary)), and the
-//! [`Cast`] of programs over hosts. A [`Scene`] is a world at one instant, with the names of the scenario.
+//! assignment of programs to hosts ([`Cast`]). A [`Scene`] is a world at one instant, with the names of the scenario.
 //!
 //! The mesh ([`MESH`](crate::mesh::MESH)) is a system; docs/your-own-machine.md shows how to write another.
 

@@ -27,8 +27,8 @@ pub trait Message: Any + Debug {
     /// Returns the message's kind.
     fn kind(&self) -> &'static str;
 
-    /// Returns the number of the message's kind, below 128, which is part of the trace hash: 0 unless the program
-    /// numbers its kinds of messages. A renamed kind keeps its number.
+    /// Returns the number of the message's kind, below 128, which is part of the trace hash; 0 by default. A renamed
+    /// kind keeps its number.
     fn number(&self) -> u8 {
         0
     }
@@ -38,8 +38,8 @@ pub trait Message: Any + Debug {
         self.kind()
     }
 
-    /// Returns the message as a receiver reads it after a damage on the way; `None` if a checksum reveals the damage, as it
-    /// does by default. Only datagrams are damaged: TCP repairs its segments.
+    /// Returns the message as a receiver reads it after damage in transit; `None` if a checksum detects the damage,
+    /// which is the default. Only datagrams are damaged, because TCP repairs its segments.
     fn damaged(&self, _random: &mut Random) -> Option<Rc<dyn Message>> {
         None
     }
@@ -66,7 +66,7 @@ impl dyn Message {
     }
 }
 
-/// An event that a process reports, for people and for steps that wait for it.
+/// An event that a process reports, for users and for steps that wait for the event.
 pub trait ReportedEvent: Any + Debug {
     /// Returns the event's name, and the id of the node that the event concerns.
     fn described(&self) -> (&'static str, Option<&NodeId>);
@@ -90,23 +90,25 @@ pub trait ProcessView: Any {
     /// Returns a hash of the state; two processes agree if their hashes are equal.
     fn digest(&self) -> u64;
 
-    /// Returns a hash of the part of the state that says which nodes take part and in which state, without other data:
-    /// the colours of lanes in reports. `None` if the process has no such part. Where no process of a host has one, the
+    /// Returns a hash of the membership part of the state: which nodes take part, and the status of each; reports
+    /// colour lanes by it. `None` if the process has no membership part. If no process of a host has such a part, the
     /// colours show the whole states.
     fn membership(&self) -> Option<u64> {
         None
     }
 
-    /// Returns the state, for people and for the conditions `state` and `agree`.
+    /// Returns the state, for users and for the conditions `state` and `agree`.
     fn state(&self) -> Value;
 
-    /// Returns whether a running process counts for conditions. A process that gave up or is leaving does not.
+    /// Returns whether a running process counts for conditions. A process that gave up its id or is leaving does not
+    /// count.
     fn participates(&self) -> bool {
         true
     }
 
-    /// Returns what the process knows of another node, on one line, for the explanation of failures: its state in this
-    /// view, and the version of that knowledge. `None` if the process knows nothing of the node, or nodes in general.
+    /// Returns, on one line, the process's knowledge of another node for the explanation of failures: the node's state
+    /// in this view, and the version of that knowledge. `None` if the process knows nothing about the node, or nothing
+    /// about nodes in general.
     fn knows_of(&self, _node: &NodeId) -> Option<String> {
         None
     }
@@ -139,8 +141,8 @@ pub trait Process: Any {
         false
     }
 
-    /// Handles an event with direct access to the host. Fakes of parts that read and write files within one step
-    /// implement this; machines whose decisions are in the core issue effects instead.
+    /// Handles an event with direct access to the host. Fakes of programs that read and write files within one step
+    /// implement this method; machines whose decisions are in the core issue effects instead.
     fn on_event_at(
         &mut self,
         now: Instant,
@@ -162,7 +164,7 @@ pub trait Process: Any {
     /// Returns the part of the process that conditions, invariants and reports read.
     fn view(&self) -> &dyn ProcessView;
 
-    /// Returns the identity that the process proves to peers on its links; `None` if it has no certificate.
+    /// Returns the identity that the process proves to peers on its links; `None` if the process has no certificate.
     fn identity(&self) -> Option<&NodeId> {
         None
     }
@@ -175,7 +177,7 @@ pub struct InputInfo {
     pub number: u8,
     /// The event's name in recordings: its kind, or the kind of a message's content.
     pub word: &'static str,
-    /// Encoded bytes of the message; 0 without a message.
+    /// Encoded bytes of the message; 0 if the event has no message.
     pub size: usize,
 }
 
@@ -206,19 +208,19 @@ impl InputInfo {
 pub enum ProcessEvent {
     /// The process has started.
     Start,
-    /// `Effect::Listen` failed because another program of the host listens on the port. A process that this event does
-    /// not concern fails the run.
+    /// `Effect::Listen` failed because another program of the host listens on the port. The run fails if the event does
+    /// not concern the process.
     ListenFailed {
         /// The port.
         port: u16,
-        /// The name of the program that listens on it.
+        /// The name of the program that listens on the port.
         holder: &'static str,
     },
     /// A peer connected.
     Accepted {
         /// The new link.
         link: LinkId,
-        /// The identity that the peer proved; `None` if it has no certificate.
+        /// The identity that the peer proved; `None` if the peer has no certificate.
         peer: Option<NodeId>,
     },
     /// A dial succeeded.
@@ -227,7 +229,7 @@ pub enum ProcessEvent {
         dial: DialId,
         /// The new link.
         link: LinkId,
-        /// The identity that the acceptor proved; `None` if it has no certificate.
+        /// The identity that the acceptor proved; `None` if the acceptor has no certificate.
         peer: Option<NodeId>,
     },
     /// A dial failed.
@@ -253,7 +255,7 @@ pub enum ProcessEvent {
     },
     /// A datagram arrived.
     Datagram {
-        /// The address that the sender listens at.
+        /// The address on which the sender listens.
         from: SocketAddr,
         /// The message.
         message: Rc<dyn Message>,
@@ -263,7 +265,7 @@ pub enum ProcessEvent {
         /// The ticket of the write.
         ticket: Ticket,
     },
-    /// A write or sync failed; none of it is durable.
+    /// A write or sync failed; no part of the data is durable.
     WriteFailed {
         /// The ticket of the write.
         ticket: Ticket,
@@ -351,7 +353,7 @@ impl ProcessEvent {
 #[derive(Debug)]
 pub enum Effect {
     /// Listens on a port of the host until the process ends; answered by `ListenFailed` if another program listens on
-    /// it.
+    /// the port.
     Listen {
         /// The port.
         port: u16,
@@ -375,7 +377,7 @@ pub enum Effect {
         /// The message.
         message: Rc<dyn Message>,
     },
-    /// Closes a link after the messages sent on it. This process gets no `Closed`.
+    /// Closes a link after the messages sent on it. This process gets no `Closed` for the link.
     Close {
         /// The link.
         link: LinkId,
@@ -419,9 +421,10 @@ pub struct Writing {
     pub ticket: Ticket,
     /// The write.
     pub write: DiskChange,
-    /// Whether the write is durable when it is answered.
+    /// Whether the write must be durable when the answer is delivered.
     pub synced: bool,
-    /// The interval at which a failed write is retried until it succeeds; `None`: the failure is answered.
+    /// The interval at which a failed write is retried until it succeeds; `None`: the process is notified of the
+    /// failure.
     pub retry: Option<Duration>,
 }
 
@@ -461,7 +464,7 @@ impl Effects {
         self.push(Effect::Read(Box::new(Reading { ticket, path, of })));
     }
 
-    /// Writes to the disk; with `synced` the write is durable when it is answered.
+    /// Writes to the disk; with `synced`, the write is durable when its answer is delivered.
     pub fn write(&mut self, ticket: Ticket, write: DiskChange, synced: bool) {
         self.push(Effect::Write(Box::new(Writing {
             ticket,

@@ -18,20 +18,20 @@ use phalanx_core::time::Wall;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// A system: its vocabulary, and the functions that create a run of it.
+/// A system: its vocabulary, and the functions that create a run of the system.
 #[derive(Debug)]
 pub struct Definition {
-    /// The name, as the key `system` of scenario files writes it.
+    /// The name, as the key `system` of scenario files states it.
     pub name: &'static str,
     /// The command of the tool that contains the system, without the subcommand: `phalanx sim`, `cargo run --`. Each
-    /// command that the tool prints begins with it.
+    /// command that the tool prints begins with this text.
     pub command: &'static str,
     /// Returns the vocabulary of scenario files and command lines.
     pub vocabulary: fn() -> Vocabulary,
-    /// Creates the programs of one run. The names select mechanisms to break.
+    /// Creates the programs of one run. The names are those of the mechanisms to break.
     pub build: fn(&Scenario, &[String]) -> Result<Cast, String>,
     /// Checks whether the system can have recovered at an instant from all faults of a plan. Search and shrinking do
-    /// not count a missing recovery as a failure where recovery is impossible.
+    /// not count a missing recovery as a failure if recovery is impossible.
     pub recoverable: fn(&Scenario, &Plan, Duration) -> Result<(), String>,
 }
 
@@ -62,12 +62,13 @@ impl Cast {
     }
 }
 
-/// A program that hosts run, with the data that all of its processes share. A value is used for one run.
+/// A program that hosts run, with the data that all of its processes share. Each value of the program is used for one
+/// run only.
 pub trait Program: Any {
-    /// Returns the program's name, as selectors (`m3/agent`) and recordings write it.
+    /// Returns the program's name, as used in selectors (`m3/agent`) and recordings.
     fn name(&self) -> &'static str;
 
-    /// Prepares a start on a host: stores the files without which a process does not run. An engine calls it before
+    /// Prepares a start on a host: stores the files that a process needs to run. An engine calls this method before
     /// [`Self::start`].
     ///
     /// # Errors
@@ -84,19 +85,19 @@ pub trait Program: Any {
         false
     }
 
-    /// Returns whether messages that wait for the bandwidth of a link wait in the lanes that they name. Otherwise they
-    /// are sent in the order in which they were queued.
+    /// Returns whether messages that wait for the bandwidth of a link wait in the lanes that `Message::placement`
+    /// names. Otherwise they are sent in the order in which they were queued.
     fn sends_in_lanes(&self) -> bool {
         true
     }
 
-    /// Called before a process handles an event.
+    /// Called by the engine before a process handles an event.
     fn before_event(&mut self, _host: usize, _view: &dyn ProcessView, _event: &ProcessEvent) {}
 
-    /// Called after a step of a process, before the invariants check it.
+    /// Called by the engine after a step of a process, before the invariants check the step.
     fn after_step(&mut self, _seen: &Seen<'_>) {}
 
-    /// Called when a process reported an event, before the invariants check it. Every engine passes reports on,
+    /// Called after a process reported an event, before the invariants check the event. Every engine passes reports on,
     /// including those that do not observe single steps.
     fn on_report(&mut self, _report: &Report<'_>) {}
 
@@ -106,10 +107,10 @@ pub trait Program: Any {
     }
 
     /// Checks whether the program's processes have settled. This is the condition `converged`, and the state that every
-    /// run must reach after its faults are lifted. By default all processes must agree.
+    /// run must reach after its faults are lifted. By default, the processes have settled when all of them agree.
     ///
     /// # Errors
-    /// The first process or property that has not settled.
+    /// The error names the first process or property that has not settled.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
         scene.agree(scene.nodes_of(self.name()), None)
     }
@@ -125,7 +126,7 @@ pub trait Program: Any {
     /// Checks a condition in the vocabulary of this program.
     ///
     /// # Errors
-    /// The reason that the condition does not hold.
+    /// The error is the reason that the condition does not hold.
     fn holds(&self, _scene: &Scene<'_>, condition: &OwnCondition) -> Result<(), String> {
         Err(format!("{} cannot judge `{}`", self.name(), condition.word))
     }
@@ -145,20 +146,20 @@ pub trait Program: Any {
         Err(format!("{} cannot measure `{word}`", self.name()))
     }
 
-    /// Returns whether a metric that counts events counts this one, which a process just reported.
+    /// Returns whether a metric that counts events counts this event, which a process just reported.
     fn counts(&self, _scene: &Scene<'_>, _metric: &str, _event: &dyn ReportedEvent) -> bool {
         false
     }
 
-    /// Returns why the processes have not settled, as nodes and an item. Called once, when an expectation failed. By
-    /// default the first process that differs from most others.
+    /// Returns the reason why the processes have not settled, as nodes and an item. The judge calls this method once,
+    /// when an expectation failed. By default, returns the first process that differs from most others.
     fn unsettled(&self, scene: &Scene<'_>) -> Option<FailureFinding> {
         scene.disagreement(scene.nodes_of(self.name()), None)
     }
 
-    /// Returns why a condition in the vocabulary of this program does not hold, or for `never` why it holds
-    /// (`wanted` is false), as nodes and an item. Called once, when the expectation failed. `None`: the nodes are those
-    /// that the condition names.
+    /// Returns the reason why a condition in the vocabulary of this program does not hold or, for `never`, why it holds
+    /// (`wanted` is false), as nodes and an item. The judge calls this method once, when the expectation failed.
+    /// `None`: the finding has the nodes that the condition names.
     fn found(
         &self,
         _scene: &Scene<'_>,
@@ -168,14 +169,15 @@ pub trait Program: Any {
         None
     }
 
-    /// Returns the item that makes a metric of the program's own miss its bound: the first missing item, the slowest
-    /// one, or the first in excess. Called once, when the expectation failed.
+    /// Returns the item because of which a metric of the program's own vocabulary misses its bound: the first missing
+    /// item, the slowest item, or the first item in excess. The judge calls this method once, when the expectation
+    /// failed.
     fn measured(&self, _scene: &Scene<'_>, _metric: &MeasuredMetric<'_>) -> Option<FailureFinding> {
         None
     }
 
-    /// Returns facts of the run so far that explain why processes did not hear of each other, such as the time-outs
-    /// that ended dials, for a pair of hosts. Called once, when an expectation failed.
+    /// Returns facts of the run so far that explain, for a pair of hosts, why processes received nothing from each
+    /// other, such as the timeouts that ended dials. The judge calls this method once, when an expectation failed.
     fn remarks(&self, _scenario: &Scenario, _scene: &Scene<'_>, _pair: &[usize]) -> Vec<String> {
         Vec::new()
     }
@@ -194,18 +196,18 @@ impl dyn Program {
     }
 }
 
-/// A metric of a program's own that missed its bound.
+/// A metric of a program's own vocabulary that missed its bound.
 #[derive(Clone, Copy, Debug)]
 pub struct MeasuredMetric<'a> {
     /// The name of the metric.
     pub word: &'a str,
-    /// The hosts that the metric is about.
+    /// The hosts over which the metric is measured.
     pub who: &'a [usize],
     /// The time window, in nanoseconds since the start of the run.
     pub window: (u64, u64),
     /// The bound.
     pub bound: Bound,
-    /// The value; `None` if there was nothing to measure.
+    /// The value; `None` if nothing could be measured.
     pub figure: Option<u64>,
 }
 
@@ -235,7 +237,7 @@ pub struct StartFailed {
 }
 
 impl StartFailed {
-    /// The word of the event in scenario files, for every system.
+    /// The name of the event in scenario files, the same for every system.
     pub const WORD: &'static str = "start-failed";
 }
 
@@ -254,7 +256,7 @@ pub struct Start<'a> {
     pub host: usize,
     /// The index of the process on its host, in the order of starts.
     pub program: usize,
-    /// Number of starts of this process, including this one.
+    /// Number of starts of this process, including the current start.
     pub life: u32,
     /// The host's wall clock, including the scenario's offset.
     pub wall: Wall,
@@ -264,7 +266,7 @@ pub struct Start<'a> {
     pub certificate: CertificateChange,
     /// The random stream of this life.
     pub random: Random,
-    /// The host's disk. Files written to it here are durable before the process runs.
+    /// The host's disk. Files written to this disk here are durable before the process runs.
     pub disk: &'a mut Files,
 }
 
@@ -275,7 +277,7 @@ impl Start<'_> {
         &self.scenario.hosts[self.host]
     }
 
-    /// Returns the address that a host listens at, unless it moved.
+    /// Returns the address on which a host listens, unless the host has moved.
     #[must_use]
     pub fn address_of(&self, host: usize) -> SocketAddr {
         crate::address::address(host)

@@ -24,12 +24,12 @@ pub trait World {
     /// Returns the view of a process, if it runs. A process that left or gave up may still have a view.
     fn view(&self, process: usize) -> Option<&dyn ProcessView>;
 
-    /// Returns the processes of a host. Engines that run one program per host number processes like hosts.
+    /// Returns the processes of a host. Engines that run one program per host number processes as they number hosts.
     fn processes(&self, host: usize) -> Range<usize> {
         host..host + 1
     }
 
-    /// Returns the index in the run's list of the program that a process runs.
+    /// Returns the index, in the run's list, of the program that a process runs.
     fn program_of(&self, _process: usize) -> usize {
         0
     }
@@ -77,7 +77,7 @@ impl Scene<'_> {
         Some(self.world.program(program)?.name())
     }
 
-    /// Iterates over the views of a host's running processes: those of one program, or all.
+    /// Iterates over the views of a host's running processes: of the processes of one program, or of all.
     pub fn views_of(
         &self,
         host: usize,
@@ -128,10 +128,11 @@ impl Scene<'_> {
             .filter_map(|(host, view)| Some((host, view.of()?)))
     }
 
-    /// Checks whether every host that does not wait for a step has started once, and all programs have settled.
+    /// Checks whether every host that does not wait for a step has started at least once, and all programs have
+    /// settled.
     ///
     /// # Errors
-    /// The first host that has not started, or the first process or property that has not settled.
+    /// The error names the first host that has not started, or the first process or property that has not settled.
     pub fn settled(&self) -> Result<(), String> {
         let mut hosts = self.hosts.iter().enumerate();
         let waited_for =
@@ -152,7 +153,7 @@ impl Scene<'_> {
     /// Checks a condition in a program's own vocabulary.
     ///
     /// # Errors
-    /// The reason that the condition does not hold.
+    /// The error is the reason that the condition does not hold.
     pub fn holds(&self, condition: &OwnCondition) -> Result<(), String> {
         match self.program(condition.program) {
             Some(program) => program.holds(self, condition),
@@ -185,7 +186,7 @@ impl Scene<'_> {
     /// Returns the participating processes that a selector selects, with their hosts.
     ///
     /// # Errors
-    /// No such process participates.
+    /// The error is that no such process participates.
     pub fn observers(&self, who: &Selector) -> Result<Vec<(usize, &dyn ProcessView)>, String> {
         let chosen = self.select(who).into_iter();
         let observers: Vec<_> = chosen
@@ -205,7 +206,7 @@ impl Scene<'_> {
     /// Returns the selected processes whose view is of this type.
     ///
     /// # Errors
-    /// No such process participates.
+    /// The error is that no such process participates.
     pub fn observers_of<V: ProcessView>(&self, who: &Selector) -> Result<Vec<(usize, &V)>, String> {
         let observers = self.observers(who)?.into_iter();
         let observers: Vec<_> = observers
@@ -218,11 +219,11 @@ impl Scene<'_> {
         }
     }
 
-    /// Checks that a selector which names no program is unambiguous: among the selected processes, only those of one
-    /// program hold this key, or, without a key, only those of one program exist.
+    /// Checks that a selector that does not name a program is unambiguous: among the selected processes, only those of
+    /// one program have this key, or, without a key, all belong to one program.
     ///
     /// # Errors
-    /// A message that names the programs.
+    /// The error names the programs.
     pub fn is_unambiguous(&self, who: &Selector, key: Option<&str>) -> Result<(), String> {
         if who.program().is_some() || self.world.program(1).is_none() {
             return Ok(());
@@ -251,8 +252,8 @@ impl Scene<'_> {
         ))
     }
 
-    /// Returns a process whose state, or whose value under a key, differs from that of most others, and a host of the
-    /// majority. `None` if the processes agree.
+    /// Returns a process whose state, or whose value under a key, differs from that of most other processes, and a host
+    /// of the majority. `None` if the processes agree.
     #[must_use]
     pub fn disagreement<'v>(
         &self,
@@ -273,7 +274,7 @@ impl Scene<'_> {
         for (_, held) in &held {
             *counts.entry(held).or_default() += 1;
         }
-        // Of equally frequent states, that of the first host counts as the common one.
+        // Of several equally frequent states, the state of the first host counts as the majority.
         let (majority, common) = held
             .iter()
             .rev()
@@ -297,7 +298,7 @@ impl Scene<'_> {
     /// Checks that these processes have equal states, or equal values under a key.
     ///
     /// # Errors
-    /// The first two processes that differ.
+    /// The error names the first two processes that differ.
     pub fn agree<'v>(
         &self,
         nodes: impl IntoIterator<Item = (usize, &'v dyn ProcessView)>,

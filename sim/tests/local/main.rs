@@ -38,7 +38,7 @@ const COMMANDS: [(&str, &[&str]); 3] = [
     ("dns", &["dns-set", "dns-state"]),
 ];
 
-/// A program whose processes settle at once: the suite's expectations are about the probe.
+/// A program whose processes settle at once, because the suite's expectations concern the probe.
 struct Settled<P>(P);
 
 impl<P: Program> Program for Settled<P> {
@@ -133,7 +133,7 @@ static HOSTS: Definition = Definition {
     recoverable: |_, _, _| Ok(()),
 };
 
-/// A scenario of steps, each with its time, and of what the first host's probe is answered, in order.
+/// Runs a scenario of steps, each with its time, and checks the answers that the first host's probe receives, in order.
 fn outcome(steps: &str, expected: &[&str], seed: u64) -> Outcome {
     let expect = expected.iter().enumerate().map(|(at, answer)| {
         let answer = serde_json::to_string(answer).expect("a text can be quoted");
@@ -151,7 +151,7 @@ fn outcome(steps: &str, expected: &[&str], seed: u64) -> Outcome {
     run(&HOSTS, &scenario, seed, RunOptions::default()).expect("the scenario runs")
 }
 
-/// A command to the first host's probe: the time in milliseconds, the word, its arguments.
+/// A command to the first host's probe: the time in milliseconds, the name of the command, and its arguments.
 fn step(at: u64, name: &str, words: &[&str]) -> String {
     let words = serde_json::to_string(words).expect("words can be quoted");
     format!(
@@ -176,7 +176,7 @@ const START: &[&str] = &[
 ];
 const TEST: &[&str] = &["nginx", "-p", "/p", "-e", "stderr", "-t", "-q", "-c"];
 
-/// Points the link to a generation.
+/// Points the link to another generation.
 fn swap(at: u64, version: &str) -> String {
     step(at, "symlink", &[version, "/p/.next"])
         + &step(at + 1, "rename", &["/p/.next", "/p/current"])
@@ -357,7 +357,7 @@ fn a_crash_of_nginx_leaves_a_socket_file_that_blocks_its_start() {
         step(8_100, "run", START),
         step(9_000, "get", &["127.0.0.1:8080", "127.0.0.1:8080", "/"]),
     ];
-    // Nothing answers the first request.
+    // No process answers the first request.
     passes(
         &steps,
         &[

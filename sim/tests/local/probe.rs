@@ -1,4 +1,4 @@
-//! A process that does what a scenario's commands say, and keeps what it is answered.
+//! A process that executes the scenario's commands, and records the answers that it receives.
 
 use core::net::SocketAddr;
 use phalanx_core::time::Instant;
@@ -10,7 +10,7 @@ use phalanx_sim::world::{
 };
 use serde_json::{Value, json};
 
-/// The port that answers to its datagrams come to.
+/// The port on which answers to the process's datagrams arrive.
 const PORT: u16 = 9;
 
 pub(crate) struct Probes;
@@ -52,7 +52,7 @@ fn owned(text: &str) -> std::borrow::Cow<'static, str> {
     text.to_owned().into()
 }
 
-/// The change of the disk that a command asks for.
+/// The change of the disk that a command requests.
 fn write(name: &str, words: &[&str]) -> Option<DiskChange> {
     Some(match (name, words) {
         ("replace", [path, text]) => DiskChange::Replace(owned(path), text.as_bytes().to_vec()),
@@ -119,7 +119,7 @@ impl Probe {
         }
     }
 
-    /// An answer in words; none if the event is not one.
+    /// The text of an answer; none if the event is not an answer.
     fn answer(event: ProcessEvent) -> Option<String> {
         Some(if let ProcessEvent::Read(read) = event {
             match read.content {

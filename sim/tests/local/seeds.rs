@@ -1,5 +1,5 @@
-//! Mesh nodes whose seed address is a name that a fake resolver knows: the name lists all nodes but one, and an address
-//! without a host.
+//! Mesh nodes whose seed address is a name that a fake resolver resolves: the name has the addresses of all nodes but
+//! one, and an address without a host.
 
 use crate::Settled;
 use phalanx_core::link::Address;
@@ -20,7 +20,7 @@ use phalanx_sim::{RunOptions, run};
 /// The seed address of every node.
 const SEEDS: &str = "seeds.example.test:7000";
 
-/// The mesh's program without its invariants, whose nodes have [`SEEDS`] as their only seed address. A node starts once
+/// The mesh's program without its invariants; its nodes have [`SEEDS`] as their only seed address. A node starts once
 /// in a run.
 struct Named(Mesh);
 
@@ -38,7 +38,7 @@ impl Program for Named {
         let (scenario, host, wall) = (start.scenario, start.host, start.wall);
         let address = start.address;
         let mut random = start.random.clone();
-        // The mesh's program notes the life, which has the same random choices.
+        // The mesh's program records the lifetime, which has the same random choices.
         drop(self.0.start(start));
         let life = NodeStart {
             scenario,
@@ -137,7 +137,8 @@ static SILENT: Definition = Definition {
     recoverable: |_, _, _| Ok(()),
 };
 
-/// Runs four nodes, with these further steps, which converge after `from` seconds; returns the failures.
+/// Runs four nodes with these further steps, and requires that they converge after `from` seconds; returns the
+/// failures.
 fn failures(system: &Definition, steps: &str, from: u64, seed: u64) -> Vec<String> {
     let text = format!(
         "scenario = 1\nname = \"named\"\nabout = \"Seed addresses by name.\"\nengines = [\"model\"]\n\

@@ -1,4 +1,4 @@
-//! Several programs on one host: their ports, the loopback, faults of single processes, and their names.
+//! Several programs on one host: their ports, the loopback, faults of single processes, and process names.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 /// The port of a counter.
 const PORT: u16 = 81;
 
-/// The role of a host whose client handles that it cannot listen on the counter's port. In any other role the client
-/// does not handle it; without a role the client does not listen.
+/// The role of a host whose client handles the event that it cannot listen on the counter's port. In any other role,
+/// the client does not handle this event; without a role, the client does not listen.
 const CAREFUL: &str = "careful";
 
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl ReportedEvent for Refused {
     }
 }
 
-/// Counts the ticks that reach it.
+/// Counts the ticks that the process receives.
 struct Counter(u64);
 
 impl ProcessView for Counter {
@@ -82,7 +82,7 @@ impl Process for Counter {
     }
 }
 
-/// Sends a tick at each command.
+/// Sends a tick for each command.
 struct Client {
     sent: u64,
     role: Option<String>,
@@ -404,14 +404,14 @@ fn selectors_of_programs_are_written_as_they_are_read() {
     };
     assert_eq!(actions(&again), actions(&scenario), "{written}");
     assert!(written.contains("by = \"n3/client\""), "{written}");
-    // A selector that was made names the program behind each of its words.
+    // A selector that was not read from a file names the program after each of its words.
     let made = Selector::of(&[0, 2]).running(Some("client"));
     assert_eq!(made.show(&scenario.hosts), "n1/client, n3/client");
     let plan = scenario.plan(1).unwrap();
     assert_eq!(plan, again.plan(1).unwrap());
 }
 
-/// Keeps what happened, by name.
+/// Records the events of a run by name.
 #[derive(Default)]
 struct Names(
     Vec<(
@@ -452,7 +452,7 @@ fn recordings_name_the_program_and_the_hash_tells_programs_apart() {
             (0, Some("counter"), Some("client"), "tick"),
         ]
     );
-    // The states, kinds and instants of the two runs are the same.
+    // The states, event kinds and instants of the two runs are equal.
     let crash = |program| {
         let step = format!("[[at]]\ntime = \"1s\"\ncrash = \"n1/{program}\"\nfor = \"1s\"\n");
         hash(&step, &mut Names::default())

@@ -1,4 +1,4 @@
-//! Runs of scenarios against a kept list of their trace hashes, events, messages, bytes and verdicts.
+//! Compares runs of scenarios with a stored list of their trace hashes, events, messages, bytes and verdicts.
 
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Outcome;
@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// The scenario with a thousand nodes. It takes half a minute of CPU, so only `make soak` compares its hash.
+/// The scenario with a thousand nodes. The scenario takes half a minute of CPU time, so only `make soak` compares its
+/// hash.
 pub(crate) const LARGE: &str = "thousand-nodes";
 
 fn repository() -> PathBuf {
@@ -52,8 +53,8 @@ fn line(outcome: &Outcome) -> String {
     )
 }
 
-/// Runs the scenarios on the seeds and compares each run with its line in `sim/tests/FILE`.
-/// `PHALANX_GOLDEN=write` writes the file.
+/// Runs the scenarios with these seeds and compares each run with its line in `sim/tests/FILE`. `PHALANX_GOLDEN=write`
+/// writes the file.
 pub(crate) fn check(file: &str, names: &[String], seeds: RangeInclusive<u64>) {
     let mut text = String::new();
     for name in names {

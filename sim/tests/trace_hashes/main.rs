@@ -1,7 +1,7 @@
-//! Trace hashes of every scenario of the model engine, on five seeds each, against a kept list.
+//! Trace hashes of every scenario of the model engine, with five seeds each, compared with a stored list.
 //!
-//! A change of structure keeps all of them. A change that moves one is a commit of its own, which writes the list
-//! again (`make golden`) and states the cause.
+//! A change of structure keeps all hashes. A change that alters a hash is a commit of its own, which rewrites the list
+//! (`make golden`) and states the cause.
 
 mod kept_runs;
 

@@ -1,4 +1,4 @@
-//! A program with words of its own of every kind: a lamp beside each mesh node.
+//! A program whose own vocabulary has words of every kind: a lamp beside each mesh node.
 
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Instant;
@@ -17,14 +17,14 @@ use std::collections::BTreeMap;
 
 /// The program's name.
 const LAMP: &str = "lamp";
-/// The planted bug: the fuse limits nothing.
+/// The planted bug: the fuse does not limit the brightness.
 pub(crate) const NO_FUSE: &str = "no-fuse";
-/// The fuse of a scenario without a setting.
+/// The default value of the fuse.
 const FUSE: u64 = 100;
 
 const MODEL: &[Engine] = &[Engine::Model];
 
-/// The words of the program.
+/// The vocabulary of the program.
 pub(crate) fn words() -> Words {
     Words {
         program: LAMP,
@@ -180,7 +180,7 @@ struct Lamps {
 #[derive(Debug)]
 struct Lamp {
     brightness: u64,
-    /// The greatest brightness; none: the fuse limits nothing.
+    /// The maximum brightness; none if the fuse does not limit it.
     fuse: Option<u64>,
     on: bool,
     jammed: bool,
@@ -322,7 +322,7 @@ impl Program for Lamps {
     }
 }
 
-/// No lamp is brighter than the fuse allows.
+/// No lamp exceeds the brightness that the fuse allows.
 struct Fused(u64);
 
 impl Invariant for Fused {

@@ -1,5 +1,5 @@
-//! Words of several programs in one world: each program's words are read, run, planned, shrunk and written back by
-//! the program's own tables.
+//! Vocabularies of several programs in one world: each program's words are read, executed, planned, shrunk and written
+//! back by means of the program's own tables.
 
 mod lamp;
 
@@ -136,7 +136,7 @@ fn a_file_in_the_words_of_two_programs_runs() {
     let outcome = outcome(&scenario, &[]);
     assert_eq!(failures(&outcome), [""; 0]);
     assert_eq!(outcome.metrics["brightness"], 5);
-    // Of each step, the processes that took it.
+    // For each step, the number of processes that performed it.
     let affected: Vec<u64> = outcome
         .effects
         .iter()
@@ -189,11 +189,11 @@ const WRONG_STEPS: &[(&str, &str)] = &[
     ),
     (
         "dim = { who = \"n1\", to = \"bright\" }",
-        "street.toml:17: to: needs u32 instead of string \"bright\"",
+        "street.toml:17: to: needs a whole number from 0 to 4294967295 instead of the text \"bright\"",
     ),
     (
         "dim = \"n1\"",
-        "street.toml:17: dim: needs a table, such as { who = \"n1\" } instead of string \"n1\"",
+        "street.toml:17: dim: needs a table, such as { who = \"n1\" } instead of the text \"n1\"",
     ),
     (
         "dim = { who = \"n1/mesh\", to = 1 }",
@@ -326,7 +326,7 @@ fn a_failing_run_is_shrunk_to_a_file_in_the_words_of_its_program() {
     let small = shrunk(&parse(STORY).unwrap(), &[NO_FUSE]);
     assert_eq!(small.failure.expectation, "invariant fused");
     let text = small.to_toml("small.toml");
-    // The failure does not depend on the brightness and the settings; the lamp ignores the note.
+    // The failure does not depend on the brightness or the settings; the lamp ignores the note.
     assert!(text.contains("dim = { who = \"n3\", to = 9 }"), "{text}");
     assert_eq!(
         (small.scenario.steps.len(), small.scenario.hosts.len()),
@@ -359,7 +359,7 @@ longest = "3s"
 never = { state = { who = "n1", key = "jammed", is = true } }
 "#;
 
-/// The words of the orders in a program's own words, with their hosts.
+/// The planned steps in programs' own vocabularies, by name, with their hosts.
 fn own_orders(plan: &Plan) -> Vec<(&'static str, usize)> {
     let orders = plan.actions.iter();
     let own = orders.filter_map(|planned| {

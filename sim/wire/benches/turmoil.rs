@@ -1,8 +1,8 @@
-//! Speed of bare turmoil on a scenario as small as `partition-heals`: thirty hosts, a minute, cut in halves for half
-//! of it, and as many messages as the mesh sends in it; without any machine, invariant or hash.
+//! Speed of bare turmoil on a scenario as small as `partition-heals`: thirty hosts for one minute, cut in halves for
+//! half of that time, with as many messages as the mesh sends in that scenario; without any machine, invariant or hash.
 //!
-//! Prints virtual seconds and messages a CPU second, to be put beside those of `make bench-sim`. `HOSTS` and `TICK_MS`
-//! change what is run.
+//! Prints virtual seconds and messages per CPU second, for comparison with the figures of `make bench-sim`. The
+//! variables `HOSTS` and `TICK_MS` change the number of hosts and the tick in milliseconds.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -13,16 +13,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use turmoil::net::{TcpListener, TcpStream};
 
 const PORT: u16 = 7_000;
-/// Each host dials the hosts at these distances after it.
+/// Each host dials the hosts whose indices follow its own at these distances.
 const NEIGHBOURS: [usize; 3] = [1, 2, 5];
-/// Ten messages a second and host, as the mesh sends in `partition-heals`.
+/// This interval gives ten messages per second and host, as the mesh sends in `partition-heals`.
 const INTERVAL: Duration = Duration::from_millis(300);
-/// A message of the mesh in that scenario, on average.
+/// The mean size of the mesh's messages in that scenario, in bytes.
 const BYTES: usize = 42;
 const CUT: (u64, u64) = (10, 40);
 const END: u64 = 60;
 
-/// CPU seconds of this thread so far; turmoil has no other.
+/// CPU seconds of this thread so far; turmoil uses no other thread.
 fn cpu() -> f64 {
     let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     let nanos = text.split(' ').next().and_then(|text| text.parse().ok());
@@ -34,7 +34,7 @@ fn from_env(name: &str, default: u64) -> u64 {
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Reads what comes until the connection ends.
+/// Reads and counts bytes until the connection ends.
 async fn listen(mut stream: TcpStream, received: Rc<Cell<u64>>) {
     let mut message = [0; BYTES];
     while stream.read_exact(&mut message).await.is_ok() {
@@ -42,7 +42,7 @@ async fn listen(mut stream: TcpStream, received: Rc<Cell<u64>>) {
     }
 }
 
-/// Sends a message every now and then; dials again when the connection ends.
+/// Sends a message at each interval; dials again when the connection ends.
 async fn talk(to: String) {
     loop {
         if let Ok(mut stream) = TcpStream::connect((to.as_str(), PORT)).await {

@@ -1,5 +1,5 @@
-//! The applications on one host. They execute the scenario's requests through the channels of `phalanx-net`, like a
-//! program that embeds a node.
+//! The applications on one host. The applications execute the scenario's requests through the channels of
+//! `phalanx-net`, like a program that embeds a node.
 
 use crate::fabric::Fabric;
 use core::pin::Pin;
@@ -32,11 +32,11 @@ struct AppHost {
     tasks: Tasks,
 }
 
-/// A channel that is read.
+/// A channel that a task reads.
 struct Reading {
-    /// Dropping it ends the reading.
+    /// Dropping this sender ends the reading.
     close: oneshot::Sender<()>,
-    /// Ends when the channel is closed.
+    /// Resolves when the channel is closed.
     closed: oneshot::Receiver<()>,
 }
 
@@ -67,7 +67,7 @@ pub(crate) async fn run(
             takes,
         } = AppRequest::open(channel.clone(), opening)
         {
-            // The opening happens at the start of a life, so it succeeds and its result is not reported.
+            // The channel is opened at the start of a life, so the opening succeeds and its result is not reported.
             let _opened = host.open(&mut open, channel, options, takes).await;
         }
     }
@@ -83,7 +83,8 @@ impl AppHost {
         self.fabric.observe(self.host, Observed::Reported(event));
     }
 
-    /// Performs one request of an application. A request whose answer takes time runs as a task; tasks start in order.
+    /// Performs one request of an application. A request whose answer takes time runs as a task; tasks start in the
+    /// order of the requests.
     async fn act(&self, open: &mut BTreeMap<ChannelName, Reading>, act: AppRequest) {
         if let Some(event) = act.reported() {
             self.reports(event);
@@ -113,7 +114,7 @@ impl AppHost {
         });
     }
 
-    /// Opens a channel and reads it; returns `None` if the node has stopped.
+    /// Opens a channel and starts to read from it; returns `None` if the node has stopped.
     async fn open(
         &self,
         open: &mut BTreeMap<ChannelName, Reading>,
@@ -139,7 +140,7 @@ impl AppHost {
         Some(Ok(Done::Opened))
     }
 
-    /// Takes the deliveries of a channel until it is closed, by either side.
+    /// Consumes the deliveries of a channel until either side closes the channel.
     async fn read(
         &self,
         mut channel: Channel,
@@ -147,7 +148,8 @@ impl AppHost {
         mut closing: oneshot::Receiver<()>,
     ) {
         loop {
-            // Deliveries in the mailbox are taken in any case, since their senders were notified of the delivery.
+            // Deliveries in the mailbox are consumed in any case, because their senders were already notified of the
+            // delivery.
             let next = poll_fn(|context| match Pin::new(&mut channel).poll_next(context) {
                 Poll::Pending => Pin::new(&mut closing).poll(context).map(|_| None),
                 ready @ Poll::Ready(_) => ready,
@@ -160,13 +162,13 @@ impl AppHost {
                         time::sleep(takes).await;
                     }
                 }
-                // Dropped deliveries were not handed over, and the metrics count them as missing.
+                // Dropped deliveries did not reach the application, and the metrics count them as missing.
                 Some(Received::Lagged { .. }) => {}
             }
         }
     }
 
-    /// Sends a request that is answered later; returns `None` if the node has stopped.
+    /// Sends a request whose answer arrives later; returns `None` if the node has stopped.
     async fn ask(&self, act: AppRequest) -> Option<Result<Done, Refusal>> {
         let client = self.node.channel_client();
         let done = match act {
@@ -222,7 +224,7 @@ impl AppHost {
 async fn close(reading: Option<Reading>) {
     if let Some(Reading { close, closed }) = reading {
         drop(close);
-        // The other half is dropped and never sends.
+        // The sender is dropped without sending.
         let _closed = closed.await.is_err();
     }
 }

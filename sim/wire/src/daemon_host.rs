@@ -1,4 +1,4 @@
-//! One host as the engine sees it: its machine is copied between two ticks, and it gets inputs and orders.
+//! One host as the engine sees it: the engine copies its machine between two ticks, and passes inputs and orders to it.
 
 use crate::host::Slot;
 use core::task::{Context, Poll, Waker};
@@ -20,16 +20,16 @@ pub(super) type StateQuery = Pin<Box<dyn Future<Output = Result<Node, Stopped>>>
 pub(super) struct DaemonHost {
     pub(super) slot: Slot,
     pub(super) store: MemoryStore,
-    /// The number of starts of its process.
+    /// The number of starts of the host's process.
     pub(super) life: u32,
-    /// Whether its process was started and not stopped.
+    /// Whether the host's process was started and not stopped.
     pub(super) runs: bool,
-    /// The latest copy of its machine.
+    /// The latest copy of the host's machine.
     pub(super) seen: Option<Node>,
     pub(super) question: Option<StateQuery>,
-    /// The sender of orders to its applications.
+    /// The sender of orders to the host's applications.
     pub(super) orders: Option<mpsc::UnboundedSender<AppCommand>>,
-    /// The traffic that its earlier lives sent.
+    /// The traffic that earlier lives of the process sent.
     pub(super) sent_before: HostTraffic,
 }
 
@@ -79,7 +79,7 @@ impl DaemonHost {
             .poll(&mut Context::from_waker(Waker::noop()))
         {
             Poll::Ready(Ok(mesh)) => self.seen = Some(mesh),
-            // The node left: its last state is kept.
+            // The node left, so its last state is kept.
             Poll::Ready(Err(Stopped)) => {
                 let left = self.slot.lock().left.clone();
                 self.seen = left.or_else(|| self.seen.take());
@@ -89,13 +89,14 @@ impl DaemonHost {
         self.question = None;
     }
 
-    /// Sends an order to its applications, which receive it in the next tick. Returns whether applications run.
+    /// Sends an order to the host's applications, which receive the order in the next tick. Returns whether the
+    /// applications run.
     pub(super) fn order(&self, order: AppCommand) -> bool {
         let orders = self.orders.as_ref().filter(|_| self.runs);
         orders.is_some_and(|orders| orders.send(order).is_ok())
     }
 
-    /// Delivers an input, which the machine takes in the next tick.
+    /// Delivers an input, which the machine handles in the next tick.
     pub(super) fn notify(&self, input: Input) {
         if let Some(node) = self.node() {
             let mut sending = Box::pin(async move { node.send(input).await });
@@ -107,7 +108,7 @@ impl DaemonHost {
     }
 }
 
-/// The hosts as the judge sees them, with the observations of them.
+/// The hosts as the judge sees them, with their observations.
 pub(super) struct WireWorld<'a>(pub(super) &'a [DaemonHost], pub(super) &'a Mesh);
 
 impl World for WireWorld<'_> {

@@ -1,4 +1,4 @@
-//! The loop of a run: performs the actions of the plan, runs the hosts for one tick, takes their reports, and has the
+//! The loop of a run: performs the actions of the plan, runs the hosts for one tick, takes their reports, and makes the
 //! judge check the conditions.
 
 use crate::daemon_host::{DaemonHost, WireWorld};
@@ -11,7 +11,7 @@ use phalanx_core::gossip;
 use phalanx_core::random::Random;
 use phalanx_core::sabotage::Sabotage;
 use phalanx_net::transport::Notice;
-use phalanx_sim::arguments::RunArguments;
+use phalanx_sim::arguments::{ProgressLines, RunArguments};
 use phalanx_sim::judge::Judge;
 use phalanx_sim::judge::ending::Ending;
 use phalanx_sim::mesh::event_observer::{EventObserver, Observed};
@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-/// Maximum number of connections or segments that wait at one socket.
+/// Maximum number of connections or segments that wait at one socket for the process.
 const TCP_CAPACITY: usize = 4096;
 
 /// A run in progress.
@@ -62,7 +62,7 @@ pub(crate) fn run(
     let trace = MeshTrace::new(scenario, plan, Kind::Wire, &arguments.broken, path)?;
     let mut engine = Engine::new(scenario, plan, arguments, trace)?;
     let mut judge = Judge::new(scenario, plan, check_interval(scenario.hosts.len()));
-    engine.drive(&mut judge)?;
+    engine.drive(&mut judge, ProgressLines::new(arguments))?;
     drop(clocks);
     let said = panics
         .lock()
@@ -84,7 +84,8 @@ fn listen_for_panics() -> Arc<Mutex<Vec<String>>> {
     panics
 }
 
-/// Interval between checks of conditions. Each check copies every machine.
+/// Interval between checks of conditions; a long interval limits the cost of the checks, because each check copies
+/// every machine. The interval grows with the number of hosts.
 const fn check_interval(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=12 => 50,
@@ -92,7 +93,7 @@ const fn check_interval(hosts: usize) -> Duration {
     })
 }
 
-/// Length of a tick. Turmoil visits every pair of hosts in each tick, so runs with many hosts have longer ticks.
+/// Length of a tick. Turmoil visits every pair of hosts in each tick, so runs with many hosts use longer ticks.
 const fn tick(hosts: usize) -> Duration {
     Duration::from_millis(match hosts {
         0..=10 => 1,
@@ -158,7 +159,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs until the judge has decided every expectation.
-    fn drive(&mut self, judge: &mut Judge<'_>) -> Result<(), String> {
+    fn drive(&mut self, judge: &mut Judge<'_>, mut progress: ProgressLines) -> Result<(), String> {
         let tick = tick(self.hosts.len());
         let mut schedule = Schedule::new(self.scenario, self.plan);
         loop {
@@ -174,6 +175,7 @@ impl<'a> Engine<'a> {
                 .step()
                 .map_err(|error| format!("a host failed: {error}"))?;
             let now = self.sim.elapsed();
+            progress.at(now, || self.fabric.trace(MeshTrace::progress));
             self.hear(now, judge, &mut schedule);
             if due {
                 self.hosts.iter_mut().for_each(DaemonHost::refresh);
@@ -218,7 +220,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Counts a link that ended with a certificate as an effect of the step that makes the certificate expire.
+    /// Counts a link that ended because of a certificate as an effect of the step that makes the certificate expire.
     fn note_expiry(&self, now: Duration, host: usize, event: &Event) {
         let Event::Mesh(gossip::Event::LinkDown { peer, reason, .. }) = event else {
             return;
@@ -260,6 +262,7 @@ impl<'a> Engine<'a> {
             now,
             trace_hash: self.fabric.hash(),
             events: self.fabric.trace(|trace| trace.inputs()),
+            trace_events: self.fabric.trace(|trace| trace.events()),
             overhead_bytes: written.saturating_sub(bytes),
             affected: &self.fabric.affected(),
             broken,
@@ -268,6 +271,7 @@ impl<'a> Engine<'a> {
                 .confluent
                 .then(|| serde_json::to_value(Projection::of(&scene, &self.lives)).ok())
                 .flatten(),
+            halted: None,
         };
         Ok(ending.judged(judge, &world))
     }

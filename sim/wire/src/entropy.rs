@@ -1,8 +1,8 @@
-//! Every random byte of the process, from one seed.
+//! Makes every random byte of the process follow from one seed.
 //!
 //! mad-turmoil overrides the C library's `getrandom` and clocks. ring draws through `syscall(SYS_getrandom, ..)`, which
-//! mad-turmoil does not override; this module does. The override exists on x86-64 Linux alone. On other platforms runs
-//! are equal in events and sizes, not in bytes, and the trace hash leaves the bytes out.
+//! mad-turmoil does not override; this module does. The override exists only on x86-64 Linux. On other platforms, two
+//! runs of one seed have equal events and sizes but different bytes, so the trace hash leaves the bytes out.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -25,15 +25,15 @@ mod system_call {
     use std::arch::asm;
 
     const GETRANDOM: i64 = 318;
-    /// The results of a system call that are negated error numbers.
+    /// The results of a system call that are negative error numbers.
     const ERRORS: std::ops::Range<i64> = -4095..0;
 
     unsafe extern "C" {
         fn __errno_location() -> *mut i32;
     }
 
-    /// The C library's function of this name takes a variable number of arguments; on this platform they come in
-    /// the same registers as these.
+    /// The C library's function of this name takes a variable number of arguments; on this platform these are passed in
+    /// the same registers as the fixed arguments declared here.
     #[unsafe(no_mangle)]
     #[inline(never)]
     unsafe extern "C" fn syscall(
@@ -55,7 +55,7 @@ mod system_call {
             return two;
         }
         let result: i64;
-        // SAFETY: the caller's system call, unchanged, by the kernel's calling convention.
+        // SAFETY: passes the caller's system call on unchanged, by the kernel's calling convention.
         unsafe {
             asm!(
                 "syscall",
@@ -71,7 +71,7 @@ mod system_call {
             );
         }
         if ERRORS.contains(&result) {
-            // SAFETY: the C library's own place for the error of this thread.
+            // SAFETY: writes to the C library's own location of this thread's error number.
             unsafe { *__errno_location() = -result as i32 };
             return -1;
         }

@@ -2,8 +2,8 @@
 //!
 //! Turmoil's own partition makes new connections fail at once and loses bytes of streams permanently, which no real
 //! network does. A cut here is a black hole, in one direction or both: written bytes wait, as in a kernel that
-//! retransmits them, a connection attempt gets no answer, and the peer does not learn of the end of a connection. When
-//! the cut heals, the bytes are sent. A host without power is cut off from all others.
+//! retransmits them, a connection attempt gets no answer, and the peer does not learn that a connection ended. When the
+//! cut heals, the bytes are sent. A host without power is cut off from all others.
 
 use crate::entropy::BYTES_FOLLOW;
 use core::task::{Context, Waker};
@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use turmoil::net::TcpStream;
 
-/// Bytes of TCP and IP headers of each segment.
+/// Bytes of TCP and IP headers per segment.
 const SEGMENT_OVERHEAD: u64 = 52;
 
-/// The network and the machines' power. Cloning shares it.
+/// The network and the machines' power. Clones share the network and the state.
 #[derive(Clone)]
 pub(crate) struct Fabric {
     state: Arc<Mutex<State>>,
@@ -53,9 +53,9 @@ struct State {
 struct HostState {
     unpowered: bool,
     listens: bool,
-    /// Whether dials of other hosts are refused, and the step that makes it so.
+    /// Whether the host refuses dials of other hosts, and the step that makes it do so.
     refuses: Option<Option<usize>>,
-    /// Closed connections whose end cannot reach the peer because of a cut.
+    /// Closed connections whose FIN cannot reach the peer because of a cut.
     closed: Vec<(usize, TcpStream)>,
 }
 
@@ -174,7 +174,7 @@ impl Fabric {
         self.lock().blocks(from, to)
     }
 
-    /// Counts bytes that cuts between two hosts block, as effects of their steps.
+    /// Counts bytes that cuts between two hosts block, as effects of the steps that made the cuts.
     pub(crate) fn swallow(&self, from: usize, to: usize, bytes: usize) {
         let mut state = self.lock();
         for (cut, step) in state.active.clone() {
@@ -201,12 +201,12 @@ impl Fabric {
         }
     }
 
-    /// Keeps a closed connection whose end cannot reach the peer.
+    /// Keeps a closed connection whose FIN cannot reach the peer.
     pub(crate) fn retire(&self, from: usize, to: usize, stream: TcpStream) {
         self.lock().hosts[from].closed.push((to, stream));
     }
 
-    /// Removes and returns the closed connections of a host whose end can reach the peer again.
+    /// Removes and returns those closed connections of a host whose FIN can reach the peer again.
     pub(crate) fn drain_closed(&self, host: usize) -> Vec<TcpStream> {
         let mut state = self.lock();
         let closed = std::mem::take(&mut state.hosts[host].closed);

@@ -28,7 +28,7 @@ pub(crate) struct Boot {
     pub(crate) program: ApplicationProgram,
 }
 
-/// The state that the engine and the process share. Clones share it.
+/// The state that the engine and the process share. Clones share the state.
 #[derive(Clone, Default)]
 pub(crate) struct Slot {
     inner: Arc<Mutex<Shared>>,
@@ -50,7 +50,7 @@ impl Slot {
     }
 }
 
-/// Runs one life of a host's process: a node until it leaves. Without a boot no process runs.
+/// Runs the host's process once: a node until it leaves. If there is no boot state, no process runs.
 pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result {
     let Some(boot) = slot.lock().boot.take() else {
         return Ok(());
@@ -95,7 +95,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
     Ok(())
 }
 
-/// Waits for `end`; meanwhile drops retired connections as soon as their close can reach the peer again.
+/// Waits for `end`; meanwhile drops closed connections as soon as their FIN can reach the peer again.
 async fn draining_closed(fabric: &Fabric, host: usize, end: impl Future<Output = ()>) {
     let waiter = fabric.waiter();
     let mut end = pin!(end);

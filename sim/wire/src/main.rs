@@ -1,15 +1,16 @@
 //! Runs one scenario with one seed on the production adapters, in one process.
 //!
-//! The nodes are phalanx-net's own: driver, transport, mutual TLS, HTTP/2, wire format, on turmoil hosts that share
-//! this thread. Start with `engine`; `fabric` is the network between the hosts, `network` connects the transport to
-//! it, `host` runs the process of one host, `applications` are the applications beside its node, and `machine` is the
-//! host as the engine sees it.
+//! The nodes use the production code of phalanx-net (driver, transport, mutual TLS, HTTP/2, wire format) on turmoil
+//! hosts that share this thread. Start with `engine`; `fabric` is the network between the hosts, `network` connects the
+//! transport to the fabric, `host` runs the process of one host, `applications` are the applications beside the node of
+//! a host, and `daemon_host` is the host as the engine sees it.
 //!
-//! Determinism: the clock is turmoil's (mad-turmoil overrides the C library's), every random byte comes from one
-//! seeded generator (mad-turmoil, and `entropy` for system calls that it does not override), and nothing depends on
-//! the hash of an address. Since the overrides are process-wide, a process runs one seed.
+//! Determinism: the clock is turmoil's (mad-turmoil overrides the C library's clock), every random byte comes from one
+//! seeded generator (in mad-turmoil, and in `entropy` for system calls that mad-turmoil does not override), and nothing
+//! depends on the hash of an address. Since the overrides are process-wide, a process runs one seed.
 //!
-//! Exit codes: 0 the run passed, 1 it failed, 2 wrong usage, a bad file, or a step that this engine does not support.
+//! Exit codes: 0 if the run passed, 1 if it failed, 2 for wrong usage, a bad file, or a step that this engine does not
+//! support.
 
 mod applications;
 mod daemon_host;

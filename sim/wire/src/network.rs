@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
 
-/// Maximum bytes that a connection holds back for an unreachable host; above it, writes wait.
+/// Maximum number of bytes that a connection holds back for an unreachable host; further writes wait.
 const HELD_MAX: usize = 256 * 1024;
 
 /// One host's network.
@@ -124,7 +124,7 @@ pub(crate) struct WireStream {
     fabric: Fabric,
     from: usize,
     to: usize,
-    /// Bytes written and not sent, because the other host is unreachable.
+    /// Bytes that are written but not sent, because the other host is unreachable.
     held: Vec<u8>,
     waiter: u64,
 }
@@ -137,7 +137,7 @@ impl WireStream {
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Sends held-back bytes, as many as the connection takes.
+    /// Sends as many held-back bytes as the connection accepts.
     fn poll_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
             if self.fabric.blocks(self.from, self.to) {
@@ -201,7 +201,7 @@ impl AsyncWrite for WireStream {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // Held-back bytes are in the kernel; for the process they are sent.
+        // Held-back bytes count as being in the kernel, so the process considers them sent.
         if let Poll::Ready(Err(error)) = this.poll_held(context) {
             return Poll::Ready(Err(error));
         }

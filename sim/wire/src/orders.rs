@@ -98,7 +98,7 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
     fn change_links(&mut self, planned: &'p Planned, change: usize, on: bool) -> Self::Done {
         if on {
             self.link_changes.push(change);
-            // Every message on these links is affected; the engine counts the change as one.
+            // Every message on these links is affected, but the engine counts the change as one item.
             self.fabric.affect(planned.step, 1);
         } else {
             self.link_changes.retain(|active| *active != change);
@@ -191,7 +191,7 @@ impl Engine<'_> {
         step: Option<usize>,
     ) -> Result<(), String> {
         match is {
-            // The certificate was issued with this expiry.
+            // The certificate was already issued with this expiry.
             CertificateChange::Expired => Ok(()),
             CertificateChange::Rotated => {
                 let linked = self.linked(host).max(1);
@@ -214,7 +214,7 @@ impl Engine<'_> {
             .map_or(0, |node| node.links() as u64)
     }
 
-    /// Sets the latency of each link: the scenario's, that of a step for all links, or that of a step for chosen links.
+    /// Sets the latency of each link: from a step for chosen links, from a step for all links, or from the scenario.
     pub(super) fn set_link_latencies(&self) {
         let count = self.hosts.len();
         for (from, to) in (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))) {
@@ -247,7 +247,7 @@ impl Engine<'_> {
         let state = &mut self.hosts[host];
         state.sent_before = state.sent();
         state.life += 1;
-        // An earlier life, whose writes may still be in progress, does not share the disk.
+        // A process of an earlier life, whose writes may still be in progress, must not share the disk.
         state.store = state.store.copy();
         let epoch = stored_epoch(&state.store) + 1;
         state.store.set(EPOCH, epoch::encode(epoch));

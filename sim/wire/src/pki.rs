@@ -1,8 +1,8 @@
-//! The certificates of a run: their expiry and their replacement.
+//! The certificates of a run: expiry and replacement.
 //!
 //! The simulated calendar of TLS begins at 1970-01-01, and the first certificates become valid at this date: earlier
-//! dates cannot be encoded, and later dates lie in the future. The expiry is part of a certificate, so the plan is read
-//! ahead: a certificate that a step makes expire is issued with that expiry.
+//! dates cannot be encoded, and later dates lie in the future. The expiry is part of a certificate, so it is read from
+//! the plan in advance: a certificate that a step makes expire is issued with that expiry.
 
 use core::time::Duration;
 use phalanx_core::time::Wall;
@@ -29,7 +29,7 @@ pub(crate) struct Certificates {
 struct IssuedCertificate {
     subject: Subject,
     identity: Identity,
-    /// The expiries of this host's certificates, with the step that causes each.
+    /// The expiries of this host's certificates, each with the step that causes it.
     ends: Vec<End>,
     /// The expiry of the current certificate.
     end: Option<End>,
@@ -42,7 +42,7 @@ struct End {
 }
 
 impl Certificates {
-    /// Issues a certificate for each host. A clone has a key of its own and the id of the other host.
+    /// Issues a certificate for each host. A clone has its own key and the id of the other host.
     pub(crate) fn issue(hosts: &[Host], plan: &Plan) -> Result<Self, String> {
         let (authority, _) = Authority::new(MESH, ALWAYS).map_err(failed)?;
         let held = |(index, host): (usize, &Host)| {

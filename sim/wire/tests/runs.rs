@@ -1,4 +1,4 @@
-//! Whole runs of the engine, each in a process of its own.
+//! Whole runs of the engine, each in a separate process.
 
 #![expect(
     clippy::unwrap_used,
@@ -44,7 +44,7 @@ fn passes(file: &Path, seed: &str) -> Value {
     result
 }
 
-/// A scenario file of its own, gone with the returned directory.
+/// Writes a scenario file, which is removed together with the returned directory.
 fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("made.toml");
@@ -67,7 +67,7 @@ fn the_same_seed_gives_the_same_bytes_in_two_processes() {
     assert_eq!(runs[0], runs[1]);
     let traces = traces.map(|trace| std::fs::read_to_string(trace).unwrap());
     assert!(traces[0] == traces[1], "the traces differ");
-    // The header, then every input of a machine, and every order of the plan.
+    // The trace has the header, then every input of a machine and every order of the plan.
     let mut lines = traces[0]
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -121,7 +121,7 @@ fn another_seed_gives_another_run() {
     assert_ne!(hash("1"), hash("2"));
 }
 
-/// The scenarios that are written for this engine, and are confluent or not.
+/// The scenarios for this engine that are confluent, or those that are not.
 fn ours(confluent: bool) -> Vec<(PathBuf, Scenario)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(scenarios()).unwrap() {
@@ -140,8 +140,8 @@ fn ours(confluent: bool) -> Vec<(PathBuf, Scenario)> {
     found
 }
 
-/// Compares runs with the list in `sim/wire/tests/FILE`; `PHALANX_GOLDEN=write` writes it. A change of net may move
-/// hashes, a verdict never.
+/// Compares runs with the list in `sim/wire/tests/FILE`; `PHALANX_GOLDEN=write` writes the list. A change in net may
+/// alter hashes, but never a verdict.
 fn trace_hashes_are_as_kept(file: &str, runs: &[Value]) {
     let text: String = runs
         .iter()
@@ -242,7 +242,7 @@ within = "5s"
     passes(&file, "1");
 }
 
-/// A second machine is killed because the first was missed.
+/// The report that one machine is down causes the kill of a second machine.
 const CHAIN: &str = r#"
 scenario = 1
 name = "made"

@@ -1,30 +1,30 @@
 //! Components: structs that own one part of a machine's state.
 //!
-//! A machine is a coordinator of components: the fields of its struct. A component's fields are private, and few; it
-//! stands in a file of its own; it holds no other component, and lends none of its fields to be changed. The components
-//! share a `Context`, of which each part has its writers.
+//! A machine is a coordinator of components: the fields of its struct. A component has few fields, all of them private;
+//! each component is in its own file, holds no other component, and does not lend out mutable references to its fields.
+//! The components share a `Context`; each part of the context has a fixed set of writers.
 //!
-//! The same holds for every struct of the machine's folder that changes its own state, except that such a struct may
-//! hold those of its own file and of the modules below it.
+//! The same rules hold for every struct in the machine's folder that changes its own state, except that such a struct
+//! may hold structs of its own file and of the modules below it.
 
 mod source;
 
 use source::{Source, Struct, assigned_fields, changed_types, impls, signatures, sources, words};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One machine that is a coordinator of components.
+/// A machine that is a coordinator of components.
 struct Machine {
-    /// The folder of its files.
+    /// The folder of the machine's files.
     folder: &'static str,
-    /// The name of its struct, which stands in the first of the coordinators.
+    /// The name of the machine's struct, which is defined in the first of the coordinators.
     name: &'static str,
-    /// The least number of its components; fewer mean that this test does not find them.
+    /// The minimum number of the machine's components; fewer mean that this test does not find them.
     components_min: usize,
-    /// The least number of timers that its components own.
+    /// The minimum number of timers that the machine's components own.
     timers_min: usize,
-    /// The files that may hold `impl` blocks of it; at most three.
+    /// The files that may hold `impl` blocks of the machine; at most three.
     coordinators: &'static [&'static str],
-    /// The struct that its components share.
+    /// The struct that the machine's components share.
     context: &'static str,
     /// Methods that change a shared part, and the files that may call them.
     written_by: &'static [Writers],
@@ -61,7 +61,7 @@ const MACHINES: &[Machine] = &[
                 "set_alive",
             ],
             files: &[
-                // Where the node itself is entered.
+                // The node adds itself to its view here.
                 "context.rs",
                 "dissemination.rs",
                 "failure_detector/verdict.rs",
@@ -146,9 +146,9 @@ const MACHINES: &[Machine] = &[
     },
 ];
 
-/// The most fields of one component.
+/// Maximum number of fields of one component.
 const FIELDS_MAX: usize = 10;
-/// The most files with `impl` blocks of a machine.
+/// Maximum number of files with `impl` blocks of a machine.
 const COORDINATORS_MAX: usize = 3;
 
 /// A machine as read from its folder.
@@ -189,7 +189,7 @@ fn machines() -> impl Iterator<Item = Read> {
     })
 }
 
-/// The components that the fields of a struct mention: by themselves, or as the values of a map. A struct of the machine's
+/// The components that the fields of a struct contain: directly, or as the values of a map. A struct of the machine's
 /// own file belongs to the machine, so its fields count instead.
 fn components(machine: &Machine, structs: &BTreeMap<String, Struct>, of: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -199,7 +199,8 @@ fn components(machine: &Machine, structs: &BTreeMap<String, Struct>, of: &str) -
                 Some(own) if own.file == machine.coordinators[0] => {
                     found.extend(components(machine, structs, word));
                 }
-                // A private struct of another file only has the same name; a value without methods that change it is data.
+                // A private struct of another file merely has the same name, and a value without methods that change it
+                // is data.
                 Some(other) if !other.private && (other.stateful || !other.is_value) => {
                     found.insert(word.to_owned());
                 }
@@ -243,7 +244,7 @@ fn a_component_has_few_fields_which_are_private_and_holds_no_other() {
                 for part in words(kind).filter(|part| read.stateful.contains(*part)) {
                     let other = &read.structs[part];
                     if other.private && other.file != *file {
-                        // A type of this name of another module.
+                        // The name means a type of another module.
                         continue;
                     }
                     let own = is_within(&other.file, file);

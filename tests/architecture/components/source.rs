@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The source of one file without comments and tests.
 pub(super) struct Source {
-    /// The path below the folder.
+    /// The path of the file within the folder.
     pub(super) name: String,
     pub(super) code: String,
 }
@@ -18,11 +18,11 @@ pub(super) struct Struct {
     pub(super) fields: Vec<(String, String, String)>,
     /// Whether the struct is private to its file.
     pub(super) private: bool,
-    /// Whether a method of the struct changes it.
+    /// Whether a method of the struct takes `&mut self`.
     pub(super) stateful: bool,
     /// Whether the struct is a plain value, which can be cloned.
     pub(super) is_value: bool,
-    /// The files with `impl` blocks of the struct, those of traits left out.
+    /// The files with `impl` blocks of the struct, except those of traits.
     pub(super) implemented_in: BTreeSet<String>,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
-/// The text up to the bracket that closes the one before it.
+/// The text up to the bracket that closes the bracket before the text.
 fn inner(code: &str) -> &str {
     let mut depth = 1;
     for (at, character) in code.char_indices() {
@@ -107,7 +107,7 @@ pub(super) fn impls(code: &str) -> Vec<Impl<'_>> {
         }
         let head = rest.split('{').next().unwrap_or_default();
         let target = head.rsplit(" for ").next().unwrap_or_default();
-        // The parameters of `impl<'a> X<'a>` stand before the type.
+        // The parameters of `impl<'a> X<'a>` come before the type.
         let target = match target.strip_prefix('<') {
             Some(parameters) => parameters.split_once("> ").map_or("", |(_, rest)| rest),
             None => target,
@@ -198,7 +198,7 @@ pub(super) fn signatures(code: &str) -> Vec<Signature> {
 pub(super) fn changed_types(parameters: &str) -> impl Iterator<Item = &str> {
     let borrowed = parameters.match_indices('&').filter_map(|(at, _)| {
         let rest = &parameters[at + 1..];
-        // `&'a mut X` is `&mut X` with a name.
+        // `&'a mut X` is `&mut X` with a named lifetime.
         let rest = match rest.strip_prefix('\'') {
             Some(named) => named.split_once(' ')?.1,
             None => rest,
@@ -211,7 +211,8 @@ pub(super) fn changed_types(parameters: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The fields that a file changes by assignment or by taking their value, each as the word before the `=`.
+/// The fields that a file changes by assignment or by taking their value; each field is found as the word before the
+/// `=`.
 pub(super) fn assigned_fields(code: &str) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for (at, _) in code.match_indices('=') {

@@ -1,4 +1,4 @@
-//! The answers of a resolver, their order, and how long they are kept.
+//! The answers of a resolver, the order of their addresses, and how long they are cached.
 
 use super::{BROKEN, NEGATIVE_SECONDS, Reply, ResolverUnderTest, SILENT, Set, ZONE};
 use core::time::Duration;
@@ -19,7 +19,7 @@ fn ask(part: Part<'_>, label: &str) -> Reply {
     part.query(1, &full(label), RecordType::A)
 }
 
-/// The addresses alone, sorted.
+/// The addresses without their remaining time to live, sorted.
 fn addresses(reply: &Reply) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = reply
         .addresses
@@ -38,8 +38,8 @@ fn empty(code: Code) -> Reply {
     }
 }
 
-/// Waits for the beginning of a second, so that a few steps fall into one. The kernel's coarse clock, which resolvers
-/// read, lags by some milliseconds.
+/// Waits for the beginning of a second, so that the next few steps happen within one second. The kernel's coarse clock,
+/// which resolvers read, lags by a few milliseconds.
 fn begin_of_second(part: Part<'_>) -> u64 {
     let (_, gone) = part.second();
     part.pause(Duration::from_millis(1_050).saturating_sub(gone));
@@ -62,7 +62,7 @@ const POOL: [(&str, u32); 4] = [
 
 pub(super) fn addresses_are_rotated_by_the_query(part: &mut dyn ResolverUnderTest) {
     part.set(&POOL.map(|(address, ttl)| Set::Address("pool", ttl, ip(address))));
-    // The answers to one client in one second; a second may end in between.
+    // The answers to one client within one second; retried if a second ends in between.
     let replies = (0..5).find_map(|_| {
         let second = begin_of_second(part);
         let replies: Vec<Reply> = (7..12)
@@ -117,7 +117,7 @@ pub(super) fn aliases_are_followed(part: &mut dyn ResolverUnderTest) {
         [alias("first", "second", 50), alias("second", "end", 40)]
     );
     assert_eq!(addresses(&reply), [ip("10.0.0.1"), ip("10.0.0.2")]);
-    // An alias is followed to a name without an address of the type, and that is not an error.
+    // An alias is followed to a name without an address of the type, which is not an error.
     let six = part.query(1, &full("first"), RecordType::Aaaa);
     assert_eq!(
         (six.code, six.aliases.len(), six.addresses.len()),
@@ -150,7 +150,7 @@ pub(super) fn absent_names_and_absent_types_differ(part: &mut dyn ResolverUnderT
         part.query(1, &full("four"), RecordType::Aaaa),
         empty(Code::NoError)
     );
-    // A name that exists only because of one below it has no records.
+    // A name that exists only because a name below it exists has no records.
     assert_eq!(ask(part, "above"), empty(Code::NoError));
 }
 

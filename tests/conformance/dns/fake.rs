@@ -1,4 +1,4 @@
-//! The fake of the simulator, driven on a virtual clock.
+//! The simulator's fake, driven by a virtual clock.
 
 use super::{BROKEN, NEGATIVE_SECONDS, Reply, ResolverUnderTest, SILENT, Set, ZONE};
 use core::time::Duration;

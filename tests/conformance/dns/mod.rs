@@ -1,4 +1,4 @@
-//! DNS: the trait that cases see, and the cases.
+//! DNS: the trait through which cases see a resolver, and the cases.
 
 mod cases;
 mod fake;
@@ -20,7 +20,7 @@ super::conformance! {
         sets_of_a_chain_end_one_by_one;
 }
 
-/// How long the absence of a name is kept in the zone of the suite.
+/// The time in seconds for which the absence of a name in the suite's zone is cached.
 const NEGATIVE_SECONDS: u32 = 2;
 /// The zone whose records a case sets.
 const ZONE: &str = "example.test";
@@ -33,7 +33,7 @@ const SILENT: &str = "silent.test";
 #[derive(Clone, Debug)]
 enum Set {
     Address(&'static str, u32, IpAddr),
-    /// The target is absolute, or one label of [`ZONE`].
+    /// An alias; its target is absolute, or one label of [`ZONE`].
     Alias(&'static str, u32, &'static str),
 }
 
@@ -45,14 +45,14 @@ struct Reply {
     addresses: Vec<(IpAddr, u32)>,
 }
 
-/// A resolver: the fake or the real part.
+/// A resolver: the fake or the real program.
 trait ResolverUnderTest {
-    /// Makes [`ZONE`] hold these records; answers that are kept stay.
+    /// Makes [`ZONE`] hold these records; cached answers stay.
     fn set(&mut self, records: &[Set]);
-    /// Asks.
+    /// Sends a query and returns its answer.
     fn query(&mut self, number: u16, name: &str, kind: RecordType) -> Reply;
     /// Lets time pass.
     fn pause(&mut self, time: Duration);
-    /// The second of the calendar, and how far it has gone.
+    /// The current second of the calendar, and the time since its beginning.
     fn second(&self) -> (u64, Duration);
 }

@@ -1,4 +1,4 @@
-//! unbound from Debian: a caching resolver whose authority is a zone file, on a port of its own.
+//! unbound from Debian: a caching resolver whose authority is a zone file, on its own port.
 
 use super::{BROKEN, NEGATIVE_SECONDS, Reply, ResolverUnderTest, SILENT, Set, ZONE};
 use core::time::Duration;
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 const UNBOUND: &str = "/usr/sbin/unbound";
 const CONTROL: &str = "/usr/sbin/unbound-control";
-/// How long a query waits for its answer.
+/// The time that a query waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The real part.
+/// The real resolver.
 pub(crate) struct Real {
     folder: TempDir,
     server: Child,
@@ -58,7 +58,7 @@ impl Default for Real {
     }
 }
 
-/// The authority's answers are taken into the cache like any other's: `for-upstream`.
+/// `for-upstream`: answers of the authority enter the cache like those of any other authority.
 fn write_configuration(folder: &Path, port: u16) {
     let at = folder.display();
     let text = format!(
@@ -170,7 +170,7 @@ impl Real {
             .expect("a time limit can be set");
         socket.send(&bytes).expect("the query can be sent");
         let mut buffer = [0; 4_096];
-        // A port that does not listen yet refuses.
+        // A port on which no process listens yet refuses the query.
         let Ok(length) = socket.recv(&mut buffer) else {
             return Reply {
                 code: Code::TimedOut,
@@ -247,7 +247,7 @@ impl ResolverUnderTest for Real {
 
 impl Drop for Real {
     fn drop(&mut self) {
-        // A server that has ended already cannot be ended again.
+        // Killing a server that has already ended gives an error, which is ignored.
         let _ended = self.server.kill();
         let _waited = self.server.wait();
     }

@@ -1,4 +1,4 @@
-//! The fake of the simulator, driven on a virtual clock.
+//! The simulator's fake, driven by a virtual clock.
 
 use super::{Address, Answer, NginxUnderTest, Ran, Signal};
 use core::time::Duration;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const PREFIX: &str = "/tmp/fake";
 
-/// An installation of the fake on a host of its own.
+/// An installation of the fake on its own host.
 pub(crate) struct Fake {
     nginx: Nginx,
     host: NginxHost,
@@ -52,7 +52,8 @@ impl Default for Fake {
     }
 }
 
-/// The setting of this machine. The fake gets it as data; the real part reads it itself.
+/// This machine's setting of the lowest unprivileged port. The fake gets this setting as data; the real nginx reads it
+/// itself.
 pub(super) fn first_unprivileged_port() -> u16 {
     let setting = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     setting

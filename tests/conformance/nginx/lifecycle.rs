@@ -61,7 +61,7 @@ pub(super) fn a_taken_port_fails_the_start_after_five_tries(part: &mut dyn Nginx
         .iter()
         .filter(|line| line.text == "try again to bind() after 500ms");
     assert_eq!(pauses.count(), 5);
-    // The socket that could be bound leaves its file, which blocks the next start.
+    // The bound socket leaves its file behind, which blocks the next start.
     assert_eq!(part.list("run"), ["p.sock"]);
     assert_eq!(part.connect(&PROBE), Err("connection refused".to_owned()));
 }
@@ -178,7 +178,7 @@ pub(super) fn a_killed_master_leaves_orphans_and_its_socket(part: &mut dyn Nginx
     until(part, "the end of the master", |part| {
         (!part.runs(old)).then_some(())
     });
-    // The orphans go on serving and hold the socket.
+    // The orphans continue to serve and hold the socket.
     assert_eq!(version(part), "v1");
     assert_eq!(
         part.read("run/nginx.pid").unwrap_or_default().trim(),
@@ -247,7 +247,7 @@ pub(super) fn signals_by_command_need_a_pid_file(part: &mut dyn NginxUnderTest) 
     );
     let master = start(part);
     assert_eq!(version(part), "v1");
-    // A configuration that cannot be read does not even stop.
+    // With an unreadable configuration, not even `nginx -s quit` succeeds.
     let text = configuration(part, "v1", "", "bogus;");
     part.write("gen/v1/nginx.conf", &text);
     assert_eq!(run(part, &quit).code, 1);

@@ -1,4 +1,4 @@
-//! nginx: the trait that cases see, and the steps that they share.
+//! nginx: the trait through which cases see it, and the steps that the cases share.
 
 mod fake;
 mod lifecycle;
@@ -62,7 +62,7 @@ pub(super) enum Address {
     Socket(&'static str),
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Clone, Debug)]
 pub(super) struct Ran {
     pub(super) code: i32,
@@ -78,20 +78,20 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// An nginx installation below a prefix of its own: the fake or the real part.
+/// An nginx installation below its own prefix: the fake or the real program.
 pub(super) trait NginxUnderTest {
-    /// The prefix, without a slash at its end.
+    /// The prefix, without a trailing slash.
     fn prefix(&self) -> String;
-    /// A TCP port that is free on 127.0.0.1.
+    /// Returns a TCP port that is free on 127.0.0.1.
     fn free_port(&mut self) -> u16;
-    /// The lowest port that a process without privileges may listen on.
+    /// Returns the lowest port on which an unprivileged process may listen.
     fn first_unprivileged_port(&self) -> u16;
 
-    /// Writes a file, and makes its folders.
+    /// Writes a file, and creates its folders.
     fn write(&mut self, path: &str, text: &str);
-    /// Makes a folder.
+    /// Creates a folder.
     fn make_folder(&mut self, path: &str);
-    /// Puts a symbolic link in the place of what has its path, in one step.
+    /// Creates a symbolic link, which replaces an entry with the same path in one step.
     fn link(&mut self, target: &str, path: &str);
     /// Removes a file.
     fn remove(&mut self, path: &str);
@@ -102,29 +102,29 @@ pub(super) trait NginxUnderTest {
 
     /// Starts `nginx` with these arguments; returns a number for [`Self::ended`].
     fn spawn(&mut self, arguments: &[String]) -> u64;
-    /// How a command ended, if it has.
+    /// Returns the result of a command, if the command has ended.
     fn ended(&mut self, command: u64) -> Option<Ran>;
     /// Sends a signal.
     fn signal(&mut self, pid: u32, signal: Signal);
-    /// The numbers and titles of a process's children.
+    /// Returns the process ids and titles of a process's children.
     fn children(&self, pid: u32) -> Vec<(u32, String)>;
     /// Whether a process runs.
     fn runs(&self, pid: u32) -> bool;
 
     /// Listens on a port, as a process other than nginx.
     fn occupy(&mut self, port: u16);
-    /// Ends that, or a back end.
+    /// Ends a listener or a back end on a port.
     fn release(&mut self, port: u16);
-    /// Starts a back end that answers with `name` and the path that it was asked for.
+    /// Starts a back end that answers with `name` and the requested path.
     fn back_end(&mut self, port: u16, name: &str);
 
-    /// Connects.
+    /// Connects to an address; returns a number for the connection.
     fn connect(&mut self, address: &Address) -> Result<u64, String>;
     /// Sends half a request header.
     fn send_half(&mut self, client: u64);
-    /// Sends a request and waits for its answer; none: the server closed the connection.
+    /// Sends a request and waits for its answer; none if the server closed the connection.
     fn ask(&mut self, client: u64, host: &str, path: &str, close: bool) -> Option<Answer>;
-    /// Whether the server has not closed a connection.
+    /// Returns whether the server has left a connection open.
     fn is_open(&mut self, client: u64) -> bool;
     /// Closes a connection.
     fn close(&mut self, client: u64);
@@ -137,10 +137,10 @@ pub(super) trait NginxUnderTest {
 
 type Part<'a> = &'a mut dyn NginxUnderTest;
 
-/// The longest that a case waits for something that must happen.
+/// The maximum time that a case waits for an expected change.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 fn until<T>(part: Part<'_>, what: &str, mut holds: impl FnMut(Part<'_>) -> Option<T>) -> T {
     let end = part.elapsed() + PATIENCE;
     loop {
@@ -155,7 +155,7 @@ fn until<T>(part: Part<'_>, what: &str, mut holds: impl FnMut(Part<'_>) -> Optio
     }
 }
 
-/// A configuration: what a case adds stands from line 3 on (main) and from line 16 on (in `http`).
+/// A configuration to which a case adds lines: from line 3 on (main) and from line 16 on (in `http`).
 fn configuration(part: &dyn NginxUnderTest, version: &str, main: &str, http: &str) -> String {
     let p = part.prefix();
     format!(
@@ -180,7 +180,7 @@ http {{
     )
 }
 
-/// Writes a generation and, if there is no link to one, the link.
+/// Writes a generation, and creates the link to it if there is no link yet.
 fn generation(part: Part<'_>, version: &str, main: &str, http: &str) {
     for folder in ["logs", "run", "tmp"] {
         part.make_folder(folder);
@@ -208,21 +208,22 @@ fn test(part: Part<'_>, version: &str) -> Ran {
 
 const START: [&str; 4] = ["-c", "current/nginx.conf", "-e", "logs/error.log"];
 
-/// Starts nginx, and returns its master's number.
+/// Starts nginx, and returns the process id of its master.
 fn start(part: Part<'_>) -> u32 {
     let ran = run(part, &START);
     assert_eq!(ran.code, 0, "{:?}", ran.stderr);
     master(part)
 }
 
-/// The number in the pid file. The file is written right after the command ended.
+/// The process id in the PID file. nginx writes the file right after the command ended, so this function waits for the
+/// file.
 fn master(part: Part<'_>) -> u32 {
     until(part, "a number in the pid file", |part| {
         part.read("run/nginx.pid")?.trim().parse().ok()
     })
 }
 
-/// A process number, the time and the folder are replaced by `PID`, `TIME` and `P`.
+/// Replaces a process id, the time and the folder by `PID`, `TIME` and `P`.
 fn plain(part: &dyn NginxUnderTest, line: &str) -> String {
     let mut line = line.replace(&part.prefix(), "P");
     let stamped = line.len() > 20
@@ -251,8 +252,8 @@ struct Logged {
     text: String,
 }
 
-/// The lines of the error log after a number of lines. Lines that tell of the machine, of signals from the kernel and of
-/// the method to wait for events are left out.
+/// The lines of the error log after the first `skip` lines. Lines about the machine, about signals from the kernel and
+/// about the event method are left out.
 fn logged(part: &dyn NginxUnderTest, skip: usize) -> Vec<Logged> {
     let text = part.read("logs/error.log").unwrap_or_default();
     let line = |line: &str| {
@@ -294,14 +295,14 @@ fn of(lines: &[Logged], pid: u32) -> Vec<String> {
         .collect()
 }
 
-/// The workers of a master that do not leave.
+/// The workers of a master that are not shutting down.
 fn workers(part: &dyn NginxUnderTest, master: u32) -> Vec<u32> {
     let children = part.children(master).into_iter();
     let children = children.filter(|(_, title)| title == "nginx: worker process");
     children.map(|(pid, _)| pid).collect()
 }
 
-/// Waits for two workers that do not leave: a child has its title a moment after it was started.
+/// Waits for two workers that are not shutting down; a child gets its title a moment after its start.
 fn two_workers(part: Part<'_>, master: u32) -> Vec<u32> {
     until(part, "two workers", |part| {
         Some(workers(part, master)).filter(|workers| workers.len() == 2)
@@ -317,12 +318,12 @@ fn get(part: Part<'_>, address: &Address, host: &str, path: &str) -> Option<Answ
 
 const PROBE: Address = Address::Socket("run/p.sock");
 
-/// The version that answers on the probe socket.
+/// The version that nginx answers on the probe socket.
 fn version(part: Part<'_>) -> String {
     get(part, &PROBE, "probe", "/v").map_or_else(String::new, |answer| answer.body)
 }
 
-/// Waits until none but new workers are left, and the master's log has settled.
+/// Waits until only new workers are left, and the master's log has settled.
 fn replaced(part: Part<'_>, master: u32, old: &[u32]) {
     until(part, "the end of the old workers", |part| {
         let children = part.children(master);
@@ -340,7 +341,7 @@ fn replaced(part: Part<'_>, master: u32, old: &[u32]) {
     }
 }
 
-/// Points the link to a generation.
+/// Points the link to another generation.
 fn swap(part: Part<'_>, version: &str) {
     part.link(&format!("gen/{version}"), "current");
 }

@@ -1,4 +1,4 @@
-//! nginx from Debian, without privileges, below a temporary folder.
+//! nginx from Debian, unprivileged, in a temporary folder.
 
 use super::{Address, Answer, NginxUnderTest, Ran, Signal};
 use core::sync::atomic::{AtomicU16, Ordering};
@@ -16,14 +16,14 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 const NGINX: &str = "/usr/sbin/nginx";
-/// The user without rights, for a suite that runs as root.
+/// The user id of an unprivileged user, for a suite that runs as root.
 const NOBODY: u32 = 65_534;
-/// Ports below those that the kernel gives to clients.
+/// Ports below the range that the kernel assigns to clients.
 const PORTS: core::ops::Range<u16> = 20_000..32_000;
 
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
-/// An installation of the real part.
+/// An installation of the real nginx.
 pub(crate) struct Real {
     folder: TempDir,
     began: Instant,
@@ -31,7 +31,7 @@ pub(crate) struct Real {
     commands: BTreeMap<u64, Child>,
     clients: BTreeMap<u64, Stream>,
     listeners: BTreeMap<u16, Listening>,
-    /// Every process that was seen, to be ended with the case.
+    /// Every process id that was seen; these processes are ended together with the case.
     seen: std::cell::RefCell<BTreeSet<u32>>,
 }
 
@@ -69,7 +69,7 @@ impl Default for Real {
             Path::new(NGINX).is_file(),
             "{NGINX} is missing: run `make tools`, which installs Debian's nginx"
         );
-        // The path of a Unix socket has at most 107 bytes.
+        // A short prefix is used because the path of a Unix socket has at most 107 bytes.
         let folder = tempfile::Builder::new().prefix("ng").tempdir_in("/tmp");
         let real = Self {
             folder: folder.expect("a temporary folder can be made"),
@@ -85,7 +85,7 @@ impl Default for Real {
     }
 }
 
-/// Gives a path to the user that nginx runs as.
+/// Gives the ownership of a path to the user that nginx runs as.
 fn give(path: &Path) {
     if geteuid().is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).expect("a file can be given away");
@@ -118,7 +118,7 @@ impl NginxUnderTest for Real {
     }
 
     fn free_port(&mut self) -> u16 {
-        // Tests run at the same time, also in other processes: each begins at a place of its own.
+        // Tests run at the same time, also in other processes, so each process begins at a different port.
         let begin = u16::try_from(std::process::id() % 1_000).unwrap_or(0) * 12;
         loop {
             let next = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
@@ -229,7 +229,7 @@ impl NginxUnderTest for Real {
             Signal::Quit => Number::QUIT,
             Signal::HangUp => Number::HUP,
         };
-        // Children are noted before they may lose their parent.
+        // Children are recorded before they may lose their parent.
         let _children = self.children(pid);
         let pid = i32::try_from(pid)
             .ok()
@@ -271,7 +271,7 @@ impl NginxUnderTest for Real {
         match self.listeners.remove(&port) {
             Some(Listening::Serving(ends, thread)) => {
                 ends.store(true, Ordering::SeqCst);
-                // The connection wakes the thread from its wait for one.
+                // The connection wakes the thread, which waits for a connection.
                 drop(TcpStream::connect(("127.0.0.1", port)));
                 thread.join().expect("the back end ends well");
             }
@@ -299,7 +299,7 @@ impl NginxUnderTest for Real {
                     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
                      Connection: close\r\n\r\n{body}"
                 );
-                // A client that has gone away gets no answer.
+                // A client that has closed its connection gets no answer.
                 let _gone = stream.write_all(answer.as_bytes());
             }
         });
@@ -406,7 +406,8 @@ impl Drop for Real {
             let _children = self.children(pid);
         }
         for pid in self.seen.borrow().iter().copied() {
-            // The kernel may have given the number to another program: only processes of this folder are ended.
+            // The kernel may have reassigned the process id to another program, so only processes of this folder are
+            // ended.
             let folder = std::fs::read_link(format!("/proc/{pid}/cwd"));
             let ours = folder.is_ok_and(|folder| folder == self.folder.path());
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);

@@ -20,7 +20,7 @@ fn first(part: Part<'_>, http: &str) -> (u32, Vec<u32>) {
     (master, old)
 }
 
-/// The messages of a master after the first, which names the sender.
+/// The messages of a master after the first one, which names the sender of the signal.
 fn after_signal(lines: &[Logged], master: u32) -> Vec<String> {
     let mut lines = of(lines, master);
     let first = lines.remove(0);
@@ -32,7 +32,8 @@ fn after_signal(lines: &[Logged], master: u32) -> Vec<String> {
     lines
 }
 
-/// Reloads a configuration that must fail, and returns the master's messages. Version 1 goes on with the same workers.
+/// Reloads a configuration that must fail, and returns the master's messages. Version 1 continues with the same
+/// workers.
 fn refused(part: Part<'_>, http: &str, message: &str) -> Vec<String> {
     let master = super::master(part);
     let old = two_workers(part, master);
@@ -57,7 +58,7 @@ pub(super) fn a_reload_follows_the_link_and_replaces_the_workers(part: &mut dyn 
     let port = part.free_port();
     let (master, old) = first(part, &site(port, "one"));
     generation(part, "v2", "", &site(port, "two"));
-    // A generation that the link does not name yet has no effect.
+    // A generation that the link does not name yet has no effect on a reload.
     part.signal(master, Signal::HangUp);
     replaced(part, master, &old);
     assert_eq!(version(part), "v1");
@@ -98,7 +99,7 @@ pub(super) fn a_reload_follows_the_link_and_replaces_the_workers(part: &mut dyn 
 pub(super) fn both_generations_stand_for_the_mixed_window(part: &mut dyn NginxUnderTest) {
     let (master, _) = first(part, "");
     generation(part, "v2", "", "");
-    // A busy machine may look too late at some of the reloads.
+    // On a busy machine, the test may look too late at some of the reloads.
     let windows: Vec<Duration> = ["v2", "v1", "v2", "v1", "v2"]
         .into_iter()
         .map(|to| mixed_window(part, master, to))
@@ -107,7 +108,7 @@ pub(super) fn both_generations_stand_for_the_mixed_window(part: &mut dyn NginxUn
     assert!(longest >= Duration::from_millis(80), "{windows:?}");
 }
 
-/// Reloads; returns how long workers of both generations were seen together.
+/// Reloads; returns the time for which workers of both generations were seen together.
 fn mixed_window(part: Part<'_>, master: u32, to: &str) -> Duration {
     let old = two_workers(part, master);
     swap(part, to);
@@ -125,7 +126,7 @@ fn mixed_window(part: Part<'_>, master: u32, to: &str) -> Duration {
         }
         (olds == 0 && news == 2).then_some(())
     });
-    // New workers stand for this long at least before the old ones are told to quit.
+    // New workers exist for at least this time before the old ones are told to quit.
     assert!(part.elapsed() - began >= Duration::from_millis(100));
     let known = ["v1", "v2"];
     assert!(
@@ -204,7 +205,7 @@ pub(super) fn a_signal_while_the_master_is_busy_waits(part: &mut dyn NginxUnderT
     until(part, "new workers", |part| {
         (started(part) == 2).then_some(())
     });
-    // The master sleeps in the mixed window: it takes the signal afterwards.
+    // The master sleeps during the mixed window and handles the signal afterwards.
     part.signal(master, Signal::HangUp);
     until(part, "newer workers", |part| {
         (started(part) == 4).then_some(())
@@ -349,12 +350,12 @@ pub(super) fn a_cache_has_processes_of_its_own(part: &mut dyn NginxUnderTest) {
     assert_eq!(version(part), "v2");
 }
 
-/// Connects until one of these workers has the connection, which its answer shows.
+/// Connects until one of these workers accepts the connection, as its answer shows.
 fn connected_to(part: Part<'_>, port: u16) -> u64 {
     part.connect(&Address::Port(port)).expect("nginx listens")
 }
 
-/// The titles of the children that were there before.
+/// The titles of those children that existed before.
 fn left(part: &dyn NginxUnderTest, master: u32, old: &[u32]) -> Vec<String> {
     let children = part.children(master).into_iter();
     let children = children.filter(|(pid, _)| old.contains(pid));
@@ -374,7 +375,7 @@ pub(super) fn half_a_header_pins_an_old_worker(part: &mut dyn NginxUnderTest) {
     until(part, "one old worker", |part| {
         (left(part, master, &old) == [LEAVING]).then_some(())
     });
-    // The shutdown timeout of one second does not end it; the header timeout of three does.
+    // The shutdown timeout of one second does not end the connection; the header timeout of three seconds does.
     until(part, "the end of the shutdown timeout", |part| {
         (part.elapsed() - began > Duration::from_millis(2_000)).then_some(())
     });

@@ -1,4 +1,4 @@
-//! How requests are answered: by server, by location, by file.
+//! How requests are routed and answered: by server, by location, by file.
 
 use super::{Address, Answer, NginxUnderTest, Part, generation, get, start};
 

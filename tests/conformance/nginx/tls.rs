@@ -1,10 +1,10 @@
-//! Certificates and keys, as `nginx -t` sees them.
+//! Certificates and keys, as `nginx -t` checks them.
 
 use super::{NginxUnderTest, Part, generation, plain_all, test};
 
 const FAILED: &str = "nginx: configuration file P/gen/v1/nginx.conf test failed";
 
-/// Writes a certificate and a key; `fits`: of one pair.
+/// Writes a certificate and a key; with `fits`, both belong to one pair.
 fn pair(part: Part<'_>, fits: bool) {
     let made = || {
         let key = rcgen::KeyPair::generate().expect("a key can be made");

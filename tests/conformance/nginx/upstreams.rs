@@ -1,9 +1,10 @@
-//! Upstreams: turns, weights, members that fail.
+//! Upstreams: round robin, weights, and members that fail.
 
 use super::{Address, Logged, NginxUnderTest, Part, generation, get, logged, start};
 use core::time::Duration;
 
-/// One worker, since each has turns of its own; answers of `/` go to an upstream with these members.
+/// Runs one worker, because each worker has its own round-robin state; requests for `/` go to an upstream with these
+/// members.
 fn serve(part: Part<'_>, port: u16, members: &str) -> usize {
     let http = format!(
         "upstream u {{ {members} }}
@@ -19,7 +20,7 @@ fn serve(part: Part<'_>, port: u16, members: &str) -> usize {
     super::log_length(part)
 }
 
-/// The back ends that answer a number of requests, or the status of another answer.
+/// The back ends that answer a number of requests; another answer is shown by its status.
 fn asked(part: Part<'_>, port: u16, requests: usize) -> String {
     let mut answers = Vec::new();
     for _ in 0..requests {

@@ -31,7 +31,7 @@ fn fails(part: Part<'_>, main: &str, http: &str, message: &str, line: u32) {
     assert_eq!(said(part, main, http), expected, "{main}{http}");
 }
 
-/// Asserts that a check fails; `lines` stand before the verdict.
+/// Asserts that a check fails; `lines` come before the verdict.
 fn rejects(part: Part<'_>, http: &str, lines: &[&str]) {
     let mut expected: Vec<&str> = lines.to_vec();
     expected.push(FAILED);
@@ -204,7 +204,7 @@ pub(super) fn names_that_do_not_resolve_are_faults(part: &mut dyn NginxUnderTest
     ] {
         fails(part, "", http, message, 16);
     }
-    // The name in proxy_pass is resolved after all else was read.
+    // The name in `proxy_pass` is resolved after the rest of the configuration is read.
     let both = site("location / { proxy_pass http://nosuch.invalid; }") + "\nbogus;";
     fails(part, "", &both, "unknown directive \"bogus\"", 17);
 }
@@ -376,7 +376,7 @@ pub(super) fn locations_are_checked_alike(part: &mut dyn NginxUnderTest) {
     ] {
         fails(part, "", &site(rest), message, 16);
     }
-    // Locations are compared after all else was read.
+    // Locations are compared after the rest of the configuration is read.
     let both = site("location / { } location / { }") + "\nbogus;";
     fails(part, "", &both, "unknown directive \"bogus\"", 17);
     passes(
@@ -432,7 +432,7 @@ pub(super) fn includes_follow_globs(part: &mut dyn NginxUnderTest) {
     let ran = test(part, "v1");
     let fault = "TIME [emerg] PID: unknown directive \"bogus_a\" in P/gen/v1/conf.d/a.conf:2";
     assert_eq!(plain_all(part, &ran.stderr), [fault, FAILED]);
-    // A brace cannot be closed by another file.
+    // A brace cannot be closed in another file.
     part.write("gen/v1/conf.d/a.conf", "server {");
     let ran = test(part, "v1");
     let fault =
@@ -516,7 +516,7 @@ pub(super) fn options_are_checked_alike(part: &mut dyn NginxUnderTest) {
         (wrong.code, wrong.stderr),
         (1, owned(&["nginx: invalid option: \"z\""]))
     );
-    // With a file as the log, messages stand on standard error without a time.
+    // If the log is a file, messages on standard error have no timestamp.
     part.write("gen/v1/nginx.conf", "bogus;");
     let ran = run(
         part,

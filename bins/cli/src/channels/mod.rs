@@ -25,8 +25,8 @@ use phalanx_core::channel::message::PAYLOAD_BYTES_MAX;
 use std::io::Read as _;
 use tonic::Code;
 
-/// Converts a refused call into a failure: with the node's own message, unless the call itself did
-/// not get through.
+/// Converts the status of a refused call into a failure: with the node's own message, or with the reason why the call
+/// did not reach the node.
 fn declined(node: &NodeClient, what: &str, status: &tonic::Status) -> CommandError {
     let code = status.code();
     if matches!(

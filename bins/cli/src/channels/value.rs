@@ -73,7 +73,7 @@ impl Serialize for MapVersion {
     }
 }
 
-/// Converts the version of a reply; each reply of a node has one.
+/// Converts the version of a reply; each reply of a node has a version.
 pub(super) fn version(wire: Option<proto::Version>) -> MapVersion {
     MapVersion(wire.unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! One phalanxd process of a local fleet.
+//! One phalanxd process in a local fleet.
 
 use crate::failure::CommandError;
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Time that a daemon has to end after SIGTERM; afterwards it is killed.
 const END_GRACE: Duration = Duration::from_secs(20);
 
-/// Arguments of a daemon; the same for each start of it.
+/// Arguments of a daemon, the same for each start of the daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
@@ -55,7 +55,7 @@ impl DaemonProcess {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Starts the process; its output goes to its log file.
+    /// Starts the process; the output of the process goes to its log file.
     pub(crate) fn start(&mut self) -> Result<(), CommandError> {
         let launch = &self.launch;
         let failed = |error: std::io::Error| {
@@ -88,9 +88,9 @@ impl DaemonProcess {
         for service in &launch.services {
             command.arg("--service").arg(service);
         }
-        // The process gets a group of its own, so that Ctrl-C reaches only this tool, which then
-        // ends the daemons in order. This tool holds the write end of the daemon's standard input,
-        // which closes however the tool ends; the daemon then ends too.
+        // The process gets its own process group, so that Ctrl-C reaches only this tool, which then ends the daemons in
+        // order. This tool holds the write end of the daemon's standard input; however the tool ends, the pipe closes,
+        // and the daemon then ends too.
         command.process_group(0).arg("--until-input-ends");
         command.stdin(Stdio::piped());
         command
@@ -118,12 +118,12 @@ impl DaemonProcess {
             .and_then(|pid| i32::try_from(pid).ok())
             .and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            // The process may have ended by itself; `wait_for_end` reports that.
+            // The process may have ended by itself; `wait_for_end` reports such an end.
             let _gone = kill_process(pid, Signal::TERM);
         }
     }
 
-    /// Waits for a process after `ask_to_end`; kills it after [`END_GRACE`] and then returns an
+    /// Waits for the end of the process after `ask_to_end`; kills the process after [`END_GRACE`] and then returns an
     /// error.
     pub(crate) fn wait_for_end(&mut self) -> Result<(), CommandError> {
         let deadline = Instant::now() + END_GRACE;
@@ -140,7 +140,7 @@ impl DaemonProcess {
         Ok(())
     }
 
-    /// Returns the exit status of the process if it ended.
+    /// Returns the exit status of the process if the process has ended.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, CommandError> {
         let Some(child) = &mut self.child else {
             return Ok(None);
@@ -162,7 +162,7 @@ impl DaemonProcess {
 
 impl Drop for DaemonProcess {
     fn drop(&mut self) {
-        // A destructor cannot return an error, and the process may have ended already.
+        // A destructor cannot return an error, and the process may already have ended.
         drop(self.kill());
     }
 }

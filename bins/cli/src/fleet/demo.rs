@@ -1,5 +1,4 @@
-//! `make demo`: a mesh of real daemons forms, loses a member and regains it; then a partition in
-//! two engines.
+//! `make demo`: a mesh of real daemons forms, loses a member and regains it; then two engines simulate a partition.
 //!
 //! Each fact that the demo prints is read from the output of `phalanx … --json` at that moment
 //! ([`tool`]). If a state is not reached by its deadline, the demo ends with an error; no step
@@ -25,8 +24,7 @@ const VICTIM: usize = 3;
 /// Index of the node whose view is printed.
 const WITNESS: usize = 1;
 const SERVICE: &str = "greeter/1";
-/// Deadline of each state. It allows for a busy machine; the states are usually reached far
-/// earlier.
+/// Deadline of each state. The deadline allows for a busy machine; the states are usually reached much earlier.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Instants at which the demo inspects the simulated fleet: the partition lasts from 10 s to 40 s.
 const INSTANTS: &[&str] = &["9s", "39s", "45s"];
@@ -34,7 +32,7 @@ const INSTANTS: &[&str] = &["9s", "39s", "45s"];
 const QUIET_FOR: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The awaited value, or a text that says what is missing.
+/// The awaited value, or a text that describes what is missing.
 type Looked<T> = Result<T, String>;
 
 /// The part of `phalanx peers --json` that the demo reads.
@@ -113,8 +111,7 @@ impl Stage<'_> {
                     return Ok((found, span(millis)));
                 }
                 Ok(Err(lacks)) => last = lacks,
-                // A daemon that is not listening yet refuses the connection, so the poll is
-                // repeated until the deadline.
+                // A daemon that does not listen yet refuses the connection, so the poll is repeated until the deadline.
                 Err(failure) => last = failure.to_string(),
             }
             if self.interrupt.wait(LOOK_EVERY) {
@@ -130,7 +127,7 @@ impl Stage<'_> {
     fn mesh(&mut self, fleet: &mut Fleet) -> Result<(), CommandError> {
         self.forms(fleet)?;
         let watching = self.tool.watch(fleet, WITNESS)?;
-        // Later events of the witness are not missed once the watcher is registered.
+        // Once the watcher is registered, it misses no later event of the witness.
         let asked = Instant::now();
         self.until("registering the watcher", asked, fleet, watched)?;
         self.loses(fleet, &watching)?;
@@ -226,7 +223,7 @@ impl Stage<'_> {
         self.say("so a delayed message from before the crash cannot be mistaken for a current one.")
     }
 
-    /// Returns the epoch that the witness knows of the victim; it rises with each start.
+    /// Returns the epoch that the witness knows of the victim; the epoch rises with each start of the victim.
     fn epoch(&self, fleet: &Fleet) -> Result<u64, CommandError> {
         let found = peer(&self.tool, fleet, WITNESS, VICTIM)?;
         let gone = || {
@@ -365,7 +362,7 @@ fn range(numbers: impl Iterator<Item = usize> + Clone) -> String {
     }
 }
 
-/// Detects that links do not change for a while.
+/// Detects that the links have not changed for a while.
 #[derive(Default)]
 struct Quiet {
     since: Option<Instant>,
@@ -373,7 +370,7 @@ struct Quiet {
 }
 
 impl Quiet {
-    /// Returns the states once the links have been the same for [`QUIET_FOR`].
+    /// Returns the states once the links have not changed for [`QUIET_FOR`].
     fn look(
         &mut self,
         states: Looked<Vec<StatusReply>>,
@@ -402,8 +399,7 @@ fn name(fleet: &Fleet, index: usize) -> String {
     fleet.daemons()[index].name().to_owned()
 }
 
-/// Returns the status of every node, once each node sees all others alive and all hold the same
-/// view.
+/// Returns the status of every node once each node sees all others alive and all nodes have equal views.
 fn whole_mesh(tool: &ToolPath, fleet: &Fleet) -> Result<Looked<Vec<StatusReply>>, CommandError> {
     let mut states: Vec<StatusReply> = Vec::new();
     for index in 0..NODES {

@@ -78,7 +78,7 @@ fn announce(screen: &Screen, fleet: &Fleet, as_json: bool) -> Result<(), Command
     screen.line("")
 }
 
-/// Shows the fleet until it is time to end; returns whether it formed one mesh.
+/// Shows the fleet until the time is up or the user ends it; returns whether the fleet formed one mesh.
 fn show(
     screen: &Screen,
     fleet: &mut Fleet,
@@ -95,8 +95,8 @@ fn show(
             return Ok(formed);
         }
         if formed {
-            // A daemon may end once the mesh has formed, because users kill nodes in experiments;
-            // the table shows it.
+            // A daemon may end after the mesh has formed, because users kill nodes in experiments; the table then shows
+            // the ended daemon.
             watcher.ended(fleet)?;
         } else {
             fleet.check_running()?;
@@ -169,7 +169,7 @@ impl Watcher {
         }
     }
 
-    /// Returns whether all nodes hold the same view and see all members alive.
+    /// Returns whether all nodes have equal views and see all members alive.
     fn is_whole(&self) -> bool {
         let nodes = u32::try_from(self.seen.len()).unwrap_or(u32::MAX);
         self.seen.iter().all(|seen| {

@@ -17,11 +17,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A fleet. Dropping it ends its processes and removes its files.
+/// A fleet. Dropping a fleet ends its processes and removes its files.
 pub(crate) struct Fleet {
     daemons: Vec<DaemonProcess>,
     cert_dir: PathBuf,
-    // Declared last, so that the daemons end before their files are removed.
+    // This field is declared last, so that the daemons end before their files are removed.
     folder: TempDir,
 }
 
@@ -132,9 +132,9 @@ const EPHEMERAL: u16 = 32_768;
 /// Number of ports below that range that are searched.
 const PORTS: u16 = 16_384;
 
-/// Returns loopback addresses with free ports. All ports stay bound until all are found. None is in
-/// the range that the system assigns to outgoing connections, so the port of a restarted daemon is
-/// still free.
+/// Returns loopback addresses with free ports. All ports stay bound until all have been found. None of the ports is in
+/// the range that the system assigns to outgoing connections, so the port of a daemon is still free when the daemon
+/// restarts.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, CommandError> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let end = range

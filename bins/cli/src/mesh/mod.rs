@@ -2,7 +2,7 @@
 //!
 //! - [`node_client`]: the identity of the tool, and the connection; start there.
 //! - [`reply`]: a node's replies, as `--json` prints them.
-//! - [`show`]: the same for people.
+//! - [`show`]: a node's replies, as the tool prints them for people.
 
 pub(crate) mod node_client;
 pub(crate) mod reply;
@@ -33,7 +33,7 @@ pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Completion, CommandEr
     })
 }
 
-/// Lists the members, or those with a given name; a name without a member is a negative result.
+/// Lists the members, or only those with a given name; if no member has the name, the result is negative.
 pub(crate) fn peers(screen: &Screen, arguments: &Peers) -> Result<Completion, CommandError> {
     let topology = NodeClient::open(&arguments.ask.access)?.topology()?;
     let wanted = |member: &&Member| {
@@ -92,7 +92,7 @@ pub(crate) fn topology(screen: &Screen, ask: &Ask) -> Result<Completion, Command
     Ok(Completion::Yes)
 }
 
-/// Lists services and their providers; a requested service without a provider is a negative result.
+/// Lists services and their providers; if a requested service has no provider, the result is negative.
 pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Completion, CommandError> {
     let wanted = arguments.service.as_ref();
     let services = NodeClient::open(&arguments.ask.access)?.services(wanted)?;

@@ -1,4 +1,4 @@
-//! Connects to one node with the identity that the command line chooses.
+//! Connects to one node with the identity that the command line specifies.
 
 use super::reply::{FailedDial, Link, Service, StatusReply, Target, Topology};
 use crate::arguments::NodeAccess;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time;
 use tonic::{Code, Streaming};
 
-/// Name in the certificate that the tool issues to itself from a directory's authority.
+/// Name in the certificate that the tool issues for itself with the authority's key in a directory.
 const ADMIN: &str = "admin";
 
 /// A connection to a node, with its own single-threaded runtime.
@@ -27,11 +27,10 @@ pub(crate) struct NodeClient {
     address: String,
 }
 
-/// The runtime of one command. Dropping it does not wait for its threads: the system's resolver
-/// blocks a thread until a name server answers, and a command that timed out must not wait for
-/// that.
+/// The runtime of one command. Dropping the runtime does not wait for its threads: the system's resolver blocks a
+/// thread until a name server answers, and a command that timed out must not wait for this.
 pub(crate) struct Runtime {
-    /// `None` once the runtime was dropped.
+    /// `None` after the runtime was dropped.
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -200,8 +199,8 @@ impl NodeClient {
         Ok((status.links, status.failed_dials))
     }
 
-    /// Changes the seed addresses; returns the new ones, and whether the node dials members learnt
-    /// from other nodes.
+    /// Changes the seed addresses; returns the new addresses, and whether the node dials members learnt from other
+    /// nodes.
     pub(crate) fn update_targets(
         &mut self,
         request: proto::UpdateTargetsRequest,

@@ -13,7 +13,7 @@ pub(crate) struct KnownMember {
     pub(crate) status: String,
     pub(crate) nickname: String,
     pub(crate) kind: String,
-    /// A small number that is the same in equal views; `None` if all numbers are taken.
+    /// A small number that is the same in all equal views; `None` if all numbers are taken.
     #[serde(default)]
     pub(crate) short_id: Option<u32>,
     pub(crate) address: Option<String>,
@@ -24,7 +24,7 @@ pub(crate) struct KnownMember {
     pub(crate) version: u64,
     /// Seconds since 1970-01-01 UTC.
     pub(crate) joined: u64,
-    /// Each as `name/version`.
+    /// The services, each as `name/version`.
     pub(crate) services: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Member {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Topology {
     pub(crate) viewer: String,
-    /// Equal on two nodes with equal views.
+    /// Hash of the view; equal on two nodes with equal views.
     pub(crate) hash: String,
     pub(crate) members: Vec<Member>,
 }
@@ -59,7 +59,7 @@ pub(crate) struct Topology {
 pub(crate) struct Link {
     pub(crate) link: u64,
     pub(crate) peer: String,
-    /// Address at which the neighbour can be dialled; empty if it cannot be dialled.
+    /// Address at which the neighbour can be dialled; empty if the neighbour cannot be dialled.
     pub(crate) address: String,
     /// `out` if this node dialled, `in` if the neighbour dialled.
     pub(crate) direction: String,
@@ -87,7 +87,7 @@ impl Link {
 pub(crate) struct DataPath {
     /// `unfit`, `preparing`, `confirmed`, `established` or `failed`.
     pub(crate) state: String,
-    /// The reason for the lack of a data path; empty if there is one.
+    /// The reason why there is no data path; empty if there is one.
     pub(crate) reason: String,
     /// The name of the connection, the same at both ends.
     pub(crate) connection: String,
@@ -119,7 +119,7 @@ pub(crate) struct Target {
     pub(crate) address: String,
     /// The member found at the address; empty if the address was not reached yet.
     pub(crate) peer: String,
-    /// The last failure at the address; empty if there was none since the last success.
+    /// The last failure at the address; empty if none occurred since the last success.
     pub(crate) failure: String,
 }
 
@@ -192,9 +192,9 @@ pub(crate) struct StatusReply {
     pub(crate) trusted_subnets: Vec<String>,
     /// The proof of membership: an authority, or secrets.
     pub(crate) trust: String,
-    /// The secrets that the node accepts; it mints certificates from the first one.
+    /// The secrets that the node accepts; the node mints certificates from the first one.
     pub(crate) secrets: Vec<Secret>,
-    /// Number of links made before the node's certificate was replaced.
+    /// Number of links that were made before the node's certificate was replaced.
     pub(crate) outdated_links: u32,
     pub(crate) discovery: String,
     pub(crate) uptime_ms: u64,
@@ -208,7 +208,7 @@ pub(crate) struct StatusReply {
     pub(crate) watchers: u32,
     pub(crate) connections: u32,
     pub(crate) traffic: Traffic,
-    /// Number of channels that the node knows; `open_channels` of them are open on it.
+    /// Number of channels that the node knows; `open_channels` of these are open on the node.
     pub(crate) channels: u32,
     pub(crate) open_channels: u32,
     /// The embedder's overlay beside the links; daemons have none.

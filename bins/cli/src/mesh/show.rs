@@ -140,7 +140,7 @@ fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), CommandError> {
     screen.table(&table)
 }
 
-/// Returns the state of a data path, with the reason if there is none.
+/// Returns the state of a data path, or the reason why there is none.
 fn path_cell(path: &DataPath) -> TableCell {
     let paint = match path.state.as_str() {
         "established" => Paint::Good,
@@ -316,7 +316,7 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
             .as_ref()
             .map(|it| ("overlay", overlay_cell(it, &status.links))),
     );
-    // A single secret that all members accept is already described by the line `trust`.
+    // A single secret that all members accept is already described in the line `trust`.
     if status.secrets.len() > 1 || status.secrets.iter().any(|it| !it.lacking.is_empty()) {
         facts.extend(status.secrets.iter().map(|it| ("secret", secret_cell(it))));
     }

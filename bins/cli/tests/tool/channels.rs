@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running `phalanx … --json` that prints the events it receives; killed when it is dropped.
+/// A running `phalanx … --json` that prints the events it receives; the process is killed when this value is dropped.
 struct Listener {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -28,7 +28,7 @@ impl Listener {
         listener
     }
 
-    /// Returns the next event with this word.
+    /// Returns the next event of this kind.
     fn hears(&mut self, word: &str) -> Value {
         loop {
             let line = self.lines.next().expect("there is another line").unwrap();

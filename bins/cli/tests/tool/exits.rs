@@ -121,7 +121,7 @@ fn certificates() {
     let over = place.path().join("over");
     ca_init(&over, "shop", past).unwrap();
     ends("ca show", &["--cert-dir", &text(&over)], 1);
-    // A query with an expired certificate is wrong usage, because the file is the caller's own.
+    // A query with an expired certificate is wrong usage, because the certificate file belongs to the caller.
     ends("status", &["--cert-dir", &text(&over)], 2);
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running `phalanx dev`; ended when it is dropped.
+/// A running `phalanx dev`; the process is ended when this value is dropped.
 pub(super) struct RunningFleet {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -54,12 +54,12 @@ impl RunningFleet {
         PathBuf::from(self.started["folder"].as_str().unwrap())
     }
 
-    /// Returns the flags that select its first node.
+    /// Returns the flags that select the fleet's first node.
     pub(super) fn flags(&self) -> [&str; 4] {
         self.flags_of(0)
     }
 
-    /// Returns the flags that select one of its nodes.
+    /// Returns the flags that select one of the fleet's nodes.
     pub(super) fn flags_of(&self, node: usize) -> [&str; 4] {
         let node = self.started["nodes"][node]["address"].as_str().unwrap();
         let cert_dir = self.started["cert_dir"].as_str().unwrap();
@@ -110,7 +110,7 @@ fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
 
 fn runs(pid: u64) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    // For an instant a new process still has the name of the process that started it.
+    // For an instant, a new process still has the name of its parent process.
     status.starts_with("Name:\tphalanx") && !status.contains("State:\tZ")
 }
 

@@ -1,4 +1,4 @@
-//! Golden files in docs/ that the tool itself prints; `make golden` rewrites them.
+//! Golden files in docs/ that the tool itself generates; `make golden` rewrites them.
 
 use super::run;
 use std::path::PathBuf;

@@ -43,7 +43,7 @@ fn search_writes_a_failing_scenario_and_shrink_reduces_it() {
     words.extend(broken);
     let runs = run(&words);
     assert_eq!(runs.code, 1, "{}", runs.err);
-    // The hash in the command is that of the written file.
+    // The hash in the printed command is that of the written file.
     assert_eq!(runs.json()[0]["failures"][0]["reproduce"], again);
 
     let sound = scenario("two-nodes.toml");
@@ -69,9 +69,10 @@ fn ctrl_c_ends_a_search_with_a_summary_of_its_coverage() {
     }
     let output = child.wait_with_output().unwrap();
     assert!(searches && ended, "searching: {searches}, ended: {ended}");
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(130));
     let tally: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(tally["found"].is_null(), "{tally}");
+    assert_eq!(tally["interrupted"], true);
     for figure in ["runs", "covered", "kept"] {
         assert!(tally[figure].as_u64().unwrap() > 0, "{tally}");
     }
@@ -80,7 +81,7 @@ fn ctrl_c_ends_a_search_with_a_summary_of_its_coverage() {
 /// Returns whether a process used 0.2 s of CPU time, which is enough for many runs of two nodes.
 fn worked(child: &Child) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
-    // After the name in parentheses follow the state and ten more fields, then the CPU time in
+    // In /proc/PID/stat, the name in parentheses is followed by the state and ten more fields, then by the CPU time in
     // hundredths of a second.
     let mut fields = stat
         .rsplit(')')

@@ -12,8 +12,11 @@ mod exits;
 mod fleet;
 mod golden;
 mod hunting;
+mod interrupts;
 mod matrix;
+mod messages;
 mod network;
+mod outputs;
 mod recorded;
 mod simulator;
 

@@ -3,7 +3,7 @@
 use super::{run, text};
 use std::path::Path;
 
-/// With two nodes the expectation fails, because a third node is expected; with three it holds.
+/// With two nodes the expectation fails, because it requires a third node; with three nodes it holds.
 const SWEEP: &str = r#"
 scenario = 1
 name = "sweep"

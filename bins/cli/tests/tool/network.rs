@@ -32,7 +32,7 @@ fn links_in_a_trusted_subnet_are_shown_as_unencrypted() {
     assert_eq!(status["links"][0]["encryption"], "unencrypted");
 }
 
-/// A daemon that is ended when it is dropped.
+/// A daemon process that is ended when this value is dropped.
 struct Daemon {
     child: Child,
     address: String,

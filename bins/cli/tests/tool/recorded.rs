@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Returns the page as the browser holds it after its script has run.
+/// Returns the HTML of the page after the browser has run its script.
 fn rendered(page: &Path, folder: &Path) -> String {
     let profile = folder.join("profile");
     let output = Command::new("chromium")
@@ -64,8 +64,8 @@ fn a_failing_report_shows_the_failing_seed_and_its_causes() {
     let shown = rendered(&page, folder.path());
     assert!(shown.contains(">Failed</span>") && shown.contains("Causes of the first failure"));
     assert!(!shown.contains("data-error=\"") && shown.contains("data-lanes=\"2\""));
-    // Above the lanes: the failed expectation and the facts that explain it. Within the lanes: the
-    // place of the failure.
+    // Above the lanes, the page shows the failed expectation and the facts that explain it. Within the lanes, the page
+    // shows the place of the failure.
     let (above, _) = shown.split_once("<main>").unwrap();
     let (_, broken) = above.split_once("<div class=\"failure\">").unwrap();
     assert!(
@@ -86,7 +86,7 @@ fn a_failing_report_shows_the_failing_seed_and_its_causes() {
     let (_, place) = answer.out.split_once("two-nodes.toml:").unwrap();
     let (line, _) = place.split_once(':').unwrap();
     assert!(broken.contains(&format!("two-nodes.toml:{line}</a></b>")));
-    // Below them: the line of the expectation in the text of the scenario.
+    // Below the lanes, the page shows the line of the expectation in the text of the scenario.
     assert!(shown.contains(&format!("<div class=\"failed\" id=\"source-{line}\">")));
     let (_, flags) = shown.split_once("data-flags=\"").unwrap();
     let (flags, _) = flags.split_once('"').unwrap();
@@ -190,9 +190,9 @@ fn lanes_thinner_than_a_pixel_keep_their_colours() {
     let page = folder.path().join("thin.html");
     let file = scenario("two-nodes.toml");
     run(&["sim", "run", &file, "--report", &text(&page)]).fine();
-    // Turns the page of two nodes into a page of a thousand by repeating each node five hundred
-    // times before the script reads the data. Afterwards it compares the colours of a column of
-    // pixels at rest with those of a later column, where one lane is stopped.
+    // Turns the page of two nodes into a page of a thousand nodes: repeats each node five hundred times before the
+    // script reads the data. Afterwards, compares the colours of a column of pixels at rest with those of a later
+    // column, where one lane is stopped.
     let more = r#"<script>
         const data = document.getElementById("data"), few = JSON.parse(data.textContent);
         const repeat = (list) => Array.from({ length: 1000 }, (_, node) => list[node % 2]);

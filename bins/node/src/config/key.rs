@@ -9,7 +9,7 @@ pub(super) const PROGRAM: DaemonProgram = DaemonProgram::new("phalanxd", "PHALAN
     .documents(&[CERT_VARIABLE, KEY_VARIABLE, CA_VARIABLE, SECRET_VARIABLE])
     .read_elsewhere(&["PHALANX_CONFIG"]);
 
-/// A setting of the protocol, as the table of core describes it.
+/// A setting of the protocol, as described by core's table.
 const fn tuning(key: &TuningKey, variable: &'static str) -> Setting {
     let unit = match key.field {
         TuningField::Time(_) => Unit::Milliseconds,

@@ -24,17 +24,17 @@ pub(crate) enum Advertise {
     Listen,
     /// Another address.
     At(SocketAddr),
-    /// None: the node only dials out.
+    /// No address, because the node only dials out.
     Nowhere,
 }
 
-/// Whether members learnt from others are dialled.
+/// Whether the node dials members that it learnt from other nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Discovery {
-    /// All members are dialled.
+    /// The node dials all members.
     #[default]
     On,
-    /// Only the targets are dialled.
+    /// The node dials only the targets.
     Off,
 }
 
@@ -53,15 +53,15 @@ impl FromStr for Discovery {
 /// The checked settings of one daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DaemonSettings {
-    /// The id and mesh of the node; they must equal those of the certificate.
+    /// The id and mesh of the node; both must equal those of the certificate.
     pub(crate) subject: Subject,
     /// The address to listen on.
     pub(crate) listen: SocketAddr,
-    /// The address at which other nodes dial it.
+    /// The address at which other nodes dial this node.
     pub(crate) advertise: Advertise,
     /// Seed addresses.
     pub(crate) targets: Vec<Address>,
-    /// Whether members learnt from others are dialled.
+    /// Whether the node dials members that it learnt from other nodes.
     pub(crate) discovery: Discovery,
     /// A human-readable name.
     pub(crate) nickname: String,
@@ -91,7 +91,7 @@ impl DaemonSettings {
     /// Reads all sources and checks them.
     ///
     /// # Errors
-    /// All problems, each with its source.
+    /// Returns all problems, each with its source.
     pub(crate) fn load(
         flags: &Flags,
         variables: impl Iterator<Item = (OsString, OsString)>,
@@ -104,7 +104,7 @@ impl DaemonSettings {
 }
 
 fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
-    // Every value is read before a missing one ends the function, so that all problems are reported at once.
+    // Every value is read before a missing value ends the function, so that all problems are reported at once.
     let subject = subject(layers);
     let listen = layers.address(DaemonKey::Listen);
     let advertise = listen.and_then(|listen| advertise(layers, listen));

@@ -483,7 +483,7 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
             "{last}"
         );
     }
-    // The commented-out lines of the example are the defaults, except those for other sources of certificates.
+    // The commented-out lines of the example are the defaults, except the lines for other sources of certificates.
     let other = |line: &&str| line.starts_with("# cert_dir") || line.starts_with("# secret_file");
     let shown: Vec<_> = example.lines().filter(|line| !other(line)).collect();
     let whole = shown.iter().map(|line| {

@@ -9,7 +9,7 @@ pub(super) fn read(layers: &mut Layers<DaemonKey>) -> Tuning {
     let mut tuning = Tuning::default();
     for key in TuningKey::ALL {
         if let Some(number) = DaemonKey::named(key.path).and_then(|key| layers.number(key)) {
-            // The layers have checked the same bounds.
+            // The layers have already checked the same bounds.
             let _checked = key.set(&mut tuning, number);
         }
     }

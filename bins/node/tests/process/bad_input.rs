@@ -75,8 +75,8 @@ fn a_taken_port_is_reported_and_does_not_raise_the_epoch() {
     let address = taken.local_addr().unwrap().to_string();
     let mut command = place.command("a");
     command.args(["--listen", &address]);
-    // A repeated flag is an error of the command line itself; the listening address is set by the
-    // environment instead.
+    // A repeated flag is an error of the command line itself, so the listening address is set by the environment
+    // instead.
     let said = refused(command).1;
     assert!(said.contains("--listen"), "{said}");
     let (state, certificates) = (place.text("state"), place.text("certs"));

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// Deadline of every condition that a test waits for; it allows for a busy machine.
+/// Deadline of every condition that a test waits for; the deadline allows for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Returns the command line of a daemon, without the environment of this process.
@@ -34,7 +34,7 @@ pub(crate) fn refused(mut command: Command) -> (Option<i32>, String) {
     )
 }
 
-/// A running daemon.
+/// A running daemon process.
 #[derive(Debug)]
 pub(crate) struct RunningDaemon {
     child: Child,
@@ -117,7 +117,7 @@ impl RunningDaemon {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Sends SIGTERM and waits for the end of the process; standard output must be empty.
+    /// Sends SIGTERM and waits for the end of the process; asserts that standard output is empty.
     pub(crate) fn ends(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         let status = self.waits_for_its_end();

@@ -95,7 +95,7 @@ async fn targets_and_discovery_can_be_changed_while_a_daemon_runs() {
     for daemon in [&a, &b, &c] {
         sees(&place, daemon, |view| all_alive(view, 3)).await;
     }
-    // In the view of three members each has its own short id.
+    // In the view, each of the three members has its own short id.
     sees(&place, &a, |view| {
         let mut numbers: Vec<_> = view.iter().filter_map(|member| member.short_id).collect();
         numbers.sort_unstable();
@@ -148,7 +148,7 @@ async fn of_two_daemons_with_one_id_the_older_stops_with_name_taken() {
     epoch::save(&store, older.epoch + 1_000).await.unwrap();
     drop(store);
     sees(&place, &b, |view| all_alive(view, 2)).await;
-    // A record with its own id in the first two seconds would count as its own past.
+    // In the first two seconds of a start, a record with the node's own id would count as a record of an earlier start.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let certificates = place.text("certs");
     let mut command =

@@ -44,7 +44,7 @@ async fn daemons_of_both_address_families_form_one_mesh() {
     let a = start_at(&place, V4, "a", &[]);
     let b = start_at(&place, V6, "b", &[&a]);
     let c = start_at(&place, V4, "c", &[&b]);
-    // A host name has addresses of one family or of both.
+    // A host name may have addresses of one family or of both.
     let mut command = place.command_at(V6, "d");
     command.args(["--target", &format!("localhost:{}", a.address.port())]);
     let d = RunningDaemon::start(command);
@@ -53,7 +53,7 @@ async fn daemons_of_both_address_families_form_one_mesh() {
     }
 }
 
-/// Waits until a daemon has links to these peers; returns for each whether it is unencrypted.
+/// Waits until a daemon has links to these peers; returns for each link whether it is unencrypted.
 async fn links(place: &Place, daemon: &RunningDaemon, to: &[&str]) -> BTreeMap<String, bool> {
     let deadline = Instant::now() + SOON;
     let mut client = place.ask(daemon).await;
@@ -116,7 +116,7 @@ async fn an_ipv4_neighbour_of_a_dual_stack_socket_is_in_its_ipv4_subnet() {
     let mut command = place.command_at("[::]:0", "a");
     command.args(["--advertise", "none", "--trusted-subnet", "127.0.0.0/8"]);
     let mut a = RunningDaemon::start(command);
-    // The clients of this test connect over IPv6, the neighbour over IPv4.
+    // The clients of this test connect over IPv6, and the neighbour connects over IPv4.
     a.address.set_ip([127, 0, 0, 1].into());
     let mut command = joining(place.command("b"), &[&a]);
     command.args(["--trusted-subnet", "127.0.0.0/8"]);

@@ -49,7 +49,7 @@ fn both_log_rejection(
         (dialer, "cannot reach", dialer_says),
         (acceptor, "the handshake with", acceptor_says),
     ] {
-        // A daemon may log the same for other peers, which retry.
+        // A daemon may log the same event for other peers, which retry.
         daemon.says_all(&[event, "not trusted", words]);
     }
 }
@@ -124,7 +124,7 @@ async fn a_secret_is_rotated_under_running_daemons_without_losing_a_member() {
     let (old, new) = (Secret::make().unwrap(), Secret::make().unwrap());
     let file = place.secrets("secret", &[&old]);
     let ids = ["a", "b", "c"];
-    // Each daemon reads its own file: they rotate one after the other.
+    // Each daemon reads its own file, so the daemons rotate one after the other.
     let own = |id: &str| place.secrets(&format!("secret-{id}"), &[&old]);
     let a = RunningDaemon::start(place.command_with_secret("a", &own("a"), &[]));
     let b = RunningDaemon::start(place.command_with_secret("b", &own("b"), &[&a]));
@@ -181,7 +181,8 @@ async fn a_certificate_is_renewed_automatically_if_the_directory_has_the_authori
     let place = Place::new();
     let a = place.start("a", &[]);
     let now = clock::wall();
-    // Due in 2 to 7 s; links are replaced in 12 s, and 10 s are left for a slow machine.
+    // The certificates are renewed after 2 to 7 s and the links are replaced by 12 s, which leaves 10 s for a slow
+    // machine.
     let lifetime = 22;
     let short = Validity {
         not_before: Wall(now.0 - 38),

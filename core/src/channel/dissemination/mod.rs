@@ -1,5 +1,5 @@
-//! Broadcasts along one Plumtree for all channels: the broadcasts that this node published, keeps for neighbours, and
-//! misses.
+//! Broadcasts along one Plumtree for all channels: those that this node published, those kept for neighbours, and those
+//! that this node misses.
 //!
 //! Every link starts eager. The second copy of a broadcast prunes the link that delivered it. An announced broadcast
 //! that does not arrive is requested from its announcers in turn. The loss of a link of the tree makes every lively
@@ -41,12 +41,12 @@ pub(super) struct Dissemination {
 }
 
 impl Dissemination {
-    /// A link opened: it belongs to the tree.
+    /// A link opened, which belongs to the tree from now on.
     pub(super) fn on_open(&mut self, link: LinkId) {
         self.tree.on_open(link, true);
     }
 
-    /// A link closed. Returns whether it belonged to the tree.
+    /// A link closed. Returns whether the link belonged to the tree.
     pub(super) fn on_closed(&mut self, link: LinkId) -> bool {
         self.tree.on_closed(link)
     }
@@ -56,12 +56,12 @@ impl Dissemination {
         self.tree.is_eager(link)
     }
 
-    /// Adds a link to the tree: it delivered the first copy of a broadcast, or the neighbour sent a graft.
+    /// Adds a link to the tree, because the link delivered the first copy of a broadcast or the neighbour sent a graft.
     pub(super) fn make_eager(&mut self, link: LinkId) {
         self.tree.make_eager(link);
     }
 
-    /// Takes a link out of the tree: it delivered a duplicate, or the neighbour sent a prune.
+    /// Takes a link out of the tree, because the link delivered a duplicate or the neighbour sent a prune.
     pub(super) fn make_lazy(&mut self, link: LinkId) {
         self.tree.make_lazy(link);
     }
@@ -96,7 +96,8 @@ impl Dissemination {
         id.sequence <= published.unwrap_or(0)
     }
 
-    /// Keeps a broadcast for neighbours that request it. `received_on` is the link of the tree that delivered it.
+    /// Keeps a broadcast for neighbours that may request it. `received_on` is the link of the tree that delivered the
+    /// broadcast.
     pub(super) fn keep(&mut self, update: &Arc<Update>, received_on: Option<LinkId>) {
         self.recent.push(update, received_on);
     }
@@ -106,19 +107,20 @@ impl Dissemination {
         self.recent.get(id)
     }
 
-    /// Whether a copy received on `link` shows that the tree has a cycle: another link delivered the broadcast before.
+    /// Whether a copy received on `link` shows that the tree has a cycle, because another link delivered the broadcast
+    /// before.
     pub(super) fn is_duplicate(&self, id: &UpdateId, link: LinkId) -> bool {
         self.recent.came_over_another(id, link)
     }
 
-    /// A broadcast arrived that may have been missing.
+    /// A broadcast arrived, which may have been missing.
     pub(super) fn note_arrived(&mut self, context: &mut Context, id: &UpdateId) {
         self.tree.remove_missing(id);
         context.timers.cancel(&Timer::Graft(id.clone()));
     }
 
-    /// A neighbour announced a broadcast that was not received. The broadcast is requested after a delay, since it is
-    /// probably on its way. The delay is random, because otherwise a whole subtree would request it at once.
+    /// A neighbour announced a broadcast that was not received. The broadcast is requested only after a delay, because
+    /// it is probably in flight. The delay is random, because otherwise a whole subtree would send requests at once.
     pub(super) fn note_announced(&mut self, context: &mut Context, link: LinkId, id: UpdateId) {
         if self.tree.on_announced(id.clone(), (), link) != Announced::First {
             return;
@@ -132,7 +134,7 @@ impl Dissemination {
         context.timers.set(Timer::Graft(id), context.now + delay);
     }
 
-    /// An announced broadcast has not arrived: chooses the next lively announcer. Its link joins the tree.
+    /// An announced broadcast has not arrived: chooses the next lively announcer, whose link joins the tree.
     pub(super) fn request_missing(
         &mut self,
         context: &mut Context,

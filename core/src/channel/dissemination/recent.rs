@@ -10,22 +10,22 @@ use std::sync::Arc;
 
 /// Maximum number of broadcasts kept for neighbours that request them.
 pub const RECENT_MAX: usize = 1_024;
-/// Maximum number of bytes of their payloads.
+/// Maximum number of bytes of the payloads of kept broadcasts.
 pub const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The latest broadcasts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Recent {
-    /// Each with the link of the tree that delivered the first copy.
+    /// The broadcasts, each with the link of the tree that delivered its first copy.
     kept: BTreeMap<UpdateId, (Arc<Update>, Option<LinkId>)>,
-    /// Oldest first.
+    /// The names of the broadcasts, oldest first.
     order: VecDeque<UpdateId>,
     bytes: usize,
 }
 
 impl Recent {
-    /// Keeps a broadcast. `received_on` is the link of the tree that delivered it; none for this node's own broadcasts
-    /// and for repairs.
+    /// Keeps a broadcast. `received_on` is the link of the tree that delivered the broadcast; none for this node's own
+    /// broadcasts and for repairs.
     pub(super) fn push(&mut self, update: &Arc<Update>, received_on: Option<LinkId>) {
         let replaced = self
             .kept

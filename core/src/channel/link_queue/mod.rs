@@ -1,11 +1,11 @@
-//! All data waiting on one link, its division into messages, and the reassembly of received messages.
+//! All data waiting on one link, the division of the data into messages, and the reassembly of received messages.
 //!
-//! Flow control holds data back in this queue rather than in the transport, so that on a slow link the latest writes
-//! replace superseded ones, and the mesh's heartbeats still pass. Messages are filled in this order: remaining segments
-//! of a payload, graft requests, due announcements, steps of reconciliation, then packets and broadcasts alternately.
+//! Flow control holds data back in this queue rather than in the transport, so that on a slow link later writes replace
+//! superseded ones and heartbeats of the mesh are not delayed. Messages are filled in this order: remaining segments of
+//! a payload, graft requests, due announcements, steps of reconciliation, then packets and broadcasts alternately.
 //!
 //! Bounds: [`WINDOW`] bytes that the neighbour has not consumed, [`WAITING_BYTES_MAX`] bytes of broadcasts and as many
-//! of packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
+//! bytes of packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
 
 mod cost;
 mod packets;
@@ -43,7 +43,7 @@ struct Budget {
 }
 
 impl Budget {
-    /// Reserves space for an item of `len` bytes. Returns false if there is none.
+    /// Reserves space for an item of `len` bytes. Returns false if not enough space is left.
     fn take(&mut self, len: usize) -> bool {
         let cost = item_cost(len);
         let fits = cost <= self.left;
@@ -112,13 +112,14 @@ impl LinkQueue {
         self.tree.prune();
     }
 
-    /// Sends a broadcast, on a link of the broadcast tree. Returns the channels of broadcasts dropped for it.
+    /// Queues a broadcast, on a link of the broadcast tree. Returns the channels of the broadcasts that were dropped to
+    /// make room.
     pub(super) fn broadcast(&mut self, update: &Arc<Update>) -> BTreeSet<ChannelName> {
         self.updates.push(update, false)
     }
 
-    /// Announces a broadcast at `due`, on a link that does not belong to the broadcast tree. Announcements above the bound
-    /// are dropped: reconciliation finds their broadcasts.
+    /// Announces a broadcast at `due`, on a link that does not belong to the broadcast tree. Announcements above the
+    /// bound are dropped, because reconciliation finds their broadcasts.
     pub(super) fn announce(&mut self, id: UpdateId, due: Instant) {
         self.tree.announce(id, due, ANNOUNCEMENTS_MAX);
     }
@@ -128,23 +129,23 @@ impl LinkQueue {
         self.tree.graft(id);
     }
 
-    /// Drops the announcement of a broadcast that the neighbour announced itself.
+    /// Drops the announcement of a broadcast that the neighbour itself announced.
     pub(super) fn withdraw(&mut self, id: &UpdateId) {
         self.tree.withdraw(id);
     }
 
-    /// Drops a broadcast and its announcement: the neighbour sent it.
+    /// Drops a broadcast and its announcement, because the neighbour sent the broadcast.
     pub(super) fn note_held_by_peer(&mut self, id: &UpdateId) {
         self.tree.withdraw(id);
         self.updates.remove(id);
     }
 
-    /// Sends a broadcast that the neighbour lacks. The broadcast is not evidence about the tree.
+    /// Queues a broadcast that the neighbour lacks. The broadcast is not evidence about the tree.
     pub(super) fn repair(&mut self, update: &Arc<Update>) {
         self.updates.push(update, true);
     }
 
-    /// Whether a broadcast is accepted without dropping another.
+    /// Whether a broadcast is accepted without dropping another broadcast.
     pub(super) const fn has_room(&self) -> bool {
         self.updates.has_room()
     }
@@ -168,12 +169,12 @@ impl LinkQueue {
         self.packets.push(packet)
     }
 
-    /// Removes and returns the waiting packets: the link is lost.
+    /// The link is lost: removes and returns the waiting packets.
     pub(super) fn take_packets(&mut self) -> VecDeque<Arc<Packet>> {
         self.packets.take_all()
     }
 
-    /// The channels to reconcile: broadcasts on them were dropped, and none is waiting any more.
+    /// The channels to reconcile: their broadcasts were dropped, and no broadcast is waiting.
     pub(super) fn take_needs_resync(&mut self) -> BTreeSet<ChannelName> {
         if self.outgoing.is_active() {
             BTreeSet::new()
@@ -182,10 +183,10 @@ impl LinkQueue {
         }
     }
 
-    /// Processes a message from the neighbour. Returns its items that are complete.
+    /// Processes a message from the neighbour. Returns the items of the message that are complete.
     ///
     /// # Errors
-    /// A payload is invalid.
+    /// Returns an error if a payload is invalid.
     pub(super) fn receive(&mut self, data: Data) -> Result<Vec<Item>, BrokenPayload> {
         self.flow.add_credit(data.credit);
         if !data.items.is_empty() || data.prune {
@@ -271,7 +272,7 @@ impl LinkQueue {
         }
     }
 
-    /// Adds graft requests and due announcements. Returns false if one does not fit.
+    /// Adds graft requests and due announcements. Returns false if a request or an announcement does not fit.
     fn fill_tree(&mut self, data: &mut Data, budget: &mut Budget, now: Instant) -> bool {
         let grafts = self.tree.drain_grafts(|id| {
             if !budget.take(id.encoded_len()) {
@@ -296,7 +297,7 @@ impl LinkQueue {
         announcements
     }
 
-    /// Adds the next packet or its first segment. Returns false if it does not fit.
+    /// Adds the next packet or its first segment. Returns false if the packet does not fit.
     fn fill_packet(&mut self, data: &mut Data, budget: &mut Budget) -> bool {
         let Some(packet) = self.packets.front() else {
             return true;
@@ -320,7 +321,7 @@ impl LinkQueue {
         true
     }
 
-    /// Adds the next broadcast or its first segment. Returns false if it does not fit.
+    /// Adds the next broadcast or its first segment. Returns false if the broadcast does not fit.
     fn fill_update(&mut self, data: &mut Data, budget: &mut Budget) -> bool {
         let Some((update, repair)) = self.updates.front() else {
             return true;

@@ -1,6 +1,6 @@
 //! Packets waiting to be sent on one link.
 //!
-//! Bound: [`WAITING_BYTES_MAX`] bytes and one more payload, above which packets are refused.
+//! Bound: [`WAITING_BYTES_MAX`] bytes and one payload more, above which packets are refused.
 
 use super::cost::{WAITING_BYTES_MAX, cost};
 use crate::channel::message::Packet;
@@ -41,7 +41,7 @@ impl PacketQueue {
         Some(packet)
     }
 
-    /// Removes and returns all packets: the link is lost.
+    /// The link is lost: removes and returns all packets.
     pub(super) fn take_all(&mut self) -> VecDeque<Arc<Packet>> {
         self.bytes = 0;
         core::mem::take(&mut self.packets)

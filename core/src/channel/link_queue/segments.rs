@@ -1,4 +1,4 @@
-//! Payloads larger than a message: cut into segments at the sender, reassembled at the receiver.
+//! Payloads larger than a message, which the sender cuts into segments and the receiver reassembles.
 //!
 //! The first segment is sent in its item, with the number of bytes that follow. The other segments follow directly on
 //! the same link, without other items in between.
@@ -63,10 +63,10 @@ pub(super) struct Reassembly {
 }
 
 impl Reassembly {
-    /// Processes the items of one message. Returns those that are complete.
+    /// Processes the items of one message. Returns the items that are complete.
     ///
     /// # Errors
-    /// A payload is invalid. All items of the message are then dropped.
+    /// Returns an error if a payload is invalid. All items of the message are then dropped.
     pub(super) fn receive(&mut self, items: Vec<Item>) -> Result<Vec<Item>, BrokenPayload> {
         let mut complete = Vec::with_capacity(items.len());
         let mut result = Ok(());
@@ -112,7 +112,7 @@ impl Reassembly {
         if fits { Ok(()) } else { Err(BrokenPayload) }
     }
 
-    /// Adds a segment. Returns the item if the segment is the last.
+    /// Adds a segment. Returns the item if the segment is its last one.
     fn extend(&mut self, segment: &[u8]) -> Result<Option<Item>, BrokenPayload> {
         let mut partial = self.partial.take().ok_or(BrokenPayload)?;
         if segment.is_empty() || segment.len() > partial.missing {
@@ -168,8 +168,8 @@ pub(super) fn split(
     if item_cost(len(payload, 0)) <= room {
         return Some((payload, 0));
     }
-    // The cost without payload counts five bytes for the number of bytes that follow, and one for each length; each
-    // length may take two more bytes.
+    // The cost without payload counts five bytes for the number of bytes that follow and one byte for each length; a
+    // length may take two bytes more.
     let first = room.checked_sub(item_cost(len(0, u32::MAX)) + 8)?;
     let first = first.min(payload.saturating_sub(1));
     let remaining = u32::try_from(payload - first).ok()?;
@@ -229,7 +229,7 @@ mod tests {
     }
 
     proptest! {
-        /// A payload arrives as it was sent, whatever messages carry it.
+        /// A payload arrives as it was sent, however the payload is split over messages.
         #[test]
         fn a_payload_survives_its_segments(
             bytes in prop::collection::vec(any::<u8>(), 0..20_000),
@@ -254,7 +254,7 @@ mod tests {
             prop_assert_eq!(arrived, vec![whole(&bytes, 0)]);
         }
 
-        /// An item fits in the space that it was split for.
+        /// An item fits into the space for which it was split.
         #[test]
         fn a_first_segment_fits(payload in 0_usize..100_000, room in 0_usize..17_000) {
             let update = update(b"");

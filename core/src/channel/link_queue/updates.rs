@@ -1,8 +1,8 @@
 //! Broadcasts waiting to be sent on one link.
 //!
-//! Bound: [`WAITING_BYTES_MAX`] bytes and one more payload. At the bound, updates of maps are dropped if later waiting
-//! updates supersede all of their writes, then the oldest updates. The channels of the latter are noted, and reconciled
-//! once the queue is empty.
+//! Bound: [`WAITING_BYTES_MAX`] bytes and one payload more. At the bound, updates of maps are dropped if later waiting
+//! updates supersede all of their writes; if this is not enough, the oldest updates are dropped. The channels of
+//! dropped oldest updates are recorded, and reconciled once the queue is empty.
 
 use super::cost::{WAITING_BYTES_MAX, cost};
 use crate::channel::message::{ChannelName, Kind, Update, UpdateId};
@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// Waiting broadcasts, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct UpdateQueue {
-    /// Each with whether it is a repair: the neighbour requested it by digest, or its state lacks it.
+    /// Each broadcast, and whether it is a repair: requested by the neighbour by digest, or missing from the
+    /// neighbour's state.
     updates: VecDeque<(Arc<Update>, bool)>,
     bytes: usize,
     /// The waiting broadcasts that are not repairs.
@@ -26,12 +27,12 @@ impl UpdateQueue {
         self.updates.is_empty()
     }
 
-    /// Whether a further broadcast is accepted without dropping another.
+    /// Whether a further broadcast is accepted without dropping another broadcast.
     pub(super) const fn has_room(&self) -> bool {
         self.bytes < WAITING_BYTES_MAX
     }
 
-    /// Adds a broadcast, unless it is waiting already. Returns the channels of broadcasts dropped to make room.
+    /// Adds a broadcast, unless it is already waiting. Returns the channels of broadcasts dropped to make room.
     pub(super) fn push(&mut self, update: &Arc<Update>, repair: bool) -> BTreeSet<ChannelName> {
         let mut dropped = BTreeSet::new();
         if !repair && !self.waiting.insert(update.id.clone()) {
@@ -39,7 +40,7 @@ impl UpdateQueue {
         }
         self.bytes += cost(&update.payload);
         self.updates.push_back((Arc::clone(update), repair));
-        // One more payload always fits.
+        // The new payload itself may exceed the bound.
         let bound = WAITING_BYTES_MAX + cost(&update.payload);
         if self.bytes >= bound {
             self.drop_superseded();
@@ -91,7 +92,7 @@ impl UpdateQueue {
         self.updates = kept;
     }
 
-    /// Drops a broadcast that the neighbour holds. A repair with that name is still sent.
+    /// Drops a broadcast that the neighbour holds. A repair of this broadcast is still sent.
     pub(super) fn remove(&mut self, id: &UpdateId) {
         if !self.waiting.remove(id) {
             return;
@@ -173,7 +174,7 @@ mod tests {
     }
 
     proptest! {
-        /// After any sequence of broadcasts, the byte count equals that of the waiting broadcasts and is within the
+        /// After any sequence of broadcasts, the byte count equals the cost of the waiting broadcasts and is within the
         /// bound.
         #[test]
         fn the_bytes_are_counted(

@@ -24,7 +24,7 @@ impl Rule {
 /// Outcome of applying an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AppliedUpdate {
-    /// Nothing changed: this update or a newer one is known already.
+    /// Nothing changed, because this update or a newer one is already known.
     Old,
     /// The update is a new message.
     Message,
@@ -34,7 +34,7 @@ pub(crate) enum AppliedUpdate {
     Merged(Vec<u8>),
     /// The update is only relayed: no application of this node merges it.
     PassedOn,
-    /// The application's state rejected the update, for this reason.
+    /// The application's state rejected the update; holds the reason.
     Malformed(String),
     /// There is no room for the update.
     Full,

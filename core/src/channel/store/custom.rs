@@ -13,7 +13,7 @@ pub trait Mergeable: Send + Sync {
     /// Merges an update. Returns the part that was new, if any.
     ///
     /// # Errors
-    /// A description of the error in the update. The state is then unchanged.
+    /// Returns a description of the error in the update. The state is then unchanged.
     fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String>;
 
     /// A copy.

@@ -28,7 +28,7 @@ impl MapEntry {
         hash
     }
 
-    /// The write as an update by itself, because other writes of the same update may have been overwritten.
+    /// The write as a separate update, because other writes of the same update may have been overwritten.
     pub(super) fn to_update(&self, channel: &ChannelName, key: &Arc<str>) -> Update {
         let length = self
             .value
@@ -60,6 +60,6 @@ pub(crate) struct MapChange {
     pub key: Arc<str>,
     /// The write.
     pub entry: MapEntry,
-    /// The write that it replaced.
+    /// The write that was replaced.
     pub replaced: Option<MapEntry>,
 }

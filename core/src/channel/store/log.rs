@@ -1,7 +1,7 @@
 //! The retained messages of one channel: the latest of each origin.
 //!
-//! Bounds: [`RETAINED_MAX`] messages and [`RETAINED_BYTES_MAX`] bytes an origin, of which the oldest is dropped first;
-//! [`ORIGINS_MAX`] origins and [`CHANNEL_BYTES_MAX`] bytes a channel, above which further origins are refused.
+//! Bounds: [`RETAINED_MAX`] messages and [`RETAINED_BYTES_MAX`] bytes per origin, of which the oldest is dropped first;
+//! [`ORIGINS_MAX`] origins and [`CHANNEL_BYTES_MAX`] bytes per channel, above which further origins are refused.
 
 use super::applied::{AppliedUpdate, share};
 use crate::channel::message::Update;
@@ -9,9 +9,9 @@ use crate::identity::NodeId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Maximum number of messages retained of one origin.
+/// Maximum number of retained messages of one origin.
 pub const RETAINED_MAX: usize = 64;
-/// Maximum number of bytes of messages retained of one origin; the latest message is always retained.
+/// Maximum number of bytes of retained messages of one origin; the latest message is always retained.
 pub const RETAINED_BYTES_MAX: usize = 256 * 1024;
 /// Maximum number of origins with retained messages on one channel.
 const ORIGINS_MAX: usize = 1_024;
@@ -27,7 +27,7 @@ pub(crate) struct MessageLog {
 }
 
 impl MessageLog {
-    /// Adds a message. [`AppliedUpdate::Old`] if it is known or would be dropped at once.
+    /// Adds a message. Returns [`AppliedUpdate::Old`] if the message is known or would be dropped at once.
     pub(super) fn insert(&mut self, update: &Arc<Update>) -> AppliedUpdate {
         let key = (update.id.epoch, update.id.sequence);
         let known = self.origins.contains_key(&update.id.origin);
@@ -38,7 +38,7 @@ impl MessageLog {
         if retained.contains_key(&key) {
             return AppliedUpdate::Old;
         }
-        // A message that would be dropped at once was retained earlier, or is too old to be retained.
+        // A message that would be dropped at once was either retained earlier, or is too old to be retained.
         let newer = retained
             .range(key..)
             .map(|(_, update)| update.payload.len());
@@ -123,7 +123,7 @@ mod tests {
     }
 
     proptest! {
-        /// Nodes that received the same messages retain the same, whatever the order.
+        /// Nodes that received the same messages retain the same messages, whatever the order.
         #[test]
         fn the_order_of_arrival_does_not_matter(
             sequences in prop::collection::btree_set(1_u64..90, 0..80),

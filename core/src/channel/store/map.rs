@@ -3,7 +3,7 @@
 //! Deleted keys are kept with the version of the deletion, so that an older write does not restore them.
 //!
 //! Bounds: [`KEYS_MAX`] keys and [`MAP_BYTES_MAX`] bytes for writes of this node's applications. Writes of other nodes
-//! may use twice as much, because they should nearly always find room. At most [`DELETED_MAX`] deleted keys are kept;
+//! may use twice as much, so that there is nearly always room for them. At most [`DELETED_MAX`] deleted keys are kept;
 //! the oldest deletion is dropped first.
 
 use super::applied::{AppliedUpdate, Rule, share};
@@ -23,7 +23,7 @@ pub const MAP_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ReplicatedMap {
     entries: BTreeMap<Arc<str>, MapEntry>,
-    /// Deleted keys by the version of the deletion; one version may have deleted several.
+    /// Deleted keys by the version of the deletion; one version may have deleted several keys.
     deleted: BTreeSet<(Version, Arc<str>)>,
     bytes: usize,
     /// The highest clock of all writes received.
@@ -32,7 +32,7 @@ pub(crate) struct ReplicatedMap {
 }
 
 impl ReplicatedMap {
-    /// Applies the writes of an update. Writes without room are skipped; the others are applied.
+    /// Applies the writes of an update. Writes for which there is no room are skipped, and the others are applied.
     pub(super) fn apply(&mut self, update: &Update, rule: Rule) -> AppliedUpdate {
         let version = update.version();
         self.clock = self.clock.max(version.clock);
@@ -95,12 +95,12 @@ impl ReplicatedMap {
         replaced
     }
 
-    /// The current write of a key, deletions included.
+    /// The current write of a key, even if the write is a deletion.
     pub(crate) fn entry(&self, key: &str) -> Option<&MapEntry> {
         self.entries.get(key)
     }
 
-    /// All keys with their current writes, deletions included, in order.
+    /// All keys with their current writes, including deletions, in order.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
         self.entries.iter()
     }
@@ -118,7 +118,7 @@ impl ReplicatedMap {
             && self.bytes + bytes <= MAP_BYTES_MAX
     }
 
-    /// The clock of the next write: above every clock received (Lamport, CACM 1978).
+    /// The clock of the next write, which is higher than every clock received (Lamport, CACM 1978).
     pub(crate) const fn next_clock(&self) -> u64 {
         self.clock + 1
     }

@@ -4,7 +4,7 @@
 //! that differ are reconciled by the digests of their elements. Which messages are retained depends only on which
 //! messages were received (the latest of each origin), so nodes that received the same messages retain the same.
 //!
-//! State that an application merges itself is opaque: it is compared and sent whole.
+//! State that an application merges itself is opaque, so it is compared and sent as a whole.
 
 mod applied;
 mod custom;
@@ -41,7 +41,7 @@ pub(super) enum Element<'a> {
 }
 
 impl Element<'_> {
-    /// The element as an update by itself.
+    /// The element as a separate update.
     pub(super) fn to_update(self, channel: &ChannelName) -> Arc<Update> {
         match self {
             Self::Message(update) => Arc::clone(update),
@@ -95,7 +95,7 @@ impl ChannelStore {
     /// Merges an update into the application's state. Returns the part that was new.
     ///
     /// # Errors
-    /// The reason why the application's state rejected the update.
+    /// The error is the reason why the application's state rejected the update.
     pub(super) fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String> {
         match self {
             Self::Custom(Some(custom)) => custom.merge(update),
@@ -126,7 +126,7 @@ impl ChannelStore {
         }
     }
 
-    /// The retained messages, by origin, oldest first; none unless the channel carries messages.
+    /// The retained messages, by origin, oldest first; there are none if the channel does not carry messages.
     pub(super) fn messages(&self) -> impl Iterator<Item = &Arc<Update>> {
         let log = match self {
             Self::Messages(log) => Some(log),
@@ -135,7 +135,7 @@ impl ChannelStore {
         log.into_iter().flat_map(MessageLog::iter)
     }
 
-    /// The elements of the state with their digests. State that an application merges has none.
+    /// The elements of the state with their digests. State that an application merges has no elements.
     pub(super) fn elements(&self) -> impl Iterator<Item = (u64, Element<'_>)> {
         let messages = self
             .messages()

@@ -123,8 +123,8 @@ fn a_channel_that_never_rests_is_compared_all_the_same() {
     world.publish("a", "chat", "lost").unwrap();
     world.millis(50);
     world.environment.deaf.clear();
-    // A comparison is refused up to one interval after the last one, and the next comes one interval later: 72 s are
-    // more than both. No pause is long enough for the channel to be quiet.
+    // A comparison is refused for up to one interval after the last comparison, and the next comparison comes one
+    // interval later; 72 s are longer than both together. No pause is long enough for the channel to be quiet.
     for turn in 0..45 {
         world.publish("a", "chat", &format!("m{turn}")).unwrap();
         world.millis(400);
@@ -275,7 +275,7 @@ fn a_continuation_without_a_first_segment_is_rejected_without_effect() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Links close and open. Once the mesh is whole, each node has received each broadcast once.
+    /// Links close and open at random. Once the mesh is whole, each node has received each broadcast once.
     #[test]
     fn links_that_come_and_go_lose_nothing(
         steps in prop::collection::vec((0_usize..10, 0_usize..10, any::<bool>(), 0_u64..400), 1..40),

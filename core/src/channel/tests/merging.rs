@@ -105,7 +105,7 @@ fn members_linked_to_relays_only_are_repaired_too() {
     }
     world.publish("a", "set", "abc").unwrap();
     world.millis(2_000);
-    // The link opens too late for the broadcast of `a`.
+    // The link opens after the broadcast of `a` has passed.
     world.link("relay", "b");
     world.publish("b", "set", "x").unwrap();
     world.run(Duration::from_secs(120));

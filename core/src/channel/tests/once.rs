@@ -1,4 +1,4 @@
-//! Operations on channels that are opened for them alone.
+//! Operations on channels that are opened only for these operations.
 
 use super::world::{ChannelWorld, bytes, channel, id, write};
 use crate::channel::message::Kind;
@@ -42,11 +42,11 @@ fn a_refused_operation_closes_the_channel_that_was_opened_for_it() {
     let refused = world.once("a", "kv", Kind::Map, publish());
     assert_eq!(refused, Err(Refusal::WrongKind(Kind::Map)));
     assert!(!is_open(&world, "a", "kv"));
-    // The mesh knows the channel as a map by then.
+    // By then, the mesh knows the channel as a map.
     world.millis(50);
     let refused = world.once("b", "kv", Kind::Messages, publish());
     assert_eq!(refused, Err(Refusal::OtherKind(Kind::Map)));
-    // No messages are accepted on it.
+    // The channel accepts no messages.
     let (from, request) = world.tell_one("b", "a", "kv", bytes("hello"));
     world.millis(50);
     let failure = DeliveryFailure::NoSuchChannel;

@@ -39,7 +39,7 @@ pub(crate) fn update_id(on: &str, origin: &str, sequence: u64) -> UpdateId {
     }
 }
 
-/// A message of `bytes` bytes on the channel `chat`.
+/// A message of `bytes` bytes on the channel `chat`, in epoch 1.
 pub(crate) fn message(origin: &str, sequence: u64, bytes: usize) -> Arc<Update> {
     Arc::new(Update {
         id: update_id("chat", origin, sequence),

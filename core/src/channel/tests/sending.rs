@@ -87,7 +87,7 @@ fn a_way_that_breaks_under_a_message_is_replaced() {
     world.link("c", "d");
     world.open("d", "chat", Kind::Messages).unwrap();
     let first = world.tell_one("a", "d", "chat", bytes("first"));
-    // The message is on its way to `b`, which loses both its links.
+    // The message is in flight to `b`, which loses both of its links.
     world.unlink("a", "b");
     world.unlink("b", "d");
     world.millis(100);
@@ -102,7 +102,7 @@ fn a_lost_answer_costs_a_copy_that_is_not_delivered() {
     world.open("b", "chat", Kind::Messages).unwrap();
     let sent = world.tell_one("a", "b", "chat", bytes("once"));
     world.millis(1);
-    // While the answer is on its way, the link is replaced by another.
+    // While the answer is in flight, the link is replaced by another link.
     world.unlink("a", "b");
     assert_ne!(world.link("a", "b"), link);
     world.millis(3_000);
@@ -120,7 +120,7 @@ fn handed(room: u32, messages: &[(usize, Option<usize>)]) -> Vec<Purpose> {
         ..Options::of(Kind::Messages)
     };
     world.open_with("b", "chat", options).unwrap();
-    // The test world consumes messages at once; this node does not.
+    // The test world consumes messages at once, but this node does not.
     let packet = |number, size| {
         let packet = Packet {
             from: id("a"),
@@ -177,7 +177,7 @@ fn a_receiver_that_does_not_consume_is_not_overrun() {
     let (taken, busy) = (Purpose::Delivered, Purpose::Failed(DeliveryFailure::Busy));
     assert_eq!(handed(1, &[(1, None), (1, None)]), [taken, busy]);
     assert_eq!(handed(1, &[(1, Some(1)), (1, None)]), [taken, taken]);
-    // A few large messages do not exceed the window either.
+    // A few large messages also stay within the window.
     let half = ROOM_BYTES / 2;
     let large = [
         (half, None),
@@ -328,7 +328,7 @@ fn a_large_message_and_a_datagram_arrive() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Paths break and return. Every message is delivered once.
+    /// Paths break and return at random. Every message is delivered once.
     #[test]
     fn messages_outlive_links(
         steps in prop::collection::vec((0_usize..8, 0_usize..8, any::<bool>(), 0_u64..200), 1..60),

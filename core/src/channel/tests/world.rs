@@ -30,14 +30,14 @@ pub(super) struct ChannelLinks {
     pub(super) delivered: Vec<(NodeId, ChannelName, Delivery)>,
     pub(super) answers: BTreeMap<(NodeId, Request), Result<Done, Refusal>>,
     pub(super) events: Vec<(NodeId, Event)>,
-    /// The nodes that announced a further channel.
+    /// The nodes that announced a further channel to their applications.
     pub(super) announcements: Vec<NodeId>,
     requests: u64,
-    /// Number of copies of each broadcast that arrived, including requested ones.
+    /// Number of copies of each broadcast that arrived, including requested copies.
     pub(super) copies: BTreeMap<crate::channel::UpdateId, usize>,
     /// Links that lose all messages, in both directions.
     pub(super) stalled: BTreeSet<LinkId>,
-    /// Links that lose broadcasts, but not announcements.
+    /// Links that lose broadcasts but not announcements.
     pub(super) deaf: BTreeSet<LinkId>,
     pub(super) frame_max: usize,
 }
@@ -284,7 +284,7 @@ impl ChannelWorld {
         self.environment.answers[&(id(name), request)].clone()
     }
 
-    /// Performs an operation, on a channel that is opened for it if it is not open.
+    /// Performs an operation on a channel; if the channel is not open, it is opened for the operation.
     pub(super) fn once(
         &mut self,
         name: &str,

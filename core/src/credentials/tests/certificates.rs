@@ -8,7 +8,7 @@ fn failed(reason: &str) -> Input {
     Input::RequestFailed { reason }
 }
 
-/// A node whose certificate is due since before it started.
+/// A node whose certificate was already due for renewal before the node started.
 fn due() -> Node {
     let mut node = Node::new(validity(80 * DAY, 10 * DAY), 1);
     node.run_for_seconds(0);
@@ -84,7 +84,7 @@ fn a_source_without_a_newer_certificate_is_read_again_after_a_quarter_of_the_rem
         (10 * DAY, 3_600),
         (1_200, 300),
         (2, 1),
-        // Expired.
+        // The certificate has expired.
         (0, 60),
     ] {
         let mut node = Node::new(validity(90 * DAY, left), 1);

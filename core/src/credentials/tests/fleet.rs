@@ -1,15 +1,16 @@
-//! A fleet of 200 nodes with one issuer: renewals have no spike, failed ones are retried, and a calendar that is set is
-//! noticed within a minute.
+//! A fleet of 200 nodes with one issuer: renewals do not coincide, failed renewals are retried, and a change of the
+//! calendar is noticed within a minute.
 
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 const NODES: usize = 200;
-/// The peers that each node dials: the next ones on a ring.
+/// The number of peers that each node dials: the next nodes on a ring.
 const DIALS: usize = 2;
-/// The life of a certificate.
+/// The lifetime of a certificate, in seconds.
 const LIFE: u64 = DAY;
-/// Maximum renewals of the fleet in any one minute. Renewals of one day's certificates are spread over 120 minutes.
+/// Maximum number of renewals of the fleet in any one minute. Renewals of certificates with a life of one day are
+/// spread over 120 minutes.
 const MINUTE_MAX: usize = 12;
 
 /// One node of the fleet.
@@ -18,9 +19,9 @@ struct Member {
     validity: Validity,
     generation: u64,
     last_link: u64,
-    /// How far the calendar is ahead of the elapsed time, in seconds.
+    /// The number of seconds by which the calendar is ahead of the elapsed time.
     ahead: u64,
-    /// For each link, the peer and the peer's name for it.
+    /// For each link, the peer and the peer's id of the link.
     links: BTreeMap<LinkId, (usize, LinkId)>,
 }
 
@@ -29,7 +30,7 @@ struct Fleet {
     members: Vec<Member>,
     now: Instant,
     due: BTreeSet<(Instant, usize)>,
-    /// When the issuer does not answer.
+    /// The time during which the issuer does not answer.
     outage: core::ops::Range<Instant>,
     renewals: Vec<(Instant, usize)>,
     failures: usize,
@@ -37,7 +38,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// Certificates of all members that were issued in the same second, and links along a ring.
+    /// Creates a fleet whose certificates were all issued in the same second, with links along a ring.
     fn new(seed: u64) -> Self {
         let member = |index| {
             let validity = issued(BEGIN);
@@ -98,7 +99,7 @@ impl Fleet {
             Output::ReadCalendar => self.step(node, Input::Calendar(self.wall(node))),
             Output::Renew { link } => {
                 if let Some((peer, _)) = self.members[node].links.get(&link).copied() {
-                    // Make before break.
+                    // Make before break: the old link stays open.
                     self.connect(node, peer);
                     self.disconnect(node, link);
                 }
@@ -181,7 +182,7 @@ impl Fleet {
         self.now = end;
     }
 
-    /// The most renewals in any minute.
+    /// The maximum number of renewals in any minute.
     fn busiest_minute(&self) -> usize {
         let minute = Duration::from_secs(60);
         let begins = self.renewals.iter().enumerate();
@@ -192,7 +193,7 @@ impl Fleet {
         counts.max().unwrap_or(0)
     }
 
-    /// Each link was made with the current credentials of both ends, and each member has its links.
+    /// Whether each link was made with the current credentials of both ends, and each member has its links.
     fn is_current(&self) -> bool {
         let current = self
             .members
@@ -207,7 +208,7 @@ impl Fleet {
     }
 }
 
-/// A certificate that the issuer makes at this time.
+/// A certificate that the issuer issues at this time.
 fn issued(wall: Wall) -> Validity {
     Validity {
         not_before: Wall(wall.0 - 300),

@@ -150,7 +150,7 @@ proptest! {
                 4 => node.input(Input::Unchanged),
                 5 => node.input(Input::RequestFailed { reason: String::new() }),
                 6 => node.ahead = i64::try_from(amount).unwrap() - 50_000,
-                // Each Wake checks that the next deadline is later.
+                // Each wake checks that the next deadline is later.
                 _ => node.run_for(Duration::from_millis(amount)),
             }
             let requested = node.times_of(&Output::RequestCertificate);

@@ -26,11 +26,11 @@ fn expiry(since: u64, until: u64) -> Expiry {
     Expiry::first_of(validity(since, until), validity(0, 1_000 * 365 * DAY))
 }
 
-/// One node, the calendar of its machine, and all orders but those to read it.
+/// One node, its machine's calendar, and all outputs except orders to read the calendar.
 struct Node {
     machine: Credentials,
     now: Instant,
-    /// How far the calendar is ahead of the time that passed since the beginning, in seconds.
+    /// The number of seconds by which the calendar is ahead of the time that passed since the beginning.
     ahead: i64,
     orders: Vec<(Instant, Output)>,
 }
@@ -57,7 +57,7 @@ impl Node {
         self.take(&mut out);
     }
 
-    /// Keeps the orders, and reads the calendar where that is one.
+    /// Stores the outputs, and reads the calendar if an output orders a reading.
     fn take(&mut self, out: &mut Outbox<Output>) {
         let mut reads = 0;
         for order in out.drain() {
@@ -72,7 +72,7 @@ impl Node {
         }
     }
 
-    /// Wakes the machine at each deadline until then.
+    /// Wakes the machine at each deadline until `end`.
     fn run_until(&mut self, end: Instant) {
         while let Some(at) = self.machine.next_deadline().filter(|at| *at <= end) {
             self.now = self.now.max(at);
@@ -104,7 +104,7 @@ impl Node {
         std::mem::take(&mut self.orders)
     }
 
-    /// When an order was given, in all.
+    /// All instants at which an output was given.
     fn times_of(&self, wanted: &Output) -> Vec<Instant> {
         let of = self.orders.iter().filter(|(_, order)| order == wanted);
         of.map(|(at, _)| *at).collect()

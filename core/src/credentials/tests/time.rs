@@ -51,12 +51,12 @@ fn a_link_with_a_later_expiry_closes_at_the_right_time() {
     node.ahead = 900;
     node.run_for_seconds(60);
     node.open(1, true, expiry(0, 1_000), 0);
-    // The calendar was 15 minutes ahead, and is set right 30 seconds before the link would close.
+    // The calendar was 15 minutes ahead, and is corrected 30 seconds before the link would close.
     node.run_for_seconds(5);
     node.ahead = 0;
     node.run_for_seconds(1_000);
     assert_eq!(node.times_of(&expired(1)), [Instant::from_millis(997_000)]);
-    // The first attempt comes at the time that the right calendar gives.
+    // The first attempt comes at the time that the corrected calendar gives.
     let link = LinkId(1);
     let attempts = node.times_of(&Output::Renew { link });
     let first_right = attempts

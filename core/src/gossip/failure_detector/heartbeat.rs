@@ -1,7 +1,7 @@
 //! Heartbeats: each open link carries a message at least every `heartbeat_interval_max`.
 //!
-//! One timer serves all links: heartbeats go round-robin, and at least every `heartbeat_spacing`, so that the node's
-//! traffic is even.
+//! One timer serves all links: heartbeats go round-robin, at most `heartbeat_spacing` apart, so that the node's traffic
+//! is even.
 
 use super::super::context::Context;
 use super::super::timer::Timer;
@@ -31,8 +31,8 @@ impl Heartbeat {
         context.timers.set(Timer::Heartbeat, at);
     }
 
-    /// The timer that was `due` at a time fired. Returns the number of links, out of `open`, whose turn it is: if the
-    /// timer fired late, all that became due meanwhile.
+    /// The timer that was `due` at a time fired. Returns how many of the `open` links are due; after a late timer, this
+    /// includes the links that became due meanwhile.
     pub(crate) fn on_due(&self, context: &mut Context, due: Instant, open: usize) -> usize {
         let tuning = context.tuning();
         let share = tuning.heartbeat_interval_max / u32::try_from(open.max(1)).unwrap_or(1);
@@ -43,7 +43,8 @@ impl Heartbeat {
         usize::try_from(turns).unwrap_or(usize::MAX).min(open)
     }
 
-    /// The next link in turn. `following` returns the open link after a given one, or else the first.
+    /// The next link in turn. `following` returns the open link after a given link; after the last link, it returns the
+    /// first.
     pub(crate) fn next(
         &mut self,
         following: impl FnOnce(LinkId) -> Option<LinkId>,

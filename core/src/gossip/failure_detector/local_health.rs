@@ -1,9 +1,9 @@
 //! Local health: the reliability of this node's own observations.
 //!
 //! Three conditions of the node itself make other members look dead. A node that was paused restarts all its silence
-//! timers, and treats no evidence of life as older than its return. A node whose timers fire late has unread messages,
-//! so it postpones its verdicts. A node whose links all fell silent at once is probably cut off itself, so it publishes
-//! no accusation for [`ISOLATION_HOLD`].
+//! timers, and treats evidence of life from before or during the pause as received at the end of the pause. A node
+//! whose timers fire late has unread messages, so it postpones its verdicts. A node whose links all fell silent at once
+//! is probably cut off itself, so it publishes no accusation for [`ISOLATION_HOLD`].
 
 use super::super::context::Context;
 use super::super::event::Event;
@@ -20,10 +20,10 @@ const DOUBT_FACTOR: u32 = 8;
 /// Maximum time by which verdicts are postponed.
 const DOUBT_MAX: Duration = Duration::from_secs(8);
 
-/// The health of this node as it observes it.
+/// The health of this node as the node itself observes it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LocalHealth {
-    /// The time since which no link was heard.
+    /// The time since which all links have been silent.
     isolated_since: Option<Instant>,
     /// The end of the latest pause of this node.
     resumed: Instant,
@@ -61,7 +61,7 @@ impl LocalHealth {
         context.timers.cancel(&Timer::Isolation);
     }
 
-    /// All links are silent.
+    /// All links fell silent: this node is isolated.
     pub(crate) fn on_isolated(&mut self, context: &mut Context) {
         if self.isolated_since.is_some() || context.has(Switch::NoIsolationGuard) {
             return;
@@ -72,7 +72,7 @@ impl LocalHealth {
         context.report(Event::Isolated);
     }
 
-    /// A link was heard.
+    /// A message arrived on a link.
     pub(crate) fn on_heard(&mut self, context: &mut Context) {
         if self.isolated_since.take().is_some() {
             context.timers.cancel(&Timer::Isolation);
@@ -84,19 +84,19 @@ impl LocalHealth {
         self.isolated_since.is_some()
     }
 
-    /// The time before which an isolated node publishes no accusation; none if it may.
+    /// The time before which an isolated node publishes no accusation; none if the node may publish accusations.
     pub(crate) fn held_until(&self, context: &Context) -> Option<Instant> {
         let until = self.isolated_since? + ISOLATION_HOLD;
         (context.now < until).then_some(until)
     }
 
-    /// The end of the latest pause: no evidence of life counts as older.
+    /// The end of the latest pause; evidence of life never counts as older than this time.
     pub(crate) const fn resumed(&self) -> Instant {
         self.resumed
     }
 
-    /// The extra time before this node declares a member down, because evidence of life may wait in its inbox. After
-    /// Lifeguard's local health multiplier.
+    /// The extra time that this node waits before it declares a member down, because unread messages may hold evidence
+    /// of life. Modelled on Lifeguard's local health multiplier.
     pub(crate) fn doubt(&self, context: &Context) -> Duration {
         if context.has(Switch::NoPauseGuard) {
             return Duration::ZERO;

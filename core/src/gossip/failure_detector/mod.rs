@@ -2,9 +2,10 @@
 //!
 //! Each neighbour is heard at least every `heartbeat_interval_max` ([`heartbeat`]). A neighbour that is silent for
 //! `redial_after` is dialled again; after `silent_after` this node reports its ring edge down ([`silence`]). A member
-//! to which no path leads is suspect, and down `down_after` after the latest evidence of life reported by any node
-//! ([`verdict`]). A node whose own timers are late postpones its verdicts, and a node that loses all its edges at once
-//! accuses no member for a second ([`local_health`]). Members that are down are dialled from time to time ([`prober`]).
+//! to which no path leads is suspect; the member is declared down `down_after` after the latest evidence of life
+//! reported by any node ([`verdict`]). A node whose own timers are late postpones its verdicts, and a node that loses
+//! all its edges at once accuses no member for a second ([`local_health`]). Members that are down are dialled from time
+//! to time ([`prober`]).
 //!
 //! Sources: Rapid (Suresh et al., USENIX ATC 2018) for rings of observers; Lifeguard (Dadgar et al., 2018) for local
 //! health; SWIM (Das et al., DSN 2002) for suspicion before death.

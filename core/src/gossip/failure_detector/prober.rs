@@ -9,7 +9,7 @@ use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
 use std::collections::BTreeSet;
 
-/// Number of nodes that probe each member that is down, a second and mesh-wide.
+/// Number of nodes in the whole mesh that probe each member that is down, per second.
 const PROBERS: u64 = 2;
 /// Time between two probe rounds of one node.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -19,8 +19,8 @@ const PROBES_MAX: u64 = 8;
 /// The probe rounds of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Prober {
-    /// Time of the first round, if a member is down. A random part of a second, so that nodes that lose a member at the
-    /// same time do not probe it at the same time.
+    /// Time of the first round, if a member is down. The time is drawn at random within a second, so that nodes that
+    /// lose a member at the same time do not probe it at the same time.
     first: Instant,
     running: bool,
     /// The member at which the next round starts; drawn when the first member goes down.
@@ -42,7 +42,7 @@ impl Prober {
         self.first = context.after(Duration::from_millis(1) + wait);
     }
 
-    /// A member is down: rounds start, unless they are under way.
+    /// A member is down: starts the probe rounds if they are not under way.
     pub(crate) fn begin(&mut self, context: &mut Context) {
         if core::mem::replace(&mut self.running, true) {
             return;
@@ -56,8 +56,8 @@ impl Prober {
         context.timers.set(Timer::Probe, at);
     }
 
-    /// A round is due. Returns the members to dial, out of those that are `down`: in turn from a random start, so that
-    /// all are dialled equally often.
+    /// A round is due. Returns the members to dial out of those that are `down`; they are taken in turn from a random
+    /// start, so that all are dialled equally often.
     pub(crate) fn on_due(
         &mut self,
         context: &mut Context,
@@ -96,7 +96,7 @@ impl Prober {
         members
     }
 
-    /// Whether a start is drawn, which is the case while members are down.
+    /// Whether a start was drawn; true while members are down.
     #[cfg(test)]
     pub(crate) const fn has_start(&self) -> bool {
         self.next.is_some()

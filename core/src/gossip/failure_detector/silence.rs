@@ -23,7 +23,7 @@ const BROKEN_AFTER: Duration = Duration::from_millis(1);
 /// The times at which the other end of one link was heard.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Reception {
-    /// The latest of: the link opened, a message arrived, this node resumed after a pause.
+    /// The latest of three times: the opening of the link, the arrival of a message, the end of a pause of this node.
     heard: Instant,
     /// The time of the latest message.
     received: Option<Instant>,
@@ -43,7 +43,7 @@ pub(crate) enum Consequence {
     Silent {
         /// Whether to dial the neighbour again.
         redial: bool,
-        /// Whether the link counts as silent from this step on.
+        /// Whether the link became silent in this step.
         newly: bool,
     },
     /// The link is removed.
@@ -144,7 +144,7 @@ impl Silence {
         }
     }
 
-    /// A link was removed. Returns the time it was last heard, and the time of its latest message.
+    /// A link was removed. Returns the time at which the link was last heard, and the time of its latest message.
     pub(crate) fn on_closed(
         &mut self,
         context: &mut Context,

@@ -1,9 +1,9 @@
 //! The verdict that a member is down.
 //!
-//! A member to which no path leads in the view is suspect. A node that hears a suspect, or heard it later than its ring
-//! neighbours report, publishes this evidence. A suspect is down `down_after` after the latest evidence of life, but
-//! not before other nodes had [`EVIDENCE_GRACE`] to answer the suspicion. Paths are computed from the whole view, so
-//! changes within `judge_after` cause one computation.
+//! A member to which no path leads in the view is suspect. A node that hears a suspect, or last heard the suspect later
+//! than the suspect's ring neighbours report, publishes this evidence. A suspect is declared down `down_after` after
+//! the latest evidence of life, and only after other nodes had [`EVIDENCE_GRACE`] to answer the suspicion. Paths are
+//! computed from the whole view, so changes within `judge_after` cause one computation.
 
 use super::super::context::Context;
 use super::super::members::Members;
@@ -41,7 +41,7 @@ pub(crate) enum Finding {
     Cleared,
     /// A path leads again to a member that was down.
     Found,
-    /// No path leads to a member. Holds the latest evidence of life reported by its ring neighbours, if any.
+    /// No path leads to a member. Holds the latest evidence of life that the member's ring neighbours reported, if any.
     Unreached(Option<Instant>),
 }
 
@@ -68,7 +68,7 @@ impl Verdict {
         if context.has(Switch::NoDetection) {
             return findings;
         }
-        // If no report accuses a member, the rings reachability all members: a mesh that is being formed needs no search.
+        // If no report accuses a member, the rings connect all members, so a mesh that is being formed needs no search.
         let reported: Vec<MemberIndex> = members.reported_gone().collect();
         let unsuspected =
             self.suspicions.is_empty() && members.down().is_empty() && reported.is_empty();
@@ -141,7 +141,8 @@ impl Verdict {
         newly
     }
 
-    /// A member published after it was declared down: it gets the timeout of a suspect to be heard.
+    /// A member published an update after it was declared down: the member has the timeout of a suspect to prove that
+    /// it is alive.
     pub(crate) fn on_returned(&mut self, context: &mut Context, member: MemberIndex) {
         let until = context.after(context.tuning().down_after);
         let suspicion = Suspicion {
@@ -153,7 +154,7 @@ impl Verdict {
         context.timers.set_earlier(Timer::Suspicion, until);
     }
 
-    /// A member is not suspect any more.
+    /// Ends the suspicion of a member.
     pub(crate) fn acquit(&mut self, member: MemberIndex) {
         self.suspicions.remove(&member);
     }
@@ -195,7 +196,7 @@ impl Verdict {
             self.suspicions.remove(member);
         }
         if let Some(first) = self.first() {
-            // A doubt that may shrink is checked again soon.
+            // The doubt may shrink, so the verdict is checked again soon.
             let at = (first + doubt).min(context.now + DOUBT_INTERVAL).max(first);
             let at = at.max(context.at_once());
             context.timers.set(Timer::Suspicion, at);
@@ -235,7 +236,7 @@ pub(crate) fn set_listed(context: &mut Context, member: MemberIndex, listed: boo
 }
 
 /// Removes a member from the view, but keeps its record, so that outdated updates do not bring it back. Returns the
-/// hash of the view before.
+/// hash of the view before the removal.
 pub(crate) fn retire(context: &mut Context, member: MemberIndex) -> u64 {
     let before = context.topology.hash();
     context.topology.retire(member);
@@ -337,7 +338,7 @@ mod tests {
         );
     }
 
-    /// All other members report their edges to one as down, or as heard.
+    /// All other members report their edges to one member as down, or as heard.
     fn accuse(context: &mut Context, about: usize, down: bool) {
         for reporter in (0..6).filter(|reporter| *reporter != about) {
             let report = EdgeReport {

@@ -39,7 +39,7 @@ impl<'a> Filler<'a> {
         self.left = self.left.saturating_sub(bytes);
     }
 
-    /// Reserves space for one element. Returns false if there is none.
+    /// Reserves space for one element. Returns false if the frame has no space left.
     pub(super) fn take(&mut self, encoded: usize) -> bool {
         let cost = size::delimited(encoded);
         if cost > self.left {
@@ -49,7 +49,7 @@ impl<'a> Filler<'a> {
         true
     }
 
-    /// Adds the current value of a key to a message. Returns false if it does not fit.
+    /// Adds the current value of a key to a message. Returns false if the value does not fit.
     pub(super) fn put(
         &mut self,
         key: Key,
@@ -111,7 +111,8 @@ impl<'a> Filler<'a> {
         fits
     }
 
-    /// The time since a member was lost or left. None if it is neither, unless this node has no other data about it.
+    /// The time since a member was lost or left; none for other members. If this node has no other data about a member,
+    /// the time is the one that a neighbour reported.
     fn gone(&self, member: MemberIndex) -> Option<Gone> {
         Some(Gone {
             age: self.members.gone_for(self.context, member)?,

@@ -1,4 +1,5 @@
-//! The frames sent on each link, and their times: an idle link sends at once, then output coalesces for `coalesce`.
+//! The frames sent on each link, and the times of sending: an idle link sends at once, and a link that has just sent
+//! collects output for `coalesce`.
 //!
 //! Each flush sends one message of at most `FRAME_BYTES_MAX` bytes; further output follows in the next. Control data is
 //! sent before values, and broadcasts before reconciliation. Waiting values are stored by key and looked up when a
@@ -36,12 +37,12 @@ struct Cursor {
     reply: bool,
 }
 
-/// Reports that wait for others, or for the next frame.
+/// Reports that wait to be sent together with other reports, or for the next frame.
 #[derive(Clone, Debug, PartialEq)]
 struct Reports {
     /// The reporters.
     waiting: SortedSet<MemberIndex>,
-    /// The latest time at which they are sent.
+    /// The latest time at which the reports are sent.
     due: Option<Instant>,
 }
 
@@ -68,7 +69,7 @@ impl Reports {
 #[derive(Clone, Debug, PartialEq)]
 struct Outgoing {
     pacer: Pacer,
-    /// Whether a frame is sent even if it is empty.
+    /// Whether a frame is sent even if the frame is empty.
     heartbeat: bool,
     /// Whether the hash of the view is sent.
     hash: bool,
@@ -105,7 +106,7 @@ impl Outgoing {
         }
     }
 
-    /// The output that waits: urgent, or waiting for more until it is due.
+    /// Whether output waits, and whether this output is urgent or waits for more output until a due time.
     fn demand(&self) -> Demand {
         let (announcements, reports) = (self.tree.announcements_due(), self.reports.due());
         Demand {
@@ -135,7 +136,7 @@ pub(super) enum PushMode {
 /// The times at which a broadcast value is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BroadcastSchedule {
-    /// The latest time at which a report is sent, together with others. A record is sent at once.
+    /// The latest time at which a report is sent, together with other reports. A record is sent at once.
     pub(super) report_due: Instant,
     /// The latest time at which a name is sent.
     pub(super) name_due: Instant,
@@ -236,8 +237,8 @@ impl FrameBuilder {
         });
     }
 
-    /// Queues a broadcast. `modes` are those of all links, in their order. A link with too many names to announce
-    /// drops all of them, and is passed to `overflow`.
+    /// Queues a broadcast. `modes` holds the push mode of each link, in the order of the links. A link with too many
+    /// names to announce drops all of the names, and is passed to `overflow`.
     pub(super) fn broadcast(
         &mut self,
         key: Key,
@@ -357,7 +358,7 @@ impl FrameBuilder {
 }
 
 impl Outgoing {
-    /// Sends one frame. Returns whether it carries the hash of the view.
+    /// Sends one frame. Returns whether the frame carries the hash of the view.
     fn send(&mut self, context: &mut Context, members: &Members, link: LinkId) -> bool {
         let frame = self.fill(Filler::new(context, members));
         let hash = frame.hash.is_some();
@@ -373,7 +374,7 @@ impl Outgoing {
         hash
     }
 
-    /// Builds a frame from the due output, as far as it fits.
+    /// Builds a frame from the due output, as far as the output fits.
     fn fill(&mut self, mut filler: Filler<'_>) -> Frame {
         let mut frame = Frame::default();
         if core::mem::take(&mut self.hash) {
@@ -460,7 +461,7 @@ impl Reconciliation {
 }
 
 impl Cursor {
-    /// Adds the next chunk of a snapshot to a frame. Returns whether it is the last.
+    /// Adds the next chunk of a snapshot to a frame. Returns whether the chunk is the last one.
     fn fill(&mut self, filler: &mut Filler<'_>, frame: &mut Frame) -> bool {
         filler.keep(16);
         let (mut records, mut reports) = (Vec::new(), Vec::new());

@@ -175,7 +175,7 @@ fn the_dialer_begins_with_a_sketch_and_the_acceptor_with_its_hash() {
         matches!(&syncs(&given, 101)[..], [Sync::Sketch(cells)] if cells.len() == 24),
         "{given:?}"
     );
-    // A further sketch is not sent at once.
+    // After the first sketch, a further sketch is not sent at once.
     let mut given = all.receives(101, hash(78));
     given.extend(all.silence(ms(10)));
     assert_eq!(syncs(&given, 101), []);
@@ -200,8 +200,8 @@ fn a_hash_sent_a_moment_ago_is_sent_again_soon() {
     let mut given = all.receives(1, hash(77));
     given.extend(all.silence(ms(10)));
     assert_eq!(reported(&given), 1);
-    // The dialer was not ready for the hash, and sends its own hash once it is. Without an answer both ends would wait
-    // for a minute.
+    // The dialer was not ready for the hash, and sends its own hash once the dialer is ready. Without an answer, both
+    // ends would wait for a minute.
     let mut given = all.receives(1, hash(78));
     given.extend(all.silence(ms(10)));
     assert_eq!(reported(&given), 0, "not at once");
@@ -214,7 +214,7 @@ fn a_hash_that_differs_while_the_view_changes_is_answered_once_it_rests() {
     let mut all = NeighbourWorld::new(2);
     all.rest(ms(5_000));
     assert_eq!(hashes(&all.rest(ms(5_000)), 1).len(), 0, "all is sent");
-    // The view changes and changes back, so the hash sent last is valid again.
+    // The view changes and changes back, so the hash that was sent last is valid again.
     let own = all.machine.hash();
     all.machine.anti_entropy.set_changed(all.now);
     all.receives(1, hash(own ^ 1));
@@ -577,7 +577,7 @@ fn a_list_of_forgotten_members_carries_their_ages() {
     assert_eq!(snapshot.len(), 2, "{snapshot:?}");
     assert_eq!(snapshot[1], (name(8), 20));
     assert!((10..=18).contains(&snapshot[0].1), "{snapshot:?}");
-    // A push carries the same ages, and none for members that are alive.
+    // A push carries the same ages, but none for members that are alive.
     let wanted: Vec<u64> = all
         .machine
         .topology()
@@ -622,8 +622,9 @@ fn a_second_leave_keeps_the_deadline_of_the_first() {
     assert_eq!(all.machine.member(&name(8)), None);
 }
 
-/// `n0`, connected to `n1` and `n2`, hears only the links in `heard` until the others are redialled, but are not silent
-/// yet. Then `n3`, known and assumed alive, connects. Returns the reconciliation steps that `n0` sends to `n3`.
+/// `n0`, connected to `n1` and `n2`, hears only the links in `heard` until the other links are redialled but not yet
+/// silent. Then `n3`, which is known and assumed alive, connects. Returns the reconciliation steps that `n0` sends to
+/// `n3`.
 fn back_among_others(heard: &[u64]) -> Vec<Sync> {
     let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(3, 1)]));

@@ -1,4 +1,4 @@
-//! A context for tests of one component: a node that knows only itself, and further members as needed.
+//! A context for tests of one component: a node that knows only itself, and any further members that the test adds.
 
 use crate::gossip::config::Config;
 use crate::gossip::context::Context;

@@ -231,7 +231,7 @@ fn a_cut_off_part_is_referred_to_members_that_are_not_alive_in_its_view() {
         };
         let (mut all, dial, other) = refused(&[2, 5]).expect("a referral");
         assert_eq!(other, to(5));
-        // The node returns to the target instead of following one referral after another.
+        // The node returns to the seed address instead of following one referral after another.
         let given = answered(&mut all, dial, 5, refusal(reason, &[6]));
         assert_eq!(dials(&given), []);
         assert!(refused(&[2]).is_none(), "it is connected with that one");
@@ -279,7 +279,7 @@ fn a_seed_that_is_the_node_itself_is_reported_and_not_dialled_again() {
         "no other member was found"
     );
     assert_eq!(dials(&all.silence(ms(60_000))), []);
-    // The node recognises its own address without a dial.
+    // The node recognises its own address without dialling it.
     let mut all = fresh(&[0, 1]);
     let given = all.silence(ms(1));
     assert_eq!(
@@ -378,7 +378,7 @@ fn new_seeds_are_added_to_the_old_or_replace_them() {
         replace: true,
     });
     assert_eq!(known(&all), [to(3)]);
-    // A failed dial to an old target does not count as a failure of the new one.
+    // A failed dial to an old target does not count as a failure of the new target.
     all.give(Input::DialFailed {
         dial: DialId(1),
         reason: DialError::Refused,
@@ -428,7 +428,7 @@ fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_agai
     assert_eq!(all.own_report(), [(name(7), true)]);
     let mut again = Vec::new();
     while again.len() < 4 && all.now < failed + Duration::from_secs(400) {
-        // The neighbour reports that the path over it is up, so that `n7` does not go down meanwhile.
+        // The neighbour reports that its path to `n7` is up, so that `n7` does not go down meanwhile.
         let given = all.rest(ms(250));
         for (at, dial, address) in dials(&given) {
             if address == to(7) {
@@ -469,7 +469,7 @@ fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_agai
 
 #[test]
 fn an_unneeded_link_is_closed_by_its_dialer_after_a_while() {
-    // Twelve members, all linked: more links than the rings require.
+    // Twelve members are all linked, which is more than the rings require.
     for dialled in [false, true] {
         let mut all = fresh(&[]);
         for index in 1..=12 {
@@ -648,7 +648,7 @@ fn tokens_for_newcomers_come_back_one_at_a_time() {
     assert_eq!(taken(&mut all), 0);
     all.silence(ms(2));
     assert_eq!(taken(&mut all), 1);
-    // A token that was earned in part is not lost.
+    // A token that is partly earned is not lost.
     all.silence(ms(99));
     assert_eq!(taken(&mut all), 1);
     all.silence(ms(5_000));
@@ -675,7 +675,7 @@ fn an_id_that_no_report_names_frees_its_slot() {
     );
 }
 
-/// The number of dials of `n0` at one reconciliation of its links.
+/// The number of dials that `n0` makes in one reconciliation of its links.
 fn looks_over(all: &mut NeighbourWorld) -> usize {
     all.machine.reconcile_links();
     let mut out = core::mem::take(&mut all.machine.context.out);

@@ -122,7 +122,7 @@ fn a_message_with_anything_new_in_it_is_no_repetition() {
     let given = all.receives(2, both);
     assert!(frames(&given, 2).iter().all(|(_, frame)| !frame.prune));
     assert!(all.is_eager(2));
-    // The order within a message does not matter: here the old update comes last.
+    // The order within a message does not matter; here the old update comes last.
     let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(7, 1)]));
     all.silence(ms(5));
@@ -235,7 +235,7 @@ fn updates_that_arrive_in_time_are_not_requested() {
             .iter()
             .all(|(_, frame)| frame.graft.is_empty())
     }));
-    // An update that is held is not requested either, and neither is an older one.
+    // An announced update that is already held is not requested either, nor is an older one.
     let mut given = all.receives(3, announces(&[update_id(7, 1)]));
     given.extend(all.silence(ms(200)));
     assert!(
@@ -305,7 +305,7 @@ fn the_updates_waited_for_are_bounded() {
         .map(|(_, frame)| frame.graft.len())
         .sum();
     assert_eq!(asked, MISSING_MAX);
-    // Ids of announced updates beyond the bound take no slots in the view.
+    // Announced ids beyond the bound take no slots in the view.
     all.rest(ms(5_000));
     assert!(
         all.machine
@@ -327,8 +327,8 @@ fn a_graft_is_answered_and_makes_the_link_eager() {
     let given = all.receives(3, asks);
     assert_eq!(frames(&given, 3)[0].1.records, [published(7, 1)]);
     assert!(all.is_eager(3));
-    // A graft request for an update that is not held is not answered, but the requester receives the update as soon as
-    // it arrives.
+    // A graft request for a missing update gets no answer at once, but the requester receives the update as soon as the
+    // update arrives.
     let mut all = NeighbourWorld::new(3);
     all.receives(1, records(&[published(7, 1)]));
     all.silence(ms(50));
@@ -384,7 +384,7 @@ fn too_many_announcements_are_left_to_the_hash() {
         .map(|(_, frame)| frame.have.len())
         .sum();
     assert!(announced < 60, "{announced}");
-    // Once the view is quiet, the hash is sent although one was sent recently.
+    // Once the view is quiet, the hash is sent although another hash was sent recently.
     let given = all.rest(ms(2_500));
     let hash = all.machine.hash();
     assert!(
@@ -622,7 +622,7 @@ fn the_last_messages_of_a_leaving_node_are_sent() {
     let mut content = all.machine.record().content().clone();
     content.nickname = "last".into();
     all.give(Input::Announce(content));
-    // The links coalesce output for one millisecond; the node is gone before that.
+    // The links coalesce output for one millisecond, but the node has left before this time.
     let mut given = all.give(Input::Leave);
     given.extend(all.silence(ms(5)));
     let announced = frames(&given, 1)

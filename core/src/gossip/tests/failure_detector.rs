@@ -111,7 +111,7 @@ fn a_neighbour_that_is_heard_again_is_not_accused() {
     all.receives(1, Frame::default());
     assert_eq!(all.own_report(), [(name(1), false)]);
     assert!(all.machine.links(all.now).all(|link| !link.silent));
-    // Once no report accuses the neighbour, the node's own report about it is unneeded.
+    // Once no report accuses the neighbour, the node's own report about the neighbour is not needed.
     all.rest(ms(5_000));
     assert_eq!(all.own_report(), []);
 }
@@ -146,7 +146,7 @@ fn one_neighbour_that_is_heard_keeps_a_node_from_isolation() {
     assert_eq!(all.own_report(), [(name(1), true), (name(3), true)]);
 }
 
-/// `n0` learns of `n7`, and that all ring neighbours of `n7` report it down.
+/// `n0` learns of `n7`, and receives reports by all ring neighbours of `n7` that `n7` is down.
 pub(super) fn suspect(all: &mut NeighbourWorld) -> Vec<super::neighbours::Order> {
     all.receives(1, records(&[published(7, 1)]));
     let mut given = Vec::new();
@@ -157,7 +157,7 @@ pub(super) fn suspect(all: &mut NeighbourWorld) -> Vec<super::neighbours::Order>
         ));
     }
     if all.ring_neighbours().contains(&name(7)) {
-        // The edge from `n0` to `n7` is broken by failed dials.
+        // Failed dials break the edge from `n0` to `n7`.
         for _ in 0..4 {
             let orders = all.rest(ms(200));
             for (_, dial, to) in dials(&orders) {
@@ -192,7 +192,7 @@ fn a_member_missed_on_all_edges_becomes_suspect_and_down_after_its_last_heard_ti
         .map(|(at, _)| *at)
         .expect("down");
     let tuning = &all.machine.config().tuning;
-    // A new record of `n7` arrived at `begun`: `n7` is not down until that evidence is old.
+    // A new record of `n7` arrived at `begun`; `n7` is not declared down until this evidence is old.
     assert!(down - begun >= tuning.down_after && down - begun <= tuning.down_after + ms(800));
     assert_eq!(
         all.machine.providers("echo", None).len(),
@@ -200,7 +200,7 @@ fn a_member_missed_on_all_edges_becomes_suspect_and_down_after_its_last_heard_ti
         "its services are not offered"
     );
     rest.clear();
-    // A single neighbour that hears the member revives it.
+    // A single neighbour that hears the member brings it back.
     let given = all.receives(1, reports(&[edge_report(1, 3, &[(7, false, Some(ms(0)))])]));
     let later = all.rest(ms(50));
     let revived = Event::PeerUp {
@@ -227,7 +227,7 @@ fn a_suspect_that_is_reachable_again_is_cleared() {
 fn a_node_that_hears_a_suspect_confirms_it() {
     let mut all = NeighbourWorld::new(4);
     all.rest(ms(500));
-    // All nodes except `n0` report `n4` down, and `n0` still hears it.
+    // All nodes except `n0` report `n4` as down, but `n0` still hears `n4`.
     let edges: Vec<_> = (1..=3)
         .map(|index| edge_report(index, 2, &[(4, true, Some(ms(3_500)))]))
         .collect();
@@ -256,7 +256,7 @@ fn down_members_are_probed_and_forgotten_in_two_steps() {
         .filter(|(_, _, to)| *to == Address::Socket(address(7)))
         .map(|(at, _, _)| at)
         .collect();
-    // The mesh makes two probes a second, and four nodes are alive, so a node probes every other second.
+    // The mesh makes two probes per second and four nodes are alive, so each node probes every other second.
     assert!((2..=8).contains(&probes.len()), "{probes:?}");
     for pair in probes.windows(2) {
         assert_eq!((pair[1] - pair[0]).as_millis() % 1_000, 0, "whole seconds");
@@ -416,13 +416,13 @@ fn a_node_that_has_not_heard_a_suspect_recently_reports_only_the_last_heard_time
     let (mut all, missed, _) = suspected(1_601, Some(ms(500)));
     assert_eq!(status(&all, missed), Status::Suspect);
     assert_eq!(all.own_report(), [], "others heard it later");
-    // The member sends again, which proves that it is alive.
+    // The member sends a message again, which proves that it is alive.
     all.receives(missed as u64, Frame::default());
     assert_eq!(all.own_report(), [(name(missed), false)]);
 
     let (mut all, missed, others) = suspected(1_601, Some(ms(4_600)));
     assert_eq!(all.own_report(), [(name(missed), true)]);
-    // The member was heard 1.65 s ago, and is down 4.7 s after that.
+    // The member was last heard 1.65 s ago, and is declared down 4.7 s later.
     all.hear_only(&others, ms(2_950));
     assert_eq!(status(&all, missed), Status::Suspect);
     all.hear_only(&others, ms(200));
@@ -449,7 +449,8 @@ fn the_link_to_a_dead_member_ends_with_it_if_it_is_silent_too() {
     let down = at(&|event| *event == Event::PeerDown { id: name(1) }).expect("down");
     let ended = at(&|event| matches!(event, Event::LinkDown { peer, .. } if *peer == name(1)));
     assert_eq!(ended, Some(down));
-    // A link that is heard stays open although its peer is down: the reports of other nodes alone made the peer down.
+    // A link that is heard stays open although its peer counts as down, because only the reports of other nodes made
+    // the peer down.
     let (mut all, missed) = beside_the_rings();
     let others: Vec<u64> = (1..=12).filter(|link| *link != missed as u64).collect();
     all.hear_only(&others, ms(2_000));
@@ -520,7 +521,7 @@ fn a_forgotten_member_that_a_report_still_names_keeps_its_slot() {
     assert_eq!(all.machine.topology().index_of(&name(7)), None);
 }
 
-/// `n0`, which has just forgotten `n7`, while no other node reports anything about `n7`.
+/// `n0`, which has just forgotten `n7`; no other node reports anything about `n7`.
 fn with_a_forgotten_member(forget_after: Duration) -> NeighbourWorld {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = forget_after;
@@ -536,7 +537,7 @@ fn with_a_forgotten_member(forget_after: Duration) -> NeighbourWorld {
     all
 }
 
-/// Whether `n0` reports `n7` down.
+/// Whether `n0` reports `n7` as down.
 fn accuses(all: &NeighbourWorld) -> bool {
     all.own_report().contains(&(name(7), true))
 }
@@ -544,10 +545,10 @@ fn accuses(all: &NeighbourWorld) -> bool {
 #[test]
 fn reports_about_a_forgotten_member_last_until_its_slot_is_freed() {
     let mut all = with_a_forgotten_member(ms(40_000));
-    // Nodes that have not forgotten the member yet still need the reports of all nodes that do not hear it.
+    // Nodes that have not yet forgotten the member still need the reports of all nodes that do not hear the member.
     all.rest(ms(39_500));
     assert!(accuses(&all));
-    // The report of `n0` is the last to name the member, and does not keep its slot.
+    // Only the report of `n0` still names the member, and that report does not keep the member's slot.
     all.rest(ms(6_000));
     assert!(!accuses(&all));
     assert_eq!(all.machine.topology().index_of(&name(7)), None);
@@ -568,7 +569,7 @@ fn a_down_member_that_sends_is_alive_if_it_is_reachable() {
     suspect(&mut all);
     all.rest(ms(9_000));
     let status = |all: &NeighbourWorld| all.machine.member(&name(7)).unwrap().status;
-    // Its last update may arrive late, while its ring neighbours do not hear it.
+    // The member's last update may arrive late, while its ring neighbours do not hear it.
     all.receives(1, reports(&[edge_report(7, 1, &[])]));
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Down);
@@ -578,8 +579,8 @@ fn a_down_member_that_sends_is_alive_if_it_is_reachable() {
     all.rest(ms(300));
     assert_eq!(status(&all), Status::Alive, "no report accuses the member");
 
-    // Without a new update from the member, the absence of accusations proves nothing: the accusers may have forgotten
-    // it.
+    // Without a new update from the member, the absence of accusations proves nothing, because the accusers may have
+    // forgotten the member.
     let mut all = NeighbourWorld::new(3);
     suspect(&mut all);
     all.rest(ms(9_000));
@@ -606,7 +607,8 @@ fn a_member_lost_together_with_a_returned_one_returns_if_no_report_misses_it() {
     all.receives(1, reports(&[edge_report(7, 1, &missed[1..])]));
     all.rest(ms(9_000));
     assert_eq!(status(&all), Status::Down);
-    // After a partition heals, a neighbour hears `n7`. The edges of `n8` are unchanged, and no further report names it.
+    // After a partition heals, a neighbour hears `n7`. The edges of `n8` are unchanged, and no further report names
+    // `n8`.
     let heard = [(7, false, Some(ms(0))), (8, true, Some(ms(3_500)))];
     all.receives(1, reports(&[edge_report(1, 4, &heard)]));
     all.rest(ms(300));
@@ -619,7 +621,7 @@ fn a_member_lost_together_with_a_returned_one_returns_if_no_report_misses_it() {
     assert_eq!(status(&all), Status::Alive);
 }
 
-/// `n0`, to which `n1` passes on that `n7` has been gone for a second.
+/// `n0`, which `n1` informs that `n7` has been gone for a second.
 fn with_a_list_of_forgotten_members() -> NeighbourWorld {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = ms(20_000);
@@ -665,7 +667,7 @@ fn a_report_that_hears_a_member_overrides_the_list_of_forgotten_members() {
             Status::Alive,
             "once heard it is as all others"
         );
-        // No edge report counts against the member either: the edge of `n0` to it is cleared.
+        // No edge report counts against the member either: `n0` clears its report of the edge to the member.
         let member = all.machine.topology().index_of(&name(7)).unwrap();
         all.machine.self_record.clear_edge(member);
         all.rest(ms(100));

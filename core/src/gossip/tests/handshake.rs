@@ -12,7 +12,7 @@ use super::world::{address, config, name};
 use crate::link::{Address, CloseReason, DialId, LinkId};
 use crate::topology::record::{Content, Rank, Record};
 
-/// The record in a hello of node `index`, with this epoch and instance.
+/// The record in a hello of node `index`, with the given epoch and instance.
 fn record_of(index: usize, epoch: u64, instance: u32) -> Arc<Record> {
     let record = published(index, 1);
     let rank = Rank {
@@ -78,7 +78,7 @@ fn welcomes(given: &[Order]) -> usize {
         .count()
 }
 
-/// `n0` dials the target `n1` and is connected over link 101; the hello of `n0` is on its way.
+/// `n0` dials the target `n1` and is connected over link 101; the hello of `n0` is in flight.
 fn dialling(targets: &[usize]) -> (NeighbourWorld, Hello) {
     let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 5, targets), 1, Instant::ZERO),
@@ -90,7 +90,7 @@ fn dialling(targets: &[usize]) -> (NeighbourWorld, Hello) {
     (all, hello)
 }
 
-/// The dial connects to node `peer`. Returns the hello that `n0` sends to it.
+/// The dial connects to node `peer`. Returns the hello that `n0` sends to the node.
 pub(super) fn connected(all: &mut NeighbourWorld, dial: DialId, link: u64, peer: usize) -> Hello {
     let given = all.give(Input::Dialed {
         dial,
@@ -264,7 +264,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
     all.give(Input::Start);
     all.link(1, 1);
     all.receives(1, records(&[published(7, 1)]));
-    // A node counts as known if it is linked already, or known and not joining.
+    // A node counts as known if it is already linked, or if it is known and not joining.
     assert_eq!(
         welcomes(&connect(&mut all, 2, hello(2, published(1, 1)))),
         1
@@ -283,7 +283,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
         refusal(&unknown).map(|refusal| refusal.reason),
         Some(RefusalReason::Busy)
     );
-    // The node is known and back without its state: it needs the whole view, so it counts as a newcomer.
+    // The node is known but has returned without its state; it needs the whole view, so it counts as a newcomer.
     all.receives(2, records(&[published(9, 1)]));
     let joining = Hello {
         joining: true,
@@ -298,7 +298,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
 
 #[test]
 fn a_dialled_connection_counts_in_the_tie_once_its_handshake_begins() {
-    // `n0` is less than `n7`: of two connections with equal sessions, the one that `n0` dialled stays.
+    // `n0` has a lower id than `n7`: of two connections with equal sessions, the one that `n0` dialled stays.
     let dialled = || {
         let mut all = NeighbourWorld::new(1);
         let mut given = all.receives(1, records(&[published(7, 1)]));
@@ -376,7 +376,7 @@ fn a_silent_link_yields_to_a_fresh_connection_of_any_session() {
     let given = connect(&mut all, 9, hello(1, published(1, 1)));
     assert_eq!(refusal(&given), None);
     assert_eq!(links(&all), [2, 9]);
-    // The neighbour was reported down; it is then reported up.
+    // The neighbour was reported down; later it is reported up.
     assert_eq!(all.own_report(), [(name(1), false)]);
 }
 
@@ -406,7 +406,7 @@ fn a_link_that_takes_the_place_of_one_of_the_tree_is_of_the_tree() {
 
 #[test]
 fn sides_that_lost_touch_compare_their_views_and_others_do_not() {
-    // A broken connection is dialled again; the peer answers the handshake; the dialer starts reconciliation.
+    // A broken connection is dialled again, the peer answers the handshake, and the dialer starts reconciliation.
     for broken in [true, false] {
         let mut all = NeighbourWorld::new(3);
         if broken {
@@ -533,7 +533,7 @@ fn an_edge_of_the_rings_that_broke_is_kept_and_another_link_is_not() {
         };
         assert!(events(&given).contains(&&end));
     }
-    // The ring edges are kept in order to be redialled.
+    // The links on ring edges are kept, so that they can be redialled.
     assert_eq!(all.machine.link_count(), ring.len());
     let given = all.silence(ms(20));
     assert_eq!(dials(&given).len(), ring.len().min(DIALS_MAX));

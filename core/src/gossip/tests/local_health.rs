@@ -1,4 +1,4 @@
-//! Reactions of a node to its own faults: a local stall, and timer lag.
+//! Reactions of a node to faults of its own: a local stall, and timer lag.
 
 use super::super::message::Frame;
 use super::super::*;
@@ -97,7 +97,7 @@ fn a_lagging_node_waits_longer_before_it_declares_a_member_down() {
     };
     let (prompt, late) = (down_after(0), down_after(300));
     assert!(prompt < ms(6_000), "{prompt:?}");
-    // The timeout grows by eight times the accumulated lag, at most eight seconds; the lag itself adds to it.
+    // The timeout grows by eight times the accumulated lag, but by at most eight seconds; the lag itself adds to this.
     assert!(
         late >= prompt + ms(16 * 300) && late < prompt + ms(8_000 + 2_000),
         "{prompt:?} {late:?}"

@@ -1,4 +1,4 @@
-//! One machine among neighbours that the test drives.
+//! One machine whose neighbours are played by the test.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -17,7 +17,7 @@ use crate::topology::record::{Edge, EdgeReport, Rank, Record};
 /// An order and the time at which it was given.
 pub(super) type Order = (Instant, Output);
 
-/// The node `n0` among neighbours that the test drives.
+/// The node `n0`, whose neighbours are played by the test.
 pub(super) type NeighbourWorld = Alone<Gossip>;
 
 pub(super) const fn ms(millis: u64) -> Duration {
@@ -40,7 +40,7 @@ pub(super) fn published(index: usize, version: u64) -> Arc<Record> {
     Arc::new(Record::new(name(index), rank, content))
 }
 
-/// The id of that update.
+/// The id of the `version`th record that node `index` publishes.
 pub(super) fn update_id(index: usize, version: u64) -> PublicationId {
     PublicationId {
         origin: name(index),
@@ -50,7 +50,7 @@ pub(super) fn update_id(index: usize, version: u64) -> PublicationId {
     }
 }
 
-/// The edge report of node `index`: for each edge the peer, whether it is down, and the time since it was heard.
+/// The edge report of node `index`: for each edge the peer, whether the peer is down, and the time since it was heard.
 pub(super) fn edge_report(
     index: usize,
     version: u64,
@@ -178,7 +178,7 @@ impl NeighbourWorld {
         all
     }
 
-    /// Node `index` connects over `link`.
+    /// Node `index` connects to `n0` over `link`.
     pub(super) fn link(&mut self, link: u64, index: usize) -> Vec<Order> {
         let link = LinkId(link);
         self.give(Input::Accepted {
@@ -213,7 +213,7 @@ impl NeighbourWorld {
         self.pass(duration)
     }
 
-    /// Advances time while these links are heard four times a second.
+    /// Advances time while messages arrive on these links four times a second.
     pub(super) fn hear_only(&mut self, links: &[u64], duration: Duration) -> Vec<Order> {
         let end = self.now + duration;
         let mut orders = Vec::new();
@@ -227,7 +227,7 @@ impl NeighbourWorld {
         orders
     }
 
-    /// Advances time while all neighbours are heard.
+    /// Advances time while messages arrive from all neighbours.
     pub(super) fn rest(&mut self, duration: Duration) -> Vec<Order> {
         let links: Vec<u64> = self
             .machine
@@ -244,7 +244,7 @@ impl NeighbourWorld {
             .any(|held| held.link == LinkId(link) && held.eager)
     }
 
-    /// The edge report of `n0`: for each edge the peer, and whether it is down.
+    /// The edge report of `n0`: for each edge the peer, and whether the peer is down.
     pub(super) fn own_report(&self) -> Vec<(NodeId, bool)> {
         self.machine
             .topology()

@@ -93,7 +93,7 @@ fn random_links_begin_after_one_to_two_intervals() {
     for index in 20..60 {
         all.receives(1, records(&[published(index, 1)]));
     }
-    // Not every draw is a member that can be dialled. Ring dials differ from random dials only in their purpose.
+    // A draw may give a member that cannot be dialled. Ring dials differ from random dials only in their purpose.
     let random = |all: &NeighbourWorld| all.machine.dialer.count(dialer::DialPurpose::RandomLink);
     let mut first = None;
     while all.now < Instant::ZERO + Duration::from_secs(400) && first.is_none() {
@@ -189,8 +189,8 @@ fn a_node_that_lost_its_disk_and_accepts_first_supersedes_its_past() {
     let past = published(0, 7);
     let here = past.content().address;
     let elsewhere = Some(address(50));
-    // Once the epoch is confirmed, a record with this node's own address still comes from its past: no other node can
-    // use that address.
+    // Once the epoch is confirmed, a record with this node's own address still comes from an earlier start, because no
+    // other node can use that address.
     for (waited, at, stops) in [
         (ms(1_000), here, false),
         (ms(1_000), elsewhere, false),
@@ -218,7 +218,7 @@ fn a_node_that_lost_its_disk_and_accepts_first_supersedes_its_past() {
     }
 }
 
-/// `n0` in its first epoch, after the hello of `n1`, which holds newer records of `n0` than `n0` itself.
+/// `n0` in its first epoch, after the hello of `n1`, which holds newer records of `n0` than `n0` itself has.
 fn fresh_after_loss() -> NeighbourWorld {
     let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 1, &[5]), 1, Instant::ZERO),

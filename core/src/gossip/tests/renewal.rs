@@ -6,7 +6,7 @@ use super::neighbours::{NeighbourWorld, dials, events, ms, published};
 use super::world::name;
 use crate::link::{CloseReason, LinkId};
 
-/// `n0`, linked to `n1` over link 1, while a successor of that link is dialled; its hello is sent over link 50.
+/// `n0`, linked to `n1` over link 1, while it dials a replacement for that link; the hello is sent over link 50.
 fn renewing() -> NeighbourWorld {
     let mut all = NeighbourWorld::new(2);
     let given = all.give(Input::Renew { link: LinkId(1) });

@@ -13,7 +13,7 @@ use core::net::SocketAddr;
 
 const NAME: &str = "seeds.example:7000";
 
-/// The node `n0` with one seed address, a name.
+/// The node `n0` with one seed address, which is a name.
 fn fresh() -> NeighbourWorld {
     with_names(vec![Address::Name(NAME.to_owned())])
 }
@@ -114,7 +114,7 @@ fn the_addresses_of_a_name_are_dialled_one_after_another_and_then_the_name_is_re
     assert_eq!(error(&all).as_ref(), Some(reason));
     let (waited, ticket) = until_resolution(&mut all);
     assert!(waited <= *wait);
-    // The answer has changed.
+    // The resolver's answer has changed.
     let given = resolved(&mut all, ticket, &[3]);
     assert_eq!(dial(&given).1, to(3));
 }
@@ -140,7 +140,8 @@ fn an_address_that_does_not_answer_delays_the_next_by_a_moment() {
             (first + 2 * moment, to(3))
         ]
     );
-    // The second leads to a member. Failed dials to the other addresses are then not a failure of the seed.
+    // The second address leads to a member. After that, failed dials to the other addresses do not count as failures of
+    // the seed address.
     answered(&mut all, dialled[1].1, 2, welcome(2, 1));
     let given = all.hear_only(&[100 + dialled[1].1.0], ms(60_000));
     let failed = |event: &&&Event| matches!(event, Event::DialFailed { .. });
@@ -161,7 +162,7 @@ fn every_address_of_a_name_is_dialled_unless_its_member_is_alive() {
     let given = resolved(&mut all, only(&given), &[1, 2, 3]);
     let (first, _) = dial(&given);
     answered(&mut all, first, 1, welcome(1, 1));
-    // The peer knows the member at the second address, and not the one at the third.
+    // The peer knows the member at the second address, but not the member at the third.
     all.receives(100 + first.0, records(&[published(2, 1)]));
     let given = all.hear_only(&[100 + first.0], ms(1_000));
     let dialled: Vec<Address> = dials(&given).into_iter().map(|(_, _, it)| it).collect();
@@ -178,7 +179,7 @@ fn every_address_of_a_name_is_dialled_unless_its_member_is_alive() {
 fn an_address_of_the_node_itself_does_not_exclude_the_others_of_the_name() {
     let mut all = fresh();
     let given = all.silence(ms(10));
-    // The first is the address that the node advertises; the second leads to it by another way.
+    // The first address is the one that the node advertises; the second also leads to the node.
     let given = resolved(&mut all, only(&given), &[0, 1, 2]);
     let (first, address) = dial(&given);
     assert_eq!(address, to(1));
@@ -211,7 +212,7 @@ fn a_name_that_leads_to_no_other_node_ends_the_join_and_is_resolved_again() {
     let (waited, ticket) = until_resolution(&mut all);
     let retry_max = all.machine.config().tuning.retry_max;
     assert!(waited + ms(10) >= retry_max && waited <= retry_max + ms(10));
-    // Without a change, this is reported once.
+    // If nothing changes, this is reported only once.
     let given = resolved(&mut all, ticket, &[0]);
     assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
     let (_, ticket) = until_resolution(&mut all);
@@ -219,7 +220,7 @@ fn a_name_that_leads_to_no_other_node_ends_the_join_and_is_resolved_again() {
     assert_eq!(dial(&given).1, to(2), "the name has a further address");
 }
 
-/// Passes time while one neighbour is heard, until the name is resolved again.
+/// Passes time until the name is resolved again, while messages arrive from one neighbour.
 fn until_resolution_beside(all: &mut NeighbourWorld, link: u64) -> (Duration, Ticket) {
     let begun = all.now;
     loop {
@@ -232,7 +233,8 @@ fn until_resolution_beside(all: &mut NeighbourWorld, link: u64) -> (Duration, Ti
     }
 }
 
-/// A member whose address in the name is, or is not, the one in its record; and another address, which fails.
+/// A member whose address in the name is or is not the address in its record, beside another address, to which dials
+/// fail.
 fn reached_beside_a_failed_address(at: usize) {
     let mut all = fresh();
     let given = all.silence(ms(10));
@@ -257,7 +259,7 @@ fn reached_beside_a_failed_address(at: usize) {
         assert_eq!((dials(&given), events(&given)), (vec![], vec![]));
         assert_eq!(peer(&all), Some(name(2)));
     }
-    // While the member is alive, a resolution that fails is not a failure of the seed.
+    // While the member is alive, a failed resolution is not a failure of the seed address.
     for reason in [
         ResolutionError::TimedOut,
         ResolutionError::Failed("planted".into()),
@@ -448,7 +450,7 @@ fn an_answer_for_a_removed_seed_is_ignored() {
     });
     all.silence(ms(10));
     assert_eq!(resolved(&mut all, ticket, &[1]), []);
-    // A seed that is added again is resolved by an order of its own.
+    // A seed address that is added again is resolved by a new order.
     all.give(Input::Seeds {
         addresses: vec![Address::Name(NAME.to_owned())],
         replace: true,

@@ -1,4 +1,4 @@
-//! How a node handles data about itself: false claims, echoes of its past, its epoch, its edge report.
+//! How a node handles data about itself: false claims, echoes of earlier starts, its epoch, and its edge report.
 
 use super::super::*;
 use super::neighbours::{
@@ -29,7 +29,7 @@ fn stores(given: &[Order]) -> Vec<(Ticket, u64)> {
         .collect()
 }
 
-/// `n0` shortly after the hello of `n1`: its epoch is not confirmed yet.
+/// `n0` shortly after the hello of `n1`; the epoch of `n0` is not confirmed yet.
 fn just_linked() -> NeighbourWorld {
     let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 5, &[9]), 1, Instant::ZERO),
@@ -78,7 +78,7 @@ fn an_epoch_is_raised_once_above_all_received_epochs() {
     };
     let first = stores(&all.receives(1, records(&[past(9)])));
     assert_eq!(first, [(Ticket(1), 10)]);
-    // A repetition, and a record of an older epoch, are outranked already.
+    // A repetition, and a record of an older epoch, are already outranked.
     assert_eq!(stores(&all.receives(1, records(&[past(9), past(8)]))), []);
     let second = stores(&all.receives(1, records(&[past(12)])));
     assert_eq!(second, [(Ticket(2), 13)]);

@@ -39,7 +39,7 @@ fn rank(epoch: u64, instance: u32, version: u64) -> Rank {
     }
 }
 
-/// A machine with one established link to `n1`, on which its orders can be read.
+/// A machine with one established link to `n1`, on which the test can read the orders.
 fn with_a_neighbour() -> (Gossip, LinkId) {
     let mut machine = Gossip::new(config(0, 5, &[]), 1, Instant::ZERO);
     orders(&mut machine, Instant::ZERO, Input::Start);
@@ -180,15 +180,15 @@ fn the_older_of_two_machines_with_one_id_stops_and_names_the_other() {
         (machine.phase(), machine.next_deadline()),
         (Phase::NameTaken, None)
     );
-    // The machine does not raise its epoch: no later input makes it publish again.
+    // The machine does not raise its epoch, so no later input makes it publish again.
     assert_eq!(
         orders(&mut machine, Instant::from_millis(5_010), Input::Wake),
         []
     );
 }
 
-/// A machine at one millisecond, refused by `n1`, which knows an earlier epoch of `n0`. Returns the orders at the
-/// refusal.
+/// A machine one millisecond after its start, refused by `n1`, which knows an earlier epoch of `n0`. Returns the orders
+/// that follow the refusal.
 fn refused_for_a_previous_life() -> (Gossip, Vec<Output>) {
     let mut machine = Gossip::new(config(0, 5, &[1]), 1, Instant::ZERO);
     orders(&mut machine, Instant::ZERO, Input::Start);
@@ -480,7 +480,7 @@ fn a_join_storm_is_answered_with_other_members_to_try() {
 #[test]
 fn updates_of_one_moment_go_out_as_one_message() {
     let (mut machine, link) = with_a_neighbour();
-    // The link was used a moment ago, so output coalesces.
+    // The link was used just before, so output coalesces.
     let mut content = machine.record().content().clone();
     let mut sent = Vec::new();
     for value in ["1", "2", "3"] {

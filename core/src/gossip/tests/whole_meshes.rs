@@ -111,8 +111,8 @@ fn a_graceful_leave_is_not_a_death() {
     }
 }
 
-/// A dead member is forgotten everywhere at the same age, however many nodes joined since its death: a node that passes
-/// the member on states how long it has been gone.
+/// A dead member is forgotten everywhere at the same time after its death, however many nodes join after it: a node
+/// that passes the member on states how long it has been gone.
 #[test]
 fn newcomers_do_not_keep_the_dead_remembered() {
     let settings = |index, seeds: &[usize]| {
@@ -202,7 +202,7 @@ fn without_discovery_only_seeds_are_dialled_and_all_members_are_seen() {
     let is_suspicion = |event: &Event| matches!(event, Event::PeerSuspected { .. });
     let is_death = |event: &Event| matches!(event, Event::PeerDown { .. });
     for index in 0..8 {
-        // At the start, no node knows which ring edges will never be established.
+        // At the start, no node knows which ring edges will never become links.
         assert!(
             world.count(index, is_suspicion) <= 14,
             "n{index} doubts again and again"

@@ -15,7 +15,7 @@ const LATENCY: Duration = Duration::from_millis(1);
 /// An end of a link: the host, and the host's number for the link.
 type End = (usize, LinkId);
 
-/// An event in transit on the network.
+/// An event in flight on the network.
 pub(super) enum UnderWay {
     /// An input of the machine on a host.
     Input(usize, Input),
@@ -192,7 +192,7 @@ impl GossipWorld {
         self.schedule(LATENCY, UnderWay::Input(from, dialed));
     }
 
-    /// Kills a host without warning; its operating system resets its connections.
+    /// Kills a host without warning; the operating system of the host resets its connections.
     pub(super) fn kill(&mut self, index: usize) {
         self.nodes.remove(&index);
         let links = self.environment.links.keys().filter(|end| end.0 == index);

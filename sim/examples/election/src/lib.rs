@@ -1,7 +1,7 @@
 //! A leader election with its votes on disk, and how it is simulated.
 //!
-//! [`machine`] is the product: it knows nothing of the simulator. [`system`] is what the simulator needs to know of
-//! it: about two hundred lines, most of them one line an arm.
+//! [`machine`] is the product, which does not depend on the simulator. [`system`] describes the product to the
+//! simulator in about two hundred lines, most of which are one-line match arms.
 
 pub mod machine;
 pub mod system;

@@ -1,11 +1,11 @@
 //! Leader election as in Raft, without its log: terms, votes, heartbeats.
 //!
-//! A node that receives no heartbeat of a leader for a while becomes a candidate of the next term, and leads if a
-//! majority votes for it. Each node votes once a term. The term and the vote are on disk before they are sent: a node
-//! that forgot its vote could vote again, and a term could have two leaders.
+//! A node that receives no heartbeat of a leader for the election timeout becomes a candidate of the next term, and
+//! leads if a majority votes for it. Each node votes once per term. The term and the vote are on disk before they are
+//! sent; a node that forgot its vote could vote again, and a term could then have two leaders.
 //!
-//! Each node has a credential that expires and is renewed before that. A node without a valid credential neither
-//! becomes a candidate, nor votes, nor leads.
+//! Each node has a credential, which expires and is renewed before its expiry. A node without a valid credential
+//! neither becomes a candidate, nor votes, nor leads.
 
 use core::time::Duration;
 use phalanx_core::machine::{Machine, Outbox, Wake};
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The interval between two heartbeats of a leader.
 const HEARTBEAT: Duration = Duration::from_millis(50);
-/// The minimum election timeout. A random time of at most the same length is added.
+/// The minimum election timeout. A random time between zero and this minimum is added.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The lifetime of a credential.
@@ -86,11 +86,11 @@ pub enum Event {
 /// A change of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialChange {
-    /// It ends before its expiry.
+    /// The credential ends before its expiry.
     Ended,
-    /// It ends, and the issuer does not issue another one.
+    /// The credential ends, and the issuer does not issue another one.
     Withdrawn,
-    /// A new one was issued.
+    /// A new credential was issued.
     Given,
 }
 
@@ -126,7 +126,7 @@ pub struct Election {
     random: Random,
     ballot: Ballot,
     role: Role,
-    /// The leader, as far as known.
+    /// The leader, if the node knows one.
     leader: Option<usize>,
     /// The nodes that voted for this node.
     votes: BTreeSet<usize>,
@@ -142,7 +142,7 @@ pub struct Election {
 }
 
 impl Election {
-    /// The node `me` of `nodes`, with what it had on disk; it may be one that gets no credential.
+    /// Creates the node `me` of `nodes` with the ballot on its disk; with `withdrawn`, the node gets no credential.
     pub fn new(me: usize, nodes: usize, ballot: Ballot, withdrawn: bool, random: Random) -> Self {
         Self {
             me,
@@ -166,22 +166,22 @@ impl Election {
         self.role
     }
 
-    /// Its term and vote.
+    /// The node's term and vote.
     pub fn ballot(&self) -> Ballot {
         self.ballot
     }
 
-    /// The leader, as far as known.
+    /// The leader, if the node knows one.
     pub fn leader(&self) -> Option<usize> {
         self.leader
     }
 
-    /// Ballots that are not on disk yet.
+    /// The number of ballots that are not on disk yet.
     pub fn waiting(&self) -> u64 {
         self.saving.len() as u64
     }
 
-    /// Whether it may stand, vote and lead.
+    /// Whether the node may stand, vote and lead.
     pub fn has_credential(&self, now: Instant) -> bool {
         now < self.good_until
     }
@@ -213,7 +213,7 @@ impl Election {
         self.give_up_without(now, out);
     }
 
-    /// Without a credential we neither lead nor stand any more.
+    /// A node without a credential neither leads nor stands.
     fn give_up_without(&mut self, now: Instant, out: &mut Outbox<Output>) {
         if self.role == Role::Follower || self.has_credential(now) {
             return;
@@ -247,7 +247,7 @@ impl Election {
         }
     }
 
-    /// A later term begins for us.
+    /// A later term begins at this node.
     fn follow(&mut self, term: u64, out: &mut Outbox<Output>) {
         if self.role == Role::Leader {
             out.push(Output::Report(Event::Deposed));
@@ -329,7 +329,7 @@ impl Election {
     }
 
     fn saved(&mut self, now: Instant, number: u64, out: &mut Outbox<Output>) {
-        // A message for an earlier term is useless in this one.
+        // A message of an earlier term is useless in the current term.
         let Some((term, then)) = self.saving.remove(&number) else {
             return;
         };
@@ -354,7 +354,7 @@ impl Machine for Election {
     type Output = Output;
 
     fn step(&mut self, now: Instant, input: Input, out: &mut Outbox<Output>) {
-        // It may have ended while we stood still.
+        // The credential may have ended while the node was paused.
         self.give_up_without(now, out);
         match input {
             Input::Start => {

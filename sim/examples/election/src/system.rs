@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 // guide: end
 
-/// The file of votes: one line each, the latest last.
+/// The file of votes: one line for each vote, the latest last.
 const VOTES: &str = "votes";
 /// The planted bug: a vote is answered before it is synced.
 const VOTE_UNSYNCED: &str = "vote-unsynced";
@@ -203,15 +203,15 @@ impl Invariant for OneLeader {
 }
 // guide: end
 
-/// A ballot as a line of the file. The line begins with a newline, in case a torn write left an incomplete line; the
-/// last column is a checksum of the line.
+/// A ballot as a line of the file. The line begins with a newline, because a torn write may have left an incomplete
+/// line before it; the last column is a checksum of the line.
 fn line(ballot: Ballot) -> String {
     let vote = ballot.vote.map_or(-1, |vote| vote as i64);
     let said = format!("{} {vote}", ballot.term);
     format!("\n{said} {:016x}\n", hash_bytes(said.as_bytes()))
 }
 
-/// The latest ballot that is whole.
+/// The latest ballot whose line is complete.
 fn latest(bytes: &[u8]) -> Ballot {
     let text = String::from_utf8_lossy(bytes);
     let read = |line: &str| {

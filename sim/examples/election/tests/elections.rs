@@ -118,7 +118,7 @@ fn unknown_words_are_refused_with_the_nearest_word() {
     );
     assert!(event.contains("did you mean `elected`?"), "{event}");
     let sees = parse("eventually = { sees = { of = \"n1\", as = \"down\" } }");
-    // A condition of the mesh is an unknown key here, and the message lists the known ones.
+    // A condition of the mesh is an unknown key here, and the message lists the known keys.
     assert!(sees.starts_with("x.toml:9: sees: "), "{sees}");
     assert!(
         sees.contains("there is converged, event, state, agree"),
@@ -143,7 +143,8 @@ fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
         runner: &runner,
         sabotage: &sabotage,
     };
-    // In this scenario one at a time loses power, which most votes outlive; chaos is drawn on top of it.
+    // In this scenario, nodes lose power one at a time, which most votes survive; the search adds chaos to the
+    // scenario.
     let mut hunt = Hunt::new(vec![load("power-cuts")], 1);
     let found = (0..2_000).find_map(|_| {
         let trial = hunt.draw();
@@ -159,10 +160,11 @@ fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
         .expect("it fails");
     assert!(small.minimal);
     let text = small.to_toml("small.toml");
-    // A page: three lines of heading, eleven of the scenario's own, and the steps, each of which is needed (below).
+    // The text fits on a page: three lines of heading, eleven of the scenario's own, and the steps, each of which is
+    // needed (below).
     assert!(text.lines().count() < 36, "{text}");
 
-    // By itself, read from its text, it fails the same way with the bug, and passes without.
+    // Read from its text alone, the scenario fails in the same way with the bug, and passes without it.
     let again = Scenario::parse_with("small.toml", &text, &(ELECTION.vocabulary)())
         .unwrap_or_else(|why| panic!("{why}\n{text}"));
     let broken = run(&again, seed, &["vote-unsynced"]).failures;
@@ -172,7 +174,7 @@ fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
     );
     assert_eq!(run(&again, seed, &[]).failures, [], "{text}");
 
-    // Every step of it is needed.
+    // Every step of the small scenario is needed.
     for step in 0..again.steps.len() {
         let mut without = again.clone();
         without.steps.remove(step);

@@ -1,7 +1,8 @@
 //! The controller: it stores the desired release, deploys it to every agent and records what each agent serves.
 //!
-//! It listens beside the mesh daemon of its host and has the host's certificate. Agents have none: a link belongs to the
-//! agent that names itself in the first message, and a second link of the same agent replaces the first.
+//! The controller listens beside the mesh daemon of its host and has the host's certificate. Agents have no
+//! certificates: a link belongs to the agent that names itself in the first message, and a second link of the same
+//! agent replaces the first.
 
 use crate::messages::{AgentStatus, ControllerMessage};
 use crate::release::Release;
@@ -24,7 +25,7 @@ pub const DEPLOY: &str = "deploy";
 
 /// The file of the desired release: its version on the first line, then its directives.
 const DESIRED: &str = "/controller/desired";
-/// The same file before it is complete.
+/// The file of the desired release while it is being written.
 const UNFINISHED: &str = "/controller/desired.new";
 /// The interval at which a failed write is repeated.
 const RETRY: Duration = Duration::from_millis(500);
@@ -43,7 +44,7 @@ pub struct Controller {
     /// The links, with the agents that named themselves.
     links: BTreeMap<LinkId, Option<Peer>>,
     desired: Option<Release>,
-    /// The release that is being stored. It is deployed once it is durable.
+    /// The release that is being stored, and is deployed once it is durable. None if no release is being stored.
     storing: Option<Release>,
     /// The release to store next.
     waiting: Option<Release>,
@@ -70,7 +71,7 @@ impl Controller {
         self.desired.as_ref().map_or(0, |desired| desired.version)
     }
 
-    /// Stores a release durably; it is deployed when the answer arrives.
+    /// Stores a release durably; the release is deployed when the answer to the write arrives.
     fn store(&mut self, release: Release, out: &mut Effects) {
         let text = format!("{}\n{}", release.version, release.directives);
         let order = |number: u64, write: DiskChange| {
@@ -144,7 +145,7 @@ impl Controller {
                 peer.status = status;
                 out.send(link, ControllerMessage::Received);
             }
-            // An agent names itself once, before all else, and deploys nothing.
+            // An agent names itself once, in its first message, and never deploys a release.
             _ => {
                 self.links.remove(&link);
                 out.push(Effect::Close { link });

@@ -25,9 +25,9 @@ pub struct HostFacts {
     pub live: Option<Vec<u8>>,
     /// The bytes of the candidate.
     candidate: Option<Vec<u8>>,
-    /// The changes of both files that are ordered and not done.
+    /// The changes of both files that are ordered and not completed.
     ordered: BTreeMap<Ticket, Change>,
-    /// Whether the agent has ordered to write what is live already.
+    /// Whether the agent has ordered to write the configuration that is already live.
     pub rewritten: bool,
     /// The version that the agent reports as served.
     pub reported: Option<u64>,
@@ -52,7 +52,7 @@ impl HostFacts {
         self.reported = None;
     }
 
-    /// An event reaches the agent: a change of the files may be done.
+    /// An event reaches the agent; the event may complete a change of the files.
     pub fn agent_hears(&mut self, event: &ProcessEvent) {
         let ProcessEvent::Written { ticket } = event else {
             return;
@@ -64,7 +64,7 @@ impl HostFacts {
         }
     }
 
-    /// The agent made a step.
+    /// The agent performed a step.
     pub fn agent_steps(&mut self, agent: &Agent, seen: &Seen<'_>) {
         self.reported = agent.status().served;
         for effect in seen.effects {
@@ -83,7 +83,7 @@ impl HostFacts {
         }
     }
 
-    /// nginx made a step.
+    /// nginx performed a step.
     pub fn nginx_steps(&mut self, nginx: &Installed) {
         let answers = nginx.answers(&target(), VERSION).into_iter();
         let bodies = answers.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());

@@ -9,7 +9,7 @@ use phalanx_sim::invariant::{Invariant, InvariantResult, Seen, Steps};
 use phalanx_sim::world::Program;
 use std::collections::BTreeMap;
 
-/// Checks the facts of the host of a step, if there are any.
+/// Checks the facts of the host on which a step was performed, if there are any.
 fn check(
     shared: &FleetFacts,
     host: usize,
@@ -18,7 +18,7 @@ fn check(
     shared.borrow().get(&host).map_or(Ok(()), check)
 }
 
-/// Every worker of nginx answers with the version that the agent of its host reports as served.
+/// Checks that every worker of nginx answers with the version that the agent of its host reports as served.
 fn compare(facts: &HostFacts) -> InvariantResult {
     let Some(reported) = facts.reported.map(|version| version.to_string()) else {
         return Ok(());
@@ -44,7 +44,7 @@ impl Invariant for ServedIsLoaded {
     }
 }
 
-/// nginx loads no other version while its agent reports one as served.
+/// nginx loads no other version while its agent reports a version as served.
 pub struct ServedStaysLoaded(pub FleetFacts);
 
 impl Invariant for ServedStaysLoaded {
@@ -57,7 +57,7 @@ impl Invariant for ServedStaysLoaded {
     }
 }
 
-/// The live file is complete, also after a loss of power, and passes nginx's test.
+/// The live file is complete, even after a loss of power, and passes nginx's test.
 pub struct LiveIsValid {
     facts: FleetFacts,
     /// The live files that were checked last.
@@ -106,7 +106,7 @@ impl Invariant for LiveIsValid {
 /// Runs `nginx -t` on a configuration, on a host that has only this file.
 ///
 /// # Errors
-/// The first line of nginx's message.
+/// The error is the first line of nginx's message.
 fn tested(text: &[u8]) -> Result<(), String> {
     let mut host = NginxHost::default();
     let folders = FOLDERS.iter().try_for_each(|it| host.tree.make_folders(it));
@@ -134,7 +134,7 @@ fn tested(text: &[u8]) -> Result<(), String> {
     }
 }
 
-/// An agent does not write a configuration that is live already.
+/// An agent does not write a configuration that is already live.
 pub struct LiveIsKept(pub FleetFacts);
 
 impl Invariant for LiveIsKept {

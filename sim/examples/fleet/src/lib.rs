@@ -1,12 +1,12 @@
 //! A fleet on simulated hosts: mesh daemons, controllers, agents and nginx, several programs on each host.
 //!
-//! A controller deploys releases. The agent of each host makes an nginx configuration of a release, tests it, replaces
-//! the live file atomically, has nginx load it, and reports a version once nginx serves nothing else.
+//! A controller deploys releases. The agent of each host makes an nginx configuration from a release, tests it,
+//! replaces the live file atomically, makes nginx load it, and reports a version once nginx serves nothing else.
 //!
 //! - [`release`], [`messages`]: the data.
 //! - [`controller`], [`agent`]: the processes. nginx and the resolver are fakes of the simulator.
 //! - [`programs`], [`system`]: the programs, and the table that puts them on hosts.
-//! - [`facts`], [`invariants`]: what must hold.
+//! - [`facts`], [`invariants`]: the properties that must hold.
 //!
 //! [`renewal`] is a second system: a fleet that renews its certificates.
 

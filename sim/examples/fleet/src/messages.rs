@@ -7,7 +7,7 @@ use phalanx_sim::world::{Message, ReportedEvent};
 /// A message between the controller and an agent.
 #[derive(Clone, Debug)]
 pub enum ControllerMessage {
-    /// The first message of an agent: the name of its host. Agents have no certificate that says it.
+    /// The first message of an agent: the name of its host. An agent has no certificate that contains this name.
     Hello(String),
     /// The controller deploys a release.
     Deploy(Release),

@@ -1,4 +1,5 @@
-//! The programs of the fleet: how their processes start, what the simulator records of them, when they have settled.
+//! The programs of the fleet: how their processes start, what the simulator records about them, and when they have
+//! settled.
 
 use crate::agent::{Agent, AgentBugs};
 use crate::controller::Controller;
@@ -80,8 +81,8 @@ impl Program for Agents {
         }
     }
 
-    /// Every agent is linked to a controller, if one runs, and serves the release that this one desires, or a later one, or
-    /// has rejected it.
+    /// If a controller runs, every agent is linked to one, and serves the release that this controller desires, or a
+    /// later release, or has rejected it.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
         let controllers = scene.of::<Controller>();
         let desired: BTreeMap<&NodeId, u64> = controllers

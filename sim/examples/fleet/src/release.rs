@@ -1,7 +1,7 @@
-//! A release: the version and the directives that the controller deploys, and the nginx configuration made of them.
+//! A release: the version and the directives that the controller deploys, and the nginx configuration made from both.
 //!
-//! The configuration is one file below [`PREFIX`]. Its first and last line name the version, so that a reader
-//! recognises a file that is cut off. `GET /version` of the running nginx answers with the version that it has loaded.
+//! The configuration is one file below [`PREFIX`]. The first and last lines of the file name the version, so that a
+//! reader recognises a truncated file. `GET /version` returns the version that the running nginx has loaded.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use phalanx_sim::fakes::nginx::ListenAddress;
@@ -18,7 +18,7 @@ pub const PREVIOUS: &str = "/edge/nginx.conf.old";
 pub const REJECTED: &str = "/edge/rejected";
 /// The file with the process id of nginx's master.
 pub const PID: &str = "/edge/run/nginx.pid";
-/// The path whose answer is the version.
+/// The path at which nginx answers with the version.
 pub const VERSION: &str = "/version";
 /// The folders that exist before the first start of nginx.
 pub const FOLDERS: [&str; 3] = ["/edge/logs", "/edge/run", "/edge/tmp"];
@@ -38,7 +38,7 @@ pub fn nginx() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))
 }
 
-/// Returns the same address as nginx's own type.
+/// Returns the same address in the type of the nginx fake.
 #[must_use]
 pub fn target() -> ListenAddress {
     ListenAddress::Tcp(nginx())
@@ -47,9 +47,9 @@ pub fn target() -> ListenAddress {
 /// A release.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Release {
-    /// The version; later releases have larger ones.
+    /// The version; later releases have larger versions.
     pub version: u64,
-    /// Further directives of the `server` block.
+    /// Additional directives of the `server` block.
     pub directives: String,
 }
 

@@ -1,4 +1,4 @@
-//! The fleet as a system: its words, its programs, and which hosts run them.
+//! The fleet as a system: its vocabulary, its programs, and which hosts run them.
 
 use crate::agent::AgentBugs;
 use crate::controller::DEPLOY;
@@ -36,8 +36,8 @@ const SABOTAGE: [&str; 4] = [
     "no-read-back",
 ];
 
-/// The fleet. Hosts of the role `controller` run a mesh daemon and a controller, those of the role `bare` an agent and
-/// nginx, the one of the role `dns` a resolver, all others a mesh daemon, an agent and nginx.
+/// The fleet. Hosts of the role `controller` run a mesh daemon and a controller; hosts of the role `bare` run an agent
+/// and nginx; the host of the role `dns` runs a resolver; all others run a mesh daemon, an agent and nginx.
 pub static FLEET: Definition = Definition {
     name: "fleet",
     command: "cargo run --",
@@ -156,7 +156,7 @@ fn programs_of(host: &Host) -> Vec<usize> {
 }
 // guide: end
 
-/// A resolver by which the name of the controller leads to a host.
+/// A resolver that resolves the name of the controller to a host.
 fn resolver(controller: usize) -> Dns {
     let record = ResourceRecord {
         name: NAME.to_owned(),
@@ -173,7 +173,7 @@ fn resolver(controller: usize) -> Dns {
     }
 }
 
-/// The mesh can recover, and all hosts of a controller and of the resolver run.
+/// Recovery is possible if the mesh can recover, and all hosts of a controller and of the resolver run.
 fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
     (MESH.recoverable)(scenario, plan, at)?;
     for (needed, host) in scenario.hosts.iter().enumerate() {

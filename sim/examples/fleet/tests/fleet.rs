@@ -16,7 +16,7 @@ const SCENARIOS: [&str; 7] = [
     "reload-refused",
 ];
 
-/// The planted bugs: the switch, a scenario, and the invariant that catches it there.
+/// The planted bugs: each with its switch, a scenario, and the invariant that detects it in this scenario.
 const BUGS: [(&str, &str, &str); 4] = [
     ("served-early", "rollout", "served-is-loaded"),
     ("unsynced-rename", "power-loss", "live-is-valid"),
@@ -65,7 +65,7 @@ fn each_planted_bug_is_caught_by_an_invariant() {
 
 #[test]
 fn the_bugs_of_the_mesh_are_caught_in_the_fleet_too() {
-    // The mesh's invariants watch its daemons in this world as in their own.
+    // The mesh's invariants check the daemons of the fleet as they do in a mesh alone.
     let failures = (1..=5).flat_map(|seed| run("rollout", seed, &["join-time-reset"]).failures);
     let mut of_invariants =
         failures.filter(|failure| failure.expectation.starts_with("invariant "));

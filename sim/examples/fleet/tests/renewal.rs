@@ -1,4 +1,5 @@
-//! A fleet of 200 renews its certificates: without a spike, after failures, after its clocks are set.
+//! A fleet of 200 members renews its certificates: without a load spike, after failures, and after changes of its
+//! clocks.
 
 use fleet::renewal::system::RENEWAL;
 use phalanx_sim::outcome::Outcome;

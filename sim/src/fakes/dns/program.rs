@@ -13,12 +13,13 @@ use std::net::IpAddr;
 
 /// The name of the program.
 pub const DNS: &str = "dns";
-/// The command that replaces the records of a name: `{ name, addresses, ttl }`. The zone is the one that holds the name.
+/// The command that replaces the records of a name: `{ name, addresses, ttl }`. The command changes the zone that
+/// contains the name.
 pub const SET: &str = "dns-set";
 /// The command that makes a zone answer, fail or be silent: `{ zone, state }`.
 pub const STATE: &str = "dns-state";
 
-/// The program: a resolver before some zones.
+/// The program: a resolver with some zones.
 #[derive(Clone, Debug, Default)]
 pub struct Dns {
     /// The zones at the start of each process.
@@ -56,14 +57,14 @@ struct Server {
     answered: u64,
 }
 
-/// An order of the scenario.
+/// A command of the scenario.
 enum Order {
     Set(Zone),
     State(String, State),
 }
 
 impl Server {
-    /// The zone of a name with other records for it, or the state of a zone.
+    /// The result of a command: the zone of a name with other records for the name, or a new state of a zone.
     fn order(&self, name: &str, with: &Value) -> Option<Order> {
         match name {
             SET => {
@@ -107,7 +108,7 @@ impl Server {
         let number = u16::try_from(self.random.below(1 << 16)).unwrap_or(0);
         let (found, took) = self.resolver.resolve(now, number, &query.name);
         let addresses = match found {
-            // A silent zone leaves the process that asked waiting.
+            // The process that queries a silent zone receives no answer.
             Err(Code::TimedOut) => return,
             Err(Code::NameError) => Err(ResolveError::NotFound),
             Err(Code::ServerFailure) => Err(ResolveError::Failed),

@@ -1,4 +1,4 @@
-//! The resolver: what it keeps, and what it says.
+//! The resolver: its cache and its answers.
 
 use super::zone::{AuthorityAnswer, RecordType, State, Zone};
 use core::net::IpAddr;
@@ -6,23 +6,23 @@ use core::time::Duration;
 use phalanx_core::time::{Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How long a client waits for an answer of a silent zone: the limit of glibc for one try.
+/// The time that a client waits for an answer from a silent zone: glibc's timeout of one attempt.
 pub const TIME_OUT: Duration = Duration::from_secs(5);
-/// The time for an answer from what is kept, over loopback.
+/// The time for an answer from the cache, over loopback.
 const KEPT: Duration = Duration::from_micros(200);
-/// The time that each question to an authority adds: a round trip between two sites.
+/// The time that each query to an authority adds: a round trip between two sites.
 const ASKED: Duration = Duration::from_millis(20);
 
 /// The code of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// The name exists; there may be no address of the type.
+    /// The name exists, but may have no address of the type.
     NoError,
     /// SERVFAIL.
     ServerFailure,
-    /// NXDOMAIN: the name, or the one that it stands for, does not exist.
+    /// NXDOMAIN: the name, or the name that it is an alias of, does not exist.
     NameError,
-    /// No answer came.
+    /// No answer arrived in time.
     TimedOut,
 }
 
@@ -31,22 +31,22 @@ pub enum Code {
 pub struct Reply {
     /// The code.
     pub code: Code,
-    /// The aliases on the way: name, target, rest of the time to live in seconds.
+    /// The aliases that were followed: name, target, and remaining time to live in seconds.
     pub aliases: Vec<(String, String, u32)>,
-    /// The addresses, with the rest of their time to live in seconds.
+    /// The addresses, with their remaining time to live in seconds.
     pub addresses: Vec<(IpAddr, u32)>,
-    /// The time from the question to the answer.
+    /// The time from the query to the answer.
     pub took: Duration,
 }
 
-/// A record set, or its absence, until a second of the calendar.
+/// A cached record set, or its cached absence, with the second of the calendar at which it expires.
 #[derive(Clone, Debug)]
 struct Kept {
     said: AuthorityAnswer,
     until: u64,
 }
 
-/// The most entries that are kept; the one that ends first makes room.
+/// Maximum number of cache entries; the entry that expires first is evicted.
 const KEPT_MAX: usize = 10_000;
 
 /// A caching resolver.
@@ -59,7 +59,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// A resolver that knows no zone.
+    /// A resolver without zones.
     #[must_use]
     pub const fn new(started: Wall) -> Self {
         Self {
@@ -69,13 +69,13 @@ impl Resolver {
         }
     }
 
-    /// Puts a zone in the place of the one with its name. Answers that are kept stay until they end.
+    /// Replaces the zone with the same name, or adds the zone. Cached answers stay until they expire.
     pub fn put_zone(&mut self, zone: Zone) {
         self.zones.retain(|known| known.name != zone.name);
         self.zones.push(zone);
     }
 
-    /// The zone that a name belongs to: the longest that holds it.
+    /// The zone that a name belongs to: the zone with the longest name that contains it.
     #[must_use]
     pub fn zone_of(&self, name: &str) -> Option<&Zone> {
         let name = name.to_ascii_lowercase();
@@ -88,7 +88,7 @@ impl Resolver {
         self.zones.iter_mut().find(|zone| zone.name == name)
     }
 
-    /// Forgets all answers.
+    /// Forgets all cached answers.
     pub fn flush(&mut self) {
         self.kept.clear();
     }
@@ -130,16 +130,16 @@ impl Resolver {
             }
             return reply;
         }
-        // A circle of aliases.
+        // The aliases form a cycle.
         reply.aliases.clear();
         reply
     }
 
-    /// The addresses of a name as an application sees them: those of IPv4, then those of IPv6, each in the resolver's
-    /// order, and the time that both queries took.
+    /// The addresses of a name as an application sees them: the IPv4 addresses, then the IPv6 addresses, each in the
+    /// resolver's order; and the time that both queries took.
     ///
     /// # Errors
-    /// The code of the query that failed, or [`Code::NoError`] for a name without addresses.
+    /// The error is the code of the query that failed, or [`Code::NoError`] for a name without addresses.
     pub fn resolve(
         &mut self,
         now: Instant,
@@ -150,7 +150,7 @@ impl Resolver {
             self.query(now, number, name, RecordType::A),
             self.query(now, number.wrapping_add(1), name, RecordType::Aaaa),
         ];
-        // Both queries are under way at the same time.
+        // Both queries are sent at the same time.
         let took = replies
             .iter()
             .map(|reply| reply.took)

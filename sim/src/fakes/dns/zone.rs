@@ -1,4 +1,4 @@
-//! Zones: the records that an authority holds, and how it behaves.
+//! Zones: the records and the behaviour of an authority.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +18,7 @@ pub enum RecordData {
     A(Ipv4Addr),
     /// An IPv6 address.
     Aaaa(Ipv6Addr),
-    /// CNAME: the name is an alias of another.
+    /// CNAME: the name is an alias of another name.
     Alias(String),
 }
 
@@ -33,7 +33,7 @@ impl RecordData {
     }
 }
 
-/// A record. Names are absolute, without a dot at their end.
+/// A record. Names are absolute, without a trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceRecord {
     /// The name.
@@ -61,9 +61,9 @@ pub enum State {
 pub struct Zone {
     /// The zone's name.
     pub name: String,
-    /// How long the absence of a name or type is kept, in seconds.
+    /// The time for which the absence of a name or type is cached, in seconds.
     pub negative_ttl: u32,
-    /// The records, in the order in which the authority gives them.
+    /// The records, in the order in which the authority returns them.
     pub records: Vec<ResourceRecord>,
     /// How the authority behaves.
     pub state: State,
@@ -72,13 +72,13 @@ pub struct Zone {
 /// An authority's statement about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AuthorityAnswer {
-    /// It stands for another name, for a number of seconds.
+    /// The name is an alias of another name, for a number of seconds.
     Alias(String, u32),
-    /// It has these addresses, for a number of seconds.
+    /// The name has these addresses, for a number of seconds.
     Addresses(Vec<IpAddr>, u32),
-    /// It has no records of the type.
+    /// The name has no records of the type.
     NoData(u32),
-    /// It does not exist.
+    /// The name does not exist.
     NoName(u32),
 }
 

@@ -1,7 +1,7 @@
-//! Smooth weighted round robin over an upstream's members, with members set aside after failures.
+//! Smooth weighted round robin over an upstream's members; members that failed are set aside for a while.
 //!
-//! The rules are those of nginx without `zone`: each worker has a state of its own, times count whole seconds, backup
-//! members are asked when no other is left, and a single member without backups is asked in spite of its failures.
+//! The rules are those of nginx without `zone`: each worker has its own state, times count whole seconds, backup
+//! members are used when no other member is left, and a single member without backups is used despite its failures.
 
 use super::configuration::UpstreamServer;
 use phalanx_core::time::Instant;
@@ -20,7 +20,7 @@ struct Peer {
     fails: u64,
     /// The second of the latest failure.
     accessed: u64,
-    /// The second of the latest failure or of the latest trial after it.
+    /// The second of the latest failure or of the latest attempt after a failure.
     checked: u64,
 }
 
@@ -48,7 +48,7 @@ impl Tried {
 }
 
 fn second(now: Instant) -> u64 {
-    // The clock's zero must not look like a time long past.
+    // The offset keeps the clock's zero from looking like a time long past.
     now.as_millis() / 1_000 + 1_000_000
 }
 
@@ -70,7 +70,7 @@ impl Balance {
         }
     }
 
-    /// The member that a request goes to next; none: no member is live.
+    /// The member that a request goes to next; none if no member is live.
     pub(super) fn pick(
         &mut self,
         members: &[UpstreamServer],
@@ -120,7 +120,7 @@ impl Balance {
         best
     }
 
-    /// A member answered, or failed. Returns whether it is set aside from now on.
+    /// A member answered or failed. Returns whether the member is set aside from now on.
     pub(super) fn done(
         &mut self,
         members: &[UpstreamServer],
@@ -170,7 +170,7 @@ mod tests {
         weights.iter().map(member).collect()
     }
 
-    /// The members that answer a number of requests when those in `dead` refuse; 9 stands for none.
+    /// The members that answer a number of requests while the members in `dead` refuse; 9 means that no member answers.
     fn served(members: &[UpstreamServer], dead: &[usize], requests: usize, at: u64) -> Vec<usize> {
         let (mut balance, now) = (Balance::new(members), Instant::from_millis(at));
         let request = |_| {
@@ -203,7 +203,7 @@ mod tests {
         let mut first = Tried::new(&members);
         assert_eq!(balance.pick(&members, &mut first, Instant::ZERO), Some(0));
         assert!(balance.done(&members, &mut first, 0, true, Instant::ZERO));
-        // Its weight grows back by one a request, so its turn comes at the third.
+        // The member's weight grows back by one per request, so the member is chosen at the third request.
         for (second, expected) in [(1, 1), (10, 1), (11, 1), (12, 1), (13, 0), (14, 1)] {
             let now = Instant::from_millis(second * 1_000);
             let mut tried = Tried::new(&members);

@@ -11,14 +11,14 @@ use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How long a command takes that reads no configuration.
+/// Duration of a command that does not read the configuration.
 const WITHOUT_READING: Duration = Duration::from_millis(1);
 
 /// The options of a command.
 #[derive(Clone, Debug)]
 pub(super) struct CommandOptions {
     pub(super) source: ConfigurationSource,
-    /// The log before the configuration names one; `stderr`: standard error.
+    /// The log for messages before the configuration names a log; `stderr` means standard error.
     pub(super) error_log: String,
     test: bool,
     quiet: bool,
@@ -29,7 +29,7 @@ pub(super) struct CommandOptions {
 /// Reads the arguments.
 ///
 /// # Errors
-/// The line for standard error.
+/// The error is the line for standard error.
 pub(super) fn options(arguments: &[String]) -> Result<CommandOptions, String> {
     let (mut prefix, mut file) = ("/usr/share/nginx/".to_owned(), None);
     let mut error_log = "/var/log/nginx/error.log".to_owned();
@@ -245,11 +245,11 @@ impl Nginx {
     }
 }
 
-/// Does what nginx does between reading a configuration and binding: folders, log files, shared memory. `running` is
-/// the configuration that a reload replaces; a test makes an empty file for the process number.
+/// Performs the steps of nginx between reading a configuration and binding: folders, log files, shared memory.
+/// `running` is the configuration that a reload replaces; a test creates an empty PID file.
 ///
 /// # Errors
-/// The message that nginx logs. Folders and files that were made before stay.
+/// The error is the message that nginx logs. Folders and files that were created before the error stay.
 pub(super) fn prepare(
     read: &Configuration,
     running: Option<&Configuration>,

@@ -46,7 +46,7 @@ pub(super) struct Configuration {
 }
 
 impl Configuration {
-    /// The addresses to bind: a wildcard address stands for the others on its port.
+    /// The addresses to bind: a wildcard address replaces the others on its port.
     pub(super) fn bound(&self) -> Vec<&ListenAddress> {
         let targets = self.listeners.keys();
         targets
@@ -59,7 +59,7 @@ impl Configuration {
             .collect()
     }
 
-    /// The servers behind the address that a client connected to, the default server first.
+    /// The servers for the address that a client connected to, the default server first.
     pub(super) fn servers_at(&self, target: &ListenAddress) -> Option<&[usize]> {
         let exact = self.listeners.get(target);
         let found = exact.or_else(|| match target {
@@ -69,7 +69,7 @@ impl Configuration {
         found.map(Vec::as_slice)
     }
 
-    /// Whether a `proxy_cache_path` exists, for which nginx runs a manager and a loader.
+    /// Whether a `proxy_cache_path` exists; if so, nginx runs a cache manager and a cache loader.
     pub(super) fn has_cache(&self) -> bool {
         self.zones
             .values()
@@ -116,7 +116,7 @@ pub(super) struct InheritedSettings {
 }
 
 impl InheritedSettings {
-    /// These settings, with those of the outer block where they say nothing.
+    /// These settings, with the missing ones taken from the outer block.
     pub(super) fn over(&mut self, outer: &Self) {
         fn inherit<T: Clone>(own: &mut Option<T>, outer: &Option<T>) {
             if own.is_none() {
@@ -144,16 +144,16 @@ pub(super) struct Server {
     pub(super) answer: Option<Return>,
     pub(super) settings: InheritedSettings,
     pub(super) locations: Vec<Location>,
-    /// The file and line of its opening brace.
+    /// The file and line of the block's opening brace.
     pub(super) place: (String, u32),
 }
 
 /// How a location is matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Matching {
-    /// The whole path.
+    /// The whole path must be equal.
     Exact,
-    /// A beginning of the path.
+    /// The path must begin with the location's path.
     Prefix,
 }
 
@@ -168,7 +168,7 @@ pub(super) struct Location {
     pub(super) internal: bool,
     pub(super) settings: InheritedSettings,
     pub(super) inner: Vec<Self>,
-    /// The file and line of its opening brace.
+    /// The file and line of the block's opening brace.
     pub(super) place: (String, u32),
 }
 
@@ -178,7 +178,7 @@ impl Location {
     }
 }
 
-/// The part of nginx that answers in a location, besides files.
+/// The part of nginx that answers in a location, if not files.
 #[derive(Clone, Debug)]
 pub(super) enum Handler {
     /// `stub_status`.
@@ -192,7 +192,7 @@ pub(super) enum Handler {
 pub(super) struct Proxy {
     /// The upstream's number in the configuration.
     pub(super) upstream: usize,
-    /// The part of the address after the host: it replaces the location's path.
+    /// The part of the address after the host, which replaces the location's path.
     pub(super) uri: Option<String>,
 }
 
@@ -203,14 +203,14 @@ pub(super) struct Return {
     pub(super) text: Vec<Part>,
 }
 
-/// An `upstream` block, or the one that a literal address in `proxy_pass` implies.
+/// An `upstream` block, or the implicit upstream of a literal address in `proxy_pass`.
 #[derive(Clone, Debug)]
 pub(super) struct Upstream {
     pub(super) name: String,
     pub(super) members: Vec<UpstreamServer>,
-    /// Whether the block was written, and not implied.
+    /// Whether the block is in the configuration, as opposed to an implicit upstream.
     pub(super) written: bool,
-    /// The file and line that named it first.
+    /// The file and line of its first mention.
     pub(super) place: (String, u32),
 }
 
@@ -225,10 +225,10 @@ pub(super) struct UpstreamServer {
     pub(super) backup: bool,
 }
 
-/// A zone of shared memory. It outlives the configuration that made it when a reload names it again.
+/// A zone of shared memory. The zone outlives its configuration if a reload names it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SharedZone {
-    /// Bytes; zero: only used, never defined.
+    /// The size in bytes; zero if the zone is used but not defined.
     pub(super) size: u64,
     pub(super) kind: ZoneKind,
 }
@@ -243,7 +243,8 @@ pub(super) enum ZoneKind {
 }
 
 impl SharedZone {
-    /// The reason why a reload cannot take over the zone that runs: its name, the old zone and the new one.
+    /// The reason why a reload cannot reuse an existing zone, computed from the zone's name, the old zone and the new
+    /// zone.
     pub(super) fn conflict(name: &str, old: &Self, new: &Self) -> Option<String> {
         if old.size != new.size {
             return None;

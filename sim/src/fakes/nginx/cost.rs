@@ -1,8 +1,8 @@
 //! The virtual cost of commands and reloads, as a function of the number of `server` blocks.
 //!
-//! The points are medians measured with nginx 1.22.1 on two cores. Between two points a cost is linear, and beyond the
-//! last point it goes on with the same slope. A block counts as proxied when one of its locations has `proxy_pass`, as
-//! TLS when it has a certificate, and as plain otherwise; TLS outranks proxied.
+//! The points are medians measured with nginx 1.22.1 on two cores. The cost is linear between two points, and continues
+//! with the same slope beyond the last point. A block with a certificate counts as TLS, another block with `proxy_pass`
+//! in a location counts as proxied, and any other block counts as plain.
 
 use super::timing::MIXED_WINDOW;
 use core::time::Duration;
@@ -10,7 +10,7 @@ use core::time::Duration;
 /// The number of `server` blocks of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blocks {
-    /// Blocks that neither proxy nor have a certificate.
+    /// Blocks without `proxy_pass` and without a certificate.
     pub plain: u64,
     /// Blocks with `proxy_pass`.
     pub proxied: u64,
@@ -18,7 +18,7 @@ pub struct Blocks {
     pub tls: u64,
 }
 
-/// A row: the base cost, and the cost above the base of a number of blocks, in milliseconds.
+/// A row: the base cost, and the additional cost for each number of blocks, in milliseconds.
 struct Row {
     base: u64,
     plain: &'static [(u64, u64)],
@@ -48,7 +48,7 @@ const OLD_GONE: Row = Row {
 };
 
 impl Blocks {
-    /// How long `nginx -t` takes, and any other command that reads the configuration.
+    /// The duration of `nginx -t` and of any other command that reads the configuration.
     #[must_use]
     pub fn test(self) -> Duration {
         self.cost(&TEST)
@@ -60,7 +60,7 @@ impl Blocks {
         self.cost(&FIRST_NEW)
     }
 
-    /// The time from SIGHUP until the old workers are told to quit.
+    /// The time from SIGHUP until the master tells the old workers to quit.
     #[must_use]
     pub fn old_gone(self) -> Duration {
         self.cost(&OLD_GONE)
@@ -82,7 +82,7 @@ impl Blocks {
     }
 }
 
-/// The nanoseconds that a number of blocks costs above the base.
+/// The cost of a number of blocks above the base, in nanoseconds.
 fn above(points: &[(u64, u64)], blocks: u64) -> u64 {
     let mut from = (0, 0);
     for (at, &to) in points.iter().enumerate() {

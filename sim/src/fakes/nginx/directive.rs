@@ -1,6 +1,7 @@
-//! The directives that the fake knows: where each may stand, how many arguments it takes, and how they are checked.
+//! The directives that the fake knows: the blocks in which each may stand, the number of its arguments, and how these
+//! are checked.
 //!
-//! A directive that is not in the table is answered as nginx answers an unknown one.
+//! For a directive that is not in the table, the fake gives nginx's error for an unknown directive.
 
 /// The blocks in which a directive may stand, as a set of bits.
 pub(super) type Contexts = u8;
@@ -37,9 +38,9 @@ pub(super) enum ArgumentCheck {
     Size,
     /// A time such as `10s`; at most one in its block.
     Time,
-    /// Free words; at most one in its block.
+    /// Arbitrary words; at most one in its block.
     Once,
-    /// Free words, as often as wanted.
+    /// Arbitrary words, any number of times.
     Any,
 }
 
@@ -48,7 +49,7 @@ pub(super) enum ArgumentCheck {
 pub(super) struct Directive {
     pub(super) name: &'static str,
     pub(super) contexts: Contexts,
-    /// The fewest and the most arguments.
+    /// The minimum and maximum number of arguments.
     pub(super) arguments: (usize, usize),
     pub(super) kind: ArgumentCheck,
 }
@@ -75,7 +76,7 @@ const fn row(
     }
 }
 
-/// The table. [`super`] lists those that have an effect; the others are checked and have none.
+/// The table. [`super`] lists the directives that have an effect; the others are only checked.
 pub(super) const DIRECTIVES: &[Directive] = &[
     row("include", ANYWHERE, (1, 1), ArgumentCheck::Any),
     row("daemon", MAIN, (1, 1), ArgumentCheck::Flag),
@@ -187,10 +188,10 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     row("uwsgi_temp_path", SITES, (1, 4), ArgumentCheck::Once),
 ];
 
-/// The row for a name in a context.
+/// The row of a directive's name in a context.
 ///
 /// # Errors
-/// The text of nginx's message.
+/// The error is the text of nginx's message.
 pub(super) fn find(name: &str, context: Contexts) -> Result<&'static Directive, String> {
     let mut known = false;
     for directive in DIRECTIVES.iter().filter(|row| row.name == name) {

@@ -116,7 +116,7 @@ impl ConfigurationLoader<'_> {
         Ok(())
     }
 
-    /// Warns of names that two servers of one address have; the second one's is ignored.
+    /// Warns of names that two servers of one address share; nginx ignores the second use of a name.
     fn finish_names(&mut self) -> Result<(), Note> {
         for (target, servers) in &self.configuration.listeners {
             if servers.len() < 2 {
@@ -143,7 +143,7 @@ impl ConfigurationLoader<'_> {
     }
 }
 
-/// A server's names; a server without one has the empty name.
+/// A server's names; the empty name if the server has no other.
 fn names(server: &Server) -> Vec<&str> {
     if server.names.is_empty() {
         vec![""]
@@ -152,7 +152,7 @@ fn names(server: &Server) -> Vec<&str> {
     }
 }
 
-/// Whether a star stands only where a wildcard may have one: as the first or the last label.
+/// Whether every star is in a place where nginx allows a wildcard: as the first or the last label.
 fn is_valid(name: &str) -> bool {
     let inner = name.strip_prefix("*.").unwrap_or(name);
     let inner = inner.strip_suffix(".*").unwrap_or(inner);
@@ -166,7 +166,7 @@ fn inherit(location: &mut Location, outer: &InheritedSettings) {
     }
 }
 
-/// Checks that no two locations of one block have the same path and matching; names the later one.
+/// Checks that no two locations of one block have the same path and matching; the error names the later location.
 fn distinct(locations: &[Location]) -> Result<(), Note> {
     let mut known: BTreeSet<(bool, &str)> = BTreeSet::new();
     for location in locations {

@@ -6,12 +6,12 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use phalanx_core::time::{Instant, Wall};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The host of one or more nginx processes. Its fields are plain data: the owner changes them between two steps.
+/// The host of one or more nginx processes. The fields are plain data, which the owner may change between two steps.
 #[derive(Clone, Debug)]
 pub struct NginxHost {
     /// The files.
     pub tree: FileTree,
-    /// The addresses of the host. Loopback addresses and the unspecified address always belong to it.
+    /// The addresses of the host. Loopback addresses and the unspecified address always belong to the host.
     pub addresses: BTreeSet<IpAddr>,
     /// The TCP ports on which processes other than nginx listen.
     pub taken: BTreeSet<u16>,
@@ -19,11 +19,11 @@ pub struct NginxHost {
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// Whether nginx runs with super-user privileges.
     pub privileged: bool,
-    /// The lowest port that a process without privileges may listen on.
+    /// The lowest port on which an unprivileged process may listen.
     pub first_unprivileged_port: u16,
     /// The calendar time at [`Instant::ZERO`].
     pub started: Wall,
-    /// The number of the latest process.
+    /// The process id that was assigned last.
     pub last_pid: u32,
 }
 
@@ -43,13 +43,13 @@ impl Default for NginxHost {
 }
 
 impl NginxHost {
-    /// A new process number.
+    /// Returns a new process id.
     pub(super) const fn next_pid(&mut self) -> u32 {
         self.last_pid += 1;
         self.last_pid
     }
 
-    /// The addresses of a name or of a literal address; none if it does not resolve.
+    /// The addresses of a name or of a literal address; none if the name does not resolve.
     pub(super) fn resolve(&self, name: &str) -> Option<Vec<IpAddr>> {
         let literal = name.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = literal.parse() {
@@ -61,7 +61,7 @@ impl NginxHost {
         (name == "localhost").then(|| vec![Ipv4Addr::LOCALHOST.into()])
     }
 
-    /// The reason why the operating system refuses to bind an address, apart from other listeners.
+    /// The reason why the operating system refuses to bind an address, apart from conflicts with other listeners.
     pub(super) fn refusal(&self, address: SocketAddr) -> Option<&'static str> {
         if !self.privileged && address.port() < self.first_unprivileged_port {
             return Some("13: Permission denied");

@@ -1,7 +1,8 @@
 //! Reads a configuration from its files, in nginx's order of checks.
 //!
-//! The loader walks the blocks; [`super::site`] takes what stands in servers, locations and upstreams; [`super::finish`]
-//! does what nginx does at the end of the `http` block. The first fault ends the reading, as in nginx.
+//! The loader walks the blocks; [`super::site`] handles the directives in servers, locations and upstreams;
+//! [`super::finish`] performs nginx's checks at the end of the `http` block. The first error ends the reading, as in
+//! nginx.
 
 use super::configuration::{Configuration, InheritedSettings, ListenAddress, Location, SharedZone};
 use super::cost::Blocks;
@@ -15,7 +16,7 @@ use super::value;
 use crate::disk::tree::has_wildcard;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The deepest nesting of includes and blocks that the fake follows.
+/// Maximum nesting of includes and blocks that the fake follows.
 const DEPTH_MAX: usize = 64;
 
 /// The source of a configuration.
@@ -27,7 +28,7 @@ pub(super) struct ConfigurationSource {
     pub(super) file: String,
 }
 
-/// The configuration, or the fault that ended the reading, with what was written before.
+/// The configuration, or the error that ended the reading; with the messages logged until then.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) notes: Vec<Note>,
@@ -35,7 +36,7 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// The blocks that were read; none when the reading failed.
+    /// The blocks that were read; none if the reading failed.
     pub(super) fn blocks(&self) -> Blocks {
         self.result
             .as_ref()
@@ -53,11 +54,11 @@ pub(super) fn load(source: &ConfigurationSource, host: &NginxHost) -> Loaded {
     }
 }
 
-/// A block under way.
+/// A block that is being read.
 #[derive(Debug)]
 pub(super) struct OpenBlock {
     pub(super) context: Contexts,
-    /// The directives that may stand once and did.
+    /// The directives seen so far that may occur only once.
     seen: BTreeSet<&'static str>,
     pub(super) settings: InheritedSettings,
 }
@@ -72,7 +73,7 @@ impl OpenBlock {
     }
 }
 
-/// The end of the text that is read.
+/// The end at which the current text stops: a brace or the end of the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     File,
@@ -85,9 +86,9 @@ pub(super) struct ConfigurationLoader<'a> {
     pub(super) host: &'a NginxHost,
     pub(super) configuration: Configuration,
     pub(super) notes: Vec<Note>,
-    /// The file and line of the directive that is taken.
+    /// The file and line of the current directive.
     pub(super) place: (String, u32),
-    /// The variables that were named, in the order of their naming.
+    /// The variables that the configuration names, in order of their first use.
     pub(super) variables: Vec<String>,
     /// The caches that locations use, for the check at the end of `http`.
     pub(super) caches_used: Vec<String>,
@@ -95,7 +96,7 @@ pub(super) struct ConfigurationLoader<'a> {
     pub(super) open: Vec<Location>,
     /// The index of the upstream whose block is open.
     pub(super) filling: usize,
-    /// The addresses that have a default server by `default_server`.
+    /// The addresses whose default server is set by `default_server`.
     pub(super) defaults: BTreeSet<ListenAddress>,
     depth: usize,
 }
@@ -131,17 +132,17 @@ impl<'a> ConfigurationLoader<'a> {
         }
     }
 
-    /// A fault at the place of the directive that is taken.
+    /// An error at the place of the current directive.
     pub(super) fn fault(&self, text: impl Into<String>) -> Note {
         Note::at(Level::Emergency, text.into(), &self.place.0, self.place.1)
     }
 
-    /// An absolute path for one that may be relative to the prefix.
+    /// Returns the absolute path for a path that may be relative to the prefix.
     pub(super) fn absolute(&self, path: &str) -> String {
         absolute(&self.source.prefix, path)
     }
 
-    /// An absolute path for one that may be relative to the folder of the main file.
+    /// Returns the absolute path for a path that may be relative to the folder of the main file.
     pub(super) fn beside(&self, path: &str) -> String {
         let folder = self.source.file.rfind('/').map_or(0, |at| at + 1);
         absolute(&self.source.file[..folder], path)
@@ -153,7 +154,7 @@ impl<'a> ConfigurationLoader<'a> {
             Ok(text) => text,
             Err(error) => {
                 let text = open(format!("{}: {error}", error.number()));
-                // The main file has no place that names it.
+                // No directive includes the main file, so its error has no place.
                 return Err(if self.depth == 0 {
                     Note::emergency(text)
                 } else {
@@ -235,7 +236,7 @@ impl<'a> ConfigurationLoader<'a> {
         }
     }
 
-    /// Checks that a directive stands once where it may stand once, and that its argument is of its kind.
+    /// Checks that a directive that may occur only once does so, and that its argument is of the required kind.
     fn check(
         &self,
         directive: &'static Directive,
@@ -346,7 +347,7 @@ impl<'a> ConfigurationLoader<'a> {
         Ok(())
     }
 
-    /// Takes a directive that stands outside of every block.
+    /// Handles a directive outside of every block.
     fn main(&mut self, name: &str, words: &[String]) -> Result<(), Note> {
         let given = words[1].as_str();
         match name {
@@ -388,7 +389,7 @@ impl<'a> ConfigurationLoader<'a> {
         Ok(())
     }
 
-    /// Adds a zone, or the mention of one that may be defined later (size zero).
+    /// Adds a zone, or a use of a zone that may be defined later (size zero).
     pub(super) fn zone(&mut self, name: &str, zone: SharedZone) {
         let zones = &mut self.configuration.zones;
         match zones.get(name) {
@@ -400,7 +401,7 @@ impl<'a> ConfigurationLoader<'a> {
     }
 }
 
-/// An absolute path for one that may be relative to a folder (with a slash at its end).
+/// Returns the absolute path for a path that may be relative to a folder (with a trailing slash).
 pub(super) fn absolute(folder: &str, path: &str) -> String {
     if path.starts_with('/') {
         path.to_owned()

@@ -1,12 +1,12 @@
-//! Log lines: levels, the two shapes in which nginx writes them, and the calendar stamp.
+//! Log lines: levels, the two formats that nginx uses, and the timestamp.
 
 use core::fmt;
 use phalanx_core::time::Wall;
 
-/// How severe a line is; a lower level is more severe.
+/// The severity of a line; a lower level is more severe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// nginx cannot do what it was asked.
+    /// nginx cannot perform an operation.
     Emergency,
     /// An operator must act.
     Alert,
@@ -23,7 +23,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// The word in brackets.
+    /// The name that log lines show in brackets.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -37,7 +37,8 @@ impl Level {
         }
     }
 
-    /// The level that a word of `error_log` names. `debug` counts as `info`: the fake writes no debug lines.
+    /// The level that an argument of `error_log` names. `debug` counts as `info`, because the fake writes no debug
+    /// lines.
     pub(super) fn of(word: &str) -> Option<Self> {
         Some(match word {
             "emerg" => Self::Emergency,
@@ -52,7 +53,7 @@ impl Level {
     }
 }
 
-/// A message, with the place in a configuration that it is about.
+/// A message, with the place in the configuration that it concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) level: Level,
@@ -95,7 +96,7 @@ impl fmt::Display for Note {
 /// A calendar time as `YYYY/MM/DD hh:mm:ss`, UTC.
 pub(super) fn stamp(wall: Wall) -> String {
     let (days, second) = (wall.0 / 86_400, wall.0 % 86_400);
-    // The civil calendar from days since 1970-01-01, counted in eras of 400 years that begin in March.
+    // The civil date is computed from days since 1970-01-01, in eras of 400 years that begin in March.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era =

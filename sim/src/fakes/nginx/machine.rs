@@ -1,7 +1,7 @@
 //! All nginx processes of one host as one state machine.
 //!
-//! This file holds what goes in and comes out, the processes, and the schedule of what comes later. [`super::command`]
-//! runs commands, [`super::master`] starts, reloads and ends masters, [`super::worker`] serves connections.
+//! This file holds the inputs and outputs, the processes, and the schedule of later steps. [`super::command`] runs
+//! commands, [`super::master`] starts, reloads and ends masters, [`super::worker`] serves connections.
 
 use super::command::CommandOptions;
 use super::configuration::{Configuration, ListenAddress, Upstream};
@@ -20,45 +20,45 @@ use std::rc::Rc;
 /// The outcome of a request at a member of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamOutcome {
-    /// It answered.
+    /// The member answered.
     Answered(Response),
-    /// It refused the connection.
+    /// The member refused the connection.
     Refused,
-    /// It closed the connection before it answered.
+    /// The member closed the connection before it answered.
     Closed,
 }
 
 /// The reason why a client cannot connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectRefusal {
-    /// Nothing listens there (111).
+    /// No process listens on the address (ECONNREFUSED, 111).
     Refused,
-    /// The socket's file does not exist (2).
+    /// The socket's file does not exist (ENOENT, 2).
     NotFound,
 }
 
 /// An event for the host's nginx processes.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A command runs: its arguments without the program's name.
+    /// A command runs, with its arguments without the program's name.
     Run {
-        /// The caller's number for it.
+        /// The number that the caller gives the command.
         invocation: u64,
         /// The arguments.
         arguments: Vec<String>,
     },
-    /// A process gets a signal.
+    /// A process receives a signal.
     Signal {
         /// The receiver.
         pid: u32,
         /// The signal.
         signal: ProcessSignal,
-        /// The sender's process number.
+        /// The sender's process id.
         sender: u32,
     },
     /// A client connects.
     Connect {
-        /// The caller's number for the connection.
+        /// The number that the caller gives the connection.
         connection: u64,
         /// The address.
         target: ListenAddress,
@@ -80,7 +80,7 @@ pub enum Input {
         /// The connection.
         connection: u64,
     },
-    /// A member of an upstream did something with a request.
+    /// A member of an upstream answered, refused or closed.
     Backend {
         /// The number in [`Output::Forward`].
         exchange: u64,
@@ -96,11 +96,11 @@ pub enum Input {
 pub enum Output {
     /// A command ended.
     Finished {
-        /// The caller's number for it.
+        /// The number that the caller gave the command.
         invocation: u64,
         /// The exit code.
         code: i32,
-        /// The lines that it wrote to standard error.
+        /// The lines that the command wrote to standard error.
         stderr: Vec<String>,
     },
     /// A connection was not accepted.
@@ -110,11 +110,11 @@ pub enum Output {
         /// The reason.
         refusal: ConnectRefusal,
     },
-    /// A request is answered.
+    /// A request received its response.
     Respond {
         /// The connection.
         connection: u64,
-        /// The answer.
+        /// The response.
         response: Response,
     },
     /// The server closed a connection.
@@ -122,9 +122,9 @@ pub enum Output {
         /// The connection.
         connection: u64,
     },
-    /// A request goes to a member of an upstream.
+    /// A request is passed to a member of an upstream.
     Forward {
-        /// The number to answer with.
+        /// The number for the outcome in [`Input::Backend`].
         exchange: u64,
         /// The member.
         to: ListenAddress,
@@ -136,9 +136,9 @@ pub enum Output {
 /// A child of a master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Child {
-    /// Its number.
+    /// The child's process id.
     pub pid: u32,
-    /// Its title, as `/proc/PID/cmdline` shows it.
+    /// The child's title, as `/proc/PID/cmdline` shows it.
     pub title: &'static str,
 }
 
@@ -153,19 +153,20 @@ pub(super) struct StubStatus {
 #[derive(Debug)]
 pub(super) struct Master {
     pub(super) options: CommandOptions,
-    /// The configuration that runs; none while the first one is read and bound.
+    /// The active configuration; none while the first one is read and bound.
     pub(super) cycle: Option<Rc<Configuration>>,
-    /// The change under way: the master then takes no signal.
+    /// The change under way, during which the master handles no signal.
     pub(super) change: Option<ConfigurationChange>,
-    /// Whether old workers are about to be told to quit: the master then takes no signal.
+    /// Whether the mixed window is open, after which old workers are told to quit; until then the master handles no
+    /// signal.
     pub(super) mixing: bool,
-    /// Signals that wait; equal ones count once.
+    /// Pending signals; several equal signals count once.
     pub(super) pending: BTreeMap<ProcessSignal, u32>,
-    /// Children that ended and are not reaped.
+    /// Children that ended and have not been reaped.
     pub(super) ended: Vec<Corpse>,
-    /// The signal by which it is ending.
+    /// The signal by which the master is ending.
     pub(super) ending: Option<ProcessSignal>,
-    /// The command that waits for it to end (`daemon off`).
+    /// The command that waits for the master to end (`daemon off`).
     pub(super) foreground: Option<u64>,
 }
 
@@ -175,16 +176,16 @@ pub(super) struct Corpse {
     pub(super) pid: u32,
     pub(super) kind: ChildKind,
     pub(super) how: Ended,
-    /// Whether the master starts another in its place.
+    /// Whether the master replaces the child by a new one.
     pub(super) respawn: bool,
 }
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// By itself, with code 0.
+    /// The child exited with code 0.
     Exited,
-    /// By a signal.
+    /// The child was killed by a signal.
     Killed(u32),
 }
 
@@ -197,7 +198,7 @@ pub(super) struct ConfigurationChange {
     pub(super) tries: u32,
     /// The addresses that were bound.
     pub(super) opened: BTreeSet<ListenAddress>,
-    /// The command that waits for the start; none: a reload.
+    /// The command that waits for the start; none for a reload.
     pub(super) start: Option<(u64, Vec<String>)>,
 }
 
@@ -208,19 +209,19 @@ pub(super) enum LaterStep {
     Finish(u64, i32, Vec<String>),
     /// A master has read its configuration.
     Read(u32),
-    /// A master tries to bind again.
+    /// A master retries to bind.
     Bind(u32),
     /// A master tells the workers of older configurations to quit.
     QuitOld(u32),
     /// A worker begins to accept.
     Accept(u32),
-    /// The cache loader has ended its work.
+    /// The cache loader has finished its work.
     Loaded(u32),
-    /// A connection's header did not come in time.
+    /// A connection's header did not arrive in time.
     Header(u64),
     /// A member of an upstream did not answer in time.
     Backend(u64),
-    /// A worker that shuts down closes its remaining connections (`worker_shutdown_timeout`).
+    /// A worker that is shutting down closes its remaining connections (`worker_shutdown_timeout`).
     Shutdown(u32),
 }
 
@@ -239,7 +240,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// No process runs.
+    /// A host without nginx processes.
     #[must_use]
     pub const fn new(random: Random) -> Self {
         Self {
@@ -258,7 +259,7 @@ impl Nginx {
         }
     }
 
-    /// Takes one input. The caller sends [`Input::Wake`] at [`Self::next_deadline`].
+    /// Handles one input. The caller sends [`Input::Wake`] at [`Self::next_deadline`].
     pub fn step(
         &mut self,
         now: Instant,
@@ -296,13 +297,13 @@ impl Nginx {
         }
     }
 
-    /// When [`Input::Wake`] is due.
+    /// The time at which [`Input::Wake`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.schedule.keys().next().map(|(at, _)| *at)
     }
 
-    /// The masters that run, by their process numbers.
+    /// The process ids of the running masters.
     pub fn masters(&self) -> impl Iterator<Item = u32> {
         let running = self
             .masters
@@ -326,13 +327,13 @@ impl Nginx {
         all.flat_map(Configuration::bound).cloned().collect()
     }
 
-    /// Whether a process runs, as a master or as a child of one.
+    /// Whether a process with this id runs, as a master or as a child of a master.
     #[must_use]
     pub fn runs(&self, pid: u32) -> bool {
         self.masters.contains_key(&pid) || self.workers.contains_key(&pid)
     }
 
-    /// The children of a process, in ascending order; of process 1: the orphans.
+    /// The children of a process, in ascending order of ids; the children of process 1 are the orphans.
     #[must_use]
     pub fn children(&self, parent: u32) -> Vec<Child> {
         let children = self
@@ -371,13 +372,13 @@ impl Nginx {
         }
     }
 
-    /// Puts a task on the schedule.
+    /// Adds a step to the schedule.
     pub(super) fn after(&mut self, now: Instant, delay: Duration, task: LaterStep) {
         self.ordered += 1;
         self.schedule.insert((now + delay, self.ordered), task);
     }
 
-    /// Takes tasks from the schedule.
+    /// Removes steps from the schedule.
     pub(super) fn cancel(&mut self, unwanted: &LaterStep) {
         self.schedule.retain(|_, task| task != unwanted);
     }
@@ -401,7 +402,7 @@ impl Sink {
         }
     }
 
-    /// Writes a message to the log file. A file that cannot be written loses it.
+    /// Writes a message to the log file. The message is lost if the file cannot be written.
     pub(super) fn write(&self, now: Instant, host: &mut NginxHost, note: &Note) {
         if note.level <= self.threshold && self.path != "stderr" {
             let line = self.line(now, host, note) + "\n";
@@ -414,7 +415,7 @@ impl Sink {
         self.write(now, host, &Note::new(Level::Notice, text.into()));
     }
 
-    /// Writes a message of a command: to the log file, and to standard error if it is severe.
+    /// Writes a message of a command: to the log file, and also to standard error if the message is severe.
     pub(super) fn tell(
         &self,
         now: Instant,
@@ -438,7 +439,7 @@ impl Sink {
     }
 }
 
-/// The states of round robin of a worker that serves a configuration.
+/// The round-robin states of a worker that serves a configuration.
 pub(super) fn balances(upstreams: &[Upstream]) -> Vec<super::balance::Balance> {
     let balance = |upstream: &Upstream| super::balance::Balance::new(&upstream.members);
     upstreams.iter().map(balance).collect()

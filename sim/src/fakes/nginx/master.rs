@@ -1,6 +1,7 @@
 //! The life of a master: start, reload, the mixed window, reaping, end.
 //!
-//! A reload passes through these states; the master takes signals in `idle` only, and equal ones that wait count once.
+//! A reload passes through these states; the master handles signals only in `idle`, and several equal pending signals
+//! count once.
 //!
 //! ```text
 //! idle ─SIGHUP─► reading ─► binding ─► new workers exist ─► mixed window ─► old workers told to quit ─► idle
@@ -53,7 +54,8 @@ impl Nginx {
         }
     }
 
-    /// A master, or a command that starts one, ends without cleaning up. Its workers become children of process 1.
+    /// A master, or a command that starts a master, ends without cleaning up. The workers of the master become children
+    /// of process 1.
     fn kill(&mut self, pid: u32, signal: ProcessSignal, out: &mut Vec<Output>) {
         let Some(master) = self.masters.remove(&pid) else {
             return;
@@ -79,7 +81,7 @@ impl Nginx {
         }
     }
 
-    /// A master that waits for signals handles a signal.
+    /// A master in `idle` handles a signal.
     fn take(
         &mut self,
         now: Instant,
@@ -148,7 +150,7 @@ impl Nginx {
         self.after(now, took, LaterStep::Read(pid));
     }
 
-    /// The configuration of a start or reload is read.
+    /// The configuration of a start or reload has been read.
     pub(super) fn configured(
         &mut self,
         now: Instant,
@@ -195,7 +197,7 @@ impl Nginx {
         self.masters.get_mut(&pid)?.change.as_mut()
     }
 
-    /// Writes a message of a start or reload: to the log of `opened`, or to the one before it.
+    /// Writes a message of a start or reload: to the log of `opened`, or to the previous log.
     fn tell(
         &mut self,
         now: Instant,
@@ -222,7 +224,7 @@ impl Nginx {
         }
     }
 
-    /// A start or reload failed; what went wrong is written already.
+    /// A start or reload failed; the reason is already written.
     fn fail(&mut self, now: Instant, pid: u32, host: &mut NginxHost, out: &mut Vec<Output>) {
         let Some(master) = self.masters.get_mut(&pid) else {
             return;
@@ -267,7 +269,7 @@ impl Nginx {
         }
     }
 
-    /// Whether a process that does not belong to a master holds an address.
+    /// Whether an address is held by a process that does not belong to the master.
     fn held(&self, pid: u32, target: &ListenAddress) -> bool {
         let bound = |configuration: &Configuration| {
             configuration
@@ -290,7 +292,7 @@ impl Nginx {
         by_master || by_worker
     }
 
-    /// Binds what is not bound yet; tries again after a pause where another process listens.
+    /// Binds the addresses that are not bound yet; retries after a pause if another process listens on an address.
     pub(super) fn bind(
         &mut self,
         now: Instant,
@@ -330,7 +332,7 @@ impl Nginx {
             }
             let Some(why) = self.refusal(pid, target, host) else {
                 if let ListenAddress::Unix(path) = target {
-                    // The refusal above covers every error.
+                    // The refusal check above covers every error.
                     let _made = host.tree.make_socket(path);
                 }
                 if let Some(change) = self.change(pid) {
@@ -353,7 +355,7 @@ impl Nginx {
         self.succeed(now, pid, read, host, out);
     }
 
-    /// A start or reload has all that it needs.
+    /// A start or reload succeeded.
     fn succeed(
         &mut self,
         now: Instant,
@@ -391,7 +393,7 @@ impl Nginx {
             None => (blocks.spawned() + START, Duration::ZERO),
         };
         if old.as_ref().is_none_or(|old| old.pid != read.pid) {
-            // A process number that cannot be written is lost; nginx runs all the same.
+            // An error in writing the PID file is ignored; nginx runs nevertheless.
             let _lost = host.tree.write(&read.pid, format!("{at}\n").as_bytes());
         }
         if let Some(old) = &old {
@@ -442,7 +444,7 @@ impl Nginx {
         self.idle(now, pid, host, out);
     }
 
-    /// A master is free: it reaps its children, and takes the signals that waited.
+    /// A master becomes idle: it reaps its children and handles the pending signals.
     fn idle(&mut self, now: Instant, pid: u32, host: &mut NginxHost, out: &mut Vec<Output>) {
         self.reap(now, pid, host, out);
         while let Some(master) = self.masters.get_mut(&pid) {
@@ -471,7 +473,8 @@ impl Nginx {
         }
     }
 
-    /// Reaps children, starts others for those that ended unasked, and ends a master that has none left and is ending.
+    /// Reaps children, replaces children that ended unexpectedly, and ends a master that is ending and has no children
+    /// left.
     fn reap(&mut self, now: Instant, pid: u32, host: &mut NginxHost, out: &mut Vec<Output>) {
         let Some(master) = self.masters.get_mut(&pid) else {
             return;
@@ -540,13 +543,13 @@ fn overlap(one: &ListenAddress, other: &ListenAddress) -> bool {
     }
 }
 
-/// Removes the files of the Unix sockets that a configuration listens on and the next one does not.
+/// Removes the files of Unix sockets on which a configuration listens and the next one does not.
 fn unlink(host: &mut NginxHost, configuration: &Configuration, next: Option<&Configuration>) {
     for target in configuration.bound() {
         if let ListenAddress::Unix(path) = target
             && next.is_none_or(|next| !next.listeners.contains_key(target))
         {
-            // The file may be gone already.
+            // The file may already be gone.
             let _gone = host.tree.remove(path);
         }
     }

@@ -1,16 +1,17 @@
 //! A fake nginx: all nginx processes of one simulated host as one state machine without input or output.
 //!
-//! [`Nginx`] takes commands, signals, connections and requests, and a [`NginxHost`] that holds the files; it decides exit
-//! codes, lines on standard error and in the error log, which worker of which configuration answers, and when. It follows
-//! nginx 1.22.1 of Debian 12; the conformance suite (tests/conformance) runs on both.
+//! The inputs of [`Nginx`] are commands, signals, connections and requests, together with a [`NginxHost`] that holds
+//! the files. Its outputs are exit codes, lines on standard error and in the error log, and answers; the fake decides
+//! the worker that answers, the worker's configuration, and the time. The fake follows nginx 1.22.1 of Debian 12; the
+//! conformance suite (tests/conformance) runs on both.
 //!
-//! [`NginxProgram`] makes a program of it.
+//! [`NginxProgram`] makes a program of the fake.
 //!
 //! **Commands.** A start (also with `daemon off`), `-t`, `-q`, `-v`, `-s stop|quit|reload`, with `-p`, `-c` and `-e`. The
 //! virtual costs are those of [`Blocks`].
 //!
-//! **Signals.** HUP, QUIT, TERM and KILL, to masters and workers. USR1, USR2 and WINCH are left out: neither logs are
-//! reopened nor binaries replaced.
+//! **Signals.** HUP, QUIT, TERM and KILL, to masters and workers. USR1, USR2 and WINCH are not modelled, so logs are
+//! not reopened and the binary is not replaced.
 //!
 //! **Directives with an effect.** `include` (with globs), `daemon`, `error_log` (path, level), `events`, `http`, `pid`,
 //! `user` (the warning), `worker_processes`, `worker_shutdown_timeout`, `server`, `upstream` (`weight`, `max_fails`,
@@ -20,13 +21,14 @@
 //! opened), `alias`, `root`, `index`, `default_type`, `internal`, `return`, `proxy_pass`, `proxy_read_timeout`,
 //! `stub_status`, the five `*_temp_path`.
 //!
-//! **Directives that are checked and have no effect.** The rest of the table in `directive.rs`. A directive outside of the
-//! table is answered as nginx answers an unknown one.
+//! **Directives that are checked but have no effect.** The rest of the table in `directive.rs`. For a directive outside
+//! of the table, the fake gives nginx's error for an unknown directive.
 //!
-//! **Left out.** Regular expressions, named locations and variables in `proxy_pass` are refused by an `[emerg]` that says
-//! so. `limit_req` limits nothing and a cache stores nothing: their zones count only for the checks of a reload. TLS is
-//! checked as far as the files of a certificate go; requests to a TLS listener are answered without it. A log that was
-//! renamed is written under its old name. Idle connections are kept until one side closes them.
+//! **Not modelled.** Regular expressions, named locations and variables in `proxy_pass` are rejected with an `[emerg]`
+//! message that names the missing part. `limit_req` does not limit requests and a cache does not store responses: their
+//! zones matter only for the checks of a reload. TLS is checked only as far as the files of a certificate allow;
+//! requests to a TLS listener are answered without TLS. After a log file is renamed, messages are still written under
+//! its old name. Idle connections are kept until one side closes them.
 
 mod balance;
 mod command;

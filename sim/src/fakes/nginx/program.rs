@@ -1,11 +1,11 @@
 //! The fake nginx as a program of a simulated host.
 //!
-//! Commands reach it by `Effect::Run`, signals by `Effect::Signal`, requests as [`HttpRequest`] on links or in datagrams
-//! (one request each). It reads and writes the host's files within its steps, as nginx does. `/proc/PID/cmdline` and
-//! `/proc/PID/task/PID/children` are answered for its processes.
+//! Commands reach nginx by `Effect::Run`, signals by `Effect::Signal`, and requests as [`HttpRequest`] on links or in
+//! datagrams (one request each). nginx reads and writes the host's files within its steps, as the real program does.
+//! The program answers reads of `/proc/PID/cmdline` and `/proc/PID/task/PID/children` for its processes.
 //!
-//! The engine has no Unix sockets: a request names the socket in [`HttpRequest::to`] and goes to the port [`SOCKETS`] of
-//! the loopback. Members of upstreams are dialled; one behind a Unix socket refuses.
+//! The engine has no Unix sockets, so a request names the socket in [`HttpRequest::to`] and is sent to the port
+//! [`SOCKETS`] of the loopback address. Members of upstreams are dialled; a member behind a Unix socket refuses.
 
 use super::configuration::ListenAddress;
 use super::host::NginxHost;
@@ -51,7 +51,7 @@ impl Message for HttpRequest {
     }
 }
 
-/// The answer to an [`HttpRequest`]; none: the connection was refused or closed.
+/// The answer to an [`HttpRequest`]; none if the connection was refused or closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpResponse(pub Option<Response>);
 
@@ -69,13 +69,13 @@ impl Message for HttpResponse {
 /// nginx on the hosts that run it.
 #[derive(Clone, Debug, Default)]
 pub struct NginxProgram {
-    /// The arguments with which a host starts nginx at its boot; none: it does not.
+    /// The arguments with which a host starts nginx at its boot; none if nginx does not start at boot.
     pub at_boot: Option<Vec<String>>,
-    /// The folders that exist from the beginning, durably.
+    /// The folders that exist durably from the beginning.
     pub folders: Vec<String>,
-    /// The files that exist from the beginning, durably.
+    /// The files that exist durably from the beginning.
     pub files: Vec<(String, Vec<u8>)>,
-    /// The names that resolve when a configuration is read.
+    /// The names that resolve while a configuration is read.
     pub names: BTreeMap<String, Vec<IpAddr>>,
 }
 
@@ -96,7 +96,7 @@ impl Program for NginxProgram {
         let host = NginxHost {
             addresses: BTreeSet::from([IpAddr::V4(crate::address::ip(start.host))]),
             names: self.names.clone(),
-            // Process numbers of an earlier life are not given again.
+            // Process ids from before a restart are not reused.
             last_pid: start.life.saturating_mul(1_000),
             ..NginxHost::default()
         };
@@ -114,14 +114,14 @@ impl Program for NginxProgram {
     }
 }
 
-/// The way back to a client.
+/// The path of a response to its client.
 #[derive(Clone, Copy, Debug)]
 enum Client {
     Link(LinkId),
     Datagram(SocketAddr),
 }
 
-/// nginx on one host: all of its processes, and the view of them.
+/// nginx on one host: all of its processes, and the view of these processes.
 #[derive(Debug)]
 pub struct Installed {
     nginx: Nginx,
@@ -130,17 +130,17 @@ pub struct Installed {
     /// The clients of nginx's connections.
     clients: BTreeMap<u64, Client>,
     by_link: BTreeMap<LinkId, u64>,
-    /// The exchanges with members of upstreams that are linked.
+    /// The exchanges with upstream members to which a link is open, by link.
     members: BTreeMap<LinkId, u64>,
-    /// The exchanges whose member is dialled, with what it is to get.
+    /// The exchanges whose member is being dialled, each with the request for the member.
     dialling: BTreeMap<DialId, (u64, HttpRequest)>,
     listening: BTreeSet<u16>,
     numbers: u64,
 }
 
 impl Installed {
-    /// Returns the answer of each worker that accepts connections at an address to a GET of a path. Answers from files or
-    /// upstreams are omitted.
+    /// Returns, for each worker that accepts connections at an address, its answer to a GET of a path. Answers from
+    /// files or upstreams are omitted.
     #[must_use]
     pub fn answers(&self, to: &ListenAddress, path: &str) -> Vec<Response> {
         self.nginx
@@ -152,7 +152,7 @@ impl Installed {
         self.numbers
     }
 
-    /// The inputs that an event brings.
+    /// The inputs that result from an event.
     fn inputs(&mut self, event: ProcessEvent) -> Vec<Input> {
         match event {
             ProcessEvent::Start => {
@@ -230,7 +230,7 @@ impl Installed {
         member.map(backend).into_iter().collect()
     }
 
-    /// A client asks: on a connection of its own, or on the one that its link has.
+    /// A client sends a request: on a new connection, or on the existing connection of its link.
     fn asked(&mut self, client: Client, asked: HttpRequest) -> Vec<Input> {
         let HttpRequest { to, mut request } = asked;
         let known = match client {
@@ -260,7 +260,7 @@ impl Installed {
         inputs
     }
 
-    /// Does what nginx orders. Returns what follows at once.
+    /// Performs an output of nginx. Returns the inputs that follow at once.
     fn perform(&mut self, output: Output, out: &mut Effects) -> Option<Input> {
         match output {
             Output::Finished {
@@ -317,7 +317,7 @@ impl Installed {
         None
     }
 
-    /// Listens where nginx does.
+    /// Listens on the addresses on which nginx listens.
     fn listen(&mut self, out: &mut Effects) {
         let ports = self.nginx.targets().into_iter().map(|target| match target {
             ListenAddress::Tcp(address) => address.port(),
@@ -334,7 +334,7 @@ impl Installed {
     }
 }
 
-/// A name and its addresses, in a command.
+/// The name and addresses in a command.
 fn names(with: &Value) -> Option<(String, Vec<IpAddr>)> {
     let addresses = with["addresses"].as_array()?.iter();
     let addresses = addresses.map(|address| address.as_str()?.parse().ok());

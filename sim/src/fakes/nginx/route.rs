@@ -1,4 +1,4 @@
-//! How a request is answered: which server by address and name, which location by path, and what it says.
+//! Routing of requests: the server by address and name, the location by path, and the answer of the location.
 
 use super::configuration::{
     Configuration, Handler, InheritedSettings, ListenAddress, Location, Matching, Proxy, Return,
@@ -16,12 +16,12 @@ pub struct NginxRequest {
     pub path: String,
     /// The `Host` header.
     pub host: String,
-    /// Whether the client asks for the connection to be closed after the answer.
+    /// Whether the client requests that the connection be closed after the answer.
     pub close: bool,
 }
 
 impl NginxRequest {
-    /// A GET of a path from a host, on a connection that is closed after the answer.
+    /// A GET request for a path and a host; the connection is closed after the answer.
     #[must_use]
     pub fn get(host: &str, path: &str) -> Self {
         Self {
@@ -38,9 +38,9 @@ impl NginxRequest {
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The `Content-Type` header; empty: none.
+    /// The `Content-Type` header; empty if there is none.
     pub content_type: String,
-    /// The `Location` header; empty: none.
+    /// The `Location` header; empty if there is none.
     pub location: String,
     /// The body.
     pub body: Vec<u8>,
@@ -94,20 +94,20 @@ fn phrase(status: u16) -> &'static str {
     }
 }
 
-/// How a request is answered.
+/// The handler of a request.
 #[derive(Debug)]
 pub(super) enum Routed<'a> {
-    /// By this.
+    /// nginx answers with this response.
     Answer(Response),
-    /// By closing the connection (status 444).
+    /// nginx closes the connection (status 444).
     Drop,
-    /// By the server's counters.
+    /// nginx answers with its counters (`stub_status`).
     Status,
-    /// By a member of an upstream, asked for this path.
+    /// A member of an upstream answers, for this path.
     Proxy(&'a Proxy, &'a InheritedSettings, String),
 }
 
-/// One request on its way.
+/// A request while it is being routed.
 struct RoutedRequest<'a> {
     server: &'a Server,
     target: &'a ListenAddress,
@@ -171,7 +171,7 @@ pub(super) fn route<'a>(
     }
 }
 
-/// The host's name in lower case, without port and closing dot.
+/// The host's name in lower case, without the port and the trailing dot.
 fn host_name(header: &str) -> String {
     let bracket = header.rfind(']').unwrap_or(0);
     let end = header[bracket..]
@@ -180,7 +180,8 @@ fn host_name(header: &str) -> String {
     header[..end].trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// A path without dot segments, repeated slashes and percent signs; none: it leaves the root or is malformed.
+/// A path without dot segments, repeated slashes and percent encoding; none if the path leaves the root or is
+/// malformed.
 fn normalized(path: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = path.bytes();
@@ -213,8 +214,8 @@ fn normalized(path: &str) -> Option<String> {
     Some(uri)
 }
 
-/// The server for a name at an address: an exact name, the longest wildcard at the start, the longest one at the end,
-/// the default server.
+/// The server for a name at an address, in order of preference: an exact name, the longest wildcard at the start of a
+/// name, the longest wildcard at the end, the default server.
 fn choose<'a>(
     configuration: &'a Configuration,
     target: &ListenAddress,
@@ -237,7 +238,7 @@ fn choose<'a>(
     configuration.servers.get(number)
 }
 
-/// How well a server name fits a host, if it does: more is better.
+/// How well a server name matches a host, if it matches; a greater value is a better match.
 fn fits(name: &str, host: &str) -> Option<(u8, usize)> {
     if name == host {
         return Some((3, 0));
@@ -255,7 +256,7 @@ fn fits(name: &str, host: &str) -> Option<(u8, usize)> {
     host.starts_with(start).then_some((1, start.len()))
 }
 
-/// The location for a path: an exact one, or the longest beginning, in inner blocks too.
+/// The location for a path: an exact match, or else the longest prefix, including those in nested blocks.
 fn find<'a>(locations: &'a [Location], uri: &str) -> Option<&'a Location> {
     let exact = |location: &&Location| location.matching == Matching::Exact && location.path == uri;
     if let Some(location) = locations.iter().find(exact) {

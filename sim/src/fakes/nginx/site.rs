@@ -1,4 +1,4 @@
-//! Takes the directives of servers, locations and upstreams, each with nginx's own checks and messages.
+//! Handles the directives of servers, locations and upstreams, each with nginx's own checks and messages.
 
 use super::configuration::{
     Handler, InheritedSettings, ListenAddress, Location, Matching, Proxy, Return, Server,
@@ -11,9 +11,9 @@ use super::value::{self, Part, interpolated};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-/// The longest path of a Unix socket in Linux, in bytes.
+/// The maximum length of the path of a Unix socket in Linux, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
-/// The smallest zone of shared memory: eight pages.
+/// The minimum size of a zone of shared memory, in bytes: eight pages.
 const ZONE_MIN: u64 = 8 * 4_096;
 
 impl ConfigurationLoader<'_> {
@@ -36,7 +36,7 @@ impl ConfigurationLoader<'_> {
         Ok(())
     }
 
-    /// Takes a directive that stands in `http` or deeper and is not a block.
+    /// Handles a directive in `http` or in a block below it that does not open a block itself.
     pub(super) fn site(
         &mut self,
         frame: &mut OpenBlock,
@@ -94,7 +94,7 @@ impl ConfigurationLoader<'_> {
         }
     }
 
-    /// A handler at the level of a server counts for no request: nginx gives each request a location of its own.
+    /// A handler at the server level answers no request, because nginx gives each request a location.
     fn handle(&mut self, handler: Handler) {
         if let Some(location) = self.open.last_mut() {
             location.handler = Some(handler);
@@ -147,7 +147,7 @@ impl ConfigurationLoader<'_> {
         Ok(())
     }
 
-    /// The address that a text names.
+    /// Parses the address that a text names.
     fn target(&self, text: &str, default_port: u16) -> Result<ListenAddress, &'static str> {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.len() {
@@ -186,7 +186,7 @@ impl ConfigurationLoader<'_> {
         Ok(())
     }
 
-    /// The fault for a part of nginx that the fake leaves out.
+    /// The error for a part of nginx that the fake does not model.
     pub(super) fn unmodelled(&self, part: &str) -> Note {
         self.fault(format!("the simulated nginx does not model {part}"))
     }
@@ -279,7 +279,7 @@ impl ConfigurationLoader<'_> {
             }
         }
         let answer = Some(Return { status, text });
-        // The first `return` of a block counts.
+        // Only the first `return` of a block has an effect.
         let slot = match (context, self.open.last_mut()) {
             (LOCATION, Some(location)) => &mut location.answer,
             _ => &mut self.server().answer,
@@ -318,7 +318,7 @@ impl ConfigurationLoader<'_> {
         Ok(())
     }
 
-    /// The number of the upstream with this name; one that does not exist is implied.
+    /// The index of the upstream with this name; a missing upstream is created implicitly.
     fn upstream(&mut self, name: &str) -> usize {
         let upstreams = &mut self.configuration.upstreams;
         if let Some(at) = upstreams.iter().position(|known| known.name == name) {
@@ -458,7 +458,7 @@ impl ConfigurationLoader<'_> {
         Ok(())
     }
 
-    /// Whether a zone can be declared again with this size, for the same use or another.
+    /// Whether a zone may be declared again with this size, for the same or another use.
     fn zone_fits(&self, name: &str, size: u64, known: &SharedZone, same: bool) -> Result<(), Note> {
         if !same {
             return Err(self.fault(format!(
@@ -546,7 +546,7 @@ fn port(text: &str) -> Result<u16, &'static str> {
     port.ok_or("invalid port")
 }
 
-/// Divides `host:port`; an IPv6 address stands in brackets.
+/// Splits `host:port`; an IPv6 address is enclosed in brackets.
 fn split_port(text: &str, default_port: u16) -> Result<(&str, u16), &'static str> {
     let bracket = text.rfind(']').unwrap_or(0);
     match text[bracket..].find(':') {

@@ -1,18 +1,19 @@
-//! Times of nginx that do not depend on its configuration.
+//! Times in nginx that do not depend on its configuration.
 
 use core::time::Duration;
 
-/// The time between the start of new workers and the order to old ones to quit. Both generations serve in it.
+/// The mixed window: the time between the start of new workers and the order to the old workers to quit. Both
+/// generations serve requests in this window.
 pub const MIXED_WINDOW: Duration = Duration::from_millis(100);
-/// How often an address that another process holds is tried.
+/// Maximum number of attempts to bind an address that another process holds.
 pub const BIND_TRIES: u32 = 5;
-/// The pause after each such try. The master takes no signal in it.
+/// The pause after each failed attempt to bind. The master handles no signal in this pause.
 pub const BIND_PAUSE: Duration = Duration::from_millis(500);
 /// The time from the start of a worker to its first accept, except after a reload.
 pub(super) const START: Duration = Duration::from_millis(5);
-/// The life of the cache loader.
+/// The time for which the cache loader runs.
 pub(super) const CACHE_LOADER: Duration = Duration::from_secs(60);
-/// `client_header_timeout` where no block sets it.
+/// The default of `client_header_timeout`.
 pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// `proxy_read_timeout` where no block sets it.
+/// The default of `proxy_read_timeout`.
 pub(super) const PROXY_TIMEOUT: Duration = Duration::from_secs(60);

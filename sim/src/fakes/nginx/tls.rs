@@ -1,16 +1,16 @@
-//! Whether a certificate and a key exist, are PEM and belong together.
+//! Checks that a certificate and a key exist, are PEM and belong together.
 //!
-//! The check needs no cryptography: a private key that carries its public point (PKCS#8 of an elliptic curve) belongs to
-//! the certificate that holds the same bytes. Keys that carry none, such as RSA keys, pass.
+//! The check needs no cryptography: a private key that carries its public point (PKCS#8 of an elliptic curve) belongs
+//! to the certificate that holds the same bytes. Keys without a public point, such as RSA keys, pass the check.
 
 use crate::disk::tree::FileTree;
 
 const NO_FILE: &str = "error:80000002:system library::No such file or directory:calling fopen";
 
-/// Checks a pair.
+/// Checks a certificate and its key.
 ///
 /// # Errors
-/// The text of nginx's message.
+/// The error is the text of nginx's message.
 pub(super) fn check_pair(tree: &FileTree, certificate: &str, key: &str) -> Result<(), String> {
     let document = |path: &str, what: &str, reader: &str, label: &str, expecting: &str| {
         let fault = |why: String| Err(format!("cannot load {what} \"{path}\": {why}"));

@@ -4,7 +4,7 @@
 //! the line that an error names. The meaning of a directive is left to [`super::load`]. Text that is not valid UTF-8
 //! is read with replacement characters, and nginx's bound on the length of a word (one page) is not enforced.
 
-/// A piece of the text.
+/// A token of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     /// A directive's name and arguments, ended by a semicolon.
@@ -17,7 +17,7 @@ pub(super) enum Piece {
     End,
 }
 
-/// The reader of one file.
+/// The lexer of one file.
 #[derive(Debug)]
 pub(super) struct Lexer {
     text: Vec<char>,
@@ -25,7 +25,7 @@ pub(super) struct Lexer {
     line: u32,
 }
 
-/// How the word under way began.
+/// The kind of the current word: bare or quoted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
     Bare,
@@ -46,10 +46,10 @@ impl Lexer {
         self.line
     }
 
-    /// The next piece.
+    /// Returns the next token.
     ///
     /// # Errors
-    /// The text of nginx's message.
+    /// The error is the text of nginx's message.
     pub(super) fn next(&mut self) -> Result<Piece, String> {
         let mut words: Vec<String> = Vec::new();
         loop {

@@ -10,7 +10,7 @@ pub(super) fn number(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-/// A size in bytes: a number with `k`, `m` or `g` at its end, or none of them.
+/// A size in bytes: a number, optionally followed by `k`, `m` or `g`.
 pub(super) fn size(text: &str) -> Option<u64> {
     let (digits, scale) = match text.as_bytes().last()? {
         b'k' | b'K' => (&text[..text.len() - 1], 1 << 10),
@@ -21,7 +21,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
     number(digits)?.checked_mul(scale)
 }
 
-/// A time: numbers with units from `w` to `ms` in descending order; a number without a unit counts seconds.
+/// A time: numbers with units from `w` to `ms` in descending order; a number without a unit is in seconds.
 pub(super) fn time(text: &str) -> Option<Duration> {
     const UNITS: [(&str, u64); 6] = [
         ("w", 604_800_000),
@@ -63,16 +63,16 @@ pub(super) fn time(text: &str) -> Option<Duration> {
 /// A part of a text with variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Characters as they stand.
+    /// Literal characters.
     Text(String),
     /// A variable's name.
     Variable(String),
 }
 
-/// Divides a text into characters and variables (`$name`, `${name}`).
+/// Splits a text into literal characters and variables (`$name`, `${name}`).
 ///
 /// # Errors
-/// The text of nginx's message.
+/// The error is the text of nginx's message.
 pub(super) fn interpolated(text: &str) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     let mut rest = text;

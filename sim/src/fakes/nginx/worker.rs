@@ -1,8 +1,8 @@
-//! Workers: which connections they hold, how they answer requests, how they end.
+//! Workers: their connections, their answers to requests, and how they end.
 //!
-//! A connection is fresh (nothing came), reading (a part of a header came), idle (kept alive after an answer) or busy (a
-//! member of an upstream is asked). A worker that is told to quit closes idle connections at once and fresh and busy ones
-//! when `worker_shutdown_timeout` is over; a reading one holds it until `client_header_timeout`.
+//! A connection is fresh (no bytes arrived), reading (a part of a header arrived), idle (kept alive after an answer) or
+//! busy (a request is at an upstream). A quitting worker closes idle connections at once, and fresh and busy ones after
+//! `worker_shutdown_timeout`; a reading one holds it until `client_header_timeout`.
 
 use super::balance::{Balance, Tried};
 use super::configuration::{Configuration, ListenAddress};
@@ -22,11 +22,11 @@ use std::rc::Rc;
 /// The kind of a master's child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChildKind {
-    /// It serves.
+    /// Serves requests.
     Worker,
-    /// It keeps the cache within its bounds.
+    /// Keeps the cache within its bounds.
     CacheManager,
-    /// It reads the cache once and ends.
+    /// Reads the cache once and ends.
     CacheLoader,
 }
 
@@ -43,15 +43,15 @@ impl ChildKind {
 /// A child of a master.
 #[derive(Debug)]
 pub(super) struct Worker {
-    /// The master; 1: it has ended.
+    /// The process id of the master; 1 if the master has ended.
     pub(super) parent: u32,
     pub(super) kind: ChildKind,
     pub(super) configuration: Rc<Configuration>,
-    /// Whether it closed its listeners and ends with its last connection.
+    /// Whether the worker closed its listeners and ends with its last connection.
     pub(super) leaving: bool,
-    /// Whether its master asked it to leave, and starts no other in its place.
+    /// Whether the master told the worker to quit, in which case the master does not replace the worker.
     told: bool,
-    /// Whether it has begun to accept.
+    /// Whether the worker has begun to accept connections.
     accepts: bool,
     prefix: String,
     balances: Vec<Balance>,
@@ -72,10 +72,10 @@ impl Worker {
 #[derive(Debug)]
 pub(super) struct HttpConnection {
     target: ListenAddress,
-    /// The worker that accepted it; none: it waits for one.
+    /// The worker that accepted the connection; none while the connection waits for a worker.
     worker: Option<u32>,
     state: State,
-    /// A request that came before a worker accepted.
+    /// A request that arrived before a worker accepted the connection.
     waiting: Option<NginxRequest>,
 }
 
@@ -87,7 +87,7 @@ enum State {
     Busy,
 }
 
-/// A request that a member of an upstream answers.
+/// A request that is being passed to a member of an upstream.
 #[derive(Debug)]
 pub(super) struct Exchange {
     connection: u64,
@@ -98,7 +98,7 @@ pub(super) struct Exchange {
     timeout: Duration,
     /// The request as the client sent it.
     asked: NginxRequest,
-    /// The request as the member gets it.
+    /// The request as it is sent to the member.
     passed: NginxRequest,
 }
 
@@ -141,7 +141,7 @@ impl Nginx {
         }
     }
 
-    /// A client connects: a worker that accepts there takes the connection, or it waits for one that will.
+    /// A client connects: a worker that accepts there takes the connection, or the connection waits for such a worker.
     pub(super) fn connect(
         &mut self,
         now: Instant,
@@ -179,8 +179,8 @@ impl Nginx {
         self.assign(now, connection, host, out);
     }
 
-    /// Returns the answer of each worker that accepts connections at an address to a request, in the order of process
-    /// ids. Answers from files or upstreams are omitted.
+    /// Returns, for each worker that accepts connections at an address, its answer to a request, in the order of
+    /// process ids. Answers from files or upstreams are omitted.
     #[must_use]
     pub fn answers(&self, to: &ListenAddress, request: &NginxRequest) -> Vec<Response> {
         let tree = FileTree::default();
@@ -231,7 +231,7 @@ impl Nginx {
         }
     }
 
-    /// A worker begins to accept.
+    /// A worker begins to accept connections.
     pub(super) fn accept(
         &mut self,
         now: Instant,
@@ -257,7 +257,7 @@ impl Nginx {
         }
     }
 
-    /// A whole request came.
+    /// A complete request arrived.
     pub(super) fn request(
         &mut self,
         now: Instant,
@@ -331,7 +331,7 @@ impl Nginx {
         )
     }
 
-    /// Sends an answer; keeps the connection unless the client or a worker that leaves wants it closed.
+    /// Sends an answer; keeps the connection unless the client asked to close it or the worker is quitting.
     fn respond(
         &mut self,
         now: Instant,
@@ -362,7 +362,7 @@ impl Nginx {
         self.closed(now, number, host, out);
     }
 
-    /// A connection is gone.
+    /// A connection is closed.
     pub(super) fn closed(
         &mut self,
         now: Instant,
@@ -418,7 +418,7 @@ impl Nginx {
         self.after(now, timeout, LaterStep::Backend(number));
     }
 
-    /// A member did something with a request.
+    /// A member of an upstream answered, refused or closed.
     pub(super) fn backend(
         &mut self,
         now: Instant,
@@ -477,7 +477,8 @@ impl Nginx {
         );
     }
 
-    /// Notes what a member did. Returns whether the member is set aside and whether another may be asked.
+    /// Records the outcome of a request at a member. Returns whether the member is set aside, and whether to try
+    /// another.
     fn settle(&mut self, now: Instant, number: u64, failed: bool) -> Option<(bool, bool)> {
         self.cancel(&LaterStep::Backend(number));
         let exchange = self.exchanges.get_mut(&number)?;
@@ -502,7 +503,7 @@ impl Nginx {
         let Some(exchange) = self.exchanges.get(&number) else {
             return;
         };
-        // A request that may have changed something is not repeated once a member has it.
+        // A request that may have changed state is not repeated once it was sent to a member.
         let sent = during != "connecting to";
         let repeatable =
             !sent || !["POST", "LOCK", "PATCH"].contains(&exchange.asked.method.as_str());
@@ -540,7 +541,7 @@ impl Nginx {
         }
     }
 
-    /// Logs a message about a request that goes to a member.
+    /// Logs a message about a request to a member.
     fn complain(
         &self,
         now: Instant,
@@ -640,7 +641,7 @@ impl Nginx {
         self.close_all(now, pid, |state| state != State::Reading, host, out);
     }
 
-    /// Closes a worker's connections in some states.
+    /// Closes a worker's connections that are in some states.
     fn close_all(
         &mut self,
         now: Instant,
@@ -673,7 +674,7 @@ impl Nginx {
         }
     }
 
-    /// A child ends by itself; `told`: at its master's order.
+    /// A child exits; `told` means that its master ordered the exit.
     pub(super) fn exit_worker(
         &mut self,
         now: Instant,
@@ -708,7 +709,7 @@ impl Nginx {
         }
     }
 
-    /// A child is gone, and its connections with it.
+    /// A child has ended, and its connections are closed.
     fn bury(
         &mut self,
         now: Instant,

@@ -1,4 +1,4 @@
-//! The broadcast or message that makes a figure of the delivery log miss its bound.
+//! The broadcast or message because of which a figure of the delivery log misses its bound.
 
 use super::{Broadcast, DeliveryLog, SentMessage};
 use crate::finding::{FailureFinding, seconds};
@@ -6,7 +6,7 @@ use crate::world::{MeasuredMetric, Scene};
 use phalanx_core::channel::{ChannelName, UpdateId};
 
 impl DeliveryLog {
-    /// The item that makes a metric miss its bound.
+    /// The item because of which a metric misses its bound.
     pub(in crate::mesh) fn finding(
         &self,
         scene: &Scene<'_>,
@@ -179,7 +179,7 @@ impl DeliveryLog {
     }
 }
 
-/// The sender waits for the answer of the receiver, so that the sender is the observer.
+/// The sender waits for the answer of the receiver, so the sender is the observer.
 fn of_message(scene: &Scene<'_>, message: &SentMessage, text: String) -> FailureFinding {
     let found = FailureFinding::new(text).by(message.host).at(message.at);
     match scene.hosts.iter().position(|host| host.id == message.to) {

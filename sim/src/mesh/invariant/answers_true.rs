@@ -1,8 +1,8 @@
-//! The answer to a sender is true: `delivered` means that the message was delivered to the application, and a failure
-//! means that it was not, except for a failure that leaves the outcome open.
+//! The answer to a sender is true: `delivered` means that the message reached the application, and a failure means that
+//! it did not, except for a failure that leaves the outcome open.
 //!
-//! Reason: a sender acts on the answer. It drops a delivered message and resends an undelivered one. Source: W-06;
-//! `channel::DeliveryFailure`.
+//! Reason: a sender acts on the answer. The sender drops a delivered message and sends an undelivered one again.
+//! Source: W-06; `channel::DeliveryFailure`.
 
 use super::{Program, Report, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};

@@ -8,7 +8,8 @@ use crate::invariant::{Invariant, InvariantResult, Steps};
 use phalanx_core::gossip::Tuning;
 use phalanx_core::size::FRAME_BYTES_MAX;
 
-/// The maximum number of links to ring neighbours that a node dials although it accepts no more links.
+/// The maximum number of links to ring neighbours that a node dials although it has reached its maximum number of
+/// links.
 const OWN_MAX: usize = 8;
 /// The maximum number of connections in the handshake, in addition to the links.
 const GREETINGS_MAX: usize = 1_024;

@@ -1,7 +1,8 @@
 //! A message or broadcast is delivered to an application at most once in one lifetime of its process.
 //!
-//! Reason: an application that counts, pays or commands must not repeat the action because a copy took another route, a
-//! broadcast arrived over two links, or the sender lost the answer. Source: W-06, W-08; DESIGN section 4 (channels).
+//! Reason: an application that counts, pays or commands must not repeat an action because a copy of the message took
+//! another route, a broadcast arrived over two links, or the sender lost the answer. Source: W-06, W-08; DESIGN section
+//! 4 (channels).
 
 use super::{Program, Report, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};

@@ -1,7 +1,8 @@
 //! All views hold the same time of joining for one lifetime of a node.
 //!
-//! Reason: operators see the time of joining, and it orders members by age. A view that replaces it with the time of
-//! reception shows each operator another age. Source: DESIGN section 4 (join times survive synchronisation).
+//! Reason: operators see the time of joining, and members are ordered by age according to this time. A view that
+//! replaces the time of joining with the time of reception shows the operator a wrong age. Source: DESIGN section 4
+//! (join times survive synchronisation).
 
 use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};

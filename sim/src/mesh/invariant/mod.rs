@@ -1,4 +1,5 @@
-//! The invariants of the mesh. The ordinary runner catches a planted bug for each invariant (tests/scenarios).
+//! The invariants of the mesh. For each invariant, a test plants a bug that the ordinary runner detects by this
+//! invariant (tests/scenarios).
 
 mod answers_true;
 mod bounds;
@@ -42,8 +43,8 @@ fn node_of<'a>(seen: &Seen<'a>) -> &'a Node {
         .expect("an invariant of the mesh watches nodes")
 }
 
-/// The invariants of a run. If a member forges records of others, views may hold records that no owner published until
-/// the owner refutes them, so that `owner-writes` is left out.
+/// The invariants of a run. If a scenario makes a member forge records of others, views may hold records that no owner
+/// published until the owner refutes them, so `owner-writes` is left out.
 pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
     let hosts = scenario.hosts.len();
     let tuning = &host_words::tuning(&scenario.settings);

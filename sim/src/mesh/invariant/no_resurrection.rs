@@ -1,7 +1,7 @@
-//! A forgotten member returns only with a record newer than the forgotten one.
+//! A forgotten member returns only with a record that is newer than the forgotten record.
 //!
-//! Reason: outdated records that still circulate would otherwise bring back machines that were switched off long ago,
-//! whenever a node returns that was paused during their death. Source: W-19; every gossip system's issue list.
+//! Reason: otherwise, when a node returns that was paused during a member's death, outdated records would bring back
+//! machines that were switched off long ago. Source: W-19; every gossip system's issue list.
 
 use super::{Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};

@@ -1,8 +1,8 @@
 //! At rest, two nodes have at most one link, and both ends belong to the same connection.
 //!
 //! Reason: two nodes that dial each other at the same time must keep one connection, the same at both ends. If each
-//! node keeps its own, heartbeats are not received; if both connections stay, links leak. Source: DESIGN section 4
-//! (links).
+//! node keeps its own connection, heartbeats are not received; if both connections stay, links leak. Source: DESIGN
+//! section 4 (links).
 
 use super::{Node, Program, Scene, Seen};
 use crate::invariant::{Invariant, InvariantResult};
@@ -14,8 +14,8 @@ use phalanx_core::time::Instant;
 use std::collections::BTreeMap;
 
 /// A problem counts after it has lasted for `redial_after`, because a link may be in its handshake or about to close.
-/// An end that receives nothing from its neighbour does not count: the neighbour may have died, and is about to be
-/// redialled.
+/// An end that receives nothing from its neighbour does not count: the neighbour may have died, and the node is about
+/// to redial it.
 pub(super) struct OneLink {
     redial_after: Duration,
     now: u64,

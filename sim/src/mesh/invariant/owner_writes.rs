@@ -1,7 +1,7 @@
 //! Every record in a view was published by its owner, unchanged.
 //!
-//! Reason: only its owner writes a record. A relay that drops a field, changes a field or invents a version creates
-//! views that do not match any owner. Source: DESIGN section 4 (records: only its owner writes it).
+//! Reason: only the owner of a record writes it. A relay that drops a field, changes a field or invents a version
+//! creates views that do not match any owner. Source: DESIGN section 4 (records: only its owner writes it).
 
 use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};

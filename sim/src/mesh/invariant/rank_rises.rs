@@ -1,7 +1,7 @@
-//! The record of a member in a view is only replaced by a newer one.
+//! The record of a member in a view is replaced only by a newer record.
 //!
-//! Reason: merging keeps the greater record. A view that goes back would show withdrawn services again, and two nodes
-//! would exchange the same two values without end. Source: DESIGN section 4 (merge is monotone).
+//! Reason: merging keeps the greater record. A view that returns to an earlier record would show withdrawn services
+//! again, and two nodes would exchange the same two values without end. Source: DESIGN section 4 (merge is monotone).
 
 use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};

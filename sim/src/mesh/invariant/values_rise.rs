@@ -1,4 +1,4 @@
-//! The value of a key of a map is only replaced by a later write.
+//! The value of a key of a map is replaced only by a later write.
 //!
 //! Reason: copies in which an earlier write wins never converge, and a watcher would see old values return. Source:
 //! DESIGN section 4 (channels); Lamport (CACM 1978).

@@ -1,7 +1,7 @@
 //! Only a snapshot carries the whole view.
 //!
-//! Reason: a mesh in which ordinary messages carry the whole view costs n squared bytes for each change; the prototypes
-//! of this project did so, at 7 MB a node. Source: DESIGN section 4 (dissemination).
+//! Reason: a mesh in which ordinary messages carry the whole view costs O(n²) bytes for each change; the prototypes of
+//! this project did so, at 7 MB per node. Source: DESIGN section 4 (dissemination).
 
 use super::{Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};
@@ -11,7 +11,8 @@ use phalanx_core::gossip;
 use phalanx_core::gossip::message::Sync;
 use phalanx_core::node::Message;
 
-/// The minimum size of the view. In smaller meshes, a few simultaneous changes are already the whole view.
+/// The minimum number of members of a view that the invariant checks. In smaller meshes, a few simultaneous changes
+/// already amount to the whole view.
 const MEMBERS_MIN: usize = 12;
 /// The time after a start during which a node may forward all the records that it has just received.
 const JOINING: Duration = Duration::from_secs(5);

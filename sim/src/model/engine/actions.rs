@@ -1,5 +1,5 @@
 //! Performs the actions of the plan: starts and stops, pauses, clocks, disks, certificates and commands. The transport
-//! performs those on the network.
+//! performs the actions on the network.
 
 use super::Engine;
 use crate::disk::Left;
@@ -17,7 +17,7 @@ use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The start of a process that exits at once, as traces show it.
+/// The start of a process that exits immediately, as shown in traces.
 const START_FAILED: InputInfo = InputInfo::of(20, StartFailed::WORD);
 
 impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
@@ -183,7 +183,7 @@ impl<'a> PlanExecutor<'a> for Engine<'a, '_> {
     }
 
     fn set_loss(&mut self, planned: &'a Planned, ppm: Option<u32>) {
-        // A step that sets the loss to zero drops no segments, so it counts as one affected item.
+        // A step that sets the loss to zero drops no segments, so the step itself counts as one affected item.
         let affected = u64::from(ppm == Some(0));
         self.context.affect(planned.step, affected);
         self.change_network(planned, NetworkChange::Loss(ppm));
@@ -200,7 +200,7 @@ impl<'a> Engine<'a, '_> {
         self.transport.change_network(now, change, planned.step);
     }
 
-    /// Performs a triggered action, unless it has no effect any more.
+    /// Performs a triggered action, unless the action no longer has an effect.
     pub(super) fn on_triggered(&mut self, trigger: usize, action: usize) {
         let planned = &self.context.plan().triggers[trigger].actions[action];
         let runs = |host: usize, program| {
@@ -325,7 +325,7 @@ impl<'a> Engine<'a, '_> {
         counts.sum::<usize>() as u64
     }
 
-    /// Delivers an event to each of these processes that it concerns; returns whether there is one.
+    /// Delivers an event to each of these processes that the event concerns; returns whether there is such a process.
     fn notify_all(&mut self, slots: &[usize], event: impl Fn() -> ProcessEvent) -> bool {
         let mut taken = false;
         for slot in slots {
@@ -342,13 +342,13 @@ impl<'a> Engine<'a, '_> {
         }
     }
 
-    /// Stops one process of a running host; its writes in progress are dropped.
+    /// Stops one process of a running host; the writes of the process that are in progress are dropped.
     fn stop_process(&mut self, slot: usize) {
         self.hosts[self.slots[slot].host()].forget_writes(slot);
         self.kill(slot);
     }
 
-    /// Ends a process; its connections are closed, as the operating system does.
+    /// Ends a process; the connections of the process are closed, as by an operating system.
     fn kill(&mut self, slot: usize) {
         self.note_end(slot);
         self.end_calls(slot);

@@ -25,7 +25,8 @@ const UNREACHABLE_AFTER: u64 = 1_000_000;
 const START_FAILED: i32 = 1;
 /// Exit code of a command whose program was killed.
 const KILLED: i32 = 137;
-/// Time until a process without a resolver gets its answer, in nanoseconds: the time to read its configuration.
+/// Time until a process without a resolver gets an error, in nanoseconds: the time that reading the resolver's
+/// configuration takes.
 const WITHOUT_RESOLVER: u64 = 1_000_000;
 
 impl Engine<'_, '_> {
@@ -94,7 +95,8 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Notifies a process that another one listens on a port. The run fails if the process does not handle this.
+    /// Notifies a process that another process listens on a port. The run fails if the process does not handle this
+    /// event.
     pub(super) fn on_listen_failed(&mut self, (slot, life): (usize, u32), port: u16, by: usize) {
         if self.slots[slot].life() != life {
             return;
@@ -109,7 +111,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Sends a datagram. It arrives whole or not at all, in any order with others.
+    /// Sends a datagram. The datagram arrives whole or not at all, and may be reordered with other datagrams.
     fn datagram(&mut self, slot: usize, to: SocketAddr, message: Rc<dyn Message>, bytes: usize) {
         let host = self.slots[slot].host();
         let target = self.host_at(host, to);
@@ -126,7 +128,7 @@ impl Engine<'_, '_> {
         };
         let message = match flight.damage {
             None => Some(message),
-            // The checksum of UDP reveals a damage that the message does not survive.
+            // The damaged message is lost if a checksum detects the damage.
             Some(seed) => message.damaged(&mut Random::from_seed(seed)),
         };
         let Some(message) = message else { return };
@@ -238,7 +240,7 @@ impl Engine<'_, '_> {
         self.context.schedule(self.context.now() + ns(after), event);
     }
 
-    /// Starts a read. It completes after the writes that were ordered before it.
+    /// Starts a read. The read completes after the writes that were ordered before it.
     fn read(&mut self, slot: usize, reading: Reading) {
         let now = self.context.now();
         let disk = self.hosts[self.slots[slot].host()].disk();
@@ -375,8 +377,8 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Ends the calls of a process that ended: the commands that it executes end with it, and the answers to its own
-    /// are dropped.
+    /// Ends the calls of a process that ended: commands that the process executes end with the process, and answers to
+    /// the process's own calls are dropped.
     pub(super) fn end_calls(&mut self, slot: usize) {
         let answered = self.calls.answered_by(slot);
         self.calls.end_ordered_by(slot);
@@ -412,8 +414,8 @@ impl Engine<'_, '_> {
         self.later(ns(HAND_OVER), slot, Local::Deliver(answer));
     }
 
-    /// Resolves a name for a process. The resolver is the first on its own host, or else on the first host that has
-    /// one.
+    /// Resolves a name for a process. The resolver is the first one on the process's host, or else the one on the first
+    /// host that has a resolver.
     fn resolve(&mut self, slot: usize, ticket: Ticket, name: &str) {
         let host = self.slots[slot].host();
         let resolves = |slot: &usize| self.programs[self.slots[*slot].program()].resolves_names();
@@ -441,7 +443,7 @@ impl Engine<'_, '_> {
         }
     }
 
-    /// Returns the latency of a packet between two hosts; `None` if it is lost.
+    /// Returns the latency of a packet between two hosts; `None` if the packet is lost.
     fn packet(&mut self, from: usize, to: usize) -> Option<u64> {
         if from == to {
             return Some(ns(HAND_OVER));

@@ -1,7 +1,8 @@
-//! The event loop: takes the next event, passes the input to a process, and lets the effects be performed.
+//! The event loop: takes the next event, passes the input to a process, and performs the effects through the
+//! components.
 //!
-//! The engine coordinates its components: the result of one is passed to another here, in `effects` (effects of
-//! processes) and in `actions` (actions of the plan) alone.
+//! The engine coordinates its components: only this file, `effects` (effects of processes) and `actions` (actions of
+//! the plan) pass the result of one component to another.
 
 mod actions;
 mod effects;
@@ -9,7 +10,7 @@ mod effects;
 use crate::address::HostAddresses;
 use crate::invariant::{Invariants, Seen};
 use crate::judge::Judge;
-use crate::judge::ending::Ending;
+use crate::judge::ending::{Ending, Halted};
 use crate::model::calls::Calls;
 use crate::model::checks::Checks;
 use crate::model::clock::ns;
@@ -18,6 +19,7 @@ use crate::model::event::ScheduledEvent;
 use crate::model::host::SimulatedHost;
 use crate::model::slot::{ProcessSlot, QueuedInput, RunningProcess};
 use crate::model::starts::Starts;
+use crate::model::supervision::{RunWatch, Supervisor};
 use crate::model::trace::{StepLine, Trace};
 use crate::model::transport::{
     ConnectionTransition, FRAMING_BYTES, Receiver, SEGMENT_OVERHEAD_BYTES, Transport,
@@ -55,13 +57,13 @@ pub(crate) struct Engine<'a, 't> {
     starts: Starts,
     /// The effects of the latest step.
     effects: Effects,
-    /// The encoded bytes of the message that each effect sends; 0 if it sends none.
+    /// For each effect, the encoded bytes of the message that it sends; 0 if it sends no message.
     sizes: Vec<usize>,
 }
 
 impl<'a, 't> Engine<'a, 't> {
     /// # Errors
-    /// The scenario does not fit the system, or a name in `sabotage` is unknown.
+    /// Returns an error if the scenario does not fit the system, or a name in `sabotage` is unknown.
     pub(crate) fn new(
         definition: &Definition,
         scenario: &'a Scenario,
@@ -123,8 +125,8 @@ impl<'a, 't> Engine<'a, 't> {
         Duration::from_nanos(self.context.now())
     }
 
-    /// Returns the programs of a host in the order in which they start, each with the view of its process and the
-    /// process's own time, if it runs.
+    /// Returns the programs of a host in the order in which they start; for each program whose process runs, with the
+    /// view of the process and the process's own time.
     pub(crate) fn views(
         &self,
         host: usize,
@@ -145,7 +147,7 @@ impl<'a, 't> Engine<'a, 't> {
         }
     }
 
-    /// Processes the next event if it is due before `until`; returns whether it was.
+    /// Processes the next event if it is due before `until`; returns whether there was such an event.
     pub(crate) fn advance(&mut self, until: u64) -> bool {
         let event = self.context.advance(until);
         let is_due = event.is_some();
@@ -153,6 +155,21 @@ impl<'a, 't> Engine<'a, 't> {
             self.on_event(event);
         }
         is_due
+    }
+
+    /// Returns the number of processes.
+    pub(crate) const fn processes(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Sets the supervisor of the run.
+    pub(crate) const fn supervise(&mut self, supervisor: Option<&'t Supervisor>) {
+        self.context.supervise(supervisor);
+    }
+
+    /// Returns the reason for an early end of the run, if there is one.
+    pub(super) fn watched(&self, watch: &mut RunWatch<'_>) -> Option<Halted> {
+        watch.look(&self.context)
     }
 
     /// Passes the reported events to the judge.
@@ -181,9 +198,10 @@ impl<'a, 't> Engine<'a, 't> {
         definition: &Definition,
         judge: Judge<'_>,
         (strict, sabotage): (bool, &[String]),
+        halted: Option<Halted>,
     ) -> Outcome {
-        // A run that ends under its faults is not at rest.
-        if self.context.scenario().recovers {
+        // The world is not at rest if the run ends while its faults are in effect.
+        if halted.is_none() && self.context.scenario().recovers {
             self.check(Invariants::at_rest);
         }
         let scenario = self.context.scenario();
@@ -201,11 +219,13 @@ impl<'a, 't> Engine<'a, 't> {
             now: self.since_start(),
             trace_hash: self.context.trace_hash(),
             events: self.context.events(),
+            trace_events: self.context.trace_events(),
             overhead_bytes: framing + SEGMENT_OVERHEAD_BYTES as u64 * self.transport.segments(),
             affected: self.context.affected(),
             broken: self.checks.failures(&scenario.file),
             metrics: BTreeMap::new(),
             projection: projection.flatten(),
+            halted,
         };
         ending.judged(judge, &self)
     }
@@ -350,7 +370,7 @@ impl<'a, 't> Engine<'a, 't> {
         self.notify_of_message(slot, event, 0)
     }
 
-    /// Delivers an event that contains a message of `bytes` encoded bytes, immediately or when the process is neither
+    /// Delivers an event that contains a message of `bytes` encoded bytes: immediately, or once the process is neither
     /// paused, slow nor busy. Returns whether the event concerns the process.
     fn notify_of_message(&mut self, slot: usize, event: ProcessEvent, bytes: usize) -> bool {
         let state = &mut self.slots[slot];
@@ -396,10 +416,11 @@ impl<'a, 't> Engine<'a, 't> {
         }
     }
 
-    /// Passes an input to a process. `woke` tells whether the input is a wake.
+    /// Passes an input to a process. `woke` is whether the input is a wake.
     fn step(&mut self, slot: usize, input: ProcessEvent, bytes: usize, woke: bool) {
         let state = &mut self.slots[slot];
         let now = self.context.now();
+        self.context.enter(state.host());
         let (Some(view), Some(local)) = (state.view(), state.local_time(now)) else {
             return;
         };
@@ -498,14 +519,14 @@ impl<'a, 't> Engine<'a, 't> {
         running.fold(0, |sum, view| mix(sum ^ view.digest()))
     }
 
-    /// Returns the hash of what the host's processes know of membership, if one of them has such a part.
+    /// Returns the hash of the membership that the host's processes know; `None` if no process knows membership.
     fn membership(&self, host: usize) -> Option<u64> {
         let running = self.slots[self.hosts[host].processes()].iter();
         let known = running.filter_map(|slot| slot.view()?.membership());
         known.reduce(|sum, known| mix(sum ^ known))
     }
 
-    /// Returns the name of a process: its host's id, and its program if the host runs several.
+    /// Returns the name of a process: its host's id, followed by its program if the host runs several programs.
     fn process_name(&self, slot: usize) -> Cow<'a, str> {
         let state = &self.slots[slot];
         let id = self.context.scenario().hosts[state.host()].id.as_str();
@@ -553,7 +574,7 @@ impl World for Engine<'_, '_> {
     }
 }
 
-/// Returns the encoded bytes of the message that an effect sends; 0 if it sends none.
+/// Returns the encoded bytes of the message that an effect sends; 0 if it sends no message.
 fn size(effect: &Effect) -> usize {
     match effect {
         Effect::Send { message, .. } | Effect::Datagram { message, .. } => message.encoded_len(),

@@ -23,7 +23,7 @@ pub(super) struct ProcessMailbox {
     /// The step that delays the inputs.
     delayed_by: Option<usize>,
     inputs: VecDeque<QueuedInput>,
-    /// The time of the scheduled look at the mailbox, if one is scheduled.
+    /// The time at which the mailbox is scheduled to open, if it is scheduled.
     opens_at: Option<u64>,
 }
 
@@ -51,13 +51,13 @@ impl ProcessMailbox {
         self.delayed_by
     }
 
-    /// Handles no input until this time.
+    /// Pauses the process until this time.
     pub(super) fn pause(&mut self, until: u64, step: Option<usize>) {
         self.paused_until = self.paused_until.max(until);
         self.delayed_by = step;
     }
 
-    /// Delays each input. The end of a delay has no step.
+    /// Delays each input. When a delay ends, `step` is `None`.
     pub(super) const fn slow_down(&mut self, delay: u64, step: Option<usize>) {
         self.delay = delay;
         if step.is_some() {
@@ -73,7 +73,7 @@ impl ProcessMailbox {
         self.inputs.push_back(waiting);
     }
 
-    /// Returns the time at which the mailbox is to be opened, unless that is scheduled already.
+    /// Returns the time at which the mailbox is to be opened, unless the opening is already scheduled.
     pub(super) fn schedule(&mut self, now: u64) -> Option<u64> {
         if self.opens_at.is_some() {
             return None;
@@ -82,7 +82,7 @@ impl ProcessMailbox {
         self.opens_at
     }
 
-    /// Takes the scheduled look at the mailbox; returns whether it is due.
+    /// Handles the scheduled opening of the mailbox; returns whether it is due.
     pub(super) fn open(&mut self, now: u64) -> bool {
         let due = self.opens_at == Some(now);
         if due {
@@ -101,7 +101,7 @@ impl ProcessMailbox {
         self.inputs.pop_front()
     }
 
-    /// Ends a batch; returns whether inputs remain, which are delayed.
+    /// Ends a batch; returns whether inputs remain, which then wait for the delay.
     pub(super) fn end_batch(&mut self, now: u64) -> bool {
         let remain = !self.inputs.is_empty();
         if remain {
@@ -110,7 +110,7 @@ impl ProcessMailbox {
         remain
     }
 
-    /// Drops all inputs, and ends a pause. A delay persists over restarts of the process.
+    /// Drops all inputs, and ends a pause. A delay outlasts restarts of the process.
     pub(super) fn reset(&mut self) {
         self.inputs.clear();
         self.opens_at = None;

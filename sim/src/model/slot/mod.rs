@@ -1,7 +1,7 @@
 //! The slot of one process on a host: the running process, its clock and identity, its mailbox and its wake timer.
 //!
-//! A slot decides when its process handles an input and when it wakes. The engine passes the input to the process and
-//! performs the effects.
+//! A slot decides when its process handles an input and when the process wakes. The engine passes the input to the
+//! process and performs the effects.
 
 mod mailbox;
 mod wake;
@@ -22,7 +22,7 @@ use wake::WakeTimer;
 pub(super) struct RunningProcess {
     machine: Box<dyn Machine>,
     clock: NodeClock,
-    /// Whether the process left and ended. Its last state remains readable.
+    /// Whether the process has left and ended. The last state of an ended process remains readable.
     exited: bool,
     /// Whether the process accesses its host directly within a step.
     acts_on_host: bool,
@@ -39,7 +39,7 @@ impl RunningProcess {
     }
 }
 
-/// The slot of one process on a host; it persists over restarts of the process.
+/// The slot of one process on a host; the slot outlasts restarts of the process.
 pub(super) struct ProcessSlot {
     /// The index of the slot.
     index: usize,
@@ -91,7 +91,7 @@ impl ProcessSlot {
         self.identity.as_ref()
     }
 
-    /// Returns the state machine of the process, if there is a process, even one that exited by itself.
+    /// Returns the state machine of the process, if there is a process, even if the process exited by itself.
     pub(super) fn machine(&self) -> Option<&dyn Machine> {
         Some(&*self.process.as_ref()?.machine)
     }
@@ -101,7 +101,7 @@ impl ProcessSlot {
         Some(self.process.as_ref()?.machine.view())
     }
 
-    /// Returns whether there is a process; it may have ended by itself.
+    /// Returns whether there is a process; the process may have ended by itself.
     pub(super) const fn is_occupied(&self) -> bool {
         self.process.is_some()
     }
@@ -219,7 +219,7 @@ impl ProcessSlot {
         self.mailbox.pop()
     }
 
-    /// Takes the wake that waits for queued inputs, if it is due; returns whether there is one.
+    /// Performs a wake that waited for queued inputs, if the wake is due; returns whether there was such a wake.
     pub(super) fn resume_wake(&mut self, now: u64) -> bool {
         let (empty, paused_until) = (self.mailbox.is_empty(), self.mailbox.paused_until());
         self.wake.resume(now, empty, paused_until)
@@ -232,7 +232,7 @@ impl ProcessSlot {
         }
     }
 
-    /// Takes a scheduled wake; returns whether the process wakes now. Queued inputs come first.
+    /// Handles a scheduled wake; returns whether the process wakes now. Queued inputs are handled first.
     pub(super) fn fire_wake(&mut self, context: &mut Context<'_, '_>, life: u32) -> bool {
         let now = context.now();
         if self.life != life || self.process.is_none() || !self.wake.fire(now) {
@@ -280,12 +280,12 @@ impl ProcessSlot {
         self.mailbox.pause(until, step);
     }
 
-    /// Delays each input, in nanoseconds. The end of a delay has no step.
+    /// Delays each input, in nanoseconds. When a delay ends, `step` is `None`.
     pub(super) const fn slow_down(&mut self, delay: u64, step: Option<usize>) {
         self.mailbox.slow_down(delay, step);
     }
 
-    /// Changes the clock of the process, and schedules the next wake by it.
+    /// Changes the clock of the process, and reschedules the next wake by the new clock.
     pub(super) fn change_clock(
         &mut self,
         context: &mut Context<'_, '_>,

@@ -3,8 +3,8 @@
 /// A time that is never reached.
 const NEVER: u64 = u64::MAX;
 
-/// Maximum time, in nanoseconds, that waiting inputs delay a due timer of a process, as in the driver of `net`: inputs
-/// come first, but cannot starve timers.
+/// Maximum time, in nanoseconds, for which waiting inputs delay a due timer of a process, as in the driver of `net`:
+/// inputs are handled first, but cannot starve timers.
 const INPUTS_FIRST: u64 = 100_000_000;
 
 /// Delay, in nanoseconds, of the next wake of a machine whose deadline is already due after a wake.
@@ -29,9 +29,9 @@ impl WakeTimer {
         }
     }
 
-    /// Moves the wake forward to a deadline; returns the time to schedule, unless an earlier wake is scheduled. `woke`
-    /// tells whether the latest step was a wake: a machine whose deadline is still due after its wake must not stall the
-    /// run that reports the bug.
+    /// Moves the next wake forward to a deadline; returns the time to schedule, unless an earlier wake is already
+    /// scheduled. `woke` is whether the latest step was a wake: a machine whose deadline is still due after its wake
+    /// must not stall the run that reports this bug.
     pub(super) fn schedule(&mut self, now: u64, deadline: u64, woke: bool) -> Option<u64> {
         let overdue = woke && deadline <= now;
         let at = deadline.max(now + if overdue { OVERDUE_DELAY } else { 0 });
@@ -42,7 +42,7 @@ impl WakeTimer {
         earlier.then_some(at)
     }
 
-    /// Takes the wake scheduled for this time; returns whether there is one.
+    /// Handles the wake scheduled for this time; returns whether there is such a wake.
     pub(super) const fn fire(&mut self, now: u64) -> bool {
         let due = self.scheduled_at == now;
         if due {
@@ -51,7 +51,7 @@ impl WakeTimer {
         due
     }
 
-    /// Lets a due wake wait for the queued inputs.
+    /// Postpones a due wake until the queued inputs are handled.
     pub(super) const fn postpone(&mut self, now: u64) {
         if !self.waits {
             self.waits = true;
@@ -59,7 +59,7 @@ impl WakeTimer {
         }
     }
 
-    /// Takes the wake that waits for inputs, if there are none or its time is up; returns whether there is one.
+    /// Takes a postponed wake if no inputs remain or its time limit has passed; returns whether there is such a wake.
     pub(super) fn resume(&mut self, now: u64, no_inputs: bool, paused_until: u64) -> bool {
         let limit = self.waits_until.max(paused_until + INPUTS_FIRST);
         let due = self.waits && (no_inputs || limit <= now);
@@ -69,12 +69,12 @@ impl WakeTimer {
         due
     }
 
-    /// Voids the scheduled wake, because the process's clock changed.
+    /// Cancels the scheduled wake, because the process's clock changed.
     pub(super) const fn cancel(&mut self) {
         self.scheduled_at = NEVER;
     }
 
-    /// Voids all wakes.
+    /// Cancels all wakes.
     pub(super) const fn reset(&mut self) {
         self.scheduled_at = NEVER;
         self.waits = false;

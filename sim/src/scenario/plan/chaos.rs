@@ -34,7 +34,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Draws the hosts that a fault touches, and schedules it; `None` if no host may be touched.
+    /// Draws the hosts that a fault touches, and schedules the fault; `None` if no host may be touched.
     fn unleash(
         &mut self,
         at: Duration,
@@ -82,17 +82,7 @@ impl Planner<'_> {
                 self.own_fault(at, from, length, strike, random)
             }
             ChaosKind::ZonePartition | ChaosKind::ZonePowerLoss => {
-                let zone = self.zone(&free, most, random)?;
-                if kind == ChaosKind::ZonePartition {
-                    let sides = self.sides(&Sides::Isolate(super::Selector::of(&zone)), random);
-                    let cut = Cut::partition(self.lives.len(), &sides, direction(random));
-                    self.cut(at, from, cut, false, Some(length));
-                } else {
-                    for host in &zone {
-                        self.strike_host(at, from, length, ChaosKind::PowerLoss, *host, random);
-                    }
-                }
-                Some(zone)
+                self.strike_zone(at, from, length, kind, (&free, most), random)
             }
             _ if victims.is_empty() => None,
             ChaosKind::Cut | ChaosKind::Hold => {
@@ -122,7 +112,30 @@ impl Planner<'_> {
         }
     }
 
-    /// Draws a zone all of whose hosts are free, of at most `most` hosts; returns its hosts.
+    /// Applies a fault to a zone that is drawn; returns the zone's hosts, or `None` if no zone is free.
+    fn strike_zone(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        length: Duration,
+        kind: ChaosKind,
+        (free, most): (&[usize], usize),
+        random: &mut Random,
+    ) -> Option<Vec<usize>> {
+        let zone = self.zone(free, most, random)?;
+        if kind == ChaosKind::ZonePartition {
+            let sides = self.sides(&Sides::Isolate(super::Selector::of(&zone)), random);
+            let cut = Cut::partition(self.lives.len(), &sides, direction(random));
+            self.cut(at, from, cut, false, Some(length));
+        } else {
+            for host in &zone {
+                self.strike_host(at, from, length, ChaosKind::PowerLoss, *host, random);
+            }
+        }
+        Some(zone)
+    }
+
+    /// Draws a zone whose hosts are all free, with at most `most` hosts; returns its hosts.
     fn zone(&self, free: &[usize], most: usize, random: &mut Random) -> Option<Vec<usize>> {
         let mut zones: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (index, host) in self.scenario.hosts.iter().enumerate() {

@@ -4,10 +4,10 @@ use crate::scenario::Direction;
 use phalanx_core::random::Random;
 use std::collections::BTreeSet;
 
-/// Maximum number of draws of a share of pairs, until a path between any two hosts remains.
+/// Maximum number of attempts to draw a share of pairs such that a path between any two hosts remains.
 const DRAWS_MAX: usize = 100;
 
-/// Blocked traffic between some nodes; it is dropped silently.
+/// Blocked traffic between some nodes; blocked packets are dropped silently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     shape: Shape,
@@ -15,7 +15,7 @@ pub struct Cut {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
-    /// The side of each host, from 1; 0 for none.
+    /// The side of each host, from 1; 0 for a host on no side.
     Sides { side: Vec<u8>, direction: Direction },
     /// Every pair.
     All,
@@ -139,8 +139,8 @@ impl Cut {
         Some(((1..=most).map(members).collect(), *direction))
     }
 
-    /// Returns the pairs as few pairs of sets: traffic from `.0` to `.1` is blocked, and with `Both` also in the other
-    /// direction.
+    /// Returns the blocked pairs as a small number of pairs of sets: traffic from `.0` to `.1` is blocked, and with
+    /// `Both` also in the other direction.
     #[must_use]
     pub fn choices(&self, hosts: usize) -> Vec<(Vec<usize>, Vec<usize>, Direction)> {
         let mut choices: Vec<(Vec<usize>, Vec<usize>, Direction)> = Vec::new();

@@ -1,7 +1,7 @@
 //! The dispatch of a plan's actions, once for all engines.
 //!
-//! An engine implements [`PlanExecutor`], which has one method for each kind of action and no default. A new kind
-//! therefore does not compile before each engine states what it does.
+//! An engine implements [`PlanExecutor`], which has one method for each kind of action and no default methods. A new
+//! kind of action therefore does not compile until each engine handles it.
 
 use super::{OwnAction, Planned, ScheduledAction};
 use crate::disk::DiskFault;
@@ -12,7 +12,7 @@ use serde_json::Value;
 /// A change of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockChange {
-    /// The jump.
+    /// The duration of the jump.
     pub jump: Duration,
     /// Whether the calendar jumps back; otherwise the monotonic clock jumps forward.
     pub back: bool,
@@ -32,7 +32,7 @@ pub trait PlanExecutor<'p> {
     /// Stops a running host, by a kill or (`power_loss`) by the loss of its power.
     fn stop(&mut self, planned: &'p Planned, host: usize, power_loss: bool) -> Self::Done;
 
-    /// Starts nothing: the host has no power. An engine that counts effects counts none.
+    /// Starts nothing, because the host has no power. An engine that counts effects counts no effect.
     fn no_power(&mut self, planned: &'p Planned, host: usize) -> Self::Done;
 
     /// Begins a cut.
@@ -50,7 +50,7 @@ pub trait PlanExecutor<'p> {
     /// Delays each input of a host's processes; zero ends the delay.
     fn slow(&mut self, planned: &'p Planned, host: usize, by: Duration) -> Self::Done;
 
-    /// Changes the clock of a host: jumps, and drifts from then on if `drift_ppm` is given.
+    /// Changes the clock of a host: the clock jumps, and drifts from then on if `drift_ppm` is given.
     fn change_clock(
         &mut self,
         planned: &'p Planned,
@@ -76,7 +76,7 @@ pub trait PlanExecutor<'p> {
     /// Resets all connections between the pairs of a cut.
     fn reset(&mut self, planned: &'p Planned, cut: usize) -> Self::Done;
 
-    /// Makes the disk of a host fail; none ends its failure.
+    /// Makes the disk of a host fail; `None` ends the failure.
     fn set_disk_fault(
         &mut self,
         planned: &'p Planned,
@@ -107,10 +107,10 @@ pub trait PlanExecutor<'p> {
         with: &'p Value,
     ) -> Self::Done;
 
-    /// Sets the share of lost segments on all links, in parts per million; none restores the scenario's values.
+    /// Sets the share of lost segments on all links, in parts per million; `None` restores the scenario's values.
     fn set_loss(&mut self, planned: &'p Planned, ppm: Option<u32>) -> Self::Done;
 
-    /// Sets the latency of all links; none restores the scenario's values.
+    /// Sets the latency of all links; `None` restores the scenario's values.
     fn set_latency(&mut self, planned: &'p Planned, latency: Option<Latency>) -> Self::Done;
 }
 
@@ -159,11 +159,11 @@ impl Planned {
         }
     }
 
-    /// The result in an engine that can only lift the action: every scenario lifts all faults at its end, also faults that
-    /// it never makes.
+    /// The result in an engine that can lift this fault but not cause it; every scenario lifts all faults at its end,
+    /// even faults that it never causes.
     ///
     /// # Errors
-    /// The action does not lift a fault.
+    /// Returns an error if the action does not lift a fault.
     pub fn only_lifts(&self, lifts: bool, engine: &str) -> Result<(), String> {
         if lifts {
             Ok(())

@@ -158,7 +158,8 @@ impl Planner<'_> {
         self.schedule(at, from, ScheduledAction::Stop { host, power_loss });
     }
 
-    /// Cuts the power of a host, also of one whose processes were stopped before, for `length` or until its next start.
+    /// Cuts the power of a host for `length` or until its next start, even if the host's processes were already
+    /// stopped.
     pub(super) fn lose_power(
         &mut self,
         at: Duration,
@@ -173,8 +174,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns whether a host has no power; a step that would start it then has no effect, which the plan states.
-    /// `switches_on` tells whether the step ends a loss of power without an end of its own.
+    /// Returns whether a host has no power; in this case, a step that would start the host has no effect, which the
+    /// plan states. `switches_on` is whether the step also restores power that was lost without a given end.
     pub(super) fn lacks_power(
         &mut self,
         at: Duration,

@@ -9,7 +9,7 @@ use phalanx_core::random::Random;
 use std::collections::BTreeSet;
 
 impl Planner<'_> {
-    /// Plans a step of a program's own for one host; `place` is its index among the selected hosts.
+    /// Plans a step of a program's own vocabulary for one host; `place` is the host's index among the selected hosts.
     pub(super) fn own_step(&mut self, at: Duration, index: usize, place: usize, hosts: &[usize]) {
         let scenario = self.scenario;
         let step = &scenario.steps[index];
@@ -51,7 +51,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Plans a fault of a program's own. Returns the hosts that it touches; `None` if it cannot occur.
+    /// Plans a fault of a program's own vocabulary. Returns the hosts that the fault touches; `None` if the fault
+    /// cannot occur.
     pub(super) fn own_fault(
         &mut self,
         at: Duration,
@@ -87,7 +88,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Executes the tasks of a program's planning. Lasting effects end after `length`, if given.
+    /// Executes the tasks of a program's planning. Lasting effects end after `length`, if it is given.
     fn run(
         &mut self,
         at: Duration,

@@ -1,4 +1,4 @@
-//! Plans of single steps: which actions they make, and when.
+//! Plans of single steps: the actions of each, and their times.
 
 use super::ScheduledAction;
 use crate::scenario::Scenario;
@@ -21,7 +21,7 @@ fn scenario(tail: &str) -> Scenario {
     Scenario::parse("x.toml", &format!("{HEAD}{tail}")).unwrap()
 }
 
-/// Returns the actions of the steps, with their times in seconds.
+/// Returns the actions of the steps in `tail`, with their times in seconds.
 fn planned(tail: &str) -> Vec<(u64, ScheduledAction)> {
     let plan = scenario(tail).plan(1).unwrap();
     let orders = plan.actions.into_iter();
@@ -96,9 +96,12 @@ fn a_restart_ends_a_loss_of_power_without_an_end_and_an_upgrade_does_not() {
 /// Returns the hosts that the first step stops.
 fn stopped(step: &str) -> Vec<usize> {
     let planned = planned(&format!("[[at]]\ntime = \"5s\"\n{step}\n"));
-    let hosts = planned.iter().filter_map(|(_, order)| match order {
-        ScheduledAction::Stop { host, .. } => Some(*host),
-        _ => None,
+    let hosts = planned.iter().filter_map(|(_, action)| {
+        if let ScheduledAction::Stop { host, .. } = action {
+            Some(*host)
+        } else {
+            None
+        }
     });
     hosts.collect()
 }
@@ -153,15 +156,15 @@ fn lasting_conditions_and_changes_of_links_end_with_their_time_or_the_faults() {
         for (length, end) in [("", 60), ("for = \"4s\"", 9)] {
             let text = format!("[[at]]\ntime = \"5s\"\n{step}\n{length}\n");
             let plan = scenario(&text).plan(1).unwrap();
-            let changes = plan
-                .actions
-                .iter()
-                .filter_map(|planned| match planned.action {
-                    ScheduledAction::Trouble { on, .. } | ScheduledAction::Links { on, .. } => {
-                        Some((planned.at.as_secs(), on))
-                    }
-                    _ => None,
-                });
+            let changes = plan.actions.iter().filter_map(|planned| {
+                if let ScheduledAction::Trouble { on, .. } | ScheduledAction::Links { on, .. } =
+                    planned.action
+                {
+                    Some((planned.at.as_secs(), on))
+                } else {
+                    None
+                }
+            });
             assert_eq!(
                 changes.collect::<Vec<_>>(),
                 [(5, true), (end, false)],

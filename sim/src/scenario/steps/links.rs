@@ -1,4 +1,4 @@
-//! The steps that change chosen links, and those that reset connections.
+//! The steps that change chosen links, and the steps that reset connections.
 
 use super::OwnKeysReader;
 use crate::scenario::action::{NetworkAction, Pairs};
@@ -8,13 +8,16 @@ use crate::scenario::network::{Direction, LinkSetting};
 use crate::scenario::text;
 use crate::scenario::value::with;
 
+/// The value of a step that changes links.
+type SettingValue = At<TextOr<LinkSettingTable>>;
+
 /// Parses the value of a setting.
-type Read = fn(&str) -> Result<LinkSetting, String>;
+type ReadSetting = fn(&str) -> Result<LinkSetting, String>;
 
 impl OwnKeysReader<'_> {
     /// Converts the steps that change links.
     pub(super) fn links(&self, table: &StepTable) -> Result<Vec<NetworkAction>, ScenarioError> {
-        let words: [(&str, &Option<At<TextOr<LinkSettingTable>>>, Read); 6] = [
+        let words: [(&str, &Option<SettingValue>, ReadSetting); 6] = [
             ("loss", &table.loss, |text| {
                 text::share(text).map(LinkSetting::Loss)
             }),
@@ -49,8 +52,8 @@ impl OwnKeysReader<'_> {
     fn link_setting(
         &self,
         key: &str,
-        value: &At<TextOr<LinkSettingTable>>,
-        read: Read,
+        value: &SettingValue,
+        read: ReadSetting,
     ) -> Result<NetworkAction, ScenarioError> {
         match value.get_ref() {
             TextOr::Text(text) => {
@@ -87,7 +90,7 @@ impl OwnKeysReader<'_> {
                 Ok(Pairs::Between(who, all))
             }
             TextOr::Table(table) => match (&table.from, &table.to, &table.fraction) {
-                // One end may be the processes of a program.
+                // One end may consist of the processes of a program.
                 (Some(from), Some(to), None) => {
                     Ok(Pairs::Between(self.processes(from)?, self.select(to)?))
                 }

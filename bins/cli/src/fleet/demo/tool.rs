@@ -75,7 +75,11 @@ impl ToolPath {
 
     /// Runs a command and reads the JSON objects that it prints, one per line.
     fn run<T: DeserializeOwned>(&self, arguments: &[&OsStr]) -> Result<Vec<T>, CommandError> {
-        let ran = programs::run(Command::new(&self.program).args(arguments), TIME_MAX)?;
+        let ran = programs::run(
+            Command::new(&self.program).args(arguments),
+            TIME_MAX,
+            &|| false,
+        )?;
         if ran.status.is_none() {
             let seconds = TIME_MAX.as_secs();
             return Err(CommandError::failed(format!(
@@ -120,7 +124,7 @@ impl ToolPath {
             .ok_or_else(|| CommandError::failed("the scenario has no story"))
     }
 
-    /// Returns what every node sees at an instant of a run in the model engine.
+    /// Returns the view of every node at an instant of a run in the model engine.
     pub(super) fn views(
         &self,
         file: &Path,
@@ -138,7 +142,7 @@ impl ToolPath {
         self.run(&arguments)
     }
 
-    /// Starts `phalanx watch` on one node of a fleet; it runs until the returned value is dropped.
+    /// Starts `phalanx watch` on one node of a fleet; the process runs until the returned value is dropped.
     pub(super) fn watch(&self, fleet: &Fleet, node: usize) -> Result<RunningWatch, CommandError> {
         let failed = |error: std::io::Error| {
             CommandError::failed(format!("the watcher cannot be started: {error}"))
@@ -202,7 +206,7 @@ impl RunningWatch {
 
 impl Drop for RunningWatch {
     fn drop(&mut self) {
-        // The process may have ended with the node that it watched.
+        // The process may have ended together with the node that it watched.
         drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }

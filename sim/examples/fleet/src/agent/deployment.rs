@@ -1,12 +1,12 @@
-//! The way of a configuration to its place on the disk.
+//! The deployment of a configuration, from the candidate on the disk to the live file.
 //!
 //! ```text
 //! write the candidate (synced) -> nginx -t -> keep what is served -> rename it over the live file -> sync the folder
 //!                                    └─ fails: remove it; the live file stays
 //! ```
 //!
-//! The live file is complete at every instant, also after a loss of power: the candidate is durable before it is renamed,
-//! and a rename is atomic.
+//! The live file is complete at every instant, even after a loss of power: the candidate is durable before it is
+//! renamed, and a rename is atomic.
 
 use super::turn::{RETRY, Turn};
 use crate::messages::Reported;
@@ -73,7 +73,7 @@ impl Deployment {
         self.under_way.as_ref().map(|(_, it)| it.version)
     }
 
-    /// Deploys a configuration; `kept` is what nginx serves.
+    /// Deploys a configuration; `kept` is the configuration that nginx serves.
     pub(super) fn begin(
         &mut self,
         turn: &mut Turn<'_>,
@@ -85,7 +85,7 @@ impl Deployment {
         self.order(turn);
     }
 
-    /// Goes on with a candidate that is on the disk already.
+    /// Continues with a candidate that is already on the disk.
     pub(super) fn resume(
         &mut self,
         turn: &mut Turn<'_>,
@@ -154,7 +154,7 @@ impl Deployment {
         DeploymentProgress::Switching
     }
 
-    /// Returns whether an answer belongs to the step under way, which has then ended.
+    /// Returns whether an answer belongs to the step under way; if so, the step has ended.
     fn ends(&mut self, ticket: Ticket) -> bool {
         self.awaited.take_if(|awaited| *awaited == ticket).is_some()
     }
@@ -174,7 +174,7 @@ impl Deployment {
                 self.enter(turn, Stage::Testing);
                 None
             }
-            // A test ends as a command.
+            // A test ends with the end of its command.
             Stage::Testing => None,
             Stage::Keeping => Some(self.switch(turn)),
             Stage::Renaming => {
@@ -208,7 +208,7 @@ impl Deployment {
                 turn.out.write(ticket, remove, false);
                 Some(DeploymentProgress::Rejected(configuration.version))
             }
-            // The test was killed: it says nothing about the configuration.
+            // The test was killed, so its result says nothing about the configuration.
             _ => {
                 self.retry_at = Some(turn.now + RETRY);
                 None

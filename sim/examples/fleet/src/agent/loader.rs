@@ -1,4 +1,4 @@
-//! Has nginx serve the live configuration, and finds out what it serves.
+//! Makes nginx load the live configuration, and finds out which version nginx serves.
 //!
 //! ```text
 //! Asking ─ other version ─► Pid ─► Children ─► Signalling (SIGHUP) ─► Pausing ─► Asking
@@ -6,11 +6,12 @@
 //!    └──── the live version ─► Workers: those from before the SIGHUP are gone ─► served
 //! ```
 //!
-//! nginx refuses some configurations that pass its test, such as one with a port that another program listens on: after a
-//! reload the former version goes on answering, and a start fails. The agent then goes back to the configuration before.
+//! nginx refuses some configurations that pass its test, such as one with a port that another program listens on: after
+//! a failed reload nginx serves the former version, and a start fails. The agent then returns to the previous
+//! configuration.
 //!
-//! During a reload, old and new workers answer side by side for about 100 ms, so one answer of the new version is not enough.
-//! A served version is asked for again every second.
+//! During a reload, old and new workers answer side by side for about 100 ms, so one answer of the new version is not
+//! enough. A version that is served is checked again every second.
 
 use super::turn::{RETRY, Turn};
 use crate::messages::Reported;
@@ -23,18 +24,17 @@ use phalanx_sim::world::{
 };
 use std::collections::BTreeSet;
 
-/// The pause before nginx is asked for the first time. A reload that an earlier life of the agent requested has ended
-/// by then.
+/// The pause before nginx is asked for the first time. A reload requested before the agent restarted has ended by then.
 const FIRST: Duration = Duration::from_millis(500);
 /// The time that nginx has for an answer.
 const ANSWER: Duration = Duration::from_millis(200);
-/// The pause between two questions while a reload is under way.
+/// The pause between two version requests while a reload is under way.
 const SOON: Duration = Duration::from_millis(20);
-/// The pause between two questions while all is well.
+/// The pause between two version requests while nginx serves the live version.
 const HEALTHY: Duration = Duration::from_secs(1);
 /// The time that a reload may take: nginx tries for 2.5 s to listen on a port.
 const RELOAD: Duration = Duration::from_secs(4);
-/// The number of questions without an answer after which nginx is started.
+/// The number of unanswered requests after which nginx is started.
 const SILENT: u32 = 2;
 
 /// The step under way.
@@ -42,9 +42,9 @@ const SILENT: u32 = 2;
 enum Step {
     /// The live file is unknown or about to change.
     Off,
-    /// The next question follows at the deadline.
+    /// The next version request follows at the deadline.
     Pausing,
-    /// nginx is asked for its version; the deadline is that of the answer.
+    /// A version request is under way; the deadline is that of the answer.
     Asking,
     /// The file with the master's process id is read.
     Pid,
@@ -70,9 +70,9 @@ pub(super) struct Loader {
     deadline: Option<Instant>,
     /// The version of the live file.
     live: Option<u64>,
-    /// The version that nginx serves for certain.
+    /// The version that nginx serves with certainty.
     served: Option<u64>,
-    /// The master that was last told to reload, with the time, and its workers of that time.
+    /// The master that last received SIGHUP, with the time of the signal and the workers that the master had then.
     reloaded: Option<(u32, Instant)>,
     old: BTreeSet<u32>,
     silent: u32,
@@ -96,17 +96,17 @@ impl Loader {
         }
     }
 
-    /// Returns the version that nginx serves for certain.
+    /// Returns the version that nginx serves with certainty.
     pub(super) const fn served(&self) -> Option<u64> {
         self.served
     }
 
-    /// Returns the version that nginx has refused to load, once.
+    /// Returns the version that nginx has refused to load; later calls return `None`.
     pub(super) const fn take_refused(&mut self) -> Option<u64> {
         self.refused.take()
     }
 
-    /// nginx refuses the live version; unless the agent changes it, nginx is told again.
+    /// nginx refuses the live version; nginx is told to load it again later, unless the agent changes it first.
     fn refuse(&mut self, now: Instant) {
         self.refused = self.live;
         self.reloaded = None;
@@ -119,13 +119,13 @@ impl Loader {
         self.enter(Step::Off, None);
     }
 
-    /// Finds out whether nginx has loaded the live file that an earlier life of the agent left.
+    /// Finds out whether nginx has loaded the live file that the agent wrote before its restart.
     pub(super) fn look(&mut self, now: Instant, live: u64) {
         self.live = Some(live);
         self.enter(Step::Pausing, Some(now + FIRST));
     }
 
-    /// Has nginx load the live file, which has just changed.
+    /// Makes nginx load the live file, which has just changed.
     pub(super) fn load(&mut self, turn: &mut Turn<'_>, live: u64) {
         self.live = Some(live);
         self.reloaded = None;
@@ -156,7 +156,7 @@ impl Loader {
         self.enter(Step::Asking, Some(turn.now + ANSWER));
     }
 
-    /// The outcome of a request to nginx: its response, or `None` if it refused the connection.
+    /// The outcome of a request to nginx: nginx's response, or `None` if nginx refused the connection.
     pub(super) fn on_answer(&mut self, turn: &mut Turn<'_>, response: Option<&Response>) {
         if self.step != Step::Asking {
             return;
@@ -186,7 +186,7 @@ impl Loader {
     }
 
     fn on_served(&mut self, turn: &mut Turn<'_>) {
-        // A later difference has another cause than this reload.
+        // If nginx serves another version later, this reload is not the cause.
         self.reloaded = None;
         if self.served != self.live {
             self.served = self.live;
@@ -195,7 +195,7 @@ impl Loader {
         self.pause(turn.now, HEALTHY);
     }
 
-    /// nginx did not answer: after some questions it is started.
+    /// nginx did not answer; after several unanswered requests, nginx is started.
     fn on_silence(&mut self, turn: &mut Turn<'_>) {
         self.silent += 1;
         if self.silent < SILENT {
@@ -251,7 +251,7 @@ impl Loader {
         }
     }
 
-    /// Looks at the next worker from before the reload; without one, the live version is served.
+    /// Looks at the next worker from before the reload; if there is none, the live version is served.
     fn next_old(&mut self, turn: &mut Turn<'_>) {
         match self.old.first().copied() {
             Some(worker) => {

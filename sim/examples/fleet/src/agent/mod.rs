@@ -1,12 +1,12 @@
 //! An agent: it keeps the nginx of its host on the release that the controller deploys.
 //!
 //! - [`uplink`]: the link to the controller.
-//! - [`read_back`]: what is on the disk at a start.
+//! - [`read_back`]: the files found on the disk at a start.
 //! - [`deployment`]: write, `nginx -t`, rename, sync.
-//! - [`loader`]: SIGHUP, and what nginx serves.
+//! - [`loader`]: SIGHUP, and the version that nginx serves.
 //!
-//! The agent keeps nothing in memory that a crash may not take: after one it reads the disk and asks nginx, goes on with
-//! what was half done, and does not repeat what is done.
+//! The agent can lose its memory in a crash: after a restart it reads the disk and asks nginx, continues unfinished
+//! work, and does not repeat finished work.
 
 mod deployment;
 mod loader;
@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 use turn::{RETRY, Turn};
 use uplink::Uplink;
 
-/// The port that nginx answers to.
+/// The port on which nginx answers the agent.
 const PORT: u16 = 9_000;
 
 /// The planted bugs of an agent.
@@ -43,7 +43,7 @@ pub struct AgentBugs {
     pub unsynced_rename: bool,
     /// `nginx -t` is left out.
     pub untested: bool,
-    /// A start does not read what is on the disk.
+    /// The agent does not read the disk at its start.
     pub no_read_back: bool,
 }
 
@@ -60,7 +60,7 @@ pub struct Agent {
     ready: bool,
     /// The configuration in the live file.
     live: Option<NginxConfiguration>,
-    /// The configuration to go back to: that which nginx served last.
+    /// The configuration to return to: the one that nginx served last.
     good: Option<NginxConfiguration>,
     /// The latest release, until its deployment begins.
     next: Option<NginxConfiguration>,
@@ -69,7 +69,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Creates the agent of a host, which trusts controllers of these identities and finds them by a name.
+    /// Creates the agent of a host; the agent trusts controllers of these identities and finds them by a name.
     pub fn new(host: String, trusted: Vec<NodeId>, name: &'static str, bugs: AgentBugs) -> Self {
         Self {
             no_read_back: bugs.no_read_back,
@@ -89,7 +89,7 @@ impl Agent {
         }
     }
 
-    /// Returns what the agent reports.
+    /// Returns the status that the agent reports.
     #[must_use]
     pub fn status(&self) -> AgentStatus {
         AgentStatus {
@@ -114,7 +114,7 @@ impl Agent {
         }
     }
 
-    /// Goes on from what is on the disk.
+    /// Continues from the state found on the disk.
     fn on_found(&mut self, turn: &mut Turn<'_>, found: Found) {
         self.ready = true;
         self.live = found.live;
@@ -181,7 +181,7 @@ impl Agent {
         })));
     }
 
-    /// Takes over what the loader has found out: nginx serves the live version, or refuses to load it.
+    /// Applies the loader's result: nginx serves the live version, or refuses to load it.
     fn after_loading(&mut self, turn: &mut Turn<'_>) {
         if self.loader.served().is_some() && self.loader.served() == self.live_version() {
             self.good.clone_from(&self.live);
@@ -197,7 +197,7 @@ impl Agent {
         }
     }
 
-    /// Chooses the configuration to go back to from the next one: that which was served last, or else the live one.
+    /// Chooses the configuration to return to if the next one fails: the one served last, or else the live one.
     fn keep(&mut self) -> Option<NginxConfiguration> {
         if self.good.is_none() {
             self.good.clone_from(&self.live);

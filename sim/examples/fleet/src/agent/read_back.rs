@@ -1,5 +1,5 @@
-//! Reads the disk at a start: the live configuration, the one before, a candidate that was not switched to, and the
-//! version that was rejected.
+//! Reads the disk at a start: the live configuration, the previous one, a candidate that never became live, and the
+//! rejected version.
 
 use super::turn::{RETRY, Turn};
 use crate::release::{CANDIDATE, LIVE, NginxConfiguration, PREVIOUS, REJECTED};
@@ -12,7 +12,7 @@ use phalanx_sim::world::{FileContent, Read, ReadOf, Ticket};
 pub(super) struct Found {
     /// The live configuration; `None` if it is absent or not complete.
     pub(super) live: Option<NginxConfiguration>,
-    /// The configuration that was served before.
+    /// The configuration that was served before the live one.
     pub(super) previous: Option<NginxConfiguration>,
     /// A complete candidate.
     pub(super) candidate: Option<NginxConfiguration>,
@@ -43,7 +43,7 @@ impl ReadBack {
         }
     }
 
-    /// Takes an answer. Returns what was found after the last one.
+    /// Handles the result of a read. Returns the configurations after the last result.
     pub(super) fn on_read(&mut self, now: Instant, read: &Read) -> Option<Found> {
         let place = self
             .awaited
@@ -54,7 +54,7 @@ impl ReadBack {
             Ok(FileContent::File(bytes)) => self.read[place] = Some(bytes.clone()),
             Ok(_) | Err(DiskError::Path(_)) => self.read[place] = None,
             Err(DiskError::Io | DiskError::Full) => {
-                // An unreadable file is not an absent one.
+                // An unreadable file does not count as absent.
                 self.awaited = [None; 4];
                 self.retry_at = Some(now + RETRY);
                 return None;

@@ -4,7 +4,7 @@ use core::time::Duration;
 use phalanx_core::time::Instant;
 use phalanx_sim::world::{Effects, Ticket};
 
-/// The pause before something that failed is tried again.
+/// The pause before a failed operation is tried again.
 pub(super) const RETRY: Duration = Duration::from_millis(500);
 
 /// The time of a step, its effects, and the number of the latest ticket.

@@ -1,9 +1,9 @@
 //! The link to the controller.
 //!
-//! The agent finds the controller by a name, which it resolves before each dial. It has no certificate and names itself;
-//! it checks the identity of the controller. It sends its status after
-//! each change and every second, and dials again when no answer has arrived for three seconds: a host that lost power
-//! closes no link.
+//! The agent finds the controller by a name, which it resolves before each dial. The agent has no certificate and only
+//! states its name; the agent checks the identity of the controller. The agent sends its status after each change and
+//! every second, and dials again when no answer has arrived for three seconds, because a host that lost power closes no
+//! link.
 
 use super::turn::{RETRY, Turn};
 use crate::controller::PORT;
@@ -79,7 +79,7 @@ impl Uplink {
         turn.out.push(Effect::Resolve { ticket, name });
     }
 
-    /// Dials one of the addresses; the next attempt takes another.
+    /// Dials one of the addresses; the next attempt dials another address.
     pub(super) fn on_resolved(&mut self, turn: &mut Turn<'_>, resolved: &Resolved) {
         if self.link != Link::Resolving(resolved.ticket) {
             return;
@@ -127,7 +127,7 @@ impl Uplink {
         }
     }
 
-    /// Records that a message arrived; returns whether it came from the controller.
+    /// Records that a message arrived; returns whether the message came from the controller.
     pub(super) fn on_message(&mut self, now: Instant, link: LinkId) -> bool {
         self.heard_at = now;
         self.link == Link::Up(link)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// The port that the issuer listens on.
 pub const PORT: u16 = 8_445;
-/// A certificate is valid since this many seconds before its issue, for members whose clocks are behind.
+/// A certificate is valid from this many seconds before its issue, so that members whose clocks are behind accept it.
 const BACKDATED: u64 = 5;
 
 /// Returns the validity of a certificate that is issued at a time.
@@ -31,7 +31,7 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Creates an issuer of certificates with this life; `started` is the wall time of its start.
+    /// Creates an issuer of certificates with this lifetime; `started` is the wall time of its start.
     #[must_use]
     pub const fn new(started: Wall, life: Duration) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A member: core's credentials machine, its certificate and its links.
+//! A member: core's credentials machine, with a certificate and links.
 
 use super::messages::{Alive, Issuing, Proof};
 use crate::messages::Reported;
@@ -36,15 +36,15 @@ pub struct Birth {
     pub dials: Vec<usize>,
     /// The address of the issuer.
     pub issuer: SocketAddr,
-    /// The calendar at the start, as the scenario sets it.
+    /// The calendar time at the start, as the scenario sets it.
     pub started: Wall,
-    /// How far the calendar was moved in earlier lives, in seconds.
+    /// The number of seconds by which the calendar was moved before the latest restart.
     pub moved: u64,
     /// The first certificate.
     pub validity: Validity,
     /// The seed of the machine's random choices.
     pub seed: u64,
-    /// Planted bug: the machine is not told that a request failed.
+    /// Planted bug: the machine is not notified that a request failed.
     pub unretried: bool,
 }
 
@@ -52,20 +52,20 @@ pub struct Birth {
 #[derive(Clone, Copy, Debug)]
 struct Dial {
     to: usize,
-    /// The number of links before it of which each replaced the one before.
+    /// The number of earlier links in a chain of links, each of which replaced the previous link.
     version: u64,
 }
 
 /// A link.
 #[derive(Debug)]
 struct Link {
-    /// The dial that made it; `None` if the peer dialled.
+    /// The dial that created the link; `None` if the peer dialled.
     dial: Option<Dial>,
-    /// The version of the dial; of a link that the peer dialled, zero until its proof.
+    /// The version of the dial; zero on a link that the peer dialled, until the peer's proof arrives.
     version: u64,
-    /// The own certificate that was shown on it, with its generation.
+    /// The member's own certificate as presented on the link, with its generation.
     shown: (Validity, u64),
-    /// The peer, once it has shown its certificate, and the first expiry of both.
+    /// The peer, once it has presented its certificate, and the earlier expiry of the two certificates.
     open: Option<(usize, Expiry)>,
 }
 
@@ -81,7 +81,7 @@ impl Link {
 pub struct RenewingMember {
     birth: Birth,
     machine: Credentials,
-    /// How far the calendar was moved, in seconds.
+    /// The number of seconds by which the calendar was moved.
     moved: u64,
     /// The time of the latest event.
     now: Instant,
@@ -123,7 +123,7 @@ impl RenewingMember {
         }
     }
 
-    /// Returns whether the certificate is valid by the member's calendar.
+    /// Returns whether the certificate is valid according to the member's calendar.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         let wall = self.wall();
@@ -136,7 +136,7 @@ impl RenewingMember {
         self.machine.links()
     }
 
-    /// Returns the number of open links on which an earlier certificate was shown.
+    /// Returns the number of open links on which the member presented an earlier certificate.
     #[must_use]
     pub fn outdated_links(&self) -> usize {
         self.machine.outdated_links()
@@ -159,7 +159,7 @@ impl RenewingMember {
         });
     }
 
-    /// Shows the certificate on a new link.
+    /// Presents the certificate on a new link.
     fn show(&mut self, link: LinkId, dial: Option<Dial>, out: &mut Effects) {
         let version = dial.map_or(0, |dial| dial.version);
         out.send(
@@ -183,8 +183,8 @@ impl RenewingMember {
         );
     }
 
-    /// The peer of a link shows its certificate: the link is open. Of several links to one peer, both ends keep that of
-    /// the highest version, dialled by the lower host.
+    /// The peer of a link presents its certificate, which opens the link. Of several links to one peer, both ends keep
+    /// the link of the highest version; of equal versions, the link dialled by the lower host.
     fn on_proof(&mut self, link: LinkId, proof: Proof, out: &mut Effects) {
         let Some(held) = self.links.get_mut(&link) else {
             return;
@@ -223,7 +223,7 @@ impl RenewingMember {
         self.forget(link);
     }
 
-    /// Forgets a link that is closed. Returns the host to dial again, if this member keeps a link to it.
+    /// Forgets a link that is closed. Returns the host to dial again, if this member keeps a link to that host.
     fn forget(&mut self, link: LinkId) -> Option<usize> {
         let gone = self.links.remove(&link)?;
         if gone.open.is_some() {
@@ -241,7 +241,7 @@ impl RenewingMember {
     }
 
     fn on_dial_failed(&mut self, dial: DialId) {
-        // The machine repeats a replacement by itself.
+        // The machine itself repeats a failed replacement.
         let failed = self.dialing.remove(&dial);
         if let Some(dial) = failed.filter(|dial| dial.version == 0) {
             self.redial.insert(dial.to, self.now + REDIAL);

@@ -3,14 +3,14 @@
 use phalanx_core::credentials::Validity;
 use phalanx_sim::world::Message;
 
-/// The first message on a link, from both ends: what a handshake proves.
+/// The first message on a link, from both ends; stands for the data that a TLS handshake proves.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof {
     /// The host of the sender.
     pub host: usize,
     /// The period of validity of the sender's certificate.
     pub validity: Validity,
-    /// From the end that dialled: the version of the link.
+    /// The version of the link, if the sender dialled it.
     pub version: u64,
 }
 
@@ -24,7 +24,8 @@ impl Message for Proof {
     }
 }
 
-/// A message by which an end finds out that the other one is gone: a host that lost power closes no link.
+/// A message without content: an end that receives none finds out that the other end is gone, because a host that lost
+/// power closes no link.
 #[derive(Clone, Copy, Debug)]
 pub struct Alive;
 
@@ -43,7 +44,7 @@ impl Message for Alive {
 pub enum Issuing {
     /// A member requests a certificate.
     Request(u64),
-    /// The issuer answers the request of this number.
+    /// The issuer answers the request with this number.
     Issued(u64, Validity),
 }
 

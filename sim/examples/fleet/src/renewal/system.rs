@@ -1,4 +1,4 @@
-//! The renewal as a system: one host runs the issuer, all others a member.
+//! The renewal as a system: one host runs the issuer, and each other host runs a member.
 
 use super::issuer::{self, Issuer, issued};
 use super::member::{Birth, RenewingMember, SET_CLOCK};
@@ -22,9 +22,10 @@ use std::collections::BTreeMap;
 const ISSUER: &str = "issuer";
 /// The number of members that each member dials.
 const DIALS: usize = 2;
-/// The life of a certificate, unless a scenario sets it.
+/// The default lifetime of a certificate.
 const LIFE: Duration = Duration::from_secs(24 * 3_600);
-/// The time within which a member notices that its certificate is not valid, and gets another, with some lost requests.
+/// The time within which a member notices that its certificate is not valid and obtains another, even if some requests
+/// are lost.
 const NOTICED: Duration = Duration::from_secs(90);
 
 /// The planted bug: all members draw the same random choices.
@@ -41,7 +42,7 @@ pub static RENEWAL: Definition = Definition {
     recoverable,
 };
 
-/// The issuer runs, and no clock was moved away from that of the issuer.
+/// Recovery is possible if the issuer runs and no step changes a clock.
 fn recoverable(scenario: &Scenario, plan: &Plan, at: Duration) -> Result<(), String> {
     let mut orders = plan.actions.iter();
     if orders.any(|planned| matches!(planned.action, ScheduledAction::Clock { .. })) {
@@ -185,14 +186,15 @@ struct Members {
     /// The hosts of the members, in the order of the ring.
     hosts: Vec<usize>,
     issuer: SocketAddr,
-    /// The seconds by which the clock of each host was set. A machine keeps them without power.
+    /// The number of seconds by which the clock of each host was moved. A machine's clock keeps this offset without
+    /// power.
     moved: BTreeMap<usize, u64>,
     same_seed: bool,
     unretried: bool,
 }
 
 impl Members {
-    /// Returns the hosts that the member of a host dials: the next ones on the ring.
+    /// Returns the hosts that the member of a host dials: the next members on the ring.
     fn dials(&self, host: usize) -> Vec<usize> {
         let from = self.hosts.iter().position(|it| *it == host);
         let after = self.hosts.iter().cycle().skip(from.unwrap_or(0) + 1);
@@ -240,7 +242,8 @@ impl Program for Members {
         vec![Box::new(CertificateIsValid::default())]
     }
 
-    /// Every member has a valid certificate, and all links, made with the current certificates.
+    /// Every member has a valid certificate and all its links, and every link uses the current certificates of both
+    /// ends.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
         for (host, member) in scene.of::<RenewingMember>() {
             let (name, has, outdated) = (scene.name(host), member.links(), member.outdated_links());

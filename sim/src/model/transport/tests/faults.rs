@@ -27,13 +27,17 @@ fn with_links(step: &str, test: impl FnOnce(&mut Pair<'_>)) {
 }
 
 fn closed(pair: &Pair<'_>) -> Vec<usize> {
-    let closed = pair.transitions.iter().filter_map(|(_, it)| match it {
-        ConnectionTransition::Closed {
+    let closed = pair.transitions.iter().filter_map(|(_, it)| {
+        if let ConnectionTransition::Closed {
             slot,
             reason: CloseReason::Reset,
             ..
-        } => Some(*slot),
-        _ => None,
+        } = it
+        {
+            Some(*slot)
+        } else {
+            None
+        }
     });
     closed.collect()
 }

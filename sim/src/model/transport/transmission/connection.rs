@@ -10,6 +10,7 @@ pub(crate) use stream::{
 use crate::record::Cause;
 use crate::world::{DialId, LinkId};
 use phalanx_core::lane::Placement;
+use std::collections::BTreeMap;
 use stream::Stream;
 
 /// The state of one end of a connection.
@@ -33,6 +34,9 @@ struct End {
     slot: Option<usize>,
     state: EndState,
 }
+
+/// The hosts behind a NAT: the time after which it forgets an idle connection, in nanoseconds, and the step.
+pub(crate) type NatMemory = BTreeMap<usize, (u64, Option<usize>)>;
 
 /// A connection. End 0 is the dialer, end 1 the acceptor; stream 0 leads from end 0 to end 1.
 #[derive(Debug)]
@@ -200,20 +204,19 @@ impl Connection {
         self.ends.iter().filter_map(|end| end.slot)
     }
 
-    /// Notes a packet; returns the time since the one before it, 0 for the first.
-    pub(crate) const fn note_packet(&mut self, now: u64) -> u64 {
-        let before = self.packet_at;
+    /// Notes a packet. If a NAT at an end has forgotten the connection, returns the step that set up the NAT; the connection
+    /// stays forgotten.
+    pub(crate) fn note_packet(&mut self, now: u64, nats: &NatMemory) -> Option<Option<usize>> {
+        let idle = match self.packet_at {
+            0 => 0,
+            before => now - before,
+        };
         self.packet_at = now;
-        if before == 0 { 0 } else { now - before }
-    }
-
-    /// Notes that a NAT forgot the connection because of a step.
-    pub(crate) const fn forget(&mut self, step: Option<usize>) {
-        self.forgotten = Some(step);
-    }
-
-    /// Returns the step by which a NAT forgot the connection, if one did.
-    pub(crate) const fn forgotten_by(&self) -> Option<Option<usize>> {
+        if self.forgotten.is_none() {
+            let nats = self.ends.iter().filter_map(|end| nats.get(&end.host));
+            let mut forgetful = nats.filter(|(after, _)| idle > *after);
+            self.forgotten = forgetful.next().map(|(_, step)| *step);
+        }
         self.forgotten
     }
 

@@ -9,7 +9,7 @@ mod latency;
 mod network;
 
 pub(crate) use connection::{
-    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, FRAMING_BYTES, ItemInFlight,
+    Connection, DIAL_GIVES_UP_AFTER, EndState, FLIGHTS, FRAMING_BYTES, ItemInFlight, NatMemory,
     SEGMENT_OVERHEAD_BYTES, link, place, segments,
 };
 pub(crate) use network::NetworkChange;
@@ -52,7 +52,7 @@ pub(super) struct Transmission<'a> {
     /// Whether messages wait in the lanes that they name.
     has_lanes: bool,
     /// The hosts behind a NAT: the time after which it forgets an idle connection, and the step.
-    nats: BTreeMap<usize, (u64, Option<usize>)>,
+    nats: NatMemory,
 }
 
 /// A datagram on its way.
@@ -222,8 +222,8 @@ impl<'a> Transmission<'a> {
         let settings = self.fabric.settings(held.host(end), held.host(1 - end));
         let (now, cause) = (context.now(), context.cause());
         let mut wait = 0;
-        if let Some(rate) = settings.network.bandwidth {
-            context.affect(settings.bandwidth_by, 1);
+        if let Some(rate) = settings.network().bandwidth {
+            context.affect(settings.bandwidth_by(), 1);
             if held.is_busy(end, now) {
                 let placement = if self.has_lanes {
                     placement(&item)
@@ -254,7 +254,7 @@ impl<'a> Transmission<'a> {
         let settings = self
             .fabric
             .settings(held.host(sender), held.host(1 - sender));
-        let rate = settings.network.bandwidth.unwrap_or(u64::MAX);
+        let rate = settings.network().bandwidth.unwrap_or(u64::MAX);
         let wait = held.reserve(sender, now, bytes, rate);
         let number = held.push(sender, item, bytes, now, cause);
         if let Some(at) = held.departure(sender) {
@@ -281,7 +281,7 @@ impl<'a> Transmission<'a> {
         let now = context.now();
         let transit = if from == to {
             LOOPBACK
-        } else if let Some(step) = forgotten(&self.nats, held, now) {
+        } else if let Some(step) = held.note_packet(now, &self.nats) {
             context.affect(step, u64::from(before.segments));
             Transit {
                 lost: before.segments,
@@ -413,29 +413,12 @@ impl<'a> Transmission<'a> {
             LOOPBACK.latency
         } else {
             let settings = self.fabric.settings(from, to);
-            self.fabric.latency(&settings.network)
+            self.fabric.latency(settings.network())
         };
         let end = end as u8;
         let event = ScheduledEvent::Reset { connection, end };
         context.schedule(context.now() + latency, event);
     }
-}
-
-/// Notes a packet of a connection. If a NAT at an end has forgotten the connection, returns the step that set up the NAT;
-/// the connection stays forgotten.
-fn forgotten(
-    nats: &BTreeMap<usize, (u64, Option<usize>)>,
-    held: &mut Connection,
-    now: u64,
-) -> Option<Option<usize>> {
-    let idle = held.note_packet(now);
-    if let Some(step) = held.forgotten_by() {
-        return Some(step);
-    }
-    let mut ends = [held.host(0), held.host(1)].into_iter();
-    let (_, step) = ends.find_map(|host| nats.get(&host).filter(|(after, _)| idle > *after))?;
-    held.forget(*step);
-    Some(*step)
 }
 
 /// Returns the size of the largest packet of a message, in bytes.

@@ -43,10 +43,10 @@ pub(crate) enum NetworkChange<'a> {
 /// The state of the network from one host to another, with the steps that caused it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LinkConditions {
-    pub network: PathProperties,
+    network: PathProperties,
     loss_by: Option<usize>,
     latency_by: Option<usize>,
-    pub bandwidth_by: Option<usize>,
+    bandwidth_by: Option<usize>,
     /// The size of the largest packet that passes, in bytes.
     mtu: Option<(u32, Option<usize>)>,
     /// Shares of datagrams, in parts per million.
@@ -251,6 +251,16 @@ impl<'a> NetworkState<'a> {
 }
 
 impl LinkConditions {
+    /// Returns the latency, the loss and the bandwidth.
+    pub(super) const fn network(&self) -> &PathProperties {
+        &self.network
+    }
+
+    /// Returns the step that set the bandwidth.
+    pub(super) const fn bandwidth_by(&self) -> Option<usize> {
+        self.bandwidth_by
+    }
+
     /// Applies a change of these links by a step.
     const fn change(&mut self, setting: LinkSetting, step: Option<usize>) {
         match setting {

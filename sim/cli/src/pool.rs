@@ -1,0 +1,128 @@
+//! Runs jobs on several threads, until all are done, a signal arrives, or a thread is stuck in a step that does not end.
+
+use crate::failure::{CommandError, Completion};
+use crate::overseer::{Overseen, Overseer, StuckRun};
+use crate::tool::leave;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+/// Interval at which the collector looks for signals and stuck threads.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The index of the job of a thread without one.
+const NO_JOB: usize = usize::MAX;
+
+/// A thread of the pool.
+struct PoolThread {
+    place: Arc<Overseen>,
+    job: AtomicUsize,
+}
+
+/// The work on one job, and on its stuck run.
+pub(crate) struct JobWork<'a, J, R> {
+    /// Does one job.
+    pub(crate) one: &'a (dyn Fn(&J, &Overseen) -> R + Sync),
+    /// Returns the result of a job whose run is stuck in one step.
+    pub(crate) stuck: &'a dyn Fn(&J, StuckRun) -> R,
+}
+
+/// Takes the results of jobs.
+pub(crate) trait Collector<R> {
+    /// Takes a result as it arrives, with the index of its job. After an error no more jobs begin.
+    ///
+    /// # Errors
+    /// The reason why the command fails.
+    fn take(&mut self, index: usize, result: R) -> Result<(), CommandError>;
+
+    /// Ends the command: after the last result, after an error, or after a signal.
+    ///
+    /// # Errors
+    /// The reason why the command failed.
+    fn finish(self, taken: Result<(), CommandError>) -> Result<Completion, CommandError>;
+}
+
+/// Does jobs on `threads` threads. A thread cannot be ended: if one is stuck, the process ends after [`Collector::finish`].
+pub(crate) fn work<J: Sync, R: Send>(
+    jobs: &[J],
+    threads: usize,
+    overseer: &Overseer,
+    work: &JobWork<'_, J, R>,
+    mut collector: impl Collector<R>,
+) -> Result<Completion, CommandError> {
+    let new = || PoolThread {
+        place: overseer.place(),
+        job: AtomicUsize::new(NO_JOB),
+    };
+    let workers: Vec<PoolThread> = (0..threads.min(jobs.len())).map(|_| new()).collect();
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for worker in &workers {
+            let (sender, next, one) = (sender.clone(), &next, work.one);
+            threads.push(scope.spawn(move || {
+                while !overseer.is_over() {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(index) else { break };
+                    worker.job.store(index, Ordering::Relaxed);
+                    let result = one(job, &worker.place);
+                    worker.job.store(NO_JOB, Ordering::Relaxed);
+                    if sender.send((index, result)).is_err() {
+                        return;
+                    }
+                }
+            }));
+        }
+        drop(sender);
+        let mut stuck = vec![false; workers.len()];
+        let result = loop {
+            let mut ends = threads.iter().zip(&stuck);
+            let all_ended = ends.all(|(thread, stuck)| *stuck || thread.is_finished());
+            let taken = match receiver.recv_timeout(LOOK) {
+                Ok((index, result)) => collector.take(index, result),
+                Err(RecvTimeoutError::Disconnected) => break Ok(()),
+                Err(RecvTimeoutError::Timeout) if all_ended => break Ok(()),
+                Err(RecvTimeoutError::Timeout) if overseer.is_impatient() => break Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    let mut threads = workers.iter().zip(&mut stuck);
+                    threads.try_for_each(|(worker, stuck)| {
+                        worker.look(jobs, work, stuck, &mut collector)
+                    })
+                }
+            };
+            // After an error the workers stop at the end of their current job.
+            if taken.is_err() {
+                next.store(jobs.len(), Ordering::Relaxed);
+                break taken;
+            }
+        };
+        let done = collector.finish(result);
+        let ends = overseer.is_impatient() || stuck.contains(&true);
+        if ends && !threads.iter().all(ScopedJoinHandle::is_finished) {
+            leave(done);
+        }
+        done
+    })
+}
+
+impl PoolThread {
+    /// Passes on the result of a job whose run is stuck, once.
+    fn look<J, R>(
+        &self,
+        jobs: &[J],
+        work: &JobWork<'_, J, R>,
+        is_stuck: &mut bool,
+        collector: &mut impl Collector<R>,
+    ) -> Result<(), CommandError> {
+        let index = self.job.load(Ordering::Relaxed);
+        let (Some(job), Some(stuck), false) = (jobs.get(index), self.place.stuck(), *is_stuck)
+        else {
+            return Ok(());
+        };
+        *is_stuck = true;
+        collector.take(index, (work.stuck)(job, stuck))
+    }
+}
