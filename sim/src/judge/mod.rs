@@ -11,7 +11,7 @@ mod findings;
 use crate::finding::FailureFinding;
 use crate::record::fault::{Fault, FaultPhase, FaultSubject};
 use crate::scenario::plan::{Plan, Reporter, ScheduledAction};
-use crate::scenario::{Condition, Expectation, Metric, Mode, Scenario, Selector};
+use crate::scenario::{Condition, Expectation, Metric, Mode, OwnMetric, Scenario, Selector};
 use crate::verdict::{ExpectationResult, Failure};
 use crate::world::{ReportedEvent, Scene, World};
 use condition::{converged, holds, is_so, is_unambiguous};
@@ -517,26 +517,14 @@ impl Watch {
                     self.right_since.insert(host, right.then_some(at));
                 }
                 if over {
-                    let percent = if *metric == Metric::AllRightMs {
-                        100
-                    } else {
-                        99
-                    };
+                    let percent = 99 + usize::from(*metric == Metric::AllRightMs);
                     self.figure = percentile(percent, &self.right_since, self.expectation.from);
                     self.latest = self.wrong_view(scene);
                 }
             }
             Metric::Own(own) => {
                 if over {
-                    let who = scene.select(who);
-                    let to = self.expectation.to.unwrap_or(now);
-                    let nanos = |at: Duration| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
-                    let window = (nanos(self.expectation.from), nanos(to));
-                    let program = scene.program(own.program);
-                    let program = program.ok_or_else(|| format!("no host runs {}", own.program));
-                    let figure =
-                        program.and_then(|program| program.metric(scene, own.word, &who, window));
-                    match figure {
+                    match self.own_figure(now, *own, who, scene) {
                         Ok(figure) => self.figure = Some(figure),
                         Err(why) => self.latest = why,
                     }
@@ -575,6 +563,22 @@ impl Watch {
         if over {
             self.settle(now);
         }
+    }
+
+    /// The figure of a metric in a program's own vocabulary at the end of the window.
+    fn own_figure(
+        &self,
+        now: Duration,
+        own: OwnMetric,
+        who: &Selector,
+        scene: &Scene<'_>,
+    ) -> Result<u64, String> {
+        let to = self.expectation.to.unwrap_or(now);
+        let nanos = |at: Duration| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        let window = (nanos(self.expectation.from), nanos(to));
+        let program = scene.program(own.program);
+        let program = program.ok_or_else(|| format!("no host runs {}", own.program))?;
+        program.metric(scene, own.word, &scene.select(who), window)
     }
 
     /// Whether one of these nodes runs a process that the metric concerns.

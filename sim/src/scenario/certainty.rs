@@ -80,10 +80,11 @@ impl Scenario {
         match condition {
             Condition::Converged => Ok(Certainty::Open),
             Condition::Event(word, by, about, min) => {
-                match self.event(word, by, about.as_ref(), *min) {
-                    Certainty::Open => self.event_of_programs(word),
-                    found => Ok(found),
+                let found = self.event(word, by, about.as_ref(), *min);
+                if found == Certainty::Open {
+                    return self.event_of_programs(word);
                 }
+                Ok(found)
             }
             Condition::State { who, count, .. } => Ok(self.state(who, *count)),
             Condition::Agree { who, .. } => Ok(self.agreement(who)),

@@ -348,7 +348,7 @@ max = 9000
 always = { links = { who = "web1", max = 9 } }
 from = "80s"
 [[expect]]
-eventually = { providers = { of = "web", are = "" } }
+eventually = { providers = { of = "x", are = "" } }
 within = "90s"
 "#;
 

@@ -145,6 +145,7 @@ impl Shrinker<'_> {
             || !self.essential.remain_in(&candidate)
             || !windows_remain(&candidate, self.original, &self.target)
             || candidate.check_usages().is_err()
+            || candidate.check_expectations().is_err()
         {
             return false;
         }
