@@ -104,18 +104,8 @@ impl Writer<'_> {
             ScheduledAction::Pause { host, length } => {
                 self.nodes(at, *host, NodeAction::Pause(*length), None)
             }
-            ScheduledAction::Clock {
-                host,
-                jump,
-                back,
-                drift_ppm,
-            } => {
-                let clock = NodeAction::Clock {
-                    jump: *jump,
-                    back: *back,
-                    drift_ppm: *drift_ppm,
-                };
-                self.nodes(at, *host, clock, None);
+            ScheduledAction::Clock { .. } | ScheduledAction::Command { .. } => {
+                self.instant(at, &planned.action);
             }
             ScheduledAction::Trouble {
                 host,
@@ -143,19 +133,39 @@ impl Writer<'_> {
             }
             ScheduledAction::Leave(host) => self.nodes(at, *host, NodeAction::Leave, None),
             ScheduledAction::Own { host, action } => self.own(index, planned, *host, action),
-            ScheduledAction::Command {
-                host,
-                name,
-                with,
-                refused,
-            } => {
-                let action = NodeAction::Command {
-                    name: name.clone(),
-                    with: with.clone(),
-                    refused: *refused,
-                };
-                self.nodes(at, *host, action, None);
-            }
+        }
+    }
+
+    /// Writes a change of a clock, or a command.
+    fn instant(&mut self, at: Duration, action: &ScheduledAction) {
+        if let ScheduledAction::Clock {
+            host,
+            jump,
+            back,
+            drift_ppm,
+        } = action
+        {
+            let (jump, back, drift_ppm) = (*jump, *back, *drift_ppm);
+            let clock = NodeAction::Clock {
+                jump,
+                back,
+                drift_ppm,
+            };
+            self.nodes(at, *host, clock, None);
+        }
+        if let ScheduledAction::Command {
+            host,
+            name,
+            with,
+            refused,
+        } = action
+        {
+            let command = NodeAction::Command {
+                name: name.clone(),
+                with: with.clone(),
+                refused: *refused,
+            };
+            self.nodes(at, *host, command, None);
         }
     }
 
