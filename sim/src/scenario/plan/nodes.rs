@@ -62,30 +62,31 @@ impl Planner<'_> {
                 NodeAction::Join => self.start(at, index, host, Disk::Keep)?,
                 NodeAction::Leave => self.leave(at, from, host),
                 NodeAction::Own(_) => self.own_step(at, index, place, hosts),
-                NodeAction::Command {
-                    name,
-                    with,
-                    refused,
-                } => {
-                    let (name, with) = (name.clone(), with.clone());
-                    let refused = *refused;
-                    self.schedule(
-                        at,
-                        from,
-                        ScheduledAction::Command {
-                            host,
-                            name,
-                            with,
-                            refused,
-                        },
-                    );
-                }
+                NodeAction::Command { .. } => self.command(at, from, host, action),
             }
             if let Some(length) = step.length {
                 self.lift(at + length, from, host, action);
             }
         }
         Ok(())
+    }
+
+    /// Schedules a command.
+    fn command(&mut self, at: Duration, from: Origin, host: usize, action: &NodeAction) {
+        if let NodeAction::Command {
+            name,
+            with,
+            refused,
+        } = action
+        {
+            let command = ScheduledAction::Command {
+                host,
+                name: name.clone(),
+                with: with.clone(),
+                refused: *refused,
+            };
+            self.schedule(at, from, command);
+        }
     }
 
     /// Schedules the end of a step's effect on a node.
