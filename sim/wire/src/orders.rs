@@ -222,8 +222,12 @@ impl Engine<'_> {
             let changes = self.link_changes.iter().rev();
             let mut changes = changes.map(|change| &self.plan.link_changes[*change]);
             let chosen = changes.find_map(|change| match change.setting {
-                LinkSetting::Latency(latency) if change.pairs.blocks(from, to) => Some(latency),
-                _ => None,
+                LinkSetting::Latency(latency) => change.pairs.blocks(from, to).then_some(latency),
+                LinkSetting::Loss(_)
+                | LinkSetting::Bandwidth(_)
+                | LinkSetting::Mtu(_)
+                | LinkSetting::Duplicate(_)
+                | LinkSetting::Corrupt(_) => None,
             });
             let latency = chosen.or(self.latency).unwrap_or(network.latency);
             // A latency without bounds is refused before the run: `Scenario::check_engine`.
