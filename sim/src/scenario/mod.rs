@@ -64,7 +64,7 @@ pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Certainty, Check, CheckHosts, CheckUsages, Claim, FaultWord, FindCertainty, FindIdleSteps,
-    MakePlanning, OwnTimeline, OwnUsage, StepWord, Story, Usage, Vocabulary, Words,
+    Certainty, Check, CheckHosts, CheckUsages, FaultWord, FindCertainty, FindIdleSteps,
+    MakePlanning, OwnTimeline, OwnUsage, StepWord, Story, UncertainClaim, Usage, Vocabulary, Words,
 };
 pub use words::{word_for, word_of};
