@@ -2,7 +2,7 @@
 
 use super::host_words::{parsed_services, services};
 use super::step_words::{ANNOUNCE, FLAP};
-use crate::scenario::{Certainty, Claim, Selector, Story, suggestion};
+use crate::scenario::{Certainty, Selector, Story, UncertainClaim, suggestion};
 use phalanx_core::topology::record::Service;
 use std::collections::BTreeSet;
 
@@ -40,10 +40,10 @@ const CAUSES: [(&[&str], &[&str]); 5] = [
 ///
 /// # Errors
 /// The condition names a service that no node provides.
-pub(super) fn certainty(claim: Claim<'_>, story: &Story<'_>) -> Result<Certainty, String> {
+pub(super) fn certainty(claim: UncertainClaim<'_>, story: &Story<'_>) -> Result<Certainty, String> {
     match claim {
-        Claim::Event(word) => Ok(event(word, story)),
-        Claim::Own {
+        UncertainClaim::Event(word) => Ok(event(word, story)),
+        UncertainClaim::Own {
             word,
             who,
             arguments: Some(arguments),
@@ -56,7 +56,7 @@ pub(super) fn certainty(claim: Claim<'_>, story: &Story<'_>) -> Result<Certainty
             }
             Ok(Certainty::Open)
         }
-        Claim::Own {
+        UncertainClaim::Own {
             arguments: None, ..
         } => Ok(Certainty::Open),
     }

@@ -5,7 +5,7 @@ use super::conditions::{Bound, Condition, Expectation, Metric, Mode, OwnArgument
 use super::definition::Scenario;
 use super::error::ScenarioError;
 use super::names::Selector;
-use super::vocabulary::{Certainty, Claim, Story, Words};
+use super::vocabulary::{Certainty, Story, UncertainClaim, Words};
 
 impl Scenario {
     /// Checks that each expectation can fail.
@@ -101,7 +101,7 @@ impl Scenario {
                     OwnArguments::Keyed(arguments) => Some(arguments),
                     OwnArguments::With(_) => None,
                 };
-                let claim = Claim::Own {
+                let claim = UncertainClaim::Own {
                     word: own.word,
                     who: &own.who,
                     arguments,
@@ -120,7 +120,7 @@ impl Scenario {
         };
         let find = words.certainty;
         find.map_or(Ok(Certainty::Open), |find| {
-            find(Claim::Event(word), &self.story(words))
+            find(UncertainClaim::Event(word), &self.story(words))
         })
     }
 

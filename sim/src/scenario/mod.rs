@@ -64,7 +64,8 @@ pub use steps::{Step, Trigger, When};
 pub use suggestion::{nearest, suggestion};
 pub use variant::Variant;
 pub use vocabulary::{
-    Certainty, Check, CheckHosts, CheckUsages, Claim, FaultWord, FindCertainty, FindIdleSteps,
-    MakePlanning, OwnTimeline, OwnUsage, START_FAILED, StepWord, Story, Usage, Vocabulary, Words,
+    Certainty, Check, CheckHosts, CheckUsages, FaultWord, FindCertainty, FindIdleSteps,
+    MakePlanning, OwnTimeline, OwnUsage, START_FAILED, StepWord, Story, UncertainClaim, Usage,
+    Vocabulary, Words,
 };
 pub use words::{word_for, word_of};

@@ -44,7 +44,7 @@ pub enum Certainty {
 
 /// A condition that a program may be certain about.
 #[derive(Clone, Copy, Debug)]
-pub enum Claim<'a> {
+pub enum UncertainClaim<'a> {
     /// An event of this name was reported.
     Event(&'a str),
     /// A condition of the program's own.
@@ -75,7 +75,7 @@ pub struct Story<'a> {
 ///
 /// # Errors
 /// The condition names an item that the scenario lacks; the message names the nearest one.
-pub type FindCertainty = fn(Claim<'_>, &Story<'_>) -> Result<Certainty, String>;
+pub type FindCertainty = fn(UncertainClaim<'_>, &Story<'_>) -> Result<Certainty, String>;
 
 /// A step of a program's own vocabulary in a scenario.
 #[derive(Clone, Debug)]
