@@ -7,7 +7,7 @@
 use super::clock::WALL_ZERO;
 use super::event::ScheduledEvent;
 use super::heap::Heap;
-use super::supervision::Supervisor;
+use super::supervisor::Supervisor;
 use super::trace::{StepLine, Trace};
 use crate::disk::{Files, Left};
 use crate::record::{Cause, Held, StepReport};

@@ -24,6 +24,7 @@ mod options;
 mod slot;
 mod starts;
 mod supervision;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trace;
@@ -32,7 +33,8 @@ mod transport;
 pub use crate::address::{PORT, address, host_at, ip};
 pub use clock::WALL_ZERO;
 pub use options::RunOptions;
-pub use supervision::{ENDS_IN_TIME, RunPosition, Supervisor, TIME_ADVANCES};
+pub use supervision::{ENDS_IN_TIME, TIME_ADVANCES};
+pub use supervisor::{RunPosition, Supervisor};
 pub(crate) use transport::DIAL_ROUND_TRIPS;
 
 use crate::invariant::Invariants;

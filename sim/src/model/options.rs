@@ -1,6 +1,6 @@
 //! The options of a run.
 
-use super::supervision::Supervisor;
+use super::supervisor::Supervisor;
 use crate::record::Recorder;
 use core::fmt;
 

@@ -1,22 +1,15 @@
 //! The early end of a run: at the request of its caller, or because one instant of virtual time has too many events.
 //!
-//! The engine has no clock. A caller that has a clock and receives signals shares a [`Supervisor`] with the run: the
-//! caller reads the position of the run and requests its end. A request changes no event, so a run that ends by itself
-//! is the same with and without a supervisor. After a request because of time, the engine counts the inputs of the next
-//! events, so that the failure can name the processes that cause most events.
+//! The caller requests the end through a [`Supervisor`]. A request changes no event, so a run that ends by itself is the
+//! same with and without a supervisor. After a request because of time, the engine counts the inputs of the next events,
+//! so that the failure can name the processes that cause most events.
 
 use super::context::Context;
+use super::supervisor::{SupervisedRun, Supervisor};
 use crate::judge::ending::Halted;
 use crate::scenario::text::show;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
-
-/// The request to end every run.
-const EVERY_RUN: u64 = u64::MAX;
-
-/// The value of the host in a position before the first step.
-const NO_HOST: u64 = u64::MAX;
 
 /// Maximum number of events in one instant, in addition to the allowance for each process. A mesh of thousands of nodes
 /// has fewer than a tenth of this number.
@@ -36,104 +29,6 @@ pub const ENDS_IN_TIME: &str = "the run ends within its wall-time limit";
 
 /// The expectation that a run violates if its virtual time stands still.
 pub const TIME_ADVANCES: &str = "virtual time advances";
-
-/// The connection between runs and their caller: the position of the current run, and requests to end the run. One
-/// supervisor serves one run at a time.
-#[derive(Debug, Default)]
-pub struct Supervisor {
-    /// The number of the current run.
-    run: AtomicU64,
-    runs: AtomicBool,
-    /// The number of the run that is to end because of its wall time, or [`EVERY_RUN`].
-    request: AtomicU64,
-    at: AtomicU64,
-    event: AtomicU64,
-    host: AtomicU64,
-}
-
-/// The position of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunPosition {
-    /// The number of the run among the runs of the supervisor, from 1.
-    pub run: u64,
-    /// Virtual time.
-    pub at: Duration,
-    /// Number of processed events.
-    pub event: u64,
-    /// The index of the host whose process is handling an event or handled the last one.
-    pub host: Option<usize>,
-}
-
-impl Supervisor {
-    /// Requests that the current run and all later runs end.
-    pub fn interrupt(&self) {
-        self.request.store(EVERY_RUN, Ordering::Relaxed);
-    }
-
-    /// Requests that this run ends as a failure, because the run takes too long. The request has no effect on other
-    /// runs.
-    pub fn end_for_time(&self, run: u64) {
-        let unless_interrupted = |request| (request != EVERY_RUN).then_some(run);
-        let relaxed = Ordering::Relaxed;
-        // The exchange fails if an interrupt was requested earlier; the interrupt stays.
-        let _interrupted = self
-            .request
-            .fetch_update(relaxed, relaxed, unless_interrupted);
-    }
-
-    /// Returns whether all runs are to end.
-    #[must_use]
-    pub fn is_interrupted(&self) -> bool {
-        self.request.load(Ordering::Relaxed) == EVERY_RUN
-    }
-
-    /// Returns the position of the current run; `None` between runs.
-    #[must_use]
-    pub fn position(&self) -> Option<RunPosition> {
-        self.runs.load(Ordering::Relaxed).then(|| RunPosition {
-            run: self.run.load(Ordering::Relaxed),
-            at: Duration::from_nanos(self.at.load(Ordering::Relaxed)),
-            event: self.event.load(Ordering::Relaxed),
-            host: usize::try_from(self.host.load(Ordering::Relaxed)).ok(),
-        })
-    }
-
-    fn begin(&self) {
-        self.run.fetch_add(1, Ordering::Relaxed);
-        self.at.store(0, Ordering::Relaxed);
-        self.event.store(0, Ordering::Relaxed);
-        self.host.store(NO_HOST, Ordering::Relaxed);
-        self.runs.store(true, Ordering::Relaxed);
-    }
-
-    /// Returns whether the current run is to end because of its wall time.
-    fn is_late(&self) -> bool {
-        self.request.load(Ordering::Relaxed) == self.run.load(Ordering::Relaxed)
-    }
-
-    /// Notes that a process of a host is about to handle an event.
-    pub(super) fn enter(&self, at: u64, event: u64, host: usize) {
-        self.at.store(at, Ordering::Relaxed);
-        self.event.store(event, Ordering::Relaxed);
-        self.host.store(host as u64, Ordering::Relaxed);
-    }
-}
-
-/// The current run of a supervisor. The run is over when this value is dropped, even by a panic.
-pub(super) struct SupervisedRun<'a>(&'a Supervisor);
-
-impl<'a> SupervisedRun<'a> {
-    pub(super) fn new(supervisor: &'a Supervisor) -> Self {
-        supervisor.begin();
-        Self(supervisor)
-    }
-}
-
-impl Drop for SupervisedRun<'_> {
-    fn drop(&mut self) {
-        self.0.runs.store(false, Ordering::Relaxed);
-    }
-}
 
 /// Decides after each event whether the run ends early.
 pub(super) struct RunWatch<'a> {
@@ -165,7 +60,7 @@ impl<'a> RunWatch<'a> {
 
     /// Returns the reason for an early end of the run after the latest event, if there is one.
     pub(super) fn look(&mut self, context: &Context<'_, '_>) -> Option<Halted> {
-        let supervisor = self.supervised.as_ref().map(|it| it.0);
+        let supervisor = self.supervised.as_ref().map(SupervisedRun::supervisor);
         if supervisor.is_some_and(Supervisor::is_interrupted) {
             return match self.sample.take() {
                 Some(sample) => Some(sample.halted(context)),

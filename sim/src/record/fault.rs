@@ -221,7 +221,7 @@ fn described(scenario: &Scenario, plan: &Plan, action: &ScheduledAction) -> Stri
         ScheduledAction::Links { change, .. } => {
             let change = &plan.link_changes[*change];
             let links = sides(scenario, &change.pairs);
-            format!("{}, {links}", change.setting.show())
+            format!("{}, {links}", text::show_link_setting(&change.setting))
         }
         ScheduledAction::Reset(cut) => sides(scenario, &plan.cuts[*cut]),
         ScheduledAction::Start { .. }

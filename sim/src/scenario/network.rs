@@ -1,6 +1,5 @@
 //! The network between hosts: latency, loss, bandwidth, and exceptions for single pairs.
 
-use super::text::{show_latency, show_rate, show_share};
 use core::time::Duration;
 
 /// The direction in which a fault blocks traffic.
@@ -98,17 +97,6 @@ impl LinkSetting {
             Self::Mtu(_) => "mtu",
             Self::Duplicate(_) => "duplicate",
             Self::Corrupt(_) => "corrupt",
-        }
-    }
-
-    /// Formats the value in the notation of files.
-    #[must_use]
-    pub fn show(&self) -> String {
-        match self {
-            Self::Latency(latency) => show_latency(*latency),
-            Self::Loss(ppm) | Self::Duplicate(ppm) | Self::Corrupt(ppm) => show_share(*ppm),
-            Self::Bandwidth(rate) => show_rate(*rate),
-            Self::Mtu(bytes) => format!("{bytes}B"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Parses and formats quantities: durations, shares, rates.
 
-use super::network::Latency;
+use super::network::{Latency, LinkSetting};
 use core::time::Duration;
 
 /// The largest packet that every network is guaranteed to pass, in bytes (RFC 791).
@@ -100,6 +100,19 @@ pub fn show_latency(latency: Latency) -> String {
         Latency::LogNormal { median, p99 } => {
             format!("log-normal {} p99 {}", short(median), short(p99))
         }
+    }
+}
+
+/// Formats the value of a property of links in the notation of files.
+#[must_use]
+pub fn show_link_setting(setting: &LinkSetting) -> String {
+    match setting {
+        LinkSetting::Latency(latency) => show_latency(*latency),
+        LinkSetting::Loss(ppm) | LinkSetting::Duplicate(ppm) | LinkSetting::Corrupt(ppm) => {
+            show_share(*ppm)
+        }
+        LinkSetting::Bandwidth(rate) => show_rate(*rate),
+        LinkSetting::Mtu(bytes) => format!("{bytes}B"),
     }
 }
 

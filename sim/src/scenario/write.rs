@@ -4,7 +4,7 @@
 
 use super::definition::DEFAULT_SYSTEM;
 use super::names::numbered;
-use super::text::{short, show_latency, show_rate, show_share};
+use super::text::{short, show_latency, show_link_setting, show_rate, show_share};
 use super::{
     Action, Argument, Arguments, Bound, Chaos, Condition, Direction, Disk, Expectation, Host,
     LinkSetting, Mode, NetworkAction, NodeAction, OwnArguments, OwnCondition, Pairs,
@@ -402,17 +402,19 @@ impl Writer<'_> {
                     let all = Selector::of(&(0..self.hosts.len()).collect::<Vec<_>>());
                     let pairs = Pairs::Between(all.clone(), all);
                     let mut links = self.pairs(&pairs, Direction::Both);
-                    links.text("is", &setting.show());
+                    links.text("is", &show_link_setting(setting));
                     table.raw(setting.word(), links.inline());
                 }
                 LinkSetting::Bandwidth(_)
                 | LinkSetting::Mtu(_)
                 | LinkSetting::Duplicate(_)
-                | LinkSetting::Corrupt(_) => table.text(setting.word(), &setting.show()),
+                | LinkSetting::Corrupt(_) => {
+                    table.text(setting.word(), &show_link_setting(setting))
+                }
             },
             NetworkAction::Links(pairs, way, setting) => {
                 let mut links = self.pairs(pairs, *way);
-                links.text("is", &setting.show());
+                links.text("is", &show_link_setting(setting));
                 table.raw(setting.word(), links.inline());
             }
             NetworkAction::Reset(pairs) => {

@@ -19,7 +19,8 @@ use crate::model::event::ScheduledEvent;
 use crate::model::host::SimulatedHost;
 use crate::model::slot::{ProcessSlot, QueuedInput, RunningProcess};
 use crate::model::starts::Starts;
-use crate::model::supervision::{RunWatch, Supervisor};
+use crate::model::supervision::RunWatch;
+use crate::model::supervisor::Supervisor;
 use crate::model::trace::{StepLine, Trace};
 use crate::model::transport::{
     ConnectionTransition, FRAMING_BYTES, Receiver, SEGMENT_OVERHEAD_BYTES, Transport,
