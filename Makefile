@@ -26,8 +26,9 @@ check: cc ## formatting, lints and documentation, warnings as errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
-soak: cc ## runs too long for `make test`: trace hashes of a thousand nodes
+soak: cc ## runs too long for `make test`: trace hashes of a thousand nodes, every switch found and shrunk
 	@.ci/totals $(CARGO) test --locked -p phalanx-sim --test soak
+	@.ci/totals $(CARGO) test --locked -p phalanx-tests --test switches
 
 bench: cc ## measure the mesh against its goals (release build, model engine)
 	$(LARGE_PAGES) $(CARGO) bench --locked -p phalanx-sim --bench goals

@@ -3,7 +3,9 @@
 
 mod files;
 mod golden;
+mod hunt;
 mod passes;
+mod planted;
 mod search;
 mod self_check;
 mod wrong;

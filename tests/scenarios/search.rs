@@ -2,12 +2,12 @@
 //! reduces each failure to a readable file.
 
 use crate::files::{LARGE, load, of_model};
+use crate::hunt::{check, failures_of, find};
 use phalanx_sim::mesh::{MESH, channels};
-use phalanx_sim::outcome::Failure;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, SystemUnderTest, Trial, attempt};
-use phalanx_sim::shrink::{ControlRun, Shrunk, shrink};
+use phalanx_sim::shrink::{Shrunk, shrink};
 
 /// The planted bugs, each with the part of the mesh that the bug breaks.
 const PLANTED: [(&str, &str); 11] = [
@@ -27,84 +27,7 @@ const PLANTED: [(&str, &str); 11] = [
 /// Maximum number of trials; this many trials take seconds of CPU time on one core, far below the two minutes that a
 /// search may take.
 const TRIALS_MAX: u64 = 300;
-const SHRINK_RUNS_MAX: usize = 1_500;
 const LINES_MAX: usize = 30;
-
-/// Returns the first trial that fails with the bug and passes without it.
-fn find(
-    bases: &[Scenario],
-    broken: SystemUnderTest<'_>,
-    sound: SystemUnderTest<'_>,
-) -> Option<(Trial, Scenario)> {
-    let mut hunt = Hunt::new(bases.to_vec(), 1);
-    while hunt.drawn() < TRIALS_MAX {
-        let trial = hunt.draw();
-        let scenario = hunt.scenario(&trial);
-        let (failures, did) =
-            attempt(broken, &scenario, trial.seed).expect("the scenario supports this engine");
-        hunt.learn(&trial, &did);
-        if !failures.is_empty() && failures_of(sound, &scenario, trial.seed).is_empty() {
-            return Some((trial, scenario));
-        }
-    }
-    None
-}
-
-fn failures_of(subject: SystemUnderTest<'_>, scenario: &Scenario, seed: u64) -> Vec<Failure> {
-    attempt(subject, scenario, seed).map_or_else(|_| Vec::new(), |(failures, _)| failures)
-}
-
-fn check(
-    what: &str,
-    broken: SystemUnderTest<'_>,
-    sound: SystemUnderTest<'_>,
-    trial: &Trial,
-    scenario: &Scenario,
-) {
-    let mut go_on = |progress: phalanx_sim::shrink::Progress| progress.runs < SHRINK_RUNS_MAX;
-    let shrunk = shrink(broken, scenario, trial.seed, &mut go_on);
-    let shrunk = shrunk.expect("the scenario runs").expect("the run fails");
-    assert!(
-        shrunk.minimal,
-        "{what}: {} runs were not enough",
-        shrunk.runs
-    );
-    let text = shrunk.to_toml("small.toml");
-    assert!(text.lines().count() < LINES_MAX, "{what}:\n{text}");
-    // The written file must fail in the same way.
-    let again = Scenario::parse("small.toml", &text).unwrap_or_else(|why| panic!("{why}\n{text}"));
-    let failures = failures_of(broken, &again, shrunk.seed);
-    assert!(
-        failures
-            .iter()
-            .any(|failure| failure.at_ms == shrunk.failure.at_ms
-                && failure.why == shrunk.failure.why),
-        "{what}: {failures:?}\n{text}"
-    );
-    needs_every_step(what, broken, sound, &shrunk, &text);
-    needs_the_bug(what, sound, &shrunk, &text);
-}
-
-/// Checks that the small file does not fail without the planted bug, on many seeds.
-fn needs_the_bug(what: &str, sound: SystemUnderTest<'_>, shrunk: &Shrunk, text: &str) {
-    let of_bug = shrunk.controls.iter();
-    let mut of_bug = of_bug.filter(|controlled| controlled.control == ControlRun::Bug);
-    let controlled = of_bug.next().expect("it is run without the bug");
-    assert_eq!(
-        (controlled.failed, controlled.runs),
-        (0, 20),
-        "{what}:\n{text}"
-    );
-    assert!(
-        text.contains("# without the planted bug: 20 of 20 seeds"),
-        "{text}"
-    );
-    for seed in 1..=50 {
-        let failures = failures_of(sound, &shrunk.scenario, seed);
-        let same = failures.iter().find(|failure| shrunk.is_same(failure));
-        assert!(same.is_none(), "{what}, seed {seed}: {same:?}\n{text}");
-    }
-}
 
 fn needs_every_step(
     what: &str,
@@ -145,9 +68,17 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
             runner: &runner,
             sabotage: &sabotage,
         };
-        let (trial, scenario) = find(&bases, broken, sound)
+        let systems = (broken, sound);
+        let (trial, scenario) = find(&bases, systems, TRIALS_MAX, &|_| true)
             .unwrap_or_else(|| panic!("{what} ({word}) is not found in {TRIALS_MAX} trials"));
-        check(what, broken, sound, &trial, &scenario);
+        let (shrunk, text) = check(what, systems, &trial, &scenario);
+        assert!(
+            shrunk.minimal,
+            "{what}: {} runs were not enough",
+            shrunk.runs
+        );
+        assert!(text.lines().count() < LINES_MAX, "{what}:\n{text}");
+        needs_every_step(what, broken, sound, &shrunk, &text);
     }
 }
 

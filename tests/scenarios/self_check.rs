@@ -2,6 +2,7 @@
 //! its planted bug; both use the real machines and the regular runner.
 
 use crate::files::{LARGE, folder, load, names, of_model};
+use crate::planted::{MECHANISMS, PLANTED, word};
 use phalanx_core::sabotage::Switch;
 use phalanx_sim::mesh::MESH;
 use phalanx_sim::outcome::Failure;
@@ -13,86 +14,8 @@ use std::process::Command;
 /// With a lucky seed, a disabled mechanism may go unnoticed, but not with all of these seeds.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
 
-/// Each scenario, with the mechanism without which it fails.
-const MECHANISMS: &[(&str, Switch)] = &[
-    ("behind-nat", Switch::NoResend),
-    ("blocked-pairs", Switch::NoFallback),
-    ("broadcast-to-all", Switch::RepeatsMessages),
-    ("broadcast-under-loss", Switch::NoBroadcastGraft),
-    ("bulk-on-slow-lines", Switch::NoLanes),
-    ("certificate-expires", Switch::NoDetection),
-    ("certificates-rotate", Switch::NoRenewal),
-    ("clock-skew", Switch::NoPauseGuard),
-    ("cloned-name", Switch::NoCloneCheck),
-    ("cold-join", Switch::NoRetry),
-    ("crash-and-restart", Switch::NoDetection),
-    ("early-crash", Switch::NoDetection),
-    ("flapping-link", Switch::NoTieBreak),
-    ("forged-records", Switch::AdoptsForgery),
-    ("forgotten-dead", Switch::Resurrects),
-    ("graceful-leave", Switch::NoLeaveAnnouncement),
-    ("hostile-neighbour", Switch::NoRefute),
-    ("join-storm", Switch::NoReferral),
-    ("large-payloads", Switch::NoResend),
-    ("long-pauses", Switch::NoCompare),
-    ("lossy-links", Switch::NoAntiEntropy),
-    ("lost-disks", Switch::EpochReused),
-    ("maps-after-a-split", Switch::NoConflicts),
-    ("mass-restart", Switch::EpochIgnored),
-    ("newcomer-gets-history", Switch::NoCompare),
-    ("one-way-cut", Switch::NoDetection),
-    ("partition-heals", Switch::NoAntiEntropy),
-    ("pauses-under-loss", Switch::NoResend),
-    ("power-loss", Switch::NoDetection),
-    ("quiet-updates", Switch::NoCompare),
-    ("refused-orders", Switch::OpensTwice),
-    ("relay-crash", Switch::NoResend),
-    ("rolling-restart", Switch::NoTieBreak),
-    ("slow-neighbour", Switch::NoBackPressure),
-    ("slow-nodes", Switch::NoPauseGuard),
-    ("standing-still", Switch::NoPauseGuard),
-    ("talk-on-bad-links", Switch::NoResend),
-    ("three-way-split", Switch::NoAntiEntropy),
-    ("two-nodes", Switch::NoDetection),
-    ("unicast-blocked-pairs", Switch::NoDetour),
-];
-
-/// Each invariant, with its planted bug and a scenario that reveals it.
-const PLANTED: &[(&str, Switch, &str)] = &[
-    ("answers-true", Switch::AnswersEarly, "refused-orders"),
-    ("bounds", Switch::Unbounded, "join-storm"),
-    ("handed-once", Switch::RepeatsMessages, "broadcast-to-all"),
-    ("joined-stands", Switch::JoinTimeReset, "crash-and-restart"),
-    ("merges-converge", Switch::DeltaDropsServices, "two-nodes"),
-    ("no-resurrection", Switch::Resurrects, "clock-skew"),
-    ("one-link", Switch::NoTieBreak, "crash-and-restart"),
-    (
-        "owner-writes",
-        Switch::DeltaDropsServices,
-        "crash-and-restart",
-    ),
-    ("deadline-in-future", Switch::DeadlineStays, "cold-join"),
-    (
-        "provider-index",
-        Switch::ProviderIndexStale,
-        "crash-and-restart",
-    ),
-    ("rank-rises", Switch::OlderReplaces, "lossy-links"),
-    (
-        "values-rise",
-        Switch::EarlierWriteWins,
-        "maps-after-a-split",
-    ),
-    ("whole-view", Switch::WholeViewAlways, "partition-heals"),
-];
-
-fn word(switch: Switch) -> String {
-    let found = Switch::ALL.iter().find(|(known, _)| *known == switch);
-    found.expect("every switch has a name").1.to_owned()
-}
-
-/// Returns whether a scenario fails on the wire engine with this seed and switch.
-fn fails_on_wire(scenario: &str, switch: Switch, seed: u64) -> bool {
+/// Returns whether a scenario has a failure of this expectation on the wire engine with this seed and switch.
+fn fails_on_wire(scenario: &str, switch: Switch, expectation: &str, seed: u64) -> bool {
     let output = Command::new(phalanx_tests::binary("phalanx-sim-wire"))
         .arg(folder().join(format!("{scenario}.toml")))
         .args(["--seed", &seed.to_string(), "--sabotage", &word(switch)])
@@ -101,7 +24,10 @@ fn fails_on_wire(scenario: &str, switch: Switch, seed: u64) -> bool {
     let outcome: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|why| {
         panic!("{why}: {}", String::from_utf8_lossy(&output.stderr));
     });
-    outcome["outcome"] == "fail"
+    let failures = outcome["failures"].as_array().into_iter().flatten();
+    failures
+        .filter_map(|failure| failure["expectation"].as_str())
+        .any(|violated| violated.contains(expectation))
 }
 
 /// Returns whether a scenario has a wanted failure with this switch, on any of the seeds.
@@ -123,17 +49,19 @@ fn fails_with(scenario: &str, switch: Switch, wanted: impl Fn(&Failure) -> bool)
 #[test]
 fn each_scenario_fails_without_its_mechanism() {
     let of_model = of_model();
-    for (scenario, switch) in MECHANISMS {
+    for (scenario, switch, expectation) in MECHANISMS {
         let fails = if of_model.iter().any(|name| name == scenario) {
-            fails_with(scenario, *switch, |_| true)
+            fails_with(scenario, *switch, |failure| {
+                failure.expectation.contains(expectation)
+            })
         } else {
             SEEDS
                 .into_iter()
-                .any(|seed| fails_on_wire(scenario, *switch, seed))
+                .any(|seed| fails_on_wire(scenario, *switch, expectation, seed))
         };
-        assert!(fails, "{scenario} passes with {switch:?}");
+        assert!(fails, "{scenario} meets `{expectation}` with {switch:?}");
     }
-    let covered: BTreeSet<&str> = MECHANISMS.iter().map(|(scenario, _)| *scenario).collect();
+    let covered: BTreeSet<&str> = MECHANISMS.iter().map(|(scenario, ..)| *scenario).collect();
     let missing: Vec<_> = names()
         .into_iter()
         .filter(|name| name != LARGE && !covered.contains(name.as_str()))

@@ -218,9 +218,9 @@ fn a_disabled_mechanism_is_detected() {
 #[test]
 fn the_command_of_a_run_that_fails_by_strict_contains_strict() {
     let folder = tempfile::tempdir().unwrap();
-    let idle = "[[at]]\nafter = { event = \"peer-left\" }\nheal = true\n[[expect]]\neventually = { converged = true }\n";
+    let idle = "[[at]]\nafter = { event = \"peer-left\" }\ncrash = \"n2\"\n[[expect]]\neventually = { converged = true }\n";
     let text = format!(
-        "scenario = 1\nname = \"idle\"\nabout = \"Heals a network without a fault.\"\nengines = [\"model\"]\nduration = \"10s\"\n\
+        "scenario = 1\nname = \"idle\"\nabout = \"Crashes a node after a member left, which none does.\"\nengines = [\"model\"]\nduration = \"10s\"\n\
          [[nodes]]\ncount = 2\n{idle}"
     );
     let file = written(folder.path(), "idle.toml", &text);
