@@ -15,7 +15,7 @@
 //! Flags come in as pairs of name and text, so a daemon may parse its command line as it likes.
 //!
 //! ```
-//! use phalanx_net::configuration::{Layers, Program, Setting, Unit, keys};
+//! use phalanx_net::configuration::{DaemonProgram, Layers, Setting, Unit, keys};
 //!
 //! keys! {
 //!     /// A setting of the example.
@@ -25,7 +25,7 @@
 //!     }
 //! }
 //!
-//! const PROGRAM: Program = Program::new("example", "EXAMPLE_");
+//! const PROGRAM: DaemonProgram = DaemonProgram::new("example", "EXAMPLE_");
 //!
 //! let variables = [("EXAMPLE_RETRY_MS".into(), "250".into())];
 //! let flags = [("--name", "first".to_owned())];
