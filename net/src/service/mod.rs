@@ -2,7 +2,7 @@
 //! port.
 //!
 //! Start with [`Api`], the handlers; each reads the machine through its loop and replies with the
-//! state of one instant. [`Journal`] keeps recent events, for the status and for watchers.
+//! state of one instant. [`EventJournal`] keeps recent events, for the status and for watchers.
 //! [`Client`] is the client, for tools. [`ChannelApi`] lets applications on the node's host use
 //! channels, in any language; the other calls that change a node are those that edit its seed
 //! addresses.

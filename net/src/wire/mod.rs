@@ -2,8 +2,9 @@
 //!
 //! [`proto`] is generated from `net/proto/mesh.proto`. A [`Message`](phalanx_core::node::Message) becomes a
 //! [`proto::Packet`] with `From`; a packet becomes a message with `TryFrom`, which checks every bound that a machine
-//! relies on, so that malformed data never reaches a machine. A packet has two [`Parts`], a message and a signal of a
-//! data path, of which at least one is present. Whether a *well-formed* message is true or allowed is decided in core.
+//! relies on, so that malformed data never reaches a machine. A packet has two [`PacketParts`], a message and a signal
+//! of a data path, of which at least one is present. Whether a *well-formed* message is true or allowed is decided in
+//! core.
 //!
 //! Start with [`decode`] and [`encode`]. Each message has a file of its own with its parser, its encoder and, for
 //! tests, its random generator: `hello`, `welcome`, `refuse`, `goodbye`, `frame`, `channel/data`, `data_path`. Parts

@@ -6,7 +6,7 @@
 //! event to the start.
 //!
 //! - [`Recorder`]: the interface that an engine calls.
-//! - [`Writer`] and [`Reader`]: traces as files.
+//! - [`Writer`] and [`TraceReader`]: traces as files.
 //! - [`Recording`]: a run in memory.
 //! - [`transcript`]: a small run as text.
 //! - [`causes`]: chains of causes.

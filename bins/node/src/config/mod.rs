@@ -1,6 +1,6 @@
 //! The configuration of phalanxd: its table of keys, and the checks of its values.
 //!
-//! [`phalanx_net::configuration`] reads the file, the environment and the flags. [`Settings`] are the checked result;
+//! [`phalanx_net::configuration`] reads the file, the environment and the flags. [`DaemonSettings`] are the checked result;
 //! every problem is reported at once.
 
 mod certificates;
