@@ -279,8 +279,8 @@ impl Gossip {
         let instance = record.rank().instance;
         self.context.out.push(Output::LinkOpened { link, instance });
         self.context.report(Event::LinkUp { peer, link, dialed });
-        // The neighbour may know no more of this node's earlier starts than the node itself. Updates about earlier
-        // starts arrive from other members within this time.
+        // A neighbour does not necessarily know about an earlier start of this node. Updates about earlier starts
+        // arrive from other members within this time.
         let since = self.context.after(ECHO_TIME);
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);

@@ -23,7 +23,7 @@ pub(crate) struct Sometimes {
 }
 
 impl Sometimes {
-    /// Returns whether the expectation held in none of enough runs.
+    /// Returns whether there were enough runs, and the expectation held in none of them.
     pub(crate) const fn is_missed(&self) -> bool {
         self.reached == 0 && self.runs >= RUNS_MIN
     }

@@ -57,13 +57,14 @@ fn announced(
     same.then(|| "publishes what the nodes publish already".to_owned())
 }
 
-/// Returns the reason why steady updates change nothing.
+/// Returns the reason why a step of regular updates changes nothing; `None` if the step changes something.
 fn updates(with: &Arguments) -> Option<String> {
     let (every, length) = (with.time("every")?, with.time("for")?);
     (length < every).then(|| "ends before the first update: `for` is less than `every`".to_owned())
 }
 
-/// Returns the reason why services that come and go do not.
+/// Returns the reason why a step of services that appear and disappear changes nothing; `None` if the step changes
+/// something.
 fn flap(with: &Arguments) -> Option<String> {
     if with.texts("services").is_some_and(<[String]>::is_empty) {
         return Some("names no service".to_owned());

@@ -28,7 +28,7 @@ pub struct Step {
     pub line: usize,
     /// The time of the first occurrence.
     pub when: When,
-    /// Interval and total number of repetitions; no number: until all faults are lifted.
+    /// Interval and total number of repetitions. Without a number, the step repeats until all faults are lifted.
     pub repeat: Option<(Duration, Option<u32>)>,
     /// Delay from node to node.
     pub stagger: Option<Duration>,

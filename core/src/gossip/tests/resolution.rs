@@ -233,8 +233,8 @@ fn until_resolution_beside(all: &mut NeighbourWorld, link: u64) -> (Duration, Ti
     }
 }
 
-/// A member whose address in the name is or is not the address in its record, beside another address, to which dials
-/// fail.
+/// A name has two addresses. Dials to the first fail. The second, `at`, leads to a member, and `at` is either the
+/// address in the record of the member or another one.
 fn reached_beside_a_failed_address(at: usize) {
     let mut all = fresh();
     let given = all.silence(ms(10));
