@@ -88,13 +88,26 @@ impl<'a> Trace<'a> {
         cause: Cause,
         said: impl Iterator<Item = StepReport<'s>>,
     ) -> Cause {
-        let InputInfo { number, word, size } = line.taken;
+        let InputInfo { number, size, .. } = line.taken;
         let who = (line.place as u64) << 56
             | (line.host as u64) << 40
             | u64::from(number) << 32
             | size as u64;
         self.hash = mix(self.hash ^ mix(line.at ^ mix(line.seq ^ mix(who ^ mix(line.view)))));
         self.event += 1;
+        if self.is_recorded() {
+            self.record(line, digest, cause, said);
+        }
+        Cause::step(self.event, line.host, line.place)
+    }
+
+    fn record<'s>(
+        &mut self,
+        line: &StepLine,
+        digest: u64,
+        cause: Cause,
+        said: impl Iterator<Item = StepReport<'s>>,
+    ) {
         let program = self.program(line.host, line.place);
         let from = cause.host().map(|host| (host, cause.place()));
         let cause_program = from.and_then(|(host, place)| self.program(host, place));
@@ -105,15 +118,14 @@ impl<'a> Trace<'a> {
                 at: line.at,
                 host: line.host,
                 program,
-                kind: word,
-                size,
+                kind: line.taken.word,
+                size: line.taken.size,
                 cause,
                 cause_program,
                 digest,
                 said: &said,
             });
         }
-        Cause::step(self.event, line.host, line.place)
     }
 
     /// Returns whether the run is recorded.
