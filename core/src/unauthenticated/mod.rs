@@ -120,11 +120,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn from(ip: &str) -> SocketAddr {
+    /// An address of a source.
+    pub(super) fn from(ip: &str) -> SocketAddr {
         SocketAddr::new(ip.parse().unwrap(), 1)
     }
 
-    fn numbered(number: usize) -> SocketAddr {
+    /// An address of one of many sources.
+    pub(super) fn numbered(number: usize) -> SocketAddr {
         from(&format!("10.1.{}.{}", number / 256, number % 256))
     }
 

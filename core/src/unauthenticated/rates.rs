@@ -64,14 +64,7 @@ impl SourceRates {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn from(ip: &str) -> SocketAddr {
-        SocketAddr::new(ip.parse().unwrap(), 1)
-    }
-
-    fn numbered(number: usize) -> SocketAddr {
-        from(&format!("10.1.{}.{}", number / 256, number % 256))
-    }
+    use crate::unauthenticated::tests::{from, numbered};
 
     #[test]
     fn a_rate_allows_a_burst_and_then_one_for_each_interval_independent_of_other_sources() {

@@ -59,16 +59,7 @@ impl<'a> RunWatch<'a> {
     }
 
     /// Returns the reason for an early end of the run after the latest event, if there is one.
-    #[inline]
     pub(super) fn look(&mut self, context: &Context<'_, '_>) -> Option<Halted> {
-        let is_alone = self.supervised.is_none() && self.sample.is_none();
-        if is_alone && context.events_in_instant() <= self.instant_events_max {
-            return None;
-        }
-        self.look_closely(context)
-    }
-
-    fn look_closely(&mut self, context: &Context<'_, '_>) -> Option<Halted> {
         let supervisor = self.supervised.as_ref().map(SupervisedRun::supervisor);
         if supervisor.is_some_and(Supervisor::is_interrupted) {
             return match self.sample.take() {

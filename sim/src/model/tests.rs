@@ -287,6 +287,17 @@ fn story(recovery: &str, rest: &str) -> String {
     )
 }
 
+/// Runs a scenario that must pass, and in which each step must have an effect.
+fn passes_with_effects(text: &str) {
+    let outcome = ran(text, RunOptions::default());
+    assert_eq!(outcome.failures, []);
+    assert!(
+        outcome.effects.iter().all(|effect| effect.affected > 0),
+        "{:?}",
+        outcome.effects
+    );
+}
+
 #[test]
 fn a_node_that_refuses_dials_comes_back_by_its_own() {
     let text = story(
@@ -307,13 +318,7 @@ fn a_node_that_refuses_dials_comes_back_by_its_own() {
         within = "4s"
         "#,
     );
-    let outcome = ran(&text, RunOptions::default());
-    assert_eq!(outcome.failures, []);
-    assert!(
-        outcome.effects.iter().all(|effect| effect.affected > 0),
-        "{:?}",
-        outcome.effects
-    );
+    passes_with_effects(&text);
 }
 
 #[test]
@@ -339,13 +344,7 @@ fn a_machine_that_returns_with_another_address_is_seen_again() {
         within = "10s"
         "#,
     );
-    let outcome = ran(&text, RunOptions::default());
-    assert_eq!(outcome.failures, []);
-    assert!(
-        outcome.effects.iter().all(|effect| effect.affected > 0),
-        "{:?}",
-        outcome.effects
-    );
+    passes_with_effects(&text);
 }
 
 #[test]

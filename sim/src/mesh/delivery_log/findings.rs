@@ -75,12 +75,7 @@ impl DeliveryLog {
             described(scene, id, broadcast),
             scene.name(host)
         );
-        Some(
-            FailureFinding::new(text)
-                .by(host)
-                .about(broadcast.host)
-                .at(broadcast.at),
-        )
+        Some(of_broadcast(broadcast, host, text))
     }
 
     fn slowest_delivery(
@@ -101,12 +96,7 @@ impl DeliveryLog {
             after.div_ceil(1_000),
             scene.name(host)
         );
-        Some(
-            FailureFinding::new(text)
-                .by(host)
-                .about(broadcast.host)
-                .at(broadcast.at),
-        )
+        Some(of_broadcast(broadcast, host, text))
     }
 
     fn most_copies(
@@ -125,12 +115,7 @@ impl DeliveryLog {
             described(scene, id, broadcast),
             scene.name(host)
         );
-        Some(
-            FailureFinding::new(text)
-                .by(host)
-                .about(broadcast.host)
-                .at(broadcast.at),
-        )
+        Some(of_broadcast(broadcast, host, text))
     }
 
     fn first_undelivered(
@@ -149,10 +134,8 @@ impl DeliveryLog {
             Some(Ok(_)) | None => "it was not answered".to_owned(),
         };
         let text = format!(
-            "the message from {} to {} at {} is the first that was not delivered: {ending}",
-            scene.name(first.host),
-            first.to,
-            seconds(first.at)
+            "{} is the first that was not delivered: {ending}",
+            described_message(scene, first)
         );
         Some(of_message(scene, first, text))
     }
@@ -169,14 +152,20 @@ impl DeliveryLog {
         });
         let (took, slowest) = answered.max_by_key(|(took, _)| *took)?;
         let text = format!(
-            "the message from {} to {} at {} took longest, {} ms",
-            scene.name(slowest.host),
-            slowest.to,
-            seconds(slowest.at),
+            "{} took longest, {} ms",
+            described_message(scene, slowest),
             took.div_ceil(1_000_000)
         );
         Some(of_message(scene, slowest, text))
     }
+}
+
+/// The receiver is the observer of a broadcast.
+fn of_broadcast(broadcast: &Broadcast, receiver: usize, text: String) -> FailureFinding {
+    FailureFinding::new(text)
+        .by(receiver)
+        .about(broadcast.host)
+        .at(broadcast.at)
 }
 
 /// The sender waits for the answer of the receiver, so the sender is the observer.
@@ -195,5 +184,14 @@ fn described(scene: &Scene<'_>, id: &UpdateId, broadcast: &Broadcast) -> String 
         id.channel,
         scene.name(broadcast.host),
         seconds(broadcast.at)
+    )
+}
+
+fn described_message(scene: &Scene<'_>, message: &SentMessage) -> String {
+    format!(
+        "the message from {} to {} at {}",
+        scene.name(message.host),
+        message.to,
+        seconds(message.at)
     )
 }

@@ -166,7 +166,6 @@ impl<'a> NetworkState<'a> {
     }
 
     /// Returns the current settings of the network between two hosts. A step for chosen links goes before one for all.
-    #[inline]
     pub(super) fn settings(&self, from: usize, to: usize) -> LinkConditions {
         let network = if self.scenario.links.is_empty() {
             self.scenario.network
