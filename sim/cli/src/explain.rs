@@ -10,7 +10,7 @@ use crate::screen::{Screen, Table, TableCell};
 use crate::sweep;
 use crate::tool::{Tool, leave};
 use phalanx_sim::explanation::Explanation;
-use phalanx_sim::fault_set::{MinimalFaults, minimal_faults};
+use phalanx_sim::fault_set::{MinimalFaults, SeedResults, minimal_faults};
 use phalanx_sim::runner::{Model, SupervisedModel};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::scenario::command_line::{run_words, sabotage_flags};
@@ -198,7 +198,7 @@ impl Subject<'_> {
 /// Prints the measured runs as a table.
 fn measured(screen: &Screen, found: &MinimalFaults) -> Result<(), CommandError> {
     let mut table = Table::new(&["runs of the file", "pass", "fail so", "otherwise", "seeds"]);
-    let mut row = |name: &str, results: &phalanx_sim::fault_set::SeedResults| {
+    let mut row = |name: &str, results: &SeedResults| {
         table.row(vec![
             TableCell::new(name),
             TableCell::number(results.passed),
@@ -211,12 +211,14 @@ fn measured(screen: &Screen, found: &MinimalFaults) -> Result<(), CommandError> 
     for fault in &found.faults {
         row(&format!("without {}", fault.name), &fault.without);
     }
-    if found.with_set.seeds > 0 && !found.faults.is_empty() {
-        let name = match found.sets.len() {
-            1 => "with these faults alone",
-            _ => "with the first set alone",
-        };
-        row(name, &found.with_set);
+    for (index, results) in found.with_set.iter().enumerate() {
+        match found.sets.len() {
+            1 => row("with the named faults alone", results),
+            _ => row(&format!("with alternative {} alone", index + 1), results),
+        }
+    }
+    if let Some(results) = &found.without_alternatives {
+        row("without all of the alternatives", results);
     }
     if found.of_file > 0 && found.without_all.seeds > 0 {
         row("without any fault", &found.without_all);

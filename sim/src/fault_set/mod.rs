@@ -26,12 +26,15 @@ use crate::verdict::Failure;
 use core::time::Duration;
 use removable::{RemovableFault, removable};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use trials::{FaultIndices, Trials};
 use words::describe;
 
 /// Maximum number of alternative sets of faults.
 const ALTERNATIVES_MAX: usize = 4;
+
+/// Number of failing seeds with all faults, below which the need for a fault cannot be told from chance.
+const MEASURABLE_MIN: usize = 5;
 
 /// Number of seeds with which the correct system shows the faults that an expectation is about.
 const SOUND_SEEDS: usize = 3;
@@ -44,7 +47,7 @@ pub enum FaultNeed {
     Needed,
     /// The run fails without any fault.
     None,
-    /// No run with the faults at the same times fails, so nothing can be measured.
+    /// Too few runs with the same faults at the same times fail, so nothing can be measured.
     Unknown,
 }
 
@@ -98,15 +101,20 @@ pub struct MinimalFaults {
     pub with_all: SeedResults,
     /// The results without any fault.
     pub without_all: SeedResults,
-    /// The results with the first set alone.
-    pub with_set: SeedResults,
+    /// The results with each set alone.
+    pub with_set: Vec<SeedResults>,
+    /// The results without the faults that are in some of several sets; `None` if there is one set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_alternatives: Option<SeedResults>,
     /// The results with all faults and without the planted bugs; `None` if no bug is planted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_bug: Option<SeedResults>,
     /// Number of runs.
     pub runs: usize,
-    /// Whether the set is minimal; false if the analysis was stopped.
+    /// Whether the first set is minimal; false if the analysis was stopped before.
     pub minimal: bool,
+    /// Whether the analysis ended by itself.
+    pub complete: bool,
 }
 
 /// Finds a minimal set of faults of one run. `go_on` is called with the number of runs before and after each run; when
@@ -142,19 +150,22 @@ pub fn minimal_faults(
         has_chaos: scenario.chaos.is_some(),
         with_all,
         without_all: SeedResults::default(),
-        with_set: SeedResults::default(),
+        with_set: Vec::new(),
+        without_alternatives: None,
         without_bug: None,
         runs: 0,
-        minimal: true,
+        minimal: false,
+        complete: false,
     };
-    if with_all.failed > 0 {
+    if with_all.failed >= MEASURABLE_MIN || with_all.failed == with_all.seeds {
         FaultSearch {
             trials: &mut trials,
             subjects: FaultIndices::new(),
         }
         .fill(&mut found);
     }
-    (found.runs, found.minimal) = (trials.runs, !trials.stopped);
+    found.runs = trials.runs;
+    found.complete = !trials.stopped;
     Ok(Some(found))
 }
 
@@ -177,19 +188,29 @@ impl FaultSearch<'_, '_> {
         }
         let subjects = self.subjects.clone();
         let sets = if self.trials.fails(&subjects) {
-            vec![subjects.clone()]
+            vec![subjects]
         } else {
-            self.minimal_sets()
+            // A fault after the failure did not cause it.
+            let mut candidates = self.before_failure();
+            candidates.extend(&subjects);
+            if !self.trials.fails(&candidates) {
+                candidates = self.trials.all();
+            }
+            vec![self.reduce(&candidates)]
         };
+        found.minimal = !self.trials.stopped;
         found.without_all = self.trials.results(&none);
-        found.need = match sets.iter().all(BTreeSet::is_empty) {
+        found.need = match sets[0].is_empty() {
             true => FaultNeed::None,
             false => FaultNeed::Needed,
         };
-        if let Some(first) = sets.first() {
-            found.with_set = self.trials.results(first);
-        }
         self.report(found, &sets);
+        let sets = self.alternatives(sets);
+        self.report(found, &sets);
+        if found.sets.len() > 1 {
+            let rest = self.without_alternatives(&sets);
+            found.without_alternatives = Some(self.trials.results(&rest));
+        }
     }
 
     /// Finds the faults without which the correct system violates the expectation, which it meets with all faults.
@@ -208,6 +229,19 @@ impl FaultSearch<'_, '_> {
             !trials.fails_without_bug(&some, SOUND_SEEDS) && !trials.stopped
         });
         self.subjects = left.into_iter().collect();
+    }
+
+    /// Returns the faults that begin before the failure, and those that wait for an event.
+    fn before_failure(&self) -> FaultIndices {
+        let at = Duration::from_millis(self.trials.target.at_ms);
+        let steps = &self.trials.scenario.steps;
+        let is_before = |fault: &RemovableFault| {
+            let first = fault.steps.first().map(|step| &steps[*step]);
+            first.is_some_and(|step| step.when.earliest() <= at)
+        };
+        let faults = self.trials.faults.iter().enumerate();
+        let before = faults.filter(|(_, fault)| is_before(fault));
+        before.map(|(index, _)| index).collect()
     }
 
     /// Returns the stops of the observed node that last until the failure.
@@ -253,37 +287,49 @@ impl FaultSearch<'_, '_> {
         left.into_iter().chain(subjects.iter().copied()).collect()
     }
 
-    /// Finds minimal sets: one, and those that are sufficient without faults of the others.
-    fn minimal_sets(&mut self) -> Vec<FaultIndices> {
+    /// Adds the minimal sets that are sufficient without a fault of the first one.
+    fn alternatives(&mut self, mut sets: Vec<FaultIndices>) -> Vec<FaultIndices> {
         let all = self.trials.all();
-        let mut sets = vec![self.reduce(&all)];
         let first: Vec<usize> = sets[0].difference(&self.subjects).copied().collect();
         for fault in first {
             let mut rest = all.clone();
             rest.remove(&fault);
             let is_known = sets.iter().any(|set| set.is_subset(&rest));
             if !is_known && sets.len() < ALTERNATIVES_MAX && self.trials.fails(&rest) {
-                let set = self.reduce(&rest);
-                sets.push(set);
+                self.add_reduced(&mut sets, &rest);
             }
         }
-        while (2..ALTERNATIVES_MAX).contains(&sets.len()) {
-            let common = in_all(&sets);
-            let mut rest = all.clone();
-            rest.retain(|fault| {
-                common.contains(fault) || !sets.iter().any(|set| set.contains(fault))
-            });
+        while (2..ALTERNATIVES_MAX).contains(&sets.len()) && !self.trials.stopped {
+            let rest = self.without_alternatives(&sets);
             if !self.trials.fails(&rest) {
                 break;
             }
-            let set = self.reduce(&rest);
-            sets.push(set);
+            self.add_reduced(&mut sets, &rest);
         }
         sets
     }
 
+    /// Adds the minimal set of faults that fail, unless the analysis is stopped before the set is minimal.
+    fn add_reduced(&mut self, sets: &mut Vec<FaultIndices>, from: &FaultIndices) {
+        let set = self.reduce(from);
+        if !self.trials.stopped {
+            sets.push(set);
+        }
+    }
+
+    /// Returns all faults but those that are in some of the sets and not in all of them.
+    fn without_alternatives(&self, sets: &[FaultIndices]) -> FaultIndices {
+        let common = in_all(sets);
+        let mut rest = self.trials.all();
+        rest.retain(|fault| common.contains(fault) || !sets.iter().any(|set| set.contains(fault)));
+        rest
+    }
+
     /// Describes the faults of the sets, and runs the file without each of them.
     fn report(&mut self, found: &mut MinimalFaults, sets: &[FaultIndices]) {
+        found.faults.clear();
+        found.sets.clear();
+        found.with_set.clear();
         let named: FaultIndices = sets.iter().flatten().copied().collect();
         let groups = grouped(self.trials.faults, &named);
         for group in &groups {
@@ -308,6 +354,7 @@ impl FaultSearch<'_, '_> {
             let places: Vec<usize> = places.map(|(place, _)| place).collect();
             if !places.is_empty() && !found.sets.contains(&places) {
                 found.sets.push(places);
+                found.with_set.push(self.trials.results(set));
             }
         }
     }
@@ -333,10 +380,9 @@ fn grouped(faults: &[RemovableFault], chosen: &FaultIndices) -> Vec<Vec<usize>> 
     groups.into_values().collect()
 }
 
-/// Formats a time in seconds, rounded to milliseconds: `8 s`, `7.612 s`.
+/// Formats a time in seconds, with milliseconds: `8 s`, `7.612 s`.
 fn moment(time: Duration) -> String {
-    let rounded = (time + Duration::from_micros(500)).as_millis();
-    let (whole, rest) = (rounded / 1_000, rounded % 1_000);
+    let (whole, rest) = (time.as_secs(), time.subsec_millis());
     if rest == 0 {
         return format!("{whole} s");
     }
