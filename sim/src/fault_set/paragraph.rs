@@ -244,7 +244,7 @@ impl MinimalFaults {
     }
 }
 
-/// What the observer knew, and the last message that it received. For a counted expectation, the item that is missing or
+/// Returns the observer's knowledge and the last message that it received. For a counted expectation, the item that is missing or
 /// in excess says more than the observer's knowledge.
 fn followed(scenario: &Scenario, explained: &Explanation, is_counted: bool) -> Vec<String> {
     let mut sentences = Vec::new();
@@ -319,7 +319,7 @@ fn violated<'a>(scenario: &'a Scenario, found: &MinimalFaults) -> Option<&'a Exp
     expectations.find(|it| it.line == failure.line && it.text == failure.expectation)
 }
 
-/// What is the case at the failure, and what is expected.
+/// Returns the state at the failure, and the expectation.
 fn expected(scenario: &Scenario, found: &MinimalFaults) -> String {
     let failure = &found.failure;
     let why = match failure.why.as_str() {
@@ -356,7 +356,7 @@ fn expected(scenario: &Scenario, found: &MinimalFaults) -> String {
         .to
         .map_or_else(|| "the end of the run".to_owned(), moment);
     let inner = condition(&violated.text);
-    let wish = match &violated.mode {
+    let wanted = match &violated.mode {
         Mode::Eventually(_) => format!("{inner} at some time from {from} to {to}"),
         Mode::Always(_) => format!("{inner} at all times from {from} to {to}"),
         Mode::Never(_) => format!("{inner} at no time from {from} to {to}"),
@@ -367,7 +367,7 @@ fn expected(scenario: &Scenario, found: &MinimalFaults) -> String {
             (min, max) => format!("from {min} to {max}"),
         },
     };
-    format!("At {at}, {why}; {line} expects {wish}.")
+    format!("At {at}, {why}; {line} expects {wanted}.")
 }
 
 /// Returns the condition of an expectation's text, without its mode and its time window.

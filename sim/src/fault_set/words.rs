@@ -355,38 +355,8 @@ impl DescribedFault<'_> {
                 )
             }
             NodeAction::Clock { .. } => self.clock(action),
-            NodeAction::Disk(fault) => {
-                let disk = verb("the disk", "the disks");
-                let does = match fault {
-                    DiskFault::Full => verb("is full", "are full"),
-                    DiskFault::IoError => verb("fails", "fail"),
-                    DiskFault::TornWrite => {
-                        verb("tears a write at a stop", "tear a write at a stop")
-                    }
-                };
-                format!("{disk} of {who} {does} {}{source}", self.during())
-            }
-            NodeAction::Trouble(trouble) => {
-                let during = self.during();
-                match trouble {
-                    Trouble::Refuse => {
-                        format!(
-                            "{who} {} all dials {during}{source}",
-                            verb("refuses", "refuse")
-                        )
-                    }
-                    Trouble::SlowDisk(by) => {
-                        let by = text::short(*by);
-                        format!("each disk operation of {who} takes {by} longer {during}{source}")
-                    }
-                    Trouble::NatIdle(idle) => {
-                        let idle = text::short(*idle);
-                        format!(
-                            "a NAT before {who} forgets connections that are idle for {idle}, {during}{source}"
-                        )
-                    }
-                }
-            }
+            NodeAction::Disk(fault) => self.disk(*fault),
+            NodeAction::Trouble(trouble) => self.trouble(*trouble),
             NodeAction::Move => {
                 format!(
                     "{who} {} another address at the next start after {at}{source}",
@@ -411,6 +381,39 @@ impl DescribedFault<'_> {
                 format!(
                     "{who} {} the command {name} {at}{source}",
                     verb("executes", "execute")
+                )
+            }
+        }
+    }
+
+    fn disk(&self, fault: DiskFault) -> String {
+        let (many, during) = (self.is_plural(), self.during());
+        let disk = self.verb("the disk", "the disks", many);
+        let does = match fault {
+            DiskFault::Full => self.verb("is full", "are full", many),
+            DiskFault::IoError => self.verb("fails", "fail", many),
+            DiskFault::TornWrite => {
+                self.verb("tears a write at a stop", "tear a write at a stop", many)
+            }
+        };
+        format!("{disk} of {} {does} {during}{}", self.who(), self.source(0))
+    }
+
+    fn trouble(&self, trouble: Trouble) -> String {
+        let (who, during, source) = (self.who(), self.during(), self.source(0));
+        match trouble {
+            Trouble::Refuse => {
+                let refuses = self.verb("refuses", "refuse", self.is_plural());
+                format!("{who} {refuses} all dials {during}{source}")
+            }
+            Trouble::SlowDisk(by) => {
+                let by = text::short(by);
+                format!("each disk operation of {who} takes {by} longer {during}{source}")
+            }
+            Trouble::NatIdle(idle) => {
+                let idle = text::short(idle);
+                format!(
+                    "a NAT before {who} forgets connections that are idle for {idle}, {during}{source}"
                 )
             }
         }
