@@ -103,7 +103,8 @@ fn replay_shows_every_process_of_a_host_and_mesh_nodes_in_detail() {
 #[test]
 fn explain_names_the_faults_that_a_run_needs() {
     let explain = ["explain", "scenarios/power-loss.toml", "--seed", "1"];
-    let found = run(&[&explain[..], &["--sabotage", "unsynced-rename"]].concat());
+    let planted = ["--sabotage", "unsynced-rename", "--runs", "150"];
+    let found = run(&[&explain[..], &planted].concat());
     has(
         &found,
         0,
