@@ -26,6 +26,7 @@ mod paged;
 pub mod plumtree;
 pub mod random;
 pub mod reconcile;
+pub mod reports;
 pub mod sabotage;
 pub mod size;
 pub mod sketch;

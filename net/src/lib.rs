@@ -21,6 +21,7 @@ pub mod configuration;
 pub mod driver;
 pub mod entropy;
 pub mod identity;
+mod notices;
 pub mod overlay;
 pub mod service;
 pub mod shutdown;

@@ -11,8 +11,11 @@ mod state;
 use clap::Parser as _;
 use config::DaemonSettings;
 use flags::Flags;
+use phalanx_net::telemetry;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
+use tracing::Level;
 
 /// Reason why the daemon ended without a request.
 #[derive(Debug)]
@@ -23,27 +26,47 @@ pub(crate) enum DaemonError {
     Run(String),
 }
 
+/// Maximum time to write the last log lines, if the reader of standard error is slow.
+const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    match go(&flags) {
+    let settings = match load(&flags) {
+        Ok(settings) => settings,
+        Err(problems) => return ended(&Err(DaemonError::Start(problems)), print_to_stderr),
+    };
+    if flags.check_config {
+        let checked = daemon::check(&settings).map(|said| print_to_stderr(&said));
+        return ended(&checked, print_to_stderr);
+    }
+    let log = match telemetry::start(settings.log_format, &settings.log_filter) {
+        Ok(log) => log,
+        Err(error) => {
+            let failed = Err(DaemonError::Start(error.to_string()));
+            return ended(&failed, print_to_stderr);
+        }
+    };
+    let until_input_ends = flags.until_input_ends;
+    let result = daemon::run(settings, &log, until_input_ends, move || load(&flags));
+    let code = ended(&result, |message| log.print(Level::ERROR, message));
+    // Lines that cannot be written in time are lost.
+    let _written = log.flush(LOG_FLUSH_MAX);
+    code
+}
+
+/// Reports the error, if there is one. Returns the exit code.
+fn ended(result: &Result<(), DaemonError>, print: impl FnOnce(&str)) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(DaemonError::Start(message)) => {
-            print_to_stderr(&message);
+            print(message);
             ExitCode::from(2)
         }
         Err(DaemonError::Run(message)) => {
-            print_to_stderr(&message);
+            print(message);
             ExitCode::FAILURE
         }
     }
-}
-
-fn go(flags: &Flags) -> Result<(), DaemonError> {
-    let settings = load(flags).map_err(DaemonError::Start)?;
-    if flags.check_config {
-        return daemon::check(&settings).map(|said| print_to_stderr(&said));
-    }
-    daemon::run(settings, flags.until_input_ends, || load(flags))
 }
 
 fn load(flags: &Flags) -> Result<DaemonSettings, String> {

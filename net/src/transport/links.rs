@@ -20,6 +20,7 @@ use crate::clock;
 use crate::driver::Handle;
 use crate::identity::Peer;
 use crate::link::{Notice, Outgoing, TransportEvent};
+use crate::notices::Notices;
 use crate::overlay::{self, LinkConnection, PathDriver, Violation};
 use crate::wire::PacketParts;
 use crate::wire::proto::Packet;
@@ -34,7 +35,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use tokio::sync::broadcast;
 use tokio::time;
 use tokio_stream::Stream;
 use tonic::transport::Channel;
@@ -49,7 +49,7 @@ pub(crate) struct OpenLinks {
     credentials: Handle<Credentials>,
     pub(crate) tasks: Tasks,
     pub(crate) limits: Limits,
-    pub(crate) notices: broadcast::Sender<Notice>,
+    pub(crate) notices: Notices,
     pub(crate) counters: Counters,
     /// `None` without an overlay.
     pub(crate) paths: Option<Arc<PathDriver>>,
@@ -126,7 +126,7 @@ impl OpenLinks {
         credentials: Handle<Credentials>,
         tasks: Tasks,
         limits: Limits,
-        notices: broadcast::Sender<Notice>,
+        notices: Notices,
     ) -> Self {
         let counters = Counters::default();
         Self {
@@ -325,7 +325,7 @@ impl OpenLinks {
 
     /// Publishes an event to the subscribers, if there are any.
     pub(crate) fn notice(&self, event: TransportEvent) {
-        let _nobody = self.notices.send(Notice::Transport(event)).is_err();
+        self.notices.publish(Notice::Transport(event));
     }
 }
 

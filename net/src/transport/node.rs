@@ -10,7 +10,6 @@ use super::limits::Limits;
 use super::link_requests::SharedLinkRequests;
 use super::links::OpenLinks;
 use super::network::{Listener, Network};
-use super::rate_limited_warnings::RateLimitedWarnings;
 use super::renewal::{self, CredentialsExecutor};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
@@ -21,6 +20,7 @@ use crate::clock;
 use crate::driver::{self, Handle, Inbox, TimeOrigin};
 use crate::identity::{Identity, IdentityError, PemOrigin};
 use crate::link::{Notice, TransportEvent};
+use crate::notices::Notices;
 use crate::overlay::{DataPathProvider, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
@@ -31,7 +31,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime;
@@ -41,8 +41,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-/// Number of notices kept for a slow subscriber; it loses older ones.
-const NOTICES: usize = 4096;
 /// Number of authenticated connections that may wait for HTTP/2.
 const INCOMING: usize = 64;
 
@@ -202,7 +200,6 @@ impl<N: Network> BoundPort<N> {
             connections: node.connections.clone(),
             links: links.clone(),
             out,
-            warnings: Arc::new(Mutex::new(RateLimitedWarnings::new())),
         };
         let tasks = links.tasks.clone();
         tasks.spawn(until(accept::accept(self.listener, gate), node.closed()));
@@ -257,7 +254,7 @@ impl MeshNode {
         address: SocketAddr,
         credentials: CurrentProof,
     ) -> Self {
-        let (notices, _) = broadcast::channel(NOTICES);
+        let notices = Notices::new();
         let (closing, _) = watch::channel(false);
         let links = OpenLinks::new(driver.clone(), lifecycle, Tasks::new(), limits, notices);
         Self {

@@ -63,6 +63,7 @@ pub(crate) fn all_keys() -> String {
          Instead of files, PHALANX_TLS_CERT, PHALANX_TLS_KEY and PHALANX_TLS_CA may hold the PEM texts, and \
          PHALANX_SECRET the mesh's secrets. \
          Lists and tables in variables are separated by commas. SIGHUP reads the file again and takes over \
-         targets, discovery, nickname, kind, services, metadata, certificates and secrets."
+         targets, discovery, nickname, kind, services, metadata, certificates, secrets and log.level; SIGUSR1 logs in more \
+         detail, and SIGUSR2 as configured."
     )
 }

@@ -6,6 +6,7 @@ mod bad_input;
 mod channels;
 mod daemon;
 mod life;
+mod log;
 mod mesh;
 mod network;
 mod place;
