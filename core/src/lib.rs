@@ -32,6 +32,7 @@ pub mod size;
 pub mod sketch;
 pub mod sorted;
 pub mod subject;
+pub mod supervision;
 #[cfg(test)]
 mod testing;
 pub mod time;

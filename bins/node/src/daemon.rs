@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
+use phalanx_core::supervision::TakenIdLimit;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{
@@ -30,6 +31,10 @@ use tonic::service::Routes;
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// Maximum time to write the last log lines.
 const LOG_DRAIN_MAX: Duration = Duration::from_secs(1);
+/// Maximum time from a signal to end to the end of the process.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(20);
+/// Interval at which the node's machine is queried.
+const SUPERVISION_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum time to wait for threads that cannot be cancelled.
 const THREADS_MAX: Duration = Duration::from_millis(500);
 
@@ -190,7 +195,9 @@ impl Daemon {
         }
         // The port is bound first: a start that fails because of the port must not raise the epoch.
         let bound = BoundPort::bind(Tcp, settings.listen).await.map_err(start)?;
-        let state = StateDirectory::open(&settings.state_dir).await?;
+        let directory = settings.state_dir.clone();
+        let store = blocking(move || StateDirectory::hold(&directory)).await??;
+        let state = StateDirectory::open(store).await?;
         let trust = opened.identity.trust().clone();
         let config = config(&settings, &state, bound.local_address(), &trust)?;
         let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;
@@ -220,14 +227,25 @@ impl Daemon {
         notify(&[NotifyState::Ready]);
         let closed = self.node.closed();
         let log = self.log.clone();
-        match either_of(closed, self.follow_requests(signals, &log, reload)).await {
+        let supervised = supervise(self.node.clone(), self.settings.taken_id_exit_after);
+        let mut tasks = std::mem::take(&mut self.tasks);
+        // The journal ends with the node.
+        let journal = async { drop(tasks.join_next().await) };
+        let failing = either_of(supervised, either_of(closed, journal));
+        let served = either_of(failing, self.follow_requests(signals, &log, reload)).await;
+        self.tasks = tasks;
+        match served {
             // The service manager must learn that the daemon no longer serves.
-            Either::First(()) => {
-                return Err(DaemonError::Run("the node stopped unexpectedly".to_owned()));
+            Either::First(Either::First(failure)) => return Err(failure),
+            Either::First(Either::Second(_)) => {
+                let task = self.node.failure().unwrap_or("journal");
+                let why = format!("the task {task:?} of the node ended unexpectedly");
+                return Err(DaemonError::Run(why));
             }
             Either::Second(requested) => requested?,
         }
         notify(&[NotifyState::Stopping]);
+        exit_after(SHUTDOWN_MAX);
         let ending = pin!(self.end());
         match until_requested_end(signals, &log, ending).await {
             Some(()) => Ok(()),
@@ -488,6 +506,43 @@ fn node(
     };
     let node = bound.start(settings, routes).map_err(start)?;
     Ok((node, tasks))
+}
+
+/// Queries the node's machine at intervals: each answer feeds the watchdog of the service manager. Returns when the id of
+/// the node was taken for too long.
+async fn supervise(node: MeshNode, taken_id_exit_after: Duration) -> DaemonError {
+    let mut limit = TakenIdLimit::new(taken_id_exit_after);
+    let watchdog = sd_notify::watchdog_enabled();
+    let interval = watchdog.map_or(SUPERVISION_INTERVAL, |watchdog| {
+        (watchdog / 3).min(SUPERVISION_INTERVAL)
+    });
+    loop {
+        // The machine answers after the inputs that wait, so an answer shows that its loop makes progress.
+        let asked = node
+            .driver()
+            .inspect(|node, now| (now, node.mesh().phase()));
+        let Ok((now, phase)) = asked.await else {
+            // The end of the node is reported by its failed task.
+            return std::future::pending().await;
+        };
+        if watchdog.is_some() {
+            notify(&[NotifyState::Watchdog]);
+        }
+        if limit.observe(now, phase) {
+            return DaemonError::IdTaken(
+                "another node uses this node's id; change the id of one of them, or stop the other one".to_owned(),
+            );
+        }
+        time::sleep(interval).await;
+    }
+}
+
+/// Ends the process after this time, even if no task of the runtime can run.
+fn exit_after(deadline: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(deadline);
+        std::process::exit(1);
+    });
 }
 
 /// Notifies the service manager, if there is one.

@@ -1,7 +1,7 @@
 //! The mesh daemon: reads its configuration, runs one node, and leaves the mesh on a signal to end.
 //!
 //! Exit codes: 0 if the daemon ended on request, 1 if it failed while running, 2 if it was not started for the reason
-//! printed on standard error. Log lines go to standard error; standard output stays empty.
+//! printed on standard error, 3 if another node used its id for too long. Log lines go to standard error; standard output stays empty.
 
 mod config;
 mod daemon;
@@ -24,8 +24,12 @@ pub(crate) enum DaemonError {
     Start(String),
     /// The daemon failed while running.
     Run(String),
+    /// Another node has used the id of this node for too long.
+    IdTaken(String),
 }
 
+/// Exit code if another node has used the id of this node for too long: a restart does not help.
+const ID_TAKEN_CODE: u8 = 3;
 /// Maximum time to write the last log lines, if the reader of standard error is slow.
 const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
 
@@ -66,6 +70,10 @@ fn ended(result: &Result<(), DaemonError>, print: impl FnOnce(&str)) -> ExitCode
             print(message);
             ExitCode::FAILURE
         }
+        Err(DaemonError::IdTaken(message)) => {
+            print(message);
+            ExitCode::from(ID_TAKEN_CODE)
+        }
     }
 }
 
@@ -77,4 +85,25 @@ fn load(flags: &Flags) -> Result<DaemonSettings, String> {
 fn print_to_stderr(text: &str) {
     // The error is ignored, because no other output is left if standard error is closed.
     let _lost = writeln!(std::io::stderr(), "{text}").is_err();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_does_not_restart_a_daemon_that_a_restart_does_not_help() {
+        let unit = include_str!("../phalanxd.service");
+        let has = |line: &str| unit.lines().any(|it| it == line);
+        assert!(has(&format!("RestartPreventExitStatus={ID_TAKEN_CODE}")));
+        for line in [
+            "Type=notify",
+            "Restart=always",
+            "WatchdogSec=30",
+            "LimitNOFILE=65536",
+            "NoNewPrivileges=yes",
+        ] {
+            assert!(has(line), "{line}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time;
 use tokio_rustls::LazyConfigAcceptor;
@@ -102,8 +102,15 @@ where
         let proof = self.credentials.current();
         // The CAs that the dialer trusts, once its first message has arrived.
         let mut claims = None;
-        let shake = io.layer(async |io| {
-            let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+        // Whether the dialer sent anything.
+        let mut speaks = false;
+        let shake = io.layer(async |mut io| {
+            let mut acceptor = Acceptor::default();
+            let mut first = [0];
+            io.read_exact(&mut first).await?;
+            speaks = true;
+            acceptor.read_tls(&mut first.as_slice())?;
+            let begun = LazyConfigAcceptor::new(acceptor, io).await?;
             let hello = begun.client_hello();
             let named = hello.certificate_authorities().unwrap_or_default();
             let named = named.iter().map(|name| CaName::of_name(name.as_ref()));
@@ -117,11 +124,12 @@ where
             // of the peer.
             Ok(Err(_)) if connection.is_killed() => return,
             // A health check of the port connects and closes.
-            Ok(Err(error)) if claims.is_none() && failure::is_end(&error) => return,
+            Ok(Err(error)) if !speaks && failure::is_end(&error) => return,
             Err(_) => (format!("no TLS handshake within {timeout:?}"), false),
             Ok(Err(error)) => {
+                let were_read = claims.is_some();
                 let quarrel = claims.and_then(|claims| proof.identity.quarrel(&claims));
-                failure::accepting(&error, quarrel)
+                failure::accepting(&error, were_read, quarrel)
             }
             Ok(Ok(io)) => {
                 let session = io.inner().get_ref().1;

@@ -151,9 +151,14 @@ pub(crate) fn is_end(error: &io::Error) -> bool {
 }
 
 /// Describes why a handshake failed at the acceptor, and returns whether certificates are the reason. A reason about
-/// mesh secrets (`quarrel`) is more informative than the certificate errors of TLS.
-pub(crate) fn accepting(error: &io::Error, quarrel: Option<String>) -> (String, bool) {
-    if is_end(error) {
+/// mesh secrets (`quarrel`) is more informative than the certificate errors of TLS. A dialer that ends the connection
+/// after a valid first message (`claims_were_read`) speaks TLS, and may have rejected this node's certificate.
+pub(crate) fn accepting(
+    error: &io::Error,
+    claims_were_read: bool,
+    quarrel: Option<String>,
+) -> (String, bool) {
+    if is_end(error) && claims_were_read {
         let why = quarrel.unwrap_or_else(|| "it may not trust this node".to_owned());
         return (
             format!("it ended the connection during the handshake: {why}"),

@@ -216,7 +216,14 @@ impl OpenLinks {
             channel,
             path,
         };
-        self.tasks.spawn(task.run(opened, generation));
+        let rest = self.clone();
+        let connection = task.connection.clone();
+        // A bug that one link meets must not end the links to others.
+        self.tasks
+            .spawn_contained(task.run(opened, generation), move || {
+                connection.kill();
+                rest.end_after_panic(link);
+            });
     }
 
     /// Sends on a link. A message on an ended link is dropped: the machine is about to receive
@@ -288,6 +295,21 @@ impl OpenLinks {
         let mut table = self.lock();
         table.handshakes.remove(&link);
         table.queues.remove(&link).is_some()
+    }
+
+    /// The task of a link panicked: the machines learn that the link is closed.
+    fn end_after_panic(&self, link: LinkId) {
+        let known = self.forget(link);
+        let links = self.clone();
+        self.tasks.spawn(async move {
+            let closed = credentials::Input::LinkClosed { link };
+            links.tell_credentials(closed).await;
+            if known {
+                let reason = CloseReason::Local(LocalClose::Malformed);
+                links.notify(Input::Closed { link, reason }).await;
+            }
+            links.retire(link);
+        });
     }
 
     /// Removes the properties of a link, once the machine has been notified of its end.

@@ -202,7 +202,8 @@ impl<N: Network> BoundPort<N> {
             out,
         };
         let tasks = links.tasks.clone();
-        tasks.spawn(until(accept::accept(self.listener, gate), node.closed()));
+        let accepting = until(accept::accept(self.listener, gate), node.closed());
+        tasks.spawn_essential("listener", accepting);
         let dialer = TransportDialer {
             network: self.network,
             credentials,
@@ -213,7 +214,7 @@ impl<N: Network> BoundPort<N> {
             keepalive,
         };
         let (orders, ordered) = watch::channel(None);
-        tasks.spawn(keep_epochs(store, links.clone(), ordered));
+        tasks.spawn_essential("epoch", keep_epochs(store, links.clone(), ordered));
         let executor = MeshExecutor {
             dialer,
             links,
@@ -226,23 +227,13 @@ impl<N: Network> BoundPort<N> {
         let origin = TimeOrigin::begin();
         node.follow_certificates(lifecycle, seed, origin);
         let machine = Node::new(config, seed, origin.now());
-        let ends = EndsNode(node.closing.clone());
-        tasks.spawn(async move {
+        tasks.spawn_essential("machine", async move {
             drop(driver::run(machine, executor, inbox, origin).await);
-            drop(ends);
         });
+        node.end_on_failure();
         let first = node.clone();
         tasks.spawn(async move { first.links.notify(Input::Start).await });
         Ok(node)
-    }
-}
-
-/// Ends the node when its machine's loop ends, even by a panic: a node without its loop is useless.
-struct EndsNode(watch::Sender<bool>);
-
-impl Drop for EndsNode {
-    fn drop(&mut self) {
-        self.0.send_replace(true);
     }
 }
 
@@ -282,9 +273,27 @@ impl MeshNode {
             requested: self.requested.clone(),
         };
         let run = async move { drop(driver::run(machine, executor, inbox, origin).await) };
-        self.links.tasks.spawn(until(run, self.closed()));
+        let tasks = &self.links.tasks;
+        tasks.spawn_essential("certificates", until(run, self.closed()));
         let follow = renewal::follow(self.credentials.clone(), self.links.clone());
-        self.links.tasks.spawn(until(follow, self.closed()));
+        tasks.spawn_essential("renewal", until(follow, self.closed()));
+    }
+
+    /// Ends the node when a task fails: a node without one of its parts is useless.
+    fn end_on_failure(&self) {
+        let (links, closing) = (self.links.clone(), self.closing.clone());
+        let watch = async move {
+            let task = links.tasks.failed().await;
+            links.notice(TransportEvent::TaskEnded { task });
+            closing.send_replace(true);
+        };
+        self.links.tasks.spawn(until(watch, self.closed()));
+    }
+
+    /// Returns the name of the task whose failure ended the node, if one did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&'static str> {
+        self.links.tasks.failure()
     }
 
     /// Serves HTTP/2 on the incoming connections, until the node ends.
@@ -302,7 +311,7 @@ impl MeshNode {
             .max_concurrent_streams(self.links.limits.streams)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, self.closed());
-        self.links.tasks.spawn(async move {
+        self.links.tasks.spawn_essential("server", async move {
             // The server runs until the end; its errors concern single connections.
             let _ended = server.await.is_err();
         });
@@ -445,7 +454,7 @@ impl MeshNode {
         self.driver.send(node::Input::Mesh(input)).await
     }
 
-    /// Waits until the node ends: on request, or because its machine's loop failed.
+    /// Waits until the node ends: on request, or because one of its tasks failed ([`failure`](Self::failure)).
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         closed(&self.closing)
     }
@@ -477,6 +486,7 @@ impl MeshNode {
     /// within twice the `shutdown_grace` of the limits.
     pub async fn shutdown(&self) {
         let grace = self.links.limits.shutdown_grace;
+        self.links.tasks.begin_end();
         self.driver.stop().await;
         self.links.close_all();
         self.closing.send_replace(true);

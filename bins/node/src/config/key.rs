@@ -32,6 +32,9 @@ keys! {
         Services = Setting::list("services", "PHALANX_SERVICES").flag("--service"),
         Metadata = Setting::table("metadata", "PHALANX_METADATA").flag("--metadata"),
         TrustedSubnets = Setting::list("trusted_subnets", "PHALANX_TRUSTED_SUBNETS").flag("--trusted-subnet"),
+        TakenIdExitAfter = Setting::number(
+            "taken_id_exit_after_ms", "PHALANX_TAKEN_ID_EXIT_AFTER_MS", Unit::Milliseconds, 1_000..=86_400_000
+        ),
         StateDir = Setting::text("state_dir", "PHALANX_STATE_DIR").flag("--state-dir"),
         CertDir = Setting::text("tls.cert_dir", "PHALANX_CERT_DIR").flag("--cert-dir"),
         CertificateFile = Setting::text("tls.cert", "PHALANX_TLS_CERT_FILE").flag("--tls-cert"),

@@ -11,3 +11,4 @@ mod mesh;
 mod network;
 mod place;
 mod secret;
+mod supervision;
