@@ -313,9 +313,9 @@ mod tests {
     fn a_summary_names_the_most_frequent_source_and_the_rarest_ones() {
         let mut limits = ReportLimits::new(ReportRates::LOG);
         for source in 1..=100 {
-            (0..100).for_each(|_| drop(limits.admit(at(1), KIND, &host(source))));
+            (0..100).for_each(|_| _ = limits.admit(at(1), KIND, &host(source)));
         }
-        (0..1_000).for_each(|_| drop(limits.admit(at(1), KIND, &host(50))));
+        (0..1_000).for_each(|_| _ = limits.admit(at(1), KIND, &host(50)));
         assert!(
             !limits.admit(at(1), KIND, &host(777)),
             "the rate of the kind is reached"

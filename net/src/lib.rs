@@ -23,6 +23,7 @@ pub mod entropy;
 pub mod identity;
 mod notices;
 pub mod overlay;
+mod printable;
 pub mod service;
 pub mod shutdown;
 pub mod store;

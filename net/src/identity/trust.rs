@@ -6,7 +6,7 @@
 //! peer can send any name, so the name is used only to choose a certificate and to explain errors.
 
 use super::authority::DERIVED;
-use crate::telemetry::foreign_name;
+use crate::printable::foreign_name;
 use core::fmt;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, X509Certificate};

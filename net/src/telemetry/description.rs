@@ -3,8 +3,8 @@
 //! Levels follow the consequence: `error`, the node stopped; `warn`, an operator should act;
 //! `info`, a state change that operators want to see; `debug`, frequent events.
 
-use super::printable::printable;
 use crate::link::{Notice, TransportEvent};
+use crate::printable::printable;
 use phalanx_core::channel;
 use phalanx_core::gossip::{Event, LinkEnd, Rejection};
 use phalanx_core::identity::NodeId;

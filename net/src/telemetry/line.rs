@@ -1,9 +1,9 @@
 //! The format of one log line: text or JSON, with the priority for the journal.
 
-use super::Format;
-use super::printable::{FIELD_BYTES_MAX, Printable, printable};
 use super::queue::{LogQueue, Urgency};
+use crate::printable::{FIELD_BYTES_MAX, Printable, printable};
 use core::fmt::{self, Write as _};
+use core::str::FromStr;
 use std::io;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -14,6 +14,28 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Maximum number of fields of one line.
 const FIELDS_MAX: usize = 16;
+
+/// Format of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Text for people.
+    #[default]
+    Text,
+    /// JSON for programs: one object per line.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("is not a valid log format; use \"text\" or \"json\""),
+        }
+    }
+}
 
 /// The format of all lines of a process.
 #[derive(Clone, Copy, Debug)]
@@ -240,6 +262,12 @@ mod tests {
             .line(&mut Writer::new(&mut text), level, &fields)
             .unwrap();
         text
+    }
+
+    #[test]
+    fn a_format_is_text_or_json() {
+        assert_eq!("json".parse(), Ok(Format::Json));
+        assert!("xml".parse::<Format>().is_err());
     }
 
     #[test]

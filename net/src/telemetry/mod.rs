@@ -1,7 +1,7 @@
 //! The log of a daemon, and descriptions of events for operators.
 //!
 //! - `description`: text, level and subject of an event.
-//! - `line`: the format of a line; `printable`: escaping and bounds of text that others state.
+//! - `line`: the format of a line, with bounded and escaped fields.
 //! - `queue`: the bounded queue whose thread writes to standard error, so that no task waits for a reader.
 //! - `foreign`: the rates of lines of libraries. The rates of this node's own events are in
 //!   [`core`](phalanx_core::reports).
@@ -9,13 +9,12 @@
 mod description;
 mod foreign;
 mod line;
-mod printable;
 mod queue;
 
 pub use description::{Description, describe, describe_notice, end};
-pub use printable::{foreign_name, printable};
 
 use foreign::ForeignLines;
+pub use line::Format;
 use line::{LineFormat, ToQueue, priority, urgency};
 use queue::LogQueue;
 use std::fmt;
@@ -35,28 +34,6 @@ const MORE_DETAIL: [&str; 2] = [
     "info,phalanxd=debug,phalanx_net=debug,phalanx_core=debug",
     "info,phalanxd=trace,phalanx_net=trace,phalanx_core=trace",
 ];
-
-/// Format of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// Text for people.
-    #[default]
-    Text,
-    /// JSON for programs: one object per line.
-    Json,
-}
-
-impl FromStr for Format {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("is not a valid log format; use \"text\" or \"json\""),
-        }
-    }
-}
 
 /// Selects the log lines that are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,7 +211,5 @@ mod tests {
         for detail in MORE_DETAIL {
             assert!(detail.parse::<Filter>().is_ok(), "{detail}");
         }
-        assert_eq!("json".parse(), Ok(Format::Json));
-        assert!("xml".parse::<Format>().is_err());
     }
 }

@@ -3,21 +3,21 @@
 use core::fmt::{self, Write};
 
 /// Maximum number of bytes of one field of a log line.
-pub(super) const FIELD_BYTES_MAX: usize = 1024;
+pub(crate) const FIELD_BYTES_MAX: usize = 1024;
 /// Maximum number of characters of a name that an unauthenticated peer states.
 const FOREIGN_NAME_CHARACTERS_MAX: usize = 64;
 
 /// Collects text up to a bound. Control characters, line separators and characters that change the direction of text
 /// are escaped.
 #[derive(Debug)]
-pub(super) struct Printable {
+pub(crate) struct Printable {
     text: String,
     bytes_max: usize,
     is_cut: bool,
 }
 
 impl Printable {
-    pub(super) const fn new(bytes_max: usize) -> Self {
+    pub(crate) const fn new(bytes_max: usize) -> Self {
         Self {
             text: String::new(),
             bytes_max,
@@ -26,7 +26,7 @@ impl Printable {
     }
 
     /// The text, with a mark if it was cut.
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         if self.is_cut {
             self.text.push('…');
         }
@@ -61,8 +61,7 @@ impl Write for Printable {
 }
 
 /// The value as text that is safe to print, cut at about `bytes_max` bytes.
-#[must_use]
-pub fn printable(value: impl fmt::Display, bytes_max: usize) -> String {
+pub(crate) fn printable(value: impl fmt::Display, bytes_max: usize) -> String {
     let mut text = Printable::new(bytes_max);
     // An error means that the text was cut.
     let _cut = write!(text, "{value}").is_err();
@@ -70,8 +69,7 @@ pub fn printable(value: impl fmt::Display, bytes_max: usize) -> String {
 }
 
 /// A name that an unauthenticated peer states.
-#[must_use]
-pub fn foreign_name(name: &str) -> String {
+pub(crate) fn foreign_name(name: &str) -> String {
     printable(name, FOREIGN_NAME_CHARACTERS_MAX)
 }
 
