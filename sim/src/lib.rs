@@ -22,6 +22,7 @@ pub mod judge;
 pub mod mesh;
 pub mod model;
 pub mod outcome;
+pub mod prelude;
 pub mod record;
 pub mod replay;
 pub mod report;
