@@ -1,6 +1,7 @@
 //! The explanation as one paragraph: what was done, what followed, what is expected, and what each fault contributes.
 
-use super::{FaultNeed, MinimalFaults, NeededFault, SeedResults, moment};
+use super::words::moment;
+use super::{FaultNeed, MinimalFaults, NeededFault, SeedResults};
 use crate::explanation::{Explanation, KnowledgeChange};
 use crate::invariant::INVARIANT;
 use crate::scenario::{Bound, Condition, Expectation, Mode, Scenario};

@@ -1,6 +1,7 @@
 //! Tests of the analysis: it names the faults that a run needs and no others, and says how often the file passes without
 //! each of them.
 
+use super::words::moment;
 use super::*;
 use crate::explanation::{Explanation, explain};
 use crate::mesh::MESH;

@@ -2,14 +2,51 @@
 
 use super::removable::RemovableFault;
 use super::trials::SeedResults;
-use super::{NeededFault, moment};
 use crate::scenario::text::{self, show_latency, show_link_setting, show_share};
 use crate::scenario::{
     Action, CertificateChange, Direction, Disk, DiskFault, LinkSetting, NetworkAction, NodeAction,
     Pairs, Scenario, Selector, Sides, Step, Trigger, Trouble, When,
 };
 use core::time::Duration;
+use serde::Serialize;
 use std::collections::BTreeSet;
+
+/// A fault of the set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NeededFault {
+    /// The fault as a clause, with its nodes and times.
+    pub text: String,
+    /// A short name of the fault.
+    pub name: String,
+    /// The line of the fault's first step in the file; `None` for a fault that chaos drew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The lines of the fault's other steps.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_lines: Vec<usize>,
+    /// The names of the nodes; empty: all nodes.
+    pub nodes: Vec<String>,
+    /// The beginning in milliseconds; `None` for a step that waits for an event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_ms: Option<u64>,
+    /// The end in milliseconds, if the fault ends before the end of all faults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_ms: Option<u64>,
+    /// Whether the expectation is about the fault: without the fault, the expectation cannot hold.
+    pub is_subject: bool,
+    /// The results of the file without this fault.
+    pub without: SeedResults,
+}
+
+/// Formats a time in seconds, with milliseconds: `8 s`, `7.612 s`.
+pub(super) fn moment(time: Duration) -> String {
+    let (whole, rest) = (time.as_secs(), time.subsec_millis());
+    if rest == 0 {
+        return format!("{whole} s");
+    }
+    let fraction = format!("{rest:03}");
+    format!("{whole}.{} s", fraction.trim_end_matches('0'))
+}
 
 /// Describes a fault: the same steps at one or several nodes.
 pub(super) fn describe(scenario: &Scenario, members: &[&RemovableFault]) -> NeededFault {
