@@ -7,7 +7,7 @@ use super::dissemination::Dissemination;
 use super::frame_builder::PushMode;
 use super::handshake;
 use super::links::Link;
-use super::message::{Goodbye, Refusal, RefusalReason, Sync};
+use super::message::{Frame, Goodbye, Refusal, RefusalReason, Sync};
 use super::self_record::{Claim, Succession};
 use super::timer::Timers;
 use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Rejection, Status};
@@ -664,11 +664,32 @@ impl Gossip {
         if goodbye == Goodbye::Leaving {
             self.publish();
             self.flush_now();
+            self.tell_greeted();
         }
         for link in all {
             self.send_goodbye(link, goodbye);
         }
         self.dialer.clear();
+    }
+
+    /// Sends the record of the departure where a hello is on its way: the peer opens the link when the hello arrives, and
+    /// tells the mesh of this node.
+    fn tell_greeted(&mut self) {
+        let record = self.self_record.record();
+        if !record.rank().leaving {
+            return;
+        }
+        let pending = self.handshakes.keys().filter(|link| {
+            let held = self.handshakes.get(*link);
+            held.is_some_and(|held| held.proposed().is_some())
+        });
+        for link in pending.collect::<Vec<_>>() {
+            let message = Message::Frame(Frame {
+                records: vec![Arc::clone(record)],
+                ..Frame::default()
+            });
+            self.context.out.push(Output::Send { link, message });
+        }
     }
 }
 
@@ -679,11 +700,14 @@ impl Gossip {
             return;
         }
         self.self_record.leave();
-        if self.context.has(Switch::NoLeaveAnnouncement) || !self.has_live_link() {
+        if self.context.has(Switch::NoLeaveAnnouncement) {
             self.finish_leaving();
             return;
         }
         self.self_record.announce_departure(&mut self.context);
+        if !self.has_live_link() {
+            self.finish_leaving();
+        }
     }
 
     pub(super) fn finish_leaving(&mut self) {

@@ -525,6 +525,27 @@ fn a_goodbye_ends_the_link_with_its_reason() {
 }
 
 #[test]
+fn a_node_that_leaves_while_it_joins_says_so_behind_its_hello() {
+    let (mut all, _) = dialling(&[1]);
+    let given = all.give(Input::Leave);
+    let sent: Vec<&Message> = given
+        .iter()
+        .filter_map(|(_, order)| match order {
+            Output::Send { link, message } if *link == LinkId(101) => Some(message),
+            _ => None,
+        })
+        .collect();
+    let [Message::Frame(frame), Message::Goodbye(Goodbye::Leaving)] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    let [record] = &frame.records[..] else {
+        panic!("{frame:?}");
+    };
+    assert!(record.rank().leaving && *record.id() == name(0));
+    assert_eq!(all.machine.phase(), Phase::Left);
+}
+
+#[test]
 fn an_edge_of_the_rings_that_broke_is_kept_and_another_link_is_not() {
     let mut all = NeighbourWorld::new(12);
     let ring = all.ring_neighbours();
