@@ -5,6 +5,11 @@ BIN := target/debug
 # Has glibc ask for large pages: thousands of simulated nodes are far larger than what a processor remembers of small ones.
 LARGE_PAGES ?= GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
+# The time of `make soak`, the folder of the failures that it finds, and its first seed: each night has others.
+FOR ?= 30min
+OUT ?= soak
+SEED ?= $(shell date +%Y%m%d)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench bench-mesh bench-sim bench-peers bench-daemons golden soak build release wire sim-madsim tools
 
@@ -26,7 +31,9 @@ check: cc ## formatting, lints and documentation, warnings as errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
-soak: cc ## runs too long for `make test`: trace hashes of a thousand nodes, every switch found and shrunk
+soak: cc ## all scenarios and search on all cores (FOR=8h, OUT=soak), then a thousand nodes' hashes and every switch
+	$(CARGO) build --locked -p phalanx
+	$(BIN)/phalanx sim soak scenarios --for $(FOR) --out $(OUT) --seed $(SEED)
 	@.ci/totals $(CARGO) test --locked -p phalanx-sim --test soak
 	@.ci/totals $(CARGO) test --locked -p phalanx-tests --test switches
 

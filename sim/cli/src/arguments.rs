@@ -19,6 +19,8 @@ pub enum Sim {
     Shrink(SimShrink),
     /// Find the faults that a failing run needs, and explain the failure in one paragraph
     Explain(SimExplain),
+    /// Run scenarios and search for a given time, and keep every failure as a file
+    Soak(SimSoak),
     /// List scenarios with their descriptions
     List {
         /// Files or directories
@@ -185,6 +187,41 @@ pub struct SimExplain {
     /// Stop after this number of runs and print what is known so far
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub(crate) runs: usize,
+    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
+    /// node]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) wall_limit: Option<Span>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sabotage: Vec<String>,
+}
+
+/// The command `soak`.
+#[derive(Debug, Args)]
+pub struct SimSoak {
+    /// Scenario files, or directories of them
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Duration; failures do not end the soak earlier
+    #[arg(
+        long = "for",
+        value_name = "TIME",
+        default_value = "30min",
+        allow_hyphen_values = true
+    )]
+    pub(crate) length: Span,
+    /// Number of parallel runs [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Directory for the failing scenarios and the summary, soak.json
+    #[arg(long, value_name = "DIR", default_value = "soak")]
+    pub(crate) out: PathBuf,
+    /// First seed of each scenario, and seed of the search
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
     /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
     /// node]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]

@@ -13,6 +13,7 @@
 //! - `record`: the result of a run, as JSON and as fields.
 //! - `report`: the output of a sweep; `sometimes`: expectations that must hold in at least one
 //!   run of it.
+//! - `soak`: runs scenarios and search for a given time, and keeps every failure.
 //! - `search`: searches for a failing seed; `shrink`: reduces a failing run to a small
 //!   scenario; `explain`: finds the faults that a failing run needs.
 //! - `picture`: a recorded run as an HTML page or a timeline, and the causes of a failure.
@@ -43,6 +44,7 @@ pub mod scale;
 pub mod screen;
 mod search;
 mod shrink;
+mod soak;
 mod sometimes;
 mod state;
 mod sweep;

@@ -3,7 +3,7 @@
 use crate::arguments::Sim;
 use crate::failure::{CommandError, Completion};
 use crate::screen::{Screen, shown_lines};
-use crate::{catalogue, diff, explain, programs, replay, search, shrink, sweep};
+use crate::{catalogue, diff, explain, programs, replay, search, shrink, soak, sweep};
 use clap::{FromArgMatches as _, Subcommand as _};
 use phalanx_sim::scenario::{self, Engine, Scenario};
 use phalanx_sim::world::Definition;
@@ -112,13 +112,15 @@ impl Tool<'_> {
                 names.join(", ")
             ),
         };
-        ["run", "search", "shrink", "explain", "replay", "diff"]
-            .into_iter()
-            .fold(command, |command, name| {
-                command.mut_subcommand(name, |it| {
-                    it.mut_arg("sabotage", |flag| flag.long_help(about.clone()))
-                })
+        [
+            "run", "search", "shrink", "explain", "soak", "replay", "diff",
+        ]
+        .into_iter()
+        .fold(command, |command, name| {
+            command.mut_subcommand(name, |it| {
+                it.mut_arg("sabotage", |flag| flag.long_help(about.clone()))
             })
+        })
     }
 
     /// Runs one command.
@@ -133,6 +135,7 @@ impl Tool<'_> {
             Sim::Search(arguments) => search::run(screen, self, &arguments),
             Sim::Shrink(arguments) => shrink::run(screen, self, &arguments),
             Sim::Explain(arguments) => explain::run(screen, self, &arguments),
+            Sim::Soak(arguments) => soak::run(screen, self, &arguments),
             Sim::List { files, json } => catalogue::list(screen, self, &files, json),
             Sim::Schema => {
                 let schema = scenario::schema(&self.systems.vocabulary());

@@ -119,23 +119,48 @@ impl Hunt {
     }
 }
 
+/// The result of one run.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The failures.
+    pub failures: Vec<Failure>,
+    /// The coverage.
+    pub coverage: Coverage,
+    /// The number of events; 0 after a panic.
+    pub events: u64,
+    /// The virtual time in milliseconds; 0 after a panic.
+    pub virtual_ms: u64,
+}
+
 /// Runs one seed; returns its failures and its coverage. A panic of a machine is a failure. A
 /// failed recovery is not a failure if the system could not recover from the faults.
 ///
 /// # Errors
 /// If the scenario cannot be run with this seed.
-/// When the scenario cannot be run for this seed.
 pub fn attempt(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
 ) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
-    let (mut failures, coverage) = run(subject, scenario, seed)?;
-    failures.retain(|failure| {
+    let done = attempt_measured(subject, scenario, seed)?;
+    Ok((done.failures, done.coverage))
+}
+
+/// Runs one seed, like [`attempt`].
+///
+/// # Errors
+/// If the scenario cannot be run with this seed.
+pub fn attempt_measured(
+    subject: SystemUnderTest<'_>,
+    scenario: &Scenario,
+    seed: u64,
+) -> Result<Attempt, ScenarioError> {
+    let mut done = run_measured(subject, scenario, seed)?;
+    done.failures.retain(|failure| {
         let at = Duration::from_millis(failure.at_ms);
         at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
     });
-    Ok((failures, coverage))
+    Ok(done)
 }
 
 /// Runs one seed; returns all its failures and its coverage.
@@ -144,6 +169,19 @@ pub(crate) fn run(
     scenario: &Scenario,
     seed: u64,
 ) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
+    let done = run_measured(subject, scenario, seed)?;
+    Ok((done.failures, done.coverage))
+}
+
+/// Runs one seed; all its failures count, also those of a recovery that was not possible.
+///
+/// # Errors
+/// If the scenario cannot be run with this seed.
+pub fn run_measured(
+    subject: SystemUnderTest<'_>,
+    scenario: &Scenario,
+    seed: u64,
+) -> Result<Attempt, ScenarioError> {
     let mut coverage = Coverage::default();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let options = RunOptions {
@@ -154,13 +192,26 @@ pub(crate) fn run(
         subject.runner.run(scenario, seed, options)
     }));
     match done {
-        Ok(outcome) => Ok((outcome?.failures, coverage)),
+        Ok(outcome) => {
+            let outcome = outcome?;
+            Ok(Attempt {
+                failures: outcome.failures,
+                coverage,
+                events: outcome.events,
+                virtual_ms: outcome.virtual_ms,
+            })
+        }
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(ToString::to_string);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
             let why = said.unwrap_or_else(|| "the panic has no message".to_owned());
             let failure = Failure::new(&scenario.file, 0, PANIC, Duration::ZERO, &why);
-            Ok((vec![failure], coverage))
+            Ok(Attempt {
+                failures: vec![failure],
+                coverage,
+                events: 0,
+                virtual_ms: 0,
+            })
         }
     }
 }

@@ -20,6 +20,7 @@ mod network;
 mod outputs;
 mod recorded;
 mod simulator;
+mod soaking;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

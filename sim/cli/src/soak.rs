@@ -1,0 +1,290 @@
+//! `phalanx sim soak`: runs scenarios and search on all cores for a given time, and keeps every failure as a file.
+//!
+//! Each thread alternates between a run of an unchanged scenario, with the next seed, and a trial of the search. A failure
+//! does not end the soak: its scenario is written at once, so that a process that is killed loses nothing.
+
+mod keep;
+mod tally;
+
+use crate::arguments::SimSoak;
+use crate::catalogue::{self, CatalogueEntry};
+use crate::failure::{CommandError, Completion};
+use crate::output;
+use crate::overseer::{self, Overseen, Overseer, wall_limit};
+use crate::screen::Screen;
+use crate::sweep;
+use crate::tool::{Tool, leave};
+use keep::Keeper;
+use phalanx_sim::model::ENDS_IN_TIME;
+use phalanx_sim::runner::SupervisedModel;
+use phalanx_sim::scenario::{Engine, Scenario};
+use phalanx_sim::search::{Attempt, Hunt, SystemUnderTest, attempt_measured, run_measured};
+use phalanx_sim::verdict::Failure;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+use tally::Tally;
+
+/// Interval at which finished threads are collected.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Interval at which the summary is written.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The state shared by the threads.
+struct Shared<'a> {
+    tool: &'a Tool<'a>,
+    entries: &'a [CatalogueEntry],
+    arguments: &'a SimSoak,
+    sabotage: Vec<String>,
+    overseer: &'a Overseer,
+    /// The number of runs of unchanged scenarios that began.
+    begun: AtomicU64,
+    hunt: Mutex<Hunt>,
+    tally: Mutex<Tally>,
+    keeper: Mutex<Keeper>,
+    trouble: Mutex<Option<CommandError>>,
+}
+
+/// A run with its scenario and its seed.
+#[derive(Clone)]
+struct SoakRun {
+    scenario: Scenario,
+    seed: u64,
+    /// Whether search drew the run.
+    of_search: bool,
+}
+
+/// A thread of the soak, with its present run.
+struct SoakThread {
+    place: Arc<Overseen>,
+    run: Mutex<Option<SoakRun>>,
+}
+
+pub(crate) fn run(
+    screen: &Screen,
+    tool: &Tool<'_>,
+    arguments: &SimSoak,
+) -> Result<Completion, CommandError> {
+    let entries = catalogue::load(tool, &arguments.files, None)?;
+    let entries = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
+    let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
+    output::check_folder("--out", &arguments.out)?;
+    let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = arguments.jobs.map_or(cores, usize::from);
+    let start = Instant::now();
+    let bar = overseer::bar(None);
+    let overseer = Overseer::start(Some(start + arguments.length.0), bar.clone())?;
+    let shared = Shared {
+        tool,
+        entries: &entries,
+        arguments,
+        sabotage,
+        overseer: &overseer,
+        begun: AtomicU64::new(0),
+        hunt: Mutex::new(Hunt::new(bases.collect(), arguments.seed)),
+        tally: Mutex::new(Tally::new(arguments.seed, entries.len(), jobs)),
+        keeper: Mutex::new(Keeper::new(&arguments.out)),
+        trouble: Mutex::new(None),
+    };
+    shared.soak(jobs, || {
+        bar.finish_and_clear();
+        shared.finish(screen)
+    })
+}
+
+impl Shared<'_> {
+    /// Runs until the time is over or a signal arrives; then returns the result of `finish`. A thread cannot be ended: if
+    /// one is stuck, the process ends after `finish`.
+    fn soak(
+        &self,
+        jobs: usize,
+        finish: impl FnOnce() -> Result<Completion, CommandError>,
+    ) -> Result<Completion, CommandError> {
+        let new = || SoakThread {
+            place: self.overseer.place(),
+            run: Mutex::new(None),
+        };
+        let workers: Vec<SoakThread> = (0..jobs).map(|_| new()).collect();
+        // A panic of a machine is a failure of its run, which is kept.
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        thread::scope(|scope| {
+            let workers = workers.iter();
+            let threads: Vec<_> = workers
+                .clone()
+                .map(|worker| scope.spawn(|| self.work(worker)))
+                .collect();
+            let ended = || threads.iter().all(ScopedJoinHandle::is_finished);
+            let mut written = Instant::now();
+            while !ended() && !self.overseer.is_impatient() {
+                thread::sleep(LOOK);
+                for worker in workers.clone() {
+                    self.keep_stuck(worker);
+                }
+                self.overseer.bar().set_prefix(lock(&self.tally).progress());
+                if written.elapsed() > SUMMARY_INTERVAL {
+                    written = Instant::now();
+                    self.write_summary();
+                }
+            }
+            std::panic::set_hook(usual);
+            let done = finish();
+            if !ended() {
+                leave(done);
+            }
+            done
+        })
+    }
+
+    fn work(&self, worker: &SoakThread) {
+        let mut of_search = false;
+        while !self.overseer.is_over() && lock(&self.trouble).is_none() {
+            let done = match of_search {
+                true => self.one_trial(worker),
+                false => self.one_run(worker),
+            };
+            of_search = !of_search;
+            *lock(&worker.run) = None;
+            if let Err(why) = done {
+                // A run that was interrupted has no result.
+                if !worker.place.supervisor().is_interrupted() {
+                    lock(&self.trouble).get_or_insert(why);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Runs an unchanged scenario with its next seed.
+    fn one_run(&self, worker: &SoakThread) -> Result<(), CommandError> {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let scenarios = self.entries.len().max(1) as u64;
+        let index = usize::try_from(number % scenarios).unwrap_or_default();
+        let Some(entry) = self.entries.get(index) else {
+            return Ok(());
+        };
+        let run = SoakRun {
+            scenario: Scenario::clone(&entry.scenario),
+            seed: self.arguments.seed.saturating_add(number / scenarios),
+            of_search: false,
+        };
+        let attempt = self.attempt(worker, &run)?;
+        self.note(&run, &attempt)
+    }
+
+    /// Runs a trial of the search.
+    fn one_trial(&self, worker: &SoakThread) -> Result<(), CommandError> {
+        let mut hunt = lock(&self.hunt);
+        let trial = hunt.draw();
+        let run = SoakRun {
+            scenario: hunt.scenario(&trial),
+            seed: trial.seed,
+            of_search: true,
+        };
+        drop(hunt);
+        let attempt = self.attempt(worker, &run)?;
+        lock(&self.hunt).learn(&trial, &attempt.coverage);
+        self.note(&run, &attempt)
+    }
+
+    fn attempt(&self, worker: &SoakThread, run: &SoakRun) -> Result<Attempt, CommandError> {
+        *lock(&worker.run) = Some(run.clone());
+        let runner = SupervisedModel {
+            model: self.tool.runner(&run.scenario)?,
+            supervisor: worker.place.supervisor(),
+        };
+        let asked = self.arguments.wall_limit.map(|limit| limit.0);
+        let limit = wall_limit(asked, &run.scenario, Engine::Model);
+        worker.place.set_limit(limit);
+        let subject = SystemUnderTest {
+            runner: &runner,
+            sabotage: &self.sabotage,
+        };
+        let attempt = match run.of_search {
+            true => attempt_measured(subject, &run.scenario, run.seed),
+            false => run_measured(subject, &run.scenario, run.seed),
+        };
+        attempt.map_err(CommandError::usage)
+    }
+
+    /// Counts a run, and keeps its earliest failure.
+    fn note(&self, run: &SoakRun, attempt: &Attempt) -> Result<(), CommandError> {
+        let seed = (!run.of_search).then_some(run.seed);
+        lock(&self.tally).add(run.scenario.plain_name(), seed, attempt);
+        let earliest = attempt.failures.iter().min_by_key(|it| it.at_ms);
+        earliest.map_or(Ok(()), |failure| self.keep(run, failure))
+    }
+
+    fn keep(&self, run: &SoakRun, failure: &Failure) -> Result<(), CommandError> {
+        let system = self.tool.runner(&run.scenario)?.0;
+        lock(&self.tally).fail();
+        let mut keeper = lock(&self.keeper);
+        let is_kept = keeper.keep(
+            system.command,
+            (&run.scenario, run.seed),
+            failure,
+            &self.sabotage,
+        )?;
+        drop(keeper);
+        if is_kept {
+            self.write_summary();
+        }
+        Ok(())
+    }
+
+    /// Keeps a run that is stuck in one step, once.
+    fn keep_stuck(&self, worker: &SoakThread) {
+        let Some(stuck) = worker.place.stuck() else {
+            return;
+        };
+        if let Some(run) = lock(&worker.run).take() {
+            let (why, at) = (stuck.describe(&run.scenario), stuck.position.at);
+            let failure = Failure::new(&run.scenario.file, 0, ENDS_IN_TIME, at, &why);
+            if let Err(why) = self.keep(&run, &failure) {
+                lock(&self.trouble).get_or_insert(why);
+            }
+        }
+    }
+
+    /// Writes the summary so far; a summary that cannot be written is written later.
+    fn write_summary(&self) {
+        let value = self.summary();
+        let _written = lock(&self.keeper).write_summary(&value);
+    }
+
+    fn summary(&self) -> serde_json::Value {
+        let covered = lock(&self.hunt).covered();
+        lock(&self.tally).json(covered, lock(&self.keeper).files())
+    }
+
+    fn finish(&self, screen: &Screen) -> Result<Completion, CommandError> {
+        if let Some(why) = lock(&self.trouble).take() {
+            return Err(why);
+        }
+        let value = self.summary();
+        lock(&self.keeper).write_summary(&value)?;
+        if self.arguments.json {
+            screen.json(&value)?;
+        } else {
+            let covered = lock(&self.hunt).covered();
+            let tally = lock(&self.tally);
+            screen.block(&tally.lines(covered, &self.arguments.out))?;
+            screen.block(&lock(&self.keeper).lines())?;
+        }
+        Ok(
+            match (lock(&self.tally).failed(), self.overseer.is_interrupted()) {
+                (1.., _) => Completion::No,
+                (0, true) => Completion::Interrupted,
+                (0, false) => Completion::Yes,
+            },
+        )
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
