@@ -24,6 +24,7 @@
 
 pub mod arguments;
 mod catalogue;
+mod coverage;
 mod diff;
 mod engine;
 pub mod failure;

@@ -42,6 +42,7 @@ fn recorded<'a>(
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: Some(&mut recording),
+        coverage: None,
         supervisor: Some(place.supervisor()),
     };
     place.set_limit(wall_limit(settings.wall_limit, scenario, Engine::Model));

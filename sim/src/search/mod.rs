@@ -3,18 +3,19 @@
 //!
 //! Swarm testing: each trial enables a random part of the faults, at random intensity, because a
 //! run in which all faults can happen rarely has many of one kind. The behaviour of a run is a set
-//! of small numbers ([`Coverage`]); a trial that adds to the coverage of all others is kept, and
+//! of small numbers ([`Behaviours`]); a trial that adds to the behaviours of all others is kept, and
 //! later trials are drawn near it.
 //!
 //! - [`Hunt`]: draws trials and learns from them; start there. It has no thread and no clock.
 //! - [`attempt`]: one trial.
 
-mod coverage;
+mod behaviours;
 mod variant;
 
-pub use coverage::Coverage;
+pub use behaviours::Behaviours;
 pub use variant::Trial;
 
+use crate::coverage::RunCoverage;
 use crate::model::RunOptions;
 use crate::runner::Runner;
 use crate::scenario::{Scenario, ScenarioError};
@@ -45,7 +46,7 @@ pub struct Hunt {
     random: Random,
     /// Trials with new behaviour, each with the number of its new elements.
     kept: Vec<(Trial, usize)>,
-    seen: Coverage,
+    seen: Behaviours,
     drawn: u64,
 }
 
@@ -57,7 +58,7 @@ impl Hunt {
             bases,
             random: Random::from_seed(seed).child("search"),
             kept: Vec::new(),
-            seen: Coverage::default(),
+            seen: Behaviours::default(),
             drawn: 0,
         }
     }
@@ -91,8 +92,8 @@ impl Hunt {
         trial.scenario(&self.bases[trial.base])
     }
 
-    /// Records the coverage of a trial; returns the number of new elements.
-    pub fn learn(&mut self, trial: &Trial, did: &Coverage) -> usize {
+    /// Records the behaviours of a trial; returns the number of new elements.
+    pub fn learn(&mut self, trial: &Trial, did: &Behaviours) -> usize {
         let news = self.seen.merge(did);
         if news > 0 && self.kept.len() < KEPT_MAX {
             self.kept.push((trial.clone(), news));
@@ -112,55 +113,69 @@ impl Hunt {
         self.kept.len()
     }
 
-    /// Returns the size of the coverage of all trials.
+    /// Returns the number of behaviours of all trials.
     #[must_use]
     pub fn covered(&self) -> usize {
         self.seen.len()
     }
 }
 
-/// Runs one seed; returns its failures and its coverage. A panic of a machine is a failure. A
-/// failed recovery is not a failure if the system could not recover from the faults.
+/// Runs one seed; returns its failures and its behaviours. A panic of a machine is a failure. A failed recovery is not a
+/// failure if the system could not recover from the faults.
 ///
 /// # Errors
-/// If the scenario cannot be run with this seed.
-/// When the scenario cannot be run for this seed.
+/// Returns an error if the scenario cannot be run with this seed.
 pub fn attempt(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
-) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
-    let (mut failures, coverage) = run(subject, scenario, seed)?;
+) -> Result<(Vec<Failure>, Behaviours), ScenarioError> {
+    attempt_covered(subject, scenario, seed, None)
+}
+
+/// Does the same as [`attempt`], and counts into `coverage` what occurs in the run, if it is given.
+///
+/// # Errors
+/// Returns an error if the scenario cannot be run with this seed.
+pub fn attempt_covered(
+    subject: SystemUnderTest<'_>,
+    scenario: &Scenario,
+    seed: u64,
+    coverage: Option<&mut RunCoverage>,
+) -> Result<(Vec<Failure>, Behaviours), ScenarioError> {
+    let (mut failures, behaviours) = run(subject, scenario, seed, coverage)?;
     failures.retain(|failure| {
         let at = Duration::from_millis(failure.at_ms);
         at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
     });
-    Ok((failures, coverage))
+    Ok((failures, behaviours))
 }
 
-/// Runs one seed; returns all its failures and its coverage.
+/// Runs one seed; returns all its failures and its behaviours.
 pub(crate) fn run(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
-) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
-    let mut coverage = Coverage::default();
+    coverage: Option<&mut RunCoverage>,
+) -> Result<(Vec<Failure>, Behaviours), ScenarioError> {
+    let mut behaviours = Behaviours::default();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let options = RunOptions {
             sabotage: subject.sabotage.to_vec(),
-            recorder: Some(&mut coverage),
+            recorder: Some(&mut behaviours),
+            coverage,
             ..RunOptions::default()
         };
         subject.runner.run(scenario, seed, options)
     }));
     match done {
-        Ok(outcome) => Ok((outcome?.failures, coverage)),
+        Ok(outcome) => Ok((outcome?.failures, behaviours)),
         Err(panic) => {
             let said = panic.downcast_ref::<&str>().map(ToString::to_string);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
             let why = said.unwrap_or_else(|| "the panic has no message".to_owned());
             let failure = Failure::new(&scenario.file, 0, PANIC, Duration::ZERO, &why);
-            Ok((vec![failure], coverage))
+            Ok((vec![failure], behaviours))
         }
     }
 }

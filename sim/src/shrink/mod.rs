@@ -78,7 +78,7 @@ pub fn shrink(
     go_on: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Option<Shrunk>, ScenarioError> {
     let plan = scenario.plan(seed)?;
-    let (failures, _) = run(subject, scenario, seed)?;
+    let (failures, _) = run(subject, scenario, seed, None)?;
     // The earliest failure is the closest to the cause.
     let Some(target) = failures.into_iter().min_by_key(|failure| failure.at_ms) else {
         return Ok(None);
@@ -191,7 +191,7 @@ impl Shrinker<'_> {
         scenario: &Scenario,
         seed: u64,
     ) -> Result<Option<Failure>, ScenarioError> {
-        let (failures, _) = run(subject, scenario, seed)?;
+        let (failures, _) = run(subject, scenario, seed, None)?;
         let mut failures = failures.into_iter();
         Ok(failures.find(|failure| is_same(failure, &self.target, self.bound)))
     }
