@@ -38,7 +38,7 @@ const SABOTAGE: [&str; 4] = [
 ];
 
 /// The inputs of an agent: events of its host, and messages.
-const AGENT_INPUTS: [&str; 15] = [
+const AGENT_INPUTS: [&str; 14] = [
     "start",
     "wake",
     "resolved",
@@ -53,7 +53,6 @@ const AGENT_INPUTS: [&str; 15] = [
     "ran",
     "signalled",
     "http-response",
-    "http-request",
 ];
 
 /// The fleet. Hosts of the role `controller` run a mesh daemon and a controller; hosts of the role `bare` run an agent
