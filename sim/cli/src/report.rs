@@ -10,7 +10,7 @@ use crate::sometimes::{self, Sometimes};
 use crate::sweep::NOT_COMPARED;
 use crate::tool::complain;
 use indicatif::ProgressBar;
-use phalanx_sim::coverage::{CoverageTable, RunCoverage};
+use phalanx_sim::coverage::{CoverageTable, ProgramCoverage, RunCoverage};
 use phalanx_sim::report::Seed;
 use phalanx_sim::scenario::Scenario;
 use serde_json::json;
@@ -106,6 +106,11 @@ impl<'a> SweepReport<'a> {
     /// Adds the coverage of a run.
     pub(crate) fn cover(&mut self, run: &RunCoverage) {
         self.coverage.add(run);
+    }
+
+    /// Returns the coverage of all runs so far.
+    pub(crate) fn coverage(&self) -> Vec<ProgramCoverage> {
+        self.coverage.programs()
     }
 
     /// Adds the next run, in order.

@@ -226,11 +226,16 @@ impl Collector<Done> for SweepResults<'_> {
         let mut taken = taken.and_then(|()| self.add_early());
         if let (Some(wanted), Ok(())) = (self.wanted, &taken) {
             let entry = self.jobs[0].entry;
-            let seeds = self.report.seeds().to_vec();
+            let coverage = self.report.coverage();
+            let seeds = self.report.seeds();
+            let sweep = picture::SweepData {
+                seeds,
+                coverage: &coverage,
+            };
             let report = &self.report;
             let draw = || {
                 let place = (self.screen, self.place);
-                picture::show(place, entry, self.settings, &seeds, wanted)
+                picture::show(place, entry, self.settings, sweep, wanted)
             };
             taken = report.hidden(draw);
         }

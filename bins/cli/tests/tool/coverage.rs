@@ -89,6 +89,27 @@ fn a_search_prints_the_coverage_of_its_trials() {
 }
 
 #[test]
+fn a_report_has_the_table_of_all_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, page) = (scenario("two-nodes.toml"), folder.path().join("page.html"));
+    let arguments = [
+        "sim",
+        "run",
+        &file,
+        "--seed",
+        "1..2",
+        "--report",
+        &text(&page),
+    ];
+    run(&[&arguments[..], &["--coverage"]].concat()).fine();
+    let with = std::fs::read_to_string(&page).unwrap();
+    assert!(with.contains(r#""coverage":[{"program":"mesh","runs":2,"#));
+    run(&arguments).fine();
+    let without = std::fs::read_to_string(&page).unwrap();
+    assert!(without.contains(r#""coverage":[],"#));
+}
+
+#[test]
 fn an_engine_without_coverage_is_refused() {
     let file = scenario("two-nodes.toml");
     let refused = run(&["sim", "run", &file, "--engine", "wire", "--coverage"]);

@@ -86,6 +86,7 @@ fn a_recorded_failure_is_explained_and_drawn() {
         outcome: &outcome,
         explained: &explained,
         seeds: &[],
+        coverage: &[],
     };
     report::write(&mut page, &shown).unwrap();
     let page = String::from_utf8(page).unwrap();

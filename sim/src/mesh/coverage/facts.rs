@@ -2,7 +2,7 @@
 
 use super::table::{Detail, occurrences};
 use crate::coverage::Occurrence;
-use crate::mesh::Event;
+use crate::mesh::event::Event;
 use phalanx_core::channel::{self, Delivery, DeliveryFailure, Done, Kind, Refusal};
 use phalanx_core::gossip::{self, LinkEnd};
 use phalanx_core::link::{CloseReason, DialError, ResolutionError};

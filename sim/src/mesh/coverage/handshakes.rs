@@ -2,7 +2,7 @@
 
 use super::table::{Detail, details};
 use crate::coverage::{Notes, Occurrence};
-use crate::mesh::Event;
+use crate::mesh::event::Event;
 use crate::world::{Effect, LinkId, ProcessEvent};
 use phalanx_core::gossip;
 use phalanx_core::node::Message;
@@ -46,14 +46,14 @@ pub(super) fn declared() -> Vec<Occurrence> {
 
 /// The handshakes of one process.
 #[derive(Debug, Default)]
-pub(super) struct Handshakes {
+pub(super) struct PendingHandshakes {
     /// The connections in the handshake.
     pending: BTreeSet<LinkId>,
     /// The end of a handshake that the current step closes without a message.
     close: HandshakeEnd,
 }
 
-impl Handshakes {
+impl PendingHandshakes {
     /// Follows an event that the process is about to handle.
     pub(super) fn on_event(&mut self, event: &ProcessEvent, notes: &mut Notes) {
         self.close = HandshakeEnd::Closed;
