@@ -143,7 +143,7 @@ pub fn attempt_covered(
     seed: u64,
     coverage: Option<&mut RunCoverage>,
 ) -> Result<(Vec<Failure>, Behaviours), ScenarioError> {
-    let (mut failures, behaviours) = run(subject, scenario, seed, coverage)?;
+    let (mut failures, behaviours) = run_covered(subject, scenario, seed, coverage)?;
     failures.retain(|failure| {
         let at = Duration::from_millis(failure.at_ms);
         at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
@@ -153,6 +153,14 @@ pub fn attempt_covered(
 
 /// Runs one seed; returns all its failures and its behaviours.
 pub(crate) fn run(
+    subject: SystemUnderTest<'_>,
+    scenario: &Scenario,
+    seed: u64,
+) -> Result<(Vec<Failure>, Behaviours), ScenarioError> {
+    run_covered(subject, scenario, seed, None)
+}
+
+fn run_covered(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,

@@ -15,7 +15,11 @@ mod explicit;
 mod likeness;
 mod passes;
 
+pub(crate) use controls::is_fault;
 pub use controls::{ControlRun, Controlled};
+pub(crate) use ddmin::ddmin;
+pub(crate) use explicit::explicit;
+pub(crate) use likeness::{RECOVERY, kind_of};
 
 use crate::scenario::Bound;
 use crate::scenario::command_line::quoted_path;
@@ -78,7 +82,7 @@ pub fn shrink(
     go_on: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Option<Shrunk>, ScenarioError> {
     let plan = scenario.plan(seed)?;
-    let (failures, _) = run(subject, scenario, seed, None)?;
+    let (failures, _) = run(subject, scenario, seed)?;
     // The earliest failure is the closest to the cause.
     let Some(target) = failures.into_iter().min_by_key(|failure| failure.at_ms) else {
         return Ok(None);
@@ -98,7 +102,7 @@ pub fn shrink(
         go_on,
         stopped: false,
     };
-    let explicit = explicit::explicit(&shrinker.best, &plan);
+    let explicit = explicit(&shrinker.best, &plan);
     let unneeded = shrinker.control_original(&explicit);
     shrinker.write_out(&explicit);
     shrinker.forget_other_expectations();
@@ -191,7 +195,7 @@ impl Shrinker<'_> {
         scenario: &Scenario,
         seed: u64,
     ) -> Result<Option<Failure>, ScenarioError> {
-        let (failures, _) = run(subject, scenario, seed, None)?;
+        let (failures, _) = run(subject, scenario, seed)?;
         let mut failures = failures.into_iter();
         Ok(failures.find(|failure| is_same(failure, &self.target, self.bound)))
     }

@@ -10,6 +10,7 @@ mod certificates;
 mod channels;
 mod coverage;
 mod exits;
+mod explaining;
 mod fleet;
 mod golden;
 mod hunting;

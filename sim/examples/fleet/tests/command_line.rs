@@ -124,3 +124,20 @@ fn coverage_lists_each_program_and_what_never_occurred_first() {
     let has_row = |name: &str| agent.lines().any(|line| line.contains(&format!("{name} ")));
     assert!(has_row("served-is-loaded") && has_row("written"), "{agent}");
 }
+
+#[test]
+fn explain_names_the_faults_that_a_run_needs() {
+    let explain = ["explain", "scenarios/power-loss.toml", "--seed", "1"];
+    let planted = ["--sabotage", "unsynced-rename", "--runs", "150"];
+    let found = run(&[&explain[..], &planted].concat());
+    has(
+        &found,
+        0,
+        &[
+            "fails at ",
+            "loses power",
+            "again:   cargo run -- run scenarios/power-loss.toml",
+        ],
+    );
+    has(&run(&explain), 4, &["there is nothing to explain"]);
+}
