@@ -217,7 +217,7 @@ impl Shared<'_> {
             match tried {
                 Ok((failures, behaviours)) => {
                     self.runs.fetch_add(1, Ordering::Relaxed);
-                    lock(&self.hunt).learn(&trial, &behaviours);
+                    lock(&self.hunt).learn(&behaviours);
                     if !failures.is_empty() {
                         self.find(trial, scenario, failures);
                     }

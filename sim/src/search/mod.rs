@@ -1,12 +1,11 @@
-//! Searches for a failing seed: draws seeds and chaos settings, and prefers those close to new
-//! behaviour.
+//! Searches for a failing seed: draws seeds and chaos settings.
 //!
 //! Swarm testing: each trial enables a random part of the faults, at random intensity, because a
-//! run in which all faults can happen rarely has many of one kind. The behaviour of a run is a set
-//! of small numbers ([`Behaviours`]); a trial that adds to the behaviours of all others is kept, and
-//! later trials are drawn near it.
+//! run in which all faults can happen rarely has many of one kind. Trials are drawn independently
+//! of each other. The behaviours of a run are a set of small numbers ([`Behaviours`]), whose growth
+//! shows whether further trials still do something new.
 //!
-//! - [`Hunt`]: draws trials and learns from them; start there. It has no thread and no clock.
+//! - [`Hunt`]: draws trials and counts behaviours; start there. It has no thread and no clock.
 //! - [`attempt`]: one trial.
 
 mod behaviours;
@@ -23,9 +22,6 @@ use crate::verdict::Failure;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// Maximum number of kept trials near which others are drawn.
-const KEPT_MAX: usize = 1_000;
 
 /// The system under test: its runner, and the planted bugs.
 #[derive(Clone, Copy)]
@@ -44,8 +40,8 @@ pub const PANIC: &str = "no machine breaks its own rules";
 pub struct Hunt {
     bases: Vec<Scenario>,
     random: Random,
-    /// Trials with new behaviour, each with the number of its new elements.
-    kept: Vec<(Trial, usize)>,
+    /// The number of trials with new behaviour.
+    kept: usize,
     seen: Behaviours,
     drawn: u64,
 }
@@ -57,7 +53,7 @@ impl Hunt {
         Self {
             bases,
             random: Random::from_seed(seed).child("search"),
-            kept: Vec::new(),
+            kept: 0,
             seen: Behaviours::default(),
             drawn: 0,
         }
@@ -74,15 +70,6 @@ impl Hunt {
         if number < bases as u64 || random.chance_ppm(150_000) {
             return Trial::plain(number, base, seed);
         }
-        if !self.kept.is_empty() && random.chance_ppm(500_000) {
-            // Draws two candidates, and uses the one with more new elements.
-            let one = random.pick(&self.kept).cloned();
-            let two = random.pick(&self.kept).cloned();
-            let best = one.into_iter().chain(two).max_by_key(|(_, news)| *news);
-            if let Some((near, _)) = best {
-                return near.mutated(number, &self.bases[near.base], &mut random);
-            }
-        }
         Trial::swarm(number, base, seed, &self.bases[base], &mut random)
     }
 
@@ -92,12 +79,10 @@ impl Hunt {
         trial.scenario(&self.bases[trial.base])
     }
 
-    /// Records the behaviours of a trial; returns the number of new elements.
-    pub fn learn(&mut self, trial: &Trial, did: &Behaviours) -> usize {
+    /// Adds the behaviours of a trial; returns the number of new elements.
+    pub fn learn(&mut self, did: &Behaviours) -> usize {
         let news = self.seen.merge(did);
-        if news > 0 && self.kept.len() < KEPT_MAX {
-            self.kept.push((trial.clone(), news));
-        }
+        self.kept += usize::from(news > 0);
         news
     }
 
@@ -110,7 +95,7 @@ impl Hunt {
     /// Returns the number of trials with new behaviour.
     #[must_use]
     pub const fn kept(&self) -> usize {
-        self.kept.len()
+        self.kept
     }
 
     /// Returns the number of behaviours of all trials.

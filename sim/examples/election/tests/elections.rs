@@ -151,7 +151,7 @@ fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
         let trial = hunt.draw();
         let scenario = hunt.scenario(&trial);
         let (failures, did) = attempt(subject, &scenario, trial.seed).unwrap();
-        hunt.learn(&trial, &did);
+        hunt.learn(&did);
         let first = failures.iter().min_by_key(|failure| failure.at_ms)?;
         (first.expectation == "invariant one-leader-a-term").then_some((scenario, trial.seed))
     });
