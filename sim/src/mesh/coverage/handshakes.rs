@@ -46,14 +46,14 @@ pub(super) fn declared() -> Vec<Occurrence> {
 
 /// The handshakes of one process.
 #[derive(Debug, Default)]
-pub(super) struct PendingHandshakes {
+pub(super) struct ObservedHandshakes {
     /// The connections in the handshake.
     pending: BTreeSet<LinkId>,
     /// The end of a handshake that the current step closes without a message.
     close: HandshakeEnd,
 }
 
-impl PendingHandshakes {
+impl ObservedHandshakes {
     /// Follows an event that the process is about to handle.
     pub(super) fn on_event(&mut self, event: &ProcessEvent, notes: &mut Notes) {
         self.close = HandshakeEnd::Closed;

@@ -14,7 +14,7 @@ use crate::coverage::{Notes, Occurrence};
 use crate::invariant::Seen;
 use crate::mesh::event::Event;
 use crate::world::{Effect, ProcessEvent};
-use handshakes::PendingHandshakes;
+use handshakes::ObservedHandshakes;
 use phalanx_core::gossip::Phase;
 use phalanx_core::node::{Input, Message, Node};
 use table::Detail as _;
@@ -59,7 +59,7 @@ pub(super) struct MeshCoverage {
 #[derive(Debug, Default)]
 struct HostCoverage {
     phase: Option<Phase>,
-    handshakes: PendingHandshakes,
+    handshakes: ObservedHandshakes,
 }
 
 impl MeshCoverage {
