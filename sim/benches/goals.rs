@@ -477,14 +477,8 @@ fn measure(course: &Course, rows: &[&Row], nodes: usize) -> Result<Vec<Option<u6
     let expectations: String = rows.iter().map(|row| expectation(row, nodes)).collect();
     let text = (course.scenario)(nodes) + &expectations;
     let scenario = Scenario::parse("goals.toml", &text).map_err(|error| error.to_string())?;
-    let options = RunOptions {
-        sabotage: Vec::new(),
-        strict: false,
-        recorder: None,
-        supervisor: None,
-    };
-    let outcome =
-        phalanx_sim::run(&MESH, &scenario, 1, options).map_err(|error| error.to_string())?;
+    let outcome = phalanx_sim::run(&MESH, &scenario, 1, RunOptions::default())
+        .map_err(|error| error.to_string())?;
     let figure = |(row, expected): (&&Row, &ExpectationResult)| match row.metric {
         DOWN => {
             let at = expected.at_ms.filter(|_| expected.met);

@@ -11,6 +11,7 @@
 pub mod adapter;
 pub mod address;
 pub mod arguments;
+pub mod coverage;
 pub mod diff;
 pub mod disk;
 pub mod explanation;

@@ -86,6 +86,7 @@ impl Runner for SupervisedModel<'_> {
             sabotage: options.sabotage,
             strict: options.strict,
             recorder: options.recorder.map(|it| it as &mut dyn Recorder),
+            coverage: options.coverage,
             supervisor: Some(self.supervisor),
         };
         let mut outcome = self.model.run(scenario, seed, options)?;

@@ -20,7 +20,7 @@ pub(crate) fn find(
         let scenario = hunt.scenario(&trial);
         let (failures, did) =
             attempt(broken, &scenario, trial.seed).expect("the scenario supports this engine");
-        hunt.learn(&trial, &did);
+        hunt.learn(&did);
         let earliest = failures.iter().min_by_key(|failure| failure.at_ms);
         if earliest.is_some_and(wanted) && failures_of(sound, &scenario, trial.seed).is_empty() {
             return Some((trial, scenario));

@@ -73,6 +73,10 @@ pub struct SimRun {
     /// Write the verdicts as JUnit XML
     #[arg(long, value_name = "FILE.xml")]
     pub(crate) junit: Option<PathBuf>,
+    /// Print how often each input, transition, refusal and check of an invariant occurred, in each program; those that
+    /// never occurred first (model engine)
+    #[arg(long)]
+    pub(crate) coverage: bool,
     /// Fail a run in which a fault affected nothing
     #[arg(long)]
     pub(crate) strict: bool,
@@ -121,6 +125,10 @@ pub struct SimSearch {
     /// node]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) wall_limit: Option<Span>,
+    /// Print how often each input, transition, refusal and check of an invariant occurred, in each program; those that
+    /// never occurred first
+    #[arg(long)]
+    pub(crate) coverage: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,6 +7,7 @@ use crate::programs;
 use crate::record::{Broken, RunRecord};
 use crate::tool::Tool;
 use phalanx_sim::RunOptions;
+use phalanx_sim::coverage::RunCoverage;
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::record::{Header, Recorder, Writer};
 use phalanx_sim::scenario::command_line::{Reproduction, plain_path};
@@ -27,6 +28,8 @@ pub(crate) struct RunSettings {
     pub(crate) strict: bool,
     pub(crate) trace: Option<PathBuf>,
     pub(crate) sabotage: Vec<String>,
+    /// Whether the coverage of runs in the model engine is collected.
+    pub(crate) coverage: bool,
     /// The requested wall-time limit of a run.
     pub(crate) wall_limit: Option<Duration>,
 }
@@ -94,10 +97,12 @@ fn in_process(
             Some(Writer::new(BufWriter::new(file), scenario, plan, &header))
         }
     };
+    let mut coverage = settings.coverage.then(RunCoverage::default);
     let options = RunOptions {
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
+        coverage: coverage.as_mut(),
         supervisor: Some(place.supervisor()),
     };
     place.set_limit(wall_limit(settings.wall_limit, scenario, Engine::Model));
@@ -111,12 +116,9 @@ fn in_process(
     let mut outcome = match outcome {
         Ok(outcome) => outcome.map_err(CommandError::usage)?,
         Err(panic) => {
-            return Ok(panicked(
-                entry,
-                (Engine::Model, seed),
-                settings,
-                &said(&*panic),
-            ));
+            let run = (Engine::Model, seed);
+            let record = panicked(entry, run, settings, &said(&*panic));
+            return Ok(RunRecord { coverage, ..record });
         }
     };
     let mut unwritten = None;
@@ -135,6 +137,7 @@ fn in_process(
     let record = RunRecord::read(value).map_err(CommandError::failed)?;
     Ok(RunRecord {
         unwritten,
+        coverage,
         ..record
     })
 }
@@ -209,6 +212,7 @@ fn without_outcome(
         value,
         read,
         unwritten: None,
+        coverage: None,
     };
     record.fail(Broken {
         file: entry.path.display().to_string(),

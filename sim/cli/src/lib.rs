@@ -25,6 +25,7 @@
 
 pub mod arguments;
 mod catalogue;
+mod coverage;
 mod diff;
 mod engine;
 mod explain;

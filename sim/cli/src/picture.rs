@@ -7,6 +7,7 @@ use crate::overseer::{Overseen, wall_limit};
 use crate::record::{Broken, RunRecord};
 use crate::report::SweepReport;
 use crate::screen::{Paint, Screen};
+use phalanx_sim::coverage::ProgramCoverage;
 use phalanx_sim::explanation::{self, Explanation};
 use phalanx_sim::model::{ENDS_IN_TIME, TIME_ADVANCES};
 use phalanx_sim::outcome::Outcome;
@@ -42,6 +43,7 @@ pub(crate) fn recorded<'a>(
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
         recorder: Some(&mut recording),
+        coverage: None,
         supervisor: Some(place.supervisor()),
     };
     place.set_limit(wall_limit(settings.wall_limit, scenario, Engine::Model));
@@ -164,6 +166,7 @@ pub(crate) fn alone(
         outcome: &outcome,
         explained: &explained,
         seeds: &seeds,
+        coverage: &[],
     };
     let drawn = report.hidden(|| draw(screen, &shown, wanted));
     match drawn {
@@ -174,14 +177,22 @@ pub(crate) fn alone(
     }
 }
 
+/// The runs of a sweep, and their coverage, if it is collected.
+#[derive(Clone, Copy)]
+pub(crate) struct SweepData<'a> {
+    pub(crate) seeds: &'a [Seed],
+    pub(crate) coverage: &'a [ProgramCoverage],
+}
+
 /// Draws one run of a sweep: the first that failed, or else the first.
 pub(crate) fn show(
     (screen, place): (&Screen, &Overseen),
     entry: &CatalogueEntry,
     settings: &RunSettings,
-    seeds: &[Seed],
+    sweep: SweepData<'_>,
     wanted: Wanted<'_>,
 ) -> Result<(), CommandError> {
+    let seeds = sweep.seeds;
     let Some(shown) = seeds.iter().find(|seed| !seed.passed).or(seeds.first()) else {
         return Ok(());
     };
@@ -201,6 +212,7 @@ pub(crate) fn show(
         outcome: &outcome,
         explained: &explained,
         seeds,
+        coverage: sweep.coverage,
     };
     draw(screen, &shown, wanted)
 }

@@ -1,6 +1,7 @@
 //! The result of a run in any engine: the JSON object that is printed, and the fields that this
 //! program reads.
 
+use phalanx_sim::coverage::RunCoverage;
 use phalanx_sim::outcome::{ExpectationResult, StepEffect};
 use phalanx_sim::report::Seed;
 use serde::Deserialize;
@@ -16,6 +17,8 @@ pub(crate) struct RunRecord {
     pub(crate) read: RunFields,
     /// The reason why the trace of the run could not be written.
     pub(crate) unwritten: Option<String>,
+    /// The coverage of the run, if it was collected.
+    pub(crate) coverage: Option<RunCoverage>,
 }
 
 /// The fields of a run that this program reads.
@@ -91,6 +94,7 @@ impl RunRecord {
             value,
             read,
             unwritten: None,
+            coverage: None,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Output of a sweep: a progress bar while it runs, failures in detail, and a table at the end; or
 //! one JSON object per run.
 
+use crate::coverage;
 use crate::failure::{CommandError, Completion};
 use crate::junit::Junit;
 use crate::record::{Broken, RunRecord};
@@ -9,6 +10,7 @@ use crate::sometimes::{self, Sometimes};
 use crate::sweep::NOT_COMPARED;
 use crate::tool::complain;
 use indicatif::ProgressBar;
+use phalanx_sim::coverage::{CoverageTable, ProgramCoverage, RunCoverage};
 use phalanx_sim::report::Seed;
 use phalanx_sim::scenario::Scenario;
 use serde_json::json;
@@ -49,6 +51,8 @@ pub(crate) struct SweepReport<'a> {
     /// Every run, for the HTML report and the timeline.
     seeds: Vec<Seed>,
     junit: Option<Junit>,
+    /// The coverage of the runs; empty if it is not collected.
+    coverage: CoverageTable,
     /// Facts about scenarios, printed once.
     notes: BTreeSet<String>,
     /// Outputs that could not be written, and errors that ended the sweep.
@@ -78,6 +82,7 @@ impl<'a> SweepReport<'a> {
             gone: false,
             seeds: Vec::new(),
             junit,
+            coverage: CoverageTable::default(),
             notes: BTreeSet::new(),
             problems: Vec::new(),
             warned: BTreeSet::new(),
@@ -96,6 +101,16 @@ impl<'a> SweepReport<'a> {
     /// Advances the progress bar by a number of finished runs.
     pub(crate) fn progress(&self, runs: usize) {
         self.bar.inc(runs as u64);
+    }
+
+    /// Adds the coverage of a run.
+    pub(crate) fn cover(&mut self, run: &RunCoverage) {
+        self.coverage.add(run);
+    }
+
+    /// Returns the coverage of all runs so far.
+    pub(crate) fn coverage(&self) -> Vec<ProgramCoverage> {
+        self.coverage.programs()
     }
 
     /// Adds the next run, in order.
@@ -273,10 +288,14 @@ impl<'a> SweepReport<'a> {
         }
         let ran = !self.seeds.is_empty() || self.problems.is_empty();
         if ran && !self.gone {
+            let coverage = || match self.coverage.is_empty() {
+                true => Ok(()),
+                false => coverage::show(self.screen, self.json, &self.coverage),
+            };
             let shown = if self.json {
-                self.over_all_seeds()
+                self.over_all_seeds().and_then(|()| coverage())
             } else {
-                self.summary(interrupted)
+                coverage().and_then(|()| self.summary(interrupted))
             };
             let shown = self.unless_gone(shown);
             self.problems.extend(shown.err());

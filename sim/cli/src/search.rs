@@ -2,6 +2,7 @@
 
 use crate::arguments::SimSearch;
 use crate::catalogue::{self, again};
+use crate::coverage;
 use crate::failure::{CommandError, Completion};
 use crate::output::{self, Outputs};
 use crate::overseer::{self, Overseen, Overseer, wall_limit};
@@ -9,12 +10,13 @@ use crate::screen::{Paint, Screen, span};
 use crate::sweep;
 use crate::tool::{Tool, leave};
 use indicatif::ProgressBar;
+use phalanx_sim::coverage::{CoverageTable, RunCoverage};
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::outcome::Failure as Broken;
 use phalanx_sim::runner::SupervisedModel;
 use phalanx_sim::scenario::command_line::{quoted_path, sabotage_flags};
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::search::{Coverage, Hunt, SystemUnderTest, Trial, attempt};
+use phalanx_sim::search::{Behaviours, Hunt, SystemUnderTest, Trial, attempt_covered};
 use serde_json::json;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,8 @@ struct Shared<'a> {
     sabotage: &'a [String],
     wall_limit: Option<Duration>,
     hunt: Mutex<Hunt>,
+    /// The coverage of the trials, if it is requested.
+    coverage: Option<Mutex<CoverageTable>>,
     found: Mutex<Option<Found>>,
     trouble: Mutex<Option<CommandError>>,
     /// Whether no more trials begin.
@@ -89,6 +93,7 @@ pub(crate) fn run(
         sabotage: &sabotage,
         wall_limit: arguments.wall_limit.map(|limit| limit.0),
         hunt: Mutex::new(Hunt::new(bases.collect(), arguments.seed)),
+        coverage: arguments.coverage.then(Mutex::default),
         found: Mutex::new(None),
         trouble: Mutex::new(None),
         over: AtomicBool::new(false),
@@ -126,7 +131,13 @@ fn finish(
         Some(found) => Some(shared.write(&arguments.out, found)?),
         None => None,
     };
-    report(screen, arguments, &tally, written.as_ref())?;
+    let coverage = shared.coverage.as_ref().map(|table| lock(table).clone());
+    report(
+        screen,
+        arguments,
+        &tally,
+        (coverage.as_ref(), written.as_ref()),
+    )?;
     Ok(match written {
         Some(_) => Completion::No,
         None if tally.interrupted => Completion::Interrupted,
@@ -187,7 +198,7 @@ impl Shared<'_> {
         true
     }
 
-    /// Draws trials, runs them, and updates the coverage.
+    /// Draws trials, runs them, and learns from them.
     fn work(&self, worker: &SearchThread) {
         while !self.over.load(Ordering::Relaxed) && !self.overseer.is_over() {
             let mut hunt = lock(&self.hunt);
@@ -204,9 +215,9 @@ impl Shared<'_> {
                 return;
             }
             match tried {
-                Ok((failures, coverage)) => {
+                Ok((failures, behaviours)) => {
                     self.runs.fetch_add(1, Ordering::Relaxed);
-                    lock(&self.hunt).learn(&trial, &coverage);
+                    lock(&self.hunt).learn(&behaviours);
                     if !failures.is_empty() {
                         self.find(trial, scenario, failures);
                     }
@@ -225,7 +236,7 @@ impl Shared<'_> {
         place: &Overseen,
         scenario: &Scenario,
         seed: u64,
-    ) -> Result<(Vec<Broken>, Coverage), CommandError> {
+    ) -> Result<(Vec<Broken>, Behaviours), CommandError> {
         let runner = SupervisedModel {
             model: self.tool.runner(scenario)?,
             supervisor: place.supervisor(),
@@ -235,7 +246,13 @@ impl Shared<'_> {
             runner: &runner,
             sabotage: self.sabotage,
         };
-        attempt(subject, scenario, seed).map_err(CommandError::usage)
+        let mut covered = self.coverage.as_ref().map(|_| RunCoverage::default());
+        let tried = attempt_covered(subject, scenario, seed, covered.as_mut());
+        if let (Some(table), Some(run), Ok(_)) = (&self.coverage, &covered, &tried) {
+            lock(table).add(run);
+        }
+        let tried = tried.map_err(CommandError::usage)?;
+        Ok((tried.failures, tried.behaviours))
     }
 
     /// Notes a failed trial. If several workers find failures at the same time, the trial with the lowest number counts.
@@ -326,7 +343,7 @@ fn report(
     screen: &Screen,
     arguments: &SimSearch,
     tally: &Tally,
-    written: Option<&Written>,
+    (table, written): (Option<&CoverageTable>, Option<&Written>),
 ) -> Result<(), CommandError> {
     let took = u64::try_from(tally.took.as_millis()).unwrap_or(u64::MAX);
     if arguments.json {
@@ -342,14 +359,21 @@ fn report(
                 "failures": found.failures,
             })
         });
-        return screen.json(&json!({
+        let mut object = json!({
             "runs": tally.runs,
             "kept": tally.kept,
             "covered": tally.covered,
             "wall_ms": took,
             "interrupted": tally.interrupted,
             "found": failure,
-        }));
+        });
+        if let Some(table) = table {
+            object["coverage"] = coverage::json(table)?;
+        }
+        return screen.json(&object);
+    }
+    if let Some(table) = table {
+        coverage::show(screen, false, table)?;
     }
     if let Some(written) = written {
         let Written {

@@ -18,7 +18,7 @@ use keep::Keeper;
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::runner::SupervisedModel;
 use phalanx_sim::scenario::{Engine, Scenario};
-use phalanx_sim::search::{Attempt, Hunt, SystemUnderTest, attempt_measured, run_measured};
+use phalanx_sim::search::{Attempt, Hunt, SystemUnderTest, attempt_covered, run_covered};
 use phalanx_sim::verdict::Failure;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -187,7 +187,7 @@ impl Shared<'_> {
         };
         drop(hunt);
         let attempt = self.attempt(worker, &run)?;
-        lock(&self.hunt).learn(&trial, &attempt.coverage);
+        lock(&self.hunt).learn(&attempt.behaviours);
         self.note(&run, &attempt)
     }
 
@@ -205,8 +205,8 @@ impl Shared<'_> {
             sabotage: &self.sabotage,
         };
         let attempt = match run.of_search {
-            true => attempt_measured(subject, &run.scenario, run.seed),
-            false => run_measured(subject, &run.scenario, run.seed),
+            true => attempt_covered(subject, &run.scenario, run.seed, None),
+            false => run_covered(subject, &run.scenario, run.seed, None),
         };
         attempt.map_err(CommandError::usage)
     }

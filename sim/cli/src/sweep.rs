@@ -39,6 +39,7 @@ pub(crate) fn run(
 ) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
     catalogue::check_steps(&entries, arguments.strict)?;
+    check_coverage(arguments, &entries)?;
     let engines = |entry: &CatalogueEntry| Engines::of(arguments.engine, &entry.scenario);
     let outputs = Outputs::new(catalogue::inputs(&entries))
         .with("--trace", arguments.trace.as_deref())
@@ -70,6 +71,7 @@ pub(crate) fn run(
     if let [job] = jobs.as_slice()
         && draws
         && !arguments.check
+        && !settings.coverage
         && settings.trace.is_none()
     {
         let drawn = picture::alone(
@@ -180,6 +182,9 @@ impl SweepResults<'_> {
     fn add(&mut self, job: usize, records: Vec<RunRecord>) -> Result<(), CommandError> {
         let entry = self.jobs[job].entry;
         for mut record in records {
+            if let Some(coverage) = record.coverage.take() {
+                self.report.cover(&coverage);
+            }
             if !record.passed() && self.report.shows_failures_of(&record) {
                 picture::explain(entry, self.settings, self.place, &mut record)?;
             }
@@ -221,11 +226,16 @@ impl Collector<Done> for SweepResults<'_> {
         let mut taken = taken.and_then(|()| self.add_early());
         if let (Some(wanted), Ok(())) = (self.wanted, &taken) {
             let entry = self.jobs[0].entry;
-            let seeds = self.report.seeds().to_vec();
+            let coverage = self.report.coverage();
+            let seeds = self.report.seeds();
+            let sweep = picture::SweepData {
+                seeds,
+                coverage: &coverage,
+            };
             let report = &self.report;
             let draw = || {
                 let place = (self.screen, self.place);
-                picture::show(place, entry, self.settings, &seeds, wanted)
+                picture::show(place, entry, self.settings, sweep, wanted)
             };
             taken = report.hidden(draw);
         }
@@ -254,6 +264,7 @@ fn settings(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<RunSetting
         strict: arguments.strict,
         trace: arguments.trace.clone(),
         sabotage: sabotage(&arguments.sabotage, entries)?,
+        coverage: arguments.coverage,
         wall_limit: arguments.wall_limit.map(|limit| limit.0),
     })
 }
@@ -297,6 +308,18 @@ fn check_picture(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<(), C
             "{flag} takes one scenario in the model engine, with any number of seeds{}",
             one_of(entries)
         )));
+    }
+    Ok(())
+}
+
+/// Checks that a run whose coverage is requested uses the model engine.
+fn check_coverage(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<(), CommandError> {
+    let has_model = |entry: &CatalogueEntry| {
+        Engines::of(arguments.engine, &entry.scenario).contains(&Engine::Model)
+    };
+    if arguments.coverage && !entries.iter().any(has_model) {
+        let why = "--coverage counts what occurs in the model engine; add --engine model";
+        return Err(CommandError::usage(why));
     }
     Ok(())
 }

@@ -6,7 +6,10 @@
 use super::{Invariant, InvariantResult, Seen};
 use crate::world::program::Program;
 
-pub(super) struct DeadlineInFuture;
+#[derive(Default)]
+pub(super) struct DeadlineInFuture {
+    checked: u64,
+}
 
 impl Invariant for DeadlineInFuture {
     fn name(&self) -> &'static str {
@@ -14,6 +17,7 @@ impl Invariant for DeadlineInFuture {
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
+        self.checked += u64::from(seen.woke && seen.deadline.is_some());
         match seen.deadline {
             Some(at) if seen.woke && at <= seen.local => Err(format!(
                 "was woken at {:?} and wants a wake at {at:?}",
@@ -21,5 +25,9 @@ impl Invariant for DeadlineInFuture {
             )),
             Some(_) | None => Ok(()),
         }
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

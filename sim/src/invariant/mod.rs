@@ -144,6 +144,13 @@ pub trait Invariant {
         Ok(())
     }
 
+    /// Returns the number of checks so far that had something to compare, for the table of coverage. A check of an
+    /// empty list, or of a single value that is compared with no other, does not count. `None` if the
+    /// invariant does not count its checks, which is the default.
+    fn checked(&self) -> Option<u64> {
+        None
+    }
+
     /// Records that a host's process starts.
     fn on_start(&mut self, _host: usize) {}
 
@@ -195,7 +202,7 @@ impl Invariants {
     #[must_use]
     pub fn new(scenario: &Scenario, system: &dyn Program) -> Self {
         let mut all = system.invariants(scenario);
-        all.push(Box::new(deadline_in_future::DeadlineInFuture));
+        all.push(Box::new(deadline_in_future::DeadlineInFuture::default()));
         all.sort_by_key(|invariant| std::cmp::Reverse(invariant.steps()));
         let count = |least| all.iter().filter(|one| one.steps() >= least).count();
         Self {
@@ -266,6 +273,12 @@ impl Invariants {
                     .or_insert((Duration::from_nanos(now), why));
             }
         }
+    }
+
+    /// Returns each invariant with the number of its checks, if it counts them.
+    pub fn checked(&self) -> impl Iterator<Item = (&'static str, Option<u64>)> {
+        let all = self.all.iter();
+        all.map(|invariant| (invariant.name(), invariant.checked()))
     }
 
     /// The violations, as failures of a scenario file.

@@ -3,6 +3,7 @@
 //! The applications perform the scenario's orders, and consume messages at the pace that the scenario sets.
 
 use super::applications::{AppRequest, HostApplications, payload};
+use super::coverage;
 use super::event::{AwaitedAnswer, Event};
 use super::opening::ChannelOpening;
 use super::workload::AppCommand;
@@ -208,6 +209,7 @@ impl Daemon {
     }
 
     fn step_node(&mut self, now: Instant, input: node::Input, out: &mut impl Orders) {
+        out.on_input(&input);
         let mut orders = Outbox::new();
         self.node.step(now, input, &mut orders);
         for order in orders.drain() {
@@ -462,6 +464,9 @@ impl Process for Daemon {
 pub trait Orders {
     /// Appends an output.
     fn push(&mut self, order: Output);
+
+    /// Called before the node of the daemon takes an input.
+    fn on_input(&mut self, _input: &node::Input) {}
 }
 
 impl Orders for Outbox<Output> {
@@ -471,6 +476,12 @@ impl Orders for Outbox<Output> {
 }
 
 impl Orders for Effects {
+    fn on_input(&mut self, input: &node::Input) {
+        if self.notes().are_kept() {
+            coverage::note_input(input, self.notes());
+        }
+    }
+
     fn push(&mut self, order: Output) {
         match order {
             Output::Send { link, message } => self.send(link, message),

@@ -1,6 +1,7 @@
 //! The simulator's knowledge of all mesh daemons of one run.
 
 use super::applications::HostApplications;
+use super::coverage::MeshCoverage;
 use super::delivery_log::DeliveryLog;
 use super::failed_dials::FailedDials;
 use super::host_words::channels;
@@ -26,6 +27,7 @@ pub struct Mesh {
     /// The records in the message of the current step.
     pub(super) received: Vec<RecordReceipt>,
     pub(super) shared: SharedFacts,
+    pub(super) coverage: MeshCoverage,
     /// The ids of all hosts, by host index.
     pub(super) ids: Arc<[NodeId]>,
 }
@@ -66,6 +68,7 @@ pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
         failed_dials: FailedDials::default(),
         received: Vec::new(),
         shared: SharedFacts::new(scenario.hosts.len()),
+        coverage: MeshCoverage::default(),
         ids: HostApplications::ids(scenario),
     })
 }

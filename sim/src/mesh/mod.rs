@@ -6,6 +6,7 @@ mod byzantine;
 mod certainty;
 mod condition;
 mod condition_words;
+mod coverage;
 pub mod daemon;
 mod delivery_log;
 mod dial_remarks;

@@ -10,6 +10,7 @@ use super::words::{PROGRAM, vocabulary};
 use super::{
     condition, delivery_log, dial_remarks, findings, host_words, invariant, recoverability,
 };
+use crate::coverage::Notes;
 use crate::disk::Files;
 use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
@@ -106,6 +107,17 @@ impl Program for Mesh {
         self.shared.note(seen, node);
         for received in &mut self.received {
             received.held = node.mesh().topology().record(&received.id).cloned();
+        }
+    }
+
+    /// The daemon itself notes the inputs of its node.
+    fn note_event(&mut self, host: usize, event: &ProcessEvent, notes: &mut Notes) {
+        self.coverage.on_event(host, event, notes);
+    }
+
+    fn note_step(&mut self, seen: &Seen<'_>, notes: &mut Notes) {
+        if let Some(node) = seen.view.of::<Node>() {
+            self.coverage.after_step(seen, node, notes);
         }
     }
 

@@ -1,8 +1,10 @@
 //! The views of mesh nodes, and the words of messages, inputs and events in traces.
 
+use super::coverage;
 use super::event::{self, Event, mesh_word, word};
 use super::projection::text_of;
 use super::words::MEMORY;
+use crate::coverage::Occurrence;
 use crate::world::{self, InputInfo, ProcessView, ReportedEvent};
 use phalanx_core::gossip::{self, Phase};
 use phalanx_core::identity::NodeId;
@@ -129,6 +131,10 @@ impl ReportedEvent for Event {
 
     fn refuses(&self) -> bool {
         matches!(self.described().0, "refused" | "full")
+    }
+
+    fn occurrence(&self) -> Option<Occurrence> {
+        coverage::of_event(self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The words of the mesh, for scenario files and command lines.
 
 use super::condition_words::CONDITIONS;
+use super::coverage;
 use super::event;
 use super::host_words::{HOSTS, SETTINGS, check_hosts, longest_fault};
 use super::named;
@@ -88,5 +89,6 @@ pub fn words() -> Words {
         // The transport checks certificates. The simulated daemon has no certificate that could expire.
         certificates: false,
         sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),
+        occurrences: coverage::declared(),
     }
 }

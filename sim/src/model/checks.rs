@@ -119,6 +119,11 @@ impl Checks {
         std::mem::take(&mut self.reports)
     }
 
+    /// Returns the invariants of the program with this index.
+    pub(super) fn invariants_of(&self, program: usize) -> &Invariants {
+        &self.invariants[program]
+    }
+
     /// Fails the run because of an error that no process handles.
     pub(super) fn fail(&mut self, now: u64, why: String) {
         self.errors.push((now, why));

@@ -16,6 +16,7 @@ mod calls;
 mod checks;
 pub(crate) mod clock;
 mod context;
+mod coverage_collector;
 pub(crate) mod engine;
 mod event;
 mod heap;
@@ -69,6 +70,9 @@ pub fn run(
     let mut judge = Judge::new(scenario, &plan, interval(scenario.hosts.len()));
     let mut watch = RunWatch::new(options.supervisor, engine.processes());
     engine.supervise(options.supervisor);
+    if let Some(coverage) = options.coverage {
+        engine.cover(definition, coverage);
+    }
     let mut checkpoint = checkpoint_interval(scenario.hosts.len());
     let mut halted = None;
     while halted.is_none() {

@@ -1,6 +1,7 @@
 //! The options of a run.
 
 use super::supervisor::Supervisor;
+use crate::coverage::RunCoverage;
 use crate::record::Recorder;
 use core::fmt;
 
@@ -13,6 +14,8 @@ pub struct RunOptions<'a> {
     pub strict: bool,
     /// The recorder of the run.
     pub recorder: Option<&'a mut dyn Recorder>,
+    /// Receives what occurs in the run; nothing is counted if it is absent.
+    pub coverage: Option<&'a mut RunCoverage>,
     /// The connection to a caller that may end the run early.
     pub supervisor: Option<&'a Supervisor>,
 }

@@ -6,6 +6,7 @@ use super::detail::{MESSAGES_MAX, Messages, REPORTS_MAX, Reports};
 use super::groupings::{Grouping, groupings};
 use super::strip::{Colours, Strip};
 use super::{Seed, ShownRun, SourceFile};
+use crate::coverage::ProgramCoverage;
 use crate::explanation::Explanation;
 use crate::outcome::{ExpectationResult, Failure, StepEffect};
 use crate::record::causes::{CauseLink, chain, describe_link, latest_change};
@@ -51,6 +52,8 @@ pub(super) struct ReportData<'a> {
     expected: &'a [ExpectationResult],
     effects: &'a [StepEffect],
     seeds: &'a [Seed],
+    /// The coverage of all runs of the sweep, by program.
+    coverage: &'a [ProgramCoverage],
     bands: Vec<DrawnFault>,
     /// The colours by membership.
     strip: Strip,
@@ -117,6 +120,7 @@ impl<'a> ReportData<'a> {
             outcome,
             explained,
             seeds,
+            coverage,
             ..
         } = *shown;
         let scenario = recording.scenario();
@@ -160,6 +164,7 @@ impl<'a> ReportData<'a> {
             expected: &outcome.expected,
             effects: &outcome.effects,
             seeds: &seeds[..seeds.len().min(SEEDS_MAX)],
+            coverage,
             bands: bands(recording, end),
             strip: Strip::of(recording, end, COLUMNS, Colours::Membership),
             states: recording

@@ -19,6 +19,7 @@ pub(crate) mod strip;
 #[cfg(test)]
 mod tests;
 
+use crate::coverage::ProgramCoverage;
 use crate::explanation::Explanation;
 use crate::outcome::Outcome;
 use crate::record::Recording;
@@ -82,6 +83,8 @@ pub struct ShownRun<'a> {
     pub explained: &'a [Explanation],
     /// All runs of the sweep, including this one.
     pub seeds: &'a [Seed],
+    /// The coverage of the sweep; empty if it is not collected.
+    pub coverage: &'a [ProgramCoverage],
 }
 
 /// Writes the report of a run.

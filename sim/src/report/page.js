@@ -863,6 +863,21 @@ function seeds() {
   if (failed.length > SEEDS) byId("seeds").append(element("p", { class: "quiet" }, `${many(failed.length - SEEDS)} more: ${failed.slice(SEEDS, SEEDS + 200).map((seed) => seed.seed).join(", ")}${failed.length > SEEDS + 200 ? " …" : ""}`));
 }
 
+// For each program what never occurred, then what occurred, the rarest first.
+function coverage() {
+  byId("coverage-card").hidden = run.coverage.length === 0;
+  for (const { program, runs, never, rows } of run.coverage) {
+    const lines = rows.map((row) => element("tr", {},
+      element("td", { class: row.count ? "" : "maybe" }, row.count ? row.kind : `never: ${row.kind}`),
+      element("td", {}, row.detail ? `${row.word}: ${row.detail}` : row.word),
+      element("td", { class: "n" }, many(row.count)),
+      element("td", { class: "n" }, many(row.runs))));
+    byId("coverage").append(element("details", {},
+      element("summary", {}, `${program} in ${many(runs)} ${runs === 1 ? "run" : "runs"}: ${many(never)} of ${many(rows.length)} never occurred`),
+      table([[""], [""], ["occurrences", "n"], ["runs", "n"]], lines)));
+  }
+}
+
 // The files of the scenario, with the lines of failures and of faults that explain them.
 function source() {
   byId("source-card").hidden = run.sources.length === 0;
@@ -934,6 +949,7 @@ traffic();
 reports();
 again();
 seeds();
+coverage();
 source();
 footer();
 setTheme(chosenTheme || (systemDark.matches ? "dark" : "light"));

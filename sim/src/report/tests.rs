@@ -40,6 +40,7 @@ fn page(text: &str, seeds: u64) -> String {
         outcome: &outcome,
         explained: &explained,
         seeds: &seeds,
+        coverage: &[],
     };
     write(&mut html, &shown).unwrap();
     String::from_utf8(html).unwrap()

@@ -8,6 +8,7 @@ use super::host::Host;
 use super::names::Selector;
 use super::planning::{Plain, Planning};
 use super::suggestion::suggestion;
+use crate::coverage::{Occurrence, OccurrenceKind};
 use core::time::Duration;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -163,6 +164,10 @@ pub struct Words {
     pub longest_fault: Option<fn(&Arguments, &[Host]) -> Duration>,
     /// The mechanisms that can be broken deliberately.
     pub sabotage: Vec<&'static str>,
+    /// The inputs, transitions and refusals that a run can have, for the table of coverage. If no input is listed, the
+    /// inputs are the commands and steps; if neither a transition nor a refusal is listed, the transitions are the
+    /// events.
+    pub occurrences: Vec<Occurrence>,
 }
 
 /// Makes the planning of a program, by its name and the hosts of the scenario.
@@ -207,6 +212,29 @@ impl Words {
         let optional =
             fields.filter(|field| field.presence != Presence::Needed && field.key != "who");
         optional.map(|field| field.key).collect()
+    }
+
+    /// Returns the inputs, transitions and refusals that a run of the program can have, as far as they are declared.
+    #[must_use]
+    pub fn declared_occurrences(&self) -> Vec<Occurrence> {
+        let mut declared = self.occurrences.clone();
+        let has_input = declared.iter().any(|it| it.kind() == OccurrenceKind::Input);
+        let has_other = declared.iter().any(|it| it.kind() != OccurrenceKind::Input);
+        if !has_input {
+            let commands = self.commands.iter();
+            declared.extend(commands.map(|name| Occurrence::command(*name)));
+            // The actions of a planning of the program's own have other names than the steps.
+            if self.planning.is_none() {
+                let steps = self.steps.iter().map(|step| step.field.key);
+                declared.extend(steps.map(Occurrence::input));
+            }
+        }
+        if !has_other {
+            let events = self.events.iter();
+            declared.extend(events.map(|event| Occurrence::transition(event)));
+        }
+        declared.push(Occurrence::transition(START_FAILED));
+        declared
     }
 
     /// Returns whether a file may contain the step with these arguments.

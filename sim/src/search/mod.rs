@@ -1,20 +1,20 @@
-//! Searches for a failing seed: draws seeds and chaos settings, and prefers those close to new
-//! behaviour.
+//! Searches for a failing seed: draws seeds and chaos settings.
 //!
 //! Swarm testing: each trial enables a random part of the faults, at random intensity, because a
-//! run in which all faults can happen rarely has many of one kind. The behaviour of a run is a set
-//! of small numbers ([`Coverage`]); a trial that adds to the coverage of all others is kept, and
-//! later trials are drawn near it.
+//! run in which all faults can happen rarely has many of one kind. Trials are drawn independently
+//! of each other. The behaviours of a run are a set of small numbers ([`Behaviours`]), whose growth
+//! shows whether further trials still do something new.
 //!
-//! - [`Hunt`]: draws trials and learns from them; start there. It has no thread and no clock.
+//! - [`Hunt`]: draws trials and counts behaviours; start there. It has no thread and no clock.
 //! - [`attempt`]: one trial.
 
-mod coverage;
+mod behaviours;
 mod variant;
 
-pub use coverage::Coverage;
+pub use behaviours::Behaviours;
 pub use variant::Trial;
 
+use crate::coverage::RunCoverage;
 use crate::model::RunOptions;
 use crate::runner::Runner;
 use crate::scenario::{Scenario, ScenarioError};
@@ -22,9 +22,6 @@ use crate::verdict::Failure;
 use core::time::Duration;
 use phalanx_core::random::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// Maximum number of kept trials near which others are drawn.
-const KEPT_MAX: usize = 1_000;
 
 /// The system under test: its runner, and the planted bugs.
 #[derive(Clone, Copy)]
@@ -43,9 +40,9 @@ pub const PANIC: &str = "no machine breaks its own rules";
 pub struct Hunt {
     bases: Vec<Scenario>,
     random: Random,
-    /// Trials with new behaviour, each with the number of its new elements.
-    kept: Vec<(Trial, usize)>,
-    seen: Coverage,
+    /// The number of trials with new behaviour.
+    kept: usize,
+    seen: Behaviours,
     drawn: u64,
 }
 
@@ -56,8 +53,8 @@ impl Hunt {
         Self {
             bases,
             random: Random::from_seed(seed).child("search"),
-            kept: Vec::new(),
-            seen: Coverage::default(),
+            kept: 0,
+            seen: Behaviours::default(),
             drawn: 0,
         }
     }
@@ -73,15 +70,6 @@ impl Hunt {
         if number < bases as u64 || random.chance_ppm(150_000) {
             return Trial::plain(number, base, seed);
         }
-        if !self.kept.is_empty() && random.chance_ppm(500_000) {
-            // Draws two candidates, and uses the one with more new elements.
-            let one = random.pick(&self.kept).cloned();
-            let two = random.pick(&self.kept).cloned();
-            let best = one.into_iter().chain(two).max_by_key(|(_, news)| *news);
-            if let Some((near, _)) = best {
-                return near.mutated(number, &self.bases[near.base], &mut random);
-            }
-        }
         Trial::swarm(number, base, seed, &self.bases[base], &mut random)
     }
 
@@ -91,12 +79,10 @@ impl Hunt {
         trial.scenario(&self.bases[trial.base])
     }
 
-    /// Records the coverage of a trial; returns the number of new elements.
-    pub fn learn(&mut self, trial: &Trial, did: &Coverage) -> usize {
+    /// Adds the behaviours of a trial; returns the number of new elements.
+    pub fn learn(&mut self, did: &Behaviours) -> usize {
         let news = self.seen.merge(did);
-        if news > 0 && self.kept.len() < KEPT_MAX {
-            self.kept.push((trial.clone(), news));
-        }
+        self.kept += usize::from(news > 0);
         news
     }
 
@@ -109,10 +95,10 @@ impl Hunt {
     /// Returns the number of trials with new behaviour.
     #[must_use]
     pub const fn kept(&self) -> usize {
-        self.kept.len()
+        self.kept
     }
 
-    /// Returns the size of the coverage of all trials.
+    /// Returns the number of behaviours of all trials.
     #[must_use]
     pub fn covered(&self) -> usize {
         self.seen.len()
@@ -124,38 +110,39 @@ impl Hunt {
 pub struct Attempt {
     /// The failures.
     pub failures: Vec<Failure>,
-    /// The coverage.
-    pub coverage: Coverage,
+    /// The behaviours.
+    pub behaviours: Behaviours,
     /// The number of events; 0 after a panic.
     pub events: u64,
     /// The virtual time in milliseconds; 0 after a panic.
     pub virtual_ms: u64,
 }
 
-/// Runs one seed; returns its failures and its coverage. A panic of a machine is a failure. A
-/// failed recovery is not a failure if the system could not recover from the faults.
+/// Runs one seed; returns its failures and its behaviours. A panic of a machine is a failure. A failed recovery is not a
+/// failure if the system could not recover from the faults.
 ///
 /// # Errors
-/// If the scenario cannot be run with this seed.
+/// Returns an error if the scenario cannot be run with this seed.
 pub fn attempt(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
-) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
-    let done = attempt_measured(subject, scenario, seed)?;
-    Ok((done.failures, done.coverage))
+) -> Result<(Vec<Failure>, Behaviours), ScenarioError> {
+    let done = attempt_covered(subject, scenario, seed, None)?;
+    Ok((done.failures, done.behaviours))
 }
 
-/// Runs one seed, like [`attempt`].
+/// Does the same as [`attempt`], and counts into `coverage` what occurs in the run, if it is given.
 ///
 /// # Errors
-/// If the scenario cannot be run with this seed.
-pub fn attempt_measured(
+/// Returns an error if the scenario cannot be run with this seed.
+pub fn attempt_covered(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
+    coverage: Option<&mut RunCoverage>,
 ) -> Result<Attempt, ScenarioError> {
-    let mut done = run_measured(subject, scenario, seed)?;
+    let mut done = run_covered(subject, scenario, seed, coverage)?;
     done.failures.retain(|failure| {
         let at = Duration::from_millis(failure.at_ms);
         at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
@@ -163,30 +150,32 @@ pub fn attempt_measured(
     Ok(done)
 }
 
-/// Runs one seed; returns all its failures and its coverage.
+/// Runs one seed; returns all its failures and its behaviours.
 pub(crate) fn run(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
-) -> Result<(Vec<Failure>, Coverage), ScenarioError> {
-    let done = run_measured(subject, scenario, seed)?;
-    Ok((done.failures, done.coverage))
+) -> Result<(Vec<Failure>, Behaviours), ScenarioError> {
+    let done = run_covered(subject, scenario, seed, None)?;
+    Ok((done.failures, done.behaviours))
 }
 
 /// Runs one seed; all its failures count, also those of a recovery that was not possible.
 ///
 /// # Errors
-/// If the scenario cannot be run with this seed.
-pub fn run_measured(
+/// Returns an error if the scenario cannot be run with this seed.
+pub fn run_covered(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
+    coverage: Option<&mut RunCoverage>,
 ) -> Result<Attempt, ScenarioError> {
-    let mut coverage = Coverage::default();
+    let mut behaviours = Behaviours::default();
     let done = catch_unwind(AssertUnwindSafe(|| {
         let options = RunOptions {
             sabotage: subject.sabotage.to_vec(),
-            recorder: Some(&mut coverage),
+            recorder: Some(&mut behaviours),
+            coverage,
             ..RunOptions::default()
         };
         subject.runner.run(scenario, seed, options)
@@ -196,7 +185,7 @@ pub fn run_measured(
             let outcome = outcome?;
             Ok(Attempt {
                 failures: outcome.failures,
-                coverage,
+                behaviours,
                 events: outcome.events,
                 virtual_ms: outcome.virtual_ms,
             })
@@ -208,7 +197,7 @@ pub fn run_measured(
             let failure = Failure::new(&scenario.file, 0, PANIC, Duration::ZERO, &why);
             Ok(Attempt {
                 failures: vec![failure],
-                coverage,
+                behaviours,
                 events: 0,
                 virtual_ms: 0,
             })

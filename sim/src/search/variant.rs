@@ -57,44 +57,6 @@ impl Trial {
         }
     }
 
-    /// Creates a trial near this one.
-    pub(super) fn mutated(&self, number: u64, scenario: &Scenario, random: &mut Random) -> Self {
-        let budget = budget(scenario);
-        let seed = if random.chance_ppm(700_000) {
-            1 + random.below(1 << 32)
-        } else {
-            self.seed
-        };
-        let mut chaos = match &self.chaos {
-            Some(chaos) => chaos.clone(),
-            None => {
-                return Self {
-                    number,
-                    seed,
-                    ..self.clone()
-                };
-            }
-        };
-        if random.chance_ppm(400_000)
-            && let Some(kind) = random.pick(&budget.kinds)
-        {
-            if chaos.kinds.len() > 1 && chaos.kinds.contains(kind) {
-                chaos.kinds.retain(|known| known != kind);
-            } else if !chaos.kinds.contains(kind) {
-                chaos.kinds.push(*kind);
-            }
-        }
-        if random.chance_ppm(300_000) {
-            chaos = strength(chaos, &budget, random);
-        }
-        Self {
-            number,
-            seed,
-            chaos: Some(chaos),
-            ..self.clone()
-        }
-    }
-
     /// Returns the scenario of the trial.
     pub(super) fn scenario(&self, base: &Scenario) -> Scenario {
         let mut scenario = base.clone();

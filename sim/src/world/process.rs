@@ -4,6 +4,7 @@ use super::local::{
     Answered, Finished, Invocation, LocalHost, ProcessSignal, Query, Ran, Read, ReadOf, Reading,
     Resolved, Running, Signalling,
 };
+use crate::coverage::{Notes, Occurrence};
 use crate::disk::{DiskChange, DiskError};
 use crate::scenario::CertificateChange;
 use core::any::Any;
@@ -74,6 +75,17 @@ pub trait ReportedEvent: Any + Debug {
     /// Returns whether the event reports that the process refused a command. A refused command has no effect.
     fn refuses(&self) -> bool {
         false
+    }
+
+    /// Returns what the event stands for in the table of coverage: by default a refusal or a transition of the event's
+    /// name. `None` if another event of the step stands for the same.
+    fn occurrence(&self) -> Option<Occurrence> {
+        let (word, _) = self.described();
+        Some(if self.refuses() {
+            Occurrence::refusal(word)
+        } else {
+            Occurrence::transition(word)
+        })
     }
 }
 
@@ -449,13 +461,28 @@ pub struct Writing {
 #[derive(Debug, Default)]
 pub struct Effects {
     list: Vec<Effect>,
+    notes: Notes,
 }
 
 impl Effects {
     /// Creates an empty list.
     #[must_use]
     pub const fn new() -> Self {
-        Self { list: Vec::new() }
+        Self {
+            list: Vec::new(),
+            notes: Notes::dropping(),
+        }
+    }
+
+    /// Notes an occurrence of this step for the table of coverage. The note has no effect on the run, and is dropped
+    /// unless the run collects its coverage.
+    pub fn note(&mut self, occurrence: Occurrence) {
+        self.notes.note(occurrence);
+    }
+
+    /// Returns the notes of this step.
+    pub(crate) const fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
     /// Appends an effect.

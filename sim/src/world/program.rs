@@ -2,6 +2,7 @@
 
 use super::process::{Process, ProcessEvent, ProcessView, ReportedEvent};
 use super::scene::Scene;
+use crate::coverage::{Notes, Occurrence};
 use crate::disk::{DiskError, Files};
 use crate::finding::FailureFinding;
 use crate::invariant::{Invariant, Report, Seen};
@@ -98,6 +99,25 @@ pub trait Program: Any {
 
     /// Called by the engine after a step of a process, before the invariants check the step.
     fn after_step(&mut self, _seen: &Seen<'_>) {}
+
+    /// Notes an event that a process is about to handle, for the table of coverage. The engine calls this method only
+    /// if the run collects its coverage. By default, an event is an input of its name, and a command has its own name
+    /// as the detail.
+    fn note_event(&mut self, _host: usize, event: &ProcessEvent, notes: &mut Notes) {
+        let word = event.info(0).word;
+        // A step of the program's own vocabulary has its name as its kind.
+        if let ProcessEvent::Command(command) = event
+            && command.name != word
+        {
+            notes.note(Occurrence::command(command.name.clone()));
+        } else {
+            notes.note(Occurrence::input(word));
+        }
+    }
+
+    /// Notes the occurrences of a step that neither its event nor its reports show, for the table of coverage. The
+    /// engine calls this method only if the run collects its coverage.
+    fn note_step(&mut self, _seen: &Seen<'_>, _notes: &mut Notes) {}
 
     /// Called after a process reported an event, before the invariants check the event. Every engine passes reports on,
     /// including those that do not observe single steps.

@@ -8,6 +8,7 @@
 
 mod certificates;
 mod channels;
+mod coverage;
 mod exits;
 mod explaining;
 mod fleet;

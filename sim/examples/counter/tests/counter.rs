@@ -61,7 +61,7 @@ fn search_finds_the_planted_bug_with_faults_of_its_own() {
         let trial = hunt.draw();
         let scenario = hunt.scenario(&trial);
         let (failures, did) = attempt(subject, &scenario, trial.seed).unwrap();
-        hunt.learn(&trial, &did);
+        hunt.learn(&did);
         let broken = |failure: &Failure| failure.expectation == INVARIANT;
         failures
             .iter()
@@ -83,7 +83,7 @@ fn search_finds_nothing_else() {
     for _ in 0..500 {
         let trial = hunt.draw();
         let (failures, did) = attempt(subject, &hunt.scenario(&trial), trial.seed).unwrap();
-        hunt.learn(&trial, &did);
+        hunt.learn(&did);
         assert_eq!(failures, [], "seed {}", trial.seed);
     }
 }

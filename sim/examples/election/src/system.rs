@@ -181,6 +181,7 @@ impl ProcessView for Election {
 #[derive(Default)]
 struct OneLeader {
     led: BTreeMap<u64, usize>,
+    checked: u64,
 }
 
 impl Invariant for OneLeader {
@@ -193,12 +194,17 @@ impl Invariant for OneLeader {
         let Some(node) = node.filter(|node| node.role() == Role::Leader) else {
             return Ok(());
         };
+        self.checked += 1;
         let term = node.ballot().term;
         let first = *self.led.entry(term).or_insert(seen.host);
         if first == seen.host {
             return Ok(());
         }
         Err(format!("leads term {term}; node {first} led it before"))
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }
 // guide: end

@@ -86,6 +86,7 @@ fn a_recorded_failure_is_explained_and_drawn() {
         outcome: &outcome,
         explained: &explained,
         seeds: &[],
+        coverage: &[],
     };
     report::write(&mut page, &shown).unwrap();
     let page = String::from_utf8(page).unwrap();
@@ -150,7 +151,7 @@ fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
         let trial = hunt.draw();
         let scenario = hunt.scenario(&trial);
         let (failures, did) = attempt(subject, &scenario, trial.seed).unwrap();
-        hunt.learn(&trial, &did);
+        hunt.learn(&did);
         let first = failures.iter().min_by_key(|failure| failure.at_ms)?;
         (first.expectation == "invariant one-leader-a-term").then_some((scenario, trial.seed))
     });

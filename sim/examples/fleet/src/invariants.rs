@@ -6,7 +6,7 @@ use phalanx_core::random::Random;
 use phalanx_core::time::Instant;
 use phalanx_sim::fakes::nginx::{Input, Nginx, NginxHost, Output};
 use phalanx_sim::invariant::{Invariant, InvariantResult, Seen, Steps};
-use phalanx_sim::world::Program;
+use phalanx_sim::world::{Effect, Program};
 use std::collections::BTreeMap;
 
 /// Checks the facts of the host on which a step was performed, if there are any.
@@ -19,10 +19,11 @@ fn check(
 }
 
 /// Checks that every worker of nginx answers with the version that the agent of its host reports as served.
-fn compare(facts: &HostFacts) -> InvariantResult {
+fn compare(facts: &HostFacts, checked: &mut u64) -> InvariantResult {
     let Some(reported) = facts.reported.map(|version| version.to_string()) else {
         return Ok(());
     };
+    *checked += facts.answers.len() as u64;
     match facts.answers.iter().find(|answer| **answer != reported) {
         None => Ok(()),
         Some(answer) => Err(format!(
@@ -32,7 +33,18 @@ fn compare(facts: &HostFacts) -> InvariantResult {
 }
 
 /// An agent reports a version as served only when every worker of its nginx serves it.
-pub struct ServedIsLoaded(pub FleetFacts);
+pub struct ServedIsLoaded {
+    facts: FleetFacts,
+    checked: u64,
+}
+
+impl ServedIsLoaded {
+    /// Creates the invariant of a run.
+    #[must_use]
+    pub const fn new(facts: FleetFacts) -> Self {
+        Self { facts, checked: 0 }
+    }
+}
 
 impl Invariant for ServedIsLoaded {
     fn name(&self) -> &'static str {
@@ -40,12 +52,28 @@ impl Invariant for ServedIsLoaded {
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
-        check(&self.0, seen.host, compare)
+        let checked = &mut self.checked;
+        check(&self.facts, seen.host, |facts| compare(facts, checked))
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }
 
 /// nginx loads no other version while its agent reports a version as served.
-pub struct ServedStaysLoaded(pub FleetFacts);
+pub struct ServedStaysLoaded {
+    facts: FleetFacts,
+    checked: u64,
+}
+
+impl ServedStaysLoaded {
+    /// Creates the invariant of a run.
+    #[must_use]
+    pub const fn new(facts: FleetFacts) -> Self {
+        Self { facts, checked: 0 }
+    }
+}
 
 impl Invariant for ServedStaysLoaded {
     fn name(&self) -> &'static str {
@@ -53,15 +81,21 @@ impl Invariant for ServedStaysLoaded {
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
-        check(&self.0, seen.host, compare)
+        let checked = &mut self.checked;
+        check(&self.facts, seen.host, |facts| compare(facts, checked))
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }
 
 /// The live file is complete, even after a loss of power, and passes nginx's test.
 pub struct LiveIsValid {
     facts: FleetFacts,
-    /// The live files that were checked last.
-    checked: BTreeMap<usize, Vec<u8>>,
+    /// The live files that were tested last.
+    tested: BTreeMap<usize, Vec<u8>>,
+    checked: u64,
 }
 
 impl LiveIsValid {
@@ -70,7 +104,8 @@ impl LiveIsValid {
     pub const fn new(facts: FleetFacts) -> Self {
         Self {
             facts,
-            checked: BTreeMap::new(),
+            tested: BTreeMap::new(),
+            checked: 0,
         }
     }
 }
@@ -85,21 +120,26 @@ impl Invariant for LiveIsValid {
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
-        let checked = &mut self.checked;
+        let (last, checked) = (&mut self.tested, &mut self.checked);
         check(&self.facts, seen.host, |facts| {
             let Some(live) = &facts.live else {
                 return Err(format!("{LIVE} is gone"));
             };
-            if checked.get(&seen.host) == Some(live) {
+            if last.get(&seen.host) == Some(live) {
                 return Ok(());
             }
-            checked.insert(seen.host, live.clone());
+            last.insert(seen.host, live.clone());
+            *checked += 1;
             if NginxConfiguration::parse(live).is_none() {
                 let length = live.len();
                 return Err(format!("{LIVE} is not complete: it has {length} bytes"));
             }
             tested(live).map_err(|line| format!("{LIVE} is not valid: {line}"))
         })
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }
 
@@ -135,7 +175,19 @@ fn tested(text: &[u8]) -> Result<(), String> {
 }
 
 /// An agent does not write a configuration that is already live.
-pub struct LiveIsKept(pub FleetFacts);
+pub struct LiveIsKept {
+    facts: FleetFacts,
+    /// The number of writes that were checked.
+    checked: u64,
+}
+
+impl LiveIsKept {
+    /// Creates the invariant of a run.
+    #[must_use]
+    pub const fn new(facts: FleetFacts) -> Self {
+        Self { facts, checked: 0 }
+    }
+}
 
 impl Invariant for LiveIsKept {
     fn name(&self) -> &'static str {
@@ -147,9 +199,16 @@ impl Invariant for LiveIsKept {
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
-        check(&self.0, seen.host, |facts| match facts.rewritten {
+        let effects = seen.effects.iter();
+        let writes = effects.filter(|effect| matches!(effect, Effect::Write(_)));
+        self.checked += writes.count() as u64;
+        check(&self.facts, seen.host, |facts| match facts.rewritten {
             true => Err("writes the configuration that is live already".to_owned()),
             false => Ok(()),
         })
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

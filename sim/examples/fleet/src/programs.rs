@@ -108,9 +108,9 @@ impl Program for Agents {
 
     fn invariants(&self, _: &Scenario) -> Vec<Box<dyn Invariant>> {
         vec![
-            Box::new(ServedIsLoaded(self.facts.clone())),
+            Box::new(ServedIsLoaded::new(self.facts.clone())),
             Box::new(LiveIsValid::new(self.facts.clone())),
-            Box::new(LiveIsKept(self.facts.clone())),
+            Box::new(LiveIsKept::new(self.facts.clone())),
         ]
     }
 }
@@ -166,6 +166,6 @@ impl Program for Nginxes {
     }
 
     fn invariants(&self, _: &Scenario) -> Vec<Box<dyn Invariant>> {
-        vec![Box::new(ServedStaysLoaded(self.facts.clone()))]
+        vec![Box::new(ServedStaysLoaded::new(self.facts.clone()))]
     }
 }

@@ -6,6 +6,7 @@ use crate::facts::FleetFacts;
 use crate::programs::{Agents, Controllers, Nginxes};
 use core::time::Duration;
 use phalanx_sim::address::ip;
+use phalanx_sim::coverage::Occurrence;
 use phalanx_sim::fakes::dns::{self, DNS, Dns, RecordData, ResourceRecord, State, Zone};
 use phalanx_sim::fakes::nginx::NGINX;
 use phalanx_sim::mesh::{self, MESH};
@@ -36,6 +37,24 @@ const SABOTAGE: [&str; 4] = [
     "no-read-back",
 ];
 
+/// The inputs of an agent: events of its host, and messages.
+const AGENT_INPUTS: [&str; 14] = [
+    "start",
+    "wake",
+    "resolved",
+    "dialed",
+    "dial-failed",
+    "closed",
+    "deploy",
+    "received",
+    "stored",
+    "write-failed",
+    "read",
+    "ran",
+    "signalled",
+    "http-response",
+];
+
 /// The fleet. Hosts of the role `controller` run a mesh daemon and a controller; hosts of the role `bare` run an agent
 /// and nginx; the host of the role `dns` runs a resolver; all others run a mesh daemon, an agent and nginx.
 pub static FLEET: Definition = Definition {
@@ -51,6 +70,11 @@ fn vocabulary() -> Vocabulary {
         program: "controller",
         commands: vec![DEPLOY],
         check: Some(check),
+        occurrences: [
+            Occurrence::inputs(&["start", "accepted", "closed", "stored", "hello", "status"]),
+            vec![Occurrence::command(DEPLOY)],
+        ]
+        .concat(),
         ..Words::default()
     };
     let agent = Words {
@@ -67,6 +91,7 @@ fn vocabulary() -> Vocabulary {
             "name-unresolved",
         ],
         sabotage: SABOTAGE.to_vec(),
+        occurrences: Occurrence::inputs(&AGENT_INPUTS),
         ..Words::default()
     };
     let nginx = Words {

@@ -101,6 +101,31 @@ fn replay_shows_every_process_of_a_host_and_mesh_nodes_in_detail() {
 }
 
 #[test]
+fn coverage_lists_each_program_and_what_never_occurred_first() {
+    let scenario = "scenarios/rollout.toml";
+    let (code, text) = run(&["run", scenario, "--seed", "1..2", "--coverage"]);
+    assert_eq!(code, 0, "{text}");
+    let section = |program: &str| {
+        let head = format!("coverage of {program} in 2 runs: ");
+        let from = text.find(&head).expect("the program has a section");
+        let end = text[from + 1..].find("coverage of ");
+        &text[from..end.map_or(text.len(), |end| from + 1 + end)]
+    };
+    for program in ["agent", "controller", "dns", "mesh", "nginx"] {
+        section(program);
+    }
+    let agent = section("agent");
+    let never = agent.find("never inputs").expect("a list is first");
+    let occurred = agent.find("inputs, with the number");
+    assert!(Some(never) < occurred, "{agent}");
+    // A rollout in which all goes well neither fails a write nor rejects a release; all agents write one.
+    let lists = &agent[..occurred.expect("the columns follow")];
+    assert!(lists.contains("write-failed") && lists.contains("rejected"));
+    let has_row = |name: &str| agent.lines().any(|line| line.contains(&format!("{name} ")));
+    assert!(has_row("served-is-loaded") && has_row("written"), "{agent}");
+}
+
+#[test]
 fn explain_names_the_faults_that_a_run_needs() {
     let explain = ["explain", "scenarios/power-loss.toml", "--seed", "1"];
     let planted = ["--sabotage", "unsynced-rename", "--runs", "150"];

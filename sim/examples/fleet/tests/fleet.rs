@@ -1,6 +1,7 @@
 //! The fleet passes its scenarios, and its invariants catch the planted bugs.
 
 use fleet::system::FLEET;
+use phalanx_sim::coverage::{OccurrenceKind, RunCoverage};
 use phalanx_sim::outcome::Outcome;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::{Model, RunOptions, Runner};
@@ -89,5 +90,31 @@ fn a_command_with_wrong_arguments_is_refused() {
         let text = text.replace("with = { version = 5 }", with);
         let why = Scenario::parse_with("x.toml", &text, &(FLEET.vocabulary)()).unwrap_err();
         assert!(why.to_string().contains(wanted), "{why}");
+    }
+}
+
+#[test]
+fn all_that_occurs_is_declared() {
+    let vocabulary = (FLEET.vocabulary)();
+    for name in ["power-loss", "name-moves", "invalid-release"] {
+        let mut coverage = RunCoverage::default();
+        let options = RunOptions {
+            coverage: Some(&mut coverage),
+            ..RunOptions::default()
+        };
+        Model(&FLEET).run(&load(name), 1, options).unwrap();
+        for program in ["controller", "agent"] {
+            let words = vocabulary.program(program).expect("the program has words");
+            let declared = words.declared_occurrences();
+            let occurred = coverage.iter().find(|(of, _)| *of == program);
+            let (_, occurred) = occurred.expect("the program runs");
+            for (occurrence, _) in occurred {
+                let is_invariant = occurrence.kind() == OccurrenceKind::Invariant;
+                assert!(
+                    is_invariant || declared.contains(occurrence),
+                    "{program} does not declare {occurrence}"
+                );
+            }
+        }
     }
 }

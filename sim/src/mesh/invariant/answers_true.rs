@@ -6,8 +6,13 @@
 
 use super::{Program, Report, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};
+use crate::mesh::{AwaitedAnswer, Event};
+use phalanx_core::channel::Delivery;
 
-pub(super) struct AnswersTrue;
+#[derive(Default)]
+pub(super) struct AnswersTrue {
+    checked: u64,
+}
 
 impl Invariant for AnswersTrue {
     fn name(&self) -> &'static str {
@@ -18,11 +23,23 @@ impl Invariant for AnswersTrue {
         Steps::None
     }
 
-    fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> InvariantResult {
+    fn on_report(&mut self, report: &Report<'_>, system: &dyn Program) -> InvariantResult {
+        let is_about_message = matches!(
+            report.event.of(),
+            Some(
+                Event::Handed(_, Delivery::Message { .. })
+                    | Event::Answered(AwaitedAnswer::Send(..), _)
+            )
+        );
+        self.checked += u64::from(is_about_message);
         mesh_of(system)
             .delivery_log
             .violation
             .clone()
             .map_or(Ok(()), Err)
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

@@ -17,6 +17,8 @@ const GREETINGS_MAX: usize = 1_024;
 pub(super) struct Bounds {
     links_max: usize,
     members_max: usize,
+    /// The number of checked steps at which the node had a link or knew another member.
+    checked: u64,
 }
 
 impl Bounds {
@@ -24,6 +26,7 @@ impl Bounds {
         Self {
             links_max: tuning.links_max,
             members_max: tuning.members_max,
+            checked: 0,
         }
     }
 }
@@ -51,6 +54,7 @@ impl Invariant for Bounds {
             }
         }
         let members = mesh.topology().len();
+        self.checked += u64::from(held > 0 || members > 1);
         if members > self.members_max {
             return Err(format!(
                 "knows {members} members; at most {} are allowed",
@@ -65,5 +69,9 @@ impl Invariant for Bounds {
             }
         }
         Ok(())
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

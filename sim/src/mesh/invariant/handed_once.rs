@@ -6,8 +6,13 @@
 
 use super::{Program, Report, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};
+use crate::mesh::Event;
+use phalanx_core::channel::Delivery;
 
-pub(super) struct HandedOnce;
+#[derive(Default)]
+pub(super) struct HandedOnce {
+    checked: u64,
+}
 
 impl Invariant for HandedOnce {
     fn name(&self) -> &'static str {
@@ -18,11 +23,23 @@ impl Invariant for HandedOnce {
         Steps::None
     }
 
-    fn on_report(&mut self, _: &Report<'_>, system: &dyn Program) -> InvariantResult {
+    fn on_report(&mut self, report: &Report<'_>, system: &dyn Program) -> InvariantResult {
+        let is_delivery = matches!(
+            report.event.of(),
+            Some(Event::Handed(
+                _,
+                Delivery::Message { .. } | Delivery::Broadcast { .. }
+            ))
+        );
+        self.checked += u64::from(is_delivery);
         mesh_of(system)
             .delivery_log
             .twice
             .clone()
             .map_or(Ok(()), Err)
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

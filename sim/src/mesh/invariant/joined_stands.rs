@@ -15,6 +15,7 @@ pub(super) struct JoinedStands {
     joined: HashMap<(NodeId, u64, u32), Wall>,
     /// The digests of the records checked so far.
     looked_at: HashSet<u64>,
+    checked: u64,
 }
 
 impl Invariant for JoinedStands {
@@ -34,8 +35,12 @@ impl Invariant for JoinedStands {
             }
             let life = (held.id().clone(), held.rank().epoch, held.rank().instance);
             let joined = held.content().joined;
-            let known = *self.joined.entry(life).or_insert(joined);
-            if known != joined {
+            let Some(known) = self.joined.get(&life) else {
+                self.joined.insert(life, joined);
+                continue;
+            };
+            self.checked += 1;
+            if *known != joined {
                 return Err(format!(
                     "holds that {} joined at {}; another view holds {}",
                     held.id(),
@@ -45,5 +50,9 @@ impl Invariant for JoinedStands {
             }
         }
         Ok(())
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

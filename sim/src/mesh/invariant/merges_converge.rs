@@ -6,7 +6,11 @@
 use super::{Node, Scene};
 use crate::invariant::{Invariant, InvariantResult, Steps};
 
-pub(super) struct MergesConverge;
+#[derive(Default)]
+pub(super) struct MergesConverge {
+    /// The number of pairs of views compared.
+    checked: u64,
+}
 
 impl Invariant for MergesConverge {
     fn name(&self) -> &'static str {
@@ -24,6 +28,7 @@ impl Invariant for MergesConverge {
         };
         let reference = reference.mesh();
         for (host, node) in nodes {
+            self.checked += 1;
             let mesh = node.mesh();
             let mut left = reference.members();
             let mut right = mesh.members();
@@ -52,5 +57,9 @@ impl Invariant for MergesConverge {
             }
         }
         Ok(())
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

@@ -49,20 +49,20 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
     let hosts = scenario.hosts.len();
     let tuning = &host_words::tuning(&scenario.settings);
     let mut all: Vec<Box<dyn Invariant>> = vec![
-        Box::new(answers_true::AnswersTrue),
+        Box::new(answers_true::AnswersTrue::default()),
         Box::new(bounds::Bounds::new(tuning)),
-        Box::new(handed_once::HandedOnce),
+        Box::new(handed_once::HandedOnce::default()),
         Box::new(joined_stands::JoinedStands::default()),
-        Box::new(merges_converge::MergesConverge),
+        Box::new(merges_converge::MergesConverge::default()),
         Box::new(no_resurrection::NoResurrection::new(hosts)),
         Box::new(one_link::OneLink::new(hosts, tuning)),
         Box::new(provider_index::ProviderIndex::new(hosts)),
-        Box::new(rank_rises::RankRises),
+        Box::new(rank_rises::RankRises::default()),
         Box::new(values_rise::ValuesRise::new(hosts)),
-        Box::new(whole_view::WholeView),
+        Box::new(whole_view::WholeView::default()),
     ];
     if !some_node_forges(scenario) {
-        all.push(Box::new(owner_writes::OwnerWrites));
+        all.push(Box::new(owner_writes::OwnerWrites::default()));
     }
     all
 }

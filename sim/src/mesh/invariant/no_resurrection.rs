@@ -24,6 +24,8 @@ struct View {
 
 pub(super) struct NoResurrection {
     views: Vec<View>,
+    /// The number of received records of forgotten members.
+    checked: u64,
 }
 
 impl NoResurrection {
@@ -31,6 +33,7 @@ impl NoResurrection {
         let views = (0..hosts).map(|_| View::default());
         Self {
             views: views.collect(),
+            checked: 0,
         }
     }
 }
@@ -71,11 +74,11 @@ impl Invariant for NoResurrection {
             return Ok(());
         }
         for received in &mesh_of(system).received {
-            let (Some(forgotten), Some(held)) = (view.forgotten.get(&received.id), &received.held)
-            else {
+            let Some(forgotten) = view.forgotten.get(&received.id) else {
                 continue;
             };
-            if held <= forgotten {
+            self.checked += 1;
+            if received.held.as_ref().is_some_and(|held| held <= forgotten) {
                 return Err(format!(
                     "forgot {} and took it back by old news",
                     received.id
@@ -83,5 +86,9 @@ impl Invariant for NoResurrection {
             }
         }
         Ok(())
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct OneLink {
     local: Vec<Instant>,
     /// The present problems, each with the time in nanoseconds since which it exists.
     uneven: BTreeMap<String, u64>,
+    /// The number of ends of links compared at rest.
+    checked: u64,
 }
 
 /// One end of a link.
@@ -41,6 +43,7 @@ impl OneLink {
             now: 0,
             local: vec![Instant::ZERO; hosts],
             uneven: BTreeMap::new(),
+            checked: 0,
         }
     }
 
@@ -141,10 +144,18 @@ impl Invariant for OneLink {
     }
 
     fn at_rest(&mut self, scene: &Scene<'_>) -> InvariantResult {
+        let ends = scene
+            .of::<Node>()
+            .map(|(_, node)| node.mesh().sessions().count());
+        self.checked += ends.sum::<usize>() as u64;
         let (now, patience) = (self.now, self.redial_after);
         match self.scan(scene) {
             Some((why, since)) if Duration::from_nanos(now - since) >= patience => Err(why.clone()),
             Some(_) | None => Ok(()),
         }
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

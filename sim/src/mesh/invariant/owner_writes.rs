@@ -6,7 +6,10 @@
 use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};
 
-pub(super) struct OwnerWrites;
+#[derive(Default)]
+pub(super) struct OwnerWrites {
+    checked: u64,
+}
 
 impl Invariant for OwnerWrites {
     fn name(&self) -> &'static str {
@@ -20,6 +23,7 @@ impl Invariant for OwnerWrites {
     fn after_step(&mut self, _: &Seen<'_>, system: &dyn Program) -> InvariantResult {
         let received = mesh_of(system).received.iter();
         for held in received.filter_map(|received| received.held.as_ref()) {
+            self.checked += 1;
             let published = mesh_of(system).shared.published.get(&held.digest());
             if published.is_none_or(|(published, _)| published.rank() != held.rank()) {
                 return Err(format!(
@@ -30,5 +34,9 @@ impl Invariant for OwnerWrites {
             }
         }
         Ok(())
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

@@ -12,12 +12,15 @@ use std::collections::BTreeMap;
 pub(super) struct ProviderIndex {
     /// For each host, the revision of the view at which the index was last found correct.
     right_at: Vec<Option<u64>>,
+    /// The number of services compared.
+    checked: u64,
 }
 
 impl ProviderIndex {
     pub(super) fn new(hosts: usize) -> Self {
         Self {
             right_at: vec![None; hosts],
+            checked: 0,
         }
     }
 }
@@ -61,6 +64,7 @@ impl Invariant for ProviderIndex {
             }
             let members: Vec<MemberView> = mesh.members().collect();
             let found = search(&members);
+            self.checked += found.len() as u64;
             let mut indexed = 0;
             for (name, version, ids) in mesh.services() {
                 if ids.is_empty() {
@@ -89,5 +93,9 @@ impl Invariant for ProviderIndex {
 
     fn at_rest(&mut self, scene: &Scene<'_>) -> InvariantResult {
         self.checkpoint(scene)
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

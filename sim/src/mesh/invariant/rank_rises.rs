@@ -6,7 +6,10 @@
 use super::{Program, Seen, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};
 
-pub(super) struct RankRises;
+#[derive(Default)]
+pub(super) struct RankRises {
+    checked: u64,
+}
 
 impl Invariant for RankRises {
     fn name(&self) -> &'static str {
@@ -22,11 +25,16 @@ impl Invariant for RankRises {
             let (Some(before), Some(now)) = (&received.before, &received.held) else {
                 continue;
             };
+            self.checked += 1;
             if now < before {
                 let (id, before, now) = (&received.id, before.rank(), now.rank());
                 return Err(format!("went back about {id}: from {before:?} to {now:?}"));
             }
         }
         Ok(())
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

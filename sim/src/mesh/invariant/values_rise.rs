@@ -13,12 +13,14 @@ use std::sync::Arc;
 pub(super) struct ValuesRise {
     /// For each host, the latest write of each key that was delivered to its application.
     told: Vec<HashMap<(ChannelName, Arc<str>), Version>>,
+    checked: u64,
 }
 
 impl ValuesRise {
     pub(super) fn new(hosts: usize) -> Self {
         Self {
             told: vec![HashMap::new(); hosts],
+            checked: 0,
         }
     }
 }
@@ -44,11 +46,16 @@ impl Invariant for ValuesRise {
         };
         let place = (channel.clone(), Arc::clone(key));
         let before = self.told[report.host].insert(place, version.clone());
+        self.checked += u64::from(before.is_some());
         match before.filter(|before| before >= version) {
             Some(before) => Err(format!(
                 "`{key}` of {channel} went back: from {before:?} to {version:?}"
             )),
             None => Ok(()),
         }
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

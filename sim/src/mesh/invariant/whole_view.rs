@@ -17,7 +17,11 @@ const MEMBERS_MIN: usize = 12;
 /// The time after a start during which a node may forward all the records that it has just received.
 const JOINING: Duration = Duration::from_secs(5);
 
-pub(super) struct WholeView;
+#[derive(Default)]
+pub(super) struct WholeView {
+    /// The number of checked messages that carry records outside a snapshot.
+    checked: u64,
+}
 
 impl Invariant for WholeView {
     fn name(&self) -> &'static str {
@@ -46,6 +50,7 @@ impl Invariant for WholeView {
                 Sync::Sketch(_) | Sync::Larger(_) | Sync::Want(_) | Sync::Snapshot { .. } => 0,
             });
             let records = frame.records.len() + pushed.sum::<usize>();
+            self.checked += u64::from(records > 0);
             if records >= members {
                 return Err(format!(
                     "sends {records} records outside a snapshot; it knows {members} members"
@@ -53,5 +58,9 @@ impl Invariant for WholeView {
             }
         }
         Ok(())
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 }

@@ -8,6 +8,7 @@ mod actions;
 mod effects;
 
 use crate::address::HostAddresses;
+use crate::coverage::{Occurrence, RunCoverage};
 use crate::invariant::{Invariants, Seen};
 use crate::judge::Judge;
 use crate::judge::ending::{Ending, Halted};
@@ -15,6 +16,7 @@ use crate::model::calls::Calls;
 use crate::model::checks::Checks;
 use crate::model::clock::ns;
 use crate::model::context::Context;
+use crate::model::coverage_collector::CoverageCollector;
 use crate::model::event::ScheduledEvent;
 use crate::model::host::SimulatedHost;
 use crate::model::slot::{ProcessSlot, QueuedInput, RunningProcess};
@@ -28,7 +30,7 @@ use crate::model::transport::{
 use crate::outcome::Outcome;
 use crate::record::StepReport;
 use crate::scenario::plan::{Plan, Reporter};
-use crate::scenario::{Engine as Kind, START_FAILED, Scenario, ScenarioError};
+use crate::scenario::{Engine as Kind, START_FAILED, Scenario, ScenarioError, Words};
 use crate::world::{
     Cast, Definition, DialError, Effect, Effects, HostTraffic, InputInfo, ProcessEvent,
     ProcessStartError, ProcessView, Program, Scene, StartFailed, World,
@@ -39,7 +41,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::random::mix;
 use phalanx_core::time::Instant;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The start of a process that exits at once, as traces show it.
 const EXITED_AT_START: InputInfo = InputInfo::of(20, START_FAILED);
@@ -58,6 +60,7 @@ pub(crate) struct Engine<'a, 't> {
     /// The commands and queries in progress.
     calls: Calls,
     checks: Checks,
+    coverage: CoverageCollector<'t>,
     starts: Starts,
     /// The effects of the latest step.
     effects: Effects,
@@ -108,6 +111,7 @@ impl<'a, 't> Engine<'a, 't> {
             context,
             transport: Transport::new(scenario, plan.seed, slots.len(), has_lanes),
             checks: Checks::new(scenario, &programs),
+            coverage: CoverageCollector::default(),
             starts: Starts::new(plan.seed),
             programs,
             hosts,
@@ -171,6 +175,19 @@ impl<'a, 't> Engine<'a, 't> {
         self.context.supervise(supervisor);
     }
 
+    /// Counts what occurs in the run from here on, for the programs that hosts have.
+    pub(crate) fn cover(&mut self, definition: &Definition, run: &'t mut RunCoverage) {
+        self.coverage = CoverageCollector::new(run, &mut self.effects);
+        let vocabulary = (definition.vocabulary)();
+        let present: BTreeSet<usize> = self.slots.iter().map(ProcessSlot::program).collect();
+        for program in present {
+            let name = self.programs[program].name();
+            let words = vocabulary.program(name);
+            let declared = words.map(Words::declared_occurrences);
+            self.coverage.declare(name, declared.unwrap_or_default());
+        }
+    }
+
     /// Returns the reason for an early end of the run, if there is one.
     pub(super) fn watched(&self, watch: &mut RunWatch<'_>) -> Option<Halted> {
         watch.look(&self.context)
@@ -207,6 +224,12 @@ impl<'a, 't> Engine<'a, 't> {
         // The world is not at rest if the run ends while its faults are in effect.
         if halted.is_none() && self.context.scenario().recovers {
             self.check(Invariants::at_rest);
+        }
+        for (index, program) in self.programs.iter().enumerate() {
+            if self.slots.iter().any(|slot| slot.program() == index) {
+                let invariants = self.checks.invariants_of(index);
+                self.coverage.at_end(program.name(), invariants);
+            }
         }
         let scenario = self.context.scenario();
         let messages = self.hosts.iter().map(|host| host.traffic().messages);
@@ -428,7 +451,9 @@ impl<'a, 't> Engine<'a, 't> {
         let (Some(view), Some(local)) = (state.view(), state.local_time(now)) else {
             return;
         };
-        self.programs[state.program()].before_event(state.host(), view, &input);
+        let program = &mut *self.programs[state.program()];
+        program.before_event(state.host(), view, &input);
+        self.coverage.on_event(program, state.host(), &input);
         let taken = input.info(bytes);
         let is_command = matches!(input, ProcessEvent::Command(_));
         if state.acts_on_host() {
@@ -440,6 +465,7 @@ impl<'a, 't> Engine<'a, 't> {
             let effects = self.effects.as_slice();
             self.context.on_answer(effects.iter().any(refuses));
         }
+        self.coverage.take(self.effects.notes());
         self.after_step(slot, local, taken, woke);
     }
 
@@ -506,6 +532,7 @@ impl<'a, 't> Engine<'a, 't> {
         let of = &mut *self.programs[program];
         of.after_step(&seen);
         self.checks.after_step(program, &seen, of, &name);
+        self.coverage.after_step(of, &seen);
         if !self.effects.is_empty() {
             let mut effects = std::mem::take(&mut self.effects);
             for (at, effect) in effects.drain().enumerate() {
@@ -536,6 +563,8 @@ impl<'a, 't> Engine<'a, 't> {
         };
         context.record_step(&line, 0, core::iter::once(said));
         let program = self.programs[program].name();
+        let occurrence = Occurrence::transition(START_FAILED);
+        self.coverage.count(program, occurrence);
         let event = Box::new(StartFailed { error });
         self.checks
             .report(context, Reporter { host, program }, event);

@@ -138,6 +138,7 @@ fn build(scenario: &Scenario, sabotage: &[String]) -> Result<Cast, String> {
 struct CertificateIsValid {
     /// The time in nanoseconds since which the certificate of each host is not valid.
     invalid: BTreeMap<usize, u64>,
+    checked: u64,
 }
 
 impl Invariant for CertificateIsValid {
@@ -146,6 +147,7 @@ impl Invariant for CertificateIsValid {
     }
 
     fn after_step(&mut self, seen: &Seen<'_>, _: &dyn Program) -> InvariantResult {
+        self.checked += 1;
         if seen
             .view
             .of::<RenewingMember>()
@@ -159,6 +161,10 @@ impl Invariant for CertificateIsValid {
             return Ok(());
         }
         Err("has no valid certificate for a long time".to_owned())
+    }
+
+    fn checked(&self) -> Option<u64> {
+        Some(self.checked)
     }
 
     fn on_start(&mut self, host: usize) {

@@ -1,4 +1,4 @@
-//! The behaviour of a run, as a set of small numbers (coverage).
+//! The behaviours of a run, as a set of small numbers.
 //!
 //! The set contains: pairs of consecutive events at a node, on a link, and among faults; reported
 //! events with the input, the previous report and the fault before them; sizes in powers of two.
@@ -14,7 +14,7 @@ const SPACE: usize = 1 << 16;
 
 /// A set of small numbers, collected during a run.
 #[derive(Clone, Debug)]
-pub struct Coverage {
+pub struct Behaviours {
     bits: Vec<u64>,
     /// The latest input and the latest reported event of each node.
     nodes: Vec<(u64, u64)>,
@@ -24,7 +24,7 @@ pub struct Coverage {
     action: u64,
 }
 
-impl Default for Coverage {
+impl Default for Behaviours {
     fn default() -> Self {
         Self {
             bits: vec![0; SPACE / 64],
@@ -35,7 +35,7 @@ impl Default for Coverage {
     }
 }
 
-impl Coverage {
+impl Behaviours {
     fn note(&mut self, what: u64, one: u64, two: u64) {
         let at = mix(what ^ mix(one ^ mix(two))) as usize % SPACE;
         self.bits[at / 64] |= 1 << (at % 64);
@@ -56,7 +56,7 @@ impl Coverage {
         self.len() == 0
     }
 
-    /// Adds the coverage of another run; returns the number of new elements.
+    /// Adds the behaviours of another run; returns the number of new elements.
     pub fn merge(&mut self, other: &Self) -> usize {
         let mut news = 0;
         for (bits, more) in self.bits.iter_mut().zip(&other.bits) {
@@ -67,7 +67,7 @@ impl Coverage {
     }
 }
 
-impl Recorder for Coverage {
+impl Recorder for Behaviours {
     fn step(&mut self, step: &RecordedStep<'_>) {
         let kind = hash_bytes(step.kind.as_bytes());
         if self.nodes.len() <= step.host {
