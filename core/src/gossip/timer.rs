@@ -26,6 +26,8 @@ pub(super) enum Timer {
     Graft(Key),
     Forget(MemberIndex),
     StoreRetry,
+    Dispute,
+    Reclaim,
 }
 
 /// A timer as two numbers in the order of the timers, so that timers are compared without a match on their variants.
@@ -51,6 +53,8 @@ impl Timer {
             Self::Graft(key) => (14, key.code()),
             Self::Forget(member) => (15, member.into()),
             Self::StoreRetry => (16, 0),
+            Self::Dispute => (17, 0),
+            Self::Reclaim => (18, 0),
         }
     }
 
@@ -73,6 +77,8 @@ impl Timer {
             14 => Self::Graft(Key::of(about)),
             15 => Self::Forget(about as MemberIndex),
             16 => Self::StoreRetry,
+            17 => Self::Dispute,
+            18 => Self::Reclaim,
             _ => panic!("no timer has this code"),
         }
     }
