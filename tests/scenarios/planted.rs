@@ -24,11 +24,26 @@ pub(crate) const MECHANISMS: &[(&str, Switch, &str)] = &[
         "kind = \"link-up\"",
     ),
     ("clock-skew", Switch::NoPauseGuard, "kind = \"paused\""),
+    (
+        "clone-leaves",
+        Switch::NameStaysTaken,
+        "phase = { who = \"n4\", is = \"running\" }",
+    ),
     ("cloned-name", Switch::NoCloneCheck, "is = \"name-taken\""),
     ("cold-join", Switch::NoRetry, "converged = true"),
     ("crash-and-restart", Switch::NoDetection, "as = \"down\""),
+    (
+        "duplicate-id",
+        Switch::BelievesHearsay,
+        "kind = \"duplicate-id\"",
+    ),
     ("early-crash", Switch::NoDetection, "as = \"down\""),
     ("flapping-link", Switch::NoTieBreak, "invariant bounds"),
+    (
+        "forged-ids",
+        Switch::BelievesHearsay,
+        "kind = \"name-taken\"",
+    ),
     (
         "forged-records",
         Switch::AdoptsForgery,

@@ -10,12 +10,13 @@ use phalanx_core::gossip::message::{AgedReport, Frame};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::LinkId;
 use phalanx_core::node::{Message, Node};
-use phalanx_core::random::Random;
+use phalanx_core::random::{Random, hash_bytes};
 use phalanx_core::time::Instant;
 use phalanx_core::topology::publication::{PublicationId, PublicationKind};
 use phalanx_core::topology::record::{
     COUNTER_MAX, Content, Edge, EdgeReport, Rank, Record, Service,
 };
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// The maximum number of names, members or channels that one order forges.
@@ -36,8 +37,13 @@ pub enum ForgeryKind {
     Signed,
     /// All known records with their previous version, in reverse order.
     Stale,
+    /// The record of another member, or of every other member and the neighbour, with another instance, a higher epoch
+    /// and no address.
+    Instance,
     /// Records of members that do not exist.
     Strangers,
+    /// Records of members that do not exist, with addresses where no node listens.
+    Phantoms,
     /// Announcements of updates from origins that do not exist.
     Names,
     /// Digests of channels that no node opened.
@@ -46,13 +52,15 @@ pub enum ForgeryKind {
 
 impl ForgeryKind {
     /// All kinds with their words.
-    pub(super) const ALL: [(Self, &'static str); 8] = [
+    pub(super) const ALL: [(Self, &'static str); 10] = [
         (Self::Forged, "forged"),
         (Self::Yours, "yours"),
         (Self::Jump, "jump"),
         (Self::Signed, "signed"),
         (Self::Stale, "stale"),
+        (Self::Instance, "instance"),
         (Self::Strangers, "strangers"),
+        (Self::Phantoms, "phantoms"),
         (Self::Names, "names"),
         (Self::Channels, "channels"),
     ];
@@ -60,7 +68,10 @@ impl ForgeryKind {
     /// Whether the forgery contains records that only their owner may write, and that other nodes accept until the
     /// owner refutes them.
     pub(super) const fn forges(self) -> bool {
-        matches!(self, Self::Forged | Self::Yours | Self::Strangers)
+        matches!(
+            self,
+            Self::Forged | Self::Yours | Self::Instance | Self::Strangers | Self::Phantoms
+        )
     }
 }
 
@@ -115,9 +126,18 @@ impl Forgery {
                     .map(|chunk| records(chunk.to_vec()))
                     .collect()
             }
+            ForgeryKind::Instance => self.instances(node),
             ForgeryKind::Strangers => self.invented(random, |names| {
-                let records: Vec<_> = names.into_iter().map(stranger).collect();
-                self::records(records)
+                let records = names.into_iter().map(|id| stranger(id, None));
+                self::records(records.collect())
+            }),
+            ForgeryKind::Phantoms => self.invented(random, |names| {
+                let records = names.into_iter().map(|id| {
+                    let place = hash_bytes(id.as_str().as_bytes()).to_be_bytes();
+                    let ip = Ipv4Addr::new(198, 18, place[0], place[1]);
+                    stranger(id, Some((ip, 7_000).into()))
+                });
+                self::records(records.collect())
             }),
             ForgeryKind::Names => self.invented(random, |names| {
                 let have = names.into_iter().map(|origin| PublicationId {
@@ -158,6 +178,26 @@ impl Forgery {
             .filter(|record| record.id() != neighbour && record.id() != node.mesh().id());
         let others: Vec<_> = others.collect();
         random.pick(&others).map(|record| Arc::clone(record))
+    }
+
+    fn instances(&self, node: &Node) -> Vec<Message> {
+        let topology = node.mesh().topology();
+        let is_meant = |id: &NodeId| match &self.about {
+            Some(about) => id == about,
+            None => id != node.mesh().id(),
+        };
+        let meant = topology.records().filter(|record| is_meant(record.id()));
+        let forged = meant.map(|record| {
+            let rank = Rank {
+                epoch: record.rank().epoch + 1_000,
+                instance: record.rank().instance ^ 1,
+                ..record.rank()
+            };
+            Arc::new(Record::new(record.id().clone(), rank, Content::default()))
+        });
+        let forged: Vec<_> = forged.collect();
+        let chunks = forged.chunks(PER_MESSAGE);
+        chunks.map(|chunk| records(chunk.to_vec())).collect()
     }
 
     fn signed(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Option<Message> {
@@ -223,12 +263,16 @@ fn changed(record: &Record, change: impl FnOnce(&mut Rank)) -> Arc<Record> {
     Arc::new(Record::new(record.id().clone(), rank, content))
 }
 
-fn stranger(id: NodeId) -> Arc<Record> {
+fn stranger(id: NodeId, address: Option<SocketAddr>) -> Arc<Record> {
     let rank = Rank {
         epoch: 1,
         instance: 1,
         version: 1,
         ..Rank::default()
     };
-    Arc::new(Record::new(id, rank, Content::default()))
+    let content = Content {
+        address,
+        ..Content::default()
+    };
+    Arc::new(Record::new(id, rank, content))
 }

@@ -173,6 +173,10 @@ enum EventKind {
     Rejoined,
     /// `name-taken`
     NameTaken,
+    /// `name-resumed`
+    NameResumed,
+    /// `duplicate-id`
+    DuplicateId,
     /// `refuted`
     Refuted,
     /// `rejected`
@@ -201,6 +205,8 @@ impl EventKind {
         (Self::Isolated, "isolated"),
         (Self::Rejoined, "rejoined"),
         (Self::NameTaken, "name-taken"),
+        (Self::NameResumed, "name-resumed"),
+        (Self::DuplicateId, "duplicate-id"),
         (Self::Refuted, "refuted"),
         (Self::Rejected, "rejected"),
         (Self::AnnounceRejected, "announce-rejected"),
@@ -232,6 +238,8 @@ impl EventKind {
             Event::Isolated => (Self::Isolated, None),
             Event::Rejoined => (Self::Rejoined, None),
             Event::NameTaken { .. } => (Self::NameTaken, None),
+            Event::NameResumed { .. } => (Self::NameResumed, None),
+            Event::DuplicateId { relay, .. } => (Self::DuplicateId, relay.as_ref()),
             Event::Refuted { from } => (Self::Refuted, Some(from)),
             Event::Rejected { from, .. } => (Self::Rejected, Some(from)),
             Event::AnnounceRejected { .. } => (Self::AnnounceRejected, None),
