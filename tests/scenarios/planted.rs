@@ -33,6 +33,11 @@ pub(crate) const MECHANISMS: &[(&str, Switch, &str)] = &[
     ("cold-join", Switch::NoRetry, "converged = true"),
     ("crash-and-restart", Switch::NoDetection, "as = \"down\""),
     (
+        "counters-at-their-bound",
+        Switch::NoCounterBound,
+        "of = \"web/1\"",
+    ),
+    (
         "duplicate-id",
         Switch::BelievesHearsay,
         "kind = \"duplicate-id\"",

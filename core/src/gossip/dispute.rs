@@ -18,6 +18,7 @@
 use super::context::Context;
 use super::event::Event;
 use super::timer::{Timer, Timers};
+use crate::counter::BOUND_RISES;
 use crate::identity::NodeId;
 use crate::size::held;
 use crate::time::{Duration, Instant};
@@ -34,7 +35,7 @@ const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The node's answer to a relayed claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Answer {
+pub(super) enum ClaimAnswer {
     /// The claim is noted.
     None,
     /// Dial the claimed address, where the node that holds the id has to prove it.
@@ -98,7 +99,7 @@ impl Dispute {
         own: &Record,
         heard: &Record,
         relay: Option<&NodeId>,
-    ) -> Answer {
+    ) -> ClaimAnswer {
         let address = heard.content().address;
         let is_past = address.is_some() && address == own.content().address;
         self.claimed = self.claimed.max(Some(heard.rank().epoch));
@@ -111,7 +112,7 @@ impl Dispute {
         {
             self.next_dial = context.after(RAISE_INTERVAL);
             self.dialing = true;
-            return Answer::Dial(address);
+            return ClaimAnswer::Dial(address);
         }
         self.settle(context, own)
     }
@@ -141,28 +142,33 @@ impl Dispute {
     }
 
     /// A dial to a claimed address ended without proof that another node holds the id.
-    pub(super) fn on_unproven(&mut self, context: &mut Context, own: &Record) -> Answer {
+    pub(super) fn on_unproven(&mut self, context: &mut Context, own: &Record) -> ClaimAnswer {
         self.dialing = false;
         self.settle(context, own)
     }
 
     /// The claims are answered with a higher epoch, if that is due.
-    pub(super) fn settle(&mut self, context: &mut Context, own: &Record) -> Answer {
+    pub(super) fn settle(&mut self, context: &mut Context, own: &Record) -> ClaimAnswer {
         let Some(above) = self.claimed.filter(|above| *above >= own.rank().epoch) else {
             self.claimed = None;
-            return Answer::None;
+            return ClaimAnswer::None;
         };
         if self.dialing {
-            return Answer::None;
+            return ClaimAnswer::None;
         }
         if context.now < self.next_raise {
             context.timers.set_if_unset(Timer::Dispute, self.next_raise);
-            return Answer::None;
+            return ClaimAnswer::None;
+        }
+        if above >= context.counter_max() {
+            let at = context.after(BOUND_RISES);
+            context.timers.set_if_unset(Timer::Dispute, at);
+            return ClaimAnswer::None;
         }
         self.claimed = None;
         self.answered = self.answered.saturating_add(1);
         self.next_raise = context.after(RAISE_INTERVAL);
-        Answer::Raise(above)
+        ClaimAnswer::Raise(above)
     }
 
     fn is_over(&self, now: Instant) -> bool {
@@ -264,7 +270,7 @@ mod tests {
                 assert_eq!(timer, Timer::Dispute);
                 answers.push(dispute.settle(&mut context, &own));
             }
-            if let Some(Answer::Raise(above)) = answers.into_iter().max() {
+            if let Some(ClaimAnswer::Raise(above)) = answers.into_iter().max() {
                 own = record(above + 1, Some(address(0)));
                 raised.push(second);
             }
@@ -294,11 +300,14 @@ mod tests {
         };
         assert_eq!(
             claim(&mut dispute, &mut context, &heard),
-            Answer::Dial(address(5))
+            ClaimAnswer::Dial(address(5))
         );
         let other = record(12, Some(address(6)));
-        assert_eq!(claim(&mut dispute, &mut context, &other), Answer::None);
-        assert_eq!(dispute.on_unproven(&mut context, &own), Answer::Raise(12));
+        assert_eq!(claim(&mut dispute, &mut context, &other), ClaimAnswer::None);
+        assert_eq!(
+            dispute.on_unproven(&mut context, &own),
+            ClaimAnswer::Raise(12)
+        );
     }
 
     #[test]
@@ -309,7 +318,7 @@ mod tests {
             let past = record(epoch, Some(address(0)));
             assert_eq!(
                 dispute.on_claim(&mut context, &own, &past, None),
-                Answer::Raise(epoch)
+                ClaimAnswer::Raise(epoch)
             );
             context.now += RAISE_INTERVAL;
         }

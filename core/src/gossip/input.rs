@@ -91,6 +91,10 @@ impl Gossip {
             self.on_newer_self(&hello.record, Testimony::InPerson);
             return;
         }
+        if hello.session > self.context.session_max() {
+            self.close_for_protocol(link, Rejection::CounterTooHigh);
+            return;
+        }
         if let Some(refusal) = self.reason_to_refuse(peer, hello) {
             self.handshakes.refuse(&mut self.context, link, refusal);
             return;
@@ -341,7 +345,9 @@ impl Gossip {
         let peer = handshake.peer().clone();
         self.context.out.push(Output::Close { link });
         let dial = self.dialer.over(link);
-        if refusal.reason == RefusalReason::Superseded {
+        if refusal.reason == RefusalReason::Superseded
+            && refusal.session <= self.context.session_max()
+        {
             self.members.note_session(member, refusal.session);
         }
         self.on_refused_for_id(&peer, refusal);
@@ -682,7 +688,7 @@ impl Gossip {
 
     /// Merges a received report. Returns the outcome and the report's key in the view.
     fn take_report(&mut self, aged: &AgedReport, from: LinkId) -> (Applied, Option<Key>) {
-        if let Err(why) = Dissemination::check_report(aged) {
+        if let Err(why) = Dissemination::check_report(&self.context, aged) {
             return (self.on_unmerged(why, from), None);
         }
         if aged.report.reporter == *self.id() {

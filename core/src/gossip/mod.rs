@@ -206,6 +206,7 @@ impl Gossip {
             Input::Discover(discovery) => self.on_discover(discovery),
             Input::RequestLink { peer, requested } => self.on_requested(&peer, requested),
             Input::Renew { link } => self.on_renew(link),
+            Input::Calendar(wall) => self.context.set_calendar(wall),
             Input::Leave => self.on_leave(),
             Input::Wake => self.on_wake(),
         }
@@ -267,8 +268,38 @@ impl Gossip {
             Timer::Graft(key) => self.request_missing(key),
             Timer::Forget(member) => self.forget(member),
             Timer::Dispute => self.settle_claims(),
+            // The step publishes.
+            Timer::Publish => {}
             // Only a node that gave up its id inquires.
             Timer::Reclaim => {}
+        }
+    }
+
+    /// The due timers of a node that gave up its id. The timers of before are kept aside.
+    fn on_wake_suspended(&mut self) {
+        while let Some((_, timer)) = self.context.timers.pop_due(self.context.now) {
+            match timer {
+                Timer::Reclaim => self.inquire(),
+                Timer::StoreRetry => self.self_record.store_again(&mut self.context),
+                Timer::Handshake(link) => self.on_handshake_due(link),
+                Timer::Dial(dial) => self.on_dial_ended(dial, "timed out"),
+                Timer::Heartbeat
+                | Timer::Judge
+                | Timer::Suspicion
+                | Timer::Isolation
+                | Timer::Overlay
+                | Timer::Seeds
+                | Timer::Probe
+                | Timer::Maintain
+                | Timer::RandomLink
+                | Timer::LeaveDone
+                | Timer::Flush(_)
+                | Timer::Silence(_)
+                | Timer::Graft(_)
+                | Timer::Forget(_)
+                | Timer::Dispute
+                | Timer::Publish => {}
+            }
         }
     }
 
@@ -624,6 +655,12 @@ impl Gossip {
     #[must_use]
     pub fn duplicate_since(&self, now: Instant) -> Option<Instant> {
         self.dispute.duplicate_since(now)
+    }
+
+    /// The highest epoch, incarnation or version that this node accepted in its latest step.
+    #[must_use]
+    pub fn counter_max(&self) -> u64 {
+        self.context.counter_max()
     }
 
     /// Set hash of the view: equal on two nodes with equal views.

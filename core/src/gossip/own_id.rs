@@ -1,10 +1,10 @@
 //! The node's own id: claims of other nodes to the id, the end of the node's participation, and its resumption.
 
 use super::dialer::DialPurpose;
-use super::dispute::{Answer, Dispute};
+use super::dispute::{ClaimAnswer, Dispute};
 use super::message::{Goodbye, Refusal, RefusalReason};
 use super::self_record::{Claim, Succession};
-use super::timer::{Timer, Timers};
+use super::timer::Timers;
 use super::{Event, Gossip, Input, Message, Output, Phase, Rejection};
 use crate::identity::NodeId;
 use crate::link::{Address, LinkId, Ticket};
@@ -57,7 +57,7 @@ impl Gossip {
     /// A report under the node's own id.
     pub(super) fn on_own_report(&mut self, heard: &Arc<EdgeReport>, from: LinkId) -> Applied {
         let same = self.context.topology.report(self.id()) == Some(heard);
-        if self.self_record.refute_report(&self.context, heard) {
+        if self.self_record.refute_report(&mut self.context, heard) {
             self.report_rejected(from, Rejection::ForgedReport);
         }
         if same { Applied::Same } else { Applied::Older }
@@ -68,9 +68,11 @@ impl Gossip {
         let in_person = testimony == Testimony::InPerson;
         match self.self_record.succession(&self.context, heard, in_person) {
             Succession::Stays => {}
-            Succession::Raises(above) => self.self_record.raise_epoch(&mut self.context, above),
+            Succession::Raises(above) if above < self.context.counter_max() => {
+                self.self_record.raise_epoch(&mut self.context, above);
+            }
             Succession::GivesUp => self.give_up_id(heard),
-            Succession::Disputed => {
+            Succession::Raises(_) | Succession::Disputed => {
                 let relay = match testimony {
                     Testimony::InPerson => None,
                     Testimony::Relayed(relay) => relay,
@@ -104,11 +106,11 @@ impl Gossip {
         self.answer_claim(answer);
     }
 
-    fn answer_claim(&mut self, answer: Answer) {
+    fn answer_claim(&mut self, answer: ClaimAnswer) {
         match answer {
-            Answer::None => {}
-            Answer::Raise(above) => self.self_record.raise_epoch(&mut self.context, above),
-            Answer::Dial(address) => {
+            ClaimAnswer::None => {}
+            ClaimAnswer::Raise(above) => self.self_record.raise_epoch(&mut self.context, above),
+            ClaimAnswer::Dial(address) => {
                 let me = self.context.me;
                 let begun = self.dialer.len();
                 self.dial(DialPurpose::Claim, address, Some(me));
@@ -233,6 +235,7 @@ impl Gossip {
             Input::Seeds { addresses, replace } if suspended => self.on_seeds(addresses, replace),
             Input::EditSeeds { add, remove } if suspended => self.on_edited_seeds(&add, &remove),
             Input::Discover(discovery) if suspended => self.bootstrap.set_discovery(discovery),
+            Input::Calendar(wall) => self.context.set_calendar(wall),
             Input::Wake if suspended => self.on_wake_suspended(),
             Input::Start
             | Input::DialFailed { .. }
@@ -253,34 +256,8 @@ impl Gossip {
         }
     }
 
-    fn on_wake_suspended(&mut self) {
-        while let Some((_, timer)) = self.context.timers.pop_due(self.context.now) {
-            match timer {
-                Timer::Reclaim => self.inquire(),
-                Timer::StoreRetry => self.self_record.store_again(&mut self.context),
-                Timer::Handshake(link) => self.on_handshake_due(link),
-                Timer::Dial(dial) => self.on_dial_ended(dial, "timed out"),
-                Timer::Heartbeat
-                | Timer::Judge
-                | Timer::Suspicion
-                | Timer::Isolation
-                | Timer::Overlay
-                | Timer::Seeds
-                | Timer::Probe
-                | Timer::Maintain
-                | Timer::RandomLink
-                | Timer::LeaveDone
-                | Timer::Flush(_)
-                | Timer::Silence(_)
-                | Timer::Graft(_)
-                | Timer::Forget(_)
-                | Timer::Dispute => {}
-            }
-        }
-    }
-
     /// Asks the holder of the id for a proof, and one other node whether it knows the holder as gone.
-    fn inquire(&mut self) {
+    pub(super) fn inquire(&mut self) {
         Dispute::schedule_inquiry(&mut self.context);
         if self.self_record.is_raising() || self.dialer.len() > 0 {
             return;
@@ -299,7 +276,7 @@ impl Gossip {
 
     /// The address of a random member of the view, or a seed address.
     fn address_to_ask(&mut self) -> Option<SocketAddr> {
-        let random = &mut self.context.random.admission;
+        let random = &mut self.context.random.inquiry;
         let topology = &self.context.topology;
         let me = self.context.me;
         let drawn = (0..8).filter_map(|_| topology.random_member(random));

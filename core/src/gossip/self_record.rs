@@ -28,13 +28,14 @@ use super::event::Event;
 use super::interface::Output;
 use super::timer::Timer;
 use super::view::Phase;
+use crate::counter::BOUND_RISES;
 use crate::identity::NodeId;
 use crate::link::Ticket;
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
-use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, EdgeReport, Rank, Record};
+use crate::topology::record::{Content, EDGES_MAX, Edge, EdgeReport, Rank, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -151,9 +152,10 @@ impl SelfRecord {
 impl SelfRecord {
     /// Publishes the record if the record changed. Returns the hash of the view before the publication.
     pub(super) fn publish_record(&mut self, context: &mut Context) -> Option<u64> {
-        if !core::mem::take(&mut self.record_due) {
+        if !self.record_due || !self.may_publish(context) {
             return None;
         }
+        self.record_due = false;
         self.version += 1;
         let rank = Rank {
             version: self.version,
@@ -162,6 +164,17 @@ impl SelfRecord {
         let content = self.record.content().clone();
         self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
         Some(self.apply(context))
+    }
+
+    /// Whether the next version is within the bound of counters. If it is not, because a version was forged, the node
+    /// publishes when the bound has risen.
+    fn may_publish(&self, context: &mut Context) -> bool {
+        if self.version < context.counter_max() {
+            return true;
+        }
+        let at = context.after(BOUND_RISES);
+        context.timers.set_if_unset(Timer::Publish, at);
+        false
     }
 
     /// Stores the record in the view. Returns the hash of the view before the change.
@@ -173,9 +186,10 @@ impl SelfRecord {
 
     /// Publishes the report if edges changed. Returns the hash of the view before the publication.
     pub(super) fn publish_report(&mut self, context: &mut Context) -> Option<u64> {
-        if !core::mem::take(&mut self.report_due) {
+        if !self.report_due || !self.may_publish(context) {
             return None;
         }
+        self.report_due = false;
         self.version += 1;
         let mut edges = Vec::new();
         let mut last_heard_times = Vec::new();
@@ -250,7 +264,8 @@ impl SelfRecord {
             context.report(Event::Refuted { from });
         }
         let rank = heard.rank();
-        if rank.incarnation >= COUNTER_MAX || rank.version >= COUNTER_MAX {
+        let max = context.counter_max();
+        if rank.incarnation >= max || rank.version >= max {
             return false;
         }
         self.version = self.version.max(rank.version);
@@ -276,12 +291,11 @@ impl SelfRecord {
 
     /// Checks a received report under the node's own id, and overrides a forged report by a newer one. Returns whether
     /// the received report is forged.
-    pub(super) fn refute_report(&mut self, context: &Context, heard: &EdgeReport) -> bool {
+    pub(super) fn refute_report(&mut self, context: &mut Context, heard: &EdgeReport) -> bool {
         let held = context.topology.report(self.record.id());
         let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
         if heard.epoch != self.record.rank().epoch
             || (heard.epoch, heard.version) < newest
-            || self.version >= COUNTER_MAX
             || held.is_some_and(|held| held.as_ref() == heard)
         {
             return false;
@@ -322,7 +336,7 @@ impl SelfRecord {
 
     /// Takes an epoch higher than `above`, once it is stored.
     pub(super) fn raise_epoch(&mut self, context: &mut Context, above: u64) {
-        if above >= COUNTER_MAX || self.raising.is_some_and(|(_, epoch)| epoch > above) {
+        if self.raising.is_some_and(|(_, epoch)| epoch > above) {
             return;
         }
         self.raised += 1;

@@ -28,6 +28,7 @@ pub(super) enum Timer {
     StoreRetry,
     Dispute,
     Reclaim,
+    Publish,
 }
 
 /// A timer as two numbers in the order of the timers, so that timers are compared without a match on their variants.
@@ -55,6 +56,7 @@ impl Timer {
             Self::StoreRetry => (16, 0),
             Self::Dispute => (17, 0),
             Self::Reclaim => (18, 0),
+            Self::Publish => (19, 0),
         }
     }
 
@@ -79,6 +81,7 @@ impl Timer {
             16 => Self::StoreRetry,
             17 => Self::Dispute,
             18 => Self::Reclaim,
+            19 => Self::Publish,
             _ => panic!("no timer has this code"),
         }
     }

@@ -3,7 +3,7 @@
 //! The forged messages travel on the member's own links beside the messages of its daemon, and so are subject to the
 //! same latency, losses and queues. The threat model lists each kind (docs: the mesh, hostile members).
 
-use phalanx_core::channel::message::{Item, Kind};
+use phalanx_core::channel::message::{Body, Entry, Item, Kind, Update, UpdateId};
 use phalanx_core::channel::{ChannelName, Data};
 use phalanx_core::gossip::Message as Mesh;
 use phalanx_core::gossip::message::{AgedReport, Frame};
@@ -40,6 +40,8 @@ pub enum ForgeryKind {
     /// The record of another member, or of every other member and the neighbour, with another instance, a higher epoch
     /// and no address.
     Instance,
+    /// Values with each counter at its bound: records of another member, a report of the neighbour, and writes of maps.
+    Bounds,
     /// Records of members that do not exist.
     Strangers,
     /// Records of members that do not exist, with addresses where no node listens.
@@ -52,13 +54,14 @@ pub enum ForgeryKind {
 
 impl ForgeryKind {
     /// All kinds with their words.
-    pub(super) const ALL: [(Self, &'static str); 10] = [
+    pub(super) const ALL: [(Self, &'static str); 11] = [
         (Self::Forged, "forged"),
         (Self::Yours, "yours"),
         (Self::Jump, "jump"),
         (Self::Signed, "signed"),
         (Self::Stale, "stale"),
         (Self::Instance, "instance"),
+        (Self::Bounds, "bounds"),
         (Self::Strangers, "strangers"),
         (Self::Phantoms, "phantoms"),
         (Self::Names, "names"),
@@ -70,7 +73,12 @@ impl ForgeryKind {
     pub(super) const fn forges(self) -> bool {
         matches!(
             self,
-            Self::Forged | Self::Yours | Self::Instance | Self::Strangers | Self::Phantoms
+            Self::Forged
+                | Self::Yours
+                | Self::Instance
+                | Self::Bounds
+                | Self::Strangers
+                | Self::Phantoms
         )
     }
 }
@@ -114,7 +122,12 @@ impl Forgery {
                 let of = self.victim(node, neighbour, random);
                 forged(of, |rank| rank.version = COUNTER_MAX + 1)
             }
-            ForgeryKind::Signed => self.signed(node, neighbour, random).into_iter().collect(),
+            ForgeryKind::Signed => {
+                let version = |rank: Rank| rank.version + 1_000;
+                self.signed(node, neighbour, random, version)
+                    .into_iter()
+                    .collect()
+            }
             ForgeryKind::Stale => {
                 let known = node.mesh().topology().records();
                 let old = known.map(|record| {
@@ -127,6 +140,7 @@ impl Forgery {
                     .collect()
             }
             ForgeryKind::Instance => self.instances(node),
+            ForgeryKind::Bounds => self.bounds(node, neighbour, random),
             ForgeryKind::Strangers => self.invented(random, |names| {
                 let records = names.into_iter().map(|id| stranger(id, None));
                 self::records(records.collect())
@@ -200,12 +214,66 @@ impl Forgery {
         chunks.map(|chunk| records(chunk.to_vec())).collect()
     }
 
-    fn signed(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Option<Message> {
+    /// Each counter at the highest value that the node itself accepts.
+    fn bounds(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Vec<Message> {
+        let max = node.mesh().counter_max();
+        let set: [fn(&mut Rank, u64); 3] = [
+            |rank, max| (rank.epoch, rank.instance) = (max, rank.instance ^ 1),
+            |rank, max| rank.incarnation = max,
+            |rank, max| rank.version = max,
+        ];
+        let mut messages = Vec::new();
+        for set in set {
+            let of = self.victim(node, neighbour, random);
+            messages.extend(forged(of, |rank| set(rank, max)));
+        }
+        messages.extend(self.signed(node, neighbour, random, |_| max));
+        let known = node.channels().known();
+        let maps = known.filter(|(_, kind, _)| *kind == Kind::Map);
+        messages.extend(maps.map(|(channel, ..)| {
+            let id = UpdateId {
+                channel: channel.clone(),
+                origin: neighbour.clone(),
+                epoch: 1,
+                sequence: random.below(1 << 40),
+            };
+            let body = Body::Entries {
+                clock: max,
+                entries: vec![Entry {
+                    key: Arc::from("forged"),
+                    over: None,
+                    length: Some(1),
+                }],
+            };
+            let update = Arc::new(Update {
+                id,
+                body,
+                payload: Arc::from([0]),
+            });
+            Message::Channel(Data {
+                items: vec![Item::Update {
+                    update,
+                    remaining: 0,
+                    repair: false,
+                }],
+                ..Data::default()
+            })
+        }));
+        messages
+    }
+
+    fn signed(
+        &self,
+        node: &Node,
+        neighbour: &NodeId,
+        random: &mut Random,
+        version: impl Fn(Rank) -> u64,
+    ) -> Option<Message> {
         let dead = self.victim(node, neighbour, random)?;
         let rank = node.mesh().topology().record(neighbour)?.rank();
         let report = EdgeReport {
             epoch: rank.epoch,
-            version: rank.version + 1_000,
+            version: version(rank),
             edges: vec![Edge {
                 peer: dead.id().clone(),
                 down: true,

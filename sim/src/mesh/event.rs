@@ -132,6 +132,7 @@ const fn answered(result: &Result<Done, Refusal>) -> &'static str {
             | Refusal::WrongKind(_)
             | Refusal::TooManyChannels
             | Refusal::TooLarge(_)
+            | Refusal::CounterTooHigh
             | Refusal::BadKey(_)
             | Refusal::BadTransaction
             | Refusal::BadInterval(_)

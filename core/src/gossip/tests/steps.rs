@@ -113,7 +113,7 @@ fn a_false_claim_at_the_highest_counter_is_refuted_with_a_stored_epoch() {
     let (mut machine, link) = with_a_neighbour();
     let own = machine.record().rank();
     let lying = Rank {
-        incarnation: crate::topology::record::COUNTER_MAX,
+        incarnation: machine.context.counter_max(),
         ..own
     };
     let message = frame_of(Record::new(name(0), lying, Content::default()));
