@@ -31,6 +31,16 @@ fn the_election_is_simulated_from_a_package_of_its_own() {
 }
 
 #[test]
+fn the_counter_is_simulated_from_a_package_of_its_own() {
+    passes("counter");
+}
+
+#[test]
+fn the_queue_is_simulated_from_a_package_of_its_own() {
+    passes("queue");
+}
+
+#[test]
 fn the_fleet_is_simulated_from_a_package_of_its_own() {
     passes("fleet");
 }

@@ -400,11 +400,13 @@ impl Gossip {
             return;
         };
         let (member, peer) = (held.member(), held.peer().clone());
-        // During a renewal, the peer closes the old link because it has accepted the new connection, and its acceptance
-        // is still in flight.
-        let renewing = self.dialer.is_renewing(member);
+        // The peer closes the old link when it has accepted a better connection, and its acceptance is still in flight.
+        let (me, proposed) = (self.id(), self.dialer.session(member));
+        let better = proposed.map(|session| (session, core::cmp::Reverse(me)));
+        let better = better.is_some_and(|better| better > held.precedence(me));
+        let replaced = self.dialer.is_renewing(member) || better && reason == CloseReason::Farewell;
         let end = match reason {
-            _ if renewing => LinkEnd::Superseded,
+            _ if replaced => LinkEnd::Superseded,
             CloseReason::Local(LocalClose::Malformed) => LinkEnd::Protocol,
             CloseReason::Local(LocalClose::Expired) => LinkEnd::Expired,
             CloseReason::Local(LocalClose::Untrusted) => LinkEnd::Untrusted,
@@ -419,7 +421,7 @@ impl Gossip {
             link,
             reason: end,
         });
-        let evidence = !renewing
+        let evidence = !replaced
             && self.context.topology.is_ring_edge(self.context.me, member)
             && self.status(member) != Status::Left;
         if evidence {

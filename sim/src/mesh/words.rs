@@ -59,6 +59,7 @@ pub fn words() -> Words {
         steps: &STEPS,
         conditions: &CONDITIONS,
         faults: &FAULTS,
+        excluded_chaos: Vec::new(),
         planning: Some(publishing),
         longest_fault: Some(longest_fault),
         holds: workload::CONDITIONS.to_vec(),

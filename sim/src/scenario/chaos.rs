@@ -169,6 +169,9 @@ impl Chaos {
     }
 
     /// Returns the default budget for `hosts` machines and a fault phase of `duration`.
+    ///
+    /// # Panics
+    /// Panics if the vocabulary excludes a kind that does not exist.
     #[must_use]
     pub fn usual(
         vocabulary: &Vocabulary,
@@ -176,11 +179,17 @@ impl Chaos {
         hosts: usize,
         duration: Duration,
     ) -> Self {
-        let kinds = ChaosKind::all(vocabulary).into_iter();
+        let kinds = ChaosKind::all(vocabulary);
+        let excluded: Vec<_> = vocabulary.every(|words| &words.excluded_chaos).collect();
+        for word in &excluded {
+            let is_kind = kinds.iter().any(|kind| kind.word() == *word);
+            assert!(is_kind, "{word} is not a kind of chaos");
+        }
         Self {
             line: 0,
             kinds: kinds
-                .filter(|kind| kind.is_usual())
+                .into_iter()
+                .filter(|kind| kind.is_usual() && !excluded.contains(&kind.word()))
                 .filter(|kind| engines.iter().all(|engine| kind.is_for(*engine)))
                 .collect(),
             at_once: 2,
@@ -259,4 +268,33 @@ pub(super) fn read(
 
 fn count(value: Option<&At<u32>>, usual: usize) -> usize {
     value.map_or(usual, |value| *value.get_ref() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vocabulary::Words;
+    use super::*;
+
+    fn drawn(excluded: &[&'static str]) -> Vec<&'static str> {
+        let words = Words {
+            excluded_chaos: excluded.to_vec(),
+            ..Words::default()
+        };
+        let vocabulary = Vocabulary::of("a test", [words]);
+        let budget = Chaos::usual(&vocabulary, &[Engine::Model], 5, Duration::from_secs(20));
+        budget.kinds.into_iter().map(ChaosKind::word).collect()
+    }
+
+    #[test]
+    fn a_budget_that_names_no_kind_has_no_excluded_kind() {
+        assert!(drawn(&[]).contains(&"wipe"));
+        assert!(!drawn(&["wipe"]).contains(&"wipe"));
+        assert_eq!(drawn(&["wipe"]).len() + 1, drawn(&[]).len());
+    }
+
+    #[test]
+    #[should_panic(expected = "wype is not a kind of chaos")]
+    fn an_excluded_kind_exists() {
+        drawn(&["wype"]);
+    }
 }

@@ -154,6 +154,9 @@ pub struct Words {
     pub state: Vec<&'static str>,
     /// The faults that chaos may draw besides those of all systems.
     pub faults: &'static [FaultWord],
+    /// The kinds of chaos that neither a budget without `kinds` nor the search draws, because the program is not meant to
+    /// survive them, such as `wipe` for a program whose only copy of its data is on the disk. A file may name them.
+    pub excluded_chaos: Vec<&'static str>,
     /// The planning of the steps and faults; `None`: each step or fault is one action, with the arguments of the step.
     pub planning: Option<MakePlanning>,
     /// Returns the maximum duration of a fault that the search adds, given settings and hosts.

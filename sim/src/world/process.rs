@@ -12,7 +12,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::lane::{Lane, Placement};
-use phalanx_core::random::Random;
+use phalanx_core::random::{Random, hash_bytes};
 use phalanx_core::time::Instant;
 use serde_json::Value;
 use std::rc::Rc;
@@ -77,6 +77,20 @@ pub trait ReportedEvent: Any + Debug {
     }
 }
 
+/// An event that has a name only.
+impl ReportedEvent for &'static str {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        (self, None)
+    }
+}
+
+/// An event that has a name and a number, which invariants and metrics read.
+impl ReportedEvent for (&'static str, u64) {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        (self.0, None)
+    }
+}
+
 impl dyn ReportedEvent {
     /// Returns the event, if it is of this type.
     #[must_use]
@@ -87,8 +101,11 @@ impl dyn ReportedEvent {
 
 /// The part of a process that conditions, invariants and reports read.
 pub trait ProcessView: Any {
-    /// Returns a hash of the state; two processes agree if their hashes are equal.
-    fn digest(&self) -> u64;
+    /// Returns a hash of the state; two processes agree if their hashes are equal. By default, the hash of
+    /// [`Self::state`]; a view whose state differs between processes that agree, or is large, has its own.
+    fn digest(&self) -> u64 {
+        hash_bytes(self.state().to_string().as_bytes())
+    }
 
     /// Returns a hash of the membership part of the state: which nodes take part, and the status of each; reports
     /// colour lanes by it. `None` if the process has no membership part. If no process of a host has such a part, the
@@ -444,6 +461,11 @@ impl Effects {
     /// Appends an effect.
     pub fn push(&mut self, effect: Effect) {
         self.list.push(effect);
+    }
+
+    /// Listens on a port.
+    pub fn listen(&mut self, port: u16) {
+        self.push(Effect::Listen { port });
     }
 
     /// Sends on a link.

@@ -23,7 +23,7 @@ fn record_of(index: usize, epoch: u64, instance: u32) -> Arc<Record> {
     Arc::new(Record::new(name(index), rank, record.content().clone()))
 }
 
-fn hello(session: u32, record: Arc<Record>) -> Hello {
+pub(super) fn hello(session: u32, record: Arc<Record>) -> Hello {
     Hello {
         mesh: "test".into(),
         version_min: 1,
@@ -45,7 +45,7 @@ fn elsewhere(record: &Record) -> Arc<Record> {
 }
 
 /// A peer connects over `link` and sends this hello.
-fn connect(all: &mut NeighbourWorld, link: u64, hello: Hello) -> Vec<Order> {
+pub(super) fn connect(all: &mut NeighbourWorld, link: u64, hello: Hello) -> Vec<Order> {
     let link = LinkId(link);
     let peer = hello.record.id().clone();
     all.give(Input::Accepted { link, peer });
@@ -78,14 +78,20 @@ fn welcomes(given: &[Order]) -> usize {
         .count()
 }
 
-/// `n0` dials the target `n1` and is connected over link 101; the hello of `n0` is in flight.
-fn dialling(targets: &[usize]) -> (NeighbourWorld, Hello) {
+/// `n0` dials the first target and is not connected yet.
+pub(super) fn dialling_unconnected(targets: &[usize]) -> (NeighbourWorld, DialId) {
     let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 5, targets), 1, Instant::ZERO),
         now: Instant::ZERO,
     };
     all.give(Input::Start);
     let (_, dial, _) = dials(&all.silence(ms(1))).remove(0);
+    (all, dial)
+}
+
+/// `n0` dials the target `n1` and is connected over link 101; the hello of `n0` is in flight.
+fn dialling(targets: &[usize]) -> (NeighbourWorld, Hello) {
+    let (mut all, dial) = dialling_unconnected(targets);
     let hello = connected(&mut all, dial, 101, 1);
     (all, hello)
 }

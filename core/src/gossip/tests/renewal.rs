@@ -1,7 +1,7 @@
 //! Replacing an established link by a new connection, step by step.
 
 use super::super::*;
-use super::handshake::{connected, links, welcome};
+use super::handshake::{connect, connected, dialling_unconnected, hello, links, welcome};
 use super::neighbours::{NeighbourWorld, dials, events, ms, published};
 use super::world::name;
 use crate::link::{CloseReason, LinkId};
@@ -51,6 +51,32 @@ fn a_link_that_ends_for_its_successor_is_not_lost() {
     });
     assert_eq!(links(&all), [2, 50]);
     assert_eq!(all.own_report(), []);
+}
+
+#[test]
+fn a_link_that_the_peer_closes_for_another_dial_is_not_lost() {
+    for reason in [CloseReason::Farewell, CloseReason::Fin] {
+        let (mut all, dial) = dialling_unconnected(&[1]);
+        // The neighbour's connection becomes the link before the own dial connects with a higher session.
+        connect(&mut all, 9, hello(1, published(1, 1)));
+        assert_eq!(connected(&mut all, dial, 101, 1).session, 2);
+        let (peer, link) = (name(1), LinkId(9));
+        let given = all.give(Input::Closed { link, reason });
+        let reason = match reason {
+            CloseReason::Farewell => LinkEnd::Superseded,
+            _ => LinkEnd::Lost,
+        };
+        assert!(events(&given).contains(&&Event::LinkDown { peer, link, reason }));
+        assert_eq!(
+            all.machine.links.get(LinkId(9)).is_some(),
+            reason == LinkEnd::Lost
+        );
+        all.give(Input::Receive {
+            link: LinkId(101),
+            message: welcome(published(1, 1)),
+        });
+        assert_eq!(links(&all), [101]);
+    }
 }
 
 #[test]

@@ -80,12 +80,14 @@ pub(super) struct NetworkState<'a> {
     holds: Vec<(u64, &'a Cut, Option<usize>)>,
     /// Active changes of links, each with the step that caused it; a later one overrides an earlier one.
     changes: Vec<(usize, &'a LinkSettingChange, Option<usize>)>,
+    /// The settings of every pair; `None` while they differ between pairs.
+    common: Option<LinkConditions>,
 }
 
 impl<'a> NetworkState<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64) -> Self {
         let hosts = scenario.hosts.len();
-        Self {
+        let mut state = Self {
             scenario,
             hosts,
             random: Random::from_seed(seed).child("network"),
@@ -95,7 +97,16 @@ impl<'a> NetworkState<'a> {
             latency: None,
             holds: Vec::new(),
             changes: Vec::new(),
-        }
+            common: None,
+        };
+        state.find_common();
+        state
+    }
+
+    /// Finds the settings that hold for all pairs.
+    fn find_common(&mut self) {
+        let differ = !self.scenario.links.is_empty() || !self.changes.is_empty();
+        self.common = (!differ).then(|| self.settings_of_all());
     }
 
     /// Changes the network. A step causes the change.
@@ -120,6 +131,7 @@ impl<'a> NetworkState<'a> {
             NetworkChange::Links(index, change) => self.changes.push((index, change, step)),
             NetworkChange::Usual(index) => self.changes.retain(|(active, ..)| *active != index),
         }
+        self.find_common();
     }
 
     fn redraw(&mut self) {
@@ -167,32 +179,34 @@ impl<'a> NetworkState<'a> {
 
     /// Returns the current settings of the network between two hosts. A step for chosen links goes before one for all.
     pub(super) fn settings(&self, from: usize, to: usize) -> LinkConditions {
-        let network = if self.scenario.links.is_empty() {
-            self.scenario.network
-        } else {
-            self.scenario.network_between(from, to)
-        };
-        let mut settings = LinkConditions {
-            network,
-            loss_by: None,
-            latency_by: None,
-            bandwidth_by: None,
-            mtu: None,
-            duplicate: None,
-            damage: None,
-        };
-        if let Some((ppm, step)) = self.loss {
-            (settings.network.loss_ppm, settings.loss_by) = (ppm, step);
+        if let Some(common) = self.common {
+            return common;
         }
-        if let Some((latency, step)) = self.latency {
-            (settings.network.latency, settings.latency_by) = (latency, step);
-        }
+        let mut settings = LinkConditions::new(self.scenario.network_between(from, to));
+        self.apply_general(&mut settings);
         for (_, change, step) in &self.changes {
             if change.pairs.blocks(from, to) {
                 settings.change(change.setting, *step);
             }
         }
         settings
+    }
+
+    /// Returns the current settings of pairs for which neither the scenario nor a step says otherwise.
+    fn settings_of_all(&self) -> LinkConditions {
+        let mut settings = LinkConditions::new(self.scenario.network);
+        self.apply_general(&mut settings);
+        settings
+    }
+
+    /// Applies the steps for all links.
+    const fn apply_general(&self, settings: &mut LinkConditions) {
+        if let Some((ppm, step)) = self.loss {
+            (settings.network.loss_ppm, settings.loss_by) = (ppm, step);
+        }
+        if let Some((latency, step)) = self.latency {
+            (settings.network.latency, settings.latency_by) = (latency, step);
+        }
     }
 
     /// Draws whether a datagram arrives twice, and whether it is damaged.
@@ -261,6 +275,18 @@ impl<'a> NetworkState<'a> {
 }
 
 impl LinkConditions {
+    const fn new(network: PathProperties) -> Self {
+        Self {
+            network,
+            loss_by: None,
+            latency_by: None,
+            bandwidth_by: None,
+            mtu: None,
+            duplicate: None,
+            damage: None,
+        }
+    }
+
     /// Returns the latency, the loss and the bandwidth.
     pub(super) const fn network(&self) -> &PathProperties {
         &self.network
