@@ -11,6 +11,7 @@ pub mod attempts;
 pub mod backlog;
 pub mod bounded;
 pub mod channel;
+pub mod counter;
 pub mod credentials;
 pub mod data_path;
 pub mod deadlines;

@@ -94,6 +94,12 @@ pub enum Switch {
     EpochIgnored,
     /// Planted bug: a channel can be opened twice.
     OpensTwice,
+    /// Planted bug: a node gives up its id for a record that a neighbour relays.
+    BelievesHearsay,
+    /// Mechanism off: a node that gave up its id does not resume when the holder of the id is gone.
+    NameStaysTaken,
+    /// Mechanism off: counters are bounded by the range of a counter, not by the calendar.
+    NoCounterBound,
 }
 
 impl Switch {
@@ -143,6 +149,9 @@ impl Switch {
         (Self::EarlierWriteWins, "earlier-write-wins"),
         (Self::EpochIgnored, "epoch-ignored"),
         (Self::OpensTwice, "opens-twice"),
+        (Self::BelievesHearsay, "believes-hearsay"),
+        (Self::NameStaysTaken, "name-stays-taken"),
+        (Self::NoCounterBound, "no-counter-bound"),
     ];
 }
 

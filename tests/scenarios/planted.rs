@@ -90,11 +90,31 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "kind = \"link-up\"",
     ),
     mechanism("clock-skew", Switch::NoPauseGuard, "kind = \"paused\"").part("clock jump"),
+    mechanism(
+        "clone-leaves",
+        Switch::NameStaysTaken,
+        "phase = { who = \"n4\", is = \"running\" }",
+    ),
     mechanism("cloned-name", Switch::NoCloneCheck, "is = \"name-taken\""),
     mechanism("cold-join", Switch::NoRetry, "converged = true"),
     mechanism("crash-and-restart", Switch::NoDetection, "as = \"down\""),
+    mechanism(
+        "counters-at-their-bound",
+        Switch::NoCounterBound,
+        "of = \"web/1\"",
+    ),
+    mechanism(
+        "duplicate-id",
+        Switch::BelievesHearsay,
+        "kind = \"duplicate-id\"",
+    ),
     mechanism("early-crash", Switch::NoDetection, "as = \"down\""),
     mechanism("flapping-link", Switch::NoTieBreak, "invariant bounds").part("tie-break"),
+    mechanism(
+        "forged-ids",
+        Switch::BelievesHearsay,
+        "kind = \"name-taken\"",
+    ),
     mechanism(
         "forged-records",
         Switch::AdoptsForgery,

@@ -2,7 +2,7 @@
 
 use crate::identity::NodeId;
 use crate::sabotage::Sabotage;
-use crate::time::Duration;
+use crate::time::{Duration, Wall};
 
 /// Maximum number of channels that a node knows; a quarter is reserved for its own applications.
 pub const CHANNELS_MAX: usize = 256;
@@ -14,6 +14,8 @@ pub struct Config {
     pub id: NodeId,
     /// Distinguishes this start of the node from all other starts.
     pub life: u64,
+    /// The calendar time at the start.
+    pub started: Wall,
     /// Timings.
     pub tuning: Tuning,
     /// Switched-off mechanisms and planted bugs; empty outside the simulator.
@@ -26,11 +28,31 @@ impl Config {
     pub const fn new(id: NodeId, epoch: u64, instance: u32, tuning: Tuning) -> Self {
         Self {
             id,
-            life: epoch.wrapping_shl(32) | instance as u64,
+            life: life(epoch, instance),
+            started: Wall(0),
             tuning,
             sabotage: Sabotage::NONE,
         }
     }
+}
+
+/// The epoch from which lives have another form.
+const LIFE_EPOCHS: u64 = 1 << 31;
+/// The highest bit of a life with the second form.
+const LIFE_HIGH: u64 = 1 << 63;
+
+/// The life of a start of a node: rises with the epoch, and differs between instances of one epoch. An epoch far above
+/// the calendar, which a node takes to outrank a forged one, leaves room for 12 bits of the instance.
+const fn life(epoch: u64, instance: u32) -> u64 {
+    if epoch < LIFE_EPOCHS {
+        return epoch << 32 | instance as u64;
+    }
+    LIFE_HIGH | epoch << 12 & !LIFE_HIGH | instance as u64 & 0xfff
+}
+
+/// The highest life of an epoch.
+pub(super) const fn life_max(epoch: u64) -> u64 {
+    life(epoch, u32::MAX)
 }
 
 /// Timings of channels.

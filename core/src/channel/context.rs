@@ -3,16 +3,18 @@
 //! The timers are shared because they are one index over the whole machine. A [`Timer`] belongs to the component that
 //! defines it.
 
-use super::config::{Config, Tuning};
+use super::config::{Config, Tuning, life_max};
 use super::interface::{Event, Output};
 use super::message::{ChannelName, UpdateId};
 use super::streams::Streams;
+use crate::counter::CalendarTime;
 use crate::deadlines::Deadlines;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::machine::Outbox;
 use crate::sabotage::Switch;
-use crate::time::Instant;
+use crate::time::{Instant, Wall};
+use crate::topology::record::COUNTER_MAX;
 
 /// The deadlines of the machine. One component sets each timer, and the timer is passed to that component when it is
 /// due.
@@ -33,6 +35,8 @@ pub(super) enum Timer {
 pub(super) struct Context {
     /// The time of the current step.
     pub(super) now: Instant,
+    /// The calendar time of this node.
+    pub(super) calendar: CalendarTime,
     /// The settings, which are constant.
     pub(super) config: Config,
     pub(super) random: Streams,
@@ -45,6 +49,7 @@ impl Context {
     pub(super) fn new(config: Config, seed: u64, now: Instant) -> Self {
         Self {
             now,
+            calendar: CalendarTime::new(config.started, now),
             config,
             random: Streams::new(seed),
             timers: Deadlines::new(),
@@ -64,6 +69,25 @@ impl Context {
     /// Whether a sabotage switch is on, which turns a mechanism off or plants a bug.
     pub(super) const fn has(&self, switch: Switch) -> bool {
         self.config.sabotage.has(switch)
+    }
+
+    /// The node's clock was set.
+    pub(super) fn set_calendar(&mut self, wall: Wall) {
+        self.calendar = CalendarTime::new(wall, self.now);
+    }
+
+    /// The highest value of a counter that this node accepts.
+    pub(super) fn counter_max(&self) -> u64 {
+        if self.has(Switch::NoCounterBound) {
+            return COUNTER_MAX;
+        }
+        self.calendar.counter_max(self.now)
+    }
+
+    /// Whether the numbers of a broadcast are within the bound.
+    pub(super) fn accepts(&self, id: &UpdateId) -> bool {
+        let max = self.counter_max();
+        id.sequence <= max && id.epoch <= life_max(max)
     }
 
     /// Reports an event.

@@ -18,7 +18,6 @@ use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::sabotage::Switch;
 use crate::sketch::Cell;
-use crate::topology::record::COUNTER_MAX;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -79,6 +78,7 @@ impl Channels {
             },
         };
         self.check_room()?;
+        self.check_counter(channel)?;
         let update = self.publish(channel, body, payload);
         if update.body == Body::Message
             && let Some(store) = self.stores.get_mut(channel)
@@ -95,6 +95,8 @@ impl Channels {
         transaction: &Transaction,
     ) -> Result<Done, Refusal> {
         let room = self.check_room();
+        let counter = self.check_counter(channel);
+        let max = self.context.counter_max();
         let store = self.open_store(channel)?;
         let Some(map) = store.as_map() else {
             return Err(Refusal::WrongKind(store.kind()));
@@ -104,7 +106,11 @@ impl Channels {
             return Ok(Done::Differs(key));
         }
         transaction::check_size(map, transaction)?;
+        if map.next_clock() > max {
+            return Err(Refusal::CounterTooHigh);
+        }
         room?;
+        counter?;
         let (body, payload) = transaction::encode(map, transaction);
         let update = self.publish(channel, body, payload);
         if let Some(store) = self.stores.get_mut(channel)
@@ -181,6 +187,15 @@ impl Channels {
         let store = self.stores.get_mut(channel);
         let open = self.applications.has_open(channel);
         store.filter(|_| open).ok_or(Refusal::NotOpen)
+    }
+
+    /// A broadcast is refused if its number is above the bound of counters.
+    fn check_counter(&self, channel: &ChannelName) -> Result<(), Refusal> {
+        if self.dissemination.may_publish(&self.context, channel) {
+            Ok(())
+        } else {
+            Err(Refusal::CounterTooHigh)
+        }
     }
 
     /// A broadcast is refused if no lively link has room for it, even after superseded writes are dropped.
@@ -351,8 +366,11 @@ impl Channels {
 
     /// A neighbour announced a broadcast.
     fn on_have(&mut self, link: LinkId, id: UpdateId) {
-        let own = id.origin == self.context.config.id && id.epoch == self.context.config.life;
-        if own || self.dedup.has_broadcast(&id) {
+        if !self.context.accepts(&id) {
+            self.reject(link, Rejection::CounterTooHigh);
+            return;
+        }
+        if self.dissemination.is_own(&self.context, &id) || self.dedup.has_broadcast(&id) {
             if let Some(queue) = self.queues.get_mut(&link) {
                 queue.withdraw(&id);
             }
@@ -395,10 +413,7 @@ impl Channels {
 
     fn on_update(&mut self, link: LinkId, update: &Arc<Update>, repair: bool) {
         let id = &update.id;
-        if id.epoch > u64::MAX / 2
-            || id.sequence > COUNTER_MAX
-            || update.version().clock > COUNTER_MAX
-        {
+        if !self.context.accepts(id) || update.version().clock > self.context.counter_max() {
             self.reject(link, Rejection::CounterTooHigh);
             return;
         }
@@ -408,12 +423,16 @@ impl Channels {
         if !self.admit(link, &id.channel, update.body.kind()) {
             return;
         }
-        let config = &self.context.config;
-        if id.origin == config.id && id.epoch == config.life {
-            if !self.dissemination.has_published(id) {
-                self.reject(link, Rejection::ForgedOrigin);
+        if id.origin == *self.context.me() {
+            if self.dissemination.is_own(&self.context, id) {
+                return;
             }
-            return;
+            let life = self.dissemination.life(&self.context);
+            self.dissemination.exceed(&self.context, id);
+            if id.epoch == life {
+                self.reject(link, Rejection::ForgedOrigin);
+                return;
+            }
         }
         let epoch = if self.context.has(Switch::EpochIgnored) {
             0
@@ -505,7 +524,9 @@ impl Channels {
     fn on_packet(&mut self, link: LinkId, packet: &Arc<Packet>) {
         let me = &self.context.me().clone();
         let peer = self.queues.get(&link).map(LinkQueue::peer);
-        if peer.is_none_or(|peer| !relay::is_genuine(me, packet, peer)) {
+        if packet.number.max(packet.floor) > self.context.counter_max() {
+            self.reject(link, Rejection::CounterTooHigh);
+        } else if peer.is_none_or(|peer| !relay::is_genuine(me, packet, peer)) {
             self.reject(link, Rejection::ForgedOrigin);
         } else if packet.to == *me {
             self.on_arrived(link, packet);

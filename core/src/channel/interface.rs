@@ -2,10 +2,11 @@
 
 use super::message::{ChannelName, Data, DeliveryFailure, Kind, Packet, UpdateId, Version};
 use super::store::Custom;
+use crate::counter::BOUND_RISES;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::machine::Wake;
-use crate::time::Duration;
+use crate::time::{Duration, Wall};
 use core::fmt;
 use std::sync::Arc;
 
@@ -109,6 +110,8 @@ pub enum ChannelOperation {
 pub enum Input {
     /// All open links; this input is sent whenever the set of links or their state has changed.
     Neighbours(Vec<Neighbour>),
+    /// The calendar time of this node, after the clock was set.
+    Calendar(Wall),
     /// A message arrived on an open link.
     Receive {
         /// The link.
@@ -245,6 +248,9 @@ pub enum Refusal {
     /// The queues or the map are full; the request may be retried. An update of custom state was nevertheless merged on
     /// this node.
     Full,
+    /// The next number of this node or clock of the map is above the bound of counters, which rises each second: another
+    /// node used a number at the bound. The request may be retried.
+    CounterTooHigh,
     /// A key is empty, too long or holds a control character.
     BadKey(Arc<str>),
     /// A key is written twice, or the number of writes is out of bounds.
@@ -266,6 +272,7 @@ impl Refusal {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Full => Some(FULL_PAUSE),
+            Self::CounterTooHigh => Some(BOUND_RISES),
             Self::AlreadyOpen
             | Self::NotOpen
             | Self::OtherKind(_)
@@ -306,6 +313,9 @@ impl fmt::Display for Refusal {
                 super::message::PAYLOAD_BYTES_MAX
             ),
             Self::Full => f.write_str("too much is on its way already; try again shortly"),
+            Self::CounterTooHigh => f.write_str(
+                "another node used a number at the bound of counters; try again in a second",
+            ),
             Self::BadKey(key) => write!(
                 f,
                 "the key {key:?} is not allowed; use 1 to {} bytes without control characters",

@@ -203,6 +203,7 @@ impl Machine for Channels {
         core::mem::swap(&mut self.context.out, out);
         match input {
             Input::Neighbours(neighbours) => self.on_neighbours(neighbours),
+            Input::Calendar(wall) => self.context.set_calendar(wall),
             Input::Receive { link, data } => self.on_receive(link, data),
             Input::Forward { link, packet } => self.on_forward(link, &packet),
             Input::Unroutable { packet, failure } => self.on_unroutable(&packet, failure),

@@ -9,10 +9,12 @@ use super::event::Event;
 use super::interface::Output;
 use super::streams::Streams;
 use super::timer::Timers;
+use crate::counter::CalendarTime;
 use crate::identity::NodeId;
 use crate::machine::Outbox;
 use crate::sabotage::Switch;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Wall};
+use crate::topology::record::COUNTER_MAX;
 use crate::topology::{MemberIndex, Topology};
 
 /// The state that components share.
@@ -20,6 +22,8 @@ use crate::topology::{MemberIndex, Topology};
 pub(super) struct Context {
     /// The time of the current step.
     pub(super) now: Instant,
+    /// The calendar time of this node.
+    pub(super) calendar: CalendarTime,
     /// The settings, which are constant.
     pub(super) config: Config,
     /// The node's own index in its view.
@@ -41,6 +45,7 @@ impl Context {
         topology.set_local_member(me);
         Self {
             now,
+            calendar: CalendarTime::new(config.content.joined, now),
             me,
             random: Streams::new(seed),
             timers: Timers::new(),
@@ -67,6 +72,24 @@ impl Context {
     /// The earliest time at which a timer set in this step may be due.
     pub(super) fn at_once(&self) -> Instant {
         self.after(Duration::from_nanos(1))
+    }
+
+    /// The node's clock was set.
+    pub(super) fn set_calendar(&mut self, wall: Wall) {
+        self.calendar = CalendarTime::new(wall, self.now);
+    }
+
+    /// The highest value of a counter that this node accepts.
+    pub(super) fn counter_max(&self) -> u64 {
+        if self.has(Switch::NoCounterBound) {
+            return COUNTER_MAX;
+        }
+        self.calendar.counter_max(self.now)
+    }
+
+    /// The highest session that this node accepts.
+    pub(super) fn session_max(&self) -> u32 {
+        self.calendar.session_max(self.now)
     }
 
     /// The id of a member; none if the member's slot in the view was freed.

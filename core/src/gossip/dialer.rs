@@ -43,6 +43,10 @@ pub(super) enum DialPurpose {
     Requested,
     /// A neighbour whose open link is replaced by a new connection.
     Renewal,
+    /// An address at which another node is said to hold this node's id.
+    Claim,
+    /// A node that may know whether the holder of the id that this node gave up is gone.
+    Inquiry,
 }
 
 /// A dial in progress, up to the end of its handshake.
@@ -159,9 +163,11 @@ impl Dialer {
         Some(attempt)
     }
 
-    /// Forgets all dials; the caller ends their timers and connections.
-    pub(super) fn clear(&mut self) {
-        self.dials.clear();
+    /// Forgets all dials; the caller ends their connections.
+    pub(super) fn clear(&mut self, context: &mut Context) {
+        for dial in core::mem::take(&mut self.dials).into_keys() {
+            context.timers.cancel(&Timer::Dial(dial));
+        }
     }
 
     /// The seed addresses were replaced: dials in progress to the former addresses count as referrals.
@@ -260,7 +266,9 @@ impl Dialer {
             | DialPurpose::Probe
             | DialPurpose::RandomLink
             | DialPurpose::Requested
-            | DialPurpose::Renewal => in_progress < DIALS_MAX,
+            | DialPurpose::Renewal
+            | DialPurpose::Claim
+            | DialPurpose::Inquiry => in_progress < DIALS_MAX,
         }
     }
 

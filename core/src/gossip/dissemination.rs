@@ -22,7 +22,7 @@ use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::{Key, PublicationId};
-use crate::topology::record::{COUNTER_MAX, Content, Record};
+use crate::topology::record::{Content, Record};
 use crate::topology::{Applied, Batch, MemberIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -222,10 +222,10 @@ impl Dissemination {
         if records.is_empty() {
             return Vec::new();
         }
-        let (config, now) = (&context.config, context.now);
+        let (config, now, max) = (&context.config, context.now, context.counter_max());
         let mut batch = context.topology.batch();
         let merged = records.iter().map(|record| {
-            if !has_room(record) {
+            if !is_within(record, max) {
                 return ReceivedRecord::Unmerged(Unmerged::CounterTooHigh);
             }
             if *record.id() == config.id {
@@ -248,14 +248,15 @@ impl Dissemination {
         merged.collect()
     }
 
-    /// Whether a report is well formed, and its counters are low enough for its reporter to refute forgeries with
-    /// higher ones.
+    /// Checks that a report is well formed, and that its counters are within the bound.
     ///
     /// # Errors
     /// Returns an error if the report is malformed, or its counters are too high.
-    pub(super) fn check_report(aged: &AgedReport) -> Result<(), Unmerged> {
+    pub(super) fn check_report(context: &Context, aged: &AgedReport) -> Result<(), Unmerged> {
         let report = &aged.report;
-        if report.epoch.max(report.version) > COUNTER_MAX || aged.ages.len() != report.edges.len() {
+        if report.epoch.max(report.version) > context.counter_max()
+            || aged.ages.len() != report.edges.len()
+        {
             return Err(Unmerged::CounterTooHigh);
         }
         Ok(())
@@ -292,10 +293,10 @@ impl Dissemination {
     }
 }
 
-/// Whether a record's counters are low enough for its owner to refute forgeries with higher ones.
-fn has_room(record: &Record) -> bool {
+/// Whether no counter of a record is above `max`.
+fn is_within(record: &Record, max: u64) -> bool {
     let rank = record.rank();
-    rank.epoch.max(rank.version).max(rank.incarnation) <= COUNTER_MAX
+    rank.epoch.max(rank.version).max(rank.incarnation) <= max
 }
 
 /// A received record, altered if a planted bug is on.
@@ -340,7 +341,8 @@ impl Dissemination {
         mut held: impl FnMut(Key),
     ) {
         let mut wait = None;
-        for id in have {
+        let max = context.counter_max();
+        for id in have.iter().filter(|id| id.epoch.max(id.version) <= max) {
             let known = context.topology.index_of(&id.origin);
             if let Some(member) = known {
                 let topology = &context.topology;
@@ -533,7 +535,7 @@ mod tests {
     #[test]
     fn a_record_with_a_counter_beyond_the_maximum_is_not_merged() {
         let rank = Rank {
-            version: COUNTER_MAX + 1,
+            version: context().counter_max() + 1,
             ..Rank::default()
         };
         let record = Arc::new(Record::new(id(1), rank, Content::default()));

@@ -4,6 +4,7 @@ use crate::identity::NodeId;
 use crate::link::{Address, LinkId};
 use crate::time::Duration;
 use crate::topology::record::ContentError;
+use core::net::SocketAddr;
 
 /// A fact for users: logs, metrics, live views. Never needed for correctness.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,18 +91,35 @@ pub enum Event {
     Isolated,
     /// A message arrived on a link of an isolated node.
     Rejoined,
-    /// Another, newer machine runs under this node's id, so this node stopped. One of the two machines needs another
-    /// id.
+    /// Another, newer machine proved this node's id in person, so this node stopped using the id. One of the two machines
+    /// needs another id.
     NameTaken {
         /// The other machine's epoch.
         epoch: u64,
         /// The other machine's instance.
         instance: u32,
     },
-    /// A neighbour sent a record under this node's id that the node did not publish; the node published a newer record
-    /// to override the forgery.
+    /// The node that held this node's id is gone, so this node uses the id again.
+    NameResumed {
+        /// This node's new epoch.
+        epoch: u64,
+    },
+    /// Another node uses this node's id, and the two nodes cannot reach each other. Both keep the id, and each overrides
+    /// the record of the other. One of the two nodes needs another id.
+    DuplicateId {
+        /// The neighbour that relayed the record of the other node. The neighbour is not the author of the record.
+        relay: Option<NodeId>,
+        /// The other node's epoch.
+        epoch: u64,
+        /// The other node's instance.
+        instance: u32,
+        /// The address in the other node's record.
+        address: Option<SocketAddr>,
+    },
+    /// A neighbour relayed a record under this node's id that the node did not publish; the node overrides the record by
+    /// a newer one. The neighbour is not necessarily the author of the record.
     Refuted {
-        /// The neighbour that sent the record.
+        /// The neighbour that relayed the record.
         from: NodeId,
     },
     /// A message from a neighbour was rejected.
@@ -143,6 +161,8 @@ impl Event {
             Self::Isolated => "isolated",
             Self::Rejoined => "rejoined",
             Self::NameTaken { .. } => "name-taken",
+            Self::NameResumed { .. } => "name-resumed",
+            Self::DuplicateId { .. } => "duplicate-id",
             Self::Refuted { .. } => "refuted",
             Self::Rejected { .. } => "rejected",
             Self::AnnounceRejected { .. } => "announce-rejected",
@@ -164,11 +184,13 @@ impl Event {
             Self::LinkUp { peer, .. } | Self::LinkDown { peer, .. } => Some(peer),
             Self::WrongPeer { found, .. } => Some(found),
             Self::Refuted { from } | Self::Rejected { from, .. } => Some(from),
+            Self::DuplicateId { relay, .. } => relay.as_ref(),
             Self::DialFailed { .. }
             | Self::DialedMyself { .. }
             | Self::Isolated
             | Self::Rejoined
             | Self::NameTaken { .. }
+            | Self::NameResumed { .. }
             | Self::AnnounceRejected { .. }
             | Self::Paused { .. } => None,
         }

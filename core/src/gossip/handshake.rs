@@ -173,6 +173,7 @@ pub(super) const fn refusal(reason: RefusalReason) -> Refusal {
         versions: (0, 0),
         others: Vec::new(),
         yours: None,
+        gone: false,
     }
 }
 

@@ -7,7 +7,8 @@ use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
 use super::message::{AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome};
-use super::{Event, Gossip, Input, LinkEnd, Message, Output, Phase, Rejection, Status};
+use super::own_id::Testimony;
+use super::{Event, Gossip, LinkEnd, Message, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
 use crate::link::{Address, CloseReason, DialId, LinkId, LocalClose};
 use crate::sabotage::Switch;
@@ -87,7 +88,11 @@ impl Gossip {
         if handshake::is_successor(peer, &hello.record, self.record()) {
             self.handshakes.end(&mut self.context, link);
             self.context.out.push(Output::Close { link });
-            self.on_newer_self(&hello.record, true);
+            self.on_newer_self(&hello.record, Testimony::InPerson);
+            return;
+        }
+        if hello.session > self.context.session_max() {
+            self.close_for_protocol(link, Rejection::CounterTooHigh);
             return;
         }
         if let Some(refusal) = self.reason_to_refuse(peer, hello) {
@@ -122,7 +127,19 @@ impl Gossip {
         let closing = self.self_record.phase() == Phase::Leaving || self.self_record.is_raising();
         let own = self.self_record.record();
         let objection = handshake::objection(&self.context, peer, hello, own, closing);
+        let objection = objection.map(|refusal| Refusal {
+            gone: refusal.yours.is_some() && self.is_gone(peer),
+            ..refusal
+        });
         objection.or_else(|| self.reason_to_refuse_connection(peer, hello))
+    }
+
+    /// Whether a member with a record is down, left or forgotten.
+    fn is_gone(&self, id: &NodeId) -> bool {
+        self.context.topology.index_of(id).is_some_and(|member| {
+            let gone = matches!(self.status(member), Status::Down | Status::Left);
+            gone || self.context.topology.is_retired(member)
+        })
     }
 
     fn reason_to_refuse_connection(&mut self, peer: &NodeId, hello: &Hello) -> Option<Refusal> {
@@ -322,22 +339,18 @@ impl Gossip {
     }
 
     fn on_refused(&mut self, link: LinkId, member: MemberIndex, refusal: &Refusal) {
-        self.handshakes.end(&mut self.context, link);
+        let Some(handshake) = self.handshakes.end(&mut self.context, link) else {
+            return;
+        };
+        let peer = handshake.peer().clone();
         self.context.out.push(Output::Close { link });
         let dial = self.dialer.over(link);
-        if refusal.reason == RefusalReason::Superseded {
+        if refusal.reason == RefusalReason::Superseded
+            && refusal.session <= self.context.session_max()
+        {
             self.members.note_session(member, refusal.session);
         }
-        if refusal.reason == RefusalReason::NameTaken
-            && let Some(yours) = refusal.yours.as_ref()
-            && yours.id() == self.id()
-        {
-            let (own, theirs) = (self.record().rank(), yours.rank());
-            let newer = (theirs.epoch, theirs.instance) > (own.epoch, own.instance);
-            if newer || !self.self_record.is_established(self.context.now) {
-                self.on_newer_self(yours, false);
-            }
-        }
+        self.on_refused_for_id(&peer, refusal);
         if self.is_over() {
             return;
         }
@@ -421,34 +434,6 @@ impl Gossip {
             self.remove_link(link);
         }
         self.overlay.schedule(&mut self.context);
-    }
-
-    /// After the node left or gave up its id: new connections are closed, all other inputs are ignored.
-    pub(super) fn after_the_end(&mut self, input: Input) {
-        match input {
-            Input::Accepted { link, .. } | Input::Dialed { link, .. } => {
-                self.context.out.push(Output::Close { link });
-            }
-            Input::Leave if self.self_record.phase() == Phase::NameTaken => {
-                self.self_record.on_left(&mut self.context);
-            }
-            Input::Start
-            | Input::DialFailed { .. }
-            | Input::Resolved { .. }
-            | Input::Receive { .. }
-            | Input::Heard { .. }
-            | Input::Closed { .. }
-            | Input::Stored { .. }
-            | Input::StoreFailed { .. }
-            | Input::Announce(_)
-            | Input::Seeds { .. }
-            | Input::EditSeeds { .. }
-            | Input::Discover(_)
-            | Input::RequestLink { .. }
-            | Input::Renew { .. }
-            | Input::Leave
-            | Input::Wake => {}
-        }
     }
 }
 
@@ -705,7 +690,7 @@ impl Gossip {
 
     /// Merges a received report. Returns the outcome and the report's key in the view.
     fn take_report(&mut self, aged: &AgedReport, from: LinkId) -> (Applied, Option<Key>) {
-        if let Err(why) = Dissemination::check_report(aged) {
+        if let Err(why) = Dissemination::check_report(&self.context, aged) {
             return (self.on_unmerged(why, from), None);
         }
         if aged.report.reporter == *self.id() {

@@ -5,6 +5,7 @@ use super::message::Message;
 use crate::identity::NodeId;
 use crate::link::{Address, CloseReason, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::machine::Wake;
+use crate::time::Wall;
 use crate::topology::record::Content;
 use core::net::SocketAddr;
 
@@ -107,6 +108,9 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
+    /// The calendar time of this node, after the clock was set. At the start, it is the time of joining in the
+    /// configuration.
+    Calendar(Wall),
     /// Leave the mesh gracefully; ends with [`Output::Left`].
     Leave,
     /// A deadline has arrived.

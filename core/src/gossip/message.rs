@@ -101,6 +101,8 @@ pub struct Refusal {
     /// With `NameTaken`: the acceptor's record of the dialer's id, from an earlier start of the dialer or from another
     /// machine.
     pub yours: Option<Arc<Record>>,
+    /// With `NameTaken`: the owner of `yours` is down, left or forgotten in the acceptor's view.
+    pub gone: bool,
 }
 
 /// Reasons why a link is closed on purpose.
@@ -256,6 +258,7 @@ impl Encoded for Refusal {
                 .yours
                 .as_ref()
                 .map_or(0, |record| size::delimited(record.encoded_len()))
+            + size::boolean(self.gone)
     }
 }
 

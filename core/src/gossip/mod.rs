@@ -3,7 +3,7 @@
 //! [`Gossip`] is a coordinator of components. Each component owns one part of the state, behind methods. Components do
 //! not hold each other, and share only a `Context`. The coordinator passes one component's results to the others: in
 //! this file for timers and members, in `input` for connections and messages, in `output` for the data that the node
-//! sends.
+//! sends, in `own_id` for the node's own id.
 //!
 //! | component | decides |
 //! |---|---|
@@ -16,6 +16,7 @@
 //! | `dissemination` | how updates spread along the broadcast tree |
 //! | `anti_entropy` | how views that differ become equal |
 //! | `self_record` | the node's own record, edge report and phase |
+//! | `dispute` | the answer to claims of other nodes to the node's id |
 //! | `frame_builder` | the content and time of each message on a link |
 //!
 //! The state that the components change is [`crate::topology`]. The machine opens no connection and reads no clock: see
@@ -35,6 +36,7 @@ mod bootstrap;
 mod config;
 mod context;
 mod dialer;
+mod dispute;
 mod dissemination;
 mod epoch;
 mod event;
@@ -48,6 +50,7 @@ mod members;
 pub mod message;
 mod output;
 mod overlay;
+mod own_id;
 mod provenance;
 mod self_record;
 mod streams;
@@ -83,6 +86,7 @@ use anti_entropy::AntiEntropy;
 use bootstrap::Bootstrap;
 use context::Context;
 use dialer::Dialer;
+use dispute::Dispute;
 use dissemination::Dissemination;
 use failure_detector::heartbeat::Heartbeat;
 use failure_detector::local_health::LocalHealth;
@@ -107,6 +111,7 @@ const REDIALS_MAX: usize = 3;
 pub struct Gossip {
     context: Context,
     self_record: SelfRecord,
+    dispute: Dispute,
     members: Members,
     handshakes: Handshakes,
     admission: Admission,
@@ -156,6 +161,7 @@ impl Gossip {
         self_record.apply(&mut context);
         Self {
             self_record,
+            dispute: Dispute::new(),
             members: Members::new(now),
             handshakes: Handshakes::default(),
             admission: Admission::new(&context),
@@ -178,6 +184,7 @@ impl Gossip {
     fn take(&mut self, input: Input) {
         if self.is_over() {
             self.after_the_end(input);
+            self.finish_step();
             return;
         }
         match input {
@@ -199,12 +206,18 @@ impl Gossip {
             Input::Discover(discovery) => self.on_discover(discovery),
             Input::RequestLink { peer, requested } => self.on_requested(&peer, requested),
             Input::Renew { link } => self.on_renew(link),
+            Input::Calendar(wall) => self.context.set_calendar(wall),
             Input::Leave => self.on_leave(),
             Input::Wake => self.on_wake(),
         }
-        self.publish();
-        self.flush();
-        if self.is_over() {
+        self.finish_step();
+    }
+
+    fn finish_step(&mut self) {
+        if !self.is_over() {
+            self.publish();
+            self.flush();
+        } else if self.self_record.phase() == Phase::Left {
             // Timers that the closed links scheduled are not needed.
             self.context.timers = Timers::new();
         }
@@ -254,12 +267,51 @@ impl Gossip {
             }
             Timer::Graft(key) => self.request_missing(key),
             Timer::Forget(member) => self.forget(member),
+            Timer::Dispute => self.settle_claims(),
+            // The step publishes.
+            Timer::Publish => {}
+            // Only a node that gave up its id inquires.
+            Timer::Reclaim => {}
+        }
+    }
+
+    /// The due timers of a node that gave up its id. The timers of before are kept aside.
+    fn on_wake_suspended(&mut self) {
+        while let Some((_, timer)) = self.context.timers.pop_due(self.context.now) {
+            match timer {
+                Timer::Reclaim => self.inquire(),
+                Timer::StoreRetry => self.self_record.store_again(&mut self.context),
+                Timer::Handshake(link) => self.on_handshake_due(link),
+                Timer::Dial(dial) => self.on_dial_ended(dial, "timed out"),
+                Timer::Heartbeat
+                | Timer::Judge
+                | Timer::Suspicion
+                | Timer::Isolation
+                | Timer::Overlay
+                | Timer::Seeds
+                | Timer::Probe
+                | Timer::Maintain
+                | Timer::RandomLink
+                | Timer::LeaveDone
+                | Timer::Flush(_)
+                | Timer::Silence(_)
+                | Timer::Graft(_)
+                | Timer::Forget(_)
+                | Timer::Dispute
+                | Timer::Publish => {}
+            }
         }
     }
 
     /// This node was paused, so its observations of other members restart.
     fn on_pause(&mut self, late: Duration) {
-        self.local_health.on_pause(&mut self.context, late);
+        self.context.report(Event::Paused { late });
+        self.restart_observations();
+    }
+
+    /// The observations of other members restart.
+    fn restart_observations(&mut self) {
+        self.local_health.on_pause(&mut self.context);
         self.silence.on_pause(&self.context);
         self.verdict.on_pause(&mut self.context);
         self.dialer.restart_time_outs(&mut self.context);
@@ -593,6 +645,24 @@ impl Gossip {
         phase
     }
 
+    /// The time since which another node holds this node's id, which that node proved in a handshake.
+    #[must_use]
+    pub fn name_taken_since(&self) -> Option<Instant> {
+        self.dispute.suspended_since()
+    }
+
+    /// The time since which another node that this node never met is known to use this node's id.
+    #[must_use]
+    pub fn duplicate_since(&self, now: Instant) -> Option<Instant> {
+        self.dispute.duplicate_since(now)
+    }
+
+    /// The highest epoch, incarnation or version that this node accepted in its latest step.
+    #[must_use]
+    pub fn counter_max(&self) -> u64 {
+        self.context.counter_max()
+    }
+
     /// Set hash of the view: equal on two nodes with equal views.
     #[must_use]
     pub const fn hash(&self) -> u64 {
@@ -719,6 +789,7 @@ impl Gossip {
             // Each timer is kept in two orders.
             + held::<(Instant, Timer)>(2 * self.context.timers.len())
             + self.self_record.memory()
+            + self.dispute.memory()
             + self.members.memory()
             + self.handshakes.memory()
             + self.links.memory()

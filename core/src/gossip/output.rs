@@ -7,20 +7,15 @@ use super::dissemination::Dissemination;
 use super::frame_builder::PushMode;
 use super::handshake;
 use super::links::Link;
-use super::message::{Frame, Goodbye, Refusal, RefusalReason, Sync};
-use super::self_record::{Claim, Succession};
-use super::timer::Timers;
-use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Rejection, Status};
+use super::message::{Goodbye, Refusal, RefusalReason, Sync};
+use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Status};
 use crate::identity::NodeId;
 use crate::link::{Address, DialId, LinkId, ResolutionError, Ticket};
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
-use crate::topology::Applied;
 use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
-use crate::topology::record::{EdgeReport, Rank, Record};
 use core::net::SocketAddr;
-use std::sync::Arc;
 
 /// Back-off from a member that refused a link as busy or full.
 const REFUSED_FOR: Duration = Duration::from_millis(500);
@@ -89,7 +84,7 @@ impl Gossip {
     }
 
     /// Sends all output of every link.
-    fn flush_now(&mut self) {
+    pub(super) fn flush_now(&mut self) {
         let anti_entropy = &mut self.anti_entropy;
         self.frames.flush_now(
             &mut self.context,
@@ -167,57 +162,6 @@ impl Gossip {
     }
 }
 
-/// Values under the node's own id.
-impl Gossip {
-    /// A record under the node's own id.
-    pub(super) fn on_own_record(&mut self, heard: &Arc<Record>, from: LinkId) -> Applied {
-        let same = heard == self.record();
-        let me = Key::Record(self.context.me);
-        match self.self_record.claim(&self.context, heard) {
-            Claim::Known => {}
-            Claim::Outdated => self.frames.push(from, me),
-            Claim::Newer => self.on_newer_self(heard, false),
-            Claim::Forged if self.context.has(Switch::AdoptsForgery) => {
-                let before = self.self_record.adopt(&mut self.context, heard);
-                self.on_view_changed(me, before);
-            }
-            Claim::Forged => {
-                let from = self.peer_of(from);
-                self.self_record.refute(&mut self.context, heard, from);
-            }
-        }
-        if same { Applied::Same } else { Applied::Older }
-    }
-
-    /// A report under the node's own id.
-    pub(super) fn on_own_report(&mut self, heard: &Arc<EdgeReport>, from: LinkId) -> Applied {
-        let same = self.context.topology.report(self.id()) == Some(heard);
-        if self.self_record.refute_report(&self.context, heard) {
-            self.report_rejected(from, Rejection::ForgedReport);
-        }
-        if same { Applied::Same } else { Applied::Older }
-    }
-
-    /// A newer machine, or an earlier start of this node, holds the node's id. With `in_handshake`, the record comes from a
-    /// handshake with this node itself, so it belongs to another machine.
-    pub(super) fn on_newer_self(&mut self, heard: &Record, in_handshake: bool) {
-        match self
-            .self_record
-            .succession(&self.context, heard, in_handshake)
-        {
-            Succession::Stays => {}
-            Succession::Raises(above) => self.self_record.raise_epoch(&mut self.context, above),
-            Succession::GivesUp => self.give_up_id(heard.rank()),
-        }
-    }
-
-    pub(super) fn on_stored(&mut self, ticket: Ticket) {
-        if self.self_record.on_stored(ticket) {
-            self.bootstrap.schedule_at_once(&mut self.context);
-        }
-    }
-}
-
 /// Dials.
 impl Gossip {
     pub(super) fn dial(
@@ -246,7 +190,9 @@ impl Gossip {
             DialPurpose::Seed(_)
             | DialPurpose::Referral
             | DialPurpose::Redial
-            | DialPurpose::Renewal => false,
+            | DialPurpose::Renewal
+            | DialPurpose::Claim
+            | DialPurpose::Inquiry => false,
         };
         if learnt && !self.bootstrap.discovers() {
             return;
@@ -490,6 +436,9 @@ impl Gossip {
                 }
             }
             DialPurpose::Redial | DialPurpose::Probe => {}
+            purpose @ (DialPurpose::Claim | DialPurpose::Inquiry) => {
+                self.on_claim_dial_ended(purpose)
+            }
             // The link to replace may have closed in favour of this dial.
             DialPurpose::Renewal => self.overlay.schedule_at_once(&mut self.context),
         }
@@ -547,6 +496,9 @@ impl Gossip {
                     self.context.report(Event::DialedMyself { address });
                 }
             }
+            purpose @ (DialPurpose::Claim | DialPurpose::Inquiry) => {
+                self.on_claim_dial_ended(purpose);
+            }
         }
     }
 
@@ -568,7 +520,9 @@ impl Gossip {
             | DialPurpose::Redial
             | DialPurpose::RandomLink
             | DialPurpose::Requested
-            | DialPurpose::Renewal => false,
+            | DialPurpose::Renewal
+            | DialPurpose::Claim
+            | DialPurpose::Inquiry => false,
         };
         if !follows || !self.bootstrap.discovers() {
             return;
@@ -654,80 +608,6 @@ impl Gossip {
         let edge = self.self_record.edge(member);
         if edge.is_some_and(|edge| !edge.is_down()) {
             self.self_record.set_edge(member, true, heard);
-        }
-    }
-
-    fn end_all_links(&mut self, goodbye: Goodbye) {
-        let links = self.links.iter().map(|(id, _)| id);
-        let mut all: Vec<LinkId> = links.chain(self.handshakes.keys()).collect();
-        all.sort_unstable();
-        if goodbye == Goodbye::Leaving {
-            self.publish();
-            self.flush_now();
-            self.tell_greeted();
-        }
-        for link in all {
-            self.send_goodbye(link, goodbye);
-        }
-        self.dialer.clear();
-    }
-
-    /// Sends the record of the departure where a hello is on its way: the peer opens the link when the hello arrives, and
-    /// tells the mesh of this node.
-    fn tell_greeted(&mut self) {
-        let record = self.self_record.record();
-        if !record.rank().leaving {
-            return;
-        }
-        let pending = self.handshakes.keys().filter(|link| {
-            let held = self.handshakes.get(*link);
-            held.is_some_and(|held| held.proposed().is_some())
-        });
-        for link in pending.collect::<Vec<_>>() {
-            let message = Message::Frame(Frame {
-                records: vec![Arc::clone(record)],
-                ..Frame::default()
-            });
-            self.context.out.push(Output::Send { link, message });
-        }
-    }
-}
-
-/// The end of the node's participation.
-impl Gossip {
-    pub(super) fn on_leave(&mut self) {
-        if self.self_record.phase() == Phase::Leaving {
-            return;
-        }
-        self.self_record.leave();
-        if self.context.has(Switch::NoLeaveAnnouncement) {
-            self.finish_leaving();
-            return;
-        }
-        self.self_record.announce_departure(&mut self.context);
-        if !self.has_live_link() {
-            self.finish_leaving();
-        }
-    }
-
-    pub(super) fn finish_leaving(&mut self) {
-        self.end_all_links(Goodbye::Leaving);
-        self.context.timers = Timers::new();
-        self.self_record.on_left(&mut self.context);
-    }
-
-    /// Another machine holds the node's id: the node stops.
-    pub(super) fn give_up_id(&mut self, rank: Rank) {
-        self.context.report(Event::NameTaken {
-            epoch: rank.epoch,
-            instance: rank.instance,
-        });
-        self.end_all_links(Goodbye::NameTaken);
-        let leaving = self.self_record.phase() == Phase::Leaving;
-        self.self_record.on_name_taken();
-        self.context.timers = Timers::new();
-        if leaving {
-            self.self_record.on_left(&mut self.context);
         }
     }
 }

@@ -9,14 +9,17 @@
 //! | equal, the value greater | forged | publish over it (refute) |
 //! | equal, otherwise | known | none |
 //! | lower | outdated | send the neighbour the current record |
-//! | higher | another machine's, or this node's own past | stop; or take a higher epoch, stored first |
+//! | higher | another machine's, forged, or this node's own past | take a higher epoch, stored first; or stop |
 //!
-//! A higher value comes from an earlier start of this node if the node started only recently, or if the value has this
-//! node's address. This happens when the node lost its disk and learns late of its earlier starts.
+//! A node that started recently takes the higher epoch at once: the value comes from an earlier start of the node, if
+//! the node lost its disk. Later, the node stops only for another machine that proves the id in a handshake; values
+//! that neighbours relay are claims (`dispute`).
 //!
 //! ```text
 //!   Joining ──established──► Running ──leave──► Leaving ──sent──► Left
-//!      └───────────────────────┴──another machine holds the id──► NameTaken ──leave──► Left
+//!      └───────────────────────┴──another machine proves the id──► NameTaken ──leave──► Left
+//!      ▲                                                              │
+//!      └──────────────that machine is gone, a higher epoch is stored──┘
 //! ```
 
 use super::config::Config;
@@ -25,18 +28,19 @@ use super::event::Event;
 use super::interface::Output;
 use super::timer::Timer;
 use super::view::Phase;
+use crate::counter::BOUND_RISES;
 use crate::identity::NodeId;
 use crate::link::Ticket;
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
-use crate::topology::record::{COUNTER_MAX, Content, EDGES_MAX, Edge, EdgeReport, Rank, Record};
+use crate::topology::record::{Content, EDGES_MAX, Edge, EdgeReport, Rank, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Number of times that a node takes a higher epoch before it treats a higher value as another machine's. Bounds the
-/// epochs raised when two machines start under one id at once.
+/// Number of times that a node takes a higher epoch before its epoch counts as established. Bounds the epochs raised
+/// when two machines start under one id at once.
 const RAISES_MAX: u64 = 3;
 
 /// Delay before the order for an epoch that could not be stored is repeated.
@@ -76,7 +80,9 @@ pub(super) enum Succession {
     Stays,
     /// The node takes an epoch above the given one.
     Raises(u64),
-    /// Another machine holds the id: the node stops.
+    /// A neighbour relayed the record: it is a claim without proof.
+    Disputed,
+    /// Another machine proved the id: the node stops.
     GivesUp,
 }
 
@@ -146,9 +152,10 @@ impl SelfRecord {
 impl SelfRecord {
     /// Publishes the record if the record changed. Returns the hash of the view before the publication.
     pub(super) fn publish_record(&mut self, context: &mut Context) -> Option<u64> {
-        if !core::mem::take(&mut self.record_due) {
+        if !self.record_due || !self.may_publish(context) {
             return None;
         }
+        self.record_due = false;
         self.version += 1;
         let rank = Rank {
             version: self.version,
@@ -157,6 +164,17 @@ impl SelfRecord {
         let content = self.record.content().clone();
         self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
         Some(self.apply(context))
+    }
+
+    /// Whether the next version is within the bound of counters. If it is not, because a version was forged, the node
+    /// publishes when the bound has risen.
+    fn may_publish(&self, context: &mut Context) -> bool {
+        if self.version < context.counter_max() {
+            return true;
+        }
+        let at = context.after(BOUND_RISES);
+        context.timers.set_if_unset(Timer::Publish, at);
+        false
     }
 
     /// Stores the record in the view. Returns the hash of the view before the change.
@@ -168,9 +186,10 @@ impl SelfRecord {
 
     /// Publishes the report if edges changed. Returns the hash of the view before the publication.
     pub(super) fn publish_report(&mut self, context: &mut Context) -> Option<u64> {
-        if !core::mem::take(&mut self.report_due) {
+        if !self.report_due || !self.may_publish(context) {
             return None;
         }
+        self.report_due = false;
         self.version += 1;
         let mut edges = Vec::new();
         let mut last_heard_times = Vec::new();
@@ -233,15 +252,21 @@ impl SelfRecord {
         }
     }
 
-    /// Overrides a forged record that `from` sent by publishing a newer one.
-    pub(super) fn refute(&mut self, context: &mut Context, heard: &Record, from: Option<NodeId>) {
-        if let Some(from) = from {
+    /// Overrides a forged record that `relay` sent by publishing a newer one. Returns whether the counters of the
+    /// record leave room for that; otherwise only a higher epoch overrides the record.
+    pub(super) fn refute(
+        &mut self,
+        context: &mut Context,
+        heard: &Record,
+        relay: Option<NodeId>,
+    ) -> bool {
+        if let Some(from) = relay {
             context.report(Event::Refuted { from });
         }
         let rank = heard.rank();
-        if rank.incarnation >= COUNTER_MAX || rank.version >= COUNTER_MAX {
-            self.raise_epoch(context, rank.epoch);
-            return;
+        let max = context.counter_max();
+        if rank.incarnation >= max || rank.version >= max {
+            return false;
         }
         self.version = self.version.max(rank.version);
         let own = self.record.rank();
@@ -253,6 +278,7 @@ impl SelfRecord {
             },
             content,
         );
+        true
     }
 
     /// The planted bug [`Switch::AdoptsForgery`]: adopts a forged record. Returns the hash of the view before the
@@ -265,12 +291,11 @@ impl SelfRecord {
 
     /// Checks a received report under the node's own id, and overrides a forged report by a newer one. Returns whether
     /// the received report is forged.
-    pub(super) fn refute_report(&mut self, context: &Context, heard: &EdgeReport) -> bool {
+    pub(super) fn refute_report(&mut self, context: &mut Context, heard: &EdgeReport) -> bool {
         let held = context.topology.report(self.record.id());
         let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
         if heard.epoch != self.record.rank().epoch
             || (heard.epoch, heard.version) < newest
-            || self.version >= COUNTER_MAX
             || held.is_some_and(|held| held.as_ref() == heard)
         {
             return false;
@@ -280,24 +305,28 @@ impl SelfRecord {
         true
     }
 
-    /// Decides how this node reacts to a record of a higher epoch or instance. With `in_handshake`, the record comes from a
-    /// handshake with this node itself, so it belongs to another machine.
+    /// Decides how this node reacts to a record of a higher epoch or instance. With `in_person`, the record comes from a
+    /// handshake with a node that has a certificate of this node's id, so it belongs to another machine.
     pub(super) fn succession(
         &self,
         context: &Context,
         heard: &Record,
-        in_handshake: bool,
+        in_person: bool,
     ) -> Succession {
         let epoch = heard.rank().epoch;
         // The value is an echo: the pending epoch already outranks it.
         if self.raising.is_some_and(|(_, raising)| raising > epoch) {
             return Succession::Stays;
         }
-        if self.is_established(context.now) && (in_handshake || !self.is_own_past(heard)) {
+        if self.is_established(context.now) {
             if context.has(Switch::NoCloneCheck) {
                 return Succession::Stays;
             }
-            return Succession::GivesUp;
+            return if in_person {
+                Succession::GivesUp
+            } else {
+                Succession::Disputed
+            };
         }
         if context.has(Switch::EpochReused) {
             return Succession::Stays;
@@ -305,16 +334,9 @@ impl SelfRecord {
         Succession::Raises(epoch)
     }
 
-    /// Whether a record under the node's id has the node's own address, where no other machine can run. Such a record
-    /// is accepted at most [`RAISES_MAX`] times, because two machines may be configured with one address.
-    fn is_own_past(&self, heard: &Record) -> bool {
-        let address = self.record.content().address;
-        self.raised < RAISES_MAX && address.is_some() && heard.content().address == address
-    }
-
     /// Takes an epoch higher than `above`, once it is stored.
     pub(super) fn raise_epoch(&mut self, context: &mut Context, above: u64) {
-        if above >= COUNTER_MAX || self.raising.is_some_and(|(_, epoch)| epoch > above) {
+        if self.raising.is_some_and(|(_, epoch)| epoch > above) {
             return;
         }
         self.raised += 1;
@@ -407,8 +429,17 @@ impl SelfRecord {
     }
 
     /// Another machine holds the node's id.
-    pub(super) fn on_name_taken(&mut self) {
+    pub(super) const fn on_name_taken(&mut self) {
         self.phase = Phase::NameTaken;
+    }
+
+    /// The node uses its id again; `alone`: it has no seed addresses.
+    pub(super) const fn on_resumed(&mut self, alone: bool) {
+        self.phase = if alone {
+            Phase::Running
+        } else {
+            Phase::Joining
+        };
     }
 }
 
@@ -428,7 +459,7 @@ impl SelfRecord {
     }
 
     /// Whether the epoch is established. Bounded by [`RAISES_MAX`], so that two machines that start under one id at
-    /// once do not outbid each other without end.
+    /// once do not outbid each other at the rate of a start without end.
     pub(super) fn is_established(&self, now: Instant) -> bool {
         self.raised >= RAISES_MAX || self.established.is_some_and(|since| since <= now)
     }

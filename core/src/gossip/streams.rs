@@ -16,6 +16,8 @@ pub(super) struct Streams {
     pub(super) dissemination: Random,
     /// The phase of heartbeats.
     pub(super) heartbeat: Random,
+    /// The members that a node asks about the holder of its id.
+    pub(super) inquiry: Random,
     /// The random link: its member, and the time at which it is replaced.
     pub(super) overlay: Random,
     /// Probes of members that are down.
@@ -33,6 +35,7 @@ impl Streams {
             bootstrap: gossip.child("bootstrap"),
             dissemination: gossip.child("dissemination"),
             heartbeat: gossip.child("heartbeat"),
+            inquiry: gossip.child("inquiry"),
             overlay: gossip.child("overlay"),
             prober: gossip.child("prober"),
             referral: gossip.child("referral"),

@@ -26,6 +26,9 @@ pub(super) enum Timer {
     Graft(Key),
     Forget(MemberIndex),
     StoreRetry,
+    Dispute,
+    Reclaim,
+    Publish,
 }
 
 /// A timer as two numbers in the order of the timers, so that timers are compared without a match on their variants.
@@ -51,6 +54,9 @@ impl Timer {
             Self::Graft(key) => (14, key.code()),
             Self::Forget(member) => (15, member.into()),
             Self::StoreRetry => (16, 0),
+            Self::Dispute => (17, 0),
+            Self::Reclaim => (18, 0),
+            Self::Publish => (19, 0),
         }
     }
 
@@ -73,6 +79,9 @@ impl Timer {
             14 => Self::Graft(Key::of(about)),
             15 => Self::Forget(about as MemberIndex),
             16 => Self::StoreRetry,
+            17 => Self::Dispute,
+            18 => Self::Reclaim,
+            19 => Self::Publish,
             _ => panic!("no timer has this code"),
         }
     }

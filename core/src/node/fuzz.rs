@@ -218,6 +218,7 @@ fn message() -> impl Strategy<Value = Message> {
                 versions: (3, 4),
                 others: vec![address(5)],
                 yours,
+                gone: false,
             })
         });
     let goodbyes = [

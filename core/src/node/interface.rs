@@ -5,6 +5,7 @@ use crate::channel;
 use crate::gossip::{self, Event};
 use crate::link::{DialId, LinkId, Ticket};
 use crate::machine::Wake;
+use crate::time::Wall;
 use core::net::SocketAddr;
 
 /// An input of the machine.
@@ -21,6 +22,9 @@ pub enum Input {
     },
     /// An input of the node's channels: a request of an application.
     Channel(channel::Input),
+    /// The calendar time of this node, after the clock was set. At the start, it is the time of joining in the
+    /// configuration.
+    Calendar(Wall),
     /// Start or stop reporting [`Output::RoutesChanged`].
     WatchRoutes(bool),
     /// A deadline has arrived.

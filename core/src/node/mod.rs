@@ -68,6 +68,7 @@ impl Node {
             config.instance,
             channel_tuning(&config.tuning),
         );
+        channels.started = config.content.joined;
         channels.sabotage = config.sabotage;
         Self {
             gossip: Gossip::new(config, seed, now),
@@ -210,6 +211,10 @@ impl Machine for Node {
             }
             Input::Mesh(input) => self.step_mesh(now, input, out),
             Input::Channel(input) => self.step_channels(now, input),
+            Input::Calendar(wall) => {
+                self.step_mesh(now, gossip::Input::Calendar(wall), out);
+                self.step_channels(now, channel::Input::Calendar(wall));
+            }
             Input::WatchRoutes(watch) => self.routes.set_watch(now, &self.gossip, watch),
             Input::Wake => {
                 if self.gossip.next_deadline().is_some_and(|at| at <= now) {

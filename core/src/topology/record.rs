@@ -22,8 +22,7 @@ pub const METADATA_MAX: usize = 64;
 pub const CONTENT_BYTES_MAX: usize = 8 * 1024;
 /// Maximum number of edges in a report.
 pub const EDGES_MAX: usize = 64;
-/// The highest epoch, version and incarnation that a node accepts. The limit leaves room for higher values that refute
-/// a forgery.
+/// The highest epoch that a node stores. Members accept far lower counters: see [`crate::counter`].
 pub const COUNTER_MAX: u64 = 1 << 62;
 
 /// The order of a node's records: the record with the greatest rank wins.

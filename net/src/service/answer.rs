@@ -47,9 +47,14 @@ const fn status(status: Status) -> proto::MemberStatus {
     }
 }
 
-/// Returns whether a node in this phase can do its work.
-pub(super) fn health(phase: Phase, checked: Duration) -> proto::Health {
+/// Returns whether a node in this phase can do its work. With `duplicate`, another node that this node cannot reach uses
+/// the node's id.
+pub(super) fn health(phase: Phase, duplicate: bool, checked: Duration) -> proto::Health {
     let (status, message) = match phase {
+        Phase::Joining | Phase::Running | Phase::Isolated if duplicate => (
+            health::Status::Unhealthy,
+            "duplicate-id: another node, which this node cannot reach, uses this node's id; change the id of one of them",
+        ),
         Phase::Joining => (health::Status::Unknown, "no seed address was reached yet"),
         Phase::Running => (health::Status::Healthy, "member of the mesh"),
         Phase::Isolated => (health::Status::Unhealthy, "no neighbour responds"),
@@ -57,7 +62,7 @@ pub(super) fn health(phase: Phase, checked: Duration) -> proto::Health {
         Phase::Left => (health::Status::Unhealthy, "left the mesh"),
         Phase::NameTaken => (
             health::Status::Unhealthy,
-            "another node uses this node's id; change the id of one of them",
+            "another node uses this node's id; this node resumes when that node is gone; change the id of one of them",
         ),
     };
     proto::Health {
@@ -256,6 +261,8 @@ pub(super) struct Inside {
     pub(super) record: Arc<Record>,
     pub(super) mesh: String,
     pub(super) phase: Phase,
+    /// Whether another node, which this node cannot reach, uses the node's id.
+    duplicate: bool,
     pub(super) hash: u64,
     pub(super) uptime: Duration,
     discovery: bool,
@@ -288,6 +295,7 @@ impl Inside {
             record: Arc::clone(mesh.record()),
             mesh: mesh.config().mesh.clone(),
             phase: mesh.phase(),
+            duplicate: mesh.duplicate_since(now).is_some(),
             hash: mesh.hash(),
             uptime: now.since(Instant::ZERO),
             discovery: mesh.discovers(),
@@ -306,7 +314,7 @@ impl Inside {
         proto::NodeStatus {
             node: Some(node_info(&self.record, &self.mesh)),
             phase: phase(self.phase).into(),
-            health: Some(health(self.phase, outside.now)),
+            health: Some(health(self.phase, self.duplicate, outside.now)),
             listen: outside.listen.clone(),
             encryption: encryption(&outside.trusted),
             discovery: discovery(self.discovery).to_owned(),

@@ -18,6 +18,7 @@ pub(super) fn refused(error: Error) -> Status {
             Code::FailedPrecondition
         }
         Refusal::TooManyChannels | Refusal::Full => Code::ResourceExhausted,
+        Refusal::CounterTooHigh => Code::Unavailable,
         Refusal::TooLarge(_)
         | Refusal::BadKey(_)
         | Refusal::BadTransaction

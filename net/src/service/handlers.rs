@@ -116,8 +116,14 @@ impl MeshService for Api {
 
     async fn get_health(&self, request: Request<proto::GetHealthRequest>) -> Answer<proto::Health> {
         caller(&request)?;
-        let phase = self.ask(|node, _| node.mesh().phase()).await?;
-        Ok(Response::new(answer::health(phase, clock::since_1970())))
+        let (phase, duplicate) = self
+            .ask(|node, now| {
+                let mesh = node.mesh();
+                (mesh.phase(), mesh.duplicate_since(now).is_some())
+            })
+            .await?;
+        let checked = clock::since_1970();
+        Ok(Response::new(answer::health(phase, duplicate, checked)))
     }
 
     async fn get_node_info(

@@ -8,6 +8,7 @@ use crate::printable::printable;
 use phalanx_core::channel;
 use phalanx_core::gossip::{Event, LinkEnd, Rejection};
 use phalanx_core::identity::NodeId;
+use std::net::SocketAddr;
 use tracing::Level;
 
 /// Maximum number of bytes of an event's text.
@@ -70,7 +71,7 @@ pub fn describe_notice(notice: &Notice) -> Description {
 
 const fn level(event: &Event) -> Level {
     match event {
-        Event::NameTaken { .. } => Level::ERROR,
+        Event::NameTaken { .. } | Event::DuplicateId { .. } => Level::ERROR,
         Event::PeerDown { .. }
         | Event::DialedMyself { .. }
         | Event::WrongPeer { .. }
@@ -83,6 +84,7 @@ const fn level(event: &Event) -> Level {
         | Event::PeerForgotten { .. }
         | Event::DialFailed { .. }
         | Event::Rejoined
+        | Event::NameResumed { .. }
         | Event::Refuted { .. } => Level::INFO,
         Event::PeerSuspected { .. }
         | Event::PeerCleared { .. }
@@ -145,11 +147,25 @@ fn text(event: &Event) -> String {
         Event::Rejoined => "a neighbour responds again".to_owned(),
         Event::NameTaken { epoch, .. } => {
             format!(
-                "another node with a newer epoch ({epoch}) uses this node's id; change the id of one of them"
+                "another node with a newer epoch ({epoch}) proved this node's id; this node waits until that node is \
+                 gone; change the id of one of them"
             )
         }
+        Event::NameResumed { epoch } => {
+            format!(
+                "the other node with this node's id is gone; this node resumes with epoch {epoch}"
+            )
+        }
+        Event::DuplicateId {
+            relay,
+            epoch,
+            address,
+            ..
+        } => duplicate_id(relay.as_ref(), *epoch, *address),
         Event::Refuted { from } => {
-            format!("{from} sent a wrong record of this node; refuted with a newer one")
+            format!(
+                "{from} relayed a record of this node that this node did not publish; overridden by a newer one"
+            )
         }
         Event::Rejected { from, reason } => {
             format!("a message from {from} was rejected: {}", rejection(*reason))
@@ -159,6 +175,18 @@ fn text(event: &Event) -> String {
         }
         Event::Paused { late } => format!("this process did not run for {} ms", late.as_millis()),
     }
+}
+
+fn duplicate_id(relay: Option<&NodeId>, epoch: u64, address: Option<SocketAddr>) -> String {
+    let relay = relay.map_or("a neighbour", NodeId::as_str);
+    let place = match address {
+        Some(address) => format!("the address {address}, where no node proves the id"),
+        None => "no address".to_owned(),
+    };
+    format!(
+        "another node uses this node's id, or records are forged: {relay} relayed a record with epoch {epoch} and \
+         {place}; this node keeps its id; give one of the two nodes another id"
+    )
 }
 
 /// Returns the reason for the end of a link, as text.
@@ -281,6 +309,18 @@ mod tests {
             taken.text.contains("change the id of one of them"),
             "{}",
             taken.text
+        );
+        let duplicate = describe(&Event::DuplicateId {
+            relay: Some(id.clone()),
+            epoch: 9,
+            instance: 1,
+            address: None,
+        });
+        assert_eq!(duplicate.level, Level::ERROR);
+        assert!(
+            duplicate.text.contains("a relayed a record with epoch 9"),
+            "{}",
+            duplicate.text
         );
         let down = describe(&Event::PeerDown { id: id.clone() });
         assert_eq!(

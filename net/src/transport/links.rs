@@ -29,6 +29,7 @@ use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::{CloseReason, DialId, LinkId, LocalClose};
 use phalanx_core::node::{self, Message, Node};
+use phalanx_core::time::Wall;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -338,6 +339,11 @@ impl OpenLinks {
     /// Sends an input to the machine; ignored if the machine's loop has ended.
     pub(crate) async fn notify(&self, input: Input) {
         let _ended = self.driver.send(node::Input::Mesh(input)).await.is_err();
+    }
+
+    /// Gives the machine the calendar time, by which it bounds counters; ignored if its loop has ended.
+    pub(crate) async fn tell_calendar(&self, wall: Wall) {
+        let _ended = self.driver.send(node::Input::Calendar(wall)).await.is_err();
     }
 
     /// Sends an input to the machine that decides about certificates; ignored if its loop has ended.

@@ -26,7 +26,13 @@ pub(crate) struct CredentialsExecutor {
 impl Executor<Credentials> for CredentialsExecutor {
     fn execute(&mut self, _now: Instant, order: Output) {
         match order {
-            Output::ReadCalendar => self.answer(Input::Calendar(clock::wall())),
+            Output::ReadCalendar => {
+                let wall = clock::wall();
+                let links = self.links.clone();
+                let tell = async move { links.tell_calendar(wall).await };
+                self.links.tasks.spawn(tell);
+                self.answer(Input::Calendar(wall));
+            }
             Output::Renew { link } => {
                 let links = self.links.clone();
                 let renew = async move { links.notify(gossip::Input::Renew { link }).await };

@@ -64,8 +64,6 @@ pub enum FieldFault {
         /// The name of the elements.
         what: &'static str,
     },
-    /// A counter above the maximum, which its owner could not exceed to refute it.
-    CounterTooHigh(u64),
     /// An address whose length is neither 6 nor 18 bytes.
     AddressLength(usize),
     /// An address with port 0.
@@ -103,7 +101,6 @@ impl fmt::Display for FieldFault {
             Self::TooMany { found, max, what } => {
                 write!(f, "has {found} {what}; at most {max} are allowed")
             }
-            Self::CounterTooHigh(found) => write!(f, "is {found}, above the allowed maximum"),
             Self::AddressLength(found) => write!(f, "has {found} bytes; an address has 6 or 18"),
             Self::NoPort => f.write_str("has port 0"),
             Self::Twice(which) => write!(f, "holds {which:?} twice"),

@@ -3,21 +3,12 @@
 use super::error::{FieldFault, WireError};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use phalanx_core::identity::NodeId;
-use phalanx_core::topology::record::COUNTER_MAX;
 
 /// A parsed value, or the error of a field.
 pub(super) type Parsed<T> = Result<T, WireError>;
 
 pub(super) fn id(path: &str, text: &str) -> Parsed<NodeId> {
     NodeId::new(text).map_err(|error| WireError::new(path, FieldFault::Name(error)))
-}
-
-pub(super) fn counter(path: &str, value: u64) -> Parsed<u64> {
-    if value > COUNTER_MAX {
-        Err(WireError::new(path, FieldFault::CounterTooHigh(value)))
-    } else {
-        Ok(value)
-    }
 }
 
 pub(super) fn at_most(path: &str, found: usize, max: usize, what: &'static str) -> Parsed<()> {
@@ -89,19 +80,19 @@ pub(super) mod arbitrary {
     use core::net::SocketAddr;
     use phalanx_core::identity::NodeId;
     use phalanx_core::identity::only_shows;
-    use phalanx_core::topology::record::COUNTER_MAX;
     use proptest::prelude::*;
 
     pub(crate) fn id() -> impl Strategy<Value = NodeId> {
         "[a-z0-9]([a-z0-9._-]{0,8}[a-z0-9])?".prop_map(|text| NodeId::new(&text).unwrap())
     }
 
-    /// Small numbers, numbers around every boundary of varint lengths, and the maximum that a node accepts.
+    /// Small numbers, numbers around every boundary of varint lengths, and the maximum. The machines check the bound of
+    /// counters.
     pub(crate) fn counter() -> impl Strategy<Value = u64> {
         prop_oneof![
             0_u64..4,
-            (0_u32..62).prop_flat_map(|bits| 0..=(1_u64 << bits)),
-            Just(COUNTER_MAX)
+            (0_u32..64).prop_flat_map(|bits| 0..=(1_u64 << bits)),
+            Just(u64::MAX)
         ]
     }
 

@@ -1,6 +1,6 @@
 //! The message of an established link: updates, announcements, requests, anti-entropy, and members that are gone.
 
-use super::field::{Parsed, all, counter, each, id};
+use super::field::{Parsed, all, each, id};
 use super::{proto, record, report, sync};
 use phalanx_core::gossip::message::{Frame, Gone};
 use phalanx_core::time::Duration;
@@ -14,8 +14,8 @@ fn update_id(wire: proto::UpdateId) -> Parsed<PublicationId> {
         } else {
             PublicationKind::Record
         },
-        epoch: counter("epoch", wire.epoch)?,
-        version: counter("version", wire.version)?,
+        epoch: wire.epoch,
+        version: wire.version,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Records.
 
 use super::error::{FieldFault, WireError};
-use super::field::{Parsed, address, address_bytes, at_most, counter, id, required};
+use super::field::{Parsed, address, address_bytes, at_most, id, required};
 use super::proto;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::{Content, METADATA_MAX, Rank, Record, SERVICES_MAX, Service};
@@ -15,11 +15,11 @@ use std::sync::Arc;
 pub fn record(mut record: proto::Record) -> Result<Record, WireError> {
     let id = id("id", &record.id)?;
     let rank = Rank {
-        epoch: counter("epoch", record.epoch)?,
+        epoch: record.epoch,
         instance: record.instance,
-        incarnation: counter("incarnation", record.incarnation)?,
+        incarnation: record.incarnation,
         leaving: record.leaving,
-        version: counter("version", record.version)?,
+        version: record.version,
     };
     let content = content(&mut record)?;
     Ok(Record::new(id, rank, content))

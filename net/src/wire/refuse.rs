@@ -36,6 +36,7 @@ pub(super) fn parse(wire: proto::Refuse) -> Parsed<Refusal> {
         versions: (wire.version_min, wire.version_max),
         others,
         yours,
+        gone: wire.gone,
     })
 }
 
@@ -63,6 +64,7 @@ impl From<&Refusal> for proto::Refuse {
             version_max: refusal.versions.1,
             others: refusal.others.iter().copied().map(address_bytes).collect(),
             yours: refusal.yours.as_deref().map(Into::into),
+            gone: refusal.gone,
         }
     }
 }
@@ -90,14 +92,21 @@ pub(super) mod arbitrary {
         ]);
         let versions = (0_u32..300, 0_u32..300);
         let others = vec(address(), 0..=REFERRALS_MAX);
-        (reason, 0_u32..9, versions, others, option::of(record())).prop_map(
-            |(reason, session, versions, others, yours)| Refusal {
+        (
+            reason,
+            0_u32..9,
+            versions,
+            others,
+            option::of(record()),
+            any::<bool>(),
+        )
+            .prop_map(|(reason, session, versions, others, yours, gone)| Refusal {
                 reason,
                 session,
                 versions,
                 others,
                 yours,
-            },
-        )
+                gone,
+            })
     }
 }

@@ -1,7 +1,7 @@
 //! Edge reports, with the ages of their evidence.
 
 use super::error::{FieldFault, WireError};
-use super::field::{Parsed, at_most, counter, id};
+use super::field::{Parsed, at_most, id};
 use super::proto;
 use phalanx_core::gossip::message::AgedReport;
 use phalanx_core::time::Duration;
@@ -28,8 +28,8 @@ pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
         ages.push(edge.age_ms.map(Duration::from_millis));
     }
     let report = EdgeReport {
-        epoch: counter("epoch", wire.epoch)?,
-        version: counter("version", wire.version)?,
+        epoch: wire.epoch,
+        version: wire.version,
         edges,
         reporter: id("reporter", &wire.reporter)?,
     };

@@ -3,19 +3,20 @@
 //! The forged messages travel on the member's own links beside the messages of its daemon, and so are subject to the
 //! same latency, losses and queues. The threat model lists each kind (docs: the mesh, hostile members).
 
-use phalanx_core::channel::message::{Item, Kind};
+use phalanx_core::channel::message::{Body, Entry, Item, Kind, Update, UpdateId};
 use phalanx_core::channel::{ChannelName, Data};
 use phalanx_core::gossip::Message as Mesh;
 use phalanx_core::gossip::message::{AgedReport, Frame};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::LinkId;
 use phalanx_core::node::{Message, Node};
-use phalanx_core::random::Random;
+use phalanx_core::random::{Random, hash_bytes};
 use phalanx_core::time::Instant;
 use phalanx_core::topology::publication::{PublicationId, PublicationKind};
 use phalanx_core::topology::record::{
     COUNTER_MAX, Content, Edge, EdgeReport, Rank, Record, Service,
 };
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// The maximum number of names, members or channels that one order forges.
@@ -36,8 +37,15 @@ pub enum ForgeryKind {
     Signed,
     /// All known records with their previous version, in reverse order.
     Stale,
+    /// The record of another member, or of every other member and the neighbour, with another instance, a higher epoch
+    /// and no address.
+    Instance,
+    /// Values with each counter at its bound: records of another member, a report of the neighbour, and writes of maps.
+    Bounds,
     /// Records of members that do not exist.
     Strangers,
+    /// Records of members that do not exist, with addresses where no node listens.
+    Phantoms,
     /// Announcements of updates from origins that do not exist.
     Names,
     /// Digests of channels that no node opened.
@@ -46,13 +54,16 @@ pub enum ForgeryKind {
 
 impl ForgeryKind {
     /// All kinds with their words.
-    pub(super) const ALL: [(Self, &'static str); 8] = [
+    pub(super) const ALL: [(Self, &'static str); 11] = [
         (Self::Forged, "forged"),
         (Self::Yours, "yours"),
         (Self::Jump, "jump"),
         (Self::Signed, "signed"),
         (Self::Stale, "stale"),
+        (Self::Instance, "instance"),
+        (Self::Bounds, "bounds"),
         (Self::Strangers, "strangers"),
+        (Self::Phantoms, "phantoms"),
         (Self::Names, "names"),
         (Self::Channels, "channels"),
     ];
@@ -60,7 +71,15 @@ impl ForgeryKind {
     /// Whether the forgery contains records that only their owner may write, and that other nodes accept until the
     /// owner refutes them.
     pub(super) const fn forges(self) -> bool {
-        matches!(self, Self::Forged | Self::Yours | Self::Strangers)
+        matches!(
+            self,
+            Self::Forged
+                | Self::Yours
+                | Self::Instance
+                | Self::Bounds
+                | Self::Strangers
+                | Self::Phantoms
+        )
     }
 }
 
@@ -103,7 +122,12 @@ impl Forgery {
                 let of = self.victim(node, neighbour, random);
                 forged(of, |rank| rank.version = COUNTER_MAX + 1)
             }
-            ForgeryKind::Signed => self.signed(node, neighbour, random).into_iter().collect(),
+            ForgeryKind::Signed => {
+                let version = |rank: Rank| rank.version + 1_000;
+                self.signed(node, neighbour, random, version)
+                    .into_iter()
+                    .collect()
+            }
             ForgeryKind::Stale => {
                 let known = node.mesh().topology().records();
                 let old = known.map(|record| {
@@ -115,9 +139,19 @@ impl Forgery {
                     .map(|chunk| records(chunk.to_vec()))
                     .collect()
             }
+            ForgeryKind::Instance => self.instances(node),
+            ForgeryKind::Bounds => self.bounds(node, neighbour, random),
             ForgeryKind::Strangers => self.invented(random, |names| {
-                let records: Vec<_> = names.into_iter().map(stranger).collect();
-                self::records(records)
+                let records = names.into_iter().map(|id| stranger(id, None));
+                self::records(records.collect())
+            }),
+            ForgeryKind::Phantoms => self.invented(random, |names| {
+                let records = names.into_iter().map(|id| {
+                    let place = hash_bytes(id.as_str().as_bytes()).to_be_bytes();
+                    let ip = Ipv4Addr::new(198, 18, place[0], place[1]);
+                    stranger(id, Some((ip, 7_000).into()))
+                });
+                self::records(records.collect())
             }),
             ForgeryKind::Names => self.invented(random, |names| {
                 let have = names.into_iter().map(|origin| PublicationId {
@@ -160,12 +194,86 @@ impl Forgery {
         random.pick(&others).map(|record| Arc::clone(record))
     }
 
-    fn signed(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Option<Message> {
+    fn instances(&self, node: &Node) -> Vec<Message> {
+        let topology = node.mesh().topology();
+        let is_meant = |id: &NodeId| match &self.about {
+            Some(about) => id == about,
+            None => id != node.mesh().id(),
+        };
+        let meant = topology.records().filter(|record| is_meant(record.id()));
+        let forged = meant.map(|record| {
+            let rank = Rank {
+                epoch: record.rank().epoch + 1_000,
+                instance: record.rank().instance ^ 1,
+                ..record.rank()
+            };
+            Arc::new(Record::new(record.id().clone(), rank, Content::default()))
+        });
+        let forged: Vec<_> = forged.collect();
+        let chunks = forged.chunks(PER_MESSAGE);
+        chunks.map(|chunk| records(chunk.to_vec())).collect()
+    }
+
+    /// Each counter at the highest value that the node itself accepts.
+    fn bounds(&self, node: &Node, neighbour: &NodeId, random: &mut Random) -> Vec<Message> {
+        let max = node.mesh().counter_max();
+        let set: [fn(&mut Rank, u64); 3] = [
+            |rank, max| (rank.epoch, rank.instance) = (max, rank.instance ^ 1),
+            |rank, max| rank.incarnation = max,
+            |rank, max| rank.version = max,
+        ];
+        let mut messages = Vec::new();
+        for set in set {
+            let of = self.victim(node, neighbour, random);
+            messages.extend(forged(of, |rank| set(rank, max)));
+        }
+        messages.extend(self.signed(node, neighbour, random, |_| max));
+        let known = node.channels().known();
+        let maps = known.filter(|(_, kind, _)| *kind == Kind::Map);
+        messages.extend(maps.map(|(channel, ..)| {
+            let id = UpdateId {
+                channel: channel.clone(),
+                origin: neighbour.clone(),
+                epoch: 1,
+                sequence: random.below(1 << 40),
+            };
+            let body = Body::Entries {
+                clock: max,
+                entries: vec![Entry {
+                    key: Arc::from("forged"),
+                    over: None,
+                    length: Some(1),
+                }],
+            };
+            let update = Arc::new(Update {
+                id,
+                body,
+                payload: Arc::from([0]),
+            });
+            Message::Channel(Data {
+                items: vec![Item::Update {
+                    update,
+                    remaining: 0,
+                    repair: false,
+                }],
+                ..Data::default()
+            })
+        }));
+        messages
+    }
+
+    fn signed(
+        &self,
+        node: &Node,
+        neighbour: &NodeId,
+        random: &mut Random,
+        version: impl Fn(Rank) -> u64,
+    ) -> Option<Message> {
         let dead = self.victim(node, neighbour, random)?;
         let rank = node.mesh().topology().record(neighbour)?.rank();
         let report = EdgeReport {
             epoch: rank.epoch,
-            version: rank.version + 1_000,
+            version: version(rank),
             edges: vec![Edge {
                 peer: dead.id().clone(),
                 down: true,
@@ -223,12 +331,16 @@ fn changed(record: &Record, change: impl FnOnce(&mut Rank)) -> Arc<Record> {
     Arc::new(Record::new(record.id().clone(), rank, content))
 }
 
-fn stranger(id: NodeId) -> Arc<Record> {
+fn stranger(id: NodeId, address: Option<SocketAddr>) -> Arc<Record> {
     let rank = Rank {
         epoch: 1,
         instance: 1,
         version: 1,
         ..Rank::default()
     };
-    Arc::new(Record::new(id, rank, Content::default()))
+    let content = Content {
+        address,
+        ..Content::default()
+    };
+    Arc::new(Record::new(id, rank, content))
 }

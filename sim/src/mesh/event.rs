@@ -150,6 +150,7 @@ const fn answered(result: &Result<Done, Refusal>) -> &'static str {
             | Refusal::WrongKind(_)
             | Refusal::TooManyChannels
             | Refusal::TooLarge(_)
+            | Refusal::CounterTooHigh
             | Refusal::BadKey(_)
             | Refusal::BadTransaction
             | Refusal::BadInterval(_)
@@ -191,6 +192,10 @@ enum EventKind {
     Rejoined,
     /// `name-taken`
     NameTaken,
+    /// `name-resumed`
+    NameResumed,
+    /// `duplicate-id`
+    DuplicateId,
     /// `refuted`
     Refuted,
     /// `rejected`
@@ -219,6 +224,8 @@ impl EventKind {
         (Self::Isolated, "isolated"),
         (Self::Rejoined, "rejoined"),
         (Self::NameTaken, "name-taken"),
+        (Self::NameResumed, "name-resumed"),
+        (Self::DuplicateId, "duplicate-id"),
         (Self::Refuted, "refuted"),
         (Self::Rejected, "rejected"),
         (Self::AnnounceRejected, "announce-rejected"),
@@ -250,6 +257,8 @@ impl EventKind {
             Event::Isolated => (Self::Isolated, None),
             Event::Rejoined => (Self::Rejoined, None),
             Event::NameTaken { .. } => (Self::NameTaken, None),
+            Event::NameResumed { .. } => (Self::NameResumed, None),
+            Event::DuplicateId { relay, .. } => (Self::DuplicateId, relay.as_ref()),
             Event::Refuted { from } => (Self::Refuted, Some(from)),
             Event::Rejected { from, .. } => (Self::Rejected, Some(from)),
             Event::AnnounceRejected { .. } => (Self::AnnounceRejected, None),

@@ -292,7 +292,10 @@ impl TracedHost {
                 let link = self.links.entry(*link).or_default();
                 return (link.peer, link.sent.pop_front().unwrap_or(0));
             }
-            node::Input::Channel(_) | node::Input::WatchRoutes(_) | node::Input::Wake => {
+            node::Input::Channel(_)
+            | node::Input::Calendar(_)
+            | node::Input::WatchRoutes(_)
+            | node::Input::Wake => {
                 return (None, 0);
             }
         };
@@ -313,7 +316,7 @@ impl TracedHost {
             | Input::EditSeeds { .. }
             | Input::Discover(_)
             | Input::RequestLink { .. } => {}
-            Input::Renew { .. } | Input::Leave | Input::Wake => {}
+            Input::Renew { .. } | Input::Calendar(_) | Input::Leave | Input::Wake => {}
         }
         (None, 0)
     }

@@ -146,6 +146,7 @@ pub(super) fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
             InputInfo::message(number(message), event::content(message), bytes)
         }
         node::Input::Channel(_) => InputInfo::of(1, "channel"),
+        node::Input::Calendar(_) => InputInfo::of(21, "calendar"),
         node::Input::WatchRoutes(_) => InputInfo::of(2, "watch-routes"),
         node::Input::Wake => InputInfo::of(3, "wake"),
     }
@@ -172,6 +173,7 @@ fn gossip_input_info(input: &gossip::Input) -> InputInfo {
         gossip::Input::Discover(_) => InputInfo::of(15, "discover"),
         gossip::Input::RequestLink { .. } => InputInfo::of(16, "request-link"),
         gossip::Input::Renew { .. } => InputInfo::of(17, "renew"),
+        gossip::Input::Calendar(_) => InputInfo::of(21, "calendar"),
         gossip::Input::Leave => InputInfo::of(18, "leave"),
         gossip::Input::Wake => InputInfo::of(19, "wake"),
     }

@@ -138,7 +138,7 @@ async fn a_killed_daemon_is_down_and_alive_again_after_its_restart() {
 }
 
 #[tokio::test]
-async fn of_two_daemons_with_one_id_the_older_stops_with_name_taken() {
+async fn of_two_daemons_with_one_id_the_older_stops_until_the_newer_is_gone() {
     let place = Place::new();
     let b = place.start("b", &[]);
     let mut older = place.start("a", &[&b]);
@@ -179,6 +179,10 @@ async fn of_two_daemons_with_one_id_the_older_stops_with_name_taken() {
         "the process keeps running, so that no restart takes the id back"
     );
     sees(&place, &newer, |view| all_alive(view, 2)).await;
+    drop(newer);
+    let line = older.says("this node resumes with epoch");
+    assert_eq!(line["event"].as_str(), Some("name-resumed"));
+    sees(&place, &older, |view| all_alive(view, 2)).await;
 }
 
 #[tokio::test]

@@ -36,6 +36,9 @@ pub(super) enum RepairRequest {
 pub(super) struct Dissemination {
     /// The number of this node's broadcasts on each channel.
     published: BTreeMap<ChannelName, u64>,
+    /// The life under which this node broadcasts, if it is above the life of the start: another node used a higher one
+    /// in this node's name.
+    raised_life: u64,
     recent: Recent,
     tree: Tree<UpdateId, (), LinkId>,
 }
@@ -79,21 +82,58 @@ impl Dissemination {
         body: Body,
         payload: Arc<[u8]>,
     ) -> Arc<Update> {
+        let epoch = self.life(context);
         let sequence = self.published.entry(channel.clone()).or_default();
         *sequence += 1;
         let id = UpdateId {
             channel: channel.clone(),
             origin: context.config.id.clone(),
-            epoch: context.config.life,
+            epoch,
             sequence: *sequence,
         };
         Arc::new(Update { id, body, payload })
     }
 
-    /// Whether this node published a broadcast with this name.
-    pub(super) fn has_published(&self, id: &UpdateId) -> bool {
+    /// Whether this start of the node published a broadcast with this name. All names of a life that the node gave up
+    /// count as published.
+    pub(super) fn is_own(&self, context: &Context, id: &UpdateId) -> bool {
+        if id.origin != *context.me() {
+            return false;
+        }
+        let life = self.life(context);
         let published = self.published.get(&id.channel).copied();
-        id.sequence <= published.unwrap_or(0)
+        let current = id.epoch == life && id.sequence <= published.unwrap_or(0);
+        current || id.epoch == context.config.life && life != id.epoch
+    }
+
+    /// The life under which this node broadcasts.
+    pub(super) fn life(&self, context: &Context) -> u64 {
+        context.config.life.max(self.raised_life)
+    }
+
+    /// A broadcast with this node's id arrived that the node did not publish: it is forged, or of an earlier start.
+    /// Members prefer the highest numbers of an origin, so this node's next numbers are higher.
+    pub(super) fn exceed(&mut self, context: &Context, id: &UpdateId) {
+        let life = self.life(context);
+        if id.epoch > life {
+            self.raised_life = id.epoch + 1;
+            self.published.clear();
+        } else if id.epoch == life {
+            let sequence = self.published.entry(id.channel.clone()).or_default();
+            *sequence = id.sequence.max(*sequence);
+        }
+    }
+
+    /// Whether the numbers of the next broadcast on a channel are within the bound of counters. If they are not, the
+    /// bound rises within a second.
+    pub(super) fn may_publish(&self, context: &Context, channel: &ChannelName) -> bool {
+        let published = self.published.get(channel).copied();
+        context.accepts(&UpdateId {
+            channel: channel.clone(),
+            origin: context.config.id.clone(),
+            epoch: self.life(context),
+            sequence: published.unwrap_or(0) + 1,
+        })
     }
 
     /// Keeps a broadcast for neighbours that may request it. `received_on` is the link of the tree that delivered the
@@ -174,9 +214,13 @@ mod tests {
             update.id.sequence
         };
         assert_eq!((publish("one"), publish("one"), publish("two")), (1, 2, 1));
-        assert!(dissemination.has_published(&update_id("one", "me", 2)));
-        assert!(!dissemination.has_published(&update_id("two", "me", 2)));
-        assert!(!dissemination.has_published(&update_id("three", "me", 1)));
+        let own = |on, sequence| UpdateId {
+            epoch: context.config.life,
+            ..update_id(on, "me", sequence)
+        };
+        assert!(dissemination.is_own(&context, &own("one", 2)));
+        assert!(!dissemination.is_own(&context, &own("two", 2)));
+        assert!(!dissemination.is_own(&context, &own("three", 1)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tests of channels: single steps, and several nodes on links simulated by the tests.
 
 mod broadcasting;
+mod counters;
 mod fuzz;
 mod maps;
 mod merging;

@@ -4,7 +4,7 @@ use crate::channel::context::Context;
 use crate::channel::message::{Body, ChannelName, Entry, Packet, Purpose, Update, UpdateId};
 use crate::channel::{Config, Output, Tuning};
 use crate::identity::NodeId;
-use crate::time::Instant;
+use crate::time::{Instant, Wall};
 use std::sync::Arc;
 
 pub(crate) fn id(name: &str) -> NodeId {
@@ -16,7 +16,9 @@ pub(crate) fn channel(name: &str) -> ChannelName {
 }
 
 pub(crate) fn config(name: &str) -> Config {
-    Config::new(id(name), 1, 7, Tuning::default())
+    let mut config = Config::new(id(name), 1, 7, Tuning::default());
+    config.started = Wall(1_700_000_000);
+    config
 }
 
 /// The context of node `me`, one second after its start.

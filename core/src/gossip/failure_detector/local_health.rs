@@ -54,8 +54,7 @@ impl LocalHealth {
     }
 
     /// This node was paused, and has resumed.
-    pub(crate) fn on_pause(&mut self, context: &mut Context, late: Duration) {
-        context.report(Event::Paused { late });
+    pub(crate) fn on_pause(&mut self, context: &mut Context) {
         self.resumed = context.now;
         self.isolated_since = None;
         context.timers.cancel(&Timer::Isolation);
@@ -134,7 +133,7 @@ mod tests {
         let late = context.tuning().pause_threshold;
         assert!(!LocalHealth::was_paused(&context, late));
         assert!(LocalHealth::was_paused(&context, late * 2));
-        health.on_pause(&mut context, late * 2);
+        health.on_pause(&mut context);
         assert!(!health.is_isolated());
         assert_eq!(health.resumed(), context.now);
     }

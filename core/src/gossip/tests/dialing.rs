@@ -35,6 +35,7 @@ pub(super) fn refusal(reason: RefusalReason, others: &[usize]) -> Message {
         versions: (3, 4),
         others: others.iter().map(|index| address(*index)).collect(),
         yours: None,
+        gone: false,
     })
 }
 

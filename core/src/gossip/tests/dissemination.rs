@@ -478,7 +478,8 @@ fn an_update_is_reported_if_it_changes_the_content() {
 
 #[test]
 fn counters_above_the_maximum_are_not_taken_each_alone() {
-    use crate::topology::record::COUNTER_MAX;
+    let all = NeighbourWorld::new(1);
+    let max = all.machine.context.calendar.counter_max(all.now);
     let good = published(7, 1).rank();
     let rank = |epoch, version, incarnation| Rank {
         epoch,
@@ -493,12 +494,12 @@ fn counters_above_the_maximum_are_not_taken_each_alone() {
         ..
     } = good;
     for (rank, taken) in [
-        (rank(COUNTER_MAX, version, incarnation), true),
-        (rank(epoch, COUNTER_MAX, incarnation), true),
-        (rank(epoch, version, COUNTER_MAX), true),
-        (rank(COUNTER_MAX + 1, version, incarnation), false),
-        (rank(epoch, COUNTER_MAX + 1, incarnation), false),
-        (rank(epoch, version, COUNTER_MAX + 1), false),
+        (rank(max, version, incarnation), true),
+        (rank(epoch, max, incarnation), true),
+        (rank(epoch, version, max), true),
+        (rank(max + 1, version, incarnation), false),
+        (rank(epoch, max + 1, incarnation), false),
+        (rank(epoch, version, max + 1), false),
     ] {
         let mut all = NeighbourWorld::new(1);
         let record = Arc::new(Record::new(
@@ -509,11 +510,7 @@ fn counters_above_the_maximum_are_not_taken_each_alone() {
         all.receives(1, records(&[record]));
         assert_eq!(all.machine.member(&name(7)).is_some(), taken, "{rank:?}");
     }
-    for (epoch, version, taken) in [
-        (COUNTER_MAX, COUNTER_MAX, true),
-        (COUNTER_MAX + 1, 1, false),
-        (1, COUNTER_MAX + 1, false),
-    ] {
+    for (epoch, version, taken) in [(max, max, true), (max + 1, 1, false), (1, max + 1, false)] {
         let mut all = NeighbourWorld::new(1);
         all.receives(1, records(&[published(7, 1)]));
         let mut aged = edge_report(7, version, &[]);

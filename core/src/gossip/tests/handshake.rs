@@ -9,7 +9,7 @@ use super::super::message::{Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::super::*;
 use super::neighbours::{NeighbourWorld, Order, dials, events, frames, ms, published, records};
 use super::world::{address, config, name};
-use crate::link::{Address, CloseReason, DialId, LinkId};
+use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::topology::record::{Content, Rank, Record};
 
 /// The record in a hello of node `index`, with the given epoch and instance.
@@ -246,6 +246,7 @@ fn a_node_that_leaves_or_raises_its_epoch_accepts_no_link() {
         versions: (0, 0),
         others: vec![],
         yours,
+        gone: false,
     });
     all.give(Input::Receive {
         link: LinkId(101),
@@ -451,6 +452,7 @@ fn a_refusal_that_names_a_higher_session_is_outbid_next_time() {
         versions: (0, 0),
         others: vec![],
         yours: None,
+        gone: false,
     });
     all.give(Input::Receive {
         link: LinkId(101),
@@ -462,12 +464,13 @@ fn a_refusal_that_names_a_higher_session_is_outbid_next_time() {
 }
 
 #[test]
-fn an_older_clone_is_ignored_once_the_node_runs() {
+fn a_refusal_for_the_id_stops_the_node_only_if_the_acceptor_proves_the_id() {
     let own = NeighbourWorld::new(0).machine.record().rank();
-    for (epoch, instance, stops) in [
-        (own.epoch - 1, own.instance, false),
-        (own.epoch, own.instance, false),
-        (own.epoch + 1, 77, true),
+    for (epoch, instance, acceptor, stops) in [
+        (own.epoch - 1, own.instance, 2, false),
+        (own.epoch, own.instance, 2, false),
+        (own.epoch + 1, 77, 2, false),
+        (own.epoch + 1, 77, 0, true),
     ] {
         let (mut all, _) = dialling(&[1, 2]);
         all.give(Input::Receive {
@@ -476,13 +479,14 @@ fn an_older_clone_is_ignored_once_the_node_runs() {
         });
         let given = all.rest(ms(2_000));
         let (_, dial, _) = dials(&given).pop().expect("the other target");
-        connected(&mut all, dial, 102, 2);
+        connected(&mut all, dial, 102, acceptor);
         let message = Message::Refuse(Refusal {
             reason: RefusalReason::NameTaken,
             session: 0,
             versions: (0, 0),
             others: vec![],
             yours: Some(elsewhere(&record_of(0, epoch, instance))),
+            gone: false,
         });
         let given = all.give(Input::Receive {
             link: LinkId(102),
@@ -492,7 +496,11 @@ fn an_older_clone_is_ignored_once_the_node_runs() {
         let stored = given
             .iter()
             .any(|(_, order)| matches!(order, Output::Store { .. }));
-        assert!(!stored, "an epoch that stands is not raised");
+        assert!(!stored, "the stated address is dialled first");
+        let dialled = dials(&given)
+            .iter()
+            .any(|(_, _, to)| *to == Address::Socket(address(50)));
+        assert_eq!(dialled, epoch > own.epoch && !stops, "{epoch}");
     }
 }
 
@@ -579,10 +587,119 @@ fn a_received_hello_ends_its_timeout() {
 fn a_node_that_gave_up_its_id_can_still_leave() {
     let mut all = NeighbourWorld::new(1);
     all.rest(ms(6_000));
-    all.receives(1, records(&[elsewhere(&record_of(0, 9, 77))]));
+    connect(&mut all, 9, hello(1, record_of(0, 9, 77)));
     assert_eq!(all.machine.phase(), Phase::NameTaken);
     assert_eq!(all.give(Input::Leave), [(all.now, Output::Left)]);
     assert_eq!(all.machine.phase(), Phase::Left);
+}
+
+/// `n0` after another machine proved the id of `n0` with epoch 9. `n0` knows `n1`.
+fn suspended() -> NeighbourWorld {
+    let mut all = NeighbourWorld::new(1);
+    all.rest(ms(6_000));
+    connect(&mut all, 9, hello(1, elsewhere(&record_of(0, 9, 77))));
+    assert_eq!(all.machine.phase(), Phase::NameTaken);
+    all
+}
+
+/// The next inquiry of `n0`, which `n1` answers.
+fn inquired(all: &mut NeighbourWorld, answer: Message) -> Vec<Order> {
+    let given = all.silence(ms(5_000));
+    let to_ask = Address::Socket(address(1));
+    let (_, dial, _) = *dials(&given)
+        .iter()
+        .find(|(_, _, to)| *to == to_ask)
+        .expect("a dial to a member");
+    for (_, other, _) in dials(&given) {
+        if other != dial {
+            let reason = DialError::TimedOut;
+            all.give(Input::DialFailed {
+                dial: other,
+                reason,
+            });
+        }
+    }
+    let link = LinkId(200 + dial.0);
+    all.give(Input::Dialed {
+        dial,
+        link,
+        peer: name(1),
+    });
+    all.give(Input::Receive {
+        link,
+        message: answer,
+    })
+}
+
+fn taken(record: Arc<Record>, gone: bool) -> Message {
+    Message::Refuse(Refusal {
+        reason: RefusalReason::NameTaken,
+        session: 0,
+        versions: (0, 0),
+        others: vec![],
+        yours: Some(record),
+        gone,
+    })
+}
+
+#[test]
+fn a_node_that_gave_up_its_id_resumes_when_the_holder_is_gone() {
+    let holder = elsewhere(&record_of(0, 12, 77));
+    let left = Rank {
+        leaving: true,
+        ..holder.rank()
+    };
+    let left = Arc::new(Record::new(name(0), left, holder.content().clone()));
+    for (answer, epoch) in [
+        (taken(Arc::clone(&holder), true), 13),
+        (taken(left, false), 13),
+        (welcome(published(1, 1)), 13),
+    ] {
+        let mut all = suspended();
+        let given = inquired(&mut all, taken(Arc::clone(&holder), false));
+        assert!(
+            !given
+                .iter()
+                .any(|(_, order)| matches!(order, Output::Store { .. }))
+        );
+        let given = inquired(&mut all, answer);
+        let ticket = given.iter().find_map(|(_, order)| match order {
+            Output::Store { ticket, epoch: it } if *it == epoch => Some(*ticket),
+            _ => None,
+        });
+        assert_eq!(
+            all.machine.phase(),
+            Phase::NameTaken,
+            "not before it is stored"
+        );
+        let ticket = ticket.expect("an epoch to store");
+        let given = all.give(Input::Stored { ticket });
+        assert!(events(&given).contains(&&Event::NameResumed { epoch }));
+        assert_eq!(all.machine.record().rank().epoch, epoch);
+        assert_eq!(all.machine.name_taken_since(), None);
+        all.link(300, 1);
+        assert_eq!(
+            (links(&all), all.machine.phase()),
+            (vec![300], Phase::Running)
+        );
+    }
+}
+
+#[test]
+fn a_suspended_node_keeps_new_content_and_publishes_it_when_it_resumes() {
+    let mut all = suspended();
+    let mut content = all.machine.record().content().clone();
+    content.nickname = "now".into();
+    assert_eq!(all.give(Input::Announce(content)), []);
+    let holder = elsewhere(&record_of(0, 9, 77));
+    let given = inquired(&mut all, taken(holder, true));
+    for (_, order) in given {
+        if let Output::Store { ticket, .. } = order {
+            all.give(Input::Stored { ticket });
+        }
+    }
+    assert_eq!(all.machine.record().content().nickname, "now");
+    assert_eq!(all.machine.record().rank().epoch, 10);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod anti_entropy;
 pub(super) mod context;
+mod counters;
 mod dialing;
 mod dissemination;
 mod failure_detector;

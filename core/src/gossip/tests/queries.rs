@@ -1,9 +1,9 @@
 //! Queries to a node, and its start and end.
 
 use super::super::*;
-use super::neighbours::{NeighbourWorld, dials, events, ms, published, records};
+use super::neighbours::{NeighbourWorld, Order, dials, events, ms, published, records};
 use super::world::{address, config, name};
-use crate::link::{Address, LinkId};
+use crate::link::{Address, DialError, LinkId};
 use crate::time::Duration;
 
 #[test]
@@ -189,14 +189,13 @@ fn a_node_that_lost_its_disk_and_accepts_first_supersedes_its_past() {
     let past = published(0, 7);
     let here = past.content().address;
     let elsewhere = Some(address(50));
-    // Once the epoch is confirmed, a record with this node's own address still comes from an earlier start, because no
-    // other node can use that address.
-    for (waited, at, stops) in [
+    // Once the epoch is confirmed, another address is dialled first: a node there may prove the id.
+    for (waited, at, dials_first) in [
         (ms(1_000), here, false),
         (ms(1_000), elsewhere, false),
         (ms(5_000), here, false),
         (ms(5_000), elsewhere, true),
-        (ms(5_000), None, true),
+        (ms(5_000), None, false),
     ] {
         let mut all = fresh_after_loss();
         all.rest(waited);
@@ -210,11 +209,18 @@ fn a_node_that_lost_its_disk_and_accepts_first_supersedes_its_past() {
         };
         let echo = Arc::new(Record::new(name(0), rank, content));
         let given = all.receives(1, records(&[echo]));
-        assert_eq!(all.machine.phase() == Phase::NameTaken, stops, "{at:?}");
-        let stored = given
-            .iter()
-            .any(|(_, order)| matches!(order, Output::Store { epoch: 10, .. }));
-        assert_eq!(stored, !stops);
+        assert_eq!(all.machine.phase(), Phase::Running, "{at:?}");
+        let stored = |given: &[Order]| {
+            let mut orders = given.iter().map(|(_, order)| order);
+            orders.any(|order| matches!(order, Output::Store { epoch: 10, .. }))
+        };
+        assert_eq!(stored(&given), !dials_first);
+        if let Some((_, dial, to)) = dials(&given).pop() {
+            assert_eq!((dials_first, to), (true, Address::Socket(address(50))));
+            let reason = DialError::Refused;
+            let given = all.give(Input::DialFailed { dial, reason });
+            assert!(stored(&given), "no node proved the id");
+        }
     }
 }
 

@@ -113,7 +113,7 @@ fn a_false_claim_at_the_highest_counter_is_refuted_with_a_stored_epoch() {
     let (mut machine, link) = with_a_neighbour();
     let own = machine.record().rank();
     let lying = Rank {
-        incarnation: crate::topology::record::COUNTER_MAX,
+        incarnation: machine.context.counter_max(),
         ..own
     };
     let message = frame_of(Record::new(name(0), lying, Content::default()));
@@ -159,15 +159,41 @@ fn a_counter_above_the_maximum_is_rejected() {
 }
 
 #[test]
-fn the_older_of_two_machines_with_one_id_stops_and_names_the_other() {
+fn the_older_of_two_machines_with_one_id_stops_when_the_other_proves_the_id() {
     let (mut machine, link) = with_a_neighbour();
-    let newer = Record::new(name(0), rank(6, 77, 1), Content::default());
+    let newer = Arc::new(Record::new(name(0), rank(6, 77, 1), Content::default()));
+    let at = Instant::from_millis(5_000);
+    let relayed = Input::Receive {
+        link,
+        message: frame_of(newer.as_ref().clone()),
+    };
+    let given = orders(&mut machine, at, relayed);
+    assert!(
+        given
+            .iter()
+            .any(|order| matches!(order, Output::Store { epoch: 7, .. })),
+        "a relayed record is overridden"
+    );
+    let (mut machine, _) = with_a_neighbour();
+    let proof = LinkId(9);
+    let peer = name(0);
+    orders(&mut machine, at, Input::Accepted { link: proof, peer });
+    let hello = message::Hello {
+        mesh: "test".into(),
+        version_min: 1,
+        version_max: 1,
+        session: 1,
+        joining: false,
+        hash: 0,
+        record: newer,
+    };
+    let message = Message::Hello(hello);
     let given = orders(
         &mut machine,
-        Instant::from_millis(5_000),
+        at,
         Input::Receive {
-            link,
-            message: frame_of(newer),
+            link: proof,
+            message,
         },
     );
     assert!(given.contains(&Output::Report(Event::NameTaken {
@@ -176,15 +202,8 @@ fn the_older_of_two_machines_with_one_id_stops_and_names_the_other() {
     })));
     let message = Message::Goodbye(message::Goodbye::NameTaken);
     assert!(given.contains(&Output::Send { link, message }));
-    assert_eq!(
-        (machine.phase(), machine.next_deadline()),
-        (Phase::NameTaken, None)
-    );
-    // The machine does not raise its epoch, so no later input makes it publish again.
-    assert_eq!(
-        orders(&mut machine, Instant::from_millis(5_010), Input::Wake),
-        []
-    );
+    assert_eq!(machine.phase(), Phase::NameTaken);
+    assert_eq!(machine.name_taken_since(), Some(at));
 }
 
 /// A machine one millisecond after its start, refused by `n1`, which knows an earlier epoch of `n0`. Returns the orders
@@ -220,6 +239,7 @@ fn refused_for_a_previous_life() -> (Gossip, Vec<Output>) {
         versions: (0, 0),
         others: vec![],
         yours,
+        gone: false,
     };
     let given = orders(
         &mut machine,

@@ -2,7 +2,7 @@
 
 use super::name::{kind, update_id, version};
 use crate::wire::error::{FieldFault, WireError};
-use crate::wire::field::{Parsed, all, at_most, counter, each, required};
+use crate::wire::field::{Parsed, all, at_most, each, required};
 use crate::wire::proto;
 use phalanx_core::channel::message::{
     Body, ENTRIES_MAX, Entry, Item, KEY_BYTES_MAX, PAYLOAD_BYTES_MAX,
@@ -70,7 +70,7 @@ pub(super) fn parse(wire: proto::Broadcast) -> Parsed<Item> {
     let body = match kind("kind", wire.kind)? {
         Kind::Messages => Body::Message,
         Kind::Map => Body::Entries {
-            clock: counter("clock", wire.clock)?,
+            clock: wire.clock,
             entries: entries(wire.entries, whole)?,
         },
         Kind::Custom => Body::Custom,

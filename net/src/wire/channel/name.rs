@@ -1,7 +1,7 @@
 //! Names, kinds and versions of channels and their updates.
 
 use crate::wire::error::{FieldFault, WireError};
-use crate::wire::field::{Parsed, counter, id};
+use crate::wire::field::{Parsed, id};
 use crate::wire::proto;
 use phalanx_core::channel::{ChannelName, Kind, UpdateId, Version};
 
@@ -35,10 +35,10 @@ pub fn kind(path: &str, number: i32) -> Result<Kind, WireError> {
 /// The first field that is out of bounds.
 pub fn version(wire: &proto::Version) -> Result<Version, WireError> {
     Ok(Version {
-        clock: counter("clock", wire.clock)?,
+        clock: wire.clock,
         origin: id("origin", &wire.origin)?,
         epoch: wire.epoch,
-        sequence: counter("sequence", wire.sequence)?,
+        sequence: wire.sequence,
     })
 }
 
@@ -47,7 +47,7 @@ pub(super) fn update_id(wire: &proto::BroadcastId) -> Parsed<UpdateId> {
         channel: channel("channel", &wire.channel)?,
         origin: id("origin", &wire.origin)?,
         epoch: wire.epoch,
-        sequence: counter("sequence", wire.sequence)?,
+        sequence: wire.sequence,
     })
 }
 

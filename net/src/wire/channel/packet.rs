@@ -3,7 +3,7 @@
 use super::broadcast::payload_len;
 use super::name::channel;
 use crate::wire::error::{FieldFault, WireError};
-use crate::wire::field::{Parsed, at_most, counter, id};
+use crate::wire::field::{Parsed, at_most, id};
 use crate::wire::proto::{self, parcel};
 use phalanx_core::channel::DeliveryFailure;
 use phalanx_core::channel::message::{HOPS_MAX, Item, Packet, Purpose};
@@ -42,8 +42,8 @@ pub(super) fn parse(wire: proto::Parcel) -> Parsed<Item> {
         from: id("from", &wire.from)?,
         to: id("to", &wire.to)?,
         epoch: wire.epoch,
-        number: counter("number", wire.number)?,
-        floor: counter("floor", wire.floor)?,
+        number: wire.number,
+        floor: wire.floor,
         purpose,
         channel: channel("channel", &wire.channel)?,
         path: path.collect::<Parsed<_>>()?,
