@@ -1,9 +1,11 @@
 //! `phalanx sim soak`: runs scenarios and search on all cores for a given time, and keeps every failure as a file.
 //!
-//! Each thread alternates between a run of an unchanged scenario, with the next seed, and a trial of the search. A failure
-//! does not end the soak: its scenario is written at once, so that a process that is killed loses nothing.
+//! Half of the time goes to unchanged scenarios, each with its next seed, and half to trials of the search; the scenarios
+//! have equal shares of their half, so a large one does not displace the others. A failure does not end the soak: its
+//! scenario is written at once, so that a process that is killed loses nothing.
 
 mod keep;
+mod shares;
 mod tally;
 
 use crate::arguments::SimSoak;
@@ -20,8 +22,8 @@ use phalanx_sim::runner::SupervisedModel;
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::search::{Attempt, Hunt, SystemUnderTest, attempt_covered, run_covered};
 use phalanx_sim::verdict::Failure;
+use shares::{Share, Shares};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -40,8 +42,8 @@ struct Shared<'a> {
     arguments: &'a SimSoak,
     sabotage: Vec<String>,
     overseer: &'a Overseer,
-    /// The number of runs of unchanged scenarios that began.
-    begun: AtomicU64,
+    /// The time of each scenario, and of the search.
+    shares: Mutex<Shares>,
     hunt: Mutex<Hunt>,
     tally: Mutex<Tally>,
     keeper: Mutex<Keeper>,
@@ -84,7 +86,7 @@ pub(crate) fn run(
         arguments,
         sabotage,
         overseer: &overseer,
-        begun: AtomicU64::new(0),
+        shares: Mutex::new(Shares::new(entries.len(), arguments.seed)),
         hunt: Mutex::new(Hunt::new(bases.collect(), arguments.seed)),
         tally: Mutex::new(Tally::new(arguments.seed, entries.len(), jobs)),
         keeper: Mutex::new(Keeper::new(&arguments.out)),
@@ -141,13 +143,14 @@ impl Shared<'_> {
     }
 
     fn work(&self, worker: &SoakThread) {
-        let mut of_search = false;
         while !self.overseer.is_over() && lock(&self.trouble).is_none() {
-            let done = match of_search {
-                true => self.one_trial(worker),
-                false => self.one_run(worker),
+            let share = lock(&self.shares).next();
+            let begin = Instant::now();
+            let done = match share {
+                Share::Search => self.one_trial(worker),
+                Share::Scenario { index, seed } => self.one_run(worker, index, seed),
             };
-            of_search = !of_search;
+            lock(&self.shares).spend(share, begin.elapsed());
             *lock(&worker.run) = None;
             if let Err(why) = done {
                 // A run that was interrupted has no result.
@@ -159,17 +162,11 @@ impl Shared<'_> {
         }
     }
 
-    /// Runs an unchanged scenario with its next seed.
-    fn one_run(&self, worker: &SoakThread) -> Result<(), CommandError> {
-        let number = self.begun.fetch_add(1, Ordering::Relaxed);
-        let scenarios = self.entries.len().max(1) as u64;
-        let index = usize::try_from(number % scenarios).unwrap_or_default();
-        let Some(entry) = self.entries.get(index) else {
-            return Ok(());
-        };
+    /// Runs an unchanged scenario.
+    fn one_run(&self, worker: &SoakThread, index: usize, seed: u64) -> Result<(), CommandError> {
         let run = SoakRun {
-            scenario: Scenario::clone(&entry.scenario),
-            seed: self.arguments.seed.saturating_add(number / scenarios),
+            scenario: Scenario::clone(&self.entries[index].scenario),
+            seed,
             of_search: false,
         };
         let attempt = self.attempt(worker, &run)?;
