@@ -102,6 +102,9 @@ pub(crate) struct NodesTable {
     pub(crate) waits: bool,
     /// Earliest start (default `0s`).
     pub(crate) start: Option<Text>,
+    /// A process that exits at its start is started again after this time, as by a service manager; without it, the
+    /// process stays down until a step starts it.
+    pub(crate) restart_after: Option<Text>,
     /// Their clocks.
     pub(crate) clock: Option<ClockTable>,
 }

@@ -123,6 +123,12 @@ fn lines(source: &SourceText<'_>, file: &ScenarioFile) -> BTreeMap<&'static str,
         ),
         ("clock", clocks.flatten().next()),
         (
+            "restart-after",
+            file.nodes
+                .iter()
+                .find_map(|group| text(&group.get_ref().restart_after)),
+        ),
+        (
             "nodes",
             file.nodes.first().map(|group| line(group.span().start)),
         ),
@@ -312,6 +318,7 @@ fn read_host(
         group: table.prefix.as_ref().map(|word| word.get_ref().clone()),
         clock,
         start: (!table.waits).then_some(start),
+        restart_after: optional(source, table.restart_after.as_ref(), text::positive)?,
         clone_of: None,
     })
 }

@@ -288,6 +288,9 @@ fn nodes(group: Vec<&Host>, own: Table) -> Table {
         Some(start) if start.is_zero() => {}
         Some(start) => table.time("start", start),
     }
+    if let Some(after) = first.restart_after {
+        table.time("restart-after", after);
+    }
     let mut clock = Table::default();
     if first.clock.offset != 0 {
         let sign = if first.clock.offset < 0 { "-" } else { "" };
