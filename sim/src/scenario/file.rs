@@ -148,6 +148,8 @@ pub(crate) struct ChaosTable {
     /// `loss`, `latency` (default: all that every engine of this scenario can do); `zone-partition` and `zone-power-loss` if
     /// they are named.
     pub(crate) kinds: Option<Vec<Text>>,
+    /// The share of the faults of nodes that strike all nodes of a zone, which is drawn: `30%` (default: none).
+    pub(crate) by_zone: Option<Text>,
     /// The most faults at once (default 2).
     pub(crate) at_once: Option<At<u32>>,
     /// The mean time between the beginnings of two faults (default `3s`).

@@ -43,12 +43,12 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         .collect::<Result<_, _>>()?;
     let read_chaos = |table| chaos::read(source, table, &engines, hosts.len(), duration);
     let chaos = file.chaos.as_ref().map(read_chaos).transpose()?;
-    if let Some(kind) = chaos.as_ref().and_then(chaos::Chaos::zone_kind)
+    if let Some((key, kind)) = chaos.as_ref().and_then(chaos::Chaos::zone_kind)
         && hosts.iter().all(|host| host.zone.is_none())
     {
         let at = file.chaos.as_ref().map_or(0, |table| table.span().start);
         let message = format!("has `{kind}`, and no node has a `zone`");
-        return Err(source.error(source.place_of(at, "kinds"), "kinds", message));
+        return Err(source.error(source.place_of(at, key), key, message));
     }
     let scenario = Scenario {
         file: source.file.to_owned(),

@@ -219,6 +219,9 @@ fn show_chaos(chaos: &Chaos) -> Table {
         "kinds",
         list(chaos.kinds.iter().map(|kind| kind.word().to_owned())),
     );
+    if chaos.by_zone_ppm > 0 {
+        table.text("by-zone", &show_share(chaos.by_zone_ppm));
+    }
     table.raw("at-once", chaos.at_once.to_string());
     table.raw("stay-up", chaos.stay_up.to_string());
     table.times(&[
