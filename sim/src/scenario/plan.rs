@@ -38,6 +38,8 @@ pub struct Plan {
     pub actions: Vec<Planned>,
     /// The actions that reported events trigger.
     pub triggers: Vec<Triggered>,
+    /// The losses of power whose end is known, of actions at planned times.
+    pub power_cuts: Vec<PowerCut>,
     /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
     /// The changes of links that actions refer to by index.
@@ -48,6 +50,34 @@ pub struct Plan {
     pub faults_end: Duration,
     /// The time by which all views must be correct.
     pub end: Duration,
+}
+
+/// A time in which a machine has no power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerCut {
+    /// The machine.
+    pub host: usize,
+    /// The beginning.
+    pub from: Duration,
+    /// The time at which the power returns.
+    pub until: Duration,
+}
+
+impl Plan {
+    /// Returns the action that takes the place of a triggered action: a start of a machine without power has no effect,
+    /// which the trace states.
+    pub(crate) fn in_place_of(&self, triggered: &Planned, now: Duration) -> Option<Planned> {
+        let ScheduledAction::Start { host, .. } = triggered.action else {
+            return None;
+        };
+        let mut cuts = self.power_cuts.iter();
+        let cut = cuts.find(|cut| cut.host == host && cut.from <= now && now < cut.until)?;
+        let until = Some(cut.until);
+        Some(Planned {
+            action: ScheduledAction::NoPower { host, until },
+            ..triggered.clone()
+        })
+    }
 }
 
 /// A change of chosen links.
@@ -390,6 +420,7 @@ impl Scenario {
                 seed,
                 actions: Vec::new(),
                 triggers: Vec::new(),
+                power_cuts: Vec::new(),
                 cuts: Vec::new(),
                 link_changes: Vec::new(),
                 named: BTreeMap::new(),

@@ -203,7 +203,13 @@ impl<'a> Engine<'a, '_> {
             let chosen = self.chosen(host, program);
             chosen.iter().any(|slot| self.slots[*slot].is_occupied())
         };
-        if !planned.is_idle(runs) {
+        if planned.is_idle(runs) {
+            return;
+        }
+        let now = Duration::from_nanos(self.context.now());
+        if let Some(without_power) = self.context.plan().in_place_of(planned, now) {
+            self.context.record_action(&without_power);
+        } else {
             self.context.record_action(planned);
             planned.execute(self);
         }
