@@ -26,11 +26,13 @@ mod paged;
 pub mod plumtree;
 pub mod random;
 pub mod reconcile;
+pub mod reports;
 pub mod sabotage;
 pub mod size;
 pub mod sketch;
 pub mod sorted;
 pub mod subject;
+pub mod supervision;
 #[cfg(test)]
 mod testing;
 pub mod time;

@@ -18,14 +18,47 @@ pub(crate) struct Failed {
 
 /// Reads a whole file of at most `bytes_max` bytes.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    read_all(File::open(path)?, bytes_max)
+}
+
+fn read_all(file: File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut file = File::open(path)?.take(bytes_max + 1);
-    file.read_to_end(&mut bytes)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         let why = format!("it has more than {bytes_max} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     Ok(bytes)
+}
+
+/// Reads a whole file of at most `bytes_max` bytes. Symbolic links and files that are not regular are refused.
+pub(crate) fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    read_all(open_regular(&mut options, path)?, bytes_max)
+}
+
+/// Opens a regular file without following a symbolic link. Never waits, as for the other end of a pipe.
+pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits().cast_signed());
+    }
+    let file = options.open(path).map_err(|error| {
+        let is_link = fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_symlink());
+        if is_link {
+            invalid("it is a symbolic link, which is not followed; remove it")
+        } else {
+            error
+        }
+    })?;
+    if !file.metadata()?.is_file() {
+        return Err(invalid("it is not a regular file; remove it"));
+    }
+    Ok(file)
 }
 
 /// Replaces `path` by a file that only this user may read: as a whole or not at all, even if the machine stops.
@@ -78,4 +111,20 @@ pub(crate) fn only_this_user(options: &mut OpenOptions) {
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     #[cfg(not(unix))]
     let _permissions_are_inherited = options;
+}
+
+/// Makes an open file readable and writable by this user alone.
+pub(crate) fn restrict_to_this_user(file: &File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mut permissions = file.metadata()?.permissions();
+        if permissions.mode() & 0o777 != 0o600 {
+            permissions.set_mode(0o600);
+            file.set_permissions(permissions)?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _permissions_are_inherited = file;
+    Ok(())
 }

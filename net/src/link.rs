@@ -9,6 +9,7 @@ use phalanx_core::data_path::Signal;
 use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::LinkId;
+use phalanx_core::reports::{ReportSource, ReportSummary};
 use phalanx_core::time::Wall;
 use std::fmt;
 use std::net::SocketAddr;
@@ -69,11 +70,14 @@ pub enum TransportEvent {
         remote: SocketAddr,
         /// The reason.
         reason: String,
+        /// Whether the peer presented a certificate that is not trusted; otherwise it broke off or spoke another
+        /// protocol.
+        untrusted: bool,
     },
-    /// Further connections were dropped or failed in their handshake, without an event for each.
-    MoreTurnedAway {
-        /// Their number.
-        count: u64,
+    /// Further events of one kind occurred, without a notice for each.
+    Suppressed {
+        /// Their number and some sources.
+        summary: ReportSummary,
     },
     /// A caller that may not have a link asked for one.
     LinkDenied {
@@ -149,6 +153,152 @@ pub enum TransportEvent {
         /// The reason.
         reason: String,
     },
+    /// This node's own certificate is not valid any more: no other node accepts it.
+    CertificateExpired {
+        /// The last second of its validity.
+        not_after: Wall,
+    },
+    /// A task that the node needs ended or panicked; the node ends.
+    TaskEnded {
+        /// The name of the task.
+        task: &'static str,
+    },
+}
+
+impl Notice {
+    /// The kind of the event, as logs and watchers name it.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Mesh(event) => event.word(),
+            Self::Channel(event) => event.word(),
+            Self::RoutesChanged => "routes-changed",
+            Self::Transport(event) => event.kind(),
+        }
+    }
+
+    /// The kind by which reports are limited: failed handshakes of peers with a certificate are separate from those of
+    /// other connections.
+    pub(crate) const fn report_kind(&self) -> &'static str {
+        match self {
+            Self::Transport(TransportEvent::HandshakeFailed {
+                untrusted: true, ..
+            }) => "handshake-untrusted",
+            Self::Mesh(_) | Self::Channel(_) | Self::RoutesChanged | Self::Transport(_) => {
+                self.kind()
+            }
+        }
+    }
+
+    /// The cause of the event.
+    pub(crate) fn source(&self) -> ReportSource {
+        let member = |id: Option<&NodeId>| {
+            id.cloned()
+                .map_or(ReportSource::Unknown, ReportSource::Member)
+        };
+        match self {
+            Self::Mesh(
+                gossip::Event::DialFailed { address, .. } | gossip::Event::DialedMyself { address },
+            ) => ReportSource::Address(address.clone()),
+            Self::Mesh(event) => member(event.subject()),
+            Self::Channel(event) => member(event.subject()),
+            Self::RoutesChanged => ReportSource::Unknown,
+            Self::Transport(event) => match event.host() {
+                Some(host) => ReportSource::Host(host.ip().to_canonical()),
+                None => member(event.peer()),
+            },
+        }
+    }
+
+    /// Whether another machine can cause the event in any number.
+    pub(crate) const fn is_limited(&self) -> bool {
+        match self {
+            Self::Mesh(event) => matches!(
+                event,
+                gossip::Event::Rejected { .. }
+                    | gossip::Event::Refuted { .. }
+                    | gossip::Event::WrongPeer { .. }
+                    | gossip::Event::LinkUp { .. }
+                    | gossip::Event::LinkDown { .. }
+            ),
+            Self::Channel(event) => !matches!(event, channel::Event::Learnt { .. }),
+            Self::RoutesChanged => false,
+            Self::Transport(event) => !matches!(
+                event,
+                TransportEvent::Suppressed { .. }
+                    | TransportEvent::RenewalFailed { .. }
+                    | TransportEvent::CalendarStepped { .. }
+                    | TransportEvent::CertificateExpired { .. }
+                    | TransportEvent::TaskEnded { .. }
+            ),
+        }
+    }
+}
+
+impl TransportEvent {
+    /// The kind of the event, as logs and watchers name it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::ConnectionDropped { .. } => "connection-dropped",
+            Self::HandshakeFailed { .. } => "handshake-failed",
+            Self::Suppressed { .. } => "events-suppressed",
+            Self::LinkDenied { .. } => "link-denied",
+            Self::Malformed { .. } => "malformed",
+            Self::Unencrypted { .. } => "link-unencrypted",
+            Self::DataPathUp { .. } => "data-path-up",
+            Self::DataPathDown { .. } => "data-path-down",
+            Self::DataPathUnfit { .. } => "data-path-unfit",
+            Self::AcceptFailed { .. } => "accept-failed",
+            Self::RenewalFailed { .. } => "renewal-failed",
+            Self::CalendarStepped { .. } => "clock-set",
+            Self::StoreFailed { .. } => "store-failed",
+            Self::CertificateExpired { .. } => "certificate-expired",
+            Self::TaskEnded { .. } => "task-ended",
+        }
+    }
+
+    /// The member that the event is about, if any.
+    #[must_use]
+    pub const fn peer(&self) -> Option<&NodeId> {
+        match self {
+            Self::Malformed { peer, .. }
+            | Self::Unencrypted { peer, .. }
+            | Self::DataPathUp { peer, .. }
+            | Self::DataPathDown { peer, .. }
+            | Self::DataPathUnfit { peer, .. } => Some(peer),
+            Self::ConnectionDropped { .. }
+            | Self::HandshakeFailed { .. }
+            | Self::Suppressed { .. }
+            | Self::LinkDenied { .. }
+            | Self::AcceptFailed { .. }
+            | Self::RenewalFailed { .. }
+            | Self::CalendarStepped { .. }
+            | Self::StoreFailed { .. }
+            | Self::CertificateExpired { .. }
+            | Self::TaskEnded { .. } => None,
+        }
+    }
+
+    /// The other end of a connection that the event is about, if the other end is not a member.
+    const fn host(&self) -> Option<SocketAddr> {
+        match self {
+            Self::ConnectionDropped { remote, .. }
+            | Self::HandshakeFailed { remote, .. }
+            | Self::LinkDenied { remote, .. } => Some(*remote),
+            Self::Malformed { .. }
+            | Self::Unencrypted { .. }
+            | Self::DataPathUp { .. }
+            | Self::DataPathDown { .. }
+            | Self::DataPathUnfit { .. }
+            | Self::Suppressed { .. }
+            | Self::AcceptFailed { .. }
+            | Self::RenewalFailed { .. }
+            | Self::CalendarStepped { .. }
+            | Self::StoreFailed { .. }
+            | Self::CertificateExpired { .. }
+            | Self::TaskEnded { .. } => None,
+        }
+    }
 }
 
 /// A limit of the transport.
@@ -178,12 +328,10 @@ impl fmt::Display for TransportEvent {
             Self::ConnectionDropped { remote, limit } => {
                 write!(f, "a connection from {remote} was dropped: {limit}")
             }
-            Self::HandshakeFailed { remote, reason } => {
+            Self::HandshakeFailed { remote, reason, .. } => {
                 write!(f, "the handshake with {remote} failed: {reason}")
             }
-            Self::MoreTurnedAway { count } => {
-                write!(f, "{count} more connections were rejected before this")
-            }
+            Self::Suppressed { summary } => summary.fmt(f),
             Self::LinkDenied { remote, reason } => {
                 write!(f, "the link requested by {remote} was rejected: {reason}")
             }
@@ -218,6 +366,14 @@ impl fmt::Display for TransportEvent {
                 iso_8601(*found)
             ),
             Self::StoreFailed { reason } => write!(f, "cannot store the epoch: {reason}"),
+            Self::CertificateExpired { not_after } => write!(
+                f,
+                "the certificate of this node expired at {}: no node accepts it; issue a new one",
+                iso_8601(*not_after)
+            ),
+            Self::TaskEnded { task } => {
+                write!(f, "the task {task:?} ended unexpectedly; the node ends")
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The signals that a daemon handles, and the end of an input stream that asks for the same.
+//! The signals that a daemon handles, and the end of an input stream that requests the same as a signal.
 
 use std::future::{Future as _, poll_fn};
 use std::io::{self, Read};
@@ -10,11 +10,15 @@ use tokio::sync::oneshot;
 
 /// The action that a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShutdownRequest {
+pub enum SignalRequest {
     /// SIGTERM or SIGINT: leave the mesh and exit.
     End,
     /// SIGHUP: reload the configuration.
     Reload,
+    /// SIGUSR1: log in more detail.
+    MoreDetail,
+    /// SIGUSR2: log as configured.
+    ConfiguredDetail,
 }
 
 /// Receives the signals that arrive after `listen`; earlier signals had their default effect.
@@ -23,6 +27,8 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user_1: Signal,
+    user_2: Signal,
     /// Completes when the input has ended.
     input: Option<oneshot::Receiver<()>>,
 }
@@ -37,6 +43,8 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
             input: None,
         })
     }
@@ -56,22 +64,28 @@ impl Signals {
     }
 
     /// Waits for the next request. If both are pending, a request to end comes before a reload.
-    pub async fn next(&mut self) -> ShutdownRequest {
+    pub async fn next(&mut self) -> SignalRequest {
         poll_fn(|context| {
             if self.terminate.poll_recv(context).is_ready()
                 || self.interrupt.poll_recv(context).is_ready()
             {
-                return Poll::Ready(ShutdownRequest::End);
+                return Poll::Ready(SignalRequest::End);
             }
             if let Some(input) = &mut self.input
                 && Pin::new(input).poll(context).is_ready()
             {
                 self.input = None;
-                return Poll::Ready(ShutdownRequest::End);
+                return Poll::Ready(SignalRequest::End);
+            }
+            if self.user_1.poll_recv(context).is_ready() {
+                return Poll::Ready(SignalRequest::MoreDetail);
+            }
+            if self.user_2.poll_recv(context).is_ready() {
+                return Poll::Ready(SignalRequest::ConfiguredDetail);
             }
             self.hang_up
                 .poll_recv(context)
-                .map(|_| ShutdownRequest::Reload)
+                .map(|_| SignalRequest::Reload)
         })
         .await
     }
@@ -92,7 +106,7 @@ mod tests {
         assert!(early.is_err(), "no request was sent yet: {early:?}");
         drop(writer);
         let asked = time::timeout(Duration::from_secs(60), signals.next()).await;
-        assert_eq!(asked, Ok(ShutdownRequest::End));
+        assert_eq!(asked, Ok(SignalRequest::End));
         let again = time::timeout(Duration::from_millis(20), signals.next()).await;
         assert!(again.is_err(), "{again:?}");
     }

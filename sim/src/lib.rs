@@ -5,8 +5,8 @@
 //! [`judge`], which checks a run of any engine; [`outcome`], the result of a run; [`model`], the engine that executes
 //! it; [`world`], the parts of a simulated world, with [`mesh`] as the first system; [`runner`], the interface to runs.
 //!
-//! Two modules build on runs: [`search`] looks for a failing seed, and [`shrink`] reduces a failing run to a small
-//! scenario.
+//! Three modules build on runs: [`search`] looks for a failing seed, [`shrink`] reduces a failing run to a small
+//! scenario, and [`fault_set`] finds the faults that a failing run needs.
 
 pub mod adapter;
 pub mod address;
@@ -15,6 +15,7 @@ pub mod diff;
 pub mod disk;
 pub mod explanation;
 pub mod fakes;
+pub mod fault_set;
 pub mod finding;
 pub mod invariant;
 pub mod judge;

@@ -1,122 +1,259 @@
-//! The switches that must make scenarios fail, each with the expectation or invariant that fails.
+//! The table of planted bugs: the switches, each with the scenario that reveals it and a part of the expectation or
+//! invariant that then fails.
 
 use phalanx_core::sabotage::Switch;
 
-/// Each scenario, with the mechanism without which the scenario fails, and a part of the expectation that then fails.
-pub(crate) const MECHANISMS: &[(&str, Switch, &str)] = &[
-    ("behind-nat", Switch::NoResend, "delivered-percent"),
-    ("blocked-pairs", Switch::NoFallback, "false-deaths"),
-    (
+/// The way in which a scenario reveals a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reveal {
+    /// The scenario is about the mechanism and fails without it, on one of the first seeds.
+    Mechanism,
+    /// An invariant detects the planted bug, on one of the first seeds.
+    Invariant,
+    /// A search that starts from the scenario finds a failing variant.
+    Search,
+}
+
+/// A switch with the scenario that reveals it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlantedBug {
+    pub(crate) switch: Switch,
+    pub(crate) scenario: &'static str,
+    /// A part of the expectation or invariant that fails.
+    pub(crate) expectation: &'static str,
+    pub(crate) revealed: Reveal,
+    /// The broken part of the mesh, for a bug that a search from all scenarios without channels finds, and whose failure
+    /// is shrunk to a page.
+    pub(crate) part: Option<&'static str>,
+}
+
+impl PlantedBug {
+    const fn part(self, part: &'static str) -> Self {
+        Self {
+            part: Some(part),
+            ..self
+        }
+    }
+}
+
+const fn mechanism(
+    scenario: &'static str,
+    switch: Switch,
+    expectation: &'static str,
+) -> PlantedBug {
+    PlantedBug {
+        switch,
+        scenario,
+        expectation,
+        revealed: Reveal::Mechanism,
+        part: None,
+    }
+}
+
+const fn invariant(
+    scenario: &'static str,
+    switch: Switch,
+    expectation: &'static str,
+) -> PlantedBug {
+    PlantedBug {
+        revealed: Reveal::Invariant,
+        ..mechanism(scenario, switch, expectation)
+    }
+}
+
+const fn searched(scenario: &'static str, switch: Switch, expectation: &'static str) -> PlantedBug {
+    PlantedBug {
+        revealed: Reveal::Search,
+        ..mechanism(scenario, switch, expectation)
+    }
+}
+
+/// All planted bugs. A switch may have several entries.
+pub(crate) const PLANTED: &[PlantedBug] = &[
+    mechanism("behind-nat", Switch::NoResend, "delivered-percent"),
+    mechanism("blocked-pairs", Switch::NoFallback, "false-deaths"),
+    mechanism(
         "broadcast-to-all",
         Switch::RepeatsMessages,
         "invariant handed-once",
     ),
-    (
+    mechanism(
         "broadcast-under-loss",
         Switch::NoBroadcastGraft,
         "update-p50-ms",
     ),
-    ("bulk-on-slow-lines", Switch::NoLanes, "converged = true"),
-    ("certificate-expires", Switch::NoDetection, "as = \"down\""),
-    (
+    mechanism("bulk-on-slow-lines", Switch::NoLanes, "converged = true"),
+    mechanism("certificate-expires", Switch::NoDetection, "as = \"down\""),
+    mechanism(
         "certificates-rotate",
         Switch::NoRenewal,
         "kind = \"link-up\"",
     ),
-    ("clock-skew", Switch::NoPauseGuard, "kind = \"paused\""),
-    ("cloned-name", Switch::NoCloneCheck, "is = \"name-taken\""),
-    ("cold-join", Switch::NoRetry, "converged = true"),
-    ("crash-and-restart", Switch::NoDetection, "as = \"down\""),
-    ("early-crash", Switch::NoDetection, "as = \"down\""),
-    ("flapping-link", Switch::NoTieBreak, "invariant bounds"),
-    (
+    mechanism("clock-skew", Switch::NoPauseGuard, "kind = \"paused\"").part("clock jump"),
+    mechanism("cloned-name", Switch::NoCloneCheck, "is = \"name-taken\""),
+    mechanism("cold-join", Switch::NoRetry, "converged = true"),
+    mechanism("crash-and-restart", Switch::NoDetection, "as = \"down\""),
+    mechanism("early-crash", Switch::NoDetection, "as = \"down\""),
+    mechanism("flapping-link", Switch::NoTieBreak, "invariant bounds").part("tie-break"),
+    mechanism(
         "forged-records",
         Switch::AdoptsForgery,
         "kind = \"refuted\"",
     ),
-    (
+    mechanism(
         "forgotten-dead",
         Switch::Resurrects,
         "invariant no-resurrection",
     ),
-    (
+    mechanism(
         "graceful-leave",
         Switch::NoLeaveAnnouncement,
         "as = \"left\"",
     ),
-    ("hostile-neighbour", Switch::NoRefute, "kind = \"refuted\""),
-    ("join-storm", Switch::NoReferral, "invariant bounds"),
-    ("large-payloads", Switch::NoResend, "delivered-percent"),
-    ("long-pauses", Switch::NoCompare, "channel-agrees"),
-    ("lossy-links", Switch::NoAntiEntropy, "converged = true"),
-    (
+    mechanism("hostile-neighbour", Switch::NoRefute, "kind = \"refuted\"").part("refutation"),
+    mechanism("join-storm", Switch::NoReferral, "invariant bounds"),
+    mechanism("large-payloads", Switch::NoResend, "delivered-percent"),
+    mechanism("long-pauses", Switch::NoCompare, "channel-agrees"),
+    mechanism("lossy-links", Switch::NoAntiEntropy, "converged = true"),
+    mechanism(
         "lost-disks",
         Switch::EpochReused,
         "all views are right within",
     ),
-    (
+    mechanism(
         "maps-after-a-split",
         Switch::NoConflicts,
         "kind = \"conflict\"",
     ),
-    ("mass-restart", Switch::EpochIgnored, "channel-agrees"),
-    (
+    mechanism("mass-restart", Switch::EpochIgnored, "channel-agrees"),
+    mechanism(
         "newcomer-gets-history",
         Switch::NoCompare,
         "name = \"value\"",
     ),
-    ("one-way-cut", Switch::NoDetection, "as = \"down\""),
-    ("partition-heals", Switch::NoAntiEntropy, "converged = true"),
-    ("pauses-under-loss", Switch::NoResend, "delivered-percent"),
-    ("power-loss", Switch::NoDetection, "as = \"down\""),
-    ("quiet-updates", Switch::NoCompare, "channel-agrees"),
-    ("refused-orders", Switch::OpensTwice, "kind = \"refused\""),
-    ("relay-crash", Switch::NoResend, "delivered-percent"),
-    ("rolling-restart", Switch::NoTieBreak, "invariant bounds"),
-    ("slow-neighbour", Switch::NoBackPressure, "kind = \"full\""),
-    ("slow-nodes", Switch::NoPauseGuard, "kind = \"paused\""),
-    ("standing-still", Switch::NoPauseGuard, "kind = \"paused\""),
-    ("talk-on-bad-links", Switch::NoResend, "delivered-percent"),
-    ("three-way-split", Switch::NoAntiEntropy, "as = \"alive\""),
-    ("two-nodes", Switch::NoDetection, "as = \"down\""),
-    (
+    mechanism("one-way-cut", Switch::NoDetection, "as = \"down\""),
+    mechanism("partition-heals", Switch::NoAntiEntropy, "converged = true"),
+    mechanism("pauses-under-loss", Switch::NoResend, "delivered-percent"),
+    mechanism("power-loss", Switch::NoDetection, "as = \"down\""),
+    mechanism("quiet-updates", Switch::NoCompare, "channel-agrees"),
+    mechanism("refused-orders", Switch::OpensTwice, "kind = \"refused\""),
+    mechanism("relay-crash", Switch::NoResend, "delivered-percent"),
+    mechanism("rolling-restart", Switch::NoTieBreak, "invariant bounds"),
+    mechanism("slow-neighbour", Switch::NoBackPressure, "kind = \"full\""),
+    mechanism("slow-nodes", Switch::NoPauseGuard, "kind = \"paused\""),
+    mechanism("standing-still", Switch::NoPauseGuard, "kind = \"paused\""),
+    mechanism("talk-on-bad-links", Switch::NoResend, "delivered-percent"),
+    mechanism("three-way-split", Switch::NoAntiEntropy, "as = \"alive\""),
+    mechanism("two-nodes", Switch::NoDetection, "as = \"down\""),
+    mechanism(
         "unicast-blocked-pairs",
         Switch::NoDetour,
         "kind = \"undelivered\"",
     ),
+    invariant(
+        "refused-orders",
+        Switch::AnswersEarly,
+        "invariant answers-true",
+    ),
+    invariant("join-storm", Switch::Unbounded, "invariant bounds"),
+    invariant(
+        "broadcast-to-all",
+        Switch::RepeatsMessages,
+        "invariant handed-once",
+    ),
+    invariant(
+        "crash-and-restart",
+        Switch::JoinTimeReset,
+        "invariant joined-stands",
+    ),
+    invariant(
+        "two-nodes",
+        Switch::DeltaDropsServices,
+        "invariant merges-converge",
+    ),
+    invariant(
+        "clock-skew",
+        Switch::Resurrects,
+        "invariant no-resurrection",
+    ),
+    invariant(
+        "crash-and-restart",
+        Switch::NoTieBreak,
+        "invariant one-link",
+    ),
+    invariant(
+        "crash-and-restart",
+        Switch::DeltaDropsServices,
+        "invariant owner-writes",
+    )
+    .part("delta"),
+    invariant(
+        "cold-join",
+        Switch::DeadlineStays,
+        "invariant deadline-in-future",
+    ),
+    invariant(
+        "crash-and-restart",
+        Switch::ProviderIndexStale,
+        "invariant provider-index",
+    )
+    .part("provider index"),
+    invariant("lossy-links", Switch::OlderReplaces, "invariant rank-rises"),
+    invariant(
+        "maps-after-a-split",
+        Switch::EarlierWriteWins,
+        "invariant values-rise",
+    ),
+    invariant(
+        "partition-heals",
+        Switch::WholeViewAlways,
+        "invariant whole-view",
+    ),
+    searched("blocked-pairs", Switch::NoDownProbe, "converged = true"),
+    searched("clock-skew", Switch::LastHeardIsNow, "as = \"down\"").part("clock"),
+    searched("flapping-link", Switch::MergeLowerWins, "providers").part("merge"),
+    searched("slow-nodes", Switch::NoGraft, "false-deaths"),
+    searched("slow-nodes", Switch::SequenceIgnored, "false-deaths").part("sequence repair"),
+    searched(
+        "three-way-split",
+        Switch::NoIndirectConfirmation,
+        "kind = \"peer-down\"",
+    )
+    .part("indirect confirmation"),
+    searched("two-nodes", Switch::ForgetsDown, "as = \"down\"").part("memory of down members"),
+    searched("cloned-name", Switch::EpochReused, "is = \"name-taken\"")
+        .part("refutation of one's own past"),
 ];
 
-/// Each invariant, with its planted bug and a scenario that reveals it.
-pub(crate) const PLANTED: &[(&str, Switch, &str)] = &[
-    ("answers-true", Switch::AnswersEarly, "refused-orders"),
-    ("bounds", Switch::Unbounded, "join-storm"),
-    ("handed-once", Switch::RepeatsMessages, "broadcast-to-all"),
-    ("joined-stands", Switch::JoinTimeReset, "crash-and-restart"),
-    ("merges-converge", Switch::DeltaDropsServices, "two-nodes"),
-    ("no-resurrection", Switch::Resurrects, "clock-skew"),
-    ("one-link", Switch::NoTieBreak, "crash-and-restart"),
-    (
-        "owner-writes",
-        Switch::DeltaDropsServices,
-        "crash-and-restart",
-    ),
-    ("deadline-in-future", Switch::DeadlineStays, "cold-join"),
-    (
-        "provider-index",
-        Switch::ProviderIndexStale,
-        "crash-and-restart",
-    ),
-    ("rank-rises", Switch::OlderReplaces, "lossy-links"),
-    (
-        "values-rise",
-        Switch::EarlierWriteWins,
-        "maps-after-a-split",
-    ),
-    ("whole-view", Switch::WholeViewAlways, "partition-heals"),
+/// Switches that no scenario and no search of a minute reveals: a second mechanism has the same effect, or the random
+/// faults do not produce the situation.
+pub(crate) const NOT_FOUND: &[Switch] = &[
+    Switch::MergeIgnoresContent,
+    Switch::NoIsolationGuard,
+    Switch::NoRedial,
+    Switch::TieBreakBySide,
 ];
+
+/// Returns the planted bugs that are revealed in one way.
+pub(crate) fn revealed(by: Reveal) -> impl Iterator<Item = &'static PlantedBug> {
+    PLANTED.iter().filter(move |bug| bug.revealed == by)
+}
 
 /// Returns the word of a switch on the command line.
 pub(crate) fn word(switch: Switch) -> String {
     let found = Switch::ALL.iter().find(|(known, _)| *known == switch);
     found.expect("every switch has a name").1.to_owned()
+}
+
+#[test]
+fn each_switch_has_an_entry_or_is_not_found_and_no_part_is_named_twice() {
+    for (switch, word) in Switch::ALL {
+        let has_entry = PLANTED.iter().any(|bug| bug.switch == *switch);
+        assert_ne!(has_entry, NOT_FOUND.contains(switch), "{word}");
+    }
+    let mut parts: Vec<&str> = PLANTED.iter().filter_map(|bug| bug.part).collect();
+    let count = parts.len();
+    parts.sort_unstable();
+    parts.dedup();
+    assert_eq!(parts.len(), count, "{parts:?}");
 }

@@ -3,40 +3,13 @@
 
 use crate::files::{LARGE, load, of_model};
 use crate::hunt::{check, failures_of, find};
+use crate::planted::{PLANTED, word};
 use phalanx_sim::mesh::{MESH, channels};
 use phalanx_sim::outcome::Failure;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, SystemUnderTest, Trial, attempt};
 use phalanx_sim::shrink::{Shrunk, shrink};
-
-/// The planted bugs: the broken part of the mesh, the switch, and a part of the expectation or invariant that finds the
-/// bug.
-const PLANTED: [(&str, &str, &str); 11] = [
-    ("merge", "merge-lower-wins", "providers"),
-    ("refutation", "no-refute", "kind = \"refuted\""),
-    (
-        "refutation of one's own past",
-        "epoch-reused",
-        "is = \"name-taken\"",
-    ),
-    ("memory of down members", "forgets-down", "as = \"down\""),
-    ("sequence repair", "sequence-ignored", "false-deaths"),
-    ("tie-break", "no-tie-break", "invariant bounds"),
-    (
-        "provider index",
-        "provider-index-stale",
-        "invariant provider-index",
-    ),
-    ("delta", "delta-drops-services", "invariant owner-writes"),
-    ("clock", "last-heard-is-now", "as = \"down\""),
-    ("clock jump", "no-pause-guard", "kind = \"paused\""),
-    (
-        "indirect confirmation",
-        "no-indirect-confirmation",
-        "kind = \"peer-down\"",
-    ),
-];
 
 /// Maximum number of trials; this many trials take seconds of CPU time on one core, far below the two minutes that a
 /// search may take.
@@ -76,16 +49,21 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
         runner: &runner,
         sabotage: &[],
     };
-    for (what, word, expectation) in PLANTED {
-        let sabotage = [word.to_owned()];
+    let mut found = 0;
+    for bug in PLANTED {
+        let Some(what) = bug.part else { continue };
+        let sabotage = [word(bug.switch)];
         let broken = SystemUnderTest {
             runner: &runner,
             sabotage: &sabotage,
         };
         let systems = (broken, sound);
-        let wanted = |failure: &Failure| failure.expectation.contains(expectation);
+        let wanted = |failure: &Failure| failure.expectation.contains(bug.expectation);
         let (trial, scenario) = find(&bases, systems, TRIALS_MAX, &wanted).unwrap_or_else(|| {
-            panic!("{what} ({word}) does not violate `{expectation}` in {TRIALS_MAX} trials")
+            panic!(
+                "{what} ({}) does not violate `{}` in {TRIALS_MAX} trials",
+                sabotage[0], bug.expectation
+            )
         });
         let (shrunk, text) = check(what, systems, &trial, &scenario);
         assert!(
@@ -95,7 +73,9 @@ fn every_planted_bug_is_found_and_shrunk_to_a_page() {
         );
         assert!(text.lines().count() < LINES_MAX, "{what}:\n{text}");
         needs_every_step(what, broken, sound, &shrunk, &text);
+        found += 1;
     }
+    assert_eq!(found, 11);
 }
 
 #[test]

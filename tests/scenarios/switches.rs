@@ -15,60 +15,34 @@ use phalanx_sim::outcome::Failure;
 use phalanx_sim::runner::Model;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::SystemUnderTest;
-use planted::{MECHANISMS, PLANTED, word};
+use planted::{NOT_FOUND, PlantedBug, Reveal, revealed, word};
 
 /// Maximum number of trials for each switch.
 const TRIALS_MAX: u64 = 2_000;
 
-/// The remaining switches, each with a scenario in which a search finds the switch, and a part of the expectation that
-/// then fails.
-const FOUND_BY_SEARCH: &[(&str, Switch, &str)] = &[
-    ("blocked-pairs", Switch::NoDownProbe, "converged = true"),
-    ("clock-skew", Switch::LastHeardIsNow, "as = \"down\""),
-    ("flapping-link", Switch::MergeLowerWins, "providers"),
-    ("slow-nodes", Switch::NoGraft, "false-deaths"),
-    ("slow-nodes", Switch::SequenceIgnored, "false-deaths"),
-    (
-        "three-way-split",
-        Switch::NoIndirectConfirmation,
-        "kind = \"peer-down\"",
-    ),
-    ("two-nodes", Switch::ForgetsDown, "as = \"down\""),
-];
-
-/// Switches that no scenario and no search of a minute reveals: a second mechanism has the same effect, or the random
-/// faults do not produce the situation.
-const NOT_FOUND: &[Switch] = &[
-    Switch::MergeIgnoresContent,
-    Switch::NoIsolationGuard,
-    Switch::NoRedial,
-    Switch::TieBreakBySide,
-];
-
-/// Returns the scenario that a search for a switch starts from, and parts of the expectations of which one must fail.
-fn entry(switch: Switch) -> Option<(&'static str, Vec<String>)> {
+/// Returns the entries of a switch that are checked, grouped by scenario: its mechanism in the model engine or else the
+/// planted bug of its invariants, and the entries of searches. One of the expectations of a group must fail.
+fn entries(switch: Switch) -> Vec<(&'static str, Vec<&'static str>)> {
     let of_model = of_model();
-    let runs = |scenario: &str| of_model.iter().any(|name| name == scenario);
-    let mechanism = MECHANISMS
-        .iter()
-        .find(|it| it.1 == switch && runs(it.0))
-        .or_else(|| FOUND_BY_SEARCH.iter().find(|it| it.1 == switch));
-    if let Some((scenario, _, expectation)) = mechanism {
-        return Some((scenario, vec![(*expectation).to_owned()]));
+    let runs = |bug: &&PlantedBug| of_model.iter().any(|name| name == bug.scenario);
+    let of_switch = |by| revealed(by).filter(move |bug| bug.switch == switch);
+    let alone = |bug: &PlantedBug| (bug.scenario, vec![bug.expectation]);
+    let mut entries: Vec<_> = of_switch(Reveal::Search).map(alone).collect();
+    let mechanism = of_switch(Reveal::Mechanism).find(runs);
+    entries.extend(mechanism.map(alone));
+    if entries.is_empty() {
+        let planted: Vec<_> = of_switch(Reveal::Invariant).collect();
+        let invariants = planted.iter().map(|bug| bug.expectation).collect();
+        entries.extend(planted.first().map(|bug| (bug.scenario, invariants)));
     }
-    let planted: Vec<_> = PLANTED.iter().filter(|it| it.1 == switch).collect();
-    let invariants = planted.iter().map(|it| format!("invariant {}", it.0));
-    Some((planted.first()?.2, invariants.collect()))
+    entries
 }
 
 #[expect(
     clippy::print_stdout,
     reason = "the sizes of the small files are the result of the run"
 )]
-fn find_and_shrink(switch: Switch) {
-    let Some((name, expectations)) = entry(switch) else {
-        panic!("{switch:?} has no entry");
-    };
+fn find_and_shrink(switch: Switch, name: &str, expectations: &[&str]) {
     let bases: Vec<Scenario> = vec![load(name)];
     let runner = Model(&MESH);
     let sabotage = [word(switch)];
@@ -101,16 +75,20 @@ fn find_and_shrink(switch: Switch) {
 
 #[test]
 fn every_switch_is_found_shrunk_and_needed() {
-    assert!(!of_model().contains(&LARGE.to_owned()) || MECHANISMS.iter().all(|it| it.0 != LARGE));
+    assert!(revealed(Reveal::Mechanism).all(|bug| bug.scenario != LARGE));
     let mut failed = Vec::new();
     for (switch, _) in Switch::ALL {
         // Certificates are renewed in the wire engine, which has no search.
         if matches!(switch, Switch::NoRenewal) || NOT_FOUND.contains(switch) {
             continue;
         }
-        let result = std::panic::catch_unwind(|| find_and_shrink(*switch));
-        if result.is_err() {
-            failed.push(*switch);
+        let entries = entries(*switch);
+        assert!(!entries.is_empty(), "{switch:?} has no entry");
+        for (name, expectations) in entries {
+            let find = || find_and_shrink(*switch, name, &expectations);
+            if std::panic::catch_unwind(find).is_err() {
+                failed.push((*switch, name));
+            }
         }
     }
     assert!(failed.is_empty(), "{failed:?}");

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 fine; 1 negative result (an expectation failed, or a node is unhealthy or unreachable);
-2 wrong usage or a bad file; 3 the same seed gave two different runs.
+2 wrong usage or a bad file; 3 the same seed gave two different runs;
+4 a run to explain passes.
 
 Start a local mesh:    phalanx dev --nodes 5
 Simulate a partition:  phalanx sim run scenarios/partition-heals.toml --seed 1..10";

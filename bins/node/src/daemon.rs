@@ -7,18 +7,23 @@ use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
+use phalanx_core::supervision::TakenIdLimit;
+use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
-use phalanx_net::identity::{self, ACCEPTED_SECRETS, Identity, IdentityError, Trust, iso_8601};
+use phalanx_net::identity::{
+    self, ACCEPTED_SECRETS, Identity, IdentityError, Opened, Trust, iso_8601,
+};
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
-use phalanx_net::shutdown::{ShutdownRequest, Signals};
+use phalanx_net::shutdown::{SignalRequest, Signals};
+use phalanx_net::telemetry::Log;
 use phalanx_net::transport::{self, BoundPort, Limits, MeshNode, Tcp};
-use phalanx_net::{clock, entropy, telemetry};
+use phalanx_net::{clock, entropy};
 use sd_notify::NotifyState;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time;
 use tonic::service::Routes;
 
@@ -26,6 +31,10 @@ use tonic::service::Routes;
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// Maximum time to write the last log lines.
 const LOG_DRAIN_MAX: Duration = Duration::from_secs(1);
+/// Maximum time from a signal to end to the end of the process.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(20);
+/// Interval at which the node's machine is queried.
+const SUPERVISION_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum time to wait for threads that cannot be cancelled.
 const THREADS_MAX: Duration = Duration::from_millis(500);
 
@@ -73,10 +82,10 @@ pub(crate) fn check(settings: &DaemonSettings) -> Result<String, DaemonError> {
 /// `reload` reads the configuration again.
 pub(crate) fn run(
     settings: DaemonSettings,
+    log: &Log,
     until_input_ends: bool,
-    reload: impl Fn() -> Result<DaemonSettings, String>,
+    reload: impl Fn() -> Result<DaemonSettings, String> + Clone + Send + 'static,
 ) -> Result<(), DaemonError> {
-    telemetry::start(settings.log_format, &settings.log_filter).map_err(start)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -87,9 +96,48 @@ pub(crate) fn run(
         if until_input_ends {
             signals.end_with(io::stdin());
         }
-        let daemon = Daemon::start(settings).await?;
-        daemon.serve(&mut signals, reload).await
+        let starting = pin!(Daemon::start(settings, log.clone()));
+        match until_requested_end(&mut signals, log, starting).await {
+            Some(daemon) => daemon?.serve(&mut signals, reload).await,
+            None => Ok(()),
+        }
     })
+}
+
+/// Runs a task until it completes; `None` if a signal to end comes first. Other signals but those for the log are
+/// ignored meanwhile.
+async fn until_requested_end<T>(
+    signals: &mut Signals,
+    log: &Log,
+    mut task: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    loop {
+        match either(task.as_mut(), pin!(signals.next())).await {
+            Either::First(output) => return Some(output),
+            Either::Second(SignalRequest::End) => return None,
+            Either::Second(SignalRequest::Reload) => {}
+            Either::Second(SignalRequest::MoreDetail) => more_detail(log),
+            Either::Second(SignalRequest::ConfiguredDetail) => configured_detail(log),
+        }
+    }
+}
+
+fn more_detail(log: &Log) {
+    let filter = log.more_detail();
+    tracing::info!(filter, "more detail is logged; SIGUSR2 ends this");
+}
+
+fn configured_detail(log: &Log) {
+    let filter = log.configured_detail();
+    tracing::info!(filter, "the log is as configured");
+}
+
+/// Runs work that may block, such as reading a file on a network file system, on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, DaemonError> {
+    let done = task::spawn_blocking(work).await;
+    done.map_err(|error| DaemonError::Run(format!("reading files failed: {error}")))
 }
 
 /// Runs a task until it completes. The runtime's blocking threads, for example a name lookup, delay the return by at
@@ -106,6 +154,13 @@ enum Either<A, B> {
     Second(B),
 }
 
+async fn either_of<A, B>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> Either<A, B> {
+    either(pin!(first), pin!(second)).await
+}
+
 async fn either<A, B>(
     mut first: Pin<&mut impl Future<Output = A>>,
     mut second: Pin<&mut impl Future<Output = B>>,
@@ -120,6 +175,7 @@ async fn either<A, B>(
 /// A running node with its settings.
 struct Daemon {
     settings: DaemonSettings,
+    log: Log,
     node: MeshNode,
     tasks: JoinSet<()>,
     /// The state directory, held until the daemon ends.
@@ -127,9 +183,10 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start(settings: DaemonSettings) -> Result<Self, DaemonError> {
-        let opened = identity::open(&settings.certificates, &settings.subject, clock::wall())
-            .map_err(start)?;
+    async fn start(settings: DaemonSettings, log: Log) -> Result<Self, DaemonError> {
+        let (source, subject) = (settings.certificates.clone(), settings.subject.clone());
+        let opened = blocking(move || identity::open(&source, &subject, clock::wall())).await?;
+        let opened = opened.map_err(start)?;
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
@@ -138,7 +195,9 @@ impl Daemon {
         }
         // The port is bound first: a start that fails because of the port must not raise the epoch.
         let bound = BoundPort::bind(Tcp, settings.listen).await.map_err(start)?;
-        let state = StateDirectory::open(&settings.state_dir).await?;
+        let directory = settings.state_dir.clone();
+        let store = blocking(move || StateDirectory::hold(&directory)).await??;
+        let state = StateDirectory::open(store).await?;
         let trust = opened.identity.trust().clone();
         let config = config(&settings, &state, bound.local_address(), &trust)?;
         let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;
@@ -153,6 +212,7 @@ impl Daemon {
         }
         Ok(Self {
             settings,
+            log,
             node,
             tasks,
             _state: state,
@@ -162,44 +222,73 @@ impl Daemon {
     async fn serve(
         mut self,
         signals: &mut Signals,
-        reload: impl Fn() -> Result<DaemonSettings, String>,
+        reload: impl Fn() -> Result<DaemonSettings, String> + Clone + Send + 'static,
     ) -> Result<(), DaemonError> {
         notify(&[NotifyState::Ready]);
-        let mut closed = pin!(self.node.closed());
-        loop {
-            let event = async { either(closed.as_mut(), pin!(signals.next())).await };
-            let due = pin!(self.node.renewal_due());
-            let event = match either(pin!(event), due).await {
-                Either::First(event) => event,
-                Either::Second(()) => {
-                    self.renew().await?;
-                    continue;
-                }
-            };
-            match event {
-                // The service manager must learn that the daemon no longer serves.
-                Either::First(()) => {
-                    return Err(DaemonError::Run("the node stopped unexpectedly".to_owned()));
-                }
-                Either::Second(ShutdownRequest::End) => break,
-                Either::Second(ShutdownRequest::Reload) => {
-                    notify_reloading();
-                    self.reload(reload()).await?;
-                    notify(&[NotifyState::Ready]);
-                }
+        let closed = self.node.closed();
+        let log = self.log.clone();
+        let supervised = supervise(self.node.clone(), self.settings.taken_id_exit_after);
+        let mut tasks = std::mem::take(&mut self.tasks);
+        // The journal ends with the node.
+        let journal = async { drop(tasks.join_next().await) };
+        let failing = either_of(supervised, either_of(closed, journal));
+        let served = either_of(failing, self.follow_requests(signals, &log, reload)).await;
+        self.tasks = tasks;
+        match served {
+            // The service manager must learn that the daemon no longer serves.
+            Either::First(Either::First(failure)) => return Err(failure),
+            Either::First(Either::Second(_)) => {
+                let task = self.node.failure().unwrap_or("journal");
+                let why = format!("the task {task:?} of the node ended unexpectedly");
+                return Err(DaemonError::Run(why));
             }
+            Either::Second(requested) => requested?,
         }
         notify(&[NotifyState::Stopping]);
-        let mut end = pin!(self.end());
+        exit_after(SHUTDOWN_MAX);
+        let ending = pin!(self.end());
+        match until_requested_end(signals, &log, ending).await {
+            Some(()) => Ok(()),
+            // A second request to stop skips the graceful shutdown.
+            None => Err(DaemonError::Run(
+                "ended immediately on a second signal; other members may detect the end by their failure detectors only".to_owned(),
+            )),
+        }
+    }
+
+    /// Reloads and renews as signals and the node request it, until a signal to end. A signal to end takes effect even
+    /// while a file cannot be read.
+    async fn follow_requests(
+        &mut self,
+        signals: &mut Signals,
+        log: &Log,
+        reload: impl Fn() -> Result<DaemonSettings, String> + Clone + Send + 'static,
+    ) -> Result<(), DaemonError> {
         loop {
-            match either(end.as_mut(), pin!(signals.next())).await {
-                Either::First(()) => return Ok(()),
-                Either::Second(ShutdownRequest::Reload) => {}
-                // A second request to stop skips the graceful shutdown.
-                Either::Second(ShutdownRequest::End) => {
-                    return Err(DaemonError::Run(
-                        "ended immediately on a second signal; other members may detect the end by their failure detectors only".to_owned(),
-                    ));
+            let event = either_of(signals.next(), self.node.renewal_due()).await;
+            match event {
+                Either::First(SignalRequest::End) => return Ok(()),
+                Either::First(SignalRequest::MoreDetail) => more_detail(log),
+                Either::First(SignalRequest::ConfiguredDetail) => configured_detail(log),
+                Either::First(SignalRequest::Reload) => {
+                    notify_reloading();
+                    let reload = reload.clone();
+                    let reloading = pin!(async {
+                        let read = blocking(reload).await?;
+                        self.reload(read).await
+                    });
+                    match until_requested_end(signals, log, reloading).await {
+                        Some(reloaded) => reloaded?,
+                        None => return Ok(()),
+                    }
+                    notify(&[NotifyState::Ready]);
+                }
+                Either::Second(()) => {
+                    let renewing = pin!(self.renew());
+                    match until_requested_end(signals, log, renewing).await {
+                        Some(renewed) => renewed?,
+                        None => return Ok(()),
+                    }
                 }
             }
         }
@@ -214,7 +303,7 @@ impl Daemon {
                 return Ok(());
             }
         };
-        if let Err(problem) = self.take_certificates(&new) {
+        if let Err(problem) = self.take_certificates(&new).await? {
             tracing::warn!("reload failed: keeping the previous certificates: {problem}");
         }
         for key in self.settings.fixed_that_differ(&new) {
@@ -228,6 +317,7 @@ impl Daemon {
             services,
             metadata,
             certificates,
+            log_filter,
             ..
         } = new;
         let kept = self.settings.clone();
@@ -239,8 +329,10 @@ impl Daemon {
             services,
             metadata,
             certificates,
+            log_filter,
             ..kept
         };
+        self.log.configure(&new.log_filter);
         self.announce(&new).await?;
         let stopped = |_| DaemonError::Run("the node has stopped".to_owned());
         if new.discovery != self.settings.discovery {
@@ -278,9 +370,18 @@ impl Daemon {
 
     /// Replaces the node's credentials with those at their source, if these are better than the current ones. Returns
     /// whether the credentials were replaced.
-    fn take_certificates(&self, settings: &DaemonSettings) -> Result<bool, IdentityError> {
+    async fn take_certificates(
+        &self,
+        settings: &DaemonSettings,
+    ) -> Result<Result<bool, IdentityError>, DaemonError> {
         let now = clock::wall();
-        let opened = identity::open(&settings.certificates, &self.settings.subject, now)?;
+        let (source, subject) = (settings.certificates.clone(), self.settings.subject.clone());
+        let opened = blocking(move || identity::open(&source, &subject, now)).await?;
+        Ok(opened.and_then(|opened| self.use_certificates(opened, now)))
+    }
+
+    /// Replaces the node's credentials by these, if these are better. Returns whether they were replaced.
+    fn use_certificates(&self, opened: Opened, now: Wall) -> Result<bool, IdentityError> {
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
@@ -297,7 +398,7 @@ impl Daemon {
 
     /// Mints or reads a new certificate, as the node requested.
     async fn renew(&self) -> Result<(), DaemonError> {
-        match self.take_certificates(&self.settings) {
+        match self.take_certificates(&self.settings).await? {
             Ok(true) => self.announce(&self.settings).await?,
             Ok(false) => self.node.renewal_unchanged().await,
             Err(problem) => self.node.renewal_failed(problem.to_string()).await,
@@ -335,10 +436,7 @@ impl DaemonSettings {
             ("listen", self.listen == new.listen),
             ("advertise", self.advertise == new.advertise),
             ("state_dir", self.state_dir == new.state_dir),
-            (
-                "log",
-                self.log_format == new.log_format && self.log_filter == new.log_filter,
-            ),
+            ("log.format", self.log_format == new.log_format),
             ("tuning", self.tuning == new.tuning),
             ("trusted_subnets", self.trusted == new.trusted),
         ];
@@ -410,6 +508,43 @@ fn node(
     Ok((node, tasks))
 }
 
+/// Queries the node's machine at intervals: each answer feeds the watchdog of the service manager. Returns when the id of
+/// the node was taken for too long.
+async fn supervise(node: MeshNode, taken_id_exit_after: Duration) -> DaemonError {
+    let mut limit = TakenIdLimit::new(taken_id_exit_after);
+    let watchdog = sd_notify::watchdog_enabled();
+    let interval = watchdog.map_or(SUPERVISION_INTERVAL, |watchdog| {
+        (watchdog / 3).min(SUPERVISION_INTERVAL)
+    });
+    loop {
+        // The machine answers after the inputs that wait, so an answer shows that its loop makes progress.
+        let asked = node
+            .driver()
+            .inspect(|node, now| (now, node.mesh().phase()));
+        let Ok((now, phase)) = asked.await else {
+            // The end of the node is reported by its failed task.
+            return std::future::pending().await;
+        };
+        if watchdog.is_some() {
+            notify(&[NotifyState::Watchdog]);
+        }
+        if limit.observe(now, phase) {
+            return DaemonError::IdTaken(
+                "another node uses this node's id; change the id of one of them, or stop the other one".to_owned(),
+            );
+        }
+        time::sleep(interval).await;
+    }
+}
+
+/// Ends the process after this time, even if no task of the runtime can run.
+fn exit_after(deadline: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(deadline);
+        std::process::exit(1);
+    });
+}
+
 /// Notifies the service manager, if there is one.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
@@ -442,7 +577,7 @@ mod tests {
         to_the_end(runtime, async {
             let (started, has_started) = tokio::sync::oneshot::channel();
             // A blocking call that stands for the system's resolver when no name server responds.
-            let stuck = tokio::task::spawn_blocking(move || {
+            let stuck = task::spawn_blocking(move || {
                 started.send(()).unwrap();
                 held.recv_timeout(stuck_for)
             });

@@ -21,8 +21,8 @@ pub(crate) struct StateDirectory {
 }
 
 impl StateDirectory {
-    /// Creates the directory if it does not exist, locks it, and raises the epoch.
-    pub(crate) async fn open(directory: &Path) -> Result<Self, DaemonError> {
+    /// Creates the directory if it does not exist, and locks it. May block.
+    pub(crate) fn hold(directory: &Path) -> Result<FileStore, DaemonError> {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -32,8 +32,22 @@ impl StateDirectory {
                 directory.display()
             ))
         })?;
-        let store = FileStore::hold(directory).map_err(start)?;
+        warn_of_other_writers(directory);
+        FileStore::hold(directory).map_err(start)
+    }
+
+    /// Raises the epoch in a locked directory.
+    pub(crate) async fn open(store: FileStore) -> Result<Self, DaemonError> {
         let epoch = epoch::next(&store, clock::wall()).await.map_err(start)?;
         Ok(Self { store, epoch })
+    }
+}
+
+fn warn_of_other_writers(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(directory).map(|it| it.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o022 != 0) {
+        let directory = directory.display();
+        tracing::warn!(%directory, "other users may write in the state directory; restrict it (chmod 700)");
     }
 }

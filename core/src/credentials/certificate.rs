@@ -43,6 +43,8 @@ pub(super) struct Certificate {
     failures: u32,
     /// The last reported failure.
     reported: Option<(Instant, String)>,
+    /// The time of the last report that the certificate has expired.
+    expiry_reported: Option<Instant>,
 }
 
 impl Certificate {
@@ -53,6 +55,7 @@ impl Certificate {
             stage: Stage::Idle,
             failures: 0,
             reported: None,
+            expiry_reported: None,
         }
     }
 
@@ -117,9 +120,24 @@ impl Certificate {
 
     /// The calendar was read.
     pub(super) fn on_calendar(&mut self, cx: &mut Context<'_>) {
+        self.report_expiry(cx);
         let premature = cx.wall < self.validity.not_before;
         if self.stage == Stage::Idle && (cx.wall >= self.due || premature) {
             self.request(cx);
+        }
+    }
+
+    fn report_expiry(&mut self, cx: &mut Context<'_>) {
+        let not_after = self.validity.not_after;
+        if cx.wall <= not_after {
+            self.expiry_reported = None;
+            return;
+        }
+        let known = self.expiry_reported;
+        if known.is_none_or(|at| cx.now.since(at) >= REPORT_INTERVAL) {
+            self.expiry_reported = Some(cx.now);
+            let event = CredentialsEvent::Expired { not_after };
+            cx.out.push(Output::Report(event));
         }
     }
 
@@ -130,7 +148,10 @@ impl Certificate {
 
     /// The calendar time of the next decision.
     pub(super) fn due(&self) -> Option<Wall> {
-        (self.stage == Stage::Idle).then_some(self.due)
+        let renewal = (self.stage == Stage::Idle).then_some(self.due);
+        let after = Wall(self.validity.not_after.0.saturating_add(1));
+        let expiry = self.expiry_reported.is_none().then_some(after);
+        renewal.into_iter().chain(expiry).min()
     }
 }
 

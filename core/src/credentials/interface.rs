@@ -98,6 +98,12 @@ pub enum CredentialsEvent {
         /// The number of consecutive failures.
         failures: u32,
     },
+    /// This node's certificate has expired. Reported at the first reading of the calendar after that, and then once per
+    /// [`REPORT_INTERVAL`](super::REPORT_INTERVAL).
+    Expired {
+        /// The last second of the certificate's validity.
+        not_after: Wall,
+    },
     /// The calendar was set.
     CalendarStepped {
         /// The time that was expected.

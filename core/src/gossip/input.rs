@@ -13,7 +13,7 @@ use crate::link::{Address, CloseReason, DialId, LinkId, LocalClose};
 use crate::sabotage::Switch;
 use crate::time::Duration;
 use crate::topology::publication::Key;
-use crate::topology::record::Record;
+use crate::topology::record::{Rank, Record};
 use crate::topology::{Applied, MemberIndex};
 use std::sync::Arc;
 
@@ -108,8 +108,8 @@ impl Gossip {
             peer.clone(),
             member,
             false,
-            hello.session,
-            handshake::version(hello),
+            (hello.session, handshake::version(hello)),
+            hello.record.rank().instance,
             self.context.now,
         );
         self.open(link, fresh, (&hello.record, hello.hash), hello.joining);
@@ -208,8 +208,8 @@ impl Gossip {
             peer,
             member,
             true,
-            session,
-            welcome.version,
+            (session, welcome.version),
+            welcome.record.rank().instance,
             self.context.now,
         );
         let me = self.id();
@@ -253,7 +253,7 @@ impl Gossip {
         joining: bool,
     ) {
         let (member, dialed, session) = (fresh.member(), fresh.is_dialed(), fresh.session());
-        let peer = fresh.peer().clone();
+        let (peer, instance) = (fresh.peer().clone(), fresh.instance());
         let replaced = self.links.current(member).filter(|old| *old != link);
         let eager = joining || !self.has_eager_link();
         // A node that received nothing for a while has missed broadcasts, and later messages do not reveal the loss.
@@ -276,7 +276,6 @@ impl Gossip {
         {
             self.drop_link(old, LinkEnd::Superseded);
         }
-        let instance = record.rank().instance;
         self.context.out.push(Output::LinkOpened { link, instance });
         self.context.report(Event::LinkUp { peer, link, dialed });
         // A neighbour does not necessarily know about an earlier start of this node. Updates about earlier starts
@@ -365,12 +364,41 @@ impl Gossip {
             (Some(held), _) => !held.is_dialed(),
             (None, held) => held.is_some_and(|held| held.proposed().is_none()),
         };
+        if goodbye == Goodbye::Leaving {
+            self.on_farewell(link);
+        }
         self.drop_link(link, end);
         self.overlay.schedule(&mut self.context);
         if goodbye == Goodbye::Unneeded && theirs {
             // The neighbour dialled the link and does not need it. If this node requested the link, it dials and keeps
             // its own.
             self.dial_requested();
+        }
+    }
+
+    /// A neighbour says that it leaves. A node that leaves while it joins has published no such record, so this node
+    /// publishes it for the neighbour's start that opened the link.
+    fn on_farewell(&mut self, link: LinkId) {
+        let Some(held) = self.links.get(link).filter(|held| held.is_open()) else {
+            return;
+        };
+        let record = self.context.topology.known_record(held.member());
+        let Some(record) = record.filter(|record| {
+            let rank = record.rank();
+            rank.instance == held.instance() && !rank.leaving
+        }) else {
+            return;
+        };
+        let rank = Rank {
+            leaving: true,
+            ..record.rank()
+        };
+        let (id, content) = (record.id().clone(), record.content().clone());
+        let record = Arc::new(Record::new(id, rank, content));
+        let records = core::slice::from_ref(&record);
+        for received in Dissemination::merge_records(&mut self.context, records) {
+            let (applied, key) = self.on_record(&record, received, link);
+            self.relay(key, applied, link);
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Link {
     broken: bool,
     session: u32,
     version: u32,
+    /// Distinguishes the peer's starts.
+    instance: u32,
     opened: Instant,
 }
 
@@ -41,8 +43,8 @@ impl Link {
         peer: NodeId,
         member: MemberIndex,
         dialed: bool,
-        session: u32,
-        version: u32,
+        (session, version): (u32, u32),
+        instance: u32,
         opened: Instant,
     ) -> Self {
         Self {
@@ -52,6 +54,7 @@ impl Link {
             broken: false,
             session,
             version,
+            instance,
             opened,
         }
     }
@@ -79,6 +82,11 @@ impl Link {
     /// The protocol version that both ends speak.
     pub(super) const fn version(&self) -> u32 {
         self.version
+    }
+
+    /// The start of the peer that opened the link with this node.
+    pub(super) const fn instance(&self) -> u32 {
+        self.instance
     }
 
     pub(super) const fn opened(&self) -> Instant {
@@ -194,7 +202,14 @@ mod tests {
     use crate::gossip::tests::context::id;
 
     fn link(member: MemberIndex, session: u32) -> Link {
-        Link::new(id(member as usize), member, true, session, 1, Instant::ZERO)
+        Link::new(
+            id(member as usize),
+            member,
+            true,
+            (session, 1),
+            1,
+            Instant::ZERO,
+        )
     }
 
     #[test]
@@ -236,7 +251,7 @@ mod tests {
     fn the_higher_session_wins_and_then_the_lower_dialer() {
         let (low, high) = (id(1), id(2));
         let dialed = |peer: &NodeId, dialed, session| {
-            Link::new(peer.clone(), 1, dialed, session, 1, Instant::ZERO)
+            Link::new(peer.clone(), 1, dialed, (session, 1), 1, Instant::ZERO)
         };
         let (one, other) = (dialed(&high, true, 3), dialed(&high, false, 4));
         assert!(one.precedence(&low) < other.precedence(&low));

@@ -687,7 +687,12 @@ impl Gossip {
     }
 
     pub(super) fn finish_leaving(&mut self) {
-        self.end_all_links(Goodbye::Leaving);
+        let goodbye = if self.context.has(Switch::NoLeaveAnnouncement) {
+            Goodbye::Unneeded
+        } else {
+            Goodbye::Leaving
+        };
+        self.end_all_links(goodbye);
         self.context.timers = Timers::new();
         self.self_record.on_left(&mut self.context);
     }

@@ -332,7 +332,7 @@ mod tests {
         fn link(&mut self, member: MemberIndex) -> LinkId {
             let link = LinkId(member.into());
             let peer = self.context.id_of(member).unwrap();
-            let open = Link::new(peer, member, true, 1, 1, self.context.now);
+            let open = Link::new(peer, member, true, (1, 1), 1, self.context.now);
             self.links.insert(link, open);
             self.silence.on_open(&mut self.context, link);
             link

@@ -1,7 +1,7 @@
 //! Routes of packets: the next hop of each, and whether the routes changed since the application was last notified.
 //!
 //! Routes are shortest paths over the edges of the view that are not reported down; of equally short routes, the one
-//! with the lowest name is chosen. Routes are computed when needed and kept until the view or the node's own lively
+//! with the lowest names is chosen. Routes are computed when needed and kept until the view or the node's own lively
 //! links change.
 //!
 //! Bound: one notification in each [`ROUTES_INTERVAL`].
@@ -161,11 +161,14 @@ impl RouteCache {
             Some(Status::Down | Status::Left) => return Err(DeliveryFailure::PeerDown),
             Some(Status::Alive | Status::Suspect) => {}
         }
-        if let Some(link) = link_to(mesh, to) {
-            return Ok(link);
-        }
         let topology = mesh.topology();
         let member = topology.index_of(to).ok_or(DeliveryFailure::UnknownPeer)?;
+        let direct = link_to(mesh, to);
+        if let Some(link) = direct
+            && !topology.reports_down(member, mesh.me())
+        {
+            return Ok(link);
+        }
         let first_hop = |routes: &Routes| {
             let first = routes.to(member)?.first;
             topology.id_at(first).cloned()
@@ -179,6 +182,7 @@ impl RouteCache {
         };
         first
             .and_then(|first| link_to(mesh, &first))
+            .or(direct)
             .ok_or(DeliveryFailure::NoRoute)
     }
 }
@@ -224,16 +228,23 @@ fn link_to(mesh: &Gossip, neighbour: &NodeId) -> Option<LinkId> {
     links.next().map(|(link, _)| link)
 }
 
-/// Routes from this node that pass through none of the nodes to `avoid`.
+/// Routes from this node that pass through none of the nodes to `avoid`. A neighbour that reports its link with this
+/// node down does not hear this node, so it is no first hop
+/// unless no neighbour hears this node.
 fn routes_around(mesh: &Gossip, avoid: &[NodeId]) -> Routes {
     let topology = mesh.topology();
     let me = mesh.me();
     let neighbours = lively(mesh).filter_map(|(_, peer)| topology.index_of(peer));
+    let mut neighbours: Vec<_> = neighbours.collect();
+    let hears = |peer| !topology.reports_down(peer, me);
+    if neighbours.iter().any(|peer| hears(*peer)) {
+        neighbours.retain(|peer| hears(*peer));
+    }
     let avoid: Vec<_> = avoid
         .iter()
         .filter_map(|id| topology.index_of(id))
         .collect();
-    topology.routes(&topology.linked_pairs(), me, neighbours, &avoid)
+    topology.routes(&topology.linked_pairs(), me, neighbours.into_iter(), &avoid)
 }
 
 #[cfg(test)]
@@ -241,11 +252,11 @@ mod tests {
     use super::*;
     use crate::channel::ChannelName;
     use crate::channel::message::Purpose;
-    use crate::gossip::message::{Frame, Hello};
+    use crate::gossip::message::{AgedReport, Frame, Hello};
     use crate::gossip::{Config, Input, Message};
     use crate::link::CloseReason;
     use crate::machine::{Machine, Outbox};
-    use crate::topology::record::{Content, Rank, Record};
+    use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record};
     use core::net::{Ipv4Addr, SocketAddr};
 
     const NOW: Instant = Instant::from_millis(1_000);
@@ -335,6 +346,41 @@ mod tests {
         assert_eq!(next, Ok(link("b")));
         let next = routes.next_hop(&mesh, &packet("x", &["a"]), true);
         assert_eq!(next, Err(DeliveryFailure::UnknownPeer));
+    }
+
+    /// A neighbour reports that its link with `a` is down.
+    fn complain(mesh: &mut Gossip, neighbour: &str) {
+        let report = EdgeReport {
+            epoch: 1,
+            version: 2,
+            edges: vec![Edge {
+                peer: id("a"),
+                down: true,
+            }],
+            reporter: id(neighbour),
+        };
+        let frame = Frame {
+            reports: vec![AgedReport {
+                report: Arc::new(report),
+                ages: vec![Some(Duration::ZERO)],
+            }],
+            ..Frame::default()
+        };
+        let (link, message) = (link(neighbour), Message::Frame(frame));
+        step(mesh, Input::Receive { link, message });
+    }
+
+    #[test]
+    fn a_neighbour_that_does_not_hear_this_node_is_reached_through_another() {
+        let (mut mesh, mut routes) = (mesh(&["b", "c"]), RouteCache::default());
+        complain(&mut mesh, "b");
+        let next = |routes: &mut RouteCache, mesh: &Gossip| {
+            routes.next_hop(mesh, &packet("b", &["a"]), true)
+        };
+        assert_eq!(next(&mut routes, &mesh), Ok(link("c")));
+        // If no neighbour hears this node, its link is tried all the same.
+        complain(&mut mesh, "c");
+        assert_eq!(next(&mut routes, &mesh), Ok(link("b")));
     }
 
     #[test]

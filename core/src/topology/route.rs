@@ -2,8 +2,9 @@
 //!
 //! A pair of members counts as linked if the two are joined by a ring edge that neither end reports down, or if one of
 //! the two reports that it hears the other; every other pair is untried. A node knows its own links directly. Routes
-//! are shortest paths over linked pairs (breadth-first search); of several shortest paths, the one whose first hop has
-//! the lowest name is chosen. O(members + reported edges) for all routes of one node.
+//! are shortest paths over linked pairs (breadth-first search); of several shortest paths, the one with the lowest names
+//! from the first hop on is chosen, so equal views have equal routes. O(members + reported edges) for all routes of one
+//! node, and the sorting of the pairs.
 
 use super::Topology;
 use super::member_index::MemberIndex;
@@ -28,7 +29,7 @@ pub(crate) struct MemberRoute {
     pub(crate) hops: u32,
 }
 
-/// The linked pairs, each in both directions, in order.
+/// The linked pairs, each in both directions, by the index of the first and the name of the second member.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LinkedPairs(Vec<(MemberIndex, MemberIndex)>);
 
@@ -74,9 +75,24 @@ impl Topology {
         pairs.retain(|(one, other)| {
             !failed.contains(&(*one, *other)) && !failed.contains(&(*other, *one))
         });
-        pairs.sort_unstable();
+        let mut ranks = vec![0_u32; self.index_bound()];
+        for (rank, member) in (0..).zip(self.indices()) {
+            ranks[member as usize] = rank;
+        }
+        pairs.sort_unstable_by_key(|(one, other)| (*one, ranks[*other as usize]));
         pairs.dedup();
         LinkedPairs(pairs)
+    }
+
+    /// Whether a member's report says that its link with another member is down.
+    pub(crate) fn reports_down(&self, reporter: MemberIndex, peer: MemberIndex) -> bool {
+        let edges = self.reports.get(&reporter);
+        edges.is_some_and(|stored| {
+            stored
+                .edges
+                .iter()
+                .any(|edge| edge.down && edge.peer == peer)
+        })
     }
 
     /// The routes from `me` that pass through none of the members in `avoid`; the links of `me` lead to `neighbours`.
@@ -141,10 +157,15 @@ mod tests {
 
     /// A view of `count` members with these edges reported down.
     fn view(count: usize, failed: &[(usize, usize)]) -> Topology {
+        view_in_order(0..count, failed)
+    }
+
+    /// A view of members that were learnt in this order.
+    fn view_in_order(order: impl Iterator<Item = usize>, failed: &[(usize, usize)]) -> Topology {
         let mut topology = Topology::new(1_000, Sabotage::NONE);
         let local = topology.intern(&id(0)).unwrap();
         topology.set_local_member(local);
-        for index in 0..count {
+        for index in order {
             let content = Content {
                 address: Some("10.0.0.1:1".parse().unwrap()),
                 ..Content::default()
@@ -245,6 +266,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn equal_views_have_equal_routes_in_whatever_order_the_members_were_learnt() {
+        let failed = [(3, 9), (9, 12), (0, 14), (5, 6)];
+        let tree = |topology: &Topology| -> Vec<_> {
+            let pairs = topology.linked_pairs();
+            let me = topology.index_of(&id(0)).unwrap();
+            let routes = topology.routes(&pairs, me, pairs.neighbours(me), &[]);
+            let name = |member| topology.id_at(member).cloned();
+            let members = topology.indices().filter_map(|member| {
+                let route = routes.to(member)?;
+                Some((
+                    name(member),
+                    name(route.first),
+                    name(route.last),
+                    route.hops,
+                ))
+            });
+            members.collect()
+        };
+        let expected = tree(&view(60, &failed));
+        assert_eq!(expected.len(), 59);
+        assert!(expected.iter().any(|(.., hops)| *hops > 2));
+        assert_eq!(tree(&view_in_order((0..60).rev(), &failed)), expected);
+        assert_eq!(
+            tree(&view_in_order((0..60).map(|at| at * 7 % 60), &failed)),
+            expected
+        );
     }
 
     #[test]

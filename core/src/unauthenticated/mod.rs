@@ -10,17 +10,15 @@
 //!   member completes its handshake within a few round trips, and the handshake of an idle peer becomes the oldest
 //!   sooner or later.
 //!
-//! A [`PortGate`] admits connections to their handshake, and a [`ReportLimit`] bounds the reports about them. The
-//! caller accepts connections, and closes those whose handshakes are evicted. Bounds: [`SOURCES_MAX`] rates, and the
-//! two maximum numbers of handshakes that the caller sets.
+//! A [`PortGate`] admits connections to their handshake. The caller accepts connections, closes those whose handshakes
+//! are evicted, and limits its [reports](crate::reports). Bounds: [`SOURCES_MAX`] rates, and the two maximum numbers of
+//! handshakes that the caller sets.
 
 mod gate;
 mod rates;
-mod reports;
 
 pub use gate::{AcceptFailure, Excess, PortGate};
 pub use rates::{SOURCES_MAX, SourceRates};
-pub use reports::{Admitted, REPORTS_MAX, ReportLimit, WINDOW};
 
 use core::net::SocketAddr;
 use rates::ConnectionSource;

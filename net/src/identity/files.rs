@@ -90,7 +90,8 @@ pub(super) fn lock_within(directory: &Path, wait: Duration) -> Result<File, Iden
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     durable::only_this_user(&mut options);
-    let file = options.open(&path).map_err(unwritable)?;
+    let file = durable::open_regular(&mut options, &path).map_err(unwritable)?;
+    durable::restrict_to_this_user(&file).map_err(unwritable)?;
     let begun = Instant::now();
     loop {
         match file.try_lock() {

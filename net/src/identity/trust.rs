@@ -6,6 +6,7 @@
 //! peer can send any name, so the name is used only to choose a certificate and to explain errors.
 
 use super::authority::DERIVED;
+use crate::printable::foreign_name;
 use core::fmt;
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -79,8 +80,8 @@ impl CaName {
         let fingerprint = unit.and_then(|unit| unit.as_str().ok());
         match (organization, mesh, fingerprint) {
             (Some(DERIVED), Some(mesh), Some(fingerprint)) => Self::Secret {
-                mesh: mesh.to_owned(),
-                fingerprint: fingerprint.to_owned(),
+                mesh: foreign_name(mesh),
+                fingerprint: foreign_name(fingerprint),
             },
             _ => Self::Authority,
         }

@@ -7,6 +7,7 @@ use super::{
     SendError, SessionKey, Signal, Violation, shown,
 };
 use crate::link::{Notice, Outgoing, TransportEvent};
+use crate::notices::Notices;
 use bytes::Bytes;
 use phalanx_core::data_path::{Control, DataPaths, Input, Output, PathEvent};
 use phalanx_core::identity::NodeId;
@@ -16,7 +17,7 @@ use phalanx_core::time::Instant;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 /// The part of a data path's state that tasks wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(crate) struct PathDriver {
 /// The machine and its links, without the overlay: a link that the overlay holds must not hold the overlay.
 struct Hub {
     state: Mutex<State>,
-    notices: broadcast::Sender<Notice>,
+    notices: Notices,
 }
 
 struct State {
@@ -83,7 +84,7 @@ impl Hub {
 impl State {
     /// Steps the machine and performs its orders. The calls into the overlay go to the link's task, so no code of the
     /// overlay runs under the lock. Returns the rule that a peer broke: its link must close.
-    fn step(&mut self, input: Input, notices: &broadcast::Sender<Notice>) -> Option<Violation> {
+    fn step(&mut self, input: Input, notices: &Notices) -> Option<Violation> {
         let Self {
             machine,
             links,
@@ -112,9 +113,7 @@ impl State {
                     violation: broken, ..
                 } => violation = Some(broken),
                 Output::Report(event) => {
-                    let notice = Notice::Transport(event.into());
-                    // No application may listen.
-                    let _unheard = notices.send(notice).is_err();
+                    notices.publish(Notice::Transport(event.into()));
                 }
             }
         }
@@ -153,7 +152,7 @@ impl PathDriver {
         overlay: Arc<dyn DataPathProvider>,
         id: NodeId,
         instance: u32,
-        notices: broadcast::Sender<Notice>,
+        notices: Notices,
     ) -> Self {
         let state = State {
             machine: DataPaths::new(overlay.offer()),

@@ -1,16 +1,21 @@
 //! Recent events: numbered, kept for the status, and forwarded to watchers.
 
 use crate::clock;
+use crate::driver::TimeOrigin;
+use crate::link::TransportEvent;
 use crate::telemetry::{self, Description};
 use crate::transport::Notice;
 use phalanx_core::bounded::DropOldest;
 use phalanx_core::gossip::{Event, LinkEnd};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
+use phalanx_core::reports::{ReportLimits, ReportRates, ReportSource, ReportSummary};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
+use tokio::time;
+use tracing::Level;
 
 /// Number of events that a watcher may lag behind before it misses some.
 pub const WATCH_LAG_MAX: usize = 256;
@@ -84,15 +89,25 @@ impl EventJournal {
 
     /// Records notices, writes them to the log and forwards them to watchers, until the node ends.
     pub async fn follow(self, mut notices: broadcast::Receiver<Notice>) {
+        let mut lines = LimitedLines::new();
         loop {
-            match notices.recv().await {
-                Ok(notice) => self.take(clock::since_1970(), &notice).description.log(),
-                Err(broadcast::error::RecvError::Lagged(missed)) => {
+            let heard = match lines.until_due() {
+                Some(patience) => time::timeout(patience, notices.recv()).await,
+                None => Ok(notices.recv().await),
+            };
+            lines.write_summaries();
+            match heard {
+                Err(_due) => {}
+                Ok(Ok(notice)) => {
+                    let entry = self.take(clock::since_1970(), &notice);
+                    lines.write(&notice, &entry.description);
+                }
+                Ok(Err(broadcast::error::RecvError::Lagged(missed))) => {
                     // Watchers see the gap in the sequence numbers.
                     self.kept().sequence += missed;
-                    tracing::warn!(missed, "events arrived faster than they could be recorded");
+                    lines.lagged(missed);
                 }
-                Err(broadcast::error::RecvError::Closed) => return,
+                Ok(Err(broadcast::error::RecvError::Closed)) => return,
             }
         }
     }
@@ -123,6 +138,80 @@ impl EventJournal {
 
     pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Log lines of events, limited for each kind and source by core.
+struct LimitedLines {
+    clock: TimeOrigin,
+    limits: ReportLimits,
+    /// The level of each kind that was limited.
+    levels: BTreeMap<&'static str, Level>,
+}
+
+impl LimitedLines {
+    fn new() -> Self {
+        Self {
+            clock: TimeOrigin::begin(),
+            limits: ReportLimits::new(ReportRates::LOG),
+            levels: BTreeMap::new(),
+        }
+    }
+
+    /// The time until the next summary is due.
+    fn until_due(&self) -> Option<Duration> {
+        let due = self.limits.next_deadline()?;
+        Some(due.since(self.clock.now()))
+    }
+
+    fn write(&mut self, notice: &Notice, description: &Description) {
+        let now = self.clock.now();
+        if let Notice::Transport(TransportEvent::Suppressed { summary }) = notice {
+            self.limits.count(now, summary);
+            return;
+        }
+        // Frequent events are written only if an operator asks for them.
+        if description.level > Level::INFO {
+            description.log();
+            return;
+        }
+        let kind = notice.report_kind();
+        self.levels.insert(kind, description.level);
+        if self.limits.admit(now, kind, &notice.source()) {
+            description.log();
+        }
+    }
+
+    fn lagged(&mut self, missed: u64) {
+        const KIND: &str = "events-missed";
+        self.levels.insert(KIND, Level::WARN);
+        if self
+            .limits
+            .admit(self.clock.now(), KIND, &ReportSource::Unknown)
+        {
+            tracing::warn!(
+                event = KIND,
+                missed,
+                "events arrived faster than they could be recorded"
+            );
+        }
+    }
+
+    fn write_summaries(&mut self) {
+        for summary in self.limits.due(self.clock.now()) {
+            let level = self.levels.get(summary.kind).copied();
+            summarised(&summary, level.unwrap_or(Level::INFO)).log();
+        }
+    }
+}
+
+/// The description of events that were counted instead of logged.
+fn summarised(summary: &ReportSummary, level: Level) -> Description {
+    Description {
+        level,
+        kind: "events-suppressed",
+        subject: None,
+        text: summary.to_string(),
     }
 }
 

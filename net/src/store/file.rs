@@ -1,13 +1,14 @@
 //! Items in files of one directory: written beside, flushed, renamed over, and the directory flushed.
 //!
 //! One process at a time holds the directory, by a lock that the system frees when the process dies; the lock file
-//! names the process. Files are readable by their user alone.
+//! names the process. Files are readable by their user alone, so that no other user can hold the lock. Symbolic links
+//! and files that are not regular are refused.
 
 use super::error::StoreError;
 use super::interface::Store;
 use super::name::{ITEM_BYTES_MAX, ItemName};
 use crate::durable;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,8 @@ use tokio::task;
 
 /// The name of the lock file in the directory.
 const LOCK: &str = "lock";
+/// Maximum number of bytes of the lock file.
+const LOCK_BYTES_MAX: u64 = 64;
 
 /// Items in files of a directory, which is held until the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -45,14 +48,17 @@ impl FileStore {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         durable::only_this_user(&mut options);
-        let mut lock = options.open(&path).map_err(failed("opening"))?;
+        let opened = durable::open_regular(&mut options, &path);
+        let mut lock = opened.map_err(failed("opening"))?;
+        // An earlier version may have left a file that other users can open, and therefore lock.
+        durable::restrict_to_this_user(&lock).map_err(failed("restricting"))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => StoreError::Held {
                 directory: directory.to_owned(),
                 // The process may not have written its number yet.
-                process: fs::read_to_string(&path)
+                process: durable::read_regular(&path, LOCK_BYTES_MAX)
                     .ok()
-                    .and_then(|text| text.trim().parse().ok()),
+                    .and_then(|text| str::from_utf8(&text).ok()?.trim().parse().ok()),
             },
             TryLockError::Error(error) => failed("locking")(error),
         })?;
@@ -125,7 +131,7 @@ impl Directory {
 
     fn load(&self, name: ItemName) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.file(name);
-        match durable::read(&path, ITEM_BYTES_MAX as u64) {
+        match durable::read_regular(&path, ITEM_BYTES_MAX as u64) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::Io {
@@ -159,6 +165,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const PEERS: ItemName = ItemName::new("peers");
 
@@ -264,6 +271,60 @@ mod tests {
             let metadata = fs::metadata(directory.path().join(file)).unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{file}");
         }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_symbolic_link_is_not_followed_and_its_target_is_unchanged() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("precious");
+        fs::write(&target, b"precious").unwrap();
+        let state = directory.path().join("state");
+        fs::create_dir(&state).unwrap();
+        let link = |name: &str| std::os::unix::fs::symlink(&target, state.join(name)).unwrap();
+        link("lock");
+        let error = FileStore::hold(&state).unwrap_err().to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+        fs::remove_file(state.join("lock")).unwrap();
+        let store = FileStore::hold(&state).unwrap();
+        link("peers");
+        let error = store.load(PEERS).await.unwrap_err().to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+        // A new item replaces a link, and not its target.
+        link(".peers.new");
+        fs::remove_file(state.join("peers")).unwrap();
+        store.save(PEERS, b"a".to_vec()).await.unwrap();
+        assert!(
+            !fs::symlink_metadata(state.join("peers"))
+                .unwrap()
+                .is_symlink()
+        );
+        assert_eq!(fs::read(&target).unwrap(), b"precious");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_that_is_not_regular_is_refused_at_once() {
+        let (directory, store) = held();
+        let fifo = directory.path().join("peers");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let error = store.load(PEERS).await.unwrap_err().to_string();
+        assert!(error.contains("not a regular file"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_file_of_an_earlier_version_is_restricted_to_its_user() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(LOCK);
+        fs::write(&path, b"17\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let store = FileStore::hold(directory.path()).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(store);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use super::failure;
 use super::handshakes::{UnfinishedHandshake, UnfinishedHandshakes};
 use super::links::OpenLinks;
 use super::network::Listener;
-use super::rate_limited_warnings::RateLimitedWarnings;
 use crate::driver::TimeOrigin;
 use crate::identity::{self, CaName, Identity, Peer};
 use crate::link::{Limit, TransportEvent};
@@ -18,9 +17,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time;
 use tokio_rustls::LazyConfigAcceptor;
@@ -35,7 +33,6 @@ pub(crate) struct Gate<Io> {
     pub(crate) connections: Connections,
     pub(crate) links: OpenLinks,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,
-    pub(crate) warnings: Arc<Mutex<RateLimitedWarnings>>,
 }
 
 impl<Io> Clone for Gate<Io> {
@@ -45,7 +42,6 @@ impl<Io> Clone for Gate<Io> {
             connections: self.connections.clone(),
             links: self.links.clone(),
             out: self.out.clone(),
-            warnings: self.warnings.clone(),
         }
     }
 }
@@ -66,8 +62,10 @@ where
             gate.links.notice(TransportEvent::AcceptFailed { reason });
         })
         .await;
-        let dropped =
-            |remote, limit| gate.warn(TransportEvent::ConnectionDropped { remote, limit });
+        let dropped = |remote, limit| {
+            gate.links
+                .notice(TransportEvent::ConnectionDropped { remote, limit });
+        };
         let (accepted, unfinished) = (gate.connections.accepted(), handshakes.count());
         if let Err(excess) = admission.admit(clock.now(), remote, accepted, unfinished) {
             dropped(remote, excess.into());
@@ -104,8 +102,15 @@ where
         let proof = self.credentials.current();
         // The CAs that the dialer trusts, once its first message has arrived.
         let mut claims = None;
-        let shake = io.layer(async |io| {
-            let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+        // Whether the dialer sent anything.
+        let mut speaks = false;
+        let shake = io.layer(async |mut io| {
+            let mut acceptor = Acceptor::default();
+            let mut first = [0];
+            io.read_exact(&mut first).await?;
+            speaks = true;
+            acceptor.read_tls(&mut first.as_slice())?;
+            let begun = LazyConfigAcceptor::new(acceptor, io).await?;
             let hello = begun.client_hello();
             let named = hello.certificate_authorities().unwrap_or_default();
             let named = named.iter().map(|name| CaName::of_name(name.as_ref()));
@@ -114,14 +119,17 @@ where
         });
         let shaken = time::timeout(timeout, shake).await;
         drop(place);
-        let reason = match shaken {
+        let (reason, untrusted) = match shaken {
             // This node killed the connection, for a newer handshake or because the node ends. This is not an error
             // of the peer.
             Ok(Err(_)) if connection.is_killed() => return,
-            Err(_) => format!("no TLS handshake within {timeout:?}"),
+            // A health check of the port connects and closes.
+            Ok(Err(error)) if !speaks && failure::is_end(&error) => return,
+            Err(_) => (format!("no TLS handshake within {timeout:?}"), false),
             Ok(Err(error)) => {
+                let were_read = claims.is_some();
                 let quarrel = claims.and_then(|claims| proof.identity.quarrel(&claims));
-                failure::accepting(&error, quarrel)
+                failure::accepting(&error, were_read, quarrel)
             }
             Ok(Ok(io)) => {
                 let session = io.inner().get_ref().1;
@@ -152,11 +160,15 @@ where
                         let _ended = self.out.send(Ok(accepted)).await.is_err();
                         return;
                     }
-                    Err(reason) => reason,
+                    Err(reason) => (reason, true),
                 }
             }
         };
-        self.warn(TransportEvent::HandshakeFailed { remote, reason });
+        self.links.notice(TransportEvent::HandshakeFailed {
+            remote,
+            reason,
+            untrusted,
+        });
     }
 }
 
@@ -171,18 +183,6 @@ fn holder(
         .map_err(|error| format!("not trusted: its certificate {error}"))?;
     access::connect(&peer.subject, encrypted).map_err(|denial| denial.to_string())?;
     Ok(peer)
-}
-
-impl<Io> Gate<Io> {
-    /// Reports an event about an unauthenticated connection, unless there are too many.
-    fn warn(&self, event: TransportEvent) {
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        let reported = warnings.admit(event);
-        drop(warnings);
-        for event in reported.into_iter().flatten() {
-            self.links.notice(event);
-        }
-    }
 }
 
 /// Returns the next connection. Errors of single connections are skipped; `failed` is called with

@@ -36,10 +36,10 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
     fn execute(&mut self, _now: Instant, order: node::Output) {
         match order {
             node::Output::RoutesChanged => {
-                let _nobody = self.links.notices.send(Notice::RoutesChanged).is_err();
+                self.links.notices.publish(Notice::RoutesChanged);
             }
             node::Output::Channel(channel::Output::Report(event)) => {
-                let _nobody = self.links.notices.send(Notice::Channel(event)).is_err();
+                self.links.notices.publish(Notice::Channel(event));
             }
             node::Output::Channel(order) => self.dispatcher.perform(order),
             node::Output::Dial { dial, address } => {
@@ -64,8 +64,7 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
                 self.left.send_replace(true);
             }
             node::Output::Report(event) => {
-                // An error means that nothing listens.
-                let _nobody = self.links.notices.send(Notice::Mesh(event)).is_err();
+                self.links.notices.publish(Notice::Mesh(event));
             }
         }
     }
@@ -105,6 +104,7 @@ pub(crate) async fn keep_epochs<S: Store>(
 mod tests {
     use super::*;
     use crate::driver::{self, Inbox, TimeOrigin};
+    use crate::notices::Notices;
     use crate::store::{ItemName, StoreError};
     use crate::transport::{Limits, Tasks};
     use phalanx_core::gossip::Config;
@@ -112,7 +112,6 @@ mod tests {
     use phalanx_core::topology::record::Content;
     use std::io;
     use std::sync::{Arc, Mutex};
-    use tokio::sync::broadcast;
 
     /// Fails twice, and notes the bytes it was given.
     #[derive(Clone, Default)]
@@ -165,7 +164,8 @@ mod tests {
     #[tokio::test]
     async fn the_machine_learns_whether_its_newest_epoch_was_stored() {
         let inbox = Inbox::new();
-        let (notices, mut received) = broadcast::channel(16);
+        let notices = Notices::new();
+        let mut received = notices.subscribe();
         let links = OpenLinks::new(
             inbox.handle(),
             Inbox::new().handle(),

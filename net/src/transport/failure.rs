@@ -138,14 +138,38 @@ fn of_alert(alert: AlertDescription) -> DialError {
     }
 }
 
-/// Describes why a handshake failed at the acceptor. A reason about mesh secrets (`quarrel`) is
-/// more informative than the certificate errors of TLS.
-pub(crate) fn accepting(error: &io::Error, quarrel: Option<String>) -> String {
+/// Whether the other end closed the connection.
+pub(crate) fn is_end(error: &io::Error) -> bool {
+    let ends = [
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::BrokenPipe,
+        io::ErrorKind::NotConnected,
+    ];
+    ends.contains(&error.kind())
+}
+
+/// Describes why a handshake failed at the acceptor, and returns whether certificates are the reason. A reason about
+/// mesh secrets (`quarrel`) is more informative than the certificate errors of TLS. A dialer that ends the connection
+/// after a valid first message (`claims_were_read`) speaks TLS, and may have rejected this node's certificate.
+pub(crate) fn accepting(
+    error: &io::Error,
+    claims_were_read: bool,
+    quarrel: Option<String>,
+) -> (String, bool) {
+    if is_end(error) && claims_were_read {
+        let why = quarrel.unwrap_or_else(|| "it may not trust this node".to_owned());
+        return (
+            format!("it ended the connection during the handshake: {why}"),
+            false,
+        );
+    }
     match dial_error(error) {
-        DialError::Untrusted(why) => format!("not trusted: {}", quarrel.unwrap_or(why)),
-        DialError::Protocol(why) => format!("speaks another protocol: {why}"),
+        DialError::Untrusted(why) => (format!("not trusted: {}", quarrel.unwrap_or(why)), true),
+        DialError::Protocol(why) => (format!("speaks another protocol: {why}"), false),
         other @ (DialError::Refused | DialError::TimedOut | DialError::Unreachable) => {
-            other.to_string()
+            (other.to_string(), false)
         }
     }
 }

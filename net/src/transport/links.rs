@@ -20,6 +20,7 @@ use crate::clock;
 use crate::driver::Handle;
 use crate::identity::Peer;
 use crate::link::{Notice, Outgoing, TransportEvent};
+use crate::notices::Notices;
 use crate::overlay::{self, LinkConnection, PathDriver, Violation};
 use crate::wire::PacketParts;
 use crate::wire::proto::Packet;
@@ -34,7 +35,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use tokio::sync::broadcast;
 use tokio::time;
 use tokio_stream::Stream;
 use tonic::transport::Channel;
@@ -49,7 +49,7 @@ pub(crate) struct OpenLinks {
     credentials: Handle<Credentials>,
     pub(crate) tasks: Tasks,
     pub(crate) limits: Limits,
-    pub(crate) notices: broadcast::Sender<Notice>,
+    pub(crate) notices: Notices,
     pub(crate) counters: Counters,
     /// `None` without an overlay.
     pub(crate) paths: Option<Arc<PathDriver>>,
@@ -126,7 +126,7 @@ impl OpenLinks {
         credentials: Handle<Credentials>,
         tasks: Tasks,
         limits: Limits,
-        notices: broadcast::Sender<Notice>,
+        notices: Notices,
     ) -> Self {
         let counters = Counters::default();
         Self {
@@ -216,7 +216,14 @@ impl OpenLinks {
             channel,
             path,
         };
-        self.tasks.spawn(task.run(opened, generation));
+        let rest = self.clone();
+        let connection = task.connection.clone();
+        // A bug that one link meets must not end the links to others.
+        self.tasks
+            .spawn_contained(task.run(opened, generation), move || {
+                connection.kill();
+                rest.end_after_panic(link);
+            });
     }
 
     /// Sends on a link. A message on an ended link is dropped: the machine is about to receive
@@ -290,6 +297,21 @@ impl OpenLinks {
         table.queues.remove(&link).is_some()
     }
 
+    /// The task of a link panicked: the machines learn that the link is closed.
+    fn end_after_panic(&self, link: LinkId) {
+        let known = self.forget(link);
+        let links = self.clone();
+        self.tasks.spawn(async move {
+            let closed = credentials::Input::LinkClosed { link };
+            links.tell_credentials(closed).await;
+            if known {
+                let reason = CloseReason::Local(LocalClose::Malformed);
+                links.notify(Input::Closed { link, reason }).await;
+            }
+            links.retire(link);
+        });
+    }
+
     /// Removes the properties of a link, once the machine has been notified of its end.
     fn retire(&self, link: LinkId) {
         self.lock().unencrypted.remove(&link);
@@ -325,7 +347,7 @@ impl OpenLinks {
 
     /// Publishes an event to the subscribers, if there are any.
     pub(crate) fn notice(&self, event: TransportEvent) {
-        let _nobody = self.notices.send(Notice::Transport(event)).is_err();
+        self.notices.publish(Notice::Transport(event));
     }
 }
 

@@ -34,7 +34,6 @@ mod links;
 mod network;
 mod node;
 pub(crate) mod queue;
-mod rate_limited_warnings;
 mod renewal;
 mod requested_link;
 mod service;

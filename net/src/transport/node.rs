@@ -10,7 +10,6 @@ use super::limits::Limits;
 use super::link_requests::SharedLinkRequests;
 use super::links::OpenLinks;
 use super::network::{Listener, Network};
-use super::rate_limited_warnings::RateLimitedWarnings;
 use super::renewal::{self, CredentialsExecutor};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
@@ -21,6 +20,7 @@ use crate::clock;
 use crate::driver::{self, Handle, Inbox, TimeOrigin};
 use crate::identity::{Identity, IdentityError, PemOrigin};
 use crate::link::{Notice, TransportEvent};
+use crate::notices::Notices;
 use crate::overlay::{DataPathProvider, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
@@ -31,7 +31,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime;
@@ -41,8 +41,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-/// Number of notices kept for a slow subscriber; it loses older ones.
-const NOTICES: usize = 4096;
 /// Number of authenticated connections that may wait for HTTP/2.
 const INCOMING: usize = 64;
 
@@ -202,10 +200,10 @@ impl<N: Network> BoundPort<N> {
             connections: node.connections.clone(),
             links: links.clone(),
             out,
-            warnings: Arc::new(Mutex::new(RateLimitedWarnings::new())),
         };
         let tasks = links.tasks.clone();
-        tasks.spawn(until(accept::accept(self.listener, gate), node.closed()));
+        let accepting = until(accept::accept(self.listener, gate), node.closed());
+        tasks.spawn_essential("listener", accepting);
         let dialer = TransportDialer {
             network: self.network,
             credentials,
@@ -216,7 +214,7 @@ impl<N: Network> BoundPort<N> {
             keepalive,
         };
         let (orders, ordered) = watch::channel(None);
-        tasks.spawn(keep_epochs(store, links.clone(), ordered));
+        tasks.spawn_essential("epoch", keep_epochs(store, links.clone(), ordered));
         let executor = MeshExecutor {
             dialer,
             links,
@@ -229,23 +227,13 @@ impl<N: Network> BoundPort<N> {
         let origin = TimeOrigin::begin();
         node.follow_certificates(lifecycle, seed, origin);
         let machine = Node::new(config, seed, origin.now());
-        let ends = EndsNode(node.closing.clone());
-        tasks.spawn(async move {
+        tasks.spawn_essential("machine", async move {
             drop(driver::run(machine, executor, inbox, origin).await);
-            drop(ends);
         });
+        node.end_on_failure();
         let first = node.clone();
         tasks.spawn(async move { first.links.notify(Input::Start).await });
         Ok(node)
-    }
-}
-
-/// Ends the node when its machine's loop ends, even by a panic: a node without its loop is useless.
-struct EndsNode(watch::Sender<bool>);
-
-impl Drop for EndsNode {
-    fn drop(&mut self) {
-        self.0.send_replace(true);
     }
 }
 
@@ -257,7 +245,7 @@ impl MeshNode {
         address: SocketAddr,
         credentials: CurrentProof,
     ) -> Self {
-        let (notices, _) = broadcast::channel(NOTICES);
+        let notices = Notices::new();
         let (closing, _) = watch::channel(false);
         let links = OpenLinks::new(driver.clone(), lifecycle, Tasks::new(), limits, notices);
         Self {
@@ -285,9 +273,27 @@ impl MeshNode {
             requested: self.requested.clone(),
         };
         let run = async move { drop(driver::run(machine, executor, inbox, origin).await) };
-        self.links.tasks.spawn(until(run, self.closed()));
+        let tasks = &self.links.tasks;
+        tasks.spawn_essential("certificates", until(run, self.closed()));
         let follow = renewal::follow(self.credentials.clone(), self.links.clone());
-        self.links.tasks.spawn(until(follow, self.closed()));
+        tasks.spawn_essential("renewal", until(follow, self.closed()));
+    }
+
+    /// Ends the node when a task fails: a node without one of its parts is useless.
+    fn end_on_failure(&self) {
+        let (links, closing) = (self.links.clone(), self.closing.clone());
+        let watch = async move {
+            let task = links.tasks.failed().await;
+            links.notice(TransportEvent::TaskEnded { task });
+            closing.send_replace(true);
+        };
+        self.links.tasks.spawn(until(watch, self.closed()));
+    }
+
+    /// Returns the name of the task whose failure ended the node, if one did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&'static str> {
+        self.links.tasks.failure()
     }
 
     /// Serves HTTP/2 on the incoming connections, until the node ends.
@@ -305,7 +311,7 @@ impl MeshNode {
             .max_concurrent_streams(self.links.limits.streams)
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, self.closed());
-        self.links.tasks.spawn(async move {
+        self.links.tasks.spawn_essential("server", async move {
             // The server runs until the end; its errors concern single connections.
             let _ended = server.await.is_err();
         });
@@ -448,7 +454,7 @@ impl MeshNode {
         self.driver.send(node::Input::Mesh(input)).await
     }
 
-    /// Waits until the node ends: on request, or because its machine's loop failed.
+    /// Waits until the node ends: on request, or because one of its tasks failed ([`failure`](Self::failure)).
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         closed(&self.closing)
     }
@@ -480,6 +486,7 @@ impl MeshNode {
     /// within twice the `shutdown_grace` of the limits.
     pub async fn shutdown(&self) {
         let grace = self.links.limits.shutdown_grace;
+        self.links.tasks.begin_end();
         self.driver.stop().await;
         self.links.close_all();
         self.closing.send_replace(true);

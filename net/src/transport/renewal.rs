@@ -86,6 +86,7 @@ impl From<CredentialsEvent> for TransportEvent {
             CredentialsEvent::RequestFailed { reason, failures } => {
                 Self::RenewalFailed { reason, failures }
             }
+            CredentialsEvent::Expired { not_after } => Self::CertificateExpired { not_after },
             CredentialsEvent::CalendarStepped { expected, found } => {
                 Self::CalendarStepped { expected, found }
             }

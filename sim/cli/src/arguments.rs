@@ -17,6 +17,8 @@ pub enum Sim {
     Search(SimSearch),
     /// Reduce a failing run to a small scenario file that fails in the same way
     Shrink(SimShrink),
+    /// Find the faults that a failing run needs, and explain the failure in one paragraph
+    Explain(SimExplain),
     /// List scenarios with their descriptions
     List {
         /// Files or directories
@@ -148,6 +150,41 @@ pub struct SimShrink {
         allow_hyphen_values = true
     )]
     pub(crate) length: Span,
+    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
+    /// node]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) wall_limit: Option<Span>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sabotage: Vec<String>,
+}
+
+/// The command `explain`.
+#[derive(Debug, Args)]
+pub struct SimExplain {
+    /// The scenario file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Values that select the variant of the file's `[[matrix]]`
+    #[arg(long, value_name = "WORD=VALUE,...")]
+    pub(crate) variant: Option<String>,
+    /// The seed that fails
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Stop after this time and print what is known so far
+    #[arg(
+        long = "for",
+        value_name = "TIME",
+        default_value = "5min",
+        allow_hyphen_values = true
+    )]
+    pub(crate) length: Span,
+    /// Stop after this number of runs and print what is known so far
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) runs: usize,
     /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
     /// node]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]

@@ -11,6 +11,8 @@ pub enum Completion {
     No,
     /// The same seed gave two different runs.
     Differs,
+    /// A run passes, so there is no failure to explain.
+    Passes,
     /// A signal ended the command before its result.
     Interrupted,
 }
@@ -22,6 +24,7 @@ impl Completion {
             Self::Yes => 0,
             Self::No => 1,
             Self::Differs => 3,
+            Self::Passes => 4,
             Self::Interrupted => 130,
         }
     }

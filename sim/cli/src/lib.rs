@@ -1,4 +1,4 @@
-//! The simulator's commands for any table of systems: `run`, `replay`, `diff`, `search`, `shrink`, `list`, `schema`.
+//! The simulator's commands for any table of systems: `run`, `replay`, `diff`, `search`, `shrink`, `explain`, `list`, `schema`.
 //!
 //! A crate with its own systems calls [`main`] with its table of systems. `phalanx sim` is the same code with the mesh,
 //! and with the engines that are separate programs ([`Tool`]).
@@ -14,7 +14,7 @@
 //! - `report`: the output of a sweep; `sometimes`: expectations that must hold in at least one
 //!   run of it.
 //! - `search`: searches for a failing seed; `shrink`: reduces a failing run to a small
-//!   scenario.
+//!   scenario; `explain`: finds the faults that a failing run needs.
 //! - `picture`: a recorded run as an HTML page or a timeline, and the causes of a failure.
 //! - `junit`: results as XML.
 //! - `replay`: a run event by event; `state`: the state of its hosts; `node`: the state of mesh nodes.
@@ -26,6 +26,7 @@ pub mod arguments;
 mod catalogue;
 mod diff;
 mod engine;
+mod explain;
 pub mod failure;
 pub mod interrupt;
 mod junit;

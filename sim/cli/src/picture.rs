@@ -29,7 +29,7 @@ const SOURCE_MAX: usize = 200_000;
 const WIDTH: usize = 100;
 
 /// Repeats a run and records it; returns `None` if a machine panicked.
-fn recorded<'a>(
+pub(crate) fn recorded<'a>(
     entry: &'a CatalogueEntry,
     seed: u64,
     settings: &RunSettings,
@@ -83,7 +83,7 @@ fn is_endless(expectation: &str) -> bool {
 }
 
 /// Explains each failure of a recorded run, unless it has no end.
-fn explanations(
+pub(crate) fn explanations(
     entry: &CatalogueEntry,
     settings: &RunSettings,
     recording: &Recording<'_>,

@@ -289,7 +289,7 @@ impl<'a> SweepReport<'a> {
         };
         let last = match verdict {
             Completion::No | Completion::Differs => None,
-            Completion::Yes | Completion::Interrupted => self.problems.pop(),
+            Completion::Yes | Completion::Passes | Completion::Interrupted => self.problems.pop(),
         };
         for problem in &self.problems {
             complain(problem);

@@ -3,7 +3,7 @@
 use crate::arguments::Sim;
 use crate::failure::{CommandError, Completion};
 use crate::screen::{Screen, shown_lines};
-use crate::{catalogue, diff, programs, replay, search, shrink, sweep};
+use crate::{catalogue, diff, explain, programs, replay, search, shrink, sweep};
 use clap::{FromArgMatches as _, Subcommand as _};
 use phalanx_sim::scenario::{self, Engine, Scenario};
 use phalanx_sim::world::Definition;
@@ -37,6 +37,7 @@ pub struct ExternalEngine {
 const AFTER_HELP: &str = "\
 Exit codes: 0 success; 1 negative result (an expectation failed);
 2 wrong usage or a bad file; 3 the same seed gave two different runs;
+4 a run to explain passes;
 130 interrupted by a signal before any run failed.";
 
 /// Runs the command line of a crate with its own systems, in the model engine.
@@ -111,7 +112,7 @@ impl Tool<'_> {
                 names.join(", ")
             ),
         };
-        ["run", "search", "shrink", "replay", "diff"]
+        ["run", "search", "shrink", "explain", "replay", "diff"]
             .into_iter()
             .fold(command, |command, name| {
                 command.mut_subcommand(name, |it| {
@@ -131,6 +132,7 @@ impl Tool<'_> {
             Sim::Diff(arguments) => diff::run(screen, self, &arguments),
             Sim::Search(arguments) => search::run(screen, self, &arguments),
             Sim::Shrink(arguments) => shrink::run(screen, self, &arguments),
+            Sim::Explain(arguments) => explain::run(screen, self, &arguments),
             Sim::List { files, json } => catalogue::list(screen, self, &files, json),
             Sim::Schema => {
                 let schema = scenario::schema(&self.systems.vocabulary());

@@ -60,6 +60,12 @@ pub struct Explanation {
     /// The starts of the nodes that failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed_starts: Vec<FailedStarts>,
+    /// Further facts of the run, such as the timeouts that ended dials. `found` contains them too.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
+    /// The lasting properties by which the nodes, or the network between them, are worse than the default.
+    #[serde(skip)]
+    pub properties: Vec<String>,
     /// The explanation as text, one fact per line.
     pub lines: Vec<String>,
     /// The event whose causes lead to the failure.
@@ -204,11 +210,13 @@ fn explained(
     explanation.told = told;
     (explanation.learnt, explanation.heard) = (learnt, heard);
     let is_watched = watched.is_some() && subject.observed.is_some();
+    explanation.properties = faults::properties(recording.scenario(), &subject.hosts());
     explanation.lines = lines(recording, &explanation, subject, is_watched, since);
     let remarks = failure.findings.iter().filter(|it| it.is_remark);
     let remarks: Vec<String> = remarks.map(|it| it.text.clone()).collect();
     explanation.lines.extend(remarks.iter().cloned());
-    explanation.found.extend(remarks);
+    explanation.found.extend(remarks.iter().cloned());
+    explanation.remarks = remarks;
     explanation
 }
 
@@ -331,7 +339,7 @@ fn lines(
         let elsewhere = faults::elsewhere(recording, subject.until);
         lines.extend(elsewhere.iter().map(StandingFault::line));
     }
-    lines.extend(faults::properties(recording.scenario(), &subject.hosts()));
+    lines.extend(explanation.properties.iter().cloned());
     lines
 }
 

@@ -15,8 +15,30 @@ duration = "30s"
 recovery = "30s"
 "#;
 
-/// Runs a scenario that fails, and returns the explanation of its failure at this line of `text`.
-fn explained(text: &str, line: &str) -> Explanation {
+/// Returns the text of a scenario with some nodes, steps at times, and an expectation with its time window.
+fn small(nodes: usize, steps: &[(&str, &str)], expectation: &str) -> String {
+    let mut text = format!("[[nodes]]\ncount = {nodes}\n");
+    for (time, step) in steps {
+        text += &format!("[[at]]\ntime = \"{time}\"\n{step}\n");
+    }
+    format!("{text}[[expect]]\n{expectation}\n")
+}
+
+/// Opens a channel at every node.
+fn with_chat(text: &str) -> String {
+    text.replace(
+        "count = 4",
+        "count = 4\nchannels = { chat = \"messages every 5s\" }",
+    )
+}
+
+/// Splits four nodes into two sides.
+const SPLIT: &str = r#"partition = { sets = ["n1, n2, n3", "n4"] }"#;
+/// Stops one of three nodes.
+const CRASH: (&str, &str) = ("10s", r#"crash = "n3""#);
+
+/// Runs a scenario, and returns what `result` makes of the recording and the failures.
+fn recorded<T>(text: &str, result: impl FnOnce(&Recording<'_>, &[Failure]) -> T) -> T {
     let text = format!("{HEAD}{text}");
     let scenario = Scenario::parse("explained.toml", &text).unwrap();
     let mut recording = Recording::new(&scenario, scenario.plan(1).unwrap());
@@ -25,13 +47,18 @@ fn explained(text: &str, line: &str) -> Explanation {
         ..RunOptions::default()
     };
     let outcome = run(&MESH, &scenario, 1, options).unwrap();
-    let all = explain(&MESH, &recording, &outcome.failures, &[]);
-    let failures = outcome.failures.iter();
-    let place = failures
-        .clone()
-        .position(|failure| failure.expectation.contains(line));
-    let place = place.unwrap_or_else(|| panic!("{line}: {:?}", outcome.failures));
-    all[place].clone()
+    result(&recording, &outcome.failures)
+}
+
+/// Runs a scenario that fails, and returns the explanation of its failure at this line of `text`.
+fn explained(text: &str, line: &str) -> Explanation {
+    recorded(text, |recording, failures| {
+        let all = explain(&MESH, recording, failures, &[]);
+        let mut failing = failures.iter();
+        let place = failing.position(|failure| failure.expectation.contains(line));
+        let place = place.unwrap_or_else(|| panic!("{line}: {failures:?}"));
+        all[place].clone()
+    })
 }
 
 #[track_caller]
@@ -52,24 +79,12 @@ fn line_of(text: &str, step: &str) -> String {
 
 #[test]
 fn an_absence_names_the_last_message_and_the_partition_between_the_nodes() {
-    let text = r#"
-[[nodes]]
-count = 4
-[[at]]
-time = "5s"
-partition = { sets = ["n1, n2", "n3, n4"] }
-[[at]]
-time = "20s"
-command = { who = "n1", name = "publish", with = { channel = "chat" } }
-[[expect]]
-eventually = { sees = { who = "n1", of = "n3", as = "alive" } }
+    let split = r#"partition = { sets = ["n1, n2", "n3, n4"] }"#;
+    let publish = r#"command = { who = "n1", name = "publish", with = { channel = "chat" } }"#;
+    let expectation = r#"eventually = { sees = { who = "n1", of = "n3", as = "alive" } }
 from = "15s"
-within = "10s"
-"#;
-    let text = text.replace(
-        "count = 4",
-        "count = 4\nchannels = { chat = \"messages every 5s\" }",
-    );
+within = "10s""#;
+    let text = with_chat(&small(4, &[("5s", split), ("20s", publish)], expectation));
     let found = explained(&text, "sees");
     assert_eq!(
         (found.observer.as_deref(), found.observed.as_deref()),
@@ -97,16 +112,10 @@ within = "10s"
 
 #[test]
 fn an_absence_without_a_fault_names_the_loss_of_the_network() {
-    let text = r#"
-[network]
-loss = "100%"
-[[nodes]]
-count = 3
-[[expect]]
-eventually = { converged = true }
-within = "9s"
-"#;
-    let found = explained(text, "converged");
+    let network = "[network]\nloss = \"100%\"\n";
+    let expectation = "eventually = { converged = true }\nwithin = \"9s\"";
+    let text = format!("{network}{}", small(3, &[], expectation));
+    let found = explained(&text, "converged");
     has(
         &found,
         &[
@@ -121,22 +130,15 @@ within = "9s"
 
 #[test]
 fn an_always_names_the_crash_of_the_observed_node() {
-    let text = r#"
-[[nodes]]
-count = 3
-[[at]]
-time = "10s"
-crash = "n3"
-[[expect]]
-always = { sees = { who = "n1", of = "n3", as = "alive" } }
-from = "5s"
-"#;
-    let found = explained(text, "sees");
+    let expectation = r#"always = { sees = { who = "n1", of = "n3", as = "alive" } }
+from = "5s""#;
+    let text = small(3, &[CRASH], expectation);
+    let found = explained(&text, "sees");
     has(
         &found,
         &[
             "there: crash n3",
-            &line_of(text, "crash"),
+            &line_of(&text, "crash"),
             "in force since 10.000 s",
         ],
     );
@@ -144,41 +146,22 @@ from = "5s"
 
 #[test]
 fn a_never_names_the_step_that_made_it_true() {
-    let text = r#"
-[[nodes]]
-count = 3
-[[at]]
-time = "10s"
-crash = "n3"
-[[expect]]
-never = { sees = { who = "n1", of = "n3", as = "gone" } }
-from = "5s"
-"#;
-    let found = explained(text, "sees");
+    let expectation = r#"never = { sees = { who = "n1", of = "n3", as = "gone" } }
+from = "5s""#;
+    let text = small(3, &[CRASH], expectation);
+    let found = explained(&text, "sees");
     has(&found, &["n1 holds n3 as down", "crash n3"]);
     assert_eq!(found.event, found.learnt.map(|learnt| learnt.event));
 }
 
 #[test]
 fn missing_updates_name_the_first_broadcast_and_the_node_that_lacks_it() {
-    let text = r#"
-[[nodes]]
-count = 4
-channels = { chat = "messages every 5s" }
-[[at]]
-time = "6s"
-partition = { sets = ["n1, n2, n3", "n4"] }
-[[at]]
-time = "7s"
-every = "1s"
+    let publish = r#"every = "1s"
 times = 3
-command = { who = "n1", name = "publish", with = { channel = "chat" } }
-[[expect]]
-metric = "missed-updates"
-to = "12s"
-max = 0
-"#;
-    let found = explained(text, "missed-updates");
+command = { who = "n1", name = "publish", with = { channel = "chat" } }"#;
+    let expectation = "metric = \"missed-updates\"\nto = \"12s\"\nmax = 0";
+    let text = with_chat(&small(4, &[("6s", SPLIT), ("7s", publish)], expectation));
+    let found = explained(&text, "missed-updates");
     has(
         &found,
         &[
@@ -191,16 +174,9 @@ max = 0
 
 #[test]
 fn a_count_of_reports_names_the_first_in_excess() {
-    let text = r#"
-[[nodes]]
-count = 3
-[[at]]
-time = "10s"
-crash = "n3"
-[[expect]]
-never = { event = { kind = "peer-down", about = "n3" } }
-"#;
-    let found = explained(text, "peer-down");
+    let expectation = r#"never = { event = { kind = "peer-down", about = "n3" } }"#;
+    let text = small(3, &[CRASH], expectation);
+    let found = explained(&text, "peer-down");
     has(
         &found,
         &[
@@ -214,18 +190,11 @@ never = { event = { kind = "peer-down", about = "n3" } }
 
 #[test]
 fn a_missing_report_names_the_latest_one_outside_the_time_window() {
-    let text = r#"
-[[nodes]]
-count = 3
-[[at]]
-time = "10s"
-crash = "n3"
-[[expect]]
-eventually = { event = { kind = "peer-down", by = "n1", about = "n3" } }
+    let expectation = r#"eventually = { event = { kind = "peer-down", by = "n1", about = "n3" } }
 from = "20s"
-within = "5s"
-"#;
-    let found = explained(text, "peer-down");
+within = "5s""#;
+    let text = small(3, &[CRASH], expectation);
+    let found = explained(&text, "peer-down");
     has(
         &found,
         &[
@@ -240,21 +209,12 @@ within = "5s"
 
 #[test]
 fn states_that_differ_name_the_minority_and_its_last_change() {
-    let text = r#"
-[[nodes]]
-count = 4
-[[at]]
-time = "5s"
-partition = { sets = ["n1, n2, n3", "n4"] }
-[[expect]]
-eventually = { agree = { who = "all", key = "hash" } }
-from = "15s"
-within = "5s"
-[[expect]]
-always = { state = { who = "n2", key = "phase", is = "isolated" } }
-from = "15s"
-"#;
-    let found = explained(text, "agree");
+    let agreement = "eventually = { agree = { who = \"all\", key = \"hash\" } }\nfrom = \"15s\"\nwithin = \"5s\"";
+    let state = r#"always = { state = { who = "n2", key = "phase", is = "isolated" } }
+from = "15s""#;
+    let both = format!("{agreement}\n[[expect]]\n{state}");
+    let text = small(4, &[("5s", SPLIT)], &both);
+    let found = explained(&text, "agree");
     assert_eq!(found.observer.as_deref(), Some("n4"));
     has(
         &found,
@@ -265,7 +225,7 @@ from = "15s"
         ],
     );
     has(&found, &["between them: partition"]);
-    let state = explained(text, "state");
+    let state = explained(&text, "state");
     has(
         &state,
         &[
@@ -278,17 +238,10 @@ from = "15s"
 
 #[test]
 fn a_failure_without_a_fault_at_its_nodes_names_the_faults_elsewhere() {
-    let text = r#"
-[[nodes]]
-count = 4
-[[at]]
-time = "5s"
-crash = "n4"
-[[expect]]
-always = { sees = { who = "n1", of = "n2", as = "down" } }
-from = "8s"
-"#;
-    let found = explained(text, "sees");
+    let expectation = r#"always = { sees = { who = "n1", of = "n2", as = "down" } }
+from = "8s""#;
+    let text = small(4, &[("5s", "crash = \"n4\"")], expectation);
+    let found = explained(&text, "sees");
     has(
         &found,
         &[
@@ -301,31 +254,18 @@ from = "8s"
 
 #[test]
 fn traffic_names_the_node_and_the_message_that_cost_most() {
-    let text = r#"
-[[nodes]]
-count = 3
-[[expect]]
-metric = "bytes-per-node"
-to = "20s"
-max = 1
-"#;
-    let found = explained(text, "bytes-per-node");
+    let expectation = "metric = \"bytes-per-node\"\nto = \"20s\"\nmax = 1";
+    let text = small(3, &[], expectation);
+    let found = explained(&text, "bytes-per-node");
     has(&found, &[" sent most, ", "most of it is "]);
 }
 
 #[test]
 fn a_slow_network_names_the_time_out_that_ended_the_dials() {
-    let text = r#"
-[network]
-latency = "260ms"
-[[nodes]]
-count = 3
-[[expect]]
-eventually = { converged = true }
-from = "1s"
-within = "25s"
-"#;
-    let found = explained(text, "converged");
+    let network = "[network]\nlatency = \"260ms\"\n";
+    let expectation = "eventually = { converged = true }\nfrom = \"1s\"\nwithin = \"25s\"";
+    let text = format!("{network}{}", small(3, &[], expectation));
+    let found = explained(&text, "converged");
     has(
         &found,
         &[
@@ -347,21 +287,17 @@ within = "25s"
 
 #[test]
 fn consecutive_wakes_of_a_process_are_one_link_of_a_chain() {
-    let nodes = "[[nodes]]\ncount = 2\n[[expect]]\neventually = { converged = true }\n";
-    let text = format!("{HEAD}{nodes}");
-    let scenario = Scenario::parse("wakes.toml", &text).unwrap();
-    let mut recording = Recording::new(&scenario, scenario.plan(1).unwrap());
-    let options = RunOptions {
-        recorder: Some(&mut recording),
-        ..RunOptions::default()
-    };
-    run(&MESH, &scenario, 1, options).unwrap();
+    let text = small(2, &[], "eventually = { converged = true }");
+    recorded(&text, |recording, _| folds_wakes(recording));
+}
+
+fn folds_wakes(recording: &Recording<'_>) {
     let folded = recording.events().rev().find_map(|event| {
-        let chain = causes::chain(&recording, event.number, 8);
+        let chain = causes::chain(recording, event.number, 8);
         let link = chain.iter().find(|link| link.times > 2)?;
         Some((
             chain.clone(),
-            causes::describe_link(&recording, link),
+            causes::describe_link(recording, link),
             link.times,
         ))
     });

@@ -17,6 +17,9 @@ use core::time::Duration;
 use phalanx_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The beginning of the expectation of a violated invariant, before the name of the invariant.
+pub(crate) const INVARIANT: &str = "invariant ";
+
 /// A completed step of one process.
 pub struct Seen<'a> {
     /// True time, in nanoseconds since the start of the run.
@@ -268,7 +271,7 @@ impl Invariants {
     /// The violations, as failures of a scenario file.
     pub fn failures(&self, file: &str) -> impl Iterator<Item = Failure> {
         self.broken.iter().map(move |(name, (at, why))| {
-            Failure::new(file, 0, &format!("invariant {name}"), *at, why)
+            Failure::new(file, 0, &format!("{INVARIANT}{name}"), *at, why)
         })
     }
 }

@@ -194,18 +194,19 @@ impl<'a> Judge<'a> {
                     };
                     let about_it = |of: &Selector| {
                         about.is_some_and(|id| {
-                            scene.select(of).iter().any(|host| hosts[*host].id == *id)
+                            let mut hosts = hosts.iter().enumerate();
+                            hosts.any(|(at, host)| host.id == *id && scene.selects(of, at))
                         })
                     };
                     let program = by.program();
                     let fits = *wanted == word
                         && program.is_none_or(|program| program == reporter.program)
-                        && scene.select(by).contains(&reporter.host)
+                        && scene.selects(by, reporter.host)
                         && of.as_ref().is_none_or(about_it);
                     watch.events += u32::from(fits);
                 }
                 Mode::Metric(metric, who, bound) => {
-                    let chosen = scene.select(who).contains(&reporter.host);
+                    let chosen = scene.selects(who, reporter.host);
                     watch.sampled |= chosen;
                     let Metric::Counter(own) = metric else {
                         continue;

@@ -1,40 +1,11 @@
 //! Conditions of the mesh that hold in every run, or in none, as far as a file tells.
 
+use super::event::causing_commands;
 use super::host_words::{parsed_services, services};
 use super::step_words::{ANNOUNCE, FLAP};
 use crate::scenario::{Certainty, Selector, Story, UncertainClaim, suggestion};
 use phalanx_core::topology::record::Service;
 use std::collections::BTreeSet;
-
-/// Events of channels, and the commands without which they cannot occur.
-const CAUSES: [(&[&str], &[&str]); 5] = [
-    (
-        &[
-            "sent",
-            "delivered",
-            "undelivered",
-            "received",
-            "unknown-peer",
-            "no-peer",
-            "no-route",
-            "relay-lost",
-            "no-such-channel",
-            "busy",
-            "timed-out",
-            "rerouted",
-            "relay-failed",
-            "dispatched",
-        ],
-        &["send"],
-    ),
-    (
-        &["changed", "conflict", "written", "differs", "unchanged"],
-        &["put", "delete", "cas"],
-    ),
-    (&["published", "broadcast-received"], &["publish"]),
-    (&["opened"], &["open"]),
-    (&["closed"], &["close"]),
-];
 
 /// Returns the certainty of a condition.
 ///
@@ -64,11 +35,9 @@ pub(super) fn certainty(claim: UncertainClaim<'_>, story: &Story<'_>) -> Result<
 
 /// The certainty of an event of channels.
 fn event(word: &str, story: &Story<'_>) -> Certainty {
-    let mut causes = CAUSES.iter();
-    let Some((_, commands)) = causes.find(|(events, _)| events.contains(&word)) else {
-        return Certainty::Open;
-    };
-    if story.commands.iter().any(|name| commands.contains(name)) {
+    let commands = causing_commands(word);
+    let mut given = story.commands.iter();
+    if commands.is_empty() || given.any(|name| commands.contains(name)) {
         return Certainty::Open;
     }
     Certainty::Never(format!(

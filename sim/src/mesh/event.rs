@@ -32,42 +32,60 @@ pub enum Event {
     Answered(AwaitedAnswer, Result<Done, Refusal>),
 }
 
-/// The words for events of channels.
-const OF_CHANNELS: [&str; 28] = [
-    "sent",
-    "delivered",
-    "undelivered",
-    "received",
-    "broadcast-received",
-    "changed",
-    "conflict",
-    "opened",
-    "closed",
-    "published",
-    "written",
-    "differs",
-    "unchanged",
-    "full",
-    "refused",
-    "unknown-peer",
-    "no-peer",
-    "no-route",
-    "relay-lost",
-    "no-such-channel",
-    "busy",
-    "timed-out",
-    "rerouted",
-    "relay-failed",
-    "channel-rejected",
-    "channel-learnt",
-    "broadcast-dropped",
-    "dispatched",
+/// The commands without any of which an event cannot occur; empty: the event needs no command.
+type CausingCommands = &'static [&'static str];
+
+const SEND: CausingCommands = &["send"];
+const WRITE: CausingCommands = &["put", "delete", "cas"];
+const PUBLISH: CausingCommands = &["publish"];
+const OPEN: CausingCommands = &["open"];
+const CLOSE: CausingCommands = &["close"];
+const NONE: CausingCommands = &[];
+
+/// The words for events of channels, each with its commands.
+const OF_CHANNELS: [(&str, CausingCommands); 28] = [
+    ("sent", SEND),
+    ("delivered", SEND),
+    ("undelivered", SEND),
+    ("received", SEND),
+    ("broadcast-received", PUBLISH),
+    ("changed", WRITE),
+    ("conflict", WRITE),
+    ("opened", OPEN),
+    ("closed", CLOSE),
+    ("published", PUBLISH),
+    ("written", WRITE),
+    ("differs", WRITE),
+    ("unchanged", WRITE),
+    ("full", NONE),
+    ("refused", NONE),
+    ("unknown-peer", SEND),
+    ("no-peer", SEND),
+    ("no-route", SEND),
+    ("relay-lost", SEND),
+    ("no-such-channel", SEND),
+    ("busy", SEND),
+    ("timed-out", SEND),
+    ("rerouted", SEND),
+    ("relay-failed", SEND),
+    ("channel-rejected", NONE),
+    ("channel-learnt", NONE),
+    ("broadcast-dropped", NONE),
+    ("dispatched", SEND),
 ];
 
 /// The words for all events.
 pub(super) fn words() -> Vec<&'static str> {
     let mesh = EventKind::ALL.iter().map(|(_, word)| *word);
-    mesh.chain(OF_CHANNELS).collect()
+    let of_channels = OF_CHANNELS.iter().map(|(word, _)| *word);
+    mesh.chain(of_channels).collect()
+}
+
+/// Returns the commands without any of which an event cannot occur; empty if the event needs no command.
+pub(super) fn causing_commands(word: &str) -> &'static [&'static str] {
+    let mut of_channels = OF_CHANNELS.iter();
+    let known = of_channels.find(|(known, _)| *known == word);
+    known.map_or(NONE, |(_, commands)| commands)
 }
 
 impl Event {

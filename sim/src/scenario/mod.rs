@@ -56,6 +56,7 @@ pub use engine::Engine;
 pub use error::ScenarioError;
 pub use form::{Field, FileSettings, Form, Presence, ReadForm, Shape, any_arguments, any_text};
 pub use host::{Clock, Disk, Host};
+pub(crate) use names::Situation;
 pub use names::{Named, Selector};
 pub use network::{Direction, Latency, LinkRule, LinkSetting, PathProperties};
 pub use planning::{Due, Planning, Strike, Struck, TASKS_MAX, Task};

@@ -340,9 +340,21 @@ pub(crate) struct Situation<'a> {
 impl Selector {
     /// Returns the selected nodes in order; draws them where the selector requires it.
     pub(crate) fn resolve(&self, situation: &Situation<'_>, random: &mut Random) -> Vec<usize> {
-        let mut hosts = self.resolve_as_written(situation, random);
+        let terms = self.terms.iter();
+        let mut hosts: Vec<usize> = terms
+            .flat_map(|term| term.resolve(situation, random))
+            .collect();
         hosts.sort_unstable();
+        hosts.dedup();
         hosts
+    }
+
+    /// Returns whether the selector selects a node. A selector that draws nodes is resolved for it.
+    fn selects(&self, host: usize, situation: &Situation<'_>, random: &mut Random) -> bool {
+        if self.terms.iter().any(Term::draws) {
+            return self.resolve(situation, random).contains(&host);
+        }
+        self.terms.iter().any(|term| term.selects(host, situation))
     }
 
     /// Like `resolve`, but in the order in which the file names the nodes; the nodes of one selector word are in their
@@ -447,6 +459,33 @@ impl Term {
             Self::Down => "down".to_owned(),
             Self::Running => "running".to_owned(),
             Self::Rest => "rest".to_owned(),
+        }
+    }
+
+    /// Whether the term draws nodes, itself or in a part.
+    fn draws(&self) -> bool {
+        match self {
+            Self::Draw { .. } => true,
+            Self::Except { of, not } => of.iter().chain(not).any(Self::draws),
+            Self::Hosts(_) | Self::Named(_) | Self::Down | Self::Running | Self::Rest => false,
+        }
+    }
+
+    /// Returns whether a term without draws selects a node.
+    fn selects(&self, host: usize, situation: &Situation<'_>) -> bool {
+        match self {
+            Self::Hosts(hosts) => hosts.contains(&host),
+            Self::Named(word) => {
+                let named = situation.named.get(word);
+                named.is_some_and(|hosts| hosts.contains(&host))
+            }
+            Self::Down => (situation.stopped)(host),
+            Self::Running => (situation.running)(host),
+            Self::Draw { .. } | Self::Rest => false,
+            Self::Except { of, not } => {
+                let any = |terms: &[Self]| terms.iter().any(|term| term.selects(host, situation));
+                (of.is_empty() || any(of)) && !any(not)
+            }
         }
     }
 
@@ -590,23 +629,14 @@ impl Selector {
         each.collect::<Vec<String>>().join(", ")
     }
 
-    /// Returns the nodes selected at one instant of a run.
-    pub(crate) fn resolve_now(
-        &self,
-        hosts: usize,
-        named: &BTreeMap<String, Vec<usize>>,
-        running: &dyn Fn(usize) -> bool,
-        stopped: &dyn Fn(usize) -> bool,
-        random: &mut Random,
-    ) -> Vec<usize> {
-        self.resolve(
-            &Situation {
-                hosts,
-                named,
-                running,
-                stopped,
-            },
-            random,
-        )
+    /// Returns the nodes selected at one instant of a run. Expectations normally do not draw nodes; one that does draws
+    /// the same nodes at each instant.
+    pub(crate) fn resolve_now(&self, situation: &Situation<'_>) -> Vec<usize> {
+        self.resolve(situation, &mut Random::from_seed(0))
+    }
+
+    /// Returns whether a node is among those that `resolve_now` returns.
+    pub(crate) fn selects_now(&self, host: usize, situation: &Situation<'_>) -> bool {
+        self.selects(host, situation, &mut Random::from_seed(0))
     }
 }

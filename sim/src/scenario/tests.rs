@@ -1,8 +1,10 @@
 //! Tests of reading, planning, and error messages.
 
+use super::names::Names;
 use super::plan::ScheduledAction;
-use super::{Engine, Scenario};
+use super::{Engine, Scenario, Situation};
 use core::time::Duration;
+use proptest::prelude::*;
 
 const HEAD: &str = r#"scenario = 1
 name = "test"
@@ -418,4 +420,46 @@ fn chaos_keeps_its_budget() {
         assert!(down.is_empty(), "seed {seed}");
     }
     assert!(kinds.len() >= 9, "{kinds:?}");
+}
+
+/// Words of selectors over `n1..n9` and a given name.
+const SELECTOR_WORDS: [&str; 9] = [
+    "n1",
+    "n3..n6",
+    "n5..n9",
+    "all",
+    "down",
+    "running",
+    "hall",
+    "2 of n2..n8",
+    "not n4",
+];
+
+proptest! {
+    #[test]
+    fn a_selector_selects_the_nodes_that_it_resolves_to(
+        words in prop::collection::vec(prop::sample::select(&SELECTOR_WORDS[..]), 1..4),
+        running in prop::collection::vec(any::<bool>(), 9),
+    ) {
+        let mut names = Names::new(core::iter::empty());
+        for host in 1..=9 {
+            names.add(&format!("n{host}"), None).unwrap();
+        }
+        names.give("hall").unwrap();
+        let Ok(selector) = names.selector(&words.join(", ")) else {
+            return Ok(());
+        };
+        let named = [("hall".to_owned(), vec![6, 2])].into();
+        let situation = Situation {
+            hosts: 9,
+            named: &named,
+            running: &|host| running[host],
+            stopped: &|host| !running[host],
+        };
+        let resolved = selector.resolve_now(&situation);
+        let selected: Vec<usize> = (0..9)
+            .filter(|host| selector.selects_now(*host, &situation))
+            .collect();
+        prop_assert_eq!(resolved, selected);
+    }
 }

@@ -105,7 +105,7 @@ impl fmt::Display for Controlled {
 
 /// Whether a step is a fault, which a correct system must withstand, as opposed to a part of the workload. Steps that
 /// chaos drew have no line.
-pub(super) fn is_fault(step: &Step) -> bool {
+pub(crate) fn is_fault(step: &Step) -> bool {
     step.line == 0 || is_fault_action(&step.action)
 }
 

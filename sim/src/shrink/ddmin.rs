@@ -3,7 +3,7 @@
 
 /// Returns the smallest selection found; if any one of its items is removed, the test fails. The caller ensures that
 /// the test succeeds for the complete list.
-pub(super) fn ddmin<T: Clone>(items: &[T], test: &mut dyn FnMut(&[T]) -> bool) -> Vec<T> {
+pub(crate) fn ddmin<T: Clone>(items: &[T], test: &mut dyn FnMut(&[T]) -> bool) -> Vec<T> {
     let mut left = items.to_vec();
     let mut parts = 1;
     while !left.is_empty() {

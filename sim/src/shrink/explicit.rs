@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns the scenario with the random choices of its plan written as steps.
-pub(super) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
+pub(crate) fn explicit(scenario: &Scenario, plan: &Plan) -> Scenario {
     let mut writer = Writer {
         scenario,
         plan,

@@ -4,7 +4,7 @@ use crate::scenario::{Bound, Expectation, Mode};
 use crate::verdict::Failure;
 
 /// The text of the expectation that a failed recovery violates, up to its time.
-pub(super) const RECOVERY: &str = "all views are right within";
+pub(crate) const RECOVERY: &str = "all views are right within";
 
 /// Returns whether two runs fail in the same way: with the same expectation or invariant, and for a similar reason.
 ///
@@ -20,7 +20,7 @@ pub(super) fn is_same(one: &Failure, original: &Failure, bound: Option<Bound>) -
         }
         _ => true,
     };
-    same && near && kind(&one.why) == kind(&original.why)
+    same && near && kind_of(&one.why) == kind_of(&original.why)
 }
 
 /// The bound that the metric of a failure violates.
@@ -46,7 +46,7 @@ const fn is_near(one: u64, original: u64) -> bool {
 }
 
 /// Returns a reason without numbers, names and lists.
-fn kind(why: &str) -> Vec<&str> {
+pub(crate) fn kind_of(why: &str) -> Vec<&str> {
     let words = why.split(|c: char| !c.is_alphanumeric() && c != '-');
     let plain = |word: &&str| {
         let mut letters = word.chars();

@@ -15,7 +15,11 @@ mod explicit;
 mod likeness;
 mod passes;
 
+pub(crate) use controls::is_fault;
 pub use controls::{ControlRun, Controlled};
+pub(crate) use ddmin::ddmin;
+pub(crate) use explicit::explicit;
+pub(crate) use likeness::{RECOVERY, kind_of};
 
 use crate::scenario::Bound;
 use crate::scenario::command_line::quoted_path;
@@ -98,7 +102,7 @@ pub fn shrink(
         go_on,
         stopped: false,
     };
-    let explicit = explicit::explicit(&shrinker.best, &plan);
+    let explicit = explicit(&shrinker.best, &plan);
     let unneeded = shrinker.control_original(&explicit);
     shrinker.write_out(&explicit);
     shrinker.forget_other_expectations();

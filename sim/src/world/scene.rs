@@ -3,9 +3,8 @@
 use super::process::ProcessView;
 use super::program::Program;
 use crate::finding::FailureFinding;
-use crate::scenario::{Host, OwnCondition, Selector};
+use crate::scenario::{Host, OwnCondition, Selector, Situation};
 use core::ops::Range;
-use phalanx_core::random::Random;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,17 +169,24 @@ impl Scene<'_> {
     /// Returns the hosts that a selector selects at this instant.
     #[must_use]
     pub fn select(&self, selector: &Selector) -> Vec<usize> {
-        // Expectations normally do not draw hosts. The generator is used only if an expectation contains a random
-        // selector.
-        let mut random = Random::from_seed(0);
+        self.in_situation(selector, |situation| selector.resolve_now(situation))
+    }
+
+    /// Returns whether a selector selects a host at this instant.
+    #[must_use]
+    pub fn selects(&self, selector: &Selector, host: usize) -> bool {
+        self.in_situation(selector, |situation| selector.selects_now(host, situation))
+    }
+
+    /// Calls a function with the state that a selector is resolved against.
+    fn in_situation<T>(&self, selector: &Selector, resolve: impl FnOnce(&Situation<'_>) -> T) -> T {
         let views = |host| self.views_of(host, selector.program());
-        selector.resolve_now(
-            self.hosts.len(),
-            self.named,
-            &|host| views(host).any(ProcessView::participates),
-            &|host| self.started.contains(&host) && views(host).next().is_none(),
-            &mut random,
-        )
+        resolve(&Situation {
+            hosts: self.hosts.len(),
+            named: self.named,
+            running: &|host| views(host).any(ProcessView::participates),
+            stopped: &|host| self.started.contains(&host) && views(host).next().is_none(),
+        })
     }
 
     /// Returns the participating processes that a selector selects, with their hosts.

@@ -159,6 +159,7 @@ fn a_signal_ends_shrink_and_replay_within_a_run() {
     let file = endless(folder.path());
     for words in [
         &["sim", "shrink", &*file, "--seed", "1"][..],
+        &["sim", "explain", &file, "--seed", "1"],
         &["sim", "replay", &file, "--until", "90000s", "--node", "n1"],
         &["sim", "diff", &file, "--seed", "1", "2"],
     ] {

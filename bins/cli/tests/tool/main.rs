@@ -9,6 +9,7 @@
 mod certificates;
 mod channels;
 mod exits;
+mod explaining;
 mod fleet;
 mod golden;
 mod hunting;

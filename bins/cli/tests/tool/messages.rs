@@ -108,7 +108,7 @@ fn positions_outside_of_a_run_and_backward_ranges_are_refused() {
 
 #[test]
 fn planted_bugs_are_in_the_help_and_are_taken_by_replay_and_diff() {
-    for command in ["run", "search", "shrink", "replay", "diff"] {
+    for command in ["run", "search", "shrink", "explain", "replay", "diff"] {
         let help = run(&["sim", command, "--help"]).fine();
         let words = ["--sabotage", "no-detection", "opens-twice"];
         assert!(

@@ -32,6 +32,9 @@ keys! {
         Services = Setting::list("services", "PHALANX_SERVICES").flag("--service"),
         Metadata = Setting::table("metadata", "PHALANX_METADATA").flag("--metadata"),
         TrustedSubnets = Setting::list("trusted_subnets", "PHALANX_TRUSTED_SUBNETS").flag("--trusted-subnet"),
+        TakenIdExitAfter = Setting::number(
+            "taken_id_exit_after_ms", "PHALANX_TAKEN_ID_EXIT_AFTER_MS", Unit::Milliseconds, 1_000..=86_400_000
+        ),
         StateDir = Setting::text("state_dir", "PHALANX_STATE_DIR").flag("--state-dir"),
         CertDir = Setting::text("tls.cert_dir", "PHALANX_CERT_DIR").flag("--cert-dir"),
         CertificateFile = Setting::text("tls.cert", "PHALANX_TLS_CERT_FILE").flag("--tls-cert"),
@@ -63,6 +66,7 @@ pub(crate) fn all_keys() -> String {
          Instead of files, PHALANX_TLS_CERT, PHALANX_TLS_KEY and PHALANX_TLS_CA may hold the PEM texts, and \
          PHALANX_SECRET the mesh's secrets. \
          Lists and tables in variables are separated by commas. SIGHUP reads the file again and takes over \
-         targets, discovery, nickname, kind, services, metadata, certificates and secrets."
+         targets, discovery, nickname, kind, services, metadata, certificates, secrets and log.level; SIGUSR1 logs in more \
+         detail, and SIGUSR2 as configured."
     )
 }

@@ -16,6 +16,10 @@ use phalanx_net::transport::{Subnet, TrustedSubnets};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// The default time after which a node whose id is taken ends.
+const TAKEN_ID_EXIT_AFTER: Duration = Duration::from_secs(300);
 
 /// The address at which other nodes dial this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,8 @@ pub(crate) struct DaemonSettings {
     pub(crate) state_dir: PathBuf,
     /// The source of the node's certificates.
     pub(crate) certificates: Source,
+    /// The time after which a node whose id is taken ends.
+    pub(crate) taken_id_exit_after: Duration,
     /// The format of log lines.
     pub(crate) log_format: Format,
     /// The filter of log lines.
@@ -125,6 +131,9 @@ fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
     let log_format = layers.parsed(DaemonKey::LogFormat).unwrap_or_default();
     let log_filter = layers.parsed(DaemonKey::LogLevel).unwrap_or_default();
     let tuning = tuning::read(layers);
+    let taken_id_exit_after = layers
+        .number(DaemonKey::TakenIdExitAfter)
+        .map_or(TAKEN_ID_EXIT_AFTER, Duration::from_millis);
     for key in [
         DaemonKey::Id,
         DaemonKey::Mesh,
@@ -148,6 +157,7 @@ fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
         trusted,
         state_dir: state_dir?,
         certificates: certificates?,
+        taken_id_exit_after,
         log_format,
         log_filter,
         tuning,

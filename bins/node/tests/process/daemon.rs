@@ -48,7 +48,13 @@ pub(crate) struct RunningDaemon {
 impl RunningDaemon {
     /// Starts the daemon with JSON log lines, and waits for its log line "phalanxd has started".
     pub(crate) fn start(mut command: Command) -> Self {
-        command.args(["--log-format", "json", "--log-level", "debug"]);
+        command.args(["--log-level", "debug"]);
+        Self::start_as_configured(command)
+    }
+
+    /// Starts the daemon with JSON log lines of the configured level.
+    pub(crate) fn start_as_configured(mut command: Command) -> Self {
+        command.args(["--log-format", "json"]);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -101,6 +107,11 @@ impl RunningDaemon {
             heard.push(line);
         }
         panic!("the daemon did not log {texts:?}; it logged {heard:#?}");
+    }
+
+    /// Returns the log lines that arrived and were not read.
+    pub(crate) fn said(&self) -> Vec<Value> {
+        self.lines.try_iter().collect()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

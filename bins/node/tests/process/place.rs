@@ -10,6 +10,7 @@ use phalanx_net::identity::{
 };
 use phalanx_net::service::Client;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -132,19 +133,24 @@ impl Place {
 
     /// Connects to a daemon as an administrator with the secrets in a file.
     pub(crate) async fn ask_with_secret(&self, daemon: &RunningDaemon, file: &Path) -> Client {
-        ask(daemon, Source::SecretFile(file.to_owned())).await
+        ask(daemon.address, Source::SecretFile(file.to_owned())).await
     }
 
     /// Connects to a daemon as an administrator.
     pub(crate) async fn ask(&self, daemon: &RunningDaemon) -> Client {
-        ask(daemon, Source::Directory(self.path("certs"))).await
+        self.ask_at(daemon.address).await
+    }
+
+    /// Connects to the daemon at an address as an administrator.
+    pub(crate) async fn ask_at(&self, address: SocketAddr) -> Client {
+        ask(address, Source::Directory(self.path("certs"))).await
     }
 }
 
-async fn ask(daemon: &RunningDaemon, source: Source) -> Client {
+async fn ask(address: SocketAddr, source: Source) -> Client {
     let subject = Subject::admin("test", NodeId::new("ada").unwrap()).unwrap();
     let Opened { identity, .. } = identity::open(&source, &subject, clock::wall()).unwrap();
-    Client::connect(&Address::Socket(daemon.address), &identity, SOON)
+    Client::connect(&Address::Socket(address), &identity, SOON)
         .await
         .unwrap()
 }

@@ -136,6 +136,26 @@ fn a_failure_is_reported_once_an_hour_and_when_its_reason_changes() {
 }
 
 #[test]
+fn an_expired_certificate_is_reported_at_once_and_then_once_an_hour() {
+    let mut node = Node::new(validity(0, 90), 1);
+    node.run_for_seconds(7_300);
+    let expired = Output::Report(CredentialsEvent::Expired {
+        not_after: validity(0, 90).not_after,
+    });
+    let times = node.times_of(&expired);
+    assert_eq!(times.len(), 3, "{times:?}");
+    assert!(times[0].as_millis() <= 92_000, "{times:?}");
+    assert!(pauses(&times).iter().all(|pause| *pause >= 3_600_000));
+    node.take_orders();
+    node.input(Input::Replaced {
+        generation: 1,
+        validity: validity(0, 90 * DAY),
+    });
+    node.run_for_seconds(7_200);
+    assert!(!node.orders.iter().any(|(_, order)| *order == expired));
+}
+
+#[test]
 fn an_answer_without_a_request_changes_nothing() {
     let mut node = Node::new(validity(0, 90 * DAY), 1);
     let before = node.machine.clone();

@@ -510,7 +510,7 @@ mod tests {
             let mut context = context();
             let member = learn(&mut context, 1);
             let (mut links, mut frames) = (Links::default(), FrameBuilder::default());
-            links.insert(LINK, Link::new(id(1), member, true, 1, 1, context.now));
+            links.insert(LINK, Link::new(id(1), member, true, (1, 1), 1, context.now));
             frames.on_open(LINK);
             Self {
                 members: Members::new(context.now),

@@ -525,6 +525,31 @@ fn a_goodbye_ends_the_link_with_its_reason() {
 }
 
 #[test]
+fn a_neighbour_that_leaves_before_it_said_so_in_a_record_is_not_remembered_as_alive() {
+    // A record of a later start was heard from another member: the farewell does not concern that start.
+    for later_start in [false, true] {
+        let mut all = NeighbourWorld::new(2);
+        connect(&mut all, 3, hello(1, record_of(3, 1, 9)));
+        if later_start {
+            all.receives(2, records(&[record_of(3, 2, 10)]));
+        }
+        let mut given = all.give(Input::Receive {
+            link: LinkId(3),
+            message: Message::Goodbye(Goodbye::Leaving),
+        });
+        let left = Event::PeerLeft { id: name(3) };
+        assert_eq!(events(&given).contains(&&left), !later_start);
+        given.extend(all.silence(ms(200)));
+        let told = [1, 2].iter().any(|link| {
+            let frames = frames(&given, *link).into_iter();
+            let mut records = frames.flat_map(|(_, frame)| &frame.records);
+            records.any(|record| *record.id() == name(3) && record.rank().leaving)
+        });
+        assert_eq!(told, !later_start, "{given:?}");
+    }
+}
+
+#[test]
 fn an_edge_of_the_rings_that_broke_is_kept_and_another_link_is_not() {
     let mut all = NeighbourWorld::new(12);
     let ring = all.ring_neighbours();

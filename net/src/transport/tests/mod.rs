@@ -8,6 +8,7 @@ mod link_requests;
 mod names;
 mod overlay;
 mod renewing;
+mod supervision;
 mod trusted;
 
 use super::*;

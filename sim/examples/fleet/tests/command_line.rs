@@ -99,3 +99,20 @@ fn replay_shows_every_process_of_a_host_and_mesh_nodes_in_detail() {
         &["MEMBER", "LINK TO", "m2/agent at 10.0s", "m2/nginx"],
     );
 }
+
+#[test]
+fn explain_names_the_faults_that_a_run_needs() {
+    let explain = ["explain", "scenarios/power-loss.toml", "--seed", "1"];
+    let planted = ["--sabotage", "unsynced-rename", "--runs", "150"];
+    let found = run(&[&explain[..], &planted].concat());
+    has(
+        &found,
+        0,
+        &[
+            "fails at ",
+            "loses power",
+            "again:   cargo run -- run scenarios/power-loss.toml",
+        ],
+    );
+    has(&run(&explain), 4, &["there is nothing to explain"]);
+}

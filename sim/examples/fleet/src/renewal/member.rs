@@ -324,6 +324,7 @@ impl RenewingMember {
             }
             Output::Report(event) => out.report(Reported(match event {
                 CredentialsEvent::RequestFailed { .. } => "renewal-failed",
+                CredentialsEvent::Expired { .. } => "certificate-expired",
                 CredentialsEvent::CalendarStepped { .. } => "clock-set",
             })),
         }

@@ -3,87 +3,15 @@
 //! Levels follow the consequence: `error`, the node stopped; `warn`, an operator should act;
 //! `info`, a state change that operators want to see; `debug`, frequent events.
 
-use crate::transport::{self, Notice};
+use crate::link::{Notice, TransportEvent};
+use crate::printable::printable;
 use phalanx_core::channel;
 use phalanx_core::gossip::{Event, LinkEnd, Rejection};
 use phalanx_core::identity::NodeId;
-use std::str::FromStr;
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
 
-/// Format of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// Text for people.
-    #[default]
-    Text,
-    /// JSON for programs: one object per line.
-    Json,
-}
-
-impl FromStr for Format {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("is not a valid log format; use \"text\" or \"json\""),
-        }
-    }
-}
-
-/// Selects the log lines that are written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter(String);
-
-impl Default for Filter {
-    fn default() -> Self {
-        Self("info".to_owned())
-    }
-}
-
-impl FromStr for Filter {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known =
-            |word: &str| matches!(word, "off" | "error" | "warn" | "info" | "debug" | "trace");
-        let parses = EnvFilter::builder().parse(text).is_ok();
-        // An unknown level would be taken for the name of a module, which would silence all other
-        // modules.
-        let levels = text
-            .split(',')
-            .all(|part| part.contains('=') || known(part.trim()));
-        if parses && levels && !text.is_empty() {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("is not a valid log level; use error, warn, info, debug or trace, or MODULE=LEVEL, separated by commas".to_owned())
-        }
-    }
-}
-
-/// Starts to write log lines to standard error.
-///
-/// # Errors
-/// If a subscriber is installed already.
-pub fn start(
-    format: Format,
-    filter: &Filter,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let filter = EnvFilter::builder().parse(&filter.0)?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // By default an error of writing the log is printed, which panics; a closed log must not
-        // stop the daemon.
-        .log_internal_errors(false)
-        .with_target(false);
-    match format {
-        Format::Text => lines.with_ansi(false).try_init(),
-        Format::Json => lines.json().flatten_event(true).try_init(),
-    }
-}
+/// Maximum number of bytes of an event's text.
+const TEXT_BYTES_MAX: usize = 512;
 
 /// The description of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +22,7 @@ pub struct Description {
     pub kind: &'static str,
     /// The other node that the event is about; `None` if the event is about this node.
     pub subject: Option<NodeId>,
-    /// The event's text.
+    /// The event's text, without control characters.
     pub text: String,
 }
 
@@ -120,7 +48,7 @@ pub fn describe(event: &Event) -> Description {
         level: level(event),
         kind: event.word(),
         subject: event.subject().cloned(),
-        text: text(event),
+        text: printable(text(event), TEXT_BYTES_MAX),
     }
 }
 
@@ -292,7 +220,7 @@ fn describe_channel(event: &channel::Event) -> Description {
         level,
         kind: event.word(),
         subject: event.subject().cloned(),
-        text,
+        text: printable(text, TEXT_BYTES_MAX),
     }
 }
 
@@ -307,57 +235,36 @@ const fn channel_rejection(reason: channel::Rejection) -> &'static str {
     }
 }
 
-fn describe_transport(event: &transport::TransportEvent) -> Description {
-    let (level, kind, subject) = match event {
-        transport::TransportEvent::ConnectionDropped { .. } => {
-            (Level::DEBUG, "connection-dropped", None)
+fn describe_transport(event: &TransportEvent) -> Description {
+    let level = match event {
+        TransportEvent::ConnectionDropped { .. } => Level::DEBUG,
+        TransportEvent::HandshakeFailed { .. }
+        | TransportEvent::Suppressed { .. }
+        | TransportEvent::LinkDenied { .. }
+        | TransportEvent::Unencrypted { .. }
+        | TransportEvent::DataPathUp { .. }
+        | TransportEvent::DataPathUnfit { .. } => Level::INFO,
+        TransportEvent::Malformed { .. }
+        | TransportEvent::DataPathDown { .. }
+        | TransportEvent::AcceptFailed { .. }
+        | TransportEvent::RenewalFailed { .. }
+        | TransportEvent::CalendarStepped { .. }
+        | TransportEvent::StoreFailed { .. } => Level::WARN,
+        TransportEvent::CertificateExpired { .. } | TransportEvent::TaskEnded { .. } => {
+            Level::ERROR
         }
-        transport::TransportEvent::HandshakeFailed { .. } => {
-            (Level::INFO, "handshake-failed", None)
-        }
-        transport::TransportEvent::MoreTurnedAway { .. } => (Level::WARN, "more-turned-away", None),
-        transport::TransportEvent::LinkDenied { .. } => (Level::INFO, "link-denied", None),
-        transport::TransportEvent::Malformed { peer, .. } => (Level::WARN, "malformed", Some(peer)),
-        transport::TransportEvent::Unencrypted { peer, .. } => {
-            (Level::INFO, "link-unencrypted", Some(peer))
-        }
-        transport::TransportEvent::DataPathUp { peer, .. } => {
-            (Level::INFO, "data-path-up", Some(peer))
-        }
-        transport::TransportEvent::DataPathDown { peer, .. } => {
-            (Level::WARN, "data-path-down", Some(peer))
-        }
-        transport::TransportEvent::DataPathUnfit { peer, .. } => {
-            (Level::INFO, "data-path-unfit", Some(peer))
-        }
-        transport::TransportEvent::AcceptFailed { .. } => (Level::WARN, "accept-failed", None),
-        transport::TransportEvent::RenewalFailed { .. } => (Level::WARN, "renewal-failed", None),
-        transport::TransportEvent::CalendarStepped { .. } => (Level::WARN, "clock-set", None),
-        transport::TransportEvent::StoreFailed { .. } => (Level::WARN, "store-failed", None),
     };
     Description {
         level,
-        kind,
-        subject: subject.cloned(),
-        text: event.to_string(),
+        kind: event.kind(),
+        subject: event.peer().cloned(),
+        text: printable(event, TEXT_BYTES_MAX),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_filter_accepts_levels_and_rejects_other_words() {
-        for good in ["info", "debug", "warn,phalanx_net=trace", "off"] {
-            assert!(good.parse::<Filter>().is_ok(), "{good}");
-        }
-        for bad in ["", "verbose", "info,loud", "phalanx_net=loud"] {
-            assert!(bad.parse::<Filter>().is_err(), "{bad}");
-        }
-        assert_eq!("json".parse(), Ok(Format::Json));
-        assert!("xml".parse::<Format>().is_err());
-    }
 
     #[test]
     fn fatal_events_are_errors_and_frequent_events_are_debug() {

@@ -1,0 +1,150 @@
+//! Tests of supervision: exit codes, the watchdog, and signals while a file blocks.
+
+use crate::daemon::{RunningDaemon, SOON, phalanxd, refused};
+use crate::mesh::{all_alive, sees};
+use crate::place::{Place, days, flags, node};
+use phalanx_net::store::{FileStore, epoch};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+fn make_pipe(path: &Path) {
+    // A file at the path may exist.
+    drop(fs::remove_file(path));
+    mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+}
+
+#[tokio::test]
+async fn a_daemon_whose_id_stays_taken_ends_with_its_own_exit_code() {
+    let place = Place::new();
+    let b = place.start("b", &[]);
+    let mut command = place.command("a");
+    command.args(["--target", &b.address.to_string()]);
+    command.env("PHALANX_TAKEN_ID_EXIT_AFTER_MS", "3000");
+    let mut older = RunningDaemon::start(command);
+    let state = place.path("elsewhere");
+    fs::create_dir(&state).unwrap();
+    let store = FileStore::hold(&state).unwrap();
+    epoch::save(&store, older.epoch + 1_000).await.unwrap();
+    drop(store);
+    sees(&place, &b, |view| all_alive(view, 2)).await;
+    // In the first two seconds of a start, a record with the node's own id would count as a record of an earlier start.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let mut command = phalanxd(["--id", "a", "--mesh", "test", "--listen", "127.0.0.1:0"]);
+    command.arg("--state-dir").arg(&state);
+    command.args(["--cert-dir", &place.text("certs")]);
+    for seed in [&b, &older] {
+        command.args(["--target", &seed.address.to_string()]);
+    }
+    let newer = RunningDaemon::start(command);
+    assert_eq!(older.waits_for_its_end().code(), Some(3));
+    older.says("another node uses this node's id");
+    sees(&place, &newer, |view| all_alive(view, 2)).await;
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_machine_answers() {
+    let place = Place::new();
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let hear = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let mut command = place.command("a");
+    command.env("NOTIFY_SOCKET", &path);
+    command.env("WATCHDOG_USEC", "300000");
+    let daemon = RunningDaemon::start(command);
+    assert_eq!(hear().trim(), "READY=1");
+    let begun = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(hear().trim(), "WATCHDOG=1");
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(800));
+    // A suspended process feeds no watchdog.
+    daemon.signal(Signal::STOP);
+    socket.set_nonblocking(true).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    while socket.recv(&mut [0; 256]).is_ok() {}
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(socket.recv(&mut [0; 256]).is_err());
+    daemon.signal(Signal::CONT);
+    assert_eq!(daemon.ends().code(), Some(0));
+}
+
+#[test]
+fn sigterm_ends_a_daemon_while_a_reload_waits_for_a_file() {
+    let place = Place::new();
+    let files = place.issued("ca", &node("a"), days(9), days(9));
+    let ca = place.path("ca").join("ca-cert.pem");
+    let mut command = phalanxd(["--id", "a", "--mesh", "test", "--listen", "127.0.0.1:0"]);
+    command.args(["--state-dir", &place.text("s")]);
+    command.args(flags(&files.certificate, &files.key, &ca));
+    let daemon = RunningDaemon::start(command);
+    make_pipe(&files.certificate);
+    daemon.signal(Signal::HUP);
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    assert_eq!(daemon.ends().code(), Some(0));
+    assert!(begun.elapsed() < SOON / 3, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn sigterm_ends_a_daemon_whose_start_waits_for_a_file() {
+    let place = Place::new();
+    let files = place.issued("ca", &node("a"), days(9), days(9));
+    let ca = place.path("ca").join("ca-cert.pem");
+    make_pipe(&files.certificate);
+    let mut command = phalanxd(["--id", "a", "--mesh", "test", "--listen", "127.0.0.1:0"]);
+    command.args(["--state-dir", &place.text("s")]);
+    command.args(flags(&files.certificate, &files.key, &ca));
+    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "the daemon waits");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let deadline = Instant::now() + SOON;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("SIGTERM did not end the daemon");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+#[test]
+fn state_files_that_are_links_or_pipes_are_refused() {
+    let place = Place::new();
+    let daemon = place.start("a", &[]);
+    assert_eq!(daemon.ends().code(), Some(0));
+    let state = place.path("state-a");
+    let precious = place.path("precious");
+    fs::write(&precious, b"precious").unwrap();
+    make_pipe(&state.join("epoch"));
+    let (code, said) = refused(place.command("a"));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("not a regular file"), "{said}");
+    fs::remove_file(state.join("epoch")).unwrap();
+    for file in ["epoch", "lock"] {
+        drop(fs::remove_file(state.join(file)));
+        std::os::unix::fs::symlink(&precious, state.join(file)).unwrap();
+        let (code, said) = refused(place.command("a"));
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("symbolic link"), "{said}");
+        fs::remove_file(state.join(file)).unwrap();
+    }
+    assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    let daemon = place.start("a", &[]);
+    assert_eq!(daemon.ends().code(), Some(0));
+}
