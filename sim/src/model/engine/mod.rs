@@ -292,9 +292,7 @@ impl<'a, 't> Engine<'a, 't> {
                 operation,
             } => self.on_disk((slot, life), *operation),
             ScheduledEvent::RetryWrite { slot, life, write } => {
-                if self.slots[slot].life() == life && self.slots[slot].is_occupied() {
-                    self.write(slot, *write);
-                }
+                self.retry_write((slot, life), *write);
             }
             ScheduledEvent::RestartProcess { slot, life } => self.restart_process(slot, life),
             ScheduledEvent::Datagram(datagram) => self.on_datagram(*datagram),

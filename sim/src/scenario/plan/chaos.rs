@@ -65,16 +65,11 @@ impl Planner<'_> {
             }
             ChaosKind::Partition => self.split(at, from, length, &free, most, random),
             ChaosKind::Loss => {
-                let ppm = 20_000 + random.below(280_000) as u32;
-                self.schedule(at, from, ScheduledAction::Loss(Some(ppm)));
-                self.later(at + length, from, ScheduledAction::Loss(None));
+                self.lose(at, from, length, random);
                 Some(Vec::new())
             }
             ChaosKind::Latency => {
-                let most = Duration::from_millis(2 + random.below(200));
-                let latency = Latency::Uniform(Duration::from_millis(1), most);
-                self.schedule(at, from, ScheduledAction::Latency(Some(latency)));
-                self.later(at + length, from, ScheduledAction::Latency(None));
+                self.delay(at, from, length, random);
                 Some(Vec::new())
             }
             ChaosKind::Own { word: fault, .. } => {
@@ -117,6 +112,21 @@ impl Planner<'_> {
                 Some(victims.to_vec())
             }
         }
+    }
+
+    /// Loses a drawn share of the segments on all links.
+    fn lose(&mut self, at: Duration, from: Origin, length: Duration, random: &mut Random) {
+        let ppm = 20_000 + random.below(280_000) as u32;
+        self.schedule(at, from, ScheduledAction::Loss(Some(ppm)));
+        self.later(at + length, from, ScheduledAction::Loss(None));
+    }
+
+    /// Raises the latency of all links to a drawn value.
+    fn delay(&mut self, at: Duration, from: Origin, length: Duration, random: &mut Random) {
+        let most = Duration::from_millis(2 + random.below(200));
+        let latency = Latency::Uniform(Duration::from_millis(1), most);
+        self.schedule(at, from, ScheduledAction::Latency(Some(latency)));
+        self.later(at + length, from, ScheduledAction::Latency(None));
     }
 
     /// Draws whether a fault strikes a zone, and which; returns its hosts.
