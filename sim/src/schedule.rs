@@ -53,7 +53,8 @@ impl<'a> Schedule<'a> {
                 }
                 (_, Some(_)) => {
                     let (_, triggered) = self.due.pop_first()?;
-                    if !triggered.is_idle(|host, _| runs(host)) {
+                    let is_idle = triggered.is_idle(|host, _| runs(host));
+                    if !is_idle && self.plan.in_place_of(triggered, now).is_none() {
                         return Some(triggered);
                     }
                 }

@@ -49,8 +49,16 @@ pub(crate) fn load(
     Ok(entries)
 }
 
-/// Returns the scenarios that their engines can run. Of several files, those that cannot run are left aside, with a message
-/// on standard error.
+/// A scenario that its engines cannot run.
+pub(crate) struct LeftAside {
+    /// The name of the scenario.
+    pub(crate) scenario: String,
+    /// The reason, with the file.
+    pub(crate) reason: String,
+}
+
+/// Returns the scenarios that their engines can run, and the others. Of several files, those that cannot run are left aside,
+/// with a message on standard error.
 ///
 /// # Errors
 /// The reason why the engine cannot run the only file, or the first of several files of which none can run.
@@ -58,7 +66,7 @@ pub(crate) fn runnable(
     tool: &Tool<'_>,
     entries: Vec<CatalogueEntry>,
     engines: &dyn Fn(&CatalogueEntry) -> Vec<Engine>,
-) -> Result<Vec<CatalogueEntry>, CommandError> {
+) -> Result<(Vec<CatalogueEntry>, Vec<LeftAside>), CommandError> {
     let check = |entry: &CatalogueEntry| {
         engines(entry).into_iter().try_for_each(|engine| {
             let runs = entry.scenario.check_engine(engine);
@@ -70,21 +78,28 @@ pub(crate) fn runnable(
     for entry in entries {
         match check(&entry) {
             Ok(()) => runnable.push(entry),
-            Err(why) => aside.push((entry.path, why)),
+            Err(why) => aside.push((entry, why)),
         }
     }
     if runnable.is_empty() && !aside.is_empty() {
         return Err(aside.swap_remove(0).1);
     }
-    aside.dedup_by(|one, two| one.0 == two.0);
-    for (path, why) in aside {
+    aside.dedup_by(|one, two| one.0.path == two.0.path);
+    let aside = aside.into_iter().map(|(entry, why)| {
         let why = why.to_string();
-        let path = path.display().to_string();
+        let path = entry.path.display().to_string();
         let named = why.starts_with(&path);
         let path = if named { String::new() } else { path + ": " };
-        complain(format!("left aside: {path}{why}"));
+        LeftAside {
+            scenario: entry.scenario.name.clone(),
+            reason: format!("{path}{why}"),
+        }
+    });
+    let aside: Vec<LeftAside> = aside.collect();
+    for it in &aside {
+        complain(format!("left aside: {}", it.reason));
     }
-    Ok(runnable)
+    Ok((runnable, aside))
 }
 
 /// Returns the files that scenarios were read from.

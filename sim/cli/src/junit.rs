@@ -1,5 +1,7 @@
-//! Results as JUnit XML: one test suite per scenario and engine, one test case per seed.
+//! Results as JUnit XML: one test suite per scenario and engine, one test case per seed. A scenario that was left aside
+//! is a suite with one skipped test case.
 
+use crate::catalogue::LeftAside;
 use crate::failure::CommandError;
 use crate::record::RunRecord;
 use crate::sometimes::Sometimes;
@@ -26,6 +28,8 @@ struct Case {
     wall_ms: u64,
     /// Each failure as a headline and its details.
     failures: Vec<(String, String)>,
+    /// The reason why the case did not run.
+    skipped: Option<String>,
 }
 
 impl Junit {
@@ -35,6 +39,17 @@ impl Junit {
             path: path.to_owned(),
             suites: Vec::new(),
         }
+    }
+
+    /// Adds a scenario that its engines cannot run.
+    pub(crate) fn add_left_aside(&mut self, aside: &LeftAside) {
+        let case = Case {
+            name: "left aside".to_owned(),
+            wall_ms: 0,
+            failures: Vec::new(),
+            skipped: Some(aside.reason.clone()),
+        };
+        self.push(aside.scenario.clone(), case);
     }
 
     /// Adds a run.
@@ -70,6 +85,7 @@ impl Junit {
             name: format!("seed {}", read.seed),
             wall_ms: read.wall_ms,
             failures,
+            skipped: None,
         };
         self.push(name, case);
     }
@@ -88,6 +104,7 @@ impl Junit {
                 name: format!("line {}, over all seeds", it.line),
                 wall_ms: 0,
                 failures: missed.into_iter().collect(),
+                skipped: None,
             };
             self.push(format!("{scenario} on {engine}"), case);
         }
@@ -123,11 +140,13 @@ impl Junit {
         writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
         let tests: usize = self.suites.iter().map(|suite| suite.cases.len()).sum();
         let failed: usize = self.suites.iter().map(Suite::failed).sum();
+        let skipped: usize = self.suites.iter().map(Suite::skipped).sum();
         writer
             .create_element("testsuites")
             .with_attribute(("name", self.command))
             .with_attribute(("tests", tests.to_string().as_str()))
             .with_attribute(("failures", failed.to_string().as_str()))
+            .with_attribute(("skipped", skipped.to_string().as_str()))
             .write_inner_content(|writer| {
                 self.suites.iter().try_for_each(|suite| suite.write(writer))
             })?;
@@ -141,6 +160,11 @@ impl Suite {
         failed.count()
     }
 
+    fn skipped(&self) -> usize {
+        let skipped = self.cases.iter().filter(|case| case.skipped.is_some());
+        skipped.count()
+    }
+
     fn write<W: io::Write>(&self, writer: &mut Writer<W>) -> io::Result<()> {
         let wall: u64 = self.cases.iter().map(|case| case.wall_ms).sum();
         writer
@@ -148,6 +172,7 @@ impl Suite {
             .with_attribute(("name", self.name.as_str()))
             .with_attribute(("tests", self.cases.len().to_string().as_str()))
             .with_attribute(("failures", self.failed().to_string().as_str()))
+            .with_attribute(("skipped", self.skipped().to_string().as_str()))
             .with_attribute(("time", seconds(wall).as_str()))
             .write_inner_content(|writer| {
                 self.cases
@@ -166,6 +191,15 @@ impl Case {
             .with_attribute(("classname", suite))
             .with_attribute(("name", self.name.as_str()))
             .with_attribute(("time", time.as_str()));
+        if let Some(reason) = &self.skipped {
+            case.write_inner_content(|writer| {
+                let skipped = writer.create_element("skipped");
+                let skipped = skipped.with_attribute(("message", reason.as_str()));
+                skipped.write_empty()?;
+                Ok(())
+            })?;
+            return Ok(());
+        }
         if self.failures.is_empty() {
             case.write_empty()?;
             return Ok(());

@@ -76,7 +76,7 @@ pub(crate) fn run(
     arguments: &SimSearch,
 ) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, arguments.variant.as_deref())?;
-    let entries = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
+    let (entries, _) = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
     catalogue::check_steps(&entries, false)?;
     let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
     let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;

@@ -45,7 +45,7 @@ pub(crate) fn run(
         .with("--trace", arguments.trace.as_deref())
         .with("--report", arguments.report.as_deref())
         .with("--junit", arguments.junit.as_deref());
-    let entries = catalogue::runnable(tool, entries, &engines)?;
+    let (entries, aside) = catalogue::runnable(tool, entries, &engines)?;
     let settings = settings(arguments, &entries)?;
     let jobs: Vec<Job<'_>> = entries
         .iter()
@@ -55,10 +55,11 @@ pub(crate) fn run(
     check_trace(arguments, &entries, runs)?;
     check_picture(arguments, &entries)?;
     outputs.check()?;
-    let junit = arguments
-        .junit
-        .as_deref()
-        .map(|path| Junit::new(tool.command(), path));
+    let junit = arguments.junit.as_deref().map(|path| {
+        let mut junit = Junit::new(tool.command(), path);
+        aside.iter().for_each(|it| junit.add_left_aside(it));
+        junit
+    });
     let bar = overseer::bar((runs > 1).then_some(runs as u64));
     let overseer = Overseer::start(None, bar.clone())?;
     let mut report = SweepReport::new(screen, arguments.json, runs, (bar, junit));

@@ -10,11 +10,13 @@ mod beacons;
 mod counted;
 mod faults;
 mod knowledge;
+mod starts;
 #[cfg(test)]
 mod tests;
 
 pub use faults::{Standing, StandingFault};
 pub use knowledge::KnowledgeChange;
+pub use starts::FailedStarts;
 
 use crate::finding::{FailureFinding, seconds};
 use crate::record::{Recording, causes};
@@ -55,6 +57,9 @@ pub struct Explanation {
     /// The faults at the two nodes or between them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<StandingFault>,
+    /// The starts of the nodes that failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_starts: Vec<FailedStarts>,
     /// Further facts of the run, such as the timeouts that ended dials. `found` contains them too.
     #[serde(skip)]
     pub remarks: Vec<String>,
@@ -181,6 +186,7 @@ fn explained(
             )
         }),
         faults: faults::standing(recording, &subject.hosts(), since, subject.until),
+        failed_starts: starts::failed(recording, &subject.hosts(), subject.until),
         ..Explanation::default()
     };
     let texts = failure.findings.iter().filter(|it| !it.is_remark);
@@ -321,6 +327,7 @@ fn lines(
             ));
         }
     }
+    lines.extend(explanation.failed_starts.iter().map(FailedStarts::line));
     lines.extend(explanation.faults.iter().map(StandingFault::line));
     if explanation.faults.is_empty() && observer.is_some() && !explanation.lines_are_enough() {
         let place = if explanation.observed.is_some() {

@@ -314,3 +314,41 @@ fn folds_wakes(recording: &Recording<'_>) {
         .any(|two| quiet(&two[0]) && quiet(&two[1]) && two[0].event.host == two[1].event.host);
     assert!(!doubled, "{chain:?}");
 }
+
+const FULL_DISK: &str = r#"
+[[nodes]]
+count = 4
+MORE
+[[at]]
+time = "5s"
+disk = { who = "n4", fault = "full" }
+for = "10s"
+[[at]]
+time = "8s"
+restart = { who = "n4" }
+[[expect]]
+eventually = { sees = { who = "all", of = "n4", as = "alive" } }
+from = "17s"
+within = "8s"
+"#;
+
+#[test]
+fn a_node_that_exited_at_its_start_is_named_with_the_reason() {
+    let explanation = explained(&FULL_DISK.replace("MORE", ""), "sees");
+    let line = "n4 exited at its start at 8.000 s: epoch: no space left on device; nothing started it since";
+    has(&explanation, &[line]);
+    assert_eq!(explanation.failed_starts[0].at, [8_000_000_000]);
+}
+
+#[test]
+fn a_service_manager_starts_a_process_again_that_exited_at_its_start() {
+    let text = format!(
+        "{HEAD}{}",
+        FULL_DISK.replace("MORE", "restart-after = \"2s\"")
+    );
+    let scenario = Scenario::parse("explained.toml", &text).unwrap();
+    let outcome = run(&MESH, &scenario, 1, RunOptions::default()).unwrap();
+    assert_eq!(outcome.failures, []);
+    let written = scenario.to_toml();
+    assert!(written.contains("restart-after = \"2s\""), "{written}");
+}

@@ -52,6 +52,8 @@ pub(super) enum ScheduledEvent {
         life: u32,
         write: Box<Writing>,
     },
+    /// A service manager starts a process again that exited at its start.
+    RestartProcess { slot: usize, life: u32 },
     /// A datagram arrives at a host.
     Datagram(Box<Datagram>),
     /// A delayed action within a host is due.

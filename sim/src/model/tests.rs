@@ -394,6 +394,31 @@ fn a_step_waits_for_the_second_report_after_a_time() {
 }
 
 #[test]
+fn a_triggered_restart_does_not_start_a_machine_without_power() {
+    let text = story(
+        "40s",
+        r#"
+        [[at]]
+        time = "5s"
+        power-loss = "n2"
+        for = "25s"
+        [[at]]
+        after = { event = "peer-down", by = "n1", about = "n2" }
+        restart = { who = "n2" }
+        [[expect]]
+        always = { sees = { who = "n1", of = "n2", as = "down" } }
+        from = "14s"
+        to = "29s"
+        [[expect]]
+        eventually = { sees = { who = "n1", of = "n2", as = "alive" } }
+        from = "30s"
+        within = "5s"
+        "#,
+    );
+    assert_eq!(ran(&text, RunOptions::default()).failures, []);
+}
+
+#[test]
 fn nodes_join_by_a_name_with_several_addresses_of_which_one_moves() {
     let names = r#"
         [names]

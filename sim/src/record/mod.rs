@@ -26,4 +26,4 @@ pub use crate::scenario::command_line::VERSION;
 pub use line::{FORMAT, FaultLine, Header, Line, Lines, Word, Writer};
 pub use reader::{TraceError, TraceReader};
 pub use recorder::{Cause, ExecutedAction, Held, RecordedStep, Recorder, StepReport};
-pub use recording::{EVENTS_MAX, HELD_MAX, RecordedEvent, RecordedReport, Recording};
+pub use recording::{EVENTS_MAX, FailedStart, HELD_MAX, RecordedEvent, RecordedReport, Recording};

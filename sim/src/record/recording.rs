@@ -2,8 +2,8 @@
 
 use super::fault::{Band, Bands, Fault};
 use super::recorder::{ExecutedAction, Held, RecordedStep, Recorder};
-use crate::scenario::Scenario;
 use crate::scenario::plan::Plan;
+use crate::scenario::{START_FAILED, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The value for "no host".
@@ -13,6 +13,8 @@ const NO_HOST: u32 = u32::MAX;
 pub const EVENTS_MAX: usize = 30_000_000;
 /// Maximum number of recorded messages that did not arrive at once; all are counted.
 pub const HELD_MAX: usize = 1_000_000;
+/// Maximum number of recorded starts that failed.
+const FAILED_STARTS_MAX: usize = 10_000;
 
 /// One event.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +61,17 @@ pub struct RecordedReport {
     pub about: Option<usize>,
 }
 
+/// The start of a process that exited instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedStart {
+    /// The time, in nanoseconds.
+    pub at: u64,
+    /// The host.
+    pub host: usize,
+    /// The reason.
+    pub reason: String,
+}
+
 /// A recorded run.
 #[derive(Debug)]
 pub struct Recording<'a> {
@@ -69,6 +82,7 @@ pub struct Recording<'a> {
     kinds: Vec<&'static str>,
     programs: Vec<&'static str>,
     reports: Vec<RecordedReport>,
+    failed_starts: Vec<FailedStart>,
     held: Vec<Held>,
     held_count: u64,
     bands: Bands,
@@ -117,6 +131,7 @@ impl<'a> Recording<'a> {
             kinds: Vec::new(),
             programs: Vec::new(),
             reports: Vec::new(),
+            failed_starts: Vec::new(),
             held: Vec::new(),
             held_count: 0,
             bands: Bands::default(),
@@ -206,6 +221,12 @@ impl<'a> Recording<'a> {
         &self.reports[from..to]
     }
 
+    /// Returns the starts of processes that exited instead, in order.
+    #[must_use]
+    pub fn failed_starts(&self) -> &[FailedStart] {
+        &self.failed_starts
+    }
+
     /// Returns the messages that did not arrive at once: the first ones, in order, and the number
     /// of all.
     #[must_use]
@@ -293,6 +314,14 @@ impl Recorder for Recording<'_> {
             about: said.about.and_then(|id| self.ids.get(id).copied()),
         });
         self.reports.extend(reports);
+        if self.failed_starts.len() < FAILED_STARTS_MAX {
+            let failed = step.said.iter().filter(|said| said.word == START_FAILED);
+            self.failed_starts.extend(failed.map(|said| FailedStart {
+                at: step.at,
+                host: step.host,
+                reason: said.about.unwrap_or_default().to_owned(),
+            }));
+        }
     }
 
     fn membership(&mut self, host: usize, digest: u64) {

@@ -232,6 +232,10 @@ impl Scenario {
             );
             return Err(("direction", message));
         }
+        if self.hosts.iter().any(|host| host.restart_after.is_some()) {
+            let message = format!("engine {engine} has no service manager; use --engine model");
+            return Err(("restart-after", message));
+        }
         if !self.names.is_empty() {
             let message = format!("engine {engine} has no resolver; use --engine model");
             return Err(("names", message));

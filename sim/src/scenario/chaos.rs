@@ -144,6 +144,8 @@ pub struct Chaos {
     pub line: usize,
     /// The kinds of faults.
     pub kinds: Vec<ChaosKind>,
+    /// The share of the faults of nodes that strike all nodes of a zone, in parts per million.
+    pub by_zone_ppm: u32,
     /// Maximum number of simultaneous faults.
     pub at_once: usize,
     /// Mean interval between the starts of two faults.
@@ -161,11 +163,12 @@ pub struct Chaos {
 }
 
 impl Chaos {
-    /// Returns the name of the first kind that concerns zones.
-    pub(super) fn zone_kind(&self) -> Option<&'static str> {
+    /// Returns the first key that needs zones, and the value that needs them.
+    pub(super) fn zone_kind(&self) -> Option<(&'static str, &'static str)> {
         let mut kinds = self.kinds.iter();
-        let zones = kinds.find(|kind| !kind.is_usual());
-        zones.map(|kind| kind.word())
+        let named = kinds.find(|kind| !kind.is_usual());
+        let named = named.map(|kind| ("kinds", kind.word()));
+        named.or((self.by_zone_ppm > 0).then_some(("by-zone", "a share")))
     }
 
     /// Returns the default budget for `hosts` machines and a fault phase of `duration`.
@@ -192,6 +195,7 @@ impl Chaos {
                 .filter(|kind| kind.is_usual() && !excluded.contains(&kind.word()))
                 .filter(|kind| engines.iter().all(|engine| kind.is_for(*engine)))
                 .collect(),
+            by_zone_ppm: 0,
             at_once: 2,
             every: Duration::from_secs(3),
             shortest: Duration::from_millis(500),
@@ -236,6 +240,7 @@ pub(super) fn read(
     let chaos = Chaos {
         line: source.line(at),
         kinds,
+        by_zone_ppm: optional(source, table.by_zone.as_ref(), text::share)?.unwrap_or(0),
         at_once: count(table.at_once.as_ref(), usual.at_once),
         every: every.unwrap_or(usual.every),
         shortest,

@@ -102,6 +102,9 @@ pub(crate) struct NodesTable {
     pub(crate) waits: bool,
     /// Earliest start (default `0s`).
     pub(crate) start: Option<Text>,
+    /// A process that exits at its start is started again after this time, as by a service manager; without it, the
+    /// process stays down until a step starts it.
+    pub(crate) restart_after: Option<Text>,
     /// Their clocks.
     pub(crate) clock: Option<ClockTable>,
 }
@@ -145,6 +148,8 @@ pub(crate) struct ChaosTable {
     /// `loss`, `latency` (default: all that every engine of this scenario can do); `zone-partition` and `zone-power-loss` if
     /// they are named.
     pub(crate) kinds: Option<Vec<Text>>,
+    /// The share of the faults of nodes that strike all nodes of a zone, which is drawn: `30%` (default: none).
+    pub(crate) by_zone: Option<Text>,
     /// The most faults at once (default 2).
     pub(crate) at_once: Option<At<u32>>,
     /// The mean time between the beginnings of two faults (default `3s`).

@@ -46,6 +46,9 @@ pub struct Host {
     pub clock: Clock,
     /// The start time; `None` if only a step starts the host.
     pub start: Option<Duration>,
+    /// The time after which a service manager starts a process again that exited at its start; `None`: no service
+    /// manager does.
+    pub restart_after: Option<Duration>,
     /// The host whose id this clone uses.
     pub clone_of: Option<usize>,
 }

@@ -10,11 +10,13 @@ pub mod executor;
 mod network;
 mod nodes;
 mod own;
+mod power;
 
 #[cfg(test)]
 mod tests;
 
 pub use cuts::Cut;
+pub use power::PowerCut;
 
 use super::action::OwnAction;
 use super::names::Situation;
@@ -38,6 +40,8 @@ pub struct Plan {
     pub actions: Vec<Planned>,
     /// The actions that reported events trigger.
     pub triggers: Vec<Triggered>,
+    /// The losses of power whose end is known, of actions at planned times.
+    pub power_cuts: Vec<PowerCut>,
     /// The cuts that actions refer to by index.
     pub cuts: Vec<Cut>,
     /// The changes of links that actions refer to by index.
@@ -390,6 +394,7 @@ impl Scenario {
                 seed,
                 actions: Vec::new(),
                 triggers: Vec::new(),
+                power_cuts: Vec::new(),
                 cuts: Vec::new(),
                 link_changes: Vec::new(),
                 named: BTreeMap::new(),

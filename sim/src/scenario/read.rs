@@ -43,12 +43,12 @@ pub(crate) fn scenario(source: SourceText<'_>) -> Result<Scenario, ScenarioError
         .collect::<Result<_, _>>()?;
     let read_chaos = |table| chaos::read(source, table, &engines, hosts.len(), duration);
     let chaos = file.chaos.as_ref().map(read_chaos).transpose()?;
-    if let Some(kind) = chaos.as_ref().and_then(chaos::Chaos::zone_kind)
+    if let Some((key, kind)) = chaos.as_ref().and_then(chaos::Chaos::zone_kind)
         && hosts.iter().all(|host| host.zone.is_none())
     {
         let at = file.chaos.as_ref().map_or(0, |table| table.span().start);
         let message = format!("has `{kind}`, and no node has a `zone`");
-        return Err(source.error(source.place_of(at, "kinds"), "kinds", message));
+        return Err(source.error(source.place_of(at, key), key, message));
     }
     let scenario = Scenario {
         file: source.file.to_owned(),
@@ -122,6 +122,12 @@ fn lines(source: &SourceText<'_>, file: &ScenarioFile) -> BTreeMap<&'static str,
             links().find_map(|link| text(&link.get_ref().direction)),
         ),
         ("clock", clocks.flatten().next()),
+        (
+            "restart-after",
+            file.nodes
+                .iter()
+                .find_map(|group| text(&group.get_ref().restart_after)),
+        ),
         (
             "nodes",
             file.nodes.first().map(|group| line(group.span().start)),
@@ -312,6 +318,7 @@ fn read_host(
         group: table.prefix.as_ref().map(|word| word.get_ref().clone()),
         clock,
         start: (!table.waits).then_some(start),
+        restart_after: optional(source, table.restart_after.as_ref(), text::positive)?,
         clone_of: None,
     })
 }

@@ -219,6 +219,9 @@ fn show_chaos(chaos: &Chaos) -> Table {
         "kinds",
         list(chaos.kinds.iter().map(|kind| kind.word().to_owned())),
     );
+    if chaos.by_zone_ppm > 0 {
+        table.text("by-zone", &show_share(chaos.by_zone_ppm));
+    }
     table.raw("at-once", chaos.at_once.to_string());
     table.raw("stay-up", chaos.stay_up.to_string());
     table.times(&[
@@ -287,6 +290,9 @@ fn nodes(group: Vec<&Host>, own: Table) -> Table {
         None => table.raw("waits", "true"),
         Some(start) if start.is_zero() => {}
         Some(start) => table.time("start", start),
+    }
+    if let Some(after) = first.restart_after {
+        table.time("restart-after", after);
     }
     let mut clock = Table::default();
     if first.clock.offset != 0 {

@@ -8,6 +8,9 @@ use phalanx_core::random::Random;
 /// scenario's own time.
 const RECOVERY: Duration = Duration::from_secs(30);
 
+/// The share of drawn faults that strike whole zones, in a scenario that has zones and no chaos of its own.
+const BY_ZONE_PPM: u32 = 250_000;
+
 /// One run of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
@@ -78,7 +81,9 @@ impl Trial {
 
 /// Returns the limits of chaos: the scenario's own chaos, or the default.
 fn budget(scenario: &Scenario) -> Chaos {
+    let has_zones = scenario.hosts.iter().any(|host| host.zone.is_some());
     let usual = || Chaos {
+        by_zone_ppm: if has_zones { BY_ZONE_PPM } else { 0 },
         at_once: 4,
         stay_up: 1,
         shortest: Duration::from_millis(200),

@@ -51,6 +51,17 @@ fn several_files_are_searched_and_run_without_those_that_the_engine_cannot_run()
     );
     let answer = run(&["sim", "run", &good, &bad, "--engine", "model", "--json"]);
     assert_eq!((answer.code, answer.json().len()), (0, 1), "{}", answer.err);
+    let verdicts = text(&place.path().join("verdicts.xml"));
+    let junit = ["--engine", "model", "--junit", &verdicts];
+    run(&[&["sim", "run", &good, &bad], &junit[..]].concat()).fine();
+    let xml = std::fs::read_to_string(&verdicts).unwrap();
+    assert!(
+        xml.contains(r#"tests="2" failures="0" skipped="1""#)
+            && xml.contains(r#"<testcase classname="certificate-expires" name="left aside""#)
+            && xml.contains("<skipped message=\"")
+            && xml.contains(&bad),
+        "{xml}"
+    );
     run(&["sim", "search", &bad]).fails(2, &[&bad]);
     for name in ["one", "two"] {
         let text = format!("{HEAD}{EXPECT}").replace("\"it\"", &format!("\"{name}\""));

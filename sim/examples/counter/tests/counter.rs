@@ -29,7 +29,7 @@ fn run(scenario: &Scenario, seed: u64, sabotage: &[&str]) -> Vec<Failure> {
 
 #[test]
 fn every_scenario_passes() {
-    for name in ["split", "restarts"] {
+    for name in ["split", "restarts", "bad-network"] {
         let scenario = load(name);
         for seed in 1..=100 {
             assert_eq!(run(&scenario, seed, &[]), [], "{name}, seed {seed}");

@@ -4,6 +4,7 @@
 use super::Engine;
 use crate::disk::Left;
 use crate::model::clock::{NodeClock, ns};
+use crate::model::event::ScheduledEvent;
 use crate::model::host::StartFacts;
 use crate::model::slot::RunningProcess;
 use crate::model::transport::NetworkChange;
@@ -202,7 +203,13 @@ impl<'a> Engine<'a, '_> {
             let chosen = self.chosen(host, program);
             chosen.iter().any(|slot| self.slots[*slot].is_occupied())
         };
-        if !planned.is_idle(runs) {
+        if planned.is_idle(runs) {
+            return;
+        }
+        let now = Duration::from_nanos(self.context.now());
+        if let Some(without_power) = self.context.plan().in_place_of(planned, now) {
+            self.context.record_action(&without_power);
+        } else {
             self.context.record_action(planned);
             planned.execute(self);
         }
@@ -238,6 +245,25 @@ impl<'a> Engine<'a, '_> {
                 Ok(process) => self.boot(*slot, process),
                 Err(error) => self.on_start_failed(*slot, error),
             }
+        }
+    }
+
+    /// Lets the service manager of the host start a process again, if the host has one.
+    pub(super) fn schedule_restart(&mut self, slot: usize) {
+        let host = self.slots[slot].host();
+        if let Some(after) = self.context.scenario().hosts[host].restart_after {
+            let life = self.slots[slot].life();
+            let event = ScheduledEvent::RestartProcess { slot, life };
+            self.context.schedule(self.context.now() + ns(after), event);
+        }
+    }
+
+    /// Starts a process again that exited at its start, unless another start came first or the host has no power.
+    pub(super) fn restart_process(&mut self, slot: usize, life: u32) {
+        let host = self.slots[slot].host();
+        let is_down = self.slots[slot].life() == life && !self.slots[slot].runs();
+        if is_down && self.hosts[host].is_powered() {
+            self.start_processes(host, &[slot]);
         }
     }
 

@@ -240,6 +240,13 @@ impl Engine<'_, '_> {
         self.context.schedule(self.context.now() + ns(after), event);
     }
 
+    /// Retries a failed write, unless its process has ended.
+    pub(super) fn retry_write(&mut self, (slot, life): (usize, u32), write: Writing) {
+        if self.slots[slot].life() == life && self.slots[slot].is_occupied() {
+            self.write(slot, write);
+        }
+    }
+
     /// Starts a read. The read completes after the writes that were ordered before it.
     fn read(&mut self, slot: usize, reading: Reading) {
         let now = self.context.now();

@@ -315,10 +315,9 @@ impl<'a, 't> Engine<'a, 't> {
                 operation,
             } => self.on_disk((slot, life), *operation),
             ScheduledEvent::RetryWrite { slot, life, write } => {
-                if self.slots[slot].life() == life && self.slots[slot].is_occupied() {
-                    self.write(slot, *write);
-                }
+                self.retry_write((slot, life), *write);
             }
+            ScheduledEvent::RestartProcess { slot, life } => self.restart_process(slot, life),
             ScheduledEvent::Datagram(datagram) => self.on_datagram(*datagram),
             ScheduledEvent::Local { slot, life, local } => self.on_local(slot, life, *local),
             ScheduledEvent::ListenFailed {
@@ -543,8 +542,10 @@ impl<'a, 't> Engine<'a, 't> {
         self.slots[slot].schedule_wake(&mut self.context, woke);
     }
 
-    /// Records that a process exited at its start. It stays down until another action starts it.
+    /// Records that a process exited at its start. The process stays down until another action or the host's service
+    /// manager starts it.
     fn on_start_failed(&mut self, slot: usize, error: ProcessStartError) {
+        self.schedule_restart(slot);
         let (host, program) = (self.slots[slot].host(), self.slots[slot].program());
         let context = &mut self.context;
         context.affect(self.hosts[host].disk().fault_step(), 1);

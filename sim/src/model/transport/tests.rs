@@ -105,6 +105,7 @@ impl<'a> Pair<'a> {
                 | ScheduledEvent::Unreachable { .. }
                 | ScheduledEvent::Disk { .. }
                 | ScheduledEvent::RetryWrite { .. }
+                | ScheduledEvent::RestartProcess { .. }
                 | ScheduledEvent::Datagram(_)
                 | ScheduledEvent::Local { .. }
                 | ScheduledEvent::ListenFailed { .. }) => {

@@ -56,20 +56,20 @@ impl Planner<'_> {
         random.shuffle(&mut free);
         let most = free.len().saturating_sub(chaos.stay_up);
         let few = 1 + random.below(most.min(3) as u64) as usize;
-        let victims = &free[..few.min(most)];
+        let zone = self.struck_zone(chaos, &free, most, random);
+        let victims = zone.as_deref().unwrap_or(&free[..few.min(most)]);
         match kind {
+            ChaosKind::Partition if zone.is_some() => {
+                self.isolate(at, from, length, victims, random);
+                zone
+            }
             ChaosKind::Partition => self.split(at, from, length, &free, most, random),
             ChaosKind::Loss => {
-                let ppm = 20_000 + random.below(280_000) as u32;
-                self.schedule(at, from, ScheduledAction::Loss(Some(ppm)));
-                self.later(at + length, from, ScheduledAction::Loss(None));
+                self.lose(at, from, length, random);
                 Some(Vec::new())
             }
             ChaosKind::Latency => {
-                let most = Duration::from_millis(2 + random.below(200));
-                let latency = Latency::Uniform(Duration::from_millis(1), most);
-                self.schedule(at, from, ScheduledAction::Latency(Some(latency)));
-                self.later(at + length, from, ScheduledAction::Latency(None));
+                self.delay(at, from, length, random);
                 Some(Vec::new())
             }
             ChaosKind::Own { word: fault, .. } => {
@@ -87,7 +87,9 @@ impl Planner<'_> {
             _ if victims.is_empty() => None,
             ChaosKind::Cut | ChaosKind::Hold => {
                 let others = 1 + random.below(self.lives.len() as u64 / 2) as usize;
-                let others: Vec<usize> = free.iter().rev().take(others).copied().collect();
+                let is_outside = |host: &&usize| zone.as_ref().is_none_or(|it| !it.contains(host));
+                let outside = free.iter().rev().filter(is_outside);
+                let others: Vec<usize> = outside.take(others).copied().collect();
                 let cut = Cut::between(victims, &others, direction(random));
                 if kind == ChaosKind::Cut {
                     self.cut(at, from, cut, false, Some(length));
@@ -112,6 +114,48 @@ impl Planner<'_> {
         }
     }
 
+    /// Loses a drawn share of the segments on all links.
+    fn lose(&mut self, at: Duration, from: Origin, length: Duration, random: &mut Random) {
+        let ppm = 20_000 + random.below(280_000) as u32;
+        self.schedule(at, from, ScheduledAction::Loss(Some(ppm)));
+        self.later(at + length, from, ScheduledAction::Loss(None));
+    }
+
+    /// Raises the latency of all links to a drawn value.
+    fn delay(&mut self, at: Duration, from: Origin, length: Duration, random: &mut Random) {
+        let most = Duration::from_millis(2 + random.below(200));
+        let latency = Latency::Uniform(Duration::from_millis(1), most);
+        self.schedule(at, from, ScheduledAction::Latency(Some(latency)));
+        self.later(at + length, from, ScheduledAction::Latency(None));
+    }
+
+    /// Draws whether a fault strikes a zone, and which; returns its hosts.
+    fn struck_zone(
+        &self,
+        chaos: &Chaos,
+        free: &[usize],
+        most: usize,
+        random: &Random,
+    ) -> Option<Vec<usize>> {
+        let mut random = random.child("by-zone");
+        let strikes = chaos.by_zone_ppm > 0 && random.chance_ppm(chaos.by_zone_ppm);
+        strikes.then(|| self.zone(free, most, &mut random))?
+    }
+
+    /// Isolates hosts from all others.
+    fn isolate(
+        &mut self,
+        at: Duration,
+        from: Origin,
+        length: Duration,
+        hosts: &[usize],
+        random: &mut Random,
+    ) {
+        let sides = self.sides(&Sides::Isolate(super::Selector::of(hosts)), random);
+        let cut = Cut::partition(self.lives.len(), &sides, direction(random));
+        self.cut(at, from, cut, false, Some(length));
+    }
+
     /// Applies a fault to a zone that is drawn; returns the zone's hosts, or `None` if no zone is free.
     fn strike_zone(
         &mut self,
@@ -124,9 +168,7 @@ impl Planner<'_> {
     ) -> Option<Vec<usize>> {
         let zone = self.zone(free, most, random)?;
         if kind == ChaosKind::ZonePartition {
-            let sides = self.sides(&Sides::Isolate(super::Selector::of(&zone)), random);
-            let cut = Cut::partition(self.lives.len(), &sides, direction(random));
-            self.cut(at, from, cut, false, Some(length));
+            self.isolate(at, from, length, &zone, random);
         } else {
             for host in &zone {
                 self.strike_host(at, from, length, ChaosKind::PowerLoss, *host, random);
@@ -164,10 +206,7 @@ impl Planner<'_> {
         }
         let size = 1 + random.below(most as u64) as usize;
         let few = free[..size].to_vec();
-        let who = super::Selector::of(&few);
-        let sides = self.sides(&Sides::Isolate(who), random);
-        let cut = Cut::partition(self.lives.len(), &sides, direction(random));
-        self.cut(at, from, cut, false, Some(length));
+        self.isolate(at, from, length, &few, random);
         Some(few)
     }
 

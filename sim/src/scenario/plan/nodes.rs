@@ -1,6 +1,6 @@
 //! Plans the actions of steps on nodes.
 
-use super::{HostState, Origin, Planner, ScheduledAction, Work};
+use super::{HostState, Origin, Planner, PowerCut, ScheduledAction, Work};
 use crate::scenario::{Action, CertificateChange, Disk, NodeAction, ScenarioError, text};
 use core::time::Duration;
 
@@ -170,8 +170,14 @@ impl Planner<'_> {
     ) {
         self.stop(at, from, host, true);
         if self.trigger.is_none() && self.lives[host] != HostState::Waiting {
-            self.unpowered
-                .insert(host, length.map(|length| at + length));
+            let until = length.map(|length| at + length);
+            self.unpowered.insert(host, until);
+            let cut = |until| PowerCut {
+                host,
+                from: at,
+                until,
+            };
+            self.plan.power_cuts.extend(until.map(cut));
         }
     }
 

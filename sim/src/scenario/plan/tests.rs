@@ -3,6 +3,7 @@
 use super::ScheduledAction;
 use crate::scenario::Scenario;
 use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 const HEAD: &str = r#"scenario = 1
 name = "test"
@@ -266,4 +267,64 @@ stay-up = 5
         &format!("{HEAD}[chaos]\nkinds = [\"zone-partition\"]\n"),
     );
     assert!(none.unwrap_err().message.contains("no node has a `zone`"));
+}
+
+#[test]
+fn a_share_of_all_faults_of_nodes_strikes_whole_zones() {
+    let zones = r#"
+[[nodes]]
+count = 2
+prefix = "a"
+zone = "a"
+[[nodes]]
+count = 3
+prefix = "b"
+zone = "b"
+[chaos]
+KINDS
+by-zone = "50%"
+every = "2s"
+stay-up = 5
+"#;
+    let (mut single, mut whole, mut words) = (0, 0, BTreeSet::new());
+    for seed in 1..40 {
+        let kinds = "kinds = [\"crash\", \"pause\", \"slow\", \"wipe\"]";
+        let plan = scenario(&zones.replace("KINDS", kinds)).plan(seed).unwrap();
+        let mut struck: BTreeMap<(Duration, &str), Vec<usize>> = BTreeMap::new();
+        for planned in plan.actions.iter().filter(|planned| planned.chaos) {
+            if let ScheduledAction::Stop { host, .. } = planned.action {
+                struck.entry((planned.at, "stop")).or_default().push(host);
+            } else if let ScheduledAction::Pause { host, .. } = planned.action {
+                struck.entry((planned.at, "pause")).or_default().push(host);
+            }
+        }
+        for ((_, word), mut hosts) in struck {
+            hosts.sort_unstable();
+            let is_zone = hosts == [5, 6] || hosts == [7, 8, 9];
+            *(if is_zone { &mut whole } else { &mut single }) += 1;
+            words.extend(is_zone.then_some(word));
+        }
+    }
+    assert!(single > 40 && whole > 40, "{single} single, {whole} whole");
+    assert_eq!(words, BTreeSet::from(["pause", "stop"]));
+
+    // A partition of chaos isolates a whole zone.
+    let text = zones
+        .replace("KINDS", "kinds = [\"partition\"]")
+        .replace("50%", "100%");
+    let read = scenario(&text);
+    let plans = (1..20).map(|seed| read.plan(seed).unwrap());
+    let cuts: Vec<_> = plans.flat_map(|plan| plan.cuts).collect();
+    assert!(!cuts.is_empty());
+    for (sides, _) in cuts.iter().filter_map(super::Cut::sides) {
+        assert!(sides[0] == [5, 6] || sides[0] == [7, 8, 9], "{sides:?}");
+    }
+    assert!(read.to_toml().contains("by-zone = \"100%\""));
+
+    let none = format!("{HEAD}[chaos]\nby-zone = \"10%\"\n");
+    let why = Scenario::parse("x.toml", &none).unwrap_err();
+    assert!(
+        why.key == "by-zone" && why.message.contains("no node has a `zone`"),
+        "{why}"
+    );
 }

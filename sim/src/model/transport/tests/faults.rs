@@ -126,6 +126,27 @@ fn a_nat_forgets_an_idle_connection_and_keeps_a_busy_one() {
 }
 
 #[test]
+fn a_nat_forgets_an_idle_flow_of_datagrams_until_the_inner_host_sends() {
+    with_pair(true, |pair| {
+        pair.transport.set_nat(1, Some(5 * SECOND), None);
+        let mut sends = |after: u64, from: usize, to: usize| {
+            let at = pair.context.now() + after;
+            while pair.context.advance(at).is_some() {}
+            pair.transport
+                .send_datagram(&mut pair.context, from, to, 10)
+                .is_some()
+        };
+        assert!(sends(0, 1, 0));
+        assert!(sends(4 * SECOND, 0, 1), "the flow is in use");
+        assert!(sends(4 * SECOND, 0, 1), "inbound datagrams keep it");
+        assert!(!sends(6 * SECOND, 0, 1), "the flow is forgotten");
+        assert!(!sends(SECOND, 0, 1), "inbound datagrams do not begin it");
+        assert!(sends(SECOND, 1, 0), "outbound datagrams pass");
+        assert!(sends(SECOND, 0, 1), "and begin a flow");
+    });
+}
+
+#[test]
 fn a_packet_above_the_mtu_vanishes_and_a_smaller_one_passes() {
     with_links(
         "mtu = { from = \"n1\", to = \"n2\", is = \"600B\" }",

@@ -53,6 +53,8 @@ pub(super) struct Transmission<'a> {
     has_lanes: bool,
     /// The hosts behind a NAT: the time after which it forgets an idle connection, and the step.
     nats: NatMemory,
+    /// The latest datagram between a host behind a NAT and another host, in either direction.
+    flows: BTreeMap<(usize, usize), u64>,
 }
 
 impl<'a> Transmission<'a> {
@@ -62,6 +64,7 @@ impl<'a> Transmission<'a> {
             connections: Vec::new(),
             has_lanes,
             nats: BTreeMap::new(),
+            flows: BTreeMap::new(),
         }
     }
 
@@ -75,8 +78,9 @@ impl<'a> Transmission<'a> {
         self.fabric.change(now, change, step);
     }
 
-    /// Sets the time after which a NAT before a host forgets an idle connection; `None`: no NAT.
+    /// Sets the time after which a NAT before a host forgets an idle connection or flow of datagrams; `None`: no NAT.
     pub(super) fn set_nat(&mut self, host: usize, idle: Option<u64>, step: Option<usize>) {
+        self.flows.retain(|(inside, _), _| *inside != host);
         match idle {
             Some(idle) => self.nats.insert(host, (idle, step)),
             None => self.nats.remove(&host),
@@ -128,6 +132,12 @@ impl<'a> Transmission<'a> {
         if from == to {
             return Some(whole(LOOPBACK.latency));
         }
+        let (at, cut) = (context.now(), self.fabric.is_blocked(from, to));
+        if let Some(step) = self.note_datagram(at, from, to) {
+            context.affect(step, 1);
+            context.record_held(Held { at, from, to, cut });
+            return None;
+        }
         let settings = self.fabric.settings(from, to);
         let packets = (segments(bytes), packet(bytes));
         let transit = self
@@ -138,8 +148,22 @@ impl<'a> Transmission<'a> {
             self.fabric.disturb(context, &settings, &mut flight);
             return Some(flight);
         }
-        let (at, cut) = (context.now(), self.fabric.is_blocked(from, to));
         context.record_held(Held { at, from, to, cut });
+        None
+    }
+
+    /// Notes a datagram. If a NAT before the receiver has forgotten the flow, returns the step that set up the NAT; the flow
+    /// stays forgotten until the receiver sends.
+    fn note_datagram(&mut self, now: u64, from: usize, to: usize) -> Option<Option<usize>> {
+        if self.nats.contains_key(&from) {
+            self.flows.insert((from, to), now);
+        }
+        let (idle, step) = self.nats.get(&to)?;
+        let latest = self.flows.entry((to, from)).or_insert(now);
+        if now - *latest > *idle {
+            return Some(*step);
+        }
+        *latest = now;
         None
     }
 
