@@ -71,7 +71,7 @@ pub(crate) fn run(
     arguments: &SimSoak,
 ) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, None)?;
-    let entries = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
+    let (entries, _) = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
     let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
     output::check_folder("--out", &arguments.out)?;
     let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));

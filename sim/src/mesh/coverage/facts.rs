@@ -16,12 +16,14 @@ pub(super) fn input(input: &node::Input) -> Option<Occurrence> {
         node::Input::Channel(input) => channel_input(input),
         node::Input::Receive { .. } => None,
         node::Input::WatchRoutes(_) => Some(WATCH_ROUTES),
+        node::Input::Calendar(_) => Some(CALENDAR),
         node::Input::Wake => Some(WAKE),
     }
 }
 
 const WATCH_ROUTES: Occurrence = Occurrence::input("watch-routes");
 const WAKE: Occurrence = Occurrence::input("wake");
+const CALENDAR: Occurrence = Occurrence::input("calendar");
 
 /// The occurrence of an event that a host reports.
 pub(super) fn event(event: &Event) -> Option<Occurrence> {
@@ -40,7 +42,7 @@ pub(super) fn declared() -> Vec<Occurrence> {
     let tables = [
         gossip_inputs(),
         channel_inputs(),
-        vec![WATCH_ROUTES, WAKE],
+        vec![WATCH_ROUTES, WAKE, CALENDAR],
         gossip_events(),
         channel_events(),
         application_events(),
@@ -68,6 +70,7 @@ occurrences!(gossip_input, gossip_inputs, gossip::Input {
     input gossip::Input::RequestLink { .. } => "request-link";
     input gossip::Input::Renew { .. } => "renew";
     input gossip::Input::Leave => "leave";
+    internal gossip::Input::Calendar(_) => "calendar";
     internal gossip::Input::Wake => "wake";
 });
 
@@ -85,6 +88,7 @@ occurrences!(channel_input, channel_inputs, channel::Input {
     input channel::Input::Send { datagram: false, .. } => "send" / "message";
     input channel::Input::Send { datagram: true, .. } => "send" / "datagram";
     input channel::Input::Consumed { .. } => "consumed";
+    internal channel::Input::Calendar(_) => "calendar";
     internal channel::Input::Wake => "wake";
 });
 
@@ -105,6 +109,8 @@ occurrences!(gossip_event, gossip_events, gossip::Event {
     transition gossip::Event::Isolated => "isolated";
     transition gossip::Event::Rejoined => "rejoined";
     transition gossip::Event::NameTaken { .. } => "name-taken";
+    transition gossip::Event::NameResumed { .. } => "name-resumed";
+    transition gossip::Event::DuplicateId { .. } => "duplicate-id";
     transition gossip::Event::Refuted { .. } => "refuted";
     refusal gossip::Event::Rejected { reason, .. } => "rejected", gossip::Rejection = reason;
     refusal gossip::Event::AnnounceRejected { why } => "announce-rejected", ContentError = why;
@@ -150,5 +156,6 @@ occurrences!(application_event, application_events, Event {
     refusal Event::Answered(_, Err(Refusal::BadTransaction)) => "refused" / "bad-transaction";
     refusal Event::Answered(_, Err(Refusal::BadInterval(_))) => "refused" / "bad-interval";
     refusal Event::Answered(_, Err(Refusal::Malformed(_))) => "refused" / "malformed";
+    refusal Event::Answered(_, Err(Refusal::CounterTooHigh)) => "refused" / "counter-too-high";
     internal Event::Answered(_, Err(Refusal::Undelivered(_))) => "undelivered";
 });
