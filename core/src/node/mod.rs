@@ -69,6 +69,7 @@ impl Node {
             channel_tuning(&config.tuning),
         );
         channels.sabotage = config.sabotage;
+        channels.bytes_max = config.tuning.channel_kib_max.saturating_mul(1024);
         Self {
             gossip: Gossip::new(config, seed, now),
             channels: Channels::new(channels, seed, now),
