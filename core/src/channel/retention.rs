@@ -154,7 +154,7 @@ mod tests {
             updates.iter().for_each(|update| apply(&mut one, update));
             random.shuffle(&mut updates);
             updates.iter().for_each(|update| apply(&mut other, update));
-            // What one node dropped and the other retained is repaired by anti-entropy, in any order.
+            // Anti-entropy repairs messages that one node dropped and the other node retained.
             for _ in 0..8 {
                 let held = |stores: &Stores| -> Vec<Arc<Update>> {
                     stores
