@@ -10,16 +10,15 @@
 
 use super::context::{Context, Timer};
 use super::interface::INTERVAL;
-use super::message::{ChannelName, Item, Kind, Update, WANT_MAX};
-use super::store::{ChannelStore, Element};
+use super::message::{ChannelName, Item, Kind, WANT_MAX};
+use super::store::{ChannelStore, Element, ElementKey};
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::reconcile::{self, Opening, ReconcileLimits, ReconcileStep, SketchRole};
 use crate::sabotage::Switch;
 use crate::sketch::Cell;
 use crate::time::{Duration, Instant};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Time without changes after which a channel is quiet.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
@@ -59,8 +58,8 @@ pub(super) enum Comparison {
 pub(super) struct Answer {
     /// The next step to send.
     pub step: Option<Item>,
-    /// Broadcasts that the neighbour lacks, in the order of sending; those for which the link has no room are not sent.
-    pub repairs: Vec<Arc<Update>>,
+    /// Elements that the neighbour lacks, in the order of sending.
+    pub repairs: VecDeque<ElementKey>,
 }
 
 /// The schedules of all channels.
@@ -223,7 +222,7 @@ impl AntiEntropy {
         match reconcile::on_sketch(|| store.elements(), cells, LIMITS) {
             ReconcileStep::AskLarger(cells) => Answer {
                 step: larger(cells),
-                repairs: Vec::new(),
+                repairs: VecDeque::new(),
             },
             ReconcileStep::Exchange { send, want } => Answer {
                 step: (!want.is_empty()).then(|| Item::Want {
@@ -231,15 +230,15 @@ impl AntiEntropy {
                     digests: want,
                 }),
                 repairs: if send.is_empty() {
-                    Vec::new()
+                    VecDeque::new()
                 } else {
-                    repairs(context, channel, send.into_iter())
+                    repairs(context, send.into_iter())
                 },
             },
             ReconcileStep::GiveUp | ReconcileStep::Everything | ReconcileStep::Sketch(_) => {
                 Answer {
                     step: larger(0),
-                    repairs: everything(context, channel, store),
+                    repairs: everything(context, store),
                 }
             }
         }
@@ -256,14 +255,14 @@ impl AntiEntropy {
         match reconcile::on_larger(|| store.elements(), cells) {
             ReconcileStep::Sketch(cells) => Answer {
                 step: Some(sketch(channel, store, cells)),
-                repairs: Vec::new(),
+                repairs: VecDeque::new(),
             },
             ReconcileStep::Everything
             | ReconcileStep::GiveUp
             | ReconcileStep::AskLarger(_)
             | ReconcileStep::Exchange { .. } => Answer {
                 step: None,
-                repairs: everything(context, channel, store),
+                repairs: everything(context, store),
             },
         }
     }
@@ -272,14 +271,13 @@ impl AntiEntropy {
     pub(super) fn on_want(
         &self,
         context: &mut Context,
-        channel: &ChannelName,
         store: &ChannelStore,
         digests: &[u64],
     ) -> Answer {
         let wanted = reconcile::select(store.elements(), digests.iter().copied());
         Answer {
             step: None,
-            repairs: repairs(context, channel, wanted.into_iter()),
+            repairs: repairs(context, wanted.into_iter()),
         }
     }
 }
@@ -296,32 +294,20 @@ fn sketch(channel: &ChannelName, store: &ChannelStore, cells: Vec<Cell>) -> Item
     }
 }
 
-fn everything(
-    context: &mut Context,
-    channel: &ChannelName,
-    store: &ChannelStore,
-) -> Vec<Arc<Update>> {
-    repairs(
-        context,
-        channel,
-        store.elements().map(|(_, element)| element),
-    )
+fn everything(context: &mut Context, store: &ChannelStore) -> VecDeque<ElementKey> {
+    repairs(context, store.elements().map(|(_, element)| element))
 }
 
-/// Returns the elements as updates. Each round starts at another element, so that an element for which one round has no
-/// room is sent in a later round.
+/// Returns the names of the elements. Each round starts at another element, so that a round that a lost link ends early
+/// is continued elsewhere by the next round.
 fn repairs<'a>(
     context: &mut Context,
-    channel: &ChannelName,
     elements: impl Iterator<Item = Element<'a>>,
-) -> Vec<Arc<Update>> {
-    let mut updates: Vec<_> = elements.map(|element| element.to_update(channel)).collect();
-    let turn = context
-        .random
-        .anti_entropy
-        .below(updates.len().max(1) as u64);
-    updates.rotate_left(usize::try_from(turn).unwrap_or(0));
-    updates
+) -> VecDeque<ElementKey> {
+    let mut keys: VecDeque<_> = elements.map(Element::key).collect();
+    let turn = context.random.anti_entropy.below(keys.len().max(1) as u64);
+    keys.rotate_left(usize::try_from(turn).unwrap_or(0));
+    keys
 }
 
 #[cfg(test)]
@@ -336,7 +322,7 @@ mod tests {
     fn store(sequences: impl Iterator<Item = u64>) -> ChannelStore {
         let mut store = ChannelStore::new(Kind::Messages, None);
         for sequence in sequences {
-            store.apply(&message("a", sequence, 1), Rule::LaterWins);
+            store.apply(&message("a", sequence, 1), Rule::LaterWins, usize::MAX);
         }
         store
     }
@@ -349,8 +335,12 @@ mod tests {
         (context, anti_entropy)
     }
 
-    fn sequences(updates: &[Arc<Update>]) -> BTreeSet<u64> {
-        updates.iter().map(|update| update.id.sequence).collect()
+    fn sequences(keys: &VecDeque<ElementKey>) -> BTreeSet<u64> {
+        let sequence = |key: &ElementKey| match key {
+            ElementKey::Message(_, (_, sequence)) => *sequence,
+            ElementKey::Entry(key) => panic!("{key} is not a message"),
+        };
+        keys.iter().map(sequence).collect()
     }
 
     #[test]
@@ -415,7 +405,7 @@ mod tests {
         let Some(Item::Want { digests, .. }) = answer.step else {
             panic!("{:?}", answer.step);
         };
-        let answer = anti_entropy.on_want(&mut context, &chat, &theirs, &digests);
+        let answer = anti_entropy.on_want(&mut context, &theirs, &digests);
         assert_eq!(sequences(&answer.repairs), (60..63).collect());
         assert_eq!(answer.step, None);
     }

@@ -7,6 +7,9 @@ use crate::time::{Duration, Wall};
 /// Maximum number of channels that a node knows; a quarter is reserved for its own applications.
 pub const CHANNELS_MAX: usize = 256;
 
+/// Default for the maximum memory of the messages and maps of all channels, in bytes.
+pub const BYTES_MAX: usize = 24 * 1024 * 1024;
+
 /// The identity of this start of a node, and the settings of its channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -18,6 +21,8 @@ pub struct Config {
     pub started: Wall,
     /// Timings.
     pub tuning: Tuning,
+    /// Maximum memory of the messages and maps of all channels, in bytes.
+    pub bytes_max: usize,
     /// Switched-off mechanisms and planted bugs; empty outside the simulator.
     pub sabotage: Sabotage,
 }
@@ -31,6 +36,7 @@ impl Config {
             life: life(epoch, instance),
             started: Wall(0),
             tuning,
+            bytes_max: BYTES_MAX,
             sabotage: Sabotage::NONE,
         }
     }

@@ -13,7 +13,7 @@ use super::message::{
     Update, UpdateId,
 };
 use super::store::{AppliedUpdate, ChannelStore, Rule};
-use super::{CHANNELS_MAX, Channels, relay, transaction};
+use super::{CHANNELS_MAX, Channels, relay, retention, transaction};
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::sabotage::Switch;
@@ -83,7 +83,8 @@ impl Channels {
         if update.body == Body::Message
             && let Some(store) = self.stores.get_mut(channel)
         {
-            store.apply(&update, Rule::LaterWins);
+            store.apply(&update, Rule::LaterWins, 0);
+            self.drop_excess(&update);
         }
         self.broadcast_own(&update, None);
         Ok(Done::Published(update.id.clone()))
@@ -97,6 +98,9 @@ impl Channels {
         let room = self.check_room();
         let counter = self.check_counter(channel);
         let max = self.context.counter_max();
+        let bytes_max = self.context.config.bytes_max;
+        let bytes = retention::room_of_applications(&self.stores, bytes_max);
+        let bytes_of_maps = retention::room_of_maps(&self.stores, bytes_max);
         let store = self.open_store(channel)?;
         let Some(map) = store.as_map() else {
             return Err(Refusal::WrongKind(store.kind()));
@@ -105,7 +109,7 @@ impl Channels {
         if let Some(key) = transaction::first_mismatch(map, transaction) {
             return Ok(Done::Differs(key));
         }
-        transaction::check_size(map, transaction)?;
+        transaction::check_size(map, transaction, bytes)?;
         if map.next_clock() > max {
             return Err(Refusal::CounterTooHigh);
         }
@@ -114,9 +118,11 @@ impl Channels {
         let (body, payload) = transaction::encode(map, transaction);
         let update = self.publish(channel, body, payload);
         if let Some(store) = self.stores.get_mut(channel)
-            && let AppliedUpdate::Changed(changes) = store.apply(&update, Rule::LaterWins)
+            && let AppliedUpdate::Changed(changes) =
+                store.apply(&update, Rule::LaterWins, bytes_of_maps)
         {
             self.deliver_changes(channel, changes);
+            self.drop_excess(&update);
         }
         self.broadcast_own(&update, None);
         Ok(Done::Committed(update.version()))
@@ -261,6 +267,7 @@ impl Channels {
         for packet in queue.take_packets() {
             self.context.out.push(Output::Route(packet));
         }
+        self.repair.forget(link);
         self.delivery.on_link_lost(&mut self.context, link);
         self.dissemination.on_closed(link)
     }
@@ -465,10 +472,17 @@ impl Channels {
         } else {
             Rule::LaterWins
         };
+        let room = retention::room_of_maps(&self.stores, self.context.config.bytes_max);
         let Some(store) = self.stores.get_mut(channel) else {
             return;
         };
-        let applied = store.apply(update, rule);
+        let mut applied = store.apply(update, rule, room);
+        if matches!(applied, AppliedUpdate::Message | AppliedUpdate::Changed(_))
+            && !self.drop_excess(update)
+        {
+            // The message itself was dropped.
+            applied = AppliedUpdate::Full;
+        }
         if applied != AppliedUpdate::Old {
             self.anti_entropy.note_changed(channel, self.context.now);
         }
@@ -518,6 +532,28 @@ impl Channels {
             }
             AppliedUpdate::Malformed(_) => self.reject(link, Rejection::Malformed),
         }
+    }
+
+    /// Drops messages while the channels hold too many bytes after an update. Returns false if the update itself was
+    /// dropped.
+    fn drop_excess(&mut self, update: &Update) -> bool {
+        let bytes_max = self.context.config.bytes_max;
+        let mut kept = true;
+        while let Some((name, message)) =
+            retention::excess(&self.stores, bytes_max, &update.id.origin)
+        {
+            let Some(store) = self.stores.get_mut(&name) else {
+                break;
+            };
+            store.drop_message(&message);
+            if name == update.id.channel
+                && update.body == Body::Message
+                && let Some(log) = store.as_log()
+            {
+                kept &= log.holds(update);
+            }
+        }
+        kept
     }
 
     /// A neighbour passed a packet to this node.
@@ -607,6 +643,9 @@ impl Channels {
         if !self.admit(link, channel, kind) {
             return;
         }
+        if !self.admits_comparison(link, channel, Some(hash)) {
+            return;
+        }
         let (Some(store), Some(queue)) = (self.stores.get(channel), self.queues.get(&link)) else {
             return;
         };
@@ -626,8 +665,34 @@ impl Channels {
         }
     }
 
+    /// Whether a step of reconciliation is answered: the work that the neighbour causes is within its rate, and no repair
+    /// of the channel is under way on the link. Otherwise the channel is compared again soon. A hash equal to this
+    /// node's is always answered.
+    fn admits_comparison(
+        &mut self,
+        link: LinkId,
+        channel: &ChannelName,
+        hash: Option<u64>,
+    ) -> bool {
+        let (Some(store), Some(queue)) = (self.stores.get_mut(channel), self.queues.get(&link))
+        else {
+            return false;
+        };
+        store.prepare_hash();
+        if hash.is_some() && store.hash() == hash {
+            return true;
+        }
+        let (now, len) = (self.context.now, store.len());
+        let admitted =
+            !self.repair.is_under_way(link, channel) && self.repair.admits(now, queue.peer(), len);
+        if !admitted {
+            self.anti_entropy.continue_soon(&mut self.context, channel);
+        }
+        admitted
+    }
+
     fn on_sketch(&mut self, link: LinkId, channel: &ChannelName, kind: Kind, cells: &[Cell]) {
-        if !self.admit(link, channel, kind) {
+        if !self.admit(link, channel, kind) || !self.admits_comparison(link, channel, None) {
             return;
         }
         if let Some(store) = self.stores.get(channel) {
@@ -639,6 +704,9 @@ impl Channels {
     }
 
     fn on_larger(&mut self, link: LinkId, channel: &ChannelName, cells: u32) {
+        if !self.admits_comparison(link, channel, None) {
+            return;
+        }
         if let Some(store) = self.stores.get(channel) {
             let answer = self
                 .anti_entropy
@@ -648,10 +716,11 @@ impl Channels {
     }
 
     fn on_want(&mut self, link: LinkId, channel: &ChannelName, digests: &[u64]) {
+        if !self.admits_comparison(link, channel, None) {
+            return;
+        }
         if let Some(store) = self.stores.get(channel) {
-            let answer = self
-                .anti_entropy
-                .on_want(&mut self.context, channel, store, digests);
+            let answer = self.anti_entropy.on_want(&mut self.context, store, digests);
             self.send_answer(link, channel, answer);
         }
     }

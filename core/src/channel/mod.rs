@@ -10,6 +10,8 @@
 //! | `dedup` | whether a broadcast or message was received before |
 //! | `dissemination` | how broadcasts reach all: the tree, and repair of missing broadcasts |
 //! | `anti_entropy` | when neighbours compare their state, and how a difference is reconciled |
+//! | `repair` | how much work a neighbour's comparisons may cause, and which repairs wait for room |
+//! | `retention` | which messages are dropped when the channels of the node hold too many bytes |
 //! | `delivery` | how a message reaches one member: answers, retries, other routes |
 //! | `link_queue` | what waits on a link, and when it is sent: flow control, segments, pacing |
 //! | `mailbox` | what waits for a reader of a channel, and what a slow reader loses; held by the adapter |
@@ -17,7 +19,7 @@
 //! A node relays channels that none of its own applications has open, and keeps their messages and maps for members
 //! that join later. Start with [`Input`] and [`Output`].
 //!
-//! Bounds: channels [`CHANNELS_MAX`], origins [`TRACKED_MAX`], pending messages [`PENDING_MAX`] with
+//! Bounds: channels [`CHANNELS_MAX`] with [`BYTES_MAX`] bytes by default, origins [`TRACKED_MAX`], pending messages [`PENDING_MAX`] with
 //! [`PENDING_BYTES_MAX`] bytes; the others are documented in the components.
 //!
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the tree and its repair; rateless set reconciliation (Yang et al.,
@@ -37,13 +39,15 @@ mod mailbox;
 pub mod message;
 mod output;
 mod relay;
+mod repair;
+mod retention;
 mod store;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
-pub use config::{CHANNELS_MAX, Config, Tuning};
+pub use config::{BYTES_MAX, CHANNELS_MAX, Config, Tuning};
 pub use dedup::TRACKED_MAX;
 pub use delivery::{PENDING_BYTES_MAX, PENDING_MAX};
 pub use dissemination::{RECENT_BYTES_MAX, RECENT_MAX};
@@ -71,6 +75,7 @@ use dedup::Dedup;
 use delivery::DeliveryTracker;
 use dissemination::Dissemination;
 use link_queue::LinkQueue;
+use repair::Repair;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{ChannelStore, ReplicatedMap};
@@ -84,6 +89,7 @@ pub struct Channels {
     dedup: Dedup,
     dissemination: Dissemination,
     anti_entropy: AntiEntropy,
+    repair: Repair,
     delivery: DeliveryTracker,
     queues: BTreeMap<LinkId, LinkQueue>,
     /// Links that may have output.
@@ -101,6 +107,7 @@ impl Channels {
             dedup: Dedup::default(),
             dissemination: Dissemination::default(),
             anti_entropy: AntiEntropy::default(),
+            repair: Repair::default(),
             delivery: DeliveryTracker::default(),
             queues: BTreeMap::new(),
             pending: Pending::new(),

@@ -5,13 +5,14 @@ use super::Channels;
 use super::anti_entropy::Answer;
 use super::context::Timer;
 use super::interface::{Delivery, Event, Output, Rejection};
+use super::link_queue::LinkQueue;
 use super::message::{Body, ChannelName, DeliveryFailure, Item, Packet, Purpose, Update, UpdateId};
-use super::store::MapChange;
+use super::store::{ElementKey, MapChange};
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::pacing::{Pace, next_batch};
 use crate::sabotage::Switch;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Broadcasts.
@@ -157,26 +158,49 @@ impl Channels {
         }
     }
 
-    /// Sends the answer to a step of a neighbour, with as many of the broadcasts as fit.
+    /// Sends the answer to a step of a neighbour. The broadcasts for which the link has no room wait.
     pub(super) fn send_answer(&mut self, link: LinkId, channel: &ChannelName, answer: Answer) {
         if let Some(step) = answer.step {
             self.send_step(link, step);
         }
-        let Some(queue) = self.queues.get_mut(&link) else {
+        self.send_repairs(link, channel, answer.repairs);
+        self.pending.mark(link);
+    }
+
+    /// Sends repairs in their order while the link has room; the others wait. Elements that left the state meanwhile are
+    /// passed over.
+    fn send_repairs(
+        &mut self,
+        link: LinkId,
+        channel: &ChannelName,
+        mut repairs: VecDeque<ElementKey>,
+    ) {
+        let (Some(queue), Some(store)) = (self.queues.get_mut(&link), self.stores.get(channel))
+        else {
             return;
         };
-        let mut complete = true;
-        for update in &answer.repairs {
-            if !queue.has_room() {
-                complete = false;
-                break;
+        while queue.has_room()
+            && let Some(key) = repairs.pop_front()
+        {
+            if let Some(element) = store.element(&key) {
+                queue.repair(&element.to_update(channel));
             }
-            queue.repair(update);
         }
-        self.pending.mark(link);
-        if !complete {
-            self.anti_entropy.continue_soon(&mut self.context, channel);
+        self.repair.wait(link, channel, repairs);
+    }
+
+    /// Continues the repairs that wait for room on a link. Returns whether there were any.
+    fn resume_repairs(&mut self, link: LinkId) -> bool {
+        let has_room = self.queues.get(&link).is_some_and(LinkQueue::has_room);
+        let Some((channel, rest)) = has_room.then(|| self.repair.resume(link)).flatten() else {
+            return false;
+        };
+        self.send_repairs(link, &channel, rest);
+        if !self.repair.is_under_way(link, &channel) {
+            // The next comparison shows whether anything changed meanwhile.
+            self.anti_entropy.continue_soon(&mut self.context, &channel);
         }
+        true
     }
 }
 
@@ -287,7 +311,7 @@ impl Channels {
             self.context.timers.set_earlier(Timer::Flush(link), at);
         }
         let channels = queue.take_needs_resync();
-        if !channels.is_empty() {
+        if self.resume_repairs(link) || !channels.is_empty() {
             self.context
                 .timers
                 .set_earlier(Timer::Flush(link), self.context.now + coalesce);

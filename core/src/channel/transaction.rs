@@ -43,11 +43,15 @@ pub(super) fn first_mismatch(map: &ReplicatedMap, transaction: &Transaction) -> 
     mismatch.map(|(key, _)| Arc::clone(key))
 }
 
-/// Checks the size of a transaction.
+/// Checks the size of a transaction. All maps of the node may grow by `room` bytes.
 ///
 /// # Errors
 /// Returns an error if the values exceed one payload, or the map has no room for them.
-pub(super) fn check_size(map: &ReplicatedMap, transaction: &Transaction) -> Result<(), Refusal> {
+pub(super) fn check_size(
+    map: &ReplicatedMap,
+    transaction: &Transaction,
+    room: usize,
+) -> Result<(), Refusal> {
     let values = transaction
         .write
         .iter()
@@ -56,7 +60,7 @@ pub(super) fn check_size(map: &ReplicatedMap, transaction: &Transaction) -> Resu
     if bytes > PAYLOAD_BYTES_MAX {
         return Err(Refusal::TooLarge(bytes));
     }
-    if bytes > 0 && !map.has_room(values.count(), bytes) {
+    if bytes > 0 && (bytes > room || !map.has_room(values.count(), bytes)) {
         return Err(Refusal::Full);
     }
     Ok(())
@@ -101,7 +105,7 @@ mod tests {
             deletion(5, "two"),
         ] {
             assert!(matches!(
-                store.apply(&update, Rule::LaterWins),
+                store.apply(&update, Rule::LaterWins, usize::MAX),
                 AppliedUpdate::Changed(_)
             ));
         }
@@ -157,7 +161,7 @@ mod tests {
         let (store, half) = (store(), PAYLOAD_BYTES_MAX / 2 + 1);
         let map = store.as_map().unwrap();
         assert_eq!(
-            check_size(map, &writes(&["a", "b"], half)),
+            check_size(map, &writes(&["a", "b"], half), usize::MAX),
             Err(Refusal::TooLarge(2 * half))
         );
     }

@@ -119,6 +119,8 @@ pub struct Tuning {
     pub links_max: usize,
     /// Maximum number of members known (alive, down or left); from 2 to [`crate::topology::MEMBERS_LIMIT`].
     pub members_max: usize,
+    /// Maximum size of the messages and maps of all channels, in KiB.
+    pub channel_kib_max: usize,
     /// Number of links from unknown nodes accepted in one burst; after the burst, one link is accepted per
     /// `accept_interval`.
     pub accept_burst: u32,
@@ -167,6 +169,7 @@ impl Default for Tuning {
             leave_linger: ms(500),
             links_max: 64,
             members_max: 65_536,
+            channel_kib_max: 24 * 1024,
             accept_burst: 20,
             accept_interval: ms(50),
         }

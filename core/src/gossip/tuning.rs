@@ -181,6 +181,16 @@ impl TuningKey {
         2,
         "Maximum number of known members, alive, down or left."
     );
+    /// Maximum size of the messages and maps of all channels on one node, in KiB.
+    pub const CHANNEL_KIB_MAX: Self = Self {
+        max: u32::MAX as u64,
+        ..count!(
+            channel_kib_max,
+            "channel-kib-max",
+            1_000,
+            "Maximum size of the messages and maps of all channels on one node, in KiB; a quarter of it for the messages of one origin."
+        )
+    };
     /// Time after which the extra random link is replaced.
     pub const RANDOM_LINK_INTERVAL: Self = Self {
         is_for_operators: false,
@@ -201,7 +211,7 @@ impl TuningKey {
     };
 
     /// Every setting, in the order in which documentation lists them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::HEARTBEAT_INTERVAL_MAX,
         Self::HEARTBEAT_SPACING,
         Self::REDIAL_AFTER,
@@ -214,6 +224,7 @@ impl TuningKey {
         Self::FORGET_AFTER,
         Self::LINKS_MAX,
         Self::MEMBERS_MAX,
+        Self::CHANNEL_KIB_MAX,
         Self::RANDOM_LINK_INTERVAL,
         Self::HASH_INTERVAL,
     ];

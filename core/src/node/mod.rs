@@ -70,6 +70,7 @@ impl Node {
         );
         channels.started = config.content.joined;
         channels.sabotage = config.sabotage;
+        channels.bytes_max = config.tuning.channel_kib_max.saturating_mul(1024);
         Self {
             gossip: Gossip::new(config, seed, now),
             channels: Channels::new(channels, seed, now),

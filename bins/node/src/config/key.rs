@@ -55,6 +55,7 @@ keys! {
         ForgetAfter = tuning(&TuningKey::FORGET_AFTER, "PHALANX_TUNING_FORGET_AFTER_MS"),
         LinksMax = tuning(&TuningKey::LINKS_MAX, "PHALANX_TUNING_LINKS_MAX"),
         MembersMax = tuning(&TuningKey::MEMBERS_MAX, "PHALANX_TUNING_MEMBERS_MAX"),
+        ChannelKibMax = tuning(&TuningKey::CHANNEL_KIB_MAX, "PHALANX_TUNING_CHANNEL_KIB_MAX"),
     }
 }
 

@@ -40,6 +40,9 @@ pub(crate) enum AppliedUpdate {
     Full,
 }
 
+/// The memory of one element beside its payload and key, in bytes, as the bounds count it.
+pub(super) const ELEMENT_BYTES: usize = 96;
+
 /// The contribution of one element to the order-free hash.
 pub(super) const fn share(digest: u64) -> u64 {
     mix(digest ^ 0x6368_616e_6e65_6c73)

@@ -1,5 +1,6 @@
 //! State of a channel that an application merges itself.
 
+use crate::random::hash_bytes;
 use core::fmt;
 
 /// State with a commutative, associative and idempotent merge: nodes that merged the same updates hold equal state,
@@ -21,35 +22,59 @@ pub trait Mergeable: Send + Sync {
 }
 
 /// The state of an application in a channel.
-pub struct Custom(Box<dyn Mergeable>);
+pub struct Custom {
+    state: Box<dyn Mergeable>,
+    /// The hash of the encoded state, since the last comparison that followed a change.
+    hash: Option<u64>,
+}
 
 impl Custom {
     /// Holds a state.
     #[must_use]
     pub fn new(state: impl Mergeable + 'static) -> Self {
-        Self(Box::new(state))
+        Self {
+            state: Box::new(state),
+            hash: None,
+        }
     }
 
     /// The whole state, encoded.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        self.0.encode()
+        self.state.encode()
     }
 
     pub(crate) fn merge(&mut self, update: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        self.0.merge(update)
+        let merged = self.state.merge(update);
+        if !matches!(merged, Ok(None)) {
+            self.hash = None;
+        }
+        merged
+    }
+
+    /// The hash of the encoded state.
+    pub(super) fn hash(&self) -> u64 {
+        self.hash.unwrap_or_else(|| hash_bytes(&self.encode()))
+    }
+
+    /// Computes the hash once for all comparisons until the state changes.
+    pub(super) fn prepare_hash(&mut self) {
+        self.hash = Some(self.hash());
     }
 }
 
 impl Clone for Custom {
     fn clone(&self) -> Self {
-        Self(self.0.boxed())
+        Self {
+            state: self.state.boxed(),
+            hash: self.hash,
+        }
     }
 }
 
 impl PartialEq for Custom {
     fn eq(&self, other: &Self) -> bool {
-        self.0.encode() == other.0.encode()
+        self.encode() == other.encode()
     }
 }
 

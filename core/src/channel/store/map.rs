@@ -6,7 +6,7 @@
 //! may use twice as much, so that there is nearly always room for them. At most [`DELETED_MAX`] deleted keys are kept;
 //! the oldest deletion is dropped first.
 
-use super::applied::{AppliedUpdate, Rule, share};
+use super::applied::{AppliedUpdate, ELEMENT_BYTES, Rule, share};
 use super::entry::{MapChange, MapEntry};
 use crate::channel::message::{Update, Version};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,13 +19,23 @@ const DELETED_MAX: usize = 4_096;
 /// Maximum number of bytes of values that an application may write into one map.
 pub const MAP_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// A current write, with its digest, which is costly for large values.
+#[derive(Clone, Debug, PartialEq)]
+struct Held {
+    entry: MapEntry,
+    digest: u64,
+}
+
 /// Keys and their current writes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ReplicatedMap {
-    entries: BTreeMap<Arc<str>, MapEntry>,
+    entries: BTreeMap<Arc<str>, Held>,
     /// Deleted keys by the version of the deletion; one version may have deleted several keys.
     deleted: BTreeSet<(Version, Arc<str>)>,
+    /// Bytes of the values.
     bytes: usize,
+    /// Bytes of the keys.
+    key_bytes: usize,
     /// The highest clock of all writes received.
     clock: u64,
     hash: u64,
@@ -33,7 +43,10 @@ pub(crate) struct ReplicatedMap {
 
 impl ReplicatedMap {
     /// Applies the writes of an update. Writes for which there is no room are skipped, and the others are applied.
-    pub(super) fn apply(&mut self, update: &Update, rule: Rule) -> AppliedUpdate {
+    ///
+    /// The map may grow by `room` bytes. A write of a value that is larger than the current one is skipped above that.
+    pub(super) fn apply(&mut self, update: &Update, rule: Rule, room: usize) -> AppliedUpdate {
+        let bytes_max = self.memory().saturating_add(room);
         let version = update.version();
         self.clock = self.clock.max(version.clock);
         let mut changes = Vec::new();
@@ -45,12 +58,18 @@ impl ReplicatedMap {
                 value: value.map(Arc::from),
             };
             let current = self.entries.get(&write.key);
-            if current.is_some_and(|current| rule.keeps(&current.version, &entry.version)) {
+            if current.is_some_and(|current| rule.keeps(&current.entry.version, &entry.version)) {
                 continue;
             }
-            let room =
-                self.entries.len() < 2 * (KEYS_MAX + DELETED_MAX) && self.bytes < 2 * MAP_BYTES_MAX;
-            if current.is_none() && !room {
+            let grows = length(&entry).saturating_sub(current.map_or(0, |it| length(&it.entry)));
+            let has_room = current.is_some()
+                || self.entries.len() < 2 * (KEYS_MAX + DELETED_MAX)
+                    && self.bytes < 2 * MAP_BYTES_MAX;
+            let needs = match current {
+                Some(_) => grows,
+                None => grows + write.key.len() + ELEMENT_BYTES,
+            };
+            if !has_room || needs > 0 && self.memory() + needs > bytes_max {
                 full = true;
                 continue;
             }
@@ -65,8 +84,9 @@ impl ReplicatedMap {
             let Some((_, key)) = self.deleted.pop_first() else {
                 break;
             };
-            if let Some(entry) = self.entries.remove(&key) {
-                self.hash = self.hash.wrapping_sub(share(entry.digest(&key)));
+            if let Some(held) = self.entries.remove(&key) {
+                self.hash = self.hash.wrapping_sub(share(held.digest));
+                self.key_bytes -= key.len();
             }
         }
         match (changes.is_empty(), full) {
@@ -77,38 +97,58 @@ impl ReplicatedMap {
     }
 
     fn put(&mut self, key: &Arc<str>, entry: MapEntry) -> Option<MapEntry> {
-        self.hash = self.hash.wrapping_add(share(entry.digest(key)));
-        self.bytes += entry.value.as_ref().map_or(0, |value| value.len());
+        let digest = entry.digest(key);
+        self.hash = self.hash.wrapping_add(share(digest));
+        self.bytes += length(&entry);
         if entry.value.is_none() {
             self.deleted
                 .insert((entry.version.clone(), Arc::clone(key)));
         }
-        let replaced = self.entries.insert(Arc::clone(key), entry);
-        if let Some(replaced) = &replaced {
-            self.hash = self.hash.wrapping_sub(share(replaced.digest(key)));
-            self.bytes -= replaced.value.as_ref().map_or(0, |value| value.len());
-            if replaced.value.is_none() {
-                self.deleted
-                    .remove(&(replaced.version.clone(), Arc::clone(key)));
-            }
+        let replaced = self.entries.insert(Arc::clone(key), Held { entry, digest });
+        let Some(Held { entry, digest }) = replaced else {
+            self.key_bytes += key.len();
+            return None;
+        };
+        self.hash = self.hash.wrapping_sub(share(digest));
+        self.bytes -= length(&entry);
+        if entry.value.is_none() {
+            self.deleted
+                .remove(&(entry.version.clone(), Arc::clone(key)));
         }
-        replaced
+        Some(entry)
+    }
+
+    /// The memory of the map, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.key_bytes + self.entries.len() * ELEMENT_BYTES
+    }
+
+    /// The number of keys, including deleted ones.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The current write of a key, even if the write is a deletion.
     pub(crate) fn entry(&self, key: &str) -> Option<&MapEntry> {
-        self.entries.get(key)
+        self.entries.get(key).map(|held| &held.entry)
     }
 
-    /// All keys with their current writes, including deletions, in order.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
-        self.entries.iter()
+    /// A key with its current write, even if the write is a deletion.
+    pub(super) fn key_and_entry(&self, key: &str) -> Option<(&Arc<str>, &MapEntry)> {
+        let (key, held) = self.entries.get_key_value(key)?;
+        Some((key, &held.entry))
+    }
+
+    /// All keys with their current writes and digests, including deletions, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, &Arc<str>, &MapEntry)> {
+        let held = self.entries.iter();
+        held.map(|(key, held)| (held.digest, key, &held.entry))
     }
 
     /// The keys that have a value, with their current writes, in order.
     pub(crate) fn values(&self) -> impl Iterator<Item = (&Arc<str>, &MapEntry)> {
-        self.entries
-            .iter()
+        self.entries()
+            .map(|(_, key, entry)| (key, entry))
             .filter(|(_, entry)| entry.value.is_some())
     }
 
@@ -129,6 +169,11 @@ impl ReplicatedMap {
     }
 }
 
+/// The length of the value of a write, in bytes.
+fn length(entry: &MapEntry) -> usize {
+    entry.value.as_ref().map_or(0, |value| value.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,26 +190,33 @@ mod tests {
         let full = 2 * (KEYS_MAX + DELETED_MAX);
         for sequence in 1..=full {
             let key = format!("k{sequence}");
-            map.apply(&update(sequence as u64, &[&key]), Rule::LaterWins);
+            map.apply(
+                &update(sequence as u64, &[&key]),
+                Rule::LaterWins,
+                usize::MAX,
+            );
         }
         let over = update(1 << 40, &["k1", "new"]);
-        let AppliedUpdate::Changed(changes) = map.apply(&over, Rule::LaterWins) else {
+        let AppliedUpdate::Changed(changes) = map.apply(&over, Rule::LaterWins, usize::MAX) else {
             panic!("a key that is there has room");
         };
         assert_eq!(changes.len(), 1);
         assert_eq!(&*changes[0].key, "k1");
         assert_eq!(map.entry("new"), None);
         let over = update(1 << 41, &["new"]);
-        assert_eq!(map.apply(&over, Rule::LaterWins), AppliedUpdate::Full);
+        assert_eq!(
+            map.apply(&over, Rule::LaterWins, usize::MAX),
+            AppliedUpdate::Full
+        );
     }
 
     #[test]
     fn a_deleted_key_is_not_brought_back_by_an_older_write() {
         let mut map = ReplicatedMap::default();
-        map.apply(&update(1, &["k"]), Rule::LaterWins);
-        map.apply(&deletion(3, "k"), Rule::LaterWins);
+        map.apply(&update(1, &["k"]), Rule::LaterWins, usize::MAX);
+        map.apply(&deletion(3, "k"), Rule::LaterWins, usize::MAX);
         assert_eq!(
-            map.apply(&update(2, &["k"]), Rule::LaterWins),
+            map.apply(&update(2, &["k"]), Rule::LaterWins, usize::MAX),
             AppliedUpdate::Old
         );
         assert_eq!(map.values().count(), 0);
@@ -175,13 +227,32 @@ mod tests {
     #[test]
     fn an_element_is_an_update_with_the_same_effect() {
         let mut map = ReplicatedMap::default();
-        map.apply(&update(5, &["one", "two"]), Rule::LaterWins);
-        map.apply(&deletion(6, "two"), Rule::LaterWins);
+        map.apply(&update(5, &["one", "two"]), Rule::LaterWins, usize::MAX);
+        map.apply(&deletion(6, "two"), Rule::LaterWins, usize::MAX);
         let mut copy = ReplicatedMap::default();
-        for (key, entry) in map.entries() {
-            copy.apply(&entry.to_update(&channel("kv"), key), Rule::LaterWins);
+        for (_, key, entry) in map.entries() {
+            copy.apply(
+                &entry.to_update(&channel("kv"), key),
+                Rule::LaterWins,
+                usize::MAX,
+            );
         }
         assert_eq!(copy, map);
+    }
+
+    #[test]
+    fn a_write_above_the_room_is_skipped_even_if_its_key_exists() {
+        let mut map = ReplicatedMap::default();
+        map.apply(&write(1, &["k"], 10), Rule::LaterWins, usize::MAX);
+        let larger = write(2, &["k"], 1_000);
+        assert_eq!(
+            map.apply(&larger, Rule::LaterWins, 500),
+            AppliedUpdate::Full
+        );
+        let smaller = write(3, &["k"], 5);
+        let applied = map.apply(&smaller, Rule::LaterWins, 0);
+        assert!(matches!(applied, AppliedUpdate::Changed(_)), "{applied:?}");
+        assert_eq!(map.memory(), 5 + 1 + ELEMENT_BYTES);
     }
 
     proptest! {
@@ -202,15 +273,15 @@ mod tests {
                 .collect();
             let (mut one, mut other) = (ReplicatedMap::default(), ReplicatedMap::default());
             for update in &updates {
-                one.apply(update, Rule::LaterWins);
+                one.apply(update, Rule::LaterWins, usize::MAX);
             }
             crate::random::Random::from_seed(seed).shuffle(&mut updates);
             for update in &updates {
-                other.apply(update, Rule::LaterWins);
+                other.apply(update, Rule::LaterWins, usize::MAX);
             }
             let sum = one
                 .entries()
-                .fold(0_u64, |sum, (key, entry)| sum.wrapping_add(share(entry.digest(key))));
+                .fold(0_u64, |sum, (_, key, entry)| sum.wrapping_add(share(entry.digest(key))));
             prop_assert_eq!(one.hash(), sum);
             prop_assert_eq!(one, other);
         }

@@ -13,11 +13,12 @@ mod log;
 mod map;
 
 use super::message::{ChannelName, Kind, Update};
-use crate::random::hash_bytes;
+use crate::identity::NodeId;
 pub(super) use applied::{AppliedUpdate, Rule};
 pub use custom::{Custom, Mergeable};
 pub(super) use entry::MapChange;
 pub use entry::MapEntry;
+pub(super) use log::LargestMessage;
 use log::MessageLog;
 pub use log::{RETAINED_BYTES_MAX, RETAINED_MAX};
 pub(super) use map::ReplicatedMap;
@@ -40,7 +41,27 @@ pub(super) enum Element<'a> {
     Entry(&'a Arc<str>, &'a MapEntry),
 }
 
+/// The name of an element, by which it is found later if it is still part of the state.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum ElementKey {
+    /// The origin, epoch and sequence number of a message.
+    Message(NodeId, (u64, u64)),
+    /// The key of an entry of a map.
+    Entry(Arc<str>),
+}
+
 impl Element<'_> {
+    /// The name of the element.
+    pub(super) fn key(self) -> ElementKey {
+        match self {
+            Self::Message(update) => {
+                let id = &update.id;
+                ElementKey::Message(id.origin.clone(), (id.epoch, id.sequence))
+            }
+            Self::Entry(key, _) => ElementKey::Entry(Arc::clone(key)),
+        }
+    }
+
     /// The element as a separate update.
     pub(super) fn to_update(self, channel: &ChannelName) -> Arc<Update> {
         match self {
@@ -74,15 +95,59 @@ impl ChannelStore {
         match self {
             Self::Messages(log) => Some(log.hash()),
             Self::Map(map) => Some(map.hash()),
-            Self::Custom(custom) => custom.as_ref().map(|custom| hash_bytes(&custom.encode())),
+            Self::Custom(custom) => custom.as_ref().map(Custom::hash),
         }
     }
 
-    /// Applies an update.
-    pub(super) fn apply(&mut self, update: &Arc<Update>, rule: Rule) -> AppliedUpdate {
+    /// Computes what a comparison needs, once for all comparisons until the state changes.
+    pub(super) fn prepare_hash(&mut self) {
+        if let Self::Custom(Some(custom)) = self {
+            custom.prepare_hash();
+        }
+    }
+
+    /// The number of elements that a comparison walks through.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Messages(log) => log.len(),
+            Self::Map(map) => map.len(),
+            Self::Custom(_) => 0,
+        }
+    }
+
+    /// The memory of the messages, in bytes.
+    pub(super) const fn message_bytes(&self) -> usize {
+        match self {
+            Self::Messages(log) => log.bytes(),
+            Self::Map(_) | Self::Custom(_) => 0,
+        }
+    }
+
+    /// The memory of the map, in bytes.
+    pub(super) fn map_bytes(&self) -> usize {
+        self.as_map().map_or(0, ReplicatedMap::memory)
+    }
+
+    /// The messages, if the channel carries messages.
+    pub(super) const fn as_log(&self) -> Option<&MessageLog> {
+        match self {
+            Self::Messages(log) => Some(log),
+            Self::Map(_) | Self::Custom(_) => None,
+        }
+    }
+
+    /// Drops a retained message.
+    pub(super) fn drop_message(&mut self, message: &LargestMessage) {
+        if let Self::Messages(log) = self {
+            log.drop_message(message);
+        }
+    }
+
+    /// Applies an update. A map may grow by `room` bytes.
+    pub(super) fn apply(&mut self, update: &Arc<Update>, rule: Rule, room: usize) -> AppliedUpdate {
         match self {
             Self::Messages(log) => log.insert(update),
-            Self::Map(map) => map.apply(update, rule),
+            Self::Map(map) => map.apply(update, rule, room),
             Self::Custom(None) => AppliedUpdate::PassedOn,
             Self::Custom(Some(custom)) => match custom.merge(&update.payload) {
                 Ok(Some(delta)) => AppliedUpdate::Merged(delta),
@@ -128,23 +193,31 @@ impl ChannelStore {
 
     /// The retained messages, by origin, oldest first; there are none if the channel does not carry messages.
     pub(super) fn messages(&self) -> impl Iterator<Item = &Arc<Update>> {
-        let log = match self {
-            Self::Messages(log) => Some(log),
-            Self::Map(_) | Self::Custom(_) => None,
-        };
-        log.into_iter().flat_map(MessageLog::iter)
+        self.as_log().into_iter().flat_map(MessageLog::iter)
+    }
+
+    /// The element with this name.
+    pub(super) fn element(&self, key: &ElementKey) -> Option<Element<'_>> {
+        match key {
+            ElementKey::Message(origin, key) => {
+                self.as_log()?.message(origin, *key).map(Element::Message)
+            }
+            ElementKey::Entry(key) => {
+                let (key, entry) = self.as_map()?.key_and_entry(key)?;
+                Some(Element::Entry(key, entry))
+            }
+        }
     }
 
     /// The elements of the state with their digests. State that an application merges has no elements.
     pub(super) fn elements(&self) -> impl Iterator<Item = (u64, Element<'_>)> {
-        let messages = self
-            .messages()
-            .map(|update| (update.digest(), Element::Message(update)));
+        let messages = self.as_log().into_iter().flat_map(MessageLog::digests);
+        let messages = messages.map(|(digest, update)| (digest, Element::Message(update)));
         let entries = self
             .as_map()
             .into_iter()
             .flat_map(ReplicatedMap::entries)
-            .map(|(key, entry)| (entry.digest(key), Element::Entry(key, entry)));
+            .map(|(digest, key, entry)| (digest, Element::Entry(key, entry)));
         messages.chain(entries)
     }
 }
@@ -164,10 +237,14 @@ mod tests {
             let (mut store, mut copy) =
                 (ChannelStore::new(kind, None), ChannelStore::new(kind, None));
             for update in &updates {
-                store.apply(update, Rule::LaterWins);
+                store.apply(update, Rule::LaterWins, usize::MAX);
             }
             for (_, element) in store.elements() {
-                copy.apply(&element.to_update(&channel("kv")), Rule::LaterWins);
+                copy.apply(
+                    &element.to_update(&channel("kv")),
+                    Rule::LaterWins,
+                    usize::MAX,
+                );
             }
             assert_eq!((copy.hash(), copy.kind()), (store.hash(), kind));
         }
@@ -177,7 +254,7 @@ mod tests {
     fn a_channel_without_an_application_that_merges_only_passes_on() {
         let mut store = ChannelStore::new(Kind::Custom, None);
         assert_eq!(
-            store.apply(&message("a", 1, 5), Rule::LaterWins),
+            store.apply(&message("a", 1, 5), Rule::LaterWins, usize::MAX),
             AppliedUpdate::PassedOn
         );
         assert_eq!((store.hash(), store.encode()), (None, None));

@@ -6,6 +6,7 @@ mod fuzz;
 mod maps;
 mod merging;
 mod once;
+mod repairing;
 pub(super) mod sample;
 mod sending;
 mod world;
