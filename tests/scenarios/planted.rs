@@ -241,8 +241,12 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     )
     .part("indirect confirmation"),
     searched("two-nodes", Switch::ForgetsDown, "as = \"down\"").part("memory of down members"),
-    searched("cloned-name", Switch::EpochReused, "is = \"name-taken\"")
-        .part("refutation of one's own past"),
+    searched(
+        "lost-disks",
+        Switch::EpochReused,
+        "all views are right within",
+    )
+    .part("refutation of one's own past"),
 ];
 
 /// Switches that no scenario and no search of a minute reveals: a second mechanism has the same effect, or the random

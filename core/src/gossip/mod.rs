@@ -645,18 +645,6 @@ impl Gossip {
         phase
     }
 
-    /// The time since which another node holds this node's id, which that node proved in a handshake.
-    #[must_use]
-    pub fn name_taken_since(&self) -> Option<Instant> {
-        self.dispute.suspended_since()
-    }
-
-    /// The time since which another node that this node never met is known to use this node's id.
-    #[must_use]
-    pub fn duplicate_since(&self, now: Instant) -> Option<Instant> {
-        self.dispute.duplicate_since(now)
-    }
-
     /// The highest epoch, incarnation or version that this node accepted in its latest step.
     #[must_use]
     pub fn counter_max(&self) -> u64 {

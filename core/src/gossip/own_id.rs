@@ -9,6 +9,7 @@ use super::{Event, Gossip, Input, Message, Output, Phase, Rejection};
 use crate::identity::NodeId;
 use crate::link::{Address, LinkId, Ticket};
 use crate::sabotage::Switch;
+use crate::time::Instant;
 use crate::topology::Applied;
 use crate::topology::publication::Key;
 use crate::topology::record::{EdgeReport, Record};
@@ -22,6 +23,21 @@ pub(super) enum Testimony<'a> {
     InPerson,
     /// From a neighbour with another id, if the neighbour is still known.
     Relayed(Option<&'a NodeId>),
+}
+
+/// Queries, without side effects.
+impl Gossip {
+    /// The time since which another node holds this node's id, which that node proved in a handshake.
+    #[must_use]
+    pub fn name_taken_since(&self) -> Option<Instant> {
+        self.dispute.suspended_since()
+    }
+
+    /// The time since which another node that this node never met is known to use this node's id.
+    #[must_use]
+    pub fn duplicate_since(&self, now: Instant) -> Option<Instant> {
+        self.dispute.duplicate_since(now)
+    }
 }
 
 /// Values under the node's own id.

@@ -322,14 +322,15 @@ impl SelfRecord {
             if context.has(Switch::NoCloneCheck) {
                 return Succession::Stays;
             }
-            return if in_person {
-                Succession::GivesUp
-            } else {
-                Succession::Disputed
-            };
+            if in_person {
+                return Succession::GivesUp;
+            }
         }
         if context.has(Switch::EpochReused) {
             return Succession::Stays;
+        }
+        if self.is_established(context.now) {
+            return Succession::Disputed;
         }
         Succession::Raises(epoch)
     }

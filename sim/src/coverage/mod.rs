@@ -11,4 +11,4 @@ mod table;
 
 pub use occurrence::{Notes, Occurrence, OccurrenceKind};
 pub use run::RunCoverage;
-pub use table::{CoverageRow, CoverageTable, ProgramCoverage, Tally};
+pub use table::{CoverageRow, CoverageTable, OccurrenceCount, ProgramCoverage};

@@ -14,13 +14,13 @@ pub struct CoverageTable {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Sums {
     runs: u64,
-    tallies: BTreeMap<Occurrence, Tally>,
+    tallies: BTreeMap<Occurrence, OccurrenceCount>,
     uncounted: BTreeSet<&'static str>,
 }
 
 /// The number of times that something occurred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Tally {
+pub struct OccurrenceCount {
     /// The number of runs in which it occurred.
     pub runs: u64,
     /// The number of times that it occurred in all runs.
@@ -54,7 +54,7 @@ pub struct CoverageRow {
     pub detail: String,
     /// The number of times that it occurred.
     #[serde(flatten)]
-    pub tally: Tally,
+    pub tally: OccurrenceCount,
 }
 
 impl CoverageTable {
@@ -91,7 +91,7 @@ impl CoverageTable {
 
 impl Sums {
     fn of(&self, program: &'static str) -> ProgramCoverage {
-        let mut rows: Vec<(&Occurrence, Tally)> = self
+        let mut rows: Vec<(&Occurrence, OccurrenceCount)> = self
             .tallies
             .iter()
             .map(|(it, tally)| (it, *tally))

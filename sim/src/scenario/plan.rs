@@ -16,7 +16,6 @@ mod power;
 mod tests;
 
 pub use cuts::Cut;
-pub use power::PowerCut;
 
 use super::action::OwnAction;
 use super::names::Situation;
@@ -30,6 +29,17 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::random::Random;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// A time in which a machine has no power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerCut {
+    /// The machine.
+    pub host: usize,
+    /// The beginning.
+    pub from: Duration,
+    /// The time at which the power returns.
+    pub until: Duration,
+}
 
 /// All actions of a run, in time order.
 #[derive(Clone, Debug, PartialEq)]

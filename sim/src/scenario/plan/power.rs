@@ -3,17 +3,6 @@
 use super::{Plan, Planned, ScheduledAction};
 use core::time::Duration;
 
-/// A time in which a machine has no power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PowerCut {
-    /// The machine.
-    pub host: usize,
-    /// The beginning.
-    pub from: Duration,
-    /// The time at which the power returns.
-    pub until: Duration,
-}
-
 impl Plan {
     /// Returns the action that takes the place of a triggered action: a start of a machine without power has no effect,
     /// which the trace states.
