@@ -131,7 +131,10 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "as = \"left\"",
     ),
     mechanism("hostile-neighbour", Switch::NoRefute, "kind = \"refuted\"").part("refutation"),
+    mechanism("full-disk", Switch::NoDetection, "providers = {"),
     mechanism("join-storm", Switch::NoReferral, "invariant bounds"),
+    mechanism("office-behind-nat", Switch::NoRedial, "false-deaths"),
+    mechanism("site-link-degrades", Switch::NoResend, "delivered-percent"),
     mechanism("large-payloads", Switch::NoResend, "delivered-percent"),
     mechanism("long-pauses", Switch::NoCompare, "channel-agrees"),
     mechanism("lossy-links", Switch::NoAntiEntropy, "converged = true"),
@@ -254,7 +257,6 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
 pub(crate) const NOT_FOUND: &[Switch] = &[
     Switch::MergeIgnoresContent,
     Switch::NoIsolationGuard,
-    Switch::NoRedial,
     Switch::TieBreakBySide,
 ];
 
