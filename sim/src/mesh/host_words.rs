@@ -276,7 +276,7 @@ mod tests {
         for key in TuningKey::ALL {
             let (number, unit) = match key.field {
                 TuningField::Time(_) => ("400", "\"400ms\""),
-                TuningField::Count(_) => ("400", "400"),
+                TuningField::Count(_) => ("1000", "1000"),
             };
             // These settings must not be shorter than others.
             if ["redial-after", "silent-after", "down-after"].contains(&key.word) {
