@@ -318,21 +318,21 @@ impl SelfRecord {
         if self.raising.is_some_and(|(_, raising)| raising > epoch) {
             return Succession::Stays;
         }
-        if self.is_established(context.now) {
-            if context.has(Switch::NoCloneCheck) {
-                return Succession::Stays;
-            }
-            if in_person {
-                return Succession::GivesUp;
-            }
+        let established = self.is_established(context.now);
+        if established && context.has(Switch::NoCloneCheck) {
+            return Succession::Stays;
+        }
+        if established && in_person {
+            return Succession::GivesUp;
         }
         if context.has(Switch::EpochReused) {
             return Succession::Stays;
         }
-        if self.is_established(context.now) {
-            return Succession::Disputed;
+        if established {
+            Succession::Disputed
+        } else {
+            Succession::Raises(epoch)
         }
-        Succession::Raises(epoch)
     }
 
     /// Takes an epoch higher than `above`, once it is stored.

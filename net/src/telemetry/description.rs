@@ -8,6 +8,8 @@ use crate::printable::printable;
 use phalanx_core::channel;
 use phalanx_core::gossip::{Event, LinkEnd, Rejection};
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::Address;
+use phalanx_core::time::Duration;
 use std::net::SocketAddr;
 use tracing::Level;
 
@@ -119,18 +121,8 @@ fn text(event: &Event) -> String {
         Event::DialFailed {
             address,
             reason,
-            retry_in: Some(wait),
-        } => {
-            format!(
-                "cannot reach {address}: {reason}; next attempt in {} ms",
-                wait.as_millis()
-            )
-        }
-        Event::DialFailed {
-            address,
-            reason,
-            retry_in: None,
-        } => format!("cannot reach {address}: {reason}"),
+            retry_in,
+        } => dial_failed(address, reason, *retry_in),
         Event::DialedMyself { address } => {
             format!("{address} is this node itself; remove it from the seed addresses (targets)")
         }
@@ -174,6 +166,16 @@ fn text(event: &Event) -> String {
             format!("the new record of this node was rejected: {why}")
         }
         Event::Paused { late } => format!("this process did not run for {} ms", late.as_millis()),
+    }
+}
+
+fn dial_failed(address: &Address, reason: &str, retry_in: Option<Duration>) -> String {
+    match retry_in {
+        Some(wait) => format!(
+            "cannot reach {address}: {reason}; next attempt in {} ms",
+            wait.as_millis()
+        ),
+        None => format!("cannot reach {address}: {reason}"),
     }
 }
 

@@ -83,6 +83,16 @@ pub(crate) enum LinkOrigin {
     Dialed(DialId, Channel),
 }
 
+impl LinkOrigin {
+    /// Returns the input that tells the machine of the link, and the channel that keeps its connection open.
+    fn opened(self, link: LinkId, peer: NodeId) -> (Input, Option<Channel>) {
+        match self {
+            Self::Accepted => (Input::Accepted { link, peer }, None),
+            Self::Dialed(dial, channel) => (Input::Dialed { dial, link, peer }, Some(channel)),
+        }
+    }
+}
+
 /// A stream that is about to become a link.
 pub(crate) struct NewStream {
     pub(crate) origin: LinkOrigin,
@@ -188,23 +198,7 @@ impl OpenLinks {
         let out = Outgoing::new(Arc::clone(&queue), self.counters.clone());
         let overlaid = self.paths.as_ref().zip(wire);
         let path = overlaid.and_then(|(paths, wire)| paths.open(link, &peer, &wire, out));
-        let (opened, channel) = match origin {
-            LinkOrigin::Accepted => (
-                Input::Accepted {
-                    link,
-                    peer: peer.clone(),
-                },
-                None,
-            ),
-            LinkOrigin::Dialed(dial, channel) => (
-                Input::Dialed {
-                    dial,
-                    link,
-                    peer: peer.clone(),
-                },
-                Some(channel),
-            ),
-        };
+        let (opened, channel) = origin.opened(link, peer.clone());
         let links = self.clone();
         let task = LinkTask {
             links,

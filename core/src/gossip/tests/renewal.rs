@@ -55,17 +55,17 @@ fn a_link_that_ends_for_its_successor_is_not_lost() {
 
 #[test]
 fn a_link_that_the_peer_closes_for_another_dial_is_not_lost() {
-    for reason in [CloseReason::Farewell, CloseReason::Fin] {
+    for (reason, end) in [
+        (CloseReason::Farewell, LinkEnd::Superseded),
+        (CloseReason::Fin, LinkEnd::Lost),
+    ] {
         let (mut all, dial) = dialling_unconnected(&[1]);
         // The neighbour's connection becomes the link before the own dial connects with a higher session.
         connect(&mut all, 9, hello(1, published(1, 1)));
         assert_eq!(connected(&mut all, dial, 101, 1).session, 2);
         let (peer, link) = (name(1), LinkId(9));
         let given = all.give(Input::Closed { link, reason });
-        let reason = match reason {
-            CloseReason::Farewell => LinkEnd::Superseded,
-            _ => LinkEnd::Lost,
-        };
+        let reason = end;
         assert!(events(&given).contains(&&Event::LinkDown { peer, link, reason }));
         assert_eq!(
             all.machine.links.get(LinkId(9)).is_some(),
