@@ -1,11 +1,15 @@
 //! Runs jobs on several threads, until all are done, a signal arrives, or a thread is stuck in a step that does not end.
+//!
+//! [`work`] does a list of jobs; [`work_on`] has threads that find their own runs until they end.
 
 use crate::failure::{CommandError, Completion};
 use crate::overseer::{Overseen, Overseer, StuckRun};
 use crate::tool::leave;
-use std::sync::Arc;
+use core::ops::ControlFlow;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -19,6 +23,66 @@ const NO_JOB: usize = usize::MAX;
 struct PoolThread {
     place: Arc<Overseen>,
     job: AtomicUsize,
+}
+
+/// A thread that finds its own runs, with its present run.
+pub(crate) struct RunThread<T> {
+    /// The supervision of the thread's run.
+    pub(crate) place: Arc<Overseen>,
+    /// The present run; none between two runs.
+    pub(crate) run: Mutex<Option<T>>,
+}
+
+/// The work of threads that find their own runs.
+pub(crate) struct RunWork<'a, T> {
+    /// Runs until the thread is to end.
+    pub(crate) until_end: &'a (dyn Fn(&RunThread<T>) + Sync),
+    /// Looks at the threads at every interval; a break does not wait for their ends.
+    pub(crate) look: &'a mut dyn FnMut(&[RunThread<T>]) -> ControlFlow<()>,
+}
+
+/// Returns the number of threads: the requested one, or one per core.
+pub(crate) fn threads(asked: Option<u16>) -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    asked.map_or(cores, usize::from)
+}
+
+/// Runs threads until all ended, a second signal arrives, or `look` breaks; then returns the result of `finish`. A panic
+/// of a machine is a finding of its run, so the panic hook prints nothing. A thread cannot be ended: if one is stuck, the
+/// process ends after `finish`.
+pub(crate) fn work_on<T: Send>(
+    threads: usize,
+    overseer: &Overseer,
+    work: RunWork<'_, T>,
+    finish: impl FnOnce() -> Result<Completion, CommandError>,
+) -> Result<Completion, CommandError> {
+    let RunWork { until_end, look } = work;
+    let new = || RunThread {
+        place: overseer.place(),
+        run: Mutex::new(None),
+    };
+    let workers: Vec<RunThread<T>> = (0..threads).map(|_| new()).collect();
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    thread::scope(|scope| {
+        let threads: Vec<_> = workers
+            .iter()
+            .map(|worker| scope.spawn(move || until_end(worker)))
+            .collect();
+        let ended = || threads.iter().all(ScopedJoinHandle::is_finished);
+        while !ended() && !overseer.is_impatient() {
+            thread::sleep(LOOK);
+            if look(&workers).is_break() {
+                break;
+            }
+        }
+        std::panic::set_hook(usual);
+        let done = finish();
+        if !ended() {
+            leave(done);
+        }
+        done
+    })
 }
 
 /// The work on one job, and on its stuck run.

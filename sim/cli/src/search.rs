@@ -5,11 +5,12 @@ use crate::catalogue::{self, again};
 use crate::coverage;
 use crate::failure::{CommandError, Completion};
 use crate::output::{self, Outputs};
-use crate::overseer::{self, Overseen, Overseer, wall_limit};
+use crate::overseer::{self, Overseen, Overseer, lock, wall_limit};
+use crate::pool::{self, RunThread, RunWork};
 use crate::screen::{Paint, Screen, span};
 use crate::sweep;
-use crate::tool::{Tool, leave};
-use indicatif::ProgressBar;
+use crate::tool::Tool;
+use core::ops::ControlFlow;
 use phalanx_sim::coverage::{CoverageTable, RunCoverage};
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::outcome::Failure as Broken;
@@ -18,15 +19,10 @@ use phalanx_sim::scenario::command_line::{quoted_path, sabotage_flags};
 use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::search::{Behaviours, Hunt, SystemUnderTest, Trial, attempt_covered};
 use serde_json::json;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
-
-/// Interval at which finished threads are collected.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// The state shared by the workers.
 struct Shared<'a> {
@@ -64,11 +60,8 @@ struct Tally {
     interrupted: bool,
 }
 
-/// A thread of the search, with its present trial.
-struct SearchThread {
-    place: Arc<Overseen>,
-    trial: Mutex<Option<(Trial, Scenario)>>,
-}
+/// A thread of the search.
+type SearchThread = RunThread<(Trial, Scenario)>;
 
 pub(crate) fn run(
     screen: &Screen,
@@ -82,8 +75,7 @@ pub(crate) fn run(
     let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
     output::check_folder("--out", &arguments.out)?;
     let inputs = Outputs::new(catalogue::inputs(&entries));
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = arguments.jobs.map_or(cores, usize::from);
+    let jobs = pool::threads(arguments.jobs);
     let start = Instant::now();
     let bar = overseer::bar(None);
     let overseer = Overseer::start(Some(start + arguments.length.0), bar.clone())?;
@@ -101,7 +93,20 @@ pub(crate) fn run(
         runs: AtomicU64::new(0),
         inputs,
     };
-    shared.hunt(jobs, &bar, || {
+    let work = RunWork {
+        until_end: &|thread| shared.work(thread),
+        look: &mut |threads| {
+            let is_stuck = threads.iter().any(|thread| shared.is_stuck(thread));
+            let hunt = lock(&shared.hunt);
+            bar.set_prefix(progress(hunt.drawn(), hunt.covered()));
+            if is_stuck {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    };
+    pool::work_on(jobs, &overseer, work, || {
         bar.finish_and_clear();
         finish(screen, arguments, &shared, start.elapsed())
     })
@@ -146,50 +151,12 @@ fn finish(
 }
 
 impl Shared<'_> {
-    /// Runs trials until one fails, a limit is reached, or a signal arrives; then returns the result of `finish`. A thread
-    /// cannot be ended: if one is stuck, the process ends after `finish`.
-    fn hunt(
-        &self,
-        jobs: usize,
-        bar: &ProgressBar,
-        finish: impl FnOnce() -> Result<Completion, CommandError>,
-    ) -> Result<Completion, CommandError> {
-        let new = || SearchThread {
-            place: self.overseer.place(),
-            trial: Mutex::new(None),
-        };
-        let workers: Vec<SearchThread> = (0..jobs).map(|_| new()).collect();
-        // A panic of a machine is a finding. It is reported once at the end, so the panic hook prints nothing.
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| {}));
-        thread::scope(|scope| {
-            let threads: Vec<_> = workers
-                .iter()
-                .map(|worker| scope.spawn(|| self.work(worker)))
-                .collect();
-            let ended = || threads.iter().all(ScopedJoinHandle::is_finished);
-            let mut is_stuck = false;
-            while !ended() && !is_stuck && !self.overseer.is_impatient() {
-                thread::sleep(LOOK);
-                is_stuck = workers.iter().any(|worker| self.is_stuck(worker));
-                let hunt = lock(&self.hunt);
-                bar.set_prefix(progress(hunt.drawn(), hunt.covered()));
-            }
-            std::panic::set_hook(usual);
-            let done = finish();
-            if !ended() {
-                leave(done);
-            }
-            done
-        })
-    }
-
     /// Notes a trial that is stuck in one step as the failure that was found.
     fn is_stuck(&self, worker: &SearchThread) -> bool {
         let Some(stuck) = worker.place.stuck() else {
             return false;
         };
-        let trial = lock(&worker.trial).take();
+        let trial = lock(&worker.run).take();
         if let Some((trial, scenario)) = trial {
             let (why, at) = (stuck.describe(&scenario), stuck.position.at);
             let failure = Broken::new(&scenario.file, 0, ENDS_IN_TIME, at, &why);
@@ -198,7 +165,7 @@ impl Shared<'_> {
         true
     }
 
-    /// Draws trials, runs them, and learns from them.
+    /// Draws trials, runs them, and learns from them, until one fails, a limit is reached, or a signal arrives.
     fn work(&self, worker: &SearchThread) {
         while !self.over.load(Ordering::Relaxed) && !self.overseer.is_over() {
             let mut hunt = lock(&self.hunt);
@@ -208,7 +175,7 @@ impl Shared<'_> {
             let trial = hunt.draw();
             let scenario = hunt.scenario(&trial);
             drop(hunt);
-            *lock(&worker.trial) = Some((trial.clone(), scenario.clone()));
+            *lock(&worker.run) = Some((trial.clone(), scenario.clone()));
             let tried = self.try_once(&worker.place, &scenario, trial.seed);
             // A trial that was interrupted has a result if it failed before.
             if tried.is_err() && worker.place.supervisor().is_interrupted() {
@@ -278,10 +245,6 @@ impl Shared<'_> {
 
 fn progress(runs: u64, covered: usize) -> String {
     format!("{runs} runs, {covered} behaviours seen")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A failed trial, written as a file.

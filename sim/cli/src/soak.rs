@@ -12,10 +12,12 @@ use crate::arguments::SimSoak;
 use crate::catalogue::{self, CatalogueEntry};
 use crate::failure::{CommandError, Completion};
 use crate::output;
-use crate::overseer::{self, Overseen, Overseer, wall_limit};
+use crate::overseer::{self, Overseer, lock, wall_limit};
+use crate::pool::{self, RunThread, RunWork};
 use crate::screen::Screen;
 use crate::sweep;
-use crate::tool::{Tool, leave};
+use crate::tool::Tool;
+use core::ops::ControlFlow;
 use keep::Keeper;
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::runner::SupervisedModel;
@@ -23,14 +25,9 @@ use phalanx_sim::scenario::{Engine, Scenario};
 use phalanx_sim::search::{Attempt, Hunt, SystemUnderTest, attempt_covered, run_covered};
 use phalanx_sim::verdict::Failure;
 use shares::{Share, Shares};
-use std::num::NonZero;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ScopedJoinHandle};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tally::Tally;
-
-/// Interval at which finished threads are collected.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Interval at which the summary is written.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
@@ -59,12 +56,6 @@ struct SoakRun {
     of_search: bool,
 }
 
-/// A thread of the soak, with its present run.
-struct SoakThread {
-    place: Arc<Overseen>,
-    run: Mutex<Option<SoakRun>>,
-}
-
 pub(crate) fn run(
     screen: &Screen,
     tool: &Tool<'_>,
@@ -75,8 +66,7 @@ pub(crate) fn run(
     let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
     output::check_folder("--out", &arguments.out)?;
     let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = arguments.jobs.map_or(cores, usize::from);
+    let jobs = pool::threads(arguments.jobs);
     let start = Instant::now();
     let bar = overseer::bar(None);
     let overseer = Overseer::start(Some(start + arguments.length.0), bar.clone())?;
@@ -92,57 +82,30 @@ pub(crate) fn run(
         keeper: Mutex::new(Keeper::new(&arguments.out)),
         trouble: Mutex::new(None),
     };
-    shared.soak(jobs, || {
+    let mut written = Instant::now();
+    let work = RunWork {
+        until_end: &|thread| shared.work(thread),
+        look: &mut |threads| {
+            for thread in threads {
+                shared.keep_stuck(thread);
+            }
+            bar.set_prefix(lock(&shared.tally).progress());
+            if written.elapsed() > SUMMARY_INTERVAL {
+                written = Instant::now();
+                shared.write_summary();
+            }
+            ControlFlow::Continue(())
+        },
+    };
+    pool::work_on(jobs, &overseer, work, || {
         bar.finish_and_clear();
         shared.finish(screen)
     })
 }
 
 impl Shared<'_> {
-    /// Runs until the time is over or a signal arrives; then returns the result of `finish`. A thread cannot be ended: if
-    /// one is stuck, the process ends after `finish`.
-    fn soak(
-        &self,
-        jobs: usize,
-        finish: impl FnOnce() -> Result<Completion, CommandError>,
-    ) -> Result<Completion, CommandError> {
-        let new = || SoakThread {
-            place: self.overseer.place(),
-            run: Mutex::new(None),
-        };
-        let workers: Vec<SoakThread> = (0..jobs).map(|_| new()).collect();
-        // A panic of a machine is a failure of its run, which is kept.
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| {}));
-        thread::scope(|scope| {
-            let workers = workers.iter();
-            let threads: Vec<_> = workers
-                .clone()
-                .map(|worker| scope.spawn(|| self.work(worker)))
-                .collect();
-            let ended = || threads.iter().all(ScopedJoinHandle::is_finished);
-            let mut written = Instant::now();
-            while !ended() && !self.overseer.is_impatient() {
-                thread::sleep(LOOK);
-                for worker in workers.clone() {
-                    self.keep_stuck(worker);
-                }
-                self.overseer.bar().set_prefix(lock(&self.tally).progress());
-                if written.elapsed() > SUMMARY_INTERVAL {
-                    written = Instant::now();
-                    self.write_summary();
-                }
-            }
-            std::panic::set_hook(usual);
-            let done = finish();
-            if !ended() {
-                leave(done);
-            }
-            done
-        })
-    }
-
-    fn work(&self, worker: &SoakThread) {
+    /// Runs scenarios and trials until the time is over or a signal arrives.
+    fn work(&self, worker: &RunThread<SoakRun>) {
         while !self.overseer.is_over() && lock(&self.trouble).is_none() {
             let share = lock(&self.shares).next();
             let begin = Instant::now();
@@ -163,7 +126,12 @@ impl Shared<'_> {
     }
 
     /// Runs an unchanged scenario.
-    fn one_run(&self, worker: &SoakThread, index: usize, seed: u64) -> Result<(), CommandError> {
+    fn one_run(
+        &self,
+        worker: &RunThread<SoakRun>,
+        index: usize,
+        seed: u64,
+    ) -> Result<(), CommandError> {
         let run = SoakRun {
             scenario: Scenario::clone(&self.entries[index].scenario),
             seed,
@@ -174,7 +142,7 @@ impl Shared<'_> {
     }
 
     /// Runs a trial of the search.
-    fn one_trial(&self, worker: &SoakThread) -> Result<(), CommandError> {
+    fn one_trial(&self, worker: &RunThread<SoakRun>) -> Result<(), CommandError> {
         let mut hunt = lock(&self.hunt);
         let trial = hunt.draw();
         let run = SoakRun {
@@ -188,7 +156,7 @@ impl Shared<'_> {
         self.note(&run, &attempt)
     }
 
-    fn attempt(&self, worker: &SoakThread, run: &SoakRun) -> Result<Attempt, CommandError> {
+    fn attempt(&self, worker: &RunThread<SoakRun>, run: &SoakRun) -> Result<Attempt, CommandError> {
         *lock(&worker.run) = Some(run.clone());
         let runner = SupervisedModel {
             model: self.tool.runner(&run.scenario)?,
@@ -234,7 +202,7 @@ impl Shared<'_> {
     }
 
     /// Keeps a run that is stuck in one step, once.
-    fn keep_stuck(&self, worker: &SoakThread) {
+    fn keep_stuck(&self, worker: &RunThread<SoakRun>) {
         let Some(stuck) = worker.place.stuck() else {
             return;
         };
@@ -280,8 +248,4 @@ impl Shared<'_> {
             },
         )
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

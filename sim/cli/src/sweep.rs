@@ -16,8 +16,6 @@ use crate::screen::Screen;
 use crate::tool::Tool;
 use phalanx_sim::scenario::Engine;
 use std::collections::BTreeMap;
-use std::num::NonZero;
-use std::thread;
 
 /// One scenario with one seed: the unit of work of a worker.
 #[derive(Clone, Copy)]
@@ -123,8 +121,7 @@ impl Sweep<'_> {
         overseer: &Overseer,
         results: SweepResults<'_>,
     ) -> Result<Completion, CommandError> {
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = self.arguments.jobs.map_or(cores, usize::from);
+        let threads = pool::threads(self.arguments.jobs);
         let work = JobWork {
             one: &|job: &Job<'_>, place: &Overseen| self.one(job, place),
             stuck: &|job: &Job<'_>, stuck: StuckRun| {
