@@ -4,9 +4,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// Deadline of every condition that a test waits for; the deadline allows for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -18,6 +21,41 @@ pub(crate) fn phalanxd<I: AsRef<std::ffi::OsStr>>(
     let mut command = Command::new(env!("CARGO_BIN_EXE_phalanxd"));
     command.env_clear().args(arguments);
     command
+}
+
+/// The socket of a service manager, on which a daemon reports its state.
+pub(crate) struct NotifySocket {
+    pub(crate) socket: UnixDatagram,
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl NotifySocket {
+    pub(crate) fn new() -> Self {
+        // The path of a socket has at most 107 bytes, and the default directory for temporary files may
+        // have a long path.
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        Self {
+            socket,
+            path,
+            _folder: folder,
+        }
+    }
+
+    /// The path, for the environment of a daemon.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the next message of the daemon.
+    pub(crate) fn hear(&self) -> String {
+        let mut buffer = [0; 256];
+        let length = self.socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
 }
 
 /// Runs a daemon that does not start; returns its exit code and its message.

@@ -1,6 +1,6 @@
 //! Tests of start, reload and end.
 
-use crate::daemon::{RunningDaemon, SOON, refused};
+use crate::daemon::{NotifySocket, RunningDaemon, SOON, refused};
 use crate::place::Place;
 use phalanx_net::wire::proto::{
     GetNodeInfoRequest, ListServicesRequest, PingRequest, WatchRequest,
@@ -9,7 +9,6 @@ use rustix::process::Signal;
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::os::unix::net::UnixDatagram;
 use std::time::Instant;
 
 #[test]
@@ -60,26 +59,16 @@ fn two_daemons_cannot_share_a_state_directory() {
 #[test]
 fn the_service_manager_is_notified_of_ready_reload_and_stop() {
     let place = Place::new();
-    // The path of a socket has at most 107 bytes, and the default directory for temporary files may
-    // have a long path.
-    let folder = tempfile::tempdir_in("/tmp").unwrap();
-    let path = folder.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
-    let hear = || {
-        let mut buffer = [0; 256];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    };
+    let manager = NotifySocket::new();
     let mut command = place.command("a");
-    command.env("NOTIFY_SOCKET", &path);
+    command.env("NOTIFY_SOCKET", manager.path());
     let daemon = RunningDaemon::start(command);
-    assert_eq!(hear().trim(), "READY=1");
+    assert_eq!(manager.hear().trim(), "READY=1");
     daemon.signal(Signal::HUP);
-    assert!(hear().starts_with("RELOADING=1\nMONOTONIC_USEC="));
-    assert_eq!(hear().trim(), "READY=1");
+    assert!(manager.hear().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(manager.hear().trim(), "READY=1");
     assert_eq!(daemon.ends().code(), Some(0));
-    assert_eq!(hear().trim(), "STOPPING=1");
+    assert_eq!(manager.hear().trim(), "STOPPING=1");
 }
 
 #[tokio::test]

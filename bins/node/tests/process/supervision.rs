@@ -1,13 +1,12 @@
 //! Tests of supervision: exit codes, the watchdog, and signals while a file blocks.
 
-use crate::daemon::{RunningDaemon, SOON, phalanxd, refused};
+use crate::daemon::{NotifySocket, RunningDaemon, SOON, phalanxd, refused};
 use crate::mesh::{all_alive, sees};
 use crate::place::{Place, days, flags, node};
 use phalanx_net::store::{FileStore, epoch};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -49,32 +48,24 @@ async fn a_daemon_whose_id_stays_taken_ends_with_its_own_exit_code() {
 #[test]
 fn the_watchdog_is_fed_while_the_machine_answers() {
     let place = Place::new();
-    let folder = tempfile::tempdir_in("/tmp").unwrap();
-    let path = folder.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
-    let hear = || {
-        let mut buffer = [0; 256];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    };
+    let manager = NotifySocket::new();
     let mut command = place.command("a");
-    command.env("NOTIFY_SOCKET", &path);
+    command.env("NOTIFY_SOCKET", manager.path());
     command.env("WATCHDOG_USEC", "300000");
     let daemon = RunningDaemon::start(command);
-    assert_eq!(hear().trim(), "READY=1");
+    assert_eq!(manager.hear().trim(), "READY=1");
     let begun = Instant::now();
     for _ in 0..10 {
-        assert_eq!(hear().trim(), "WATCHDOG=1");
+        assert_eq!(manager.hear().trim(), "WATCHDOG=1");
     }
     assert!(begun.elapsed() >= Duration::from_millis(800));
     // A suspended process feeds no watchdog.
     daemon.signal(Signal::STOP);
-    socket.set_nonblocking(true).unwrap();
+    manager.socket.set_nonblocking(true).unwrap();
     std::thread::sleep(Duration::from_millis(200));
-    while socket.recv(&mut [0; 256]).is_ok() {}
+    while manager.socket.recv(&mut [0; 256]).is_ok() {}
     std::thread::sleep(Duration::from_millis(600));
-    assert!(socket.recv(&mut [0; 256]).is_err());
+    assert!(manager.socket.recv(&mut [0; 256]).is_err());
     daemon.signal(Signal::CONT);
     assert_eq!(daemon.ends().code(), Some(0));
 }
