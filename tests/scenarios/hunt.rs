@@ -15,18 +15,11 @@ pub(crate) fn find(
     wanted: &dyn Fn(&Failure) -> bool,
 ) -> Option<(Trial, Scenario)> {
     let mut hunt = Hunt::new(bases.to_vec(), 1);
-    while hunt.drawn() < trials_max {
-        let trial = hunt.draw();
-        let scenario = hunt.scenario(&trial);
-        let (failures, did) =
-            attempt(broken, &scenario, trial.seed).expect("the scenario supports this engine");
-        hunt.learn(&did);
+    let found = hunt.find(broken, trials_max, |trial, scenario, failures| {
         let earliest = failures.iter().min_by_key(|failure| failure.at_ms);
-        if earliest.is_some_and(wanted) && failures_of(sound, &scenario, trial.seed).is_empty() {
-            return Some((trial, scenario));
-        }
-    }
-    None
+        earliest.is_some_and(wanted) && failures_of(sound, scenario, trial.seed).is_empty()
+    });
+    found.expect("the scenario supports this engine")
 }
 
 pub(crate) fn failures_of(

@@ -86,6 +86,29 @@ impl Hunt {
         news
     }
 
+    /// Draws and runs trials until one is wanted, or until `trials_max` are drawn in all. `wanted` decides by the trial,
+    /// its scenario and its failures.
+    ///
+    /// # Errors
+    /// Returns an error if a scenario cannot be run with the seed of its trial.
+    pub fn find(
+        &mut self,
+        subject: SystemUnderTest<'_>,
+        trials_max: u64,
+        mut wanted: impl FnMut(&Trial, &Scenario, &[Failure]) -> bool,
+    ) -> Result<Option<(Trial, Scenario)>, ScenarioError> {
+        while self.drawn < trials_max {
+            let trial = self.draw();
+            let scenario = self.scenario(&trial);
+            let (failures, did) = attempt(subject, &scenario, trial.seed)?;
+            self.learn(&did);
+            if wanted(&trial, &scenario, &failures) {
+                return Ok(Some((trial, scenario)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Returns the number of trials drawn.
     #[must_use]
     pub const fn drawn(&self) -> u64 {

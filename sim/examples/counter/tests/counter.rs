@@ -2,7 +2,7 @@
 
 use counter::COUNTER;
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::search::{Hunt, SystemUnderTest, attempt};
+use phalanx_sim::search::{Hunt, SystemUnderTest};
 use phalanx_sim::verdict::Failure;
 use phalanx_sim::{Model, RunOptions, Runner};
 use std::path::Path;
@@ -57,19 +57,12 @@ fn search_finds_the_planted_bug_with_faults_of_its_own() {
         sabotage: &sabotage,
     };
     let mut hunt = Hunt::new(vec![load("split")], 1);
-    let found = (0..2_000).find_map(|_| {
-        let trial = hunt.draw();
-        let scenario = hunt.scenario(&trial);
-        let (failures, did) = attempt(subject, &scenario, trial.seed).unwrap();
-        hunt.learn(&did);
-        let broken = |failure: &Failure| failure.expectation == INVARIANT;
-        failures
-            .iter()
-            .any(broken)
-            .then_some((scenario, trial.seed))
+    let found = hunt.find(subject, 2_000, |_, _, failures| {
+        let mut failures = failures.iter();
+        failures.any(|failure| failure.expectation == INVARIANT)
     });
-    let (scenario, seed) = found.expect("2000 runs are enough");
-    assert_eq!(run(&scenario, seed, &[]), [], "the faults alone");
+    let (trial, scenario) = found.unwrap().expect("2000 runs are enough");
+    assert_eq!(run(&scenario, trial.seed, &[]), [], "the faults alone");
 }
 
 #[test]
@@ -80,12 +73,11 @@ fn search_finds_nothing_else() {
         sabotage: &[],
     };
     let mut hunt = Hunt::new(vec![load("split"), load("restarts")], 2);
-    for _ in 0..500 {
-        let trial = hunt.draw();
-        let (failures, did) = attempt(subject, &hunt.scenario(&trial), trial.seed).unwrap();
-        hunt.learn(&did);
+    let found = hunt.find(subject, 500, |trial, _, failures| {
         assert_eq!(failures, [], "seed {}", trial.seed);
-    }
+        false
+    });
+    assert!(found.unwrap().is_none());
 }
 
 #[test]

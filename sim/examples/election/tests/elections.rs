@@ -147,15 +147,12 @@ fn search_finds_the_bug_and_shrink_makes_a_page_of_it() {
     // In this scenario, nodes lose power one at a time, which most votes survive; the search adds chaos to the
     // scenario.
     let mut hunt = Hunt::new(vec![load("power-cuts")], 1);
-    let found = (0..2_000).find_map(|_| {
-        let trial = hunt.draw();
-        let scenario = hunt.scenario(&trial);
-        let (failures, did) = attempt(subject, &scenario, trial.seed).unwrap();
-        hunt.learn(&did);
-        let first = failures.iter().min_by_key(|failure| failure.at_ms)?;
-        (first.expectation == "invariant one-leader-a-term").then_some((scenario, trial.seed))
+    let found = hunt.find(subject, 2_000, |_, _, failures| {
+        let first = failures.iter().min_by_key(|failure| failure.at_ms);
+        first.is_some_and(|failure| failure.expectation == "invariant one-leader-a-term")
     });
-    let (scenario, seed) = found.expect("2000 runs are enough");
+    let (trial, scenario) = found.unwrap().expect("2000 runs are enough");
+    let seed = trial.seed;
     let small = shrink(subject, &scenario, seed, &mut |_| true)
         .unwrap()
         .expect("it fails");

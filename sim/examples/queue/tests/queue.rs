@@ -1,7 +1,7 @@
 //! The queue passes its scenarios, the search finds the bug that is planted in it, and it is as short as the guide says.
 
 use phalanx_sim::scenario::Scenario;
-use phalanx_sim::search::{Hunt, SystemUnderTest, attempt};
+use phalanx_sim::search::{Hunt, SystemUnderTest};
 use phalanx_sim::verdict::Failure;
 use phalanx_sim::{Model, RunOptions, Runner};
 use queue::QUEUE;
@@ -54,19 +54,12 @@ fn search_finds_the_planted_bug_with_faults_of_its_own() {
         sabotage: &sabotage,
     };
     let mut hunt = Hunt::new(vec![load("quiet")], 1);
-    let found = (0..2_000).find_map(|_| {
-        let trial = hunt.draw();
-        let scenario = hunt.scenario(&trial);
-        let (failures, did) = attempt(subject, &scenario, trial.seed).unwrap();
-        hunt.learn(&did);
-        let broken = |failure: &Failure| failure.expectation == INVARIANT;
-        failures
-            .iter()
-            .any(broken)
-            .then_some((scenario, trial.seed))
+    let found = hunt.find(subject, 2_000, |_, _, failures| {
+        let mut failures = failures.iter();
+        failures.any(|failure| failure.expectation == INVARIANT)
     });
-    let (scenario, seed) = found.expect("2000 runs are enough");
-    assert_eq!(run(&scenario, seed, &[]), [], "the faults alone");
+    let (trial, scenario) = found.unwrap().expect("2000 runs are enough");
+    assert_eq!(run(&scenario, trial.seed, &[]), [], "the faults alone");
 }
 
 #[test]
@@ -77,12 +70,11 @@ fn search_finds_nothing_else() {
         sabotage: &[],
     };
     let mut hunt = Hunt::new(vec![load("quiet"), load("crashes")], 2);
-    for _ in 0..500 {
-        let trial = hunt.draw();
-        let (failures, did) = attempt(subject, &hunt.scenario(&trial), trial.seed).unwrap();
-        hunt.learn(&did);
+    let found = hunt.find(subject, 500, |trial, _, failures| {
         assert_eq!(failures, [], "seed {}", trial.seed);
-    }
+        false
+    });
+    assert!(found.unwrap().is_none());
 }
 
 #[test]
