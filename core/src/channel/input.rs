@@ -98,9 +98,7 @@ impl Channels {
         let room = self.check_room();
         let counter = self.check_counter(channel);
         let max = self.context.counter_max();
-        let bytes_max = self.context.config.bytes_max;
-        let bytes = retention::room_of_applications(&self.stores, bytes_max);
-        let bytes_of_maps = retention::room_of_maps(&self.stores, bytes_max);
+        let bytes = retention::map_room(&self.stores, self.context.config.bytes_max);
         let store = self.open_store(channel)?;
         let Some(map) = store.as_map() else {
             return Err(Refusal::WrongKind(store.kind()));
@@ -109,7 +107,7 @@ impl Channels {
         if let Some(key) = transaction::first_mismatch(map, transaction) {
             return Ok(Done::Differs(key));
         }
-        transaction::check_size(map, transaction, bytes)?;
+        transaction::check_size(map, transaction, bytes.applications)?;
         if map.next_clock() > max {
             return Err(Refusal::CounterTooHigh);
         }
@@ -119,7 +117,7 @@ impl Channels {
         let update = self.publish(channel, body, payload);
         if let Some(store) = self.stores.get_mut(channel)
             && let AppliedUpdate::Changed(changes) =
-                store.apply(&update, Rule::LaterWins, bytes_of_maps)
+                store.apply(&update, Rule::LaterWins, bytes.all)
         {
             self.deliver_changes(channel, changes);
             self.drop_excess(&update);
@@ -472,7 +470,7 @@ impl Channels {
         } else {
             Rule::LaterWins
         };
-        let room = retention::room_of_maps(&self.stores, self.context.config.bytes_max);
+        let room = retention::map_room(&self.stores, self.context.config.bytes_max).all;
         let Some(store) = self.stores.get_mut(channel) else {
             return;
         };

@@ -18,14 +18,22 @@ fn map_bytes(stores: &Stores) -> usize {
     stores.values().map(ChannelStore::map_bytes).sum()
 }
 
-/// The number of bytes by which writes of this node's applications may extend maps.
-pub(super) fn room_of_applications(stores: &Stores, bytes_max: usize) -> usize {
-    (bytes_max / 4 * 3).saturating_sub(map_bytes(stores))
+/// The number of bytes by which writes may extend maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MapRoom {
+    /// By writes of this node's applications.
+    pub(super) applications: usize,
+    /// By any write.
+    pub(super) all: usize,
 }
 
-/// The number of bytes by which any write may extend maps.
-pub(super) fn room_of_maps(stores: &Stores, bytes_max: usize) -> usize {
-    (bytes_max / 8 * 7).saturating_sub(map_bytes(stores))
+/// The room of maps. O(channels).
+pub(super) fn map_room(stores: &Stores, bytes_max: usize) -> MapRoom {
+    let bytes = map_bytes(stores);
+    MapRoom {
+        applications: (bytes_max / 4 * 3).saturating_sub(bytes),
+        all: (bytes_max / 8 * 7).saturating_sub(bytes),
+    }
 }
 
 /// The message to drop after an update of `origin`, if the messages of this origin or of all origins exceed their bound.
@@ -70,7 +78,7 @@ mod tests {
 
     /// Applies an update, and drops messages as the machine does.
     fn apply(stores: &mut Stores, update: &Arc<Update>) {
-        let room = room_of_maps(stores, BYTES_MAX);
+        let room = map_room(stores, BYTES_MAX).all;
         let kind = update.body.kind();
         let store = stores.entry(update.id.channel.clone());
         let store = store.or_insert_with(|| ChannelStore::new(kind, None));
@@ -134,7 +142,7 @@ mod tests {
             assert!(bytes(&stores) <= BYTES_MAX);
         }
         assert!(map_bytes(&stores) > BYTES_MAX / 4 * 3);
-        assert_eq!(room_of_applications(&stores, BYTES_MAX), 0);
+        assert_eq!(map_room(&stores, BYTES_MAX).applications, 0);
     }
 
     #[test]
