@@ -229,8 +229,7 @@ fn link_to(mesh: &Gossip, neighbour: &NodeId) -> Option<LinkId> {
 }
 
 /// Routes from this node that pass through none of the nodes to `avoid`. A neighbour that reports its link with this
-/// node down does not hear this node, so it is no first hop
-/// unless no neighbour hears this node.
+/// node down does not hear this node, so routes begin at other neighbours if there are any.
 fn routes_around(mesh: &Gossip, avoid: &[NodeId]) -> Routes {
     let topology = mesh.topology();
     let me = mesh.me();
