@@ -2,8 +2,8 @@
 //! least 18 of 20 seeds pass.
 //!
 //! All random choices of the seed are written out first, so that each fault has fixed nodes and times, also those that
-//! chaos drew. Each fault that can be removed alone ([`removable`]) is an item of delta debugging, whose test runs the
-//! remaining faults with several seeds ([`trials`]). Of a failure that is rare with all faults, more seeds run. If a
+//! chaos drew. Each fault that can be removed alone (`removable`) is an item of delta debugging, whose test runs the
+//! remaining faults with several seeds (`trials`). Of a failure that is rare with all faults, more seeds run. If a
 //! fault of the set is not needed in the complete file, another set is sufficient too; such sets are alternatives.
 //!
 //! An expectation may be about a fault: a node that crashes must be seen as down. Without the fault such an expectation
