@@ -1,7 +1,10 @@
 //! Replays a run event by event, and shows the state of its nodes.
 
+use crate::judge::ending::Halted;
+use crate::model::Supervisor;
 use crate::model::clock::ns;
 use crate::model::engine::Engine;
+use crate::model::supervision::RunWatch;
 use crate::model::trace::Trace;
 use crate::record::{ExecutedAction, Line, Lines, RecordedStep, Recorder};
 use crate::scenario::plan::Plan;
@@ -19,6 +22,10 @@ pub struct Replay<'a> {
     collected: Rc<RefCell<VecDeque<Line<'a>>>>,
     /// The latest event that was returned.
     latest: Option<Line<'a>>,
+    /// The supervision of the replay, if there is one.
+    watch: Option<RunWatch<'a>>,
+    /// The reason why the supervision ended the replay.
+    halted: Option<Halted>,
 }
 
 /// Collects the lines of the latest events.
@@ -65,10 +72,28 @@ impl<'a> Replay<'a> {
             )?,
             collected,
             latest: None,
+            watch: None,
+            halted: None,
         })
     }
 
-    /// Returns the next event before `until`, if there is one.
+    /// Begins the supervision of the replay, which counts as one run of the supervisor; with `None`, ends it. A
+    /// supervised replay ends early as a run does.
+    pub fn supervise(&mut self, supervisor: Option<&'a Supervisor>) {
+        // The present run of the supervisor ends before the next one begins.
+        drop(self.watch.take());
+        let processes = self.engine.processes();
+        self.watch = supervisor.map(|it| RunWatch::new(Some(it), processes));
+        self.engine.supervise(supervisor);
+    }
+
+    /// Returns why the supervision ended the replay early, if it did.
+    #[must_use]
+    pub const fn halted(&self) -> Option<&Halted> {
+        self.halted.as_ref()
+    }
+
+    /// Returns the next event before `until`, if there is one. A replay that was ended early has none.
     pub fn next_event(&mut self, until: Duration) -> Option<Line<'a>> {
         loop {
             let line = self.collected.borrow_mut().pop_front();
@@ -76,10 +101,13 @@ impl<'a> Replay<'a> {
                 self.latest.clone_from(&line);
                 return line;
             }
-            if !self.engine.advance(ns(until)) {
+            if self.halted.is_some() || !self.engine.advance(ns(until)) {
                 return None;
             }
             self.engine.drop_reports();
+            if let Some(watch) = &mut self.watch {
+                self.halted = self.engine.watched(watch);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::scale::{Engines, Interval, Seeds, Span};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The commands of the simulator.
 #[derive(Debug, Subcommand)]
@@ -34,6 +35,28 @@ pub enum Sim {
     Schema,
 }
 
+/// The flags of all commands that run scenarios.
+#[derive(Debug, Args)]
+pub struct RunFlags {
+    /// Print JSON; of several runs or nodes, one object for each
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
+    /// node; at least 15min in wire and madsim]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) wall_limit: Option<Span>,
+    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names. A trace contains its own
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sabotage: Vec<String>,
+}
+
+impl RunFlags {
+    /// Returns the requested wall-time limit of a run.
+    pub(crate) fn wall_limit(&self) -> Option<Duration> {
+        self.wall_limit.map(|limit| limit.0)
+    }
+}
+
 /// The command `run`.
 #[derive(Debug, Args)]
 pub struct SimRun {
@@ -55,9 +78,6 @@ pub struct SimRun {
     /// scenarios, of others nothing) [default: the scenario's engine, or model]
     #[arg(long, value_name = "ENGINE")]
     pub(crate) engine: Option<Engines>,
-    /// Print JSON, one object per run
-    #[arg(long)]
-    pub(crate) json: bool,
     /// Run each seed twice, in two processes, and compare the runs; exit code 3 if they differ
     #[arg(long)]
     pub(crate) check: bool,
@@ -83,13 +103,9 @@ pub struct SimRun {
     /// Number of parallel runs [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
-    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
-    /// node; at least 15min in wire and madsim]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) wall_limit: Option<Span>,
-    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sabotage: Vec<String>,
+    /// The flags of all commands that run scenarios.
+    #[command(flatten)]
+    pub(crate) common: RunFlags,
 }
 
 /// The command `search`.
@@ -121,20 +137,13 @@ pub struct SimSearch {
     /// Seed of the search: a different seed draws different trials
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
-    /// node]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) wall_limit: Option<Span>,
     /// Print how often each input, transition, refusal and check of an invariant occurred, in each program; those that
     /// never occurred first
     #[arg(long)]
     pub(crate) coverage: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sabotage: Vec<String>,
+    /// The flags of all commands that run scenarios.
+    #[command(flatten)]
+    pub(crate) common: RunFlags,
 }
 
 /// The command `shrink`.
@@ -160,16 +169,9 @@ pub struct SimShrink {
         allow_hyphen_values = true
     )]
     pub(crate) length: Span,
-    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
-    /// node]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) wall_limit: Option<Span>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sabotage: Vec<String>,
+    /// The flags of all commands that run scenarios.
+    #[command(flatten)]
+    pub(crate) common: RunFlags,
 }
 
 /// The command `explain`.
@@ -195,16 +197,9 @@ pub struct SimExplain {
     /// Stop after this number of runs and print what is known so far
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub(crate) runs: usize,
-    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
-    /// node]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) wall_limit: Option<Span>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sabotage: Vec<String>,
+    /// The flags of all commands that run scenarios.
+    #[command(flatten)]
+    pub(crate) common: RunFlags,
 }
 
 /// The command `soak`.
@@ -230,16 +225,9 @@ pub struct SimSoak {
     /// First seed of each scenario, and seed of the search
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Fail a run that takes longer than this time of the wall clock [default: 60s, and 20ms for each second of each
-    /// node]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) wall_limit: Option<Span>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sabotage: Vec<String>,
+    /// The flags of all commands that run scenarios.
+    #[command(flatten)]
+    pub(crate) common: RunFlags,
 }
 
 /// The command `replay`.
@@ -273,12 +261,9 @@ pub struct SimReplay {
     /// Show only this node
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names. A trace contains its own
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sabotage: Vec<String>,
+    /// The flags of all commands that run scenarios.
+    #[command(flatten)]
+    pub(crate) common: RunFlags,
 }
 
 /// The command `diff`.
@@ -296,10 +281,7 @@ pub struct SimDiff {
     /// Number of events to show before the first difference
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) context: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Switch a mechanism off, or plant a bug, in every node; --help lists the names. A trace contains its own
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sabotage: Vec<String>,
+    /// The flags of all commands that run scenarios.
+    #[command(flatten)]
+    pub(crate) common: RunFlags,
 }

@@ -2,18 +2,21 @@
 
 use crate::arguments::SimDiff;
 use crate::failure::{CommandError, Completion};
-use crate::overseer::{self, Overseer};
-use crate::replay::{ReplayRun, at, is_trace, no_sabotage, open, run_of};
+use crate::overseer::{self, Overseen, Overseer, lock, wall_limit};
+use crate::pool::{self, WorkEnd};
+use crate::replay::{at, is_trace, no_sabotage, open, run_of};
 use crate::screen::{Paint, Screen};
 use crate::state::{self, HostSnapshot, changes};
 use crate::tool::Tool;
 use crate::{catalogue, engine, sweep};
 use phalanx_sim::diff::{Divergence, StateChange, first_difference};
+use phalanx_sim::judge::ending::Halted;
 use phalanx_sim::record::Header;
 use phalanx_sim::replay::{Replay, host_named};
-use phalanx_sim::scenario::Engine;
+use phalanx_sim::scenario::{Engine, Scenario};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 pub(crate) fn run(
     screen: &Screen,
@@ -25,14 +28,11 @@ pub(crate) fn run(
             "--variant needs a scenario file with --seed A B; a trace already contains one run",
         )),
         ([left, right], []) => {
-            no_sabotage(&arguments.sabotage)?;
-            compare(
-                screen,
-                tool,
-                arguments,
-                [left, right],
-                ([left, right], None),
-            )
+            no_sabotage(&arguments.common.sabotage)?;
+            let overseer = Overseer::start(None, overseer::bar(None))?;
+            let comparison = Comparison::new(tool, arguments, &overseer);
+            let work = |place: &Overseen| comparison.compare(place, [left, right], [left, right]);
+            pool::work_alone(&overseer, work, |end| comparison.finish(screen, end))
         }
         ([file], [one, two]) => of_seeds(screen, tool, arguments, file, [*one, *two]),
         _ => Err(CommandError::usage(format!(
@@ -61,115 +61,173 @@ fn of_seeds(
         .scenario
         .check_engine(Engine::Model)
         .map_err(CommandError::usage)?;
-    let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
+    let sabotage = sweep::sabotage(&arguments.common.sabotage, [&entry])?;
     let folder = tempfile::tempdir().map_err(|error| {
         CommandError::failed(format!("cannot create a directory for the traces: {error}"))
     })?;
     let overseer = Overseer::start(None, overseer::bar(None))?;
-    let place = overseer.place();
-    let mut traces: Vec<PathBuf> = Vec::new();
-    for (name, seed) in ["left", "right"].into_iter().zip(seeds) {
-        let trace = folder.path().join(name);
-        let settings = engine::RunSettings {
-            trace: Some(trace.clone()),
-            sabotage: sabotage.clone(),
-            ..engine::RunSettings::default()
-        };
-        engine::run(tool, &entry, Engine::Model, seed, &settings, &place)?;
-        traces.push(trace);
+    let comparison = Comparison::new(tool, arguments, &overseer);
+    let work = |place: &Overseen| {
+        *lock(&comparison.scenario) = Some(Arc::clone(&entry.scenario));
+        let mut traces: Vec<PathBuf> = Vec::new();
+        for (name, seed) in ["left", "right"].into_iter().zip(seeds) {
+            let trace = folder.path().join(name);
+            let settings = engine::RunSettings {
+                trace: Some(trace.clone()),
+                sabotage: sabotage.clone(),
+                wall_limit: arguments.common.wall_limit(),
+                ..engine::RunSettings::default()
+            };
+            let record = engine::run(tool, &entry, Engine::Model, seed, &settings, place)?;
+            if let Some(endless) = record.endless() {
+                return Err(CommandError::failed(format!("seed {seed}: {endless}")));
+            }
+            traces.push(trace);
+        }
+        let names = seeds.map(|seed| PathBuf::from(format!("seed {seed}")));
+        comparison.compare(place, [&traces[0], &traces[1]], [&names[0], &names[1]])
+    };
+    pool::work_alone(&overseer, work, |end| comparison.finish(screen, end))
+}
+
+/// The comparison of two runs.
+struct Comparison<'a> {
+    tool: &'a Tool<'a>,
+    arguments: &'a SimDiff,
+    overseer: &'a Overseer,
+    /// The scenario of the present run.
+    scenario: Mutex<Option<Arc<Scenario>>>,
+    /// The first difference, as soon as it is known.
+    found: Mutex<Option<([String; 2], Divergence)>>,
+}
+
+impl<'a> Comparison<'a> {
+    const fn new(tool: &'a Tool<'a>, arguments: &'a SimDiff, overseer: &'a Overseer) -> Self {
+        Self {
+            tool,
+            arguments,
+            overseer,
+            scenario: Mutex::new(None),
+            found: Mutex::new(None),
+        }
     }
-    let names = seeds.map(|seed| PathBuf::from(format!("seed {seed}")));
-    let compared = compare(
-        screen,
-        tool,
-        arguments,
-        [&traces[0], &traces[1]],
-        ([&names[0], &names[1]], Some(&overseer)),
-    );
-    match overseer.is_interrupted() {
-        true => Err(CommandError::Interrupted),
-        false => compared,
+
+    /// Compares two traces, and the states of the node of their first difference.
+    fn compare(
+        &self,
+        place: &Overseen,
+        files: [&Path; 2],
+        names: [&Path; 2],
+    ) -> Result<Compared, CommandError> {
+        let (mut left, mut right) = (open(files[0])?, open(files[1])?);
+        let found = first_difference(&mut left, &mut right, self.arguments.context)
+            .map_err(CommandError::usage)?;
+        let names = names.map(|name| name.display().to_string());
+        let Some(found) = found else {
+            return Ok(Compared::Equal(names));
+        };
+        *lock(&self.found) = Some((names.clone(), found.clone()));
+        let headers = [left.header(), right.header()];
+        let states = self.states(place, &names, headers, &found);
+        Ok(Compared::Different(names, found, states))
+    }
+
+    /// Returns the node of the first difference, and how its state after that event differs between the
+    /// runs.
+    fn states(
+        &self,
+        place: &Overseen,
+        names: &[String; 2],
+        headers: [&Header; 2],
+        found: &Divergence,
+    ) -> States {
+        let node = [&found.left, &found.right]
+            .into_iter()
+            .flatten()
+            .find_map(|line| line.node.clone())
+            .ok_or("the runs differ at a scheduled action, which is not a step of a node")?;
+        let one = self.state_at(place, &names[0], headers[0], (&*node, found.event()))?;
+        let two = self.state_at(place, &names[1], headers[1], (&*node, found.event()))?;
+        Ok((node.into_owned(), changes(&one, &two)))
+    }
+
+    /// Returns the state of a node after an event of a traced run.
+    fn state_at(
+        &self,
+        place: &Overseen,
+        name: &str,
+        header: &Header,
+        (node, event): (&str, u64),
+    ) -> Result<HostSnapshot, String> {
+        let run = run_of(self.tool, name, header)?;
+        *lock(&self.scenario) = Some(Arc::clone(&run.scenario));
+        let host = host_named(&run.scenario, node).map_err(|error| error.to_string())?;
+        let plan = run
+            .scenario
+            .plan(run.seed)
+            .map_err(|error| error.to_string())?;
+        let mut replay = Replay::new(run.system, &run.scenario, &plan, &run.sabotage)
+            .map_err(|error| error.to_string())?;
+        let limit = self.arguments.common.wall_limit();
+        place.set_limit(wall_limit(limit, &run.scenario, Engine::Model));
+        replay.supervise(Some(place.supervisor()));
+        while replay.event() < event && replay.next_event(plan.end).is_some() {}
+        match replay.halted() {
+            None => Ok(HostSnapshot::of(&replay, host)),
+            Some(Halted::Interrupted) => Err("the command was interrupted".to_owned()),
+            Some(Halted::Failed { why, .. }) => Err(why.clone()),
+        }
+    }
+
+    /// Prints the result; if a step is stuck after the first difference is known, the difference without the states.
+    fn finish(
+        &self,
+        screen: &Screen,
+        end: WorkEnd<Result<Compared, CommandError>>,
+    ) -> Result<Completion, CommandError> {
+        let scenario = lock(&self.scenario).clone();
+        let stuck = end.stuck(scenario.as_deref());
+        let known = lock(&self.found).take();
+        let compared = match (stuck, known) {
+            (Some(why), Some((names, found))) => Compared::Different(names, found, Err(why)),
+            _ => end.result(self.overseer, scenario.as_deref()).flatten()?,
+        };
+        if self.overseer.is_interrupted() {
+            return Err(CommandError::Interrupted);
+        }
+        let json = self.arguments.common.json;
+        match compared {
+            Compared::Equal(_) if json => screen.json(&json!({ "equal": true }))?,
+            Compared::Equal(names) => {
+                screen.line(format!("equal: {} and {}", names[0], names[1]))?;
+            }
+            Compared::Different(_, found, states) if json => {
+                let (changes, missing) = match &states {
+                    Ok((_, changes)) => (Some(changes), None),
+                    Err(why) => (None, Some(why)),
+                };
+                screen.json(&json!({
+                    "equal": false, "event": found.event(), "before": found.before, "left": found.left,
+                    "right": found.right, "states": changes, "states_missing": missing,
+                }))?;
+                return Ok(Completion::No);
+            }
+            Compared::Different(names, found, states) => {
+                show(screen, &names, &found, &states)?;
+                return Ok(Completion::No);
+            }
+        }
+        Ok(Completion::Yes)
     }
 }
 
-fn compare(
-    screen: &Screen,
-    tool: &Tool<'_>,
-    arguments: &SimDiff,
-    files: [&Path; 2],
-    (names, overseer): ([&Path; 2], Option<&Overseer>),
-) -> Result<Completion, CommandError> {
-    let (mut left, mut right) = (open(files[0])?, open(files[1])?);
-    let found =
-        first_difference(&mut left, &mut right, arguments.context).map_err(CommandError::usage)?;
-    let names = names.map(|name| name.display().to_string());
-    let Some(found) = found else {
-        if arguments.json {
-            screen.json(&json!({ "equal": true }))?;
-        } else {
-            screen.line(format!("equal: {} and {}", names[0], names[1]))?;
-        }
-        return Ok(Completion::Yes);
-    };
-    overseer.inspect(|overseer| overseer.bar().finish_and_clear());
-    let headers = [left.header(), right.header()];
-    let states = states(tool, &names, headers, &found, overseer);
-    if arguments.json {
-        let (changes, missing) = match &states {
-            Ok((_, changes)) => (Some(changes), None),
-            Err(why) => (None, Some(why)),
-        };
-        screen.json(&json!({
-            "equal": false, "event": found.event(), "before": found.before, "left": found.left, "right": found.right,
-            "states": changes, "states_missing": missing,
-        }))?;
-    } else {
-        show(screen, &names, &found, &states)?;
-    }
-    Ok(Completion::No)
+/// The result of a comparison, with the names of both runs.
+enum Compared {
+    Equal([String; 2]),
+    Different([String; 2], Divergence, States),
 }
 
 type States = Result<(String, Vec<StateChange>), String>;
-
-/// Returns the node of the first difference, and how its state after that event differs between the
-/// runs.
-fn states(
-    tool: &Tool<'_>,
-    names: &[String; 2],
-    headers: [&Header; 2],
-    found: &Divergence,
-    overseer: Option<&Overseer>,
-) -> States {
-    let node = [&found.left, &found.right]
-        .into_iter()
-        .flatten()
-        .find_map(|line| line.node.clone())
-        .ok_or("the runs differ at a scheduled action, which is not a step of a node")?;
-    let place = (&*node, found.event());
-    let one = state_at(&run_of(tool, &names[0], headers[0])?, place, overseer)?;
-    let two = state_at(&run_of(tool, &names[1], headers[1])?, place, overseer)?;
-    Ok((node.into_owned(), changes(&one, &two)))
-}
-
-fn state_at(
-    run: &ReplayRun,
-    (node, event): (&str, u64),
-    overseer: Option<&Overseer>,
-) -> Result<HostSnapshot, String> {
-    let host = host_named(&run.scenario, node).map_err(|error| error.to_string())?;
-    let plan = run
-        .scenario
-        .plan(run.seed)
-        .map_err(|error| error.to_string())?;
-    let mut replay = Replay::new(run.system, &run.scenario, &plan, &run.sabotage)
-        .map_err(|error| error.to_string())?;
-    while replay.event() < event && replay.next_event(plan.end).is_some() {
-        if overseer.is_some_and(Overseer::is_interrupted) {
-            return Err("the command was interrupted".to_owned());
-        }
-    }
-    Ok(HostSnapshot::of(&replay, host))
-}
 
 fn show(
     screen: &Screen,

@@ -150,7 +150,7 @@ fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
 }
 
 /// Returns the message of a panic.
-fn said(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without words".to_owned())
@@ -163,8 +163,11 @@ pub(crate) fn stuck(
     settings: &RunSettings,
     stuck: StuckRun,
 ) -> RunRecord {
-    let why = stuck.describe(&entry.scenario);
-    without_outcome(entry, run, settings, (ENDS_IN_TIME, &why))
+    let why = stuck.describe(Some(&entry.scenario));
+    RunRecord {
+        is_stuck: true,
+        ..without_outcome(entry, run, settings, (ENDS_IN_TIME, &why))
+    }
 }
 
 /// Returns the record of a run that panicked.
@@ -213,6 +216,7 @@ fn without_outcome(
         read,
         unwritten: None,
         coverage: None,
+        is_stuck: false,
     };
     record.fail(Broken {
         file: entry.path.display().to_string(),

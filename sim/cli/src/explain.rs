@@ -4,11 +4,12 @@ use crate::arguments::SimExplain;
 use crate::catalogue::{self, CatalogueEntry};
 use crate::engine::RunSettings;
 use crate::failure::{CommandError, Completion};
-use crate::overseer::{self, Overseen, Overseer, wall_limit};
+use crate::overseer::{self, Overseen, Overseer, lock, wall_limit};
 use crate::picture::{explanations, recorded};
+use crate::pool;
 use crate::screen::{Screen, Table, TableCell};
 use crate::sweep;
-use crate::tool::{Tool, leave};
+use crate::tool::Tool;
 use phalanx_sim::explanation::Explanation;
 use phalanx_sim::fault_set::{MinimalFaults, SeedResults, minimal_faults};
 use phalanx_sim::runner::{Model, SupervisedModel};
@@ -16,12 +17,8 @@ use phalanx_sim::scenario::Engine;
 use phalanx_sim::scenario::command_line::{run_words, sabotage_flags};
 use phalanx_sim::search::SystemUnderTest;
 use serde_json::json;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// Interval at which the end of the analysis and the signals are looked for.
-const LOOK: Duration = Duration::from_millis(50);
+use std::sync::Mutex;
+use std::time::Instant;
 
 /// Width of the paragraph, in columns, if the terminal's width is unknown.
 const WIDTH: usize = 100;
@@ -56,65 +53,51 @@ pub(crate) fn run(
         .check_engine(Engine::Model)
         .map_err(CommandError::usage)?;
     let settings = RunSettings {
-        sabotage: sweep::sabotage(&arguments.sabotage, [&entry])?,
-        wall_limit: arguments.wall_limit.map(|limit| limit.0),
+        sabotage: sweep::sabotage(&arguments.common.sabotage, [&entry])?,
+        wall_limit: arguments.common.wall_limit(),
         ..RunSettings::default()
     };
-    let bar = overseer::bar(None);
     let deadline = Instant::now() + arguments.length.0;
-    let overseer = Overseer::start(Some(deadline), bar.clone())?;
+    let overseer = Overseer::start(Some(deadline), overseer::bar(None))?;
     let subject = Subject {
         entry: &entry,
         settings,
         arguments,
         overseer: &overseer,
     };
-    // A panic of a machine is a failure of its run.
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        let subject = &subject;
-        scope.spawn(move || sender.send(subject.analyse()));
-        let analysis = loop {
-            match receiver.recv_timeout(LOOK) {
-                Ok(analysis) => break analysis,
-                Err(RecvTimeoutError::Timeout) if overseer.is_impatient() => {
-                    bar.finish_and_clear();
-                    // A thread cannot be ended: the process ends without the analysis.
-                    leave(Err(over(&overseer)));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break Err(over(&overseer)),
-            }
-        };
-        std::panic::set_hook(usual);
-        bar.finish_and_clear();
-        let analysis = analysis.map_err(|why| match overseer.is_over() {
-            true => over(&overseer),
+    let known = Mutex::new(None);
+    let work = |place: &Overseen| subject.analyse(place, &known);
+    pool::work_alone(&overseer, work, |end| {
+        let stuck = end.stuck(Some(&entry.scenario));
+        let analysis = end.result(&overseer, Some(&entry.scenario));
+        let analysis = analysis.flatten().map_err(|why| match overseer.is_over() {
+            true => overseer.over(),
             false => why,
-        })?;
-        subject.report(screen, &analysis)
+        });
+        match (analysis, lock(&known).take()) {
+            (Ok(analysis), _) => subject.report(screen, &analysis),
+            (Err(_), Some(analysis)) => {
+                let done = subject.report(screen, &analysis)?;
+                stuck.map_or(Ok(done), |why| Err(CommandError::failed(why)))
+            }
+            (Err(why), None) => Err(why),
+        }
     })
-}
-
-/// The reason why a command ended before its first result.
-fn over(overseer: &Overseer) -> CommandError {
-    match overseer.is_interrupted() {
-        true => CommandError::Interrupted,
-        false => CommandError::failed("--for ended before the first result; give it more time"),
-    }
 }
 
 impl Subject<'_> {
     /// Explains the failure of the run, and finds the faults that it needs.
-    fn analyse(&self) -> Result<Analysis, CommandError> {
-        let place = self.overseer.place();
+    /// Keeps each intermediate result in `known`.
+    fn analyse(
+        &self,
+        place: &Overseen,
+        known: &Mutex<Option<Analysis>>,
+    ) -> Result<Analysis, CommandError> {
         let (scenario, seed) = (&*self.entry.scenario, self.arguments.seed);
-        let explained = match recorded(self.entry, seed, &self.settings, &place)? {
+        let explained = match recorded(self.entry, seed, &self.settings, place)? {
             // A machine panicked.
             None => None,
-            Some((_, outcome)) if outcome.interrupted => return Err(over(self.overseer)),
+            Some((_, outcome)) if outcome.interrupted => return Err(self.overseer.over()),
             Some((_, outcome)) if outcome.failures.is_empty() => return Ok(Analysis::Passes),
             Some((recording, outcome)) => {
                 let explained = explanations(self.entry, &self.settings, &recording, &outcome);
@@ -125,13 +108,21 @@ impl Subject<'_> {
         };
         let limit = wall_limit(self.settings.wall_limit, scenario, Engine::Model);
         place.set_limit(limit);
-        Ok(match self.minimal_faults(&place)? {
+        let mut keep = |found: &MinimalFaults| {
+            let analysis = Analysis::Explained(Box::new(found.clone()), explained.clone());
+            *lock(known) = Some(analysis);
+        };
+        Ok(match self.minimal_faults(place, &mut keep)? {
             Some(found) => Analysis::Explained(Box::new(found), explained),
             None => Analysis::Passes,
         })
     }
 
-    fn minimal_faults(&self, place: &Overseen) -> Result<Option<MinimalFaults>, CommandError> {
+    fn minimal_faults(
+        &self,
+        place: &Overseen,
+        keep: &mut dyn FnMut(&MinimalFaults),
+    ) -> Result<Option<MinimalFaults>, CommandError> {
         let runner = SupervisedModel {
             model: Model(self.entry.system),
             supervisor: place.supervisor(),
@@ -145,7 +136,7 @@ impl Subject<'_> {
             !self.overseer.is_over() && runs < self.arguments.runs
         };
         let (scenario, seed) = (&*self.entry.scenario, self.arguments.seed);
-        minimal_faults(subject, scenario, seed, &mut go_on).map_err(CommandError::usage)
+        minimal_faults(subject, scenario, seed, &mut go_on, keep).map_err(CommandError::usage)
     }
 
     fn report(&self, screen: &Screen, analysis: &Analysis) -> Result<Completion, CommandError> {
@@ -154,7 +145,7 @@ impl Subject<'_> {
             .settings
             .reproduce(self.entry, Engine::Model.name(), seed);
         let (found, explained) = match analysis {
-            Analysis::Passes if self.arguments.json => {
+            Analysis::Passes if self.arguments.common.json => {
                 screen.json(&json!({ "outcome": "passes", "seed": seed, "reproduce": again }))?;
                 return Ok(Completion::Passes);
             }
@@ -168,7 +159,7 @@ impl Subject<'_> {
             Analysis::Explained(found, explained) => (found, explained.as_deref()),
         };
         let paragraph = found.paragraph(&self.entry.scenario, explained, &self.settings.sabotage);
-        if self.arguments.json {
+        if self.arguments.common.json {
             let mut value = serde_json::to_value(found).map_err(CommandError::failed)?;
             value["outcome"] = "explained".into();
             value["paragraph"] = paragraph.into();

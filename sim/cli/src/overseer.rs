@@ -84,11 +84,12 @@ pub(crate) struct StuckRun {
 }
 
 impl StuckRun {
-    /// Describes the position at which a run of this scenario is stuck.
-    pub(crate) fn describe(self, scenario: &Scenario) -> String {
+    /// Describes the position at which a run is stuck, with the name of the host if the scenario is known.
+    pub(crate) fn describe(self, scenario: Option<&Scenario>) -> String {
         let at = phalanx_sim::scenario::text::show(self.position.at);
         let event = self.position.event;
-        let host = self.position.host.and_then(|at| scenario.hosts.get(at));
+        let host = self.position.host.zip(scenario);
+        let host = host.and_then(|(at, scenario)| scenario.hosts.get(at));
         let host = host.map_or("a process", |host| host.name.as_str());
         format!(
             "a step of {host} at {at} of virtual time (scheduled event {event}) does not end; the limit is {}",
@@ -151,6 +152,14 @@ impl Overseer {
     /// Returns whether a signal arrived, or the deadline has passed: no more runs begin.
     pub(crate) fn is_over(&self) -> bool {
         self.shared.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Returns the error of a command that a signal or the deadline ended before its first result.
+    pub(crate) fn over(&self) -> CommandError {
+        match self.is_interrupted() {
+            true => CommandError::Interrupted,
+            false => CommandError::failed("--for ended before the first result; give it more time"),
+        }
     }
 
     /// Returns whether the time is over in which the runs in progress end after a signal or after the deadline.

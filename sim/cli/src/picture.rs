@@ -16,6 +16,7 @@ use phalanx_sim::report::{self, Seed, ShownRun, SourceFile};
 use phalanx_sim::scenario::Engine;
 use phalanx_sim::timeline::{FAULT, Row, rows};
 use phalanx_sim::{RunOptions, run};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,12 +48,15 @@ pub(crate) fn recorded<'a>(
         supervisor: Some(place.supervisor()),
     };
     place.set_limit(wall_limit(settings.wall_limit, scenario, Engine::Model));
-    match catch_unwind(AssertUnwindSafe(|| {
+    let start = Instant::now();
+    let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| {
         run(entry.system, scenario, seed, options)
-    })) {
-        Ok(outcome) => Ok(Some((recording, outcome.map_err(CommandError::usage)?))),
-        Err(_) => Ok(None),
-    }
+    })) else {
+        return Ok(None);
+    };
+    let mut outcome = outcome.map_err(CommandError::usage)?;
+    outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Some((recording, outcome)))
 }
 
 /// Adds to each failure of a run in the model engine the events that led to it. Runs without an end are not repeated.
@@ -134,20 +138,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) timeline: bool,
 }
 
-/// Runs a single seed, records it and draws it; returns `false` if a machine panicked. An interrupted run is drawn as far as it
-/// came.
+/// Reports and draws the only run of a sweep. An interrupted run is drawn as far as it came.
 pub(crate) fn alone(
-    (screen, place): (&Screen, &Overseen),
-    (entry, seed): (&CatalogueEntry, u64),
+    screen: &Screen,
+    entry: &CatalogueEntry,
     settings: &RunSettings,
     wanted: Wanted<'_>,
+    (recording, outcome): (Recording<'_>, Outcome),
     report: &mut SweepReport<'_>,
-) -> Result<bool, CommandError> {
-    let start = Instant::now();
-    let Some((recording, mut outcome)) = recorded(entry, seed, settings, place)? else {
-        return Ok(false);
-    };
-    outcome.wall_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+) -> Result<(), CommandError> {
     let value = serde_json::to_value(&outcome).map_err(CommandError::failed)?;
     let mut record = RunRecord::read(value).map_err(CommandError::failed)?;
     let explained = explanations(entry, settings, &recording, &outcome);
@@ -172,7 +171,7 @@ pub(crate) fn alone(
     match drawn {
         _ if undecided => Err(CommandError::Interrupted),
         // The verdict stands even if the reader of standard output closed it.
-        Ok(()) | Err(CommandError::ReaderGone) => Ok(true),
+        Ok(()) | Err(CommandError::ReaderGone) => Ok(()),
         Err(failure) => Err(failure),
     }
 }
@@ -181,6 +180,8 @@ pub(crate) fn alone(
 #[derive(Clone, Copy)]
 pub(crate) struct SweepData<'a> {
     pub(crate) seeds: &'a [Seed],
+    /// The seeds whose runs are stuck in one step, which cannot be repeated.
+    pub(crate) stuck: &'a BTreeSet<u64>,
     pub(crate) coverage: &'a [ProgramCoverage],
 }
 
@@ -196,6 +197,12 @@ pub(crate) fn show(
     let Some(shown) = seeds.iter().find(|seed| !seed.passed).or(seeds.first()) else {
         return Ok(());
     };
+    if sweep.stuck.contains(&shown.seed) {
+        return screen.line(format!(
+            "seed {} is stuck in one step, so there is nothing to draw",
+            shown.seed
+        ));
+    }
     let Some((recording, outcome)) = recorded(entry, shown.seed, settings, place)? else {
         return screen.line(format!(
             "seed {} broke off, so there is nothing to draw",

@@ -1,12 +1,17 @@
 //! Runs jobs on several threads, until all are done, a signal arrives, or a thread is stuck in a step that does not end.
 //!
-//! [`work`] does a list of jobs; [`work_on`] has threads that find their own runs until they end.
+//! [`work`] does a list of jobs; [`work_on`] has threads that find their own runs until they end; [`work_alone`] has one
+//! thread for a command whose runs depend on each other.
 
+use crate::engine::said;
 use crate::failure::{CommandError, Completion};
-use crate::overseer::{Overseen, Overseer, StuckRun};
+use crate::overseer::{Overseen, Overseer, StuckRun, lock};
 use crate::tool::leave;
+use core::cell::Cell;
 use core::ops::ControlFlow;
+use phalanx_sim::scenario::Scenario;
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -82,6 +87,82 @@ pub(crate) fn work_on<T: Send>(
             leave(done);
         }
         done
+    })
+}
+
+/// The end of the work of one thread.
+pub(crate) enum WorkEnd<R> {
+    /// The work ended by itself.
+    Done(R),
+    /// The present run is stuck in one step.
+    Stuck(StuckRun),
+    /// The work did not end in time after a signal or after the deadline.
+    Late,
+    /// The work panicked, with this message.
+    Panicked(String),
+}
+
+impl<R> WorkEnd<R> {
+    /// Returns the position of a stuck run, as text.
+    pub(crate) fn stuck(&self, scenario: Option<&Scenario>) -> Option<String> {
+        match self {
+            Self::Stuck(stuck) => Some(stuck.describe(scenario)),
+            Self::Done(_) | Self::Late | Self::Panicked(_) => None,
+        }
+    }
+
+    /// Returns the result of work that ended by itself. For other work returns the error of a command that has no result
+    /// yet.
+    ///
+    /// # Errors
+    /// The reason why there is no result.
+    pub(crate) fn result(
+        self,
+        overseer: &Overseer,
+        scenario: Option<&Scenario>,
+    ) -> Result<R, CommandError> {
+        match self {
+            Self::Done(result) => Ok(result),
+            Self::Stuck(stuck) => Err(CommandError::failed(stuck.describe(scenario))),
+            Self::Late => Err(overseer.over()),
+            Self::Panicked(message) => Err(CommandError::failed(format!(
+                "a process panicked: {message}"
+            ))),
+        }
+    }
+}
+
+/// Does the work of a command in one thread, until it ended, is stuck, or does not end in time after a signal or after the
+/// deadline; then returns the result of `finish`. If the work has not ended then, the process ends after `finish`.
+pub(crate) fn work_alone<R: Send>(
+    overseer: &Overseer,
+    work: impl Fn(&Overseen) -> R + Sync,
+    finish: impl FnOnce(WorkEnd<R>) -> Result<Completion, CommandError>,
+) -> Result<Completion, CommandError> {
+    let result = Mutex::new(None);
+    let stuck = Cell::new(None);
+    let work = RunWork {
+        until_end: &|thread: &RunThread<()>| {
+            let done = catch_unwind(AssertUnwindSafe(|| work(&thread.place)));
+            *lock(&result) = Some(done.map_err(|panic| said(&*panic)));
+        },
+        look: &mut |threads| {
+            stuck.set(threads.iter().find_map(|thread| thread.place.stuck()));
+            match stuck.get() {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
+        },
+    };
+    work_on(1, overseer, work, || {
+        let result = lock(&result).take();
+        overseer.bar().finish_and_clear();
+        finish(match (result, stuck.get()) {
+            (Some(Ok(result)), _) => WorkEnd::Done(result),
+            (Some(Err(message)), _) => WorkEnd::Panicked(message),
+            (None, Some(stuck)) => WorkEnd::Stuck(stuck),
+            (None, None) => WorkEnd::Late,
+        })
     })
 }
 

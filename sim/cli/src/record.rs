@@ -2,6 +2,7 @@
 //! program reads.
 
 use phalanx_sim::coverage::RunCoverage;
+use phalanx_sim::model::{ENDS_IN_TIME, TIME_ADVANCES};
 use phalanx_sim::outcome::{ExpectationResult, StepEffect};
 use phalanx_sim::report::Seed;
 use serde::Deserialize;
@@ -19,6 +20,8 @@ pub(crate) struct RunRecord {
     pub(crate) unwritten: Option<String>,
     /// The coverage of the run, if it was collected.
     pub(crate) coverage: Option<RunCoverage>,
+    /// Whether the run is stuck in one step.
+    pub(crate) is_stuck: bool,
 }
 
 /// The fields of a run that this program reads.
@@ -95,6 +98,7 @@ impl RunRecord {
             read,
             unwritten: None,
             coverage: None,
+            is_stuck: false,
         })
     }
 
@@ -122,6 +126,14 @@ impl RunRecord {
                 format!("{line}{}", it.why)
             }),
         }
+    }
+
+    /// Returns why the run did not end by itself, if it did not.
+    pub(crate) fn endless(&self) -> Option<&str> {
+        let mut failures = self.read.failures.iter();
+        let endless =
+            failures.find(|it| [ENDS_IN_TIME, TIME_ADVANCES].contains(&it.expectation.as_str()));
+        endless.map(|it| it.why.as_str())
     }
 
     pub(crate) fn passed(&self) -> bool {

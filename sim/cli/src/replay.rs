@@ -3,13 +3,15 @@
 use crate::arguments::SimReplay;
 use crate::catalogue;
 use crate::failure::{CommandError, Completion};
-use crate::overseer::{self, Overseer};
+use crate::overseer::{self, Overseen, Overseer, wall_limit};
+use crate::pool;
 use crate::screen::{Paint, Screen};
 use crate::state::{self, HostSnapshot, changes};
 use crate::sweep;
 use crate::tool::{Tool, complain};
 use indicatif::ProgressDrawTarget;
 use phalanx_sim::diff::StateChange;
+use phalanx_sim::judge::ending::Halted;
 use phalanx_sim::record::{Header, Line, TraceReader, VERSION};
 use phalanx_sim::replay::{Replay, host_named};
 use phalanx_sim::scenario::{Engine, Scenario, text};
@@ -104,11 +106,11 @@ fn chosen(tool: &Tool<'_>, arguments: &SimReplay) -> Result<ReplayRun, CommandEr
                 file.display()
             )));
         }
-        no_sabotage(&arguments.sabotage)?;
+        no_sabotage(&arguments.common.sabotage)?;
         return Ok(run);
     }
     let entry = catalogue::one(tool, file, arguments.variant.as_deref())?;
-    let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
+    let sabotage = sweep::sabotage(&arguments.common.sabotage, [&entry])?;
     Ok(ReplayRun {
         system: entry.system,
         scenario: entry.scenario,
@@ -177,39 +179,44 @@ pub(crate) fn run(
             ));
         }
     };
-    // Interactive commands wait for standard input, where a signal ends the process at once.
-    let overseer = match arguments.step {
-        true => None,
-        false => Some(Overseer::start(None, overseer::bar(None))?),
-    };
-    let mut session = ReplaySession {
-        screen,
-        scenario,
-        replay: Replay::new(run.system, scenario, &plan, &run.sabotage)
-            .map_err(CommandError::usage)?,
-        end: plan.end,
-        node,
-        json: arguments.json,
-        overseer,
-    };
-    match from {
-        Some(from) => session.between(from, to)?,
-        None => {
-            session.go(to)?;
-            if !arguments.step {
-                session.show()?;
+    let overseer = Overseer::start(None, overseer::bar(None))?;
+    let work = |place: &Overseen| -> Result<Completion, CommandError> {
+        let limit = arguments.common.wall_limit();
+        place.set_limit(wall_limit(limit, scenario, Engine::Model));
+        let mut session = ReplaySession {
+            screen,
+            scenario,
+            replay: Replay::new(run.system, scenario, &plan, &run.sabotage)
+                .map_err(CommandError::usage)?,
+            end: plan.end,
+            node,
+            json: arguments.common.json,
+            overseer: &overseer,
+            place,
+        };
+        session.replay.supervise(Some(place.supervisor()));
+        match from {
+            Some(from) => session.between(from, to)?,
+            None => {
+                let reached = session.go(to);
+                // A replay that ended early is shown where it ended.
+                if !arguments.step && !matches!(reached, Err(CommandError::Usage(_))) {
+                    session.show()?;
+                }
+                reached?;
             }
         }
-    }
-    if session.is_interrupted() {
-        let at = text::show(session.replay.now());
-        complain(format!("interrupted at {at} of virtual time"));
-        return Ok(Completion::Interrupted);
-    }
-    if arguments.step {
-        session.steps(&mut std::io::stdin().lock())?;
-    }
-    Ok(Completion::Yes)
+        if arguments.step {
+            session.steps(&mut std::io::stdin().lock())?;
+        }
+        Ok(Completion::Yes)
+    };
+    pool::work_alone(&overseer, work, |end| {
+        match end.result(&overseer, Some(scenario)).flatten() {
+            Err(CommandError::Interrupted) => Ok(Completion::Interrupted),
+            done => done,
+        }
+    })
 }
 
 /// A replay in progress.
@@ -220,11 +227,9 @@ struct ReplaySession<'a> {
     end: Duration,
     node: Option<usize>,
     json: bool,
-    overseer: Option<Overseer>,
+    overseer: &'a Overseer,
+    place: &'a Overseen,
 }
-
-/// Number of events between two looks at the clock and the signals.
-const LOOK_EVENTS: u64 = 1_000;
 
 const HELP: &str = "\
 Enter     go to the next event (of the chosen node) and show its changes
@@ -235,30 +240,26 @@ s [NAME]  show the state of all nodes, or of one
 q         quit";
 
 impl ReplaySession<'_> {
-    fn is_interrupted(&self) -> bool {
-        self.overseer.as_ref().is_some_and(Overseer::is_interrupted)
+    /// Continues until there is no event before an instant, or until an event.
+    ///
+    /// # Errors
+    /// A signal arrived, or the wall-time limit has passed.
+    fn run_to(&mut self, until: Duration, event: u64) -> Result<(), CommandError> {
+        while self.replay.event() < event && self.replay.next_event(until).is_some() {}
+        self.check_end()
     }
 
-    /// Continues until there is no event before an instant, until an event, or until a signal.
-    fn run_to(&mut self, until: Duration, event: u64) {
-        let mut events = 0_u64;
-        while self.replay.event() < event && self.replay.next_event(until).is_some() {
-            events += 1;
-            if !events.is_multiple_of(LOOK_EVENTS) {
-                continue;
+    /// Checks that the supervision did not end the replay early.
+    fn check_end(&self) -> Result<(), CommandError> {
+        match self.replay.halted() {
+            None => Ok(()),
+            Some(Halted::Interrupted) => {
+                let at = text::show(self.replay.now());
+                self.overseer.bar().finish_and_clear();
+                complain(format!("interrupted at {at} of virtual time"));
+                Err(CommandError::Interrupted)
             }
-            if self.is_interrupted() {
-                break;
-            }
-            if let Some(overseer) = &self.overseer {
-                let seconds = self.replay.now().as_secs();
-                overseer
-                    .bar()
-                    .set_message(format!("virtual time {seconds}s"));
-            }
-        }
-        if let Some(overseer) = &self.overseer {
-            overseer.bar().set_draw_target(ProgressDrawTarget::hidden());
+            Some(Halted::Failed { why, .. }) => Err(CommandError::failed(why)),
         }
     }
 
@@ -266,17 +267,17 @@ impl ReplaySession<'_> {
         match to {
             Stop::Instant(instant) => self.run_to(instant, u64::MAX),
             Stop::Event(event) => {
-                self.run_to(self.end, event);
-                if self.replay.event() < event && !self.is_interrupted() {
+                self.run_to(self.end, event)?;
+                if self.replay.event() < event {
                     return Err(CommandError::usage(format!(
                         "--event {event}: the run has only {} events in {}",
                         self.replay.event(),
                         text::show(self.end)
                     )));
                 }
+                Ok(())
             }
         }
-        Ok(())
     }
 
     fn hosts(&self) -> Vec<usize> {
@@ -293,6 +294,9 @@ impl ReplaySession<'_> {
 
     /// Prints the state of the nodes at the current position.
     fn show(&self) -> Result<(), CommandError> {
+        self.overseer
+            .bar()
+            .set_draw_target(ProgressDrawTarget::hidden());
         let states = self.states();
         if self.json {
             for state in &states {
@@ -313,7 +317,13 @@ impl ReplaySession<'_> {
     fn between(&mut self, from: Stop, to: Stop) -> Result<(), CommandError> {
         self.go(from)?;
         let before = self.states();
-        self.go(to)?;
+        let reached = self.go(to);
+        if matches!(reached, Err(CommandError::Usage(_))) {
+            return reached;
+        }
+        self.overseer
+            .bar()
+            .set_draw_target(ProgressDrawTarget::hidden());
         let mut unchanged = 0;
         for (before, after) in before.iter().zip(&self.states()) {
             let changes = changes(before, after);
@@ -332,12 +342,17 @@ impl ReplaySession<'_> {
             self.screen
                 .line(format!("{unchanged} more nodes: unchanged"))?;
         }
-        Ok(())
+        reached
     }
 
     /// Executes commands, one per line, until the input ends.
     fn steps(&mut self, orders: &mut dyn BufRead) -> Result<(), CommandError> {
+        self.overseer
+            .bar()
+            .set_draw_target(ProgressDrawTarget::hidden());
         loop {
+            // The time in which a person reads does not count.
+            self.replay.supervise(None);
             let mut order = String::new();
             let read = orders.read_line(&mut order).map_err(|error| {
                 CommandError::failed(format!("standard input cannot be read: {error}"))
@@ -345,6 +360,7 @@ impl ReplaySession<'_> {
             if read == 0 {
                 return Ok(());
             }
+            self.replay.supervise(Some(self.place.supervisor()));
             let order = order.trim();
             let (word, rest) = order.split_once(' ').unwrap_or((order, ""));
             let done = match (word, rest.trim()) {
@@ -399,6 +415,7 @@ impl ReplaySession<'_> {
             let mut before = self.states();
             let line = loop {
                 let Some(line) = self.replay.next_event(self.end) else {
+                    self.check_end()?;
                     return self.screen.line("the run has ended");
                 };
                 if wanted.is_none() || line.node.as_deref() == wanted.as_deref() {

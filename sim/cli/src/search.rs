@@ -72,7 +72,7 @@ pub(crate) fn run(
     let (entries, _) = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
     catalogue::check_steps(&entries, false)?;
     let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
-    let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
+    let sabotage = sweep::sabotage(&arguments.common.sabotage, &entries)?;
     output::check_folder("--out", &arguments.out)?;
     let inputs = Outputs::new(catalogue::inputs(&entries));
     let jobs = pool::threads(arguments.jobs);
@@ -83,7 +83,7 @@ pub(crate) fn run(
         tool,
         overseer: &overseer,
         sabotage: &sabotage,
-        wall_limit: arguments.wall_limit.map(|limit| limit.0),
+        wall_limit: arguments.common.wall_limit(),
         hunt: Mutex::new(Hunt::new(bases.collect(), arguments.seed)),
         coverage: arguments.coverage.then(Mutex::default),
         found: Mutex::new(None),
@@ -158,7 +158,7 @@ impl Shared<'_> {
         };
         let trial = lock(&worker.run).take();
         if let Some((trial, scenario)) = trial {
-            let (why, at) = (stuck.describe(&scenario), stuck.position.at);
+            let (why, at) = (stuck.describe(Some(&scenario)), stuck.position.at);
             let failure = Broken::new(&scenario.file, 0, ENDS_IN_TIME, at, &why);
             self.find(trial, scenario, vec![failure]);
         }
@@ -309,7 +309,7 @@ fn report(
     (table, written): (Option<&CoverageTable>, Option<&Written>),
 ) -> Result<(), CommandError> {
     let took = u64::try_from(tally.took.as_millis()).unwrap_or(u64::MAX);
-    if arguments.json {
+    if arguments.common.json {
         let failure = written.map(|written| {
             let Written {
                 path, again, found, ..
@@ -358,7 +358,7 @@ fn report(
             ))?;
         }
         screen.line(format!("  again:   {again}"))?;
-        let planted = sabotage_flags(&arguments.sabotage);
+        let planted = sabotage_flags(&arguments.common.sabotage);
         screen.line(format!(
             "  smaller: {command} shrink {path} --seed {seed}{planted} -o small.toml"
         ))?;

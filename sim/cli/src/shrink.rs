@@ -1,9 +1,11 @@
 //! `phalanx sim shrink`: reduces a failing run to a small scenario file.
 
 use crate::arguments::SimShrink;
+use crate::catalogue::CatalogueEntry;
 use crate::failure::{CommandError, Completion};
 use crate::output::Outputs;
-use crate::overseer::{self, Overseer, wall_limit};
+use crate::overseer::{self, Overseen, Overseer, lock, wall_limit};
+use crate::pool;
 use crate::screen::Screen;
 use crate::tool::Tool;
 use crate::{catalogue, sweep};
@@ -13,6 +15,7 @@ use phalanx_sim::search::SystemUnderTest;
 use phalanx_sim::shrink::{Progress, Shrunk, shrink};
 use serde_json::json;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Instant;
 
 pub(crate) fn run(
@@ -25,57 +28,99 @@ pub(crate) fn run(
         .scenario
         .check_engine(Engine::Model)
         .map_err(CommandError::usage)?;
-    let sabotage = sweep::sabotage(&arguments.sabotage, [&entry])?;
+    let sabotage = sweep::sabotage(&arguments.common.sabotage, [&entry])?;
     Outputs::new(catalogue::inputs([&entry]))
         .with("--output", arguments.output.as_deref())
         .check()?;
-    let bar = overseer::bar(None);
     let deadline = Instant::now() + arguments.length.0;
-    let overseer = Overseer::start(Some(deadline), bar.clone())?;
-    let place = overseer.place();
-    let limit = arguments.wall_limit.map(|limit| limit.0);
-    place.set_limit(wall_limit(limit, &entry.scenario, Engine::Model));
-    let runner = SupervisedModel {
-        model: Model(entry.system),
-        supervisor: place.supervisor(),
-    };
-    let subject = SystemUnderTest {
-        runner: &runner,
+    let overseer = Overseer::start(Some(deadline), overseer::bar(None))?;
+    let reduction = Reduction {
+        entry: &entry,
+        arguments,
         sabotage: &sabotage,
+        overseer: &overseer,
+        so_far: Mutex::new(None),
     };
-    let mut go_on = |progress: Progress| {
-        let Progress { runs, steps, nodes } = progress;
-        bar.set_prefix(format!("{runs} runs, {steps} steps, {nodes} nodes"));
-        !overseer.is_over()
-    };
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let shrunk = shrink(subject, &entry.scenario, arguments.seed, &mut go_on);
-    std::panic::set_hook(usual);
-    bar.finish_and_clear();
-    if shrunk.is_err() && overseer.is_over() {
-        return Err(match overseer.is_interrupted() {
-            true => CommandError::Interrupted,
-            false => CommandError::failed("--for ended before the first run; give it more time"),
-        });
-    }
-    let Some(mut shrunk) = shrunk.map_err(CommandError::usage)? else {
-        let (file, seed) = (arguments.file.display(), arguments.seed);
-        return Err(CommandError::failed(format!(
-            "{file} does not fail with seed {seed}: nothing to shrink; find a seed with `{} search`",
-            entry.system.command
-        )));
-    };
-    let path = arguments.output.as_deref().unwrap_or(&arguments.file);
-    if let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) {
-        stem.clone_into(&mut shrunk.scenario.name);
-    }
-    shrunk.scenario.about = format!("Shrunk from {}, seed {}.", entry.scenario.name, shrunk.seed);
-    report(screen, tool, arguments, &shrunk, path)?;
-    Ok(match overseer.is_interrupted() {
-        true => Completion::Interrupted,
-        false => Completion::Yes,
+    let work = |place: &Overseen| reduction.reduce(place);
+    pool::work_alone(&overseer, work, |end| {
+        let stuck = end.stuck(Some(&entry.scenario));
+        let ended = end.result(&overseer, Some(&entry.scenario));
+        let shrunk = match (ended.flatten(), lock(&reduction.so_far).take()) {
+            (Err(_), Some((_, so_far))) => Some(so_far),
+            (Err(_), None) if overseer.is_over() => return Err(overseer.over()),
+            (shrunk, _) => shrunk?,
+        };
+        reduction.finish(screen, tool, shrunk)?;
+        match (stuck, overseer.is_interrupted()) {
+            (Some(why), _) => Err(CommandError::failed(why)),
+            (None, true) => Ok(Completion::Interrupted),
+            (None, false) => Ok(Completion::Yes),
+        }
     })
+}
+
+/// The reduction of one run.
+struct Reduction<'a> {
+    entry: &'a CatalogueEntry,
+    arguments: &'a SimShrink,
+    sabotage: &'a [String],
+    overseer: &'a Overseer,
+    /// The smallest scenario so far, with the number of changes that led to it.
+    so_far: Mutex<Option<(usize, Shrunk)>>,
+}
+
+impl Reduction<'_> {
+    /// Reduces the run; the result is `None` if the run passes.
+    fn reduce(&self, place: &Overseen) -> Result<Option<Shrunk>, CommandError> {
+        let (scenario, seed) = (&*self.entry.scenario, self.arguments.seed);
+        let limit = self.arguments.common.wall_limit();
+        place.set_limit(wall_limit(limit, scenario, Engine::Model));
+        let runner = SupervisedModel {
+            model: Model(self.entry.system),
+            supervisor: place.supervisor(),
+        };
+        let subject = SystemUnderTest {
+            runner: &runner,
+            sabotage: self.sabotage,
+        };
+        let mut go_on = |progress: Progress<'_>| {
+            let (steps, nodes) = (progress.smallest.steps.len(), progress.smallest.hosts.len());
+            let runs = progress.runs;
+            let bar = self.overseer.bar();
+            bar.set_prefix(format!("{runs} runs, {steps} steps, {nodes} nodes"));
+            let mut so_far = lock(&self.so_far);
+            let is_known = |(changes, _): &(usize, Shrunk)| *changes == progress.changes;
+            if !so_far.as_ref().is_some_and(is_known) {
+                *so_far = Some((progress.changes, progress.so_far()));
+            }
+            !self.overseer.is_over()
+        };
+        shrink(subject, scenario, seed, &mut go_on).map_err(CommandError::usage)
+    }
+
+    /// Writes and reports the result.
+    fn finish(
+        &self,
+        screen: &Screen,
+        tool: &Tool<'_>,
+        shrunk: Option<Shrunk>,
+    ) -> Result<(), CommandError> {
+        let arguments = self.arguments;
+        let Some(mut shrunk) = shrunk else {
+            let (file, seed) = (arguments.file.display(), arguments.seed);
+            return Err(CommandError::failed(format!(
+                "{file} does not fail with seed {seed}: nothing to shrink; find a seed with `{} search`",
+                self.entry.system.command
+            )));
+        };
+        let path = arguments.output.as_deref().unwrap_or(&arguments.file);
+        if let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) {
+            stem.clone_into(&mut shrunk.scenario.name);
+        }
+        let (name, seed) = (&self.entry.scenario.name, shrunk.seed);
+        shrunk.scenario.about = format!("Shrunk from {name}, seed {seed}.");
+        report(screen, tool, arguments, &shrunk, path)
+    }
 }
 
 fn report(
@@ -96,12 +141,12 @@ fn report(
             tool,
             path,
             shrunk.seed,
-            &arguments.sabotage,
+            &arguments.common.sabotage,
         )?),
         None => None,
     };
     let (steps, nodes) = (shrunk.scenario.steps.len(), shrunk.scenario.hosts.len());
-    if arguments.json {
+    if arguments.common.json {
         return screen.json(&json!({
             "runs": shrunk.runs,
             "steps": steps,

@@ -63,7 +63,7 @@ pub(crate) fn run(
 ) -> Result<Completion, CommandError> {
     let entries = catalogue::load(tool, &arguments.files, None)?;
     let (entries, _) = catalogue::runnable(tool, entries, &|_| vec![Engine::Model])?;
-    let sabotage = sweep::sabotage(&arguments.sabotage, &entries)?;
+    let sabotage = sweep::sabotage(&arguments.common.sabotage, &entries)?;
     output::check_folder("--out", &arguments.out)?;
     let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
     let jobs = pool::threads(arguments.jobs);
@@ -88,6 +88,9 @@ pub(crate) fn run(
         look: &mut |threads| {
             for thread in threads {
                 shared.keep_stuck(thread);
+            }
+            if threads.iter().all(|thread| thread.place.stuck().is_some()) {
+                return ControlFlow::Break(());
             }
             bar.set_prefix(lock(&shared.tally).progress());
             if written.elapsed() > SUMMARY_INTERVAL {
@@ -162,7 +165,7 @@ impl Shared<'_> {
             model: self.tool.runner(&run.scenario)?,
             supervisor: worker.place.supervisor(),
         };
-        let asked = self.arguments.wall_limit.map(|limit| limit.0);
+        let asked = self.arguments.common.wall_limit();
         let limit = wall_limit(asked, &run.scenario, Engine::Model);
         worker.place.set_limit(limit);
         let subject = SystemUnderTest {
@@ -207,7 +210,7 @@ impl Shared<'_> {
             return;
         };
         if let Some(run) = lock(&worker.run).take() {
-            let (why, at) = (stuck.describe(&run.scenario), stuck.position.at);
+            let (why, at) = (stuck.describe(Some(&run.scenario)), stuck.position.at);
             let failure = Failure::new(&run.scenario.file, 0, ENDS_IN_TIME, at, &why);
             if let Err(why) = self.keep(&run, &failure) {
                 lock(&self.trouble).get_or_insert(why);
@@ -232,7 +235,7 @@ impl Shared<'_> {
         }
         let value = self.summary();
         lock(&self.keeper).write_summary(&value)?;
-        if self.arguments.json {
+        if self.arguments.common.json {
             screen.json(&value)?;
         } else {
             let covered = lock(&self.hunt).covered();

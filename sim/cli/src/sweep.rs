@@ -8,14 +8,14 @@ use crate::junit::Junit;
 use crate::output::Outputs;
 use crate::overseer::{self, Overseen, Overseer, StuckRun};
 use crate::picture;
-use crate::pool::{self, Collector, JobWork};
+use crate::pool::{self, Collector, JobWork, WorkEnd};
 use crate::record::{Broken, RunRecord, difference};
 use crate::report::SweepReport;
 use crate::scale::Engines;
 use crate::screen::Screen;
 use crate::tool::Tool;
 use phalanx_sim::scenario::Engine;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One scenario with one seed: the unit of work of a worker.
 #[derive(Clone, Copy)]
@@ -60,33 +60,13 @@ pub(crate) fn run(
     });
     let bar = overseer::bar((runs > 1).then_some(runs as u64));
     let overseer = Overseer::start(None, bar.clone())?;
-    let mut report = SweepReport::new(screen, arguments.json, runs, (bar, junit));
+    let mut report = SweepReport::new(screen, arguments.common.json, runs, (bar, junit));
     report.note_warnings(entries.iter().map(|entry| &*entry.scenario));
     let wanted = picture::Wanted {
         page: arguments.report.as_deref(),
         timeline: arguments.timeline,
     };
     let draws = wanted.page.is_some() || wanted.timeline;
-    if let [job] = jobs.as_slice()
-        && draws
-        && !arguments.check
-        && !settings.coverage
-        && settings.trace.is_none()
-    {
-        let drawn = picture::alone(
-            (screen, &overseer.place()),
-            (job.entry, job.seed),
-            &settings,
-            wanted,
-            &mut report,
-        );
-        match drawn {
-            Ok(true) => return report.finish(Ok(()), false),
-            Ok(false) => {}
-            Err(CommandError::Interrupted) => return report.finish(Ok(()), true),
-            Err(failure) => return report.finish(Err(failure), false),
-        }
-    }
     let sweep = Sweep {
         tool,
         arguments,
@@ -100,10 +80,16 @@ pub(crate) fn run(
         overseer: &overseer,
         wanted: draws.then_some(wanted),
         report,
+        stuck: BTreeSet::new(),
         early: BTreeMap::new(),
         expected: 0,
     };
-    sweep.run(&jobs, &overseer, results)
+    match jobs.as_slice() {
+        [job] if draws && !arguments.check && !settings.coverage && settings.trace.is_none() => {
+            sweep.draw(job, wanted, results)
+        }
+        jobs => sweep.run(jobs, &overseer, results),
+    }
 }
 
 /// The settings of all runs of a sweep.
@@ -126,11 +112,45 @@ impl Sweep<'_> {
             one: &|job: &Job<'_>, place: &Overseen| self.one(job, place),
             stuck: &|job: &Job<'_>, stuck: StuckRun| {
                 let engine = self.engines(job)[0];
-                let record = engine::stuck(job.entry, (engine, job.seed), self.settings, stuck);
+                let run = (engine, job.seed);
+                let record = engine::stuck(job.entry, run, self.settings, stuck);
                 Ok(vec![record])
             },
         };
         pool::work(jobs, threads, overseer, &work, results)
+    }
+
+    /// Runs the only job once, reports it and draws it. If a machine panics, runs it as one of many.
+    fn draw(
+        &self,
+        job: &Job<'_>,
+        wanted: picture::Wanted<'_>,
+        mut results: SweepResults<'_>,
+    ) -> Result<Completion, CommandError> {
+        let (overseer, screen) = (results.overseer, results.screen);
+        let work = |place: &Overseen| picture::recorded(job.entry, job.seed, self.settings, place);
+        pool::work_alone(overseer, work, |end| {
+            let report = &mut results.report;
+            let drawn = match end {
+                WorkEnd::Done(Ok(Some(run))) => {
+                    picture::alone(screen, job.entry, self.settings, wanted, run, report)
+                }
+                WorkEnd::Done(Err(why)) => Err(why),
+                WorkEnd::Stuck(stuck) => {
+                    let run = (Engine::Model, job.seed);
+                    report.add(&engine::stuck(job.entry, run, self.settings, stuck))
+                }
+                WorkEnd::Late => Err(overseer.over()),
+                WorkEnd::Done(Ok(None)) | WorkEnd::Panicked(_) => {
+                    return self.run(results.jobs, overseer, results);
+                }
+            };
+            match drawn {
+                Ok(()) => results.report.finish(Ok(()), false),
+                Err(CommandError::Interrupted) => results.report.finish(Ok(()), true),
+                Err(failure) => results.report.finish(Err(failure), false),
+            }
+        })
     }
 
     fn engines(&self, job: &Job<'_>) -> Vec<Engine> {
@@ -170,7 +190,9 @@ struct SweepResults<'a> {
     /// The pictures to draw at the end.
     wanted: Option<picture::Wanted<'a>>,
     report: SweepReport<'a>,
-    /// SweepResults that arrived before those of earlier jobs.
+    /// The seeds whose runs are stuck in one step.
+    stuck: BTreeSet<u64>,
+    /// Results that arrived before those of earlier jobs.
     early: BTreeMap<usize, Vec<RunRecord>>,
     /// The job whose results are next.
     expected: usize,
@@ -180,6 +202,9 @@ impl SweepResults<'_> {
     fn add(&mut self, job: usize, records: Vec<RunRecord>) -> Result<(), CommandError> {
         let entry = self.jobs[job].entry;
         for mut record in records {
+            if record.is_stuck {
+                self.stuck.insert(record.read.seed);
+            }
             if let Some(coverage) = record.coverage.take() {
                 self.report.cover(&coverage);
             }
@@ -228,6 +253,7 @@ impl Collector<Done> for SweepResults<'_> {
             let seeds = self.report.seeds();
             let sweep = picture::SweepData {
                 seeds,
+                stuck: &self.stuck,
                 coverage: &coverage,
             };
             let report = &self.report;
@@ -261,9 +287,9 @@ fn settings(arguments: &SimRun, entries: &[CatalogueEntry]) -> Result<RunSetting
     Ok(RunSettings {
         strict: arguments.strict,
         trace: arguments.trace.clone(),
-        sabotage: sabotage(&arguments.sabotage, entries)?,
+        sabotage: sabotage(&arguments.common.sabotage, entries)?,
         coverage: arguments.coverage,
-        wall_limit: arguments.wall_limit.map(|limit| limit.0),
+        wall_limit: arguments.common.wall_limit(),
     })
 }
 

@@ -92,7 +92,7 @@ pub struct MinimalFaults {
 }
 
 /// Finds a minimal set of faults of one run. `go_on` is called with the number of runs before and after each run; when
-/// it returns false, the analysis ends with its present result.
+/// it returns false, the analysis ends with its present result. `known` is called with each intermediate result.
 ///
 /// # Errors
 /// Returns an error if the scenario cannot be run with this seed. The result is `None` if the run passes.
@@ -101,6 +101,7 @@ pub fn minimal_faults(
     scenario: &Scenario,
     seed: u64,
     go_on: &mut dyn FnMut(usize) -> bool,
+    known: &mut dyn FnMut(&MinimalFaults),
 ) -> Result<Option<MinimalFaults>, ScenarioError> {
     let plan = scenario.plan(seed)?;
     let (failures, _) = run(subject, scenario, seed)?;
@@ -135,6 +136,7 @@ pub fn minimal_faults(
         FaultSearch {
             trials: &mut trials,
             subjects: FaultIndices::new(),
+            known,
         }
         .fill(&mut found);
     }
@@ -146,6 +148,8 @@ pub fn minimal_faults(
 /// The search for the minimal sets.
 struct FaultSearch<'a, 'b> {
     trials: &'a mut Trials<'b>,
+    /// Takes the intermediate results.
+    known: &'a mut dyn FnMut(&MinimalFaults),
     /// The faults that the expectation is about.
     subjects: FaultIndices,
 }
@@ -179,6 +183,8 @@ impl FaultSearch<'_, '_> {
             false => FaultNeed::Needed,
         };
         self.report(found, &sets);
+        found.runs = self.trials.runs;
+        (self.known)(found);
         let sets = self.alternatives(sets);
         self.report(found, &sets);
         if found.sets.len() > 1 {

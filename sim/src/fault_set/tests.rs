@@ -49,7 +49,14 @@ fn analysed(scenario: &Scenario, sabotage: &[String], runs_max: usize) -> Option
         runner: &runner,
         sabotage,
     };
-    minimal_faults(subject, scenario, 1, &mut |runs| runs < runs_max).unwrap()
+    minimal_faults(
+        subject,
+        scenario,
+        1,
+        &mut |runs| runs < runs_max,
+        &mut |_| {},
+    )
+    .unwrap()
 }
 
 /// Analyses seed 1 to the end; returns the result and its paragraph.

@@ -24,7 +24,7 @@ mod host;
 mod options;
 mod slot;
 mod starts;
-mod supervision;
+pub(crate) mod supervision;
 mod supervisor;
 #[cfg(test)]
 mod tests;

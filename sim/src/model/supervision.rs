@@ -31,7 +31,7 @@ pub const ENDS_IN_TIME: &str = "the run ends within its wall-time limit";
 pub const TIME_ADVANCES: &str = "virtual time advances";
 
 /// Decides after each event whether the run ends early.
-pub(super) struct RunWatch<'a> {
+pub(crate) struct RunWatch<'a> {
     supervised: Option<SupervisedRun<'a>>,
     instant_events_max: u64,
     sample: Option<EventSample>,
@@ -49,7 +49,7 @@ struct EventSample {
 }
 
 impl<'a> RunWatch<'a> {
-    pub(super) fn new(supervisor: Option<&'a Supervisor>, processes: usize) -> Self {
+    pub(crate) fn new(supervisor: Option<&'a Supervisor>, processes: usize) -> Self {
         Self {
             supervised: supervisor.map(SupervisedRun::new),
             instant_events_max: INSTANT_EVENTS_MAX
@@ -59,7 +59,7 @@ impl<'a> RunWatch<'a> {
     }
 
     /// Returns the reason for an early end of the run after the latest event, if there is one.
-    pub(super) fn look(&mut self, context: &Context<'_, '_>) -> Option<Halted> {
+    pub(in crate::model) fn look(&mut self, context: &Context<'_, '_>) -> Option<Halted> {
         let supervisor = self.supervised.as_ref().map(SupervisedRun::supervisor);
         if supervisor.is_some_and(Supervisor::is_interrupted) {
             return match self.sample.take() {

@@ -39,13 +39,36 @@ const CONTROL_SEEDS: usize = 20;
 
 /// Progress of the reduction.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct Progress<'a> {
     /// Number of runs so far.
     pub runs: usize,
-    /// Number of steps of the smallest scenario so far.
-    pub steps: usize,
-    /// Number of nodes of the smallest scenario so far.
-    pub nodes: usize,
+    /// Number of changes that were kept so far.
+    pub changes: usize,
+    /// The smallest scenario so far.
+    pub smallest: &'a Scenario,
+    /// The seed with which it fails.
+    pub seed: u64,
+    /// Its failure.
+    pub failure: &'a Failure,
+    bound: Option<Bound>,
+    unneeded: &'a [ControlRun],
+}
+
+impl Progress<'_> {
+    /// Returns the result of a reduction that ends here, without control runs.
+    #[must_use]
+    pub fn so_far(&self) -> Shrunk {
+        Shrunk {
+            scenario: self.smallest.clone(),
+            seed: self.seed,
+            failure: self.failure.clone(),
+            runs: self.runs,
+            minimal: false,
+            controls: Vec::new(),
+            unneeded: self.unneeded.to_vec(),
+            bound: self.bound,
+        }
+    }
 }
 
 /// A small scenario that fails in the same way as the original.
@@ -79,7 +102,7 @@ pub fn shrink(
     subject: SystemUnderTest<'_>,
     scenario: &Scenario,
     seed: u64,
-    go_on: &mut dyn FnMut(Progress) -> bool,
+    go_on: &mut dyn FnMut(Progress<'_>) -> bool,
 ) -> Result<Option<Shrunk>, ScenarioError> {
     let plan = scenario.plan(seed)?;
     let (failures, _) = run(subject, scenario, seed)?;
@@ -96,14 +119,17 @@ pub fn shrink(
         subject,
         seed,
         best: scenario.clone().alone(),
+        best_seed: seed,
         failure: target.clone(),
         target,
         runs: 1,
+        changes: 0,
+        unneeded: Vec::new(),
         go_on,
         stopped: false,
     };
     let explicit = explicit(&shrinker.best, &plan);
-    let unneeded = shrinker.control_original(&explicit);
+    shrinker.unneeded = shrinker.control_original(&explicit);
     shrinker.write_out(&explicit);
     shrinker.forget_other_expectations();
     while shrinker.round() {}
@@ -117,7 +143,7 @@ pub fn shrink(
         failure: shrinker.failure,
         runs: shrinker.runs,
         minimal,
-        unneeded,
+        unneeded: shrinker.unneeded,
     }))
 }
 
@@ -133,12 +159,18 @@ struct Shrinker<'a> {
     controls: Vec<ControlRun>,
     original: &'a Scenario,
     best: Scenario,
+    /// The seed with which the best scenario fails.
+    best_seed: u64,
     /// The failure of the best scenario so far.
     failure: Failure,
     /// The failure to preserve.
     target: Failure,
     runs: usize,
-    go_on: &'a mut dyn FnMut(Progress) -> bool,
+    /// Number of changes that were kept.
+    changes: usize,
+    /// The control runs of the original that fail in the same way.
+    unneeded: Vec<ControlRun>,
+    go_on: &'a mut dyn FnMut(Progress<'_>) -> bool,
     stopped: bool,
 }
 
@@ -171,6 +203,8 @@ impl Shrinker<'_> {
             Some(failure) => {
                 self.best = candidate;
                 self.failure = failure;
+                self.best_seed = self.seed;
+                self.changes += 1;
                 true
             }
             None => false,
@@ -180,8 +214,12 @@ impl Shrinker<'_> {
     fn may_go_on(&mut self) -> bool {
         (self.go_on)(Progress {
             runs: self.runs,
-            steps: self.best.steps.len(),
-            nodes: self.best.hosts.len(),
+            changes: self.changes,
+            smallest: &self.best,
+            seed: self.best_seed,
+            failure: &self.failure,
+            bound: self.bound,
+            unneeded: &self.unneeded,
         })
     }
 

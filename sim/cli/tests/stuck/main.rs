@@ -11,14 +11,31 @@ use phalanx_sim::world::{
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant as WallInstant};
 
 /// The line that announces the endless step.
 const ENDLESS: &str = "this step does not end";
 
-/// Never ends its first step on a host with the role `endless`.
+/// The message of the panic.
+const BROKEN: &str = "this step is broken";
+
+/// The commands that run scenarios, each with a scenario as its next argument.
+const COMMANDS: [&[&str]; 9] = [
+    &["run"],
+    &["run", "--timeline"],
+    &["search", "--for", "60s", "--jobs", "1"],
+    &["shrink", "--seed", "1"],
+    &["explain", "--seed", "1"],
+    &["soak", "--for", "60s", "--jobs", "1"],
+    &["replay", "--until", "2s"],
+    &["replay", "--step"],
+    &["diff", "--seed", "1", "2"],
+];
+
+/// Never ends its first step if it is endless; panics in it if it is broken.
 struct Spinner {
     is_endless: bool,
+    is_broken: bool,
 }
 
 impl ProcessView for Spinner {
@@ -37,6 +54,7 @@ impl Process for Spinner {
     }
 
     fn on_event(&mut self, _: Instant, _: ProcessEvent, _: &mut Effects) {
+        assert!(!self.is_broken, "{BROKEN}");
         if !self.is_endless {
             return;
         }
@@ -57,7 +75,11 @@ impl Process for Spinner {
     }
 }
 
-struct Spinners;
+/// The programs of all hosts. With the role `endless` the process never ends its first step; with the role `alone`
+/// only if its host has no other beside it, and else it is broken.
+struct Spinners {
+    hosts: usize,
+}
 
 impl Program for Spinners {
     fn name(&self) -> &'static str {
@@ -65,8 +87,12 @@ impl Program for Spinners {
     }
 
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
-        let is_endless = start.spec().role.as_deref() == Some("endless");
-        Box::new(Spinner { is_endless })
+        let role = start.spec().role.as_deref();
+        let is_alone = self.hosts == 1;
+        Box::new(Spinner {
+            is_endless: role == Some("endless") || role == Some("alone") && is_alone,
+            is_broken: role == Some("alone") && !is_alone,
+        })
     }
 }
 
@@ -82,18 +108,20 @@ static SPINNERS: Definition = Definition {
     },
     build: |scenario, _| {
         Ok(Cast {
-            programs: vec![Box::new(Spinners)],
+            programs: vec![Box::new(Spinners {
+                hosts: scenario.hosts.len(),
+            })],
             hosts: vec![vec![0]; scenario.hosts.len()],
         })
     },
     recoverable: |_, _, _| Ok(()),
 };
 
-/// A scenario in which the node `n1` has this role.
-fn written(folder: &std::path::Path, role: &str) -> String {
+/// A scenario in which this number of nodes have this role.
+fn written(folder: &std::path::Path, role: &str, count: usize) -> String {
     let text = format!(
         "scenario = 1\nname = \"{role}\"\nabout = \"A process that may spin.\"\nsystem = \"spinners\"\n\
-         engines = [\"model\"]\nduration = \"9s\"\n[[nodes]]\ncount = 1\nrole = \"{role}\"\n\
+         engines = [\"model\"]\nduration = \"9s\"\n[[nodes]]\ncount = {count}\nrole = \"{role}\"\n\
          [[expect]]\neventually = {{ converged = true }}\n"
     );
     let path = folder.join(format!("{role}.toml"));
@@ -102,9 +130,15 @@ fn written(folder: &std::path::Path, role: &str) -> String {
 }
 
 fn tool(words: &[&str]) -> Child {
+    tool_in(std::path::Path::new("."), words)
+}
+
+fn tool_in(folder: &std::path::Path, words: &[&str]) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(words)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command.spawn().unwrap()
@@ -112,7 +146,7 @@ fn tool(words: &[&str]) -> Child {
 
 fn a_stuck_step_fails_its_run_and_the_other_runs_are_reported() {
     let folder = tempfile::tempdir().unwrap();
-    let [endless, fine] = ["endless", "fine"].map(|role| written(folder.path(), role));
+    let [endless, fine] = ["endless", "fine"].map(|role| written(folder.path(), role, 1));
     let words = [
         "run",
         &endless,
@@ -142,33 +176,114 @@ fn a_stuck_step_fails_its_run_and_the_other_runs_are_reported() {
     );
 }
 
-fn a_signal_ends_a_command_with_a_stuck_step() {
+/// The arguments of a command for a scenario.
+fn words<'a>(command: &'a [&'a str], scenario: &'a str) -> Vec<&'a str> {
+    let (name, flags) = command.split_first().unwrap();
+    let mut words = vec![*name, scenario];
+    words.extend(flags);
+    words
+}
+
+fn the_first_signal_ends_every_command_with_a_stuck_step() {
     let folder = tempfile::tempdir().unwrap();
-    let endless = written(folder.path(), "endless");
-    let out = folder.path().to_str().unwrap();
-    for words in [&["run", &endless][..], &["search", &endless, "--out", out]] {
-        let mut child = tool(words);
+    let endless = written(folder.path(), "endless", 1);
+    for command in COMMANDS {
+        let mut child = tool_in(folder.path(), &words(command, &endless));
+        let mut orders = child.stdin.take().unwrap();
+        if command.contains(&"--step") {
+            orders.write_all(b"9\n").unwrap();
+        }
         let errors = BufReader::new(child.stderr.take().unwrap());
         let mut lines = errors.lines().map(Result::unwrap);
         assert!(
             lines.any(|line| line == ENDLESS),
-            "{words:?}: the step begins"
+            "{command:?}: the step begins"
         );
+        let begin = WallInstant::now();
         let pid = child.id().to_string();
         Command::new("kill").args(["-INT", &pid]).status().unwrap();
         let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "{words:?}");
+        assert_eq!(output.status.code(), Some(130), "{command:?}");
+        assert!(begin.elapsed() < Duration::from_secs(5), "{command:?}");
     }
 }
 
+fn the_wall_time_limit_ends_every_command_with_a_stuck_step_and_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let endless = written(folder.path(), "endless", 1);
+    let started = COMMANDS.map(|command| {
+        let mut words = words(command, &endless);
+        words.extend(["--wall-limit", "100ms"]);
+        let mut child = tool_in(folder.path(), &words);
+        let mut orders = child.stdin.take().unwrap();
+        if command.contains(&"--step") {
+            orders.write_all(b"9\n").unwrap();
+        }
+        (command, child, orders)
+    });
+    for (command, child, _orders) in started {
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+        let said = said.concat();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+        let expected = if command[0] == "soak" {
+            "the run ends within its wall-time limit"
+        } else {
+            "a step of n1 at 0."
+        };
+        assert!(said.contains(expected), "{command:?}: {said}");
+    }
+    let kept = std::fs::read_to_string(folder.path().join("soak/endless-1.toml")).unwrap();
+    assert!(kept.contains("a step of n1 at 0."), "{kept}");
+}
+
+fn a_candidate_that_is_stuck_leaves_the_smallest_scenario_so_far() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = written(folder.path(), "alone", 4);
+    let small = folder.path().join("small.toml");
+    let output = tool(&[
+        "shrink",
+        &alone,
+        "--seed",
+        "1",
+        "--wall-limit",
+        "100ms",
+        "-o",
+        small.to_str().unwrap(),
+    ]);
+    let output = output.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("a step of n1 at 0."), "{said}");
+    let small = std::fs::read_to_string(small).unwrap();
+    assert!(small.contains(BROKEN), "{small}");
+}
+
+fn a_panic_during_a_replay_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone = written(folder.path(), "alone", 2);
+    let output = tool(&["replay", &alone, "--until", "2s"]);
+    let output = output.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("a process panicked: this step is broken"),
+        "{said}"
+    );
+}
+
 fn main() -> ExitCode {
+    let commands = COMMANDS.map(|words| words[0]);
     if std::env::args()
         .nth(1)
-        .is_some_and(|word| ["run", "search"].contains(&word.as_str()))
+        .is_some_and(|word| commands.contains(&word.as_str()))
     {
         return phalanx_sim_cli::main(&[&SPINNERS]);
     }
     a_stuck_step_fails_its_run_and_the_other_runs_are_reported();
-    a_signal_ends_a_command_with_a_stuck_step();
+    the_first_signal_ends_every_command_with_a_stuck_step();
+    the_wall_time_limit_ends_every_command_with_a_stuck_step_and_names_it();
+    a_candidate_that_is_stuck_leaves_the_smallest_scenario_so_far();
+    a_panic_during_a_replay_is_an_error();
     ExitCode::SUCCESS
 }

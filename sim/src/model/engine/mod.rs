@@ -189,7 +189,7 @@ impl<'a, 't> Engine<'a, 't> {
     }
 
     /// Returns the reason for an early end of the run, if there is one.
-    pub(super) fn watched(&self, watch: &mut RunWatch<'_>) -> Option<Halted> {
+    pub(crate) fn watched(&self, watch: &mut RunWatch<'_>) -> Option<Halted> {
         watch.look(&self.context)
     }
 
