@@ -2,16 +2,20 @@
 //! state.
 
 use crate::host::Slot;
+use core::net::SocketAddr;
 use core::time::Duration;
 use phalanx_core::identity::NodeId;
+use phalanx_core::link::ResolutionError;
 use phalanx_core::node;
 use phalanx_sim::mesh::Event;
 use phalanx_sim::mesh::event_observer::{Observation, Observed};
+use phalanx_sim::mesh::node_start::resolved;
 use phalanx_sim::mesh::refusals::Refusals;
 use phalanx_sim::mesh::trace::MeshTrace;
 use phalanx_sim::scenario::Scenario;
 use phalanx_sim::scenario::plan::{Cut, Planned};
 use phalanx_sim::world::HostTraffic;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
@@ -22,6 +26,8 @@ const SYN: u64 = 60;
 #[derive(Clone)]
 pub(crate) struct Fabric {
     hosts: Arc<Vec<Host>>,
+    /// The names, each with the hosts whose addresses the name has.
+    names: Arc<BTreeMap<String, Vec<usize>>>,
     state: Arc<Mutex<State>>,
     begun: Instant,
 }
@@ -68,6 +74,7 @@ impl Fabric {
         };
         Self {
             hosts: Arc::new(hosts),
+            names: Arc::new(scenario.names.clone()),
             state: Arc::new(Mutex::new(state)),
             begun: Instant::now(),
         }
@@ -169,6 +176,18 @@ impl Fabric {
         refusals.on_report(host, &event, affected);
         let (at, what) = (self.now(), Observed::Reported(event));
         state.observations.push(Observation { at, host, what });
+    }
+
+    /// Notes that a host's process ended by itself.
+    pub(crate) fn ended(&self, host: usize) {
+        let (at, what) = (self.now(), Observed::Ended);
+        let observation = Observation { at, host, what };
+        self.lock().observations.push(observation);
+    }
+
+    /// Resolves one of the scenario's names.
+    pub(crate) fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, ResolutionError> {
+        resolved(&self.names, name).map_err(ResolutionError::Failed)
     }
 
     /// Takes the observations since the last call, in order.

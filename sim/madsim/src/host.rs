@@ -8,7 +8,7 @@ use madsim::net::Endpoint;
 use madsim::task::{self, AbortHandle};
 use phalanx_core::channel::ChannelName;
 use phalanx_core::gossip::{self, Config};
-use phalanx_core::link::{CloseReason, DialError, DialId, LinkId, LocalClose, ResolutionError};
+use phalanx_core::link::{CloseReason, DialError, DialId, LinkId, LocalClose};
 use phalanx_core::machine::{Machine, Outbox};
 use phalanx_core::node::{self, Message, Node};
 use phalanx_core::size::Encoded;
@@ -189,6 +189,7 @@ pub(crate) async fn process(fabric: Fabric, host: usize) {
         connection.reader.abort();
     }
     fabric.slot(host).lock().handle = None;
+    fabric.ended(host);
     // If the first task of a madsim node ended, the other tasks and their port would survive into the next start.
     core::future::pending().await
 }
@@ -324,9 +325,8 @@ impl Executor<Shown> for Process {
             Output::Dial { dial, address } => {
                 task::spawn(self.clone().dial(dial, address));
             }
-            Output::Resolve { ticket, .. } => {
-                // The simulated hosts have no resolver.
-                let addresses = Err(ResolutionError::Failed("no resolver is configured".into()));
+            Output::Resolve { ticket, name } => {
+                let addresses = self.fabric.resolve(&name);
                 let process = self.clone();
                 task::spawn(async move {
                     process

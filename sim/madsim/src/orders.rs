@@ -49,6 +49,7 @@ impl<'p> PlanExecutor<'p> for Engine {
         self.fabric.affect(planned.step, links);
         Handle::current().kill(self.nodes[host].id());
         self.fabric.slot(host).clear();
+        self.observer.ends(host);
         self.runs[host] = false;
         Ok(None)
     }

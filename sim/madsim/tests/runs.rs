@@ -117,6 +117,33 @@ fn invariants_of_applications_are_checked() {
 }
 
 #[test]
+fn nodes_join_by_a_name_with_several_addresses() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("names.toml");
+    let text = r#"
+scenario = 1
+name = "made"
+about = "All join by a name."
+engines = ["madsim"]
+duration = "8s"
+seeds = "mesh.example"
+
+[names]
+"mesh.example" = "n1, n2"
+
+[[nodes]]
+count = 4
+
+[[expect]]
+eventually = { converged = true }
+within = "6s"
+"#;
+    std::fs::write(&file, text).unwrap();
+    let output = run(&file, 1, &[]);
+    let found = answer(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", found["failures"]);
+}
+
+#[test]
 fn unsupported_steps_are_reported_with_line_and_engine() {
     let output = run(&scenarios().join("power-loss.toml"), 1, &[]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -151,12 +151,13 @@ pub trait Invariant {
         None
     }
 
-    /// Records that a host's process starts.
+    /// Records that a host's process starts. Every engine calls this method.
     fn on_start(&mut self, _host: usize) {}
 
     /// Records that a host's process has ended: it was stopped, its host lost power, or it exited. A process that ended
     /// holds no state, so an invariant over several hosts forgets what it noted about the process. On a host that runs
-    /// several programs, only the process of the invariant's own program counts, as for [`Self::on_start`].
+    /// several programs, only the process of the invariant's own program counts, as for [`Self::on_start`]. Every engine
+    /// calls this method.
     fn on_end(&mut self, _host: usize) {}
 }
 
@@ -203,6 +204,10 @@ impl Invariants {
     pub fn new(scenario: &Scenario, system: &dyn Program) -> Self {
         let mut all = system.invariants(scenario);
         all.push(Box::new(deadline_in_future::DeadlineInFuture::default()));
+        Self::of(all)
+    }
+
+    fn of(mut all: Vec<Box<dyn Invariant>>) -> Self {
         all.sort_by_key(|invariant| std::cmp::Reverse(invariant.steps()));
         let count = |least| all.iter().filter(|one| one.steps() >= least).count();
         Self {
@@ -212,6 +217,13 @@ impl Invariants {
             all,
             broken: BTreeMap::new(),
         }
+    }
+
+    /// Adds an invariant before the first step of a run.
+    pub fn add(&mut self, invariant: Box<dyn Invariant>) {
+        let mut all = std::mem::take(&mut self.all);
+        all.push(invariant);
+        *self = Self::of(all);
     }
 
     /// Records that a host's process is about to start.

@@ -5,7 +5,7 @@
 use super::delivery_log;
 use super::event::Event;
 use super::memory::{self, Mesh};
-use crate::invariant::{Invariants, Report};
+use crate::invariant::{Invariant, Invariants, Report};
 use crate::scenario::Scenario;
 use crate::verdict::Failure;
 use core::time::Duration;
@@ -32,6 +32,8 @@ pub enum Observed {
     Slow,
     /// The host reports an event.
     Reported(Event),
+    /// The host's process ended by itself.
+    Ended,
 }
 
 impl Observed {
@@ -55,6 +57,8 @@ impl Observed {
 pub struct EventObserver {
     mesh: Mesh,
     invariants: Invariants,
+    /// Whether each host's process runs.
+    running: Vec<bool>,
 }
 
 impl EventObserver {
@@ -67,13 +71,28 @@ impl EventObserver {
         Ok(Self {
             invariants: Invariants::new(scenario, &mesh),
             mesh,
+            running: vec![false; scenario.hosts.len()],
         })
     }
 
-    /// A host's process starts.
+    /// A host's process starts. A process that still runs ends.
     pub fn starts(&mut self, scenario: &Scenario, host: usize) {
+        self.ends(host);
+        self.running[host] = true;
         self.mesh.begins(scenario, host);
         self.invariants.on_start(host);
+    }
+
+    /// A host's process ends, if it runs.
+    pub fn ends(&mut self, host: usize) {
+        if std::mem::replace(&mut self.running[host], false) {
+            self.invariants.on_end(host);
+        }
+    }
+
+    /// Adds an invariant to those of the mesh.
+    pub fn add(&mut self, invariant: Box<dyn Invariant>) {
+        self.invariants.add(invariant);
     }
 
     /// Records an observation.
@@ -83,6 +102,7 @@ impl EventObserver {
             Observed::Received(updates) => {
                 self.mesh.delivery_log.on_received(*host, updates.iter())
             }
+            Observed::Ended => self.ends(*host),
             Observed::Slow => self
                 .mesh
                 .delivery_log

@@ -2,8 +2,9 @@
 
 use super::host_words;
 use super::publishing::Published;
-use crate::model::{PORT, address};
+use crate::model::{PORT, address, ip};
 use crate::scenario::Scenario;
+use crate::world::ResolveError;
 use core::net::SocketAddr;
 use phalanx_core::gossip::Config;
 use phalanx_core::link::Address;
@@ -11,6 +12,7 @@ use phalanx_core::random::Random;
 use phalanx_core::sabotage::Sabotage;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
+use std::collections::BTreeMap;
 
 /// The name of the mesh in every scenario.
 pub const MESH: &str = "sim";
@@ -76,5 +78,27 @@ pub fn announced(scenario: &Scenario, host: usize, published: Published) -> Cont
         joined: Wall(0),
         services: published.services,
         metadata: published.metadata,
+    }
+}
+
+/// Returns the addresses of a scenario's name (`name:port`), each host at its first address.
+///
+/// # Errors
+/// Returns the resolver's error for a name without an address, or for an unknown name.
+pub fn resolved(
+    names: &BTreeMap<String, Vec<usize>>,
+    name: &str,
+) -> Result<Vec<SocketAddr>, String> {
+    let (host, port) = name.rsplit_once(':').unwrap_or((name, ""));
+    let port = port.parse().unwrap_or(PORT);
+    match names.get(host) {
+        None => Err(ResolveError::NoResolver.to_string()),
+        Some(hosts) if hosts.is_empty() => Err(ResolveError::NoAddress.to_string()),
+        Some(hosts) => {
+            let hosts = hosts.iter();
+            Ok(hosts
+                .map(|host| SocketAddr::new(ip(*host).into(), port))
+                .collect())
+        }
     }
 }

@@ -11,32 +11,6 @@ use super::{
 const HOSTS_MAX: usize = 50;
 
 impl Engine {
-    /// Returns the last part of an error message about an unsupported setting, which suggests another engine.
-    const fn instead(self) -> &'static str {
-        match self {
-            Self::Model => "",
-            Self::Wire | Self::Madsim => "; use --engine model",
-        }
-    }
-
-    /// Returns the last part of an error message about an unsupported step: the reason, or the suggestion of another
-    /// engine.
-    fn instead_for(self, system: &str, step: &Step) -> String {
-        match step.action {
-            Action::Nodes(_, NodeAction::Certificate(CertificateChange::Revoked)) => {
-                format!(": {system} cannot revoke certificates, on any engine")
-            }
-            Action::Nodes(_, NodeAction::Certificate(_)) => match self {
-                Self::Wire => {
-                    " when something is reported: an end is written into a certificate; give the step a `time`"
-                        .to_owned()
-                }
-                Self::Model | Self::Madsim => format!("; {system} has certificates in --engine wire"),
-            },
-            Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => self.instead().to_owned(),
-        }
-    }
-
     /// Returns the name of a step's action if the engine does not support it.
     fn lacks(self, vocabulary: &Vocabulary, step: &Step) -> Option<&'static str> {
         let lacks_action = match (self, &step.action) {
@@ -58,8 +32,9 @@ impl Engine {
                 NetworkAction::Links(_, direction, LinkSetting::Latency(latency)) => {
                     *direction != Direction::Both || latency.bounds().is_none()
                 }
-                NetworkAction::Links(..) | NetworkAction::Reset(_) => true,
+                NetworkAction::Links(..) => true,
                 NetworkAction::Partition(..) | NetworkAction::Heal => false,
+                NetworkAction::Reset(_) => false,
                 NetworkAction::Cut(..) | NetworkAction::Restore => false,
             },
             (Self::Wire, Action::Nodes(_, action)) => matches!(
@@ -114,7 +89,7 @@ impl Scenario {
             {
                 let message = format!(
                     "engine {engine} cannot do the step `{word}`{}",
-                    engine.instead_for(self.vocabulary.name, step)
+                    self.instead_for(engine, step)
                 );
                 return Err(ScenarioError {
                     file: step.file.clone(),
@@ -127,7 +102,7 @@ impl Scenario {
             let word = kind.word();
             let message = format!(
                 "engine {engine} cannot do the chaos `{word}`{}",
-                engine.instead()
+                self.instead(engine)
             );
             return Err(error(
                 self.chaos.as_ref().map_or(0, |chaos| chaos.line),
@@ -143,8 +118,9 @@ impl Scenario {
                 why
             })?;
         } else {
-            self.check_small_world(engine)
-                .map_err(|(key, message)| error(self.line(key), key, message))?;
+            self.check_small_world(engine).map_err(|(key, message)| {
+                error(self.line(key), key, message + &self.instead(engine))
+            })?;
         }
         if !self.engines.contains(&engine) {
             let message = format!(
@@ -153,6 +129,40 @@ impl Scenario {
             return Err(error(self.line("engines"), "engines", message));
         }
         Ok(())
+    }
+
+    /// Returns the last part of an error message about an unsupported setting, which names the mend.
+    fn instead(&self, engine: Engine) -> String {
+        match engine {
+            Engine::Model => String::new(),
+            Engine::Wire | Engine::Madsim if self.engines.contains(&engine) => {
+                let line = self.line("engines");
+                format!(
+                    "; use --engine model, and remove \"{engine}\" from `engines` (line {line})"
+                )
+            }
+            Engine::Wire | Engine::Madsim => "; use --engine model".to_owned(),
+        }
+    }
+
+    /// Returns the last part of an error message about an unsupported step: the reason, or the mend.
+    fn instead_for(&self, engine: Engine, step: &Step) -> String {
+        let system = self.vocabulary.name;
+        match step.action {
+            Action::Nodes(_, NodeAction::Certificate(CertificateChange::Revoked)) => {
+                format!(": {system} cannot revoke certificates, on any engine")
+            }
+            Action::Nodes(_, NodeAction::Certificate(_)) => match engine {
+                Engine::Wire => {
+                    " when something is reported: an end is written into a certificate; give the step a `time`"
+                        .to_owned()
+                }
+                Engine::Model | Engine::Madsim => {
+                    format!("; {system} has certificates in --engine wire")
+                }
+            },
+            Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => self.instead(engine),
+        }
     }
 
     /// Returns the line of a setting; the line of `engines` if the setting has none.
@@ -218,35 +228,28 @@ impl Scenario {
         let of_links = links().find_map(|rule| lacks(&rule.network));
         let of_links = of_links.map(|(_, why)| ("link", why));
         if let Some((key, why)) = lacks(&self.network).or(of_links) {
-            return Err((key, format!("engine {engine} {why}; use --engine model")));
+            return Err((key, format!("engine {engine} {why}")));
         }
         let mut clocks = self.hosts.iter().map(|host| host.clock);
         if clocks.any(|clock| clock.drift_ppm != 0 || clock.offset != 0) {
-            let message =
-                format!("engine {engine} has one clock for all nodes; use --engine model");
+            let message = format!("engine {engine} has one clock for all nodes");
             return Err(("clock", message));
         }
         if links().any(|rule| rule.direction != Direction::Both) {
-            let message = format!(
-                "engine {engine} has one network for both directions of a link; use --engine model"
-            );
+            let message = format!("engine {engine} has one network for both directions of a link");
             return Err(("direction", message));
         }
         if self.hosts.iter().any(|host| host.restart_after.is_some()) {
-            let message = format!("engine {engine} has no service manager; use --engine model");
+            let message = format!("engine {engine} has no service manager");
             return Err(("restart-after", message));
         }
-        if !self.names.is_empty() {
-            let message = format!("engine {engine} has no resolver; use --engine model");
-            return Err(("names", message));
-        }
         if engine == Engine::Madsim && !self.links.is_empty() {
-            let message = "engine madsim has one network for all nodes; use --engine model";
+            let message = "engine madsim has one network for all nodes";
             return Err(("link", message.to_owned()));
         }
         if self.hosts.len() > HOSTS_MAX {
             let message = format!(
-                "engine {engine} runs at most {HOSTS_MAX} nodes, and here are {}; use --engine model",
+                "engine {engine} runs at most {HOSTS_MAX} nodes, and here are {}",
                 self.hosts.len()
             );
             return Err(("nodes", message));

@@ -89,6 +89,46 @@ fn the_wire_engine_refuses_unsupported_steps_and_names_them() {
 }
 
 #[test]
+fn an_engine_that_the_file_lists_and_that_cannot_run_it_is_to_be_removed_from_the_list() {
+    let steps = [
+        "pause = { who = \"n1\", for = \"4s\" }",
+        "slow = { who = \"n1\", by = \"4ms\" }",
+        "clock = { who = \"n1\", jump = \"4s\" }",
+        "disk = { who = \"n1\", fault = \"full\" }",
+        "disk = { who = \"n1\", slow = \"10ms\" }",
+        "nat = { who = \"n1\", idle = \"9s\" }",
+        "move = \"n1\"",
+        "hold = { from = \"n1\", to = \"n2\" }",
+        "clog = \"n1\"",
+        "swizzle-clog = \"2 of all\"",
+        "loss = \"10%\"",
+        "bandwidth = \"10Mbit\"",
+        "latency = \"exponential 5ms from 1ms\"",
+        "loss = { from = \"n1\", to = \"n2\", is = \"5%\" }",
+        "mtu = { from = \"n1\", to = \"n2\", is = \"500B\" }",
+    ];
+    let steps = steps.map(|step| format!("[[at]]\ntime = \"5s\"\n{step}\n"));
+    let settings = [
+        "[network]\nloss = \"5%\"\n",
+        "[[link]]\nfrom = \"n1\"\nto = \"n2\"\nlatency = \"1ms\"\nbandwidth = \"1Mbit\"\n",
+        "[[nodes]]\ncount = 1\nprefix = \"m\"\nrestart-after = \"5s\"\n",
+        "[[nodes]]\ncount = 60\nprefix = \"m\"\n",
+        "[[nodes]]\ncount = 1\nprefix = \"m\"\nclock = { offset = \"3s\" }\n",
+        "[chaos]\nkinds = [\"pause\"]\n",
+    ];
+    let head = HEAD.replace("[\"model\"]", "[\"model\", \"wire\"]");
+    for text in steps.into_iter().chain(settings.map(str::to_owned)) {
+        let scenario = Scenario::parse("x.toml", &format!("{head}{text}"))
+            .unwrap_or_else(|why| panic!("{text}: {why}"));
+        assert_eq!(scenario.check_engine(Engine::Model), Ok(()), "{text}");
+        let why = scenario.check_engine(Engine::Wire).unwrap_err();
+        let mend = "; use --engine model, and remove \"wire\" from `engines` (line 4)";
+        assert!(why.message.ends_with(mend), "{text}: {why}");
+        assert!(why.line > 4, "{text}: {why}");
+    }
+}
+
+#[test]
 fn a_plan_is_the_same_for_one_seed_and_another_for_another() {
     let scenario =
         scenario("[[at]]\ntime = \"5s\"\npower-loss = \"2 of all\"\nnamed = \"victims\"\n");

@@ -125,6 +125,7 @@ impl<'a> Engine<'a> {
         let fabric = Fabric::new(hosts, plan.cuts.clone(), steps, trace);
         let mut lives = Lives::new(WALL_ZERO);
         let mut hosts = Vec::new();
+        let names = Arc::new(scenario.names.clone());
         for (index, spec) in scenario.hosts.iter().enumerate() {
             lives.listens(&spec.name, address(index));
             let host = DaemonHost::new();
@@ -133,6 +134,7 @@ impl<'a> Engine<'a> {
                 fabric: fabric.clone(),
                 host: index,
                 hosts: scenario.hosts.len(),
+                names: Arc::clone(&names),
             };
             // Nothing runs on a host before its first boot.
             sim.host(std::net::IpAddr::V4(ip(index)), move || {
@@ -274,5 +276,89 @@ impl<'a> Engine<'a> {
             halted: None,
         };
         Ok(ending.judged(judge, &world))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phalanx_sim::arguments::EngineBinary;
+    use phalanx_sim::invariant::Invariant;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    const STORY: &str = r#"
+        scenario = 1
+        name = "made"
+        about = "One process is killed and started again, one is restarted, one leaves."
+        engines = ["wire"]
+        duration = "12s"
+        recovery = "none"
+        [[nodes]]
+        count = 4
+        [[at]]
+        time = "4s"
+        crash = "n2"
+        for = "2s"
+        [[at]]
+        time = "5s"
+        restart = { who = "n3" }
+        [[at]]
+        time = "7s"
+        leave = "n4"
+        [[expect]]
+        never = { sees = { who = "n1", of = "n2", as = "left" } }
+    "#;
+
+    /// Notes the starts and ends of processes.
+    struct Lifetimes(Rc<RefCell<Vec<(usize, bool)>>>);
+
+    impl Invariant for Lifetimes {
+        fn name(&self) -> &'static str {
+            "lifetimes"
+        }
+
+        fn on_start(&mut self, host: usize) {
+            self.0.borrow_mut().push((host, true));
+        }
+
+        fn on_end(&mut self, host: usize) {
+            self.0.borrow_mut().push((host, false));
+        }
+    }
+
+    #[test]
+    fn an_invariant_hears_of_each_start_and_end_of_a_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("made.toml");
+        std::fs::write(&file, STORY).unwrap();
+        let program = EngineBinary {
+            name: "test",
+            version: "",
+            about: "",
+        };
+        let words = [file.to_str().unwrap().to_owned()];
+        let arguments = RunArguments::parse(program, words.into_iter()).unwrap();
+        let scenario = arguments.scenario().unwrap();
+        let plan = scenario.plan(1).unwrap();
+        crate::entropy::seed(1);
+        let clocks = mad_turmoil::time::SimClocksGuard::init();
+        let trace = MeshTrace::new(&scenario, &plan, Kind::Wire, &[], None).unwrap();
+        let mut engine = Engine::new(&scenario, &plan, &arguments, trace).unwrap();
+        let heard = Rc::new(RefCell::new(Vec::new()));
+        engine.observer.add(Box::new(Lifetimes(Rc::clone(&heard))));
+        let mut judge = Judge::new(&scenario, &plan, check_interval(4));
+        let progress = ProgressLines::new(&arguments);
+        engine.drive(&mut judge, progress).unwrap();
+        drop(clocks);
+        let heard = heard.borrow();
+        let of = |host: usize| -> Vec<bool> {
+            let changes = heard.iter().filter(|(changed, _)| *changed == host);
+            changes.map(|(_, starts)| *starts).collect()
+        };
+        assert_eq!(of(0), [true]);
+        assert_eq!(of(1), [true, false, true]);
+        assert_eq!(of(2), [true, false, true]);
+        assert_eq!(of(3), [true, false]);
     }
 }

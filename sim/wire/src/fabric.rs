@@ -40,6 +40,8 @@ struct State {
     /// The wakers of tasks that wait for a change, by number.
     waiting: BTreeMap<u64, Waker>,
     waiters: u64,
+    /// The ends of open connections, by the number of their waiter.
+    streams: BTreeMap<u64, OpenStream>,
     trace: MeshTrace,
     /// Observations that the engine has not taken.
     observations: Vec<Observation>,
@@ -57,6 +59,16 @@ struct HostState {
     refuses: Option<Option<usize>>,
     /// Closed connections whose FIN cannot reach the peer because of a cut.
     closed: Vec<(usize, TcpStream)>,
+}
+
+/// One end of an open connection.
+struct OpenStream {
+    from: usize,
+    to: usize,
+    /// Whether a reset has arrived.
+    is_reset: bool,
+    /// Wakes the reader of the connection.
+    reader: Option<Waker>,
 }
 
 /// The outcome of a connection attempt.
@@ -81,6 +93,7 @@ impl Fabric {
             refusals: Refusals::default(),
             waiting: BTreeMap::new(),
             waiters: 0,
+            streams: BTreeMap::new(),
             trace,
             observations: Vec::new(),
             bytes: 0,
@@ -110,6 +123,72 @@ impl Fabric {
     /// Removes a waiter.
     pub(crate) fn leave(&self, waiter: u64) {
         drop(self.lock().waiting.remove(&waiter));
+    }
+
+    /// Adds one end of a connection; returns the number of its waiter.
+    pub(crate) fn open(&self, from: usize, to: usize) -> u64 {
+        let waiter = self.waiter();
+        let stream = OpenStream {
+            from,
+            to,
+            is_reset: false,
+            reader: None,
+        };
+        self.lock().streams.insert(waiter, stream);
+        waiter
+    }
+
+    /// Removes one end of a connection; returns whether it was reset.
+    pub(crate) fn close(&self, waiter: u64) -> bool {
+        self.leave(waiter);
+        let closed = self.lock().streams.remove(&waiter);
+        closed.is_some_and(|stream| stream.is_reset)
+    }
+
+    /// Returns whether one end of a connection was reset.
+    pub(crate) fn is_reset(&self, waiter: u64) -> bool {
+        let state = self.lock();
+        let stream = state.streams.get(&waiter);
+        stream.is_some_and(|stream| stream.is_reset)
+    }
+
+    /// Wakes the reader of one end of a connection when a reset arrives.
+    pub(crate) fn read(&self, waiter: u64, context: &Context<'_>) {
+        if let Some(stream) = self.lock().streams.get_mut(&waiter) {
+            stream.reader = Some(context.waker().clone());
+        }
+    }
+
+    /// Resets the connections between the hosts that a cut names. No reset arrives from a host that is unreachable.
+    pub(crate) fn reset(&self, cut: usize, step: Option<usize>) {
+        let readers = self.change(|state| {
+            let State {
+                streams,
+                cuts,
+                hosts,
+                active,
+                ..
+            } = &mut *state;
+            let is_chosen = |stream: &OpenStream| {
+                let (from, to) = (stream.from, stream.to);
+                let cut = &cuts[cut];
+                cut.blocks(from, to) || cut.blocks(to, from)
+            };
+            let arrives =
+                |stream: &OpenStream| !is_blocked((hosts, cuts, active), stream.to, stream.from);
+            let (mut ends, mut readers) = (0_u64, Vec::new());
+            for stream in streams.values_mut() {
+                if is_chosen(stream) && !stream.is_reset {
+                    ends += 1;
+                    stream.is_reset = arrives(stream);
+                    readers.extend(stream.reader.take());
+                }
+            }
+            // A connection has two ends.
+            state.affect(step, ends.div_ceil(2));
+            readers
+        });
+        readers.into_iter().for_each(Waker::wake);
     }
 
     /// Changes the state and wakes all waiters.
@@ -288,15 +367,21 @@ impl State {
     }
 
     fn blocks(&self, from: usize, to: usize) -> bool {
-        let dark = |host: usize| self.hosts[host].unpowered;
-        from != to
-            && (dark(from)
-                || dark(to)
-                || self
-                    .active
-                    .iter()
-                    .any(|(cut, _)| self.cuts[*cut].blocks(from, to)))
+        is_blocked((&self.hosts, &self.cuts, &self.active), from, to)
     }
+}
+
+/// Returns whether packets from one host to another are blocked by an active cut, or by a lack of power.
+fn is_blocked(
+    (hosts, cuts, active): (&[HostState], &[Cut], &[(usize, Option<usize>)]),
+    from: usize,
+    to: usize,
+) -> bool {
+    let mut active = active.iter();
+    from != to
+        && (hosts[from].unpowered
+            || hosts[to].unpowered
+            || active.any(|(cut, _)| cuts[*cut].blocks(from, to)))
 }
 
 /// Time until the refusal of a connection attempt arrives.

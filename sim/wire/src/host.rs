@@ -11,6 +11,7 @@ use phalanx_net::store::MemoryStore;
 use phalanx_net::transport::{
     BoundPort, Limits, MeshNode, Notice, Settings, Tasks, TrustedSubnets,
 };
+use phalanx_sim::mesh::event_observer::Observed;
 use phalanx_sim::model::PORT;
 use std::future::{Future, poll_fn};
 use std::net::Ipv4Addr;
@@ -90,6 +91,7 @@ pub(crate) async fn process(slot: Slot, network: HostNetwork) -> turmoil::Result
     let last = node.driver().inspect(|node, _| node.clone()).await;
     slot.lock().left = last.ok();
     fabric.listen(host, false);
+    fabric.observe(host, Observed::Ended);
     tasks.finish(Duration::ZERO).await;
     node.shutdown().await;
     Ok(())

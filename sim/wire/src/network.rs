@@ -2,11 +2,14 @@
 
 use crate::fabric::{Connectivity, Fabric, REFUSAL};
 use phalanx_net::transport::{Listener, Network};
+use phalanx_sim::mesh::node_start::resolved;
 use phalanx_sim::model::host_at;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil::net::{TcpListener, TcpStream};
@@ -20,6 +23,8 @@ pub(crate) struct HostNetwork {
     pub(crate) fabric: Fabric,
     pub(crate) host: usize,
     pub(crate) hosts: usize,
+    /// The names, each with the hosts whose addresses the name has.
+    pub(crate) names: Arc<BTreeMap<String, Vec<usize>>>,
 }
 
 impl HostNetwork {
@@ -30,7 +35,7 @@ impl HostNetwork {
             from: self.host,
             to,
             held: Vec::new(),
-            waiter: self.fabric.waiter(),
+            waiter: self.fabric.open(self.host, to),
         }
     }
 
@@ -74,9 +79,9 @@ impl Network for HostNetwork {
         Ok(self.stream(to, inner))
     }
 
-    /// The simulated hosts have no resolver.
-    async fn resolve(&self, _name: &str) -> io::Result<Vec<SocketAddr>> {
-        Err(io::Error::other("no resolver is configured"))
+    /// Resolves one of the scenario's names.
+    async fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        resolved(&self.names, name).map_err(io::Error::other)
     }
 
     async fn bind(&self, address: SocketAddr) -> io::Result<HostListener> {
@@ -131,6 +136,9 @@ pub(crate) struct WireStream {
 
 impl WireStream {
     fn inner(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        if self.fabric.is_reset(self.waiter) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         self.inner
             .as_mut()
             .map(Pin::new)
@@ -168,6 +176,8 @@ impl AsyncRead for WireStream {
         let result = this.inner()?.poll_read(context, buffer);
         if result.is_ready() {
             this.fabric.io(this.from, false, &buffer.filled()[before..]);
+        } else {
+            this.fabric.read(this.waiter, context);
         }
         result
     }
@@ -180,6 +190,8 @@ impl AsyncWrite for WireStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        // A reset connection takes no bytes.
+        this.inner()?;
         if this.fabric.blocks(this.from, this.to) {
             if this.held.len() + bytes.len() > HELD_MAX {
                 this.fabric.wait(this.waiter, context);
@@ -220,8 +232,9 @@ impl AsyncWrite for WireStream {
 
 impl Drop for WireStream {
     fn drop(&mut self) {
-        self.fabric.leave(self.waiter);
+        let was_reset = self.fabric.close(self.waiter);
         if let Some(inner) = self.inner.take()
+            && !was_reset
             && self.fabric.blocks(self.from, self.to)
         {
             self.fabric.retire(self.from, self.to, inner);

@@ -107,8 +107,9 @@ impl<'p> PlanExecutor<'p> for Engine<'_> {
         Ok(())
     }
 
-    fn reset(&mut self, planned: &'p Planned, _cut: usize) -> Self::Done {
-        Err(planned.unsupported(ENGINE))
+    fn reset(&mut self, planned: &'p Planned, cut: usize) -> Self::Done {
+        self.fabric.reset(cut, planned.step);
+        Ok(())
     }
 
     fn set_disk_fault(
@@ -304,6 +305,7 @@ impl Engine<'_> {
         }
         self.fabric.listen(host, false);
         self.sim.crash(IpAddr::V4(ip(host)));
+        self.observer.ends(host);
         let state = &mut self.hosts[host];
         state.runs = false;
         state.orders = None;

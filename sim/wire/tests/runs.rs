@@ -242,6 +242,53 @@ within = "5s"
     passes(&file, "1");
 }
 
+/// A name with several addresses, and a firewall that resets connections.
+const RESETS: &str = r#"
+scenario = 1
+name = "made"
+about = "All join by a name; at 6 s the connections of one node are reset."
+engines = ["model", "wire", "madsim"]
+duration = "12s"
+seeds = "mesh.example"
+
+[names]
+"mesh.example" = "n1..n3"
+
+[[nodes]]
+count = 4
+
+[[at]]
+time = "6s"
+reset = "n2"
+
+[[expect]]
+eventually = { converged = true }
+within = "5s"
+
+[[expect]]
+never = { event = { kind = "link-down" } }
+to = "6s"
+
+[[expect]]
+eventually = { event = { kind = "link-down", by = "n2" } }
+from = "6s"
+within = "1s"
+
+[[expect]]
+eventually = { event = { kind = "link-up", by = "n2" } }
+from = "6s"
+within = "4s"
+"#;
+
+#[test]
+fn nodes_join_by_a_name_and_reset_connections_are_made_again() {
+    let (_directory, file) = written(RESETS);
+    let result = passes(&file, "1");
+    let affected = result["effects"][0]["affected"].as_u64().unwrap();
+    assert!((1..=3).contains(&affected), "{result}");
+    assert_eq!(result["trace_hash"], passes(&file, "1")["trace_hash"]);
+}
+
 /// The report that one machine is down causes the kill of a second machine.
 const CHAIN: &str = r#"
 scenario = 1
