@@ -10,6 +10,7 @@ mod tally;
 
 use crate::arguments::SimSoak;
 use crate::catalogue::{self, CatalogueEntry};
+use crate::coverage;
 use crate::failure::{CommandError, Completion};
 use crate::output;
 use crate::overseer::{self, Overseer, lock, wall_limit};
@@ -19,6 +20,7 @@ use crate::sweep;
 use crate::tool::Tool;
 use core::ops::ControlFlow;
 use keep::Keeper;
+use phalanx_sim::coverage::{CoverageTable, RunCoverage};
 use phalanx_sim::model::ENDS_IN_TIME;
 use phalanx_sim::runner::SupervisedModel;
 use phalanx_sim::scenario::{Engine, Scenario};
@@ -43,6 +45,8 @@ struct Shared<'a> {
     shares: Mutex<Shares>,
     hunt: Mutex<Hunt>,
     tally: Mutex<Tally>,
+    /// The coverage of all runs.
+    coverage: Mutex<CoverageTable>,
     keeper: Mutex<Keeper>,
     trouble: Mutex<Option<CommandError>>,
 }
@@ -79,6 +83,7 @@ pub(crate) fn run(
         shares: Mutex::new(Shares::new(entries.len(), arguments.seed)),
         hunt: Mutex::new(Hunt::new(bases.collect(), arguments.seed)),
         tally: Mutex::new(Tally::new(arguments.seed, entries.len(), jobs)),
+        coverage: Mutex::default(),
         keeper: Mutex::new(Keeper::new(&arguments.out)),
         trouble: Mutex::new(None),
     };
@@ -140,8 +145,8 @@ impl Shared<'_> {
             seed,
             of_search: false,
         };
-        let attempt = self.attempt(worker, &run)?;
-        self.note(&run, &attempt)
+        let (attempt, covered) = self.attempt(worker, &run)?;
+        self.note(&run, &attempt, &covered)
     }
 
     /// Runs a trial of the search.
@@ -154,12 +159,16 @@ impl Shared<'_> {
             of_search: true,
         };
         drop(hunt);
-        let attempt = self.attempt(worker, &run)?;
+        let (attempt, covered) = self.attempt(worker, &run)?;
         lock(&self.hunt).learn(&attempt.behaviours);
-        self.note(&run, &attempt)
+        self.note(&run, &attempt, &covered)
     }
 
-    fn attempt(&self, worker: &RunThread<SoakRun>, run: &SoakRun) -> Result<Attempt, CommandError> {
+    fn attempt(
+        &self,
+        worker: &RunThread<SoakRun>,
+        run: &SoakRun,
+    ) -> Result<(Attempt, RunCoverage), CommandError> {
         *lock(&worker.run) = Some(run.clone());
         let runner = SupervisedModel {
             model: self.tool.runner(&run.scenario)?,
@@ -172,15 +181,23 @@ impl Shared<'_> {
             runner: &runner,
             sabotage: &self.sabotage,
         };
+        let mut covered = RunCoverage::default();
         let attempt = match run.of_search {
-            true => attempt_covered(subject, &run.scenario, run.seed, None),
-            false => run_covered(subject, &run.scenario, run.seed, None),
+            true => attempt_covered(subject, &run.scenario, run.seed, Some(&mut covered)),
+            false => run_covered(subject, &run.scenario, run.seed, Some(&mut covered)),
         };
-        attempt.map_err(CommandError::usage)
+        let attempt = attempt.map_err(CommandError::usage)?;
+        Ok((attempt, covered))
     }
 
     /// Counts a run, and keeps its earliest failure.
-    fn note(&self, run: &SoakRun, attempt: &Attempt) -> Result<(), CommandError> {
+    fn note(
+        &self,
+        run: &SoakRun,
+        attempt: &Attempt,
+        covered: &RunCoverage,
+    ) -> Result<(), CommandError> {
+        lock(&self.coverage).add(covered);
         let seed = (!run.of_search).then_some(run.seed);
         lock(&self.tally).add(run.scenario.plain_name(), seed, attempt);
         let earliest = attempt.failures.iter().min_by_key(|it| it.at_ms);
@@ -221,23 +238,28 @@ impl Shared<'_> {
     /// Writes the summary so far; a summary that cannot be written is written later.
     fn write_summary(&self) {
         let value = self.summary();
-        let _written = lock(&self.keeper).write_summary(&value);
+        if let Ok(value) = value {
+            let _written = lock(&self.keeper).write_summary(&value);
+        }
     }
 
-    fn summary(&self) -> serde_json::Value {
+    fn summary(&self) -> Result<serde_json::Value, CommandError> {
         let covered = lock(&self.hunt).covered();
-        lock(&self.tally).json(covered, lock(&self.keeper).files())
+        let mut value = lock(&self.tally).json(covered, lock(&self.keeper).files());
+        value["coverage"] = coverage::json(&lock(&self.coverage))?;
+        Ok(value)
     }
 
     fn finish(&self, screen: &Screen) -> Result<Completion, CommandError> {
         if let Some(why) = lock(&self.trouble).take() {
             return Err(why);
         }
-        let value = self.summary();
+        let value = self.summary()?;
         lock(&self.keeper).write_summary(&value)?;
         if self.arguments.common.json {
             screen.json(&value)?;
         } else {
+            coverage::show(screen, false, &lock(&self.coverage))?;
             let covered = lock(&self.hunt).covered();
             let tally = lock(&self.tally);
             screen.block(&tally.lines(covered, &self.arguments.out))?;

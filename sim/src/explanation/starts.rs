@@ -18,6 +18,8 @@ pub struct FailedStarts {
     pub reason: String,
     /// Whether a process of the host started afterwards.
     pub started_since: bool,
+    /// Whether the host has a service manager, which starts the process again.
+    pub has_service_manager: bool,
 }
 
 impl FailedStarts {
@@ -28,10 +30,12 @@ impl FailedStarts {
         if self.at.len() > TIMES_MAX {
             times += &format!(" and {} times more", self.at.len() - TIMES_MAX);
         }
-        let since = if self.started_since {
-            "it started later"
-        } else {
-            "nothing started it since"
+        let since = match (self.started_since, self.has_service_manager) {
+            (true, _) => "it started later",
+            (false, true) => "its service manager did not succeed since",
+            (false, false) => {
+                "nothing started it since: its `[[nodes]]` have no service manager (`restart-after`)"
+            }
         };
         let (node, reason) = (&self.node, &self.reason);
         format!("{node} exited at its start at {times}: {reason}; {since}")
@@ -49,8 +53,10 @@ pub(super) fn failed(recording: &Recording<'_>, hosts: &[usize], until: u64) -> 
             known.at.push(start.at);
             known.reason.clone_from(&start.reason);
         } else {
+            let host = &recording.scenario().hosts[start.host];
             let starts = FailedStarts {
-                node: recording.scenario().hosts[start.host].name.clone(),
+                node: host.name.clone(),
+                has_service_manager: host.restart_after.is_some(),
                 at: vec![start.at],
                 reason: start.reason.clone(),
                 started_since: false,

@@ -335,7 +335,7 @@ within = "8s"
 #[test]
 fn a_node_that_exited_at_its_start_is_named_with_the_reason() {
     let explanation = explained(&FULL_DISK.replace("MORE", ""), "sees");
-    let line = "n4 exited at its start at 8.000 s: epoch: no space left on device; nothing started it since";
+    let line = "n4 exited at its start at 8.000 s: epoch: no space left on device; nothing started it since: its `[[nodes]]` have no service manager (`restart-after`)";
     has(&explanation, &[line]);
     assert_eq!(explanation.failed_starts[0].at, [8_000_000_000]);
 }
@@ -351,4 +351,60 @@ fn a_service_manager_starts_a_process_again_that_exited_at_its_start() {
     assert_eq!(outcome.failures, []);
     let written = scenario.to_toml();
     assert!(written.contains("restart-after = \"2s\""), "{written}");
+}
+
+/// The full disk of a node that an operator restarts twice.
+const OPERATOR: &str = r#"
+seeds = "n1, n2"
+[[nodes]]
+count = 8
+services = ["web/1"]
+MORE
+[[at]]
+time = "8s"
+disk = { who = "n4", fault = "full" }
+for = "20s"
+[[at]]
+time = "12s"
+restart = { who = "n4" }
+[[at]]
+time = "18s"
+restart = { who = "n4" }
+[[expect]]
+never = { event = { kind = "name-taken" } }
+[[expect]]
+eventually = { event = { kind = "start-failed", by = "n4", min = 2 } }
+[[expect]]
+eventually = { sees = { who = "all", of = "n4", as = "alive" } }
+from = "28s"
+within = "5s"
+[[expect]]
+metric = "false-deaths"
+max = 0
+"#;
+
+#[test]
+fn a_restart_with_a_full_disk_fails_as_the_daemon_does_and_names_the_epoch() {
+    let told = |text: &str| format!("{}{text}", HEAD.replace("30s", "40s"));
+    for seed in 1..=5 {
+        let text = told(&OPERATOR.replace("MORE", ""));
+        let scenario = Scenario::parse("explained.toml", &text).unwrap();
+        let outcome = run(&MESH, &scenario, seed, RunOptions::default()).unwrap();
+        let failed: Vec<&str> = outcome
+            .failures
+            .iter()
+            .map(|failure| failure.expectation.as_str())
+            .collect();
+        assert!(
+            matches!(failed.as_slice(), [one] if one.contains("sees")),
+            "seed {seed}: {failed:?}"
+        );
+        let text = told(&OPERATOR.replace("MORE", "restart-after = \"2s\""));
+        let scenario = Scenario::parse("explained.toml", &text).unwrap();
+        let outcome = run(&MESH, &scenario, seed, RunOptions::default()).unwrap();
+        assert_eq!(outcome.failures, [], "seed {seed}");
+    }
+    let explanation = explained(&OPERATOR.replace("MORE", ""), "sees");
+    let line = "n4 exited at its start at 12.000 s, 18.000 s: epoch: no space left on device; nothing started it since: its `[[nodes]]` have no service manager (`restart-after`)";
+    has(&explanation, &[line, "disk n4 full"]);
 }

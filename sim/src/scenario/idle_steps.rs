@@ -55,7 +55,33 @@ impl Scenario {
                 .or_else(|| self.idle_action(index, who, action)),
             Action::Clone(_) => None,
         };
-        chosen.or_else(|| self.short(step))
+        chosen
+            .or_else(|| self.short(step))
+            .or_else(|| self.late(step))
+    }
+
+    /// Returns the reason why some occurrences of a step never happen: their times are after the faults. A step without
+    /// a number of repetitions repeats as long as it can.
+    fn late(&self, step: &Step) -> Option<String> {
+        let When::At(first) = step.when else {
+            return None;
+        };
+        let (apart, count, what) = match (&step.action, step.stagger, step.repeat) {
+            (Action::Nodes(who, _), Some(stagger), _) => (stagger, who.fixed()?.len(), "nodes"),
+            (_, None, Some((every, Some(times)))) => {
+                (every, usize::try_from(times).ok()?, "repetitions")
+            }
+            _ => return None,
+        };
+        let left = self.duration.saturating_sub(first).as_nanos();
+        let early = left.div_ceil(apart.as_nanos().max(1));
+        let early = usize::try_from(early).unwrap_or(usize::MAX);
+        (early < count).then(|| {
+            let end = text::show(self.duration);
+            format!(
+                "reaches only {early} of {count} {what} before the end of the fault phase ({end})"
+            )
+        })
     }
 
     fn idle_action(&self, index: usize, who: &Selector, action: &NodeAction) -> Option<String> {

@@ -98,6 +98,18 @@ const IDLE: &[(&str, &str)] = &[
         "partition = { sets = [\"n1, n2\", \"\"] }",
         "a side selects no node",
     ),
+    (
+        "partition = { sets = [\"all\", \"rest\"] }",
+        "one side has all nodes",
+    ),
+    (
+        "stagger = \"60s\"\nrestart = { who = \"n1..n3\" }",
+        "reaches only 1 of 3 nodes before the end of the fault phase",
+    ),
+    (
+        "every = \"50s\"\ntimes = 4\ncrash = \"n1\"\nfor = \"1s\"",
+        "of 4 repetitions before the end of the fault phase",
+    ),
     ("partition = { isolate = \"all\" }", "isolates all nodes"),
     ("partition = { isolate = \"\" }", "selects no node"),
     (

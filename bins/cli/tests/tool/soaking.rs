@@ -39,10 +39,16 @@ fn a_soak_of_all_scenarios_counts_its_runs_and_finds_no_failure() {
         assert!(figures[figure].as_u64().unwrap() > 0, "{figure}: {figures}");
     }
     assert_eq!(figures["failed"], 0);
+    let covered = &figures["coverage"][0];
+    let runs = figures["runs"].as_u64().unwrap() + figures["search_runs"].as_u64().unwrap();
+    assert_eq!(covered["runs"].as_u64(), Some(runs), "{covered}");
+    assert!(covered["never"].as_u64().unwrap() > 0, "{covered}");
     let again = run(&[
         "sim", "soak", &all, "--for", "1s", "--out", &out, "--seed", "7",
     ]);
     for words in [
+        "coverage of phalanxd in",
+        "never occurred",
         "virtual time",
         "per CPU hour",
         "behaviours seen",

@@ -452,7 +452,9 @@ impl<'a, 't> Engine<'a, 't> {
         };
         let program = &mut *self.programs[state.program()];
         program.before_event(state.host(), view, &input);
-        self.coverage.on_event(program, state.host(), &input);
+        if self.coverage.is_on() {
+            self.coverage.on_event(program, state.host(), &input);
+        }
         let taken = input.info(bytes);
         let is_command = matches!(input, ProcessEvent::Command(_));
         if state.acts_on_host() {
@@ -464,7 +466,9 @@ impl<'a, 't> Engine<'a, 't> {
             let effects = self.effects.as_slice();
             self.context.on_answer(effects.iter().any(refuses));
         }
-        self.coverage.take(self.effects.notes());
+        if self.coverage.is_on() {
+            self.coverage.take(self.effects.notes());
+        }
         self.after_step(slot, local, taken, woke);
     }
 
@@ -531,7 +535,9 @@ impl<'a, 't> Engine<'a, 't> {
         let of = &mut *self.programs[program];
         of.after_step(&seen);
         self.checks.after_step(program, &seen, of, &name);
-        self.coverage.after_step(of, &seen);
+        if self.coverage.is_on() {
+            self.coverage.after_step(of, &seen);
+        }
         if !self.effects.is_empty() {
             let mut effects = std::mem::take(&mut self.effects);
             for (at, effect) in effects.drain().enumerate() {

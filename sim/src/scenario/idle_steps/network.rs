@@ -90,6 +90,12 @@ fn partition(scenario: &Scenario, sides: &Sides) -> Option<String> {
             if let Some(why) = sets.iter().find_map(Selector::mischoice) {
                 return Some(format!("a side {why}"));
             }
+            let is_all = |set: &Selector| of(set).len() == scenario.hosts.len();
+            if sets.iter().any(is_all) {
+                return Some(
+                    "one side has all nodes, so that no node is on another side".to_owned(),
+                );
+            }
             let mut taken = BTreeSet::new();
             let mut all = sets.iter().flat_map(of);
             let twice = all.find(|host| !taken.insert(*host))?;
