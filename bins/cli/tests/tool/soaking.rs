@@ -47,7 +47,7 @@ fn a_soak_of_all_scenarios_counts_its_runs_and_finds_no_failure() {
         "sim", "soak", &all, "--for", "1s", "--out", &out, "--seed", "7",
     ]);
     for words in [
-        "coverage of phalanxd in",
+        "coverage of mesh in",
         "never occurred",
         "virtual time",
         "per CPU hour",
