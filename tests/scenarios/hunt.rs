@@ -38,7 +38,7 @@ pub(crate) fn check(
     trial: &Trial,
     scenario: &Scenario,
 ) -> (Shrunk, String) {
-    let mut go_on = |progress: phalanx_sim::shrink::Progress| progress.runs < SHRINK_RUNS_MAX;
+    let mut go_on = |progress: phalanx_sim::shrink::Progress<'_>| progress.runs < SHRINK_RUNS_MAX;
     let shrunk = shrink(broken, scenario, trial.seed, &mut go_on);
     let shrunk = shrunk.expect("the scenario runs").expect("the run fails");
     let text = shrunk.to_toml("small.toml");
