@@ -371,9 +371,12 @@ impl State {
     }
 }
 
+/// Active cuts, by their index, each with the step that caused it.
+type ActiveCuts = [(usize, Option<usize>)];
+
 /// Returns whether packets from one host to another are blocked by an active cut, or by a lack of power.
 fn is_blocked(
-    (hosts, cuts, active): (&[HostState], &[Cut], &[(usize, Option<usize>)]),
+    (hosts, cuts, active): (&[HostState], &[Cut], &ActiveCuts),
     from: usize,
     to: usize,
 ) -> bool {

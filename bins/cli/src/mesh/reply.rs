@@ -408,6 +408,16 @@ impl From<proto::WatchEvent> for Event {
     }
 }
 
+impl From<proto::EndedLink> for EndedLink {
+    fn from(ended: proto::EndedLink) -> Self {
+        Self {
+            peer: ended.peer,
+            reason: ended.reason,
+            ended_at_ms: ended.ended_at_ms,
+        }
+    }
+}
+
 impl From<proto::NodeStatus> for StatusReply {
     fn from(status: proto::NodeStatus) -> Self {
         let phase = word(status.phase().as_str_name(), "PHASE_");
@@ -463,15 +473,7 @@ impl From<proto::NodeStatus> for StatusReply {
                     retry_at_ms: it.retry_at_ms,
                 })
                 .collect(),
-            ended_links: status
-                .ended_links
-                .into_iter()
-                .map(|it| EndedLink {
-                    peer: it.peer,
-                    reason: it.reason,
-                    ended_at_ms: it.ended_at_ms,
-                })
-                .collect(),
+            ended_links: status.ended_links.into_iter().map(Into::into).collect(),
             certificate: status.certificate.map(|it| Certificate {
                 subject: it.subject,
                 issuer: it.issuer,
