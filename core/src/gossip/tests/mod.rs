@@ -7,6 +7,7 @@ mod dialing;
 mod dissemination;
 mod failure_detector;
 mod handshake;
+mod inquiry;
 mod local_health;
 mod neighbours;
 mod queries;
