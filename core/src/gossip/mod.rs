@@ -90,7 +90,7 @@ use dispute::Dispute;
 use dissemination::Dissemination;
 use failure_detector::heartbeat::Heartbeat;
 use failure_detector::local_health::LocalHealth;
-use failure_detector::prober::Prober;
+use failure_detector::prober::{PROBES_MAX, Prober};
 use failure_detector::silence::{Consequence, Silence};
 use failure_detector::verdict::{self, Finding, Verdict};
 use frame_builder::FrameBuilder;
@@ -540,12 +540,17 @@ impl Gossip {
         }
     }
 
-    /// Dials members that are down.
+    /// Dials members that are down, and forgotten members that neighbours know.
     fn probe(&mut self) {
-        for member in self.prober.on_due(&mut self.context, self.members.down()) {
+        let down = self.prober.on_due(&mut self.context, self.members.down());
+        let shown = self.members.take_shown(&self.context, PROBES_MAX);
+        for member in down.into_iter().chain(shown) {
             if !self.dialer.is_dialing(member) {
                 self.dial_member(dialer::DialPurpose::Probe, member);
             }
+        }
+        if self.members.is_any_shown() {
+            self.prober.begin(&mut self.context);
         }
     }
 

@@ -13,6 +13,7 @@ mod neighbours;
 mod queries;
 mod renewal;
 mod resolution;
+mod returning;
 mod self_record;
 mod steps;
 mod whole_meshes;
