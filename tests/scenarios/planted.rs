@@ -70,6 +70,7 @@ const fn searched(scenario: &'static str, switch: Switch, expectation: &'static 
 
 /// All planted bugs. A switch may have several entries.
 pub(crate) const PLANTED: &[PlantedBug] = &[
+    mechanism("away-past-forget", Switch::StaysForgotten, "as = \"alive\""),
     mechanism("behind-nat", Switch::NoResend, "delivered-percent"),
     mechanism("blocked-pairs", Switch::NoFallback, "false-deaths"),
     mechanism(
@@ -188,6 +189,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "crash-and-restart",
         Switch::JoinTimeReset,
         "invariant joined-stands",
+    ),
+    invariant(
+        "away-past-forget",
+        Switch::StaysForgotten,
+        "invariant linked-alive",
     ),
     invariant(
         "two-nodes",
