@@ -156,6 +156,7 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "name = \"value\"",
     ),
     mechanism("one-way-cut", Switch::NoDetection, "as = \"down\""),
+    mechanism("one-way-messages", Switch::NoDetour, "delivered-percent"),
     mechanism("partition-heals", Switch::NoAntiEntropy, "converged = true"),
     mechanism("pauses-under-loss", Switch::NoResend, "delivered-percent"),
     mechanism("power-loss", Switch::NoDetection, "as = \"down\""),
