@@ -37,11 +37,15 @@ impl Gossip {
         let expected = attempt.peer().and_then(|peer| self.context.id_of(peer));
         if let Some(expected) = expected.filter(|expected| *expected != peer) {
             let address = Address::Socket(attempt.address());
-            self.context.report(Event::WrongPeer {
-                address,
-                expected,
-                found: peer,
-            });
+            let member = attempt.peer();
+            let context = &self.context;
+            if member.is_none_or(|member| self.dialer.on_misdirected(context, member)) {
+                self.context.report(Event::WrongPeer {
+                    address,
+                    expected,
+                    found: peer,
+                });
+            }
             self.context.out.push(Output::Close { link });
             self.on_dial_ended(dial, "another node answered");
             return;
@@ -686,7 +690,9 @@ impl Gossip {
         let remains_gone = was == Status::Left && leaves;
         self.members
             .on_renewed(&self.context, member, known, reborn, remains_gone);
-        if reborn {
+        let replaced = merged.replaced.as_ref();
+        let moved = replaced.is_some_and(|it| it.content().address != record.content().address);
+        if reborn || moved {
             self.dialer.reset_back_off(member);
         }
         if leaves {

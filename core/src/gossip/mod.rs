@@ -191,7 +191,7 @@ impl Gossip {
             Input::Start => self.on_start(),
             Input::Accepted { link, peer } => self.on_accepted(link, peer),
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer),
-            Input::DialFailed { dial, reason } => self.on_dial_ended(dial, &reason.to_string()),
+            Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason),
             Input::Resolved { ticket, addresses } => self.on_resolved(ticket, addresses),
             Input::Receive { link, message } => self.on_receive(link, message),
             Input::Heard { link } => self.on_heard(link),
@@ -545,7 +545,8 @@ impl Gossip {
         let down = self.prober.on_due(&mut self.context, self.members.down());
         let shown = self.members.take_shown(&self.context, PROBES_MAX);
         for member in down.into_iter().chain(shown) {
-            if !self.dialer.is_dialing(member) {
+            let waits = self.dialer.is_misdirected(&self.context, member);
+            if !waits && !self.dialer.is_dialing(member) {
                 self.dial_member(dialer::DialPurpose::Probe, member);
             }
         }

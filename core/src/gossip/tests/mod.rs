@@ -9,6 +9,7 @@ mod failure_detector;
 mod handshake;
 mod inquiry;
 mod local_health;
+mod misdirected;
 mod neighbours;
 mod queries;
 mod renewal;
