@@ -7,6 +7,7 @@
 //! seeds and messages are inputs; orders to the caller are outputs.
 
 pub mod access;
+pub mod advertised;
 pub mod attempts;
 pub mod backlog;
 pub mod bounded;

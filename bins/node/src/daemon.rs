@@ -1,12 +1,13 @@
 //! The life cycle of one node: start, signals, reload, end.
 
 use crate::DaemonError;
-use crate::config::{Advertise, DaemonSettings, Discovery};
+use crate::config::{Advertise, DaemonSettings, Discovery, warn_local_only};
 use crate::state::StateDirectory;
 use core::net::SocketAddr;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use phalanx_core::gossip::{Config, Input};
+use phalanx_core::link::Address;
 use phalanx_core::supervision::TakenIdLimit;
 use phalanx_core::time::Wall;
 use phalanx_core::topology::record::Content;
@@ -16,7 +17,7 @@ use phalanx_net::identity::{
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
 use phalanx_net::shutdown::{SignalRequest, Signals};
 use phalanx_net::telemetry::Log;
-use phalanx_net::transport::{self, BoundPort, Limits, MeshNode, Tcp};
+use phalanx_net::transport::{self, AdvertiseError, BoundPort, Limits, MeshNode, Tcp};
 use phalanx_net::{clock, entropy};
 use sd_notify::NotifyState;
 use std::future::{Future, poll_fn};
@@ -39,16 +40,12 @@ const SUPERVISION_INTERVAL: Duration = Duration::from_secs(1);
 const THREADS_MAX: Duration = Duration::from_millis(500);
 
 impl DaemonSettings {
-    /// Returns the content of the node's record, for a node that listens at `address`.
+    /// Returns the content of the record of a node that advertises `address`.
     pub(crate) fn content(&self, address: Option<SocketAddr>) -> Content {
         Content {
             nickname: self.nickname.clone(),
             kind: self.kind.clone(),
-            address: match self.advertise {
-                Advertise::Listen => address,
-                Advertise::At(address) => Some(address),
-                Advertise::Nowhere => None,
-            },
+            address,
             joined: clock::wall(),
             services: self.services.clone(),
             metadata: self.metadata.clone(),
@@ -199,10 +196,17 @@ impl Daemon {
         let store = blocking(move || StateDirectory::hold(&directory)).await??;
         let state = StateDirectory::open(store).await?;
         let trust = opened.identity.trust().clone();
-        let config = config(&settings, &state, bound.local_address(), &trust)?;
+        let advertised = advertised(&settings, bound.local_address()).await;
+        let advertised = advertised.map_err(start)?;
+        let config = config(&settings, &state, advertised, &trust)?;
         let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;
         let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
         tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
+        if settings.targets.is_empty() {
+            tracing::info!(
+                "no targets are configured: the node forms a mesh by itself (bootstrap), and others join it"
+            );
+        }
         if !settings.trusted.is_empty() {
             let subnets = &settings.trusted;
             tracing::warn!(
@@ -333,7 +337,15 @@ impl Daemon {
             ..kept
         };
         self.log.configure(&new.log_filter);
-        self.announce(&new).await?;
+        let advertised = match &new.advertise {
+            Advertise::At(Address::Name(_)) => advertised(&new, self.node.address()).await,
+            Advertise::At(Address::Socket(_)) | Advertise::Listen | Advertise::Nowhere => Ok(None),
+        };
+        let advertised = advertised.unwrap_or_else(|problem| {
+            tracing::warn!("reload: keeping the previous advertised address: {problem}");
+            None
+        });
+        self.announce(&new, advertised).await?;
         let stopped = |_| DaemonError::Run("the node has stopped".to_owned());
         if new.discovery != self.settings.discovery {
             let order = Input::Discover(new.discovery == Discovery::On);
@@ -354,13 +366,13 @@ impl Daemon {
         Ok(())
     }
 
-    /// Publishes the content of the node's record with these settings.
-    async fn announce(&self, settings: &DaemonSettings) -> Result<(), DaemonError> {
-        // `None` keeps the current address.
-        let content = Content {
-            address: None,
-            ..content(settings, None, self.node.identity().trust())
-        };
+    /// Publishes the content of the node's record with these settings. Without `advertised`, the node keeps its address.
+    async fn announce(
+        &self,
+        settings: &DaemonSettings,
+        advertised: Option<SocketAddr>,
+    ) -> Result<(), DaemonError> {
+        let content = content(settings, advertised, self.node.identity().trust());
         let stopped = |_| DaemonError::Run("the node has stopped".to_owned());
         self.node
             .send(Input::Announce(content))
@@ -399,7 +411,7 @@ impl Daemon {
     /// Mints or reads a new certificate, as the node requested.
     async fn renew(&self) -> Result<(), DaemonError> {
         match self.take_certificates(&self.settings).await? {
-            Ok(true) => self.announce(&self.settings).await?,
+            Ok(true) => self.announce(&self.settings, None).await?,
             Ok(false) => self.node.renewal_unchanged().await,
             Err(problem) => self.node.renewal_failed(problem.to_string()).await,
         }
@@ -448,6 +460,27 @@ impl DaemonSettings {
     }
 }
 
+/// Returns the address that a node advertises that listens at `listen`; none if it cannot be dialled.
+async fn advertised(
+    settings: &DaemonSettings,
+    listen: SocketAddr,
+) -> Result<Option<SocketAddr>, AdvertiseError> {
+    match &settings.advertise {
+        Advertise::Listen => Ok(Some(listen)),
+        Advertise::At(Address::Socket(address)) => Ok(Some(*address)),
+        Advertise::At(Address::Name(name)) => {
+            let within = settings.tuning.resolution_timeout;
+            let address = transport::advertised_address(&Tcp, name, listen, within).await?;
+            if let Some(warning) = warn_local_only(address, listen) {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!("the node advertises {address}, an address of {name}");
+            Ok(Some(address))
+        }
+        Advertise::Nowhere => Ok(None),
+    }
+}
+
 /// Returns the content of the node's record: the settings, and the secrets that the node accepts.
 fn content(settings: &DaemonSettings, address: Option<SocketAddr>, trust: &Trust) -> Content {
     let mut content = settings.content(address);
@@ -462,7 +495,7 @@ fn content(settings: &DaemonSettings, address: Option<SocketAddr>, trust: &Trust
 fn config(
     settings: &DaemonSettings,
     state: &StateDirectory,
-    address: SocketAddr,
+    advertised: Option<SocketAddr>,
     trust: &Trust,
 ) -> Result<Config, DaemonError> {
     let instance = entropy::instance().map_err(start)?;
@@ -471,7 +504,7 @@ fn config(
         settings.subject.mesh(),
         state.epoch,
         instance,
-        content(settings, Some(address), trust),
+        content(settings, advertised, trust),
         settings.targets.clone(),
     );
     config.discovery = settings.discovery == Discovery::On;

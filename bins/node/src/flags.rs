@@ -30,8 +30,9 @@ pub(crate) struct Flags {
     /// Address to listen on; port 0 selects a free port.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<String>,
-    /// Address that other nodes dial, or "none" if this node cannot be dialled.
-    #[arg(long, value_name = "IP:PORT")]
+    /// Address that other nodes dial, or "none" if this node cannot be dialled. A name is resolved at
+    /// the start and on SIGHUP.
+    #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
     /// Address of a seed node; may be repeated.
     #[arg(long = "target", value_name = "HOST:PORT")]

@@ -73,7 +73,7 @@ pub enum Event {
         /// The time until the next attempt; none if no attempt is scheduled.
         retry_in: Option<Duration>,
     },
-    /// The address leads to this node itself, so it is not dialled again.
+    /// A seed address leads to this node itself. It is dialled again after `retry_max`.
     DialedMyself {
         /// The address.
         address: Address,

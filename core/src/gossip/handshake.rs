@@ -12,6 +12,7 @@
 //!
 //! Bounds: [`HANDSHAKES_MAX`] handshakes at one time, beside the links.
 
+use super::bootstrap::MYSELF;
 use super::context::Context;
 use super::interface::Output;
 use super::message::{Hello, Message, Refusal, RefusalReason, VERSION_MAX, VERSION_MIN, Welcome};
@@ -225,7 +226,7 @@ pub(super) fn explain(context: &Context, refusal: &Refusal) -> String {
         RefusalReason::Busy => "is busy; it named other members".to_owned(),
         RefusalReason::Full => "has all the links it may have".to_owned(),
         RefusalReason::Superseded => "is connected to us another way".to_owned(),
-        RefusalReason::Myself => "is this node itself".to_owned(),
+        RefusalReason::Myself => MYSELF.to_owned(),
         RefusalReason::WrongMesh => {
             format!("belongs to another mesh than {:?}", context.config.mesh)
         }

@@ -327,7 +327,6 @@ impl Gossip {
             return;
         }
         let joining = self.context.topology.len() <= 1;
-        let own = self.record().content().address;
         // Names with further addresses come last, so that a name with many silent addresses does not delay the other
         // seeds.
         let (walking, others): (Vec<usize>, Vec<usize>) =
@@ -336,7 +335,7 @@ impl Gossip {
             if !self.bootstrap.is_due(&self.context, index) || self.is_awaiting_seed(index) {
                 continue;
             }
-            if self.bootstrap.is_settled(&mut self.context, index, own) {
+            if self.bootstrap.is_settled(&mut self.context, index) {
                 continue;
             }
             if joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER) {
@@ -367,10 +366,9 @@ impl Gossip {
         ticket: Ticket,
         addresses: Result<Vec<SocketAddr>, ResolutionError>,
     ) {
-        let own = self.record().content().address;
         if self
             .bootstrap
-            .on_resolved(&mut self.context, ticket, addresses, own)
+            .on_resolved(&mut self.context, ticket, addresses)
         {
             self.self_record.establish(self.context.now);
         }

@@ -6,9 +6,9 @@ use crate::overlay::{OverlayStatus, PathStatus};
 use crate::telemetry;
 use crate::transport::{Traffic, TrustedSubnets};
 use crate::wire::edges;
-use crate::wire::proto::{self, health};
+use crate::wire::proto::{self, health, node_status};
 use phalanx_core::gossip::message::{VERSION_MAX, VERSION_MIN};
-use phalanx_core::gossip::{Gossip, LinkView, MemberView, Phase, Status};
+use phalanx_core::gossip::{Gossip, LinkView, MYSELF, MemberView, Phase, Status};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::{Address, LinkId};
 use phalanx_core::node::Node;
@@ -48,14 +48,20 @@ const fn status(status: Status) -> proto::MemberStatus {
 }
 
 /// Returns whether a node in this phase can do its work. With `duplicate`, another node that this node cannot reach uses
-/// the node's id.
-pub(super) fn health(phase: Phase, duplicate: bool, checked: Duration) -> proto::Health {
+/// the node's id; `alone`, the node knows no other member.
+pub(super) fn health(
+    phase: Phase,
+    duplicate: bool,
+    alone: bool,
+    checked: Duration,
+) -> proto::Health {
     let (status, message) = match phase {
         Phase::Joining | Phase::Running | Phase::Isolated if duplicate => (
             health::Status::Unhealthy,
             "duplicate-id: another node, which this node cannot reach, uses this node's id; change the id of one of them",
         ),
         Phase::Joining => (health::Status::Unknown, "no seed address was reached yet"),
+        Phase::Running if alone => (health::Status::Healthy, "the only member of the mesh"),
         Phase::Running => (health::Status::Healthy, "member of the mesh"),
         Phase::Isolated => (health::Status::Unhealthy, "no neighbour responds"),
         Phase::Leaving => (health::Status::Unhealthy, "leaving the mesh"),
@@ -251,6 +257,7 @@ pub(super) fn targets(mesh: &Gossip) -> Vec<proto::Target> {
             address: address.to_string(),
             peer: peer.map(ToString::to_string).unwrap_or_default(),
             failure: failure.unwrap_or_default().to_owned(),
+            myself: peer.is_none() && failure == Some(MYSELF),
         };
     mesh.seeds().map(target).collect()
 }
@@ -263,6 +270,8 @@ pub(super) struct Inside {
     pub(super) phase: Phase,
     /// Whether another node, which this node cannot reach, uses the node's id.
     duplicate: bool,
+    /// Whether the node was started without seed addresses.
+    bootstrapped: bool,
     pub(super) hash: u64,
     pub(super) uptime: Duration,
     discovery: bool,
@@ -296,6 +305,7 @@ impl Inside {
             mesh: mesh.config().mesh.clone(),
             phase: mesh.phase(),
             duplicate: mesh.duplicate_since(now).is_some(),
+            bootstrapped: mesh.config().seeds.is_empty(),
             hash: mesh.hash(),
             uptime: now.since(Instant::ZERO),
             discovery: mesh.discovers(),
@@ -309,12 +319,28 @@ impl Inside {
         }
     }
 
+    /// Whether the node knows no other member.
+    fn is_alone(&self) -> bool {
+        let proto::MemberCounts {
+            alive,
+            suspect,
+            down,
+            left,
+        } = self.members;
+        alive + suspect + down + left <= 1
+    }
+
     /// Builds the whole status; `outside` contains what the machine does not know.
     pub(super) fn status(self, outside: &Outside<'_>) -> proto::NodeStatus {
         proto::NodeStatus {
             node: Some(node_info(&self.record, &self.mesh)),
             phase: phase(self.phase).into(),
-            health: Some(health(self.phase, self.duplicate, outside.now)),
+            health: Some(health(
+                self.phase,
+                self.duplicate,
+                self.is_alone(),
+                outside.now,
+            )),
             listen: outside.listen.clone(),
             encryption: encryption(&outside.trusted),
             discovery: discovery(self.discovery).to_owned(),
@@ -336,7 +362,16 @@ impl Inside {
             outdated_links: u32::try_from(outside.outdated_links).unwrap_or(u32::MAX),
             trusted_subnets: outside.trusted.iter().map(ToString::to_string).collect(),
             overlay: outside.overlay.map(overlay),
+            start: start(self.bootstrapped).into(),
         }
+    }
+}
+
+const fn start(bootstrapped: bool) -> node_status::Start {
+    if bootstrapped {
+        node_status::Start::Bootstrap
+    } else {
+        node_status::Start::Join
     }
 }
 

@@ -3,11 +3,11 @@
 
 use super::channels::CHANNEL_CALL_BYTES_MAX;
 use crate::identity::{Identity, Peer};
-use crate::transport::{CALL_MESSAGE_BYTES_MAX, Call, Tcp};
+use crate::transport::{CALL_MESSAGE_BYTES_MAX, Call, CallError, Tcp};
 use crate::wire::proto::PingRequest;
 use crate::wire::proto::channel_service_client::ChannelServiceClient;
 use crate::wire::proto::mesh_service_client::MeshServiceClient;
-use phalanx_core::link::{Address, DialError};
+use phalanx_core::link::{Address, DialError, ResolutionError};
 use std::time::Duration;
 use tokio::time;
 use tonic::transport::Channel;
@@ -31,11 +31,19 @@ pub enum ConnectError {
         /// The time waited.
         within: Duration,
     },
-    /// There is no route, or the name cannot be resolved.
+    /// There is no route.
     #[error("{address}: cannot be reached; check the address")]
     Unreachable {
         /// The address.
         address: Address,
+    },
+    /// The name cannot be resolved.
+    #[error("{address}: {why}; check the name")]
+    Unresolved {
+        /// The address.
+        address: Address,
+        /// The reason, in the resolver's words.
+        why: ResolutionError,
     },
     /// The certificates are not accepted.
     #[error(
@@ -103,7 +111,11 @@ impl Client {
     }
 }
 
-fn explain(address: Address, error: DialError, within: Duration) -> ConnectError {
+fn explain(address: Address, error: CallError, within: Duration) -> ConnectError {
+    let error = match error {
+        CallError::Unresolved(why) => return ConnectError::Unresolved { address, why },
+        CallError::Dial(error) => error,
+    };
     match error {
         DialError::Refused => ConnectError::Refused { address },
         DialError::TimedOut => ConnectError::TimedOut { address, within },
@@ -117,7 +129,7 @@ async fn open(
     address: &Address,
     identity: &Identity,
     within: Duration,
-) -> Result<Client, DialError> {
+) -> Result<Client, CallError> {
     let call = Call::connect(&Tcp, identity, address, within).await?;
     let mut calls = MeshServiceClient::new(call.channel.clone())
         .max_decoding_message_size(CALL_MESSAGE_BYTES_MAX)

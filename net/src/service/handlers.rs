@@ -9,6 +9,7 @@ use crate::identity::Subject;
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode};
 use crate::wire::proto;
 use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
+use phalanx_core::advertised::parse_target;
 use phalanx_core::gossip::{Gossip, Input, SEEDS_MAX};
 use phalanx_core::link::Address;
 use phalanx_core::node::Node;
@@ -116,14 +117,16 @@ impl MeshService for Api {
 
     async fn get_health(&self, request: Request<proto::GetHealthRequest>) -> Answer<proto::Health> {
         caller(&request)?;
-        let (phase, duplicate) = self
+        let (phase, duplicate, alone) = self
             .ask(|node, now| {
                 let mesh = node.mesh();
-                (mesh.phase(), mesh.duplicate_since(now).is_some())
+                let alone = mesh.members().nth(1).is_none();
+                (mesh.phase(), mesh.duplicate_since(now).is_some(), alone)
             })
             .await?;
         let checked = clock::since_1970();
-        Ok(Response::new(answer::health(phase, duplicate, checked)))
+        let health = answer::health(phase, duplicate, alone, checked);
+        Ok(Response::new(health))
     }
 
     async fn get_node_info(
@@ -298,7 +301,7 @@ fn too_many_targets(found: usize) -> Status {
 
 fn addresses(field: &str, texts: &[String]) -> Result<Vec<Address>, Status> {
     let address = |text: &String| {
-        text.parse::<Address>()
+        parse_target(text)
             .map_err(|why| Status::invalid_argument(format!("{field}: {text:?} {why}")))
     };
     texts.iter().map(address).collect()

@@ -75,7 +75,6 @@ const fn level(event: &Event) -> Level {
     match event {
         Event::NameTaken { .. } | Event::DuplicateId { .. } => Level::ERROR,
         Event::PeerDown { .. }
-        | Event::DialedMyself { .. }
         | Event::WrongPeer { .. }
         | Event::Isolated
         | Event::Rejected { .. }
@@ -85,6 +84,7 @@ const fn level(event: &Event) -> Level {
         | Event::PeerLeft { .. }
         | Event::PeerForgotten { .. }
         | Event::DialFailed { .. }
+        | Event::DialedMyself { .. }
         | Event::Rejoined
         | Event::NameResumed { .. }
         | Event::Refuted { .. } => Level::INFO,
@@ -124,7 +124,7 @@ fn text(event: &Event) -> String {
             retry_in,
         } => dial_failed(address, reason, *retry_in),
         Event::DialedMyself { address } => {
-            format!("{address} is this node itself; remove it from the seed addresses (targets)")
+            format!("the seed address (target) {address} is this node itself")
         }
         Event::WrongPeer {
             address,

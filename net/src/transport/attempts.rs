@@ -3,7 +3,7 @@
 use super::failure;
 use super::network::Network;
 use phalanx_core::attempts::{Attempts, NextAttempt};
-use phalanx_core::link::{Address, DialError};
+use phalanx_core::link::{Address, DialError, ResolutionError};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -11,22 +11,45 @@ use std::pin::Pin;
 use std::task::Poll;
 use tokio::time;
 
+/// Reasons why a client has no connection to a node.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The name of the node was not resolved.
+    #[error("{0}")]
+    Unresolved(ResolutionError),
+    /// No address of the node could be dialled.
+    #[error("{0}")]
+    Dial(DialError),
+}
+
+impl From<ResolutionError> for CallError {
+    fn from(error: ResolutionError) -> Self {
+        Self::Unresolved(error)
+    }
+}
+
+impl From<DialError> for CallError {
+    fn from(error: DialError) -> Self {
+        Self::Dial(error)
+    }
+}
+
 /// Connects to an address. A host name is resolved, and each of its addresses is tried.
 ///
 /// # Errors
-/// The error of [`first_of`]; an unknown name is [`DialError::Unreachable`].
+/// The error of [`first_of`], or the resolver's error.
 pub(super) async fn connect<N: Network>(
     network: &N,
     address: &Address,
-) -> Result<N::Io, DialError> {
+) -> Result<N::Io, CallError> {
     match address {
         Address::Socket(address) => {
             let connected = network.connect(*address).await;
-            connected.map_err(|error| failure::connecting(&error))
+            Ok(connected.map_err(|error| failure::connecting(&error))?)
         }
         Address::Name(name) => {
             let found = network.resolve(name).await;
-            let found = found.map_err(|_| DialError::Unreachable)?;
+            let found = found.map_err(|error| ResolutionError::Failed(error.to_string()))?;
             let (io, _) = first_of(found, |address| network.connect(address)).await?;
             Ok(io)
         }

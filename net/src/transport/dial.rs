@@ -1,6 +1,6 @@
 //! Connecting to a node: for a link, or for calls.
 
-use super::attempts;
+use super::attempts::{self, CallError};
 use super::connection::{ConnectionState, Connections, Guarded};
 use super::credentials::CurrentProof;
 use super::expiry;
@@ -155,23 +155,23 @@ impl Call {
         identity: &Identity,
         address: &Address,
         timeout: Duration,
-    ) -> Result<Self, DialError> {
+    ) -> Result<Self, CallError> {
         let config = identity
             .client_config(Encryption::Demanded)
             .map_err(|error| DialError::Untrusted(error.to_string()))?;
         let connect = async {
             let io = attempts::connect(network, address).await?;
-            call(
+            let call = call(
                 Connections::default().guard(io, false),
                 identity,
                 config,
                 Some(CALL_KEEPALIVE),
-            )
-            .await
+            );
+            Ok(call.await?)
         };
         time::timeout(timeout, connect)
             .await
-            .unwrap_or(Err(DialError::TimedOut))
+            .unwrap_or(Err(DialError::TimedOut.into()))
     }
 
     /// The cause of a failed first call on this connection.

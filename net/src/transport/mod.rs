@@ -19,6 +19,7 @@
 //! nodes, core's own limiter, which refers them to other members, takes effect first.
 
 mod accept;
+mod advertised;
 mod attempts;
 mod connection;
 mod credentials;
@@ -44,6 +45,8 @@ pub(crate) mod tests;
 pub(crate) mod traffic;
 
 pub use crate::link::{Limit, Notice, TransportEvent};
+pub use advertised::{AdvertiseError, advertised_address};
+pub use attempts::CallError;
 pub use connection::Caller;
 pub use dial::Call;
 pub use executor::Observer;

@@ -40,7 +40,7 @@ impl NodeStart<'_> {
         let spec = &scenario.hosts[host];
         let others = scenario.seeds.iter().filter(|seed| **seed != host);
         let targets = match &scenario.seed_name {
-            // A seed node skips its own addresses among those of the name.
+            // A dial shows a seed node which address of the name is its own.
             Some(name) => vec![Address::Name(format!("{name}:{PORT}"))],
             None => others.map(|seed| Address::Socket(address(*seed))).collect(),
         };

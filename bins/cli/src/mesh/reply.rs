@@ -121,6 +121,9 @@ pub(crate) struct Target {
     pub(crate) peer: String,
     /// The last failure at the address; empty if none occurred since the last success.
     pub(crate) failure: String,
+    /// Whether the address leads to the node itself, and to no other node.
+    #[serde(default)]
+    pub(crate) myself: bool,
 }
 
 /// Traffic over a node's links since its start.
@@ -184,6 +187,8 @@ pub(crate) struct StatusReply {
     pub(crate) protocol_min: u32,
     pub(crate) protocol_max: u32,
     pub(crate) phase: String,
+    /// `bootstrap` if the node was started without targets, otherwise `join`.
+    pub(crate) start: String,
     pub(crate) health: String,
     pub(crate) message: String,
     pub(crate) listen: String,
@@ -313,6 +318,7 @@ impl From<proto::Target> for Target {
             address: target.address,
             peer: target.peer,
             failure: target.failure,
+            myself: target.myself,
         }
     }
 }
@@ -405,6 +411,7 @@ impl From<proto::WatchEvent> for Event {
 impl From<proto::NodeStatus> for StatusReply {
     fn from(status: proto::NodeStatus) -> Self {
         let phase = word(status.phase().as_str_name(), "PHASE_");
+        let start = word(status.start().as_str_name(), "");
         let node = status.node.unwrap_or_default();
         let health = status.health.unwrap_or_default();
         let counts = status.members.unwrap_or_default();
@@ -415,6 +422,7 @@ impl From<proto::NodeStatus> for StatusReply {
             protocol_min: node.protocol_min,
             protocol_max: node.protocol_max,
             phase,
+            start,
             health: word(health.status().as_str_name(), ""),
             message: health.message,
             listen: status.listen,

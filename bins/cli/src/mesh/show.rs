@@ -262,6 +262,7 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
         ("mesh", TableCell::new(&status.mesh)),
         ("health", health_cell(status)),
         ("phase", TableCell::new(&status.phase)),
+        ("started by", start_cell(status)),
         ("members", TableCell::new(members)),
         ("links", TableCell::new(links_text(status))),
         (
@@ -420,7 +421,27 @@ fn counts_text(counts: &Counts) -> String {
     text
 }
 
+/// Returns how the node was started. A node without targets that knows no other member is a warning: the setting may
+/// have been forgotten.
+fn start_cell(status: &StatusReply) -> TableCell {
+    if status.start != "bootstrap" {
+        return TableCell::new(format!("{} (through its targets)", status.start));
+    }
+    let Counts {
+        alive,
+        suspect,
+        down,
+        left,
+    } = status.members;
+    let alone = alive + suspect + down + left <= 1;
+    let text = "bootstrap (no targets: it formed a mesh by itself; other nodes join through it)";
+    TableCell::new(text).paint(if alone { Paint::Warn } else { Paint::Plain })
+}
+
 fn target_cell(target: &Target) -> TableCell {
+    if target.myself {
+        return TableCell::new(format!("{} {}", target.address, target.failure));
+    }
     let (found, paint) = match (target.peer.as_str(), target.failure.as_str()) {
         ("", "") => ("not reached yet".to_owned(), Paint::Warn),
         ("", failure) => (failure.to_owned(), Paint::Bad),

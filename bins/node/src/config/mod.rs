@@ -11,4 +11,4 @@ mod tests;
 mod tuning;
 
 pub(crate) use key::all_keys;
-pub(crate) use settings::{Advertise, DaemonSettings, Discovery};
+pub(crate) use settings::{Advertise, DaemonSettings, Discovery, warn_local_only};

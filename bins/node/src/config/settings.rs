@@ -5,6 +5,7 @@ use super::{certificates, tuning};
 use crate::flags::Flags;
 use core::net::SocketAddr;
 use core::str::FromStr;
+use phalanx_core::advertised::{self, Undialable};
 use phalanx_core::gossip::Tuning;
 use phalanx_core::identity::{NodeId, check_name};
 use phalanx_core::link::Address;
@@ -22,12 +23,12 @@ use std::time::Duration;
 const TAKEN_ID_EXIT_AFTER: Duration = Duration::from_secs(300);
 
 /// The address at which other nodes dial this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Advertise {
     /// The listening address.
     Listen,
-    /// Another address.
-    At(SocketAddr),
+    /// Another address, or a name that is resolved at the start and at each reload.
+    At(Address),
     /// No address, because the node only dials out.
     Nowhere,
 }
@@ -114,11 +115,12 @@ fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
     let subject = subject(layers);
     let listen = layers.address(DaemonKey::Listen);
     let advertise = listen.and_then(|listen| advertise(layers, listen));
+    let undialable = local_only(advertise.as_ref(), listen);
     let state_dir = layers
         .text(DaemonKey::StateDir)
         .map(|(_, text)| PathBuf::from(text));
     let certificates = certificates::read(layers);
-    let targets = layers.items(DaemonKey::Targets, str::parse::<Address>);
+    let targets = layers.items(DaemonKey::Targets, advertised::parse_target);
     let services = layers.items(DaemonKey::Services, str::parse::<Service>);
     let metadata = layers.items(DaemonKey::Metadata, entry);
     let trusted = trusted(layers);
@@ -161,7 +163,7 @@ fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
         log_format,
         log_filter,
         tuning,
-        warnings: layers.warnings(),
+        warnings: layers.warnings().into_iter().chain(undialable).collect(),
     };
     in_bounds(layers, &settings);
     Some(settings)
@@ -187,26 +189,49 @@ fn advertise(layers: &mut Layers<DaemonKey>, listen: SocketAddr) -> Option<Adver
     match layers.text(DaemonKey::Advertise) {
         Some((_, text)) if text == "none" => Some(Advertise::Nowhere),
         Some((origin, text)) => {
-            let address = layers.address(DaemonKey::Advertise)?;
-            if address.ip().is_unspecified() || address.port() == 0 {
-                let why = format!(
-                    "{text:?} cannot be dialled; give an address and port of this machine, or \"none\""
-                );
+            let address = layers.parsed::<Address>(DaemonKey::Advertise)?;
+            if let Address::Socket(socket) = address
+                && let Err(why) = advertised::check(socket)
+            {
+                let why = format!("{text:?} {why}, so other nodes cannot dial it; {MEND}");
                 layers.problem_at(&origin, DaemonKey::Advertise, why);
                 return None;
             }
             Some(Advertise::At(address))
         }
-        None if listen.ip().is_unspecified() => {
-            let why = format!(
-                "is missing, and others cannot dial {listen}; give an address of this machine, or \"none\" if it \
-                 cannot be dialled"
-            );
-            layers.conflict(DaemonKey::Advertise, Some(DaemonKey::Listen), why);
-            None
-        }
-        None => Some(Advertise::Listen),
+        // Port 0 selects a free port.
+        None => match advertised::check(listen) {
+            Ok(()) | Err(Undialable::NoPort) => Some(Advertise::Listen),
+            Err(why) => {
+                let why = format!(
+                    "is missing, and other nodes cannot dial {listen}, which {why}; {MEND} if this node cannot be dialled"
+                );
+                layers.conflict(DaemonKey::Advertise, Some(DaemonKey::Listen), why);
+                None
+            }
+        },
     }
+}
+
+/// The correction of an address that cannot be advertised.
+const MEND: &str = "give an address of this machine that others can dial, or \"none\"";
+
+/// The warning about an advertised address that only this machine can dial.
+fn local_only(advertise: Option<&Advertise>, listen: Option<SocketAddr>) -> Option<String> {
+    match (advertise?, listen?) {
+        (Advertise::At(Address::Socket(address)), listen) => warn_local_only(*address, listen),
+        (Advertise::At(Address::Name(_)) | Advertise::Listen | Advertise::Nowhere, _) => None,
+    }
+}
+
+/// The warning about this advertised address of a node that listens at `listen`, if only this machine can dial it.
+pub(crate) fn warn_local_only(advertised: SocketAddr, listen: SocketAddr) -> Option<String> {
+    advertised::is_local_only(advertised, listen).then(|| {
+        format!(
+            "advertise: {advertised} is a loopback address, but the node listens on {listen}: nodes on other machines \
+             cannot dial it; {MEND}"
+        )
+    })
 }
 
 fn trusted(layers: &mut Layers<DaemonKey>) -> TrustedSubnets {

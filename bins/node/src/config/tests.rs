@@ -345,25 +345,74 @@ fn a_flag_and_a_variable_are_named_as_the_place() {
 
 #[test]
 fn an_undialable_address_must_be_replaced_or_dropped() {
+    for (listen, why) in [
+        ("0.0.0.0:7946", "is the unspecified address"),
+        ("[::]:7946", "is the unspecified address"),
+        ("[fe80::1%3]:7946", "is a link-local address"),
+    ] {
+        let any = GOOD.replace("127.0.0.1:7946", listen);
+        let problem = problems(&any).remove(0);
+        let wanted = format!(
+            "FILE:4: advertise: is missing, and other nodes cannot dial {listen}, which {why}"
+        );
+        assert!(problem.starts_with(&wanted), "{problem}");
+        assert!(problem.contains("or \"none\" if this node"), "{problem}");
+        let without = load(&any, &[], &["--advertise", "none"]).unwrap();
+        assert_eq!(without.advertise, Advertise::Nowhere);
+    }
     let any = GOOD.replace("127.0.0.1:7946", "0.0.0.0:7946");
-    assert!(
-        problems(&any)[0]
-            .starts_with("FILE:4: advertise: is missing, and others cannot dial 0.0.0.0:7946")
-    );
-    assert_eq!(
-        load(&any, &[], &["--advertise", "none"]).unwrap().advertise,
-        Advertise::Nowhere
-    );
-    let at = load(&any, &[], &["--advertise", "10.0.0.1:1"])
-        .unwrap()
-        .advertise;
-    assert_eq!(at, Advertise::At("10.0.0.1:1".parse().unwrap()));
-    for bad in ["0.0.0.0:1", "10.0.0.1:0"] {
+    for good in ["10.0.0.1:1", "[2001:db8::1]:1", "web-1.example:7400"] {
+        let settings = load(&any, &[], &["--advertise", good]).unwrap();
+        assert_eq!(settings.advertise, Advertise::At(good.parse().unwrap()));
+        assert_eq!(settings.warnings, Vec::<String>::new());
+    }
+    for bad in [
+        "0.0.0.0:1",
+        "[::]:1",
+        "[::ffff:0.0.0.0]:1",
+        "10.0.0.1:0",
+        "224.0.0.1:1",
+        "[ff02::1]:1",
+        "255.255.255.255:1",
+        "[fe80::1]:1",
+    ] {
+        let problem = load(&any, &[], &["--advertise", bad]).unwrap_err().concat();
+        for part in [
+            "so other nodes cannot dial it",
+            "give an address of this machine",
+        ] {
+            assert!(problem.contains(part), "{bad}: {problem}");
+        }
+    }
+}
+
+#[test]
+fn a_loopback_address_of_a_node_that_listens_for_other_machines_is_warned_of() {
+    let warnings = |listen: &str, advertise: &str| {
+        let file = GOOD.replace("127.0.0.1:7946", listen);
+        let settings = load(&file, &[], &["--advertise", advertise]);
+        settings.unwrap().warnings
+    };
+    for (listen, advertise) in [("0.0.0.0:1", "127.0.0.1:1"), ("10.0.0.1:1", "[::1]:1")] {
+        let [warning] = &warnings(listen, advertise)[..] else {
+            panic!("{listen} {advertise}");
+        };
+        assert!(warning.contains("is a loopback address"), "{warning}");
+    }
+    assert!(warnings("127.0.0.1:1", "127.0.0.1:1").is_empty());
+}
+
+#[test]
+fn a_target_that_cannot_be_dialled_is_refused() {
+    for bad in ["0.0.0.0:1", "[ff02::1]:1", "255.255.255.255:1"] {
+        let problem = load(GOOD, &[], &["--target", bad]).unwrap_err().concat();
         assert!(
-            load(&any, &[], &["--advertise", bad]).unwrap_err()[0].contains("cannot be dialled"),
-            "{bad}"
+            problem.contains("give the address of one node"),
+            "{problem}"
         );
     }
+    let scoped = load(GOOD, &[], &["--target", "[fe80::1%3]:7400"]);
+    assert_eq!(scoped.unwrap().targets.len(), 1);
 }
 
 #[test]

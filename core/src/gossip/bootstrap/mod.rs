@@ -7,10 +7,13 @@
 //! A name is resolved before it is dialled, and again after each delay. Its addresses are dialled one after another,
 //! each at once when the one before failed, or [`JOIN_STAGGER`] after it (RFC 8305, section 5). The attempt failed when
 //! every address failed. An address that leads to a member does not end the attempt: nodes that start together may
-//! otherwise form several meshes, each of nodes that found one another first. Addresses of live members and of this
-//! node are skipped. A name that leads to no other node is resolved again every `retry_max`, and a name with an address
-//! that failed beside one of a live member after `retry_max`, with jitter; addresses that led to this node are then
-//! dialled as well.
+//! otherwise form several meshes, each of nodes that found one another first. Addresses of live members are skipped. A
+//! name with an address that failed beside one of a live member is resolved again after `retry_max`, with jitter;
+//! addresses that led to this node are then dialled as well.
+//!
+//! Only a handshake shows that an address leads to this node: the address that the node advertises may be shared with
+//! another node. A seed that leads to no other node is dialled again every `retry_max`, because its address or name may
+//! lead to another node by then. A node whose seeds all lead to itself forms a mesh.
 //!
 //! Bounds: [`SEEDS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
 //! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
@@ -32,6 +35,8 @@ use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
 use resolution::{Addresses, Resolution};
 
+/// The state of a seed address that leads to the node itself, for users.
+pub const MYSELF: &str = "is this node itself";
 /// Approximate pause before a seed address is dialled again once its member is gone. Most members that leave come back
 /// at once, and dial by themselves.
 const LOST_SEED_WAIT: Duration = Duration::from_secs(2);
@@ -95,11 +100,6 @@ impl Seed {
     fn live_peer(&self, context: &Context) -> Option<NodeId> {
         let peer = self.peer.as_ref();
         peer.filter(|peer| is_alive(context, peer)).cloned()
-    }
-
-    /// Whether the address is never dialled again: it is this node's own, and not a name, whose meaning may change.
-    const fn is_excluded(&self) -> bool {
-        self.myself && self.resolution.is_none()
     }
 
     fn awaited(&self) -> Option<Ticket> {
@@ -185,7 +185,7 @@ impl Bootstrap {
     /// Whether a seed address may be dialled.
     pub(super) fn is_due(&self, context: &Context, index: usize) -> bool {
         let seed = self.seeds.get(index);
-        seed.is_some_and(|seed| !seed.is_excluded() && seed.next <= context.now)
+        seed.is_some_and(|seed| seed.next <= context.now)
     }
 
     /// Whether a name has addresses that were not dialled since its resolution.
@@ -220,14 +220,13 @@ impl Bootstrap {
         None
     }
 
-    /// A name was resolved, or not. Returns whether every seed address leads to this node itself. `own` is the address
-    /// that the node advertises. Answers to no order are ignored: the seed was removed, or the answer is late.
+    /// A name was resolved, or not. Returns whether every seed address leads to this node itself. Answers to no order are
+    /// ignored: the seed was removed, or the answer is late.
     pub(super) fn on_resolved(
         &mut self,
         context: &mut Context,
         ticket: Ticket,
         addresses: Result<Vec<SocketAddr>, ResolutionError>,
-        own: Option<SocketAddr>,
     ) -> bool {
         let mut seeds = self.seeds.iter();
         let Some(index) = seeds.position(|seed| seed.awaited() == Some(ticket)) else {
@@ -238,7 +237,7 @@ impl Bootstrap {
             return false;
         };
         let found = match addresses {
-            Ok(found) => resolution.on_answered(context.now, found, own),
+            Ok(found) => resolution.on_answered(context.now, found),
             Err(error) => {
                 self.on_unresolved(context, index, &error.to_string());
                 return false;
@@ -276,21 +275,11 @@ impl Bootstrap {
         }
     }
 
-    /// Whether a seed address needs no dial: it is the node's `own`, or leads to a member that is alive and no other
-    /// address of the name is due.
-    pub(super) fn is_settled(
-        &mut self,
-        context: &mut Context,
-        index: usize,
-        own: Option<SocketAddr>,
-    ) -> bool {
+    /// Whether a seed address needs no dial: it leads to a member that is alive and no other address of the name is due.
+    pub(super) fn is_settled(&mut self, context: &mut Context, index: usize) -> bool {
         let Some(seed) = self.seeds.get_mut(index) else {
             return true;
         };
-        if own.map(Address::Socket).as_ref() == Some(&seed.address) {
-            seed.myself = true;
-            return true;
-        }
         if let Some(resolution) = &mut seed.resolution {
             while let Some(address) = resolution.left().front().copied() {
                 let reached = resolution.reached(address);
@@ -308,6 +297,7 @@ impl Bootstrap {
             let mut records = context.topology.records();
             let there = records.find(|record| {
                 record.content().address.map(Address::Socket).as_ref() == Some(&seed.address)
+                    && *record.id() != context.config.id
             });
             there.map(|record| record.id().clone())
         });
@@ -324,8 +314,7 @@ impl Bootstrap {
     pub(super) fn schedule(&self, context: &mut Context, joining: bool) {
         let waiting = if joining { JOIN_STAGGER } else { PASS_INTERVAL };
         let soonest = context.after(waiting);
-        let seeds = self.seeds.iter().filter(|seed| !seed.is_excluded());
-        if let Some(next) = seeds.map(|seed| seed.next).min() {
+        if let Some(next) = self.seeds.iter().map(|seed| seed.next).min() {
             let at = if next > context.now { next } else { soonest };
             context.timers.set(Timer::Seeds, at);
         }
@@ -451,25 +440,22 @@ impl Bootstrap {
             return self.on_only_myself(context, index, true);
         }
         let earlier = seed.error.clone();
-        let why = earlier.unwrap_or_else(|| format!("{address}: is this node itself"));
+        let why = earlier.unwrap_or_else(|| format!("{address}: {MYSELF}"));
         self.go_on(context, index, &why, dialing);
         false
     }
 
-    /// A seed address leads to this node itself, and to no other, as a dial (`dialed`) or its own address shows.
+    /// A seed address leads to this node itself, and to no other, as this dial (`dialed`) or an earlier one shows.
     fn on_only_myself(&mut self, context: &mut Context, index: usize, dialed: bool) -> bool {
         let Some(seed) = self.seeds.get_mut(index) else {
             return false;
         };
         let known = core::mem::replace(&mut seed.myself, true);
-        seed.error = Some("is this node itself".to_owned());
-        if seed.resolution.is_some() {
-            // The name may get further addresses.
-            seed.peer = None;
-            seed.failures = 0;
-            seed.next = context.after(context.tuning().retry_max);
-            context.timers.set_earlier(Timer::Seeds, seed.next);
-        }
+        seed.error = Some(MYSELF.to_owned());
+        seed.peer = None;
+        seed.failures = 0;
+        seed.next = context.after(context.tuning().retry_max);
+        context.timers.set_earlier(Timer::Seeds, seed.next);
         let address = seed.address.clone();
         if dialed && !known {
             context.report(Event::DialedMyself { address });
@@ -600,10 +586,10 @@ mod tests {
         let member = learn(&mut context, 1);
         let mut bootstrap = with_seeds(&mut context, &[1, 2]);
         context.topology.set_alive(member, false);
-        assert!(!bootstrap.is_settled(&mut context, 0, None));
+        assert!(!bootstrap.is_settled(&mut context, 0));
         context.topology.set_alive(member, true);
-        assert!(bootstrap.is_settled(&mut context, 0, None));
-        assert!(!bootstrap.is_settled(&mut context, 1, None));
+        assert!(bootstrap.is_settled(&mut context, 0));
+        assert!(!bootstrap.is_settled(&mut context, 1));
         assert!(!bootstrap.is_due(&context, 0));
         bootstrap.on_member_gone(&mut context, &id(1));
         context.now += 2 * LOST_SEED_WAIT;
@@ -611,15 +597,26 @@ mod tests {
     }
 
     #[test]
-    fn the_own_address_is_never_dialled() {
+    fn the_advertised_address_is_dialled_like_any_other() {
         let mut context = context();
         let mut bootstrap = with_seeds(&mut context, &[0, 1]);
-        assert!(bootstrap.is_settled(&mut context, 0, Some(address(0))));
-        assert!(!bootstrap.is_due(&context, 0));
+        let own = context.topology.record(&id(0)).unwrap();
+        assert_eq!(own.content().address, Some(address(0)));
+        for index in [0, 1] {
+            assert!(!bootstrap.is_settled(&mut context, index));
+            assert!(bootstrap.is_due(&context, index));
+            let all = bootstrap.on_myself(&mut context, index, address(index), false);
+            assert_eq!(all, index == 1, "all seeds are this node");
+            assert!(!bootstrap.is_due(&context, index));
+        }
+        assert_eq!(events(&mut context).len(), 2);
+        context.now += context.tuning().retry_max;
         assert!(
-            bootstrap.on_myself(&mut context, 1, address(1), false),
-            "all seeds are this node"
+            bootstrap.is_due(&context, 0),
+            "a node may share the address"
         );
+        assert!(bootstrap.on_myself(&mut context, 0, address(0), false));
+        assert_eq!(events(&mut context), [], "it is reported once");
     }
 
     #[test]

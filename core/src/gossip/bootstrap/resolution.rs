@@ -5,8 +5,8 @@
 //!                          +--failed, or no answer in time--> unresolved
 //! ```
 //!
-//! Addresses are dialled in the order of [`dial_order`]. The node's own addresses are skipped; an address that led to this
-//! node is dialled again after `retry_max`, because another node may have taken it. If one address led to a live member
+//! Addresses are dialled in the order of [`dial_order`]. An address that led to this node is skipped for `retry_max`, and
+//! then dialled again, because another node may have taken it. If one address led to a live member
 //! and another failed, the name is resolved again after about `retry_max`, for the addresses that lead to no live member.
 //! Bound: [`ADDRESSES_MAX`] addresses; further ones are ignored.
 
@@ -24,9 +24,9 @@ pub const ADDRESSES_MAX: usize = 32;
 pub(super) enum Addresses {
     /// No address.
     None,
-    /// No address but the node's own.
+    /// Addresses that led to this node a short time ago.
     OnlyMyself,
-    /// The node's own addresses, and addresses that led to this node some time ago.
+    /// Addresses that led to this node, some of them a long time ago.
     PerhapsMyself,
     /// An address of another node, as far as known.
     Others,
@@ -68,22 +68,16 @@ impl Resolution {
         self.left.clear();
     }
 
-    /// The name was resolved; `own` is the address that the node advertises.
-    pub(super) fn on_answered(
-        &mut self,
-        now: Instant,
-        found: Vec<SocketAddr>,
-        own: Option<SocketAddr>,
-    ) -> Addresses {
+    /// The name was resolved.
+    pub(super) fn on_answered(&mut self, now: Instant, found: Vec<SocketAddr>) -> Addresses {
         self.awaited = None;
         let found = dial_order(found, ADDRESSES_MAX);
         self.myself.retain(|(address, _)| found.contains(address));
         self.reached.retain(|(address, _)| found.contains(address));
         self.failed.clear();
         let empty = found.is_empty();
-        let is_other = |address: &SocketAddr| {
-            Some(*address) != own && self.led_here(*address).is_none_or(|until| until <= now)
-        };
+        let is_other =
+            |address: &SocketAddr| self.led_here(*address).is_none_or(|until| until <= now);
         self.left = found.into_iter().filter(is_other).collect();
         self.others = self.left.len();
         let led_here = |address: &SocketAddr| self.led_here(*address).is_some();
@@ -219,44 +213,38 @@ mod tests {
     fn addresses_are_taken_in_the_resolvers_order_with_alternating_families() {
         let mut resolution = Resolution::default();
         let found = vec![v6(1), v6(2), v4(1), v6(1), v4(2), v4(3)];
-        assert_eq!(resolution.on_answered(NOW, found, None), Addresses::Others);
+        assert_eq!(resolution.on_answered(NOW, found), Addresses::Others);
         assert_eq!(rest(&mut resolution), [v6(1), v4(1), v6(2), v4(2), v4(3)]);
         assert_eq!(resolution.take_next(), None);
     }
 
     #[test]
-    fn the_own_address_and_those_that_led_to_this_node_are_skipped() {
+    fn addresses_that_led_to_this_node_are_skipped() {
         let mut resolution = Resolution::default();
         let found = vec![v4(1), v4(2), v4(3)];
-        resolution.on_answered(NOW, found.clone(), Some(v4(1)));
-        assert_eq!(resolution.take_next(), Some(v4(2)));
-        resolution.on_myself(NOW, v4(2), LATER);
-        assert!(!resolution.is_only_myself());
-        assert_eq!(
-            resolution.on_answered(NOW, found, Some(v4(1))),
-            Addresses::Others
-        );
+        resolution.on_answered(NOW, found.clone());
+        for own in [v4(1), v4(2)] {
+            assert_eq!(resolution.take_next(), Some(own));
+            resolution.on_myself(NOW, own, LATER);
+            assert!(!resolution.is_only_myself());
+        }
+        assert_eq!(resolution.on_answered(NOW, found), Addresses::Others);
         assert_eq!(rest(&mut resolution), [v4(3)]);
-        assert_eq!(
-            resolution.on_answered(NOW, vec![v4(2), v4(1)], Some(v4(1))),
-            Addresses::OnlyMyself
-        );
+        let only = vec![v4(2), v4(1)];
+        assert_eq!(resolution.on_answered(NOW, only), Addresses::OnlyMyself);
         assert!(resolution.is_only_myself());
     }
 
     #[test]
     fn an_address_that_left_the_answer_is_forgotten_as_this_nodes_own() {
         let mut resolution = Resolution::default();
-        resolution.on_answered(NOW, vec![v4(1)], None);
+        resolution.on_answered(NOW, vec![v4(1)]);
         resolution.take_next();
         resolution.on_myself(NOW, v4(1), LATER);
         assert!(resolution.is_only_myself());
+        assert_eq!(resolution.on_answered(NOW, vec![v4(2)]), Addresses::Others);
         assert_eq!(
-            resolution.on_answered(NOW, vec![v4(2)], None),
-            Addresses::Others
-        );
-        assert_eq!(
-            resolution.on_answered(NOW, vec![v4(1)], None),
+            resolution.on_answered(NOW, vec![v4(1)]),
             Addresses::Others,
             "another node may have taken the address"
         );
@@ -265,9 +253,9 @@ mod tests {
     #[test]
     fn an_answer_replaces_the_earlier_one_and_a_failure_drops_it() {
         let mut resolution = Resolution::default();
-        assert_eq!(resolution.on_answered(NOW, vec![], None), Addresses::None);
-        resolution.on_answered(NOW, vec![v4(1), v4(2)], None);
-        resolution.on_answered(NOW, vec![v4(3)], None);
+        assert_eq!(resolution.on_answered(NOW, vec![]), Addresses::None);
+        resolution.on_answered(NOW, vec![v4(1), v4(2)]);
+        resolution.on_answered(NOW, vec![v4(3)]);
         assert_eq!(resolution.left(), &[v4(3)]);
         resolution.order(Ticket(1));
         resolution.on_unanswered();
@@ -277,12 +265,12 @@ mod tests {
     #[test]
     fn an_address_that_led_to_this_node_is_an_address_again_later() {
         let mut resolution = Resolution::default();
-        resolution.on_answered(NOW, vec![v4(1), v4(2)], None);
+        resolution.on_answered(NOW, vec![v4(1), v4(2)]);
         resolution.on_myself(NOW, v4(1), LATER);
         resolution.on_myself(NOW, v4(1), LATER);
         assert!(!resolution.is_only_myself(), "the second is not known");
         let mut answer = |found| {
-            let found = resolution.on_answered(LATER, found, None);
+            let found = resolution.on_answered(LATER, found);
             (found, rest(&mut resolution))
         };
         assert_eq!(answer(vec![v4(1)]), (Addresses::PerhapsMyself, vec![v4(1)]));
@@ -297,7 +285,7 @@ mod tests {
     fn a_failed_address_makes_the_name_due_until_an_answer_lists_it_no_more() {
         let peer = NodeId::new("a").unwrap();
         let mut resolution = Resolution::default();
-        resolution.on_answered(NOW, vec![v4(1), v4(2)], None);
+        resolution.on_answered(NOW, vec![v4(1), v4(2)]);
         rest(&mut resolution);
         resolution.on_reached(v4(2), peer.clone());
         assert_eq!(resolution.on_settled(|| LATER), None);
@@ -308,7 +296,7 @@ mod tests {
         assert!(resolution.is_retry_due(LATER));
         resolution.order(Ticket(1));
         assert!(!resolution.is_retry_due(LATER));
-        resolution.on_answered(LATER, vec![v4(2)], None);
+        resolution.on_answered(LATER, vec![v4(2)]);
         assert_eq!(resolution.reached(v4(2)), Some(&peer));
         assert_eq!(resolution.on_settled(|| LATER), None);
         assert!(resolution.on_member_gone(&peer));

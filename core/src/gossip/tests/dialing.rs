@@ -269,27 +269,37 @@ fn the_seed_address_of_a_member_that_left_is_dialled_again_soon() {
 }
 
 #[test]
-fn a_seed_that_is_the_node_itself_is_reported_and_not_dialled_again() {
-    let mut all = fresh(&[1]);
-    let (_, dial, _) = dials(&all.silence(ms(1)))[0];
-    let given = answered(&mut all, dial, 0, refusal(RefusalReason::Myself, &[]));
-    assert!(events(&given).contains(&&Event::DialedMyself { address: to(1) }));
-    assert_eq!(
-        all.machine.phase(),
-        Phase::Running,
-        "no other member was found"
-    );
-    assert_eq!(dials(&all.silence(ms(60_000))), []);
-    // The node recognises its own address without dialling it.
-    let mut all = fresh(&[0, 1]);
-    let given = all.silence(ms(1));
-    assert_eq!(
-        dials(&given)
-            .into_iter()
-            .map(|(_, _, to)| to)
-            .collect::<Vec<_>>(),
-        [to(1)]
-    );
+fn a_seed_that_is_the_node_itself_is_reported_once_and_dialled_again_slowly() {
+    // Node 0 advertises the first address; the node does not know the second one as its own.
+    for seed in [0, 1] {
+        let mut all = fresh(&[seed]);
+        let (_, dial, address) = dials(&all.silence(ms(1)))[0].clone();
+        assert_eq!(address, to(seed));
+        let given = answered(&mut all, dial, 0, refusal(RefusalReason::Myself, &[]));
+        assert!(events(&given).contains(&&Event::DialedMyself { address }));
+        assert_eq!(
+            all.machine.phase(),
+            Phase::Running,
+            "no other member was found"
+        );
+        let retry_max = all.machine.config().tuning.retry_max;
+        assert_eq!(dials(&all.silence(retry_max - ms(10))), []);
+        let (_, again, address) = dials(&all.silence(ms(20)))[0].clone();
+        assert_eq!(address, to(seed));
+        let given = answered(&mut all, again, 0, refusal(RefusalReason::Myself, &[]));
+        assert_eq!(events(&given), [] as [&Event; 0]);
+    }
+}
+
+#[test]
+fn another_node_at_the_advertised_address_is_joined() {
+    let mut all = fresh(&[0]);
+    let (_, dial, address) = dials(&all.silence(ms(1)))[0].clone();
+    assert_eq!(address, to(0));
+    answered(&mut all, dial, 1, welcome(1, 1));
+    let seed = all.machine.seeds().next();
+    assert_eq!(seed.and_then(|(_, peer, _)| peer.cloned()), Some(name(1)));
+    assert_eq!(all.machine.phase(), Phase::Running);
 }
 
 #[test]

@@ -70,7 +70,8 @@ async fn the_status_describes_the_whole_node() {
         [proto::Target {
             address: target.to_string(),
             peer: "a".to_owned(),
-            failure: String::new()
+            failure: String::new(),
+            myself: false,
         }]
     );
     let link = &status.links[0];

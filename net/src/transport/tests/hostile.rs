@@ -1,6 +1,7 @@
 //! Tests of foreign, expired and malformed peers: each is rejected, and the node keeps running.
 
 use super::*;
+use crate::transport::CallError;
 use crate::wire;
 use bytes::{Buf, BufMut};
 use http::uri::PathAndQuery;
@@ -266,7 +267,10 @@ async fn calls_know_their_caller_and_learn_the_reason_of_a_rejection() {
         .unwrap();
     assert_eq!(call.peer.subject.to_string(), "spiffe://test/node/one");
     let foreign = Call::connect(&Tcp, &TestAuthority::new().node("two"), &address, DEADLINE).await;
-    assert!(matches!(foreign, Err(DialError::Untrusted(_))));
+    assert!(matches!(
+        foreign,
+        Err(CallError::Dial(DialError::Untrusted(_)))
+    ));
     let expired = Call::connect(&Tcp, &ca.expired_node("two"), &address, DEADLINE).await;
     let reason = match expired {
         // The node rejected the certificate while HTTP/2 was starting.
