@@ -98,6 +98,8 @@ pub enum Switch {
     BelievesHearsay,
     /// Mechanism off: a node that gave up its id does not resume when the holder of the id is gone.
     NameStaysTaken,
+    /// Mechanism off: a forgotten member that opens a link without a restart stays forgotten.
+    StaysForgotten,
     /// Mechanism off: counters are bounded by the range of a counter, not by the calendar.
     NoCounterBound,
 }
@@ -151,6 +153,7 @@ impl Switch {
         (Self::OpensTwice, "opens-twice"),
         (Self::BelievesHearsay, "believes-hearsay"),
         (Self::NameStaysTaken, "name-stays-taken"),
+        (Self::StaysForgotten, "stays-forgotten"),
         (Self::NoCounterBound, "no-counter-bound"),
     ];
 }

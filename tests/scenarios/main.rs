@@ -1,6 +1,7 @@
 //! Tests of the scenario files: each passes, each can fail, and each invariant catches its planted
 //! bug.
 
+mod away;
 mod files;
 mod golden;
 mod hunt;

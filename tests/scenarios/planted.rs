@@ -70,6 +70,7 @@ const fn searched(scenario: &'static str, switch: Switch, expectation: &'static 
 
 /// All planted bugs. A switch may have several entries.
 pub(crate) const PLANTED: &[PlantedBug] = &[
+    mechanism("away-past-forget", Switch::StaysForgotten, "as = \"alive\""),
     mechanism("behind-nat", Switch::NoResend, "delivered-percent"),
     mechanism("blocked-pairs", Switch::NoFallback, "false-deaths"),
     mechanism(
@@ -155,6 +156,7 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "name = \"value\"",
     ),
     mechanism("one-way-cut", Switch::NoDetection, "as = \"down\""),
+    mechanism("one-way-messages", Switch::NoDetour, "delivered-percent"),
     mechanism("partition-heals", Switch::NoAntiEntropy, "converged = true"),
     mechanism("pauses-under-loss", Switch::NoResend, "delivered-percent"),
     mechanism(
@@ -193,6 +195,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "crash-and-restart",
         Switch::JoinTimeReset,
         "invariant joined-stands",
+    ),
+    invariant(
+        "away-past-forget",
+        Switch::StaysForgotten,
+        "invariant linked-alive",
     ),
     invariant(
         "two-nodes",

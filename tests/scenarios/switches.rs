@@ -1,6 +1,8 @@
 //! Every switch of the model engine is found by the expectation or invariant that its entry names, its failure is shrunk,
 //! and the small file needs the switch. The runs are too long for `make test`; `make soak` runs them.
 
+#[path = "away.rs"]
+mod away;
 #[path = "files.rs"]
 mod files;
 #[path = "hunt.rs"]
@@ -92,4 +94,9 @@ fn every_switch_is_found_shrunk_and_needed() {
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn nodes_that_were_away_for_up_to_ten_times_forget_after_are_members_again() {
+    away::assert_all_return(1..=20);
 }

@@ -236,9 +236,10 @@ impl DeliveryTracker {
             return;
         }
         pending.attempts += 1;
-        // The first hop of an unanswered copy is excluded, unless the hop is the receiver.
+        // The first hop of an unanswered copy is excluded. If this is the receiver itself, its link carries nothing to
+        // it, and the copy goes around the link.
         let silent = pending.link.take().and_then(peer_of);
-        if let Some(silent) = silent.filter(|peer| *peer != pending.packet.to) {
+        if let Some(silent) = silent {
             pending.exclude_hop(silent);
         }
         let wait =
@@ -359,6 +360,20 @@ mod tests {
         };
         assert_eq!(again.path, [id("b"), id("me")], "`b` is excluded");
         assert_eq!(due(&context), ANSWER_AFTER_MAX);
+    }
+
+    #[test]
+    fn a_message_without_an_answer_from_a_neighbour_is_sent_around_their_link() {
+        let mut context = context();
+        let (mut delivery, packet) = sent(&mut context);
+        delivery.note_link(&context, &packet, LinkId(3));
+        context.now = context.timers.of(&Timer::Retry(1)).unwrap();
+        delivery.retry(&mut context, 1, |_| Some(id("c")));
+        let again = take_outputs(&mut context);
+        let [Output::Route(again)] = &again[..] else {
+            panic!("{again:?}");
+        };
+        assert_eq!(again.path, [id("c"), id("me")]);
     }
 
     #[test]

@@ -599,7 +599,8 @@ impl Channels {
             return;
         }
         let again = self.context.has(Switch::RepeatsMessages);
-        let purpose = if self.dedup.has_message(from, epoch, number) && !again {
+        let is_copy = self.dedup.has_message(from, epoch, number);
+        let purpose = if is_copy && !again {
             Purpose::Delivered
         } else {
             match self.hand_over(packet) {
@@ -611,8 +612,13 @@ impl Channels {
                 Err(failure) => Purpose::Failed(failure),
             }
         };
-        let answer = relay::answer(self.context.me(), packet, purpose);
-        self.context.out.push(Output::Route(Arc::new(answer)));
+        let answer = Arc::new(relay::answer(self.context.me(), packet, purpose));
+        if is_copy {
+            // The first answer was lost, perhaps on a link that carries data in one direction only. The sender chose
+            // another way for the copy; the answer goes back on it too.
+            self.on_forward(link, &answer);
+        }
+        self.context.out.push(Output::Route(answer));
     }
 
     /// A member sent its whole state of a channel. The new part is broadcast; if the states still differ, the member

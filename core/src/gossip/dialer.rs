@@ -24,6 +24,11 @@ pub const DIALS_MAX: usize = 32;
 /// with many silent addresses do not delay dials to members.
 pub(super) const SEED_DIALS_MAX: usize = 24;
 
+/// Pause after a dial at which another node than the expected member answered. The pause doubles with each such dial,
+/// [`MISDIRECTED_DOUBLED_MAX`] times.
+const MISDIRECTED_PAUSE: Duration = Duration::from_secs(5);
+const MISDIRECTED_DOUBLED_MAX: u32 = 6;
+
 /// The reason of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DialPurpose {
@@ -96,6 +101,9 @@ pub(super) struct Dialer {
     /// Number of dials that `dial_timeout` ended.
     timed_out: u64,
     back_offs: BTreeMap<MemberIndex, BackOff>,
+    /// Back-offs from members at whose address another node answers. The address may be in use by another member or
+    /// another mesh for as long as the member is known.
+    misdirected: BTreeMap<MemberIndex, BackOff>,
 }
 
 /// Dials.
@@ -196,13 +204,30 @@ impl Dialer {
         self.back_offs.entry(member).or_default().until = until;
     }
 
-    /// Ends the back-off from a member.
+    /// Another node than the expected member answered at the member's address. Returns whether this is the first such
+    /// answer.
+    pub(super) fn on_misdirected(&mut self, context: &Context, member: MemberIndex) -> bool {
+        let entry = self.misdirected.entry(member).or_default();
+        let doubled = entry.failures.min(MISDIRECTED_DOUBLED_MAX);
+        entry.until = context.now + MISDIRECTED_PAUSE * (1 << doubled);
+        entry.failures = entry.failures.saturating_add(1);
+        entry.failures == 1
+    }
+
+    /// Ends the back-offs from a member.
     pub(super) fn reset_back_off(&mut self, member: MemberIndex) {
         self.back_offs.remove(&member);
+        self.misdirected.remove(&member);
     }
 
     pub(super) fn is_backed_off(&self, context: &Context, member: MemberIndex) -> bool {
         let entry = self.back_offs.get(&member);
+        entry.is_some_and(|entry| entry.until > context.now) || self.is_misdirected(context, member)
+    }
+
+    /// Whether dials to a member pause, because another node answered at its address.
+    pub(super) fn is_misdirected(&self, context: &Context, member: MemberIndex) -> bool {
+        let entry = self.misdirected.get(&member);
         entry.is_some_and(|entry| entry.until > context.now)
     }
 }
@@ -325,7 +350,7 @@ impl Dialer {
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         held::<(DialId, Dial)>(self.dials.len())
-            + held::<(MemberIndex, BackOff)>(self.back_offs.len())
+            + held::<(MemberIndex, BackOff)>(self.back_offs.len() + self.misdirected.len())
     }
 }
 

@@ -22,6 +22,7 @@ use crate::counter::BOUND_RISES;
 use crate::identity::NodeId;
 use crate::size::held;
 use crate::time::{Duration, Instant};
+use crate::topology::MemberIndex;
 use crate::topology::record::Record;
 use core::net::SocketAddr;
 
@@ -32,6 +33,9 @@ const RAISE_INTERVAL: Duration = Duration::from_secs(5);
 const DISPUTE_ENDS: Duration = Duration::from_secs(60);
 /// Time between two inquiries of a node that gave up its id.
 const RECLAIM_INTERVAL: Duration = Duration::from_secs(5);
+/// Maximum number of nodes that one inquiry dials, one after the other, until one of them answers. The last one is a
+/// seed address.
+const ASKED_MAX: usize = 8;
 
 /// The node's answer to a relayed claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +56,11 @@ struct Suspension {
     epoch: u64,
     /// The address of the holder.
     holder: Option<SocketAddr>,
+    /// The member that was asked last. The next one follows in the order of ids, so that members that do not answer are
+    /// not asked again before the others.
+    asked: Option<MemberIndex>,
+    /// Number of nodes that this inquiry may still ask.
+    left: usize,
     /// The timers of the node, which continue when the node takes its id back.
     timers: Timers,
 }
@@ -182,6 +191,20 @@ impl Dispute {
     }
 }
 
+/// The other members that have an address, in the order of ids, after a member.
+fn members_after(
+    context: &Context,
+    last: Option<MemberIndex>,
+) -> impl Iterator<Item = (MemberIndex, SocketAddr)> + '_ {
+    let topology = &context.topology;
+    let last = last.and_then(|member| topology.id_at(member));
+    let others = topology.indices_after(last).filter(|it| *it != context.me);
+    others.filter_map(|member| {
+        let record = topology.known_record(member)?;
+        Some((member, record.content().address?))
+    })
+}
+
 /// The state of a node that gave up its id.
 impl Dispute {
     /// The node gave up its id to a node that proved it. All timers stop.
@@ -193,6 +216,8 @@ impl Dispute {
             since: context.now,
             epoch: holder.rank().epoch,
             holder: holder.content().address,
+            asked: None,
+            left: 0,
             timers,
         });
         Self::schedule_inquiry(context);
@@ -202,6 +227,36 @@ impl Dispute {
     pub(super) fn schedule_inquiry(context: &mut Context) {
         let at = context.after(RECLAIM_INTERVAL);
         context.timers.set(Timer::Reclaim, at);
+    }
+
+    /// An inquiry begins. The first inquiry starts at a random member.
+    pub(super) fn begin_inquiry(&mut self, context: &mut Context) {
+        if let Some(suspension) = &mut self.suspension {
+            let others = members_after(context, None).take(ASKED_MAX).count();
+            suspension.left = others.min(ASKED_MAX - 1) + 1;
+            if suspension.asked.is_none() {
+                let random = &mut context.random.inquiry;
+                suspension.asked = context.topology.random_member(random);
+            }
+        }
+    }
+
+    /// The address to ask next in this inquiry, if another one may be asked: of the next member that has an address;
+    /// at the end of the inquiry, a random one of `seeds`.
+    pub(super) fn next_to_ask(
+        &mut self,
+        context: &mut Context,
+        seeds: &[SocketAddr],
+    ) -> Option<SocketAddr> {
+        let suspension = self.suspension.as_mut()?;
+        suspension.left = suspension.left.checked_sub(1)?;
+        if suspension.left == 0 {
+            return context.random.inquiry.pick(seeds).copied();
+        }
+        let in_turn = members_after(context, suspension.asked).chain(members_after(context, None));
+        let (member, address) = { in_turn }.next()?;
+        suspension.asked = Some(member);
+        Some(address)
     }
 
     /// A node sent a record of the holder.

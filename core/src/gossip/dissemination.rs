@@ -248,6 +248,27 @@ impl Dissemination {
         merged.collect()
     }
 
+    /// Merges the record that the peer of a new link stated itself. A forgotten member that states the record with which
+    /// it was forgotten, or an older one, did not restart meanwhile: the peer is a member again. Its slot may hold a newer
+    /// record than the stated one.
+    pub(super) fn merge_stated(
+        context: &mut Context,
+        record: &Arc<Record>,
+    ) -> Option<ReceivedRecord> {
+        let mut received = Self::merge_records(context, core::slice::from_ref(record)).pop()?;
+        if let ReceivedRecord::Merged(merged) = &mut received
+            && matches!(merged.applied, Applied::Same | Applied::Older)
+            && !context.has(Switch::StaysForgotten)
+            && context.topology.reinstate(merged.key.member())
+        {
+            merged.applied = Applied::Newer;
+            if let Some(held) = context.topology.known_record(merged.key.member()) {
+                merged.record = Arc::clone(held);
+            }
+        }
+        Some(received)
+    }
+
     /// Checks that a report is well formed, and that its counters are within the bound.
     ///
     /// # Errors

@@ -37,11 +37,15 @@ impl Gossip {
         let expected = attempt.peer().and_then(|peer| self.context.id_of(peer));
         if let Some(expected) = expected.filter(|expected| *expected != peer) {
             let address = Address::Socket(attempt.address());
-            self.context.report(Event::WrongPeer {
-                address,
-                expected,
-                found: peer,
-            });
+            let member = attempt.peer();
+            let context = &self.context;
+            if member.is_none_or(|member| self.dialer.on_misdirected(context, member)) {
+                self.context.report(Event::WrongPeer {
+                    address,
+                    expected,
+                    found: peer,
+                });
+            }
             self.context.out.push(Output::Close { link });
             self.on_dial_ended(dial, "another node answered");
             return;
@@ -302,11 +306,7 @@ impl Gossip {
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);
         self.members.on_linked(member);
-        let records = core::slice::from_ref(record);
-        for received in Dissemination::merge_records(&mut self.context, records) {
-            let (applied, key) = self.on_record(record, received, link);
-            self.relay(key, applied, link);
-        }
+        self.on_stated(record, member, link);
         // The record of a later start resets the sessions, but not below the session just opened.
         self.members.note_session(member, session);
         self.on_link_heard(link, member);
@@ -320,6 +320,31 @@ impl Gossip {
             self.begin_sync(link);
         }
         self.overlay.schedule(&mut self.context);
+    }
+
+    /// The peer of a new link stated its record. A member that this node had forgotten is told so: the other nodes that
+    /// forgot the member take it back with a newer record.
+    fn on_stated(&mut self, record: &Arc<Record>, member: MemberIndex, link: LinkId) {
+        let held = self.context.topology.slot(member);
+        let held = held
+            .filter(|slot| slot.retired)
+            .and_then(|slot| slot.record.cloned());
+        let Some(received) = Dissemination::merge_stated(&mut self.context, record) else {
+            return;
+        };
+        let (applied, key) = self.on_record(record, received, link);
+        let Some(held) = held.filter(|_| self.context.topology.is_known(member)) else {
+            self.relay(key, applied, link);
+            return;
+        };
+        let gone_for = self.members.gone_for(&self.context, member);
+        self.members.on_reinstated(member);
+        self.relay(key, applied, link);
+        if *record < held {
+            self.frames.push(link, Key::Record(member));
+        } else if *record == held {
+            self.frames.forgotten(link, gone_for.unwrap_or_default());
+        }
     }
 
     fn has_eager_link(&self) -> bool {
@@ -630,9 +655,18 @@ impl Gossip {
                 if merged.applied == Applied::Newer {
                     self.on_renewed(&merged);
                     self.on_view_changed(merged.key, merged.before);
+                } else if self.context.topology.is_retired(merged.key.member()) {
+                    self.on_shown(merged.key.member());
                 }
                 (merged.applied, Some(merged.key))
             }
+        }
+    }
+
+    /// A neighbour sent the record of a member that this node has forgotten: the member is asked itself, by a dial.
+    fn on_shown(&mut self, member: MemberIndex) {
+        if self.members.on_shown(&self.context, member) {
+            self.prober.begin(&mut self.context);
         }
     }
 
@@ -656,7 +690,9 @@ impl Gossip {
         let remains_gone = was == Status::Left && leaves;
         self.members
             .on_renewed(&self.context, member, known, reborn, remains_gone);
-        if reborn {
+        let replaced = merged.replaced.as_ref();
+        let moved = replaced.is_some_and(|it| it.content().address != record.content().address);
+        if reborn || moved {
             self.dialer.reset_back_off(member);
         }
         if leaves {
@@ -728,10 +764,14 @@ impl Gossip {
         }
     }
 
-    /// A neighbour passed on records of members that it considers down or left. Only members without a record in this
-    /// view are affected: this node has its own evidence about the others.
+    /// A neighbour considers members down, left or forgotten. Of the others, only members without a record in this view
+    /// are affected, because this node has its own evidence about members that it knows. This node itself publishes a
+    /// newer record.
     fn on_gone(&mut self, gone: &[Gone]) {
         for Gone { id, age } in gone {
+            if id == self.id() {
+                self.self_record.renew(&mut self.context);
+            }
             if self.context.topology.record(id).is_some() {
                 continue;
             }

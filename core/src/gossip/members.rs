@@ -25,6 +25,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// of `forget_after`, repeatedly.
 const STILL_NAMED_SHARE: u32 = 8;
 
+/// Minimum time between two dials to a forgotten member whose record neighbours send. The time doubles with each dial,
+/// [`SHOWN_DOUBLED_MAX`] times.
+const SHOWN_PAUSE: Duration = Duration::from_secs(5);
+const SHOWN_DOUBLED_MAX: u32 = 9;
+
 /// The time of the latest update from a member itself.
 ///
 /// The time is in milliseconds, modulo 2^32. A member without updates for 49 days briefly seems to have a recent
@@ -72,6 +77,17 @@ impl Member {
     };
 }
 
+/// A forgotten member whose record neighbours send.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Shown {
+    /// Whether the member is to be dialled.
+    due: bool,
+    /// Not dialled before this time.
+    next: Instant,
+    /// The number of dials.
+    dials: u32,
+}
+
 /// A step of forgetting a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Forgetting {
@@ -90,6 +106,8 @@ pub(super) struct Members {
     members: BTreeMap<MemberIndex, Member>,
     /// The members that are down and not forgotten.
     down: BTreeSet<MemberIndex>,
+    /// Forgotten members whose records neighbours send.
+    shown: BTreeMap<MemberIndex, Shown>,
 }
 
 /// Status.
@@ -102,6 +120,7 @@ impl Members {
             last_updates,
             members: BTreeMap::new(),
             down: BTreeSet::new(),
+            shown: BTreeMap::new(),
         }
     }
 
@@ -146,6 +165,7 @@ impl Members {
     /// A member that was down or had left has returned.
     pub(super) fn on_returned(&mut self, context: &mut Context, member: MemberIndex) {
         self.down.remove(&member);
+        self.shown.remove(&member);
         context.timers.cancel(&Timer::Forget(member));
     }
 
@@ -190,6 +210,37 @@ impl Members {
         }
     }
 
+    /// A forgotten member is a member again, because it opened a link.
+    pub(super) fn on_reinstated(&mut self, member: MemberIndex) {
+        self.change(member, |member| member.forget_at = None);
+    }
+
+    /// A neighbour sent the record of a forgotten member. Returns whether the member is to be dialled: at most once in
+    /// [`SHOWN_PAUSE`], and twice as long after each dial.
+    pub(super) fn on_shown(&mut self, context: &Context, member: MemberIndex) -> bool {
+        let shown = self.shown.entry(member).or_default();
+        shown.due |= context.now >= shown.next;
+        shown.due
+    }
+
+    /// Up to `max` forgotten members to dial.
+    pub(super) fn take_shown(&mut self, context: &Context, max: u64) -> Vec<MemberIndex> {
+        let due = self.shown.iter_mut().filter(|(_, shown)| shown.due);
+        let taken = due.take(usize::try_from(max).unwrap_or(usize::MAX));
+        let members = taken.map(|(member, shown)| {
+            shown.due = false;
+            shown.next = context.after(SHOWN_PAUSE * (1 << shown.dials.min(SHOWN_DOUBLED_MAX)));
+            shown.dials = shown.dials.saturating_add(1);
+            *member
+        });
+        members.collect()
+    }
+
+    /// Whether a forgotten member is to be dialled.
+    pub(super) fn is_any_shown(&self) -> bool {
+        self.shown.values().any(|shown| shown.due)
+    }
+
     /// A member that is down published an update: the reports of its neighbours may be outdated.
     pub(super) fn assume_reachable(&mut self, member: MemberIndex) {
         self.change(member, |member| member.assumed_reachable = true);
@@ -221,6 +272,7 @@ impl Members {
     pub(super) fn reset(&mut self, context: &Context, member: MemberIndex) {
         self.refresh(context, member, context.now);
         self.members.remove(&member);
+        self.shown.remove(&member);
     }
 }
 
@@ -377,6 +429,7 @@ impl Members {
         held::<LastUpdate>(self.last_updates.len())
             + held::<(MemberIndex, Member)>(self.members.len())
             + held::<MemberIndex>(self.down.len())
+            + held::<(MemberIndex, Shown)>(self.shown.len())
     }
 }
 

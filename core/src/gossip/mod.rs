@@ -90,7 +90,7 @@ use dispute::Dispute;
 use dissemination::Dissemination;
 use failure_detector::heartbeat::Heartbeat;
 use failure_detector::local_health::LocalHealth;
-use failure_detector::prober::Prober;
+use failure_detector::prober::{PROBES_MAX, Prober};
 use failure_detector::silence::{Consequence, Silence};
 use failure_detector::verdict::{self, Finding, Verdict};
 use frame_builder::FrameBuilder;
@@ -191,7 +191,7 @@ impl Gossip {
             Input::Start => self.on_start(),
             Input::Accepted { link, peer } => self.on_accepted(link, peer),
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer),
-            Input::DialFailed { dial, reason } => self.on_dial_ended(dial, &reason.to_string()),
+            Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason),
             Input::Resolved { ticket, addresses } => self.on_resolved(ticket, addresses),
             Input::Receive { link, message } => self.on_receive(link, message),
             Input::Heard { link } => self.on_heard(link),
@@ -540,12 +540,18 @@ impl Gossip {
         }
     }
 
-    /// Dials members that are down.
+    /// Dials members that are down, and forgotten members that neighbours know.
     fn probe(&mut self) {
-        for member in self.prober.on_due(&mut self.context, self.members.down()) {
-            if !self.dialer.is_dialing(member) {
+        let down = self.prober.on_due(&mut self.context, self.members.down());
+        let shown = self.members.take_shown(&self.context, PROBES_MAX);
+        for member in down.into_iter().chain(shown) {
+            let waits = self.dialer.is_misdirected(&self.context, member);
+            if !waits && !self.dialer.is_dialing(member) {
                 self.dial_member(dialer::DialPurpose::Probe, member);
             }
+        }
+        if self.members.is_any_shown() {
+            self.prober.begin(&mut self.context);
         }
     }
 

@@ -10,7 +10,7 @@ use super::links::Link;
 use super::message::{Goodbye, Refusal, RefusalReason, Sync};
 use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Status};
 use crate::identity::NodeId;
-use crate::link::{Address, DialId, LinkId, ResolutionError, Ticket};
+use crate::link::{Address, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
@@ -404,6 +404,21 @@ impl Gossip {
 
 /// The ends of dials.
 impl Gossip {
+    /// A dial failed before a connection was established. If the node at a member's address is not of this mesh, the
+    /// dials of the probes pause ever longer.
+    pub(super) fn on_dial_failed(&mut self, dial: DialId, reason: &DialError) {
+        let is_stranger = match reason {
+            DialError::Untrusted(_) | DialError::Protocol(_) => true,
+            DialError::Refused | DialError::TimedOut | DialError::Unreachable => false,
+        };
+        let attempt = self.dialer.get(dial).filter(|_| is_stranger);
+        let probe = attempt.filter(|attempt| attempt.purpose() == DialPurpose::Probe);
+        if let Some(member) = probe.and_then(Dial::peer) {
+            self.dialer.on_misdirected(&self.context, member);
+        }
+        self.on_dial_ended(dial, &reason.to_string());
+    }
+
     /// A dial ended without a link.
     pub(super) fn on_dial_ended(&mut self, dial: DialId, why: &str) {
         let Some(attempt) = self.end_dial(dial) else {
@@ -468,6 +483,12 @@ impl Gossip {
         }
         if matches!(refusal.reason, RefusalReason::Busy | RefusalReason::Full) {
             self.follow_referral(attempt.purpose(), &refusal.others);
+        }
+        if let Some(member) = attempt
+            .peer()
+            .filter(|_| refusal.reason == RefusalReason::WrongMesh)
+        {
+            self.dialer.on_misdirected(&self.context, member);
         }
         let (address, myself) = (attempt.address(), refusal.reason == RefusalReason::Myself);
         match attempt.purpose() {

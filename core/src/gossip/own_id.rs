@@ -7,13 +7,12 @@ use super::self_record::{Claim, Succession};
 use super::timer::Timers;
 use super::{Event, Gossip, Input, Message, Output, Phase, Rejection};
 use crate::identity::NodeId;
-use crate::link::{Address, LinkId, Ticket};
+use crate::link::{LinkId, Ticket};
 use crate::sabotage::Switch;
 use crate::time::Instant;
 use crate::topology::Applied;
 use crate::topology::publication::Key;
 use crate::topology::record::{EdgeReport, Record};
-use core::net::SocketAddr;
 use std::sync::Arc;
 
 /// How a record under the node's own id arrived.
@@ -296,7 +295,8 @@ impl Gossip {
         }
     }
 
-    /// Asks the holder of the id for a proof, and one other node whether it knows the holder as gone.
+    /// Asks the holder of the id for a proof, and other nodes, one after the other until one of them answers, whether
+    /// they know the holder as gone.
     pub(super) fn inquire(&mut self) {
         Dispute::schedule_inquiry(&mut self.context);
         if self.self_record.is_raising() || self.dialer.len() > 0 {
@@ -309,28 +309,16 @@ impl Gossip {
         if let Some((_, Some(holder))) = self.dispute.holder() {
             self.dial(DialPurpose::Claim, holder, Some(me));
         }
-        if let Some(address) = self.address_to_ask() {
-            self.dial(DialPurpose::Inquiry, address, None);
-        }
+        self.dispute.begin_inquiry(&mut self.context);
+        self.ask_next();
     }
 
-    /// The address of a random member of the view, or a seed address.
-    fn address_to_ask(&mut self) -> Option<SocketAddr> {
-        let random = &mut self.context.random.inquiry;
-        let topology = &self.context.topology;
-        let me = self.context.me;
-        let drawn = (0..8).filter_map(|_| topology.random_member(random));
-        let others = drawn.filter(|member| *member != me);
-        let mut addresses =
-            others.filter_map(|member| topology.known_record(member)?.content().address);
-        let seed = || {
-            let mut seeds = self.bootstrap.views();
-            seeds.find_map(|(address, ..)| match address {
-                Address::Socket(address) => Some(*address),
-                Address::Name(_) => None,
-            })
-        };
-        addresses.next().or_else(seed)
+    /// Asks the next node of the inquiry, if another one may be asked.
+    fn ask_next(&mut self) {
+        let seeds = self.bootstrap.socket_addresses();
+        if let Some(address) = self.dispute.next_to_ask(&mut self.context, &seeds) {
+            self.dial(DialPurpose::Inquiry, address, None);
+        }
     }
 
     /// A message arrived on a connection of an inquiry.
@@ -343,21 +331,24 @@ impl Gossip {
         };
         let gone = match &message {
             // The peer knows no newer record under the id.
-            Message::Welcome(_) => true,
+            Message::Welcome(_) => Some(true),
             Message::Refuse(refusal) => {
                 let yours = refusal.yours.as_ref().filter(|it| it.id() == self.id());
                 if let Some(yours) = yours {
                     self.dispute.on_holder(yours);
                 }
-                yours.is_some_and(|yours| refusal.gone || yours.rank().leaving)
+                yours.map(|yours| refusal.gone || yours.rank().leaving)
             }
-            Message::Hello(_) | Message::Goodbye(_) | Message::Frame(_) => false,
+            Message::Hello(_) | Message::Goodbye(_) | Message::Frame(_) => None,
         };
-        let is_holder = peer == *self.id();
+        let gone = gone.filter(|_| peer != *self.id());
         self.send_goodbye(link, Goodbye::Unneeded);
-        self.dialer.end(&mut self.context, dial);
-        if gone && !is_holder {
-            self.reclaim();
+        let ended = self.dialer.end(&mut self.context, dial);
+        let purpose = ended.map(|dial| dial.purpose());
+        match gone {
+            Some(true) => self.reclaim(),
+            None if purpose == Some(DialPurpose::Inquiry) => self.ask_next(),
+            Some(false) | None => {}
         }
     }
 
@@ -373,6 +364,9 @@ impl Gossip {
         let alone = self.context.topology.len() <= 1 && self.bootstrap.len() == 0;
         if purpose == DialPurpose::Claim && alone {
             self.reclaim();
+        }
+        if purpose == DialPurpose::Inquiry && !self.self_record.is_raising() {
+            self.ask_next();
         }
     }
 

@@ -43,6 +43,9 @@ use std::sync::Arc;
 /// when two machines start under one id at once.
 const RAISES_MAX: u64 = 3;
 
+/// Minimum time between two records that the node publishes because neighbours had forgotten it.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Delay before the order for an epoch that could not be stored is repeated.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
@@ -86,6 +89,15 @@ pub(super) enum Succession {
     GivesUp,
 }
 
+/// The records that the node publishes, without new content, because neighbours had forgotten it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Renewal {
+    /// The earliest time of the next one.
+    next: Instant,
+    /// Whether a neighbour had forgotten the node since the latest one.
+    due: bool,
+}
+
 /// The node's own record, the publication state of its record and report, and its phase.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SelfRecord {
@@ -105,6 +117,7 @@ pub(super) struct SelfRecord {
     raising: Option<(Ticket, u64)>,
     /// Number of epochs raised since the start.
     raised: u64,
+    renewal: Renewal,
 }
 
 impl SelfRecord {
@@ -126,6 +139,7 @@ impl SelfRecord {
             established: None,
             raising: None,
             raised: 0,
+            renewal: Renewal::default(),
         }
     }
 
@@ -152,6 +166,7 @@ impl SelfRecord {
 impl SelfRecord {
     /// Publishes the record if the record changed. Returns the hash of the view before the publication.
     pub(super) fn publish_record(&mut self, context: &mut Context) -> Option<u64> {
+        self.renew_if_due(context);
         if !self.record_due || !self.may_publish(context) {
             return None;
         }
@@ -164,6 +179,30 @@ impl SelfRecord {
         let content = self.record.content().clone();
         self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
         Some(self.apply(context))
+    }
+
+    /// A neighbour had forgotten this node: the node publishes a newer record, with which it is a member again on all
+    /// nodes that have forgotten it. At most one such record in [`RENEWAL_INTERVAL`].
+    pub(super) fn renew(&mut self, context: &mut Context) {
+        self.renewal.due = true;
+        self.renew_if_due(context);
+    }
+
+    fn renew_if_due(&mut self, context: &mut Context) {
+        if !self.renewal.due {
+            return;
+        }
+        if context.now < self.renewal.next {
+            context
+                .timers
+                .set_if_unset(Timer::Publish, self.renewal.next);
+            return;
+        }
+        self.renewal = Renewal {
+            next: context.after(RENEWAL_INTERVAL),
+            due: false,
+        };
+        self.record_due = true;
     }
 
     /// Whether the next version is within the bound of counters. If it is not, because a version was forged, the node

@@ -80,7 +80,7 @@ impl RouteCache {
     fn current(&self, as_of: &AsOf, mesh: &Gossip) -> Arc<Routes> {
         match &self.routes {
             Some(routes) if self.as_of == *as_of => Arc::clone(routes),
-            Some(_) | None => Arc::new(routes_around(mesh, &[])),
+            Some(_) | None => Arc::new(routes_around(mesh, &[], mesh.id())),
         }
     }
 
@@ -164,8 +164,11 @@ impl RouteCache {
         let topology = mesh.topology();
         let member = topology.index_of(to).ok_or(DeliveryFailure::UnknownPeer)?;
         let direct = link_to(mesh, to);
+        // A sender that got no answer over its link with the receiver excludes the receiver as the first hop.
+        let goes_around = may_detour && packet.from == *mesh.id() && packet.path.contains(to);
         if let Some(link) = direct
             && !topology.reports_down(member, mesh.me())
+            && !goes_around
         {
             return Ok(link);
         }
@@ -176,7 +179,7 @@ impl RouteCache {
         let first = match first_hop(&self.refresh(mesh)) {
             // Only the first hop is checked, because the node there checks the next hop.
             Some(first) if may_detour && packet.path.contains(&first) => {
-                first_hop(&routes_around(mesh, &packet.path))
+                first_hop(&routes_around(mesh, &packet.path, to))
             }
             first => first,
         };
@@ -228,9 +231,10 @@ fn link_to(mesh: &Gossip, neighbour: &NodeId) -> Option<LinkId> {
     links.next().map(|(link, _)| link)
 }
 
-/// Routes from this node that pass through none of the nodes to `avoid`. A neighbour that reports its link with this
-/// node down does not hear this node, so routes begin at other neighbours if there are any.
-fn routes_around(mesh: &Gossip, avoid: &[NodeId]) -> Routes {
+/// Routes from this node that pass through none of the nodes to `avoid`. If `to` is one of them, only its link with this
+/// node is avoided. A neighbour that reports its link with this node down does not hear this node, so routes begin at
+/// other neighbours if there are any.
+fn routes_around(mesh: &Gossip, avoid: &[NodeId], to: &NodeId) -> Routes {
     let topology = mesh.topology();
     let me = mesh.me();
     let neighbours = lively(mesh).filter_map(|(_, peer)| topology.index_of(peer));
@@ -239,8 +243,13 @@ fn routes_around(mesh: &Gossip, avoid: &[NodeId]) -> Routes {
     if neighbours.iter().any(|peer| hears(*peer)) {
         neighbours.retain(|peer| hears(*peer));
     }
+    if avoid.contains(to) {
+        let receiver = topology.index_of(to);
+        neighbours.retain(|peer| Some(*peer) != receiver);
+    }
     let avoid: Vec<_> = avoid
         .iter()
+        .filter(|id| *id != to)
         .filter_map(|id| topology.index_of(id))
         .collect();
     topology.routes(&topology.linked_pairs(), me, neighbours.into_iter(), &avoid)
@@ -400,6 +409,28 @@ mod tests {
             routes.next_hop(&mesh, &nowhere, true),
             Err(DeliveryFailure::NoRoute)
         );
+    }
+
+    #[test]
+    fn a_packet_without_an_answer_from_a_neighbour_goes_around_their_link() {
+        let (mesh, mut routes) = (mesh(&["b", "c"]), RouteCache::default());
+        let around = packet("b", &["a"]);
+        let around = Packet {
+            path: vec![id("b"), id("a")],
+            ..around
+        };
+        assert_eq!(routes.next_hop(&mesh, &around, true), Ok(link("c")));
+        assert_eq!(routes.next_hop(&mesh, &around, false), Ok(link("b")));
+        // Another node that passes the packet on uses its link with the receiver.
+        let onward = Packet {
+            from: id("x"),
+            path: vec![id("b"), id("x"), id("a")],
+            ..around.clone()
+        };
+        assert_eq!(routes.next_hop(&mesh, &onward, true), Ok(link("b")));
+        // If there is no other way, the link is tried all the same.
+        let (mesh_of_b, mut routes) = (self::mesh(&["b"]), RouteCache::default());
+        assert_eq!(routes.next_hop(&mesh_of_b, &around, true), Ok(link("b")));
     }
 
     #[test]

@@ -558,6 +558,15 @@ impl Topology {
         }
     }
 
+    /// Takes a forgotten member back with the record that its slot kept. Returns whether the member was forgotten.
+    pub(crate) fn reinstate(&mut self, member: MemberIndex) -> bool {
+        let forgotten = self.retired.remove(&member);
+        if forgotten {
+            self.enter(member, true);
+        }
+        forgotten
+    }
+
     /// Frees the slot of a retired member.
     pub(crate) fn release(&mut self, member: MemberIndex) {
         self.withdraw(member, true);

@@ -27,6 +27,8 @@ pub(crate) struct Reachability {
 struct Doubt {
     /// The member is down in this view.
     down: bool,
+    /// Neighbours reported the member lost.
+    reported: bool,
     /// The member reports an edge as down, or is the peer of an edge reported as down.
     named: bool,
     /// One more than the index of the first accusation between this member and a member with a higher index; 0 if there
@@ -93,16 +95,22 @@ impl Topology {
     /// Computes which members are reachable from `me`.
     ///
     /// `down` lists the members that are down in this view. A ring edge between a down member and one that is not down
-    /// is not assumed up: the rings may have changed since the member died, so the edge may never have existed.
+    /// is not assumed up: the rings may have changed since the member died, so the edge may never have existed. No ring
+    /// edge of a member in `reported` is assumed up: neighbours reported these members lost, and this node has no other
+    /// knowledge of them.
     pub(crate) fn reachability(
         &self,
         me: MemberIndex,
         down: impl Iterator<Item = MemberIndex>,
+        reported: &[MemberIndex],
     ) -> Reachability {
         let mut reachability = Reachability::new(self.index_bound());
         let mut doubts = vec![Doubt::default(); self.index_bound()];
         for member in down {
             doubts[member as usize].down = true;
+        }
+        for member in reported {
+            doubts[*member as usize].reported = true;
         }
         // Each accusation holds the higher index, and the position (plus one) of the next accusation with the same
         // lower index.
@@ -138,6 +146,8 @@ impl Topology {
                 let (low, high) = (one.min(other), one.max(other));
                 let (left, right) = (doubts[low as usize], doubts[high as usize]);
                 let broken = left.down != right.down
+                    || left.reported
+                    || right.reported
                     || left.named && right.named && is_accused(left.accusations, high);
                 if !broken {
                     reachability.join(one, other);

@@ -184,7 +184,7 @@ proptest! {
         }
         let view = view_of(&all);
         let me = view.index_of(&id(0)).unwrap();
-        let reachability = view.reachability(me, core::iter::empty());
+        let reachability = view.reachability(me, core::iter::empty(), &[]);
         let expected = brute_force_reach(&view);
         for who in 0..4 {
             let member = view.index_of(&id(who)).unwrap();

@@ -36,6 +36,8 @@ pub struct Mesh {
 #[derive(Debug)]
 pub(super) struct RecordReceipt {
     pub(super) id: NodeId,
+    /// The digest of the record, if its owner states it itself.
+    pub(super) stated: Option<u64>,
     /// The record in the view before the step. `held` is the record after the step.
     pub(super) before: Option<Arc<Record>>,
     pub(super) held: Option<Arc<Record>>,
@@ -80,6 +82,10 @@ pub(super) struct SharedFacts {
     pub(super) published: HashMap<u64, (Arc<Record>, u64)>,
     /// The newest record of each owner.
     pub(super) newest: HashMap<NodeId, Arc<Record>>,
+    /// The latest time in nanoseconds at which an owner stated its record itself, in a handshake, by digest of the record.
+    pub(super) stated: HashMap<u64, u64>,
+    /// The latest time in nanoseconds at which each host's node sent a message.
+    pub(super) spoke: Vec<u64>,
     /// The latest own record of each host's node.
     pub(super) own: Vec<Option<Arc<Record>>>,
     /// The start time of each host's process in nanoseconds; none until its first step.
@@ -90,6 +96,7 @@ impl SharedFacts {
     pub(super) fn new(hosts: usize) -> Self {
         Self {
             own: vec![None; hosts],
+            spoke: vec![0; hosts],
             started: vec![None; hosts],
             ..Self::default()
         }
@@ -105,9 +112,18 @@ impl SharedFacts {
         self.started[host].unwrap_or_default()
     }
 
-    /// Records the node's own record.
+    /// Whether a node with this id sent a message after a time in nanoseconds; `ids` are the ids of the hosts.
+    pub(super) fn spoke_after(&self, ids: &[NodeId], id: &NodeId, time: u64) -> bool {
+        let mut nodes = ids.iter().zip(&self.spoke);
+        nodes.any(|(of, spoke)| of == id && *spoke > time)
+    }
+
+    /// Records the node's own record, and whether the node sends messages.
     pub(super) fn note(&mut self, seen: &Seen<'_>, node: &Node) {
         self.started[seen.host].get_or_insert(seen.now);
+        if seen.sizes.iter().any(|bytes| *bytes > 0) {
+            self.spoke[seen.host] = seen.now;
+        }
         let own = node.mesh().record();
         let known = &mut self.own[seen.host];
         // The comparison is by pointer only, so that steps without a new record stay cheap.

@@ -90,10 +90,12 @@ impl Program for Mesh {
             self.delivery_log
                 .on_received(host, delivery_log::updates(data));
         }
+        let stated = invariant::is_stated(message);
         let received = &mut self.received;
         invariant::records(message, &mut |record| {
             received.push(RecordReceipt {
                 id: record.id().clone(),
+                stated: stated.then(|| record.digest()),
                 before: node.mesh().topology().record(record.id()).cloned(),
                 held: None,
             });
@@ -106,6 +108,9 @@ impl Program for Mesh {
         };
         self.shared.note(seen, node);
         for received in &mut self.received {
+            if let Some(digest) = received.stated {
+                self.shared.stated.insert(digest, seen.now);
+            }
             received.held = node.mesh().topology().record(&received.id).cloned();
         }
     }

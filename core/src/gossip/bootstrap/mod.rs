@@ -515,6 +515,16 @@ impl Bootstrap {
         self.seeds.len()
     }
 
+    /// The seed addresses that are not names.
+    pub(super) fn socket_addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.seeds.iter().map(|seed| &seed.address);
+        let sockets = addresses.filter_map(|address| match address {
+            Address::Socket(address) => Some(*address),
+            Address::Name(_) => None,
+        });
+        sockets.collect()
+    }
+
     /// Each seed address, with the peer found there, or the latest failure.
     pub(super) fn views(
         &self,

@@ -14,7 +14,7 @@ const PROBERS: u64 = 2;
 /// Time between two probe rounds of one node.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of probes in one round.
-const PROBES_MAX: u64 = 8;
+pub(crate) const PROBES_MAX: u64 = 8;
 
 /// The probe rounds of one node.
 #[derive(Clone, Debug, PartialEq)]

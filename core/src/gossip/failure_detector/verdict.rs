@@ -76,8 +76,10 @@ impl Verdict {
             context.timers.cancel(&Timer::Suspicion);
             return findings;
         }
-        let lost = members.unreachable().chain(reported.iter().copied());
-        let reachability = context.topology.reachability(context.me, lost);
+        let reachability =
+            context
+                .topology
+                .reachability(context.me, members.unreachable(), &reported);
         let reached = reported
             .into_iter()
             .filter(|it| reachability.is_reached(*it));

@@ -9,9 +9,9 @@ mod filler;
 
 use super::context::Context;
 use super::interface::Output;
-use super::links::Links;
+use super::links::{Link, Links};
 use super::members::Members;
-use super::message::{Frame, Message, Sync};
+use super::message::{Frame, Gone, Message, Sync};
 use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::LinkId;
@@ -19,7 +19,7 @@ use crate::pacing::{Demand, Pace, Pacer, Pending, next_batch};
 use crate::plumtree::TreeControl;
 use crate::size::{Encoded, held};
 use crate::sorted::{SortedMap, SortedSet};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
 use crate::topology::publication::{Key, PublicationId};
 use filler::Filler;
@@ -73,6 +73,8 @@ struct Outgoing {
     heartbeat: bool,
     /// Whether the hash of the view is sent.
     hash: bool,
+    /// Whether the neighbour is told that this node had forgotten it, and for how long it was gone.
+    forgotten: Option<Duration>,
     /// Messages of the broadcast tree.
     tree: TreeControl<Key, PublicationId>,
     updates: SortedSet<Key>,
@@ -95,6 +97,7 @@ impl Outgoing {
             pacer: Pacer::new(),
             heartbeat: false,
             hash: false,
+            forgotten: None,
             tree: TreeControl::new(),
             updates: SortedSet::new(),
             reports: Reports::new(),
@@ -112,6 +115,7 @@ impl Outgoing {
         Demand {
             urgent: self.heartbeat
                 || self.hash
+                || self.forgotten.is_some()
                 || self.tree.is_urgent()
                 || !self.updates.is_empty()
                 || !self.reconciliation.push.is_empty()
@@ -186,6 +190,11 @@ impl FrameBuilder {
     /// Queues the hash of the view.
     pub(super) fn hash(&mut self, link: LinkId) {
         self.queue(link, |outgoing| outgoing.hash = true);
+    }
+
+    /// Queues the statement that this node had forgotten the neighbour, which was gone for `age`.
+    pub(super) fn forgotten(&mut self, link: LinkId, age: Duration) {
+        self.queue(link, |outgoing| outgoing.forgotten = Some(age));
     }
 
     /// Queues a request that the neighbour announce updates instead of sending them.
@@ -325,11 +334,14 @@ impl FrameBuilder {
             if demand == Demand::default() || !links.is_open(*link) {
                 continue;
             }
+            let Some(peer) = links.get(*link).map(Link::peer) else {
+                continue;
+            };
             match outgoing.pacer.decide(context.now, demand, coalesce) {
                 Pace::Idle => {}
                 Pace::Wait(at) => context.timers.set_earlier(Timer::Flush(*link), at),
                 Pace::Send => {
-                    if outgoing.send(context, members, *link) {
+                    if outgoing.send(context, members, (*link, peer)) {
                         on_hash(context, *link);
                     }
                 }
@@ -349,7 +361,8 @@ impl FrameBuilder {
         for (link, outgoing) in self.links.iter_mut() {
             if links.is_open(*link)
                 && outgoing.demand() != Demand::default()
-                && outgoing.send(context, members, *link)
+                && let Some(peer) = links.get(*link).map(Link::peer)
+                && outgoing.send(context, members, (*link, peer))
             {
                 on_hash(context, *link);
             }
@@ -359,8 +372,13 @@ impl FrameBuilder {
 
 impl Outgoing {
     /// Sends one frame. Returns whether the frame carries the hash of the view.
-    fn send(&mut self, context: &mut Context, members: &Members, link: LinkId) -> bool {
-        let frame = self.fill(Filler::new(context, members));
+    fn send(
+        &mut self,
+        context: &mut Context,
+        members: &Members,
+        (link, peer): (LinkId, &NodeId),
+    ) -> bool {
+        let frame = self.fill(Filler::new(context, members), peer);
         let hash = frame.hash.is_some();
         self.pacer.note_sent(context.now);
         match next_batch(context.now, self.demand(), context.tuning().coalesce) {
@@ -375,13 +393,21 @@ impl Outgoing {
     }
 
     /// Builds a frame from the due output, as far as the output fits.
-    fn fill(&mut self, mut filler: Filler<'_>) -> Frame {
+    fn fill(&mut self, mut filler: Filler<'_>, peer: &NodeId) -> Frame {
         let mut frame = Frame::default();
         if core::mem::take(&mut self.hash) {
             frame.hash = Some(filler.context().topology.hash());
         }
         frame.prune = self.tree.take_prune();
         self.heartbeat = false;
+        if let Some(age) = self.forgotten.take() {
+            let gone = Gone {
+                id: peer.clone(),
+                age,
+            };
+            filler.take(gone.encoded_len());
+            frame.gone.push(gone);
+        }
         self.tree.drain_grafts(|id| {
             if !filler.take(id.encoded_len()) {
                 return Err(id);
@@ -491,10 +517,8 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::links::Link;
     use super::*;
     use crate::gossip::tests::context::{context, id, learn};
-    use crate::time::Duration;
 
     const LINK: LinkId = LinkId(1);
 

@@ -522,7 +522,7 @@ fn a_forgotten_member_that_a_report_still_names_keeps_its_slot() {
 }
 
 /// `n0`, which has just forgotten `n7`; no other node reports anything about `n7`.
-fn with_a_forgotten_member(forget_after: Duration) -> NeighbourWorld {
+pub(super) fn with_a_forgotten_member(forget_after: Duration) -> NeighbourWorld {
     let mut settings = config(0, 5, &[]);
     settings.tuning.forget_after = forget_after;
     let mut all = NeighbourWorld::of(settings, 3);

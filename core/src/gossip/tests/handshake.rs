@@ -13,7 +13,7 @@ use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::topology::record::{Content, Rank, Record};
 
 /// The record in a hello of node `index`, with the given epoch and instance.
-fn record_of(index: usize, epoch: u64, instance: u32) -> Arc<Record> {
+pub(super) fn record_of(index: usize, epoch: u64, instance: u32) -> Arc<Record> {
     let record = published(index, 1);
     let rank = Rank {
         epoch,
@@ -36,7 +36,7 @@ pub(super) fn hello(session: u32, record: Arc<Record>) -> Hello {
 }
 
 /// The same record with another address.
-fn elsewhere(record: &Record) -> Arc<Record> {
+pub(super) fn elsewhere(record: &Record) -> Arc<Record> {
     let content = Content {
         address: Some(address(50)),
         ..record.content().clone()
@@ -631,7 +631,7 @@ fn inquired(all: &mut NeighbourWorld, answer: Message) -> Vec<Order> {
     })
 }
 
-fn taken(record: Arc<Record>, gone: bool) -> Message {
+pub(super) fn taken(record: Arc<Record>, gone: bool) -> Message {
     Message::Refuse(Refusal {
         reason: RefusalReason::NameTaken,
         session: 0,

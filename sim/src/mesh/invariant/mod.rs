@@ -5,6 +5,7 @@ mod answers_true;
 mod bounds;
 mod handed_once;
 mod joined_stands;
+mod linked_alive;
 mod merges_converge;
 mod no_resurrection;
 mod one_link;
@@ -53,8 +54,9 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(bounds::Bounds::new(tuning)),
         Box::new(handed_once::HandedOnce::default()),
         Box::new(joined_stands::JoinedStands::default()),
+        Box::new(linked_alive::LinkedAlive::new(tuning)),
         Box::new(merges_converge::MergesConverge::default()),
-        Box::new(no_resurrection::NoResurrection::new(hosts)),
+        Box::new(no_resurrection::NoResurrection::new(hosts, tuning)),
         Box::new(one_link::OneLink::new(hosts, tuning)),
         Box::new(provider_index::ProviderIndex::new(hosts)),
         Box::new(rank_rises::RankRises::default()),
@@ -74,6 +76,14 @@ fn some_node_forges(scenario: &Scenario) -> bool {
         }
         Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => false,
     })
+}
+
+/// Whether the sender of a message states its own record: in the messages of a handshake that opens a link.
+pub(super) const fn is_stated(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Mesh(gossip::Message::Hello(_) | gossip::Message::Welcome(_))
+    )
 }
 
 /// Calls `each` for every record that a message carries.
