@@ -24,6 +24,7 @@ pub mod machine;
 pub mod node;
 pub mod pacing;
 mod paged;
+pub mod places;
 pub mod plumtree;
 pub mod random;
 pub mod reconcile;

@@ -1,7 +1,7 @@
 //! A whole node: machine, loop, transport and store, on any network.
 
 use super::accept::{self, Gate};
-use super::connection::Connections;
+use super::connection::{Connections, SharedPlaces};
 use super::credentials::CurrentProof;
 use super::dial::TransportDialer;
 use super::executor::{MeshExecutor, Observer, keep_epochs};
@@ -200,6 +200,8 @@ impl<N: Network> BoundPort<N> {
             connections: node.connections.clone(),
             links: links.clone(),
             out,
+            places: SharedPlaces::new(limits.connections, limits.connections_of_one),
+            closing: node.closing.clone(),
         };
         let tasks = links.tasks.clone();
         let accepting = until(accept::accept(self.listener, gate), node.closed());

@@ -44,6 +44,26 @@ async fn has_connections(member: &TestMember, wanted: usize) {
 }
 
 #[tokio::test]
+async fn one_certificate_cannot_take_the_connections_of_others() {
+    let ca = TestAuthority::new();
+    let limits = Limits {
+        connections_of_one: 2,
+        ..Limits::default()
+    };
+    let mut one = start_with(ca.node("one"), &[], limits, 1).await;
+    let calls = (call(&ca, "eve", &one).await, call(&ca, "eve", &one).await);
+    let address = Address::Socket(one.address());
+    let third = Call::connect(&Tcp, &ca.admin("eve"), &address, DEADLINE).await;
+    drops(&mut one, Limit::Holder).await;
+    drop(third);
+    let other = call(&ca, "ada", &one).await;
+    drop(calls);
+    has_connections(&one, 1).await;
+    let again = call(&ca, "eve", &one).await;
+    drop((again, other));
+}
+
+#[tokio::test]
 async fn connections_above_the_limit_are_dropped_until_others_end() {
     let ca = TestAuthority::new();
     let limits = Limits {
