@@ -10,6 +10,7 @@ pub mod access;
 pub mod attempts;
 pub mod backlog;
 pub mod bounded;
+pub mod calls;
 pub mod channel;
 pub mod counter;
 pub mod credentials;

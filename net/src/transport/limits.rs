@@ -1,6 +1,7 @@
 //! Bounds of the transport.
 
 use phalanx_core::backlog::QueueLimits;
+use phalanx_core::calls::CallLimits;
 use phalanx_core::places;
 use phalanx_core::size::FRAME_BYTES_MAX;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Limits {
     pub handshakes_from_one: usize,
     /// The maximum duration of a TLS handshake.
     pub handshake_timeout: Duration,
+    /// Bounds of calls in progress.
+    pub calls: CallLimits,
     /// The maximum number of streams on one connection.
     pub streams: u32,
     /// The bounds of the messages that wait to go out on one link.
@@ -48,6 +51,7 @@ impl Default for Limits {
             handshakes: 256,
             handshakes_from_one: 96,
             handshake_timeout: Duration::from_secs(5),
+            calls: CallLimits::default(),
             streams: 256,
             queue: QueueLimits::default(),
             close_grace: Duration::from_secs(1),

@@ -20,6 +20,7 @@
 
 mod accept;
 mod attempts;
+mod calls;
 mod connection;
 mod credentials;
 mod dial;

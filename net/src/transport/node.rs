@@ -1,6 +1,7 @@
 //! A whole node: machine, loop, transport and store, on any network.
 
 use super::accept::{self, Gate};
+use super::calls::CallGate;
 use super::connection::{Connections, SharedPlaces};
 use super::credentials::CurrentProof;
 use super::dial::TransportDialer;
@@ -311,6 +312,10 @@ impl MeshNode {
             .http2_keepalive_interval(Some(keepalive))
             .http2_keepalive_timeout(Some(keepalive))
             .max_concurrent_streams(self.links.limits.streams)
+            .layer(CallGate::new(
+                self.links.limits.calls,
+                self.identity().subject().clone(),
+            ))
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, self.closed());
         self.links.tasks.spawn_essential("server", async move {
