@@ -259,7 +259,7 @@ impl Calls {
         }
     }
 
-    /// What the caller of a call has in progress.
+    /// The calls and bytes in progress of the caller of a call.
     fn used(&mut self, call: &CallInProgress) -> &mut Used {
         let key = (call.manages, call.caller.clone());
         &mut self.callers.entry(key).or_default().used

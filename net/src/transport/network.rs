@@ -115,3 +115,23 @@ impl Listener for TcpListener {
         io.local_addr()
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt;
+
+    #[tokio::test]
+    async fn the_operating_system_probes_dialled_and_accepted_connections() {
+        let mut listener = Tcp.bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_address().unwrap();
+        let dialled = Tcp.connect(address).await.unwrap();
+        let (accepted, _) = Listener::accept(&mut listener).await.unwrap();
+        for stream in [&dialled, &accepted] {
+            assert!(sockopt::socket_keepalive(stream).unwrap());
+            assert_eq!(sockopt::tcp_keepidle(stream).unwrap(), PROBE_AFTER);
+            assert_eq!(sockopt::tcp_keepintvl(stream).unwrap(), PROBE_AFTER);
+            assert_eq!(sockopt::tcp_keepcnt(stream).unwrap(), PROBES);
+        }
+    }
+}
