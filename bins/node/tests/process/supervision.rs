@@ -148,7 +148,7 @@ async fn the_limit_of_open_files_is_raised_and_the_connections_fit_into_it() {
     let mut command = std::process::Command::new("/bin/sh");
     command
         .env_clear()
-        .args(["-c", "ulimit -Hn 240; ulimit -Sn 64; exec \"$0\" \"$@\""]);
+        .args(["-c", "ulimit -Sn 64; ulimit -Hn 240; exec \"$0\" \"$@\""]);
     command.arg(daemon.get_program()).args(daemon.get_args());
     let mut daemon = RunningDaemon::start(command);
     let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.process())).unwrap();
