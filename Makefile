@@ -9,9 +9,11 @@ LARGE_PAGES ?= GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 FOR ?= 30min
 OUT ?= soak
 SEED ?= $(shell date +%Y%m%d)
+# The time of `make hostile` in seconds.
+HOSTILE_FOR ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-mesh bench-sim bench-peers bench-daemons golden soak build release wire sim-madsim tools
+.PHONY: help demo test check bench bench-mesh bench-sim bench-peers bench-daemons golden soak hostile build release wire sim-madsim tools
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +38,10 @@ soak: cc ## all scenarios and search on all cores (FOR=8h, OUT=soak), then a tho
 	$(BIN)/phalanx sim soak scenarios --for $(FOR) --out $(OUT) --seed $(SEED)
 	@.ci/totals $(CARGO) test --locked -p phalanx-sim --test soak
 	@.ci/totals $(CARGO) test --locked -p phalanx-tests --test switches
+
+hostile: cc ## attack ten daemons by one member with a certificate, for ten minutes (HOSTILE_FOR=60, ATTACKS=counters,unread-log)
+	$(CARGO) build --locked -p phalanxd
+	PHALANX_HOSTILE_FOR=$(HOSTILE_FOR) $(if $(ATTACKS),PHALANX_HOSTILE_ATTACKS=$(ATTACKS)) $(CARGO) test --locked -p phalanx-tests --test hostile
 
 bench: cc ## measure the mesh against its goals (release build, model engine)
 	$(LARGE_PAGES) $(CARGO) bench --locked -p phalanx-sim --bench goals

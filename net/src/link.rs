@@ -310,6 +310,8 @@ pub enum Limit {
     Rate,
     /// Too many handshakes at one time.
     Handshakes,
+    /// Too many connections that present one certificate's name, or only reserved places are left.
+    Holder,
 }
 
 impl fmt::Display for Limit {
@@ -318,6 +320,7 @@ impl fmt::Display for Limit {
             Self::Connections => "too many connections",
             Self::Rate => "too many connections a second",
             Self::Handshakes => "too many handshakes at one time",
+            Self::Holder => "too many connections of its certificate",
         })
     }
 }

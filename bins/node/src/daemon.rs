@@ -525,7 +525,7 @@ fn node(
         identity,
         store: state.store.clone(),
         trusted: settings.trusted.clone(),
-        limits: Limits::default(),
+        limits: Limits::default().within_files(open_files()),
         observer: None,
         overlay: None,
     };
@@ -576,6 +576,24 @@ fn exit_after(deadline: Duration) {
         std::thread::sleep(deadline);
         std::process::exit(1);
     });
+}
+
+/// Raises the number of files that this process may open to its hard limit, and returns it.
+fn open_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let in_effect = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    // `None` means that there is no limit.
+    in_effect.map_or(usize::MAX, |files| {
+        usize::try_from(files).unwrap_or(usize::MAX)
+    })
 }
 
 /// Notifies the service manager, if there is one.

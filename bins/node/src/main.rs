@@ -3,6 +3,7 @@
 //! Exit codes: 0 if the daemon ended on request, 1 if it failed while running, 2 if it was not started for the reason
 //! printed on standard error, 3 if another node used its id for too long. Log lines go to standard error; standard output stays empty.
 
+mod allocator;
 mod config;
 mod daemon;
 mod flags;
@@ -34,6 +35,7 @@ const ID_TAKEN_CODE: u8 = 3;
 const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
+    allocator::fix_threshold();
     let flags = Flags::parse();
     let settings = match load(&flags) {
         Ok(settings) => settings,

@@ -22,6 +22,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio_stream::Stream;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status};
 
 /// Maximum number of subscribers at the same time.
@@ -37,6 +39,17 @@ pub struct ChannelApi {
     /// The channels shared by subscribers. Locked while a channel is opened.
     open: Arc<Mutex<BTreeMap<ChannelName, Weak<Channel>>>>,
     places: Arc<Semaphore>,
+}
+
+/// Admits the callers that may use channels, before their requests are read.
+#[derive(Clone, Debug)]
+pub struct InnerCircle(Subject);
+
+impl Interceptor for InnerCircle {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        access::inner_circle(&self.0, &request)?;
+        Ok(request)
+    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -94,15 +107,18 @@ fn key_value(key: &str, held: &MapEntry) -> Option<proto::KeyValue> {
 impl ChannelApi {
     /// Returns the service of a node, to be served on the node's port.
     #[must_use]
-    pub fn server(node: MeshNode) -> ChannelServiceServer<Self> {
-        ChannelServiceServer::new(Self {
-            subject: node.identity().subject().clone(),
+    pub fn server(node: MeshNode) -> InterceptedService<ChannelServiceServer<Self>, InnerCircle> {
+        let subject = node.identity().subject().clone();
+        let circle = InnerCircle(subject.clone());
+        let server = ChannelServiceServer::new(Self {
+            subject,
             node,
             open: Arc::default(),
             places: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
         })
         .max_decoding_message_size(CHANNEL_CALL_BYTES_MAX)
-        .max_encoding_message_size(CHANNEL_CALL_BYTES_MAX)
+        .max_encoding_message_size(CHANNEL_CALL_BYTES_MAX);
+        InterceptedService::new(server, circle)
     }
 
     /// Returns a reader of a channel. Opens the channel if necessary; it stays open as long as it
@@ -145,7 +161,6 @@ impl ChannelService for ChannelApi {
     type SubscribeStream = Subscription;
 
     async fn subscribe(&self, request: Request<proto::SubscribeRequest>) -> Answer<Subscription> {
-        access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let (name, kind) = (
             channel(&request.channel)?,
@@ -181,7 +196,6 @@ impl ChannelService for ChannelApi {
         &self,
         request: Request<proto::PublishRequest>,
     ) -> Answer<proto::PublishReply> {
-        access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let (name, kind) = (
             channel(&request.channel)?,
@@ -197,7 +211,6 @@ impl ChannelService for ChannelApi {
     }
 
     async fn send(&self, request: Request<proto::SendRequest>) -> Answer<proto::SendReply> {
-        access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let (to, name) = (node_id("to", &request.to)?, channel(&request.channel)?);
         let client = self.node.channel_client();
@@ -214,7 +227,6 @@ impl ChannelService for ChannelApi {
         &self,
         request: Request<proto::TransactRequest>,
     ) -> Answer<proto::TransactReply> {
-        access::inner_circle(&self.subject, &request)?;
         let request = request.into_inner();
         let name = channel(&request.channel)?;
         let transaction = transaction(request)?;
@@ -234,7 +246,6 @@ impl ChannelService for ChannelApi {
     }
 
     async fn get_key(&self, request: Request<proto::GetKeyRequest>) -> Answer<proto::GetKeyReply> {
-        access::inner_circle(&self.subject, &request)?;
         let proto::GetKeyRequest { channel: name, key } = request.into_inner();
         let name = channel(&name)?;
         let look = move |node: &Node| {
@@ -248,7 +259,6 @@ impl ChannelService for ChannelApi {
     type ListKeysStream = Listing;
 
     async fn list_keys(&self, request: Request<proto::ListKeysRequest>) -> Answer<Listing> {
-        access::inner_circle(&self.subject, &request)?;
         let proto::ListKeysRequest {
             channel: name,
             prefix,
@@ -269,9 +279,8 @@ impl ChannelService for ChannelApi {
 
     async fn list_channels(
         &self,
-        request: Request<proto::ListChannelsRequest>,
+        _: Request<proto::ListChannelsRequest>,
     ) -> Answer<proto::ListChannelsReply> {
-        access::inner_circle(&self.subject, &request)?;
         let channels = self.ask(known_channels).await?;
         Ok(Response::new(proto::ListChannelsReply { channels }))
     }
@@ -280,7 +289,6 @@ impl ChannelService for ChannelApi {
         &self,
         request: Request<proto::GetRoutesRequest>,
     ) -> Answer<proto::GetRoutesReply> {
-        access::inner_circle(&self.subject, &request)?;
         let own = self.subject.id().clone();
         let source = match request.into_inner().source {
             text if text.is_empty() => own,

@@ -27,6 +27,11 @@ use tonic::{Request, Response, Status};
 
 /// Maximum number of watchers at the same time.
 pub const WATCHERS_MAX: usize = 64;
+/// Maximum size of a request in bytes.
+///
+/// A view of 10 000 members with ids of 40 bytes fits into [`proto::SyncTopologyRequest`]. A caller with a larger view
+/// fetches the whole view.
+pub const REQUEST_BYTES_MAX: usize = 512 * 1024;
 /// The most bytes a ping carries.
 pub const PING_BYTES_MAX: usize = 1024;
 
@@ -52,7 +57,7 @@ impl Api {
             journal,
             watchers,
         })
-        .max_decoding_message_size(CALL_MESSAGE_BYTES_MAX)
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(CALL_MESSAGE_BYTES_MAX)
     }
 

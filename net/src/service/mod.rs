@@ -25,8 +25,10 @@ mod journal;
 #[cfg(test)]
 mod tests;
 
-pub use channels::{CHANNEL_CALL_BYTES_MAX, ChannelApi, Listing, SUBSCRIBERS_MAX, Subscription};
+pub use channels::{
+    CHANNEL_CALL_BYTES_MAX, ChannelApi, InnerCircle, Listing, SUBSCRIBERS_MAX, Subscription,
+};
 pub use client::{Client, ConnectError};
-pub use handlers::{Api, PING_BYTES_MAX, WATCHERS_MAX, Watching};
+pub use handlers::{Api, PING_BYTES_MAX, REQUEST_BYTES_MAX, WATCHERS_MAX, Watching};
 pub use journal::{ENDED_LINKS_KEPT, EventJournal, FAILED_DIALS_KEPT, JournalEntry, WATCH_LAG_MAX};
 pub use phalanx_core::gossip::SEEDS_MAX;

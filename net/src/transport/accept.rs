@@ -1,9 +1,10 @@
 //! Accepts connections on the port and authenticates them.
 
-use super::connection::{Accepted, Caller, Connections, Guarded};
+use super::connection::{Accepted, Caller, Connections, Guarded, SharedPlaces};
 use super::credentials::CurrentProof;
 use super::failure;
 use super::handshakes::{UnfinishedHandshake, UnfinishedHandshakes};
+use super::lifetime::{closed, until};
 use super::links::OpenLinks;
 use super::network::Listener;
 use crate::driver::TimeOrigin;
@@ -19,7 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -27,12 +28,18 @@ use tokio_rustls::server::TlsStream;
 /// An authenticated connection, or an error of the port.
 pub(crate) type Incoming<Io> = Result<Accepted<TlsStream<Io>>, io::Error>;
 
+/// Bytes of the message with which a client begins HTTP/2.
+const PREFACE_BYTES: u64 = 24;
+
 /// The parts needed to authenticate a connection.
 pub(crate) struct Gate<Io> {
     pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: OpenLinks,
     pub(crate) out: mpsc::Sender<Incoming<Io>>,
+    pub(crate) places: SharedPlaces,
+    /// Whether the node ends.
+    pub(crate) closing: watch::Sender<bool>,
 }
 
 impl<Io> Clone for Gate<Io> {
@@ -42,6 +49,8 @@ impl<Io> Clone for Gate<Io> {
             connections: self.connections.clone(),
             links: self.links.clone(),
             out: self.out.clone(),
+            places: self.places.clone(),
+            closing: self.closing.clone(),
         }
     }
 }
@@ -155,9 +164,7 @@ where
                             generation: proof.generation,
                             wire,
                         };
-                        // The receiver is gone when the node ends.
-                        let accepted = Accepted::new(io, caller);
-                        let _ended = self.out.send(Ok(accepted)).await.is_err();
+                        self.pass_on(io, caller, timeout).await;
                         return;
                     }
                     Err(reason) => (reason, true),
@@ -169,6 +176,29 @@ where
             reason,
             untrusted,
         });
+    }
+}
+
+impl<Io> Gate<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Passes an authenticated connection on, if its holder has a place, and closes it unless HTTP/2 begins in time.
+    async fn pass_on(&self, io: Guarded<TlsStream<Io>>, caller: Caller, timeout: Duration) {
+        let (remote, connection) = (caller.remote, caller.connection.clone());
+        let Some(place) = self.places.take(&caller.peer.subject) else {
+            let limit = Limit::Holder;
+            self.links
+                .notice(TransportEvent::ConnectionDropped { remote, limit });
+            return;
+        };
+        // The receiver is gone when the node ends.
+        let accepted = Accepted::new(io, caller, place);
+        let _ended = self.out.send(Ok(accepted)).await.is_err();
+        until(time::sleep(timeout), closed(&self.closing)).await;
+        if connection.bytes_read() < PREFACE_BYTES {
+            connection.kill();
+        }
     }
 }
 

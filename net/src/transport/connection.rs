@@ -5,6 +5,8 @@ use super::expiry;
 use crate::identity::Peer;
 use crate::overlay::LinkConnection;
 use phalanx_core::credentials::Expiry;
+use phalanx_core::places::Places;
+use phalanx_core::subject::Subject;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -123,6 +125,8 @@ pub(crate) struct ConnectionState {
 struct Shared {
     killed: bool,
     gone: bool,
+    /// Bytes read by the outermost layer.
+    read: u64,
     /// The first error, stored because HTTP/2 keeps only its text.
     failure: Option<io::Error>,
     reader: Option<Waker>,
@@ -186,6 +190,11 @@ impl ConnectionState {
             Poll::Pending
         })
         .await;
+    }
+
+    /// Returns the number of bytes that the outermost layer read.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.lock().read
     }
 
     /// Returns the error that broke the connection, the first time it is called.
@@ -296,7 +305,12 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Guarded<Io> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.connection.check(context, true)?;
+        let before = buffer.filled().len();
         let result = Pin::new(&mut this.io).poll_read(context, buffer);
+        let read = buffer.filled().len() - before;
+        if read > 0 {
+            this.connection.lock().read += read as u64;
+        }
         this.connection.note(result)
     }
 }
@@ -327,21 +341,58 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Guarded<Io> {
     }
 }
 
+/// The places of authenticated connections. Clones share them; core decides who gets one.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedPlaces(Arc<Mutex<Places>>);
+
+/// A place of one connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldPlace {
+    places: SharedPlaces,
+    holder: Subject,
+}
+
+impl SharedPlaces {
+    pub(crate) fn new(max: usize, of_one: usize) -> Self {
+        Self(Arc::new(Mutex::new(Places::new(max, of_one))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more connection of a holder, if there is one.
+    pub(crate) fn take(&self, holder: &Subject) -> Option<HeldPlace> {
+        self.lock().admit(holder).then(|| HeldPlace {
+            places: self.clone(),
+            holder: holder.clone(),
+        })
+    }
+}
+
+impl Drop for HeldPlace {
+    fn drop(&mut self) {
+        self.places.lock().release(&self.holder);
+    }
+}
+
 /// An accepted connection with its caller. It closes when the first of the two certificates
 /// expires.
 pub(crate) struct Accepted<Io> {
     io: Guarded<Io>,
     caller: Caller,
+    _place: HeldPlace,
     /// Completes at the expiry; `None` after that.
     expires: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl<Io> Accepted<Io> {
-    pub(crate) fn new(io: Guarded<Io>, caller: Caller) -> Self {
+    pub(crate) fn new(io: Guarded<Io>, caller: Caller, place: HeldPlace) -> Self {
         let expires = Box::pin(expiry::comes(caller.expiry));
         Self {
             io,
             caller,
+            _place: place,
             expires: Some(expires),
         }
     }

@@ -1,6 +1,8 @@
 //! Bounds of the transport.
 
 use phalanx_core::backlog::QueueLimits;
+use phalanx_core::calls::CallLimits;
+use phalanx_core::places;
 use phalanx_core::size::FRAME_BYTES_MAX;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ pub const CALL_MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
 pub struct Limits {
     /// The maximum number of authenticated connections that others have to this node at one time.
     pub connections: usize,
+    /// The maximum number of these connections that present one certificate's name.
+    pub connections_of_one: usize,
     /// Connections accepted in a burst from one source; after that one each `accept_interval`.
     pub accept_burst: u32,
     /// See `accept_burst`.
@@ -25,6 +29,8 @@ pub struct Limits {
     pub handshakes_from_one: usize,
     /// The maximum duration of a TLS handshake.
     pub handshake_timeout: Duration,
+    /// Bounds of calls in progress.
+    pub calls: CallLimits,
     /// The maximum number of streams on one connection.
     pub streams: u32,
     /// The bounds of the messages that wait to go out on one link.
@@ -39,15 +45,31 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            connections_of_one: 32,
             accept_burst: 200,
             accept_interval: Duration::from_millis(5),
             handshakes: 256,
             handshakes_from_one: 96,
             handshake_timeout: Duration::from_secs(5),
+            calls: CallLimits::default(),
             streams: 256,
             queue: QueueLimits::default(),
             close_grace: Duration::from_secs(1),
             shutdown_grace: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Limits {
+    /// The limits of a process that may open this number of files.
+    #[must_use]
+    pub fn within_files(self, files: usize) -> Self {
+        let (connections, handshakes) =
+            places::within_files(files, self.connections, self.handshakes);
+        Self {
+            connections,
+            handshakes,
+            ..self
         }
     }
 }

@@ -211,9 +211,13 @@ impl OpenLinks {
             channel,
             path,
         };
-        let rest = self.clone();
+        self.start(task, opened, generation);
+    }
+
+    /// Starts the task of a link. A bug that one link meets must not end the links to others.
+    fn start(&self, task: LinkTask, opened: Input, generation: u64) {
+        let (rest, link) = (self.clone(), task.link);
         let connection = task.connection.clone();
-        // A bug that one link meets must not end the links to others.
         self.tasks
             .spawn_contained(task.run(opened, generation), move || {
                 connection.kill();

@@ -21,6 +21,7 @@
 mod accept;
 mod advertised;
 mod attempts;
+mod calls;
 mod connection;
 mod credentials;
 mod dial;

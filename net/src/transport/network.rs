@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 
@@ -56,6 +58,7 @@ impl Network for Tcp {
         let stream = TcpStream::connect(address).await?;
         // Frames are batched by core, so Nagle's algorithm would only add delay.
         stream.set_nodelay(true)?;
+        keep_alive(&stream)?;
         Ok(stream)
     }
 
@@ -68,14 +71,37 @@ impl Network for Tcp {
     }
 }
 
+/// Idle time after which the operating system probes a connection, and the interval of its probes.
+#[cfg(unix)]
+const PROBE_AFTER: Duration = Duration::from_secs(15);
+/// Number of unanswered probes after which a connection is closed.
+#[cfg(unix)]
+const PROBES: u32 = 3;
+
+/// Has the operating system close the connection if the other end's machine is gone.
+#[cfg(unix)]
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    use rustix::net::sockopt;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, PROBE_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, PROBE_AFTER)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn keep_alive(_stream: &TcpStream) -> io::Result<()> {
+    Ok(())
+}
+
 impl Listener for TcpListener {
     type Io = TcpStream;
 
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             let (stream, remote) = Self::accept(self).await?;
-            // A connection that rejects this option has already been closed.
-            if stream.set_nodelay(true).is_ok() {
+            // A connection that rejects these options has already been closed.
+            if stream.set_nodelay(true).is_ok() && keep_alive(&stream).is_ok() {
                 return Ok((stream, remote));
             }
         }
@@ -87,5 +113,25 @@ impl Listener for TcpListener {
 
     fn local_end(io: &TcpStream) -> io::Result<SocketAddr> {
         io.local_addr()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt;
+
+    #[tokio::test]
+    async fn the_operating_system_probes_dialled_and_accepted_connections() {
+        let mut listener = Tcp.bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_address().unwrap();
+        let dialled = Tcp.connect(address).await.unwrap();
+        let (accepted, _) = Listener::accept(&mut listener).await.unwrap();
+        for stream in [&dialled, &accepted] {
+            assert!(sockopt::socket_keepalive(stream).unwrap());
+            assert_eq!(sockopt::tcp_keepidle(stream).unwrap(), PROBE_AFTER);
+            assert_eq!(sockopt::tcp_keepintvl(stream).unwrap(), PROBE_AFTER);
+            assert_eq!(sockopt::tcp_keepcnt(stream).unwrap(), PROBES);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! A whole node: machine, loop, transport and store, on any network.
 
 use super::accept::{self, Gate};
-use super::connection::Connections;
+use super::calls::CallGate;
+use super::connection::{Connections, SharedPlaces};
 use super::credentials::CurrentProof;
 use super::dial::TransportDialer;
 use super::executor::{MeshExecutor, Observer, keep_epochs};
@@ -200,6 +201,8 @@ impl<N: Network> BoundPort<N> {
             connections: node.connections.clone(),
             links: links.clone(),
             out,
+            places: SharedPlaces::new(limits.connections, limits.connections_of_one),
+            closing: node.closing.clone(),
         };
         let tasks = links.tasks.clone();
         let accepting = until(accept::accept(self.listener, gate), node.closed());
@@ -309,6 +312,10 @@ impl MeshNode {
             .http2_keepalive_interval(Some(keepalive))
             .http2_keepalive_timeout(Some(keepalive))
             .max_concurrent_streams(self.links.limits.streams)
+            .layer(CallGate::new(
+                self.links.limits.calls,
+                self.identity().subject().clone(),
+            ))
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, self.closed());
         self.links.tasks.spawn_essential("server", async move {

@@ -5,8 +5,8 @@ use crate::place::Place;
 use phalanx_net::service::Client;
 use phalanx_net::wire::proto::channel_event::Event;
 use phalanx_net::wire::proto::{
-    ChannelEvent, ChannelKind, GetRoutesRequest, PublishRequest, Put, SendRequest,
-    SubscribeRequest, TransactRequest, UpdateTargetsRequest,
+    ChannelEvent, ChannelKind, GetRoutesRequest, ListChannelsRequest, PublishRequest, Put,
+    SendRequest, SubscribeRequest, TransactRequest, UpdateTargetsRequest,
 };
 use std::time::{Duration, Instant};
 use tokio::time;
@@ -152,4 +152,51 @@ async fn of_two_concurrent_writes_one_wins_and_the_other_node_reports_a_conflict
         matches!(&event, Event::Changed(it) if it.value.as_deref() == Some(b"from b")),
         "{event:?}"
     );
+}
+
+/// Number of keys of the full map.
+const KEYS: u32 = 16_384;
+
+#[tokio::test]
+async fn a_newcomer_has_a_full_map_in_seconds() {
+    let place = Place::new();
+    let a = place.start_as_configured("a", &[]);
+    let mut at_a = place.ask(&a).await;
+    for first in (0..KEYS).step_by(64) {
+        let put = |key: u32| Put {
+            key: key.to_string(),
+            value: Some(vec![7; 950]),
+        };
+        let write = TransactRequest {
+            channel: "kv".to_owned(),
+            compare: Vec::new(),
+            write: (first..first + 64).map(put).collect(),
+        };
+        at_a.channels().transact(write).await.unwrap();
+    }
+    let b = place.start_as_configured("b", &[&a]);
+    let begun = Instant::now();
+    let mut at_b = place.ask(&b).await;
+    loop {
+        let known = at_b.channels().list_channels(ListChannelsRequest {}).await;
+        let held: u32 = known
+            .unwrap()
+            .into_inner()
+            .channels
+            .iter()
+            .map(|it| it.held)
+            .sum();
+        // On a machine without other load this takes less than a second; random rounds took more than a minute.
+        assert!(begun.elapsed() < Duration::from_secs(20), "{held} keys");
+        if held == KEYS {
+            break;
+        }
+        time::sleep(Duration::from_millis(50)).await;
+    }
+    let took = begun.elapsed();
+    let _written = std::io::Write::write_all(
+        &mut std::io::stderr(),
+        format!("a newcomer had {KEYS} keys after {took:?}\n").as_bytes(),
+    )
+    .is_ok();
 }

@@ -83,6 +83,15 @@ impl Place {
         RunningDaemon::start(command)
     }
 
+    /// Starts such a daemon with the default level of its log.
+    pub(crate) fn start_as_configured(&self, id: &str, others: &[&RunningDaemon]) -> RunningDaemon {
+        let mut command = self.command(id);
+        for other in others {
+            command.args(["--target", &other.address.to_string()]);
+        }
+        RunningDaemon::start_as_configured(command)
+    }
+
     /// Issues a node's certificate files from a separate CA.
     pub(crate) fn issued(
         &self,

@@ -139,3 +139,32 @@ fn state_files_that_are_links_or_pipes_are_refused() {
     let daemon = place.start("a", &[]);
     assert_eq!(daemon.ends().code(), Some(0));
 }
+
+#[tokio::test]
+async fn the_limit_of_open_files_is_raised_and_the_connections_fit_into_it() {
+    let place = Place::new();
+    // The arguments follow the program in the shell's own command line.
+    let daemon = place.command("a");
+    let mut command = std::process::Command::new("/bin/sh");
+    command
+        .env_clear()
+        .args(["-c", "ulimit -Sn 64; ulimit -Hn 240; exec \"$0\" \"$@\""]);
+    command.arg(daemon.get_program()).args(daemon.get_args());
+    let mut daemon = RunningDaemon::start(command);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.process())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let files: Vec<_> = files.unwrap().split_whitespace().collect();
+    assert_eq!(files[3..5], ["240", "240"], "{files:?}");
+    let strangers: Vec<_> = (0..400)
+        .map(|_| std::net::TcpStream::connect(daemon.address))
+        .collect();
+    let mut client = place.ask(&daemon).await;
+    let ping = phalanx_net::wire::proto::PingRequest::default();
+    client.calls().ping(ping).await.unwrap();
+    drop(strangers);
+    let failed = |line: &serde_json::Value| line["event"] == "accept-failed";
+    assert!(!daemon.said().iter().any(failed));
+    assert!(daemon.runs());
+}

@@ -1,6 +1,7 @@
 //! Tests of the service of real nodes on loopback, queried over mutual TLS.
 
 mod answers;
+mod calls;
 mod channels;
 mod connecting;
 mod overlay;

@@ -1,9 +1,10 @@
 //! Tests of limits: connections, rates, handshakes, queues, and the duration of a shutdown.
 
 use super::*;
+use crate::identity::Encryption;
 use phalanx_core::gossip::message::{Frame, Sync};
 use phalanx_core::node::Message;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Waits until the other end has closed a connection.
@@ -41,6 +42,26 @@ async fn has_connections(member: &TestMember, wanted: usize) {
     };
     let reached = time::timeout(DEADLINE, reached).await;
     assert!(reached.is_ok(), "{}", member.node.connections());
+}
+
+#[tokio::test]
+async fn one_certificate_cannot_take_the_connections_of_others() {
+    let ca = TestAuthority::new();
+    let limits = Limits {
+        connections_of_one: 2,
+        ..Limits::default()
+    };
+    let mut one = start_with(ca.node("one"), &[], limits, 1).await;
+    let calls = (call(&ca, "eve", &one).await, call(&ca, "eve", &one).await);
+    let address = Address::Socket(one.address());
+    let third = Call::connect(&Tcp, &ca.admin("eve"), &address, DEADLINE).await;
+    drops(&mut one, Limit::Holder).await;
+    drop(third);
+    let other = call(&ca, "ada", &one).await;
+    drop(calls);
+    has_connections(&one, 1).await;
+    let again = call(&ca, "eve", &one).await;
+    drop((again, other));
 }
 
 #[tokio::test]
@@ -216,4 +237,34 @@ async fn shutdown_ends_unfinished_handshakes_and_dials() {
     one.ends().await;
     assert!(is_dropped(silent).await);
     drop(dialled);
+}
+
+#[tokio::test]
+async fn a_connection_without_a_preface_ends_although_its_certificate_is_valid() {
+    let ca = TestAuthority::new();
+    let limits = Limits {
+        handshake_timeout: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let one = start_with(ca.node("one"), &[], limits, 1).await;
+    let identity = ca.node("eve");
+    let config = identity.client_config(Encryption::Demanded).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for part in [0, 1, preface.len() - 1] {
+        let stream = TcpStream::connect(one.address()).await.unwrap();
+        let name = std::net::IpAddr::from(Ipv4Addr::LOCALHOST).into();
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        stream.write_all(&preface[..part]).await.unwrap();
+        let mut read = Vec::new();
+        // The connection ends with or without an error of TLS.
+        let ended = time::timeout(DEADLINE, stream.read_to_end(&mut read)).await;
+        assert!(ended.is_ok(), "{part} bytes");
+    }
+    // Connections with a preface stay open for longer.
+    let call = call(&ca, "ada", &one).await;
+    time::sleep(2 * limits.handshake_timeout).await;
+    assert_eq!(one.node.connections(), 1);
+    drop(call);
+    one.ends().await;
 }

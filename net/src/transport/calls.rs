@@ -1,0 +1,232 @@
+//! Admission of requests on the port: only gRPC, and within the limits of [`Calls`]. Core decides; this module counts.
+
+use super::connection::Caller;
+use crate::driver::TimeOrigin;
+use crate::identity::Subject;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use phalanx_core::access;
+use phalanx_core::calls::{CallExcess, CallInProgress, CallLimits, Calls};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+/// The content type of gRPC, before `+` or `;`.
+const GRPC: &str = "application/grpc";
+/// The call whose request is a stream of messages, which are taken one by one.
+const LINK_PATH: &str = "/phalanx.mesh.v1.Mesh/Link";
+
+/// The calls on one port. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct CallGate {
+    calls: Arc<Mutex<Calls>>,
+    clock: TimeOrigin,
+    own: Subject,
+}
+
+impl CallGate {
+    /// The gate of the node with this subject.
+    pub(crate) fn new(limits: CallLimits, own: Subject) -> Self {
+        Self {
+            calls: Arc::new(Mutex::new(Calls::new(limits))),
+            clock: TimeOrigin::begin(),
+            own,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins the call of a request.
+    fn begin<B>(&self, request: &Request<B>) -> Result<Arc<OpenCall>, Status> {
+        let caller = request.extensions().get::<Caller>();
+        let caller = caller.ok_or_else(|| Status::internal("the connection has no caller"))?;
+        let subject = &caller.peer.subject;
+        let manages = access::manage(subject, &self.own).is_ok();
+        let begun = self.lock().begin(self.clock.now(), subject, manages);
+        Ok(Arc::new(OpenCall {
+            call: Mutex::new(begun.map_err(refusal)?),
+            gate: self.clone(),
+        }))
+    }
+}
+
+fn refusal(excess: CallExcess) -> Status {
+    Status::resource_exhausted(excess.to_string())
+}
+
+/// One call, until its request and its answer are dropped.
+#[derive(Debug)]
+struct OpenCall {
+    call: Mutex<CallInProgress>,
+    gate: CallGate,
+}
+
+impl OpenCall {
+    fn count(
+        &self,
+        how: impl FnOnce(&mut Calls, &mut CallInProgress) -> Result<(), CallExcess>,
+    ) -> Result<(), Status> {
+        let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
+        how(&mut self.gate.lock(), &mut call).map_err(refusal)
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        let call = self.call.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.gate.lock().end(call);
+    }
+}
+
+impl<S> Layer<S> for CallGate {
+    type Service = GatedService<S>;
+
+    fn layer(&self, inner: S) -> GatedService<S> {
+        GatedService {
+            inner,
+            gate: self.clone(),
+        }
+    }
+}
+
+/// The services of a port behind its [`CallGate`].
+#[derive(Clone, Debug)]
+pub(crate) struct GatedService<S> {
+    inner: S,
+    gate: CallGate,
+}
+
+impl<S> Service<Request<Body>> for GatedService<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if !is_grpc(request.headers()) {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            return Box::pin(async { Ok(response) });
+        }
+        let call = match self.gate.begin(&request) {
+            Ok(call) => call,
+            Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
+        };
+        let is_stream = request.uri().path() == LINK_PATH;
+        let request = match is_stream {
+            true => request,
+            false => request.map(|body| Body::new(RequestBody::new(body, &call))),
+        };
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            Ok(answer.map(|body| Body::new(AnswerBody { body, call })))
+        })
+    }
+}
+
+/// Whether headers say that a request is gRPC.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let rest = kind.and_then(|kind| kind.strip_prefix(GRPC));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
+}
+
+/// The request of a call, whose bytes are counted.
+struct RequestBody {
+    body: Body,
+    call: Arc<OpenCall>,
+}
+
+impl RequestBody {
+    fn new(body: Body, call: &Arc<OpenCall>) -> Self {
+        let call = Arc::clone(call);
+        Self { body, call }
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let bytes = bytes_of(frame.as_ref());
+        let counted = self.call.count(|calls, call| calls.receive(call, bytes));
+        Poll::Ready(frame.map(|frame| counted.and(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The answer of a call, whose waiting part is counted. The connection asks for a part when it has sent the one before.
+struct AnswerBody {
+    body: Body,
+    call: Arc<OpenCall>,
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let bytes = bytes_of(frame.as_ref());
+        match self.call.count(|calls, call| calls.answer(call, bytes)) {
+            Ok(()) => Poll::Ready(frame),
+            Err(status) => Poll::Ready(Some(Ok(end_with(&status)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The end of an answer that is refused. The connection takes no part of an answer after its trailers.
+fn end_with(status: &Status) -> Frame<Bytes> {
+    let mut trailers = HeaderMap::new();
+    // The status has no details that could fail to be encoded.
+    drop(status.add_header(&mut trailers));
+    Frame::trailers(trailers)
+}
+
+/// The bytes of data in a part of a body.
+fn bytes_of(frame: Option<&Result<Frame<Bytes>, Status>>) -> usize {
+    let data = frame.and_then(|frame| frame.as_ref().ok()?.data_ref());
+    data.map_or(0, Bytes::len)
+}
