@@ -7,6 +7,7 @@ mod dialing;
 mod dissemination;
 mod failure_detector;
 mod handshake;
+mod kept_addresses;
 mod local_health;
 mod neighbours;
 mod queries;
