@@ -121,7 +121,7 @@ async fn daemons_that_restart_after_the_death_of_their_seed_find_each_other() {
     drop((b, c));
     std::fs::write(kept("c"), "not a file of addresses").unwrap();
     let c = start("c");
-    let warned = c.says("the addresses of members are ignored");
+    let warned = c.says("an earlier start kept are ignored");
     assert_eq!(warned["level"], "WARN", "{warned}");
 }
 
