@@ -95,6 +95,13 @@ pub enum TransportEvent {
         /// The fault of the packet.
         reason: String,
     },
+    /// A peer refused a message of this node, and closed the link.
+    MessageRefused {
+        /// The peer.
+        peer: NodeId,
+        /// The reason, in the peer's words.
+        reason: String,
+    },
     /// A link is opened that is authenticated and not encrypted: both ends trust the other's subnet.
     Unencrypted {
         /// The peer.
@@ -244,6 +251,7 @@ impl TransportEvent {
             Self::Suppressed { .. } => "events-suppressed",
             Self::LinkDenied { .. } => "link-denied",
             Self::Malformed { .. } => "malformed",
+            Self::MessageRefused { .. } => "message-refused",
             Self::Unencrypted { .. } => "link-unencrypted",
             Self::DataPathUp { .. } => "data-path-up",
             Self::DataPathDown { .. } => "data-path-down",
@@ -262,6 +270,7 @@ impl TransportEvent {
     pub const fn peer(&self) -> Option<&NodeId> {
         match self {
             Self::Malformed { peer, .. }
+            | Self::MessageRefused { peer, .. }
             | Self::Unencrypted { peer, .. }
             | Self::DataPathUp { peer, .. }
             | Self::DataPathDown { peer, .. }
@@ -286,6 +295,7 @@ impl TransportEvent {
             | Self::HandshakeFailed { remote, .. }
             | Self::LinkDenied { remote, .. } => Some(*remote),
             Self::Malformed { .. }
+            | Self::MessageRefused { .. }
             | Self::Unencrypted { .. }
             | Self::DataPathUp { .. }
             | Self::DataPathDown { .. }
@@ -345,6 +355,11 @@ impl fmt::Display for TransportEvent {
                     link.0
                 )
             }
+            Self::MessageRefused { peer, reason } => write!(
+                f,
+                "{peer} refused a message of this node: {reason}; a record that exceeds a limit keeps a node out of the \
+                 mesh"
+            ),
             Self::Unencrypted { peer, link, remote } => write!(
                 f,
                 "link {} to {peer} at {remote} is unencrypted: both ends trust the network between them",

@@ -145,6 +145,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "all views are right within",
     ),
     mechanism(
+        "restart-without-seeds",
+        Switch::NoDetection,
+        "as = \"down\"",
+    ),
+    mechanism(
         "maps-after-a-split",
         Switch::NoConflicts,
         "kind = \"conflict\"",

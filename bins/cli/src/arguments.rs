@@ -7,6 +7,7 @@ use phalanx_core::link::Address;
 use phalanx_core::topology::record::Service;
 use phalanx_sim_cli::arguments::Sim;
 use phalanx_sim_cli::scale::Span;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -34,6 +35,8 @@ pub(crate) enum ToolCommand {
     Dev(Dev),
     /// Show a node's health: phase, members, links and certificate
     Status(Ask),
+    /// Measure round trips to a node
+    Ping(Ping),
     /// List the members that a node knows, with their status
     Peers(Peers),
     /// List a node's links, and the addresses it failed to dial
@@ -52,7 +55,7 @@ pub(crate) enum ToolCommand {
     Subscribe(channel::Subscribe),
     /// Send a message to one member and wait until it is delivered
     Send(channel::Send),
-    /// Read and write a map of keys and values that is replicated to every node
+    /// Read and write a replicated map of keys and values: in memory, not durable, last writer wins
     Kv(channel::Kv),
     /// List the channels that a node knows
     Channels(Ask),
@@ -92,6 +95,13 @@ pub(crate) enum Ca {
         /// a node
         #[arg(long)]
         admin: bool,
+        /// Further DNS name under which clients reach the node; may be repeated
+        #[arg(long = "name", value_name = "NAME", conflicts_with = "admin")]
+        names: Vec<String>,
+        /// Further IP address under which clients reach the node, such as its listening address; may
+        /// be repeated
+        #[arg(long = "ip", value_name = "IP", conflicts_with = "admin")]
+        addresses: Vec<IpAddr>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -206,6 +216,16 @@ pub(crate) struct Ask {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `phalanx ping`
+#[derive(Debug, Args)]
+pub(crate) struct Ping {
+    /// Number of round trips, one a second
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// `phalanx peers`

@@ -7,8 +7,8 @@ use crate::screen::{Paint, Screen, TableCell, span};
 use phalanx_core::identity::NodeId;
 use phalanx_core::time::Wall;
 use phalanx_net::identity::{
-    CA_DAYS, CertificateFacts, NODE_DAYS, Secret, Subject, Validity, ca_init, ca_issue, ca_show,
-    iso_8601, secret_fingerprints, write_secret,
+    CA_DAYS, CertificateFacts, ExtraNames, NODE_DAYS, Secret, Subject, Validity, ca_init, ca_issue,
+    ca_show, check_clock, iso_8601, secret_fingerprints, write_secret,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,13 @@ pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Completion, CommandErr
             id,
             cert_dir,
             admin,
+            names,
+            addresses,
             json,
-        } => issue(screen, &id, &cert_dir, admin, json),
+        } => {
+            let extra = ExtraNames { names, addresses };
+            issue(screen, &id, &cert_dir, (admin, &extra), json)
+        }
         Ca::Secret { out, json } => secret(screen, out.as_deref(), json),
         Ca::Fingerprint { file, mesh, json } => fingerprint(screen, &file, &mesh, json),
         Ca::Show {
@@ -45,6 +50,7 @@ fn init(
     mesh: &str,
     json: bool,
 ) -> Result<Completion, CommandError> {
+    check_clock(now()).map_err(CommandError::usage)?;
     let path =
         ca_init(cert_dir, mesh, Validity::days(now(), CA_DAYS)).map_err(CommandError::usage)?;
     let facts = only(&path)?;
@@ -70,9 +76,10 @@ fn issue(
     screen: &Screen,
     id: &str,
     cert_dir: &Path,
-    admin: bool,
+    (admin, extra): (bool, &ExtraNames),
     json: bool,
 ) -> Result<Completion, CommandError> {
+    check_clock(now()).map_err(CommandError::usage)?;
     let mesh = mesh_of(cert_dir)?;
     let name =
         NodeId::new(id).map_err(|error| CommandError::usage(format!("the id `{id}` {error}")))?;
@@ -87,6 +94,7 @@ fn issue(
         &subject,
         cert_dir,
         Validity::days(now(), NODE_DAYS),
+        extra,
     )
     .map_err(CommandError::usage)?;
     let facts = only(&files.certificate)?;

@@ -62,6 +62,7 @@ fn run(command: ToolCommand, screen: &Screen) -> Result<Completion, CommandError
         ToolCommand::Dev(arguments) => fleet::dev::run(screen, &arguments),
         ToolCommand::Demo(arguments) => fleet::demo::run(screen, &arguments),
         ToolCommand::Status(ask) => mesh::status(screen, &ask),
+        ToolCommand::Ping(arguments) => mesh::ping(screen, &arguments),
         ToolCommand::Peers(arguments) => mesh::peers(screen, &arguments),
         ToolCommand::Links(ask) => mesh::links(screen, &ask),
         ToolCommand::Topology(ask) => mesh::topology(screen, &ask),

@@ -70,7 +70,11 @@ pub(crate) fn check(settings: &DaemonSettings) -> Result<String, DaemonError> {
         None => {
             said.push("its certificates do not exist yet; the first start creates them".to_owned());
         }
-        Some(opened) => said.extend(opened.warnings.iter().map(ToString::to_string)),
+        Some(opened) => {
+            checked_content(settings, Some(settings.listen), opened.identity.trust())
+                .map_err(DaemonError::Start)?;
+            said.extend(opened.warnings.iter().map(ToString::to_string));
+        }
     }
     Ok(said.join("\n"))
 }
@@ -190,6 +194,8 @@ impl Daemon {
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
+        checked_content(&settings, Some(settings.listen), opened.identity.trust())
+            .map_err(DaemonError::Start)?;
         // The port is bound first: a start that fails because of the port must not raise the epoch.
         let bound = BoundPort::bind(Tcp, settings.listen).await.map_err(start)?;
         let directory = settings.state_dir.clone();
@@ -202,6 +208,11 @@ impl Daemon {
         let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;
         let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
         tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
+        if let Some(why) = &state.ignored {
+            tracing::warn!(
+                "the addresses of members that an earlier start kept are ignored: {why}"
+            );
+        }
         if settings.targets.is_empty() {
             tracing::info!(
                 "no targets are configured: the node forms a mesh by itself (bootstrap), and others join it"
@@ -307,6 +318,11 @@ impl Daemon {
                 return Ok(());
             }
         };
+        let checked = checked_content(&new, Some(new.listen), self.node.identity().trust());
+        if let Err(problem) = checked {
+            tracing::warn!("reload failed: keeping the previous configuration: {problem}");
+            return Ok(());
+        }
         if let Err(problem) = self.take_certificates(&new).await? {
             tracing::warn!("reload failed: keeping the previous certificates: {problem}");
         }
@@ -492,6 +508,22 @@ fn content(settings: &DaemonSettings, address: Option<SocketAddr>, trust: &Trust
     content
 }
 
+/// Returns the same, or the limit that the content exceeds together with the node's own entries.
+fn checked_content(
+    settings: &DaemonSettings,
+    address: Option<SocketAddr>,
+    trust: &Trust,
+) -> Result<Content, String> {
+    let content = content(settings, address, trust);
+    match content.check() {
+        Ok(()) => Ok(content),
+        Err(why) => Err(format!(
+            "metadata: {why}, counting the node's own entry {ACCEPTED_SECRETS} in a mesh with a secret; other nodes \
+             would refuse the record; shorten metadata or services"
+        )),
+    }
+}
+
 fn config(
     settings: &DaemonSettings,
     state: &StateDirectory,
@@ -507,6 +539,7 @@ fn config(
         content(settings, advertised, trust),
         settings.targets.clone(),
     );
+    config.kept.clone_from(&state.addresses);
     config.discovery = settings.discovery == Discovery::On;
     config.tuning = settings.tuning.clone();
     Ok(config)

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Settings come from the configuration file, then from the environment, then from the command
 /// line; later sources override earlier ones.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "phalanxd", version, after_long_help = crate::config::all_keys())]
+#[command(name = "phalanxd", version, max_term_width = 100, after_long_help = crate::config::all_keys())]
 pub(crate) struct Flags {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "PHALANX_CONFIG")]

@@ -2,8 +2,9 @@
 
 use crate::DaemonError;
 use phalanx_net::clock;
-use phalanx_net::store::{FileStore, epoch};
+use phalanx_net::store::{FileStore, addresses, epoch};
 use std::fs::DirBuilder;
+use std::net::SocketAddr;
 use std::path::Path;
 
 fn start(error: impl std::fmt::Display) -> DaemonError {
@@ -18,6 +19,10 @@ pub(crate) struct StateDirectory {
     pub(crate) store: FileStore,
     /// The epoch of this start, which is already durable.
     pub(crate) epoch: u64,
+    /// Addresses of members that an earlier start kept.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// The reason why the kept addresses are ignored, if they are.
+    pub(crate) ignored: Option<String>,
 }
 
 impl StateDirectory {
@@ -39,7 +44,16 @@ impl StateDirectory {
     /// Raises the epoch in a locked directory.
     pub(crate) async fn open(store: FileStore) -> Result<Self, DaemonError> {
         let epoch = epoch::next(&store, clock::wall()).await.map_err(start)?;
-        Ok(Self { store, epoch })
+        let (addresses, ignored) = match addresses::load(&store).await {
+            Ok(addresses) => (addresses, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        Ok(Self {
+            store,
+            epoch,
+            addresses,
+            ignored,
+        })
     }
 }
 

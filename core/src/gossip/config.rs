@@ -5,6 +5,7 @@ use crate::link::Address;
 use crate::sabotage::Sabotage;
 use crate::time::Duration;
 use crate::topology::record::Content;
+use core::net::SocketAddr;
 
 /// Time between two reconciliations of edges, links and requested links.
 pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
@@ -27,6 +28,9 @@ pub struct Config {
     pub content: Content,
     /// Seed addresses: addresses of members through which the node joins.
     pub seeds: Vec<Address>,
+    /// Addresses of members that an earlier start kept, from [`Output::KeepAddresses`](super::Output); dialled beside
+    /// the seed addresses.
+    pub kept: Vec<SocketAddr>,
     /// Whether members learnt from other members are dialled; if false, only the seed addresses are.
     pub discovery: bool,
     /// Timings and limits. All nodes of a mesh should have the same timings.
@@ -53,6 +57,7 @@ impl Config {
             instance,
             content,
             seeds,
+            kept: Vec::new(),
             discovery: true,
             tuning: Tuning::default(),
             sabotage: Sabotage::NONE,

@@ -34,6 +34,8 @@ const MISDIRECTED_DOUBLED_MAX: u32 = 6;
 pub(super) enum DialPurpose {
     /// A seed address, to join the mesh or to find a split-off part of it; holds the index among the seed addresses.
     Seed(usize),
+    /// An address that an earlier start kept; holds the index among the kept addresses.
+    Kept(usize),
     /// An address named in a refusal.
     Referral,
     /// A ring neighbour.
@@ -280,9 +282,11 @@ impl Dialer {
     pub(super) fn has_room_for(&self, purpose: DialPurpose) -> bool {
         let in_progress = self.dials.len();
         match purpose {
-            DialPurpose::Seed(_) => {
+            DialPurpose::Seed(_) | DialPurpose::Kept(_) => {
                 let dials = self.dials.values();
-                let to_seeds = dials.filter(|dial| matches!(dial.purpose, DialPurpose::Seed(_)));
+                let to_seeds = dials.filter(|dial| {
+                    matches!(dial.purpose, DialPurpose::Seed(_) | DialPurpose::Kept(_))
+                });
                 in_progress < DIALS_MAX && to_seeds.count() < SEED_DIALS_MAX
             }
             DialPurpose::Referral

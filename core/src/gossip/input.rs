@@ -257,10 +257,23 @@ impl Gossip {
     fn finish_dial(&mut self, link: LinkId) -> Option<DialPurpose> {
         let dial = self.dialer.over(link)?;
         let attempt = self.dialer.end(&mut self.context, dial)?;
-        if let DialPurpose::Seed(index) = attempt.purpose() {
-            let (context, address) = (&mut self.context, attempt.address());
-            let peer = attempt.peer().and_then(|peer| context.id_of(peer));
-            self.bootstrap.on_linked(context, index, address, peer);
+        let (context, address) = (&mut self.context, attempt.address());
+        let peer = attempt.peer().and_then(|peer| context.id_of(peer));
+        if let Some(peer) = &peer {
+            self.bootstrap.on_proved(peer, address, true);
+        }
+        match attempt.purpose() {
+            DialPurpose::Seed(index) => self.bootstrap.on_linked(context, index, address, peer),
+            DialPurpose::Kept(index) => self.bootstrap.on_kept_linked(context, index),
+            DialPurpose::Referral
+            | DialPurpose::Ring
+            | DialPurpose::Redial
+            | DialPurpose::Probe
+            | DialPurpose::RandomLink
+            | DialPurpose::Requested
+            | DialPurpose::Renewal
+            | DialPurpose::Claim
+            | DialPurpose::Inquiry => {}
         }
         Some(attempt.purpose())
     }
@@ -275,6 +288,9 @@ impl Gossip {
     ) {
         let (member, dialed, session) = (fresh.member(), fresh.is_dialed(), fresh.session());
         let peer = fresh.peer().clone();
+        if let (false, Some(address)) = (dialed, record.content().address) {
+            self.bootstrap.on_proved(&peer, address, false);
+        }
         let replaced = self.links.current(member).filter(|old| *old != link);
         let eager = joining || !self.has_eager_link();
         // A node that received nothing for a while has missed broadcasts, and later messages do not reveal the loss.

@@ -167,6 +167,12 @@ pub enum Output {
         /// The epoch.
         epoch: u64,
     },
+    /// Store these addresses for the next start ([`Config::kept`](super::Config)), instead of the earlier ones. No answer
+    /// is expected: a failure costs only this order.
+    KeepAddresses {
+        /// The addresses, the latest first.
+        addresses: Vec<SocketAddr>,
+    },
     /// The node left the mesh: all messages are sent.
     Left,
     /// Report an event.

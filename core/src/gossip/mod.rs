@@ -61,7 +61,7 @@ mod tuning;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
-pub use bootstrap::{ADDRESSES_MAX, MYSELF};
+pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF};
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use epoch::{epoch_of_start, may_replace_epoch};

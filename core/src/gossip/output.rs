@@ -188,6 +188,7 @@ impl Gossip {
             | DialPurpose::RandomLink
             | DialPurpose::Requested => true,
             DialPurpose::Seed(_)
+            | DialPurpose::Kept(_)
             | DialPurpose::Referral
             | DialPurpose::Redial
             | DialPurpose::Renewal
@@ -271,6 +272,7 @@ impl Gossip {
         self.release_unknown();
         self.reconcile_links();
         self.dial_requested();
+        self.bootstrap.store_changed(&mut self.context);
     }
 
     /// Withdraws reports that are not needed: edges to members that left, accusations outside the rings, and
@@ -347,7 +349,19 @@ impl Gossip {
                 self.dial(DialPurpose::Seed(index), address, None);
             }
         }
+        self.dial_kept(joining);
         self.bootstrap.schedule(&mut self.context, joining);
+    }
+
+    /// Dials one of the addresses that an earlier start kept, if it is due. Seed addresses precede.
+    fn dial_kept(&mut self, joining: bool) {
+        let waits = joining && self.dialer.has_begun_since(&self.context, JOIN_STAGGER);
+        if !waits
+            && self.dialer.has_room_for(DialPurpose::Kept(0))
+            && let Some((index, address)) = self.bootstrap.take_kept(&self.context)
+        {
+            self.dial(DialPurpose::Kept(index), address, None);
+        }
     }
 
     /// Whether a dial to a seed address is in progress and it is too early to dial another address of the same name.
@@ -426,6 +440,7 @@ impl Gossip {
         };
         match attempt.purpose() {
             DialPurpose::Seed(index) => self.on_seed_failed(index, attempt.address(), why),
+            DialPurpose::Kept(index) => self.bootstrap.on_kept_failed(&mut self.context, index),
             DialPurpose::Referral => self.bootstrap.schedule_at_once(&mut self.context),
             DialPurpose::Ring | DialPurpose::RandomLink => {
                 let Some(member) = attempt.peer() else {
@@ -503,6 +518,7 @@ impl Gossip {
                 let why = handshake::explain(&self.context, refusal);
                 self.on_seed_failed(index, address, &why);
             }
+            DialPurpose::Kept(index) => self.bootstrap.on_kept_failed(&mut self.context, index),
             DialPurpose::Referral
             | DialPurpose::Ring
             | DialPurpose::Redial
@@ -533,7 +549,7 @@ impl Gossip {
         // Only a newcomer follows a referral from a node that it was itself referred to; other nodes return to the seed
         // address, or probe.
         let follows = match refused {
-            DialPurpose::Seed(_) | DialPurpose::Probe => true,
+            DialPurpose::Seed(_) | DialPurpose::Kept(_) | DialPurpose::Probe => true,
             DialPurpose::Referral => self.context.topology.len() <= 1,
             DialPurpose::Ring
             | DialPurpose::Redial

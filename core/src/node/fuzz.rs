@@ -302,6 +302,7 @@ impl TestEnvironment for Surroundings {
             Output::Store { ticket, .. } => around.tickets.push(ticket),
             Output::Resolve { ticket, .. } => around.resolutions.push(ticket),
             Output::LinkOpened { .. }
+            | Output::KeepAddresses { .. }
             | Output::Left
             | Output::Report(_)
             | Output::Channel(_)

@@ -80,6 +80,11 @@ pub enum Output {
         /// The epoch.
         epoch: u64,
     },
+    /// Store these addresses of members for the next start; no answer is expected.
+    KeepAddresses {
+        /// The addresses, the latest first.
+        addresses: Vec<SocketAddr>,
+    },
     /// The node left the mesh, and has sent its last message.
     Left,
     /// A fact about the mesh, for users.
@@ -103,6 +108,7 @@ impl From<gossip::Output> for Output {
             gossip::Output::Close { link } => Self::Close { link },
             gossip::Output::LinkOpened { link, instance } => Self::LinkOpened { link, instance },
             gossip::Output::Store { ticket, epoch } => Self::Store { ticket, epoch },
+            gossip::Output::KeepAddresses { addresses } => Self::KeepAddresses { addresses },
             gossip::Output::Left => Self::Left,
             gossip::Output::Report(event) => Self::Report(event),
         }

@@ -1,12 +1,13 @@
 //! Creates certificates: the CA of a mesh, and the certificates that it signs.
 //!
-//! Keys are Ed25519: certificates and handshakes then have constant sizes, which keeps simulated
-//! runs comparable.
+//! Keys are ECDSA P-256, which every TLS library offers, in PKCS #8 version 1. A simulator uses
+//! Ed25519 keys ([`Authority::of_constant_sizes`]): certificates and handshakes then have constant
+//! sizes, which keeps simulated runs comparable. So does a CA that is derived from a mesh secret.
 
 use super::calendar::date_of;
 use super::error::{IdentityError, PemOrigin};
 use super::facts::hexadecimal;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use phalanx_core::credentials::Validity;
 use phalanx_core::identity::check_name;
 use phalanx_core::subject::{CertificateRole, Subject, SubjectError};
@@ -14,7 +15,8 @@ use phalanx_core::time::Wall;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
+    SignatureAlgorithm,
 };
 use ring::digest;
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -55,6 +57,18 @@ pub struct Authority {
     certificate_pem: String,
     not_after: Wall,
     issuer: Issuer<'static, KeyPair>,
+    /// The algorithm of the keys that the CA issues.
+    algorithm: &'static SignatureAlgorithm,
+}
+
+/// Names and addresses under which clients reach a node, in addition to its id and the loopback
+/// addresses. Links of the mesh do not need them: they verify ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExtraNames {
+    /// DNS names.
+    pub names: Vec<String>,
+    /// IP addresses.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl core::fmt::Debug for Authority {
@@ -104,10 +118,32 @@ impl Authority {
     /// # Errors
     /// If the mesh's name is not valid, or the cryptography library fails.
     pub fn new(mesh: &str, validity: Validity) -> Result<(Self, Issued), IdentityError> {
+        Self::with_algorithm(mesh, validity, &PKCS_ECDSA_P256_SHA256)
+    }
+
+    /// Creates a CA whose certificates have constant sizes, for simulators.
+    ///
+    /// # Errors
+    /// The errors of [`new`](Self::new).
+    pub fn of_constant_sizes(
+        mesh: &str,
+        validity: Validity,
+    ) -> Result<(Self, Issued), IdentityError> {
+        Self::with_algorithm(mesh, validity, &PKCS_ED25519)
+    }
+
+    fn with_algorithm(
+        mesh: &str,
+        validity: Validity,
+        algorithm: &'static SignatureAlgorithm,
+    ) -> Result<(Self, Issued), IdentityError> {
         check_name(mesh).map_err(SubjectError::Mesh)?;
-        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(crypto("the CA's key"))?;
+        let key = KeyPair::generate_for(algorithm).map_err(crypto("the CA's key"))?;
         let key_pem = key.serialize_pem();
-        let authority = Self::with_key(mesh, validity, key, MADE, None)?;
+        let authority = Self {
+            algorithm,
+            ..Self::with_key(mesh, validity, key, MADE, None)?
+        };
         let issued = Issued {
             certificate_pem: authority.certificate_pem.clone(),
             key_pem,
@@ -150,6 +186,7 @@ impl Authority {
             certificate_pem,
             not_after: validity.not_after,
             issuer: Issuer::new(params, key),
+            algorithm: &PKCS_ED25519,
         })
     }
 
@@ -203,6 +240,7 @@ impl Authority {
             certificate_pem: certificate.1.to_owned(),
             not_after: facts.validity.not_after,
             issuer,
+            algorithm: &PKCS_ECDSA_P256_SHA256,
         })
     }
 
@@ -223,6 +261,19 @@ impl Authority {
     /// # Errors
     /// If the subject belongs to another mesh, or the cryptography library fails.
     pub fn issue(&self, subject: &Subject, validity: Validity) -> Result<Issued, IdentityError> {
+        self.issue_for(subject, validity, &ExtraNames::default())
+    }
+
+    /// The same, for a node that clients reach under further names.
+    ///
+    /// # Errors
+    /// The errors of [`issue`](Self::issue), and names that are not ASCII.
+    pub fn issue_for(
+        &self,
+        subject: &Subject,
+        validity: Validity,
+        extra: &ExtraNames,
+    ) -> Result<Issued, IdentityError> {
         if subject.mesh() != self.mesh {
             return Err(IdentityError::WrongMesh {
                 place: PemOrigin::Memory("the CA"),
@@ -253,8 +304,13 @@ impl Authority {
                 SanType::IpAddress(Ipv4Addr::LOCALHOST.into()),
                 SanType::IpAddress(Ipv6Addr::LOCALHOST.into()),
             ]);
+            for name in &extra.names {
+                params.subject_alt_names.push(SanType::DnsName(ia5(name)?));
+            }
+            let addresses = extra.addresses.iter().copied().map(SanType::IpAddress);
+            params.subject_alt_names.extend(addresses);
         }
-        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(crypto("a key"))?;
+        let key = KeyPair::generate_for(self.algorithm).map_err(crypto("a key"))?;
         let certificate = params
             .signed_by(&key, &self.issuer)
             .map_err(crypto("a certificate"))?;

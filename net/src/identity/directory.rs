@@ -10,7 +10,7 @@
 //! also after a crash. Readers without the lock read the certificate before and after the key, and
 //! repeat both if the certificate changed.
 
-use super::authority::{Authority, Issued};
+use super::authority::{Authority, ExtraNames, Issued};
 use super::check::{PemParts, PemText};
 use super::error::{IdentityError, PemOrigin};
 use super::{facts, files};
@@ -55,12 +55,13 @@ impl IssuedFiles {
         self.certificate.exists() && self.key.exists() && self.ca.exists()
     }
 
-    /// Returns whether two thirds of the certificate's validity have passed. An unreadable
-    /// certificate is reported later, by the code that reads it.
+    /// Returns whether two thirds of the certificate's validity have passed, or it has not begun
+    /// because the issuer's clock was ahead. An unreadable certificate is reported later, by the code
+    /// that reads it.
     fn is_due(&self, now: Wall) -> bool {
         let facts = facts::ca_show(&self.certificate).unwrap_or_default();
         let first = facts.first();
-        first.is_some_and(|facts| facts.validity.ends_soon(now))
+        first.is_some_and(|facts| facts.validity.is_renewable(now))
     }
 
     fn write(&self, issued: &Issued) -> Result<(), IdentityError> {
@@ -118,6 +119,7 @@ pub(super) fn complete(
     if settled() {
         return Ok(());
     }
+    check_clock(now)?;
     files::make_directory(directory)?;
     let _lock = files::lock(directory)?;
     // Another process may have created the files while this one waited for the lock.
@@ -207,6 +209,21 @@ fn text(path: &Path) -> Result<String, IdentityError> {
     })
 }
 
+/// The start of 2025. A clock that shows an earlier time was not set since the machine started.
+const EARLIEST: Wall = Wall(1_735_689_600);
+
+/// Checks that the clock is plausible, before a certificate is made with it: a certificate of 1970
+/// has ended when the clock is set.
+///
+/// # Errors
+/// If the clock shows a time before 2025.
+pub fn check_clock(now: Wall) -> Result<(), IdentityError> {
+    if now < EARLIEST {
+        return Err(IdentityError::Clock { now });
+    }
+    Ok(())
+}
+
 /// Creates a CA for `mesh` in `directory`; returns the path of its certificate.
 ///
 /// # Errors
@@ -228,7 +245,7 @@ pub fn ca_init(directory: &Path, mesh: &str, validity: Validity) -> Result<PathB
 
 /// Issues a certificate for `subject` with the CA in `directory`, into `target`. A copy of the CA's
 /// certificate is written too, so that `target` has all files that a node needs. An existing
-/// certificate of the same id is replaced.
+/// certificate of the same id is replaced. The certificate of a node names `names` too.
 ///
 /// # Errors
 /// If the CA or its key is missing or belongs to another mesh, or `target` cannot be written.
@@ -237,6 +254,7 @@ pub fn ca_issue(
     subject: &Subject,
     target: &Path,
     validity: Validity,
+    names: &ExtraNames,
 ) -> Result<IssuedFiles, IdentityError> {
     let authority = open_authority(directory, subject)?;
     files::make_directory(target)?;
@@ -246,7 +264,7 @@ pub fn ca_issue(
     if foreign {
         return Err(IdentityError::Exists { path: files_of.ca });
     }
-    files_of.write(&authority.issue(subject, validity)?)?;
+    files_of.write(&authority.issue_for(subject, validity, names)?)?;
     if !files_of.ca.exists() {
         files::write_private(&files_of.ca, authority.certificate_pem())?;
     }

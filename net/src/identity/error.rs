@@ -43,6 +43,14 @@ pub enum IdentityError {
         /// The cause.
         error: io::Error,
     },
+    /// The clock of this machine is evidently wrong.
+    #[error(
+        "this machine's clock shows {}; no certificate is made before the clock is set (NTP, or date --set)", iso_8601(*.now)
+    )]
+    Clock {
+        /// The time that the clock shows.
+        now: Wall,
+    },
     /// A text does not contain the expected certificate or key.
     #[error(
         "{place}: does not contain a {wanted} in PEM form ({why}); it must contain a block that begins with \"-----BEGIN {label}-----\""

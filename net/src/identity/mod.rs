@@ -37,10 +37,10 @@ mod tls;
 mod trust;
 mod unencrypted;
 
-pub use authority::{Authority, Issued};
+pub use authority::{Authority, ExtraNames, Issued};
 pub use calendar::iso_8601;
 pub use check::{Identity, PemParts, PemText};
-pub use directory::{IssuedFiles, ca_init, ca_issue};
+pub use directory::{IssuedFiles, ca_init, ca_issue, check_clock};
 pub use error::{IdentityError, PemOrigin, Warning};
 pub use facts::{CertificateFacts, ca_show, facts_of_pem};
 pub use peer::{Peer, PeerError, peer_identity};

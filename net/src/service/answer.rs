@@ -252,13 +252,33 @@ fn secrets(trust: &Trust, accepted: &[(NodeId, String)]) -> Vec<proto::Secret> {
 }
 
 pub(super) fn targets(mesh: &Gossip) -> Vec<proto::Target> {
-    let target =
-        |(address, peer, failure): (&Address, Option<&NodeId>, Option<&str>)| proto::Target {
+    let alive = |address: &Address| {
+        let mut members = mesh.members();
+        members.find(|member| {
+            let at = member.record.content().address.map(Address::Socket);
+            let other = member.record.id() != mesh.id();
+            other && member.status == Status::Alive && at.as_ref() == Some(address)
+        })
+    };
+    let target = |(address, peer, failure): (&Address, Option<&NodeId>, Option<&str>)| {
+        let myself = peer.is_none() && failure == Some(MYSELF);
+        // A member that is alive at the address was found in another way since the failure.
+        let found = (peer.is_none() && !myself)
+            .then(|| alive(address))
+            .flatten();
+        let found = found.map(|member| member.record.id().clone());
+        let failure = failure.filter(|_| found.is_none()).unwrap_or_default();
+        proto::Target {
             address: address.to_string(),
-            peer: peer.map(ToString::to_string).unwrap_or_default(),
-            failure: failure.unwrap_or_default().to_owned(),
-            myself: peer.is_none() && failure == Some(MYSELF),
-        };
+            peer: peer
+                .cloned()
+                .or(found)
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+            failure: failure.to_owned(),
+            myself,
+        }
+    };
     mesh.seeds().map(target).collect()
 }
 
@@ -272,6 +292,10 @@ pub(super) struct Inside {
     duplicate: bool,
     /// Whether the node was started without seed addresses.
     bootstrapped: bool,
+    /// The node's own short id.
+    short_id: Option<u16>,
+    /// The number of members without a short id.
+    without_short_id: usize,
     pub(super) hash: u64,
     pub(super) uptime: Duration,
     discovery: bool,
@@ -294,6 +318,7 @@ impl Inside {
             (channels + 1, open + u32::from(opened))
         });
         let (links, targets) = (links(mesh, now, unencrypted), targets(mesh));
+        let aliases = mesh.topology().aliases(alias::BITS);
         let found = targets
             .iter()
             .filter(|target| target.failure.is_empty() && !target.peer.is_empty());
@@ -306,6 +331,8 @@ impl Inside {
             phase: mesh.phase(),
             duplicate: mesh.duplicate_since(now).is_some(),
             bootstrapped: mesh.config().seeds.is_empty(),
+            short_id: aliases.number(mesh.id()),
+            without_short_id: aliases.without(),
             hash: mesh.hash(),
             uptime: now.since(Instant::ZERO),
             discovery: mesh.discovers(),
@@ -363,6 +390,8 @@ impl Inside {
             trusted_subnets: outside.trusted.iter().map(ToString::to_string).collect(),
             overlay: outside.overlay.map(overlay),
             start: start(self.bootstrapped).into(),
+            short_id: self.short_id.map(u32::from),
+            without_short_id: u32::try_from(self.without_short_id).unwrap_or(u32::MAX),
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! [`Store`] is the interface; [`FileStore`] keeps each item in a file of a held directory, [`MemoryStore`] in memory
 //! for nodes that are simulated or short-lived. An item has a constant [`ItemName`] and at most [`ITEM_BYTES_MAX`]
-//! bytes. The store knows no format: [`epoch`] has the format and the rules of the node's epoch.
+//! bytes. The store knows no format: [`epoch`] has the format and the rules of the node's epoch, [`addresses`] the format of
+//! the addresses of members.
 
+pub mod addresses;
 pub mod epoch;
 mod error;
 mod file;

@@ -134,7 +134,8 @@ fn text(event: &Event) -> String {
             format!("{address} belongs to {found}, but {expected} was expected there")
         }
         Event::Isolated => {
-            "no neighbour responds; no member is declared down until one does".to_owned()
+            "no neighbour responds: this node or its network may have failed; members are declared down if this lasts"
+                .to_owned()
         }
         Event::Rejoined => "a neighbour responds again".to_owned(),
         Event::NameTaken { epoch, .. } => {
@@ -275,6 +276,7 @@ fn describe_transport(event: &TransportEvent) -> Description {
         | TransportEvent::DataPathUp { .. }
         | TransportEvent::DataPathUnfit { .. } => Level::INFO,
         TransportEvent::Malformed { .. }
+        | TransportEvent::MessageRefused { .. }
         | TransportEvent::DataPathDown { .. }
         | TransportEvent::AcceptFailed { .. }
         | TransportEvent::RenewalFailed { .. }

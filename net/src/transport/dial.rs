@@ -184,7 +184,7 @@ impl Call {
     #[must_use]
     pub fn explain(&self, status: &Status) -> String {
         match self.connection.take_failure() {
-            Some(failure) => failure::dial_error(&failure).to_string(),
+            Some(failure) => failure::after_handshake(&failure).to_string(),
             None => status.message().to_owned(),
         }
     }
@@ -227,7 +227,7 @@ where
         }),
         Err(error) => Err(connection.take_failure().map_or_else(
             || DialError::Protocol(format!("HTTP/2 did not start: {error}")),
-            |failure| failure::dial_error(&failure),
+            |failure| failure::after_handshake(&failure),
         )),
     }
 }

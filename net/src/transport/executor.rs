@@ -7,12 +7,13 @@ use super::network::Network;
 use crate::applications::registry::Dispatcher;
 use crate::driver::Executor;
 use crate::link::{Notice, TransportEvent};
-use crate::store::{Store, epoch};
+use crate::store::{Store, addresses, epoch};
 use phalanx_core::channel;
 use phalanx_core::gossip::Input;
 use phalanx_core::link::Ticket;
 use phalanx_core::node::{self, Node};
 use phalanx_core::time::Instant;
+use std::net::SocketAddr;
 use tokio::sync::watch;
 
 /// Called with every input of a node's machine, before the machine processes it.
@@ -24,6 +25,8 @@ pub(crate) struct MeshExecutor<N> {
     pub(crate) links: OpenLinks,
     /// The newest epoch to store; see [`keep_epochs`].
     pub(crate) orders: watch::Sender<Option<(Ticket, u64)>>,
+    /// The newest addresses to keep; see [`keep_addresses`].
+    pub(crate) addresses: watch::Sender<Vec<SocketAddr>>,
     /// Signals that the node ends.
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) left: watch::Sender<bool>,
@@ -59,6 +62,9 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
             }
             node::Output::Store { ticket, epoch } => {
                 self.orders.send_replace(Some((ticket, epoch)));
+            }
+            node::Output::KeepAddresses { addresses } => {
+                self.addresses.send_replace(addresses);
             }
             node::Output::Left => {
                 self.left.send_replace(true);
@@ -97,6 +103,23 @@ pub(crate) async fn keep_epochs<S: Store>(
             }
         };
         links.notify(done).await;
+    }
+}
+
+/// Stores addresses of members. A newer order replaces one that waits. An order that fails is reported and dropped.
+/// Ends with the machine's loop.
+pub(crate) async fn keep_addresses<S: Store>(
+    store: S,
+    links: OpenLinks,
+    mut orders: watch::Receiver<Vec<SocketAddr>>,
+) {
+    while orders.changed().await.is_ok() {
+        let newest = orders.borrow_and_update().clone();
+        if let Err(error) = addresses::save(&store, &newest).await {
+            links.notice(TransportEvent::StoreFailed {
+                reason: error.to_string(),
+            });
+        }
     }
 }
 

@@ -33,13 +33,26 @@ pub(crate) fn dial_error(error: &io::Error) -> DialError {
     }
 }
 
+/// Converts an error of the connection after this end completed the TLS handshake. The other end speaks TLS, and its
+/// alert may be lost with the connection.
+pub(crate) fn after_handshake(error: &io::Error) -> DialError {
+    let is_tls = error.get_ref().is_some_and(|inner| inner.is::<Tls>());
+    if !is_tls && is_end(error) {
+        return DialError::Untrusted(format!(
+            "it ended the connection after the handshake ({error}); it may not accept the certificate of this end: check \
+             that it has not expired, and the clocks"
+        ));
+    }
+    dial_error(error)
+}
+
 /// Converts an error of the call that opens a link; `failure` is the error of the connection below
 /// it.
 pub(crate) fn opening(status: &Status, failure: Option<io::Error>) -> DialError {
     // With TLS 1.3 the dialer's handshake completes before the acceptor has verified the dialer's
     // certificate.
     if let Some(failure) = failure {
-        return dial_error(&failure);
+        return after_handshake(&failure);
     }
     match status.code() {
         Code::PermissionDenied | Code::Unauthenticated => {
@@ -209,6 +222,20 @@ mod tests {
             opening(&denied, None),
             DialError::Untrusted("only nodes".to_owned())
         );
+    }
+
+    #[test]
+    fn a_connection_that_ends_after_the_handshake_does_not_speak_another_protocol() {
+        for kind in [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset] {
+            let failed = opening(&Status::unavailable("x"), Some(kind.into()));
+            let DialError::Untrusted(why) = failed else {
+                panic!("{failed:?}");
+            };
+            assert!(why.contains("may not accept the certificate"), "{why}");
+        }
+        let alert = io_error(Tls::AlertReceived(AlertDescription::CertificateExpired));
+        let why = after_handshake(&alert).to_string();
+        assert!(why.ends_with("certificate of this end: expired"), "{why}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::identity::Peer;
 use crate::link::{Notice, Outgoing, TransportEvent};
 use crate::notices::Notices;
 use crate::overlay::{self, LinkConnection, PathDriver, Violation};
+use crate::printable::printable;
 use crate::wire::PacketParts;
 use crate::wire::proto::Packet;
 use phalanx_core::credentials::{self, Credentials, Expiry};
@@ -376,6 +377,7 @@ impl LinkTask {
                     break Some(self.malformed(status.message().to_owned()));
                 }
                 Next::Failed(status) => {
+                    self.hear_refusal(&status);
                     let failure = self.connection.take_failure();
                     break Some(self.cause(failure::closing(&status, failure.as_ref())));
                 }
@@ -442,9 +444,23 @@ impl LinkTask {
 
     fn malformed(&self, reason: String) -> CloseReason {
         let (peer, link) = (self.peer.clone(), self.link);
+        if self.channel.is_none() {
+            // Only the status of a call carries a reason, so a dialer cannot tell the acceptor.
+            self.queue.refuse(printable(&reason, REFUSAL_BYTES_MAX));
+        }
         self.links
             .notice(TransportEvent::Malformed { peer, link, reason });
         CloseReason::Local(LocalClose::Malformed)
+    }
+
+    /// Reports that the acceptor refused a message of this node, if this is the reason of the end.
+    fn hear_refusal(&self, status: &Status) {
+        if self.channel.is_some() && status.code() == Code::InvalidArgument {
+            self.links.notice(TransportEvent::MessageRefused {
+                peer: self.peer.clone(),
+                reason: printable(status.message(), REFUSAL_BYTES_MAX),
+            });
+        }
     }
 
     /// Ends the link and its connection, and tells the machine unless it ordered the end.
@@ -477,8 +493,10 @@ impl LinkTask {
             let _late = time::timeout(grace, read_out).await.is_err();
         }
         drop(self.inbound);
+        let refuses = reason == Some(CloseReason::Local(LocalClose::Malformed));
+        let refuses = refuses && self.channel.is_none();
         self.channel = None;
-        if reason.is_none_or(CloseReason::sends_waiting) {
+        if refuses || reason.is_none_or(CloseReason::sends_waiting) {
             let _late = time::timeout(grace, self.connection.wait_gone())
                 .await
                 .is_err();
@@ -487,6 +505,9 @@ impl LinkTask {
         self.connection.kill();
     }
 }
+
+/// Maximum number of bytes of the reason for which a message is refused.
+const REFUSAL_BYTES_MAX: usize = 256;
 
 /// Returns whether a status was created locally because the stream contained an invalid message:
 /// too long, or not a packet. A status that comes from the connection has a source.

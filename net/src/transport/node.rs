@@ -5,7 +5,7 @@ use super::calls::CallGate;
 use super::connection::{Connections, SharedPlaces};
 use super::credentials::CurrentProof;
 use super::dial::TransportDialer;
-use super::executor::{MeshExecutor, Observer, keep_epochs};
+use super::executor::{MeshExecutor, Observer, keep_addresses, keep_epochs};
 use super::lifetime::{closed, until};
 use super::limits::Limits;
 use super::link_requests::SharedLinkRequests;
@@ -26,7 +26,7 @@ use crate::overlay::{DataPathProvider, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input};
-use phalanx_core::link::LinkId;
+use phalanx_core::link::{LinkId, Ticket};
 use phalanx_core::node::{self, Node};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -216,12 +216,12 @@ impl<N: Network> BoundPort<N> {
             resolution_timeout: config.tuning.resolution_timeout,
             keepalive,
         };
-        let (orders, ordered) = watch::channel(None);
-        tasks.spawn_essential("epoch", keep_epochs(store, links.clone(), ordered));
+        let (orders, addresses) = keep(store, &links);
         let executor = MeshExecutor {
             dialer,
             links,
             orders,
+            addresses,
             closing: node.closing.clone(),
             left,
             dispatcher: node.channel_registry.dispatcher(),
@@ -513,4 +513,20 @@ impl MeshNode {
     pub fn notice(&self, event: TransportEvent) {
         self.links.notice(event);
     }
+}
+/// The senders of the newest epoch and of the newest addresses to store.
+type KeepOrders = (
+    watch::Sender<Option<(Ticket, u64)>>,
+    watch::Sender<Vec<SocketAddr>>,
+);
+
+/// Starts the tasks that store what the machine orders to keep.
+fn keep<S: Store>(store: S, links: &OpenLinks) -> KeepOrders {
+    let (orders, ordered) = watch::channel(None);
+    let (addresses, kept) = watch::channel(Vec::new());
+    let tasks = &links.tasks;
+    let addresses_kept = keep_addresses(store.clone(), links.clone(), kept);
+    tasks.spawn_essential("addresses", addresses_kept);
+    tasks.spawn_essential("epoch", keep_epochs(store, links.clone(), ordered));
+    (orders, addresses)
 }

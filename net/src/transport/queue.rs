@@ -29,6 +29,8 @@ pub(crate) enum QueueEnd {
 struct State {
     backlog: Backlog<PacketParts>,
     ending: Option<QueueEnd>,
+    /// The reason for which the peer's last message was refused, to be sent after the queue ended.
+    refusal: Option<String>,
     /// Waker of the task that sends on the stream.
     sender: Option<Waker>,
     /// Waker of the task that reads the stream, to notify it of the end.
@@ -53,6 +55,7 @@ impl Queue {
         let state = State {
             backlog: Backlog::new(limits),
             ending: None,
+            refusal: None,
             sender: None,
             reader: None,
         };
@@ -111,6 +114,12 @@ impl Queue {
         state.end(ending);
     }
 
+    /// Accepts no further messages and discards the waiting ones; the peer is told why.
+    pub(crate) fn refuse(&self, reason: String) {
+        self.lock().refusal = Some(reason);
+        self.discard();
+    }
+
     /// Returns the end of the queue, once it has ended.
     pub(crate) fn poll_ending(&self, context: &Context<'_>) -> Poll<QueueEnd> {
         let mut state = self.lock();
@@ -121,6 +130,13 @@ impl Queue {
                 Poll::Pending
             }
         }
+    }
+}
+
+impl Outbound {
+    /// Takes the reason for which the peer's last message was refused.
+    pub(crate) fn take_refusal(&self) -> Option<String> {
+        self.queue.lock().refusal.take()
     }
 }
 

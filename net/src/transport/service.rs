@@ -92,7 +92,13 @@ impl Stream for Served {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = Pin::new(&mut self.0).poll_next(context);
-        next.map(|parts| parts.map(|parts| Ok(Packet::from(&parts))))
+        next.map(|parts| match parts {
+            Some(parts) => Some(Ok(Packet::from(&parts))),
+            None => {
+                let refusal = self.0.take_refusal();
+                refusal.map(|reason| Err(Status::invalid_argument(reason)))
+            }
+        })
     }
 }
 

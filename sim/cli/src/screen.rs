@@ -94,6 +94,13 @@ impl TableCell {
         }
     }
 
+    fn cut(&mut self, width: usize) {
+        if self.text.chars().count() > width {
+            let kept = width.saturating_sub(1);
+            self.text = self.text.chars().take(kept).chain(['…']).collect();
+        }
+    }
+
     /// Returns the cell in a style.
     pub const fn paint(mut self, paint: Paint) -> Self {
         self.paint = paint;
@@ -118,7 +125,14 @@ impl From<String> for TableCell {
 pub struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<TableCell>>,
+    /// The columns that are left out if the table is too wide, the first one first.
+    optional: Vec<&'static str>,
 }
+
+/// Minimum width of a column whose cells are cut.
+const CUT_COLUMN_MIN: usize = 8;
+/// Number of lines of the terminal that a redrawn table leaves for other output.
+const LINES_LEFT: usize = 5;
 
 impl Table {
     /// Creates a table without rows.
@@ -126,6 +140,57 @@ impl Table {
         Self {
             header: header.to_vec(),
             rows: Vec::new(),
+            optional: Vec::new(),
+        }
+    }
+
+    /// Returns the table with these columns optional: they are left out on a narrow terminal, the first one first.
+    pub fn optional(mut self, columns: &[&'static str]) -> Self {
+        self.optional = columns.to_vec();
+        self
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|row| row[column].text.chars().count());
+            cells.chain([self.header[column].len()]).max().unwrap_or(0)
+        };
+        (0..self.header.len()).map(width).collect()
+    }
+
+    /// Returns the table for a terminal of this width: optional columns are left out until the others fit, and then the
+    /// cells of the widest columns are cut.
+    fn fitted(&self, terminal: usize) -> Self {
+        let mut table = self.clone();
+        let mut optional = self.optional.iter();
+        let total =
+            |widths: &[usize]| widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+        while total(&table.widths()) > terminal
+            && let Some(column) = optional.next()
+        {
+            table.leave_out(column);
+        }
+        let mut widths = table.widths();
+        while total(&widths) > terminal
+            && let Some(widest) = widths.iter_mut().max()
+            && *widest > CUT_COLUMN_MIN
+        {
+            *widest -= 1;
+        }
+        for row in &mut table.rows {
+            for (cell, width) in row.iter_mut().zip(&widths) {
+                cell.cut(*width);
+            }
+        }
+        table
+    }
+
+    fn leave_out(&mut self, column: &str) {
+        if let Some(at) = self.header.iter().position(|name| *name == column) {
+            self.header.remove(at);
+            for row in &mut self.rows {
+                row.remove(at);
+            }
         }
     }
 
@@ -141,11 +206,7 @@ impl Table {
 
     /// Returns the lines, header first.
     fn lines(&self, colours: bool) -> Vec<String> {
-        let width = |column: usize| {
-            let cells = self.rows.iter().map(|row| row[column].text.chars().count());
-            cells.chain([self.header[column].len()]).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
+        let widths = self.widths();
         let right = |column: usize| self.rows.iter().any(|row| row[column].right);
         let header = self
             .header
@@ -159,10 +220,18 @@ impl Table {
         std::iter::once(header.collect::<Vec<_>>())
             .chain(self.rows.iter().cloned())
             .map(|cells| {
+                let last = cells.len().saturating_sub(1);
                 let padded: Vec<String> = cells
                     .iter()
                     .zip(&widths)
-                    .map(|(cell, width)| pad(cell, *width, colours))
+                    .enumerate()
+                    // The last column needs no space after it.
+                    .map(
+                        |(column, (cell, width))| match column == last && !cell.right {
+                            true => painted(&cell.text, cell.paint, colours),
+                            false => pad(cell, *width, colours),
+                        },
+                    )
                     .collect();
                 padded.join("  ").trim_end().to_owned()
             })
@@ -293,9 +362,22 @@ impl Screen {
         write_line(&shown_lines(text.as_ref()))
     }
 
+    /// Writes bytes as they are, for programs: nothing is escaped, and no line end is added.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<(), CommandError> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes)?;
+        Ok(out.flush()?)
+    }
+
+    /// Writes one line for people to standard error, so that standard output holds only results.
+    pub fn note(&self, text: impl AsRef<str>) {
+        // A closed standard error must not end the command.
+        let _lost = writeln!(std::io::stderr(), "{}", shown_lines(text.as_ref())).is_err();
+    }
+
     /// Writes a table.
     pub fn table(&self, table: &Table) -> Result<(), CommandError> {
-        self.block(&table.lines(self.colours))
+        self.block(&self.lines(table))
     }
 
     /// Writes several lines in one call.
@@ -307,9 +389,33 @@ impl Screen {
         }
     }
 
-    /// Draws a table over a previous one of `before` lines; returns the number of lines drawn.
+    /// Returns the lines of a table, fitted to the terminal.
+    fn lines(&self, table: &Table) -> Vec<String> {
+        match self.width().filter(|_| self.terminal) {
+            Some(width) => table.fitted(width).lines(self.colours),
+            None => table.lines(self.colours),
+        }
+    }
+
+    /// Returns the number of lines of the terminal, if there is one.
+    fn height(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
+        let rows = size.filter(|_| self.terminal)?.ws_row;
+        (rows > 0).then(|| usize::from(rows))
+    }
+
+    /// Draws a table over a previous one of `before` lines; returns the number of lines drawn. Rows that do not fit onto
+    /// the terminal are counted instead.
     pub fn redraw(&self, table: &Table, before: usize) -> Result<usize, CommandError> {
-        let lines = table.lines(self.colours);
+        let mut lines = self.lines(table);
+        let room = self
+            .height()
+            .map_or(usize::MAX, |it| it.saturating_sub(LINES_LEFT).max(2));
+        if lines.len() > room {
+            let more = lines.len() - (room - 1);
+            lines.truncate(room - 1);
+            lines.push(format!("… {}", count(more, "more row")));
+        }
         let up = if before == 0 {
             String::new()
         } else {
@@ -392,6 +498,22 @@ mod tests {
             ["NODE       LINKS", "n1             7", "frankfurt     12"]
         );
         assert!(table.lines(true)[2].contains("\x1b[32mfrankfurt\x1b[0m"));
+    }
+
+    #[test]
+    fn a_wide_table_loses_optional_columns_and_then_parts_of_its_cells() {
+        let mut table = Table::new(&["node", "epoch", "address"]).optional(&["epoch"]);
+        table.row(vec![
+            "n1".into(),
+            TableCell::number(1_234_567),
+            "10.0.0.1:7400".into(),
+        ]);
+        let lines = |width| table.fitted(width).lines(false);
+        assert_eq!(lines(80)[1], "n1    1234567  10.0.0.1:7400");
+        assert_eq!(lines(28)[1], "n1    1234567  10.0.0.1:7400");
+        assert_eq!(lines(27)[1], "n1    10.0.0.1:7400");
+        assert_eq!(lines(16)[1], "n1    10.0.0.1:…");
+        assert_eq!(lines(1)[1], "n1    10.0.0.…", "the minimum");
     }
 
     #[test]

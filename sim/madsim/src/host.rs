@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     handle: Option<Handle<Shown>>,
     /// The durable epoch.
     pub(crate) stored: u64,
+    /// The durable addresses of members.
+    pub(crate) kept: Vec<SocketAddr>,
 }
 
 impl Slot {
@@ -347,6 +349,13 @@ impl Executor<Shown> for Process {
                     time::sleep(FSYNC).await;
                     process.fabric.slot(process.host).lock().stored = epoch;
                     process.notify(gossip::Input::Stored { ticket }).await;
+                });
+            }
+            Output::KeepAddresses { addresses } => {
+                let process = self.clone();
+                task::spawn(async move {
+                    time::sleep(FSYNC).await;
+                    process.fabric.slot(process.host).lock().kept = addresses;
                 });
             }
             Output::Left => {

@@ -241,6 +241,7 @@ impl Engine {
         shared.stored = copied.unwrap_or(shared.stored);
         if disk == Disk::Lose {
             shared.stored = 0;
+            shared.kept.clear();
         }
         shared.stored += 1;
         let epoch = shared.stored;
@@ -250,6 +251,7 @@ impl Engine {
             scenario: &run.scenario,
             host,
             epoch,
+            kept: &shared.kept,
             address: address(host),
             wall: Wall(WALL_ZERO + self.fabric.now().as_secs()),
             sabotage: run.arguments.sabotage,

@@ -8,7 +8,7 @@ use super::event::{AwaitedAnswer, Event};
 use super::opening::ChannelOpening;
 use super::workload::AppCommand;
 use crate::address::PORT;
-use crate::disk::DiskChange;
+use crate::disk::{DiskChange, Files};
 use crate::world::{
     Effect, Effects, Process, ProcessEvent, ProcessView, ResolveError, Resolved, Writing,
 };
@@ -24,6 +24,23 @@ use std::net::SocketAddr;
 
 /// The file that holds the epoch.
 pub(super) const EPOCH: &str = "epoch";
+/// The file that holds addresses of members.
+const ADDRESSES: &str = "addresses";
+/// The ticket of every write of addresses, whose result the daemon ignores.
+const ADDRESSES_TICKET: Ticket = Ticket(u64::MAX);
+
+/// The file of addresses: one line each.
+fn encoded(addresses: &[SocketAddr]) -> Vec<u8> {
+    let lines = addresses.iter().map(|address| format!("{address}\n"));
+    lines.collect::<String>().into_bytes()
+}
+
+/// The addresses of members on a disk; none if the file is missing or damaged.
+pub(super) fn kept_addresses(disk: &Files) -> Vec<SocketAddr> {
+    let bytes = disk.read(ADDRESSES).unwrap_or_default();
+    let text = core::str::from_utf8(bytes).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
 
 /// An input of a host's daemon and applications.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +94,11 @@ pub enum Output {
         ticket: Ticket,
         /// The epoch.
         epoch: u64,
+    },
+    /// Store addresses of members for the next start.
+    KeepAddresses {
+        /// The addresses.
+        addresses: Vec<SocketAddr>,
     },
     /// The daemon left the mesh.
     Left,
@@ -227,6 +249,9 @@ impl Daemon {
                 // Simulated links have no data path.
                 node::Output::LinkOpened { .. } => {}
                 node::Output::Store { ticket, epoch } => out.push(Output::Store { ticket, epoch }),
+                node::Output::KeepAddresses { addresses } => {
+                    out.push(Output::KeepAddresses { addresses });
+                }
                 node::Output::Left => out.push(Output::Left),
                 node::Output::Report(event) => out.push(Output::Report(Event::Mesh(event))),
                 node::Output::Channel(order) => self.tell(now, order, out),
@@ -364,6 +389,14 @@ impl Daemon {
                 return Some(Input::Node(node::Input::Receive { link, message }));
             }
             ProcessEvent::Closed { link, reason } => gossip::Input::Closed { link, reason },
+            // No answer is expected to the order to keep addresses.
+            ProcessEvent::Written {
+                ticket: ADDRESSES_TICKET,
+            }
+            | ProcessEvent::WriteFailed {
+                ticket: ADDRESSES_TICKET,
+                ..
+            } => return None,
             ProcessEvent::Written { ticket } => gossip::Input::Stored { ticket },
             ProcessEvent::WriteFailed { ticket, .. } => gossip::Input::StoreFailed { ticket },
             ProcessEvent::Leave => gossip::Input::Leave,
@@ -499,6 +532,15 @@ impl Orders for Effects {
                 let writing = Writing {
                     ticket,
                     write: DiskChange::Replace(EPOCH.into(), epoch.to_le_bytes().to_vec()),
+                    synced: true,
+                    retry: None,
+                };
+                Self::push(self, Effect::Write(Box::new(writing)));
+            }
+            Output::KeepAddresses { addresses } => {
+                let writing = Writing {
+                    ticket: ADDRESSES_TICKET,
+                    write: DiskChange::Replace(ADDRESSES.into(), encoded(&addresses)),
                     synced: true,
                     retry: None,
                 };

@@ -26,6 +26,8 @@ pub struct NodeStart<'a> {
     pub host: usize,
     /// The epoch of this start, as stored on the host's disk.
     pub epoch: u64,
+    /// The addresses of members that the disk of the host holds.
+    pub kept: &'a [SocketAddr],
     /// The address of the host.
     pub address: SocketAddr,
     /// The calendar time at the start.
@@ -56,6 +58,7 @@ impl NodeStart<'_> {
         };
         let id = spec.id.clone();
         let mut config = Config::new(id, MESH, self.epoch, instance, content, targets);
+        config.kept = self.kept.to_vec();
         config.tuning = host_words::tuning_of(&scenario.settings, spec);
         config.sabotage = self.sabotage;
         config

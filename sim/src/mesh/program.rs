@@ -1,7 +1,7 @@
 //! The mesh daemon as a program of simulated hosts.
 
 use super::applications::HostApplications;
-use super::daemon::{Daemon, EPOCH};
+use super::daemon::{Daemon, EPOCH, kept_addresses};
 use super::event::Event;
 use super::memory::{self, Mesh, RecordReceipt};
 use super::node_start::NodeStart;
@@ -54,11 +54,12 @@ impl Program for Mesh {
     }
 
     fn start(&mut self, mut start: Start<'_>) -> Box<dyn Process> {
-        let epoch = stored_epoch(start.disk);
+        let (epoch, kept) = (stored_epoch(start.disk), kept_addresses(start.disk));
         let life = NodeStart {
             scenario: start.scenario,
             host: start.host,
             epoch,
+            kept: &kept,
             address: start.address,
             wall: start.wall,
             sabotage: self.sabotage,

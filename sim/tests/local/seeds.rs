@@ -44,6 +44,7 @@ impl Program for Named {
             scenario,
             host,
             epoch: 1,
+            kept: &[],
             address,
             wall,
             sabotage: phalanx_core::sabotage::Sabotage::default(),

@@ -6,6 +6,7 @@ use crate::host::Boot;
 use phalanx_core::gossip::Input;
 use phalanx_core::time::Wall;
 use phalanx_net::store::MemoryStore;
+use phalanx_net::store::addresses::{self, ADDRESSES};
 use phalanx_net::store::epoch::{self, EPOCH};
 use phalanx_sim::mesh::node_start::{self, NodeStart};
 use phalanx_sim::mesh::{APPLICATIONS, HostApplications, Published, channels};
@@ -16,7 +17,7 @@ use phalanx_sim::scenario::{
     CertificateChange, Disk, DiskFault, Latency, LinkSetting, OwnAction, Trouble,
 };
 use serde_json::Value;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -256,11 +257,13 @@ impl Engine<'_> {
         state.store = state.store.copy();
         let epoch = stored_epoch(&state.store) + 1;
         state.store.set(EPOCH, epoch::encode(epoch));
+        let kept = kept_addresses(&state.store);
         let mut random = node_start::randomness(&self.seeds, host, u64::from(state.life));
         let life = NodeStart {
             scenario: self.scenario,
             host,
             epoch,
+            kept: &kept,
             address: address(host),
             wall: Wall(WALL_ZERO + self.sim.elapsed().as_secs()),
             sabotage: self.sabotage,
@@ -318,5 +321,13 @@ fn stored_epoch(store: &MemoryStore) -> u64 {
     let stored = store.item(EPOCH).map(|bytes| epoch::decode(&bytes));
     stored.map_or(0, |epoch| {
         epoch.expect("the engine stored the epoch itself")
+    })
+}
+
+/// Returns the addresses of members that an earlier life of a host stored.
+fn kept_addresses(store: &MemoryStore) -> Vec<SocketAddr> {
+    let stored = store.item(ADDRESSES).map(|bytes| addresses::decode(&bytes));
+    stored.map_or(Vec::new(), |kept| {
+        kept.expect("the engine stored the addresses itself")
     })
 }

@@ -44,7 +44,7 @@ struct End {
 impl Certificates {
     /// Issues a certificate for each host. A clone has its own key and the id of the other host.
     pub(crate) fn issue(hosts: &[Host], plan: &Plan) -> Result<Self, String> {
-        let (authority, _) = Authority::new(MESH, ALWAYS).map_err(failed)?;
+        let (authority, _) = Authority::of_constant_sizes(MESH, ALWAYS).map_err(failed)?;
         let held = |(index, host): (usize, &Host)| {
             let subject = Subject::node(MESH, host.id.clone())?;
             let ends = ends(plan, index);

@@ -111,7 +111,8 @@ pub(crate) struct Kv {
 /// Operations on a map.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KvCommand {
-    /// Print a key's value; exit code 1 if the key has no value
+    /// Print a key's value, byte for byte unless standard output is a terminal; exit code 1 if the
+    /// key has no value
     Get {
         /// The key
         #[arg(id = "entry", value_name = "KEY")]

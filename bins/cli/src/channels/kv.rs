@@ -1,6 +1,6 @@
 //! `phalanx kv`: a map that is replicated to every node.
 
-use super::value::{programs, shown, version};
+use super::value::{cut, programs, shown, version};
 use super::{declined, subscribe, text_or_input};
 use crate::arguments::Ask;
 use crate::arguments::channel::{Kv, KvCommand, OnlyIf, Txn};
@@ -103,10 +103,9 @@ fn transact(
             if ask.json {
                 screen.json(&json!({ "committed": false, "differs": key }))?;
             } else {
-                let key = screen.painted(&key, Paint::Bold);
-                screen.line(format!(
+                screen.note(format!(
                     "nothing was written: the condition on {key} does not hold"
-                ))?;
+                ));
             }
             Ok(Completion::No)
         }
@@ -130,7 +129,7 @@ fn for_programs(found: proto::KeyValue) -> Value {
     object
 }
 
-/// Prints a key's value; a missing value is a negative result.
+/// Prints a key's value, byte for byte unless standard output is a terminal; a missing value is a negative result.
 fn get(
     screen: &Screen,
     map: &ChannelName,
@@ -150,13 +149,14 @@ fn get(
         if ask.json {
             screen.json(&json!({ "key": key, "found": false }))?;
         } else {
-            let key = screen.painted(key, Paint::Bold);
-            screen.line(format!("{key} has no value in {map}"))?;
+            screen.note(format!("{key} has no value in {map}"));
         }
         return Ok(Completion::No);
     };
     if ask.json {
         screen.json(&for_programs(found))?;
+    } else if !screen.is_terminal() {
+        screen.bytes(&found.value)?;
     } else {
         screen.line(screen.painted(&shown(&found.value), Paint::Plain))?;
     }
@@ -193,7 +193,7 @@ fn list(
         } else {
             table.row(vec![
                 TableCell::new(&found.key).paint(Paint::Bold),
-                TableCell::new(shown(&found.value)),
+                TableCell::new(cut(&found.value)),
                 TableCell::new(version(found.version).to_string()).paint(Paint::Dim),
             ]);
         }
@@ -202,7 +202,7 @@ fn list(
         return Ok(Completion::Yes);
     }
     if rows == 0 {
-        screen.line(format!("no keys in {map}"))?;
+        screen.note(format!("no keys in {map}"));
     } else {
         screen.table(&table)?;
     }

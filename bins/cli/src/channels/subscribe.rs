@@ -73,7 +73,8 @@ pub(super) fn listen(
                 });
             }
             Some(Ok(Some(event))) => {
-                heard += u64::from(show(screen, wanted, event.event)?);
+                let last = wanted.count == Some(heard + 1);
+                heard += u64::from(show(screen, wanted, event.event, last)?);
             }
             Some(Ok(None)) => {
                 return Err(CommandError::failed(format!(
@@ -100,8 +101,14 @@ fn next(
     })
 }
 
-/// Prints one event; returns whether it counts towards the requested number.
-fn show(screen: &Screen, wanted: &Listen, event: Option<Event>) -> Result<bool, CommandError> {
+/// Prints one event; returns whether it counts towards the requested number. `last` is whether it ends the command if it
+/// counts.
+fn show(
+    screen: &Screen,
+    wanted: &Listen,
+    event: Option<Event>,
+    last: bool,
+) -> Result<bool, CommandError> {
     let Some(event) = event else {
         return Ok(false);
     };
@@ -109,6 +116,25 @@ fn show(screen: &Screen, wanted: &Listen, event: Option<Event>) -> Result<bool, 
     if wanted.ask.json {
         screen.json(&for_programs(event))?;
         return Ok(counts);
+    }
+    if !screen.is_terminal() {
+        match &event {
+            Event::Message(proto::Received { payload, .. })
+            | Event::Broadcast(proto::Heard { payload, .. }) => {
+                screen.bytes(payload)?;
+                // Without a line end after the last message, one message is written byte for byte.
+                if !last {
+                    screen.bytes(b"\n")?;
+                }
+                return Ok(counts);
+            }
+            Event::Subscribed(_) | Event::Lagged(_) => {
+                let (who, _, text) = for_people(event);
+                screen.note(format!("{who}: {text}"));
+                return Ok(counts);
+            }
+            Event::Changed(_) | Event::Conflict(_) => {}
+        }
     }
     let (who, paint, text) = for_people(event);
     // Everything except the time comes from another machine and is escaped.

@@ -86,6 +86,18 @@ pub(super) fn shown(bytes: &[u8]) -> String {
     )
 }
 
+/// Maximum number of characters of a value in a table.
+const CELL_CHARACTERS_MAX: usize = 64;
+
+/// Formats bytes for a cell of a table: a long value is cut, and its size is added.
+pub(super) fn cut(bytes: &[u8]) -> String {
+    let text = shown(bytes);
+    match text.char_indices().nth(CELL_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], bytes.len()),
+        None => text,
+    }
+}
+
 /// Formats bytes for programs: `{"text": …}`, or `{"hex": …}` if they are not valid UTF-8.
 pub(super) fn programs(bytes: &[u8]) -> Value {
     std::str::from_utf8(bytes).map_or_else(
@@ -128,6 +140,13 @@ mod tests {
         let pair: Pair = "a=b=c".parse().unwrap();
         assert_eq!((pair.key.as_str(), pair.value.as_str()), ("a", "b=c"));
         assert!("a".parse::<Pair>().is_err());
+    }
+
+    #[test]
+    fn a_long_value_is_cut_in_tables() {
+        assert_eq!(cut("é".repeat(64).as_bytes()), "é".repeat(64));
+        let cut = cut("é".repeat(1_000).as_bytes());
+        assert_eq!(cut, format!("{}… (2000 bytes)", "é".repeat(64)));
     }
 
     #[test]

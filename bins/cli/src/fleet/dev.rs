@@ -190,7 +190,8 @@ impl Watcher {
     fn table(&self, fleet: &Fleet) -> Table {
         let mut table = Table::new(&[
             "node", "address", "phase", "alive", "suspect", "down", "links", "view",
-        ]);
+        ])
+        .optional(&["view", "address"]);
         for (seen, daemon) in self.seen.iter().zip(fleet.daemons()) {
             let mut row = vec![
                 TableCell::new(daemon.name()).paint(Paint::Bold),

@@ -8,14 +8,15 @@ pub(crate) mod node_client;
 pub(crate) mod reply;
 mod show;
 
-use crate::arguments::{Ask, Peers, Services, Switched, Targets, Watch};
+use crate::arguments::{Ask, Peers, Ping, Services, Switched, Targets, Watch};
 use crate::failure::{CommandError, Completion};
-use crate::screen::Screen;
+use crate::screen::{Paint, Screen};
 use node_client::{NodeClient, refused};
 use phalanx_core::link::Address;
 use phalanx_net::wire::proto;
 use reply::{Event, Member};
 use serde_json::json;
+use std::time::Duration;
 use tokio::time;
 
 /// Prints a node's status; an unhealthy node is a negative result.
@@ -31,6 +32,29 @@ pub(crate) fn status(screen: &Screen, ask: &Ask) -> Result<Completion, CommandEr
     } else {
         Completion::No
     })
+}
+
+/// Time between two round trips.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Measures round trips to a node over one connection, and prints each.
+pub(crate) fn ping(screen: &Screen, arguments: &Ping) -> Result<Completion, CommandError> {
+    let mut node = NodeClient::open(&arguments.ask.access)?;
+    for trip in 0..arguments.count {
+        if trip > 0 {
+            node.block_on(time::sleep(PING_INTERVAL));
+        }
+        let (id, time) = node.ping()?;
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        if arguments.ask.json {
+            screen.json(&json!({ "node": id, "address": node.address(), "micros": micros }))?;
+        } else {
+            let id = screen.painted(&id, Paint::Bold);
+            let (millis, rest) = (micros / 1_000, micros % 1_000);
+            screen.line(format!("{id} at {}: {millis}.{rest:03} ms", node.address()))?;
+        }
+    }
+    Ok(Completion::Yes)
 }
 
 /// Lists the members, or only those with a given name; if no member has the name, the result is negative.

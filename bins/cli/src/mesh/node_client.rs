@@ -12,7 +12,7 @@ use phalanx_net::identity::{Identity, Source, Subject, ca_show, open};
 use phalanx_net::service::Client;
 use phalanx_net::wire::proto;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time;
 use tonic::{Code, Streaming};
 
@@ -191,6 +191,15 @@ impl NodeClient {
                 .await
         })
         .map(Into::into)
+    }
+
+    /// Makes a round trip. Returns the id of the node, and the time.
+    pub(crate) fn ping(&mut self) -> Result<(String, Duration), CommandError> {
+        let begun = Instant::now();
+        let payload = b"phalanx".to_vec();
+        let request = proto::PingRequest { payload };
+        let reply = self.call(async |client| client.calls().ping(request).await)?;
+        Ok((reply.id, begun.elapsed()))
     }
 
     /// Returns the links and the failed dials.

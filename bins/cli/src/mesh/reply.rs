@@ -218,6 +218,8 @@ pub(crate) struct StatusReply {
     pub(crate) open_channels: u32,
     /// The embedder's overlay beside the links; daemons have none.
     pub(crate) overlay: Option<OverlayStatus>,
+    /// Number of members without a short id, because all short ids are taken.
+    pub(crate) without_short_id: u32,
 }
 
 /// An event of a node.
@@ -408,12 +410,23 @@ impl From<proto::WatchEvent> for Event {
     }
 }
 
-impl From<proto::EndedLink> for EndedLink {
-    fn from(ended: proto::EndedLink) -> Self {
+impl From<proto::MemberCounts> for Counts {
+    fn from(counts: proto::MemberCounts) -> Self {
         Self {
-            peer: ended.peer,
-            reason: ended.reason,
-            ended_at_ms: ended.ended_at_ms,
+            alive: counts.alive,
+            suspect: counts.suspect,
+            down: counts.down,
+            left: counts.left,
+        }
+    }
+}
+
+impl From<proto::EndedLink> for EndedLink {
+    fn from(link: proto::EndedLink) -> Self {
+        Self {
+            peer: link.peer,
+            reason: link.reason,
+            ended_at_ms: link.ended_at_ms,
         }
     }
 }
@@ -424,9 +437,12 @@ impl From<proto::NodeStatus> for StatusReply {
         let start = word(status.start().as_str_name(), "");
         let node = status.node.unwrap_or_default();
         let health = status.health.unwrap_or_default();
-        let counts = status.members.unwrap_or_default();
         Self {
-            node: KnownMember::new(node.record.unwrap_or_default(), "alive"),
+            node: KnownMember {
+                short_id: status.short_id,
+                ..KnownMember::new(node.record.unwrap_or_default(), "alive")
+            },
+            without_short_id: status.without_short_id,
             mesh: node.mesh,
             program_version: node.program_version,
             protocol_min: node.protocol_min,
@@ -456,12 +472,7 @@ impl From<proto::NodeStatus> for StatusReply {
             uptime_ms: status.uptime_ms,
             hash: hash(status.hash),
             targets: status.targets.into_iter().map(Into::into).collect(),
-            members: Counts {
-                alive: counts.alive,
-                suspect: counts.suspect,
-                down: counts.down,
-                left: counts.left,
-            },
+            members: status.members.unwrap_or_default().into(),
             links: status.links.into_iter().map(Into::into).collect(),
             failed_dials: status
                 .failed_dials

@@ -1,8 +1,8 @@
 //! Prints a node's replies for people.
 
 use super::reply::{
-    Certificate, Counts, DataPath, Event, FailedDial, KnownMember, Link, Member, OverlayStatus,
-    Secret, Service, StatusReply, Target, Topology,
+    Certificate, Counts, DataPath, EndedLink, Event, FailedDial, KnownMember, Link, Member,
+    OverlayStatus, Secret, Service, StatusReply, Target, Topology,
 };
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::CommandError;
@@ -43,7 +43,8 @@ fn since(seconds: u64) -> TableCell {
 pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), CommandError> {
     let mut table = Table::new(&[
         "node", "short", "status", "kind", "address", "services", "epoch", "joined",
-    ]);
+    ])
+    .optional(&["epoch", "joined", "kind", "short"]);
     for peer in members.iter().map(|member| &member.peer) {
         let KnownMember {
             id,
@@ -90,7 +91,8 @@ pub(super) fn links(
             "heard",
             "encryption",
             "session",
-        ]);
+        ])
+        .optional(&["session", "broadcast", "direction", "role"]);
         for link in links {
             let heard = TableCell::new(format!("{} ago", span(link.quiet_ms)));
             table.row(vec![
@@ -209,9 +211,10 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Comma
             facts.push(("  metadata", TableCell::new(format!("{key} = {value}"))));
         }
         for edge in &member.edges {
-            let age = edge
-                .age_ms
-                .map_or_else(|| "never".to_owned(), |age| format!("{} ago", span(age)));
+            let age = edge.age_ms.map_or_else(
+                || "at an unknown time".to_owned(),
+                |age| format!("{} ago", span(age)),
+            );
             let (verb, paint) = if edge.down {
                 ("no contact with", Paint::Warn)
             } else {
@@ -254,7 +257,6 @@ pub(super) fn services(screen: &Screen, services: &[Service]) -> Result<(), Comm
 }
 
 pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), CommandError> {
-    let members = counts_text(&status.members);
     let sent = &status.traffic;
     let messages = usize::try_from(sent.messages_sent).unwrap_or(usize::MAX);
     let mut facts = vec![
@@ -263,7 +265,7 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
         ("health", health_cell(status)),
         ("phase", TableCell::new(&status.phase)),
         ("started by", start_cell(status)),
-        ("members", TableCell::new(members)),
+        ("members", TableCell::new(counts_text(&status.members))),
         ("links", TableCell::new(links_text(status))),
         (
             "channels",
@@ -302,6 +304,7 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
             )),
         ),
     ];
+    facts.splice(1..1, own_names(status));
     facts.extend(
         status
             .targets
@@ -322,7 +325,49 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
         facts.extend(status.secrets.iter().map(|it| ("secret", secret_cell(it))));
     }
     screen.facts(&facts)?;
-    failed_dials(screen, &status.failed_dials)
+    failed_dials(screen, &status.failed_dials)?;
+    ended_links(screen, &status.ended_links)
+}
+
+/// Returns the further names of the node: its nickname, class and short id.
+fn own_names(status: &StatusReply) -> Vec<(&'static str, TableCell)> {
+    let node = &status.node;
+    let mut facts = Vec::new();
+    if !node.nickname.is_empty() {
+        facts.push(("nickname", TableCell::new(&node.nickname)));
+    }
+    facts.push(("kind", TableCell::new(&node.kind)));
+    let short = node.short().unwrap_or_else(|| "none is free".to_owned());
+    let short = match status.without_short_id {
+        0 => TableCell::new(short),
+        without => TableCell::new(format!(
+            "{short}; all short ids are taken: {} without one",
+            count(usize::try_from(without).unwrap_or(usize::MAX), "member")
+        ))
+        .paint(Paint::Warn),
+    };
+    facts.push(("short id", short));
+    facts
+}
+
+/// Maximum number of ended links that a status shows; `--json` has all that the node kept.
+const ENDED_SHOWN: usize = 5;
+
+fn ended_links(screen: &Screen, ended: &[EndedLink]) -> Result<(), CommandError> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
+    let mut table = Table::new(&["ended link", "when", "reason"]);
+    for link in ended.iter().rev().take(ENDED_SHOWN) {
+        let ago = span(now_ms().saturating_sub(link.ended_at_ms));
+        table.row(vec![
+            TableCell::new(&link.peer).paint(Paint::Bold),
+            TableCell::new(format!("{ago} ago")),
+            TableCell::new(&link.reason),
+        ]);
+    }
+    screen.table(&table)
 }
 
 fn health_cell(status: &StatusReply) -> TableCell {

@@ -164,7 +164,7 @@ fn a_map_is_written_conditionally_and_conflicts_are_shown() {
     let late = ask(&["kv", "put", "colour", "blue", "--if-absent"], &bob);
     assert_eq!(late.code, 1, "{}{}", late.out, late.err);
     assert!(
-        late.out.contains("the condition on colour does not hold"),
+        late.err.contains("the condition on colour does not hold"),
         "{}",
         late.out
     );
@@ -184,7 +184,7 @@ fn a_map_is_written_conditionally_and_conflicts_are_shown() {
     ];
     ask(&txn, &bob).fine();
     let listed = until_fine(&["kv", "get", "size"], &ada);
-    assert_eq!(listed.out, "xl\n");
+    assert_eq!(listed.out, "xl", "byte for byte");
     let list = ask(&["kv", "list", "s", "--json"], &ada).fine().json();
     let keys: Vec<&str> = list.iter().filter_map(|it| it["key"].as_str()).collect();
     assert_eq!(keys, ["shape", "size"]);
@@ -214,4 +214,57 @@ fn routes_show_the_next_hops_and_the_tree_of_a_source() {
     );
     ask(&["routes", "--from", "unknown"], &flags)
         .fails(1, &["unknown", "no member of this name is known"]);
+}
+
+/// Runs the tool with this standard input; returns what it writes to standard output.
+fn bytes(words: &[&str], flags: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = tool(&[words, flags].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "phalanx {words:?}");
+    ended.stdout
+}
+
+#[test]
+fn values_and_messages_pass_through_a_pipe_byte_for_byte() {
+    let mut dev = RunningFleet::start("2");
+    dev.formed();
+    let flags = dev.flags();
+    let binary: Vec<u8> = (0..=255).collect();
+    for value in [&b"two\nlines\n"[..], b"", b"\x1b[2Jno escape", &binary] {
+        bytes(&["kv", "put", "key", "-"], &flags, value);
+        assert_eq!(bytes(&["kv", "get", "key"], &flags, b""), value);
+        if !value.is_empty() {
+            bytes(&["publish", "bytes", "--whole"], &flags, value);
+        }
+    }
+    let nothing = ask(&["kv", "get", "nope"], &flags);
+    assert_eq!((nothing.code, nothing.out.as_str()), (1, ""));
+    assert!(
+        nothing.err.contains("nope has no value in kv"),
+        "{}",
+        nothing.err
+    );
+    let heard = ["subscribe", "bytes", "--history", "--count", "3"];
+    let wanted = [&b"two\nlines\n"[..], b"\x1b[2Jno escape", &binary].join(&b"\n"[..]);
+    assert_eq!(bytes(&heard, &flags, b""), wanted);
+}
+
+#[test]
+fn a_list_does_not_grow_with_the_longest_value() {
+    let mut dev = RunningFleet::start("2");
+    dev.formed();
+    let flags = dev.flags();
+    let large = vec![b'x'; 1_000_000];
+    bytes(&["kv", "put", "large", "-"], &flags, &large);
+    for key in 0..9 {
+        ask(&["kv", "put", &format!("k{key}"), "v"], &flags).fine();
+    }
+    let list = ask(&["kv", "list"], &flags).fine().out;
+    assert!(list.len() < 4_096, "{} bytes", list.len());
+    assert!(list.contains("… (1000000 bytes)"), "{list}");
 }

@@ -203,6 +203,22 @@ fn a_live_node_answers_every_query() {
     );
     assert_eq!(dev.ask(&["services", "unknown"]).code, 1);
     assert_eq!(dev.ask(&["watch", "--for", "200ms", "--json"]).code, 0);
+    let ping = &dev.ask(&["ping", "--count", "1", "--json"]).fine().json()[0];
+    assert_eq!(ping["node"], "n1");
+    assert!(ping["micros"].as_u64().is_some_and(|it| it > 0), "{ping}");
+    let short = &peers["peers"][0]["short_id"];
+    assert_eq!(
+        (&status["node"]["short_id"], &status["start"]),
+        (short, &"join".into())
+    );
+    let people = dev.ask(&["status"]).fine().out;
+    for line in [
+        "kind         generic",
+        "short id     #",
+        "started by   join",
+    ] {
+        assert!(people.contains(line), "{people}");
+    }
     let people = dev.ask(&["peers"]).fine().out;
     assert!(
         people.starts_with("NODE") && people.lines().count() == 4,

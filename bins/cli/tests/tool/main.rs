@@ -14,6 +14,7 @@ mod explaining;
 mod fleet;
 mod golden;
 mod hunting;
+mod interop;
 mod interrupts;
 mod matrix;
 mod messages;

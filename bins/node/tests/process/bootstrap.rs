@@ -3,7 +3,7 @@
 use crate::daemon::{RunningDaemon, SOON, refused};
 use crate::mesh::{all_alive, sees};
 use crate::place::Place;
-use phalanx_net::wire::proto::{GetStatusRequest, NodeStatus, Phase, node_status};
+use phalanx_net::wire::proto::{GetStatusRequest, MemberStatus, NodeStatus, Phase, node_status};
 use rustix::process::Signal;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -82,6 +82,47 @@ async fn the_status_says_that_a_daemon_was_started_without_targets() {
     let joined = status(&place, &b, |it| it.phase() == Phase::Running).await;
     assert_eq!(joined.start(), node_status::Start::Join);
     assert_eq!(health(&joined), "member of the mesh");
+}
+
+#[tokio::test]
+async fn daemons_that_restart_after_the_death_of_their_seed_find_each_other() {
+    let place = Place::new();
+    let seed = place.start("a", &[]);
+    let target = seed.address.to_string();
+    let start = |id: &str| {
+        let mut command = place.command(id);
+        command.args(["--target", &target]);
+        RunningDaemon::start(command)
+    };
+    let (b, c) = (start("b"), start("c"));
+    let kept = |id: &str| place.path(&format!("state-{id}")).join("addresses");
+    let holds = |id: &str, address: &str| {
+        std::fs::read_to_string(kept(id)).is_ok_and(|text| text.contains(address))
+    };
+    let deadline = Instant::now() + SOON;
+    while !holds("b", &c.address.to_string()) || !holds("c", &b.address.to_string()) {
+        assert!(
+            Instant::now() < deadline,
+            "{:?}",
+            std::fs::read_to_string(kept("b"))
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The seed dies for good; then both restart, one of them at another port.
+    drop((seed, b));
+    let b = start("b");
+    sees(&place, &b, |view| {
+        view.iter()
+            .filter(|member| member.status() == MemberStatus::Alive)
+            .count()
+            == 2
+    })
+    .await;
+    drop((b, c));
+    std::fs::write(kept("c"), "not a file of addresses").unwrap();
+    let c = start("c");
+    let warned = c.says("an earlier start kept are ignored");
+    assert_eq!(warned["level"], "WARN", "{warned}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use phalanx_core::link::Address;
 use phalanx_core::time::Wall;
 use phalanx_net::clock;
 use phalanx_net::identity::{
-    self, IssuedFiles, Opened, Secret, Source, Subject, Validity, ca_init, ca_issue,
+    self, ExtraNames, IssuedFiles, Opened, Secret, Source, Subject, Validity, ca_init, ca_issue,
 };
 use phalanx_net::service::Client;
 use std::fs;
@@ -109,6 +109,7 @@ impl Place {
             subject,
             &self.path(&format!("{ca}-{}", subject.id())),
             life,
+            &ExtraNames::default(),
         )
         .unwrap()
     }

@@ -5,7 +5,7 @@ use crate::mesh::{all_alive, tells};
 use crate::place::{Place, days, node};
 use phalanx_core::time::Wall;
 use phalanx_net::clock;
-use phalanx_net::identity::{Secret, Validity, ca_issue};
+use phalanx_net::identity::{ExtraNames, Secret, Validity, ca_issue};
 use phalanx_net::service::Client;
 use phalanx_net::wire::proto::{GetStatusRequest, WatchRequest};
 use rustix::process::Signal;
@@ -36,6 +36,46 @@ async fn daemons_with_the_same_secret_form_a_mesh_without_certificate_files() {
         "{trust}"
     );
     assert_eq!((a.ends().code(), b.ends().code()), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_record_that_exceeds_a_limit_with_the_nodes_own_entry_is_refused_before_the_start() {
+    let place = Place::new();
+    let file = place.secrets("secret", &[&Secret::make().unwrap()]);
+    let with = |entries: usize, value: usize| {
+        let mut command = place.command_with_secret("a", &file, &[]);
+        for entry in 0..entries {
+            command.arg("--metadata");
+            command.arg(format!("k{entry}={}", "v".repeat(value)));
+        }
+        command
+    };
+    for (entries, value) in [(64, 10), (1, 8_140)] {
+        for check in [true, false] {
+            let mut command = with(entries, value);
+            if check {
+                command.arg("--check-config");
+            }
+            let (code, said) = refused(command);
+            assert_eq!(code, Some(2), "{said}");
+            assert!(
+                said.contains("other nodes would refuse the record"),
+                "{said}"
+            );
+        }
+    }
+    let config = place.path("a.toml");
+    fs::write(&config, "[metadata]\nk = \"v\"\n").unwrap();
+    let mut command = place.command_with_secret("a", &file, &[]);
+    command.arg("--config").arg(&config);
+    let a = RunningDaemon::start(command);
+    let many = (0..64).map(|entry| format!("k{entry} = \"v\"\n"));
+    fs::write(&config, format!("[metadata]\n{}", many.collect::<String>())).unwrap();
+    a.signal(Signal::HUP);
+    a.says_all(&["reload failed", "other nodes would refuse the record"]);
+    let b = RunningDaemon::start(place.command_with_secret("b", &file, &[&a]));
+    let client = place.ask_with_secret(&b, &file).await;
+    tells(client, |view| all_alive(view, 2)).await;
 }
 
 /// Checks that two daemons that do not trust each other both log the reason, with these words.
@@ -189,7 +229,14 @@ async fn a_certificate_is_renewed_automatically_if_the_directory_has_the_authori
         not_after: Wall(now.0 + lifetime),
     };
     let certificates = place.path("certs");
-    ca_issue(&certificates, &node("b"), &certificates, short).unwrap();
+    ca_issue(
+        &certificates,
+        &node("b"),
+        &certificates,
+        short,
+        &ExtraNames::default(),
+    )
+    .unwrap();
     let b = place.start("b", &[&a]);
     let mut client = place.ask(&b).await;
     tells(client.clone(), |view| all_alive(view, 2)).await;
@@ -221,7 +268,14 @@ async fn certificates_in_files_are_reloaded_on_sighup() {
     let mut a = place.start("a", &[]);
     let mut client = place.ask(&a).await;
     let certificates = place.path("certs");
-    ca_issue(&certificates, &node("a"), &certificates, days(30)).unwrap();
+    ca_issue(
+        &certificates,
+        &node("a"),
+        &certificates,
+        days(30),
+        &ExtraNames::default(),
+    )
+    .unwrap();
     a.signal(Signal::HUP);
     a.says("the node uses a new certificate");
     let status = client.calls().get_status(GetStatusRequest {}).await;

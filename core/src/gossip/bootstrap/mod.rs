@@ -15,11 +15,15 @@
 //! another node. A seed that leads to no other node is dialled again every `retry_max`, because its address or name may
 //! lead to another node by then. A node whose seeds all lead to itself forms a mesh.
 //!
+//! Addresses of members that an earlier start kept are dialled beside the seed addresses (`kept`).
+//!
 //! Bounds: [`SEEDS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
 //! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
 
+mod kept;
 mod resolution;
 
+pub use kept::KEPT_MAX;
 pub use resolution::ADDRESSES_MAX;
 
 use super::config::Config;
@@ -33,6 +37,7 @@ use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
+use kept::KeptAddresses;
 use resolution::{Addresses, Resolution};
 
 /// The state of a seed address that leads to the node itself, for users.
@@ -120,6 +125,7 @@ pub(super) struct Bootstrap {
     discovery: bool,
     /// The number of resolutions ever ordered.
     ordered: u64,
+    kept: KeptAddresses,
 }
 
 impl Bootstrap {
@@ -128,6 +134,7 @@ impl Bootstrap {
             seeds: config.seeds.iter().cloned().map(Seed::new).collect(),
             discovery: config.discovery,
             ordered: 0,
+            kept: KeptAddresses::new(&config.kept),
         }
     }
 
@@ -314,7 +321,9 @@ impl Bootstrap {
     pub(super) fn schedule(&self, context: &mut Context, joining: bool) {
         let waiting = if joining { JOIN_STAGGER } else { PASS_INTERVAL };
         let soonest = context.after(waiting);
-        if let Some(next) = self.seeds.iter().map(|seed| seed.next).min() {
+        let seeds = self.seeds.iter().map(|seed| seed.next);
+        let kept = self.kept.next(context).filter(|_| self.discovery);
+        if let Some(next) = seeds.chain(kept).min() {
             let at = if next > context.now { next } else { soonest };
             context.timers.set(Timer::Seeds, at);
         }
@@ -390,16 +399,10 @@ impl Bootstrap {
 
     /// An attempt to reach a member at a seed address failed.
     fn fail(&mut self, context: &mut Context, index: usize, why: &str) {
-        let (min, max) = (context.tuning().retry_min, context.tuning().retry_max);
         let Some(seed) = self.seeds.get_mut(index) else {
             return;
         };
-        // The delay grows by half each time; jitter scales it by 0.5 to 1.5.
-        let mut wait = min;
-        for _ in 0..seed.failures.min(32) {
-            wait = (wait + wait / 2).min(max);
-        }
-        let wait = wait / 2 + context.random.bootstrap.duration_below(wait);
+        let wait = retry_wait(context, seed.failures);
         seed.failures = seed.failures.saturating_add(1);
         seed.error = Some(why.to_owned());
         seed.peer = None;
@@ -483,6 +486,49 @@ impl Bootstrap {
     }
 }
 
+/// Addresses of members that are kept for the next start.
+impl Bootstrap {
+    /// A member proved its id at an address that this node dialled (`dialed`), or presented the address itself.
+    pub(super) fn on_proved(&mut self, member: &NodeId, address: SocketAddr, dialed: bool) {
+        self.kept.on_proved(member, address, dialed);
+    }
+
+    /// Orders to store the addresses if they changed, at intervals.
+    pub(super) fn store_changed(&mut self, context: &mut Context) {
+        if let Some(addresses) = self.kept.take_changed(context.now) {
+            context.out.push(Output::KeepAddresses { addresses });
+        }
+    }
+
+    /// Takes the next address of an earlier start to dial.
+    pub(super) fn take_kept(&mut self, context: &Context) -> Option<(usize, SocketAddr)> {
+        self.discovery.then(|| self.kept.take_next(context))?
+    }
+
+    /// A dial to the address of an earlier start led to a member.
+    pub(super) fn on_kept_linked(&mut self, context: &Context, index: usize) {
+        self.kept.on_linked(context, index);
+    }
+
+    /// A dial to the address of an earlier start failed.
+    pub(super) fn on_kept_failed(&mut self, context: &mut Context, index: usize) {
+        if let Some(next) = self.kept.on_failed(context, index) {
+            context.timers.set_earlier(Timer::Seeds, next);
+        }
+    }
+}
+
+/// The delay before an address is dialled again after this number of earlier failures: it grows by half each time;
+/// jitter scales it by 0.5 to 1.5.
+fn retry_wait(context: &mut Context, failures: u32) -> Duration {
+    let (min, max) = (context.tuning().retry_min, context.tuning().retry_max);
+    let mut wait = min;
+    for _ in 0..failures.min(32) {
+        wait = (wait + wait / 2).min(max);
+    }
+    wait / 2 + context.random.bootstrap.duration_below(wait)
+}
+
 fn is_alive(context: &Context, peer: &NodeId) -> bool {
     let topology = &context.topology;
     let member = topology.index_of(peer);
@@ -539,7 +585,9 @@ impl Bootstrap {
             .seeds
             .iter()
             .filter_map(|seed| seed.resolution.as_ref());
-        held::<Seed>(self.seeds.len()) + resolutions.map(|it| it.memory()).sum::<usize>()
+        held::<Seed>(self.seeds.len())
+            + self.kept.memory()
+            + resolutions.map(|it| it.memory()).sum::<usize>()
     }
 }
 

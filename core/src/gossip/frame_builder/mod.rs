@@ -563,6 +563,7 @@ mod tests {
                 | Output::Send { .. }
                 | Output::Close { .. }
                 | Output::Store { .. }
+                | Output::KeepAddresses { .. }
                 | Output::LinkOpened { .. }
                 | Output::Left
                 | Output::Report(_) => None,

@@ -55,6 +55,7 @@ pub(crate) fn events(context: &mut Context) -> Vec<Event> {
         | Output::Close { .. }
         | Output::LinkOpened { .. }
         | Output::Store { .. }
+        | Output::KeepAddresses { .. }
         | Output::Left => None,
     });
     reports.collect()

@@ -8,6 +8,7 @@ mod dissemination;
 mod failure_detector;
 mod handshake;
 mod inquiry;
+mod kept_addresses;
 mod local_health;
 mod misdirected;
 mod neighbours;

@@ -75,7 +75,10 @@ impl TestEnvironment for TestLinks {
                 let events = world.environment.events.entry(from).or_default();
                 events.push(event);
             }
-            Output::Resolve { .. } | Output::LinkOpened { .. } | Output::Left => {}
+            Output::Resolve { .. }
+            | Output::LinkOpened { .. }
+            | Output::KeepAddresses { .. }
+            | Output::Left => {}
         }
     }
 

@@ -2,9 +2,15 @@
 
 use super::super::files::lock_within;
 use super::super::{
-    CA_DAYS, IdentityError, NODE_DAYS, Source, Warning, ca_init, ca_issue, ca_show, inspect, open,
+    CA_DAYS, ExtraNames, IdentityError, IssuedFiles, NODE_DAYS, Source, Warning, ca_init, ca_issue,
+    ca_show, inspect, open,
 };
 use super::{admin, days, node, now};
+use phalanx_core::credentials::Validity;
+use phalanx_core::subject::Subject;
+use phalanx_core::time::Wall;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,6 +18,16 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Issues a certificate without further names.
+fn issue(
+    directory: &Path,
+    subject: &Subject,
+    target: &Path,
+    validity: Validity,
+) -> Result<IssuedFiles, IdentityError> {
+    ca_issue(directory, subject, target, validity, &ExtraNames::default())
+}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -50,7 +66,58 @@ fn the_first_start_creates_certificates_and_the_next_loads_them() {
             .collect::<Vec<_>>(),
         ["127.0.0.1", "::1"]
     );
-    assert_eq!(own.algorithm, "Ed25519");
+    assert_eq!(own.algorithm, "ECDSA");
+}
+
+#[test]
+fn nothing_is_made_with_a_clock_of_1970() {
+    let place = tempfile::tempdir().unwrap();
+    let source = Source::Directory(place.path().join("certs"));
+    let error = open(&source, &node("prod", "a"), Wall(7)).unwrap_err();
+    assert!(matches!(error, IdentityError::Clock { .. }), "{error}");
+    assert!(
+        error.to_string().contains("clock shows 1970-01-01"),
+        "{error}"
+    );
+    assert!(!place.path().join("certs").exists());
+}
+
+#[test]
+fn a_certificate_that_was_made_with_a_clock_ahead_is_replaced() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path();
+    let ahead = Validity::days(Wall(now().0 + 365 * 86_400), 90);
+    ca_init(directory, "prod", days(900)).unwrap();
+    let subject = admin("prod", "ada");
+    issue(directory, &subject, directory, ahead).unwrap();
+    let source = Source::Directory(directory.to_owned());
+    let opened = open(&source, &subject, now()).unwrap();
+    assert!(opened.identity.validity().not_before < now());
+}
+
+#[test]
+fn a_node_certificate_names_further_names_and_addresses() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path();
+    ca_init(directory, "prod", days(365)).unwrap();
+    let extra = ExtraNames {
+        names: vec!["web-1.example".to_owned()],
+        addresses: vec!["10.0.0.5".parse().unwrap()],
+    };
+    let files = ca_issue(directory, &node("prod", "a"), directory, days(90), &extra).unwrap();
+    let facts = &ca_show(&files.certificate).unwrap()[0];
+    assert_eq!(facts.dns_names, ["a", "localhost", "web-1.example"]);
+    assert!(facts.addresses.contains(&extra.addresses[0]));
+    let source = Source::Directory(directory.to_owned());
+    assert!(open(&source, &node("prod", "a"), now()).is_ok());
+    // PKCS #8 version 1: the first integer of the structure is 0.
+    let key = fs::read_to_string(&files.key).unwrap();
+    let der = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let version = der
+        .secret_pkcs8_der()
+        .windows(3)
+        .find(|it| it[..2] == [2, 1]);
+    assert_eq!(version, Some(&[2, 1, 0][..]));
 }
 
 #[test]
@@ -137,7 +204,7 @@ fn a_ca_created_by_ca_init_issues_for_nodes_and_administrators() {
         matches!(ca_init(&safe, "prod", days(365)), Err(IdentityError::Exists { path }) if path == ca)
     );
 
-    let files = ca_issue(&safe, &node("prod", "a"), &shipped, days(90)).unwrap();
+    let files = issue(&safe, &node("prod", "a"), &shipped, days(90)).unwrap();
     assert_eq!(mode(&files.key), 0o600);
     let source = Source::Files {
         certificate: files.certificate,
@@ -152,7 +219,7 @@ fn a_ca_created_by_ca_init_issues_for_nodes_and_administrators() {
         &node("prod", "a")
     );
 
-    ca_issue(&safe, &admin("prod", "ada"), &shipped, days(90)).unwrap();
+    issue(&safe, &admin("prod", "ada"), &shipped, days(90)).unwrap();
     open(
         &Source::Directory(shipped.clone()),
         &admin("prod", "ada"),
@@ -169,11 +236,11 @@ fn a_ca_created_by_ca_init_issues_for_nodes_and_administrators() {
     )
     .unwrap_err();
     assert!(matches!(error, IdentityError::NoCaKey { .. }), "{error}");
-    let error = ca_issue(&safe, &node("other", "a"), &shipped, days(90)).unwrap_err();
+    let error = issue(&safe, &node("other", "a"), &shipped, days(90)).unwrap_err();
     assert!(matches!(error, IdentityError::WrongMesh { .. }), "{error}");
     // A second CA does not issue into a directory that holds the first CA's certificates.
     ca_init(&place.path().join("second"), "prod", days(365)).unwrap();
-    let error = ca_issue(
+    let error = issue(
         &place.path().join("second"),
         &node("prod", "c"),
         &shipped,
@@ -209,13 +276,13 @@ fn a_certificate_is_read_with_its_key_while_it_is_replaced() {
     let place = tempfile::tempdir().unwrap();
     ca_init(place.path(), "prod", days(365)).unwrap();
     let subject = node("prod", "a");
-    ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+    issue(place.path(), &subject, place.path(), days(90)).unwrap();
     let source = Source::Directory(place.path().to_owned());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             for _ in 0..200 {
-                ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+                issue(place.path(), &subject, place.path(), days(90)).unwrap();
             }
             done.store(true, Ordering::SeqCst);
         });
@@ -237,11 +304,11 @@ fn a_replacement_interrupted_at_any_step_leaves_a_matching_pair() {
     let place = tempfile::tempdir().unwrap();
     ca_init(place.path(), "prod", days(365)).unwrap();
     let subject = node("prod", "a");
-    let files = ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+    let files = issue(place.path(), &subject, place.path(), days(90)).unwrap();
     let source = Source::Directory(place.path().to_owned());
     let old = fs::read_to_string(&files.key).unwrap();
     let (old_certificate, new) = (fs::read(&files.certificate).unwrap(), {
-        ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+        issue(place.path(), &subject, place.path(), days(90)).unwrap();
         fs::read_to_string(&files.key).unwrap()
     });
     // The key file holds both keys, first with the old certificate, then with the new one.
@@ -251,7 +318,7 @@ fn a_replacement_interrupted_at_any_step_leaves_a_matching_pair() {
         fs::write(&files.certificate, certificate).unwrap();
         open(&source, &subject, now()).unwrap();
     }
-    ca_issue(place.path(), &subject, place.path(), days(90)).unwrap();
+    issue(place.path(), &subject, place.path(), days(90)).unwrap();
     let left = fs::read_to_string(&files.key).unwrap();
     assert_eq!(left.matches("BEGIN PRIVATE KEY").count(), 1);
 }

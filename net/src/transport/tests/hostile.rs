@@ -240,6 +240,40 @@ async fn an_invalid_message_closes_its_link_and_is_reported() {
 }
 
 #[tokio::test]
+async fn a_node_whose_record_is_refused_hears_why() {
+    let ca = TestAuthority::new();
+    let one = start(ca.node("one"), &[]).await;
+    let entries = (0..65).map(|entry| (format!("k{entry}"), String::new()));
+    let bound = BoundPort::bind(Tcp, loopback()).await.unwrap();
+    let content = Content {
+        address: Some(bound.local_address()),
+        metadata: entries.collect(),
+        ..Content::default()
+    };
+    let (identity, targets) = (ca.node("two"), [one.address()]);
+    let limits = Limits::default();
+    let mut two = start_bound(bound, content, identity, &targets, limits, 100, |_| ());
+    let notice = two
+        .hears("a refused message", |notice| {
+            matches!(
+                notice,
+                Notice::Transport(TransportEvent::MessageRefused { .. })
+            )
+        })
+        .await;
+    let Notice::Transport(event) = notice else {
+        panic!()
+    };
+    let said = event.to_string();
+    for part in [
+        "one refused a message of this node",
+        "metadata has 65 entries",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn an_unexpected_first_message_ends_the_link_but_not_the_node() {
     let ca = TestAuthority::new();
     let one = start(ca.node("one"), &[]).await;
