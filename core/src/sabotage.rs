@@ -100,6 +100,12 @@ pub enum Switch {
     NameStaysTaken,
     /// Mechanism off: counters are bounded by the range of a counter, not by the calendar.
     NoCounterBound,
+    /// Mechanism off: neighbours do not compare their revocations.
+    NoRevocationExchange,
+    /// Planted bug: links to members whose certificates are revoked stay open.
+    KeepsRevokedLinks,
+    /// Planted bug: a revocation is acknowledged before it is stored.
+    AcknowledgesUnstored,
 }
 
 impl Switch {
@@ -152,6 +158,9 @@ impl Switch {
         (Self::BelievesHearsay, "believes-hearsay"),
         (Self::NameStaysTaken, "name-stays-taken"),
         (Self::NoCounterBound, "no-counter-bound"),
+        (Self::NoRevocationExchange, "no-revocation-exchange"),
+        (Self::KeepsRevokedLinks, "keeps-revoked-links"),
+        (Self::AcknowledgesUnstored, "acknowledges-unstored"),
     ];
 }
 

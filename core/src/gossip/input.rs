@@ -410,6 +410,7 @@ impl Gossip {
             CloseReason::Local(LocalClose::Malformed) => LinkEnd::Protocol,
             CloseReason::Local(LocalClose::Expired) => LinkEnd::Expired,
             CloseReason::Local(LocalClose::Untrusted) => LinkEnd::Untrusted,
+            CloseReason::Local(LocalClose::Revoked) => LinkEnd::Revoked,
             CloseReason::Local(LocalClose::Overflow | LocalClose::GivenUp)
             | CloseReason::Farewell
             | CloseReason::Fin
