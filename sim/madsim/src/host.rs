@@ -349,6 +349,8 @@ impl Executor<Shown> for Process {
                     process.notify(gossip::Input::Stored { ticket }).await;
                 });
             }
+            // The file of revocations is not simulated here: no command revokes certificates in this engine.
+            Output::StoreRevocations { .. } => {}
             Output::Left => {
                 let process = self.clone();
                 task::spawn(async move { process.handle.stop().await });

@@ -293,6 +293,11 @@ impl TracedHost {
                 return (link.peer, link.sent.pop_front().unwrap_or(0));
             }
             node::Input::Channel(_)
+            | node::Input::LoadRevocations(_)
+            | node::Input::Presented { .. }
+            | node::Input::Revoke { .. }
+            | node::Input::RevocationsStored { .. }
+            | node::Input::RevocationsNotStored { .. }
             | node::Input::Calendar(_)
             | node::Input::WatchRoutes(_)
             | node::Input::Wake => {

@@ -110,6 +110,7 @@ const fn number(message: &Message) -> u8 {
     match message {
         Message::Mesh(message) => mesh_number(message),
         Message::Channel(_) => 6,
+        Message::Revocation(_) => 7,
     }
 }
 
@@ -146,6 +147,11 @@ pub(super) fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
             InputInfo::message(number(message), event::content(message), bytes)
         }
         node::Input::Channel(_) => InputInfo::of(1, "channel"),
+        node::Input::LoadRevocations(_) => InputInfo::of(22, "load-revocations"),
+        node::Input::Presented { .. } => InputInfo::of(23, "presented"),
+        node::Input::Revoke { .. } => InputInfo::of(24, "revoke"),
+        node::Input::RevocationsStored { .. } => InputInfo::of(25, "revocations-stored"),
+        node::Input::RevocationsNotStored { .. } => InputInfo::of(26, "revocations-not-stored"),
         node::Input::Calendar(_) => InputInfo::of(21, "calendar"),
         node::Input::WatchRoutes(_) => InputInfo::of(2, "watch-routes"),
         node::Input::Wake => InputInfo::of(3, "wake"),

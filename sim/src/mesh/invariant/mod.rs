@@ -11,6 +11,7 @@ mod one_link;
 mod owner_writes;
 mod provider_index;
 mod rank_rises;
+mod revoked_stays_out;
 mod values_rise;
 mod whole_view;
 
@@ -58,6 +59,7 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(one_link::OneLink::new(hosts, tuning)),
         Box::new(provider_index::ProviderIndex::new(hosts)),
         Box::new(rank_rises::RankRises::default()),
+        Box::new(revoked_stays_out::RevokedStaysOut::default()),
         Box::new(values_rise::ValuesRise::new(hosts)),
         Box::new(whole_view::WholeView::default()),
     ];
@@ -80,7 +82,7 @@ fn some_node_forges(scenario: &Scenario) -> bool {
 pub(super) fn records<'m>(message: &'m Message, each: &mut dyn FnMut(&'m Arc<Record>)) {
     let message = match message {
         Message::Mesh(message) => message,
-        Message::Channel(_) => return,
+        Message::Channel(_) | Message::Revocation(_) => return,
     };
     match message {
         gossip::Message::Hello(hello) => each(&hello.record),
