@@ -10,6 +10,7 @@ use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::LinkId;
 use phalanx_core::reports::{ReportSource, ReportSummary};
+use phalanx_core::revocation;
 use phalanx_core::time::Wall;
 use std::fmt;
 use std::net::SocketAddr;
@@ -50,6 +51,8 @@ pub enum Notice {
     /// The routes to some members changed. Sent once an interval, after a subscription to it
     /// ([`MeshNode::watch_routes`](crate::transport::MeshNode::watch_routes)).
     RoutesChanged,
+    /// An event of the revocations.
+    Revocation(revocation::Event),
     /// An event of the transport.
     Transport(TransportEvent),
 }
@@ -158,6 +161,15 @@ pub enum TransportEvent {
         /// The last second of its validity.
         not_after: Wall,
     },
+    /// A neighbour sent a revocation whose signature is not valid. The revocation is dropped.
+    RevocationUnverified {
+        /// The neighbour.
+        peer: NodeId,
+        /// The reason.
+        reason: String,
+    },
+    /// This node's own certificate is revoked: no other node accepts it.
+    OwnCertificateRevoked,
     /// A task that the node needs ended or panicked; the node ends.
     TaskEnded {
         /// The name of the task.
@@ -171,6 +183,7 @@ impl Notice {
         match self {
             Self::Mesh(event) => event.word(),
             Self::Channel(event) => event.word(),
+            Self::Revocation(event) => event.word(),
             Self::RoutesChanged => "routes-changed",
             Self::Transport(event) => event.kind(),
         }
@@ -183,9 +196,11 @@ impl Notice {
             Self::Transport(TransportEvent::HandshakeFailed {
                 untrusted: true, ..
             }) => "handshake-untrusted",
-            Self::Mesh(_) | Self::Channel(_) | Self::RoutesChanged | Self::Transport(_) => {
-                self.kind()
-            }
+            Self::Mesh(_)
+            | Self::Channel(_)
+            | Self::Revocation(_)
+            | Self::RoutesChanged
+            | Self::Transport(_) => self.kind(),
         }
     }
 
@@ -201,6 +216,7 @@ impl Notice {
             ) => ReportSource::Address(address.clone()),
             Self::Mesh(event) => member(event.subject()),
             Self::Channel(event) => member(event.subject()),
+            Self::Revocation(event) => member(event.subject()),
             Self::RoutesChanged => ReportSource::Unknown,
             Self::Transport(event) => match event.host() {
                 Some(host) => ReportSource::Host(host.ip().to_canonical()),
@@ -221,6 +237,7 @@ impl Notice {
                     | gossip::Event::LinkDown { .. }
             ),
             Self::Channel(event) => !matches!(event, channel::Event::Learnt { .. }),
+            Self::Revocation(_) => true,
             Self::RoutesChanged => false,
             Self::Transport(event) => !matches!(
                 event,
@@ -228,6 +245,7 @@ impl Notice {
                     | TransportEvent::RenewalFailed { .. }
                     | TransportEvent::CalendarStepped { .. }
                     | TransportEvent::CertificateExpired { .. }
+                    | TransportEvent::OwnCertificateRevoked
                     | TransportEvent::TaskEnded { .. }
             ),
         }
@@ -253,6 +271,8 @@ impl TransportEvent {
             Self::CalendarStepped { .. } => "clock-set",
             Self::StoreFailed { .. } => "store-failed",
             Self::CertificateExpired { .. } => "certificate-expired",
+            Self::RevocationUnverified { .. } => "revocation-unverified",
+            Self::OwnCertificateRevoked => "own-certificate-revoked",
             Self::TaskEnded { .. } => "task-ended",
         }
     }
@@ -262,6 +282,7 @@ impl TransportEvent {
     pub const fn peer(&self) -> Option<&NodeId> {
         match self {
             Self::Malformed { peer, .. }
+            | Self::RevocationUnverified { peer, .. }
             | Self::Unencrypted { peer, .. }
             | Self::DataPathUp { peer, .. }
             | Self::DataPathDown { peer, .. }
@@ -275,6 +296,7 @@ impl TransportEvent {
             | Self::CalendarStepped { .. }
             | Self::StoreFailed { .. }
             | Self::CertificateExpired { .. }
+            | Self::OwnCertificateRevoked
             | Self::TaskEnded { .. } => None,
         }
     }
@@ -286,6 +308,8 @@ impl TransportEvent {
             | Self::HandshakeFailed { remote, .. }
             | Self::LinkDenied { remote, .. } => Some(*remote),
             Self::Malformed { .. }
+            | Self::RevocationUnverified { .. }
+            | Self::OwnCertificateRevoked
             | Self::Unencrypted { .. }
             | Self::DataPathUp { .. }
             | Self::DataPathDown { .. }
@@ -365,11 +389,19 @@ impl fmt::Display for TransportEvent {
                 iso_8601(*expected),
                 iso_8601(*found)
             ),
-            Self::StoreFailed { reason } => write!(f, "cannot store the epoch: {reason}"),
+            Self::StoreFailed { reason } => {
+                write!(f, "cannot use the state directory: {reason}")
+            }
             Self::CertificateExpired { not_after } => write!(
                 f,
                 "the certificate of this node expired at {}: no node accepts it; issue a new one",
                 iso_8601(*not_after)
+            ),
+            Self::RevocationUnverified { peer, reason } => {
+                write!(f, "a revocation from {peer} was dropped: {reason}")
+            }
+            Self::OwnCertificateRevoked => f.write_str(
+                "the certificate of this node is revoked: no node accepts it; issue a new one if this machine is yours",
             ),
             Self::TaskEnded { task } => {
                 write!(f, "the task {task:?} ended unexpectedly; the node ends")

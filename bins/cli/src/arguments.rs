@@ -3,7 +3,9 @@
 pub(crate) mod channel;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
+use phalanx_core::revocation::Fingerprint;
 use phalanx_core::topology::record::Service;
 use phalanx_sim_cli::arguments::Sim;
 use phalanx_sim_cli::scale::Span;
@@ -44,6 +46,8 @@ pub(crate) enum ToolCommand {
     Services(Services),
     /// Add, replace or remove a node's seed addresses (targets), and switch discovery on or off
     Targets(Targets),
+    /// Revoke certificates in the whole mesh: a machine or its key was stolen
+    Revoke(Revoke),
     /// Show a node's events as they happen
     Watch(Watch),
     /// Broadcast messages on a channel
@@ -92,6 +96,10 @@ pub(crate) enum Ca {
         /// a node
         #[arg(long)]
         admin: bool,
+        /// Begin the validity now instead of five minutes ago: for a replacement after `phalanx revoke
+        /// --id`
+        #[arg(long)]
+        starts_now: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -244,6 +252,29 @@ pub(crate) enum Switched {
     On,
     /// Disabled.
     Off,
+}
+
+/// `phalanx revoke`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("target").required(true))]
+pub(crate) struct Revoke {
+    /// Revoke all certificates of this node that were issued until now
+    #[arg(long, value_name = "ID", group = "target")]
+    pub(crate) id: Option<NodeId>,
+    /// With --id: the id is an administrator's, not a node's
+    #[arg(long, requires = "id")]
+    pub(crate) admin: bool,
+    /// Revoke the certificate in this file (PEM)
+    #[arg(long, value_name = "FILE", group = "target")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Revoke the certificate with this SHA-256 (phalanx ca show)
+    #[arg(long, value_name = "SHA256", group = "target")]
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// List the revocations that the node holds
+    #[arg(long, group = "target")]
+    pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// `phalanx services`

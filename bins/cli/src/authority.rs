@@ -27,8 +27,20 @@ pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Completion, CommandErr
             id,
             cert_dir,
             admin,
+            starts_now,
             json,
-        } => issue(screen, &id, &cert_dir, admin, json),
+        } => {
+            let validity = Validity::days(now(), NODE_DAYS);
+            let validity = Validity {
+                not_before: if starts_now {
+                    now()
+                } else {
+                    validity.not_before
+                },
+                ..validity
+            };
+            issue(screen, &id, &cert_dir, (admin, validity), json)
+        }
         Ca::Secret { out, json } => secret(screen, out.as_deref(), json),
         Ca::Fingerprint { file, mesh, json } => fingerprint(screen, &file, &mesh, json),
         Ca::Show {
@@ -70,7 +82,7 @@ fn issue(
     screen: &Screen,
     id: &str,
     cert_dir: &Path,
-    admin: bool,
+    (admin, validity): (bool, Validity),
     json: bool,
 ) -> Result<Completion, CommandError> {
     let mesh = mesh_of(cert_dir)?;
@@ -82,13 +94,7 @@ fn issue(
         Subject::node(&mesh, name)
     }
     .map_err(CommandError::usage)?;
-    let files = ca_issue(
-        cert_dir,
-        &subject,
-        cert_dir,
-        Validity::days(now(), NODE_DAYS),
-    )
-    .map_err(CommandError::usage)?;
+    let files = ca_issue(cert_dir, &subject, cert_dir, validity).map_err(CommandError::usage)?;
     let facts = only(&files.certificate)?;
     if json {
         screen.json(&json!({

@@ -2,7 +2,7 @@
 
 use crate::DaemonError;
 use phalanx_net::clock;
-use phalanx_net::store::{FileStore, epoch};
+use phalanx_net::store::{FileStore, epoch, revocations};
 use std::fs::DirBuilder;
 use std::path::Path;
 
@@ -36,8 +36,9 @@ impl StateDirectory {
         FileStore::hold(directory).map_err(start)
     }
 
-    /// Raises the epoch in a locked directory.
+    /// Checks the stored revocations and raises the epoch in a locked directory.
     pub(crate) async fn open(store: FileStore) -> Result<Self, DaemonError> {
+        revocations::load(&store).await.map_err(start)?;
         let epoch = epoch::next(&store, clock::wall()).await.map_err(start)?;
         Ok(Self { store, epoch })
     }

@@ -23,6 +23,38 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+impl core::str::FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+        let (pairs, rest) = digits.as_chunks::<2>();
+        let mut bytes = [0; 32];
+        if pairs.len() != bytes.len() || !rest.is_empty() {
+            return Err(FingerprintError);
+        }
+        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+            let pair = str::from_utf8(pair).map_err(|_| FingerprintError)?;
+            let valid = pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let value = u8::from_str_radix(pair, 16).ok().filter(|_| valid);
+            *byte = value.ok_or(FingerprintError)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// A text that is not a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FingerprintError;
+
+impl fmt::Display for FingerprintError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("is not a SHA-256 of 64 hexadecimal digits")
+    }
+}
+
+impl core::error::Error for FingerprintError {}
+
 /// The certificate at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentedCertificate {
@@ -196,6 +228,26 @@ mod tests {
         };
         assert!(one.concerns(&presented(admin, "b", 9_999)));
         assert!(!one.concerns(&PresentedCertificate::of_node(id("a"))));
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_with_and_without_colons() {
+        let fingerprint = Fingerprint([0xa7; 32]);
+        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+        assert_eq!(vec!["A7"; 32].join(":").parse(), Ok(fingerprint));
+        for wrong in [
+            "",
+            "a7",
+            &"+7".repeat(32),
+            &"a7".repeat(33),
+            &"é".repeat(32),
+        ] {
+            assert_eq!(
+                wrong.parse::<Fingerprint>(),
+                Err(FingerprintError),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

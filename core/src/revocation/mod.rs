@@ -25,8 +25,8 @@ mod storage;
 pub(crate) mod tests;
 
 pub use entry::{
-    Fingerprint, PresentedCertificate, REVOCATION_BYTES_MAX, Revocation, RevocationContent,
-    RevocationSignature, RevocationTarget,
+    Fingerprint, FingerprintError, PresentedCertificate, REVOCATION_BYTES_MAX, Revocation,
+    RevocationContent, RevocationSignature, RevocationTarget,
 };
 pub use interface::{Event, Input, Output};
 pub use links::EXCHANGE_INTERVAL;

@@ -4,6 +4,7 @@ use super::dial::TransportDialer;
 use super::lifetime::{closed, until};
 use super::links::OpenLinks;
 use super::network::Network;
+use super::revocations::{RevocationAnswers, RevocationGate, StoreOrder};
 use crate::applications::registry::Dispatcher;
 use crate::driver::Executor;
 use crate::link::{Notice, TransportEvent};
@@ -24,6 +25,11 @@ pub(crate) struct MeshExecutor<N> {
     pub(crate) links: OpenLinks,
     /// The newest epoch to store; see [`keep_epochs`].
     pub(crate) orders: watch::Sender<Option<(Ticket, u64)>>,
+    /// The newest revocations to store.
+    pub(crate) revocation_orders: watch::Sender<StoreOrder>,
+    /// Verifies and enforces revocations.
+    pub(crate) revocations: RevocationGate,
+    pub(crate) revocation_answers: RevocationAnswers,
     /// Signals that the node ends.
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) left: watch::Sender<bool>,
@@ -59,6 +65,25 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
             }
             node::Output::Store { ticket, epoch } => {
                 self.orders.send_replace(Some((ticket, epoch)));
+            }
+            node::Output::StoreRevocations {
+                ticket,
+                revocations,
+            } => {
+                self.revocation_orders
+                    .send_replace(Some((ticket, revocations)));
+            }
+            node::Output::EnforceRevocation(revocation) => {
+                self.revocations.enforce(&revocation);
+                if self.revocations.concerns_own(&revocation) {
+                    self.links.notice(TransportEvent::OwnCertificateRevoked);
+                }
+            }
+            node::Output::RevocationAnswer { request, result } => {
+                self.revocation_answers.answer(request, result);
+            }
+            node::Output::ReportRevocation(event) => {
+                self.links.notices.publish(Notice::Revocation(event));
             }
             node::Output::Left => {
                 self.left.send_replace(true);

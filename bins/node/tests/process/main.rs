@@ -10,5 +10,6 @@ mod log;
 mod mesh;
 mod network;
 mod place;
+mod revoking;
 mod secret;
 mod supervision;
