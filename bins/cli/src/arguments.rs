@@ -48,6 +48,8 @@ pub(crate) enum ToolCommand {
     Targets(Targets),
     /// Revoke certificates in the whole mesh: a machine or its key was stolen
     Revoke(Revoke),
+    /// Forget a member that is down or left, on all nodes; otherwise it is forgotten after a day
+    Forget(Forget),
     /// Show a node's events as they happen
     Watch(Watch),
     /// Broadcast messages on a channel
@@ -273,6 +275,16 @@ pub(crate) struct Revoke {
     /// List the revocations that the node holds
     #[arg(long, group = "target")]
     pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `phalanx forget`
+#[derive(Debug, Args)]
+pub(crate) struct Forget {
+    /// The id of the member; refused if the member is alive or has an open link to the node
+    #[arg(value_name = "NODE")]
+    pub(crate) id: NodeId,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

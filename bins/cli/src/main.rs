@@ -70,6 +70,7 @@ fn run(command: ToolCommand, screen: &Screen) -> Result<Completion, CommandError
         ToolCommand::Services(arguments) => mesh::services(screen, &arguments),
         ToolCommand::Targets(arguments) => mesh::targets(screen, &arguments),
         ToolCommand::Revoke(arguments) => revocation::run(screen, &arguments),
+        ToolCommand::Forget(arguments) => mesh::forget(screen, &arguments),
         ToolCommand::Watch(arguments) => mesh::watch(screen, &arguments),
         ToolCommand::Publish(arguments) => channels::publish(screen, &arguments),
         ToolCommand::Subscribe(arguments) => channels::subscribe(screen, &arguments),

@@ -145,6 +145,9 @@ pub struct Frame {
     pub gone: Vec<Gone>,
 }
 
+/// The age by which a node asks its neighbours to forget a member that is down or left at once.
+pub const FORGET_NOW: Duration = Duration::from_millis(u64::MAX);
+
 /// A member that is down or left in the sender's view. The age lets a receiver that did not know the member forget it
 /// at the same time as the other nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -164,6 +164,7 @@ impl Node {
             | gossip::Input::EditSeeds { .. }
             | gossip::Input::Discover(_)
             | gossip::Input::RequestLink { .. }
+            | gossip::Input::Forget { .. }
             | gossip::Input::Renew { .. }
             | gossip::Input::Calendar(_)
             | gossip::Input::Leave

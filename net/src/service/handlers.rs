@@ -10,7 +10,8 @@ use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode, RevokeError};
 use crate::wire;
 use crate::wire::proto;
 use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
-use phalanx_core::gossip::{Gossip, Input, SEEDS_MAX};
+use phalanx_core::gossip::{ForgetRefusal, Gossip, Input, SEEDS_MAX};
+use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::node::Node;
 use phalanx_core::revocation::{Revocation, RevocationRefusal};
@@ -289,6 +290,30 @@ impl MeshService for Api {
         let held = self.ask(|node, _| node.revocations().list().len()).await?;
         let held = u32::try_from(held).unwrap_or(u32::MAX);
         Ok(Response::new(proto::RevokeReply { held }))
+    }
+
+    async fn forget_member(
+        &self,
+        request: Request<proto::ForgetMemberRequest>,
+    ) -> Answer<proto::ForgetMemberReply> {
+        self.inner_circle(&request)?;
+        let text = request.into_inner().id;
+        let id = NodeId::new(&text)
+            .map_err(|why| Status::invalid_argument(format!("id: {text:?} {why}")))?;
+        let peer = id.clone();
+        let asked = self
+            .ask(move |node, _| node.mesh().may_forget(&peer))
+            .await?;
+        asked.map_err(|refusal| {
+            let why = format!("{id} {refusal}");
+            match refusal {
+                ForgetRefusal::Unknown => Status::not_found(why),
+                ForgetRefusal::Myself => Status::invalid_argument(why),
+                ForgetRefusal::Alive | ForgetRefusal::Linked => Status::failed_precondition(why),
+            }
+        })?;
+        self.notify(Input::Forget { peer: id }).await?;
+        Ok(Response::new(proto::ForgetMemberReply {}))
     }
 
     async fn list_revocations(

@@ -321,7 +321,11 @@ impl TracedHost {
             | Input::EditSeeds { .. }
             | Input::Discover(_)
             | Input::RequestLink { .. } => {}
-            Input::Renew { .. } | Input::Calendar(_) | Input::Leave | Input::Wake => {}
+            Input::Forget { .. }
+            | Input::Renew { .. }
+            | Input::Calendar(_)
+            | Input::Leave
+            | Input::Wake => {}
         }
         (None, 0)
     }

@@ -178,6 +178,7 @@ fn gossip_input_info(input: &gossip::Input) -> InputInfo {
         gossip::Input::EditSeeds { .. } => InputInfo::of(14, "edit-seeds"),
         gossip::Input::Discover(_) => InputInfo::of(15, "discover"),
         gossip::Input::RequestLink { .. } => InputInfo::of(16, "request-link"),
+        gossip::Input::Forget { .. } => InputInfo::of(27, "forget"),
         gossip::Input::Renew { .. } => InputInfo::of(17, "renew"),
         gossip::Input::Calendar(_) => InputInfo::of(21, "calendar"),
         gossip::Input::Leave => InputInfo::of(18, "leave"),

@@ -91,8 +91,8 @@ async fn a_stolen_key_stays_out_when_all_daemons_were_killed_and_started_again()
     // The acknowledgement means that the revocation is on the disk of this daemon.
     let stored = fs::read(place.path("state-a/revocations")).unwrap();
     assert!(stored.starts_with(b"phalanx revocations 1\n"));
+    a.says("the peer's certificate is revoked");
     for daemon in [&a, &b] {
-        daemon.says("the peer's certificate is revoked");
         sees(&place, daemon, |view| {
             status(view, "c") == Some(MemberStatus::Down)
         })
@@ -132,7 +132,7 @@ async fn a_damaged_file_of_revocations_stops_the_start_with_the_way_out() {
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&path, &bytes).unwrap();
     let (code, said) = refused(place.command("a"));
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(2), "{said}");
     assert!(
         said.contains("is damaged") && said.contains("remove it"),
         "{said}"

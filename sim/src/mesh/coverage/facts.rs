@@ -90,6 +90,7 @@ occurrences!(gossip_input, gossip_inputs, gossip::Input {
     input gossip::Input::EditSeeds { .. } => "edit-seeds";
     input gossip::Input::Discover(_) => "discover";
     input gossip::Input::RequestLink { .. } => "request-link";
+    input gossip::Input::Forget { .. } => "forget";
     input gossip::Input::Renew { .. } => "renew";
     input gossip::Input::Leave => "leave";
     internal gossip::Input::Calendar(_) => "calendar";
