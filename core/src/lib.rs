@@ -31,6 +31,7 @@ pub mod plumtree;
 pub mod random;
 pub mod reconcile;
 pub mod reports;
+pub mod revocation;
 pub mod sabotage;
 pub mod size;
 pub mod sketch;

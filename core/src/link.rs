@@ -176,7 +176,9 @@ impl CloseReason {
             Self::Fin
             | Self::Reset
             | Self::TimedOut
-            | Self::Local(LocalClose::Malformed | LocalClose::Overflow) => false,
+            | Self::Local(LocalClose::Malformed | LocalClose::Overflow | LocalClose::Revoked) => {
+                false
+            }
         }
     }
 }
@@ -192,6 +194,8 @@ pub enum LocalClose {
     Expired,
     /// One of the two certificates is no longer trusted.
     Untrusted,
+    /// The peer's certificate is revoked.
+    Revoked,
     /// An overlay abandoned the link.
     GivenUp,
 }

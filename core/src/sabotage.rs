@@ -102,6 +102,12 @@ pub enum Switch {
     StaysForgotten,
     /// Mechanism off: counters are bounded by the range of a counter, not by the calendar.
     NoCounterBound,
+    /// Mechanism off: neighbours do not compare their revocations.
+    NoRevocationExchange,
+    /// Planted bug: links to members whose certificates are revoked stay open.
+    KeepsRevokedLinks,
+    /// Planted bug: a revocation is acknowledged before it is stored.
+    AcknowledgesUnstored,
 }
 
 impl Switch {
@@ -155,6 +161,9 @@ impl Switch {
         (Self::NameStaysTaken, "name-stays-taken"),
         (Self::StaysForgotten, "stays-forgotten"),
         (Self::NoCounterBound, "no-counter-bound"),
+        (Self::NoRevocationExchange, "no-revocation-exchange"),
+        (Self::KeepsRevokedLinks, "keeps-revoked-links"),
+        (Self::AcknowledgesUnstored, "acknowledges-unstored"),
     ];
 }
 

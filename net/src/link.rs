@@ -10,6 +10,7 @@ use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::LinkId;
 use phalanx_core::reports::{ReportSource, ReportSummary};
+use phalanx_core::revocation;
 use phalanx_core::time::Wall;
 use std::fmt;
 use std::net::SocketAddr;
@@ -50,6 +51,8 @@ pub enum Notice {
     /// The routes to some members changed. Sent once an interval, after a subscription to it
     /// ([`MeshNode::watch_routes`](crate::transport::MeshNode::watch_routes)).
     RoutesChanged,
+    /// An event of the revocations.
+    Revocation(revocation::Event),
     /// An event of the transport.
     Transport(TransportEvent),
 }
@@ -165,6 +168,15 @@ pub enum TransportEvent {
         /// The last second of its validity.
         not_after: Wall,
     },
+    /// A neighbour sent a revocation whose signature is not valid. The revocation is dropped.
+    RevocationUnverified {
+        /// The neighbour.
+        peer: NodeId,
+        /// The reason.
+        reason: String,
+    },
+    /// This node's own certificate is revoked: no other node accepts it.
+    OwnCertificateRevoked,
     /// A task that the node needs ended or panicked; the node ends.
     TaskEnded {
         /// The name of the task.
@@ -178,6 +190,7 @@ impl Notice {
         match self {
             Self::Mesh(event) => event.word(),
             Self::Channel(event) => event.word(),
+            Self::Revocation(event) => event.word(),
             Self::RoutesChanged => "routes-changed",
             Self::Transport(event) => event.kind(),
         }
@@ -190,9 +203,11 @@ impl Notice {
             Self::Transport(TransportEvent::HandshakeFailed {
                 untrusted: true, ..
             }) => "handshake-untrusted",
-            Self::Mesh(_) | Self::Channel(_) | Self::RoutesChanged | Self::Transport(_) => {
-                self.kind()
-            }
+            Self::Mesh(_)
+            | Self::Channel(_)
+            | Self::Revocation(_)
+            | Self::RoutesChanged
+            | Self::Transport(_) => self.kind(),
         }
     }
 
@@ -208,6 +223,7 @@ impl Notice {
             ) => ReportSource::Address(address.clone()),
             Self::Mesh(event) => member(event.subject()),
             Self::Channel(event) => member(event.subject()),
+            Self::Revocation(event) => member(event.subject()),
             Self::RoutesChanged => ReportSource::Unknown,
             Self::Transport(event) => match event.host() {
                 Some(host) => ReportSource::Host(host.ip().to_canonical()),
@@ -228,6 +244,7 @@ impl Notice {
                     | gossip::Event::LinkDown { .. }
             ),
             Self::Channel(event) => !matches!(event, channel::Event::Learnt { .. }),
+            Self::Revocation(_) => true,
             Self::RoutesChanged => false,
             Self::Transport(event) => !matches!(
                 event,
@@ -235,6 +252,7 @@ impl Notice {
                     | TransportEvent::RenewalFailed { .. }
                     | TransportEvent::CalendarStepped { .. }
                     | TransportEvent::CertificateExpired { .. }
+                    | TransportEvent::OwnCertificateRevoked
                     | TransportEvent::TaskEnded { .. }
             ),
         }
@@ -261,6 +279,8 @@ impl TransportEvent {
             Self::CalendarStepped { .. } => "clock-set",
             Self::StoreFailed { .. } => "store-failed",
             Self::CertificateExpired { .. } => "certificate-expired",
+            Self::RevocationUnverified { .. } => "revocation-unverified",
+            Self::OwnCertificateRevoked => "own-certificate-revoked",
             Self::TaskEnded { .. } => "task-ended",
         }
     }
@@ -271,6 +291,7 @@ impl TransportEvent {
         match self {
             Self::Malformed { peer, .. }
             | Self::MessageRefused { peer, .. }
+            | Self::RevocationUnverified { peer, .. }
             | Self::Unencrypted { peer, .. }
             | Self::DataPathUp { peer, .. }
             | Self::DataPathDown { peer, .. }
@@ -284,6 +305,7 @@ impl TransportEvent {
             | Self::CalendarStepped { .. }
             | Self::StoreFailed { .. }
             | Self::CertificateExpired { .. }
+            | Self::OwnCertificateRevoked
             | Self::TaskEnded { .. } => None,
         }
     }
@@ -296,6 +318,8 @@ impl TransportEvent {
             | Self::LinkDenied { remote, .. } => Some(*remote),
             Self::Malformed { .. }
             | Self::MessageRefused { .. }
+            | Self::RevocationUnverified { .. }
+            | Self::OwnCertificateRevoked
             | Self::Unencrypted { .. }
             | Self::DataPathUp { .. }
             | Self::DataPathDown { .. }
@@ -383,11 +407,19 @@ impl fmt::Display for TransportEvent {
                 iso_8601(*expected),
                 iso_8601(*found)
             ),
-            Self::StoreFailed { reason } => write!(f, "cannot store the epoch: {reason}"),
+            Self::StoreFailed { reason } => {
+                write!(f, "cannot use the state directory: {reason}")
+            }
             Self::CertificateExpired { not_after } => write!(
                 f,
                 "the certificate of this node expired at {}: no node accepts it; issue a new one",
                 iso_8601(*not_after)
+            ),
+            Self::RevocationUnverified { peer, reason } => {
+                write!(f, "a revocation from {peer} was dropped: {reason}")
+            }
+            Self::OwnCertificateRevoked => f.write_str(
+                "the certificate of this node is revoked: no node accepts it; issue a new one if this machine is yours",
             ),
             Self::TaskEnded { task } => {
                 write!(f, "the task {task:?} ended unexpectedly; the node ends")

@@ -70,6 +70,7 @@ pub(crate) fn hello(session: u32, own: Record) -> Packet {
         session,
         joining: true,
         hash: 0,
+        revocations: 0,
         record: Some(own),
     }))
 }

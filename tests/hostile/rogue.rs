@@ -107,7 +107,8 @@ impl Seen {
                 }
             }
             Some(packet::Body::Refuse(_) | packet::Body::Goodbye(_)) => self.ended = true,
-            Some(packet::Body::Hello(_) | packet::Body::Data(_)) | None => {}
+            Some(packet::Body::Hello(_) | packet::Body::Data(_) | packet::Body::Revocation(_))
+            | None => {}
         }
         let by_id = records
             .into_iter()

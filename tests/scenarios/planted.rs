@@ -176,6 +176,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism("rolling-restart", Switch::NoTieBreak, "invariant bounds"),
     mechanism("slow-neighbour", Switch::NoBackPressure, "kind = \"full\""),
     mechanism("slow-nodes", Switch::NoPauseGuard, "kind = \"paused\""),
+    mechanism(
+        "stolen-key",
+        Switch::NoRevocationExchange,
+        "kind = \"certificate-revoked\"",
+    ),
     mechanism("standing-still", Switch::NoPauseGuard, "kind = \"paused\""),
     mechanism("talk-on-bad-links", Switch::NoResend, "delivered-percent"),
     mechanism("three-way-split", Switch::NoAntiEntropy, "as = \"alive\""),
@@ -189,6 +194,16 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "refused-orders",
         Switch::AnswersEarly,
         "invariant answers-true",
+    ),
+    invariant(
+        "stolen-key",
+        Switch::KeepsRevokedLinks,
+        "invariant revoked-stays-out",
+    ),
+    invariant(
+        "stolen-key",
+        Switch::AcknowledgesUnstored,
+        "invariant revoked-stays-out",
     ),
     invariant("join-storm", Switch::Unbounded, "invariant bounds"),
     invariant(

@@ -3,7 +3,9 @@
 pub(crate) mod channel;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
+use phalanx_core::revocation::Fingerprint;
 use phalanx_core::topology::record::Service;
 use phalanx_sim_cli::arguments::Sim;
 use phalanx_sim_cli::scale::Span;
@@ -47,6 +49,10 @@ pub(crate) enum ToolCommand {
     Services(Services),
     /// Add, replace or remove a node's seed addresses (targets), and switch discovery on or off
     Targets(Targets),
+    /// Revoke certificates in the whole mesh: a machine or its key was stolen
+    Revoke(Revoke),
+    /// Forget a member that is down or left, on all nodes; otherwise it is forgotten after a day
+    Forget(Forget),
     /// Show a node's events as they happen
     Watch(Watch),
     /// Broadcast messages on a channel
@@ -102,6 +108,10 @@ pub(crate) enum Ca {
         /// be repeated
         #[arg(long = "ip", value_name = "IP", conflicts_with = "admin")]
         addresses: Vec<IpAddr>,
+        /// Begin the validity now instead of five minutes ago: for a replacement after `phalanx revoke
+        /// --id`
+        #[arg(long)]
+        starts_now: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -264,6 +274,39 @@ pub(crate) enum Switched {
     On,
     /// Disabled.
     Off,
+}
+
+/// `phalanx revoke`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("target").required(true))]
+pub(crate) struct Revoke {
+    /// Revoke all certificates of this node that were issued until now
+    #[arg(long, value_name = "ID", group = "target")]
+    pub(crate) id: Option<NodeId>,
+    /// With --id: the id is an administrator's, not a node's
+    #[arg(long, requires = "id")]
+    pub(crate) admin: bool,
+    /// Revoke the certificate in this file (PEM)
+    #[arg(long, value_name = "FILE", group = "target")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Revoke the certificate with this SHA-256 (phalanx ca show)
+    #[arg(long, value_name = "SHA256", group = "target")]
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// List the revocations that the node holds
+    #[arg(long, group = "target")]
+    pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+}
+
+/// `phalanx forget`
+#[derive(Debug, Args)]
+pub(crate) struct Forget {
+    /// The id of the member; refused if the member is alive or has an open link to the node
+    #[arg(value_name = "NODE")]
+    pub(crate) id: NodeId,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 /// `phalanx services`

@@ -29,10 +29,20 @@ pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Completion, CommandErr
             admin,
             names,
             addresses,
+            starts_now,
             json,
         } => {
             let extra = ExtraNames { names, addresses };
-            issue(screen, &id, &cert_dir, (admin, &extra), json)
+            let validity = Validity::days(now(), NODE_DAYS);
+            let validity = Validity {
+                not_before: if starts_now {
+                    now()
+                } else {
+                    validity.not_before
+                },
+                ..validity
+            };
+            issue(screen, &id, &cert_dir, (admin, validity, &extra), json)
         }
         Ca::Secret { out, json } => secret(screen, out.as_deref(), json),
         Ca::Fingerprint { file, mesh, json } => fingerprint(screen, &file, &mesh, json),
@@ -76,7 +86,7 @@ fn issue(
     screen: &Screen,
     id: &str,
     cert_dir: &Path,
-    (admin, extra): (bool, &ExtraNames),
+    (admin, validity, extra): (bool, Validity, &ExtraNames),
     json: bool,
 ) -> Result<Completion, CommandError> {
     check_clock(now()).map_err(CommandError::usage)?;
@@ -89,14 +99,8 @@ fn issue(
         Subject::node(&mesh, name)
     }
     .map_err(CommandError::usage)?;
-    let files = ca_issue(
-        cert_dir,
-        &subject,
-        cert_dir,
-        Validity::days(now(), NODE_DAYS),
-        extra,
-    )
-    .map_err(CommandError::usage)?;
+    let files =
+        ca_issue(cert_dir, &subject, cert_dir, validity, extra).map_err(CommandError::usage)?;
     let facts = only(&files.certificate)?;
     if json {
         screen.json(&json!({

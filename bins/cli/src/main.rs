@@ -8,6 +8,7 @@
 //! - [`channels`]: `publish`, `subscribe`, `send`, `kv`, `channels`, `routes`: application data.
 //! - [`fleet`]: `dev` and the demo: real daemons on this machine.
 //! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`: queries to a live node.
+//! - [`revocation`]: `revoke`.
 //! - [`phalanx_sim_cli`]: `sim`: scenarios in the model engine in this process, in other engines as child
 //!   processes; also output ([`screen`]), child programs ([`programs`]) and exit codes ([`failure`]).
 //! - [`calendar`], for the time.
@@ -18,6 +19,7 @@ mod calendar;
 mod channels;
 mod fleet;
 mod mesh;
+mod revocation;
 
 use arguments::{CommandLine, ToolCommand};
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -68,6 +70,8 @@ fn run(command: ToolCommand, screen: &Screen) -> Result<Completion, CommandError
         ToolCommand::Topology(ask) => mesh::topology(screen, &ask),
         ToolCommand::Services(arguments) => mesh::services(screen, &arguments),
         ToolCommand::Targets(arguments) => mesh::targets(screen, &arguments),
+        ToolCommand::Revoke(arguments) => revocation::run(screen, &arguments),
+        ToolCommand::Forget(arguments) => mesh::forget(screen, &arguments),
         ToolCommand::Watch(arguments) => mesh::watch(screen, &arguments),
         ToolCommand::Publish(arguments) => channels::publish(screen, &arguments),
         ToolCommand::Subscribe(arguments) => channels::subscribe(screen, &arguments),

@@ -2,7 +2,7 @@
 
 use crate::DaemonError;
 use phalanx_net::clock;
-use phalanx_net::store::{FileStore, addresses, epoch};
+use phalanx_net::store::{FileStore, addresses, epoch, revocations};
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,8 +41,9 @@ impl StateDirectory {
         FileStore::hold(directory).map_err(start)
     }
 
-    /// Raises the epoch in a locked directory.
+    /// Checks the stored revocations and raises the epoch in a locked directory.
     pub(crate) async fn open(store: FileStore) -> Result<Self, DaemonError> {
+        revocations::load(&store).await.map_err(start)?;
         let epoch = epoch::next(&store, clock::wall()).await.map_err(start)?;
         let (addresses, ignored) = match addresses::load(&store).await {
             Ok(addresses) => (addresses, None),

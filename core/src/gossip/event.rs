@@ -218,6 +218,8 @@ pub enum LinkEnd {
     Expired,
     /// One of the two certificates is not trusted any more.
     Untrusted,
+    /// The peer's certificate is revoked.
+    Revoked,
     /// This node leaves the mesh, or gave up its id.
     Leaving,
 }

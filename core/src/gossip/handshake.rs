@@ -97,6 +97,8 @@ impl Handshakes {
             joining: context.topology.len() <= 1,
             hash: context.topology.hash(),
             record: Arc::clone(own),
+            // The node adds the hash.
+            revocations: 0,
         };
         let proposed = Some(proposed);
         self.begin(context, link, Handshake { peer, proposed });
@@ -276,6 +278,7 @@ mod tests {
             joining: false,
             hash: 0,
             record: Arc::new(Record::new(id(index), rank, Default::default())),
+            revocations: 0,
         }
     }
 

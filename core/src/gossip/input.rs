@@ -6,7 +6,9 @@ use super::dissemination::{Dissemination, Merged, ReceivedRecord, Unmerged};
 use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
-use super::message::{AgedReport, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome};
+use super::message::{
+    AgedReport, FORGET_NOW, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome,
+};
 use super::own_id::Testimony;
 use super::{Event, Gossip, LinkEnd, Message, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
@@ -451,6 +453,7 @@ impl Gossip {
             CloseReason::Local(LocalClose::Malformed) => LinkEnd::Protocol,
             CloseReason::Local(LocalClose::Expired) => LinkEnd::Expired,
             CloseReason::Local(LocalClose::Untrusted) => LinkEnd::Untrusted,
+            CloseReason::Local(LocalClose::Revoked) => LinkEnd::Revoked,
             CloseReason::Local(LocalClose::Overflow | LocalClose::GivenUp)
             | CloseReason::Farewell
             | CloseReason::Fin
@@ -557,7 +560,7 @@ impl Gossip {
                 self.frames.update(link, key);
             }
         }
-        self.on_gone(&frame.gone);
+        self.on_gone(link, &frame.gone);
         // Each step of a reconciliation may require a scan of the whole view.
         for step in frame.sync.into_iter().take(SYNCS_MAX) {
             self.on_sync(link, step);
@@ -782,13 +785,16 @@ impl Gossip {
 
     /// A neighbour considers members down, left or forgotten. Of the others, only members without a record in this view
     /// are affected, because this node has its own evidence about members that it knows. This node itself publishes a
-    /// newer record.
-    fn on_gone(&mut self, gone: &[Gone]) {
+    /// newer record. A request to forget a member concerns members that are down or left in this view as well.
+    fn on_gone(&mut self, from: LinkId, gone: &[Gone]) {
         for Gone { id, age } in gone {
             if id == self.id() {
                 self.self_record.renew(&mut self.context);
             }
             if self.context.topology.record(id).is_some() {
+                if *age == FORGET_NOW {
+                    self.on_forget_request(id, Some(from));
+                }
                 continue;
             }
             if let Some(member) = Dissemination::place_of(&mut self.context, id) {

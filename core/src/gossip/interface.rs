@@ -103,6 +103,12 @@ pub enum Input {
         /// Whether the link is requested.
         requested: bool,
     },
+    /// Forget a member that is down or left now, here and on all nodes that this node reaches. Ignored for other
+    /// members and for members with an open link; see [`Gossip::may_forget`](super::Gossip::may_forget).
+    Forget {
+        /// The member.
+        peer: NodeId,
+    },
     /// Replace an open link by a new connection: the certificate of one of its ends was replaced.
     Renew {
         /// The link.

@@ -288,6 +288,13 @@ impl Members {
         context.timers.set(Timer::Forget(member), at);
     }
 
+    /// A member that is down or left is forgotten at once.
+    pub(super) fn forget_at_once(&mut self, context: &mut Context, member: MemberIndex) {
+        let at = context.at_once();
+        self.change(member, |member| member.forget_at = Some(at));
+        context.timers.set(Timer::Forget(member), at);
+    }
+
     /// A neighbour reported how long ago it lost a member that has no record in this view.
     pub(super) fn on_reported_gone(
         &mut self,

@@ -17,7 +17,9 @@ pub const REFERRALS_MAX: usize = 8;
 /// The oldest protocol version this build speaks.
 pub const VERSION_MIN: u32 = 1;
 /// The newest protocol version this build speaks.
-pub const VERSION_MAX: u32 = 1;
+pub const VERSION_MAX: u32 = 2;
+/// The oldest protocol version whose links carry messages about revocations.
+pub const VERSION_REVOCATIONS: u32 = 2;
 
 /// A message of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct Hello {
     pub hash: u64,
     /// The sender's own record.
     pub record: Arc<Record>,
+    /// Hash of the sender's revocations; 0 without revocations, and in version 1.
+    pub revocations: u64,
 }
 
 /// The answer to a [`Hello`].
@@ -141,6 +145,9 @@ pub struct Frame {
     pub gone: Vec<Gone>,
 }
 
+/// The age by which a node asks its neighbours to forget a member that is down or left at once.
+pub const FORGET_NOW: Duration = Duration::from_millis(u64::MAX);
+
 /// A member that is down or left in the sender's view. The age lets a receiver that did not know the member forget it
 /// at the same time as the other nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +237,7 @@ impl Encoded for Hello {
             + size::boolean(self.joining)
             + size::fixed64(self.hash)
             + size::delimited(self.record.encoded_len())
+            + size::fixed64(self.revocations)
     }
 }
 

@@ -68,6 +68,7 @@ pub use epoch::{epoch_of_start, may_replace_epoch};
 pub use event::{Event, LinkEnd, Rejection};
 pub use interface::{Input, Output, SEEDS_MAX};
 pub use message::Message;
+pub use output::ForgetRefusal;
 pub use overlay::REQUESTED_MAX;
 pub use tuning::{TuningConflict, TuningField, TuningKey};
 pub use view::{LinkView, MemberView, Phase, Status};
@@ -205,6 +206,7 @@ impl Gossip {
             Input::EditSeeds { add, remove } => self.on_edited_seeds(&add, &remove),
             Input::Discover(discovery) => self.on_discover(discovery),
             Input::RequestLink { peer, requested } => self.on_requested(&peer, requested),
+            Input::Forget { peer } => self.on_forget_request(&peer, None),
             Input::Renew { link } => self.on_renew(link),
             Input::Calendar(wall) => self.context.set_calendar(wall),
             Input::Leave => self.on_leave(),

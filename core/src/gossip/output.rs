@@ -7,7 +7,7 @@ use super::dissemination::Dissemination;
 use super::frame_builder::PushMode;
 use super::handshake;
 use super::links::Link;
-use super::message::{Goodbye, Refusal, RefusalReason, Sync};
+use super::message::{FORGET_NOW, Frame, Gone, Goodbye, Refusal, RefusalReason, Sync};
 use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Status};
 use crate::identity::NodeId;
 use crate::link::{Address, DialError, DialId, LinkId, ResolutionError, Ticket};
@@ -19,6 +19,34 @@ use core::net::SocketAddr;
 
 /// Back-off from a member that refused a link as busy or full.
 const REFUSED_FOR: Duration = Duration::from_millis(500);
+
+/// Reasons why a member is not forgotten on request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForgetRefusal {
+    /// No member with this id is known.
+    Unknown,
+    /// The member is the node itself.
+    Myself,
+    /// The member is alive or suspect.
+    Alive,
+    /// The node has an open link to the member.
+    Linked,
+}
+
+impl core::fmt::Display for ForgetRefusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "is not a known member",
+            Self::Myself => "is this node itself",
+            Self::Alive => "is not down; stop it first, or revoke its certificates (phalanx revoke)",
+            Self::Linked => {
+                "has an open link to this node; stop it first, or revoke its certificates (phalanx revoke)"
+            }
+        })
+    }
+}
+
+impl core::error::Error for ForgetRefusal {}
 
 /// Publishing and sending.
 impl Gossip {
@@ -400,6 +428,48 @@ impl Gossip {
         };
         if self.overlay.request(&self.context, member, requested) {
             self.dial_requested();
+        }
+    }
+
+    /// Whether a member may be forgotten on request.
+    ///
+    /// # Errors
+    /// Returns an error if the member is unknown, the node itself, neither down nor left, or has an open link.
+    pub fn may_forget(&self, peer: &NodeId) -> Result<(), ForgetRefusal> {
+        let known = self.context.topology.index_of(peer);
+        let member = known.filter(|member| self.member_at(*member).is_some());
+        let member = member.ok_or(ForgetRefusal::Unknown)?;
+        if member == self.context.me {
+            return Err(ForgetRefusal::Myself);
+        }
+        if self.links.open_to(member).is_some() {
+            return Err(ForgetRefusal::Linked);
+        }
+        match self.status(member) {
+            Status::Down | Status::Left => Ok(()),
+            Status::Alive | Status::Suspect => Err(ForgetRefusal::Alive),
+        }
+    }
+
+    /// A caller, or a neighbour, requests that a dead member is forgotten. The request is passed on once, because a
+    /// forgotten member is unknown.
+    pub(super) fn on_forget_request(&mut self, peer: &NodeId, from: Option<LinkId>) {
+        let known = self.context.topology.index_of(peer);
+        let Some(member) = known.filter(|_| self.may_forget(peer).is_ok()) else {
+            return;
+        };
+        self.members.forget_at_once(&mut self.context, member);
+        let others = self.links.iter_open().map(|(link, _)| link);
+        for link in others.filter(|link| Some(*link) != from) {
+            let gone = vec![Gone {
+                id: peer.clone(),
+                age: FORGET_NOW,
+            }];
+            let message = Message::Frame(Frame {
+                gone,
+                ..Frame::default()
+            });
+            self.context.out.push(Output::Send { link, message });
         }
     }
 

@@ -289,6 +289,7 @@ impl Gossip {
             | Input::EditSeeds { .. }
             | Input::Discover(_)
             | Input::RequestLink { .. }
+            | Input::Forget { .. }
             | Input::Renew { .. }
             | Input::Leave
             | Input::Wake => {}

@@ -8,6 +8,7 @@ use crate::gossip::message::{
 use crate::gossip::{self, Message};
 use crate::identity::NodeId;
 use crate::link::{Address, CloseReason, DialError, DialId, LinkId, ResolutionError, Ticket};
+use crate::revocation::{self, Revocation, RevocationRequest};
 use crate::size::Encoded;
 use crate::size::FRAME_BYTES_MAX;
 use crate::sketch::Cell;
@@ -175,22 +176,24 @@ fn frame() -> impl Strategy<Value = Frame> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    let hello = (any::<bool>(), 0_u32..4, any::<bool>(), record()).prop_map(
-        |(right, session, joining, record)| {
+    let hashes = (1_u32..3, prop_oneof![Just(0), any::<u64>()]);
+    let hello = (any::<bool>(), 0_u32..4, any::<bool>(), record(), hashes).prop_map(
+        |(right, session, joining, record, (version_max, revocations))| {
             Message::Hello(Hello {
                 mesh: if right { "test" } else { "other" }.into(),
                 version_min: 1,
-                version_max: 1,
+                version_max,
                 session,
                 joining,
                 hash: 0,
                 record,
+                revocations,
             })
         },
     );
-    let welcome = (0_u32..4, record()).prop_map(|(session, record)| {
+    let welcome = (1_u32..3, 0_u32..4, record()).prop_map(|(version, session, record)| {
         Message::Welcome(Welcome {
-            version: 1,
+            version,
             session,
             hash: 0,
             record,
@@ -237,6 +240,28 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn revocation() -> impl Strategy<Value = Arc<Revocation>> {
+    (node_index(), 1_u64..400)
+        .prop_map(|(who, before)| revocation::tests::by_holder(id(who).as_str(), before))
+}
+
+fn about_revocations() -> impl Strategy<Value = revocation::Message> {
+    let digest = || {
+        let held = revocation().prop_map(|it| it.content.digest());
+        prop_oneof![any::<u64>(), held]
+    };
+    let digests = || prop::collection::vec(digest(), 0..6);
+    let entries = (prop::collection::vec(revocation(), 0..4), any::<bool>());
+    prop_oneof![
+        any::<u64>().prop_map(revocation::Message::Digest),
+        (digests(), any::<bool>())
+            .prop_map(|(digests, last)| revocation::Message::Have { digests, last }),
+        digests().prop_map(revocation::Message::Want),
+        entries.prop_map(|(revocations, last)| revocation::Message::Entries { revocations, last }),
+        Just(revocation::Message::Done),
+    ]
+}
+
 /// An input; its numbers of links and dials select among those that the node made or knows.
 #[derive(Clone, Debug)]
 enum Happens {
@@ -245,6 +270,9 @@ enum Happens {
     Answered(usize, usize),
     Failed(usize),
     Says(usize, Message),
+    Lists(usize, revocation::Message),
+    Revokes(Arc<Revocation>),
+    RevocationsStored(bool),
     Closed(usize),
     Stored(bool),
     Announce(Content),
@@ -259,6 +287,10 @@ fn happens() -> impl Strategy<Value = Happens> {
     let handshake = node_index().prop_flat_map(|index| (Just(index), record_of(index)));
     prop_oneof![
         20 => (any::<usize>(), message()).prop_map(|(link, message)| Happens::Says(link, message)),
+        6 => (any::<usize>(), about_revocations())
+            .prop_map(|(link, message)| Happens::Lists(link, message)),
+        1 => revocation().prop_map(Happens::Revokes),
+        1 => any::<bool>().prop_map(Happens::RevocationsStored),
         6 => handshake.prop_map(|(index, record)| Happens::Handshake(index, record)),
         2 => node_index().prop_map(Happens::Accepted),
         4 => (any::<usize>(), node_index()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
@@ -282,6 +314,7 @@ struct Surroundings {
     links: Vec<LinkId>,
     dials: Vec<DialId>,
     tickets: Vec<Ticket>,
+    revocation_tickets: Vec<Ticket>,
     resolutions: Vec<Ticket>,
 }
 
@@ -301,8 +334,12 @@ impl TestEnvironment for Surroundings {
             Output::Close { link } => around.links.retain(|known| *known != link),
             Output::Store { ticket, .. } => around.tickets.push(ticket),
             Output::Resolve { ticket, .. } => around.resolutions.push(ticket),
+            Output::StoreRevocations { ticket, .. } => around.revocation_tickets.push(ticket),
             Output::LinkOpened { .. }
             | Output::KeepAddresses { .. }
+            | Output::EnforceRevocation(_)
+            | Output::RevocationAnswer { .. }
+            | Output::ReportRevocation(_)
             | Output::Left
             | Output::Report(_)
             | Output::Channel(_)
@@ -351,6 +388,11 @@ impl TestWorld<Surroundings> {
         self.step(&(), Input::Mesh(input));
     }
 
+    fn hear(&mut self, link: LinkId, message: Message) {
+        let message = message.into();
+        self.step(&(), Input::Receive { link, message });
+    }
+
     /// The last order to store is completed.
     fn store(&mut self, succeeds: bool) {
         if let Some(ticket) = self.environment.tickets.pop() {
@@ -377,8 +419,7 @@ impl TestWorld<Surroundings> {
                     link,
                     peer: id(peer),
                 });
-                let message = Message::Hello(hello(record));
-                self.give(gossip::Input::Receive { link, message });
+                self.hear(link, Message::Hello(hello(record)));
             }
             Happens::Answered(pick, peer) if !self.environment.dials.is_empty() => {
                 let dial = self
@@ -399,7 +440,31 @@ impl TestWorld<Surroundings> {
             }
             Happens::Says(pick, message) => {
                 if let Some(link) = self.environment.link(pick) {
-                    self.give(gossip::Input::Receive { link, message });
+                    self.hear(link, message);
+                }
+            }
+            Happens::Lists(pick, message) => {
+                if let Some(link) = self.environment.link(pick) {
+                    let message = message.into();
+                    self.step(&(), Input::Receive { link, message });
+                }
+            }
+            Happens::Revokes(revocation) => {
+                let request = RevocationRequest(self.environment.made);
+                let revoke = Input::Revoke {
+                    request,
+                    revocation,
+                };
+                self.step(&(), revoke);
+            }
+            Happens::RevocationsStored(succeeds) => {
+                if let Some(ticket) = self.environment.revocation_tickets.pop() {
+                    let done = if succeeds {
+                        Input::RevocationsStored { ticket }
+                    } else {
+                        Input::RevocationsNotStored { ticket }
+                    };
+                    self.step(&(), done);
                 }
             }
             Happens::Closed(pick) => {
@@ -445,6 +510,7 @@ fn hello(record: Arc<Record>) -> Hello {
         joining: false,
         hash: 0,
         record,
+        revocations: 0,
     }
 }
 
@@ -459,6 +525,9 @@ proptest! {
             prop_assert!(mesh.topology().len() <= MEMBERS_MAX);
             prop_assert!(mesh.links(world.now).count() <= 6 + 4, "{} links", mesh.links(world.now).count());
             prop_assert!(node.routes().len() < MEMBERS_MAX);
+            let revocations = node.revocations();
+            let holds = |link| revocations.is_connected(link) && !revocations.is_revoked(link);
+            prop_assert!(mesh.links(world.now).all(|link| holds(link.link)));
             world.run(Duration::from_millis(millis));
         }
     }

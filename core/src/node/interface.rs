@@ -5,8 +5,12 @@ use crate::channel;
 use crate::gossip::{self, Event};
 use crate::link::{DialId, LinkId, Ticket};
 use crate::machine::Wake;
+use crate::revocation::{
+    self, PresentedCertificate, Revocation, RevocationRefusal, RevocationRequest,
+};
 use crate::time::Wall;
 use core::net::SocketAddr;
+use std::sync::Arc;
 
 /// An input of the machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +26,33 @@ pub enum Input {
     },
     /// An input of the node's channels: a request of an application.
     Channel(channel::Input),
+    /// The stored revocations, before the start.
+    LoadRevocations(Vec<Arc<Revocation>>),
+    /// A peer presented a certificate on a connection; precedes `Accepted` and `Dialed`. Without this input, every
+    /// revocation of the peer's id concerns the connection.
+    Presented {
+        /// The connection.
+        link: LinkId,
+        /// The certificate.
+        certificate: PresentedCertificate,
+    },
+    /// A caller revokes certificates. The signature is verified. Answered by [`Output::RevocationAnswer`].
+    Revoke {
+        /// The number that the answer repeats.
+        request: RevocationRequest,
+        /// The revocation.
+        revocation: Arc<Revocation>,
+    },
+    /// The revocations are durable: completes [`Output::StoreRevocations`].
+    RevocationsStored {
+        /// The order's ticket.
+        ticket: Ticket,
+    },
+    /// The revocations could not be stored: completes [`Output::StoreRevocations`]. The order is repeated.
+    RevocationsNotStored {
+        /// The order's ticket.
+        ticket: Ticket,
+    },
     /// The calendar time of this node, after the clock was set. At the start, it is the time of joining in the
     /// configuration.
     Calendar(Wall),
@@ -85,10 +116,28 @@ pub enum Output {
         /// The addresses, the latest first.
         addresses: Vec<SocketAddr>,
     },
+    /// Store all revocations durably; answer with `RevocationsStored` or `RevocationsNotStored`.
+    StoreRevocations {
+        /// The number that the answer repeats.
+        ticket: Ticket,
+        /// All revocations that the node holds.
+        revocations: Vec<Arc<Revocation>>,
+    },
+    /// Refuse the certificates that a revocation concerns, and end their connections and calls at once.
+    EnforceRevocation(Arc<Revocation>),
+    /// The answer to [`Input::Revoke`].
+    RevocationAnswer {
+        /// The caller's number.
+        request: RevocationRequest,
+        /// Whether the revocation is durable on this node.
+        result: Result<(), RevocationRefusal>,
+    },
     /// The node left the mesh, and has sent its last message.
     Left,
     /// A fact about the mesh, for users.
     Report(Event),
+    /// A fact about revocations, for users.
+    ReportRevocation(revocation::Event),
     /// An output of the channels for applications.
     Channel(channel::Output),
     /// Routes changed; reported after [`Input::WatchRoutes`], at most once per

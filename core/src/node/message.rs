@@ -3,6 +3,7 @@
 use crate::channel;
 use crate::gossip;
 use crate::lane::{Lane, Placement};
+use crate::revocation;
 use crate::size::{self, Encoded};
 
 /// One message on a link, of at most [`size::FRAME_BYTES_MAX`] bytes encoded.
@@ -12,6 +13,8 @@ pub enum Message {
     Mesh(gossip::Message),
     /// A message about channels.
     Channel(channel::Data),
+    /// A message about revocations.
+    Revocation(revocation::Message),
 }
 
 impl Message {
@@ -20,6 +23,7 @@ impl Message {
     pub const fn placement(&self) -> Placement {
         match self {
             Self::Channel(_) => Placement::of(Lane::Channel),
+            Self::Revocation(message) => Placement::of(message.lane()),
             Self::Mesh(message) => match message {
                 // A goodbye is the last message on its link.
                 gossip::Message::Goodbye(_) => Placement::behind(Lane::Control, Lane::Channel),
@@ -49,7 +53,8 @@ impl Message {
                 | gossip::Message::Goodbye(_)
                 | gossip::Message::Frame(_),
             )
-            | Self::Channel(_) => false,
+            | Self::Channel(_)
+            | Self::Revocation(_) => false,
         }
     }
 
@@ -72,11 +77,18 @@ impl From<channel::Data> for Message {
     }
 }
 
+impl From<revocation::Message> for Message {
+    fn from(message: revocation::Message) -> Self {
+        Self::Revocation(message)
+    }
+}
+
 impl Encoded for Message {
     fn encoded_len(&self) -> usize {
         match self {
             Self::Mesh(message) => message.encoded_len(),
             Self::Channel(data) => size::delimited(data.encoded_len()),
+            Self::Revocation(message) => size::delimited(message.encoded_len()),
         }
     }
 }

@@ -1,17 +1,21 @@
 //! One mesh daemon as one machine.
 //!
 //! A node consists of its part in the mesh ([`Gossip`]), which decides the membership and keeps the links, and its
-//! channels ([`Channels`]), which carry applications' data over the links. The node informs the channels which links
+//! channels ([`Channels`]), which carry applications' data over the links. Its list of revoked certificates
+//! ([`Revocations`]) decides which connections are closed, and is exchanged before a handshake (`revoking`,
+//! `held_hellos`). The node informs the channels which links
 //! are open (`neighbours`), chooses the next hop of their packets (`routes`), and requests links to members to which it
 //! sends much (`direct_links`).
 
 mod direct_links;
 #[cfg(test)]
 mod fuzz;
+mod held_hellos;
 mod interface;
 mod link_requests;
 mod message;
 mod neighbours;
+mod revoking;
 mod routes;
 
 use crate::channel::message::{Packet, Purpose};
@@ -19,9 +23,11 @@ use crate::channel::{self, Channels};
 use crate::gossip::{self, Gossip};
 use crate::identity::NodeId;
 use crate::machine::{Machine, Outbox};
+use crate::revocation::{self, Revocations};
 use crate::sabotage::Switch;
 use crate::time::Instant;
 use direct_links::DirectLinks;
+use held_hellos::HeldHellos;
 use neighbours::Neighbours;
 use routes::RouteCache;
 
@@ -42,6 +48,8 @@ pub struct Node {
     neighbours: Neighbours,
     routes: RouteCache,
     direct_links: DirectLinks,
+    revocations: Revocations,
+    held_hellos: HeldHellos,
     /// Outputs of the channels that were not handled; empty between steps.
     channel_outputs: Outbox<channel::Output>,
 }
@@ -71,12 +79,15 @@ impl Node {
         channels.started = config.content.joined;
         channels.sabotage = config.sabotage;
         channels.bytes_max = config.tuning.channel_kib_max.saturating_mul(1024);
+        let revocations = Revocations::new(config.content.joined, now, config.sabotage);
         Self {
             gossip: Gossip::new(config, seed, now),
             channels: Channels::new(channels, seed, now),
             neighbours: Neighbours::default(),
             routes: RouteCache::default(),
             direct_links: DirectLinks::default(),
+            revocations,
+            held_hellos: HeldHellos::default(),
             channel_outputs: Outbox::new(),
         }
     }
@@ -122,7 +133,8 @@ impl Node {
         // thousands of nodes take turns in one process, a separate outbox for each node causes cache misses.
         let mut outputs = Outbox::new();
         self.gossip.step(now, input, &mut outputs);
-        for output in outputs.drain() {
+        for mut output in outputs.drain() {
+            self.note_mesh_output(now, &mut output, out);
             out.push(output.into());
         }
         self.update_neighbours(now);
@@ -197,7 +209,11 @@ impl Machine for Node {
             Input::Receive {
                 link,
                 message: Message::Mesh(message),
-            } => self.step_mesh(now, gossip::Input::Receive { link, message }, out),
+            } => self.receive_mesh(now, link, message, out),
+            Input::Receive {
+                link,
+                message: Message::Revocation(message),
+            } => self.receive_revocation_message(now, link, message, out),
             Input::Receive {
                 link,
                 message: Message::Channel(data),
@@ -210,11 +226,35 @@ impl Machine for Node {
                 let input = gossip::Input::RequestLink { peer, requested };
                 self.step_mesh(now, input, out);
             }
-            Input::Mesh(input) => self.step_mesh(now, input, out),
+            Input::Mesh(input) => self.step_mesh_about_connection(now, input, out),
+            Input::LoadRevocations(revocations) => {
+                self.step_revocations(now, revocation::Input::Load(revocations), out);
+            }
+            Input::Presented { link, certificate } => {
+                let presented = revocation::Input::Presented { link, certificate };
+                self.step_revocations(now, presented, out);
+            }
+            Input::Revoke {
+                request,
+                revocation,
+            } => {
+                let revoke = revocation::Input::Revoke {
+                    request,
+                    revocation,
+                };
+                self.step_revocations(now, revoke, out);
+            }
+            Input::RevocationsStored { ticket } => {
+                self.step_revocations(now, revocation::Input::Stored { ticket }, out);
+            }
+            Input::RevocationsNotStored { ticket } => {
+                self.step_revocations(now, revocation::Input::StoreFailed { ticket }, out);
+            }
             Input::Channel(input) => self.step_channels(now, input),
             Input::Calendar(wall) => {
                 self.step_mesh(now, gossip::Input::Calendar(wall), out);
                 self.step_channels(now, channel::Input::Calendar(wall));
+                self.step_revocations(now, revocation::Input::Calendar(wall), out);
             }
             Input::WatchRoutes(watch) => self.routes.set_watch(now, &self.gossip, watch),
             Input::Wake => {
@@ -223,6 +263,9 @@ impl Machine for Node {
                 }
                 if self.channels.next_deadline().is_some_and(|at| at <= now) {
                     self.step_channels(now, channel::Input::Wake);
+                }
+                if self.revocations.next_deadline().is_some_and(|at| at <= now) {
+                    self.step_revocations(now, revocation::Input::Wake, out);
                 }
             }
         }
@@ -239,6 +282,7 @@ impl Machine for Node {
             self.channels.next_deadline(),
             self.routes.next_deadline(),
             self.direct_links.next_deadline(),
+            self.revocations.next_deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -316,6 +316,7 @@ mod tests {
                 joining: false,
                 hash: 0,
                 record: record(name),
+                revocations: 0,
             });
             step(&mut mesh, Input::Receive { link, message });
         }

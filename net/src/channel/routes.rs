@@ -47,7 +47,12 @@ impl MeshNode {
                 loop {
                     match notices.recv().await {
                         Ok(Notice::RoutesChanged) | Err(RecvError::Lagged(_)) => break,
-                        Ok(Notice::Mesh(_) | Notice::Channel(_) | Notice::Transport(_)) => {}
+                        Ok(
+                            Notice::Mesh(_)
+                            | Notice::Channel(_)
+                            | Notice::Revocation(_)
+                            | Notice::Transport(_),
+                        ) => {}
                         Err(RecvError::Closed) => return,
                     }
                 }

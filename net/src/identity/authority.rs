@@ -7,6 +7,7 @@
 use super::calendar::date_of;
 use super::error::{IdentityError, PemOrigin};
 use super::facts::hexadecimal;
+use super::tls;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use phalanx_core::credentials::Validity;
 use phalanx_core::identity::check_name;
@@ -20,6 +21,8 @@ use rcgen::{
 };
 use ring::digest;
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::sign::SigningKey;
+use std::sync::Arc;
 
 /// Organisation in the name of a CA with a random key.
 const MADE: &str = "Phalanx mesh CA";
@@ -248,6 +251,15 @@ impl Authority {
     #[must_use]
     pub fn mesh(&self) -> &str {
         &self.mesh
+    }
+
+    /// Returns the signer of the CA's private key.
+    pub(super) fn signing_key(&self) -> Result<Arc<dyn SigningKey>, IdentityError> {
+        let key = PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der());
+        tls::signing_key(&key.into()).map_err(|why| IdentityError::Crypto {
+            what: "the CA's key",
+            why,
+        })
     }
 
     /// Returns the CA's certificate, as PEM.

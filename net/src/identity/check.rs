@@ -6,11 +6,13 @@ use super::error::{IdentityError, PemOrigin, Warning};
 use super::facts::{self, CertificateFacts};
 use super::files;
 use super::peer::{Peer, PeerError, peer_identity, subject_of};
+use super::revocation::{self, RevokedCertificates};
 use super::secret::Secret;
 use super::tls::{self, Credential, Encryption};
 use super::trust::{CaName, MeshTrust, Trust};
 use phalanx_core::credentials::{Validity, ValidityStage};
-use phalanx_core::subject::Subject;
+use phalanx_core::revocation::PresentedCertificate;
+use phalanx_core::subject::{CertificateRole, Subject};
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -62,7 +64,10 @@ pub struct Identity {
     /// At least one. The first is presented, unless the other end accepts only a later one.
     credentials: Arc<[Credential]>,
     roots: Arc<RootCertStore>,
+    /// The certificates of the CAs in `roots`; none in a mesh with secrets.
+    authorities: Arc<[CertificateDer<'static>]>,
     mesh_trust: Arc<MeshTrust>,
+    revoked: RevokedCertificates,
 }
 
 impl core::fmt::Debug for Identity {
@@ -83,7 +88,7 @@ impl Identity {
         let keys = private_keys(&parts.key)?;
         let certificate_facts = facts::first(&parts.certificate.place, &parts.certificate.pem)?;
         in_time(&parts.certificate.place, &certificate_facts, now)?;
-        let roots = roots(&parts.ca, now)?;
+        let (roots, authorities) = roots(&parts.ca, now)?;
         right_name(&parts.certificate.place, &chain[0], subject)?;
         let certified = certified(parts, chain, keys)?;
         tls::verify_chain(&certified.cert, &roots, subject.role(), now).map_err(|why| {
@@ -94,7 +99,11 @@ impl Identity {
             }
         })?;
         let credential = Credential::new(certificate_facts, certified);
-        Ok(Self::of(subject, vec![credential], roots, Trust::Authority))
+        let identity = Self::of(subject, vec![credential], roots, Trust::Authority);
+        Ok(Self {
+            authorities: authorities.into(),
+            ..identity
+        })
     }
 
     /// Mints certificates with new keys for `subject` from secrets, as of `now`. The certificate of
@@ -145,8 +154,50 @@ impl Identity {
             subject: subject.clone(),
             credentials: credentials.into(),
             roots: Arc::new(roots),
+            authorities: Vec::new().into(),
             mesh_trust: Arc::new(mesh_trust),
+            revoked: RevokedCertificates::default(),
         }
+    }
+
+    /// Returns the same identity, which refuses peers with these revoked certificates.
+    #[must_use]
+    pub(crate) fn refusing(self, revoked: RevokedCertificates) -> Self {
+        Self { revoked, ..self }
+    }
+
+    /// Returns the first certificate with its key.
+    pub(super) fn certified(&self) -> &CertifiedKey {
+        &self.credentials[0].certified
+    }
+
+    /// Returns what revocations look at in each of this identity's certificates.
+    pub(crate) fn presented(&self) -> impl Iterator<Item = PresentedCertificate> {
+        let all = self.credentials.iter();
+        all.filter_map(|held| revocation::presented(held.certified.cert.first()?))
+    }
+
+    /// Returns the last second in which a certificate of the mesh's CAs can be valid; none in a mesh with secrets.
+    #[must_use]
+    pub fn authorities_end(&self) -> Option<Wall> {
+        let all = self.authorities.iter();
+        let facts = all.filter_map(|it| CertificateFacts::of(it).ok());
+        facts.map(|facts| facts.validity.not_after).max()
+    }
+
+    /// Returns the certificates of the mesh's CAs.
+    pub(super) fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
+    }
+
+    /// Verifies a chain of certificates, as of `now`.
+    pub(super) fn verify_chain(
+        &self,
+        chain: &[CertificateDer<'static>],
+        role: CertificateRole,
+        now: Wall,
+    ) -> Result<(), String> {
+        tls::verify_chain(chain, &self.roots, role, now)
     }
 
     /// Returns the subject of this identity.
@@ -187,7 +238,7 @@ impl Identity {
         &self,
         encryption: Encryption,
     ) -> Result<Arc<ServerConfig>, IdentityError> {
-        tls::server_config(&self.credentials, &self.roots, encryption)
+        tls::server_config(&self.credentials, &self.roots, &self.revoked, encryption)
     }
 
     /// Returns the TLS configuration for dialling: TLS 1.3, HTTP/2, and the acceptor must present a
@@ -199,7 +250,12 @@ impl Identity {
         &self,
         encryption: Encryption,
     ) -> Result<Arc<ClientConfig>, IdentityError> {
-        tls::client_config(&self.credentials, &self.roots, &self.mesh_trust, encryption)
+        tls::client_config(
+            &self.credentials,
+            &self.roots,
+            (&self.mesh_trust, &self.revoked),
+            encryption,
+        )
     }
 
     /// Returns the identity of the other end of a completed handshake.
@@ -213,6 +269,9 @@ impl Identity {
         let mut peer = peer_identity(certificate)?;
         peer.intermediates = others.iter().map(|it| it.clone().into_owned()).collect();
         if peer.subject.mesh() == self.subject.mesh() {
+            if self.revoked.check(certificate).is_err() {
+                return Err(PeerError::Revoked);
+            }
             return Ok(peer);
         }
         Err(PeerError::WrongMesh {
@@ -306,8 +365,12 @@ fn in_time(place: &PemOrigin, facts: &CertificateFacts, now: Wall) -> Result<(),
 
 /// Reads the trusted CAs. Expired CAs are left out if another CA is valid, so that a CA can be
 /// replaced.
-fn roots(ca: &PemText, now: Wall) -> Result<RootCertStore, IdentityError> {
+fn roots(
+    ca: &PemText,
+    now: Wall,
+) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), IdentityError> {
     let mut roots = RootCertStore::empty();
+    let mut authorities = Vec::new();
     let mut out_of_time = None;
     let all = facts::certificates(&ca.place, &ca.pem)?;
     for (certificate, facts) in all
@@ -327,6 +390,7 @@ fn roots(ca: &PemText, now: Wall) -> Result<RootCertStore, IdentityError> {
             out_of_time = Some(error);
             continue;
         }
+        authorities.push(certificate.clone());
         roots
             .add(certificate)
             .map_err(|error| IdentityError::Unusable {
@@ -336,7 +400,7 @@ fn roots(ca: &PemText, now: Wall) -> Result<RootCertStore, IdentityError> {
     }
     match out_of_time {
         Some(error) if roots.is_empty() => Err(error),
-        Some(_) | None => Ok(roots),
+        Some(_) | None => Ok((roots, authorities)),
     }
 }
 

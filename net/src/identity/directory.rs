@@ -224,6 +224,14 @@ pub fn check_clock(now: Wall) -> Result<(), IdentityError> {
     Ok(())
 }
 
+/// Opens the CA in `directory`.
+///
+/// # Errors
+/// If the CA or its key is missing or cannot be read, or it is not the CA of the mesh of `subject`.
+pub fn ca_open(directory: &Path, subject: &Subject) -> Result<Authority, IdentityError> {
+    open_authority(directory, subject)
+}
+
 /// Creates a CA for `mesh` in `directory`; returns the path of its certificate.
 ///
 /// # Errors

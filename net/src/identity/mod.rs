@@ -17,6 +17,7 @@
 //! - `check`: from PEM or secrets to a checked identity.
 //! - `trust`: whom a node trusts, and why it does not trust another.
 //! - `facts`: what people want to know of a certificate.
+//! - `revocation`: signatures of revocations, and the certificates that handshakes refuse.
 //! - `tls`: rustls on ring, TLS 1.3 alone, both ends prove who they are.
 //! - `unencrypted`: records that are authenticated and not encrypted, where both ends waive that.
 
@@ -29,6 +30,7 @@ mod error;
 mod facts;
 mod files;
 mod peer;
+mod revocation;
 mod secret;
 mod source;
 #[cfg(test)]
@@ -40,12 +42,14 @@ mod unencrypted;
 pub use authority::{Authority, ExtraNames, Issued};
 pub use calendar::iso_8601;
 pub use check::{Identity, PemParts, PemText};
-pub use directory::{IssuedFiles, ca_init, ca_issue, check_clock};
+pub use directory::{IssuedFiles, ca_init, ca_issue, ca_open, check_clock};
 pub use error::{IdentityError, PemOrigin, Warning};
 pub use facts::{CertificateFacts, ca_show, facts_of_pem};
 pub use peer::{Peer, PeerError, peer_identity};
 pub use phalanx_core::credentials::{CA_DAYS, NODE_DAYS, Validity};
 pub use phalanx_core::subject::{CertificateRole, Subject, SubjectError};
+pub(crate) use revocation::presented;
+pub use revocation::{RevokedCertificates, fingerprint_of};
 pub use secret::{
     PASSPHRASE_CHARS_MIN, SECRET_VARIABLE, SECRETS_MAX, Secret, SecretError, secret_fingerprints,
     write_secret,

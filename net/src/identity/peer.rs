@@ -28,6 +28,9 @@ pub enum PeerError {
     /// The common name and the SPIFFE id disagree.
     #[error("has the common name {0:?} but names {1}")]
     CommonName(String, Subject),
+    /// The certificate is revoked.
+    #[error("is revoked")]
+    Revoked,
     /// The subject belongs to another mesh.
     #[error("belongs to mesh {found:?}, not to {ours:?}")]
     WrongMesh {

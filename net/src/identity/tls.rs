@@ -7,6 +7,7 @@
 
 use super::error::IdentityError;
 use super::facts::CertificateFacts;
+use super::revocation::RevokedCertificates;
 use super::trust::{CaName, MeshTrust, Trust};
 use super::unencrypted;
 use core::time::Duration;
@@ -18,6 +19,7 @@ use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
     WebPkiClientVerifier,
@@ -187,6 +189,7 @@ impl ResolvesClientCert for Offer {
 pub(super) fn server_config(
     credentials: &Arc<[Credential]>,
     roots: &Arc<RootCertStore>,
+    revoked: &RevokedCertificates,
     encryption: Encryption,
 ) -> Result<Arc<ServerConfig>, IdentityError> {
     let what = "the TLS configuration for accepting";
@@ -196,7 +199,10 @@ pub(super) fn server_config(
     let mut config = ServerConfig::builder_with_provider(encryption.provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| crypto(what, &error))?
-        .with_client_cert_verifier(clients)
+        .with_client_cert_verifier(Arc::new(UnrevokedClients {
+            clients,
+            revoked: revoked.clone(),
+        }))
         .with_cert_resolver(Arc::new(Offer(Arc::clone(credentials))));
     config.alpn_protocols = vec![HTTP_2.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -207,7 +213,7 @@ pub(super) fn server_config(
 pub(super) fn client_config(
     credentials: &Arc<[Credential]>,
     roots: &Arc<RootCertStore>,
-    mesh_trust: &Arc<MeshTrust>,
+    (mesh_trust, revoked): (&Arc<MeshTrust>, &RevokedCertificates),
     encryption: Encryption,
 ) -> Result<Arc<ClientConfig>, IdentityError> {
     let what = "the TLS configuration for dialling";
@@ -220,6 +226,7 @@ pub(super) fn client_config(
     let verifier = AnyNode {
         roots: Arc::clone(roots),
         mesh_trust: Arc::clone(mesh_trust),
+        revoked: revoked.clone(),
         wanted,
     };
     let mut config = ClientConfig::builder_with_provider(encryption.provider())
@@ -235,11 +242,79 @@ pub(super) fn client_config(
     Ok(Arc::new(config))
 }
 
+/// Returns whether a signature over a text is that of a certificate's key.
+pub(super) fn verify_signature(
+    certificate: &CertificateDer<'_>,
+    scheme: SignatureScheme,
+    text: &[u8],
+    signature: &[u8],
+) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let key = &parsed.public_key().subject_public_key.data;
+    let supported = algorithms();
+    let mut of_scheme = supported.mapping.iter().filter(|(it, _)| *it == scheme);
+    of_scheme.any(|(_, all)| {
+        let mut all = all.iter();
+        all.any(|it| it.verify_signature(key, text, signature).is_ok())
+    })
+}
+
+/// Accepts dialers with a valid certificate that is not revoked.
+#[derive(Debug)]
+struct UnrevokedClients {
+    clients: Arc<dyn ClientCertVerifier>,
+    revoked: RevokedCertificates,
+}
+
+impl ClientCertVerifier for UnrevokedClients {
+    fn verify_client_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.clients.verify_client_cert(own, intermediates, now)?;
+        self.revoked.check(own)?;
+        Ok(verified)
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.clients.root_hint_subjects()
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.clients
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.clients
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.clients.supported_verify_schemes()
+    }
+}
+
 /// Accepts any acceptor with a valid node certificate of a trusted CA.
 #[derive(Debug)]
 struct AnyNode {
     roots: Arc<RootCertStore>,
     mesh_trust: Arc<MeshTrust>,
+    revoked: RevokedCertificates,
     wanted: Option<Vec<DistinguishedName>>,
 }
 
@@ -275,6 +350,7 @@ impl ServerCertVerifier for AnyNode {
     ) -> Result<ServerCertVerified, Error> {
         verify_server(own, intermediates, &self.roots, now)
             .map_err(|error| self.explain(own, error))?;
+        self.revoked.check(own)?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -6,13 +6,16 @@ use super::journal::{EventJournal, JournalEntry};
 use crate::clock;
 use crate::driver::Stopped;
 use crate::identity::Subject;
-use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode};
+use crate::transport::{CALL_MESSAGE_BYTES_MAX, MeshNode, RevokeError};
+use crate::wire;
 use crate::wire::proto;
 use crate::wire::proto::mesh_service_server::{MeshService, MeshServiceServer};
 use phalanx_core::advertised::parse_target;
-use phalanx_core::gossip::{Gossip, Input, SEEDS_MAX};
+use phalanx_core::gossip::{ForgetRefusal, Gossip, Input, SEEDS_MAX};
+use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::node::Node;
+use phalanx_core::revocation::{Revocation, RevocationRefusal};
 use phalanx_core::time::Instant;
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -271,6 +274,78 @@ impl MeshService for Api {
             })
             .await?;
         Ok(Response::new(reply))
+    }
+
+    async fn revoke(&self, request: Request<proto::RevokeRequest>) -> Answer<proto::RevokeReply> {
+        self.inner_circle(&request)?;
+        let invalid = |why: String| Status::invalid_argument(format!("revocation: {why}"));
+        let wire = request.into_inner().revocation;
+        let wire = wire.ok_or_else(|| invalid("is missing".to_owned()))?;
+        let revocation = wire::revocation(wire).map_err(|error| invalid(error.to_string()))?;
+        self.node.revoke(revocation).await.map_err(|error| {
+            let text = error.to_string();
+            match error {
+                RevokeError::Signature(_) => Status::permission_denied(text),
+                RevokeError::Refused(RevocationRefusal::Busy | RevocationRefusal::Full) => {
+                    Status::resource_exhausted(text)
+                }
+                RevokeError::Refused(RevocationRefusal::Future | RevocationRefusal::Ended) => {
+                    Status::failed_precondition(text)
+                }
+                RevokeError::Stopped => Status::unavailable(text),
+            }
+        })?;
+        let held = self.ask(|node, _| node.revocations().list().len()).await?;
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        Ok(Response::new(proto::RevokeReply { held }))
+    }
+
+    async fn forget_member(
+        &self,
+        request: Request<proto::ForgetMemberRequest>,
+    ) -> Answer<proto::ForgetMemberReply> {
+        self.inner_circle(&request)?;
+        let text = request.into_inner().id;
+        let id = NodeId::new(&text)
+            .map_err(|why| Status::invalid_argument(format!("id: {text:?} {why}")))?;
+        let peer = id.clone();
+        let asked = self
+            .ask(move |node, _| node.mesh().may_forget(&peer))
+            .await?;
+        asked.map_err(|refusal| {
+            let why = format!("{id} {refusal}");
+            match refusal {
+                ForgetRefusal::Unknown => Status::not_found(why),
+                ForgetRefusal::Myself => Status::invalid_argument(why),
+                ForgetRefusal::Alive | ForgetRefusal::Linked => Status::failed_precondition(why),
+            }
+        })?;
+        self.notify(Input::Forget { peer: id }).await?;
+        Ok(Response::new(proto::ForgetMemberReply {}))
+    }
+
+    async fn list_revocations(
+        &self,
+        request: Request<proto::ListRevocationsRequest>,
+    ) -> Answer<proto::ListRevocationsReply> {
+        self.inner_circle(&request)?;
+        let (revocations, hash, durable) = self
+            .ask(|node, _| {
+                let held = node.revocations();
+                let all: Vec<_> = held.list().iter().cloned().collect();
+                (all, held.list().hash(), held.is_durable())
+            })
+            .await?;
+        let unsigned = |revocation: &Arc<Revocation>| proto::Revocation {
+            signature: Vec::new(),
+            chain: Vec::new(),
+            ..revocation.into()
+        };
+        Ok(Response::new(proto::ListRevocationsReply {
+            revocations: revocations.iter().map(unsigned).collect(),
+            hash,
+            durable,
+        }))
     }
 
     type WatchStream = Watching;

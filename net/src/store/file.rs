@@ -6,7 +6,7 @@
 
 use super::error::StoreError;
 use super::interface::Store;
-use super::name::{ITEM_BYTES_MAX, ItemName};
+use super::name::ItemName;
 use crate::durable;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
@@ -131,7 +131,7 @@ impl Directory {
 
     fn load(&self, name: ItemName) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.file(name);
-        match durable::read_regular(&path, ITEM_BYTES_MAX as u64) {
+        match durable::read_regular(&path, name.bytes_max() as u64) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::Io {
@@ -149,7 +149,7 @@ impl Directory {
     ) -> Result<T, E> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (new, result) = change(self.load(name)?.as_deref())?;
-        if new.len() > ITEM_BYTES_MAX {
+        if new.len() > name.bytes_max() {
             let bytes = new.len();
             return Err(StoreError::TooLarge { name, bytes }.into());
         }
@@ -165,6 +165,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ITEM_BYTES_MAX;
     use std::fs;
 
     const PEERS: ItemName = ItemName::new("peers");

@@ -9,6 +9,7 @@ use phalanx_core::channel;
 use phalanx_core::gossip::{Event, LinkEnd, Rejection};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
+use phalanx_core::revocation;
 use phalanx_core::time::Duration;
 use std::net::SocketAddr;
 use tracing::Level;
@@ -61,6 +62,7 @@ pub fn describe_notice(notice: &Notice) -> Description {
     match notice {
         Notice::Mesh(event) => describe(event),
         Notice::Channel(event) => describe_channel(event),
+        Notice::Revocation(event) => describe_revocation(event),
         Notice::RoutesChanged => Description {
             level: Level::DEBUG,
             kind: "routes-changed",
@@ -205,6 +207,7 @@ pub const fn end(reason: LinkEnd) -> &'static str {
         LinkEnd::Protocol => "the peer broke the protocol",
         LinkEnd::Expired => "one of the two certificates is about to expire",
         LinkEnd::Untrusted => "one of the two certificates is not trusted any more",
+        LinkEnd::Revoked => "the peer's certificate is revoked",
         LinkEnd::Leaving => "this node is leaving",
     }
 }
@@ -266,6 +269,46 @@ const fn channel_rejection(reason: channel::Rejection) -> &'static str {
     }
 }
 
+fn describe_revocation(event: &revocation::Event) -> Description {
+    use revocation::Event;
+    let (level, text) = match event {
+        Event::Revoked { target, from: None } => {
+            (Level::WARN, format!("{target} were revoked at this node"))
+        }
+        Event::Revoked {
+            target,
+            from: Some(from),
+        } => (
+            Level::WARN,
+            format!("{target} were revoked, as {from} reports"),
+        ),
+        Event::Refused {
+            target,
+            from,
+            reason,
+        } => (
+            Level::WARN,
+            format!("the revocation of {target} from {from} is not accepted: {reason}"),
+        ),
+        Event::Dropped { target } => (
+            Level::WARN,
+            format!(
+                "the revocation of {target} was dropped: the list is full of others that end later"
+            ),
+        ),
+        Event::Closed { peer } => (
+            Level::WARN,
+            format!("a connection of {peer} was closed: its certificate is revoked"),
+        ),
+    };
+    Description {
+        level,
+        kind: event.word(),
+        subject: event.subject().cloned(),
+        text: printable(text, TEXT_BYTES_MAX),
+    }
+}
+
 fn describe_transport(event: &TransportEvent) -> Description {
     let level = match event {
         TransportEvent::ConnectionDropped { .. } => Level::DEBUG,
@@ -281,10 +324,11 @@ fn describe_transport(event: &TransportEvent) -> Description {
         | TransportEvent::AcceptFailed { .. }
         | TransportEvent::RenewalFailed { .. }
         | TransportEvent::CalendarStepped { .. }
+        | TransportEvent::RevocationUnverified { .. }
         | TransportEvent::StoreFailed { .. } => Level::WARN,
-        TransportEvent::CertificateExpired { .. } | TransportEvent::TaskEnded { .. } => {
-            Level::ERROR
-        }
+        TransportEvent::CertificateExpired { .. }
+        | TransportEvent::OwnCertificateRevoked
+        | TransportEvent::TaskEnded { .. } => Level::ERROR,
     };
     Description {
         level,

@@ -143,6 +143,8 @@ where
             Ok(Ok(io)) => {
                 let session = io.inner().get_ref().1;
                 let encrypted = identity::is_encrypted(session);
+                let own = session.peer_certificates().and_then(<[_]>::first);
+                connection.identify(own.and_then(identity::presented));
                 match holder(&proof.identity, session.peer_certificates(), encrypted) {
                     Ok(peer) => {
                         let expiry = Expiry::first_of(proof.identity.validity(), peer.validity);

@@ -6,6 +6,7 @@ use crate::identity::Peer;
 use crate::overlay::LinkConnection;
 use phalanx_core::credentials::Expiry;
 use phalanx_core::places::Places;
+use phalanx_core::revocation::PresentedCertificate;
 use phalanx_core::subject::Subject;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -83,6 +84,16 @@ impl Connections {
         }
     }
 
+    /// Kills the connections whose other ends presented certificates of this kind.
+    pub(crate) fn kill_presenting(&self, revoked: impl Fn(&PresentedCertificate) -> bool) {
+        let states: Vec<ConnectionState> = self.lock().states.values().cloned().collect();
+        for connection in states {
+            if connection.presented().is_some_and(|it| revoked(&it)) {
+                connection.kill();
+            }
+        }
+    }
+
     /// Kills every connection, and those that are made later.
     pub(crate) fn kill_all(&self) {
         let mut open = self.lock();
@@ -134,6 +145,8 @@ struct Shared {
     /// Waker of the task performing the TLS handshake, to cancel it.
     upgrade_waker: Option<Waker>,
     closed_waker: Option<Waker>,
+    /// The certificate of the other end, once the handshake is complete.
+    presented: Option<PresentedCertificate>,
 }
 
 impl fmt::Debug for ConnectionState {
@@ -149,6 +162,16 @@ impl fmt::Debug for ConnectionState {
 impl ConnectionState {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The other end presented this certificate. A connection is identified before its certificate is compared with the
+    /// revocations, so that a revocation in between ends the connection.
+    pub(crate) fn identify(&self, presented: Option<PresentedCertificate>) {
+        self.lock().presented = presented;
+    }
+
+    fn presented(&self) -> Option<PresentedCertificate> {
+        self.lock().presented.clone()
     }
 
     /// Closes the connection immediately: reads and writes return an error.

@@ -1,7 +1,7 @@
 //! The credentials that a node proves itself with. They may be replaced while the node runs.
 
 use super::subnets::TrustedSubnets;
-use crate::identity::{Encryption, Identity, IdentityError};
+use crate::identity::{Encryption, Identity, IdentityError, RevokedCertificates};
 use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,12 +73,20 @@ impl TlsIdentity {
 #[derive(Clone, Debug)]
 pub(crate) struct CurrentProof {
     current: watch::Sender<Arc<TlsIdentity>>,
+    revoked: RevokedCertificates,
 }
 
 impl CurrentProof {
     pub(crate) fn new(identity: Identity, trusted: TrustedSubnets) -> Result<Self, IdentityError> {
+        let revoked = RevokedCertificates::default();
+        let identity = identity.refusing(revoked.clone());
         let (current, _) = watch::channel(Arc::new(TlsIdentity::new(identity, trusted)?));
-        Ok(Self { current })
+        Ok(Self { current, revoked })
+    }
+
+    /// The certificates that handshakes refuse.
+    pub(crate) const fn revoked(&self) -> &RevokedCertificates {
+        &self.revoked
     }
 
     /// The proof for new handshakes.
@@ -93,6 +101,7 @@ impl CurrentProof {
 
     /// Replaces the identity.
     pub(crate) fn replace(&self, identity: Identity) -> Result<(), IdentityError> {
+        let identity = identity.refusing(self.revoked.clone());
         let mut next = TlsIdentity::new(identity, self.current().trusted.clone())?;
         // Counted under the lock of the channel, so that two concurrent replacements are two generations.
         self.current.send_modify(|current| {

@@ -207,13 +207,16 @@ where
         .layer(async |io| connector.connect(name, io).await)
         .await
         .map_err(|error| failure::dial_error(&error))?;
+    let connection = io.connection();
+    let certificates = io.inner().get_ref().1.peer_certificates();
+    let own = certificates.and_then(<[_]>::first);
+    connection.identify(own.and_then(identity::presented));
     let peer = identity
         .judge(io.inner().get_ref().1.peer_certificates())
         .map_err(|error| DialError::Untrusted(format!("its certificate {error}")))?;
     access::serve(&peer.subject).map_err(|denial| DialError::Untrusted(denial.to_string()))?;
     let (dialer, acceptor) = (identity.subject().id(), peer.subject.id());
     let keys = Keys::of(io.inner().get_ref().1, dialer, acceptor);
-    let connection = io.connection();
     let expiry = Expiry::first_of(identity.validity(), peer.validity);
     let encrypted = identity::is_encrypted(io.inner().get_ref().1);
     match channel(io, keepalive).await {

@@ -4,6 +4,7 @@ use super::dial::TransportDialer;
 use super::lifetime::{closed, until};
 use super::links::OpenLinks;
 use super::network::Network;
+use super::revocations::{RevocationAnswers, RevocationGate, StoreOrder};
 use crate::applications::registry::Dispatcher;
 use crate::driver::Executor;
 use crate::link::{Notice, TransportEvent};
@@ -27,6 +28,11 @@ pub(crate) struct MeshExecutor<N> {
     pub(crate) orders: watch::Sender<Option<(Ticket, u64)>>,
     /// The newest addresses to keep; see [`keep_addresses`].
     pub(crate) addresses: watch::Sender<Vec<SocketAddr>>,
+    /// The newest revocations to store.
+    pub(crate) revocation_orders: watch::Sender<StoreOrder>,
+    /// Verifies and enforces revocations.
+    pub(crate) revocations: RevocationGate,
+    pub(crate) revocation_answers: RevocationAnswers,
     /// Signals that the node ends.
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) left: watch::Sender<bool>,
@@ -65,6 +71,25 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
             }
             node::Output::KeepAddresses { addresses } => {
                 self.addresses.send_replace(addresses);
+            }
+            node::Output::StoreRevocations {
+                ticket,
+                revocations,
+            } => {
+                self.revocation_orders
+                    .send_replace(Some((ticket, revocations)));
+            }
+            node::Output::EnforceRevocation(revocation) => {
+                self.revocations.enforce(&revocation);
+                if self.revocations.concerns_own(&revocation) {
+                    self.links.notice(TransportEvent::OwnCertificateRevoked);
+                }
+            }
+            node::Output::RevocationAnswer { request, result } => {
+                self.revocation_answers.answer(request, result);
+            }
+            node::Output::ReportRevocation(event) => {
+                self.links.notices.publish(Notice::Revocation(event));
             }
             node::Output::Left => {
                 self.left.send_replace(true);

@@ -122,6 +122,7 @@ pub(crate) fn of_certificate(error: &CertificateError) -> String {
             "its certificate is signed by a CA with the same name as the mesh's CA but another key"
                 .to_owned()
         }
+        CertificateError::Revoked => "its certificate is revoked".to_owned(),
         CertificateError::Other(other) => other.to_string(),
         other => format!("its certificate is not valid: {other}"),
     }

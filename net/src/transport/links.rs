@@ -14,11 +14,12 @@ use super::connection::ConnectionState;
 use super::failure;
 use super::limits::Limits;
 use super::queue::{Outbound, Queue, QueueEnd};
+use super::revocations::RevocationGate;
 use super::tasks::Tasks;
 use super::traffic::Counters;
 use crate::clock;
 use crate::driver::Handle;
-use crate::identity::Peer;
+use crate::identity::{self, Peer};
 use crate::link::{Notice, Outgoing, TransportEvent};
 use crate::notices::Notices;
 use crate::overlay::{self, LinkConnection, PathDriver, Violation};
@@ -30,6 +31,7 @@ use phalanx_core::gossip::Input;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::{CloseReason, DialId, LinkId, LocalClose};
 use phalanx_core::node::{self, Message, Node};
+use phalanx_core::revocation::PresentedCertificate;
 use phalanx_core::time::Wall;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -55,6 +57,8 @@ pub(crate) struct OpenLinks {
     pub(crate) counters: Counters,
     /// `None` without an overlay.
     pub(crate) paths: Option<Arc<PathDriver>>,
+    /// Without it, arriving revocations are dropped.
+    pub(crate) revocations: Option<RevocationGate>,
 }
 
 #[derive(Default)]
@@ -122,6 +126,10 @@ struct LinkTask {
     channel: Option<Channel>,
     /// The link's data path.
     path: Option<Arc<overlay::SharedPath>>,
+    /// The certificate that the peer presented.
+    certificate: Option<PresentedCertificate>,
+    /// Number of revocations on the link without a valid signature.
+    invalid: usize,
 }
 
 /// The next event of a link's task.
@@ -150,6 +158,7 @@ impl OpenLinks {
             notices,
             counters,
             paths: None,
+            revocations: None,
         }
     }
 
@@ -176,6 +185,7 @@ impl OpenLinks {
             generation,
             wire,
         } = stream;
+        let certificate = identity::presented(&peer.certificate);
         let handshake = Handshake { peer, generation };
         let peer = handshake.peer.subject.id().clone();
         let mut table = self.lock();
@@ -211,6 +221,8 @@ impl OpenLinks {
             expiry,
             channel,
             path,
+            certificate,
+            invalid: 0,
         };
         self.start(task, opened, generation);
     }
@@ -358,6 +370,11 @@ impl OpenLinks {
 
 impl LinkTask {
     async fn run(mut self, opened: Input, generation: u64) {
+        if let Some(certificate) = self.certificate.take() {
+            let link = self.link;
+            let presented = node::Input::Presented { link, certificate };
+            let _ended = self.links.driver.send(presented).await.is_err();
+        }
         self.links.notify(opened).await;
         let opened = credentials::Input::LinkOpened {
             link: self.link,
@@ -415,10 +432,16 @@ impl LinkTask {
     }
 
     /// Removes the overlay's signal from a packet; returns the message for the machine.
-    fn unpack(&self, packet: Packet) -> Result<Option<Message>, String> {
+    fn unpack(&mut self, packet: Packet) -> Result<Option<Message>, String> {
         let parts = PacketParts::try_from(packet).map_err(|error| error.to_string())?;
         self.links.counters.received(parts.encoded_len());
-        let PacketParts { message, signal } = parts;
+        let PacketParts {
+            mut message,
+            signal,
+        } = parts;
+        if let Some(message) = &mut message {
+            self.verify_revocations(message);
+        }
         if let Some(signal) = signal {
             let taken = match (&self.path, signal) {
                 (Some(path), signal) => path.receive(signal),
@@ -427,6 +450,19 @@ impl LinkTask {
             taken.map_err(|violation| format!("overlay: {violation}"))?;
         }
         Ok(message)
+    }
+
+    /// Removes revocations without a valid signature.
+    fn verify_revocations(&mut self, message: &mut Message) {
+        let removed = match &self.links.revocations {
+            Some(gate) => gate.filter(message, &mut self.invalid),
+            None => None,
+        };
+        if let Some(reason) = removed {
+            let peer = self.peer.clone();
+            self.links
+                .notice(TransportEvent::RevocationUnverified { peer, reason });
+        }
     }
 
     async fn receive(&self, message: Message) {

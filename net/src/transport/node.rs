@@ -12,6 +12,7 @@ use super::link_requests::SharedLinkRequests;
 use super::links::OpenLinks;
 use super::network::{Listener, Network};
 use super::renewal::{self, CredentialsExecutor};
+use super::revocations::{RevocationAnswers, RevocationGate, RevokeError, keep_revocations};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::tasks::Tasks;
@@ -28,6 +29,7 @@ use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input};
 use phalanx_core::link::{LinkId, Ticket};
 use phalanx_core::node::{self, Node};
+use phalanx_core::revocation::{Revocation, RevocationRefusal};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
@@ -126,6 +128,8 @@ pub struct MeshNode {
     closing: watch::Sender<bool>,
     address: SocketAddr,
     pub(super) link_requests: SharedLinkRequests,
+    revocations: RevocationGate,
+    revocation_answers: RevocationAnswers,
     /// The runtime of the node. Handles of the node may be dropped outside of this runtime.
     runtime: runtime::Handle,
 }
@@ -190,6 +194,7 @@ impl<N: Network> BoundPort<N> {
             let paths = PathDriver::new(overlay, config.id.clone(), config.instance, notices);
             Arc::new(paths)
         });
+        node.links.revocations = Some(node.revocations.clone());
         let links = node.links.clone();
         let keepalive = config.tuning.keepalive_interval();
         let link_service = LinkService::server(links.clone(), config.mesh.clone());
@@ -205,7 +210,16 @@ impl<N: Network> BoundPort<N> {
             closing: node.closing.clone(),
         };
         let tasks = links.tasks.clone();
-        let accepting = until(accept::accept(self.listener, gate), node.closed());
+        let (loaded, mut is_loaded) = watch::channel(false);
+        let mut starts = is_loaded.clone();
+        let listener = self.listener;
+        let accepting = async move {
+            // A node that ends before it has read its revocations accepts nothing.
+            if is_loaded.wait_for(|loaded| *loaded).await.is_ok() {
+                accept::accept(listener, gate).await;
+            }
+        };
+        let accepting = until(accepting, node.closed());
         tasks.spawn_essential("listener", accepting);
         let dialer = TransportDialer {
             network: self.network,
@@ -216,12 +230,19 @@ impl<N: Network> BoundPort<N> {
             resolution_timeout: config.tuning.resolution_timeout,
             keepalive,
         };
-        let (orders, addresses) = keep(store, &links);
+        let (orders, addresses) = keep(store.clone(), &links);
+        let (revocation_orders, revocations_ordered) = watch::channel(None);
+        let gate = node.revocations.clone();
+        let keep = keep_revocations(store, links.clone(), gate, loaded, revocations_ordered);
+        tasks.spawn_essential("revocations", keep);
         let executor = MeshExecutor {
             dialer,
             links,
             orders,
             addresses,
+            revocation_orders,
+            revocations: node.revocations.clone(),
+            revocation_answers: node.revocation_answers.clone(),
             closing: node.closing.clone(),
             left,
             dispatcher: node.channel_registry.dispatcher(),
@@ -235,7 +256,11 @@ impl<N: Network> BoundPort<N> {
         });
         node.end_on_failure();
         let first = node.clone();
-        tasks.spawn(async move { first.links.notify(Input::Start).await });
+        tasks.spawn(async move {
+            if starts.wait_for(|loaded| *loaded).await.is_ok() {
+                first.links.notify(Input::Start).await;
+            }
+        });
         Ok(node)
     }
 }
@@ -251,17 +276,24 @@ impl MeshNode {
         let notices = Notices::new();
         let (closing, _) = watch::channel(false);
         let links = OpenLinks::new(driver.clone(), lifecycle, Tasks::new(), limits, notices);
+        let connections = Connections::default();
+        let revocations = RevocationGate {
+            proof: credentials.clone(),
+            connections: connections.clone(),
+        };
         Self {
             driver,
             links,
             channel_registry: ChannelRegistry::default(),
-            connections: Connections::default(),
+            connections,
             credentials,
             requested: watch::channel(false).0,
             left,
             closing,
             address,
             link_requests: SharedLinkRequests::default(),
+            revocations,
+            revocation_answers: RevocationAnswers::default(),
             runtime: runtime::Handle::current(),
         }
     }
@@ -396,6 +428,29 @@ impl MeshNode {
             });
         }
         self.credentials.replace(identity)
+    }
+
+    /// Revokes certificates in the whole mesh. Returns when the revocation is durable on this node.
+    ///
+    /// # Errors
+    /// If the signature is not that of the mesh's CA or of an administrator, or core refuses the revocation. The
+    /// revocation has no effect then.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<(), RevokeError> {
+        self.revocations
+            .verify(&revocation)
+            .map_err(RevokeError::Signature)?;
+        let asked = self.revocation_answers.ask();
+        let (request, answer) = asked.ok_or(RevocationRefusal::Busy)?;
+        // Core compares the time of the signature with the calendar.
+        self.links.tell_calendar(clock::wall()).await;
+        let revocation = Arc::new(revocation);
+        let input = node::Input::Revoke {
+            request,
+            revocation,
+        };
+        let sent = self.driver.send(input).await;
+        sent.map_err(|_| RevokeError::Stopped)?;
+        Ok(answer.await.map_err(|_| RevokeError::Stopped)??)
     }
 
     /// Waits until a new certificate is due. The caller obtains one and answers by [`renew`](Self::renew),

@@ -79,6 +79,15 @@ pub enum FieldFault {
         /// The declared number.
         expected: usize,
     },
+    /// A number of bytes other than the fixed one.
+    BytesLength {
+        /// The number received.
+        found: usize,
+        /// The fixed number.
+        expected: usize,
+    },
+    /// A holder beside the fingerprint of a certificate.
+    BesideFingerprint,
     /// The content of a record is out of bounds.
     Content(ContentError),
     /// An invalid offer of an overlay.
@@ -107,6 +116,12 @@ impl fmt::Display for FieldFault {
             Self::Unordered(which) => write!(f, "holds {which:?} out of order"),
             Self::Length { found, expected } => {
                 write!(f, "has {found} bytes; the writes have {expected}")
+            }
+            Self::BytesLength { found, expected } => {
+                write!(f, "has {found} bytes instead of {expected}")
+            }
+            Self::BesideFingerprint => {
+                f.write_str("names a holder beside the fingerprint of a certificate")
             }
             Self::Content(error) => write!(f, "carries {error}"),
             Self::Offer(error) => write!(f, "is refused: {error}"),

@@ -16,6 +16,7 @@ pub(super) fn parse(wire: proto::Hello) -> Parsed<Hello> {
         joining: wire.joining,
         hash: wire.hash,
         record: record::own(wire.record)?,
+        revocations: wire.revocations,
     })
 }
 
@@ -29,6 +30,7 @@ impl From<&Hello> for proto::Hello {
             joining: hello.joining,
             hash: hello.hash,
             record: Some(hello.record.as_ref().into()),
+            revocations: hello.revocations,
         }
     }
 }
@@ -43,15 +45,19 @@ pub(super) mod arbitrary {
 
     pub(crate) fn hello() -> impl Strategy<Value = Hello> {
         let versions = (number(), number());
-        (id(), versions, number(), any::<bool>(), hash(), record()).prop_map(
-            |(mesh, (version_min, version_max), session, joining, hash, record)| Hello {
-                mesh: mesh.as_str().to_owned(),
-                version_min,
-                version_max,
-                session,
-                joining,
-                hash,
-                record,
+        let hashes = (hash(), hash());
+        (id(), versions, number(), any::<bool>(), hashes, record()).prop_map(
+            |(mesh, (version_min, version_max), session, joining, (hash, revocations), record)| {
+                Hello {
+                    mesh: mesh.as_str().to_owned(),
+                    version_min,
+                    version_max,
+                    session,
+                    joining,
+                    hash,
+                    record,
+                    revocations,
+                }
             },
         )
     }

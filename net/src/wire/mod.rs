@@ -7,7 +7,7 @@
 //! core.
 //!
 //! Start with [`decode`] and [`encode`]. Each message has a file of its own with its parser, its encoder and, for
-//! tests, its random generator: `hello`, `welcome`, `refuse`, `goodbye`, `frame`, `channel/data`, `data_path`. Parts
+//! tests, its random generator: `hello`, `welcome`, `refuse`, `goodbye`, `frame`, `channel/data`, `data_path`, `revocation`. Parts
 //! that several messages share have files of their own as well. `packet` joins them.
 //!
 //! Bounds: a packet takes at most [`FRAME_BYTES_MAX`](phalanx_core::size::FRAME_BYTES_MAX) bytes; so do all collections
@@ -33,6 +33,7 @@ pub mod proto;
 mod record;
 mod refuse;
 mod report;
+mod revocation;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -44,3 +45,4 @@ pub use field::{address, address_bytes};
 pub use packet::{PacketParts, decode, encode};
 pub use record::record;
 pub use report::edges;
+pub use revocation::revocation;

@@ -4,7 +4,7 @@ use super::channel::data;
 use super::error::{FieldFault, WireError};
 use super::field::required;
 use super::proto::{self, packet};
-use super::{data_path, frame, goodbye, hello, refuse, welcome};
+use super::{data_path, frame, goodbye, hello, refuse, revocation, welcome};
 use phalanx_core::data_path::Signal;
 use phalanx_core::gossip::Message as Mesh;
 use phalanx_core::node::Message;
@@ -58,6 +58,10 @@ impl TryFrom<proto::Packet> for Message {
                 let data = data::parse(wire).map_err(inside("data"))?;
                 return Ok(Self::Channel(data));
             }
+            packet::Body::Revocation(wire) => {
+                let message = revocation::parse(wire).map_err(inside("revocation"))?;
+                return Ok(Self::Revocation(message));
+            }
         };
         Ok(Self::Mesh(message))
     }
@@ -80,6 +84,7 @@ impl From<&Message> for proto::Packet {
         let body = match message {
             Message::Mesh(message) => message.into(),
             Message::Channel(data) => packet::Body::Data(data.into()),
+            Message::Revocation(message) => packet::Body::Revocation(message.into()),
         };
         Self {
             body: Some(body),
@@ -179,6 +184,7 @@ pub(super) mod arbitrary {
     use crate::wire::hello::arbitrary::hello;
     use crate::wire::packet::PacketParts;
     use crate::wire::refuse::arbitrary::refusal;
+    use crate::wire::revocation::arbitrary::about_revocations;
     use crate::wire::welcome::arbitrary::welcome;
     use phalanx_core::data_path::Signal;
     use phalanx_core::gossip::Message as Mesh;
@@ -193,6 +199,7 @@ pub(super) mod arbitrary {
             goodbye().prop_map(|goodbye| Message::Mesh(Mesh::Goodbye(goodbye))),
             frame().prop_map(|frame| Message::Mesh(Mesh::Frame(frame))),
             data().prop_map(Message::Channel),
+            about_revocations().prop_map(Message::Revocation),
         ]
     }
 

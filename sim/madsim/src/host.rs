@@ -358,6 +358,8 @@ impl Executor<Shown> for Process {
                     process.fabric.slot(process.host).lock().kept = addresses;
                 });
             }
+            // The file of revocations is not simulated here: no command revokes certificates in this engine.
+            Output::StoreRevocations { .. } => {}
             Output::Left => {
                 let process = self.clone();
                 task::spawn(async move { process.handle.stop().await });

@@ -199,7 +199,7 @@ impl HostApplications {
                 value,
             } => vec![self.write(channel, key, expects, value)],
             // The daemon performs these orders itself.
-            AppCommand::Forge(_) | AppCommand::Announce(_) => Vec::new(),
+            AppCommand::Forge(_) | AppCommand::Announce(_) | AppCommand::Revoke(_) => Vec::new(),
         }
     }
 

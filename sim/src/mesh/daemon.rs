@@ -6,6 +6,7 @@ use super::applications::{AppRequest, HostApplications, payload};
 use super::coverage;
 use super::event::{AwaitedAnswer, Event};
 use super::opening::ChannelOpening;
+use super::revocation_file;
 use super::workload::AppCommand;
 use crate::address::PORT;
 use crate::disk::{DiskChange, Files};
@@ -18,9 +19,11 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::link::{DialId, LinkId, ResolutionError, Ticket};
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::node::{self, Message, Node};
+use phalanx_core::revocation::{Revocation, RevocationRequest, is_revocation_ticket};
 use phalanx_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The file that holds the epoch.
 pub(super) const EPOCH: &str = "epoch";
@@ -41,6 +44,8 @@ pub(super) fn kept_addresses(disk: &Files) -> Vec<SocketAddr> {
     let text = core::str::from_utf8(bytes).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
+/// The file that holds the revocations.
+pub(super) const REVOCATIONS: &str = "revocations";
 
 /// An input of a host's daemon and applications.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +105,13 @@ pub enum Output {
         /// The addresses.
         addresses: Vec<SocketAddr>,
     },
+    /// Store the daemon's revocations durably; answer with `RevocationsStored`.
+    StoreRevocations {
+        /// The number that the answer repeats.
+        ticket: Ticket,
+        /// The content of the file.
+        bytes: Vec<u8>,
+    },
     /// The daemon left the mesh.
     Left,
     /// The daemon or an application reports an event.
@@ -120,6 +132,8 @@ pub struct Daemon {
     unread: VecDeque<(Instant, ChannelName, usize)>,
     /// The ports of the names that are being resolved, by the ticket of the order.
     ports: BTreeMap<Ticket, u16>,
+    /// The nodes whose certificates are being revoked, by the number of the request.
+    revoking: BTreeMap<RevocationRequest, NodeId>,
 }
 
 impl Daemon {
@@ -133,6 +147,7 @@ impl Daemon {
             slow: BTreeMap::new(),
             unread: VecDeque::new(),
             ports: BTreeMap::new(),
+            revoking: BTreeMap::new(),
         }
     }
 
@@ -151,6 +166,15 @@ impl Daemon {
             daemon.act(now, AppRequest::open(channel.clone(), opening), &mut out);
         }
         daemon
+    }
+
+    /// The same daemon with these stored revocations. No connections exist yet that could be closed.
+    pub(super) fn with_revocations(mut self, stored: Vec<Arc<Revocation>>, now: Instant) -> Self {
+        if !stored.is_empty() {
+            let load = node::Input::LoadRevocations(stored);
+            self.step_node(now, load, &mut Outbox::<Output>::new());
+        }
+        self
     }
 
     /// The node of the daemon.
@@ -252,6 +276,23 @@ impl Daemon {
                 node::Output::KeepAddresses { addresses } => {
                     out.push(Output::KeepAddresses { addresses });
                 }
+                node::Output::StoreRevocations {
+                    ticket,
+                    revocations,
+                } => {
+                    let bytes = revocation_file::encode(&revocations);
+                    out.push(Output::StoreRevocations { ticket, bytes });
+                }
+                // The node closes its links itself, and simulated hosts have no other connections to it.
+                node::Output::EnforceRevocation(_) => {}
+                node::Output::RevocationAnswer { request, result } => {
+                    if let Some(id) = self.revoking.remove(&request) {
+                        out.push(Output::Report(Event::RevocationAnswered(id, result)));
+                    }
+                }
+                node::Output::ReportRevocation(event) => {
+                    out.push(Output::Report(Event::Revocation(event)));
+                }
                 node::Output::Left => out.push(Output::Left),
                 node::Output::Report(event) => out.push(Output::Report(Event::Mesh(event))),
                 node::Output::Channel(order) => self.tell(now, order, out),
@@ -334,6 +375,17 @@ impl Daemon {
                     out.push(Output::Send { link, message });
                 }
             }
+            Input::Command(AppCommand::Revoke(id)) => {
+                self.requests += 1;
+                let request = RevocationRequest(self.requests);
+                let revocation = revocation_file::of(&id);
+                self.revoking.insert(request, id);
+                let revoke = node::Input::Revoke {
+                    request,
+                    revocation,
+                };
+                self.step_node(now, revoke, out);
+            }
             Input::Command(AppCommand::Announce(published)) => {
                 let mut content = self.node.mesh().record().content().clone();
                 content.services = published.services;
@@ -397,6 +449,12 @@ impl Daemon {
                 ticket: ADDRESSES_TICKET,
                 ..
             } => return None,
+            ProcessEvent::Written { ticket } if is_revocation_ticket(ticket) => {
+                return Some(Input::Node(node::Input::RevocationsStored { ticket }));
+            }
+            ProcessEvent::WriteFailed { ticket, .. } if is_revocation_ticket(ticket) => {
+                return Some(Input::Node(node::Input::RevocationsNotStored { ticket }));
+            }
             ProcessEvent::Written { ticket } => gossip::Input::Stored { ticket },
             ProcessEvent::WriteFailed { ticket, .. } => gossip::Input::StoreFailed { ticket },
             ProcessEvent::Leave => gossip::Input::Leave,
@@ -528,6 +586,15 @@ impl Orders for Effects {
                 Self::push(self, Effect::Resolve { ticket, name });
             }
             Output::Close { link } => Self::push(self, Effect::Close { link }),
+            Output::StoreRevocations { ticket, bytes } => {
+                let writing = Writing {
+                    ticket,
+                    write: DiskChange::Replace(REVOCATIONS.into(), bytes),
+                    synced: true,
+                    retry: None,
+                };
+                Self::push(self, Effect::Write(Box::new(writing)));
+            }
             Output::Store { ticket, epoch } => {
                 let writing = Writing {
                     ticket,

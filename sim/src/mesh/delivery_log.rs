@@ -116,7 +116,11 @@ impl DeliveryLog {
         (self.twice, self.violation) = (None, None);
         self.latest = now;
         match event {
-            Event::Mesh(_) | Event::Channel(_) | Event::Failed(..) => {}
+            Event::Mesh(_)
+            | Event::Channel(_)
+            | Event::Revocation(_)
+            | Event::RevocationAnswered(..)
+            | Event::Failed(..) => {}
             Event::Sent {
                 number,
                 to,

@@ -1,10 +1,12 @@
 //! The events that nodes and their hosts' applications report, and the words for them.
 
+use super::workload::REVOKE;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{self, ChannelName, Data, Delivery, DeliveryFailure, Done, Refusal};
 use phalanx_core::gossip;
 use phalanx_core::identity::NodeId;
 use phalanx_core::node::Message;
+use phalanx_core::revocation::{self, RevocationRefusal};
 
 /// An event that a host reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub enum Event {
     Failed(NodeId, DeliveryFailure),
     /// The daemon answers an application's request.
     Answered(AwaitedAnswer, Result<Done, Refusal>),
+    /// The daemon reports an event of its revocations.
+    Revocation(revocation::Event),
+    /// The daemon answers the order to revoke the certificates of this node: the revocation is durable, or refused.
+    RevocationAnswered(NodeId, Result<(), RevocationRefusal>),
 }
 
 /// The commands without any of which an event cannot occur; empty: the event needs no command.
@@ -40,6 +46,7 @@ const WRITE: CausingCommands = &["put", "delete", "cas"];
 const PUBLISH: CausingCommands = &["publish"];
 const OPEN: CausingCommands = &["open"];
 const CLOSE: CausingCommands = &["close"];
+const REVOKE_COMMAND: CausingCommands = &[REVOKE];
 const NONE: CausingCommands = &[];
 
 /// The words for events of channels, each with its commands.
@@ -74,15 +81,28 @@ const OF_CHANNELS: [(&str, CausingCommands); 28] = [
     ("dispatched", SEND),
 ];
 
+/// The words for events of revocations.
+const OF_REVOCATIONS: [&str; 6] = [
+    "certificate-revoked",
+    "revocation-refused",
+    "revocation-dropped",
+    "revoked-peer-closed",
+    "revocation-acknowledged",
+    "revocation-rejected",
+];
+
 /// The words for all events.
 pub(super) fn words() -> Vec<&'static str> {
     let mesh = EventKind::ALL.iter().map(|(_, word)| *word);
     let of_channels = OF_CHANNELS.iter().map(|(word, _)| *word);
-    mesh.chain(of_channels).collect()
+    mesh.chain(of_channels).chain(OF_REVOCATIONS).collect()
 }
 
 /// Returns the commands without any of which an event cannot occur; empty if the event needs no command.
 pub(super) fn causing_commands(word: &str) -> &'static [&'static str] {
+    if OF_REVOCATIONS.contains(&word) {
+        return REVOKE_COMMAND;
+    }
     let mut of_channels = OF_CHANNELS.iter();
     let known = of_channels.find(|(known, _)| *known == word);
     known.map_or(NONE, |(_, commands)| commands)
@@ -106,6 +126,9 @@ impl Event {
                 Delivery::Conflict { won, .. } => ("conflict", Some(&won.origin)),
             },
             Self::Failed(to, failure) => (failed(*failure), Some(to)),
+            Self::Revocation(event) => (event.word(), event.subject()),
+            Self::RevocationAnswered(id, Ok(())) => ("revocation-acknowledged", Some(id)),
+            Self::RevocationAnswered(id, Err(_)) => ("revocation-rejected", Some(id)),
             Self::Answered(asked, result) => {
                 let about = match asked {
                     AwaitedAnswer::Send(_, to) => Some(to),
@@ -272,7 +295,7 @@ pub(super) fn content(message: &Message) -> &'static str {
     let frame = match message {
         Message::Mesh(gossip::Message::Frame(frame)) => frame,
         Message::Channel(data) => return carried(data),
-        Message::Mesh(_) => return word(message),
+        Message::Mesh(_) | Message::Revocation(_) => return word(message),
     };
     let parts = [
         ("sync", !frame.sync.is_empty()),
@@ -340,6 +363,7 @@ pub(super) const fn word(message: &Message) -> &'static str {
     match message {
         Message::Mesh(message) => mesh_word(message),
         Message::Channel(_) => "data",
+        Message::Revocation(_) => "revocation",
     }
 }
 

@@ -14,7 +14,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::node::Node;
 use phalanx_core::sabotage::Sabotage;
 use phalanx_core::topology::record::Record;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The simulator's knowledge of the mesh in one run.
@@ -28,6 +28,8 @@ pub struct Mesh {
     pub(super) received: Vec<RecordReceipt>,
     pub(super) shared: SharedFacts,
     pub(super) coverage: MeshCoverage,
+    /// The nodes whose revocation each host acknowledged since its disk was new.
+    pub(super) acknowledged_revocations: BTreeMap<usize, BTreeSet<NodeId>>,
     /// The ids of all hosts, by host index.
     pub(super) ids: Arc<[NodeId]>,
 }
@@ -71,6 +73,7 @@ pub fn new(scenario: &Scenario, words: &[String]) -> Result<Mesh, String> {
         received: Vec::new(),
         shared: SharedFacts::new(scenario.hosts.len()),
         coverage: MeshCoverage::default(),
+        acknowledged_revocations: BTreeMap::new(),
         ids: HostApplications::ids(scenario),
     })
 }

@@ -28,6 +28,7 @@ mod publishing;
 mod recoverability;
 pub mod refusals;
 mod replay;
+mod revocation_file;
 mod step_words;
 pub mod trace;
 mod view;

@@ -1,7 +1,7 @@
 //! Checks the channels and nodes that commands and conditions name: the scenario must contain them.
 
 use super::host_words::channels;
-use super::workload::UNKNOWN;
+use super::workload::{REVOKE, REVOKED, UNKNOWN};
 use crate::scenario::{Host, Usage, suggestion};
 use phalanx_core::channel::Kind;
 use std::collections::BTreeSet;
@@ -32,8 +32,13 @@ pub(super) fn check(usages: &[Usage<'_>], hosts: &[Host]) -> Result<(), (usize, 
                 "no node has the channel `{name}`, and no command opens it{near}"
             ));
         }
-        let to = usage.with["to"].as_str();
-        let to = to.filter(|to| !OTHERS.contains(to) && !names.contains(to))?;
+        let to = if usage.word == REVOKE {
+            usage.with[REVOKED].as_str()
+        } else {
+            let to = usage.with["to"].as_str();
+            to.filter(|to| !OTHERS.contains(to))
+        };
+        let to = to.filter(|to| !names.contains(to))?;
         let near = suggestion(to, names.iter().copied());
         Some(format!("there is no node `{to}`{near}"))
     };

@@ -1,11 +1,12 @@
 //! The mesh daemon as a program of simulated hosts.
 
 use super::applications::HostApplications;
-use super::daemon::{Daemon, EPOCH, kept_addresses};
+use super::daemon::{Daemon, EPOCH, REVOCATIONS, kept_addresses};
 use super::event::Event;
 use super::memory::{self, Mesh, RecordReceipt};
 use super::node_start::NodeStart;
 use super::projection::Projection;
+use super::revocation_file;
 use super::words::{PROGRAM, vocabulary};
 use super::{
     condition, delivery_log, dial_remarks, findings, host_words, invariant, recoverability,
@@ -44,8 +45,12 @@ impl Program for Mesh {
     }
 
     /// Raises the stored epoch, as the daemon does before it runs.
-    fn prepare(&mut self, _host: usize, disk: &mut Files) -> Result<(), ProcessStartError> {
+    fn prepare(&mut self, host: usize, disk: &mut Files) -> Result<(), ProcessStartError> {
         let epoch = stored_epoch(disk) + 1;
+        if epoch == 1 {
+            // The disk is empty.
+            self.acknowledged_revocations.remove(&host);
+        }
         let stored = disk.store(EPOCH, epoch.to_le_bytes().to_vec());
         stored.map_err(|error| ProcessStartError {
             file: EPOCH.into(),
@@ -72,7 +77,10 @@ impl Program for Mesh {
         let applications =
             HostApplications::new(Arc::clone(&self.ids), start.host, start.life, random);
         let opens = host_words::channels(start.spec());
-        Box::new(Daemon::starting(node, applications, &opens, Instant::ZERO))
+        let revocations = start.disk.read(REVOCATIONS).map(revocation_file::decode);
+        let revocations = revocations.unwrap_or_default();
+        let daemon = Daemon::starting(node, applications, &opens, Instant::ZERO);
+        Box::new(daemon.with_revocations(revocations, Instant::ZERO))
     }
 
     fn sends_in_lanes(&self) -> bool {
@@ -132,6 +140,13 @@ impl Program for Mesh {
             self.delivery_log.event(report.host, report.now, event);
             if let Event::Mesh(gossip::Event::DialFailed { reason, .. }) = event {
                 self.failed_dials.count(reason);
+            }
+            if let Event::RevocationAnswered(id, Ok(())) = event {
+                let known = self
+                    .acknowledged_revocations
+                    .entry(report.host)
+                    .or_default();
+                known.insert(id.clone());
             }
         }
     }

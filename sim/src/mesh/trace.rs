@@ -293,6 +293,11 @@ impl TracedHost {
                 return (link.peer, link.sent.pop_front().unwrap_or(0));
             }
             node::Input::Channel(_)
+            | node::Input::LoadRevocations(_)
+            | node::Input::Presented { .. }
+            | node::Input::Revoke { .. }
+            | node::Input::RevocationsStored { .. }
+            | node::Input::RevocationsNotStored { .. }
             | node::Input::Calendar(_)
             | node::Input::WatchRoutes(_)
             | node::Input::Wake => {
@@ -316,7 +321,11 @@ impl TracedHost {
             | Input::EditSeeds { .. }
             | Input::Discover(_)
             | Input::RequestLink { .. } => {}
-            Input::Renew { .. } | Input::Calendar(_) | Input::Leave | Input::Wake => {}
+            Input::Forget { .. }
+            | Input::Renew { .. }
+            | Input::Calendar(_)
+            | Input::Leave
+            | Input::Wake => {}
         }
         (None, 0)
     }

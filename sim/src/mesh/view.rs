@@ -110,6 +110,7 @@ const fn number(message: &Message) -> u8 {
     match message {
         Message::Mesh(message) => mesh_number(message),
         Message::Channel(_) => 6,
+        Message::Revocation(_) => 7,
     }
 }
 
@@ -146,6 +147,11 @@ pub(super) fn node_input_info(input: &node::Input, bytes: usize) -> InputInfo {
             InputInfo::message(number(message), event::content(message), bytes)
         }
         node::Input::Channel(_) => InputInfo::of(1, "channel"),
+        node::Input::LoadRevocations(_) => InputInfo::of(22, "load-revocations"),
+        node::Input::Presented { .. } => InputInfo::of(23, "presented"),
+        node::Input::Revoke { .. } => InputInfo::of(24, "revoke"),
+        node::Input::RevocationsStored { .. } => InputInfo::of(25, "revocations-stored"),
+        node::Input::RevocationsNotStored { .. } => InputInfo::of(26, "revocations-not-stored"),
         node::Input::Calendar(_) => InputInfo::of(21, "calendar"),
         node::Input::WatchRoutes(_) => InputInfo::of(2, "watch-routes"),
         node::Input::Wake => InputInfo::of(3, "wake"),
@@ -172,6 +178,7 @@ fn gossip_input_info(input: &gossip::Input) -> InputInfo {
         gossip::Input::EditSeeds { .. } => InputInfo::of(14, "edit-seeds"),
         gossip::Input::Discover(_) => InputInfo::of(15, "discover"),
         gossip::Input::RequestLink { .. } => InputInfo::of(16, "request-link"),
+        gossip::Input::Forget { .. } => InputInfo::of(27, "forget"),
         gossip::Input::Renew { .. } => InputInfo::of(17, "renew"),
         gossip::Input::Calendar(_) => InputInfo::of(21, "calendar"),
         gossip::Input::Leave => InputInfo::of(18, "leave"),

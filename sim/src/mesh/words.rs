@@ -7,7 +7,7 @@ use super::host_words::{HOSTS, SETTINGS, check_hosts, longest_fault};
 use super::named;
 use super::publishing::publishing;
 use super::step_words::{FAULTS, STEPS};
-use super::workload::{self, FORGE};
+use super::workload::{self, FORGE, REVOKE};
 use super::{certainty, idle_steps};
 use crate::scenario::plan::Reporter;
 use crate::scenario::{Vocabulary, Words};
@@ -78,8 +78,8 @@ pub fn words() -> Words {
         counters: vec!["false-deaths"],
         gauges: vec![MEMORY],
         commands: workload::COMMANDS.to_vec(),
-        // A real daemon cannot send forged records.
-        simulated_commands: vec![FORGE],
+        // A real daemon cannot send forged records, and needs a signature to revoke a certificate.
+        simulated_commands: vec![FORGE, REVOKE],
         check: Some(workload::check),
         check_usages: Some(named::check),
         certainty: Some(certainty::certainty),

@@ -15,13 +15,17 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The words of the commands.
-pub(super) const COMMANDS: [&str; 8] = [
-    "open", "close", "publish", "send", "put", "delete", "cas", FORGE,
+pub(super) const COMMANDS: [&str; 9] = [
+    "open", "close", "publish", "send", "put", "delete", "cas", FORGE, REVOKE,
 ];
+/// The word of the command that revokes the certificates of a node.
+pub(crate) const REVOKE: &str = "revoke";
 /// The word of the command that sends forged messages.
 pub(crate) const FORGE: &str = "forge";
 /// The argument of a command that states that the channel or receiver is deliberately unknown in the scenario.
 pub(super) const UNKNOWN: &str = "unknown";
+/// The argument of a command that names the node whose certificates are revoked.
+pub(super) const REVOKED: &str = "id";
 /// The words of the conditions on channels.
 pub(super) const CONDITIONS: [&str; 3] = ["channel-agrees", "all-received", "value"];
 
@@ -68,6 +72,8 @@ pub enum AppCommand {
     Forge(Forgery),
     /// Publishes new services and metadata.
     Announce(Published),
+    /// Revokes the certificates of a node.
+    Revoke(NodeId),
 }
 
 /// The new value of a key.
@@ -144,6 +150,11 @@ impl AppCommand {
             let told = with.forgery()?;
             return with.done().map(|()| Self::Forge(told));
         }
+        if name == REVOKE {
+            let id = with.needed_text(REVOKED)?;
+            let id = node(REVOKED, &id)?;
+            return with.done().map(|()| Self::Revoke(id));
+        }
         let channel = with.channel()?;
         let order = match name {
             "open" => Self::Open(channel, with.opening()?),
@@ -200,7 +211,11 @@ impl<'a> With<'a> {
         let Value::Object(left) = with else {
             return Err(format!(
                 "`{name}` needs `with`, a table with at least `{}`",
-                if name == FORGE { "how" } else { "channel" }
+                match name {
+                    FORGE => "how",
+                    REVOKE => REVOKED,
+                    _ => "channel",
+                }
             ));
         };
         Ok(Self {

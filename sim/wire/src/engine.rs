@@ -209,6 +209,7 @@ impl<'a> Engine<'a> {
                 match notice {
                     Notice::Mesh(event) => events.push(Event::Mesh(event)),
                     Notice::Channel(event) => events.push(Event::Channel(event)),
+                    Notice::Revocation(event) => events.push(Event::Revocation(event)),
                     Notice::RoutesChanged | Notice::Transport(_) => {}
                 }
             }

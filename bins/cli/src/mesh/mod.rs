@@ -1,4 +1,4 @@
-//! `phalanx status`, `peers`, `links`, `topology`, `services`, `watch`: query a live node.
+//! `phalanx status`, `peers`, `links`, `topology`, `services`, `watch`: query a live node; `targets`, `forget`: change it.
 //!
 //! - [`node_client`]: the identity of the tool, and the connection; start there.
 //! - [`reply`]: a node's replies, as `--json` prints them.
@@ -8,7 +8,7 @@ pub(crate) mod node_client;
 pub(crate) mod reply;
 mod show;
 
-use crate::arguments::{Ask, Peers, Ping, Services, Switched, Targets, Watch};
+use crate::arguments::{Ask, Forget, Peers, Ping, Services, Switched, Targets, Watch};
 use crate::failure::{CommandError, Completion};
 use crate::screen::{Paint, Screen};
 use node_client::{NodeClient, refused};
@@ -92,6 +92,22 @@ pub(crate) fn targets(screen: &Screen, arguments: &Targets) -> Result<Completion
         screen.json(&json!({ "targets": targets, "discovery": discovery }))?;
     } else {
         show::targets(screen, &targets, discovery)?;
+    }
+    Ok(Completion::Yes)
+}
+
+/// Forgets a member that is down or left.
+pub(crate) fn forget(screen: &Screen, arguments: &Forget) -> Result<Completion, CommandError> {
+    let id = arguments.id.to_string();
+    let request = proto::ForgetMemberRequest { id: id.clone() };
+    let mut node = NodeClient::open(&arguments.ask.access)?;
+    node.call(async |client| client.calls().forget_member(request).await)?;
+    if arguments.ask.json {
+        screen.json(&json!({ "forgotten": id }))?;
+    } else {
+        screen.line(format!(
+            "{id} is forgotten. It is a member again if it comes back."
+        ))?;
     }
     Ok(Completion::Yes)
 }

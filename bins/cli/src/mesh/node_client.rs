@@ -106,7 +106,8 @@ fn minted(secret_file: &Path, mesh: &str) -> Result<Identity, CommandError> {
     Ok(opened.identity)
 }
 
-fn identity(access: &NodeAccess) -> Result<Identity, CommandError> {
+/// Returns the identity that the command line specifies.
+pub(crate) fn identity(access: &NodeAccess) -> Result<Identity, CommandError> {
     if let (Some(secret_file), Some(mesh)) = (&access.secret_file, &access.mesh) {
         return minted(secret_file, mesh);
     }
@@ -147,7 +148,7 @@ impl NodeClient {
     }
 
     /// Makes one call within the timeout; a refused call is a failure.
-    fn call<T>(
+    pub(crate) fn call<T>(
         &mut self,
         ask: impl AsyncFnOnce(&mut Client) -> Result<tonic::Response<T>, tonic::Status>,
     ) -> Result<T, CommandError> {

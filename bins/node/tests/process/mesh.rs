@@ -35,7 +35,7 @@ pub(crate) async fn tells(mut client: Client, right: impl Fn(&[Member]) -> bool)
     }
 }
 
-fn status(view: &[Member], id: &str) -> Option<MemberStatus> {
+pub(crate) fn status(view: &[Member], id: &str) -> Option<MemberStatus> {
     let member = view
         .iter()
         .find(|member| member.record.as_ref().is_some_and(|record| record.id == id));

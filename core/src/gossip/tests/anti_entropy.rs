@@ -469,6 +469,7 @@ fn a_newcomer_gets_the_whole_view_with_the_welcome() {
         joining: true,
         hash: 0,
         record: published(9, 1),
+        revocations: 0,
     };
     let mut given = all.give(Input::Receive {
         link,

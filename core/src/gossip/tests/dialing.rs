@@ -615,6 +615,7 @@ fn a_full_node_names_others_and_takes_a_neighbours_new_connection_all_the_same()
         joining: false,
         hash: 0,
         record: published(2, 1),
+        revocations: 0,
     };
     let given = all.give(Input::Receive {
         link,

@@ -32,6 +32,7 @@ pub(super) fn hello(session: u32, record: Arc<Record>) -> Hello {
         joining: false,
         hash: 0,
         record,
+        revocations: 0,
     }
 }
 
@@ -134,7 +135,7 @@ fn only_a_node_that_knows_no_member_requests_the_whole_view() {
     assert!(first.joining);
     assert_eq!(
         (first.session, first.version_min, first.version_max),
-        (1, 1, 1)
+        (1, 1, 2)
     );
     all.give(Input::Receive {
         link: LinkId(101),
@@ -208,7 +209,8 @@ fn versions_that_do_not_overlap_are_refused_with_ours() {
     for (least, most, refused) in [
         (1, 1, false),
         (1, 9, false),
-        (2, 9, true),
+        (2, 9, false),
+        (3, 9, true),
         (0, 0, true),
         (0, 1, false),
     ] {
@@ -223,7 +225,7 @@ fn versions_that_do_not_overlap_are_refused_with_ours() {
         if let Some(found) = found {
             assert_eq!(
                 (found.reason, found.versions),
-                (RefusalReason::Version, (1, 1))
+                (RefusalReason::Version, (1, 2))
             );
         }
     }

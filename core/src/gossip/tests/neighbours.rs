@@ -193,6 +193,7 @@ impl NeighbourWorld {
             joining: false,
             hash: 0,
             record: published(index, 1),
+            revocations: 0,
         };
         self.give(Input::Receive {
             link,

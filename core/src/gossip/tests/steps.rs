@@ -26,6 +26,7 @@ fn hello(record: Record, session: u32) -> Message {
         joining: false,
         hash: 0,
         record: Arc::new(record),
+        revocations: 0,
     })
 }
 
@@ -186,6 +187,7 @@ fn the_older_of_two_machines_with_one_id_stops_when_the_other_proves_the_id() {
         joining: false,
         hash: 0,
         record: newer,
+        revocations: 0,
     };
     let message = Message::Hello(hello);
     let given = orders(

@@ -161,6 +161,40 @@ fn newcomers_do_not_keep_the_dead_remembered() {
 }
 
 #[test]
+fn a_dead_member_is_forgotten_everywhere_on_request_and_a_live_one_nowhere() {
+    let mut world = GossipWorld::new(8);
+    world.run(secs(20));
+    world.kill(5);
+    world.run(secs(20));
+    let forget = |index| Input::Forget { peer: name(index) };
+    for (index, why) in [
+        (3, ForgetRefusal::Alive),
+        (0, ForgetRefusal::Myself),
+        (99, ForgetRefusal::Unknown),
+    ] {
+        let refused = world.nodes[&0].may_forget(&name(index)).unwrap_err();
+        let linked = refused == ForgetRefusal::Linked && why == ForgetRefusal::Alive;
+        assert!(refused == why || linked, "{refused:?}");
+        world.step(&0, forget(index));
+    }
+    assert_eq!(world.nodes[&0].may_forget(&name(5)), Ok(()));
+    world.step(&0, forget(5));
+    let all = |world: &GossipWorld, wanted: BTreeMap<Status, usize>| {
+        for index in (0..8).filter(|index| *index != 5) {
+            assert_eq!(world.statuses(index), wanted, "n{index}");
+        }
+    };
+    world.run(secs(1));
+    all(&world, BTreeMap::from([(Status::Alive, 7)]));
+    // Comparisons of views do not bring the member back.
+    world.run(secs(60));
+    all(&world, BTreeMap::from([(Status::Alive, 7)]));
+    world.boot(5, config(5, 2, &[0]));
+    world.run(secs(5));
+    all(&world, BTreeMap::from([(Status::Alive, 8)]));
+}
+
+#[test]
 fn a_requested_link_is_kept_until_it_is_released() {
     let mut world = GossipWorld::new(30);
     world.run(secs(60));

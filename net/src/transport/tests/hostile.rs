@@ -337,6 +337,7 @@ async fn older_and_newer_protocols_learn_the_supported_versions() {
             session: 1,
             joining: true,
             hash: 0,
+            revocations: 0,
             record: Arc::new(Record::new(
                 id,
                 Rank {

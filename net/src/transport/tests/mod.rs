@@ -8,6 +8,7 @@ mod link_requests;
 mod names;
 mod overlay;
 mod renewing;
+mod revoking;
 mod supervision;
 mod trusted;
 
@@ -245,6 +246,7 @@ impl TestMember {
                 Notice::Mesh(gossip::Event::DialFailed { reason, .. }) => reason.contains(wanted),
                 Notice::Mesh(_)
                 | Notice::Channel(_)
+                | Notice::Revocation(_)
                 | Notice::RoutesChanged
                 | Notice::Transport(_) => false,
             })
@@ -253,6 +255,7 @@ impl TestMember {
             Notice::Mesh(gossip::Event::DialFailed { reason, .. }) => reason,
             other @ (Notice::Mesh(_)
             | Notice::Channel(_)
+            | Notice::Revocation(_)
             | Notice::RoutesChanged
             | Notice::Transport(_)) => {
                 panic!("{other:?}")
@@ -267,9 +270,11 @@ impl TestMember {
             Notice::Transport(TransportEvent::HandshakeFailed { reason, .. }) => {
                 reason.contains(wanted)
             }
-            Notice::Mesh(_) | Notice::Channel(_) | Notice::RoutesChanged | Notice::Transport(_) => {
-                false
-            }
+            Notice::Mesh(_)
+            | Notice::Channel(_)
+            | Notice::Revocation(_)
+            | Notice::RoutesChanged
+            | Notice::Transport(_) => false,
         })
         .await;
     }

@@ -7,6 +7,7 @@ use phalanx_core::channel::{self, Delivery, DeliveryFailure, Done, Kind, Refusal
 use phalanx_core::gossip::{self, LinkEnd};
 use phalanx_core::link::{CloseReason, DialError, ResolutionError};
 use phalanx_core::node;
+use phalanx_core::revocation;
 use phalanx_core::topology::record::ContentError;
 
 /// The occurrence of a node's input; messages have occurrences of their own.
@@ -18,12 +19,22 @@ pub(super) fn input(input: &node::Input) -> Option<Occurrence> {
         node::Input::WatchRoutes(_) => Some(WATCH_ROUTES),
         node::Input::Calendar(_) => Some(CALENDAR),
         node::Input::Wake => Some(WAKE),
+        node::Input::LoadRevocations(_) => Some(LOAD_REVOCATIONS),
+        node::Input::Revoke { .. } => Some(REVOKE),
+        node::Input::RevocationsStored { .. } => Some(REVOCATIONS_STORED),
+        node::Input::RevocationsNotStored { .. } => Some(REVOCATIONS_NOT_STORED),
+        // The simulated daemon has no certificates.
+        node::Input::Presented { .. } => None,
     }
 }
 
 const WATCH_ROUTES: Occurrence = Occurrence::input("watch-routes");
 const WAKE: Occurrence = Occurrence::input("wake");
 const CALENDAR: Occurrence = Occurrence::input("calendar");
+const LOAD_REVOCATIONS: Occurrence = Occurrence::input("load-revocations");
+const REVOKE: Occurrence = Occurrence::input("revoke");
+const REVOCATIONS_STORED: Occurrence = Occurrence::input("revocations-stored");
+const REVOCATIONS_NOT_STORED: Occurrence = Occurrence::input("revocations-not-stored");
 
 /// The occurrence of an event that a host reports.
 pub(super) fn event(event: &Event) -> Option<Occurrence> {
@@ -34,7 +45,9 @@ pub(super) fn event(event: &Event) -> Option<Occurrence> {
         | Event::Closed(_)
         | Event::Handed(..)
         | Event::Failed(..)
+        | Event::RevocationAnswered(..)
         | Event::Answered(..) => application_event(event),
+        Event::Revocation(event) => revocation_event(event),
     }
 }
 
@@ -42,7 +55,16 @@ pub(super) fn declared() -> Vec<Occurrence> {
     let tables = [
         gossip_inputs(),
         channel_inputs(),
-        vec![WATCH_ROUTES, WAKE, CALENDAR],
+        vec![
+            WATCH_ROUTES,
+            WAKE,
+            CALENDAR,
+            LOAD_REVOCATIONS,
+            REVOKE,
+            REVOCATIONS_STORED,
+            REVOCATIONS_NOT_STORED,
+        ],
+        revocation_events(),
         gossip_events(),
         channel_events(),
         application_events(),
@@ -68,6 +90,7 @@ occurrences!(gossip_input, gossip_inputs, gossip::Input {
     input gossip::Input::EditSeeds { .. } => "edit-seeds";
     input gossip::Input::Discover(_) => "discover";
     input gossip::Input::RequestLink { .. } => "request-link";
+    input gossip::Input::Forget { .. } => "forget";
     input gossip::Input::Renew { .. } => "renew";
     input gossip::Input::Leave => "leave";
     internal gossip::Input::Calendar(_) => "calendar";
@@ -125,10 +148,20 @@ occurrences!(channel_event, channel_events, channel::Event {
     transition channel::Event::Dropped { .. } => "broadcast-dropped";
 });
 
+occurrences!(revocation_event, revocation_events, revocation::Event {
+    transition revocation::Event::Revoked { .. } => "certificate-revoked";
+    refusal revocation::Event::Refused { .. } => "revocation-refused";
+    transition revocation::Event::Dropped { .. } => "revocation-dropped";
+    transition revocation::Event::Closed { .. } => "revoked-peer-closed";
+});
+
 // The failed delivery of a message has an event of its own before the answer.
 occurrences!(application_event, application_events, Event {
     internal Event::Mesh(_) => "mesh";
     internal Event::Channel(_) => "channel";
+    internal Event::Revocation(_) => "revocation";
+    transition Event::RevocationAnswered(_, Ok(())) => "revocation-acknowledged";
+    refusal Event::RevocationAnswered(_, Err(_)) => "revocation-rejected";
     transition Event::Sent { datagram: false, .. } => "sent" / "message";
     transition Event::Sent { datagram: true, .. } => "sent" / "datagram";
     transition Event::Closed(_) => "closed";

@@ -7,6 +7,7 @@ use phalanx_core::channel::message::{Item, Purpose};
 use phalanx_core::gossip;
 use phalanx_core::gossip::message::{Frame, Goodbye, RefusalReason, Sync};
 use phalanx_core::node::Message;
+use phalanx_core::revocation;
 
 /// Notes a message that a node receives.
 pub(super) fn note(message: &Message, notes: &mut Notes) {
@@ -18,6 +19,11 @@ pub(super) fn note(message: &Message, notes: &mut Notes) {
             }
         }
         Message::Channel(data) => note_data(data, notes),
+        Message::Revocation(message) => {
+            if let Some(occurrence) = about_revocations(message) {
+                notes.note(occurrence);
+            }
+        }
     }
 }
 
@@ -30,6 +36,7 @@ pub(super) fn declared() -> Vec<Occurrence> {
         receivable(),
         sendable(),
         items(),
+        all_about_revocations(),
         Sync::ALL.iter().copied().map(sync_part).collect(),
     ];
     tables.concat()
@@ -115,6 +122,14 @@ occurrences!(sent, sendable, gossip::Message {
     refusal gossip::Message::Refuse(refusal) => "refuse-link", RefusalReason = refusal.reason;
     transition gossip::Message::Goodbye(goodbye) => "goodbye", Goodbye = goodbye;
     internal gossip::Message::Frame(_) => "frame";
+});
+
+occurrences!(about_revocations, all_about_revocations, revocation::Message {
+    input revocation::Message::Digest(_) => "revocation" / "digest";
+    input revocation::Message::Have { .. } => "revocation" / "have";
+    input revocation::Message::Want(_) => "revocation" / "want";
+    input revocation::Message::Entries { .. } => "revocation" / "entries";
+    input revocation::Message::Done => "revocation" / "done";
 });
 
 occurrences!(item, items, Item {

@@ -30,6 +30,7 @@ details!(CloseReason {
     Self::Local(LocalClose::Overflow) => "overflow",
     Self::Local(LocalClose::Expired) => "expired",
     Self::Local(LocalClose::Untrusted) => "untrusted",
+    Self::Local(LocalClose::Revoked) => "revoked",
     Self::Local(LocalClose::GivenUp) => "given-up",
 });
 
@@ -43,6 +44,7 @@ details!(LinkEnd {
     Self::Protocol => "protocol",
     Self::Expired => "expired",
     Self::Untrusted => "untrusted",
+    Self::Revoked => "revoked",
     Self::Leaving => "leaving",
 });
 

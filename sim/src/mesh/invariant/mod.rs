@@ -12,6 +12,7 @@ mod one_link;
 mod owner_writes;
 mod provider_index;
 mod rank_rises;
+mod revoked_stays_out;
 mod values_rise;
 mod whole_view;
 
@@ -60,6 +61,7 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(one_link::OneLink::new(hosts, tuning)),
         Box::new(provider_index::ProviderIndex::new(hosts)),
         Box::new(rank_rises::RankRises::default()),
+        Box::new(revoked_stays_out::RevokedStaysOut::default()),
         Box::new(values_rise::ValuesRise::new(hosts)),
         Box::new(whole_view::WholeView::default()),
     ];
@@ -90,7 +92,7 @@ pub(super) const fn is_stated(message: &Message) -> bool {
 pub(super) fn records<'m>(message: &'m Message, each: &mut dyn FnMut(&'m Arc<Record>)) {
     let message = match message {
         Message::Mesh(message) => message,
-        Message::Channel(_) => return,
+        Message::Channel(_) | Message::Revocation(_) => return,
     };
     match message {
         gossip::Message::Hello(hello) => each(&hello.record),

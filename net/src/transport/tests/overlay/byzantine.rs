@@ -30,6 +30,7 @@ fn hello(session: u32, offer: Option<Offer>) -> Vec<u8> {
         joining: true,
         hash: 0,
         record: Arc::new(Record::new(id, rank, Content::default())),
+        revocations: 0,
     };
     packet(PacketParts {
         message: Some(Said::Mesh(gossip::Message::Hello(hello))),
