@@ -122,7 +122,7 @@ struct CallerState {
     conforms: Option<Instant>,
 }
 
-/// One call in progress. [`Calls::end`] takes it.
+/// One call in progress. [`CallsInProgress::end`] takes it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CallInProgress {
     caller: Subject,
@@ -133,14 +133,14 @@ pub struct CallInProgress {
 
 /// The calls in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Calls {
+pub struct CallsInProgress {
     limits: CallLimits,
     callers: BTreeMap<(bool, Subject), CallerState>,
     managers: Used,
     members: Used,
 }
 
-impl Calls {
+impl CallsInProgress {
     /// No calls.
     #[must_use]
     pub const fn new(limits: CallLimits) -> Self {
@@ -285,8 +285,8 @@ mod tests {
         Subject::node("test", NodeId::new(name).unwrap()).unwrap()
     }
 
-    fn calls() -> Calls {
-        Calls::new(CallLimits::default())
+    fn calls() -> CallsInProgress {
+        CallsInProgress::new(CallLimits::default())
     }
 
     #[test]

@@ -148,7 +148,11 @@ impl<'a> Run<'a> {
         let to = self.target(attack);
         match attack {
             Attack::LargeCalls => {
-                let size = if number % 2 == 0 { 10_370_000 } else { 400_000 };
+                let size = if number.is_multiple_of(2) {
+                    10_370_000
+                } else {
+                    400_000
+                };
                 return calls::large_calls(self.rogue, to, size).await;
             }
             Attack::IdleConnections => return calls::idle_connections(self.rogue, to).await,
@@ -247,9 +251,7 @@ impl<'a> Run<'a> {
         let mut full = false;
         while !full && begun.elapsed() < Duration::from_secs(20) {
             calls::strangers(to, 6).await;
-            let daemons = self.fleet.lock();
-            daemons[index].reload();
-            drop(daemons);
+            self.fleet.lock()[index].reload();
             time::sleep(Duration::from_millis(50)).await;
             full = self.fleet.lock()[index].log_is_full();
         }

@@ -1,4 +1,4 @@
-//! Admission of requests on the port: only gRPC, and within the limits of [`Calls`]. Core decides; this module counts.
+//! Admission of requests on the port: only gRPC, and within the limits of [`CallsInProgress`]. Core decides.
 
 use super::connection::Caller;
 use crate::driver::TimeOrigin;
@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use phalanx_core::access;
-use phalanx_core::calls::{CallExcess, CallInProgress, CallLimits, Calls};
+use phalanx_core::calls::{CallExcess, CallInProgress, CallLimits, CallsInProgress};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ const LINK_PATH: &str = "/phalanx.mesh.v1.Mesh/Link";
 /// The calls on one port. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct CallGate {
-    calls: Arc<Mutex<Calls>>,
+    calls: Arc<Mutex<CallsInProgress>>,
     clock: TimeOrigin,
     own: Subject,
 }
@@ -34,13 +34,13 @@ impl CallGate {
     /// The gate of the node with this subject.
     pub(crate) fn new(limits: CallLimits, own: Subject) -> Self {
         Self {
-            calls: Arc::new(Mutex::new(Calls::new(limits))),
+            calls: Arc::new(Mutex::new(CallsInProgress::new(limits))),
             clock: TimeOrigin::begin(),
             own,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Calls> {
+    fn lock(&self) -> MutexGuard<'_, CallsInProgress> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -72,7 +72,7 @@ struct OpenCall {
 impl OpenCall {
     fn count(
         &self,
-        how: impl FnOnce(&mut Calls, &mut CallInProgress) -> Result<(), CallExcess>,
+        how: impl FnOnce(&mut CallsInProgress, &mut CallInProgress) -> Result<(), CallExcess>,
     ) -> Result<(), Status> {
         let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
         how(&mut self.gate.lock(), &mut call).map_err(refusal)

@@ -116,7 +116,7 @@ impl Listener for TcpListener {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use rustix::net::sockopt;
