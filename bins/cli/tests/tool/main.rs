@@ -9,6 +9,7 @@
 mod certificates;
 mod channels;
 mod coverage;
+mod documentation;
 mod exits;
 mod explaining;
 mod fleet;
