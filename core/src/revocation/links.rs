@@ -32,7 +32,7 @@ pub(super) struct TooManyListed;
 
 /// One exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Exchange {
+struct RevocationExchange {
     begun: Instant,
     /// Whether this node listed all its digests first.
     initiator: bool,
@@ -48,7 +48,7 @@ struct Exchange {
     peer_done: bool,
 }
 
-impl Exchange {
+impl RevocationExchange {
     const fn new(begun: Instant, initiator: bool) -> Self {
         Self {
             begun,
@@ -102,19 +102,19 @@ impl Exchange {
 
 /// One connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Connection {
+struct CertifiedConnection {
     certificate: PresentedCertificate,
     /// Whether the peer understands messages about revocations.
     speaks: bool,
     /// Whether the connection is a link.
     open: bool,
-    exchange: Option<Exchange>,
+    exchange: Option<RevocationExchange>,
 }
 
 /// The connections of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RevocationLinks {
-    connections: BTreeMap<LinkId, Connection>,
+    connections: BTreeMap<LinkId, CertifiedConnection>,
     /// The link on which hashes were last compared.
     compared: Option<LinkId>,
 }
@@ -123,7 +123,7 @@ pub(super) struct RevocationLinks {
 impl RevocationLinks {
     /// A peer presented a certificate on a connection.
     pub(super) fn present(&mut self, link: LinkId, certificate: PresentedCertificate) {
-        let connection = Connection {
+        let connection = CertifiedConnection {
             certificate,
             speaks: false,
             open: false,
@@ -203,7 +203,7 @@ impl RevocationLinks {
         if recent.is_some_and(|since| since < EXCHANGE_INTERVAL) {
             return ExchangeStep::default();
         }
-        connection.exchange = Some(Exchange::new(now, true));
+        connection.exchange = Some(RevocationExchange::new(now, true));
         ExchangeStep {
             messages: Message::list(&list.digests().collect::<Vec<_>>()),
             complete: false,
@@ -230,7 +230,7 @@ impl RevocationLinks {
         }
         let exchange = connection
             .exchange
-            .get_or_insert_with(|| Exchange::new(now, false));
+            .get_or_insert_with(|| RevocationExchange::new(now, false));
         if exchange.listed.len() + digests.len() > REVOCATIONS_MAX {
             return Err(TooManyListed);
         }
@@ -268,7 +268,7 @@ impl RevocationLinks {
         &mut self,
         link: LinkId,
         list: &RevocationList,
-        change: impl FnOnce(&mut Exchange),
+        change: impl FnOnce(&mut RevocationExchange),
     ) -> ExchangeStep {
         let connection = self.connections.get_mut(&link);
         let Some(exchange) = connection.and_then(|it| it.exchange.as_mut()) else {

@@ -87,11 +87,11 @@ impl RevocationGate {
 /// The callers that wait until a revocation is durable. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RevocationAnswers {
-    waiting: Arc<Mutex<Waiting>>,
+    waiting: Arc<Mutex<WaitingCallers>>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingCallers {
     last: u64,
     callers: BTreeMap<RevocationRequest, oneshot::Sender<Result<(), RevocationRefusal>>>,
 }

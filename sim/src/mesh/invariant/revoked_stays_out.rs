@@ -2,10 +2,11 @@
 //! held by the node that acknowledged it, also after restarts and power losses.
 //!
 //! Reason: the holder of a stolen key must not come back, neither on a link that was open before the revocation nor when
-//! the node that was told of the theft starts again. Source: docs/security.md.
+//! the node that acknowledged the revocation starts again. Source: docs/security.md.
 
 use super::{Node, Program, Seen, mesh_of, node_of};
 use crate::invariant::{Invariant, InvariantResult};
+use phalanx_core::identity::NodeId;
 use phalanx_core::revocation::PresentedCertificate;
 use phalanx_core::time::Instant;
 
@@ -16,7 +17,7 @@ pub(super) struct RevokedStaysOut {
     checked: u64,
 }
 
-fn is_revoked(node: &Node, id: &phalanx_core::identity::NodeId) -> bool {
+fn is_revoked(node: &Node, id: &NodeId) -> bool {
     let certificate = PresentedCertificate::of_node(id.clone());
     let list = node.revocations().list();
     list.revocation_of(&certificate).is_some()
