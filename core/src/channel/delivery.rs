@@ -32,6 +32,9 @@ pub const PENDING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Maximum number of hops excluded from a message's route after failing to forward it.
 const EXCLUDED_HOPS_MAX: usize = 6;
+/// Maximum number of bytes of a payload of which a copy goes around a link with the receiver. The answer to a larger one
+/// may be late because the link is slow, and copies over other links would multiply the load.
+const AROUND_BYTES_MAX: usize = 1_024;
 /// Maximum wait for an answer before a message is resent.
 const ANSWER_AFTER_MAX: Duration = Duration::from_secs(2);
 /// Wait after a node on the path failed; multiplied by the number of attempts.
@@ -236,10 +239,11 @@ impl DeliveryTracker {
             return;
         }
         pending.attempts += 1;
-        // The first hop of an unanswered copy is excluded. If this is the receiver itself, its link carries nothing to
+        // The first hop of an unanswered copy is excluded. If this is the receiver itself, its link may carry nothing to
         // it, and the copy goes around the link.
         let silent = pending.link.take().and_then(peer_of);
-        if let Some(silent) = silent {
+        let is_small = pending.packet.payload.len() <= AROUND_BYTES_MAX;
+        if let Some(silent) = silent.filter(|peer| is_small || *peer != pending.packet.to) {
             pending.exclude_hop(silent);
         }
         let wait =
