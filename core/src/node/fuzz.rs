@@ -183,6 +183,7 @@ fn message() -> impl Strategy<Value = Message> {
                 version_max: 1,
                 session,
                 joining,
+                alone: false,
                 hash: 0,
                 record,
             })
@@ -442,6 +443,7 @@ fn hello(record: Arc<Record>) -> Hello {
         version_max: 1,
         session: 1,
         joining: false,
+        alone: false,
         hash: 0,
         record,
     }
