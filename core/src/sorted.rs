@@ -9,6 +9,10 @@ use std::collections::VecDeque;
 /// Maximum number of elements for which an empty list keeps memory.
 const KEPT: usize = 16;
 
+/// Number of entries by which a map grows at least. Maps hold the states of links, which are large, and links rarely
+/// change.
+const SPARE: usize = 2;
+
 /// A set in the order of its elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortedSet<T> {
@@ -171,6 +175,10 @@ impl<K: Ord, V> SortedMap<K, V> {
         match self.place(&key) {
             Ok(at) => Some(core::mem::replace(&mut self.entries[at].1, value)),
             Err(at) => {
+                let len = self.entries.len();
+                if len == self.entries.capacity() {
+                    self.entries.reserve_exact(SPARE.max(len / 4));
+                }
                 self.entries.insert(at, (key, value));
                 None
             }
@@ -180,7 +188,12 @@ impl<K: Ord, V> SortedMap<K, V> {
     /// Removes an entry. Returns the value of the entry.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.place(key).ok()?;
-        Some(self.entries.remove(at).1)
+        let removed = self.entries.remove(at).1;
+        let len = self.entries.len();
+        if self.entries.capacity() > 2 * (len + SPARE) {
+            self.entries.shrink_to(len + SPARE);
+        }
+        Some(removed)
     }
 
     /// All entries in one full turn, starting with the entry that follows a key.

@@ -52,7 +52,7 @@ pub struct Outcome {
     pub effects: Vec<StepEffect>,
     /// Faults that affected nothing.
     pub vacuous: Vec<Vacuous>,
-    /// The final state, for confluent scenarios.
+    /// The final state of a confluent scenario, if the options of the run request it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<Value>,
     /// Whether the caller ended the run before its verdict. The first failure of such a run is the interrupt; the other

@@ -85,6 +85,7 @@ impl Runner for SupervisedModel<'_> {
         let options = RunOptions {
             sabotage: options.sabotage,
             strict: options.strict,
+            final_state: options.final_state,
             recorder: options.recorder.map(|it| it as &mut dyn Recorder),
             coverage: options.coverage,
             supervisor: Some(self.supervisor),

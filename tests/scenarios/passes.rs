@@ -153,7 +153,11 @@ fn certificate_steps_need_the_wire_engine_and_other_engines_report_an_error() {
 fn a_confluent_scenario_ends_in_one_state_whatever_the_seed_of_the_network() {
     let scenario = load("cold-join");
     let end = |seed| {
-        run(&MESH, &scenario, seed, RunOptions::default())
+        let options = RunOptions {
+            final_state: true,
+            ..RunOptions::default()
+        };
+        run(&MESH, &scenario, seed, options)
             .unwrap()
             .projection
             .unwrap()

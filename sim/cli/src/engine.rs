@@ -101,6 +101,7 @@ fn in_process(
     let options = RunOptions {
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
+        final_state: true,
         recorder: writer.as_mut().map(|writer| writer as &mut dyn Recorder),
         coverage: coverage.as_mut(),
         supervisor: Some(place.supervisor()),

@@ -42,6 +42,7 @@ pub(crate) fn recorded<'a>(
     let options = RunOptions {
         sabotage: settings.sabotage.clone(),
         strict: settings.strict,
+        final_state: true,
         recorder: Some(&mut recording),
         coverage: None,
         supervisor: Some(place.supervisor()),

@@ -95,8 +95,15 @@ pub fn run(
             break;
         }
     }
+    let projection = match options.final_state {
+        true => engine.projection(),
+        false => None,
+    };
     let settings = (options.strict, options.sabotage.as_slice());
-    Ok(engine.finish(definition, judge, settings, halted))
+    Ok(Outcome {
+        projection,
+        ..engine.finish(definition, judge, settings, halted)
+    })
 }
 
 /// Returns the interval between checks of conditions; the interval grows with the number of hosts.

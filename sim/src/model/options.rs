@@ -12,6 +12,8 @@ pub struct RunOptions<'a> {
     pub sabotage: Vec<String>,
     /// Whether a fault that affects nothing fails the run.
     pub strict: bool,
+    /// Whether the outcome of a confluent scenario contains the final state.
+    pub final_state: bool,
     /// The recorder of the run.
     pub recorder: Option<&'a mut dyn Recorder>,
     /// Receives what occurs in the run; nothing is counted if it is absent.
@@ -25,6 +27,7 @@ impl fmt::Debug for RunOptions<'_> {
         f.debug_struct("RunOptions")
             .field("sabotage", &self.sabotage)
             .field("strict", &self.strict)
+            .field("final_state", &self.final_state)
             .finish_non_exhaustive()
     }
 }

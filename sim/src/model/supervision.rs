@@ -60,6 +60,21 @@ impl<'a> RunWatch<'a> {
 
     /// Returns the reason for an early end of the run after the latest event, if there is one.
     pub(super) fn look(&mut self, context: &Context<'_, '_>) -> Option<Halted> {
+        let requested = self.supervised.as_ref().is_some_and(|run| {
+            let supervisor = run.supervisor();
+            supervisor.is_interrupted() || supervisor.is_late()
+        });
+        if !requested
+            && self.sample.is_none()
+            && context.events_in_instant() <= self.instant_events_max
+        {
+            return None;
+        }
+        self.reason_to_end(context)
+    }
+
+    #[cold]
+    fn reason_to_end(&mut self, context: &Context<'_, '_>) -> Option<Halted> {
         let supervisor = self.supervised.as_ref().map(SupervisedRun::supervisor);
         if supervisor.is_some_and(Supervisor::is_interrupted) {
             return match self.sample.take() {

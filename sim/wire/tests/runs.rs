@@ -190,7 +190,11 @@ fn confluent_scenarios_end_in_the_state_of_the_model() {
     for (path, scenario) in ours(true) {
         let run = passes(&path, "1");
         let wire = run["projection"].clone();
-        let model = phalanx_sim::run(&MESH, &scenario, 1, RunOptions::default()).unwrap();
+        let options = RunOptions {
+            final_state: true,
+            ..RunOptions::default()
+        };
+        let model = phalanx_sim::run(&MESH, &scenario, 1, options).unwrap();
         let model = model.projection.unwrap();
         let name = path.display();
         let nodes = model["nodes"].as_object();

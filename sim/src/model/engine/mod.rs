@@ -40,6 +40,7 @@ use core::time::Duration;
 use phalanx_core::identity::NodeId;
 use phalanx_core::random::mix;
 use phalanx_core::time::Instant;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -213,7 +214,16 @@ impl<'a, 't> Engine<'a, 't> {
         self.checks = checks;
     }
 
-    /// Ends the run.
+    /// Returns the state of a confluent scenario's world, in a form that can be compared between engines.
+    pub(crate) fn projection(&self) -> Option<Value> {
+        if !self.context.scenario().confluent {
+            return None;
+        }
+        let mut programs = self.programs.iter();
+        programs.find_map(|program| program.projection(&self.scene()))
+    }
+
+    /// Ends the run. The outcome does not contain the projection.
     pub(crate) fn finish(
         mut self,
         definition: &Definition,
@@ -234,10 +244,6 @@ impl<'a, 't> Engine<'a, 't> {
         let scenario = self.context.scenario();
         let messages = self.hosts.iter().map(|host| host.traffic().messages);
         let framing = FRAMING_BYTES as u64 * messages.sum::<u64>();
-        let projection = scenario.confluent.then(|| {
-            let mut programs = self.programs.iter();
-            programs.find_map(|program| program.projection(&self.scene()))
-        });
         let ending = Ending {
             definition,
             engine: Kind::Model,
@@ -251,7 +257,7 @@ impl<'a, 't> Engine<'a, 't> {
             affected: self.context.affected(),
             broken: self.checks.failures(&scenario.file),
             metrics: BTreeMap::new(),
-            projection: projection.flatten(),
+            projection: None,
             halted,
         };
         ending.judged(judge, &self)
