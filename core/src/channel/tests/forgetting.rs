@@ -85,11 +85,14 @@ fn publish(node: &mut Alone<Channels>, name: &str) -> Result<Done, Refusal> {
         channel: channel(name),
         payload: bytes("x"),
     });
-    let answers = given.into_iter().filter_map(|(_, output)| match output {
-        Output::Answer { result, .. } => Some(result),
-        _ => None,
+    let mut answers = given.into_iter().filter_map(|(_, output)| {
+        if let Output::Answer { result, .. } = output {
+            Some(result)
+        } else {
+            None
+        }
     });
-    answers.last().unwrap()
+    answers.next().unwrap()
 }
 
 #[test]
