@@ -40,6 +40,8 @@ struct Schedule {
     /// Time of the latest comparison that went further than hashes.
     compared: Option<Instant>,
     interval: Duration,
+    /// A neighbour uses the channel, or the other nodes have room for it.
+    shared: bool,
 }
 
 /// The answer to a hash of a neighbour.
@@ -69,16 +71,40 @@ pub(super) struct AntiEntropy {
 }
 
 impl AntiEntropy {
-    /// Schedules a new channel.
-    pub(super) fn learn(&mut self, context: &mut Context, channel: &ChannelName) {
+    /// Schedules a new channel. `shared`: the other nodes have room for the channel.
+    pub(super) fn learn(&mut self, context: &mut Context, channel: &ChannelName, shared: bool) {
         let schedule = Schedule {
             changed: context.now,
+            shared,
             compared: None,
             interval: INTERVAL,
         };
         self.channels.insert(channel.clone(), schedule);
         let at = context.now + context.random.anti_entropy.duration_below(INTERVAL);
         context.timers.set(Timer::Compare(channel.clone()), at);
+    }
+
+    /// A channel is forgotten.
+    pub(super) fn forget(&mut self, context: &mut Context, channel: &ChannelName) {
+        self.channels.remove(channel);
+        context.timers.cancel(&Timer::Compare(channel.clone()));
+    }
+
+    /// The time of the latest change of a channel's state, or at which the channel became known.
+    pub(super) fn changed(&self, channel: &ChannelName) -> Option<Instant> {
+        self.channels.get(channel).map(|schedule| schedule.changed)
+    }
+
+    /// A neighbour uses the channel, or the other nodes have room for it.
+    pub(super) fn set_shared(&mut self, channel: &ChannelName) {
+        if let Some(schedule) = self.channels.get_mut(channel) {
+            schedule.shared = true;
+        }
+    }
+
+    pub(super) fn is_shared(&self, channel: &ChannelName) -> bool {
+        let schedule = self.channels.get(channel);
+        schedule.is_some_and(|schedule| schedule.shared)
     }
 
     /// An application opens a channel, which is then compared once per interval.
@@ -330,7 +356,7 @@ mod tests {
     /// Anti-entropy of node `me`, which has known the channel `chat` for one second.
     fn quiet() -> (Context, AntiEntropy) {
         let (mut context, mut anti_entropy) = (context(), AntiEntropy::default());
-        anti_entropy.learn(&mut context, &channel("chat"));
+        anti_entropy.learn(&mut context, &channel("chat"), true);
         context.now += Duration::from_secs(1);
         (context, anti_entropy)
     }

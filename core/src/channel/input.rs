@@ -18,8 +18,17 @@ use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::sabotage::Switch;
 use crate::sketch::Cell;
+use crate::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Maximum number of channels that this node keeps for others. The last quarter of all channels is reserved for the
+/// applications of this node.
+const SHARED_MAX: usize = CHANNELS_MAX / 4 * 3;
+/// Time without a change after which a channel without state gives way to another one.
+const UNUSED_EMPTY_FOR: Duration = Duration::from_secs(5);
+/// Time without a change after which a channel with messages gives way to another one.
+const UNUSED_FOR: Duration = Duration::from_secs(60);
 
 /// Requests of applications.
 impl Channels {
@@ -34,7 +43,11 @@ impl Channels {
         if self.applications.has_open(channel) && !self.context.has(Switch::OpensTwice) {
             return Err(Refusal::AlreadyOpen);
         }
-        match self.stores.get(channel).map(ChannelStore::kind) {
+        let kind = self.stores.get(channel).map(ChannelStore::kind);
+        if kind.is_none() && self.stores.len() >= SHARED_MAX {
+            self.forget_unused();
+        }
+        match kind {
             None if self.stores.len() >= CHANNELS_MAX => return Err(Refusal::TooManyChannels),
             Some(kind) if kind != options.kind => return Err(Refusal::OtherKind(kind)),
             None | Some(_) => self.learn(channel, options.kind),
@@ -79,6 +92,7 @@ impl Channels {
         };
         self.check_room()?;
         self.check_counter(channel)?;
+        self.check_shared(channel)?;
         let update = self.publish(channel, body, payload);
         if update.body == Body::Message
             && let Some(store) = self.stores.get_mut(channel)
@@ -97,6 +111,7 @@ impl Channels {
     ) -> Result<Done, Refusal> {
         let room = self.check_room();
         let counter = self.check_counter(channel);
+        let shared = self.check_shared(channel);
         let max = self.context.counter_max();
         let bytes = retention::map_room(&self.stores, self.context.config.bytes_max);
         let store = self.open_store(channel)?;
@@ -113,6 +128,7 @@ impl Channels {
         }
         room?;
         counter?;
+        shared?;
         let (body, payload) = transaction::encode(map, transaction);
         let update = self.publish(channel, body, payload);
         if let Some(store) = self.stores.get_mut(channel)
@@ -191,6 +207,45 @@ impl Channels {
         let store = self.stores.get_mut(channel);
         let open = self.applications.has_open(channel);
         store.filter(|_| open).ok_or(Refusal::NotOpen)
+    }
+
+    /// Makes room for a new channel: forgets the channel that has been unused for the longest time. A channel is unused if
+    /// no application of this node has it open, it has no value of a map, and its state has not changed for a while.
+    /// Channels without any state come first. Returns whether a channel was forgotten.
+    fn forget_unused(&mut self) -> bool {
+        let now = self.context.now;
+        let unused = self.stores.iter().filter_map(|(name, store)| {
+            let has_values = store
+                .as_map()
+                .is_some_and(|map| map.values().next().is_some());
+            let changed = self.anti_entropy.changed(name)?;
+            let (full, unused_for) = match store.len() {
+                0 => (false, UNUSED_EMPTY_FOR),
+                _ => (true, UNUSED_FOR),
+            };
+            let used = self.applications.has_open(name) || has_values || now - changed < unused_for;
+            (!used).then_some((full, changed, name))
+        });
+        let Some((.., name)) = unused.min() else {
+            return false;
+        };
+        let name = name.clone();
+        self.stores.remove(&name);
+        self.anti_entropy.forget(&mut self.context, &name);
+        true
+    }
+
+    /// A broadcast is refused if the other nodes have no room for its channel, which they would then refuse.
+    fn check_shared(&mut self, channel: &ChannelName) -> Result<(), Refusal> {
+        let known = self.stores.contains_key(channel);
+        if !known || self.anti_entropy.is_shared(channel) || self.queues.is_empty() {
+            return Ok(());
+        }
+        if self.stores.len() > SHARED_MAX && !self.forget_unused() {
+            return Err(Refusal::TooManyChannels);
+        }
+        self.anti_entropy.set_shared(channel);
+        Ok(())
     }
 
     /// A broadcast is refused if its number is above the bound of counters.
@@ -334,6 +389,15 @@ impl Channels {
         }
     }
 
+    /// Adds a channel to which a neighbour relays a broadcast. The channel takes the place of one that is unused. Returns
+    /// false if the channel is refused.
+    fn admit_broadcast(&mut self, link: LinkId, channel: &ChannelName, kind: Kind) -> bool {
+        if !self.stores.contains_key(channel) && self.stores.len() >= SHARED_MAX {
+            self.forget_unused();
+        }
+        self.admit(link, channel, kind)
+    }
+
     /// Adds a channel that a neighbour uses with this kind. Returns false if the channel is refused.
     fn admit(&mut self, link: LinkId, channel: &ChannelName, kind: Kind) -> bool {
         match self.stores.get(channel) {
@@ -341,9 +405,11 @@ impl Channels {
                 self.reject(link, Rejection::OtherKind);
                 false
             }
-            Some(_) => true,
-            // The last quarter of the channels is reserved for this node's own applications.
-            None if self.stores.len() >= CHANNELS_MAX / 4 * 3 => {
+            Some(_) => {
+                self.anti_entropy.set_shared(channel);
+                true
+            }
+            None if self.stores.len() >= SHARED_MAX => {
                 self.reject(link, Rejection::TooMany);
                 false
             }
@@ -366,7 +432,8 @@ impl Channels {
             kind,
         });
         self.context.out.push(Output::AnnounceChannels);
-        self.anti_entropy.learn(&mut self.context, channel);
+        let shared = self.stores.len() <= SHARED_MAX;
+        self.anti_entropy.learn(&mut self.context, channel, shared);
     }
 
     /// A neighbour announced a broadcast.
@@ -425,7 +492,7 @@ impl Channels {
         if let Some(queue) = self.queues.get_mut(&link) {
             queue.note_held_by_peer(id);
         }
-        if !self.admit(link, &id.channel, update.body.kind()) {
+        if !self.admit_broadcast(link, &id.channel, update.body.kind()) {
             return;
         }
         if id.origin == *self.context.me() {

@@ -241,7 +241,8 @@ pub enum Refusal {
     OtherKind(Kind),
     /// The channel's kind does not support the request.
     WrongKind(Kind),
-    /// The node knows [`CHANNELS_MAX`](super::CHANNELS_MAX) channels.
+    /// The node knows [`CHANNELS_MAX`](super::CHANNELS_MAX) channels, or the other nodes have no room for the channel:
+    /// none of the channels that they keep is unused.
     TooManyChannels,
     /// The payload has more than [`PAYLOAD_BYTES_MAX`](super::message::PAYLOAD_BYTES_MAX) bytes.
     TooLarge(usize),
@@ -304,7 +305,7 @@ impl fmt::Display for Refusal {
             }
             Self::TooManyChannels => write!(
                 f,
-                "the node knows {} channels, as many as it may",
+                "this node or the others know as many channels as they may, {} at most, and none is unused",
                 super::config::CHANNELS_MAX
             ),
             Self::TooLarge(found) => write!(

@@ -11,6 +11,7 @@ use super::view::Status;
 use crate::identity::NodeId;
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant, nanos};
+use crate::topology::RINGS;
 use core::net::SocketAddr;
 
 /// The tokens for connections from unknown nodes.
@@ -76,6 +77,31 @@ pub(super) fn referrals(
             && !others.contains(&address)
         {
             others.push(address);
+        }
+    }
+    if others.is_empty() {
+        return followers(context, members, dialer);
+    }
+    others
+}
+
+/// The addresses of the members that follow this node on the rings: used if most members cannot be dialled, so that
+/// draws rarely find one that can.
+fn followers(context: &Context, members: &Members, dialer: &NodeId) -> Vec<SocketAddr> {
+    let mut others = Vec::new();
+    for ring in 0..RINGS {
+        let following = context.topology.following(context.me, ring);
+        for member in following.take(REFERRALS_MAX) {
+            let record = context.topology.known_record(member);
+            if let Some(record) = record
+                && let Some(address) = record.content().address
+                && record.id() != dialer
+                && members.status(context, member) == Status::Alive
+                && others.len() < REFERRALS_MAX
+                && !others.contains(&address)
+            {
+                others.push(address);
+            }
         }
     }
     others

@@ -201,6 +201,19 @@ impl Dialer {
         entry.failures = entry.failures.saturating_add(1);
     }
 
+    /// Backs off from a member that has all the links it may have, for `base`; twice as long after each further
+    /// failure, up to 32 times.
+    pub(super) fn back_off_full(&mut self, context: &Context, member: MemberIndex, base: Duration) {
+        let entry = self.back_offs.entry(member).or_default();
+        entry.until = context.now + base * (1 << entry.failures.min(5));
+        entry.failures = entry.failures.saturating_add(1);
+    }
+
+    /// The time until which the dialer backs off from a member.
+    pub(super) fn backed_off_until(&self, member: MemberIndex) -> Option<Instant> {
+        self.back_offs.get(&member).map(|entry| entry.until)
+    }
+
     /// Backs off from a member until a time. The member's count of failures is unchanged.
     pub(super) fn back_off_until(&mut self, member: MemberIndex, until: Instant) {
         self.back_offs.entry(member).or_default().until = until;

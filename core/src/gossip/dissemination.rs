@@ -280,7 +280,11 @@ impl Dissemination {
         {
             return Err(Unmerged::CounterTooHigh);
         }
-        Ok(())
+        if report.fits() {
+            Ok(())
+        } else {
+            Err(Unmerged::TooMany)
+        }
     }
 
     /// Merges the report of another member. Returns the outcome, the key of the report in the view, and the hash of the

@@ -80,7 +80,8 @@ impl Handshakes {
         context.timers.set(Timer::Handshake(link), at);
     }
 
-    /// This node connected to a peer: sends a `Hello` with the node's `own` record that proposes a session.
+    /// This node connected to a peer: sends a `Hello` with the node's `own` record that proposes a session. `linked`:
+    /// the node has a link that is not silent.
     pub(super) fn send_hello(
         &mut self,
         context: &mut Context,
@@ -88,13 +89,16 @@ impl Handshakes {
         peer: NodeId,
         proposed: (MemberIndex, u32),
         own: &Arc<Record>,
+        linked: bool,
     ) {
+        let joining = context.topology.len() <= 1;
         let hello = Hello {
             mesh: context.config.mesh.clone(),
             version_min: VERSION_MIN,
             version_max: VERSION_MAX,
             session: proposed.1,
-            joining: context.topology.len() <= 1,
+            joining,
+            alone: !joining && !linked,
             hash: context.topology.hash(),
             record: Arc::clone(own),
             // The node adds the hash.
@@ -276,6 +280,7 @@ mod tests {
             version_max: VERSION_MAX,
             session: 1,
             joining: false,
+            alone: false,
             hash: 0,
             record: Arc::new(Record::new(id(index), rank, Default::default())),
             revocations: 0,

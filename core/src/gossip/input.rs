@@ -1,6 +1,7 @@
 //! Incoming connections and messages, and the reactions of the components to them.
 
 use super::admission;
+use super::capacity::{self, LinkValue, Room};
 use super::dialer::DialPurpose;
 use super::dissemination::{Dissemination, Merged, ReceivedRecord, Unmerged};
 use super::frame_builder::SYNCS_MAX;
@@ -9,6 +10,7 @@ use super::links::{Link, Precedence};
 use super::message::{
     AgedReport, FORGET_NOW, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome,
 };
+use super::output::REFUSED_FOR;
 use super::own_id::Testimony;
 use super::{Event, Gossip, LinkEnd, Message, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
@@ -71,9 +73,10 @@ impl Gossip {
         }
         let session = self.members.begin_session(member);
         self.dialer.connected(dial, link, member, session);
-        let own = self.self_record.record();
+        let (own, linked) = (self.self_record.record(), self.has_live_link());
+        let proposed = (member, session);
         self.handshakes
-            .send_hello(&mut self.context, link, peer, (member, session), own);
+            .send_hello(&mut self.context, link, peer, proposed, own, linked);
     }
 
     pub(super) fn on_handshake_due(&mut self, link: LinkId) {
@@ -114,6 +117,10 @@ impl Gossip {
         }
         self.members.note_session(member, hello.session);
         self.handshakes.end(&mut self.context, link);
+        // The `Hello` is refused unless there is room for a link of some value.
+        if !self.context.has(Switch::NoReferral) {
+            self.make_room(member, LinkValue::Confirmed);
+        }
         Handshakes::welcome(&mut self.context, link, hello, self.self_record.record());
         let fresh = Link::new(
             peer.clone(),
@@ -169,15 +176,53 @@ impl Gossip {
         if self.context.has(Switch::NoReferral) {
             return None;
         }
-        // The link that this connection would replace does not count.
-        let others = self.links.iter_open();
-        let open = others
-            .filter(|(_, link)| Some(link.member()) != member)
-            .count();
-        if open >= self.context.tuning().links_max && !self.context.has(Switch::Unbounded) {
-            return Some(self.referral(RefusalReason::Full, peer));
+        let only = !known || hello.joining || hello.alone;
+        match self.room(member, self.value_of(member, only)) {
+            Room::Free => None,
+            // A token limits how often a node without a link makes this node close another link.
+            Room::InsteadOf(_) if known && only && !self.admission.take_token(&self.context) => {
+                Some(self.referral(RefusalReason::Busy, peer))
+            }
+            Room::InsteadOf(_) => None,
+            Room::None => Some(self.referral(RefusalReason::Full, peer)),
         }
-        None
+    }
+
+    /// The value of an accepted link; `only`: the peer has no other link.
+    fn value_of(&self, member: Option<MemberIndex>, only: bool) -> LinkValue {
+        let topology = &self.context.topology;
+        let known = member.filter(|member| topology.is_known(*member));
+        if only {
+            LinkValue::Only
+        } else if known.is_some_and(|member| topology.is_ring_edge(self.context.me, member)) {
+            LinkValue::Ring
+        } else {
+            LinkValue::Surplus
+        }
+    }
+
+    /// The room for a link of this value.
+    pub(super) fn room(&self, member: Option<MemberIndex>, value: LinkValue) -> Room {
+        if self.context.has(Switch::Unbounded) {
+            return Room::Free;
+        }
+        let near = (&self.neighbourhood(), &self.overlay);
+        capacity::room(&self.context, near, member, value, |member| {
+            let edge = self.self_record.edge(member);
+            edge.is_some_and(|edge| !edge.is_down())
+        })
+    }
+
+    /// Closes a link if a new link of this value needs the room. Returns false if all links are worth more.
+    fn make_room(&mut self, member: MemberIndex, value: LinkValue) -> bool {
+        match self.room(Some(member), value) {
+            Room::Free => true,
+            Room::InsteadOf(link) => {
+                self.send_goodbye(link, Goodbye::Unneeded);
+                true
+            }
+            Room::None => false,
+        }
     }
 
     /// The session that takes precedence over a session proposed by the peer, if any: of an open connection with the
@@ -241,6 +286,13 @@ impl Gossip {
             .is_some_and(|open| open.precedence(me) > fresh.precedence(me));
         if beaten && !self.context.has(Switch::NoTieBreak) {
             self.send_goodbye(link, Goodbye::Superseded);
+            return;
+        }
+        let value = purpose.map_or(LinkValue::Surplus, LinkValue::of_dial);
+        if !self.make_room(member, value) {
+            self.send_goodbye(link, Goodbye::Unneeded);
+            self.dialer
+                .back_off_full(&self.context, member, REFUSED_FOR);
             return;
         }
         let joining = self.context.topology.len() <= 1;

@@ -49,6 +49,8 @@ pub struct Hello {
     pub session: u32,
     /// The sender knows no other member yet and requests the whole view.
     pub joining: bool,
+    /// The sender knows other members and has no link, so a full receiver makes room for it.
+    pub alone: bool,
     /// Set hash of the sender's view.
     pub hash: u64,
     /// The sender's own record.
@@ -235,6 +237,7 @@ impl Encoded for Hello {
             + size::uint(u64::from(self.version_max))
             + size::uint(u64::from(self.session))
             + size::boolean(self.joining)
+            + size::boolean(self.alone)
             + size::fixed64(self.hash)
             + size::delimited(self.record.encoded_len())
             + size::fixed64(self.revocations)

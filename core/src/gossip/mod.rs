@@ -10,7 +10,7 @@
 //! | `handshake`, `admission` | which connections become links |
 //! | `links` | the set of established links |
 //! | `dialer`, `bootstrap` | dials in progress and back-off; seed addresses and discovery |
-//! | `overlay` | which members to keep links to |
+//! | `overlay`, `capacity` | which members to keep links to |
 //! | `failure_detector` | which silence is evidence, and which members are down |
 //! | `members` | the status of each member, and the state kept about it |
 //! | `dissemination` | how updates spread along the broadcast tree |
@@ -33,6 +33,7 @@
 mod admission;
 mod anti_entropy;
 mod bootstrap;
+mod capacity;
 mod config;
 mod context;
 mod dialer;

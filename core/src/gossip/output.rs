@@ -2,6 +2,7 @@
 
 use super::anti_entropy::{Answer, AntiEntropy};
 use super::bootstrap::JOIN_STAGGER;
+use super::capacity::{LinkValue, Room};
 use super::dialer::{Dial, DialPurpose};
 use super::dissemination::Dissemination;
 use super::frame_builder::PushMode;
@@ -17,8 +18,8 @@ use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
 use core::net::SocketAddr;
 
-/// Back-off from a member that refused a link as busy or full.
-const REFUSED_FOR: Duration = Duration::from_millis(500);
+/// Back-off from a member that refused a link as busy; the first back-off from a member that is full.
+pub(super) const REFUSED_FOR: Duration = Duration::from_millis(500);
 
 /// Reasons why a member is not forgotten on request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,6 +243,9 @@ impl Gossip {
             dialer: &self.dialer,
         };
         for member in self.overlay.requested_missing(&self.context, &near) {
+            if self.room(Some(member), LinkValue::Requested) == Room::None {
+                return;
+            }
             self.dial_member(DialPurpose::Requested, member);
         }
     }
@@ -251,7 +255,9 @@ impl Gossip {
         let near = self.neighbourhood();
         let needed = self.overlay.ring_links(&self.context, &near);
         for member in needed.dial() {
-            self.dial_member(DialPurpose::Ring, *member);
+            if self.room(Some(*member), LinkValue::Ring) != Room::None {
+                self.dial_member(DialPurpose::Ring, *member);
+            }
         }
         if !needed.is_complete() && self.dialer.len() > 0 {
             self.overlay.schedule_next_candidate(&mut self.context);
@@ -268,7 +274,7 @@ impl Gossip {
         }
     }
 
-    fn neighbourhood(&self) -> Neighbourhood<'_> {
+    pub(super) fn neighbourhood(&self) -> Neighbourhood<'_> {
         Neighbourhood {
             members: &self.members,
             links: &self.links,
@@ -284,7 +290,10 @@ impl Gossip {
             silence: &self.silence,
             dialer: &self.dialer,
         };
-        if let Some(member) = self.overlay.on_random_due(&mut self.context, &near) {
+        let drawn = self.overlay.on_random_due(&mut self.context, &near);
+        if let Some(member) = drawn
+            && self.room(Some(member), LinkValue::Surplus) == Room::Free
+        {
             self.dial_member(DialPurpose::RandomLink, member);
         }
     }
@@ -319,6 +328,7 @@ impl Gossip {
                 continue;
             }
             let status = self.status(peer);
+            self.self_record.on_maintained(peer, status == Status::Down);
             let needless = if down {
                 // Outside the rings, an accusation only states the time at which a suspect was last heard.
                 !topology.is_ring_edge(me, peer) && status != Status::Suspect
@@ -563,7 +573,14 @@ impl Gossip {
             DialPurpose::Ring | DialPurpose::RandomLink | DialPurpose::Requested,
         ) = (attempt.peer(), attempt.purpose())
         {
-            self.dialer.back_off_until(member, until);
+            let until = if refusal.reason == RefusalReason::Full {
+                self.dialer
+                    .back_off_full(&self.context, member, REFUSED_FOR);
+                self.dialer.backed_off_until(member).unwrap_or(until)
+            } else {
+                self.dialer.back_off_until(member, until);
+                until
+            };
             self.overlay.schedule_until(&mut self.context, until);
         }
         if matches!(refusal.reason, RefusalReason::Busy | RefusalReason::Full) {
@@ -616,13 +633,14 @@ impl Gossip {
     /// Tries one of the members that a refusal named and that are not alive in this view. Such a dial lets a newcomer
     /// join, and a split-off part reach the rest of the mesh.
     fn follow_referral(&mut self, refused: DialPurpose, others: &[SocketAddr]) {
-        // Only a newcomer follows a referral from a node that it was itself referred to; other nodes return to the seed
-        // address, or probe.
+        // Only a newcomer or a node without a link follows a referral from a node that it was itself referred to, or from
+        // a ring neighbour; other nodes return to the seed address, or probe.
         let follows = match refused {
             DialPurpose::Seed(_) | DialPurpose::Kept(_) | DialPurpose::Probe => true,
-            DialPurpose::Referral => self.context.topology.len() <= 1,
-            DialPurpose::Ring
-            | DialPurpose::Redial
+            DialPurpose::Referral | DialPurpose::Ring => {
+                self.context.topology.len() <= 1 || !self.has_live_link()
+            }
+            DialPurpose::Redial
             | DialPurpose::RandomLink
             | DialPurpose::Requested
             | DialPurpose::Renewal

@@ -226,6 +226,11 @@ impl Overlay {
         granted
     }
 
+    /// Whether the node layer requested a link to a member.
+    pub(super) fn is_requested(&self, member: MemberIndex) -> bool {
+        self.requested.contains(&member)
+    }
+
     /// The requested members to dial.
     pub(super) fn requested_missing(
         &mut self,

@@ -35,7 +35,7 @@ use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
-use crate::topology::record::{Content, EDGES_MAX, Edge, EdgeReport, Rank, Record};
+use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,17 +49,32 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
 /// Delay before the order for an epoch that could not be stored is repeated.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
+/// The number of edges up to which a changed report is published at once.
+const EDGES_PROMPT: usize = 64;
+/// For longer reports, the time from one report to the next, for each edge. Many deaths within a second then take a few
+/// reports.
+const PAUSE_PER_EDGE: Duration = Duration::from_millis(2);
+/// The number of rounds of maintenance at which a member is down until its edge counts as settled: the other nodes have
+/// declared the member down too.
+const SETTLED_ROUNDS: u8 = 4;
+
 /// An edge as this node observes it, if other nodes would assume it wrongly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OwnEdge {
     down: bool,
     /// The time at which this node last heard the peer.
     last_heard: Option<Instant>,
+    /// The number of rounds of maintenance in which the peer was down, up to [`SETTLED_ROUNDS`].
+    settled: u8,
 }
 
 impl OwnEdge {
     pub(super) const fn is_down(self) -> bool {
         self.down
+    }
+
+    const fn is_settled(self) -> bool {
+        self.settled >= SETTLED_ROUNDS
     }
 }
 
@@ -110,6 +125,10 @@ pub(super) struct SelfRecord {
     record_due: bool,
     /// Whether the edges changed since the last report.
     report_due: bool,
+    /// Whether the latest report lacks edges, because a report is bounded.
+    omits: bool,
+    /// The earliest time of the next report.
+    report_from: Instant,
     /// The time from which the epoch is established: other nodes have seen it and reported no conflict. A later
     /// conflict is with another machine, not with an earlier start of this node.
     established: Option<Instant>,
@@ -136,6 +155,8 @@ impl SelfRecord {
             edges: BTreeMap::new(),
             record_due: false,
             report_due: false,
+            omits: false,
+            report_from: Instant::ZERO,
             established: None,
             raising: None,
             raised: 0,
@@ -228,17 +249,19 @@ impl SelfRecord {
         if !self.report_due || !self.may_publish(context) {
             return None;
         }
+        if context.now < self.report_from {
+            context
+                .timers
+                .set_if_unset(Timer::Publish, self.report_from);
+            return None;
+        }
         self.report_due = false;
         self.version += 1;
-        let mut edges = Vec::new();
-        let mut last_heard_times = Vec::new();
-        for (peer, edge) in self.edges.iter().take(EDGES_MAX) {
-            let Some(peer) = context.id_of(*peer) else {
-                continue;
-            };
-            let down = edge.down;
-            edges.push(Edge { peer, down });
-            last_heard_times.push(edge.last_heard);
+        let (edges, last_heard_times) = self.reported(context);
+        self.omits = edges.len() < self.edges.len();
+        if edges.len() > EDGES_PROMPT {
+            let pause = PAUSE_PER_EDGE * u32::try_from(edges.len()).unwrap_or(u32::MAX);
+            self.report_from = context.now + pause;
         }
         let report = EdgeReport {
             epoch: self.record.rank().epoch,
@@ -253,16 +276,57 @@ impl SelfRecord {
         Some(before)
     }
 
+    /// The edges to report, with their last-heard times, by peer. If not all of them fit, those to members that other
+    /// nodes know to be down are left out first.
+    fn reported(&self, context: &Context) -> (Vec<Edge>, Vec<Option<Instant>>) {
+        let mut named: Vec<_> = self.edges.iter().collect();
+        let ids = |named: &[(&MemberIndex, &OwnEdge)]| -> Vec<NodeId> {
+            let ids = named.iter().filter_map(|(peer, _)| context.id_of(**peer));
+            ids.collect()
+        };
+        if EdgeReport::fitting(ids(&named).iter()) < named.len() {
+            named.sort_by_key(|(peer, edge)| (edge.is_settled(), **peer));
+            named.truncate(EdgeReport::fitting(ids(&named).iter()));
+            named.sort_by_key(|(peer, _)| **peer);
+        }
+        let edges = named.into_iter().filter_map(|(peer, edge)| {
+            let (peer, down) = (context.id_of(*peer)?, edge.down);
+            Some((Edge { peer, down }, edge.last_heard))
+        });
+        edges.unzip()
+    }
+
+    /// A round of maintenance found the member at the other end of a reported edge down, or not.
+    pub(super) fn on_maintained(&mut self, peer: MemberIndex, is_down: bool) {
+        let Some(edge) = self.edges.get_mut(&peer) else {
+            return;
+        };
+        let was_settled = edge.is_settled();
+        edge.settled = if is_down {
+            edge.settled.saturating_add(1).min(SETTLED_ROUNDS)
+        } else {
+            0
+        };
+        // The edges that the latest report lacks take the room of the settled ones.
+        self.report_due |= self.omits && edge.is_settled() && !was_settled;
+    }
+
     /// Reports the edge to a peer as down, or as heard. A repeated report of the same state keeps the first one, with
     /// its last-heard time.
     pub(super) fn set_edge(&mut self, peer: MemberIndex, down: bool, last_heard: Option<Instant>) {
         match self.edges.get(&peer) {
             Some(edge) if edge.down == down => return,
-            Some(_) => {}
-            None if self.edges.len() >= EDGES_MAX => return,
-            None => {}
+            Some(_) | None => {}
         }
-        self.edges.insert(peer, OwnEdge { down, last_heard });
+        let settled = 0;
+        self.edges.insert(
+            peer,
+            OwnEdge {
+                down,
+                last_heard,
+                settled,
+            },
+        );
         self.report_due = true;
     }
 
@@ -565,7 +629,8 @@ mod tests {
             own.edge(peer),
             Some(OwnEdge {
                 down: true,
-                last_heard: early
+                last_heard: early,
+                settled: 0,
             })
         );
         own.set_edge(peer, false, Some(context.now));

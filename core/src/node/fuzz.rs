@@ -185,6 +185,7 @@ fn message() -> impl Strategy<Value = Message> {
                 version_max,
                 session,
                 joining,
+                alone: false,
                 hash: 0,
                 record,
                 revocations,
@@ -404,6 +405,49 @@ impl TestWorld<Surroundings> {
         }
     }
 
+    fn revoke(&mut self, revocation: Arc<Revocation>) {
+        let request = RevocationRequest(self.environment.made);
+        let revoke = Input::Revoke {
+            request,
+            revocation,
+        };
+        self.step(&(), revoke);
+    }
+
+    fn store_revocations(&mut self, succeeds: bool) {
+        if let Some(ticket) = self.environment.revocation_tickets.pop() {
+            let done = if succeeds {
+                Input::RevocationsStored { ticket }
+            } else {
+                Input::RevocationsNotStored { ticket }
+            };
+            self.step(&(), done);
+        }
+    }
+
+    fn request_link(&mut self, who: usize, requested: bool) {
+        self.give(gossip::Input::RequestLink {
+            peer: id(who),
+            requested,
+        });
+    }
+
+    fn fail_dial(&mut self, pick: usize) {
+        let dials = &mut self.environment.dials;
+        let dial = dials.remove(pick % dials.len());
+        let reason = DialError::Refused;
+        self.give(gossip::Input::DialFailed { dial, reason });
+    }
+
+    fn resolve(&mut self, pick: usize, found: Option<Vec<usize>>) {
+        let orders = &mut self.environment.resolutions;
+        let ticket = orders.remove(pick % orders.len());
+        let addresses = found
+            .map(|found| found.into_iter().map(address).collect())
+            .ok_or(ResolutionError::TimedOut);
+        self.give(gossip::Input::Resolved { ticket, addresses });
+    }
+
     fn try_one(&mut self, what: Happens) {
         match what {
             Happens::Accepted(peer) => {
@@ -431,12 +475,7 @@ impl TestWorld<Surroundings> {
                 self.give(gossip::Input::Dialed { dial, link, peer });
             }
             Happens::Failed(pick) if !self.environment.dials.is_empty() => {
-                let dial = self
-                    .environment
-                    .dials
-                    .remove(pick % self.environment.dials.len());
-                let reason = DialError::Refused;
-                self.give(gossip::Input::DialFailed { dial, reason });
+                self.fail_dial(pick);
             }
             Happens::Says(pick, message) => {
                 if let Some(link) = self.environment.link(pick) {
@@ -449,24 +488,8 @@ impl TestWorld<Surroundings> {
                     self.step(&(), Input::Receive { link, message });
                 }
             }
-            Happens::Revokes(revocation) => {
-                let request = RevocationRequest(self.environment.made);
-                let revoke = Input::Revoke {
-                    request,
-                    revocation,
-                };
-                self.step(&(), revoke);
-            }
-            Happens::RevocationsStored(succeeds) => {
-                if let Some(ticket) = self.environment.revocation_tickets.pop() {
-                    let done = if succeeds {
-                        Input::RevocationsStored { ticket }
-                    } else {
-                        Input::RevocationsNotStored { ticket }
-                    };
-                    self.step(&(), done);
-                }
-            }
+            Happens::Revokes(revocation) => self.revoke(revocation),
+            Happens::RevocationsStored(succeeds) => self.store_revocations(succeeds),
             Happens::Closed(pick) => {
                 if let Some(link) = self.environment.link(pick) {
                     self.environment.links.retain(|known| *known != link);
@@ -476,21 +499,13 @@ impl TestWorld<Surroundings> {
             }
             Happens::Stored(succeeds) => self.store(succeeds),
             Happens::Announce(content) => self.give(gossip::Input::Announce(content)),
-            Happens::RequestLink(who, requested) => self.give(gossip::Input::RequestLink {
-                peer: id(who),
-                requested,
-            }),
+            Happens::RequestLink(who, requested) => self.request_link(who, requested),
             Happens::Seeds(who, replace) => {
                 let addresses = vec![Address::Socket(address(who))];
                 self.give(gossip::Input::Seeds { addresses, replace });
             }
             Happens::Resolved(pick, found) if !self.environment.resolutions.is_empty() => {
-                let orders = &mut self.environment.resolutions;
-                let ticket = orders.remove(pick % orders.len());
-                let addresses = found
-                    .map(|found| found.into_iter().map(address).collect())
-                    .ok_or(ResolutionError::TimedOut);
-                self.give(gossip::Input::Resolved { ticket, addresses });
+                self.resolve(pick, found);
             }
             Happens::Leave => self.give(gossip::Input::Leave),
             Happens::Answered(..)
@@ -508,6 +523,7 @@ fn hello(record: Arc<Record>) -> Hello {
         version_max: 1,
         session: 1,
         joining: false,
+        alone: false,
         hash: 0,
         record,
         revocations: 0,

@@ -314,6 +314,7 @@ mod tests {
                 version_max: 1,
                 session: 1,
                 joining: false,
+                alone: false,
                 hash: 0,
                 record: record(name),
                 revocations: 0,

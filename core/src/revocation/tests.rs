@@ -138,9 +138,11 @@ fn a_revocation_closes_its_connections_before_it_is_stored_and_is_acknowledged_a
     };
     assert!(outputs.contains(&close) && !nodes[0].is_connected(LinkId(1)));
     assert!(outputs.contains(&Output::Enforce(Arc::clone(&revocation))));
-    let ticket = outputs.iter().find_map(|output| match output {
-        Output::Store { ticket, .. } => Some(*ticket),
-        _ => None,
+    let ticket = outputs.iter().find_map(|output| {
+        let Output::Store { ticket, .. } = output else {
+            return None;
+        };
+        Some(*ticket)
     });
     let answer = Output::Answer {
         request: RevocationRequest(7),
@@ -199,9 +201,11 @@ fn a_new_revocation_is_sent_on_all_other_links_once() {
         message: message.clone(),
     };
     let sent = |outputs: Vec<Output>| -> Vec<LinkId> {
-        let sent = outputs.into_iter().filter_map(|output| match output {
-            Output::Send { link, .. } => Some(link),
-            _ => None,
+        let sent = outputs.into_iter().filter_map(|output| {
+            let Output::Send { link, .. } = output else {
+                return None;
+            };
+            Some(link)
         });
         sent.collect()
     };

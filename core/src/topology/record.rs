@@ -21,7 +21,12 @@ pub const METADATA_MAX: usize = 64;
 /// Maximum encoded size of a record's content, in bytes.
 pub const CONTENT_BYTES_MAX: usize = 8 * 1024;
 /// Maximum number of edges in a report.
-pub const EDGES_MAX: usize = 64;
+pub const EDGES_MAX: usize = 1_024;
+/// Maximum encoded size of a report, so that the report fits in one message.
+pub const REPORT_BYTES_MAX: usize = 14 * 1024;
+/// Maximum encoded size of one edge without the peer's id: three tags, the id's length, the state, and an age below 2^35
+/// milliseconds.
+const EDGE_BYTES_MAX: usize = 10;
 /// The highest epoch that a node stores. Members accept far lower counters: see [`crate::counter`].
 pub const COUNTER_MAX: u64 = 1 << 62;
 
@@ -399,13 +404,31 @@ pub struct EdgeReport {
     pub epoch: u64,
     /// The number of the report, from the reporter's publication counter.
     pub version: u64,
-    /// The edges, by peer; at most [`EDGES_MAX`].
+    /// The edges, by peer; at most [`EDGES_MAX`] edges and [`REPORT_BYTES_MAX`] bytes.
     pub edges: Vec<Edge>,
     /// The reporter.
     pub reporter: NodeId,
 }
 
 impl EdgeReport {
+    /// The number of edges, from the first one on, that fit in one report.
+    pub(crate) fn fitting<'i>(peers: impl Iterator<Item = &'i NodeId>) -> usize {
+        let mut left = REPORT_BYTES_MAX;
+        let fitting = peers.take(EDGES_MAX).take_while(|peer| {
+            let edge = size::delimited(peer.as_str().len() + EDGE_BYTES_MAX);
+            let fits = edge <= left;
+            left = left.saturating_sub(edge);
+            fits
+        });
+        fitting.count()
+    }
+
+    /// Whether the report is within its bounds.
+    pub(crate) fn fits(&self) -> bool {
+        let peers = self.edges.iter().map(|edge| &edge.peer);
+        Self::fitting(peers) == self.edges.len()
+    }
+
     /// A hash of the whole report.
     #[must_use]
     pub fn digest(&self) -> u64 {

@@ -109,14 +109,10 @@ fn text(event: &Event) -> String {
         Event::PeerForgotten { id } => {
             format!("{id} was gone for a long time; its record is removed")
         }
-        Event::LinkUp {
-            peer, dialed: true, ..
-        } => format!("linked to {peer}, dialled by this node"),
-        Event::LinkUp {
-            peer,
-            dialed: false,
-            ..
-        } => format!("linked to {peer}, dialled by the peer"),
+        Event::LinkUp { peer, dialed, .. } => {
+            let dialer = if *dialed { "this node" } else { "the peer" };
+            format!("linked to {peer}, dialled by {dialer}")
+        }
         Event::LinkDown { peer, reason, .. } => {
             format!("the link to {peer} ended: {}", end(*reason))
         }

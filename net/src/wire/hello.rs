@@ -14,6 +14,7 @@ pub(super) fn parse(wire: proto::Hello) -> Parsed<Hello> {
         version_max: wire.version_max,
         session: wire.session,
         joining: wire.joining,
+        alone: wire.alone,
         hash: wire.hash,
         record: record::own(wire.record)?,
         revocations: wire.revocations,
@@ -28,6 +29,7 @@ impl From<&Hello> for proto::Hello {
             version_max: hello.version_max,
             session: hello.session,
             joining: hello.joining,
+            alone: hello.alone,
             hash: hello.hash,
             record: Some(hello.record.as_ref().into()),
             revocations: hello.revocations,
@@ -45,15 +47,24 @@ pub(super) mod arbitrary {
 
     pub(crate) fn hello() -> impl Strategy<Value = Hello> {
         let versions = (number(), number());
+        let flags = (any::<bool>(), any::<bool>());
         let hashes = (hash(), hash());
-        (id(), versions, number(), any::<bool>(), hashes, record()).prop_map(
-            |(mesh, (version_min, version_max), session, joining, (hash, revocations), record)| {
+        (id(), versions, number(), flags, hashes, record()).prop_map(
+            |(
+                mesh,
+                (version_min, version_max),
+                session,
+                (joining, alone),
+                (hash, revocations),
+                record,
+            )| {
                 Hello {
                     mesh: mesh.as_str().to_owned(),
                     version_min,
                     version_max,
                     session,
                     joining,
+                    alone,
                     hash,
                     record,
                     revocations,

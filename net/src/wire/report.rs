@@ -9,14 +9,17 @@ use phalanx_core::topology::record::{EDGES_MAX, Edge, EdgeReport};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Maximum number of edges in the field `edges`. Builds that do not know the field `more_edges` refuse more.
+const EDGES_FIRST: usize = 64;
+
 pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
-    at_most("edges", wire.edges.len(), EDGES_MAX, "edges")?;
+    at_most("edges", wire.edges.len(), EDGES_FIRST, "edges")?;
+    let more_max = EDGES_MAX - EDGES_FIRST;
+    at_most("more_edges", wire.more_edges.len(), more_max, "edges")?;
     let mut peers = BTreeSet::new();
-    let (mut edges, mut ages) = (
-        Vec::with_capacity(wire.edges.len()),
-        Vec::with_capacity(wire.edges.len()),
-    );
-    for edge in wire.edges {
+    let count = wire.edges.len() + wire.more_edges.len();
+    let (mut edges, mut ages) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for edge in wire.edges.into_iter().chain(wire.more_edges) {
         let peer = id("edges.peer", &edge.peer)?;
         if !peers.insert(peer.clone()) {
             return Err(WireError::new("edges", FieldFault::Twice(edge.peer)));
@@ -54,11 +57,14 @@ pub fn edges(report: &EdgeReport, ages: &[Option<Duration>]) -> Vec<proto::Edge>
 impl From<&AgedReport> for proto::Report {
     fn from(aged: &AgedReport) -> Self {
         let report = &aged.report;
+        let mut edges = edges(report, &aged.ages);
+        let more_edges = edges.split_off(edges.len().min(EDGES_FIRST));
         Self {
             reporter: report.reporter.as_str().to_owned(),
             epoch: report.epoch,
             version: report.version,
-            edges: edges(report, &aged.ages),
+            edges,
+            more_edges,
         }
     }
 }
@@ -77,7 +83,9 @@ pub(super) mod arbitrary {
 
     pub(crate) fn report() -> impl Strategy<Value = AgedReport> {
         let age = option::of(prop_oneof![0_u64..3, any::<u64>()]);
-        let halves = btree_map(id(), (any::<bool>(), age), 0..5);
+        let size = prop_oneof![9 => 0_usize..5, 1 => 60_usize..80];
+        let halves = size
+            .prop_flat_map(move |size| btree_map(id(), (any::<bool>(), age.clone()), size..=size));
         (id(), counter(), counter(), halves).prop_map(|(reporter, epoch, version, halves)| {
             let ages = halves
                 .values()

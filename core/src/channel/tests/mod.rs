@@ -2,6 +2,7 @@
 
 mod broadcasting;
 mod counters;
+mod forgetting;
 mod fuzz;
 mod maps;
 mod merging;

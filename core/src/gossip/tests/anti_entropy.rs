@@ -467,6 +467,7 @@ fn a_newcomer_gets_the_whole_view_with_the_welcome() {
         version_max: 1,
         session: 1,
         joining: true,
+        alone: false,
         hash: 0,
         record: published(9, 1),
         revocations: 0,

@@ -613,6 +613,7 @@ fn a_full_node_names_others_and_takes_a_neighbours_new_connection_all_the_same()
         version_max: 1,
         session: 2,
         joining: false,
+        alone: false,
         hash: 0,
         record: published(2, 1),
         revocations: 0,

@@ -30,6 +30,7 @@ pub(super) fn hello(session: u32, record: Arc<Record>) -> Hello {
         version_max: 1,
         session,
         joining: false,
+        alone: false,
         hash: 0,
         record,
         revocations: 0,
@@ -284,6 +285,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
     );
     let joining = Hello {
         joining: true,
+        alone: false,
         ..hello(2, record_of(7, 2, 10))
     };
     assert_eq!(welcomes(&connect(&mut all, 4, joining)), 1, "it is linked");
@@ -296,6 +298,7 @@ fn a_member_needs_no_token_and_a_newcomer_does() {
     all.receives(2, records(&[published(9, 1)]));
     let joining = Hello {
         joining: true,
+        alone: false,
         ..hello(1, published(9, 1))
     };
     let back = connect(&mut all, 6, joining);

@@ -1,10 +1,5 @@
 //! The inquiry of a node that gave up its id: which nodes it asks whether the holder of the id is gone.
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "a test looks for one order among many"
-)]
-
 use super::super::message::RefusalReason;
 use super::super::*;
 use super::handshake::{connect, elsewhere, hello, record_of, taken};

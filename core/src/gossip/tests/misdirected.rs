@@ -12,12 +12,12 @@ use super::neighbours::{NeighbourWorld, dials, events, ms, published, records};
 use super::world::{address, name};
 use crate::link::{Address, DialError, LinkId};
 
-/// The answer at the address of `n7`.
+/// The node that answers at the address of `n7`: another one, of another authority or of another mesh.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
-    AnotherMember,
-    AnotherAuthority,
-    AnotherMesh,
+    Member,
+    Authority,
+    Mesh,
 }
 
 /// `n7` is down, and a node with this answer has its address, for `duration`. Returns the times of the dials to the
@@ -37,9 +37,9 @@ fn times(answer: Answer, duration: Duration) -> (Vec<Instant>, usize) {
             times.push(at);
             let link = LinkId(100 + dial.0);
             let peer = match answer {
-                Answer::AnotherMember => name(9),
-                Answer::AnotherMesh => name(7),
-                Answer::AnotherAuthority => {
+                Answer::Member => name(9),
+                Answer::Mesh => name(7),
+                Answer::Authority => {
                     let reason = DialError::Untrusted("another authority".into());
                     all.give(Input::DialFailed { dial, reason });
                     continue;
@@ -51,7 +51,7 @@ fn times(answer: Answer, duration: Duration) -> (Vec<Instant>, usize) {
                 _ => false,
             });
             reports += wrong.count();
-            if matches!(answer, Answer::AnotherMesh) {
+            if matches!(answer, Answer::Mesh) {
                 let message = Message::Refuse(handshake::refusal(RefusalReason::WrongMesh));
                 all.give(Input::Receive { link, message });
             }
@@ -63,9 +63,9 @@ fn times(answer: Answer, duration: Duration) -> (Vec<Instant>, usize) {
 #[test]
 fn an_address_in_use_by_another_node_is_dialled_with_growing_pauses_and_reported_once() {
     for (answer, reported) in [
-        (Answer::AnotherMember, 1),
-        (Answer::AnotherAuthority, 0),
-        (Answer::AnotherMesh, 0),
+        (Answer::Member, 1),
+        (Answer::Authority, 0),
+        (Answer::Mesh, 0),
     ] {
         let (times, reports) = times(answer, ms(600_000));
         assert_eq!(reports, reported, "{answer:?}");

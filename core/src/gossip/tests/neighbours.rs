@@ -191,6 +191,7 @@ impl NeighbourWorld {
             version_max: 1,
             session: 1,
             joining: false,
+            alone: false,
             hash: 0,
             record: published(index, 1),
             revocations: 0,

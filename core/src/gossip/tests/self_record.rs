@@ -7,6 +7,7 @@ use super::neighbours::{
 use super::world::{address, config, name};
 use crate::link::{Address, DialError, Ticket};
 use crate::topology::record::{Content, EDGES_MAX, Rank, Record};
+use std::collections::BTreeSet;
 
 /// The record of `n0` with a changed rank.
 fn own_as(all: &NeighbourWorld, change: impl Fn(&mut Rank)) -> Arc<Record> {
@@ -193,7 +194,39 @@ fn reported_edges_are_bounded() {
         all.machine.self_record.set_edge(peer, true, None);
     }
     all.receives(1, message::Frame::default());
-    assert_eq!(all.own_report().len(), EDGES_MAX);
+    let reported = all.own_report().len();
+    assert!(reported > 500 && reported <= EDGES_MAX, "{reported}");
+}
+
+#[test]
+fn a_death_beyond_the_bound_of_a_report_takes_the_place_of_one_that_is_known() {
+    let mut all = NeighbourWorld::new(1);
+    let long = |index: usize| NodeId::new(&format!("n{index:062}")).unwrap();
+    let count = 400;
+    let intern = |all: &mut NeighbourWorld, index| {
+        let topology = &mut all.machine.context.topology;
+        topology.intern(&long(index)).unwrap()
+    };
+    let peers: Vec<_> = (0..count).map(|index| intern(&mut all, index)).collect();
+    for peer in &peers {
+        all.machine.self_record.set_edge(*peer, true, None);
+    }
+    all.receives(1, message::Frame::default());
+    let first: BTreeSet<NodeId> = all.own_report().into_iter().map(|(peer, _)| peer).collect();
+    assert!(first.len() > 100 && first.len() < count, "{}", first.len());
+    for round in 0..4 {
+        all.now += ms(2_000);
+        all.receives(1, message::Frame::default());
+        let same: BTreeSet<NodeId> = all.own_report().into_iter().map(|(peer, _)| peer).collect();
+        assert_eq!(same, first, "round {round}");
+        for (index, peer) in peers.iter().enumerate() {
+            let is_down = first.contains(&long(index));
+            all.machine.self_record.on_maintained(*peer, is_down);
+        }
+    }
+    all.receives(1, message::Frame::default());
+    let next: BTreeSet<NodeId> = all.own_report().into_iter().map(|(peer, _)| peer).collect();
+    assert!(first.is_disjoint(&next), "{next:?}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn hello(record: Record, session: u32) -> Message {
         version_max: 1,
         session,
         joining: false,
+        alone: false,
         hash: 0,
         record: Arc::new(record),
         revocations: 0,
@@ -185,6 +186,7 @@ fn the_older_of_two_machines_with_one_id_stops_when_the_other_proves_the_id() {
         version_max: 1,
         session: 1,
         joining: false,
+        alone: false,
         hash: 0,
         record: newer,
         revocations: 0,
@@ -473,6 +475,7 @@ fn a_join_storm_is_answered_with_other_members_to_try() {
         };
         let message = Message::Hello(message::Hello {
             joining: true,
+            alone: false,
             ..first
         });
         let given = orders(

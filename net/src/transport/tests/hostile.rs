@@ -336,6 +336,7 @@ async fn older_and_newer_protocols_learn_the_supported_versions() {
             version_max: versions.1,
             session: 1,
             joining: true,
+            alone: false,
             hash: 0,
             revocations: 0,
             record: Arc::new(Record::new(

@@ -41,6 +41,7 @@ fn with_report(edges: Vec<proto::Edge>) -> packet::Body {
         epoch: 1,
         version: 1,
         edges,
+        more_edges: Vec::new(),
     };
     packet::Body::Frame(proto::Frame {
         reports: vec![report],
@@ -112,7 +113,12 @@ fn too_many_or_repeated_elements_are_refused() {
         metadata: (0..=METADATA_MAX).map(entry).collect(),
         ..wire_record()
     };
-    let edges = (0..=EDGES_MAX).map(|n| edge(&format!("n{n}"))).collect();
+    let edges = |count| (0..count).map(|n| edge(&format!("n{n}"))).collect();
+    let more_edges = proto::Report {
+        more_edges: edges(EDGES_MAX - 63),
+        reporter: "a".to_owned(),
+        ..proto::Report::default()
+    };
     for (body, path, max) in [
         (
             with_record(services),
@@ -124,7 +130,15 @@ fn too_many_or_repeated_elements_are_refused() {
             "frame.records[1].metadata",
             METADATA_MAX,
         ),
-        (with_report(edges), "frame.reports[0].edges", EDGES_MAX),
+        (with_report(edges(65)), "frame.reports[0].edges", 64),
+        (
+            packet::Body::Frame(proto::Frame {
+                reports: vec![more_edges],
+                ..proto::Frame::default()
+            }),
+            "frame.reports[0].more_edges",
+            EDGES_MAX - 64,
+        ),
     ] {
         let (found_path, fault) = refused(parsed(body));
         assert_eq!(found_path, path);

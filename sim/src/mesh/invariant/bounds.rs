@@ -8,9 +8,6 @@ use crate::invariant::{Invariant, InvariantResult, Steps};
 use phalanx_core::gossip::Tuning;
 use phalanx_core::size::FRAME_BYTES_MAX;
 
-/// The maximum number of links to ring neighbours that a node dials although it has reached its maximum number of
-/// links.
-const OWN_MAX: usize = 8;
 /// The maximum number of connections in the handshake, in addition to the links.
 const GREETINGS_MAX: usize = 1_024;
 
@@ -45,9 +42,8 @@ impl Invariant for Bounds {
         let held = mesh.link_count();
         if held > self.links_max {
             let open = mesh.links(seen.local).count();
-            let accepted = mesh.links(seen.local).filter(|link| !link.dialed).count();
             let max = self.links_max;
-            if accepted > max || open > max + OWN_MAX || held > max + GREETINGS_MAX {
+            if open > max || held > max + GREETINGS_MAX {
                 return Err(format!(
                     "holds {open} links of {held} connections; at most {max} are allowed"
                 ));

@@ -114,7 +114,7 @@ impl Invariant for NoResurrection {
                 && mesh
                     .shared
                     .spoke_after(&mesh.ids, &received.id, forgotten.at);
-            if !is_stated && !(may_be_free && lives) {
+            if !(is_stated || may_be_free && lives) {
                 return Err(format!(
                     "forgot {} and took it back by old news",
                     received.id

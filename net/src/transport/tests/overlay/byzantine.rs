@@ -28,6 +28,7 @@ fn hello(session: u32, offer: Option<Offer>) -> Vec<u8> {
         version_max: VERSION_MAX,
         session,
         joining: true,
+        alone: false,
         hash: 0,
         record: Arc::new(Record::new(id, rank, Content::default())),
         revocations: 0,
