@@ -11,5 +11,6 @@ mod log;
 mod mesh;
 mod network;
 mod place;
+mod returning;
 mod secret;
 mod supervision;
