@@ -12,5 +12,6 @@ mod mesh;
 mod network;
 mod place;
 mod revoking;
+mod returning;
 mod secret;
 mod supervision;
