@@ -131,7 +131,14 @@ mod tests {
             };
             for member in 1..=links {
                 let peer = bench.context.id_of(member).unwrap();
-                let open = Link::new(peer, member, member.is_multiple_of(2), 1, 1, bench.context.now);
+                let open = Link::new(
+                    peer,
+                    member,
+                    member.is_multiple_of(2),
+                    1,
+                    1,
+                    bench.context.now,
+                );
                 bench.links.insert(LinkId(member.into()), open);
                 bench.context.now += Duration::from_millis(1);
             }
@@ -175,8 +182,9 @@ mod tests {
     #[test]
     fn the_oldest_link_of_the_lowest_value_makes_room_for_one_of_a_higher_value() {
         let mut bench = Bench::new(12);
-        let surplus =
-            |bench: &Bench, from: u32| (from..=12).find(|it| it.is_multiple_of(2) && !bench.is_ring(*it));
+        let surplus = |bench: &Bench, from: u32| {
+            (from..=12).find(|it| it.is_multiple_of(2) && !bench.is_ring(*it))
+        };
         let first = surplus(&bench, 1).unwrap();
         let instead_of = |member: MemberIndex| Room::InsteadOf(LinkId(member.into()));
         assert_eq!(bench.room(20, LinkValue::Ring), instead_of(first));
