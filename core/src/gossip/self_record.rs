@@ -78,6 +78,17 @@ impl OwnEdge {
     }
 }
 
+/// The publication state of the report.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct ReportState {
+    /// Whether the edges changed since the latest report.
+    due: bool,
+    /// Whether the latest report lacks edges, because a report is bounded.
+    omits: bool,
+    /// The earliest time of the next report.
+    from: Instant,
+}
+
 /// The classification of a received record under the node's own id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
@@ -123,12 +134,7 @@ pub(super) struct SelfRecord {
     edges: BTreeMap<MemberIndex, OwnEdge>,
     /// Whether the record changed in this step.
     record_due: bool,
-    /// Whether the edges changed since the last report.
-    report_due: bool,
-    /// Whether the latest report lacks edges, because a report is bounded.
-    omits: bool,
-    /// The earliest time of the next report.
-    report_from: Instant,
+    report: ReportState,
     /// The time from which the epoch is established: other nodes have seen it and reported no conflict. A later
     /// conflict is with another machine, not with an earlier start of this node.
     established: Option<Instant>,
@@ -154,9 +160,7 @@ impl SelfRecord {
             version: 1,
             edges: BTreeMap::new(),
             record_due: false,
-            report_due: false,
-            omits: false,
-            report_from: Instant::ZERO,
+            report: ReportState::default(),
             established: None,
             raising: None,
             raised: 0,
@@ -246,22 +250,22 @@ impl SelfRecord {
 
     /// Publishes the report if edges changed. Returns the hash of the view before the publication.
     pub(super) fn publish_report(&mut self, context: &mut Context) -> Option<u64> {
-        if !self.report_due || !self.may_publish(context) {
+        if !self.report.due || !self.may_publish(context) {
             return None;
         }
-        if context.now < self.report_from {
+        if context.now < self.report.from {
             context
                 .timers
-                .set_if_unset(Timer::Publish, self.report_from);
+                .set_if_unset(Timer::Publish, self.report.from);
             return None;
         }
-        self.report_due = false;
+        self.report.due = false;
         self.version += 1;
         let (edges, last_heard_times) = self.reported(context);
-        self.omits = edges.len() < self.edges.len();
+        self.report.omits = edges.len() < self.edges.len();
         if edges.len() > EDGES_PROMPT {
             let pause = PAUSE_PER_EDGE * u32::try_from(edges.len()).unwrap_or(u32::MAX);
-            self.report_from = context.now + pause;
+            self.report.from = context.now + pause;
         }
         let report = EdgeReport {
             epoch: self.record.rank().epoch,
@@ -308,7 +312,7 @@ impl SelfRecord {
             0
         };
         // The edges that the latest report lacks take the room of the settled ones.
-        self.report_due |= self.omits && edge.is_settled() && !was_settled;
+        self.report.due |= self.report.omits && edge.is_settled() && !was_settled;
     }
 
     /// Reports the edge to a peer as down, or as heard. A repeated report of the same state keeps the first one, with
@@ -327,13 +331,13 @@ impl SelfRecord {
                 settled,
             },
         );
-        self.report_due = true;
+        self.report.due = true;
     }
 
     /// Withdraws the report of the edge to a peer.
     pub(super) fn clear_edge(&mut self, peer: MemberIndex) {
         if self.edges.remove(&peer).is_some() {
-            self.report_due = true;
+            self.report.due = true;
         }
     }
 }
@@ -404,7 +408,7 @@ impl SelfRecord {
             return false;
         }
         self.version = self.version.max(heard.version);
-        self.report_due = true;
+        self.report.due = true;
         true
     }
 
@@ -486,7 +490,7 @@ impl SelfRecord {
             },
             content,
         );
-        self.report_due = !self.edges.is_empty();
+        self.report.due = !self.edges.is_empty();
         true
     }
 }
@@ -520,7 +524,7 @@ impl SelfRecord {
             ..self.record.rank()
         };
         self.set(rank, content);
-        self.report_due |= !self.edges.is_empty();
+        self.report.due |= !self.edges.is_empty();
         self.edges.clear();
         let at = context.after(context.tuning().leave_linger);
         context.timers.set(Timer::LeaveDone, at);
