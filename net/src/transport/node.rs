@@ -210,15 +210,8 @@ impl<N: Network> BoundPort<N> {
             closing: node.closing.clone(),
         };
         let tasks = links.tasks.clone();
-        let (loaded, mut is_loaded) = watch::channel(false);
-        let mut starts = is_loaded.clone();
-        let listener = self.listener;
-        let accepting = async move {
-            // A node that ends before it has read its revocations accepts nothing.
-            if is_loaded.wait_for(|loaded| *loaded).await.is_ok() {
-                accept::accept(listener, gate).await;
-            }
-        };
+        let (loaded, is_loaded) = watch::channel(false);
+        let accepting = accept_after(is_loaded.clone(), self.listener, gate);
         let accepting = until(accepting, node.closed());
         tasks.spawn_essential("listener", accepting);
         let dialer = TransportDialer {
@@ -230,11 +223,7 @@ impl<N: Network> BoundPort<N> {
             resolution_timeout: config.tuning.resolution_timeout,
             keepalive,
         };
-        let (orders, addresses) = keep(store.clone(), &links);
-        let (revocation_orders, revocations_ordered) = watch::channel(None);
-        let gate = node.revocations.clone();
-        let keep = keep_revocations(store, links.clone(), gate, loaded, revocations_ordered);
-        tasks.spawn_essential("revocations", keep);
+        let (orders, addresses, revocation_orders) = keep(store, &node, loaded);
         let executor = MeshExecutor {
             dialer,
             links,
@@ -255,12 +244,7 @@ impl<N: Network> BoundPort<N> {
             drop(driver::run(machine, executor, inbox, origin).await);
         });
         node.end_on_failure();
-        let first = node.clone();
-        tasks.spawn(async move {
-            if starts.wait_for(|loaded| *loaded).await.is_ok() {
-                first.links.notify(Input::Start).await;
-            }
-        });
+        tasks.spawn(start_after(is_loaded, node.clone()));
         Ok(node)
     }
 }
@@ -569,19 +553,41 @@ impl MeshNode {
         self.links.notice(event);
     }
 }
-/// The senders of the newest epoch and of the newest addresses to store.
+
+/// Accepts connections after the node has read its revocations. A node that ends before accepts nothing.
+async fn accept_after<L: Listener>(mut loaded: watch::Receiver<bool>, listener: L, gate: Gate) {
+    if loaded.wait_for(|loaded| *loaded).await.is_ok() {
+        accept::accept(listener, gate).await;
+    }
+}
+
+/// Starts the machine after the node has read its revocations.
+async fn start_after(mut loaded: watch::Receiver<bool>, node: MeshNode) {
+    if loaded.wait_for(|loaded| *loaded).await.is_ok() {
+        node.links.notify(Input::Start).await;
+    }
+}
+
+/// The senders of the newest epoch, of the newest addresses and of the newest revocations to store.
 type KeepOrders = (
     watch::Sender<Option<(Ticket, u64)>>,
     watch::Sender<Vec<SocketAddr>>,
+    watch::Sender<StoreOrder>,
 );
 
-/// Starts the tasks that store what the machine orders to keep.
-fn keep<S: Store>(store: S, links: &OpenLinks) -> KeepOrders {
+/// Starts the tasks that store what the machine orders to keep. `loaded` is set when the stored revocations are read.
+fn keep<S: Store>(store: S, node: &MeshNode, loaded: watch::Sender<bool>) -> KeepOrders {
     let (orders, ordered) = watch::channel(None);
     let (addresses, kept) = watch::channel(Vec::new());
+    let (revocations, revoked) = watch::channel(None);
+    let links = &node.links;
     let tasks = &links.tasks;
     let addresses_kept = keep_addresses(store.clone(), links.clone(), kept);
     tasks.spawn_essential("addresses", addresses_kept);
-    tasks.spawn_essential("epoch", keep_epochs(store, links.clone(), ordered));
-    (orders, addresses)
+    let epochs_kept = keep_epochs(store.clone(), links.clone(), ordered);
+    tasks.spawn_essential("epoch", epochs_kept);
+    let gate = node.revocations.clone();
+    let revocations_kept = keep_revocations(store, links.clone(), gate, loaded, revoked);
+    tasks.spawn_essential("revocations", revocations_kept);
+    (orders, addresses, revocations)
 }

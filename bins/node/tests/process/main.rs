@@ -11,7 +11,7 @@ mod log;
 mod mesh;
 mod network;
 mod place;
-mod revoking;
 mod returning;
+mod revoking;
 mod secret;
 mod supervision;
