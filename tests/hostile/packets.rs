@@ -71,6 +71,7 @@ pub(crate) fn hello(session: u32, own: Record) -> Packet {
         joining: true,
         hash: 0,
         revocations: 0,
+        alone: false,
         record: Some(own),
     }))
 }
@@ -161,6 +162,7 @@ pub(crate) fn report(reporter: &str, epoch: u64, version: u64) -> Frame {
             epoch,
             version,
             edges: vec![edge],
+            more_edges: Vec::new(),
         }],
         ..Frame::default()
     }

@@ -8,7 +8,7 @@
 //! - [`channels`]: `publish`, `subscribe`, `send`, `kv`, `channels`, `routes`: application data.
 //! - [`fleet`]: `dev` and the demo: real daemons on this machine.
 //! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`: queries to a live node.
-//! - [`revocation`]: `revoke`.
+//! - [`revocation`], for `revoke`.
 //! - [`phalanx_sim_cli`]: `sim`: scenarios in the model engine in this process, in other engines as child
 //!   processes; also output ([`screen`]), child programs ([`programs`]) and exit codes ([`failure`]).
 //! - [`calendar`], for the time.

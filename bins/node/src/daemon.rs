@@ -368,14 +368,9 @@ impl Daemon {
             self.node.send(order).await.map_err(stopped)?;
         }
         if new.targets != self.settings.targets {
-            let addresses = new.targets.clone();
-            self.node
-                .send(Input::Seeds {
-                    addresses,
-                    replace: true,
-                })
-                .await
-                .map_err(stopped)?;
+            let (addresses, replace) = (new.targets.clone(), true);
+            let order = Input::Seeds { addresses, replace };
+            self.node.send(order).await.map_err(stopped)?;
         }
         self.settings = new;
         tracing::info!("the configuration was reloaded");

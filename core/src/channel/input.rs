@@ -5,12 +5,11 @@ use super::dedup::Noted;
 use super::dissemination::RepairRequest as Graft;
 use super::interface::{
     ChannelOperation, Done, Event, INTERVAL_MAX, INTERVAL_MIN, Neighbour, Options, Output, Refusal,
-    Rejection, Request, Transaction,
+    Rejection, Request, Transaction, check_size,
 };
 use super::link_queue::LinkQueue;
 use super::message::{
-    Body, ChannelName, Data, DeliveryFailure, Item, Kind, PAYLOAD_BYTES_MAX, Packet, Purpose,
-    Update, UpdateId,
+    Body, ChannelName, Data, DeliveryFailure, Item, Kind, Packet, Purpose, Update, UpdateId,
 };
 use super::store::{AppliedUpdate, ChannelStore, Rule};
 use super::{CHANNELS_MAX, Channels, relay, retention, transaction};
@@ -795,11 +794,4 @@ impl Channels {
             self.send_answer(link, channel, answer);
         }
     }
-}
-
-const fn check_size(payload: &[u8]) -> Result<(), Refusal> {
-    if payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(Refusal::TooLarge(payload.len()));
-    }
-    Ok(())
 }

@@ -495,6 +495,14 @@ pub enum Rejection {
     Malformed,
 }
 
+/// Checks the size of a payload.
+pub(super) const fn check_size(payload: &[u8]) -> Result<(), Refusal> {
+    if payload.len() > super::message::PAYLOAD_BYTES_MAX {
+        return Err(Refusal::TooLarge(payload.len()));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,6 +37,7 @@ impl LinkValue {
             DialPurpose::Requested => Self::Requested,
             DialPurpose::Ring | DialPurpose::Redial | DialPurpose::Renewal => Self::Ring,
             DialPurpose::Seed(_)
+            | DialPurpose::Kept(_)
             | DialPurpose::Referral
             | DialPurpose::Probe
             | DialPurpose::Claim

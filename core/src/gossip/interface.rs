@@ -184,3 +184,31 @@ pub enum Output {
     /// Report an event.
     Report(Event),
 }
+
+/// Reasons why a member is not forgotten on request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForgetRefusal {
+    /// No member with this id is known.
+    Unknown,
+    /// The member is the node itself.
+    Myself,
+    /// The member is alive or suspect.
+    Alive,
+    /// The node has an open link to the member.
+    Linked,
+}
+
+impl core::fmt::Display for ForgetRefusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "is not a known member",
+            Self::Myself => "is this node itself",
+            Self::Alive => "is not down; stop it first, or revoke its certificates (phalanx revoke)",
+            Self::Linked => {
+                "has an open link to this node; stop it first, or revoke its certificates (phalanx revoke)"
+            }
+        })
+    }
+}
+
+impl core::error::Error for ForgetRefusal {}

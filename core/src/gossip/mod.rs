@@ -67,15 +67,14 @@ pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use epoch::{epoch_of_start, may_replace_epoch};
 pub use event::{Event, LinkEnd, Rejection};
-pub use interface::{Input, Output, SEEDS_MAX};
+pub use interface::{ForgetRefusal, Input, Output, SEEDS_MAX};
 pub use message::Message;
-pub use output::ForgetRefusal;
 pub use overlay::REQUESTED_MAX;
 pub use tuning::{TuningConflict, TuningField, TuningKey};
 pub use view::{LinkView, MemberView, Phase, Status};
 
 use crate::identity::NodeId;
-use crate::link::{Address, DialError, LinkId};
+use crate::link::{DialError, LinkId};
 use crate::machine::{Machine, Outbox};
 use crate::sabotage::Switch;
 use crate::size::held;
@@ -750,20 +749,6 @@ impl Gossip {
     #[must_use]
     pub const fn discovers(&self) -> bool {
         self.bootstrap.discovers()
-    }
-
-    /// The seed addresses that result from an edit ([`Input::EditSeeds`]).
-    ///
-    /// # Errors
-    /// Returns the number of the resulting seed addresses as an error if this number would exceed [`SEEDS_MAX`]. The
-    /// machine ignores such an edit.
-    pub fn edited_seeds(&self, add: &[Address], remove: &[Address]) -> Result<Vec<Address>, usize> {
-        self.bootstrap.edited(add, remove)
-    }
-
-    /// The seed addresses of the node, each with the peer found there, or the latest failure.
-    pub fn seeds(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
-        self.bootstrap.views()
     }
 
     /// The nodes that are alive (or suspect) and serve `name` in `version`, or in any version; in id order.

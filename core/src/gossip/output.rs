@@ -9,7 +9,7 @@ use super::frame_builder::PushMode;
 use super::handshake;
 use super::links::Link;
 use super::message::{FORGET_NOW, Frame, Gone, Goodbye, Refusal, RefusalReason, Sync};
-use super::{Event, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Status};
+use super::{Event, ForgetRefusal, Gossip, LinkEnd, Message, Neighbourhood, Output, Phase, Status};
 use crate::identity::NodeId;
 use crate::link::{Address, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::sabotage::Switch;
@@ -20,34 +20,6 @@ use core::net::SocketAddr;
 
 /// Back-off from a member that refused a link as busy; the first back-off from a member that is full.
 pub(super) const REFUSED_FOR: Duration = Duration::from_millis(500);
-
-/// Reasons why a member is not forgotten on request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForgetRefusal {
-    /// No member with this id is known.
-    Unknown,
-    /// The member is the node itself.
-    Myself,
-    /// The member is alive or suspect.
-    Alive,
-    /// The node has an open link to the member.
-    Linked,
-}
-
-impl core::fmt::Display for ForgetRefusal {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Unknown => "is not a known member",
-            Self::Myself => "is this node itself",
-            Self::Alive => "is not down; stop it first, or revoke its certificates (phalanx revoke)",
-            Self::Linked => {
-                "has an open link to this node; stop it first, or revoke its certificates (phalanx revoke)"
-            }
-        })
-    }
-}
-
-impl core::error::Error for ForgetRefusal {}
 
 /// Publishing and sending.
 impl Gossip {
@@ -340,6 +312,23 @@ impl Gossip {
                 self.self_record.clear_edge(peer);
             }
         }
+    }
+}
+
+/// Seed addresses, without side effects.
+impl Gossip {
+    /// The seed addresses that result from an edit ([`Input::EditSeeds`]).
+    ///
+    /// # Errors
+    /// Returns the number of the resulting seed addresses as an error if this number would exceed [`SEEDS_MAX`]. The
+    /// machine ignores such an edit.
+    pub fn edited_seeds(&self, add: &[Address], remove: &[Address]) -> Result<Vec<Address>, usize> {
+        self.bootstrap.edited(add, remove)
+    }
+
+    /// The seed addresses of the node, each with the peer found there, or the latest failure.
+    pub fn seeds(&self) -> impl Iterator<Item = (&Address, Option<&NodeId>, Option<&str>)> + '_ {
+        self.bootstrap.views()
     }
 }
 

@@ -1,18 +1,19 @@
-//! The node's own id: claims of other nodes to the id, the end of the node's participation, and its resumption.
+//! The node's own id: claims of other nodes to the id, the end of the node's participation, and its resumption. The
+//! ends of handshakes and links.
 
 use super::dialer::DialPurpose;
 use super::dispute::{ClaimAnswer, Dispute};
 use super::message::{Frame, Goodbye, Refusal, RefusalReason};
 use super::self_record::{Claim, Succession};
 use super::timer::Timers;
-use super::{Event, Gossip, Input, Message, Output, Phase, Rejection};
+use super::{Event, Gossip, Input, LinkEnd, Message, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
-use crate::link::{LinkId, Ticket};
+use crate::link::{CloseReason, LinkId, LocalClose, Ticket};
 use crate::sabotage::Switch;
 use crate::time::Instant;
-use crate::topology::Applied;
 use crate::topology::publication::Key;
 use crate::topology::record::{EdgeReport, Record};
+use crate::topology::{Applied, MemberIndex};
 use std::sync::Arc;
 
 /// How a record under the node's own id arrived.
@@ -165,6 +166,108 @@ impl Gossip {
             self.resume();
         }
         self.bootstrap.schedule_at_once(&mut self.context);
+    }
+}
+
+/// The ends of handshakes and links.
+impl Gossip {
+    pub(super) fn on_refused(&mut self, link: LinkId, member: MemberIndex, refusal: &Refusal) {
+        let Some(handshake) = self.handshakes.end(&mut self.context, link) else {
+            return;
+        };
+        let peer = handshake.peer().clone();
+        self.context.out.push(Output::Close { link });
+        let dial = self.dialer.over(link);
+        if refusal.reason == RefusalReason::Superseded
+            && refusal.session <= self.context.session_max()
+        {
+            self.members.note_session(member, refusal.session);
+        }
+        self.on_refused_for_id(&peer, refusal);
+        if self.is_over() {
+            return;
+        }
+        if let Some(dial) = dial {
+            self.on_dial_refused(dial, refusal);
+        }
+    }
+
+    pub(super) fn close_for_protocol(&mut self, link: LinkId, reason: Rejection) {
+        self.report_rejected(link, reason);
+        let dial = self.dialer.over(link);
+        self.send_goodbye(link, Goodbye::Protocol);
+        if let Some(dial) = dial {
+            self.on_dial_ended(dial, "it broke the protocol");
+        }
+    }
+
+    pub(super) fn on_goodbye(&mut self, link: LinkId, goodbye: Goodbye) {
+        let end = match goodbye {
+            Goodbye::Leaving => LinkEnd::PeerLeft,
+            Goodbye::Superseded => LinkEnd::Superseded,
+            Goodbye::Unneeded | Goodbye::NameTaken | Goodbye::Protocol => LinkEnd::PeerClosed,
+        };
+        let theirs = match (self.links.get(link), self.handshakes.get(link)) {
+            (Some(held), _) => !held.is_dialed(),
+            (None, held) => held.is_some_and(|held| held.proposed().is_none()),
+        };
+        self.drop_link(link, end);
+        self.overlay.schedule(&mut self.context);
+        if goodbye == Goodbye::Unneeded && theirs {
+            // The neighbour dialled the link and does not need it. If this node requested the link, it dials and keeps
+            // its own.
+            self.dial_requested();
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, link: LinkId, reason: CloseReason) {
+        if let Some(handshake) = self.handshakes.end(&mut self.context, link) {
+            if handshake.proposed().is_some()
+                && let Some(dial) = self.dialer.over(link)
+            {
+                self.on_dial_ended(dial, "the connection closed during the handshake");
+            }
+            return;
+        }
+        let Some(held) = self.links.get(link).filter(|held| held.is_open()) else {
+            return;
+        };
+        let (member, peer) = (held.member(), held.peer().clone());
+        // The peer closes the old link when it has accepted a better connection, and its acceptance is still in flight.
+        let (me, proposed) = (self.id(), self.dialer.session(member));
+        let better = proposed.map(|session| (session, core::cmp::Reverse(me)));
+        let better = better.is_some_and(|better| better > held.precedence(me));
+        let replaced = self.dialer.is_renewing(member) || better && reason == CloseReason::Farewell;
+        let end = match reason {
+            _ if replaced => LinkEnd::Superseded,
+            CloseReason::Local(LocalClose::Malformed) => LinkEnd::Protocol,
+            CloseReason::Local(LocalClose::Expired) => LinkEnd::Expired,
+            CloseReason::Local(LocalClose::Untrusted) => LinkEnd::Untrusted,
+            CloseReason::Local(LocalClose::Revoked) => LinkEnd::Revoked,
+            CloseReason::Local(LocalClose::Overflow | LocalClose::GivenUp)
+            | CloseReason::Farewell
+            | CloseReason::Fin
+            | CloseReason::Reset
+            | CloseReason::TimedOut => LinkEnd::Lost,
+        };
+        self.context.report(Event::LinkDown {
+            peer,
+            link,
+            reason: end,
+        });
+        let evidence = !replaced
+            && self.context.topology.is_ring_edge(self.context.me, member)
+            && self.status(member) != Status::Left;
+        if evidence {
+            self.links.set_broken(link);
+            if self.dissemination.make_lazy(link) {
+                self.flood();
+            }
+            self.silence.on_broken(&mut self.context, link);
+        } else {
+            self.remove_link(link);
+        }
+        self.overlay.schedule(&mut self.context);
     }
 }
 

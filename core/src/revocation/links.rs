@@ -22,8 +22,8 @@ pub const EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
 /// The messages that a connection causes, and whether its exchange is complete.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ExchangeStep {
-    pub(super) messages: Vec<Message>,
-    pub(super) complete: bool,
+    pub messages: Vec<Message>,
+    pub complete: bool,
 }
 
 /// A list of more digests than a node may hold.

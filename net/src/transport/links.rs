@@ -456,7 +456,7 @@ impl LinkTask {
     fn verify_revocations(&mut self, message: &mut Message) {
         let removed = match &self.links.revocations {
             Some(gate) => gate.filter(message, &mut self.invalid),
-            None => None,
+            None => RevocationGate::drop_all(message),
         };
         if let Some(reason) = removed {
             let peer = self.peer.clone();

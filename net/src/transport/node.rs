@@ -1,6 +1,6 @@
 //! A whole node: machine, loop, transport and store, on any network.
 
-use super::accept::{self, Gate};
+use super::accept::{self, Gate, Incoming};
 use super::calls::CallGate;
 use super::connection::{Connections, SharedPlaces};
 use super::credentials::CurrentProof;
@@ -12,7 +12,9 @@ use super::link_requests::SharedLinkRequests;
 use super::links::OpenLinks;
 use super::network::{Listener, Network};
 use super::renewal::{self, CredentialsExecutor};
-use super::revocations::{RevocationAnswers, RevocationGate, RevokeError, keep_revocations};
+use super::revocations::{
+    RevocationAnswers, RevocationGate, RevokeError, StoreOrder, keep_revocations,
+};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::tasks::Tasks;
@@ -189,11 +191,10 @@ impl<N: Network> BoundPort<N> {
         let lifecycle = Inbox::new();
         let handles = (inbox.handle(), lifecycle.handle());
         let mut node = MeshNode::new(handles, limits, has_left, self.address, credentials.clone());
-        node.links.paths = overlay.map(|overlay| {
-            let notices = node.links.notices.clone();
-            let paths = PathDriver::new(overlay, config.id.clone(), config.instance, notices);
-            Arc::new(paths)
-        });
+        let notices = node.links.notices.clone();
+        node.links.paths = overlay
+            .map(|it| PathDriver::new(it, config.id.clone(), config.instance, notices))
+            .map(Arc::new);
         node.links.revocations = Some(node.revocations.clone());
         let links = node.links.clone();
         let keepalive = config.tuning.keepalive_interval();
@@ -201,19 +202,11 @@ impl<N: Network> BoundPort<N> {
         let routes = routes(&node).add_service(link_service);
         let (out, incoming) = mpsc::channel(INCOMING);
         node.serve(routes, ReceiverStream::new(incoming), keepalive);
-        let gate = Gate {
-            credentials: credentials.clone(),
-            connections: node.connections.clone(),
-            links: links.clone(),
-            out,
-            places: SharedPlaces::new(limits.connections, limits.connections_of_one),
-            closing: node.closing.clone(),
-        };
+        let gate = node.gate(credentials.clone(), limits, out);
         let tasks = links.tasks.clone();
         let (loaded, is_loaded) = watch::channel(false);
         let accepting = accept_after(is_loaded.clone(), self.listener, gate);
-        let accepting = until(accepting, node.closed());
-        tasks.spawn_essential("listener", accepting);
+        tasks.spawn_essential("listener", until(accepting, node.closed()));
         let dialer = TransportDialer {
             network: self.network,
             credentials,
@@ -240,9 +233,8 @@ impl<N: Network> BoundPort<N> {
         let origin = TimeOrigin::begin();
         node.follow_certificates(lifecycle, seed, origin);
         let machine = Node::new(config, seed, origin.now());
-        tasks.spawn_essential("machine", async move {
-            drop(driver::run(machine, executor, inbox, origin).await);
-        });
+        let running = driver::run(machine, executor, inbox, origin);
+        tasks.spawn_essential("machine", async move { drop(running.await) });
         node.end_on_failure();
         tasks.spawn(start_after(is_loaded, node.clone()));
         Ok(node)
@@ -250,6 +242,23 @@ impl<N: Network> BoundPort<N> {
 }
 
 impl MeshNode {
+    /// The gate of accepted connections, which hands them to `out`.
+    fn gate<Io>(
+        &self,
+        credentials: CurrentProof,
+        limits: Limits,
+        out: mpsc::Sender<Incoming<Io>>,
+    ) -> Gate<Io> {
+        Gate {
+            credentials,
+            connections: self.connections.clone(),
+            links: self.links.clone(),
+            out,
+            places: SharedPlaces::new(limits.connections, limits.connections_of_one),
+            closing: self.closing.clone(),
+        }
+    }
+
     fn new(
         (driver, lifecycle): (Handle<Node>, Handle<Credentials>),
         limits: Limits,
@@ -316,12 +325,8 @@ impl MeshNode {
     }
 
     /// Serves HTTP/2 on the incoming connections, until the node ends.
-    fn serve<Io>(
-        &self,
-        routes: Routes,
-        incoming: ReceiverStream<accept::Incoming<Io>>,
-        keepalive: Duration,
-    ) where
+    fn serve<Io>(&self, routes: Routes, incoming: ReceiverStream<Incoming<Io>>, keepalive: Duration)
+    where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let server = Server::builder()
@@ -555,7 +560,11 @@ impl MeshNode {
 }
 
 /// Accepts connections after the node has read its revocations. A node that ends before accepts nothing.
-async fn accept_after<L: Listener>(mut loaded: watch::Receiver<bool>, listener: L, gate: Gate) {
+async fn accept_after<L, Io>(mut loaded: watch::Receiver<bool>, listener: L, gate: Gate<Io>)
+where
+    L: Listener<Io = Io>,
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     if loaded.wait_for(|loaded| *loaded).await.is_ok() {
         accept::accept(listener, gate).await;
     }

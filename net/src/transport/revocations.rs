@@ -62,6 +62,16 @@ impl RevocationGate {
         self.proof.current().identity.verify_revocation(revocation)
     }
 
+    /// Removes all revocations of a message, because nothing can verify their signatures. Returns the reason.
+    pub(crate) fn drop_all(message: &mut Message) -> Option<String> {
+        let Message::Revocation(revocation::Message::Entries { revocations, .. }) = message else {
+            return None;
+        };
+        let removed = !revocations.is_empty();
+        revocations.clear();
+        removed.then(|| "this node cannot verify signatures".to_owned())
+    }
+
     /// Removes the revocations of a message that have no valid signature. `invalid` counts those of the link. Returns
     /// the reason of the first removal.
     pub(crate) fn filter(&self, message: &mut Message, invalid: &mut usize) -> Option<String> {

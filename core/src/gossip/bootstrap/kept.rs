@@ -8,7 +8,7 @@
 //! Bounds: [`KEPT_MAX`] addresses, one for each member. When full, the address that was proved longest ago is dropped,
 //! addresses that this node did not dial first. A change is stored at most once in [`STORE_INTERVAL`].
 
-use super::{live_member_at, retry_wait};
+use super::reach::{live_member_at, retry_wait};
 use crate::gossip::context::Context;
 use crate::identity::NodeId;
 use crate::size::held;

@@ -21,6 +21,7 @@
 //! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
 
 mod kept;
+mod reach;
 mod resolution;
 
 pub use kept::KEPT_MAX;
@@ -38,6 +39,7 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
 use kept::KeptAddresses;
+use reach::{is_alive, live_member_at, retry_wait};
 use resolution::{Addresses, Resolution};
 
 /// The state of a seed address that leads to the node itself, for users.
@@ -516,33 +518,6 @@ impl Bootstrap {
             context.timers.set_earlier(Timer::Seeds, next);
         }
     }
-}
-
-/// The delay before an address is dialled again after this number of earlier failures: it grows by half each time;
-/// jitter scales it by 0.5 to 1.5.
-fn retry_wait(context: &mut Context, failures: u32) -> Duration {
-    let (min, max) = (context.tuning().retry_min, context.tuning().retry_max);
-    let mut wait = min;
-    for _ in 0..failures.min(32) {
-        wait = (wait + wait / 2).min(max);
-    }
-    wait / 2 + context.random.bootstrap.duration_below(wait)
-}
-
-fn is_alive(context: &Context, peer: &NodeId) -> bool {
-    let topology = &context.topology;
-    let member = topology.index_of(peer);
-    member.is_some_and(|it| topology.is_known(it) && topology.is_alive(it))
-}
-
-fn live_member_at(context: &Context, address: SocketAddr) -> Option<NodeId> {
-    let mut records = context.topology.records();
-    let there = records.find(|record| {
-        record.content().address == Some(address)
-            && *record.id() != context.config.id
-            && is_alive(context, record.id())
-    });
-    there.map(|record| record.id().clone())
 }
 
 /// Queries.

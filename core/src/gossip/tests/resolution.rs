@@ -8,7 +8,7 @@ use super::neighbours::{
     NeighbourWorld, Order, dials, events, ms, published, records, resolutions,
 };
 use super::world::{address, config, name};
-use crate::link::{CloseReason, DialId, ResolutionError, Ticket};
+use crate::link::{Address, CloseReason, DialId, ResolutionError, Ticket};
 use core::net::SocketAddr;
 
 const NAME: &str = "seeds.example:7000";
