@@ -11,7 +11,9 @@ use crate::screen::Screen;
 use phalanx_core::revocation::{Revocation, RevocationContent, RevocationTarget};
 use phalanx_core::subject::CertificateRole;
 use phalanx_core::time::Wall;
-use phalanx_net::identity::{CertificateFacts, Identity, NODE_DAYS, ca_open, ca_show, iso_8601};
+use phalanx_net::identity::{
+    CertificateFacts, Identity, IdentityError, NODE_DAYS, ca_open, ca_show, iso_8601,
+};
 use phalanx_net::wire::{proto, revocation};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -106,12 +108,18 @@ fn sign(
     identity: &Identity,
     content: RevocationContent,
 ) -> Result<Revocation, CommandError> {
-    match &access.cert_dir {
-        Some(directory) => ca_open(directory, identity.subject())
-            .and_then(|authority| authority.revoke(content))
-            .map_err(CommandError::usage),
-        None => identity.revoke(content).map_err(CommandError::usage),
-    }
+    let authority = match &access.cert_dir {
+        Some(directory) => match ca_open(directory, identity.subject()) {
+            Err(IdentityError::NoCaKey { .. }) => None,
+            opened => Some(opened.map_err(CommandError::usage)?),
+        },
+        None => None,
+    };
+    let signed = match authority {
+        Some(authority) => authority.revoke(content),
+        None => identity.revoke(content),
+    };
+    signed.map_err(CommandError::usage)
 }
 
 fn list(screen: &Screen, node: &mut NodeClient, json: bool) -> Result<Completion, CommandError> {
@@ -133,7 +141,7 @@ fn list(screen: &Screen, node: &mut NodeClient, json: bool) -> Result<Completion
             screen.line(format!(
                 "{}, kept until {}",
                 described(content),
-                iso_8601(content.ends)
+                iso_8601(content.kept_until())
             ))?;
         }
     }

@@ -9,13 +9,17 @@ use std::process::Command;
 
 /// The variable of the environment; one that an operator sets is kept.
 const VARIABLE: &str = "MALLOC_MMAP_THRESHOLD_";
+/// The variable that marks the second execution. The loader removes [`VARIABLE`] from the environment of a program with
+/// file capabilities, so that variable alone does not end the repetition.
+const EXECUTED: &str = "PHALANXD_EXECUTED";
 /// The initial threshold of the library in bytes.
 const THRESHOLD: &str = "131072";
 
 /// Executes this program again in the same process, with a fixed threshold. Returns if the threshold is fixed, or if the
 /// program cannot be executed; the program then runs with the library's own threshold.
 pub(crate) fn fix_threshold() {
-    if cfg!(not(target_env = "gnu")) || std::env::var_os(VARIABLE).is_some() {
+    let is_set = [VARIABLE, EXECUTED].map(|name| std::env::var_os(name).is_some());
+    if cfg!(not(target_env = "gnu")) || is_set.contains(&true) {
         return;
     }
     let Ok(program) = std::env::current_exe() else {
@@ -27,5 +31,9 @@ pub(crate) fn fix_threshold() {
         command.arg0(name);
     }
     // This call returns only if it fails.
-    let _failed = command.args(arguments).env(VARIABLE, THRESHOLD).exec();
+    let _failed = command
+        .args(arguments)
+        .env(VARIABLE, THRESHOLD)
+        .env(EXECUTED, "1")
+        .exec();
 }

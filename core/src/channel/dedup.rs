@@ -127,18 +127,25 @@ impl Dedup {
 
     /// Notes a broadcast, numbered within `epoch` of its origin.
     pub(super) fn note_broadcast(&mut self, id: &UpdateId, epoch: u64) -> Noted {
-        let origins = self.broadcasts.entry(id.channel.clone()).or_default();
-        let known = origins.contains_key(&id.origin);
+        let origins = self.broadcasts.get(&id.channel);
+        let known = origins.is_some_and(|origins| origins.contains_key(&id.origin));
         if !known && self.origins >= TRACKED_MAX {
             return Noted::Full;
         }
         self.origins += usize::from(!known);
+        let origins = self.broadcasts.entry(id.channel.clone()).or_default();
         let window = origins.entry(id.origin.clone()).or_default();
         if window.insert(epoch, id.sequence) {
             Noted::New
         } else {
             Noted::Duplicate
         }
+    }
+
+    /// Forgets the broadcasts of a channel that the node no longer keeps.
+    pub(super) fn forget(&mut self, channel: &ChannelName) {
+        let origins = self.broadcasts.remove(channel);
+        self.origins -= origins.map_or(0, |origins| origins.len());
     }
 
     /// The origins of broadcasts received on a channel, in order.
@@ -192,6 +199,15 @@ mod tests {
         }
         assert!(!window.contains(1, 1));
         assert!((2..=4).all(|epoch| window.contains(epoch, 1)));
+    }
+
+    #[test]
+    fn a_forgotten_channel_leaves_no_state() {
+        let mut dedup = Dedup::default();
+        let one = update_id("c", "a", 1);
+        dedup.note_broadcast(&one, 1);
+        dedup.forget(&one.channel);
+        assert_eq!(dedup, Dedup::default());
     }
 
     #[test]

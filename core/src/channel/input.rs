@@ -209,20 +209,20 @@ impl Channels {
     }
 
     /// Makes room for a new channel: forgets the channel that has been unused for the longest time. A channel is unused if
-    /// no application of this node has it open, it has no value of a map, and its state has not changed for a while.
+    /// no application of this node has it open, it has no entry of a map, and its state has not changed for a while.
     /// Channels without any state come first. Returns whether a channel was forgotten.
     fn forget_unused(&mut self) -> bool {
         let now = self.context.now;
         let unused = self.stores.iter().filter_map(|(name, store)| {
-            let has_values = store
-                .as_map()
-                .is_some_and(|map| map.values().next().is_some());
+            // Deletions count: without them, a node that was away would bring deleted values back.
+            let has_entries = store.as_map().is_some() && store.len() > 0;
             let changed = self.anti_entropy.changed(name)?;
             let (full, unused_for) = match store.len() {
                 0 => (false, UNUSED_EMPTY_FOR),
                 _ => (true, UNUSED_FOR),
             };
-            let used = self.applications.has_open(name) || has_values || now - changed < unused_for;
+            let used =
+                self.applications.has_open(name) || has_entries || now - changed < unused_for;
             (!used).then_some((full, changed, name))
         });
         let Some((.., name)) = unused.min() else {
@@ -230,6 +230,7 @@ impl Channels {
         };
         let name = name.clone();
         self.stores.remove(&name);
+        self.dedup.forget(&name);
         self.anti_entropy.forget(&mut self.context, &name);
         true
     }

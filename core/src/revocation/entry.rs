@@ -1,5 +1,6 @@
 //! Revocations and the certificates that they concern.
 
+use crate::credentials::CA_DAYS;
 use crate::identity::NodeId;
 use crate::random::hash_bytes;
 use crate::size::{self, Encoded};
@@ -139,6 +140,21 @@ impl RevocationContent {
             text.extend(wall.0.to_be_bytes());
         }
         text
+    }
+
+    /// The last second for which the revocation is kept: `ends`, and for a holder at least [`CA_DAYS`] after
+    /// `begun_before`, because no certificate that began before it lasts longer. A later revocation of a holder
+    /// therefore never ends an earlier one.
+    #[must_use]
+    pub fn kept_until(&self) -> Wall {
+        match self.target {
+            RevocationTarget::Certificate(_) => self.ends,
+            RevocationTarget::Holder(..) => {
+                let life = CA_DAYS * 86_400;
+                self.ends
+                    .max(Wall(self.begun_before.0.saturating_add(life)))
+            }
+        }
     }
 
     /// The digest, by which nodes compare their revocations.

@@ -7,7 +7,7 @@
 //! Bound: [`REVOCATIONS_MAX`]. In a full list, a revocation replaces the one that ends first, if the latter ends
 //! earlier.
 
-use super::entry::{PresentedCertificate, Revocation, RevocationTarget};
+use super::entry::{PresentedCertificate, Revocation, RevocationContent, RevocationTarget};
 use crate::random::mix;
 use crate::time::Wall;
 use core::fmt;
@@ -99,7 +99,7 @@ impl RevocationList {
         if content.signed.0.max(content.begun_before.0) > latest.saturating_add(1) {
             return Inserted::Refused(RevocationRefusal::Future);
         }
-        if content.ends.0.saturating_add(KEPT_AFTER_END) < now.0 {
+        if content.kept_until().0.saturating_add(KEPT_AFTER_END) < now.0 {
             return Inserted::Refused(RevocationRefusal::Ended);
         }
         self.restore(revocation)
@@ -118,7 +118,8 @@ impl RevocationList {
         let mut dropped = None;
         if self.entries.len() >= REVOCATIONS_MAX {
             let first = self.by_end.first().cloned();
-            let Some((_, target)) = first.filter(|(ends, _)| *ends < content.ends) else {
+            let own = (content.kept_until(), &content.target);
+            let Some((_, target)) = first.filter(|(ends, target)| (*ends, target) < own) else {
                 return Inserted::Refused(RevocationRefusal::Full);
             };
             dropped = self.remove(&target);
@@ -131,7 +132,7 @@ impl RevocationList {
         let content = &revocation.content;
         let (digest, target) = (content.digest(), &content.target);
         self.hash = self.hash.wrapping_add(mix(digest));
-        self.by_end.insert((content.ends, target.clone()));
+        self.by_end.insert((content.kept_until(), target.clone()));
         self.by_digest.insert(digest, target.clone());
         self.entries.insert(target.clone(), Arc::clone(revocation));
     }
@@ -140,7 +141,8 @@ impl RevocationList {
         let held = self.entries.remove(target)?;
         let digest = held.content.digest();
         self.hash = self.hash.wrapping_sub(mix(digest));
-        self.by_end.remove(&(held.content.ends, target.clone()));
+        self.by_end
+            .remove(&(held.content.kept_until(), target.clone()));
         self.by_digest.remove(&digest);
         Some(held)
     }
@@ -195,6 +197,13 @@ impl RevocationList {
         self.by_digest.keys().copied()
     }
 
+    /// Whether a revocation with exactly this content is held. A digest does not prove that, because digests can collide.
+    #[must_use]
+    pub fn holds(&self, content: &RevocationContent) -> bool {
+        let held = self.entries.get(&content.target);
+        held.is_some_and(|held| held.content == *content)
+    }
+
     /// Whether a revocation with this digest is held.
     #[must_use]
     pub fn has(&self, digest: u64) -> bool {
@@ -211,7 +220,7 @@ impl RevocationList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::revocation::RevocationContent;
+    use crate::credentials::CA_DAYS;
     use crate::revocation::tests::{by_holder, id};
     use proptest::prelude::*;
 
@@ -253,7 +262,7 @@ mod tests {
             list.insert(&revocation, early),
             refused(RevocationRefusal::Future)
         );
-        let late = Wall(revocation.content.ends.0 + KEPT_AFTER_END + 1);
+        let late = Wall(revocation.content.kept_until().0 + KEPT_AFTER_END + 1);
         assert_eq!(
             list.insert(&revocation, late),
             refused(RevocationRefusal::Ended)
@@ -265,16 +274,50 @@ mod tests {
     }
 
     #[test]
+    fn a_later_revocation_with_an_earlier_end_keeps_the_holder_out() {
+        let mut list = RevocationList::new();
+        let early = by_holder("a", 1_000);
+        list.insert(&early, Wall(1_000));
+        let short = Arc::new(Revocation {
+            content: RevocationContent {
+                begun_before: Wall(1_001),
+                ends: Wall(1),
+                ..early.content.clone()
+            },
+            signature: early.signature.clone(),
+        });
+        list.insert(&short, Wall(1_000));
+        assert!(!list.remove_ended(Wall(200_000)));
+        let certificate = PresentedCertificate {
+            not_before: Wall(150),
+            ..PresentedCertificate::of_node(id("a"))
+        };
+        assert!(list.revocation_of(&certificate).is_some());
+    }
+
+    #[test]
+    fn a_content_is_held_only_if_all_of_it_is_equal() {
+        let mut list = RevocationList::new();
+        let held = by_holder("a", 1_000);
+        list.insert(&held, Wall(1_000));
+        assert!(list.holds(&held.content));
+        for other in [by_holder("b", 1_000), by_holder("a", 1_001)] {
+            assert!(!list.holds(&other.content));
+        }
+    }
+
+    #[test]
     fn a_full_list_drops_the_revocation_that_ends_first() {
         let mut list = RevocationList::new();
+        let far = CA_DAYS * 86_400 + 1_000;
         for number in 0..REVOCATIONS_MAX as u64 {
-            list.insert(&numbered(number, 10_000 + number), Wall(100));
+            list.insert(&numbered(number, far + number), Wall(100));
         }
-        let last = numbered(1 << 20, 9_999);
+        let last = numbered(1 << 20, far - 1);
         let full = Inserted::Refused(RevocationRefusal::Full);
         assert_eq!(list.insert(&last, Wall(100)), full);
-        let later = numbered(1 << 20, 10_001);
-        let dropped = Some(numbered(0, 10_000));
+        let later = numbered(1 << 20, far + 1);
+        let dropped = Some(numbered(0, far));
         assert_eq!(list.insert(&later, Wall(100)), Inserted::New { dropped });
         assert_eq!(list.len(), REVOCATIONS_MAX);
     }

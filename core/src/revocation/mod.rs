@@ -178,6 +178,7 @@ impl Revocations {
                 match self.links.on_have(link, &self.list, now, listed) {
                     Ok(step) => step,
                     Err(links::TooManyListed) => {
+                        self.links.remove(link);
                         let revoked = false;
                         out.push(Output::Close { link, revoked });
                         return;

@@ -260,6 +260,7 @@ fn a_peer_that_lists_too_much_loses_its_connection_and_lists_are_answered_once()
         revoked: false,
     };
     assert_eq!(step(&mut node, later, have(false)), [close]);
+    assert!(!node.is_connected(link), "the connection leaves no state");
 }
 
 #[test]

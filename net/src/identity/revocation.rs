@@ -43,7 +43,7 @@ impl RevokedCertificates {
     /// Returns whether this content is held.
     pub(crate) fn holds(&self, content: &RevocationContent) -> bool {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        list.has(content.digest())
+        list.holds(content)
     }
 
     /// Refuses a revoked certificate in a TLS handshake. Other errors of the certificate are found elsewhere.

@@ -34,7 +34,7 @@ pub const WATCHERS_MAX: usize = 64;
 ///
 /// A view of 10 000 members with ids of 40 bytes fits into [`proto::SyncTopologyRequest`]. A caller with a larger view
 /// fetches the whole view.
-pub const REQUEST_BYTES_MAX: usize = 512 * 1024;
+pub const REQUEST_BYTES_MAX: usize = 576 * 1024;
 /// The most bytes a ping carries.
 pub const PING_BYTES_MAX: usize = 1024;
 

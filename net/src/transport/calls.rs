@@ -26,6 +26,9 @@ const LINK_PATH: &str = "/phalanx.mesh.v1.Mesh/Link";
 #[derive(Clone, Debug)]
 pub(crate) struct CallGate {
     calls: Arc<Mutex<CallsInProgress>>,
+    /// Links, whose number and queues the machine bounds; they are counted apart, so that other calls take nothing of
+    /// their share.
+    links: Arc<Mutex<CallsInProgress>>,
     clock: TimeOrigin,
     own: Subject,
 }
@@ -35,13 +38,10 @@ impl CallGate {
     pub(crate) fn new(limits: CallLimits, own: Subject) -> Self {
         Self {
             calls: Arc::new(Mutex::new(CallsInProgress::new(limits))),
+            links: Arc::new(Mutex::new(CallsInProgress::new(limits))),
             clock: TimeOrigin::begin(),
             own,
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, CallsInProgress> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins the call of a request.
@@ -50,12 +50,25 @@ impl CallGate {
         let caller = caller.ok_or_else(|| Status::internal("the connection has no caller"))?;
         let subject = &caller.peer.subject;
         let manages = access::manage(subject, &self.own).is_ok();
-        let begun = self.lock().begin(self.clock.now(), subject, manages);
+        let calls = match is_link(request) {
+            true => &self.links,
+            false => &self.calls,
+        };
+        let begun = locked(calls).begin(self.clock.now(), subject, manages);
         Ok(Arc::new(OpenCall {
             call: Mutex::new(begun.map_err(refusal)?),
-            gate: self.clone(),
+            calls: Arc::clone(calls),
         }))
     }
+}
+
+fn locked(calls: &Mutex<CallsInProgress>) -> MutexGuard<'_, CallsInProgress> {
+    calls.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a request opens a link.
+fn is_link<B>(request: &Request<B>) -> bool {
+    request.uri().path() == LINK_PATH
 }
 
 fn refusal(excess: CallExcess) -> Status {
@@ -66,7 +79,7 @@ fn refusal(excess: CallExcess) -> Status {
 #[derive(Debug)]
 struct OpenCall {
     call: Mutex<CallInProgress>,
-    gate: CallGate,
+    calls: Arc<Mutex<CallsInProgress>>,
 }
 
 impl OpenCall {
@@ -75,14 +88,14 @@ impl OpenCall {
         how: impl FnOnce(&mut CallsInProgress, &mut CallInProgress) -> Result<(), CallExcess>,
     ) -> Result<(), Status> {
         let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
-        how(&mut self.gate.lock(), &mut call).map_err(refusal)
+        how(&mut locked(&self.calls), &mut call).map_err(refusal)
     }
 }
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
         let call = self.call.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.gate.lock().end(call);
+        locked(&self.calls).end(call);
     }
 }
 
@@ -128,15 +141,16 @@ where
             Ok(call) => call,
             Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
         };
-        let is_stream = request.uri().path() == LINK_PATH;
-        let request = match is_stream {
+        let is_link = is_link(&request);
+        let request = match is_link {
             true => request,
             false => request.map(|body| Body::new(RequestBody::new(body, &call))),
         };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
-            Ok(answer.map(|body| Body::new(AnswerBody { body, call })))
+            let counts = !is_link;
+            Ok(answer.map(|body| Body::new(AnswerBody { body, call, counts })))
         })
     }
 }
@@ -190,6 +204,8 @@ impl http_body::Body for RequestBody {
 struct AnswerBody {
     body: Body,
     call: Arc<OpenCall>,
+    /// Whether the bytes are counted.
+    counts: bool,
 }
 
 impl http_body::Body for AnswerBody {
@@ -200,9 +216,16 @@ impl http_body::Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        // The connection has sent the part before.
+        let released = self.call.count(|calls, call| calls.answer(call, 0));
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let bytes = bytes_of(frame.as_ref());
-        match self.call.count(|calls, call| calls.answer(call, bytes)) {
+        let bytes = if self.counts {
+            bytes_of(frame.as_ref())
+        } else {
+            0
+        };
+        let counted = self.call.count(|calls, call| calls.answer(call, bytes));
+        match released.and(counted) {
             Ok(()) => Poll::Ready(frame),
             Err(status) => Poll::Ready(Some(Ok(end_with(&status)))),
         }

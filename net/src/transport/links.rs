@@ -14,7 +14,7 @@ use super::connection::ConnectionState;
 use super::failure;
 use super::limits::Limits;
 use super::queue::{Outbound, Queue, QueueEnd};
-use super::revocations::RevocationGate;
+use super::revocations::{InvalidSignatures, RevocationGate};
 use super::tasks::Tasks;
 use super::traffic::Counters;
 use crate::clock;
@@ -129,7 +129,7 @@ struct LinkTask {
     /// The certificate that the peer presented.
     certificate: Option<PresentedCertificate>,
     /// Number of revocations on the link without a valid signature.
-    invalid: usize,
+    invalid: InvalidSignatures,
 }
 
 /// The next event of a link's task.
@@ -222,7 +222,7 @@ impl OpenLinks {
             channel,
             path,
             certificate,
-            invalid: 0,
+            invalid: InvalidSignatures::new(),
         };
         self.start(task, opened, generation);
     }

@@ -13,10 +13,39 @@ use phalanx_core::revocation::{
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
-/// Maximum number of invalid signatures that are verified on one link. Further revocations on the link are dropped.
+/// Maximum number of invalid signatures that are verified on one link in [`INVALID_INTERVAL`]. Further revocations on
+/// the link that are not known are dropped until the interval ends, and offered again by the peer.
 const INVALID_MAX: usize = 256;
+/// See [`INVALID_MAX`].
+const INVALID_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The invalid signatures that were verified on one link in the current interval.
+#[derive(Debug)]
+pub(crate) struct InvalidSignatures {
+    count: usize,
+    since: Instant,
+}
+
+impl InvalidSignatures {
+    pub(crate) fn new() -> Self {
+        Self {
+            count: 0,
+            since: Instant::now(),
+        }
+    }
+
+    /// Whether one more signature may be verified.
+    fn admits(&mut self) -> bool {
+        if self.since.elapsed() >= INVALID_INTERVAL {
+            *self = Self::new();
+        }
+        self.count < INVALID_MAX
+    }
+}
 
 /// The reason why a node did not revoke certificates.
 #[derive(Debug, thiserror::Error)]
@@ -74,18 +103,30 @@ impl RevocationGate {
 
     /// Removes the revocations of a message that have no valid signature. `invalid` counts those of the link. Returns
     /// the reason of the first removal.
-    pub(crate) fn filter(&self, message: &mut Message, invalid: &mut usize) -> Option<String> {
+    pub(crate) fn filter(
+        &self,
+        message: &mut Message,
+        invalid: &mut InvalidSignatures,
+    ) -> Option<String> {
         let Message::Revocation(revocation::Message::Entries { revocations, .. }) = message else {
             return None;
         };
         let mut first = None;
         revocations.retain(|revocation| {
-            if *invalid >= INVALID_MAX {
+            if self.proof.revoked().holds(&revocation.content) {
+                return true;
+            }
+            if !invalid.admits() {
+                first.get_or_insert_with(|| {
+                    format!(
+                        "more than {INVALID_MAX} revocations without a valid signature in a minute"
+                    )
+                });
                 return false;
             }
             let verified = self.verify(revocation);
             if let Err(why) = &verified {
-                *invalid += 1;
+                invalid.count += 1;
                 first.get_or_insert_with(|| why.clone());
             }
             verified.is_ok()
