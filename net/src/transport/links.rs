@@ -14,7 +14,7 @@ use super::connection::ConnectionState;
 use super::failure;
 use super::limits::Limits;
 use super::queue::{Outbound, Queue, QueueEnd};
-use super::revocations::{InvalidSignatures, RevocationGate};
+use super::revocation_gate::{InvalidSignatures, RevocationGate};
 use super::tasks::Tasks;
 use super::traffic::Counters;
 use crate::clock;

@@ -38,6 +38,7 @@ mod node;
 pub(crate) mod queue;
 mod renewal;
 mod requested_link;
+mod revocation_gate;
 mod revocations;
 mod service;
 mod subnets;

@@ -12,9 +12,8 @@ use super::link_requests::SharedLinkRequests;
 use super::links::OpenLinks;
 use super::network::{Listener, Network};
 use super::renewal::{self, CredentialsExecutor};
-use super::revocations::{
-    RevocationAnswers, RevocationGate, RevokeError, StoreOrder, keep_revocations,
-};
+use super::revocation_gate::RevocationGate;
+use super::revocations::{RevocationAnswers, RevokeError, StoreOrder, keep_revocations};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
 use super::tasks::Tasks;

@@ -9,8 +9,8 @@ use phalanx_sim::{Model, RunOptions, Runner};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Scenarios with channels, restarts, cuts, forged records, refused requests and departures.
-const SCENARIOS: [&str; 7] = [
+/// Scenarios with channels, restarts, cuts, forged records, refused requests, departures and revocations.
+const SCENARIOS: [&str; 8] = [
     "cloned-name",
     "crash-and-restart",
     "forged-records",
@@ -18,6 +18,7 @@ const SCENARIOS: [&str; 7] = [
     "hostile-neighbour",
     "maps-after-a-split",
     "refused-orders",
+    "stolen-key",
 ];
 
 fn load(name: &str) -> Scenario {

@@ -39,7 +39,7 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
 use kept::KeptAddresses;
-use reach::{is_alive, live_member_at, retry_wait};
+use reach::{is_alive, jitter_below, live_member_at, retry_wait};
 use resolution::{Addresses, Resolution};
 
 /// The state of a seed address that leads to the node itself, for users.
@@ -92,7 +92,7 @@ impl Seed {
         let resolution = self.resolution.as_mut();
         let retry_at = resolution.and_then(|resolution| {
             resolution.on_settled(|| {
-                let jitter = context.random.bootstrap.duration_below(pace);
+                let jitter = jitter_below(context, pace);
                 context.after(pace / 2 + jitter)
             })
         });
@@ -481,7 +481,7 @@ impl Bootstrap {
             if !led_there {
                 continue;
             }
-            let wait = LOST_SEED_WAIT / 2 + context.random.bootstrap.duration_below(LOST_SEED_WAIT);
+            let wait = LOST_SEED_WAIT / 2 + jitter_below(context, LOST_SEED_WAIT);
             seed.next = context.after(wait);
             context.timers.set_earlier(Timer::Seeds, seed.next);
         }

@@ -5,6 +5,11 @@ use crate::identity::NodeId;
 use crate::time::Duration;
 use core::net::SocketAddr;
 
+/// A random part of a delay, from the stream of bootstrap: less than `max`.
+pub(super) fn jitter_below(context: &mut Context, max: Duration) -> Duration {
+    context.random.bootstrap.duration_below(max)
+}
+
 /// The delay before an address is dialled again after this number of earlier failures: it grows by half each time;
 /// jitter scales it by 0.5 to 1.5.
 pub(super) fn retry_wait(context: &mut Context, failures: u32) -> Duration {
@@ -13,7 +18,7 @@ pub(super) fn retry_wait(context: &mut Context, failures: u32) -> Duration {
     for _ in 0..failures.min(32) {
         wait = (wait + wait / 2).min(max);
     }
-    wait / 2 + context.random.bootstrap.duration_below(wait)
+    wait / 2 + jitter_below(context, wait)
 }
 
 /// Whether the member is known and alive.
