@@ -112,6 +112,7 @@ pub fn shrink(
     };
     let mut shrinker = Shrinker {
         recoverable: is_recoverable(subject, scenario, seed, &target),
+        counts: counts(subject, scenario, seed, &target),
         essential: Essential::of(scenario, &target),
         bound: likeness::bound_of(&scenario.expectations, &target),
         controls: Vec::new(),
@@ -152,6 +153,8 @@ struct Shrinker<'a> {
     seed: u64,
     /// Whether the failure is a failed recovery that was possible; if so, recovery must stay possible.
     recoverable: bool,
+    /// Whether a search counts the failure; if so, a search must count the failure of each candidate.
+    counts: bool,
     essential: Essential,
     /// The bound of the metric that the failure violates.
     bound: Option<Bound>,
@@ -193,7 +196,8 @@ impl Shrinker<'_> {
         // A scenario that cannot be planned does not count as failing.
         let found = self.same_failure(self.subject, &candidate, self.seed);
         let found = found.ok().flatten().filter(|failure| {
-            !self.recoverable || is_recoverable(self.subject, &candidate, self.seed, failure)
+            (!self.recoverable || is_recoverable(self.subject, &candidate, self.seed, failure))
+                && (!self.counts || counts(self.subject, &candidate, self.seed, failure))
         });
         let found = found.filter(|_| self.needs_its_cause(&candidate));
         // Interrupted runs decide nothing.
@@ -372,6 +376,12 @@ fn is_recoverable(
     };
     (at >= scenario.duration || scenario.expectations.iter().any(waited_for))
         && subject.runner.recoverable(scenario, seed, at).is_ok()
+}
+
+/// Returns whether a search counts a failure: the failure is before the end of the faults, or recovery is possible.
+fn counts(subject: SystemUnderTest<'_>, scenario: &Scenario, seed: u64, failure: &Failure) -> bool {
+    let at = Duration::from_millis(failure.at_ms);
+    at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
 }
 
 impl Shrunk {
