@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::time;
 
-/// What the member does.
+/// The actions of the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attack {
     /// Relayed records claim the ids of all daemons at a higher epoch.

@@ -79,7 +79,7 @@ pub(crate) struct RogueLink {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What arrived on a link.
+/// The data that arrived on a link.
 #[derive(Debug, Default)]
 struct Seen {
     welcomed: bool,

@@ -34,7 +34,7 @@ impl Row {
         }
     }
 
-    /// What the attack did to the mesh, if it did anything.
+    /// The effect of the attack on the mesh, if there is one.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.runs > 0 && self.delivered == 0 {
             return Some(format!("{}: no run reached a daemon", self.name));

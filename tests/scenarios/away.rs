@@ -18,7 +18,7 @@ enum Absence {
     Split,
 }
 
-/// A scenario in which nodes are away for so many times [`FORGET_AFTER`].
+/// A scenario in which nodes are away for a multiple of [`FORGET_AFTER`].
 fn scenario(absence: Absence, times: f64) -> Scenario {
     let away = times * FORGET_AFTER;
     let back = 10.0 + away;

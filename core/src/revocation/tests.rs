@@ -272,10 +272,10 @@ fn stored_revocations_are_enforced_without_being_stored_again() {
         Instant::ZERO,
         Input::Load(vec![Arc::clone(&revocation)]),
     );
-    assert_eq!(outputs, [Output::Enforce(revocation)]);
+    assert_eq!(outputs, [Output::Enforce(Arc::clone(&revocation))]);
     assert!(node.is_durable());
     // Ended revocations are removed, also from the store.
-    let wall = Wall(500 + 100_000 + KEPT_AFTER_END + 1);
+    let wall = Wall(revocation.content.kept_until().0 + KEPT_AFTER_END + 1);
     let outputs = step(&mut node, Instant::ZERO, Input::Calendar(wall));
     assert!(matches!(&outputs[..], [Output::Store { revocations, .. }] if revocations.is_empty()));
 }

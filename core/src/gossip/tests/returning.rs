@@ -14,7 +14,7 @@ fn status(all: &NeighbourWorld) -> Option<Status> {
     all.machine.member(&name(7)).map(|member| member.status)
 }
 
-/// What `n0` says on a link about members that are gone.
+/// The members that `n0` reports as gone on a link.
 fn gone(given: &[Order], link: u64) -> Vec<NodeId> {
     let frames = frames(given, link).into_iter();
     let gone = frames.flat_map(|(_, frame)| frame.gone.iter().map(|gone| gone.id.clone()));
