@@ -36,9 +36,14 @@ impl Default for Real {
             );
         }
         // A program may take the free port before unbound does; unbound then ends.
-        let mut started = (0..STARTS_MAX).map(|_| Self::start());
-        let found = started.find_map(|real| real.map_err(|why| eprintln!("{why}")).ok());
-        found.expect("unbound starts")
+        let mut logs = Vec::new();
+        while logs.len() < STARTS_MAX {
+            match Self::start() {
+                Ok(real) => return real,
+                Err(log) => logs.push(log),
+            }
+        }
+        panic!("unbound does not start: {logs:?}");
     }
 }
 
