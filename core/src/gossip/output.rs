@@ -317,11 +317,11 @@ impl Gossip {
 
 /// Seed addresses, without side effects.
 impl Gossip {
-    /// The seed addresses that result from an edit ([`Input::EditSeeds`]).
+    /// The seed addresses that result from an edit ([`Input::EditSeeds`](super::Input::EditSeeds)).
     ///
     /// # Errors
-    /// Returns the number of the resulting seed addresses as an error if this number would exceed [`SEEDS_MAX`]. The
-    /// machine ignores such an edit.
+    /// Returns the number of the resulting seed addresses as an error if this number would exceed
+    /// [`SEEDS_MAX`](super::SEEDS_MAX). The machine ignores such an edit.
     pub fn edited_seeds(&self, add: &[Address], remove: &[Address]) -> Result<Vec<Address>, usize> {
         self.bootstrap.edited(add, remove)
     }
