@@ -24,7 +24,7 @@ fn summary(folder: &Path) -> Value {
 fn a_soak_of_all_scenarios_counts_its_runs_and_finds_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let (out, all) = (text(folder.path()), scenario(""));
-    let answer = run(&["sim", "soak", &all, "--for", "12s", "--out", &out, "--json"]);
+    let answer = run(&["sim", "soak", &all, "--for", "20s", "--out", &out, "--json"]);
     assert_eq!(answer.code, 0, "{}{}", answer.out, answer.err);
     let figures = answer.json().remove(0);
     assert_eq!(figures, summary(folder.path()));
