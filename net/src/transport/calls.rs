@@ -216,14 +216,13 @@ impl http_body::Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if !self.counts {
+            return Pin::new(&mut self.body).poll_frame(context);
+        }
         // The connection has sent the part before.
         let released = self.call.count(|calls, call| calls.answer(call, 0));
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let bytes = if self.counts {
-            bytes_of(frame.as_ref())
-        } else {
-            0
-        };
+        let bytes = bytes_of(frame.as_ref());
         let counted = self.call.count(|calls, call| calls.answer(call, bytes));
         match released.and(counted) {
             Ok(()) => Poll::Ready(frame),

@@ -101,7 +101,7 @@ impl RevocationGate {
                 });
                 return false;
             }
-            let verified = self.verify(revocation);
+            let verified = self.proof.current().identity.verify_revocation(revocation);
             if let Err(why) = &verified {
                 invalid.count += 1;
                 first.get_or_insert_with(|| why.clone());

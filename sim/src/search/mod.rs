@@ -166,11 +166,20 @@ pub fn attempt_covered(
     coverage: Option<&mut RunCoverage>,
 ) -> Result<Attempt, ScenarioError> {
     let mut done = run_covered(subject, scenario, seed, coverage)?;
-    done.failures.retain(|failure| {
-        let at = Duration::from_millis(failure.at_ms);
-        at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
-    });
+    done.failures
+        .retain(|failure| counts(subject, scenario, seed, failure));
     Ok(done)
+}
+
+/// Returns whether a search counts a failure: the failure is before the end of the faults, or recovery is possible.
+pub(crate) fn counts(
+    subject: SystemUnderTest<'_>,
+    scenario: &Scenario,
+    seed: u64,
+    failure: &Failure,
+) -> bool {
+    let at = Duration::from_millis(failure.at_ms);
+    at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
 }
 
 /// Runs one seed; returns all its failures and its behaviours.

@@ -25,7 +25,7 @@ use crate::scenario::Bound;
 use crate::scenario::command_line::quoted_path;
 use crate::scenario::text::show;
 use crate::scenario::{Condition, Expectation, Mode, Scenario, ScenarioError};
-use crate::search::{SystemUnderTest, run};
+use crate::search::{SystemUnderTest, counts, run};
 use crate::verdict::Failure;
 use core::time::Duration;
 use essential::{Essential, windows_remain};
@@ -376,12 +376,6 @@ fn is_recoverable(
     };
     (at >= scenario.duration || scenario.expectations.iter().any(waited_for))
         && subject.runner.recoverable(scenario, seed, at).is_ok()
-}
-
-/// Returns whether a search counts a failure: the failure is before the end of the faults, or recovery is possible.
-fn counts(subject: SystemUnderTest<'_>, scenario: &Scenario, seed: u64, failure: &Failure) -> bool {
-    let at = Duration::from_millis(failure.at_ms);
-    at < scenario.duration || subject.runner.recoverable(scenario, seed, at).is_ok()
 }
 
 impl Shrunk {
