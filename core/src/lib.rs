@@ -30,6 +30,7 @@ pub mod places;
 pub mod plumtree;
 pub mod random;
 pub mod reconcile;
+pub mod registry;
 pub mod reports;
 pub mod revocation;
 pub mod sabotage;
