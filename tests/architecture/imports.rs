@@ -176,8 +176,11 @@ impl Imports {
                     module.pop();
                 }
                 let text = std::fs::read_to_string(&path).expect("a source file can be read");
-                let text = text.split("#[cfg(test)]\nmod tests {").next();
-                modules.insert(module, code_of(text.unwrap_or_default()));
+                let without_tests = ["mod tests {", "pub(crate) mod tests {"]
+                    .iter()
+                    .filter_map(|tests| text.split(&format!("#[cfg(test)]\n{tests}")).next())
+                    .min_by_key(|text| text.len());
+                modules.insert(module, code_of(without_tests.unwrap_or_default()));
             }
         }
         Self { paths, modules }
