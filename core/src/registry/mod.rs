@@ -2,11 +2,25 @@
 //!
 //! - [`value`], [`name`], [`metadata`], [`object`], [`kind`], [`schema`]: the object model.
 //! - [`query`]: filters, orders, masks and pages.
+//! - [`placement`], [`rules`]: the region that owns an object; rules about several objects.
+//! - [`write`](mod@write), [`state`], [`log`], [`store`]: writes, the state at a revision, the log of a region, the port to its store.
+//! - [`sequencer`]: the machine that decides about writes in a region.
+//! - [`watch`]: the watch server, and the machine of a watch client.
 
 pub mod kind;
+pub mod log;
 pub mod metadata;
 pub mod name;
 pub mod object;
+pub mod placement;
 pub mod query;
+pub mod rules;
+pub mod sabotage;
 pub mod schema;
+pub mod sequencer;
+pub mod state;
+pub mod store;
 pub mod value;
+pub mod volatile_store;
+pub mod watch;
+pub mod write;

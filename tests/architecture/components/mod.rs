@@ -97,6 +97,15 @@ const MACHINES: &[Machine] = &[
         written_by: &[],
     },
     Machine {
+        folder: "core/src/registry/sequencer",
+        name: "Sequencer",
+        components_min: 3,
+        timers_min: 0,
+        coordinators: &["mod.rs"],
+        context: "DecisionContext",
+        written_by: &[],
+    },
+    Machine {
         folder: "core/src/credentials",
         name: "Credentials",
         components_min: 3,

@@ -165,6 +165,26 @@ impl ObjectValue {
         inner + 1
     }
 
+    /// Appends a text that equal values share and others do not.
+    pub fn write_canonical(&self, text: &mut String) {
+        let mut write_text = |content: &str| {
+            // The length makes the end of the content certain.
+            text.push_str(&format!("{}:{content}", content.len()));
+        };
+        match self {
+            Self::Null => text.push('0'),
+            Self::Bool(value) => text.push(if *value { 't' } else { 'f' }),
+            Self::Number(number) => text.push_str(&format!("n{:x}", number.to_bits())),
+            Self::Text(content) => write_text(content),
+            Self::List(list) => {
+                text.push('[');
+                list.iter().for_each(|it| it.write_canonical(text));
+                text.push(']');
+            }
+            Self::Table(table) => write_canonical(table, text),
+        }
+    }
+
     /// The encoded size as a `google.protobuf.Value`, in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
@@ -179,6 +199,16 @@ impl ObjectValue {
             Self::Table(table) => delimited(table_len(table)),
         }
     }
+}
+
+/// Appends a text that equal tables share and others do not.
+pub fn write_canonical(table: &ObjectTable, text: &mut String) {
+    text.push('{');
+    for (key, value) in table {
+        ObjectValue::Text(key.clone()).write_canonical(text);
+        value.write_canonical(text);
+    }
+    text.push('}');
 }
 
 /// The encoded size of fields as a `google.protobuf.Struct`, in bytes.
@@ -227,6 +257,16 @@ pub(crate) mod tests {
             if one.sort(&two).is_le() && two.sort(&three).is_le() {
                 prop_assert!(one.sort(&three).is_le());
             }
+        }
+
+        #[test]
+        fn canonical_texts_are_equal_for_equal_values_alone(one in any_value(), two in any_value()) {
+            let canonical = |value: &ObjectValue| {
+                let mut text = String::new();
+                value.write_canonical(&mut text);
+                text
+            };
+            prop_assert_eq!(canonical(&one) == canonical(&two), one == two);
         }
 
         #[test]

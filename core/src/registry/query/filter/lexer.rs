@@ -1,6 +1,6 @@
 //! Tokens of a filter.
 
-use super::FilterError;
+use super::error::FilterError;
 use crate::registry::value::{FieldPath, Number};
 
 /// A word with a meaning of its own; written in any case.
@@ -67,7 +67,7 @@ impl Operator {
 
 /// The content of a token.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Content {
+pub(super) enum TokenContent {
     Keyword(Keyword),
     Path(FieldPath),
     Text(String),
@@ -83,7 +83,7 @@ pub(super) enum Content {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
     pub(super) at: usize,
-    pub(super) content: Content,
+    pub(super) content: TokenContent,
 }
 
 /// Divides a filter into tokens; the last one is `End`.
@@ -94,7 +94,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, FilterError> {
         let blank = rest.len() - rest.trim_start().len();
         at += blank;
         let (content, length) = token(text, at)?;
-        let is_end = content == Content::End;
+        let is_end = content == TokenContent::End;
         tokens.push(Token { at, content });
         if is_end {
             return Ok(tokens);
@@ -104,19 +104,19 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, FilterError> {
 }
 
 /// The token at a position, and its length.
-fn token(text: &str, at: usize) -> Result<(Content, usize), FilterError> {
+fn token(text: &str, at: usize) -> Result<(TokenContent, usize), FilterError> {
     let rest = &text[at..];
     let Some(first) = rest.chars().next() else {
-        return Ok((Content::End, 0));
+        return Ok((TokenContent::End, 0));
     };
     let operator = Operator::ALL.iter().find(|(it, _)| rest.starts_with(it));
     if let Some((it, operator)) = operator {
-        return Ok((Content::Operator(*operator), it.len()));
+        return Ok((TokenContent::Operator(*operator), it.len()));
     }
     match first {
-        '(' => Ok((Content::Open, 1)),
-        ')' => Ok((Content::Close, 1)),
-        ',' => Ok((Content::Comma, 1)),
+        '(' => Ok((TokenContent::Open, 1)),
+        ')' => Ok((TokenContent::Close, 1)),
+        ',' => Ok((TokenContent::Comma, 1)),
         '"' | '\'' => quoted(text, at, first),
         '-' | '0'..='9' => number(text, at),
         _ => {
@@ -125,14 +125,14 @@ fn token(text: &str, at: usize) -> Result<(Content, usize), FilterError> {
                 scanned.map_err(|error| FilterError::new(text, at + error.at, error.problem))?;
             let keyword = Keyword::of(&rest[..length]);
             Ok((
-                keyword.map_or(Content::Path(path), Content::Keyword),
+                keyword.map_or(TokenContent::Path(path), TokenContent::Keyword),
                 length,
             ))
         }
     }
 }
 
-fn quoted(text: &str, at: usize, quote: char) -> Result<(Content, usize), FilterError> {
+fn quoted(text: &str, at: usize, quote: char) -> Result<(TokenContent, usize), FilterError> {
     let (mut content, mut is_escaped) = (String::new(), false);
     for (index, character) in text[at + 1..].char_indices() {
         if is_escaped {
@@ -149,7 +149,7 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(Content, usize), Filter
         } else if character == '\\' {
             is_escaped = true;
         } else if character == quote {
-            return Ok((Content::Text(content), index + 2));
+            return Ok((TokenContent::Text(content), index + 2));
         } else {
             content.push(character);
         }
@@ -157,7 +157,7 @@ fn quoted(text: &str, at: usize, quote: char) -> Result<(Content, usize), Filter
     Err(FilterError::new(text, at, "the text is not closed"))
 }
 
-fn number(text: &str, at: usize) -> Result<(Content, usize), FilterError> {
+fn number(text: &str, at: usize) -> Result<(TokenContent, usize), FilterError> {
     let rest = &text[at..];
     let mut before = ' ';
     let end = rest.find(|character: char| {
@@ -167,7 +167,7 @@ fn number(text: &str, at: usize) -> Result<(Content, usize), FilterError> {
     });
     let word = &rest[..end.unwrap_or(rest.len())];
     match word.parse() {
-        Ok(number) => Ok((Content::Number(number), word.len())),
+        Ok(number) => Ok((TokenContent::Number(number), word.len())),
         Err(error) => Err(FilterError::new(text, at, &format!("`{word}` {error}"))),
     }
 }

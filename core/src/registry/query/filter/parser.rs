@@ -10,12 +10,19 @@
 //! value     = text | number | "true" | "false"
 //! ```
 
-use super::lexer::{Content, Keyword, Token, tokens};
-use super::{
-    Condition, FILTER_BYTES_MAX, FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_VALUES_MAX,
-    FilterError, FilterNode,
-};
+use super::error::FilterError;
+use super::lexer::{Keyword, Token, TokenContent, tokens};
+use super::node::{FieldCondition, FilterNode};
 use crate::registry::value::{FieldPath, ObjectValue};
+
+/// Maximum length of a filter, in bytes.
+pub const FILTER_BYTES_MAX: usize = 8_192;
+/// Maximum number of nested parentheses.
+pub const FILTER_DEPTH_MAX: usize = 32;
+/// Maximum number of conditions on fields.
+pub const FILTER_CONDITIONS_MAX: usize = 256;
+/// Maximum number of values of one `IN`.
+pub const FILTER_VALUES_MAX: usize = 256;
 
 /// Reads a filter; an empty text matches all objects.
 pub(super) fn parse(text: &str) -> Result<FilterNode, FilterError> {
@@ -29,13 +36,14 @@ pub(super) fn parse(text: &str) -> Result<FilterNode, FilterError> {
         next: 0,
         conditions: 0,
     };
-    if parser.peek() == &Content::End {
+    if parser.peek() == &TokenContent::End {
         return Ok(FilterNode::All(Vec::new()));
     }
     let node = parser.any(0)?;
-    match parser.peek() {
-        Content::End => Ok(node),
-        _ => parser.fail("expected AND, OR or the end of the filter"),
+    if parser.peek() == &TokenContent::End {
+        Ok(node)
+    } else {
+        parser.fail("expected AND, OR or the end of the filter")
     }
 }
 
@@ -52,17 +60,17 @@ impl Parser<'_> {
         &self.tokens[self.next]
     }
 
-    fn peek(&self) -> &Content {
+    fn peek(&self) -> &TokenContent {
         &self.token().content
     }
 
-    fn take(&mut self) -> Content {
+    fn take(&mut self) -> TokenContent {
         let content = self.peek().clone();
         self.next = (self.next + 1).min(self.tokens.len() - 1);
         content
     }
 
-    fn take_if(&mut self, content: &Content) -> bool {
+    fn take_if(&mut self, content: &TokenContent) -> bool {
         let is = self.peek() == content;
         if is {
             self.take();
@@ -77,7 +85,7 @@ impl Parser<'_> {
     fn any(&mut self, depth: usize) -> Result<FilterNode, FilterError> {
         let first = self.all(depth)?;
         let mut nodes = vec![first];
-        while self.take_if(&Content::Keyword(Keyword::Or)) {
+        while self.take_if(&TokenContent::Keyword(Keyword::Or)) {
             nodes.push(self.all(depth)?);
         }
         Ok(alone_or(nodes, FilterNode::Any))
@@ -86,7 +94,7 @@ impl Parser<'_> {
     fn all(&mut self, depth: usize) -> Result<FilterNode, FilterError> {
         let first = self.primary(depth)?;
         let mut nodes = vec![first];
-        while self.take_if(&Content::Keyword(Keyword::And)) {
+        while self.take_if(&TokenContent::Keyword(Keyword::And)) {
             nodes.push(self.primary(depth)?);
         }
         Ok(alone_or(nodes, FilterNode::All))
@@ -96,14 +104,14 @@ impl Parser<'_> {
         if depth > FILTER_DEPTH_MAX {
             return self.fail("the filter has more than 32 levels of parentheses");
         }
-        if self.take_if(&Content::Open) {
+        if self.take_if(&TokenContent::Open) {
             let node = self.any(depth + 1)?;
-            if !self.take_if(&Content::Close) {
+            if !self.take_if(&TokenContent::Close) {
                 return self.fail("expected AND, OR or `)`");
             }
             return Ok(node);
         }
-        let Content::Path(path) = self.peek().clone() else {
+        let TokenContent::Path(path) = self.peek().clone() else {
             return self.fail("expected a field name or `(`; a field that is called like a keyword stands in backticks");
         };
         self.take();
@@ -115,50 +123,53 @@ impl Parser<'_> {
         Ok(FilterNode::Field(path, condition))
     }
 
-    fn condition(&mut self, path: &FieldPath) -> Result<Condition, FilterError> {
+    fn condition(&mut self, path: &FieldPath) -> Result<FieldCondition, FilterError> {
         match self.peek().clone() {
-            Content::Operator(operator) => {
+            TokenContent::Operator(operator) => {
                 self.take();
-                Ok(Condition::Compare(operator, self.value()?))
+                Ok(FieldCondition::Compare(operator, self.value()?))
             }
-            Content::Keyword(Keyword::Contains) => {
+            TokenContent::Keyword(Keyword::Contains) => {
                 self.take();
-                Ok(Condition::Contains(self.value()?))
+                Ok(FieldCondition::Contains(self.value()?))
             }
-            Content::Keyword(Keyword::Like) => {
+            TokenContent::Keyword(Keyword::Like) => {
                 self.take();
                 match self.take_if_text() {
-                    Some(pattern) => Ok(Condition::Like(pattern)),
+                    Some(pattern) => Ok(FieldCondition::Like(pattern)),
                     None => self.fail("expected a text after LIKE"),
                 }
             }
-            Content::Keyword(Keyword::In) => {
+            TokenContent::Keyword(Keyword::In) => {
                 self.take();
-                self.values().map(Condition::In)
+                self.values().map(FieldCondition::In)
             }
-            Content::Keyword(Keyword::Is) => {
+            TokenContent::Keyword(Keyword::Is) => {
                 self.take();
-                let holds = !self.take_if(&Content::Keyword(Keyword::Not));
-                match self.peek() {
-                    Content::Keyword(Keyword::Null) => {
-                        self.take();
-                        Ok(Condition::Null(holds))
-                    }
-                    Content::Keyword(Keyword::Nan) => {
-                        self.take();
-                        Ok(Condition::Nan(holds))
-                    }
-                    _ => self.fail("expected NULL or NaN"),
+                let holds = !self.take_if(&TokenContent::Keyword(Keyword::Not));
+                if self.take_if(&TokenContent::Keyword(Keyword::Null)) {
+                    Ok(FieldCondition::Null(holds))
+                } else if self.take_if(&TokenContent::Keyword(Keyword::Nan)) {
+                    Ok(FieldCondition::Nan(holds))
+                } else {
+                    self.fail("expected NULL or NaN")
                 }
             }
-            _ => self.fail(&format!(
+            TokenContent::Keyword(_)
+            | TokenContent::Path(_)
+            | TokenContent::Text(_)
+            | TokenContent::Number(_)
+            | TokenContent::Open
+            | TokenContent::Close
+            | TokenContent::Comma
+            | TokenContent::End => self.fail(&format!(
                 "expected =, !=, <, <=, >, >=, LIKE, CONTAINS, IN or IS after `{path}`"
             )),
         }
     }
 
     fn take_if_text(&mut self) -> Option<String> {
-        let Content::Text(text) = self.peek().clone() else {
+        let TokenContent::Text(text) = self.peek().clone() else {
             return None;
         };
         self.take();
@@ -167,31 +178,36 @@ impl Parser<'_> {
 
     fn value(&mut self) -> Result<ObjectValue, FilterError> {
         let value = match self.peek().clone() {
-            Content::Text(text) => ObjectValue::Text(text),
-            Content::Number(number) => ObjectValue::Number(number),
-            Content::Keyword(Keyword::True) => ObjectValue::Bool(true),
-            Content::Keyword(Keyword::False) => ObjectValue::Bool(false),
-            Content::Keyword(Keyword::Null) => return self.fail("use IS NULL or IS NOT NULL"),
-            Content::Keyword(Keyword::Nan) => return self.fail("use IS NaN or IS NOT NaN"),
-            Content::Path(_) => return self.fail("expected a value; a text stands in quotes"),
-            _ => return self.fail("expected a text, a number, true or false"),
+            TokenContent::Text(text) => ObjectValue::Text(text),
+            TokenContent::Number(number) => ObjectValue::Number(number),
+            TokenContent::Keyword(Keyword::True) => ObjectValue::Bool(true),
+            TokenContent::Keyword(Keyword::False) => ObjectValue::Bool(false),
+            TokenContent::Keyword(Keyword::Null) => return self.fail("use IS NULL or IS NOT NULL"),
+            TokenContent::Keyword(Keyword::Nan) => return self.fail("use IS NaN or IS NOT NaN"),
+            TokenContent::Path(_) => return self.fail("expected a value; a text stands in quotes"),
+            TokenContent::Keyword(_)
+            | TokenContent::Operator(_)
+            | TokenContent::Open
+            | TokenContent::Close
+            | TokenContent::Comma
+            | TokenContent::End => return self.fail("expected a text, a number, true or false"),
         };
         self.take();
         Ok(value)
     }
 
     fn values(&mut self) -> Result<Vec<ObjectValue>, FilterError> {
-        if !self.take_if(&Content::Open) {
+        if !self.take_if(&TokenContent::Open) {
             return self.fail("expected `(` after IN");
         }
         let mut values = vec![self.value()?];
-        while self.take_if(&Content::Comma) {
+        while self.take_if(&TokenContent::Comma) {
             if values.len() == FILTER_VALUES_MAX {
                 return self.fail("the list has more than 256 values");
             }
             values.push(self.value()?);
         }
-        if !self.take_if(&Content::Close) {
+        if !self.take_if(&TokenContent::Close) {
             return self.fail("expected `,` or `)`");
         }
         Ok(values)

@@ -1,9 +1,11 @@
 //! Tests of filters: evaluation, printing, errors.
 
+use super::lexer::Operator;
+use super::node::FieldCondition;
 use super::*;
 use crate::registry::object::tests::{any_object, object};
-use crate::registry::value::ObjectTable;
 use crate::registry::value::tests::any_number;
+use crate::registry::value::{FieldPath, ObjectTable, ObjectValue};
 use proptest::prelude::*;
 
 fn any_literal() -> impl Strategy<Value = ObjectValue> {
@@ -15,15 +17,15 @@ fn any_literal() -> impl Strategy<Value = ObjectValue> {
     ]
 }
 
-fn any_condition() -> impl Strategy<Value = Condition> {
+fn any_condition() -> impl Strategy<Value = FieldCondition> {
     let operator = prop::sample::select(Operator::ALL).prop_map(|(_, operator)| operator);
     prop_oneof![
-        4 => (operator, any_literal()).prop_map(|(it, value)| Condition::Compare(it, value)),
-        1 => prop::collection::vec(any_literal(), 1..4).prop_map(Condition::In),
-        1 => any_literal().prop_map(Condition::Contains),
-        1 => "[ab%_\\\\'\"]{0,4}".prop_map(Condition::Like),
-        1 => any::<bool>().prop_map(Condition::Null),
-        1 => any::<bool>().prop_map(Condition::Nan),
+        4 => (operator, any_literal()).prop_map(|(it, value)| FieldCondition::Compare(it, value)),
+        1 => prop::collection::vec(any_literal(), 1..4).prop_map(FieldCondition::In),
+        1 => any_literal().prop_map(FieldCondition::Contains),
+        1 => "[ab%_\\\\'\"]{0,4}".prop_map(FieldCondition::Like),
+        1 => any::<bool>().prop_map(FieldCondition::Null),
+        1 => any::<bool>().prop_map(FieldCondition::Nan),
     ]
 }
 

@@ -1,0 +1,389 @@
+//! Rules about several objects, checked on the state after a batch.
+//!
+//! - An object exists only below objects that exist, and in a service that exists. An object is deleted only when no
+//!   object is below it.
+//! - A policy enables its default control region, and only regions that exist. A service leaves a region only after its
+//!   deployment there is deleted.
+//! - A deployment exists only in a region that its service enables. It is deleted only when it is disabled.
+//! - A service imports a service only if that one is enabled in each of its own regions. An imported service is not
+//!   deleted.
+//! - A kind is unregistered only when no object of it exists.
+//! - An object with `block_deletion` is not deleted.
+
+use super::kind::BuiltInKind;
+use super::log::ObjectChange;
+use super::name::ObjectName;
+use super::object::Object;
+use super::state::RegistryState;
+use super::value::{ObjectTable, ObjectValue};
+use core::fmt;
+use std::collections::BTreeSet;
+
+/// Maximum number of blockers that a violation names.
+pub const BLOCKERS_MAX: usize = 10;
+
+/// A rule that a batch breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleViolation {
+    /// An object that must exist does not.
+    Missing {
+        /// The object that needs it.
+        name: ObjectName,
+        /// The object that is missing.
+        needs: ObjectName,
+    },
+    /// Other objects block the deletion.
+    Blocked {
+        /// The object.
+        name: ObjectName,
+        /// Objects that block it, at most [`BLOCKERS_MAX`].
+        blockers: Vec<ObjectName>,
+    },
+    /// The object's own `block_deletion` blocks its deletion.
+    BlocksItself(ObjectName),
+    /// The deployment is enabled, so that it cannot be deleted.
+    Enabled(ObjectName),
+    /// The field of a deployment names another region than its name does.
+    OtherRegion(ObjectName),
+    /// The deployment's service does not enable the region.
+    RegionDisabled {
+        /// The deployment.
+        name: ObjectName,
+        /// The region.
+        region: String,
+    },
+    /// The policy does not enable its default control region.
+    ControlRegionDisabled(ObjectName),
+    /// A service imports another whose id is not valid.
+    ImportInvalid {
+        /// The importing service.
+        name: ObjectName,
+        /// The invalid id.
+        import: String,
+    },
+    /// A service imports another that is not enabled in one of its regions.
+    ImportNotEnabled {
+        /// The importing service.
+        name: ObjectName,
+        /// The imported service.
+        import: String,
+        /// The region.
+        region: String,
+    },
+}
+
+impl fmt::Display for RuleViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { name, needs } => {
+                write!(f, "{name}: needs {needs}, which does not exist")
+            }
+            Self::Blocked { name, blockers } => {
+                write!(f, "{name}: cannot be deleted or changed so because of")?;
+                for (index, blocker) in blockers.iter().enumerate() {
+                    write!(f, "{} {blocker}", if index > 0 { "," } else { "" })?;
+                }
+                if blockers.len() == BLOCKERS_MAX {
+                    f.write_str(" and possibly others")?;
+                }
+                Ok(())
+            }
+            Self::BlocksItself(name) => write!(
+                f,
+                "{name}: cannot be deleted while its metadata.block_deletion is true"
+            ),
+            Self::Enabled(name) => write!(f, "{name}: disable the deployment before it is deleted"),
+            Self::OtherRegion(name) => {
+                write!(f, "{name}: field `region` must be the id of the deployment")
+            }
+            Self::RegionDisabled { name, region } => write!(
+                f,
+                "{name}: its service does not enable region {region}; add the region to enabled_regions first"
+            ),
+            Self::ControlRegionDisabled(name) => write!(
+                f,
+                "{name}: default_control_region must be one of enabled_regions"
+            ),
+            Self::ImportInvalid { name, import } => {
+                write!(f, "{name}: `{import}` is not a valid id of a service")
+            }
+            Self::ImportNotEnabled {
+                name,
+                import,
+                region,
+            } => write!(
+                f,
+                "{name}: imports service {import}, which is not enabled in region {region}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for RuleViolation {}
+
+fn policy(object: &Object) -> Option<&ObjectTable> {
+    object.body.get("multi_region_policy")?.as_table()
+}
+
+fn enabled_regions(object: &Object) -> BTreeSet<&str> {
+    let list = policy(object).and_then(|policy| policy.get("enabled_regions"));
+    let elements = list.map_or(&[][..], ObjectValue::elements);
+    elements.iter().filter_map(ObjectValue::as_text).collect()
+}
+
+fn blocked(
+    name: &ObjectName,
+    blockers: impl Iterator<Item = ObjectName>,
+) -> Result<(), RuleViolation> {
+    let blockers: Vec<_> = blockers.take(BLOCKERS_MAX).collect();
+    if blockers.is_empty() {
+        return Ok(());
+    }
+    let name = name.clone();
+    Err(RuleViolation::Blocked { name, blockers })
+}
+
+/// Checks the changes of a batch; `state` is the state after the batch.
+///
+/// # Errors
+/// Returns the first rule that is broken.
+pub fn check(state: &RegistryState, changes: &[ObjectChange]) -> Result<(), RuleViolation> {
+    for change in changes {
+        match &change.after {
+            Some(after) => check_present(state, change.before.as_deref(), after)?,
+            None => {
+                if let Some(before) = &change.before {
+                    check_removed(state, before)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks the order to delete an object, which is also given to an object with finalizers.
+///
+/// # Errors
+/// Returns a rule about the object alone that is broken.
+pub fn check_deletion(object: &Object) -> Result<(), RuleViolation> {
+    if object.metadata.writer.block_deletion {
+        return Err(RuleViolation::BlocksItself(object.name.clone()));
+    }
+    let is_deployment = BuiltInKind::of(&object.name) == Some(BuiltInKind::Deployment);
+    let is_disabled = object.body.get("is_disabled") == Some(&ObjectValue::Bool(true));
+    if is_deployment && !is_disabled {
+        return Err(RuleViolation::Enabled(object.name.clone()));
+    }
+    Ok(())
+}
+
+fn check_present(
+    state: &RegistryState,
+    before: Option<&Object>,
+    after: &Object,
+) -> Result<(), RuleViolation> {
+    if before.is_none() {
+        check_ancestors(state, after)?;
+    }
+    match BuiltInKind::of(&after.name) {
+        Some(BuiltInKind::Service) => check_service(state, before, after),
+        Some(BuiltInKind::Deployment) => check_deployment(state, after),
+        Some(BuiltInKind::Resource) => check_patterns(state, before, after),
+        Some(BuiltInKind::Region) => Ok(()),
+        None => check_policy(state, after),
+    }
+}
+
+fn check_ancestors(state: &RegistryState, after: &Object) -> Result<(), RuleViolation> {
+    let has_kind = |name: &ObjectName| state.kinds().kind_of(name).is_ok();
+    let mut needed: Vec<ObjectName> = after.name.ancestors().filter(has_kind).collect();
+    let service = after.name.registrant().map(ObjectName::service);
+    needed.extend(service.and_then(Result::ok));
+    match needed
+        .into_iter()
+        .find(|it| state.objects().get(it).is_none())
+    {
+        Some(needs) => Err(RuleViolation::Missing {
+            name: after.name.clone(),
+            needs,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_policy(state: &RegistryState, after: &Object) -> Result<(), RuleViolation> {
+    let Some(policy) = policy(after) else {
+        return Ok(());
+    };
+    let enabled = enabled_regions(after);
+    let control = policy
+        .get("default_control_region")
+        .and_then(ObjectValue::as_text);
+    if control.is_some_and(|control| !enabled.contains(control)) {
+        return Err(RuleViolation::ControlRegionDisabled(after.name.clone()));
+    }
+    for region in enabled {
+        let record: Option<ObjectName> = format!("regions/{region}").parse().ok();
+        let missing = record.filter(|record| state.objects().get(record).is_none());
+        if let Some(needs) = missing {
+            let name = after.name.clone();
+            return Err(RuleViolation::Missing { name, needs });
+        }
+    }
+    Ok(())
+}
+
+fn check_service(
+    state: &RegistryState,
+    before: Option<&Object>,
+    after: &Object,
+) -> Result<(), RuleViolation> {
+    check_policy(state, after)?;
+    check_imports(state, after)?;
+    let left: Vec<&str> = before.map_or_else(Vec::new, |before| {
+        let still = enabled_regions(after);
+        let regions = enabled_regions(before).into_iter();
+        regions.filter(|region| !still.contains(region)).collect()
+    });
+    if left.is_empty() {
+        return Ok(());
+    }
+    let deployments = left.iter().filter_map(|region| {
+        let deployment = format!("{}/deployments/{region}", after.name).parse();
+        deployment
+            .ok()
+            .filter(|it| state.objects().get(it).is_some())
+    });
+    blocked(&after.name, deployments)?;
+    importers(state, after.name.id()).try_for_each(|importer| check_imports(state, importer))
+}
+
+/// The services that import a service.
+fn importers<'a>(
+    state: &'a RegistryState,
+    service: &'a str,
+) -> impl Iterator<Item = &'a Object> + use<'a> {
+    let all = state.objects().with_prefix("services/");
+    let services = all.filter(|it| BuiltInKind::of(&it.name) == Some(BuiltInKind::Service));
+    services
+        .filter(move |it| {
+            it.texts("imported_services")
+                .any(|import| import == service)
+        })
+        .map(|it| &**it)
+}
+
+fn check_imports(state: &RegistryState, importer: &Object) -> Result<(), RuleViolation> {
+    for import in importer.texts("imported_services") {
+        let missing = |needs| RuleViolation::Missing {
+            name: importer.name.clone(),
+            needs,
+        };
+        let Ok(record) = ObjectName::service(import) else {
+            let (name, import) = (importer.name.clone(), import.to_owned());
+            return Err(RuleViolation::ImportInvalid { name, import });
+        };
+        let Some(imported) = state.objects().get(&record) else {
+            return Err(missing(record));
+        };
+        let there = enabled_regions(imported);
+        let mut own = enabled_regions(importer).into_iter();
+        if let Some(region) = own.find(|region| !there.contains(region)) {
+            return Err(RuleViolation::ImportNotEnabled {
+                name: importer.name.clone(),
+                import: import.to_owned(),
+                region: region.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_deployment(state: &RegistryState, after: &Object) -> Result<(), RuleViolation> {
+    let region = after.name.id();
+    if !matches!(after.text("region"), field if field.is_empty() || field == region) {
+        return Err(RuleViolation::OtherRegion(after.name.clone()));
+    }
+    let service = after.name.parent();
+    let service = service.and_then(|it| state.objects().get(&it));
+    if service.is_some_and(|service| !enabled_regions(service).contains(region)) {
+        return Err(RuleViolation::RegionDisabled {
+            name: after.name.clone(),
+            region: region.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The objects of a registered kind with names of one form.
+fn objects_of<'a>(
+    state: &'a RegistryState,
+    form: &str,
+) -> impl Iterator<Item = ObjectName> + use<'a> {
+    let prefix = form.split('*').next().unwrap_or_default().to_owned();
+    let form = form.to_owned();
+    let below = state.objects().iter_from(&prefix);
+    below
+        .take_while(move |it| it.name.as_str().starts_with(&prefix))
+        .filter(move |it| it.name.form() == form)
+        .map(|it| it.name.clone())
+}
+
+fn check_patterns(
+    state: &RegistryState,
+    before: Option<&Object>,
+    after: &Object,
+) -> Result<(), RuleViolation> {
+    let kept: BTreeSet<&str> = after.texts("patterns").collect();
+    for pattern in before.iter().flat_map(|it| it.texts("patterns")) {
+        if !kept.contains(pattern) {
+            check_unused(state, &after.name, pattern)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_unused(
+    state: &RegistryState,
+    resource: &ObjectName,
+    pattern: &str,
+) -> Result<(), RuleViolation> {
+    let Ok(pattern) = pattern.parse::<super::name::NamePattern>() else {
+        return Ok(());
+    };
+    // Another pattern of the kind may have the same form.
+    if state
+        .kinds()
+        .forms_of(resource)
+        .any(|it| it == pattern.form())
+    {
+        return Ok(());
+    }
+    blocked(resource, objects_of(state, pattern.form()))
+}
+
+fn check_removed(state: &RegistryState, before: &Object) -> Result<(), RuleViolation> {
+    let name = &before.name;
+    let below = name.below();
+    let children = state.objects().with_prefix(&below.start);
+    blocked(name, children.map(|it| it.name.clone()))?;
+    match BuiltInKind::of(name) {
+        Some(BuiltInKind::Region) => {
+            let all = state.objects().iter();
+            let users = all.filter(|it| enabled_regions(it).contains(name.id()));
+            blocked(name, users.map(|it| it.name.clone()))
+        }
+        Some(BuiltInKind::Service) => {
+            let users = importers(state, name.id());
+            blocked(name, users.map(|it| it.name.clone()))?;
+            let own = format!("//{}/", name.id());
+            let objects = state.objects().with_prefix(&own);
+            blocked(name, objects.map(|it| it.name.clone()))
+        }
+        Some(BuiltInKind::Resource) => {
+            let mut patterns = before.texts("patterns");
+            patterns.try_for_each(|pattern| check_unused(state, name, pattern))
+        }
+        Some(BuiltInKind::Deployment) | None => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! Bugs to plant in the registry; they show that tests and simulations detect such faults.
+//!
+//! A shipped daemon cannot plant a bug, because the set is always empty without the crate feature `test-support`.
+
+/// A bug to plant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum RegistryBug {
+    /// A write is answered before it is durable.
+    AnswersEarly,
+    /// Preconditions are checked on the committed state, without the writes that are about to be committed.
+    LostUpdate,
+    /// A repeated request is executed again.
+    RequestsForgotten,
+    /// A group whose commit failed with an unknown outcome is answered as if it had not been stored.
+    UnknownIsFailed,
+    /// A watcher gets no changes that were committed while its snapshot was sent.
+    WatchSkipsEdge,
+    /// A watcher that resumes gets the last batch before its position again.
+    WatchRepeats,
+    /// A watcher gets the first change of a batch alone.
+    WatchTruncatesBatches,
+    /// A watcher that resumes below the floor gets no snapshot.
+    WatchIgnoresFloor,
+}
+
+impl RegistryBug {
+    /// Every bug and its name on the command line.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::AnswersEarly, "answers-early"),
+        (Self::LostUpdate, "lost-update"),
+        (Self::RequestsForgotten, "requests-forgotten"),
+        (Self::UnknownIsFailed, "unknown-is-failed"),
+        (Self::WatchSkipsEdge, "watch-skips-edge"),
+        (Self::WatchRepeats, "watch-repeats"),
+        (Self::WatchTruncatesBatches, "watch-truncates-batches"),
+        (Self::WatchIgnoresFloor, "watch-ignores-floor"),
+    ];
+}
+
+/// The set of planted bugs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegistryBugs(u16);
+
+impl RegistryBugs {
+    /// No bug is planted.
+    pub const NONE: Self = Self(0);
+
+    /// This set with one more bug.
+    #[cfg(feature = "test-support")]
+    #[must_use]
+    pub const fn with(self, bug: RegistryBug) -> Self {
+        Self(self.0 | 1 << bug as u8)
+    }
+
+    /// Whether a bug is planted.
+    #[must_use]
+    pub const fn has(self, bug: RegistryBug) -> bool {
+        self.0 & (1 << bug as u8) != 0
+    }
+}

@@ -1,0 +1,236 @@
+//! Inputs, outputs, settings and events of the sequencer.
+
+use crate::link::Ticket;
+use crate::machine::Wake;
+use crate::registry::log::{LogEpoch, Retention};
+use crate::registry::name::RegionId;
+use crate::registry::query::ObjectScope;
+use crate::registry::sabotage::RegistryBugs;
+use crate::registry::store::{CommitGroup, StoreFailure, StoreImage};
+use crate::registry::watch::{ResetReason, ResumeToken, WatchId, WatchMessage, WatchRefusal};
+use crate::registry::write::{RegistryCaller, WriteBatch, WriteOutcome, WriteRefusal};
+use crate::time::{Duration, Wall};
+
+/// The number of a write, given by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriteId(pub u64);
+
+/// Settings of a sequencer.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The region.
+    pub region: RegionId,
+    /// The region that owns regions, services and resources.
+    pub primary: RegionId,
+    /// Seed of uids and of the incarnations of epochs: fresh entropy for each start.
+    pub seed: u64,
+    /// Limits of writes.
+    pub limits: WriteLimits,
+    /// How long the log keeps batches.
+    pub retention: Retention,
+    /// Planted bugs.
+    pub bugs: RegistryBugs,
+}
+
+impl Config {
+    /// The default settings of a region that is its own primary region.
+    #[must_use]
+    pub fn new(region: RegionId, seed: u64) -> Self {
+        Self {
+            primary: region.clone(),
+            region,
+            seed,
+            limits: WriteLimits::default(),
+            retention: Retention::default(),
+            bugs: RegistryBugs::NONE,
+        }
+    }
+}
+
+/// Limits of writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteLimits {
+    /// Maximum size of an object, in bytes.
+    pub object_bytes: usize,
+    /// Maximum size of a batch, in bytes.
+    pub batch_bytes: usize,
+    /// Maximum number of objects of a service.
+    pub objects: usize,
+    /// Number of writes that a service may send at once; after that, one each `interval`.
+    pub burst: u32,
+    /// See `burst`.
+    pub interval: Duration,
+}
+
+impl Default for WriteLimits {
+    fn default() -> Self {
+        Self {
+            object_bytes: 1024 * 1024,
+            batch_bytes: 4 * 1024 * 1024,
+            objects: 100_000,
+            burst: 2_000,
+            interval: Duration::from_micros(500),
+        }
+    }
+}
+
+/// A write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteRequest {
+    /// The caller's number, for the answer.
+    pub write: WriteId,
+    /// The authenticated caller.
+    pub caller: RegistryCaller,
+    /// The id by which the caller may ask for the outcome again; none if the caller does not.
+    pub request: Option<String>,
+    /// The operations.
+    pub batch: WriteBatch,
+    /// Calendar time.
+    pub time: Wall,
+}
+
+/// An input of the machine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The process has started.
+    Start,
+    /// The store is open: completes [`Output::OpenStore`].
+    Opened(Box<StoreImage>),
+    /// The store could not be opened: completes [`Output::OpenStore`]. The order is repeated after a second.
+    OpenFailed(StoreFailure),
+    /// A program writes; answered by [`Output::Answer`].
+    Write(Box<WriteRequest>),
+    /// A group is durable: completes [`Output::Commit`].
+    Committed {
+        /// The ticket of the order.
+        ticket: Ticket,
+    },
+    /// A group could not be committed: completes [`Output::Commit`].
+    CommitFailed {
+        /// The ticket of the order.
+        ticket: Ticket,
+        /// The reason.
+        failure: StoreFailure,
+    },
+    /// A program opens a watch; answered by [`Output::WatchOpened`].
+    OpenWatch {
+        /// The caller's number.
+        watch: WatchId,
+        /// The watched objects.
+        scope: Box<ObjectScope>,
+        /// The position after which to go on; none for a snapshot.
+        resume: Option<ResumeToken>,
+    },
+    /// A watcher takes more bytes.
+    GrantWatch {
+        /// The watch.
+        watch: WatchId,
+        /// The number of bytes.
+        bytes: usize,
+    },
+    /// A watch has ended.
+    CloseWatch {
+        /// The watch.
+        watch: WatchId,
+    },
+    /// A deadline has arrived.
+    Wake,
+}
+
+impl From<Wake> for Input {
+    fn from(_: Wake) -> Self {
+        Self::Wake
+    }
+}
+
+/// An order to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Open the store in a new epoch of this incarnation; answer with `Opened` or `OpenFailed`.
+    OpenStore {
+        /// The incarnation.
+        incarnation: u64,
+    },
+    /// Commit a group; answer with `Committed` or `CommitFailed`. There is one such order at a time.
+    Commit {
+        /// The ticket for the answer.
+        ticket: Ticket,
+        /// The group.
+        group: CommitGroup,
+    },
+    /// The answer to a write.
+    Answer {
+        /// The caller's number.
+        write: WriteId,
+        /// The outcome.
+        result: Result<WriteOutcome, WriteRefusal>,
+    },
+    /// The answer to `OpenWatch`. After a refusal, the watch does not exist.
+    WatchOpened {
+        /// The watch.
+        watch: WatchId,
+        /// The outcome.
+        result: Result<(), WatchRefusal>,
+    },
+    /// Send a message to a watcher.
+    Watch {
+        /// The watch.
+        watch: WatchId,
+        /// The message.
+        message: WatchMessage,
+    },
+    /// Report an event.
+    Report(Event),
+}
+
+/// A fact about the registry, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The store is open, and the registry serves.
+    Serving {
+        /// The epoch.
+        epoch: LogEpoch,
+        /// The sequence number of the latest batch.
+        head: u64,
+    },
+    /// The store could not be opened.
+    OpenFailed(StoreFailure),
+    /// A group could not be committed.
+    CommitFailed {
+        /// The reason.
+        failure: StoreFailure,
+        /// The number of writes that were refused or whose outcome is unknown.
+        writes: usize,
+    },
+    /// Another sequencer has opened the store; this one takes no more writes.
+    Deposed,
+    /// The store has lost batches that were committed: an older copy of it was put in its place.
+    HistoryLost {
+        /// The sequence number of the latest batch that is known to be committed.
+        head: u64,
+        /// The sequence number of the latest batch in the store.
+        stored: u64,
+    },
+    /// A watcher gets a snapshot instead of changes.
+    WatchReset {
+        /// The watch.
+        watch: WatchId,
+        /// The reason.
+        reason: ResetReason,
+    },
+}
+
+impl Event {
+    /// The event's name in logs.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Serving { .. } => "registry-serving",
+            Self::OpenFailed(_) => "registry-open-failed",
+            Self::CommitFailed { .. } => "registry-commit-failed",
+            Self::Deposed => "registry-deposed",
+            Self::HistoryLost { .. } => "registry-history-lost",
+            Self::WatchReset { .. } => "registry-watch-reset",
+        }
+    }
+}

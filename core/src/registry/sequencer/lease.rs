@@ -1,0 +1,114 @@
+//! The right to write to the store: the epoch of this sequencer, and the states on the way to it.
+//!
+//! ```text
+//! closed ──► opening ──► serving ──(store failed)──► opening
+//!               ▲  │         │
+//!               └──┘         └──(another epoch)──► deposed
+//!          (after a second)
+//! ```
+
+use crate::registry::log::LogEpoch;
+use crate::registry::write::WriteRefusal;
+use crate::time::{Duration, Instant};
+
+/// Interval of the attempts to open the store.
+const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Closed,
+    Opening,
+    Failed { retry_at: Instant },
+    Serving,
+    Deposed,
+}
+
+/// The right to write to the store.
+#[derive(Clone, Debug)]
+pub(super) struct Lease {
+    phase: Phase,
+    epoch: LogEpoch,
+    /// Whether the store was open once, so that there is a state to read.
+    was_open: bool,
+}
+
+impl Lease {
+    pub(super) const fn new() -> Self {
+        Self {
+            phase: Phase::Closed,
+            epoch: LogEpoch {
+                number: 0,
+                incarnation: 0,
+            },
+            was_open: false,
+        }
+    }
+
+    /// The epoch; that of the last opening if the store is not open.
+    pub(super) const fn epoch(&self) -> LogEpoch {
+        self.epoch
+    }
+
+    /// Whether reads are served.
+    pub(super) const fn is_readable(&self) -> bool {
+        self.was_open
+    }
+
+    /// Whether groups may be committed.
+    pub(super) fn is_serving(&self) -> bool {
+        self.phase == Phase::Serving
+    }
+
+    /// Why no write is accepted, if none is.
+    pub(super) const fn refusal(&self) -> Option<WriteRefusal> {
+        match self.phase {
+            Phase::Closed | Phase::Opening | Phase::Failed { .. } => Some(WriteRefusal::Opening),
+            Phase::Serving => None,
+            Phase::Deposed => Some(WriteRefusal::Deposed),
+        }
+    }
+
+    /// The store is being opened. Returns false if it must not be.
+    pub(super) fn begin(&mut self) -> bool {
+        let begins = match self.phase {
+            Phase::Closed | Phase::Failed { .. } | Phase::Serving => true,
+            Phase::Opening | Phase::Deposed => false,
+        };
+        if begins {
+            self.phase = Phase::Opening;
+        }
+        begins
+    }
+
+    /// The store is open. Returns false if it was not being opened.
+    pub(super) fn on_opened(&mut self, epoch: LogEpoch) -> bool {
+        let is_expected = self.phase == Phase::Opening;
+        if is_expected {
+            self.phase = Phase::Serving;
+            self.epoch = epoch;
+            self.was_open = true;
+        }
+        is_expected
+    }
+
+    /// The store could not be opened.
+    pub(super) fn on_failed(&mut self, now: Instant) {
+        if self.phase == Phase::Opening {
+            let retry_at = now + RETRY;
+            self.phase = Phase::Failed { retry_at };
+        }
+    }
+
+    /// Another sequencer has opened the store.
+    pub(super) const fn depose(&mut self) {
+        self.phase = Phase::Deposed;
+    }
+
+    /// The time of the next attempt to open the store.
+    pub(super) const fn retry_at(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Failed { retry_at } => Some(retry_at),
+            Phase::Closed | Phase::Opening | Phase::Serving | Phase::Deposed => None,
+        }
+    }
+}

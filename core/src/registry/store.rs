@@ -1,0 +1,56 @@
+//! The port to a region's store.
+//!
+//! A store keeps the objects, the log and the epochs. It has two operations, which the sequencer orders and whose
+//! completion is an input of the sequencer:
+//!
+//! - *open*: makes a new epoch durable, with a number above all earlier ones, and returns the stored state. From then
+//!   on, a commit of an earlier epoch fails as [`StoreFailure::Fenced`], also one that is already under way.
+//! - *commit*: makes a group of batches durable, all of them or none, in one transaction that also checks the epoch and
+//!   that the first batch follows the stored head.
+
+use super::log::{LogEntry, LogEpoch};
+use super::object::Object;
+use std::sync::Arc;
+
+/// The stored state at an opening.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreImage {
+    /// The epochs, each with the sequence number of its first batch; the last one has just begun.
+    pub epochs: Vec<(LogEpoch, u64)>,
+    /// The objects.
+    pub objects: Vec<Arc<Object>>,
+    /// The sequence number of the last removed batch.
+    pub floor: u64,
+    /// The batches after the floor, in order and without gaps.
+    pub log: Vec<Arc<LogEntry>>,
+}
+
+impl StoreImage {
+    /// The sequence number of the latest batch.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.floor + self.log.len() as u64
+    }
+}
+
+/// Batches to commit together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitGroup {
+    /// The epoch of the sequencer.
+    pub epoch: LogEpoch,
+    /// The batches.
+    pub entries: Vec<Arc<LogEntry>>,
+    /// Batches up to this sequence number may be removed.
+    pub floor: u64,
+}
+
+/// Reason why a store failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFailure {
+    /// No space is left. Nothing was stored.
+    Full,
+    /// Another sequencer has opened the store. Nothing was stored.
+    Fenced,
+    /// The store failed. Whether the group was stored is not known until the store is opened again.
+    Failed,
+}

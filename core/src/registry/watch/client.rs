@@ -1,0 +1,414 @@
+//! The watch client: a copy of the watched set that follows the registry through cuts, restarts and resets.
+//!
+//! [`WatchClient`] is a machine. It connects, opens the watch after the last position that it has, and delivers changes.
+//! A snapshot replaces the copy when its end arrives: the client delivers the difference. While it is not connected, the
+//! copy stays, and [`WatchClient::age`] says how old it is.
+//!
+//! ```text
+//! idle ──► connecting ──► syncing ──► in sync
+//!              ▲  │           │           │
+//!              └──┴───────────┴───────────┘   (after a back-off)
+//!                     any ──(terminal refusal)──► ended
+//! ```
+//!
+//! A server that breaks its promises (a position that does not increase, changes amid a snapshot, a snapshot of another
+//! size) is disconnected. After a snapshot of another size, the client asks for a new one.
+
+use super::message::{ResetReason, SnapshotEnd, WatchChange, WatchMessage, WatchRefusal};
+use super::token::ResumeToken;
+use crate::machine::{Machine, Outbox, Wake};
+use crate::random::Random;
+use crate::registry::name::ObjectName;
+use crate::registry::object::Object;
+use crate::registry::query::ObjectScope;
+use crate::time::{Duration, Instant, nanos};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Settings of a watch client.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The watched objects.
+    pub scope: ObjectScope,
+    /// The first back-off after a failure; it doubles up to `retry_max`.
+    pub retry_min: Duration,
+    /// See `retry_min`.
+    pub retry_max: Duration,
+    /// Bytes that the server may send ahead.
+    pub window: usize,
+}
+
+impl ClientConfig {
+    /// The default settings.
+    #[must_use]
+    pub const fn new(scope: ObjectScope) -> Self {
+        Self {
+            scope,
+            retry_min: Duration::from_millis(100),
+            retry_max: Duration::from_secs(15),
+            window: 256 * 1024,
+        }
+    }
+}
+
+/// An input of the client.
+#[derive(Clone, Debug)]
+pub enum ClientInput {
+    /// The program has started.
+    Start,
+    /// The connection is made: completes [`ClientOutput::Connect`].
+    Connected,
+    /// The connection could not be made, or has ended.
+    Disconnected,
+    /// The registry refused the watch.
+    Refused(WatchRefusal),
+    /// A message arrived.
+    Receive(WatchMessage),
+    /// A deadline has arrived.
+    Wake,
+}
+
+impl From<Wake> for ClientInput {
+    fn from(_: Wake) -> Self {
+        Self::Wake
+    }
+}
+
+/// Changes of the copy, applied together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchDelivery {
+    /// The changes, at most one of each object for a snapshot.
+    pub changes: Vec<WatchChange>,
+    /// Whether the changes are the difference of a snapshot.
+    pub is_snapshot: bool,
+    /// The position after the changes.
+    pub token: ResumeToken,
+}
+
+/// An order of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientOutput {
+    /// Connect to a registry; answer with `Connected` or `Disconnected`.
+    Connect,
+    /// Open the watch on the connection.
+    Open {
+        /// The watched objects.
+        scope: ObjectScope,
+        /// The position after which to go on; none for a snapshot.
+        resume: Option<ResumeToken>,
+    },
+    /// Let the server send more bytes.
+    Grant {
+        /// The number of bytes.
+        bytes: usize,
+    },
+    /// Close the connection.
+    Disconnect,
+    /// Hand changes to the program.
+    Deliver(WatchDelivery),
+    /// Report an event.
+    Report(ClientEvent),
+}
+
+/// A fact about the client's copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// The copy follows the registry.
+    InSync,
+    /// The copy has ceased to follow the registry.
+    LostSync,
+    /// The registry sends a snapshot instead of changes.
+    Reset(ResetReason),
+    /// The registry broke a promise.
+    Violation(&'static str),
+    /// The registry refused the watch for good.
+    Ended(WatchRefusal),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Connecting,
+    Syncing,
+    InSync,
+    Waiting { until: Instant },
+    Ended,
+}
+
+/// A watch client.
+#[derive(Debug)]
+pub struct WatchClient {
+    config: ClientConfig,
+    phase: Phase,
+    /// The copy.
+    objects: BTreeMap<ObjectName, Arc<Object>>,
+    /// The snapshot that is being received.
+    arriving: Option<BTreeMap<ObjectName, Arc<Object>>>,
+    token: Option<ResumeToken>,
+    failures: u32,
+    /// The time until which the copy is known to be current.
+    current_at: Option<Instant>,
+    /// Bytes received and not yet granted anew.
+    taken: usize,
+    random: Random,
+}
+
+impl WatchClient {
+    /// A client that has not started. `random` is the stream of its back-off.
+    #[must_use]
+    pub const fn new(config: ClientConfig, random: Random) -> Self {
+        Self {
+            config,
+            phase: Phase::Idle,
+            objects: BTreeMap::new(),
+            arriving: None,
+            token: None,
+            failures: 0,
+            current_at: None,
+            taken: 0,
+            random,
+        }
+    }
+
+    /// The copy.
+    #[must_use]
+    pub const fn objects(&self) -> &BTreeMap<ObjectName, Arc<Object>> {
+        &self.objects
+    }
+
+    /// Whether a snapshot has arrived, so that there is a copy.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        self.token.is_some() || self.current_at.is_some()
+    }
+
+    /// Whether the copy follows the registry.
+    #[must_use]
+    pub fn is_in_sync(&self) -> bool {
+        self.phase == Phase::InSync
+    }
+
+    /// The time for which the copy may be out of date; zero while it follows the registry. None before the first
+    /// snapshot.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Option<Duration> {
+        let at = self.current_at?;
+        Some(if self.is_in_sync() {
+            Duration::ZERO
+        } else {
+            now - at
+        })
+    }
+
+    /// The last position.
+    #[must_use]
+    pub const fn token(&self) -> Option<&ResumeToken> {
+        self.token.as_ref()
+    }
+
+    fn open(&mut self, out: &mut Outbox<ClientOutput>) {
+        self.phase = Phase::Syncing;
+        self.taken = 0;
+        out.push(ClientOutput::Open {
+            scope: self.config.scope.clone(),
+            resume: self.token.clone(),
+        });
+        let bytes = self.config.window;
+        out.push(ClientOutput::Grant { bytes });
+    }
+
+    /// Waits before the next attempt: the back-off is between half and all of its bound.
+    fn back_off(&mut self, now: Instant, out: &mut Outbox<ClientOutput>) {
+        if self.phase == Phase::InSync {
+            self.current_at = Some(now);
+            out.push(ClientOutput::Report(ClientEvent::LostSync));
+        }
+        self.arriving = None;
+        let doubled = self.config.retry_min * 2_u32.pow(self.failures.min(16));
+        let bound = doubled.min(self.config.retry_max);
+        self.failures += 1;
+        let half = Duration::from_nanos(nanos(bound) / 2);
+        let until = now + half + self.random.duration_below(half) + Duration::from_nanos(1);
+        self.phase = Phase::Waiting { until };
+    }
+
+    fn violate(&mut self, now: Instant, what: &'static str, out: &mut Outbox<ClientOutput>) {
+        out.push(ClientOutput::Report(ClientEvent::Violation(what)));
+        out.push(ClientOutput::Disconnect);
+        self.back_off(now, out);
+    }
+
+    fn on_message(&mut self, now: Instant, message: WatchMessage, out: &mut Outbox<ClientOutput>) {
+        if !matches!(self.phase, Phase::Syncing | Phase::InSync) {
+            return;
+        }
+        self.replenish(&message, out);
+        match message {
+            WatchMessage::Snapshot { objects, end } => self.on_snapshot(now, objects, end, out),
+            WatchMessage::Changes { changes, token } => self.on_changes(now, changes, token, out),
+            WatchMessage::Bookmark { token } => {
+                if self.advance(now, token, true, out) {
+                    self.on_current(now, out);
+                }
+            }
+            WatchMessage::Reset { reason } => {
+                self.arriving = Some(BTreeMap::new());
+                out.push(ClientOutput::Report(ClientEvent::Reset(reason)));
+            }
+        }
+    }
+
+    /// Grants the bytes of the received messages once they are a quarter of the window.
+    fn replenish(&mut self, message: &WatchMessage, out: &mut Outbox<ClientOutput>) {
+        self.taken += message.weight();
+        if self.taken >= self.config.window / 4 {
+            let bytes = std::mem::take(&mut self.taken);
+            out.push(ClientOutput::Grant { bytes });
+        }
+    }
+
+    fn on_snapshot(
+        &mut self,
+        now: Instant,
+        objects: Vec<Arc<Object>>,
+        end: Option<SnapshotEnd>,
+        out: &mut Outbox<ClientOutput>,
+    ) {
+        let arriving = self.arriving.get_or_insert_default();
+        for object in objects {
+            arriving.insert(object.name.clone(), object);
+        }
+        let Some(SnapshotEnd { token, count }) = end else {
+            return;
+        };
+        let arrived = self.arriving.take().unwrap_or_default();
+        if arrived.len() as u64 != count {
+            self.token = None;
+            self.violate(now, "the size of the snapshot", out);
+            return;
+        }
+        let gone = self
+            .objects
+            .keys()
+            .filter(|name| !arrived.contains_key(*name));
+        let mut changes: Vec<_> = gone.cloned().map(WatchChange::Removed).collect();
+        let is_new = |object: &&Arc<Object>| self.objects.get(&object.name) != Some(*object);
+        let new = arrived.values().filter(is_new).cloned();
+        changes.extend(new.map(WatchChange::Current));
+        self.objects = arrived;
+        self.token = Some(token.clone());
+        let is_snapshot = true;
+        out.push(ClientOutput::Deliver(WatchDelivery {
+            changes,
+            is_snapshot,
+            token,
+        }));
+        self.on_current(now, out);
+    }
+
+    fn on_changes(
+        &mut self,
+        now: Instant,
+        changes: Vec<WatchChange>,
+        token: ResumeToken,
+        out: &mut Outbox<ClientOutput>,
+    ) {
+        if !self.advance(now, token.clone(), false, out) {
+            return;
+        }
+        for change in &changes {
+            match change {
+                WatchChange::Current(object) => {
+                    self.objects.insert(object.name.clone(), Arc::clone(object));
+                }
+                WatchChange::Removed(name) => drop(self.objects.remove(name)),
+            }
+        }
+        let is_snapshot = false;
+        out.push(ClientOutput::Deliver(WatchDelivery {
+            changes,
+            is_snapshot,
+            token,
+        }));
+        self.on_current(now, out);
+    }
+
+    /// Takes the next position. Returns false if the server broke a promise.
+    fn advance(
+        &mut self,
+        now: Instant,
+        token: ResumeToken,
+        may_stay: bool,
+        out: &mut Outbox<ClientOutput>,
+    ) -> bool {
+        let Some(before) = self.token.as_ref().filter(|_| self.arriving.is_none()) else {
+            self.violate(now, "changes before the end of a snapshot", out);
+            return false;
+        };
+        let increases =
+            token.sequence > before.sequence || may_stay && token.sequence == before.sequence;
+        if !increases || token.region != before.region || token.scope != before.scope {
+            self.violate(now, "the order of positions", out);
+            return false;
+        }
+        self.token = Some(token);
+        true
+    }
+
+    fn on_current(&mut self, now: Instant, out: &mut Outbox<ClientOutput>) {
+        self.current_at = Some(now);
+        self.failures = 0;
+        if self.phase != Phase::InSync {
+            self.phase = Phase::InSync;
+            out.push(ClientOutput::Report(ClientEvent::InSync));
+        }
+    }
+
+    fn on_refused(&mut self, now: Instant, refusal: WatchRefusal, out: &mut Outbox<ClientOutput>) {
+        out.push(ClientOutput::Disconnect);
+        self.back_off(now, out);
+        if !refusal.is_temporary() {
+            self.phase = Phase::Ended;
+            out.push(ClientOutput::Report(ClientEvent::Ended(refusal)));
+        }
+    }
+}
+
+impl Machine for WatchClient {
+    type Input = ClientInput;
+    type Output = ClientOutput;
+
+    fn step(&mut self, now: Instant, input: ClientInput, out: &mut Outbox<ClientOutput>) {
+        match (input, self.phase) {
+            (ClientInput::Start, Phase::Idle) => {
+                self.phase = Phase::Connecting;
+                out.push(ClientOutput::Connect);
+            }
+            (ClientInput::Wake, Phase::Waiting { until }) if until <= now => {
+                self.phase = Phase::Connecting;
+                out.push(ClientOutput::Connect);
+            }
+            (ClientInput::Connected, Phase::Connecting) => self.open(out),
+            (ClientInput::Disconnected, Phase::Connecting | Phase::Syncing | Phase::InSync) => {
+                self.back_off(now, out);
+            }
+            (ClientInput::Refused(refusal), Phase::Syncing) => self.on_refused(now, refusal, out),
+            (ClientInput::Receive(message), _) => self.on_message(now, message, out),
+            (
+                ClientInput::Start
+                | ClientInput::Wake
+                | ClientInput::Connected
+                | ClientInput::Disconnected
+                | ClientInput::Refused(_),
+                _,
+            ) => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Waiting { until } => Some(until),
+            Phase::Idle | Phase::Connecting | Phase::Syncing | Phase::InSync | Phase::Ended => None,
+        }
+    }
+}

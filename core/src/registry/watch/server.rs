@@ -1,0 +1,473 @@
+//! The watch server: a snapshot for each watcher, then each change once and in order.
+//!
+//! A watcher is a position in the log of the region. Its queue is the part of the log after the position, so a watcher
+//! that reads slowly costs no memory and delays no other watcher. Messages are sent only within the credit that the
+//! watcher has granted. A watcher whose position falls below the floor gets a reset and a snapshot.
+//!
+//! ```text
+//! open ──► snapshot ──► live ──(below the floor)──► reset ──► snapshot
+//!    └──(token)──────────►┘
+//! ```
+//!
+//! Promises for each watcher, by etcd's names: *ordered* and *unique* (revisions increase), *atomic* (a batch is in one
+//! message), *reliable* (no change between two positions is left out), *resumable* (by token), *bookmarkable* (a
+//! bookmark says that nothing before it is missing; one is sent at once to a watcher that resumes and has missed nothing,
+//! and before the floor moves past the last token).
+//!
+//! Bounds: [`WATCHES_MAX`] watches; one step looks at [`SCAN_MAX`] objects or batches for each of them.
+
+use super::message::{ResetReason, SnapshotEnd, WatchChange, WatchMessage, WatchRefusal};
+use super::token::ResumeToken;
+use crate::registry::log::{ChangeLog, LogEntry};
+use crate::registry::name::RegionId;
+use crate::registry::query::ObjectScope;
+use crate::registry::sabotage::{RegistryBug, RegistryBugs};
+use crate::registry::state::ObjectMap;
+use crate::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Maximum number of watches.
+pub const WATCHES_MAX: usize = 100_000;
+/// Maximum number of objects or batches that one step looks at for one watcher.
+pub const SCAN_MAX: usize = 4_096;
+/// Size of a message above which it is sent, in bytes.
+const MESSAGE_BYTES: usize = 64 * 1024;
+/// Interval of the bookmarks of watchers that have nothing else to hear.
+pub const BOOKMARK_INTERVAL: Duration = Duration::from_secs(10);
+/// Time until the work of an interrupted step goes on.
+const CONTINUE_AFTER: Duration = Duration::from_millis(1);
+
+/// The number of a watch, given by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId(pub u64);
+
+/// A message to a watcher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchOutput {
+    /// The watch.
+    pub watch: WatchId,
+    /// The message.
+    pub message: WatchMessage,
+}
+
+/// A snapshot that is being sent.
+#[derive(Clone, Debug)]
+struct Snapshot {
+    objects: ObjectMap,
+    /// The least name that was not looked at.
+    next: String,
+    /// The number of objects sent.
+    sent: u64,
+}
+
+/// A watcher.
+#[derive(Clone, Debug)]
+struct Watcher {
+    scope: ObjectScope,
+    hash: u64,
+    /// The snapshot at `position`; none for a live watcher.
+    snapshot: Option<Snapshot>,
+    /// The sequence number of the last batch that the watcher needs not hear of.
+    position: u64,
+    /// The sequence number of the last token that was sent.
+    told: u64,
+    /// Bytes that may be sent.
+    credit: usize,
+    /// Whether the watcher resumed and has heard nothing since: it gets a bookmark even if nothing is new.
+    is_silent: bool,
+}
+
+/// The watchers.
+#[derive(Clone, Debug)]
+pub struct WatchServer {
+    region: RegionId,
+    watchers: BTreeMap<WatchId, Watcher>,
+    /// Watchers whose work was interrupted.
+    unfinished: BTreeSet<WatchId>,
+    continue_at: Option<Instant>,
+    bookmarks_at: Option<Instant>,
+    bugs: RegistryBugs,
+}
+
+/// The state of the region that watchers hear of.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchedState<'a> {
+    /// The log.
+    pub log: &'a ChangeLog,
+    /// The objects after the last batch of the log.
+    pub objects: &'a ObjectMap,
+}
+
+impl WatchServer {
+    /// No watchers.
+    #[must_use]
+    pub const fn new(region: RegionId, bugs: RegistryBugs) -> Self {
+        Self {
+            region,
+            watchers: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
+            continue_at: None,
+            bookmarks_at: None,
+            bugs,
+        }
+    }
+
+    /// The number of watchers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.watchers.len()
+    }
+
+    /// Whether there are no watchers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.watchers.is_empty()
+    }
+
+    /// Opens a watch without credit. A watch of the same number is replaced.
+    ///
+    /// # Errors
+    /// Returns an error if there are too many watches, or if the token is one of another region.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        watch: WatchId,
+        scope: ObjectScope,
+        resume: Option<&ResumeToken>,
+        watched: WatchedState<'_>,
+        out: &mut Vec<WatchOutput>,
+    ) -> Result<Option<ResetReason>, WatchRefusal> {
+        if self.watchers.len() >= WATCHES_MAX {
+            return Err(WatchRefusal::TooMany);
+        }
+        if resume.is_some_and(|token| token.region != self.region) {
+            return Err(WatchRefusal::OtherRegion);
+        }
+        let hash = scope.hash();
+        let mut watcher = Watcher {
+            scope,
+            hash,
+            snapshot: None,
+            position: 0,
+            told: 0,
+            credit: 0,
+            is_silent: false,
+        };
+        let reset = resume.and_then(|token| self.reset_reason(token, hash, watched.log));
+        match resume {
+            Some(token) if reset.is_none() => {
+                let repeats = u64::from(self.bugs.has(RegistryBug::WatchRepeats));
+                watcher.position = token.sequence.saturating_sub(repeats);
+                watcher.told = token.sequence;
+                watcher.is_silent = true;
+            }
+            Some(_) | None => watcher.begin_snapshot(watched),
+        }
+        if let Some(reason) = reset {
+            let message = WatchMessage::Reset { reason };
+            out.push(WatchOutput { watch, message });
+        }
+        self.watchers.insert(watch, watcher);
+        self.bookmarks_at.get_or_insert(now + BOOKMARK_INTERVAL);
+        Ok(reset)
+    }
+
+    /// Why a token cannot be resumed.
+    fn reset_reason(&self, token: &ResumeToken, hash: u64, log: &ChangeLog) -> Option<ResetReason> {
+        if token.scope != hash {
+            Some(ResetReason::OtherScope)
+        } else if token.sequence < log.floor() {
+            let ignores = self.bugs.has(RegistryBug::WatchIgnoresFloor);
+            (!ignores).then_some(ResetReason::Compacted)
+        } else if !log.knows(token.epoch, token.sequence) {
+            Some(ResetReason::OtherHistory)
+        } else {
+            None
+        }
+    }
+
+    /// Ends a watch.
+    pub fn close(&mut self, watch: WatchId) {
+        self.watchers.remove(&watch);
+        self.unfinished.remove(&watch);
+        if self.watchers.is_empty() {
+            self.bookmarks_at = None;
+        }
+    }
+
+    /// Adds to the credit of a watcher, and sends within it.
+    pub fn grant(
+        &mut self,
+        now: Instant,
+        watch: WatchId,
+        bytes: usize,
+        watched: WatchedState<'_>,
+        out: &mut Vec<WatchOutput>,
+    ) {
+        if let Some(watcher) = self.watchers.get_mut(&watch) {
+            watcher.credit = watcher.credit.saturating_add(bytes);
+            self.pump(now, watch, watched, out);
+        }
+    }
+
+    /// Sends to all watchers what is new in the log.
+    pub fn publish(&mut self, now: Instant, watched: WatchedState<'_>, out: &mut Vec<WatchOutput>) {
+        let watches: Vec<WatchId> = self.watchers.keys().copied().collect();
+        for watch in watches {
+            self.pump(now, watch, watched, out);
+        }
+    }
+
+    /// Resets the watchers whose positions are not part of the log, because the store was opened again with another
+    /// history.
+    pub fn on_reopened(
+        &mut self,
+        now: Instant,
+        former: &ChangeLog,
+        watched: WatchedState<'_>,
+        out: &mut Vec<WatchOutput>,
+    ) {
+        for (watch, watcher) in &mut self.watchers {
+            let epoch = former.epoch_of(watcher.position);
+            if watched.log.knows(epoch, watcher.position) {
+                continue;
+            }
+            watcher.begin_snapshot(watched);
+            let reason = ResetReason::OtherHistory;
+            let message = WatchMessage::Reset { reason };
+            let watch = *watch;
+            out.push(WatchOutput { watch, message });
+        }
+        self.publish(now, watched, out);
+    }
+
+    /// Sends bookmarks to the watchers whose last token is about to fall below the floor, and advances slow watchers
+    /// past batches that do not concern them.
+    pub fn before_compaction(
+        &mut self,
+        floor: u64,
+        watched: WatchedState<'_>,
+        out: &mut Vec<WatchOutput>,
+    ) {
+        for (watch, watcher) in &mut self.watchers {
+            if watcher.snapshot.is_some() {
+                continue;
+            }
+            if watcher.position < floor {
+                let passed = watched.log.after(watcher.position);
+                let count = usize::try_from(floor - watcher.position).unwrap_or(usize::MAX);
+                if passed
+                    .take(count)
+                    .all(|entry| watcher.changes(entry).is_empty())
+                {
+                    watcher.position = floor;
+                }
+            }
+            if watcher.told < floor && watcher.position >= floor && watcher.credit > 0 {
+                out.push(bookmark(&self.region, *watch, watcher, watched.log));
+            }
+        }
+    }
+
+    /// Goes on with interrupted work, and sends bookmarks that are due.
+    pub fn on_wake(&mut self, now: Instant, watched: WatchedState<'_>, out: &mut Vec<WatchOutput>) {
+        if self.continue_at.is_some_and(|at| at <= now) {
+            self.continue_at = None;
+            for watch in std::mem::take(&mut self.unfinished) {
+                self.pump(now, watch, watched, out);
+            }
+        }
+        if self.bookmarks_at.is_some_and(|at| at <= now) {
+            self.bookmarks_at = Some(now + BOOKMARK_INTERVAL);
+            for (watch, watcher) in &mut self.watchers {
+                let is_live = watcher.snapshot.is_none() && watcher.credit > 0;
+                if is_live && watcher.told < watcher.position {
+                    out.push(bookmark(&self.region, *watch, watcher, watched.log));
+                }
+            }
+        }
+    }
+
+    /// The time of the next wake.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [self.continue_at, self.bookmarks_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Sends to one watcher within its credit.
+    fn pump(
+        &mut self,
+        now: Instant,
+        watch: WatchId,
+        watched: WatchedState<'_>,
+        out: &mut Vec<WatchOutput>,
+    ) {
+        let Some(watcher) = self.watchers.get_mut(&watch) else {
+            return;
+        };
+        let mut budget = SCAN_MAX;
+        while watcher.credit > 0 && budget > 0 {
+            let below = watcher.snapshot.is_none() && watcher.position < watched.log.floor();
+            let message = if below && self.bugs.has(RegistryBug::WatchIgnoresFloor) {
+                watcher.position = watched.log.floor();
+                continue;
+            } else if below {
+                watcher.begin_snapshot(watched);
+                let reason = ResetReason::Compacted;
+                Some(WatchMessage::Reset { reason })
+            } else if watcher.snapshot.is_some() {
+                watcher.snapshot_part(&self.region, watched.log, &mut budget, self.bugs)
+            } else {
+                watcher.live_part(&self.region, watched.log, &mut budget, self.bugs)
+            };
+            let Some(message) = message else {
+                if watcher.is_silent && watcher.position == watched.log.head() {
+                    out.push(bookmark(&self.region, watch, watcher, watched.log));
+                }
+                break;
+            };
+            watcher.is_silent = false;
+            watcher.credit = watcher.credit.saturating_sub(message.weight());
+            out.push(WatchOutput { watch, message });
+        }
+        let has_more = watcher.snapshot.is_some() || watcher.position < watched.log.head();
+        if has_more && watcher.credit > 0 {
+            self.unfinished.insert(watch);
+            self.continue_at.get_or_insert(now + CONTINUE_AFTER);
+        }
+    }
+}
+
+fn bookmark(
+    region: &RegionId,
+    watch: WatchId,
+    watcher: &mut Watcher,
+    log: &ChangeLog,
+) -> WatchOutput {
+    let token = watcher.token(region, log);
+    watcher.told = watcher.position;
+    watcher.is_silent = false;
+    let message = WatchMessage::Bookmark { token };
+    watcher.credit = watcher.credit.saturating_sub(message.weight());
+    WatchOutput { watch, message }
+}
+
+impl Watcher {
+    fn begin_snapshot(&mut self, watched: WatchedState<'_>) {
+        self.position = watched.log.head();
+        self.snapshot = Some(Snapshot {
+            objects: watched.objects.clone(),
+            next: self.scope.selector.prefix().to_owned(),
+            sent: 0,
+        });
+    }
+
+    fn token(&self, region: &RegionId, log: &ChangeLog) -> ResumeToken {
+        ResumeToken {
+            region: region.clone(),
+            epoch: log.epoch_of(self.position),
+            sequence: self.position,
+            scope: self.hash,
+        }
+    }
+
+    /// The changes of a batch that concern the watcher.
+    fn changes(&self, entry: &LogEntry) -> Vec<WatchChange> {
+        let concern = entry.changes.iter().filter_map(|change| {
+            if !self.scope.selector.matches(&change.name) {
+                return None;
+            }
+            let matches = |object: &Option<_>| {
+                let object: Option<&Arc<_>> = object.as_ref();
+                object
+                    .filter(|object| self.scope.filter.matches(object))
+                    .cloned()
+            };
+            match (matches(&change.before), matches(&change.after)) {
+                (_, Some(after)) => Some(WatchChange::Current(after)),
+                (Some(_), None) => Some(WatchChange::Removed(change.name.clone())),
+                (None, None) => None,
+            }
+        });
+        concern.collect()
+    }
+
+    /// The next part of the snapshot; none if the budget is used up before a part is full.
+    fn snapshot_part(
+        &mut self,
+        region: &RegionId,
+        log: &ChangeLog,
+        budget: &mut usize,
+        bugs: RegistryBugs,
+    ) -> Option<WatchMessage> {
+        let snapshot = self.snapshot.as_mut()?;
+        let prefix = self.scope.selector.prefix();
+        let (mut objects, mut bytes, mut is_complete) = (Vec::new(), 0, true);
+        for object in snapshot.objects.iter_from(&snapshot.next) {
+            if !object.name.as_str().starts_with(prefix) {
+                break;
+            }
+            if *budget == 0 || bytes >= MESSAGE_BYTES {
+                object.name.as_str().clone_into(&mut snapshot.next);
+                is_complete = false;
+                break;
+            }
+            *budget -= 1;
+            if self.scope.holds(object) {
+                bytes += object.encoded_len();
+                objects.push(Arc::clone(object));
+            }
+        }
+        snapshot.sent += objects.len() as u64;
+        if !is_complete {
+            let end = None;
+            return (!objects.is_empty()).then_some(WatchMessage::Snapshot { objects, end });
+        }
+        let count = snapshot.sent;
+        self.snapshot = None;
+        let token = self.token(region, log);
+        self.told = self.position;
+        if bugs.has(RegistryBug::WatchSkipsEdge) {
+            self.position = log.head();
+        }
+        let end = Some(SnapshotEnd { token, count });
+        Some(WatchMessage::Snapshot { objects, end })
+    }
+
+    /// The changes of the next batches; none if no batch concerns the watcher.
+    fn live_part(
+        &mut self,
+        region: &RegionId,
+        log: &ChangeLog,
+        budget: &mut usize,
+        bugs: RegistryBugs,
+    ) -> Option<WatchMessage> {
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        for entry in log.after(self.position) {
+            if *budget == 0 || bytes >= MESSAGE_BYTES {
+                break;
+            }
+            let mut changes = self.changes(entry);
+            if bugs.has(RegistryBug::WatchTruncatesBatches) {
+                changes.truncate(1);
+            }
+            *budget -= 1;
+            self.position = entry.revision.sequence;
+            if !changes.is_empty() {
+                bytes += entry.encoded_len();
+                all.append(&mut changes);
+            }
+        }
+        if all.is_empty() {
+            return None;
+        }
+        let token = self.token(region, log);
+        self.told = self.position;
+        let changes = all;
+        Some(WatchMessage::Changes { changes, token })
+    }
+}
