@@ -412,3 +412,261 @@ impl Machine for WatchClient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::wake_checked;
+    use crate::registry::log::LogEpoch;
+    use crate::registry::object::tests::object;
+
+    fn token(sequence: u64) -> ResumeToken {
+        ResumeToken {
+            region: "eu".parse().unwrap(),
+            epoch: LogEpoch::default(),
+            sequence,
+            scope: ObjectScope::default().hash(),
+        }
+    }
+
+    fn order(id: &str, generation: u64) -> Arc<Object> {
+        let mut order = object(&format!("//shop/orders/{id}"), [].into());
+        order.metadata.generation = generation;
+        Arc::new(order)
+    }
+
+    fn snapshot(objects: &[Arc<Object>], end: Option<(u64, u64)>) -> ClientInput {
+        let end = end.map(|(sequence, count)| SnapshotEnd {
+            token: token(sequence),
+            count,
+        });
+        let objects = objects.to_vec();
+        ClientInput::Receive(WatchMessage::Snapshot { objects, end })
+    }
+
+    fn changes(changes: &[WatchChange], sequence: u64) -> ClientInput {
+        ClientInput::Receive(WatchMessage::Changes {
+            changes: changes.to_vec(),
+            token: token(sequence),
+        })
+    }
+
+    struct Bench {
+        now: Instant,
+        client: WatchClient,
+    }
+
+    impl Bench {
+        /// A client with an open watch and no snapshot.
+        fn open() -> Self {
+            let config = ClientConfig::new(ObjectScope::default());
+            let mut bench = Self {
+                now: Instant::from_millis(1),
+                client: WatchClient::new(config, Random::from_seed(1)),
+            };
+            assert_eq!(bench.step(ClientInput::Start), [ClientOutput::Connect]);
+            bench.step(ClientInput::Connected);
+            bench
+        }
+
+        /// A client in sync at 5 with orders `a` and `b`.
+        fn in_sync() -> Self {
+            let mut bench = Self::open();
+            bench.step(snapshot(&[order("a", 1), order("b", 1)], Some((5, 2))));
+            assert!(bench.client.is_in_sync());
+            bench
+        }
+
+        fn step(&mut self, input: ClientInput) -> Vec<ClientOutput> {
+            let mut out = Outbox::new();
+            self.client.step(self.now, input, &mut out);
+            out.drain().collect()
+        }
+
+        fn ids(&self) -> String {
+            let names = self.client.objects().keys();
+            names.map(ObjectName::id).collect::<Vec<_>>().join(",")
+        }
+
+        /// Lets the back-off pass; the client must connect then. Returns the orders after the connection.
+        fn reconnect(&mut self) -> Vec<ClientOutput> {
+            self.now = self.client.next_deadline().unwrap();
+            let mut out = Outbox::new();
+            wake_checked(&mut self.client, self.now, &mut out);
+            assert_eq!(out.as_slice(), [ClientOutput::Connect]);
+            self.step(ClientInput::Connected)
+        }
+    }
+
+    fn violation(outputs: &[ClientOutput]) -> &'static str {
+        let reported = outputs.iter().find_map(|output| match output {
+            ClientOutput::Report(ClientEvent::Violation(what)) => Some(*what),
+            ClientOutput::Report(_)
+            | ClientOutput::Connect
+            | ClientOutput::Open { .. }
+            | ClientOutput::Grant { .. }
+            | ClientOutput::Disconnect
+            | ClientOutput::Deliver(_) => None,
+        });
+        assert!(outputs.contains(&ClientOutput::Disconnect));
+        reported.unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_replaces_the_copy_when_its_end_arrives() {
+        let mut bench = Bench::open();
+        assert_eq!(bench.step(snapshot(&[order("a", 1)], None)), []);
+        assert!(!bench.client.is_ready());
+        let outputs = bench.step(snapshot(&[order("b", 1)], Some((5, 2))));
+        assert_eq!(
+            outputs,
+            [
+                ClientOutput::Deliver(WatchDelivery {
+                    changes: [order("a", 1), order("b", 1)]
+                        .map(WatchChange::Current)
+                        .to_vec(),
+                    is_snapshot: true,
+                    token: token(5),
+                }),
+                ClientOutput::Report(ClientEvent::InSync),
+            ]
+        );
+        assert_eq!(bench.client.age(bench.now), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn the_snapshot_after_a_reset_is_delivered_as_a_difference() {
+        let mut bench = Bench::in_sync();
+        let reason = ResetReason::Compacted;
+        bench.step(ClientInput::Receive(WatchMessage::Reset { reason }));
+        assert_eq!(
+            bench.ids(),
+            "a,b",
+            "the copy stays until the end of the snapshot"
+        );
+        let objects = [order("b", 2), order("c", 1)];
+        let outputs = bench.step(snapshot(&objects, Some((9, 2))));
+        let removed = WatchChange::Removed(order("a", 1).name.clone());
+        let mut changes = vec![removed];
+        changes.extend(objects.map(WatchChange::Current));
+        let delivery = WatchDelivery {
+            changes,
+            is_snapshot: true,
+            token: token(9),
+        };
+        assert_eq!(outputs, [ClientOutput::Deliver(delivery)]);
+    }
+
+    #[test]
+    fn a_client_resumes_after_its_position_and_keeps_its_copy() {
+        let mut bench = Bench::in_sync();
+        let removed = WatchChange::Removed(order("a", 1).name.clone());
+        bench.step(changes(&[removed], 6));
+        let lost = ClientOutput::Report(ClientEvent::LostSync);
+        assert_eq!(bench.step(ClientInput::Disconnected), [lost]);
+        assert_eq!(bench.ids(), "b");
+        let cut_at = bench.now;
+        let outputs = bench.reconnect();
+        let resume = Some(token(6));
+        assert!(matches!(&outputs[0], ClientOutput::Open { resume: it, .. } if *it == resume));
+        assert_eq!(bench.client.age(bench.now), Some(bench.now - cut_at));
+        let bookmark = WatchMessage::Bookmark { token: token(6) };
+        let outputs = bench.step(ClientInput::Receive(bookmark));
+        assert_eq!(outputs, [ClientOutput::Report(ClientEvent::InSync)]);
+    }
+
+    #[test]
+    fn an_unfinished_snapshot_is_dropped_at_a_cut() {
+        let mut bench = Bench::open();
+        bench.step(snapshot(&[order("a", 1)], None));
+        bench.step(ClientInput::Disconnected);
+        bench.reconnect();
+        bench.step(snapshot(&[order("b", 1)], Some((5, 1))));
+        assert_eq!(bench.ids(), "b");
+    }
+
+    #[test]
+    fn a_server_that_breaks_a_promise_is_disconnected() {
+        let mut bench = Bench::in_sync();
+        let current = [WatchChange::Current(order("c", 1))];
+        assert_eq!(
+            violation(&bench.step(changes(&current, 5))),
+            "the order of positions"
+        );
+        assert_eq!(bench.ids(), "a,b", "the change is not applied");
+        bench.reconnect();
+        bench.step(changes(&current, 6));
+        assert_eq!(bench.ids(), "a,b,c");
+        let reason = ResetReason::Compacted;
+        bench.step(ClientInput::Receive(WatchMessage::Reset { reason }));
+        let outputs = bench.step(changes(&current, 7));
+        assert_eq!(violation(&outputs), "changes before the end of a snapshot");
+    }
+
+    #[test]
+    fn a_snapshot_of_another_size_is_asked_for_again() {
+        let mut bench = Bench::in_sync();
+        let reason = ResetReason::Compacted;
+        bench.step(ClientInput::Receive(WatchMessage::Reset { reason }));
+        let outputs = bench.step(snapshot(&[order("a", 1)], Some((9, 2))));
+        assert_eq!(violation(&outputs), "the size of the snapshot");
+        assert_eq!(bench.ids(), "a,b");
+        let outputs = bench.reconnect();
+        assert!(matches!(
+            &outputs[0],
+            ClientOutput::Open { resume: None, .. }
+        ));
+    }
+
+    #[test]
+    fn the_back_off_grows_to_its_bound_and_ends_with_success() {
+        let mut bench = Bench::open();
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            bench.step(ClientInput::Disconnected);
+            pauses.push(bench.client.next_deadline().unwrap() - bench.now);
+            bench.reconnect();
+        }
+        let (min, max) = (Duration::from_millis(100), Duration::from_secs(15));
+        assert!(pauses[0] <= min + Duration::from_nanos(1) && pauses[0] >= min / 2);
+        assert!(pauses[11] >= max / 2 && pauses[11] <= max + Duration::from_nanos(1));
+        bench.step(snapshot(&[], Some((1, 0))));
+        bench.step(ClientInput::Disconnected);
+        assert!(bench.client.next_deadline().unwrap() - bench.now <= min + Duration::from_nanos(1));
+    }
+
+    #[test]
+    fn a_refusal_for_good_is_not_retried() {
+        let mut bench = Bench::open();
+        bench.step(ClientInput::Refused(WatchRefusal::TooMany));
+        bench.reconnect();
+        let outputs = bench.step(ClientInput::Refused(WatchRefusal::OtherRegion));
+        let ended = ClientEvent::Ended(WatchRefusal::OtherRegion);
+        assert_eq!(
+            outputs,
+            [ClientOutput::Disconnect, ClientOutput::Report(ended)]
+        );
+        assert_eq!(bench.client.next_deadline(), None);
+    }
+
+    #[test]
+    fn credit_is_granted_again_as_messages_arrive() {
+        let mut bench = Bench::in_sync();
+        let quarter = ClientConfig::new(ObjectScope::default()).window / 4;
+        let (mut granted, mut received, mut sequence) = (0, 0, 6);
+        while granted == 0 {
+            let message = WatchMessage::Changes {
+                changes: vec![WatchChange::Current(order("a", sequence))],
+                token: token(sequence),
+            };
+            received += message.weight();
+            for output in bench.step(ClientInput::Receive(message)) {
+                if let ClientOutput::Grant { bytes } = output {
+                    granted += bytes;
+                }
+            }
+            sequence += 1;
+        }
+        assert!(granted >= quarter && granted >= received);
+    }
+}
