@@ -19,6 +19,7 @@ const WITH_ROLES: &[&str] = &[
     "core/src/data_path",
     "core/src/gossip",
     "core/src/node",
+    "core/src/registry/environment",
     "core/src/registry/sequencer",
     "core/src/revocation",
     "sim/examples/election/src",

@@ -127,9 +127,10 @@ impl ChangeLog {
         epochs: Vec<(LogEpoch, u64)>,
         entries: impl IntoIterator<Item = Arc<LogEntry>>,
     ) -> Self {
+        let forgotten = epochs.len().saturating_sub(EPOCHS_MAX);
         let mut log = Self {
             floor,
-            epochs,
+            epochs: epochs[forgotten..].to_vec(),
             ..Self::default()
         };
         entries.into_iter().for_each(|entry| log.append(entry));
@@ -288,6 +289,19 @@ mod tests {
         assert_eq!(log.of_request(&key), Some(&entry(1, 1, Some("x"))));
         log.compact(1);
         assert_eq!(log.of_request(&key), None);
+    }
+
+    #[test]
+    fn positions_of_forgotten_epochs_are_unknown() {
+        let epoch = |number| LogEpoch {
+            number,
+            incarnation: number,
+        };
+        let epochs = (1..=EPOCHS_MAX as u64 + 1).map(|number| (epoch(number), number));
+        let entries = (1..=EPOCHS_MAX as u64 + 1).map(|at| entry(at, 1, None));
+        let log = ChangeLog::of(0, epochs.collect(), entries);
+        assert_eq!(log.epochs().len(), EPOCHS_MAX);
+        assert!(log.knows(epoch(2), 2) && !log.knows(epoch(1), 1));
     }
 
     #[test]

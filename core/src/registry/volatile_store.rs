@@ -2,7 +2,7 @@
 //!
 //! Tests and simulations add the faults: a group that is lost, torn, refused or stored without an answer.
 
-use super::log::{LogEntry, LogEpoch};
+use super::log::{EPOCHS_MAX, LogEntry, LogEpoch};
 use super::state::RegistryState;
 use super::store::{CommitGroup, StoreFailure, StoreImage};
 use std::collections::VecDeque;
@@ -38,6 +38,8 @@ impl VolatileStore {
             incarnation,
         };
         self.epochs.push((epoch, self.head() + 1));
+        let forgotten = self.epochs.len().saturating_sub(EPOCHS_MAX);
+        self.epochs.drain(..forgotten);
         StoreImage {
             epochs: self.epochs.clone(),
             objects: self.state.objects().iter().cloned().collect(),

@@ -106,6 +106,15 @@ const MACHINES: &[Machine] = &[
         written_by: &[],
     },
     Machine {
+        folder: "core/src/registry/environment",
+        name: "ServiceEnvironment",
+        components_min: 1,
+        timers_min: 0,
+        coordinators: &["mod.rs", "address.rs"],
+        context: "Context",
+        written_by: &[],
+    },
+    Machine {
         folder: "core/src/credentials",
         name: "Credentials",
         components_min: 3,

@@ -13,7 +13,7 @@ use crate::registry::placement::owner_of;
 use crate::registry::query::FieldMask;
 use crate::registry::rules::{self, check_deletion};
 use crate::registry::state::RegistryState;
-use crate::registry::value::{DEPTH_MAX, FieldPath, ObjectValue};
+use crate::registry::value::{DEPTH_MAX, FieldPath, ObjectTable, ObjectValue};
 use crate::registry::write::{
     BATCH_OPERATIONS_MAX, Precondition, RegistryCaller, WriteBatch, WriteLimit, WriteOperation,
     WriteRefusal,
@@ -22,7 +22,7 @@ use crate::time::Wall;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What a decision depends on, beside the batch.
+/// The circumstances of a decision.
 pub(super) struct DecisionContext<'a> {
     pub(super) config: &'a Config,
     pub(super) caller: &'a RegistryCaller,
@@ -214,13 +214,19 @@ fn create(
             deleted: None,
             writer: draft.metadata.clone(),
         },
-        body: draft.body.clone(),
+        body: set_fields(draft.body.clone()),
     };
     Ok(ObjectChange {
         name: draft.name.clone(),
         before: None,
         after: Some(Arc::new(after)),
     })
+}
+
+/// The fields that are set: a field that is set to null is not.
+fn set_fields(mut table: ObjectTable) -> ObjectTable {
+    table.retain(|_, value| *value != ObjectValue::Null);
+    table
 }
 
 /// The next generation of an object.
@@ -261,9 +267,7 @@ fn update(
     let mut table = former.to_table();
     let updated = mask.update(&mut table, &draft.to_table());
     updated.map_err(WriteRefusal::Mask)?;
-    // A field that is set to null is not set.
-    table.retain(|_, value| *value != ObjectValue::Null);
-    let after = ObjectDraft::from_table(before.name.clone(), table)
+    let after = ObjectDraft::from_table(before.name.clone(), set_fields(table))
         .map_err(|error| WriteRefusal::Metadata(before.name.clone(), error))?;
     if after == former {
         return Ok(None);

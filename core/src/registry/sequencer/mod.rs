@@ -12,7 +12,7 @@
 //! - [`WatchServer`]: the watchers.
 //!
 //! Promises:
-//! - Writes are linearizable, and a batch is atomic.
+//! - Reads and writes are linearizable while the epoch lasts, and a batch is atomic.
 //! - An acknowledged write is durable. A write that is refused is not applied, except for
 //!   [`WriteRefusal::Unknown`]; its outcome is learnt by repeating it with its request id.
 //! - A request id is executed at most once while the log keeps its batch.

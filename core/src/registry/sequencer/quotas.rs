@@ -1,6 +1,6 @@
 //! Quotas of services: the number of objects and the rate of writes (the generic cell rate algorithm).
 //!
-//! Administrators have no rate. An object counts for the service that its name belongs to, whoever writes it.
+//! Administrators have no rate. An object counts for the service that its name belongs to, also if an administrator writes it.
 
 use super::interface::WriteLimits;
 use crate::registry::log::ObjectChange;

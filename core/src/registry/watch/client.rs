@@ -148,7 +148,7 @@ pub struct WatchClient {
     failures: u32,
     /// The time until which the copy is known to be current.
     current_at: Option<Instant>,
-    /// Bytes received and not yet granted anew.
+    /// Bytes that were received and for which no credit was granted yet.
     taken: usize,
     random: Random,
 }

@@ -353,6 +353,20 @@ fn an_update_that_changes_nothing_waits_for_the_state_it_saw() {
 }
 
 #[test]
+fn a_field_that_is_set_to_null_is_not_set() {
+    let mut bench = Bench::prepared(config());
+    bench.must(&[create(ORDER, &[("a", 1.into()), ("b", ObjectValue::Null)])]);
+    let body = |bench: &Bench| bench.machine.get(&name(ORDER)).unwrap().body.clone();
+    assert_eq!(body(&bench), table(&[("a", 1.into())]));
+    bench.must(&[update(
+        ORDER,
+        &[("a", ObjectValue::Null), ("c", 2.into())],
+        None,
+    )]);
+    assert_eq!(body(&bench), table(&[("c", 2.into())]));
+}
+
+#[test]
 fn masks_name_only_fields_that_writers_set() {
     let mut bench = Bench::prepared(config());
     bench.must(&[create(ORDER, &[])]);
