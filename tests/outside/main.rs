@@ -44,3 +44,8 @@ fn the_queue_is_simulated_from_a_package_of_its_own() {
 fn the_fleet_is_simulated_from_a_package_of_its_own() {
     passes("fleet");
 }
+
+#[test]
+fn the_registry_is_simulated_from_a_package_of_its_own() {
+    passes("registry");
+}

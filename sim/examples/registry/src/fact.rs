@@ -1,0 +1,132 @@
+//! Facts that the programs report, for invariants and expectations.
+
+use phalanx_core::identity::NodeId;
+use phalanx_core::registry::log::LogEntry;
+use phalanx_core::registry::metadata::Uid;
+use phalanx_core::registry::name::ObjectName;
+use phalanx_core::registry::query::ObjectScope;
+use phalanx_core::registry::watch::WatchDelivery;
+use phalanx_core::registry::write::WriteOutcome;
+use phalanx_sim::world::ReportedEvent;
+use std::sync::Arc;
+
+/// An operation on one object, as the check of linearizability sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationKind {
+    /// Reads the object.
+    Read,
+    /// Changes the object, or creates it.
+    Put,
+    /// Changes the object if it has this generation.
+    Swap(u64),
+    /// Deletes the object, if it exists.
+    Delete,
+}
+
+/// The outcome of an operation on one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationOutcome {
+    /// The object has this uid and generation, after a write or at a read; none if there is no object.
+    Is(Option<(Uid, u64)>),
+    /// The deletion removed the object.
+    Removed,
+    /// The generation was another one; none if there was no object.
+    Conflict(Option<u64>),
+}
+
+/// A fact.
+#[derive(Debug)]
+pub enum RegistryFact {
+    /// The registry opened its store.
+    Serving {
+        /// The sequence number of the latest batch.
+        head: u64,
+        /// The batches in the log.
+        log: Vec<Arc<LogEntry>>,
+    },
+    /// A group became durable.
+    Committed(Vec<Arc<LogEntry>>),
+    /// A commit failed.
+    CommitFailed,
+    /// A watcher gets a snapshot in place of changes.
+    Reset,
+    /// A client began an operation.
+    Called {
+        /// The request.
+        request: String,
+        /// The objects, and what is done to each of them.
+        operations: Vec<(ObjectName, OperationKind)>,
+    },
+    /// A write was acknowledged.
+    Acknowledged {
+        /// The request.
+        request: String,
+        /// The outcome.
+        outcome: WriteOutcome,
+    },
+    /// An operation ended.
+    Returned {
+        /// The request.
+        request: String,
+        /// The outcomes, in the order of the operations.
+        outcomes: Vec<OperationOutcome>,
+    },
+    /// A write was refused and not applied; the client gives it up.
+    Refused {
+        /// The request.
+        request: String,
+    },
+    /// A client that starts has forgotten its copy and its operation.
+    Forgot,
+    /// A watcher was told of changes.
+    Delivered {
+        /// The watched objects.
+        scope: Box<ObjectScope>,
+        /// The changes.
+        delivery: WatchDelivery,
+    },
+    /// A watcher follows the registry.
+    InSync,
+    /// A watcher has ceased to follow the registry.
+    LostSync,
+    /// The registry broke a promise to a watcher.
+    Violation(&'static str),
+}
+
+impl ReportedEvent for RegistryFact {
+    fn described(&self) -> (&'static str, Option<&NodeId>) {
+        let word = match self {
+            Self::Serving { .. } => "serving",
+            Self::Committed(_) => "committed",
+            Self::CommitFailed => "commit-failed",
+            Self::Reset => "reset",
+            Self::Called { .. } => "called",
+            Self::Acknowledged { .. } => "acknowledged",
+            Self::Returned { .. } => "returned",
+            Self::Refused { .. } => "refused",
+            Self::Forgot => "forgot",
+            Self::Delivered { .. } => "delivered",
+            Self::InSync => "in-sync",
+            Self::LostSync => "lost-sync",
+            Self::Violation(_) => "violation",
+        };
+        (word, None)
+    }
+}
+
+/// The names of all facts.
+pub const FACTS: [&str; 13] = [
+    "serving",
+    "committed",
+    "commit-failed",
+    "reset",
+    "called",
+    "acknowledged",
+    "returned",
+    "refused",
+    "forgot",
+    "delivered",
+    "in-sync",
+    "lost-sync",
+    "violation",
+];

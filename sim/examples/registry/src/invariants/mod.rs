@@ -1,0 +1,24 @@
+//! The invariants of the registry. Each file has one invariant with its property and its source.
+
+mod acknowledged_is_durable;
+mod executed_once;
+mod linearizable;
+mod promises_kept;
+mod refused_is_not_applied;
+mod watch_is_exact;
+
+use crate::archive::SharedArchive;
+use phalanx_sim::invariant::Invariant;
+
+/// All invariants of a run.
+#[must_use]
+pub fn all(archive: &SharedArchive) -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(acknowledged_is_durable::AcknowledgedIsDurable::new(archive)),
+        Box::new(executed_once::ExecutedOnce::default()),
+        Box::new(linearizable::Linearizable::default()),
+        Box::new(promises_kept::PromisesKept),
+        Box::new(refused_is_not_applied::RefusedIsNotApplied::new(archive)),
+        Box::new(watch_is_exact::WatchIsExact::new(archive)),
+    ]
+}

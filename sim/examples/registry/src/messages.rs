@@ -1,0 +1,110 @@
+//! Messages between clients and the registry, on links.
+
+use phalanx_core::registry::name::ObjectName;
+use phalanx_core::registry::object::Object;
+use phalanx_core::registry::query::ObjectScope;
+use phalanx_core::registry::watch::{ResumeToken, WatchMessage, WatchRefusal};
+use phalanx_core::registry::write::{WriteBatch, WriteOutcome, WriteRefusal};
+use phalanx_sim::world::Message;
+use std::sync::Arc;
+
+/// A message of a client.
+#[derive(Clone, Debug)]
+pub enum ClientMessage {
+    /// Writes.
+    Write {
+        /// The id of the request.
+        request: String,
+        /// The operations.
+        batch: WriteBatch,
+    },
+    /// Reads an object.
+    Read {
+        /// The id of the request.
+        request: String,
+        /// The object.
+        name: ObjectName,
+    },
+    /// Opens the watch of the link.
+    Open {
+        /// The watched objects.
+        scope: ObjectScope,
+        /// The position after which to go on.
+        resume: Option<ResumeToken>,
+    },
+    /// The watch may send more bytes.
+    Grant(usize),
+}
+
+/// A message of the registry.
+#[derive(Clone, Debug)]
+pub enum RegistryMessage {
+    /// The answer to a write.
+    Written {
+        /// The id of the request.
+        request: String,
+        /// The outcome.
+        result: Result<WriteOutcome, WriteRefusal>,
+    },
+    /// The answer to a read; none while the registry is opening its store.
+    Read {
+        /// The id of the request.
+        request: String,
+        /// The object.
+        found: Option<Option<Arc<Object>>>,
+    },
+    /// The watch is refused.
+    Refused(WatchRefusal),
+    /// A message of the watch.
+    Watch(WatchMessage),
+}
+
+/// Bytes of the parts of a message that are not counted one by one.
+const FRAME: usize = 48;
+
+impl Message for ClientMessage {
+    fn encoded_len(&self) -> usize {
+        let content = match self {
+            Self::Write { request, batch } => request.len() + batch.operations.len() * (FRAME + 32),
+            Self::Read { request, name } => request.len() + name.as_str().len(),
+            Self::Open { .. } | Self::Grant(_) => 0,
+        };
+        FRAME + content
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Write { .. } => "write",
+            Self::Read { .. } => "read",
+            Self::Open { .. } => "open",
+            Self::Grant(_) => "grant",
+        }
+    }
+}
+
+impl Message for RegistryMessage {
+    fn encoded_len(&self) -> usize {
+        match self {
+            Self::Written { request, .. } => FRAME + request.len(),
+            Self::Read { request, found } => {
+                let found = found.iter().flatten();
+                let object = found.map(|object| object.encoded_len() + 128);
+                FRAME + request.len() + object.sum::<usize>()
+            }
+            Self::Refused(_) => FRAME,
+            Self::Watch(message) => message.weight(),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Written { .. } => "written",
+            Self::Read { .. } => "found",
+            Self::Refused(_) => "watch-refused",
+            Self::Watch(WatchMessage::Snapshot { .. }) => "snapshot",
+            Self::Watch(WatchMessage::Changes { .. }) => "changes",
+            Self::Watch(WatchMessage::Bookmark { .. }) => "bookmark",
+            Self::Watch(WatchMessage::Reset { .. }) => "reset",
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The process of a registry: the sequencer, its store, and links to clients.
+
+use crate::archive::SharedArchive;
+use crate::disk_store::{DiskStore, StoreEvent};
+use crate::fact::RegistryFact;
+use crate::messages::{ClientMessage, RegistryMessage};
+use phalanx_core::machine::{Machine, Outbox, Wake};
+use phalanx_core::registry::object::ObjectDraft;
+use phalanx_core::registry::sequencer::{
+    Config, Event, Input, Output, Sequencer, WriteId, WriteRequest,
+};
+use phalanx_core::registry::store::StoreFailure;
+use phalanx_core::registry::value::{ObjectTable, ObjectValue};
+use phalanx_core::registry::watch::WatchId;
+use phalanx_core::registry::write::{RegistryCaller, WriteBatch, WriteOperation};
+use phalanx_core::time::{Instant, Wall};
+use phalanx_sim::address::PORT;
+use phalanx_sim::disk::DiskError;
+use phalanx_sim::world::{Effects, LinkId, Process, ProcessEvent, ProcessView, Ticket};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The number of the write that creates the kind of the workload.
+const SETUP: WriteId = WriteId(0);
+
+/// A registry.
+pub struct RegistryServer {
+    machine: Sequencer,
+    store: DiskStore,
+    archive: SharedArchive,
+    /// The writes that wait for an answer.
+    writes: BTreeMap<WriteId, (LinkId, String)>,
+    next_write: u64,
+    wall: Wall,
+}
+
+impl RegistryServer {
+    /// A registry that starts with this store.
+    #[must_use]
+    pub fn new(config: Config, store: DiskStore, archive: SharedArchive, wall: Wall) -> Self {
+        Self {
+            machine: Sequencer::new(config),
+            store,
+            archive,
+            writes: BTreeMap::new(),
+            next_write: SETUP.0 + 1,
+            wall,
+        }
+    }
+
+    /// The machine.
+    #[must_use]
+    pub const fn machine(&self) -> &Sequencer {
+        &self.machine
+    }
+
+    fn step(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        let mut outputs = Outbox::new();
+        self.machine.step(now, input, &mut outputs);
+        for output in outputs.drain() {
+            match output {
+                Output::OpenStore { incarnation } => self.store.open(incarnation, out),
+                Output::Commit { ticket, group } => self.store.commit(ticket, group, out),
+                Output::Answer { write, result } => {
+                    if let Some((link, request)) = self.writes.remove(&write) {
+                        out.send(link, RegistryMessage::Written { request, result });
+                    }
+                }
+                Output::WatchOpened { watch, result } => {
+                    if let Err(refusal) = result {
+                        out.send(LinkId(watch.0), RegistryMessage::Refused(refusal));
+                    }
+                }
+                Output::Watch { watch, message } => {
+                    out.send(LinkId(watch.0), RegistryMessage::Watch(message));
+                }
+                Output::Report(event) => self.report(&event, out),
+            }
+        }
+    }
+
+    fn report(&self, event: &Event, out: &mut Effects) {
+        match event {
+            Event::Serving { head, .. } => {
+                let log = self.machine.log();
+                let entries: Vec<_> = log.after(log.floor()).cloned().collect();
+                self.archive.borrow_mut().extend(&entries);
+                let (head, log) = (*head, entries);
+                out.report(RegistryFact::Serving { head, log });
+            }
+            Event::CommitFailed { .. } | Event::OpenFailed(_) => {
+                out.report(RegistryFact::CommitFailed);
+            }
+            Event::WatchReset { .. } => out.report(RegistryFact::Reset),
+            Event::Deposed | Event::HistoryLost { .. } => {
+                out.report(RegistryFact::Violation("the only registry of its store"));
+            }
+        }
+    }
+
+    fn on_store(&mut self, now: Instant, event: StoreEvent, out: &mut Effects) {
+        match event {
+            StoreEvent::Opened(image) => {
+                self.step(now, Input::Opened(image), out);
+                if self.machine.objects().is_empty() {
+                    self.set_up(now, out);
+                }
+            }
+            StoreEvent::OpenFailed(failure) => self.step(now, Input::OpenFailed(failure), out),
+            StoreEvent::Committed(ticket, group) => {
+                self.archive.borrow_mut().extend(&group.entries);
+                out.report(RegistryFact::Committed(group.entries));
+                self.step(now, Input::Committed { ticket }, out);
+            }
+            StoreEvent::Lost(ticket, group) => {
+                self.archive.borrow_mut().extend(&group.entries);
+                out.report(RegistryFact::Committed(group.entries));
+                let failure = StoreFailure::Failed;
+                self.step(now, Input::CommitFailed { ticket, failure }, out);
+            }
+            StoreEvent::Failed(ticket, failure) => {
+                self.step(now, Input::CommitFailed { ticket, failure }, out);
+            }
+        }
+    }
+
+    /// Creates the service and the kind that the workload writes.
+    fn set_up(&mut self, now: Instant, out: &mut Effects) {
+        let create = |name: &str, body: ObjectTable| {
+            let name = name.parse().expect("a valid name");
+            WriteOperation::Create(ObjectDraft::new(name, body))
+        };
+        let patterns = ObjectValue::texts(["//shop/orders/{order}"]);
+        let operations = vec![
+            create("services/shop", ObjectTable::new()),
+            create(
+                "services/shop/resources/Order",
+                [("patterns".to_owned(), patterns)].into(),
+            ),
+        ];
+        let write = WriteRequest {
+            write: SETUP,
+            caller: RegistryCaller::Administrator,
+            request: Some("set-up".to_owned()),
+            batch: WriteBatch { operations },
+            time: self.wall,
+        };
+        self.step(now, Input::Write(Box::new(write)), out);
+    }
+
+    fn on_message(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        message: &ClientMessage,
+        out: &mut Effects,
+    ) {
+        let watch = WatchId(link.0);
+        match message {
+            ClientMessage::Write { request, batch } => {
+                let write = WriteId(self.next_write);
+                self.next_write += 1;
+                self.writes.insert(write, (link, request.clone()));
+                let write = WriteRequest {
+                    write,
+                    caller: RegistryCaller::Service("shop".to_owned()),
+                    request: Some(request.clone()),
+                    batch: batch.clone(),
+                    time: Wall(self.wall.0 + now.as_millis() / 1_000),
+                };
+                self.step(now, Input::Write(Box::new(write)), out);
+            }
+            ClientMessage::Read { request, name } => {
+                let is_readable = self.machine.is_readable();
+                let found = is_readable.then(|| self.machine.get(name).cloned());
+                let request = request.clone();
+                out.send(link, RegistryMessage::Read { request, found });
+            }
+            ClientMessage::Open { scope, resume } => {
+                let (scope, resume) = (Box::new(scope.clone()), resume.clone());
+                let input = Input::OpenWatch {
+                    watch,
+                    scope,
+                    resume,
+                };
+                self.step(now, input, out);
+            }
+            ClientMessage::Grant(bytes) => {
+                let bytes = *bytes;
+                self.step(now, Input::GrantWatch { watch, bytes }, out);
+            }
+        }
+    }
+
+    fn on_written(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        result: Result<(), DiskError>,
+        out: &mut Effects,
+    ) {
+        if let Some(event) = self.store.on_written(ticket, result) {
+            self.on_store(now, event, out);
+        }
+    }
+}
+
+impl Process for RegistryServer {
+    fn concerns(&self, event: &ProcessEvent) -> bool {
+        matches!(
+            event,
+            ProcessEvent::Start
+                | ProcessEvent::Accepted { .. }
+                | ProcessEvent::Received { .. }
+                | ProcessEvent::Closed { .. }
+                | ProcessEvent::Written { .. }
+                | ProcessEvent::WriteFailed { .. }
+                | ProcessEvent::Command(_)
+                | ProcessEvent::Wake
+        )
+    }
+
+    fn on_event(&mut self, now: Instant, event: ProcessEvent, out: &mut Effects) {
+        match event {
+            ProcessEvent::Start => {
+                out.listen(PORT);
+                self.step(now, Input::Start, out);
+            }
+            ProcessEvent::Received { link, message } => {
+                if let Some(message) = message.of::<ClientMessage>() {
+                    self.on_message(now, link, message, out);
+                }
+            }
+            ProcessEvent::Closed { link, .. } => {
+                self.writes.retain(|_, (of, _)| *of != link);
+                let watch = WatchId(link.0);
+                self.step(now, Input::CloseWatch { watch }, out);
+            }
+            ProcessEvent::Written { ticket } => self.on_written(now, ticket, Ok(()), out),
+            ProcessEvent::WriteFailed { ticket, reason } => {
+                self.on_written(now, ticket, Err(reason), out);
+            }
+            ProcessEvent::Command(_) => self.store.lose_next(),
+            ProcessEvent::Wake => self.step(now, Wake.into(), out),
+            _ => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.machine.next_deadline()
+    }
+
+    fn view(&self) -> &dyn ProcessView {
+        self
+    }
+}
+
+impl ProcessView for RegistryServer {
+    fn state(&self) -> Value {
+        json!({
+            "serving": self.machine.is_serving(),
+            "epoch": self.machine.epoch().number,
+            "head": self.machine.log().head(),
+            "floor": self.machine.log().floor(),
+            "objects": self.machine.objects().len(),
+            "watches": self.machine.watches(),
+        })
+    }
+
+    fn gauge(&self, name: &str) -> Option<u64> {
+        match name {
+            "writes-in-flight" => Some(self.writes.len() as u64),
+            "log-floor" => Some(self.machine.log().floor()),
+            _ => None,
+        }
+    }
+}

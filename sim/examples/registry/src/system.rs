@@ -1,0 +1,153 @@
+//! The registry as a system: the first host runs the registry, all others run clients.
+
+use crate::archive::{Archive, SharedArchive};
+use crate::client::{RegistryClient, copy};
+use crate::disk_store::DiskStore;
+use crate::fact::FACTS;
+use crate::invariants;
+use crate::server::RegistryServer;
+use phalanx_core::registry::log::Retention;
+use phalanx_core::registry::query::ObjectScope;
+use phalanx_core::registry::sabotage::{RegistryBug, RegistryBugs};
+use phalanx_core::registry::sequencer::Config;
+use phalanx_core::time::Duration;
+use phalanx_sim::invariant::Invariant;
+use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
+use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
+use serde_json::Value;
+use std::rc::Rc;
+
+/// The planted bug of the store: writes are not synced.
+const UNSYNCED: &str = "commits-unsynced";
+
+/// The filters of the clients, in turn.
+const FILTERS: [&str; 3] = ["", "size >= 2", "size = 0 OR value LIKE \"2-%\""];
+
+/// The registry and its clients.
+pub static REGISTRY: Definition = Definition {
+    name: "registry",
+    command: "cargo run --",
+    vocabulary: || Vocabulary::of("the registry", [words()]),
+    build: |scenario, sabotage| {
+        let mut bugs = RegistryBugs::NONE;
+        for (bug, _) in RegistryBug::ALL.iter().filter(|it| has(sabotage, it.1)) {
+            bugs = bugs.with(*bug);
+        }
+        let program = Registry {
+            archive: SharedArchive::new(Archive::default().into()),
+            bugs,
+            is_synced: !has(sabotage, UNSYNCED),
+        };
+        Ok(Cast::everywhere(program, scenario))
+    },
+    recoverable: |_, _, _| Ok(()),
+};
+
+fn has(sabotage: &[String], word: &str) -> bool {
+    sabotage.iter().any(|it| it == word)
+}
+
+fn words() -> Words {
+    let bugs = RegistryBug::ALL.iter().map(|(_, word)| *word);
+    Words {
+        program: "registry",
+        events: FACTS.to_vec(),
+        commands: vec!["operate", "lose-answer"],
+        check: Some(check),
+        state: vec![
+            "serving", "epoch", "head", "floor", "objects", "watches", "in_sync", "position",
+            "left", "pending",
+        ],
+        gauges: vec!["writes-in-flight", "log-floor"],
+        sabotage: bugs.chain([UNSYNCED]).collect(),
+        // The only copy of the data is on the disk of the registry.
+        excluded_chaos: vec!["wipe"],
+        ..Words::default()
+    }
+}
+
+/// Checks the arguments of a command when a scenario is read.
+fn check(word: &str, with: &Value) -> Result<(), String> {
+    let count = with["count"].as_u64();
+    match word {
+        "operate" if count.is_none_or(|count| count == 0) => {
+            Err("`operate` needs `count`, the number of operations, from 1 on".to_owned())
+        }
+        "lose-answer" if !with.is_null() => Err("`lose-answer` has no arguments".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+struct Registry {
+    archive: SharedArchive,
+    bugs: RegistryBugs,
+    is_synced: bool,
+}
+
+impl Registry {
+    fn server(&self, start: Start<'_>) -> RegistryServer {
+        let mut random = start.random;
+        let region = "eu".parse().expect("a valid region");
+        let config = Config {
+            retention: Retention {
+                entries: 40,
+                time: Duration::from_secs(6),
+                entries_max: 10_000,
+            },
+            bugs: self.bugs,
+            ..Config::new(region, random.next_u64())
+        };
+        let store = DiskStore::start(start.disk, Rc::clone(&self.archive), self.is_synced);
+        RegistryServer::new(config, store, Rc::clone(&self.archive), start.wall)
+    }
+}
+
+impl Program for Registry {
+    fn name(&self) -> &'static str {
+        "registry"
+    }
+
+    fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
+        if start.host == 0 {
+            return Box::new(self.server(start));
+        }
+        let scope = ObjectScope {
+            selector: "//shop/orders".parse().expect("a valid selector"),
+            filter: FILTERS[start.host % FILTERS.len()]
+                .parse()
+                .expect("a valid filter"),
+        };
+        let prefix = format!("{}-{}", start.host, start.life);
+        let registry = start.address_of(0);
+        Box::new(RegistryClient::new(registry, scope, prefix, start.random))
+    }
+
+    fn invariants(&self, _: &Scenario) -> Vec<Box<dyn Invariant>> {
+        invariants::all(&self.archive)
+    }
+
+    /// The registry serves, each client has ended its operations, and each copy is the set of its scope.
+    fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
+        let Some(server) = scene
+            .one::<RegistryServer>(0)
+            .filter(|it| it.machine().is_serving())
+        else {
+            return Err("the registry does not serve".to_owned());
+        };
+        let objects = server.machine().objects();
+        for (host, client) in scene.of::<RegistryClient>() {
+            let name = scene.name(host);
+            if !client.is_idle() {
+                return Err(format!("{name} has operations without an answer"));
+            }
+            if !client.watch().is_in_sync() {
+                return Err(format!("{name} does not follow the registry"));
+            }
+            let set = objects.iter().map(|it| &**it);
+            if !copy(client).eq(set.filter(|object| client.scope().holds(object))) {
+                return Err(format!("the copy of {name} differs from the registry"));
+            }
+        }
+        Ok(())
+    }
+}
