@@ -107,7 +107,7 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism(
         "duplicate-id",
         Switch::BelievesHearsay,
-        "kind = \"duplicate-id\"",
+        "kind = \"name-taken\"",
     ),
     mechanism("early-crash", Switch::NoDetection, "as = \"down\""),
     mechanism("flapping-link", Switch::NoTieBreak, "invariant bounds").part("tie-break"),
