@@ -89,6 +89,14 @@ impl Gossip {
         }
     }
 
+    /// The peer of a connection sent a part of its revocations.
+    pub(super) fn on_exchanging(&mut self, link: LinkId) {
+        let latest = self.handshakes.on_progress(&mut self.context, link);
+        if let (Some(latest), Some(dial)) = (latest, self.dialer.over(link)) {
+            self.dialer.extend(&mut self.context, dial, latest);
+        }
+    }
+
     fn on_hello(&mut self, link: LinkId, peer: &NodeId, hello: &Hello) {
         if hello.record.id() != peer {
             self.close_for_protocol(link, Rejection::WrongRecord);

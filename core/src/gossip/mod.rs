@@ -196,6 +196,7 @@ impl Gossip {
             Input::Resolved { ticket, addresses } => self.on_resolved(ticket, addresses),
             Input::Receive { link, message } => self.on_receive(link, message),
             Input::Heard { link } => self.on_heard(link),
+            Input::Exchanging { link } => self.on_exchanging(link),
             Input::Closed { link, reason } => self.on_closed(link, reason),
             Input::Stored { ticket } => self.on_stored(ticket),
             Input::StoreFailed { ticket } => {
