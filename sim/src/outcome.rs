@@ -187,7 +187,7 @@ fn untouched(step: &Step, effect: &StepEffect) -> String {
             "no running node obeyed the command; if it is to be refused, add `refused = true`"
         }
         Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => {
-            "it affected nothing: no byte, no link, no input"
+            "no byte, no link and no input was touched"
         }
     };
     why.to_owned()
