@@ -62,7 +62,7 @@ mod tuning;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
-pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF};
+pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF, decode_addresses, encode_addresses};
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use epoch::{epoch_of_start, may_replace_epoch};
