@@ -108,6 +108,8 @@ pub enum Switch {
     KeepsRevokedLinks,
     /// Planted bug: a revocation is acknowledged before it is stored.
     AcknowledgesUnstored,
+    /// Mechanism off: a node does not keep addresses of members for its next start.
+    NoKeptAddresses,
 }
 
 impl Switch {
@@ -164,6 +166,7 @@ impl Switch {
         (Self::NoRevocationExchange, "no-revocation-exchange"),
         (Self::KeepsRevokedLinks, "keeps-revoked-links"),
         (Self::AcknowledgesUnstored, "acknowledges-unstored"),
+        (Self::NoKeptAddresses, "no-kept-addresses"),
     ];
 }
 

@@ -149,8 +149,8 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     ),
     mechanism(
         "restart-without-seeds",
-        Switch::NoDetection,
-        "as = \"down\"",
+        Switch::NoKeptAddresses,
+        "as = \"alive\"",
     ),
     mechanism(
         "maps-after-a-split",

@@ -166,8 +166,8 @@ pub enum Input {
         /// The comparisons and writes.
         transaction: Transaction,
     },
-    /// Perform an operation that needs an open channel. A channel that no application has open is opened for this
-    /// operation only, without a receive window.
+    /// Perform an operation of another program, which needs an open channel. A channel that no application has open is
+    /// opened for this operation only, without a receive window. The application that has it open receives the broadcast.
     Once {
         /// The number of the request; the answer repeats it.
         request: Request,

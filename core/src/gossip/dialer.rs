@@ -140,6 +140,12 @@ impl Dialer {
         context.timers.set(Timer::Dial(dial), at);
     }
 
+    /// The peer of a dial exchanges revocations with this node: the timeout begins again, but not beyond `latest`.
+    pub(super) fn extend(&self, context: &mut Context, dial: DialId, latest: Instant) {
+        let at = context.after(context.tuning().dial_timeout);
+        context.timers.set(Timer::Dial(dial), at.min(latest));
+    }
+
     /// Restarts the timeout of every dial, after a pause of this node.
     pub(super) fn restart_time_outs(&self, context: &mut Context) {
         for dial in self.dials.keys() {

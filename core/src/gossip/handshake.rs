@@ -10,6 +10,9 @@
 //!   either ──Refuse, a broken protocol, or HANDSHAKE_TIMEOUT──► (closed)
 //! ```
 //!
+//! The revocations of both ends are exchanged between a `Hello` and its answer. While the peer sends them, the time-out
+//! begins again, up to [`EXCHANGE_MAX`] after the connection was made.
+//!
 //! Bounds: [`HANDSHAKES_MAX`] handshakes at one time, beside the links.
 
 use super::bootstrap::MYSELF;
@@ -21,13 +24,15 @@ use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::size::held;
 use crate::sorted::SortedMap;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
 use crate::topology::record::Record;
 use std::sync::Arc;
 
 /// Time after which a connection in the handshake is closed.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum time of a handshake during which revocations are exchanged. A later connection continues the exchange.
+const EXCHANGE_MAX: Duration = Duration::from_secs(120);
 /// Maximum number of handshakes in progress, in addition to the links. Further connections are closed at once.
 const HANDSHAKES_MAX: usize = 1_024;
 
@@ -37,6 +42,7 @@ pub(super) struct Handshake {
     peer: NodeId,
     /// The peer and the proposed session, if this node dialled the connection.
     proposed: Option<(MemberIndex, u32)>,
+    begun: Instant,
 }
 
 impl Handshake {
@@ -71,13 +77,32 @@ impl Handshakes {
             return;
         }
         let proposed = None;
-        self.begin(context, link, Handshake { peer, proposed });
+        self.begin(context, link, peer, proposed);
     }
 
-    fn begin(&mut self, context: &mut Context, link: LinkId, handshake: Handshake) {
+    fn begin(
+        &mut self,
+        context: &mut Context,
+        link: LinkId,
+        peer: NodeId,
+        proposed: Option<(MemberIndex, u32)>,
+    ) {
+        let handshake = Handshake {
+            peer,
+            proposed,
+            begun: context.now,
+        };
         self.pending.insert(link, handshake);
         let at = context.after(HANDSHAKE_TIMEOUT);
         context.timers.set(Timer::Handshake(link), at);
+    }
+
+    /// The peer sent a part of its revocations: the time-out begins again. Returns the latest end of the handshake.
+    pub(super) fn on_progress(&self, context: &mut Context, link: LinkId) -> Option<Instant> {
+        let latest = self.pending.get(&link)?.begun + EXCHANGE_MAX;
+        let at = context.after(HANDSHAKE_TIMEOUT);
+        context.timers.set(Timer::Handshake(link), at.min(latest));
+        Some(latest)
     }
 
     /// This node connected to a peer: sends a `Hello` with the node's `own` record that proposes a session. `linked`:
@@ -104,8 +129,7 @@ impl Handshakes {
             // The node adds the hash.
             revocations: 0,
         };
-        let proposed = Some(proposed);
-        self.begin(context, link, Handshake { peer, proposed });
+        self.begin(context, link, peer, Some(proposed));
         context.out.push(Output::Send {
             link,
             message: Message::Hello(hello),

@@ -8,7 +8,8 @@ use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
 use super::message::{
-    AgedReport, FORGET_NOW, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome,
+    AgedReport, FORGET_NOW, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, VERSION_MAX,
+    VERSION_MIN, Welcome,
 };
 use super::output::REFUSED_FOR;
 use super::own_id::Testimony;
@@ -89,6 +90,14 @@ impl Gossip {
         }
     }
 
+    /// The peer of a connection sent a part of its revocations.
+    pub(super) fn on_exchanging(&mut self, link: LinkId) {
+        let latest = self.handshakes.on_progress(&mut self.context, link);
+        if let (Some(latest), Some(dial)) = (latest, self.dialer.over(link)) {
+            self.dialer.extend(&mut self.context, dial, latest);
+        }
+    }
+
     fn on_hello(&mut self, link: LinkId, peer: &NodeId, hello: &Hello) {
         if hello.record.id() != peer {
             self.close_for_protocol(link, Rejection::WrongRecord);
@@ -105,6 +114,9 @@ impl Gossip {
             return;
         }
         if let Some(refusal) = self.reason_to_refuse(peer, hello) {
+            if refusal.reason == RefusalReason::Version {
+                self.report_rejected(link, Rejection::Version);
+            }
             self.handshakes.refuse(&mut self.context, link, refusal);
             return;
         }
@@ -269,6 +281,10 @@ impl Gossip {
         };
         if welcome.record.id() != &peer {
             self.close_for_protocol(link, Rejection::WrongRecord);
+            return;
+        }
+        if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
+            self.close_for_protocol(link, Rejection::Version);
             return;
         }
         let purpose = self.finish_dial(link);

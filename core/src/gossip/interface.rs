@@ -59,6 +59,11 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
+    /// The peer of a connection sent a part of what both ends exchange before the handshake ends.
+    Exchanging {
+        /// The connection.
+        link: LinkId,
+    },
     /// A link closed without an order of the machine.
     Closed {
         /// The link.

@@ -62,7 +62,7 @@ mod tuning;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
-pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF};
+pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF, decode_addresses, encode_addresses};
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use epoch::{epoch_of_start, may_replace_epoch};
@@ -196,6 +196,7 @@ impl Gossip {
             Input::Resolved { ticket, addresses } => self.on_resolved(ticket, addresses),
             Input::Receive { link, message } => self.on_receive(link, message),
             Input::Heard { link } => self.on_heard(link),
+            Input::Exchanging { link } => self.on_exchanging(link),
             Input::Closed { link, reason } => self.on_closed(link, reason),
             Input::Stored { ticket } => self.on_stored(ticket),
             Input::StoreFailed { ticket } => {

@@ -291,56 +291,13 @@ impl Overlay {
 #[cfg(test)]
 mod tests {
     use super::super::dialer::DialPurpose;
-    use super::super::links::Link;
     use super::*;
-    use crate::gossip::tests::context::{address, context, id, learn};
-
-    struct Bench {
-        context: Context,
-        overlay: Overlay,
-        members: Members,
-        links: Links,
-        silence: Silence,
-        dialer: Dialer,
-    }
+    use crate::gossip::tests::bench::Bench;
+    use crate::gossip::tests::context::{address, id};
 
     impl Bench {
-        /// A node that knows eight other members.
-        fn new() -> Self {
-            let mut context = context();
-            for index in 1..=8 {
-                learn(&mut context, index);
-            }
-            Self {
-                members: Members::new(context.now),
-                overlay: Overlay::default(),
-                links: Links::default(),
-                silence: Silence::default(),
-                dialer: Dialer::default(),
-                context,
-            }
-        }
-
-        fn near(&self) -> Neighbourhood<'_> {
-            Neighbourhood {
-                members: &self.members,
-                links: &self.links,
-                silence: &self.silence,
-                dialer: &self.dialer,
-            }
-        }
-
         fn ring_links(&self) -> RingLinks {
             self.overlay.ring_links(&self.context, &self.near())
-        }
-
-        fn link(&mut self, member: MemberIndex) -> LinkId {
-            let link = LinkId(member.into());
-            let peer = self.context.id_of(member).unwrap();
-            let open = Link::new(peer, member, true, 1, 1, self.context.now);
-            self.links.insert(link, open);
-            self.silence.on_open(&mut self.context, link);
-            link
         }
 
         fn first(&self, ring: usize) -> MemberIndex {
@@ -351,7 +308,7 @@ mod tests {
 
     #[test]
     fn the_first_member_of_each_ring_is_dialled_once() {
-        let bench = Bench::new();
+        let bench = Bench::of(8);
         let selected = bench.ring_links();
         let firsts: BTreeSet<MemberIndex> = (0..RINGS).map(|ring| bench.first(ring)).collect();
         let dialled: BTreeSet<MemberIndex> = selected.dial().iter().copied().collect();
@@ -362,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_next_member_is_dialled_when_a_dial_lasts_or_failed() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let first = bench.first(0);
         let to = address(1);
         let (dialer, context) = (&mut bench.dialer, &mut bench.context);
@@ -374,7 +331,7 @@ mod tests {
         assert!(bench.ring_links().members.contains(&first));
         bench.context.now += DIAL_PATIENCE;
         assert!(!bench.ring_links().members.contains(&first));
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let first = bench.first(0);
         bench.dialer.back_off(&bench.context, first);
         assert!(!bench.ring_links().members.contains(&first));
@@ -382,9 +339,9 @@ mod tests {
 
     #[test]
     fn a_dialled_link_without_a_purpose_is_closed_after_a_while() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         for ring in 0..RINGS {
-            bench.link(bench.first(ring));
+            bench.link(bench.first(ring), true);
         }
         let needed = bench.ring_links();
         assert!(needed.is_complete());
@@ -393,7 +350,7 @@ mod tests {
         let mut others = indices.filter(|it| *it != bench.context.me && !neighbours.contains(it));
         let other = others.next().unwrap();
         drop(others);
-        let link = bench.link(other);
+        let link = bench.link(other, true);
         let unneeded = |bench: &Bench| {
             let near = bench.near();
             bench
@@ -412,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_ring_neighbour_without_a_link_is_reported_the_second_time() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let (overlay, context) = (&mut bench.overlay, &bench.context);
         assert_eq!(overlay.unlinked_twice(context, &bench.links), []);
         let neighbours = context.topology.ring_neighbours(context.me);
@@ -422,7 +379,7 @@ mod tests {
 
     #[test]
     fn requested_links_are_bounded_and_dialled_until_there_is_one() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let member = bench.context.topology.index_of(&id(5)).unwrap();
         assert!(
             !bench
@@ -440,7 +397,7 @@ mod tests {
             bench.overlay.requested_missing(&bench.context, &near)
         };
         assert_eq!(missing(&mut bench), [member]);
-        bench.link(member);
+        bench.link(member, true);
         assert_eq!(missing(&mut bench), []);
         for other in 100..200 {
             bench.overlay.request(&bench.context, other, true);
@@ -450,7 +407,7 @@ mod tests {
 
     #[test]
     fn the_random_link_is_replaced_at_random_times() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let interval = bench.context.tuning().random_link_interval;
         bench.overlay.mark_random(LinkId(1));
         let (mut drawn, mut waits) = (BTreeSet::new(), BTreeSet::new());

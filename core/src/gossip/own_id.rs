@@ -384,6 +384,7 @@ impl Gossip {
             | Input::Resolved { .. }
             | Input::Receive { .. }
             | Input::Heard { .. }
+            | Input::Exchanging { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
             | Input::StoreFailed { .. }

@@ -397,13 +397,12 @@ impl SelfRecord {
     }
 
     /// Checks a received report under the node's own id, and overrides a forged report by a newer one. Returns whether
-    /// the received report is forged.
+    /// the received report is forged. A report that this node's report outranks is not overridden: it may be a copy that a
+    /// member of an older build has shortened.
     pub(super) fn refute_report(&mut self, context: &mut Context, heard: &EdgeReport) -> bool {
         let held = context.topology.report(self.record.id());
-        let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
         if heard.epoch != self.record.rank().epoch
-            || (heard.epoch, heard.version) < newest
-            || held.is_some_and(|held| held.as_ref() == heard)
+            || held.is_some_and(|held| heard <= held.as_ref())
         {
             return false;
         }

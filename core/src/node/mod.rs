@@ -9,6 +9,8 @@
 
 mod direct_links;
 #[cfg(test)]
+mod exchange;
+#[cfg(test)]
 mod fuzz;
 mod held_hellos;
 mod interface;

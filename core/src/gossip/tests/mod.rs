@@ -1,6 +1,7 @@
 //! Tests of the machine: alone, step by step, and among other machines in a small world.
 
 mod anti_entropy;
+pub(super) mod bench;
 pub(super) mod context;
 mod counters;
 mod dialing;
