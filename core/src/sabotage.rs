@@ -108,6 +108,14 @@ pub enum Switch {
     KeepsRevokedLinks,
     /// Planted bug: a revocation is acknowledged before it is stored.
     AcknowledgesUnstored,
+    /// Mechanism off: refused dials are not evidence of death.
+    NoRefusals,
+    /// Planted bug: the first refused dial is evidence, and leaves no time for objections.
+    HastyRefusals,
+    /// Planted bug: a refused dial of one node proves a death.
+    OneRefusalSuffices,
+    /// Planted bug: a connection that is reset counts as refused dials.
+    ResetIsRefusal,
 }
 
 impl Switch {
@@ -164,6 +172,10 @@ impl Switch {
         (Self::NoRevocationExchange, "no-revocation-exchange"),
         (Self::KeepsRevokedLinks, "keeps-revoked-links"),
         (Self::AcknowledgesUnstored, "acknowledges-unstored"),
+        (Self::NoRefusals, "no-refusals"),
+        (Self::HastyRefusals, "hasty-refusals"),
+        (Self::OneRefusalSuffices, "one-refusal-suffices"),
+        (Self::ResetIsRefusal, "reset-is-refusal"),
     ];
 }
 

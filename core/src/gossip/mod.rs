@@ -36,6 +36,7 @@ mod bootstrap;
 mod capacity;
 mod config;
 mod context;
+mod deaths;
 mod dialer;
 mod dispute;
 mod dissemination;
@@ -66,7 +67,7 @@ pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF};
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use epoch::{epoch_of_start, may_replace_epoch};
-pub use event::{Event, LinkEnd, Rejection};
+pub use event::{DeathCause, Event, LinkEnd, Rejection};
 pub use interface::{ForgetRefusal, Input, Output, SEEDS_MAX};
 pub use message::Message;
 pub use overlay::REQUESTED_MAX;
@@ -92,8 +93,9 @@ use dissemination::Dissemination;
 use failure_detector::heartbeat::Heartbeat;
 use failure_detector::local_health::LocalHealth;
 use failure_detector::prober::{PROBES_MAX, Prober};
+use failure_detector::refusals::Refusals;
 use failure_detector::silence::{Consequence, Silence};
-use failure_detector::verdict::{self, Finding, Verdict};
+use failure_detector::verdict::{self, Evidence, Finding, Verdict};
 use frame_builder::FrameBuilder;
 use handshake::Handshakes;
 use links::Links;
@@ -122,6 +124,7 @@ pub struct Gossip {
     overlay: Overlay,
     heartbeat: Heartbeat,
     silence: Silence,
+    refusals: Refusals,
     verdict: Verdict,
     local_health: LocalHealth,
     prober: Prober,
@@ -172,6 +175,7 @@ impl Gossip {
             overlay: Overlay::default(),
             heartbeat: Heartbeat::new(),
             silence: Silence::default(),
+            refusals: Refusals::default(),
             verdict: Verdict::default(),
             local_health: LocalHealth::new(),
             prober: Prober::new(now),
@@ -262,10 +266,11 @@ impl Gossip {
             Timer::StoreRetry => self.self_record.store_again(&mut self.context),
             Timer::Flush(link) => self.frames.on_due(link),
             Timer::Silence(link) => self.on_silence_due(link),
+            Timer::Refusal(member) => self.on_refusal_due(member),
             Timer::Handshake(link) => self.on_handshake_due(link),
             Timer::Dial(dial) => {
                 self.dialer.count_time_out();
-                self.on_dial_ended(dial, &DialError::TimedOut.to_string());
+                self.on_dial_failed(dial, &DialError::TimedOut);
             }
             Timer::Graft(key) => self.request_missing(key),
             Timer::Forget(member) => self.forget(member),
@@ -300,6 +305,7 @@ impl Gossip {
                 | Timer::Graft(_)
                 | Timer::Forget(_)
                 | Timer::Dispute
+                | Timer::Refusal(_)
                 | Timer::Publish => {}
             }
         }
@@ -315,6 +321,7 @@ impl Gossip {
     fn restart_observations(&mut self) {
         self.local_health.on_pause(&mut self.context);
         self.silence.on_pause(&self.context);
+        self.refusals.on_pause(&mut self.context);
         self.verdict.on_pause(&mut self.context);
         self.dialer.restart_time_outs(&mut self.context);
     }
@@ -446,9 +453,9 @@ impl Gossip {
                 Finding::Reached => self.members.on_reached(member),
                 Finding::Cleared => self.on_cleared(member),
                 Finding::Found => self.on_found(member),
-                Finding::Unreached(last_heard) => {
-                    if self.on_unreached(member, last_heard) {
-                        newly_suspect.push((member, last_heard));
+                Finding::Unreached(evidence) => {
+                    if self.on_unreached(member, evidence) {
+                        newly_suspect.push((member, evidence.last_heard));
                     }
                 }
             }
@@ -460,12 +467,12 @@ impl Gossip {
     }
 
     /// No path leads to a member. Returns whether the member is newly suspect.
-    fn on_unreached(&mut self, member: MemberIndex, last_heard: Option<Instant>) -> bool {
+    fn on_unreached(&mut self, member: MemberIndex, evidence: Evidence) -> bool {
         let fresh = self.members.last_update(&self.context, member);
         let resumed = self.local_health.resumed();
         let newly = self
             .verdict
-            .suspect(&self.context, member, last_heard, fresh, resumed);
+            .suspect(&self.context, member, evidence, fresh, resumed);
         if newly {
             self.set_status(member, Status::Suspect);
             self.context
@@ -499,6 +506,7 @@ impl Gossip {
 
     fn on_cleared(&mut self, member: MemberIndex) {
         self.verdict.acquit(member);
+        self.end_refusals(member);
         self.set_status(member, Status::Alive);
         self.members.on_reached(member);
         self.context
@@ -511,35 +519,13 @@ impl Gossip {
             self.verdict.schedule(&mut self.context);
         }
         self.dialer.reset_back_off(member);
+        self.end_refusals(member);
         verdict::set_listed(&mut self.context, member, true);
         let record = self.context.topology.known_record(member);
         let epoch = record.map_or(0, |record| record.rank().epoch);
         self.context
             .report_of(member, |id| Event::PeerUp { id, epoch });
         self.overlay.schedule(&mut self.context);
-    }
-
-    /// Declares down the suspects whose timeout has passed.
-    fn declare_down(&mut self) {
-        let held_until = self.local_health.held_until(&self.context);
-        let doubt = self.local_health.doubt(&self.context);
-        for member in self.verdict.on_due(&mut self.context, held_until, doubt) {
-            self.set_status(member, Status::Down);
-            verdict::set_listed(&mut self.context, member, false);
-            self.context.report_of(member, |id| Event::PeerDown { id });
-            if self.context.has(Switch::ForgetsDown) {
-                verdict::retire(&mut self.context, member);
-                continue;
-            }
-            self.members.on_down(&mut self.context, member);
-            self.prober.begin(&mut self.context);
-            if let Some(link) = self.links.current(member)
-                && !self.is_link_alive(link)
-            {
-                self.drop_link(link, LinkEnd::Silent);
-            }
-            self.overlay.schedule(&mut self.context);
-        }
     }
 
     /// Dials members that are down, and forgotten members that neighbours know.
@@ -588,6 +574,7 @@ impl Gossip {
     fn release(&mut self, member: MemberIndex) {
         self.members.reset(&self.context, member);
         self.dissemination.forget(member);
+        self.refusals.end(&mut self.context, member);
         self.dialer.reset_back_off(member);
         verdict::release(&mut self.context, member);
     }
@@ -779,6 +766,7 @@ impl Gossip {
             + self.bootstrap.memory()
             + self.overlay.memory()
             + self.silence.memory()
+            + self.refusals.memory()
             + self.verdict.memory()
             + self.dissemination.memory()
             + self.anti_entropy.memory()

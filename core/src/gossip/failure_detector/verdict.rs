@@ -4,8 +4,13 @@
 //! than the suspect's ring neighbours report, publishes this evidence. A suspect is declared down `down_after` after
 //! the latest evidence of life, and only after other nodes had [`EVIDENCE_GRACE`] to answer the suspicion. Paths are
 //! computed from the whole view, so changes within `judge_after` cause one computation.
+//!
+//! A suspect of which all ring neighbours report that dials are refused is declared down [`REFUSED_GRACE`] after the
+//! suspicion began or the suspect's latest update. Within this time, a node that has a link to the suspect publishes so,
+//! and an owner overrides a report that was forged under its id.
 
 use super::super::context::Context;
+use super::super::event::DeathCause;
 use super::super::members::Members;
 use super::super::timer::Timer;
 use super::super::view::Status;
@@ -17,6 +22,8 @@ use std::collections::BTreeMap;
 
 /// Time for evidence of life to arrive after a suspicion that is based on an old report.
 const EVIDENCE_GRACE: Duration = Duration::from_millis(300);
+/// Time for objections to a suspicion that is based on refused dials.
+pub(crate) const REFUSED_GRACE: Duration = Duration::from_millis(310);
 /// Maximum number of times that a repeatedly paused node postpones its verdict on a suspect. Postponing longer would
 /// let the node re-announce members that the rest of the mesh has forgotten.
 const POSTPONED_MAX: u8 = 2;
@@ -30,6 +37,16 @@ struct Suspicion {
     until: Instant,
     /// Number of pauses of this node during the suspicion.
     postponed: u8,
+    cause: DeathCause,
+}
+
+/// The evidence of the ring neighbours of a member to which no path leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Evidence {
+    /// The latest reported evidence of life, if any.
+    pub(crate) last_heard: Option<Instant>,
+    /// Whether all ring neighbours report that dials are refused.
+    pub(crate) refused: bool,
 }
 
 /// The result of the reachability computation for one member.
@@ -41,8 +58,8 @@ pub(crate) enum Finding {
     Cleared,
     /// A path leads again to a member that was down.
     Found,
-    /// No path leads to a member. Holds the latest evidence of life that the member's ring neighbours reported, if any.
-    Unreached(Option<Instant>),
+    /// No path leads to a member.
+    Unreached(Evidence),
 }
 
 /// The suspicions of one node.
@@ -80,14 +97,19 @@ impl Verdict {
             context
                 .topology
                 .reachability(context.me, members.unreachable(), &reported);
+        let refused = context
+            .topology
+            .refused(&reachability, |member| members.down().contains(&member));
         let reached = reported
             .into_iter()
             .filter(|it| reachability.is_reached(*it));
         findings.extend(reached.map(|member| (member, Finding::Reached)));
+        let is_reached =
+            |member: MemberIndex| reachability.is_reached(member) && !refused.contains(&member);
         // A member that is alive and reached does not change.
         let unreached = context.topology.on_rings();
         let mut judged: Vec<MemberIndex> = unreached
-            .filter(|member| !reachability.is_reached(*member))
+            .filter(|member| !is_reached(*member))
             .chain(self.suspicions.keys().copied())
             .chain(members.down().iter().copied())
             .filter(|member| *member != context.me)
@@ -95,27 +117,28 @@ impl Verdict {
         judged.sort_unstable();
         judged.dedup();
         for member in judged {
-            let reached = reachability.is_reached(member);
+            let reached = is_reached(member);
             let finding = match (members.status(context, member), reached) {
                 (Status::Left, _) | (Status::Alive, true) | (Status::Down, false) => continue,
                 (Status::Suspect, true) => Finding::Cleared,
                 (Status::Down, true) => Finding::Found,
-                (Status::Alive | Status::Suspect, false) => {
-                    Finding::Unreached(reachability.last_heard(member))
-                }
+                (Status::Alive | Status::Suspect, false) => Finding::Unreached(Evidence {
+                    last_heard: reachability.last_heard(member),
+                    refused: refused.contains(&member),
+                }),
             };
             findings.push((member, finding));
         }
         findings
     }
 
-    /// No path leads to a member. `last_heard` is the latest evidence of life reported, `fresh` the time of the member's
-    /// latest update, and `resumed` the end of this node's latest pause. Returns whether the suspicion is new.
+    /// No path leads to a member. `fresh` is the time of the member's latest update, and `resumed` the end of this node's
+    /// latest pause. Returns whether the suspicion is new.
     pub(crate) fn suspect(
         &mut self,
         context: &Context,
         member: MemberIndex,
-        last_heard: Option<Instant>,
+        evidence: Evidence,
         fresh: Instant,
         resumed: Instant,
     ) -> bool {
@@ -127,17 +150,25 @@ impl Verdict {
         } else {
             fresh.max(resumed)
         };
-        let down_after = context.tuning().down_after;
+        let (down_after, last_heard) = (context.tuning().down_after, evidence.last_heard);
         let grace = if last_heard.is_some() {
             EVIDENCE_GRACE
         } else {
             down_after
         };
         let latest = last_heard.unwrap_or(Instant::ZERO).max(fresh);
+        let silent = (latest + down_after).max(since + grace);
+        let refused = since.max(fresh) + refused_grace(context);
+        let (until, cause) = if evidence.refused && refused < silent {
+            (refused, DeathCause::Refused)
+        } else {
+            (silent, DeathCause::Silent)
+        };
         let suspicion = Suspicion {
             since,
-            until: (latest + down_after).max(since + grace),
+            until,
             postponed,
+            cause,
         };
         self.suspicions.insert(member, suspicion);
         newly
@@ -151,6 +182,7 @@ impl Verdict {
             since: context.now,
             until,
             postponed: 0,
+            cause: DeathCause::Silent,
         };
         self.suspicions.insert(member, suspicion);
         context.timers.set_earlier(Timer::Suspicion, until);
@@ -177,24 +209,24 @@ impl Verdict {
         until.min()
     }
 
-    /// A verdict is due. Returns the members that are down; none while the node is isolated (`held_until`). A lagging
-    /// node waits longer by its `doubt`.
+    /// A verdict is due. Returns the members that are down, with the evidence; none while the node is isolated
+    /// (`held_until`). A lagging node waits longer by its `doubt`.
     pub(crate) fn on_due(
         &mut self,
         context: &mut Context,
         held_until: Option<Instant>,
         doubt: Duration,
-    ) -> Vec<MemberIndex> {
+    ) -> Vec<(MemberIndex, DeathCause)> {
         if let Some(until) = held_until {
             context.timers.set(Timer::Suspicion, until);
             return Vec::new();
         }
         let due = self.suspicions.iter();
-        let due: Vec<MemberIndex> = due
+        let due: Vec<(MemberIndex, DeathCause)> = due
             .filter(|(_, suspicion)| suspicion.until + doubt <= context.now)
-            .map(|(member, _)| *member)
+            .map(|(member, suspicion)| (*member, suspicion.cause))
             .collect();
-        for member in &due {
+        for (member, _) in &due {
             self.suspicions.remove(member);
         }
         if let Some(first) = self.first() {
@@ -213,6 +245,7 @@ impl Verdict {
             suspicion.postponed = suspicion.postponed.saturating_add(1);
             if suspicion.postponed <= POSTPONED_MAX {
                 suspicion.until = suspicion.until.max(until);
+                suspicion.cause = DeathCause::Silent;
             }
         }
         if let Some(first) = self.first() {
@@ -225,6 +258,18 @@ impl Verdict {
     pub(crate) fn memory(&self) -> usize {
         held::<(MemberIndex, Suspicion)>(self.suspicions.len())
     }
+}
+
+fn refused_grace(context: &Context) -> Duration {
+    let hasty = [
+        Switch::HastyRefusals,
+        Switch::OneRefusalSuffices,
+        Switch::ResetIsRefusal,
+    ];
+    if hasty.into_iter().any(|switch| context.has(switch)) {
+        return Duration::ZERO;
+    }
+    REFUSED_GRACE
 }
 
 /// Sets in the view whether a member is alive.
@@ -258,8 +303,15 @@ mod tests {
     use crate::topology::record::{Edge, EdgeReport};
     use std::sync::Arc;
 
+    /// The verdict on member 1 by silence.
+    const SILENT: (MemberIndex, DeathCause) = (1, DeathCause::Silent);
+
     fn suspect(verdict: &mut Verdict, context: &Context, last_heard: Option<Instant>) -> bool {
-        verdict.suspect(context, 1, last_heard, Instant::ZERO, Instant::ZERO)
+        let evidence = Evidence {
+            last_heard,
+            refused: false,
+        };
+        verdict.suspect(context, 1, evidence, Instant::ZERO, Instant::ZERO)
     }
 
     #[test]
@@ -272,7 +324,7 @@ mod tests {
         let due = last_heard + context.tuning().down_after;
         assert_eq!(context.timers.next(), Some(due));
         context.now = due;
-        assert_eq!(verdict.on_due(&mut context, None, Duration::ZERO), [1]);
+        assert_eq!(verdict.on_due(&mut context, None, Duration::ZERO), [SILENT]);
         assert_eq!(verdict.on_due(&mut context, None, Duration::ZERO), []);
     }
 
@@ -313,7 +365,7 @@ mod tests {
         assert_eq!(verdict.on_due(&mut context, None, doubt), []);
         assert_eq!(context.timers.next(), Some(context.after(DOUBT_INTERVAL)));
         context.now += doubt;
-        assert_eq!(verdict.on_due(&mut context, None, doubt), [1]);
+        assert_eq!(verdict.on_due(&mut context, None, doubt), [SILENT]);
     }
 
     #[test]
@@ -326,7 +378,13 @@ mod tests {
         accuse(&mut context, 1, true);
         assert_eq!(
             verdict.judge(&mut context, &views),
-            [(lost, Finding::Unreached(None))]
+            [(
+                lost,
+                Finding::Unreached(Evidence {
+                    last_heard: None,
+                    refused: false
+                })
+            )]
         );
         accuse(&mut context, 1, false);
         assert_eq!(verdict.judge(&mut context, &views), []);
@@ -349,6 +407,7 @@ mod tests {
                 edges: vec![Edge {
                     peer: id(about),
                     down,
+                    refused: false,
                 }],
                 reporter: id(reporter),
             };
