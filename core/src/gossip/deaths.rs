@@ -94,17 +94,19 @@ impl Gossip {
                 self.refusals.end(&mut self.context, member);
             }
             Refusal::None => {}
-            Refusal::Accuse => {
-                let heard = self.last_heard(member);
-                self.self_record.set_edge(member, true, heard);
-            }
+            Refusal::Accuse => self.accuse(member),
             Refusal::Confirm => self.confirm_refused(member),
         }
     }
 
-    fn confirm_refused(&mut self, member: MemberIndex) {
-        let heard = self.last_heard(member);
+    /// Reports the edge to a member down. The member was alive until its link ended.
+    fn accuse(&mut self, member: MemberIndex) {
+        let heard = self.refusals.lived(member).max(self.last_heard(member));
         self.self_record.set_edge(member, true, heard);
+    }
+
+    fn confirm_refused(&mut self, member: MemberIndex) {
+        self.accuse(member);
         self.self_record.set_refused(member, true);
     }
 

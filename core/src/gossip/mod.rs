@@ -3,7 +3,7 @@
 //! [`Gossip`] is a coordinator of components. Each component owns one part of the state, behind methods. Components do
 //! not hold each other, and share only a `Context`. The coordinator passes one component's results to the others: in
 //! this file for timers and members, in `input` for connections and messages, in `output` for the data that the node
-//! sends, in `own_id` for the node's own id.
+//! sends, in `deaths` for deaths of members, in `own_id` for the node's own id.
 //!
 //! | component | decides |
 //! |---|---|

@@ -175,6 +175,11 @@ impl Refusals {
         was_confirmed
     }
 
+    /// The time at which a checked member showed the latest sign of life: the end of its link, or an answer.
+    pub(crate) fn lived(&self, member: MemberIndex) -> Option<Instant> {
+        self.checks.get(&member).map(|check| check.since)
+    }
+
     /// Ends the check of a member: the host does not answer, a link opened, or the member's status changed.
     pub(crate) fn end(&mut self, context: &mut Context, member: MemberIndex) {
         if self.checks.remove(&member).is_some() {

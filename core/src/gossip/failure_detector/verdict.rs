@@ -5,9 +5,10 @@
 //! the latest evidence of life, and only after other nodes had [`EVIDENCE_GRACE`] to answer the suspicion. Paths are
 //! computed from the whole view, so changes within `judge_after` cause one computation.
 //!
-//! A suspect of which all ring neighbours report that dials are refused is declared down [`REFUSED_GRACE`] after the
-//! suspicion began or the suspect's latest update. Within this time, a node that has a link to the suspect publishes so,
-//! and an owner overrides a report that was forged under its id.
+//! A suspect of which all ring neighbours report that dials are refused is declared down [`REFUSED_AFTER`] after the
+//! latest evidence of life, which is the end of the links, and [`OBJECTION_GRACE`] after the suspicion began or the
+//! suspect's latest update. Within this time, a node that has a link to the suspect publishes so, and an owner overrides
+//! a report that was forged under its id.
 
 use super::super::context::Context;
 use super::super::event::DeathCause;
@@ -22,8 +23,10 @@ use std::collections::BTreeMap;
 
 /// Time for evidence of life to arrive after a suspicion that is based on an old report.
 const EVIDENCE_GRACE: Duration = Duration::from_millis(300);
+/// Age of the latest evidence of life after which a suspect whose host refuses dials is down.
+const REFUSED_AFTER: Duration = Duration::from_millis(400);
 /// Time for objections to a suspicion that is based on refused dials.
-pub(crate) const REFUSED_GRACE: Duration = Duration::from_millis(310);
+const OBJECTION_GRACE: Duration = Duration::from_millis(200);
 /// Maximum number of times that a repeatedly paused node postpones its verdict on a suspect. Postponing longer would
 /// let the node re-announce members that the rest of the mesh has forgotten.
 const POSTPONED_MAX: u8 = 2;
@@ -158,7 +161,9 @@ impl Verdict {
         };
         let latest = last_heard.unwrap_or(Instant::ZERO).max(fresh);
         let silent = (latest + down_after).max(since + grace);
-        let refused = since.max(fresh) + refused_grace(context);
+        let (refused_after, objection_grace) = refused_times(context);
+        let refused = since.max(fresh) + objection_grace;
+        let refused = last_heard.map_or(refused, |heard| refused.max(heard + refused_after));
         let (until, cause) = if evidence.refused && refused < silent {
             (refused, DeathCause::Refused)
         } else {
@@ -260,16 +265,17 @@ impl Verdict {
     }
 }
 
-fn refused_grace(context: &Context) -> Duration {
+/// [`REFUSED_AFTER`] and [`OBJECTION_GRACE`].
+fn refused_times(context: &Context) -> (Duration, Duration) {
     let hasty = [
         Switch::HastyRefusals,
         Switch::OneRefusalSuffices,
         Switch::ResetIsRefusal,
     ];
     if hasty.into_iter().any(|switch| context.has(switch)) {
-        return Duration::ZERO;
+        return (Duration::ZERO, Duration::ZERO);
     }
-    REFUSED_GRACE
+    (REFUSED_AFTER, OBJECTION_GRACE)
 }
 
 /// Sets in the view whether a member is alive.
@@ -398,20 +404,112 @@ mod tests {
         );
     }
 
+    /// Five members of which the ring neighbours of the first report it down; the neighbours in `refused` also report
+    /// that dials are refused. Returns the members that are found refused.
+    fn found(refused: &[usize], dead: &[usize], down: bool) -> Vec<MemberIndex> {
+        let mut context = context();
+        let members: Vec<MemberIndex> = (1..6).map(|index| learn(&mut context, index)).collect();
+        let mut views = Members::new(context.now);
+        for reporter in (0..6).filter(|reporter| !dead.contains(reporter)) {
+            let edges = dead.iter().map(|about| Edge {
+                peer: id(*about),
+                down: true,
+                refused: refused.contains(&reporter),
+            });
+            report(&mut context, reporter, 2, edges.collect());
+        }
+        for index in dead.iter().filter(|_| down).skip(1) {
+            let member = members[index - 1];
+            views.set_status(member, Status::Down);
+            set_alive(&mut context, member, false);
+            views.on_down(&mut context, member);
+        }
+        let findings = Verdict::default().judge(&mut context, &views);
+        let findings = findings.into_iter().filter(
+            |(_, finding)| matches!(finding, Finding::Unreached(evidence) if evidence.refused),
+        );
+        findings.map(|(member, _)| member).collect()
+    }
+
+    #[test]
+    fn a_process_is_gone_only_if_all_its_ring_neighbours_agree() {
+        // In a mesh of six, the ring neighbours of a member are nearly all others.
+        let all = [0, 2, 3, 4, 5];
+        assert_eq!(found(&all, &[1], false), [1]);
+        let neighbours = {
+            let mut context = context();
+            let members: Vec<MemberIndex> =
+                (1..6).map(|index| learn(&mut context, index)).collect();
+            context.topology.ring_neighbours(members[0])
+        };
+        assert!(neighbours.len() >= 3);
+        for neighbour in neighbours {
+            let others: Vec<usize> = all
+                .into_iter()
+                .filter(|index| *index != neighbour as usize)
+                .collect();
+            assert_eq!(found(&others, &[1], false), [], "without {neighbour}");
+            assert_eq!(found(&[neighbour as usize], &[1], false), [], "{neighbour}");
+        }
+    }
+
+    #[test]
+    fn ring_neighbours_that_are_down_or_gone_themselves_are_passed_over() {
+        assert_eq!(found(&[0, 3, 4, 5], &[1, 2], false), [1, 2]);
+        assert_eq!(found(&[0, 3, 4, 5], &[1, 2], true), [1]);
+        // All but one node are gone: the node itself may be cut off.
+        assert_eq!(found(&[0], &[1, 2, 3, 4, 5], false), []);
+    }
+
+    #[test]
+    fn refused_dials_leave_time_for_a_restart_and_for_an_objection() {
+        let (mut context, mut verdict) = (context(), Verdict::default());
+        let broken = context.now;
+        let evidence = |broken| Evidence {
+            last_heard: Some(broken),
+            refused: true,
+        };
+        context.now += Duration::from_millis(90);
+        verdict.suspect(&context, 1, evidence(broken), Instant::ZERO, Instant::ZERO);
+        verdict.schedule_first(&mut context);
+        let due = broken + REFUSED_AFTER;
+        assert_eq!(context.timers.next(), Some(due));
+        context.now = due;
+        assert_eq!(
+            verdict.on_due(&mut context, None, Duration::ZERO),
+            [(1, DeathCause::Refused)]
+        );
+        // The evidence is old: time for an objection is left from the suspicion on.
+        verdict.suspect(&context, 1, evidence(broken), Instant::ZERO, Instant::ZERO);
+        verdict.schedule_first(&mut context);
+        assert_eq!(context.timers.next(), Some(due + OBJECTION_GRACE));
+        // A later update of the member, or a pause of this node, starts the time again.
+        let fresh = context.after(Duration::from_millis(50));
+        verdict.suspect(&context, 1, evidence(broken), fresh, Instant::ZERO);
+        verdict.schedule_first(&mut context);
+        assert_eq!(context.timers.next(), Some(fresh + OBJECTION_GRACE));
+    }
+
     /// All other members report their edges to one member as down, or as heard.
     fn accuse(context: &mut Context, about: usize, down: bool) {
         for reporter in (0..6).filter(|reporter| *reporter != about) {
-            let report = EdgeReport {
-                epoch: 1,
-                version: 2 + u64::from(!down),
-                edges: vec![Edge {
-                    peer: id(about),
-                    down,
-                    refused: false,
-                }],
-                reporter: id(reporter),
+            let edge = Edge {
+                peer: id(about),
+                down,
+                refused: false,
             };
-            context.topology.apply_report(&Arc::new(report), vec![None]);
+            report(context, reporter, 2 + u64::from(!down), vec![edge]);
         }
+    }
+
+    fn report(context: &mut Context, reporter: usize, version: u64, edges: Vec<Edge>) {
+        let ages = vec![None; edges.len()];
+        let report = EdgeReport {
+            epoch: 1,
+            version,
+            edges,
+            reporter: id(reporter),
+        };
+        context.topology.apply_report(&Arc::new(report), ages);
     }
 }
