@@ -49,6 +49,14 @@ impl Topology {
         }
     }
 
+    /// Whether the current report of a member says that dials are refused.
+    pub(crate) fn reports_refusals(&self, reporter: MemberIndex) -> bool {
+        let stored = self
+            .slot(reporter)
+            .and_then(|slot: MemberSlot<'_>| slot.report);
+        stored.is_some_and(|stored| stored.edges.iter().any(|edge| edge.refused))
+    }
+
     /// Whether a member with a record can be dialled.
     pub(crate) fn has_address(&self, member: MemberIndex) -> bool {
         let record = self

@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 /// Time from the end of a link to the dial whose refusal makes this node report the edge down.
 const ACCUSE_AFTER: Duration = Duration::from_millis(80);
 /// Time from the end of a link to the dial whose refusal makes this node report the edge refused.
-pub(crate) const CONFIRM_AFTER: Duration = Duration::from_millis(320);
+pub(crate) const CONFIRM_AFTER: Duration = Duration::from_millis(310);
 /// The least number of measured round trips in [`ACCUSE_AFTER`].
 const ACCUSE_ROUND_TRIPS: u32 = 6;
 /// The least number of measured round trips in [`CONFIRM_AFTER`].
