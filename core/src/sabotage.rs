@@ -110,6 +110,14 @@ pub enum Switch {
     AcknowledgesUnstored,
     /// Mechanism off: a node does not keep addresses of members for its next start.
     NoKeptAddresses,
+    /// Mechanism off: refused dials are not evidence of death.
+    NoRefusals,
+    /// Planted bug: the first refused dial is evidence, and leaves no time for objections.
+    HastyRefusals,
+    /// Planted bug: a refused dial of one node proves a death.
+    OneRefusalSuffices,
+    /// Planted bug: a connection that is reset counts as refused dials.
+    ResetIsRefusal,
 }
 
 impl Switch {
@@ -167,6 +175,10 @@ impl Switch {
         (Self::KeepsRevokedLinks, "keeps-revoked-links"),
         (Self::AcknowledgesUnstored, "acknowledges-unstored"),
         (Self::NoKeptAddresses, "no-kept-addresses"),
+        (Self::NoRefusals, "no-refusals"),
+        (Self::HastyRefusals, "hasty-refusals"),
+        (Self::OneRefusalSuffices, "one-refusal-suffices"),
+        (Self::ResetIsRefusal, "reset-is-refusal"),
     ];
 }
 

@@ -81,6 +81,10 @@ impl Dial {
         self.peer
     }
 
+    pub(super) const fn started(&self) -> Instant {
+        self.started
+    }
+
     pub(super) fn link(&self) -> Option<LinkId> {
         self.connection.map(|(link, _)| link)
     }

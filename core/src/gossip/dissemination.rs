@@ -140,17 +140,24 @@ impl Dissemination {
         self.tree.links()
     }
 
-    /// The time at which a broadcast update is sent.
+    /// The time at which a broadcast update is sent. A report of refused dials is as urgent as a record.
     pub(super) fn schedule(context: &Context, key: Key) -> BroadcastSchedule {
         let tuning = context.tuning();
         // A report takes time to travel along the tree, so an immediate announcement of the report would cause needless
         // requests.
-        let (wait, names_max) = match key {
-            Key::Record(_) => (tuning.announce_after, NAMES_MAX),
-            Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORT_NAMES_MAX),
+        let (report_wait, wait, names_max) = match key {
+            Key::Record(_) => (tuning.report_after, tuning.announce_after, NAMES_MAX),
+            Key::EdgeReport(member) if context.topology.reports_refusals(member) => {
+                (Duration::ZERO, tuning.announce_after, REPORT_NAMES_MAX)
+            }
+            Key::EdgeReport(_) => (
+                tuning.report_after,
+                REPORT_ANNOUNCED_AFTER,
+                REPORT_NAMES_MAX,
+            ),
         };
         BroadcastSchedule {
-            report_due: context.after(tuning.report_after),
+            report_due: context.after(report_wait),
             name_due: context.after(wait),
             names_max,
         }

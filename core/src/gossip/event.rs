@@ -30,6 +30,8 @@ pub enum Event {
     PeerDown {
         /// The member.
         id: NodeId,
+        /// The evidence.
+        cause: DeathCause,
     },
     /// A member left on purpose.
     PeerLeft {
@@ -177,7 +179,7 @@ impl Event {
             Self::PeerUp { id, .. }
             | Self::PeerSuspected { id }
             | Self::PeerCleared { id }
-            | Self::PeerDown { id }
+            | Self::PeerDown { id, .. }
             | Self::PeerLeft { id }
             | Self::PeerUpdated { id }
             | Self::PeerForgotten { id } => Some(id),
@@ -195,6 +197,16 @@ impl Event {
             | Self::Paused { .. } => None,
         }
     }
+}
+
+/// The evidence on which a member is declared down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeathCause {
+    /// No node heard the member for `down_after`.
+    Silent,
+    /// The member's process is gone while its host lives: all ring neighbours lost their links to it without a goodbye,
+    /// and its host refuses their dials.
+    Refused,
 }
 
 /// How a link ended.

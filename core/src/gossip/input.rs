@@ -72,6 +72,7 @@ impl Gossip {
                 .on_linked(&mut self.context, index, address, Some(peer));
             return;
         }
+        self.on_member_answered(member);
         let session = self.members.begin_session(member);
         self.dialer.connected(dial, link, member, session);
         let (own, linked) = (self.self_record.record(), self.has_live_link());
@@ -391,6 +392,7 @@ impl Gossip {
         let since = self.context.after(ECHO_TIME);
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);
+        self.end_refusals(member);
         self.members.on_linked(member);
         self.on_stated(record, member, link);
         // The record of a later start resets the sessions, but not below the session just opened.
@@ -682,6 +684,7 @@ impl Gossip {
         let moved = replaced.is_some_and(|it| it.content().address != record.content().address);
         if reborn || moved {
             self.dialer.reset_back_off(member);
+            self.end_refusals(member);
         }
         if leaves {
             if was != Status::Left {

@@ -212,7 +212,8 @@ impl Encoded for AgedReport {
                 size::delimited(
                     size::bytes(edge.peer.as_str().len())
                         + size::boolean(edge.down)
-                        + size::optional_uint(age),
+                        + size::optional_uint(age)
+                        + size::boolean(edge.refused),
                 )
             })
             .sum();

@@ -3,7 +3,7 @@
 //! [`Gossip`] is a coordinator of components. Each component owns one part of the state, behind methods. Components do
 //! not hold each other, and share only a `Context`. The coordinator passes one component's results to the others: in
 //! this file for timers and members, in `input` for connections and messages, in `output` for the data that the node
-//! sends, in `own_id` for the node's own id.
+//! sends, in `deaths` for deaths of members, in `own_id` for the node's own id.
 //!
 //! | component | decides |
 //! |---|---|
@@ -36,6 +36,7 @@ mod bootstrap;
 mod capacity;
 mod config;
 mod context;
+mod deaths;
 mod dialer;
 mod dispute;
 mod dissemination;
@@ -66,7 +67,7 @@ pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF, decode_addresses, encode_ad
 pub use config::{Config, Tuning};
 pub use dialer::DIALS_MAX;
 pub use epoch::{epoch_of_start, may_replace_epoch};
-pub use event::{Event, LinkEnd, Rejection};
+pub use event::{DeathCause, Event, LinkEnd, Rejection};
 pub use interface::{ForgetRefusal, Input, Output, SEEDS_MAX};
 pub use message::Message;
 pub use overlay::REQUESTED_MAX;
@@ -92,8 +93,9 @@ use dissemination::Dissemination;
 use failure_detector::heartbeat::Heartbeat;
 use failure_detector::local_health::LocalHealth;
 use failure_detector::prober::{PROBES_MAX, Prober};
+use failure_detector::refusals::Refusals;
 use failure_detector::silence::{Consequence, Silence};
-use failure_detector::verdict::{self, Finding, Verdict};
+use failure_detector::verdict::{self, Evidence, Finding, Verdict};
 use frame_builder::FrameBuilder;
 use handshake::Handshakes;
 use links::Links;
@@ -122,6 +124,7 @@ pub struct Gossip {
     overlay: Overlay,
     heartbeat: Heartbeat,
     silence: Silence,
+    refusals: Refusals,
     verdict: Verdict,
     local_health: LocalHealth,
     prober: Prober,
@@ -172,6 +175,7 @@ impl Gossip {
             overlay: Overlay::default(),
             heartbeat: Heartbeat::new(),
             silence: Silence::default(),
+            refusals: Refusals::default(),
             verdict: Verdict::default(),
             local_health: LocalHealth::new(),
             prober: Prober::new(now),
@@ -263,10 +267,11 @@ impl Gossip {
             Timer::StoreRetry => self.self_record.store_again(&mut self.context),
             Timer::Flush(link) => self.frames.on_due(link),
             Timer::Silence(link) => self.on_silence_due(link),
+            Timer::Refusal(member) => self.on_refusal_due(member),
             Timer::Handshake(link) => self.on_handshake_due(link),
             Timer::Dial(dial) => {
                 self.dialer.count_time_out();
-                self.on_dial_ended(dial, &DialError::TimedOut.to_string());
+                self.on_dial_failed(dial, &DialError::TimedOut);
             }
             Timer::Graft(key) => self.request_missing(key),
             Timer::Forget(member) => self.forget(member),
@@ -301,6 +306,7 @@ impl Gossip {
                 | Timer::Graft(_)
                 | Timer::Forget(_)
                 | Timer::Dispute
+                | Timer::Refusal(_)
                 | Timer::Publish => {}
             }
         }
@@ -316,6 +322,7 @@ impl Gossip {
     fn restart_observations(&mut self) {
         self.local_health.on_pause(&mut self.context);
         self.silence.on_pause(&self.context);
+        self.refusals.on_pause(&mut self.context);
         self.verdict.on_pause(&mut self.context);
         self.dialer.restart_time_outs(&mut self.context);
     }
@@ -447,9 +454,9 @@ impl Gossip {
                 Finding::Reached => self.members.on_reached(member),
                 Finding::Cleared => self.on_cleared(member),
                 Finding::Found => self.on_found(member),
-                Finding::Unreached(last_heard) => {
-                    if self.on_unreached(member, last_heard) {
-                        newly_suspect.push((member, last_heard));
+                Finding::Unreached(evidence) => {
+                    if self.on_unreached(member, evidence) {
+                        newly_suspect.push((member, evidence.last_heard));
                     }
                 }
             }
@@ -461,12 +468,12 @@ impl Gossip {
     }
 
     /// No path leads to a member. Returns whether the member is newly suspect.
-    fn on_unreached(&mut self, member: MemberIndex, last_heard: Option<Instant>) -> bool {
+    fn on_unreached(&mut self, member: MemberIndex, evidence: Evidence) -> bool {
         let fresh = self.members.last_update(&self.context, member);
         let resumed = self.local_health.resumed();
         let newly = self
             .verdict
-            .suspect(&self.context, member, last_heard, fresh, resumed);
+            .suspect(&self.context, member, evidence, fresh, resumed);
         if newly {
             self.set_status(member, Status::Suspect);
             self.context
@@ -500,6 +507,7 @@ impl Gossip {
 
     fn on_cleared(&mut self, member: MemberIndex) {
         self.verdict.acquit(member);
+        self.end_refusals(member);
         self.set_status(member, Status::Alive);
         self.members.on_reached(member);
         self.context
@@ -512,35 +520,13 @@ impl Gossip {
             self.verdict.schedule(&mut self.context);
         }
         self.dialer.reset_back_off(member);
+        self.end_refusals(member);
         verdict::set_listed(&mut self.context, member, true);
         let record = self.context.topology.known_record(member);
         let epoch = record.map_or(0, |record| record.rank().epoch);
         self.context
             .report_of(member, |id| Event::PeerUp { id, epoch });
         self.overlay.schedule(&mut self.context);
-    }
-
-    /// Declares down the suspects whose timeout has passed.
-    fn declare_down(&mut self) {
-        let held_until = self.local_health.held_until(&self.context);
-        let doubt = self.local_health.doubt(&self.context);
-        for member in self.verdict.on_due(&mut self.context, held_until, doubt) {
-            self.set_status(member, Status::Down);
-            verdict::set_listed(&mut self.context, member, false);
-            self.context.report_of(member, |id| Event::PeerDown { id });
-            if self.context.has(Switch::ForgetsDown) {
-                verdict::retire(&mut self.context, member);
-                continue;
-            }
-            self.members.on_down(&mut self.context, member);
-            self.prober.begin(&mut self.context);
-            if let Some(link) = self.links.current(member)
-                && !self.is_link_alive(link)
-            {
-                self.drop_link(link, LinkEnd::Silent);
-            }
-            self.overlay.schedule(&mut self.context);
-        }
     }
 
     /// Dials members that are down, and forgotten members that neighbours know.
@@ -589,6 +575,7 @@ impl Gossip {
     fn release(&mut self, member: MemberIndex) {
         self.members.reset(&self.context, member);
         self.dissemination.forget(member);
+        self.refusals.end(&mut self.context, member);
         self.dialer.reset_back_off(member);
         verdict::release(&mut self.context, member);
     }
@@ -780,6 +767,7 @@ impl Gossip {
             + self.bootstrap.memory()
             + self.overlay.memory()
             + self.silence.memory()
+            + self.refusals.memory()
             + self.verdict.memory()
             + self.dissemination.memory()
             + self.anti_entropy.memory()

@@ -494,12 +494,16 @@ impl Gossip {
             DialError::Untrusted(_) | DialError::Protocol(_) => true,
             DialError::Refused | DialError::TimedOut | DialError::Unreachable => false,
         };
-        let attempt = self.dialer.get(dial).filter(|_| is_stranger);
-        let probe = attempt.filter(|attempt| attempt.purpose() == DialPurpose::Probe);
-        if let Some(member) = probe.and_then(Dial::peer) {
+        let attempt = self.dialer.get(dial);
+        let to_member = attempt.and_then(|attempt| Some((attempt.peer()?, attempt.started())));
+        let is_probe = attempt.is_some_and(|attempt| attempt.purpose() == DialPurpose::Probe);
+        if let Some((member, _)) = to_member.filter(|_| is_stranger && is_probe) {
             self.dialer.on_misdirected(&self.context, member);
         }
         self.on_dial_ended(dial, &reason.to_string());
+        if let Some((member, started)) = to_member {
+            self.on_dial_to_member_failed(member, started, reason);
+        }
     }
 
     /// A dial ended without a link.

@@ -264,6 +264,7 @@ impl Gossip {
                 self.flood();
             }
             self.silence.on_broken(&mut self.context, link);
+            self.on_broken(member, reason);
         } else {
             self.remove_link(link);
         }

@@ -62,6 +62,8 @@ const SETTLED_ROUNDS: u8 = 4;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OwnEdge {
     down: bool,
+    /// The peer's process is gone: dials are refused.
+    refused: bool,
     /// The time at which this node last heard the peer.
     last_heard: Option<Instant>,
     /// The number of rounds of maintenance in which the peer was down, up to [`SETTLED_ROUNDS`].
@@ -284,18 +286,28 @@ impl SelfRecord {
     /// nodes know to be down are left out first.
     fn reported(&self, context: &Context) -> (Vec<Edge>, Vec<Option<Instant>>) {
         let mut named: Vec<_> = self.edges.iter().collect();
-        let ids = |named: &[(&MemberIndex, &OwnEdge)]| -> Vec<NodeId> {
-            let ids = named.iter().filter_map(|(peer, _)| context.id_of(**peer));
-            ids.collect()
+        let fitting = |named: &[(&MemberIndex, &OwnEdge)]| {
+            let edges = named.iter();
+            let edges = edges.filter_map(|(peer, edge)| {
+                let id = context.topology.id_at(**peer)?;
+                Some((id, edge.refused))
+            });
+            EdgeReport::fitting(edges)
         };
-        if EdgeReport::fitting(ids(&named).iter()) < named.len() {
+        if fitting(&named) < named.len() {
             named.sort_by_key(|(peer, edge)| (edge.is_settled(), **peer));
-            named.truncate(EdgeReport::fitting(ids(&named).iter()));
+            named.truncate(fitting(&named));
             named.sort_by_key(|(peer, _)| **peer);
         }
         let edges = named.into_iter().filter_map(|(peer, edge)| {
-            let (peer, down) = (context.id_of(*peer)?, edge.down);
-            Some((Edge { peer, down }, edge.last_heard))
+            let peer = context.id_of(*peer)?;
+            let (down, refused) = (edge.down, edge.refused);
+            let reported = Edge {
+                peer,
+                down,
+                refused,
+            };
+            Some((reported, edge.last_heard))
         });
         edges.unzip()
     }
@@ -311,6 +323,8 @@ impl SelfRecord {
         } else {
             0
         };
+        // The other nodes do not need the refusal to know that the member is down. The next report is shorter.
+        edge.refused &= !edge.is_settled();
         // The edges that the latest report lacks take the room of the settled ones.
         self.report.due |= self.report.omits && edge.is_settled() && !was_settled;
     }
@@ -322,16 +336,25 @@ impl SelfRecord {
             Some(edge) if edge.down == down => return,
             Some(_) | None => {}
         }
-        let settled = 0;
         self.edges.insert(
             peer,
             OwnEdge {
                 down,
+                refused: false,
                 last_heard,
-                settled,
+                settled: 0,
             },
         );
         self.report.due = true;
+    }
+
+    /// Reports whether dials of the peer at the other end of an edge that is down are refused.
+    pub(super) fn set_refused(&mut self, peer: MemberIndex, refused: bool) {
+        let edge = self.edges.get_mut(&peer).filter(|edge| edge.down);
+        if let Some(edge) = edge.filter(|edge| edge.refused != refused) {
+            edge.refused = refused;
+            self.report.due = true;
+        }
     }
 
     /// Withdraws the report of the edge to a peer.
@@ -632,6 +655,7 @@ mod tests {
             own.edge(peer),
             Some(OwnEdge {
                 down: true,
+                refused: false,
                 last_heard: early,
                 settled: 0,
             })

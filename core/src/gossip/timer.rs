@@ -29,6 +29,7 @@ pub(super) enum Timer {
     Dispute,
     Reclaim,
     Publish,
+    Refusal(MemberIndex),
 }
 
 /// A timer as two numbers in the order of the timers, so that timers are compared without a match on their variants.
@@ -57,6 +58,7 @@ impl Timer {
             Self::Dispute => (17, 0),
             Self::Reclaim => (18, 0),
             Self::Publish => (19, 0),
+            Self::Refusal(member) => (20, member.into()),
         }
     }
 
@@ -82,6 +84,7 @@ impl Timer {
             17 => Self::Dispute,
             18 => Self::Reclaim,
             19 => Self::Publish,
+            20 => Self::Refusal(about as MemberIndex),
             _ => panic!("no timer has this code"),
         }
     }
@@ -151,6 +154,7 @@ mod tests {
             Timer::Graft(Key::Record(7)),
             Timer::Forget(MemberIndex::MAX),
             Timer::StoreRetry,
+            Timer::Refusal(MemberIndex::MAX),
         ];
         for timer in timers {
             assert_eq!(Timer::of(timer.code()), timer);

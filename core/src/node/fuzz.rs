@@ -91,6 +91,7 @@ fn report() -> impl Strategy<Value = AgedReport> {
         let edges = edges.into_iter().map(|(peer, down, _)| Edge {
             peer: id(peer),
             down,
+            refused: false,
         });
         let report = EdgeReport {
             epoch,

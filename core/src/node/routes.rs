@@ -366,6 +366,7 @@ mod tests {
             edges: vec![Edge {
                 peer: id("a"),
                 down: true,
+                refused: false,
             }],
             reporter: id(neighbour),
         };

@@ -23,6 +23,7 @@ mod providers;
 pub mod publication;
 mod reachability;
 pub mod record;
+mod refused;
 mod rings;
 pub(crate) mod route;
 #[cfg(test)]
@@ -69,6 +70,8 @@ pub(crate) struct StoredReport {
 pub(crate) struct ReportedEdge {
     pub(crate) peer: MemberIndex,
     pub(crate) down: bool,
+    /// The reporter's dials of the peer are refused.
+    pub(crate) refused: bool,
     /// The time at which the reporter last heard the peer, according to this node's clock.
     pub(crate) last_heard: Option<Instant>,
 }
@@ -499,6 +502,7 @@ impl Topology {
             edges.push(ReportedEdge {
                 peer,
                 down: edge.down,
+                refused: edge.refused,
                 last_heard,
             });
         }

@@ -35,7 +35,7 @@ prop_compose! {
     fn report()(
         who in 0_u8..4, epoch in 1_u64..3, version in 1_u64..4, edges in prop::collection::btree_map(0_u8..4, any::<bool>(), 0..3),
     ) -> Heard {
-        let edges = edges.into_iter().map(|(peer, down)| Edge { peer: id(peer), down }).collect();
+        let edges = edges.into_iter().map(|(peer, down)| Edge { peer: id(peer), down, refused: false }).collect();
         Heard::Report(Arc::new(EdgeReport { epoch, version, edges, reporter: id(who) }))
     }
 }
@@ -488,6 +488,7 @@ fn a_member_that_a_report_names_is_named() {
         edges: vec![Edge {
             peer: id(1),
             down: true,
+            refused: false,
         }],
         reporter: id(0),
     };

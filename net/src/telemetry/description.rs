@@ -6,7 +6,7 @@
 use crate::link::{Notice, TransportEvent};
 use crate::printable::printable;
 use phalanx_core::channel;
-use phalanx_core::gossip::{Event, LinkEnd, Rejection};
+use phalanx_core::gossip::{DeathCause, Event, LinkEnd, Rejection};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::revocation;
@@ -73,6 +73,13 @@ pub fn describe_notice(notice: &Notice) -> Description {
     }
 }
 
+const fn death(cause: DeathCause) -> &'static str {
+    match cause {
+        DeathCause::Silent => "no node hears it",
+        DeathCause::Refused => "its process is gone, and its host refuses connections",
+    }
+}
+
 const fn level(event: &Event) -> Level {
     match event {
         Event::NameTaken { .. } | Event::DuplicateId { .. } => Level::ERROR,
@@ -103,7 +110,7 @@ fn text(event: &Event) -> String {
         Event::PeerUp { id, epoch } => format!("{id} is up (epoch {epoch})"),
         Event::PeerSuspected { id } => format!("{id} is suspect: no path leads to it"),
         Event::PeerCleared { id } => format!("{id} is reachable again"),
-        Event::PeerDown { id } => format!("{id} is down"),
+        Event::PeerDown { id, cause } => format!("{id} is down: {}", death(*cause)),
         Event::PeerLeft { id } => format!("{id} left the mesh"),
         Event::PeerUpdated { id } => format!("{id} updated its record"),
         Event::PeerForgotten { id } => {
@@ -367,7 +374,10 @@ mod tests {
             "{}",
             duplicate.text
         );
-        let down = describe(&Event::PeerDown { id: id.clone() });
+        let down = describe(&Event::PeerDown {
+            id: id.clone(),
+            cause: DeathCause::Refused,
+        });
         assert_eq!(
             (down.level, down.subject.as_ref()),
             (Level::WARN, Some(&id))

@@ -27,6 +27,7 @@ pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
         edges.push(Edge {
             peer,
             down: edge.down,
+            refused: edge.refused,
         });
         ages.push(edge.age_ms.map(Duration::from_millis));
     }
@@ -50,6 +51,7 @@ pub fn edges(report: &EdgeReport, ages: &[Option<Duration>]) -> Vec<proto::Edge>
         peer: edge.peer.as_str().to_owned(),
         down: edge.down,
         age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        refused: edge.refused,
     };
     report.edges.iter().zip(ages).map(edge).collect()
 }
@@ -86,19 +88,24 @@ pub(super) mod arbitrary {
         let age = option::of(prop_oneof![0_u64..3, any::<u64>()]);
         // Some reports have more edges than the first list holds, also after equal ids are merged.
         let size = prop_oneof![9 => 0_usize..5, 1 => 60_usize..120];
-        let halves = size.prop_flat_map(move |size| vec((id(), any::<bool>(), age.clone()), size));
+        let half = (id(), any::<bool>(), any::<bool>(), age);
+        let halves = size.prop_flat_map(move |size| vec(half.clone(), size));
         (id(), counter(), counter(), halves).prop_map(|(reporter, epoch, version, halves)| {
             let halves = halves
                 .into_iter()
-                .map(|(peer, down, age)| (peer, (down, age)));
+                .map(|(peer, down, refused, age)| (peer, (down, refused, age)));
             let halves: BTreeMap<_, _> = halves.collect();
             let ages = halves
                 .values()
-                .map(|(_, age)| age.map(Duration::from_millis))
+                .map(|(_, _, age)| age.map(Duration::from_millis))
                 .collect();
             let edges = halves
                 .into_iter()
-                .map(|(peer, (down, _))| Edge { peer, down })
+                .map(|(peer, (down, refused, _))| Edge {
+                    peer,
+                    down,
+                    refused,
+                })
                 .collect();
             let report = EdgeReport {
                 epoch,

@@ -277,6 +277,7 @@ impl Forgery {
             edges: vec![Edge {
                 peer: dead.id().clone(),
                 down: true,
+                refused: true,
             }],
             reporter: neighbour.clone(),
         };

@@ -268,7 +268,7 @@ impl EventKind {
             Event::PeerUp { id, .. } => (Self::PeerUp, Some(id)),
             Event::PeerSuspected { id } => (Self::PeerSuspected, Some(id)),
             Event::PeerCleared { id } => (Self::PeerCleared, Some(id)),
-            Event::PeerDown { id } => (Self::PeerDown, Some(id)),
+            Event::PeerDown { id, .. } => (Self::PeerDown, Some(id)),
             Event::PeerLeft { id } => (Self::PeerLeft, Some(id)),
             Event::PeerUpdated { id } => (Self::PeerUpdated, Some(id)),
             Event::PeerForgotten { id } => (Self::PeerForgotten, Some(id)),

@@ -14,6 +14,7 @@ mod local_health;
 mod misdirected;
 mod neighbours;
 mod queries;
+mod refusals;
 mod renewal;
 mod resolution;
 mod returning;

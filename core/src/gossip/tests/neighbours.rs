@@ -64,6 +64,7 @@ pub(super) fn edge_report(
             .map(|(peer, down, _)| Edge {
                 peer: name(*peer),
                 down: *down,
+                refused: false,
             })
             .collect(),
         reporter: name(index),

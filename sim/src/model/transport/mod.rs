@@ -457,7 +457,7 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// Ends one end of a connection that broke.
+    /// Ends one end of a connection that broke. A dial that a process had accepted is not refused.
     fn broken(
         &mut self,
         (connection, end): (u32, usize),
@@ -466,6 +466,10 @@ impl<'a> Transport<'a> {
     ) -> Option<ConnectionTransition> {
         let held = self.transmission.connection(connection)?;
         let (state, slot, dial) = (held.state(end), held.slot(end), held.dial());
+        let error = match error {
+            DialError::Refused if held.slot(1).is_some() => DialError::Unreachable,
+            error => error,
+        };
         self.transmission
             .set_state((connection, end), EndState::Gone);
         let slot = slot?;
