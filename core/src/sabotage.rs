@@ -108,6 +108,8 @@ pub enum Switch {
     KeepsRevokedLinks,
     /// Planted bug: a revocation is acknowledged before it is stored.
     AcknowledgesUnstored,
+    /// Mechanism off: timeouts do not follow measured round trips, and a dial that connects late is given up.
+    FixedTimeouts,
 }
 
 impl Switch {
@@ -164,6 +166,7 @@ impl Switch {
         (Self::NoRevocationExchange, "no-revocation-exchange"),
         (Self::KeepsRevokedLinks, "keeps-revoked-links"),
         (Self::AcknowledgesUnstored, "acknowledges-unstored"),
+        (Self::FixedTimeouts, "fixed-timeouts"),
     ];
 }
 

@@ -161,6 +161,7 @@ mod tests {
                 links: &self.links,
                 silence: &self.silence,
                 dialer: &self.dialer,
+                slow: Duration::ZERO,
             };
             let near = (&near, &self.overlay);
             room(&self.context, near, Some(member), value, confirmed)

@@ -10,6 +10,7 @@
 //! | `handshake`, `admission` | which connections become links |
 //! | `links` | the set of established links |
 //! | `dialer`, `bootstrap` | dials in progress and back-off; seed addresses and discovery |
+//! | `round_trip` | the round trips to peers, and the timeouts that follow |
 //! | `overlay`, `capacity` | which members to keep links to |
 //! | `failure_detector` | which silence is evidence, and which members are down |
 //! | `members` | the status of each member, and the state kept about it |
@@ -47,12 +48,14 @@ mod handshake;
 mod input;
 mod interface;
 mod links;
+mod measurement;
 mod members;
 pub mod message;
 mod output;
 mod overlay;
 mod own_id;
 mod provenance;
+mod round_trip;
 mod self_record;
 mod streams;
 #[cfg(test)]
@@ -64,7 +67,7 @@ mod view;
 pub use anti_entropy::HISTORY_MAX;
 pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF};
 pub use config::{Config, Tuning};
-pub use dialer::DIALS_MAX;
+pub use dialer::{DIALS_MAX, OVERDUE_KEPT};
 pub use epoch::{epoch_of_start, may_replace_epoch};
 pub use event::{Event, LinkEnd, Rejection};
 pub use interface::{ForgetRefusal, Input, Output, SEEDS_MAX};
@@ -99,6 +102,7 @@ use handshake::Handshakes;
 use links::Links;
 use members::{Forgetting, Members};
 use overlay::{Neighbourhood, Overlay};
+use round_trip::RoundTrips;
 use self_record::SelfRecord;
 use std::sync::Arc;
 use timer::{Timer, Timers};
@@ -118,6 +122,7 @@ pub struct Gossip {
     admission: Admission,
     links: Links,
     dialer: Dialer,
+    round_trips: RoundTrips,
     bootstrap: Bootstrap,
     overlay: Overlay,
     heartbeat: Heartbeat,
@@ -168,6 +173,7 @@ impl Gossip {
             admission: Admission::new(&context),
             links: Links::default(),
             dialer: Dialer::default(),
+            round_trips: RoundTrips::default(),
             bootstrap,
             overlay: Overlay::default(),
             heartbeat: Heartbeat::new(),
@@ -264,7 +270,7 @@ impl Gossip {
             Timer::Silence(link) => self.on_silence_due(link),
             Timer::Handshake(link) => self.on_handshake_due(link),
             Timer::Dial(dial) => {
-                self.dialer.count_time_out();
+                self.dialer.on_time_out(&mut self.context, dial);
                 self.on_dial_ended(dial, &DialError::TimedOut.to_string());
             }
             Timer::Graft(key) => self.request_missing(key),
@@ -324,6 +330,7 @@ impl Gossip {
 impl Gossip {
     /// A message arrived on the link to a member: the member is alive.
     fn on_link_heard(&mut self, link: LinkId, member: MemberIndex) {
+        self.check_lateness(link);
         let Some(was_silent) = self.silence.on_received(&mut self.context, link) else {
             return;
         };
@@ -377,7 +384,9 @@ impl Gossip {
         let topology = &self.context.topology;
         if self.self_record.edge(member).is_some() || topology.is_ring_edge(self.context.me, member)
         {
+            // A message that is still under way may prove life until the end of the allowance.
             let heard = self.silence.heard(link);
+            let heard = heard.map(|heard| heard + self.silence.allowance(link));
             self.self_record.set_edge(member, true, heard);
         }
     }
@@ -406,16 +415,6 @@ impl Gossip {
     /// Whether any link is open and not silent.
     fn has_live_link(&self) -> bool {
         self.iter_links().any(|(_, _, alive)| alive)
-    }
-
-    /// The time at which this node itself last heard a member on a link.
-    fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
-        let links = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.member() == member);
-        let received = links.filter_map(|(id, _)| self.silence.received(id)).max();
-        received.max(self.members.heard(member))
     }
 }
 
@@ -462,10 +461,11 @@ impl Gossip {
     /// No path leads to a member. Returns whether the member is newly suspect.
     fn on_unreached(&mut self, member: MemberIndex, last_heard: Option<Instant>) -> bool {
         let fresh = self.members.last_update(&self.context, member);
-        let resumed = self.local_health.resumed();
+        let times = (fresh, self.local_health.resumed());
+        let slow = self.round_trips.grace(&self.context);
         let newly = self
             .verdict
-            .suspect(&self.context, member, last_heard, fresh, resumed);
+            .suspect(&self.context, member, last_heard, times, slow);
         if newly {
             self.set_status(member, Status::Suspect);
             self.context
@@ -589,6 +589,7 @@ impl Gossip {
         self.members.reset(&self.context, member);
         self.dissemination.forget(member);
         self.dialer.reset_back_off(member);
+        self.round_trips.forget(member);
         verdict::release(&mut self.context, member);
     }
 
@@ -631,7 +632,7 @@ impl Gossip {
         &self.context.config
     }
 
-    /// The number of dials that `dial_timeout` ended since the start of the node.
+    /// The number of dials that a timeout ended since the start of the node.
     #[must_use]
     pub const fn dials_timed_out(&self) -> u64 {
         self.dialer.timed_out()
@@ -710,6 +711,8 @@ impl Gossip {
                 .is_ring_edge(self.context.me, link.member()),
             silent: !alive,
             quiet: now.since(self.silence.heard(id).unwrap_or(now)),
+            round_trip: self.round_trips.smoothed(id),
+            silent_after: self.context.tuning().silent_after + self.silence.allowance(id),
             session: link.session(),
             version: link.version(),
         })
@@ -776,6 +779,7 @@ impl Gossip {
             + self.handshakes.memory()
             + self.links.memory()
             + self.dialer.memory()
+            + self.round_trips.memory()
             + self.bootstrap.memory()
             + self.overlay.memory()
             + self.silence.memory()

@@ -110,14 +110,15 @@ impl Verdict {
     }
 
     /// No path leads to a member. `last_heard` is the latest evidence of life reported, `fresh` the time of the member's
-    /// latest update, and `resumed` the end of this node's latest pause. Returns whether the suspicion is new.
+    /// latest update, and `resumed` the end of this node's latest pause. In a slow mesh, other nodes have more time to
+    /// answer the suspicion, by `slow`. Returns whether the suspicion is new.
     pub(crate) fn suspect(
         &mut self,
         context: &Context,
         member: MemberIndex,
         last_heard: Option<Instant>,
-        fresh: Instant,
-        resumed: Instant,
+        (fresh, resumed): (Instant, Instant),
+        slow: Duration,
     ) -> bool {
         let known = self.suspicions.get(&member);
         let (since, postponed) = known.map_or((context.now, 0), |it| (it.since, it.postponed));
@@ -136,7 +137,7 @@ impl Verdict {
         let latest = last_heard.unwrap_or(Instant::ZERO).max(fresh);
         let suspicion = Suspicion {
             since,
-            until: (latest + down_after).max(since + grace),
+            until: (latest + down_after).max(since + grace + slow),
             postponed,
         };
         self.suspicions.insert(member, suspicion);
@@ -259,7 +260,8 @@ mod tests {
     use std::sync::Arc;
 
     fn suspect(verdict: &mut Verdict, context: &Context, last_heard: Option<Instant>) -> bool {
-        verdict.suspect(context, 1, last_heard, Instant::ZERO, Instant::ZERO)
+        let times = (Instant::ZERO, Instant::ZERO);
+        verdict.suspect(context, 1, last_heard, times, Duration::ZERO)
     }
 
     #[test]

@@ -559,6 +559,7 @@ mod tests {
                     ..
                 } => Some(frame),
                 Output::Dial { .. }
+                | Output::CancelDial { .. }
                 | Output::Resolve { .. }
                 | Output::Send { .. }
                 | Output::Close { .. }
