@@ -14,4 +14,5 @@ mod place;
 mod returning;
 mod revoking;
 mod secret;
+mod slow;
 mod supervision;
