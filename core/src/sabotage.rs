@@ -118,6 +118,8 @@ pub enum Switch {
     OneRefusalSuffices,
     /// Planted bug: a connection that is reset counts as refused dials.
     ResetIsRefusal,
+    /// Mechanism off: timeouts do not follow measured round trips, and a dial that connects late is given up.
+    FixedTimeouts,
 }
 
 impl Switch {
@@ -179,6 +181,7 @@ impl Switch {
         (Self::HastyRefusals, "hasty-refusals"),
         (Self::OneRefusalSuffices, "one-refusal-suffices"),
         (Self::ResetIsRefusal, "reset-is-refusal"),
+        (Self::FixedTimeouts, "fixed-timeouts"),
     ];
 }
 

@@ -187,6 +187,18 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism("relay-crash", Switch::NoResend, "delivered-percent"),
     mechanism("rolling-restart", Switch::NoTieBreak, "invariant bounds"),
     mechanism("slow-neighbour", Switch::NoBackPressure, "kind = \"full\""),
+    mechanism("slow-network", Switch::FixedTimeouts, "converged = true"),
+    mechanism(
+        "slow-lossy-network",
+        Switch::FixedTimeouts,
+        "converged = true",
+    ),
+    mechanism("slow-member", Switch::FixedTimeouts, "converged = true"),
+    mechanism(
+        "link-becomes-slow",
+        Switch::FixedTimeouts,
+        "converged = true",
+    ),
     mechanism("slow-nodes", Switch::NoPauseGuard, "kind = \"paused\""),
     mechanism(
         "stolen-key",

@@ -214,7 +214,7 @@ pub(crate) struct NodeAccess {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) ca: Option<PathBuf>,
     /// Give up after this time
-    #[arg(long, value_name = "TIME", default_value = "5s")]
+    #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) timeout: Span,
 }
 

@@ -139,7 +139,7 @@ impl AntiEntropy {
 
     /// Schedules a comparison of a channel soon, because the channel is known to lack data.
     pub(super) fn continue_soon(&self, context: &mut Context, channel: &ChannelName) {
-        let at = context.now + CONTINUED_AFTER;
+        let at = context.now + CONTINUED_AFTER + context.pace();
         context
             .timers
             .set_earlier(Timer::Compare(channel.clone()), at);
@@ -208,10 +208,11 @@ impl AntiEntropy {
                 .compared
                 .is_some_and(|compared| context.now - compared < time)
         };
-        let restless = ours != 0 && context.now - schedule.changed < QUIET_AFTER;
+        let quiet_after = QUIET_AFTER + context.pace();
+        let restless = ours != 0 && context.now - schedule.changed < quiet_after;
         let is_custom = store.kind() == Kind::Custom;
         if restless && link_age >= NEW_FOR && was_compared_within(schedule.interval)
-            || is_custom && was_compared_within(QUIET_AFTER)
+            || is_custom && was_compared_within(quiet_after)
         {
             return Comparison::Done;
         }

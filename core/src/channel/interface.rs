@@ -112,6 +112,8 @@ pub enum Input {
     Neighbours(Vec<Neighbour>),
     /// The calendar time of this node, after the clock was set.
     Calendar(Wall),
+    /// The time after which a neighbour over a typical slow link has answered; zero in a fast mesh.
+    Pace(Duration),
     /// A message arrived on an open link.
     Receive {
         /// The link.

@@ -7,7 +7,7 @@
 //! ```text
 //!   dialled ──Hello──► AwaitsWelcome ──Welcome──► (an open link)
 //!   accepted ────────► AwaitsHello   ──Hello────► (an open link)
-//!   either ──Refuse, a broken protocol, or HANDSHAKE_TIMEOUT──► (closed)
+//!   either ──Refuse, a broken protocol, or a timeout──► (closed)
 //! ```
 //!
 //! The revocations of both ends are exchanged between a `Hello` and its answer. While the peer sends them, the time-out
@@ -22,6 +22,7 @@ use super::message::{Hello, Message, Refusal, RefusalReason, VERSION_MAX, VERSIO
 use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::LinkId;
+use crate::sabotage::Switch;
 use crate::size::held;
 use crate::sorted::SortedMap;
 use crate::time::{Duration, Instant};
@@ -33,6 +34,10 @@ use std::sync::Arc;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum time of a handshake during which revocations are exchanged. A later connection continues the exchange.
 const EXCHANGE_MAX: Duration = Duration::from_secs(120);
+/// Time after which an accepted connection is closed while few handshakes are in progress: the dialer may be far away.
+const ROOMY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Number of handshakes in progress from which accepted connections have only [`HANDSHAKE_TIMEOUT`].
+const ROOMY_BELOW: usize = HANDSHAKES_MAX / 4;
 /// Maximum number of handshakes in progress, in addition to the links. Further connections are closed at once.
 const HANDSHAKES_MAX: usize = 1_024;
 
@@ -46,6 +51,10 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
+    pub(super) const fn begun(&self) -> Instant {
+        self.begun
+    }
+
     pub(super) const fn peer(&self) -> &NodeId {
         &self.peer
     }
@@ -76,16 +85,21 @@ impl Handshakes {
             context.out.push(Output::Close { link });
             return;
         }
-        let proposed = None;
-        self.begin(context, link, peer, proposed);
+        let roomy = self.pending.len() < ROOMY_BELOW && !context.has(Switch::FixedTimeouts);
+        let timeout = if roomy {
+            ROOMY_TIMEOUT
+        } else {
+            HANDSHAKE_TIMEOUT
+        };
+        self.begin(context, link, (peer, None), timeout);
     }
 
     fn begin(
         &mut self,
         context: &mut Context,
         link: LinkId,
-        peer: NodeId,
-        proposed: Option<(MemberIndex, u32)>,
+        (peer, proposed): (NodeId, Option<(MemberIndex, u32)>),
+        timeout: Duration,
     ) {
         let handshake = Handshake {
             peer,
@@ -93,7 +107,7 @@ impl Handshakes {
             begun: context.now,
         };
         self.pending.insert(link, handshake);
-        let at = context.after(HANDSHAKE_TIMEOUT);
+        let at = context.after(timeout);
         context.timers.set(Timer::Handshake(link), at);
     }
 
@@ -103,6 +117,14 @@ impl Handshakes {
         let at = context.after(HANDSHAKE_TIMEOUT);
         context.timers.set(Timer::Handshake(link), at.min(latest));
         Some(latest)
+    }
+
+    /// The peer of a dialled connection may take this long to answer.
+    pub(super) fn allow_answer(&self, context: &mut Context, link: LinkId, within: Duration) {
+        if within > HANDSHAKE_TIMEOUT && self.pending.get(&link).is_some() {
+            let at = context.after(within);
+            context.timers.set(Timer::Handshake(link), at);
+        }
     }
 
     /// This node connected to a peer: sends a `Hello` with the node's `own` record that proposes a session. `linked`:
@@ -129,7 +151,7 @@ impl Handshakes {
             // The node adds the hash.
             revocations: 0,
         };
-        self.begin(context, link, peer, Some(proposed));
+        self.begin(context, link, (peer, Some(proposed)), HANDSHAKE_TIMEOUT);
         context.out.push(Output::Send {
             link,
             message: Message::Hello(hello),

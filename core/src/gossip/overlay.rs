@@ -20,7 +20,7 @@ use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::{MemberIndex, RINGS};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of links requested in addition to those that the mesh needs; further requests are ignored.
 pub const REQUESTED_MAX: usize = 16;
@@ -37,6 +37,8 @@ pub(super) struct Neighbourhood<'a> {
     pub(super) links: &'a Links,
     pub(super) silence: &'a Silence,
     pub(super) dialer: &'a Dialer,
+    /// The time by which dials take longer than in a fast mesh.
+    pub(super) slow: Duration,
 }
 
 impl Neighbourhood<'_> {
@@ -71,8 +73,8 @@ impl RingLinks {
 pub(super) struct Overlay {
     /// Members that the node layer requested a link to, in addition to ring neighbours.
     requested: BTreeSet<MemberIndex>,
-    /// Ring neighbours without a link at the last reconciliation.
-    unlinked: BTreeSet<MemberIndex>,
+    /// Ring neighbours without a link at the last reconciliation, each with the number of such reconciliations in a row.
+    unlinked: BTreeMap<MemberIndex, u32>,
     /// The extra links to random members.
     random: BTreeSet<LinkId>,
 }
@@ -112,8 +114,8 @@ impl Overlay {
     }
 
     /// Schedules a reconciliation that may dial the next candidate, if a ring has no link while dials are in progress.
-    pub(super) fn schedule_next_candidate(&self, context: &mut Context) {
-        let at = context.after(DIAL_PATIENCE);
+    pub(super) fn schedule_next_candidate(&self, context: &mut Context, slow: Duration) {
+        let at = context.after(DIAL_PATIENCE + slow);
         context.timers.set_earlier(Timer::Overlay, at);
     }
 }
@@ -161,7 +163,8 @@ impl Overlay {
             }
             let dialer = near.dialer;
             let backed_off = dialer.is_backed_off(context, member);
-            if dialer.is_dialing_since(context, member, DIAL_PATIENCE)
+            let patience = DIAL_PATIENCE + near.slow;
+            if dialer.is_dialing_since(context, member, patience)
                 || !backed_off && !dialer.is_dialing(member)
             {
                 return Some((member, false));
@@ -195,14 +198,23 @@ impl Overlay {
     }
 
     /// The ring neighbours that had no link at this reconciliation and at the previous one. Without a report, all nodes
-    /// would assume that these edges are up: the member died before its first links, or the rings around it changed.
-    pub(super) fn unlinked_twice(&mut self, context: &Context, links: &Links) -> Vec<MemberIndex> {
+    /// would assume that these edges are up: the member died before its first links, or the rings around it changed. In
+    /// a slow mesh, in which dials take longer by `slow`, a member counts after as many further reconciliations.
+    pub(super) fn unlinked_long(
+        &mut self,
+        context: &Context,
+        links: &Links,
+        slow: Duration,
+    ) -> Vec<MemberIndex> {
+        let further = slow.as_millis().div_ceil(MAINTAIN_INTERVAL.as_millis());
+        let times = 2 + u32::try_from(further).unwrap_or(u32::MAX - 2);
         let neighbours = context.topology.ring_neighbours(context.me).into_iter();
         let unlinked = neighbours.filter(|member| !links.is_neighbour(*member));
-        let unlinked: BTreeSet<MemberIndex> = unlinked.collect();
-        let twice = unlinked.intersection(&self.unlinked).copied().collect();
-        self.unlinked = unlinked;
-        twice
+        let before = |member| self.unlinked.get(&member).copied().unwrap_or(0);
+        let unlinked = unlinked.map(|member| (member, before(member).saturating_add(1)));
+        self.unlinked = unlinked.collect();
+        let long = self.unlinked.iter().filter(|(_, count)| **count >= times);
+        long.map(|(member, _)| *member).collect()
     }
 }
 
@@ -283,7 +295,8 @@ impl Overlay {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<MemberIndex>(self.requested.len() + self.unlinked.len())
+        held::<MemberIndex>(self.requested.len())
+            + held::<(MemberIndex, u32)>(self.unlinked.len())
             + held::<LinkId>(self.random.len())
     }
 }
@@ -323,7 +336,8 @@ mod tests {
         let first = bench.first(0);
         let to = address(1);
         let (dialer, context) = (&mut bench.dialer, &mut bench.context);
-        dialer.begin(context, DialPurpose::Ring, to, Some(first));
+        let timeout = context.tuning().dial_timeout;
+        dialer.begin(context, DialPurpose::Ring, (to, Some(first)), timeout);
         assert!(
             !bench.ring_links().dial().contains(&first),
             "it is being dialled"
@@ -371,10 +385,17 @@ mod tests {
     fn a_ring_neighbour_without_a_link_is_reported_the_second_time() {
         let mut bench = Bench::of(8);
         let (overlay, context) = (&mut bench.overlay, &bench.context);
-        assert_eq!(overlay.unlinked_twice(context, &bench.links), []);
+        assert_eq!(
+            overlay.unlinked_long(context, &bench.links, Duration::ZERO),
+            []
+        );
         let neighbours = context.topology.ring_neighbours(context.me);
-        let twice = overlay.unlinked_twice(context, &bench.links);
+        let twice = overlay.unlinked_long(context, &bench.links, Duration::ZERO);
         assert!(twice.iter().eq(neighbours.iter()));
+        // In a slow mesh, the first dials may still be in progress.
+        let slow = MAINTAIN_INTERVAL * 2;
+        assert_eq!(overlay.unlinked_long(context, &bench.links, slow), []);
+        assert_eq!(overlay.unlinked_long(context, &bench.links, slow), twice);
     }
 
     #[test]
@@ -393,6 +414,7 @@ mod tests {
                 links: &bench.links,
                 silence: &bench.silence,
                 dialer: &bench.dialer,
+                slow: Duration::ZERO,
             };
             bench.overlay.requested_missing(&bench.context, &near)
         };
@@ -417,6 +439,7 @@ mod tests {
                 links: &bench.links,
                 silence: &bench.silence,
                 dialer: &bench.dialer,
+                slow: Duration::ZERO,
             };
             let (overlay, context) = (&mut bench.overlay, &mut bench.context);
             drawn.extend(overlay.on_random_due(context, &near));

@@ -161,9 +161,10 @@ fn frame() -> impl Strategy<Value = Frame> {
         prop::collection::vec(report(), 0..3),
         prop::collection::vec(sync(), 0..3),
         prop::collection::vec(gone, 0..3),
+        (0_u32..3, 0_u32..3),
     )
         .prop_map(
-            |(hash, prune, have, graft, records, reports, sync, gone)| Frame {
+            |(hash, prune, have, graft, records, reports, sync, gone, (ping, pong))| Frame {
                 hash,
                 prune,
                 have,
@@ -172,6 +173,8 @@ fn frame() -> impl Strategy<Value = Frame> {
                 reports,
                 sync,
                 gone,
+                ping,
+                pong,
             },
         )
 }
@@ -338,7 +341,8 @@ impl TestEnvironment for Surroundings {
             Output::Store { ticket, .. } => around.tickets.push(ticket),
             Output::Resolve { ticket, .. } => around.resolutions.push(ticket),
             Output::StoreRevocations { ticket, .. } => around.revocation_tickets.push(ticket),
-            Output::LinkOpened { .. }
+            Output::CancelDial { .. }
+            | Output::LinkOpened { .. }
             | Output::KeepAddresses { .. }
             | Output::EnforceRevocation(_)
             | Output::RevocationAnswer { .. }

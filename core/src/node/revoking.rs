@@ -220,6 +220,7 @@ impl Node {
             }
             gossip::Output::Send { .. }
             | gossip::Output::Dial { .. }
+            | gossip::Output::CancelDial { .. }
             | gossip::Output::Resolve { .. }
             | gossip::Output::Store { .. }
             | gossip::Output::KeepAddresses { .. }

@@ -1,6 +1,7 @@
 //! Executes the outputs of a node's machine.
 
 use super::dial::TransportDialer;
+use super::dials::DialsInProgress;
 use super::lifetime::{closed, until};
 use super::links::OpenLinks;
 use super::network::Network;
@@ -24,6 +25,7 @@ pub type Observer = Box<dyn FnMut(Instant, &node::Input) + Send>;
 /// The executor of one node.
 pub(crate) struct MeshExecutor<N> {
     pub(crate) dialer: TransportDialer<N>,
+    pub(crate) dials: DialsInProgress,
     pub(crate) links: OpenLinks,
     /// The newest epoch to store; see [`keep_epochs`].
     pub(crate) orders: watch::Sender<Option<(Ticket, u64)>>,
@@ -53,9 +55,17 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
             }
             node::Output::Channel(order) => self.dispatcher.perform(order),
             node::Output::Dial { dial, address } => {
+                let ended = self.dials.begin(dial);
                 let dial = self.dialer.clone().dial(dial, address);
+                let dial = async move {
+                    tokio::select! {
+                        () = dial => {}
+                        _ = ended => {}
+                    }
+                };
                 self.links.tasks.spawn(until(dial, closed(&self.closing)));
             }
+            node::Output::CancelDial { dial } => self.dials.cancel(dial),
             node::Output::Resolve { ticket, name } => {
                 let resolve = self.dialer.clone().resolve(ticket, name);
                 self.links

@@ -254,6 +254,8 @@ impl Daemon {
         for order in orders.drain() {
             match order {
                 node::Output::Dial { dial, address } => out.push(Output::Dial { dial, address }),
+                // The node closes the connection of a cancelled dial.
+                node::Output::CancelDial { .. } => {}
                 node::Output::Resolve { ticket, name } => {
                     let port = name
                         .rsplit_once(':')

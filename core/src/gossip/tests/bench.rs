@@ -8,6 +8,7 @@ use crate::gossip::links::{Link, Links};
 use crate::gossip::members::Members;
 use crate::gossip::overlay::{Neighbourhood, Overlay};
 use crate::link::LinkId;
+use crate::time::Duration;
 use crate::topology::MemberIndex;
 
 pub(crate) struct Bench {
@@ -42,6 +43,7 @@ impl Bench {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
+            slow: Duration::ZERO,
         }
     }
 

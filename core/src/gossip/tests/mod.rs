@@ -19,6 +19,7 @@ mod renewal;
 mod resolution;
 mod returning;
 mod self_record;
+mod slow_links;
 mod steps;
 mod whole_meshes;
 mod world;

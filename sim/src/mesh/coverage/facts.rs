@@ -113,6 +113,7 @@ occurrences!(channel_input, channel_inputs, channel::Input {
     input channel::Input::Send { datagram: true, .. } => "send" / "datagram";
     input channel::Input::Consumed { .. } => "consumed";
     internal channel::Input::Calendar(_) => "calendar";
+    internal channel::Input::Pace(_) => "pace";
     internal channel::Input::Wake => "wake";
 });
 
