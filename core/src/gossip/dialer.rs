@@ -82,10 +82,6 @@ pub(super) struct Dial {
 }
 
 impl Dial {
-    pub(super) const fn started(&self) -> Instant {
-        self.started
-    }
-
     pub(super) const fn purpose(&self) -> DialPurpose {
         self.purpose
     }

@@ -73,8 +73,8 @@ impl Gossip {
                 .on_linked(&mut self.context, index, address, Some(peer));
             return;
         }
-        self.on_member_answered(member);
         let elapsed = self.context.now - attempt.started();
+        self.on_member_answered(member);
         let session = self.members.begin_session(member);
         self.dialer.connected(dial, link, member, session);
         let (own, linked) = (self.self_record.record(), self.has_live_link());

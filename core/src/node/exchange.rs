@@ -87,6 +87,7 @@ impl TestEnvironment for SlowConnection {
                 world.schedule(DELAY, (node, stored));
             }
             Output::Resolve { .. }
+            | Output::CancelDial { .. }
             | Output::KeepAddresses { .. }
             | Output::EnforceRevocation(_)
             | Output::RevocationAnswer { .. }

@@ -458,6 +458,7 @@ fn a_report_replaces_its_shortened_copy_in_any_order() {
     let edges = (0..70).map(|index| Edge {
         peer: id(index),
         down: true,
+        refused: false,
     });
     let whole = EdgeReport {
         epoch: 1,

@@ -88,8 +88,8 @@ pub(super) mod arbitrary {
         let age = option::of(prop_oneof![0_u64..3, any::<u64>()]);
         // Some reports have more edges than the first list holds, also after equal ids are merged.
         let size = prop_oneof![9 => 0_usize..5, 1 => 60_usize..120];
-        let half = (id(), any::<bool>(), any::<bool>(), age);
-        let halves = size.prop_flat_map(move |size| vec(half.clone(), size));
+        let half = move || (id(), any::<bool>(), any::<bool>(), age.clone());
+        let halves = size.prop_flat_map(move |size| vec(half(), size));
         (id(), counter(), counter(), halves).prop_map(|(reporter, epoch, version, halves)| {
             let halves = halves
                 .into_iter()

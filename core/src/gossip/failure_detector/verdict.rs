@@ -467,12 +467,16 @@ mod tests {
     fn refused_dials_leave_time_for_a_restart_and_for_an_objection() {
         let (mut context, mut verdict) = (context(), Verdict::default());
         let broken = context.now;
-        let evidence = |broken| Evidence {
-            last_heard: Some(broken),
-            refused: true,
+        let suspect = |verdict: &mut Verdict, context: &Context, fresh| {
+            let evidence = Evidence {
+                last_heard: Some(broken),
+                refused: true,
+            };
+            let times = (fresh, Instant::ZERO);
+            verdict.suspect(context, 1, evidence, times, Duration::ZERO)
         };
         context.now += Duration::from_millis(90);
-        verdict.suspect(&context, 1, evidence(broken), Instant::ZERO, Instant::ZERO);
+        suspect(&mut verdict, &context, Instant::ZERO);
         verdict.schedule_first(&mut context);
         let due = broken + REFUSED_AFTER;
         assert_eq!(context.timers.next(), Some(due));
@@ -482,12 +486,12 @@ mod tests {
             [(1, DeathCause::Refused)]
         );
         // The evidence is old: time for an objection is left from the suspicion on.
-        verdict.suspect(&context, 1, evidence(broken), Instant::ZERO, Instant::ZERO);
+        suspect(&mut verdict, &context, Instant::ZERO);
         verdict.schedule_first(&mut context);
         assert_eq!(context.timers.next(), Some(due + OBJECTION_GRACE));
         // A later update of the member, or a pause of this node, starts the time again.
         let fresh = context.after(Duration::from_millis(50));
-        verdict.suspect(&context, 1, evidence(broken), fresh, Instant::ZERO);
+        suspect(&mut verdict, &context, fresh);
         verdict.schedule_first(&mut context);
         assert_eq!(context.timers.next(), Some(fresh + OBJECTION_GRACE));
     }

@@ -73,6 +73,7 @@ impl Links {
             .map(|(peer, down)| Edge {
                 peer: peer.clone(),
                 down: *down,
+                refused: false,
             })
             .collect();
         let ages = vec![None; edges.len()];
@@ -125,6 +126,7 @@ impl Pair {
                         inputs.push_back((!newcomer, Input::Receive { link, message }));
                     }
                     Output::Dial { .. }
+                    | Output::CancelDial { .. }
                     | Output::Send { .. }
                     | Output::Resolve { .. }
                     | Output::Close { .. }
