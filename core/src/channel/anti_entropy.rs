@@ -414,6 +414,58 @@ mod tests {
         assert!(first.len() > 1, "the seed decides");
     }
 
+    /// The time until the channel is compared next.
+    fn wait(context: &Context) -> Duration {
+        let due = context.timers.of(&Timer::Compare(channel("chat")));
+        due.unwrap().since(context.now)
+    }
+
+    #[test]
+    fn a_channel_is_compared_once_an_interval_with_jitter() {
+        let chat = channel("chat");
+        let (mut context, mut anti_entropy) = quiet();
+        let short = Duration::from_secs(16);
+        let mut waits = BTreeSet::new();
+        for (interval, open) in [(INTERVAL, false), (short, true), (INTERVAL, false)] {
+            if open {
+                anti_entropy.set_interval(&mut context, &chat, interval);
+                assert!(wait(&context) < interval, "soon after it was opened");
+            } else {
+                anti_entropy.reset_interval(&chat);
+            }
+            for _ in 0..100 {
+                assert!(
+                    anti_entropy
+                        .begin_interval(&mut context, &chat, Vec::new())
+                        .is_empty()
+                );
+                let (least, most) = (interval * 15 / 16, interval * 17 / 16);
+                let wait = wait(&context);
+                assert!((least..most).contains(&wait), "{wait:?} of {interval:?}");
+                waits.insert(wait);
+            }
+        }
+        assert!(waits.len() > 200, "the times are drawn");
+    }
+
+    #[test]
+    fn a_channel_is_quiet_half_a_second_after_its_last_change() {
+        let (chat, store, peer) = (channel("chat"), store(1..4), id("z"));
+        for (age, compared_again) in [
+            (QUIET_AFTER - Duration::from_nanos(1), false),
+            (QUIET_AFTER, true),
+        ] {
+            let (mut context, mut anti_entropy) = quiet();
+            let first = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+            assert_ne!(first, Comparison::Done);
+            context.now += Duration::from_millis(10);
+            anti_entropy.note_changed(&chat, context.now);
+            context.now += age;
+            let again = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+            assert_eq!(again != Comparison::Done, compared_again, "{age:?}");
+        }
+    }
+
     #[test]
     fn equal_hashes_end_a_comparison() {
         let (context, mut anti_entropy) = quiet();

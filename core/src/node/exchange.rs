@@ -12,6 +12,7 @@ use crate::testing::world::{TestEnvironment, TestWorld};
 use crate::time::{Duration, Instant, Wall};
 use crate::topology::record::{Content, Rank, Record};
 use core::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One-way delay of the connection.
@@ -172,6 +173,20 @@ fn a_handshake_lasts_as_long_as_both_ends_exchange_revocations() {
         let first = opened.clone().map(|it| it.first().map(|(_, link)| *link));
         assert_eq!(first, [Some(LinkId(1)); 2], "the first connection");
         assert_eq!(world.environment.closed, []);
+        // Both ends of the link pass on what they learn from here on. It replaces the revocation that ends first.
+        for node in [0, 1] {
+            let revoke = Input::Revoke {
+                request: revocation::RevocationRequest(1),
+                revocation: by_holder(&format!("late{node}"), 900),
+            };
+            world.step(&node, revoke);
+            world.run(Duration::from_secs(1));
+            let lists = world
+                .nodes
+                .values()
+                .map(|it| it.revocations().list().hash());
+            assert_eq!(lists.collect::<BTreeSet<_>>().len(), 1, "from {node}");
+        }
     }
 }
 
@@ -219,6 +234,30 @@ fn a_handshake_ends_when_the_exchange_stops_and_after_two_minutes() {
     }
     let (at, closed) = world.environment.closed[1];
     assert_eq!((at.since(begun), closed), (Duration::from_secs(120), link));
+}
+
+#[test]
+fn a_second_hello_does_not_end_the_exchange() {
+    let mut world = Pair::of(1);
+    world.step(&0, load(3));
+    world.start();
+    let link = LinkId(1);
+    world.accept(link);
+    world.hear(link, hello(2));
+    let MeshMessage::Hello(mut equal) = hello(2) else {
+        panic!("a hello")
+    };
+    // The peer claims that it holds the revocations, which it has not received.
+    equal.revocations = world.nodes[&0].revocations().list().hash();
+    world.hear(link, MeshMessage::Hello(equal.clone()));
+    world.run(Duration::from_secs(1));
+    assert!(world.environment.opened[0].is_empty());
+    // In a first message, the claim is believed: a peer that lies learns less.
+    let link = LinkId(2);
+    world.accept(link);
+    world.hear(link, MeshMessage::Hello(equal));
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.environment.opened[0].len(), 1);
 }
 
 #[test]

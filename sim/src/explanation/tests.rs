@@ -1,19 +1,13 @@
 //! Tests of explanations: for absences and counts, an explanation names the last message, the fault between the nodes,
 //! and the item.
 
+use super::sample::head;
 use super::*;
 use crate::mesh::MESH;
 use crate::scenario::Scenario;
 use crate::{RunOptions, run};
 
-const HEAD: &str = r#"
-scenario = 1
-name = "explained"
-about = "A failure."
-engines = ["model"]
-duration = "30s"
-recovery = "30s"
-"#;
+const HEAD: &str = head!("30s");
 
 /// Returns the text of a scenario with some nodes, steps at times, and an expectation with its time window.
 fn small(nodes: usize, steps: &[(&str, &str)], expectation: &str) -> String {
@@ -63,18 +57,12 @@ fn explained(text: &str, line: &str) -> Explanation {
 
 #[track_caller]
 fn has(explanation: &Explanation, words: &[&str]) {
-    let lines = explanation.lines.join("\n");
-    for word in words {
-        assert!(lines.contains(word), "{word:?} is not in:\n{lines}");
-    }
+    sample::has(&explanation.lines.join("\n"), words);
 }
 
-/// The line of a step in the scenario of a test.
+/// The line of a step in the scenario of a test, as explanations name it.
 fn line_of(text: &str, step: &str) -> String {
-    let before = format!("{HEAD}{text}");
-    let place = before.find(step).unwrap();
-    let header = before[..place].rfind("[[at]]").unwrap();
-    format!("line {}", before[..header].lines().count() + 1)
+    format!("line {}", sample::line_of(text, step))
 }
 
 #[test]

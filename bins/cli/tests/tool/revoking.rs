@@ -32,16 +32,16 @@ impl Place {
         text(&PathBuf::from(&self.pki).join(name))
     }
 
-    /// The arguments that present a certificate from files.
-    fn presents(&self, name: &str) -> Vec<String> {
+    /// The arguments that present a certificate from files; the daemon's flags begin with `--tls-`, the tool's with `--`.
+    fn presents(&self, flags: &str, name: &str) -> Vec<String> {
         let files = [
-            ("--cert", format!("{name}-cert.pem")),
-            ("--key", format!("{name}-key.pem")),
-            ("--ca", "ca-cert.pem".to_owned()),
+            ("cert", format!("{name}-cert.pem")),
+            ("key", format!("{name}-key.pem")),
+            ("ca", "ca-cert.pem".to_owned()),
         ];
         let files = files.iter();
         files
-            .flat_map(|(flag, file)| [(*flag).to_owned(), self.file(file)])
+            .flat_map(|(flag, file)| [format!("{flags}{flag}"), self.file(file)])
             .collect()
     }
 
@@ -53,7 +53,7 @@ impl Place {
         if let Some(target) = target {
             arguments.extend(["--target", &target.address]);
         }
-        let presents = self.presents(id);
+        let presents = self.presents("--tls-", id);
         arguments.extend(presents.iter().map(String::as_str));
         RunningDaemon::start(&arguments)
     }
@@ -66,7 +66,7 @@ impl Place {
 
     /// Runs the tool at a daemon, with a certificate from files.
     fn asks_as(&self, name: &str, daemon: &RunningDaemon, words: &[&str]) -> Answer {
-        let presents = self.presents(name);
+        let presents = self.presents("--", name);
         let mut arguments = words.to_vec();
         arguments.extend(["--node", &daemon.address]);
         arguments.extend(presents.iter().map(String::as_str));
@@ -143,15 +143,14 @@ fn a_node_revoked_by_id_returns_with_a_certificate_that_starts_now() {
     drop(c);
     let c = place.starts("c", Some(&a));
     place.until(&c, &["status"], |it| {
-        let dials = it["failed_dials"].to_string();
-        it["members"]["alive"] == 1 && dials.contains("revoked")
+        it["members"]["alive"] == 1 && it.to_string().contains("revoked")
     });
     drop(c);
     // A certificate that begins before the revocation, as they do by default, does not help.
     place.issues("c", &[]);
     let c = place.starts("c", Some(&a));
     place.until(&c, &["status"], |it| {
-        it["failed_dials"].to_string().contains("revoked")
+        it["members"]["alive"] == 1 && it.to_string().contains("revoked")
     });
     place.alive(&a, 2);
     drop(c);
@@ -186,7 +185,7 @@ fn one_certificate_is_revoked_by_its_fingerprint_or_its_file() {
     let digits: Vec<char> = print.chars().filter(|it| *it != ':').collect();
     let pairs: Vec<String> = digits.chunks(2).map(|it| it.iter().collect()).collect();
     let capitals = pairs.join(":").to_uppercase();
-    let boss = "admin-boss";
+    let boss = "boss+admin";
     let revoke = ["revoke", "--fingerprint", &capitals, "--json"];
     let revoked = &place.asks_as(boss, &a, &revoke).fine().json()[0];
     assert_eq!(revoked["held"], 1, "{revoked}");
@@ -204,12 +203,12 @@ fn one_certificate_is_revoked_by_its_fingerprint_or_its_file() {
     place.holds(&b, 2);
     // An administrator revokes another one, whose calls end.
     place.issues("guest", &["--admin"]);
-    place.asks_as("admin-guest", &a, &["status"]).fine();
+    place.asks_as("guest+admin", &a, &["status"]).fine();
     place
         .asks_as(boss, &a, &["revoke", "--id", "guest", "--admin"])
         .fine();
     place
-        .asks_as("admin-guest", &a, &["status"])
+        .asks_as("guest+admin", &a, &["status"])
         .fails(1, &[&a.address, "revoked"]);
 }
 
@@ -227,7 +226,7 @@ fn wrong_revocations_are_refused_with_the_reason() {
     for wrong in ["xyz", "", &"a7".repeat(31), &"a7".repeat(33)] {
         ask(&["--fingerprint", wrong]).fails(2, &["--fingerprint", "64 hexadecimal digits"]);
     }
-    ask(&["--certificate", "/nowhere/c.pem"]).fails(2, &["/nowhere/c.pem", "No such file"]);
+    ask(&["--certificate", "/nowhere/c.pem"]).fails(2, &["/nowhere/c.pem"]);
     let key = place.file("b-key.pem");
     ask(&["--certificate", &key]).fails(2, &[&key, "certificate"]);
     let ca = place.file("ca-cert.pem");
