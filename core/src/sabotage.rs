@@ -108,6 +108,8 @@ pub enum Switch {
     KeepsRevokedLinks,
     /// Planted bug: a revocation is acknowledged before it is stored.
     AcknowledgesUnstored,
+    /// Mechanism off: a node does not keep addresses of members for its next start.
+    NoKeptAddresses,
     /// Mechanism off: refused dials are not evidence of death.
     NoRefusals,
     /// Planted bug: the first refused dial is evidence, and leaves no time for objections.
@@ -116,6 +118,8 @@ pub enum Switch {
     OneRefusalSuffices,
     /// Planted bug: a connection that is reset counts as refused dials.
     ResetIsRefusal,
+    /// Mechanism off: timeouts do not follow measured round trips, and a dial that connects late is given up.
+    FixedTimeouts,
 }
 
 impl Switch {
@@ -172,10 +176,12 @@ impl Switch {
         (Self::NoRevocationExchange, "no-revocation-exchange"),
         (Self::KeepsRevokedLinks, "keeps-revoked-links"),
         (Self::AcknowledgesUnstored, "acknowledges-unstored"),
+        (Self::NoKeptAddresses, "no-kept-addresses"),
         (Self::NoRefusals, "no-refusals"),
         (Self::HastyRefusals, "hasty-refusals"),
         (Self::OneRefusalSuffices, "one-refusal-suffices"),
         (Self::ResetIsRefusal, "reset-is-refusal"),
+        (Self::FixedTimeouts, "fixed-timeouts"),
     ];
 }
 

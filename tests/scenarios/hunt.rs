@@ -5,7 +5,7 @@ use phalanx_sim::scenario::Scenario;
 use phalanx_sim::search::{Hunt, SystemUnderTest, Trial, attempt};
 use phalanx_sim::shrink::{ControlRun, Shrunk, shrink};
 
-const SHRINK_RUNS_MAX: usize = 1_500;
+const SHRINK_RUNS_MAX: usize = 6_000;
 
 /// Returns the first trial whose earliest failure with the bug is a wanted one, and that passes without the bug.
 pub(crate) fn find(
@@ -62,7 +62,7 @@ fn needs_the_bug(what: &str, sound: SystemUnderTest<'_>, shrunk: &Shrunk, text: 
     let mut of_bug = of_bug.filter(|controlled| controlled.control == ControlRun::Bug);
     let controlled = of_bug.next().expect("it is run without the bug");
     assert_eq!(
-        (controlled.failed, controlled.runs),
+        (controlled.failing.len(), controlled.runs),
         (0, 20),
         "{what}:\n{text}"
     );

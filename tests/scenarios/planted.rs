@@ -107,7 +107,7 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism(
         "duplicate-id",
         Switch::BelievesHearsay,
-        "kind = \"duplicate-id\"",
+        "kind = \"name-taken\"",
     ),
     mechanism("early-crash", Switch::NoDetection, "as = \"down\""),
     mechanism("flapping-link", Switch::NoTieBreak, "invariant bounds").part("tie-break"),
@@ -149,8 +149,8 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     ),
     mechanism(
         "restart-without-seeds",
-        Switch::NoDetection,
-        "as = \"down\"",
+        Switch::NoKeptAddresses,
+        "as = \"alive\"",
     ),
     mechanism(
         "maps-after-a-split",
@@ -187,6 +187,18 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism("relay-crash", Switch::NoResend, "delivered-percent"),
     mechanism("rolling-restart", Switch::NoTieBreak, "invariant bounds"),
     mechanism("slow-neighbour", Switch::NoBackPressure, "kind = \"full\""),
+    mechanism("slow-network", Switch::FixedTimeouts, "converged = true"),
+    mechanism(
+        "slow-lossy-network",
+        Switch::FixedTimeouts,
+        "converged = true",
+    ),
+    mechanism("slow-member", Switch::FixedTimeouts, "converged = true"),
+    mechanism(
+        "link-becomes-slow",
+        Switch::FixedTimeouts,
+        "converged = true",
+    ),
     mechanism("slow-nodes", Switch::NoPauseGuard, "kind = \"paused\""),
     mechanism(
         "stolen-key",

@@ -78,6 +78,16 @@ impl Channels {
         channel: &ChannelName,
         payload: Arc<[u8]>,
     ) -> Result<Done, Refusal> {
+        let update = self.publish_payload(channel, payload)?;
+        Ok(update.map_or(Done::Unchanged, |it| Done::Published(it.id.clone())))
+    }
+
+    /// Broadcasts a message, or the part of an update that changes custom state. Returns none if no part does.
+    fn publish_payload(
+        &mut self,
+        channel: &ChannelName,
+        payload: Arc<[u8]>,
+    ) -> Result<Option<Arc<Update>>, Refusal> {
         check_size(&payload)?;
         let (body, payload) = match self.open_store(channel)? {
             ChannelStore::Messages(_) => (Body::Message, payload),
@@ -85,7 +95,7 @@ impl Channels {
             ChannelStore::Custom(None) => (Body::Custom, payload),
             ChannelStore::Custom(Some(custom)) => match custom.merge(&payload) {
                 Ok(Some(delta)) => (Body::Custom, Arc::from(delta)),
-                Ok(None) => return Ok(Done::Unchanged),
+                Ok(None) => return Ok(None),
                 Err(reason) => return Err(Refusal::Malformed(reason)),
             },
         };
@@ -100,7 +110,7 @@ impl Channels {
             self.drop_excess(&update);
         }
         self.broadcast_own(&update, None);
-        Ok(Done::Published(update.id.clone()))
+        Ok(Some(update))
     }
 
     pub(super) fn on_transact(
@@ -157,13 +167,27 @@ impl Channels {
             self.on_open(channel, options)?;
         }
         let result = match operation {
-            ChannelOperation::Publish(payload) => self.on_publish(channel, payload),
+            ChannelOperation::Publish(payload) if opens => self.on_publish(channel, payload),
+            ChannelOperation::Publish(payload) => self.on_publish_beside(channel, payload),
             ChannelOperation::Transact(transaction) => self.on_transact(channel, &transaction),
         };
         if opens {
             self.on_close(channel);
         }
         result
+    }
+
+    /// Broadcasts for a program other than the application that has the channel open, which receives the broadcast too.
+    fn on_publish_beside(
+        &mut self,
+        channel: &ChannelName,
+        payload: Arc<[u8]>,
+    ) -> Result<Done, Refusal> {
+        let Some(update) = self.publish_payload(channel, payload)? else {
+            return Ok(Done::Unchanged);
+        };
+        self.deliver_broadcast(&update.id, Arc::clone(&update.payload));
+        Ok(Done::Published(update.id.clone()))
     }
 
     /// Sends a message to one member. Returns none if the answer to the request follows later.

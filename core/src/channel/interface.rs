@@ -112,6 +112,8 @@ pub enum Input {
     Neighbours(Vec<Neighbour>),
     /// The calendar time of this node, after the clock was set.
     Calendar(Wall),
+    /// The time after which a neighbour over a typical slow link has answered; zero in a fast mesh.
+    Pace(Duration),
     /// A message arrived on an open link.
     Receive {
         /// The link.
@@ -166,8 +168,8 @@ pub enum Input {
         /// The comparisons and writes.
         transaction: Transaction,
     },
-    /// Perform an operation that needs an open channel. A channel that no application has open is opened for this
-    /// operation only, without a receive window.
+    /// Perform an operation of another program, which needs an open channel. A channel that no application has open is
+    /// opened for this operation only, without a receive window. The application that has it open receives the broadcast.
     Once {
         /// The number of the request; the answer repeats it.
         request: Request,

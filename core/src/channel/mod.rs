@@ -211,6 +211,7 @@ impl Machine for Channels {
         match input {
             Input::Neighbours(neighbours) => self.on_neighbours(neighbours),
             Input::Calendar(wall) => self.context.set_calendar(wall),
+            Input::Pace(pace) => self.context.set_pace(pace),
             Input::Receive { link, data } => self.on_receive(link, data),
             Input::Forward { link, packet } => self.on_forward(link, &packet),
             Input::Unroutable { packet, failure } => self.on_unroutable(&packet, failure),

@@ -364,12 +364,13 @@ impl Dissemination {
         }
     }
 
-    /// A neighbour announced updates. Updates that the view holds are passed to `held`; the others are awaited.
+    /// A neighbour announced updates. Updates that the view holds are passed to `held`; the others are awaited, on a
+    /// slow link longer by `slow`.
     pub(super) fn on_announced(
         &mut self,
         context: &mut Context,
         link: LinkId,
-        have: &[PublicationId],
+        (have, slow): (&[PublicationId], Duration),
         mut held: impl FnMut(Key),
     ) {
         let mut wait = None;
@@ -406,7 +407,7 @@ impl Dissemination {
                             .dissemination
                             .duration_below(tuning.graft_jitter)
                     });
-                    let at = context.now + tuning.graft_after + jitter;
+                    let at = context.now + tuning.graft_after + jitter + slow;
                     context.timers.set(Timer::Graft(key), at);
                 }
             }
@@ -427,9 +428,13 @@ impl Dissemination {
             return None;
         }
         let request = self.tree.next_announcer(&key, is_alive)?;
-        let at = context.after(context.tuning().graft_interval);
-        context.timers.set(Timer::Graft(key), at);
         Some(request)
+    }
+
+    /// Schedules the request to the next announcer. A slow link answers after `slow`.
+    pub(super) fn schedule_next_request(context: &mut Context, key: Key, slow: Duration) {
+        let at = context.after(context.tuning().graft_interval.max(slow));
+        context.timers.set(Timer::Graft(key), at);
     }
 
     /// A neighbour requests updates that the neighbour did not receive; the request makes the link eager. Returns the
@@ -501,7 +506,8 @@ mod tests {
     }
 
     fn announce(tree: &mut Dissemination, context: &mut Context, link: LinkId, id: &PublicationId) {
-        tree.on_announced(context, link, core::slice::from_ref(id), |_| {});
+        let announced = (core::slice::from_ref(id), Duration::ZERO);
+        tree.on_announced(context, link, announced, |_| {});
     }
 
     #[test]
@@ -540,7 +546,9 @@ mod tests {
         assert!(!tree.awaits(member));
         assert_eq!(context.timers.next(), None);
         let mut held = Vec::new();
-        tree.on_announced(&mut context, OTHER, &[named(1, 1)], |key| held.push(key));
+        let announced = [named(1, 1)];
+        let announced = (announced.as_slice(), Duration::ZERO);
+        tree.on_announced(&mut context, OTHER, announced, |key| held.push(key));
         assert_eq!(held, [Key::Record(member)]);
     }
 

@@ -8,7 +8,8 @@ use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
 use super::message::{
-    AgedReport, FORGET_NOW, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome,
+    AgedReport, FORGET_NOW, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, VERSION_MAX,
+    VERSION_MIN, Welcome,
 };
 use super::output::REFUSED_FOR;
 use super::own_id::Testimony;
@@ -33,6 +34,7 @@ impl Gossip {
     }
 
     pub(super) fn on_dialed(&mut self, dial: DialId, link: LinkId, peer: NodeId) {
+        let resumed = self.resume_overdue(dial, &peer);
         let Some(attempt) = self.dialer.get(dial) else {
             self.context.out.push(Output::Close { link });
             return;
@@ -72,12 +74,14 @@ impl Gossip {
             return;
         }
         self.on_member_answered(member);
+        let elapsed = self.context.now - attempt.started();
         let session = self.members.begin_session(member);
         self.dialer.connected(dial, link, member, session);
         let (own, linked) = (self.self_record.record(), self.has_live_link());
         let proposed = (member, session);
         self.handshakes
             .send_hello(&mut self.context, link, peer, proposed, own, linked);
+        self.measure_dial((dial, link, member), elapsed, resumed);
     }
 
     pub(super) fn on_handshake_due(&mut self, link: LinkId) {
@@ -87,6 +91,14 @@ impl Gossip {
         self.context.out.push(Output::Close { link });
         if let Some(dial) = self.dialer.over(link) {
             self.on_dial_ended(dial, "no answer to the handshake");
+        }
+    }
+
+    /// The peer of a connection sent a part of its revocations.
+    pub(super) fn on_exchanging(&mut self, link: LinkId) {
+        let latest = self.handshakes.on_progress(&mut self.context, link);
+        if let (Some(latest), Some(dial)) = (latest, self.dialer.over(link)) {
+            self.dialer.extend(&mut self.context, dial, latest);
         }
     }
 
@@ -106,6 +118,9 @@ impl Gossip {
             return;
         }
         if let Some(refusal) = self.reason_to_refuse(peer, hello) {
+            if refusal.reason == RefusalReason::Version {
+                self.report_rejected(link, Rejection::Version);
+            }
             self.handshakes.refuse(&mut self.context, link, refusal);
             return;
         }
@@ -117,7 +132,7 @@ impl Gossip {
             self.members.reset_sessions(member);
         }
         self.members.note_session(member, hello.session);
-        self.handshakes.end(&mut self.context, link);
+        let handshake = self.handshakes.end(&mut self.context, link);
         // The `Hello` is refused unless there is room for a link of some value.
         if !self.context.has(Switch::NoReferral) {
             self.make_room(member, LinkValue::Confirmed);
@@ -132,6 +147,7 @@ impl Gossip {
             self.context.now,
         );
         self.open(link, fresh, (&hello.record, hello.hash), hello.joining);
+        self.measure_handshake(link, member, handshake);
         if hello.joining {
             self.frames.snapshot(link, false);
         }
@@ -272,6 +288,10 @@ impl Gossip {
             self.close_for_protocol(link, Rejection::WrongRecord);
             return;
         }
+        if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
+            self.close_for_protocol(link, Rejection::Version);
+            return;
+        }
         let purpose = self.finish_dial(link);
         let fresh = Link::new(
             peer,
@@ -304,8 +324,9 @@ impl Gossip {
         {
             self.overlay.mark_random(link);
         }
-        self.handshakes.end(&mut self.context, link);
+        let handshake = self.handshakes.end(&mut self.context, link);
         self.open(link, fresh, (&welcome.record, welcome.hash), joining);
+        self.measure_handshake(link, member, handshake);
     }
 
     /// The handshake on a dialled connection is complete: the connection becomes the link.
@@ -373,7 +394,8 @@ impl Gossip {
         self.context.report(Event::LinkUp { peer, link, dialed });
         // A neighbour does not necessarily know about an earlier start of this node. Updates about earlier starts
         // arrive from other members within this time.
-        let since = self.context.after(ECHO_TIME);
+        let slow = self.round_trips.grace(&self.context);
+        let since = self.context.after(ECHO_TIME + slow);
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);
         self.end_refusals(member);
@@ -494,6 +516,7 @@ impl Gossip {
 
     fn on_frame(&mut self, link: LinkId, member: MemberIndex, frame: Frame) {
         self.on_link_heard(link, member);
+        self.on_echoes(link, frame.ping, frame.pong);
         if frame.prune {
             self.dissemination.make_lazy(link);
         }
@@ -501,9 +524,10 @@ impl Gossip {
             self.on_updates(link, &frame.records, &frame.reports);
         }
         if !frame.have.is_empty() {
+            let slow = self.round_trips.answer_time(&self.context, link) / 2;
             let frames = &mut self.frames;
             self.dissemination
-                .on_announced(&mut self.context, link, &frame.have, |key| {
+                .on_announced(&mut self.context, link, (&frame.have, slow), |key| {
                     frames.on_announced_there(link, key);
                 });
         }
@@ -735,6 +759,8 @@ impl Gossip {
             .dissemination
             .on_missing(&mut self.context, key, is_alive);
         if let Some((link, id)) = request {
+            let slow = self.round_trips.answer_time(&self.context, link);
+            Dissemination::schedule_next_request(&mut self.context, key, slow);
             self.frames.graft(link, id);
         }
     }

@@ -145,6 +145,10 @@ pub struct Frame {
     pub sync: Vec<Sync>,
     /// The members that are down or left in the sender's view and whose records are in this frame.
     pub gone: Vec<Gone>,
+    /// Requests an echo of this number, which measures the round trip; 0 requests none.
+    pub ping: u32,
+    /// The echo of the number in a frame of the receiver; 0 is none.
+    pub pong: u32,
 }
 
 /// The age by which a node asks its neighbours to forget a member that is down or left at once.
@@ -338,6 +342,8 @@ impl Encoded for Frame {
             + batch(&self.records, &self.reports)
             + sync
             + gone
+            + size::uint(u64::from(self.ping))
+            + size::uint(u64::from(self.pong))
     }
 }
 

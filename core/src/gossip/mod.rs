@@ -10,6 +10,7 @@
 //! | `handshake`, `admission` | which connections become links |
 //! | `links` | the set of established links |
 //! | `dialer`, `bootstrap` | dials in progress and back-off; seed addresses and discovery |
+//! | `round_trip` | the round trips to peers, and the timeouts that follow |
 //! | `overlay`, `capacity` | which members to keep links to |
 //! | `failure_detector` | which silence is evidence, and which members are down |
 //! | `members` | the status of each member, and the state kept about it |
@@ -48,12 +49,14 @@ mod handshake;
 mod input;
 mod interface;
 mod links;
+mod measurement;
 mod members;
 pub mod message;
 mod output;
 mod overlay;
 mod own_id;
 mod provenance;
+mod round_trip;
 mod self_record;
 mod streams;
 #[cfg(test)]
@@ -63,9 +66,9 @@ mod tuning;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
-pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF};
+pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF, decode_addresses, encode_addresses};
 pub use config::{Config, Tuning};
-pub use dialer::DIALS_MAX;
+pub use dialer::{DIALS_MAX, OVERDUE_KEPT};
 pub use epoch::{epoch_of_start, may_replace_epoch};
 pub use event::{DeathCause, Event, LinkEnd, Rejection};
 pub use interface::{ForgetRefusal, Input, Output, SEEDS_MAX};
@@ -101,6 +104,7 @@ use handshake::Handshakes;
 use links::Links;
 use members::{Forgetting, Members};
 use overlay::{Neighbourhood, Overlay};
+use round_trip::RoundTrips;
 use self_record::SelfRecord;
 use std::sync::Arc;
 use timer::{Timer, Timers};
@@ -120,6 +124,7 @@ pub struct Gossip {
     admission: Admission,
     links: Links,
     dialer: Dialer,
+    round_trips: RoundTrips,
     bootstrap: Bootstrap,
     overlay: Overlay,
     heartbeat: Heartbeat,
@@ -171,6 +176,7 @@ impl Gossip {
             admission: Admission::new(&context),
             links: Links::default(),
             dialer: Dialer::default(),
+            round_trips: RoundTrips::default(),
             bootstrap,
             overlay: Overlay::default(),
             heartbeat: Heartbeat::new(),
@@ -196,10 +202,14 @@ impl Gossip {
             Input::Start => self.on_start(),
             Input::Accepted { link, peer } => self.on_accepted(link, peer),
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer),
-            Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason),
+            Input::DialFailed { dial, reason } => {
+                self.dialer.forget_overdue(dial);
+                self.on_dial_failed(dial, &reason);
+            }
             Input::Resolved { ticket, addresses } => self.on_resolved(ticket, addresses),
             Input::Receive { link, message } => self.on_receive(link, message),
             Input::Heard { link } => self.on_heard(link),
+            Input::Exchanging { link } => self.on_exchanging(link),
             Input::Closed { link, reason } => self.on_closed(link, reason),
             Input::Stored { ticket } => self.on_stored(ticket),
             Input::StoreFailed { ticket } => {
@@ -269,7 +279,7 @@ impl Gossip {
             Timer::Refusal(member) => self.on_refusal_due(member),
             Timer::Handshake(link) => self.on_handshake_due(link),
             Timer::Dial(dial) => {
-                self.dialer.count_time_out();
+                self.dialer.on_time_out(&mut self.context, dial);
                 self.on_dial_failed(dial, &DialError::TimedOut);
             }
             Timer::Graft(key) => self.request_missing(key),
@@ -331,6 +341,7 @@ impl Gossip {
 impl Gossip {
     /// A message arrived on the link to a member: the member is alive.
     fn on_link_heard(&mut self, link: LinkId, member: MemberIndex) {
+        self.check_lateness(link);
         let Some(was_silent) = self.silence.on_received(&mut self.context, link) else {
             return;
         };
@@ -384,7 +395,9 @@ impl Gossip {
         let topology = &self.context.topology;
         if self.self_record.edge(member).is_some() || topology.is_ring_edge(self.context.me, member)
         {
+            // A message that is still under way may prove life until the end of the allowance.
             let heard = self.silence.heard(link);
+            let heard = heard.map(|heard| heard + self.silence.allowance(link));
             self.self_record.set_edge(member, true, heard);
         }
     }
@@ -413,16 +426,6 @@ impl Gossip {
     /// Whether any link is open and not silent.
     fn has_live_link(&self) -> bool {
         self.iter_links().any(|(_, _, alive)| alive)
-    }
-
-    /// The time at which this node itself last heard a member on a link.
-    fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
-        let links = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.member() == member);
-        let received = links.filter_map(|(id, _)| self.silence.received(id)).max();
-        received.max(self.members.heard(member))
     }
 }
 
@@ -469,10 +472,11 @@ impl Gossip {
     /// No path leads to a member. Returns whether the member is newly suspect.
     fn on_unreached(&mut self, member: MemberIndex, evidence: Evidence) -> bool {
         let fresh = self.members.last_update(&self.context, member);
-        let resumed = self.local_health.resumed();
+        let times = (fresh, self.local_health.resumed());
+        let slow = self.round_trips.grace(&self.context);
         let newly = self
             .verdict
-            .suspect(&self.context, member, evidence, fresh, resumed);
+            .suspect(&self.context, member, evidence, times, slow);
         if newly {
             self.set_status(member, Status::Suspect);
             self.context
@@ -576,6 +580,7 @@ impl Gossip {
         self.dissemination.forget(member);
         self.refusals.end(&mut self.context, member);
         self.dialer.reset_back_off(member);
+        self.round_trips.forget(member);
         verdict::release(&mut self.context, member);
     }
 
@@ -618,7 +623,7 @@ impl Gossip {
         &self.context.config
     }
 
-    /// The number of dials that `dial_timeout` ended since the start of the node.
+    /// The number of dials that a timeout ended since the start of the node.
     #[must_use]
     pub const fn dials_timed_out(&self) -> u64 {
         self.dialer.timed_out()
@@ -697,6 +702,8 @@ impl Gossip {
                 .is_ring_edge(self.context.me, link.member()),
             silent: !alive,
             quiet: now.since(self.silence.heard(id).unwrap_or(now)),
+            round_trip: self.round_trips.smoothed(id),
+            silent_after: self.context.tuning().silent_after + self.silence.allowance(id),
             session: link.session(),
             version: link.version(),
         })
@@ -763,6 +770,7 @@ impl Gossip {
             + self.handshakes.memory()
             + self.links.memory()
             + self.dialer.memory()
+            + self.round_trips.memory()
             + self.bootstrap.memory()
             + self.overlay.memory()
             + self.silence.memory()

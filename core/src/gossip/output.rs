@@ -70,6 +70,7 @@ impl Gossip {
             };
             let hash = self.anti_entropy.hash_is_due(&self.context, link);
             self.frames.heartbeat(link, hash);
+            self.request_echo(link);
         }
     }
 
@@ -172,7 +173,9 @@ impl Gossip {
         peer: Option<MemberIndex>,
     ) {
         if self.may_dial(purpose) {
-            self.dialer.begin(&mut self.context, purpose, address, peer);
+            let timeout = self.round_trips.dial_timeout(&self.context, peer);
+            self.dialer
+                .begin(&mut self.context, purpose, (address, peer), timeout);
         }
     }
 
@@ -213,6 +216,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
+            slow: Duration::ZERO,
         };
         for member in self.overlay.requested_missing(&self.context, &near) {
             if self.room(Some(member), LinkValue::Requested) == Room::None {
@@ -232,7 +236,9 @@ impl Gossip {
             }
         }
         if !needed.is_complete() && self.dialer.len() > 0 {
-            self.overlay.schedule_next_candidate(&mut self.context);
+            let slow = self.round_trips.dial_extension(&self.context);
+            self.overlay
+                .schedule_next_candidate(&mut self.context, slow);
         }
         if needed.is_complete() && self.bootstrap.discovers() {
             let reported = |member| self.self_record.edge(member).is_some();
@@ -252,6 +258,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
+            slow: self.round_trips.dial_extension(&self.context),
         }
     }
 
@@ -261,6 +268,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
+            slow: Duration::ZERO,
         };
         let drawn = self.overlay.on_random_due(&mut self.context, &near);
         if let Some(member) = drawn
@@ -274,7 +282,9 @@ impl Gossip {
     pub(super) fn maintain(&mut self) {
         self.overlay.schedule_maintenance(&mut self.context);
         self.tidy_edges();
-        for member in self.overlay.unlinked_twice(&self.context, &self.links) {
+        let slow = self.round_trips.dial_extension(&self.context);
+        let unlinked = self.overlay.unlinked_long(&self.context, &self.links, slow);
+        for member in unlinked {
             let heard = self.last_heard(member);
             self.self_record.set_edge(member, true, heard);
         }
@@ -707,6 +717,7 @@ impl Gossip {
         };
         let member = held.member();
         let silence = self.silence.on_closed(&mut self.context, link);
+        self.round_trips.on_closed(link);
         let eager = self.dissemination.on_closed(link);
         self.anti_entropy.on_closed(link);
         self.frames.on_closed(&mut self.context, link);

@@ -385,6 +385,7 @@ impl Gossip {
             | Input::Resolved { .. }
             | Input::Receive { .. }
             | Input::Heard { .. }
+            | Input::Exchanging { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
             | Input::StoreFailed { .. }

@@ -1,7 +1,9 @@
 //! The node's own record, its edge report, and its phase.
 //!
 //! A node publishes two values: its record, and a report of the edges that other nodes would otherwise assume wrongly.
-//! Each of the two values is published at most once per step. A received value under the node's id that the node did
+//! Each of the two values is published at most once per step, and changes of the record's content at most once per
+//! second: the first one at once, further ones together at the end of the second. A refutation, a higher epoch and the
+//! announcement that the node leaves are published at once, with the content that waits. A received value under the node's id that the node did
 //! not publish is a forgery, an echo of an earlier start, or the value of another machine with the same id:
 //!
 //! | epoch and instance | the value is | answer |
@@ -32,7 +34,7 @@ use crate::counter::BOUND_RISES;
 use crate::identity::NodeId;
 use crate::link::Ticket;
 use crate::sabotage::Switch;
-use crate::size::held;
+use crate::size::{Encoded, held};
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
 use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record};
@@ -45,6 +47,10 @@ const RAISES_MAX: u64 = 3;
 
 /// Minimum time between two records that the node publishes because neighbours had forgotten it.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Minimum time between two changes of the content that the node publishes. Changes within this time are published as
+/// one at its end.
+pub(super) const CHANGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Delay before the order for an epoch that could not be stored is repeated.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -91,6 +97,17 @@ struct ReportState {
     from: Instant,
 }
 
+/// The publication state of the record.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct RecordState {
+    /// Whether the record changed in this step.
+    due: bool,
+    /// The announced content that is not published yet.
+    waiting: Option<Content>,
+    /// The earliest time at which announced content is published, unless the record is due anyway.
+    from: Instant,
+}
+
 /// The classification of a received record under the node's own id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
@@ -134,8 +151,7 @@ pub(super) struct SelfRecord {
     /// The publication counter, shared by records and reports.
     version: u64,
     edges: BTreeMap<MemberIndex, OwnEdge>,
-    /// Whether the record changed in this step.
-    record_due: bool,
+    publication: RecordState,
     report: ReportState,
     /// The time from which the epoch is established: other nodes have seen it and reported no conflict. A later
     /// conflict is with another machine, not with an earlier start of this node.
@@ -161,7 +177,7 @@ impl SelfRecord {
             record: Arc::new(Record::new(config.id.clone(), rank, config.content.clone())),
             version: 1,
             edges: BTreeMap::new(),
-            record_due: false,
+            publication: RecordState::default(),
             report: ReportState::default(),
             established: None,
             raising: None,
@@ -172,19 +188,19 @@ impl SelfRecord {
 
     fn set(&mut self, rank: Rank, content: Content) {
         self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
-        self.record_due = true;
+        self.publication.due = true;
     }
 
-    /// The application publishes new content. The address and the time of joining are kept if the new content lacks
-    /// them.
+    /// The application publishes new content, at most once per [`CHANGE_INTERVAL`]. The address and the time of joining
+    /// are kept if the new content lacks them.
     pub(super) fn announce(&mut self, context: &mut Context, mut content: Content) {
-        let held = self.record.content();
-        content.address = content.address.or(held.address);
-        content.joined = held.joined;
+        let published = self.record.content();
+        let latest = self.publication.waiting.as_ref().unwrap_or(published);
+        content.address = content.address.or(latest.address);
+        content.joined = latest.joined;
         match content.check() {
             Err(why) => context.report(Event::AnnounceRejected { why }),
-            Ok(()) if content == *held => {}
-            Ok(()) => self.set(self.record.rank(), content),
+            Ok(()) => self.publication.waiting = (content != *published).then_some(content),
         }
     }
 }
@@ -194,18 +210,36 @@ impl SelfRecord {
     /// Publishes the record if the record changed. Returns the hash of the view before the publication.
     pub(super) fn publish_record(&mut self, context: &mut Context) -> Option<u64> {
         self.renew_if_due(context);
-        if !self.record_due || !self.may_publish(context) {
+        if !(self.publication.due || self.is_change_due(context)) || !self.may_publish(context) {
             return None;
         }
-        self.record_due = false;
+        self.publication.due = false;
         self.version += 1;
         let rank = Rank {
             version: self.version,
             ..self.record.rank()
         };
-        let content = self.record.content().clone();
+        let content = match self.publication.waiting.take() {
+            Some(content) => {
+                self.publication.from = context.after(CHANGE_INTERVAL);
+                content
+            }
+            None => self.record.content().clone(),
+        };
         self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
         Some(self.apply(context))
+    }
+
+    /// Whether announced content is published now. Content that was announced too soon after the previous one waits.
+    fn is_change_due(&self, context: &mut Context) -> bool {
+        if self.publication.waiting.is_none() {
+            return false;
+        }
+        let from = self.publication.from;
+        if context.now < from {
+            context.timers.set_earlier(Timer::Publish, from);
+        }
+        from <= context.now
     }
 
     /// A neighbour had forgotten this node: the node publishes a newer record, with which it is a member again on all
@@ -222,14 +256,14 @@ impl SelfRecord {
         if context.now < self.renewal.next {
             context
                 .timers
-                .set_if_unset(Timer::Publish, self.renewal.next);
+                .set_earlier(Timer::Publish, self.renewal.next);
             return;
         }
         self.renewal = Renewal {
             next: context.after(RENEWAL_INTERVAL),
             due: false,
         };
-        self.record_due = true;
+        self.publication.due = true;
     }
 
     /// Whether the next version is within the bound of counters. If it is not, because a version was forged, the node
@@ -239,7 +273,7 @@ impl SelfRecord {
             return true;
         }
         let at = context.after(BOUND_RISES);
-        context.timers.set_if_unset(Timer::Publish, at);
+        context.timers.set_earlier(Timer::Publish, at);
         false
     }
 
@@ -256,9 +290,7 @@ impl SelfRecord {
             return None;
         }
         if context.now < self.report.from {
-            context
-                .timers
-                .set_if_unset(Timer::Publish, self.report.from);
+            context.timers.set_earlier(Timer::Publish, self.report.from);
             return None;
         }
         self.report.due = false;
@@ -420,13 +452,12 @@ impl SelfRecord {
     }
 
     /// Checks a received report under the node's own id, and overrides a forged report by a newer one. Returns whether
-    /// the received report is forged.
+    /// the received report is forged. A report that this node's report outranks is not overridden: it may be a copy that a
+    /// member of an older build has shortened.
     pub(super) fn refute_report(&mut self, context: &mut Context, heard: &EdgeReport) -> bool {
         let held = context.topology.report(self.record.id());
-        let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
         if heard.epoch != self.record.rank().epoch
-            || (heard.epoch, heard.version) < newest
-            || held.is_some_and(|held| held.as_ref() == heard)
+            || held.is_some_and(|held| heard <= held.as_ref())
         {
             return false;
         }
@@ -610,7 +641,8 @@ impl SelfRecord {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<(MemberIndex, OwnEdge)>(self.edges.len())
+        let waiting = self.publication.waiting.as_ref();
+        held::<(MemberIndex, OwnEdge)>(self.edges.len()) + waiting.map_or(0, Encoded::encoded_len)
     }
 }
 
@@ -640,6 +672,41 @@ mod tests {
         assert_eq!(own.publish_record(&mut context), None);
         assert_eq!(own.record().rank().version, 2);
         assert_eq!(context.topology.record(&id(0)), Some(own.record()));
+    }
+
+    #[test]
+    fn further_changes_wait_for_the_end_of_the_second_and_a_departure_does_not() {
+        let mut context = context();
+        let mut own = SelfRecord::new(&context.config);
+        let named = |own: &mut SelfRecord, context: &mut Context, nickname: &str| {
+            let content = Content {
+                nickname: nickname.into(),
+                ..Content::default()
+            };
+            own.announce(context, content);
+            own.publish_record(context).is_some()
+        };
+        assert!(named(&mut own, &mut context, "one"));
+        let end = context.after(CHANGE_INTERVAL);
+        for nickname in ["two", "three"] {
+            context.now += Duration::from_millis(300);
+            assert!(!named(&mut own, &mut context, nickname));
+            assert_eq!(own.record().content().nickname, "one");
+        }
+        assert_eq!(context.timers.next(), Some(end));
+        context.now = end;
+        assert!(own.publish_record(&mut context).is_some());
+        assert_eq!(own.record().content().nickname, "three");
+        assert!(!named(&mut own, &mut context, "four"));
+        assert!(!named(&mut own, &mut context, "three"), "as published");
+        context.now += CHANGE_INTERVAL;
+        assert_eq!(own.publish_record(&mut context), None);
+        assert!(named(&mut own, &mut context, "five"));
+        assert!(!named(&mut own, &mut context, "six"));
+        own.leave();
+        own.announce_departure(&mut context);
+        assert!(own.publish_record(&mut context).is_some());
+        assert_eq!(own.record().content().nickname, "six");
     }
 
     #[test]

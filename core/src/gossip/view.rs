@@ -92,6 +92,10 @@ pub struct LinkView {
     pub silent: bool,
     /// The time since the last message on the link.
     pub quiet: Duration,
+    /// The smoothed round trip of the link.
+    pub round_trip: Option<Duration>,
+    /// The silence after which the link counts as silent.
+    pub silent_after: Duration,
     /// The session of the connection.
     pub session: u32,
     /// The protocol version that both ends speak.

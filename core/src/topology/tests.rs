@@ -45,7 +45,11 @@ fn heard() -> impl Strategy<Value = Vec<Heard>> {
 }
 
 fn empty() -> Topology {
-    Topology::new(64, Sabotage::NONE)
+    empty_of(64)
+}
+
+fn empty_of(members: usize) -> Topology {
+    Topology::new(members, Sabotage::NONE)
 }
 
 fn hear(view: &mut Topology, heard: &Heard) -> Applied {
@@ -446,6 +450,33 @@ fn services_are_listed_in_order_with_their_providers() {
         .map(|slot| slot.id.clone())
         .collect();
     assert_eq!(after, [id(1), id(2)]);
+}
+
+#[test]
+fn a_report_replaces_its_shortened_copy_in_any_order() {
+    // A member of protocol version 1 passes on the first 64 edges of a report.
+    let edges = (0..70).map(|index| Edge {
+        peer: id(index),
+        down: true,
+    });
+    let whole = EdgeReport {
+        epoch: 1,
+        version: 1,
+        edges: edges.collect(),
+        reporter: id(200),
+    };
+    let shortened = EdgeReport {
+        edges: whole.edges[..64].to_vec(),
+        ..whole.clone()
+    };
+    let mut views = [empty_of(128), empty_of(128)];
+    let [whole, shortened] = [whole, shortened].map(|it| Heard::Report(Arc::new(it)));
+    assert_eq!(hear(&mut views[0], &whole), Applied::Newer);
+    assert_eq!(hear(&mut views[0], &shortened), Applied::Older);
+    assert_eq!(hear(&mut views[1], &shortened), Applied::Newer);
+    assert_ne!(views[0].hash(), views[1].hash(), "anti-entropy finds it");
+    assert_eq!(hear(&mut views[1], &whole), Applied::Newer);
+    assert_eq!(views[0].hash(), views[1].hash());
 }
 
 #[test]

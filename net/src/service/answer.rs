@@ -146,6 +146,10 @@ fn link(view: &LinkView, mesh: &Gossip, unencrypted: &BTreeSet<LinkId>) -> proto
             .unwrap_or_default(),
         unencrypted: unencrypted.contains(&view.link),
         data_path: None,
+        round_trip_us: view
+            .round_trip
+            .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+        silent_after_ms: millis(view.silent_after),
     }
 }
 

@@ -223,6 +223,7 @@ const fn rejection(reason: Rejection) -> &'static str {
         Rejection::CounterTooHigh => "a counter above the allowed maximum",
         Rejection::TooMany => "it exceeds a limit",
         Rejection::ForgedReport => "a report in the name of this node",
+        Rejection::Version => "a protocol version that this node does not speak",
     }
 }
 

@@ -25,6 +25,7 @@ mod calls;
 mod connection;
 mod credentials;
 mod dial;
+mod dials;
 mod executor;
 mod expiry;
 mod failure;

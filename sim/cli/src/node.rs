@@ -54,6 +54,8 @@ pub(crate) fn as_value(state: &NodeState) -> Value {
                 "eager": link.eager,
                 "silent": link.silent,
                 "quiet_ms": millis(link.quiet),
+                "round_trip_ms": link.round_trip.map(millis),
+                "silent_after_ms": millis(link.silent_after),
                 "session": link.session,
             })
         });

@@ -170,6 +170,7 @@ fn gossip_input_info(input: &gossip::Input) -> InputInfo {
             InputInfo::message(mesh_number(message), mesh_word(message), 0)
         }
         gossip::Input::Heard { .. } => InputInfo::of(8, "heard"),
+        gossip::Input::Exchanging { .. } => InputInfo::of(28, "exchanging"),
         gossip::Input::Closed { .. } => InputInfo::of(9, "closed"),
         gossip::Input::Stored { .. } => InputInfo::of(10, "stored"),
         gossip::Input::StoreFailed { .. } => InputInfo::of(11, "store-failed"),

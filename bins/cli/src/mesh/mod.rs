@@ -152,9 +152,7 @@ pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Completi
 pub(crate) fn watch(screen: &Screen, arguments: &Watch) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&arguments.ask.access)?;
     let mut stream = node.watch()?;
-    let end = arguments
-        .length
-        .map(|length| time::Instant::now() + length.0);
+    let end = arguments.limit.end().map(time::Instant::from_std);
     loop {
         let next = node.block_on(async {
             match end {

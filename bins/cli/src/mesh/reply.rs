@@ -73,9 +73,25 @@ pub(crate) struct Link {
     pub(crate) encryption: String,
     /// The data path beside the link, if the node has an overlay.
     pub(crate) data_path: Option<DataPath>,
+    /// The smoothed round trip of the link, in microseconds, if the node has measured it.
+    pub(crate) round_trip_us: Option<u64>,
+    /// The silence after which the link counts as silent.
+    pub(crate) silent_after_ms: u64,
 }
 
 impl Link {
+    /// Returns the round trip, in words.
+    pub(crate) fn round_trip(&self) -> String {
+        self.round_trip_us.map_or_else(String::new, |micros| {
+            let (millis, rest) = (micros / 1_000, micros % 1_000);
+            if millis >= 10 {
+                format!("{millis} ms")
+            } else {
+                format!("{millis}.{rest:03} ms")
+            }
+        })
+    }
+
     /// Returns whether the link's traffic is readable on the network.
     pub(crate) fn is_unencrypted(&self) -> bool {
         self.encryption != "encrypted"
@@ -372,6 +388,8 @@ impl From<proto::Link> for Link {
             }
             .to_owned(),
             data_path: link.data_path.map(Into::into),
+            round_trip_us: link.round_trip_us,
+            silent_after_ms: link.silent_after_ms,
         }
     }
 }

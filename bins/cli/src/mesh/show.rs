@@ -89,10 +89,12 @@ pub(super) fn links(
             "role",
             "broadcast",
             "heard",
+            "round trip",
+            "silent after",
             "encryption",
             "session",
         ])
-        .optional(&["session", "broadcast", "direction", "role"]);
+        .optional(&["session", "broadcast", "direction", "role", "silent after"]);
         for link in links {
             let heard = TableCell::new(format!("{} ago", span(link.quiet_ms)));
             table.row(vec![
@@ -106,6 +108,8 @@ pub(super) fn links(
                 } else {
                     heard
                 },
+                or_dash(&link.round_trip()),
+                TableCell::new(span(link.silent_after_ms)),
                 TableCell::new(&link.encryption).paint(if link.is_unencrypted() {
                     Paint::Warn
                 } else {

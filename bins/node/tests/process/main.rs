@@ -16,4 +16,5 @@ mod relay;
 mod returning;
 mod revoking;
 mod secret;
+mod slow;
 mod supervision;

@@ -136,14 +136,15 @@ impl Verdict {
     }
 
     /// No path leads to a member. `fresh` is the time of the member's latest update, and `resumed` the end of this node's
-    /// latest pause. Returns whether the suspicion is new.
+    /// latest pause. In a slow mesh, other nodes have more time to answer the suspicion, by `slow`. Returns whether the
+    /// suspicion is new.
     pub(crate) fn suspect(
         &mut self,
         context: &Context,
         member: MemberIndex,
         evidence: Evidence,
-        fresh: Instant,
-        resumed: Instant,
+        (fresh, resumed): (Instant, Instant),
+        slow: Duration,
     ) -> bool {
         let known = self.suspicions.get(&member);
         let (since, postponed) = known.map_or((context.now, 0), |it| (it.since, it.postponed));
@@ -160,9 +161,9 @@ impl Verdict {
             down_after
         };
         let latest = last_heard.unwrap_or(Instant::ZERO).max(fresh);
-        let silent = (latest + down_after).max(since + grace);
+        let silent = (latest + down_after).max(since + grace + slow);
         let (refused_after, objection_grace) = refused_times(context);
-        let refused = since.max(fresh) + objection_grace;
+        let refused = since.max(fresh) + objection_grace + slow;
         let refused = last_heard.map_or(refused, |heard| refused.max(heard + refused_after));
         let (until, cause) = if evidence.refused && refused < silent {
             (refused, DeathCause::Refused)
@@ -317,7 +318,8 @@ mod tests {
             last_heard,
             refused: false,
         };
-        verdict.suspect(context, 1, evidence, Instant::ZERO, Instant::ZERO)
+        let times = (Instant::ZERO, Instant::ZERO);
+        verdict.suspect(context, 1, evidence, times, Duration::ZERO)
     }
 
     #[test]

@@ -560,6 +560,7 @@ mod tests {
                     ..
                 } => Some(frame),
                 Output::Dial { .. }
+                | Output::CancelDial { .. }
                 | Output::Resolve { .. }
                 | Output::Send { .. }
                 | Output::Close { .. }

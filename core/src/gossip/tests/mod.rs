@@ -1,6 +1,7 @@
 //! Tests of the machine: alone, step by step, and among other machines in a small world.
 
 mod anti_entropy;
+pub(super) mod bench;
 pub(super) mod context;
 mod counters;
 mod dialing;
@@ -18,6 +19,7 @@ mod renewal;
 mod resolution;
 mod returning;
 mod self_record;
+mod slow_links;
 mod steps;
 mod whole_meshes;
 mod world;

@@ -77,7 +77,8 @@ impl TestEnvironment for TestLinks {
                 let events = world.environment.events.entry(from).or_default();
                 events.push(event);
             }
-            Output::Resolve { .. }
+            Output::CancelDial { .. }
+            | Output::Resolve { .. }
             | Output::LinkOpened { .. }
             | Output::KeepAddresses { .. }
             | Output::Left => {}

@@ -82,6 +82,7 @@ occurrences!(gossip_input, gossip_inputs, gossip::Input {
     input gossip::Input::Resolved { addresses: Err(error), .. } => "unresolved", ResolutionError = error;
     internal gossip::Input::Receive { .. } => "receive";
     internal gossip::Input::Heard { .. } => "heard";
+    internal gossip::Input::Exchanging { .. } => "exchanging";
     input gossip::Input::Closed { reason, .. } => "closed", CloseReason = reason;
     input gossip::Input::Stored { .. } => "stored";
     input gossip::Input::StoreFailed { .. } => "store-failed";
@@ -112,6 +113,7 @@ occurrences!(channel_input, channel_inputs, channel::Input {
     input channel::Input::Send { datagram: true, .. } => "send" / "datagram";
     input channel::Input::Consumed { .. } => "consumed";
     internal channel::Input::Calendar(_) => "calendar";
+    internal channel::Input::Pace(_) => "pace";
     internal channel::Input::Wake => "wake";
 });
 

@@ -91,6 +91,7 @@ details!(gossip::Rejection {
     Self::CounterTooHigh => "counter-too-high",
     Self::TooMany => "too-many",
     Self::ForgedReport => "forged-report",
+    Self::Version => "version",
 });
 
 details!(ContentError {

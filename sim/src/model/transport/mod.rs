@@ -20,9 +20,10 @@ use crate::world::{CloseReason, DialError, DialId, LinkId, Message};
 use ports::Ports;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+pub(crate) use transmission::DIAL_GIVES_UP_AFTER;
 use transmission::{
-    Connection, DIAL_GIVES_UP_AFTER, DatagramFlight, EndState, FLIGHTS, ItemInFlight,
-    RetransmissionDue, Transmission, link, place, segments,
+    Connection, DatagramFlight, EndState, FLIGHTS, ItemInFlight, RetransmissionDue, Transmission,
+    link, place, segments,
 };
 
 /// Round trips from the begin of a dial until the dialer is notified that it succeeded.
