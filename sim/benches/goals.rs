@@ -208,7 +208,7 @@ fn deaths_at_blocked_pairs(nodes: usize) -> String {
 fn deaths_at_resets(nodes: usize) -> String {
     let reset = |who: &str| format!("reset = \"{who}\"");
     let pairs = |_: &str| "reset = { fraction = \"10%\" }".to_owned();
-    let steps = repeated(nodes, 1, reset) + &repeated(nodes, 5, pairs);
+    let steps = repeated(nodes, 5, reset) + &repeated(nodes, 10, pairs);
     false_deaths(nodes, &steps)
 }
 
@@ -217,11 +217,11 @@ fn deaths_at_refusals(nodes: usize) -> String {
     let refuse = |who: &str| format!("refuse = \"{who}\"\nfor = \"4s\"");
     let pairs = |_: &str| "reset = { fraction = \"2%\" }".to_owned();
     let restart = |_: &str| "restart = { who = \"1 of all\" }".to_owned();
-    let steps = repeated(nodes, 5, refuse) + &repeated(nodes, 2, pairs);
-    false_deaths(nodes, &(steps + &repeated(nodes, 3, restart)))
+    let steps = repeated(nodes, 5, refuse) + &repeated(nodes, 5, pairs);
+    false_deaths(nodes, &(steps + &repeated(nodes, 6, restart)))
 }
 
-/// A tenth of the nodes refuses dials all the time, and the connections of each are reset every second.
+/// A tenth of the nodes refuses dials all the time, and the connections of each are reset every 3 s.
 fn deaths_at_both(nodes: usize) -> String {
     let who = format!("n{}..n{}", nodes / 2, nodes / 2 + (nodes / 10).max(1) - 1);
     let refuse = format!(
@@ -229,7 +229,7 @@ fn deaths_at_both(nodes: usize) -> String {
         2 + faulty()
     );
     let reset = |_: &str| format!("reset = \"{who}\"");
-    false_deaths(nodes, &(refuse + &repeated(nodes, 1, reset)))
+    false_deaths(nodes, &(refuse + &repeated(nodes, 3, reset)))
 }
 
 /// The false deaths in a course of faults.
