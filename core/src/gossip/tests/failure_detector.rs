@@ -12,7 +12,7 @@ use crate::link::{Address, CloseReason, DialError, LinkId};
 fn each_link_in_turn_gets_a_heartbeat_at_least_every_interval() {
     for count in [1_u64, 3, 5, 8] {
         let mut all = NeighbourWorld::new(usize::try_from(count).unwrap());
-        let given = all.rest(ms(12_000));
+        let given = all.rest(ms(20_000));
         let tuning = &all.machine.config().tuning;
         let every = (tuning.heartbeat_spacing * u32::try_from(count).unwrap())
             .min(tuning.heartbeat_interval_max);
@@ -422,17 +422,17 @@ fn a_node_that_has_not_heard_a_suspect_recently_reports_only_the_last_heard_time
     let status = |all: &NeighbourWorld, missed| all.machine.member(&name(missed)).unwrap().status;
     let (all, ..) = suspected(4_800, None);
     assert_eq!(all.own_report(), [], "a time that old is not evidence");
-    let (mut all, missed, _) = suspected(1_601, Some(ms(500)));
+    let (mut all, missed, _) = suspected(2_601, Some(ms(500)));
     assert_eq!(status(&all, missed), Status::Suspect);
     assert_eq!(all.own_report(), [], "others heard it later");
     // The member sends a message again, which proves that it is alive.
     all.receives(missed as u64, Frame::default());
     assert_eq!(all.own_report(), [(name(missed), false)]);
 
-    let (mut all, missed, others) = suspected(1_601, Some(ms(4_600)));
+    let (mut all, missed, others) = suspected(2_601, Some(ms(4_600)));
     assert_eq!(all.own_report(), [(name(missed), true)]);
-    // The member was last heard 1.65 s ago, and is declared down 4.7 s later.
-    all.hear_only(&others, ms(2_950));
+    // The member was last heard 2.65 s ago, and is declared down 4.7 s after that time.
+    all.hear_only(&others, ms(1_950));
     assert_eq!(status(&all, missed), Status::Suspect);
     all.hear_only(&others, ms(200));
     assert_eq!(status(&all, missed), Status::Down);
