@@ -34,6 +34,7 @@ mod delivery;
 mod dissemination;
 mod input;
 mod interface;
+mod items;
 mod link_queue;
 mod mailbox;
 pub mod message;
