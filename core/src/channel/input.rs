@@ -315,6 +315,8 @@ impl Channels {
             self.context.out.push(Output::Route(packet));
         }
         self.repair.forget(link);
+        self.admission.release(&mut self.context, link);
+        self.admit_payloads();
         self.delivery.on_link_lost(&mut self.context, link);
         self.dissemination.on_closed(link)
     }

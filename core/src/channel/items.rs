@@ -5,7 +5,7 @@ use super::dedup::Noted;
 use super::dissemination::RepairRequest as Graft;
 use super::input::SHARED_MAX;
 use super::interface::{Event, Output, Rejection};
-use super::link_queue::LinkQueue;
+use super::link_queue::{LinkQueue, ReassemblyFault, Received};
 use super::message::{
     Body, ChannelName, Data, DeliveryFailure, Item, Kind, Packet, Purpose, Update, UpdateId,
 };
@@ -26,12 +26,35 @@ impl Channels {
         if data.prune {
             self.dissemination.make_lazy(link);
         }
-        let Ok(items) = queue.receive(data) else {
-            self.reject(link, Rejection::BrokenPayload);
-            return;
-        };
+        let Received {
+            items,
+            ended,
+            waits,
+        } = queue.receive(data);
+        match items {
+            Ok(items) => self.on_items(link, items),
+            Err(ReassemblyFault::Broken) => self.reject(link, Rejection::BrokenPayload),
+            Err(ReassemblyFault::Unpermitted) => self.reject(link, Rejection::WindowExceeded),
+        }
+        if ended {
+            self.admission.release(&mut self.context, link);
+        }
+        match waits {
+            Some(bytes) if !self.admission.knows(link) => self.request_room(link, bytes),
+            Some(_) | None => self.admission.note_progress(self.context.now, link),
+        }
+        if ended {
+            self.admit_payloads();
+        }
+    }
+
+    fn on_items(&mut self, link: LinkId, items: Vec<Item>) {
         for item in items {
             match item {
+                // The payload was skipped because the broadcast was known; meanwhile its channel was forgotten.
+                Item::Update {
+                    update, remaining, ..
+                } if remaining > 0 && !self.is_known(&update.id) => {}
                 Item::Have(id) => self.on_have(link, id),
                 Item::Graft(id) => self.on_graft(link, &id),
                 Item::Update { update, repair, .. } => self.on_update(link, &update, repair),
@@ -52,6 +75,74 @@ impl Channels {
                 Item::Segment(_) => {}
             }
         }
+    }
+
+    /// A payload of `bytes` bytes began on a link. It waits if there is no room; if it is not needed, it is skipped.
+    fn request_room(&mut self, link: LinkId, bytes: usize) {
+        if self.skip_needless(link) {
+            return;
+        }
+        let has_room = self.admission.request(&mut self.context, link, bytes);
+        let Some(queue) = self.queues.get_mut(&link) else {
+            return;
+        };
+        if has_room {
+            queue.give_room();
+        } else {
+            let from = queue.peer().clone();
+            self.context.report(Event::Deferred { from, bytes });
+        }
+    }
+
+    /// Gives room to the payloads that wait, in their order, and skips those that arrived on other links meanwhile.
+    pub(super) fn admit_payloads(&mut self) {
+        while let Some(link) = self.admission.next(&mut self.context) {
+            if self.skip_needless(link) {
+                self.admission.release(&mut self.context, link);
+            } else if let Some(queue) = self.queues.get_mut(&link) {
+                queue.give_room();
+            }
+            self.pending.mark(link);
+        }
+    }
+
+    /// Ends the payloads that arrive too slowly while others wait for their room.
+    pub(super) fn end_slow_payloads(&mut self) {
+        while let Some(link) = self.admission.slow(&mut self.context) {
+            if let Some(queue) = self.queues.get_mut(&link) {
+                queue.skip_payload(false);
+            }
+            self.reject(link, Rejection::TooSlow);
+            self.pending.mark(link);
+        }
+        self.admit_payloads();
+    }
+
+    /// Skips the payload that arrives on a link, if this node has received it before.
+    fn skip_needless(&mut self, link: LinkId) -> bool {
+        let broadcast = self
+            .queues
+            .get(&link)
+            .and_then(LinkQueue::incoming_broadcast);
+        let Some((update, repair)) = broadcast else {
+            return false;
+        };
+        let needless = if repair {
+            let store = self.stores.get(&update.id.channel);
+            store.is_some_and(|store| store.holds(update))
+        } else {
+            self.is_known(&update.id) && !self.context.has(Switch::RepeatsMessages)
+        };
+        if needless && let Some(queue) = self.queues.get_mut(&link) {
+            // An item of a repair has no effect if its element is held.
+            queue.skip_payload(!repair);
+        }
+        needless
+    }
+
+    /// Whether a broadcast was received before, or is this node's own.
+    fn is_known(&self, id: &UpdateId) -> bool {
+        self.dedup.has_broadcast(id) || self.dissemination.is_own(&self.context, id)
     }
 
     /// Adds a channel to which a neighbour relays a broadcast. The channel takes the place of one that is unused. Returns
@@ -107,7 +198,7 @@ impl Channels {
             self.reject(link, Rejection::CounterTooHigh);
             return;
         }
-        if self.dissemination.is_own(&self.context, &id) || self.dedup.has_broadcast(&id) {
+        if self.is_known(&id) {
             if let Some(queue) = self.queues.get_mut(&link) {
                 queue.withdraw(&id);
             }
