@@ -1,5 +1,6 @@
 //! Items from neighbours: broadcasts, packets and steps of anti-entropy.
 
+use super::admission::small_max;
 use super::anti_entropy::Comparison;
 use super::dedup::Noted;
 use super::dissemination::RepairRequest as Graft;
@@ -82,7 +83,10 @@ impl Channels {
         if self.skip_needless(link) {
             return;
         }
-        let has_room = self.admission.request(&mut self.context, link, bytes);
+        let relaying = self.relays_large();
+        let has_room = self
+            .admission
+            .request(&mut self.context, link, bytes, relaying);
         let Some(queue) = self.queues.get_mut(&link) else {
             return;
         };
@@ -96,7 +100,11 @@ impl Channels {
 
     /// Gives room to the payloads that wait, in their order, and skips those that arrived on other links meanwhile.
     pub(super) fn admit_payloads(&mut self) {
-        while let Some(link) = self.admission.next(&mut self.context) {
+        loop {
+            let relaying = self.relays_large();
+            let Some(link) = self.admission.next(&mut self.context, relaying) else {
+                return;
+            };
             if self.skip_needless(link) {
                 self.admission.release(&mut self.context, link);
             } else if let Some(queue) = self.queues.get_mut(&link) {
@@ -104,6 +112,13 @@ impl Channels {
             }
             self.pending.mark(link);
         }
+    }
+
+    /// Whether a large payload is relayed on a link.
+    fn relays_large(&self) -> bool {
+        let (max, me) = (small_max(&self.context), self.context.me());
+        let mut lively = self.queues.values().filter(|queue| queue.is_lively());
+        lively.any(|queue| queue.relays_above(max, me))
     }
 
     /// Ends the payloads that arrive too slowly while others wait for their room.

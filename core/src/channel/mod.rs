@@ -280,6 +280,11 @@ impl Machine for Channels {
             Input::Wake => self.on_wake(),
         }
         self.flush();
+        if self.admission.has_waiting() {
+            // The flush may have ended the sending of a large payload.
+            self.admit_payloads();
+            self.flush();
+        }
         core::mem::swap(&mut self.context.out, out);
     }
 

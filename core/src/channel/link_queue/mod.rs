@@ -219,6 +219,13 @@ impl LinkQueue {
         self.incoming.broadcast()
     }
 
+    /// Whether a payload of more than `bytes` bytes waits or is in transmission that another node than `me` made.
+    pub(super) fn relays_above(&self, bytes: usize, me: &NodeId) -> bool {
+        self.outgoing.relays_above(bytes, me)
+            || self.updates.relays_above(bytes, me)
+            || self.packets.relays_above(bytes, me)
+    }
+
     /// The memory of the payload that arrives on the link, in bytes.
     #[cfg(test)]
     pub(super) fn arriving_bytes(&self) -> usize {
@@ -344,7 +351,8 @@ impl LinkQueue {
             return true;
         };
         if remaining > 0 {
-            self.outgoing.begin(Arc::clone(&packet.payload), first);
+            self.outgoing
+                .begin(Arc::clone(&packet.payload), &packet.from, first);
             packet = Arc::new(Packet {
                 payload: Arc::from(&packet.payload[..first]),
                 ..Packet::clone(&packet)
@@ -368,7 +376,8 @@ impl LinkQueue {
             return true;
         };
         if remaining > 0 {
-            self.outgoing.begin(Arc::clone(&update.payload), first);
+            self.outgoing
+                .begin(Arc::clone(&update.payload), &update.id.origin, first);
             update = Arc::new(Update {
                 payload: Arc::from(&update.payload[..first]),
                 ..Update::clone(&update)

@@ -3,6 +3,7 @@
 //! The first segment is sent in its item, with the number of bytes that follow. The other segments follow directly on
 //! the same link, without other items in between. `reassembly` describes the receiver.
 
+use crate::identity::NodeId;
 use crate::size;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ const SEGMENT_HEADROOM: usize = 16;
 pub(super) struct Segmenter {
     /// The payload and the number of bytes sent.
     payload: Option<(Arc<[u8]>, usize)>,
+    /// The author of the latest payload.
+    author: Option<NodeId>,
 }
 
 impl Segmenter {
@@ -24,9 +27,16 @@ impl Segmenter {
         self.payload.is_some()
     }
 
-    /// Starts a payload whose first `sent` bytes are sent in their item.
-    pub(super) fn begin(&mut self, payload: Arc<[u8]>, sent: usize) {
+    /// Whether a payload of more than `bytes` bytes is in transmission that another node than `me` made.
+    pub(super) fn relays_above(&self, bytes: usize, me: &NodeId) -> bool {
+        let payload = self.payload.as_ref();
+        self.author.as_ref() != Some(me) && payload.is_some_and(|(it, _)| it.len() > bytes)
+    }
+
+    /// Starts a payload of `author` whose first `sent` bytes are sent in their item.
+    pub(super) fn begin(&mut self, payload: Arc<[u8]>, author: &NodeId, sent: usize) {
         self.payload = Some((payload, sent));
+        self.author = Some(author.clone());
     }
 
     /// The next segment, for a message with `room` bytes left.
@@ -85,7 +95,7 @@ mod tests {
             let mut sent = bytes[..first].to_vec();
             let mut segmenter = Segmenter::default();
             if remaining > 0 {
-                segmenter.begin(Arc::clone(&update.payload), first);
+                segmenter.begin(Arc::clone(&update.payload), &update.id.origin, first);
             }
             while let Some(segment) = segmenter.next(room) {
                 prop_assert!(item_cost(segment.len()) <= room);
