@@ -28,6 +28,8 @@ pub(super) enum Timer {
     Compare(ChannelName),
     /// A message of this node is resent or fails.
     Retry(u64),
+    /// A payload that arrives too slowly gives its room to others.
+    Admission,
 }
 
 /// The shared parts, passed to components by the coordinator.

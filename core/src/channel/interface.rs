@@ -446,6 +446,13 @@ pub enum Event {
         /// The reason.
         failure: DeliveryFailure,
     },
+    /// A payload of a neighbour waits for room among the payloads of other neighbours. It is continued by itself.
+    Deferred {
+        /// The neighbour.
+        from: NodeId,
+        /// The size of the payload.
+        bytes: usize,
+    },
     /// Broadcasts to a slow neighbour were dropped; anti-entropy repairs them.
     Dropped {
         /// The neighbour.
@@ -464,6 +471,7 @@ impl Event {
             Self::Rejected { .. } => "channel-rejected",
             Self::Rerouted { .. } => "rerouted",
             Self::RelayFailed { .. } => "relay-failed",
+            Self::Deferred { .. } => "payload-deferred",
             Self::Dropped { .. } => "broadcast-dropped",
         }
     }
@@ -473,7 +481,7 @@ impl Event {
     pub const fn subject(&self) -> Option<&NodeId> {
         match self {
             Self::Learnt { .. } => None,
-            Self::Rejected { from, .. } => Some(from),
+            Self::Rejected { from, .. } | Self::Deferred { from, .. } => Some(from),
             Self::Rerouted { to, .. } | Self::RelayFailed { to, .. } => Some(to),
             Self::Dropped { peer, .. } => Some(peer),
         }
@@ -491,6 +499,10 @@ pub enum Rejection {
     TooMany,
     /// A segment without its beginning, or a payload above its bound.
     BrokenPayload,
+    /// A payload that waited for room, of which the neighbour sent more than its window.
+    WindowExceeded,
+    /// A payload that arrived too slowly while others waited for its room.
+    TooSlow,
     /// A counter above the allowed maximum.
     CounterTooHigh,
     /// The application's state rejected the update.

@@ -249,6 +249,10 @@ fn describe_channel(event: &channel::Event) -> Description {
             Level::DEBUG,
             format!("a message from {from} to {to} cannot be relayed: {failure}"),
         ),
+        Event::Deferred { from, bytes } => (
+            Level::DEBUG,
+            format!("a payload of {bytes} bytes from {from} waits for room"),
+        ),
         Event::Dropped { peer, channel } => (
             Level::DEBUG,
             format!("{peer} reads too slowly; broadcasts on {channel} reach it by anti-entropy"),
@@ -268,6 +272,12 @@ const fn channel_rejection(reason: channel::Rejection) -> &'static str {
         channel::Rejection::OtherKind => "the channel has another kind",
         channel::Rejection::TooMany => "too many channels or origins",
         channel::Rejection::BrokenPayload => "a malformed or too large payload",
+        channel::Rejection::WindowExceeded => {
+            "a payload that waited for room exceeded the window of its link"
+        }
+        channel::Rejection::TooSlow => {
+            "a payload arrived too slowly while others waited for its room"
+        }
         channel::Rejection::CounterTooHigh => "a counter above the allowed maximum",
         channel::Rejection::Malformed => "the application cannot merge it",
     }

@@ -13,7 +13,7 @@ use super::link_requests::SharedLinkRequests;
 use super::links::OpenLinks;
 use super::network::{Listener, Network};
 use super::renewal::{self, CredentialsExecutor};
-use super::revocation_gate::RevocationGate;
+use super::revocation_gate::{InvalidSignatures, RevocationGate};
 use super::revocations::{RevocationAnswers, RevokeError, StoreOrder, keep_revocations};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
@@ -274,6 +274,7 @@ impl MeshNode {
         let revocations = RevocationGate {
             proof: credentials.clone(),
             connections: connections.clone(),
+            invalid: InvalidSignatures::default(),
         };
         Self {
             driver,

@@ -74,7 +74,7 @@ const MACHINES: &[Machine] = &[
         name: "Channels",
         components_min: 6,
         timers_min: 4,
-        coordinators: &["mod.rs", "input.rs", "output.rs"],
+        coordinators: &["mod.rs", "input.rs", "items.rs", "output.rs"],
         context: "Context",
         written_by: &[],
     },

@@ -147,6 +147,7 @@ occurrences!(channel_event, channel_events, channel::Event {
     refusal channel::Event::Rejected { reason, .. } => "channel-rejected", channel::Rejection = reason;
     transition channel::Event::Rerouted { failure, .. } => "rerouted", DeliveryFailure = failure;
     refusal channel::Event::RelayFailed { failure, .. } => "relay-failed", DeliveryFailure = failure;
+    transition channel::Event::Deferred { .. } => "payload-deferred";
     transition channel::Event::Dropped { .. } => "broadcast-dropped";
 });
 

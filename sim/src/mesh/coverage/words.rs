@@ -107,6 +107,8 @@ details!(channel::Rejection {
     Self::OtherKind => "other-kind",
     Self::TooMany => "too-many",
     Self::BrokenPayload => "broken-payload",
+    Self::WindowExceeded => "window-exceeded",
+    Self::TooSlow => "too-slow",
     Self::CounterTooHigh => "counter-too-high",
     Self::Malformed => "malformed",
 });
