@@ -254,13 +254,19 @@ pub(crate) fn refused(address: &str, status: &tonic::Status) -> CommandError {
     let message = status.message();
     let code = status.code();
     let why = if code == Code::PermissionDenied {
-        "not allowed".to_owned()
+        "not allowed: ".to_owned()
     } else if matches!(code, Code::Unavailable | Code::Unknown) {
-        "the connection was lost".to_owned()
+        "the connection was lost: ".to_owned()
+    } else if matches!(
+        code,
+        Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition | Code::ResourceExhausted
+    ) {
+        // The node's own words say what is wrong.
+        String::new()
     } else {
-        format!("{code:?}")
+        format!("{code:?}: ")
     };
-    CommandError::failed(format!("{address}: {why}: {message}"))
+    CommandError::failed(format!("{address}: {why}{message}"))
 }
 
 #[cfg(test)]
