@@ -134,6 +134,7 @@ eventually = { converged = true }
         let down = |host: usize| {
             Event::Mesh(gossip::Event::PeerDown {
                 id: scenario.hosts[host].id.clone(),
+                joint: false,
             })
         };
         schedule.on_report(4 * second, daemon_of(1), &down(2));

@@ -155,6 +155,7 @@ pub(crate) fn report(reporter: &str, epoch: u64, version: u64) -> Frame {
         peer: "n1".to_owned(),
         down: true,
         age_ms: Some(1),
+        failure: 0,
     };
     Frame {
         reports: vec![Report {

@@ -19,7 +19,7 @@ use crate::sabotage::Switch;
 use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{Applied, MemberIndex};
+use crate::topology::{Applied, EdgeFailure, MemberIndex};
 use std::sync::Arc;
 
 /// Time within which a node that found the mesh receives all that the members know of the node's earlier starts.
@@ -51,6 +51,7 @@ impl Gossip {
                 });
             }
             self.context.out.push(Output::Close { link });
+            self.note_failed_dial(dial, EdgeFailure::WrongPeer);
             self.on_dial_ended(dial, "another node answered");
             return;
         }
@@ -85,6 +86,7 @@ impl Gossip {
         }
         self.context.out.push(Output::Close { link });
         if let Some(dial) = self.dialer.over(link) {
+            self.note_failed_dial(dial, EdgeFailure::TimedOut);
             self.on_dial_ended(dial, "no answer to the handshake");
         }
     }
@@ -105,6 +107,7 @@ impl Gossip {
             return;
         }
         if let Some(refusal) = self.reason_to_refuse(peer, hello) {
+            handshake::report_version(&mut self.context, peer, hello, &refusal);
             self.handshakes.refuse(&mut self.context, link, refusal);
             return;
         }
@@ -271,6 +274,10 @@ impl Gossip {
             self.close_for_protocol(link, Rejection::WrongRecord);
             return;
         }
+        if !handshake::is_offered(welcome.version) {
+            self.close_for_protocol(link, Rejection::VersionNotOffered);
+            return;
+        }
         let purpose = self.finish_dial(link);
         let fresh = Link::new(
             peer,
@@ -375,6 +382,7 @@ impl Gossip {
         let since = self.context.after(ECHO_TIME);
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);
+        self.unreachable.on_linked(member);
         self.members.on_linked(member);
         self.on_stated(record, member, link);
         // The record of a later start resets the sessions, but not below the session just opened.

@@ -12,6 +12,7 @@
 //! | `dialer`, `bootstrap` | dials in progress and back-off; seed addresses and discovery |
 //! | `overlay`, `capacity` | which members to keep links to |
 //! | `failure_detector` | which silence is evidence, and which members are down |
+//! | `unreachable`, `losses` | which live members have no link although they should; which losses are one event |
 //! | `members` | the status of each member, and the state kept about it |
 //! | `dissemination` | how updates spread along the broadcast tree |
 //! | `anti_entropy` | how views that differ become equal |
@@ -47,6 +48,7 @@ mod handshake;
 mod input;
 mod interface;
 mod links;
+mod losses;
 mod members;
 pub mod message;
 mod output;
@@ -59,6 +61,7 @@ mod streams;
 mod tests;
 mod timer;
 mod tuning;
+mod unreachable;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
@@ -68,10 +71,11 @@ pub use dialer::DIALS_MAX;
 pub use epoch::{epoch_of_start, may_replace_epoch};
 pub use event::{Event, LinkEnd, Rejection};
 pub use interface::{ForgetRefusal, Input, Output, SEEDS_MAX};
-pub use message::Message;
+pub use message::{AgedReport, Message};
 pub use overlay::REQUESTED_MAX;
 pub use tuning::{TuningConflict, TuningField, TuningKey};
-pub use view::{LinkView, MemberView, Phase, Status};
+pub use unreachable::NAMED_MAX;
+pub use view::{LinkView, MemberView, Phase, Status, UndialableView, UnreachableView};
 
 use crate::identity::NodeId;
 use crate::link::{DialError, LinkId};
@@ -81,7 +85,7 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{MemberIndex, Topology};
+use crate::topology::{EdgeFailure, MemberIndex, Topology};
 use admission::Admission;
 use anti_entropy::AntiEntropy;
 use bootstrap::Bootstrap;
@@ -97,11 +101,13 @@ use failure_detector::verdict::{self, Finding, Verdict};
 use frame_builder::FrameBuilder;
 use handshake::Handshakes;
 use links::Links;
+use losses::Losses;
 use members::{Forgetting, Members};
 use overlay::{Neighbourhood, Overlay};
 use self_record::SelfRecord;
 use std::sync::Arc;
 use timer::{Timer, Timers};
+use unreachable::Unreachable;
 
 /// Maximum number of dials in progress to one silent neighbour. Several dials in parallel avoid a delay when one of
 /// them is lost.
@@ -123,6 +129,8 @@ pub struct Gossip {
     heartbeat: Heartbeat,
     silence: Silence,
     verdict: Verdict,
+    losses: Losses,
+    unreachable: Unreachable,
     local_health: LocalHealth,
     prober: Prober,
     dissemination: Dissemination,
@@ -173,6 +181,8 @@ impl Gossip {
             heartbeat: Heartbeat::new(),
             silence: Silence::default(),
             verdict: Verdict::default(),
+            losses: Losses::default(),
+            unreachable: Unreachable::default(),
             local_health: LocalHealth::new(),
             prober: Prober::new(now),
             dissemination: Dissemination::new(),
@@ -265,6 +275,7 @@ impl Gossip {
             Timer::Handshake(link) => self.on_handshake_due(link),
             Timer::Dial(dial) => {
                 self.dialer.count_time_out();
+                self.note_failed_dial(dial, EdgeFailure::TimedOut);
                 self.on_dial_ended(dial, &DialError::TimedOut.to_string());
             }
             Timer::Graft(key) => self.request_missing(key),
@@ -274,34 +285,6 @@ impl Gossip {
             Timer::Publish => {}
             // Only a node that gave up its id inquires.
             Timer::Reclaim => {}
-        }
-    }
-
-    /// The due timers of a node that gave up its id. The timers of before are kept aside.
-    fn on_wake_suspended(&mut self) {
-        while let Some((_, timer)) = self.context.timers.pop_due(self.context.now) {
-            match timer {
-                Timer::Reclaim => self.inquire(),
-                Timer::StoreRetry => self.self_record.store_again(&mut self.context),
-                Timer::Handshake(link) => self.on_handshake_due(link),
-                Timer::Dial(dial) => self.on_dial_ended(dial, "timed out"),
-                Timer::Heartbeat
-                | Timer::Judge
-                | Timer::Suspicion
-                | Timer::Isolation
-                | Timer::Overlay
-                | Timer::Seeds
-                | Timer::Probe
-                | Timer::Maintain
-                | Timer::RandomLink
-                | Timer::LeaveDone
-                | Timer::Flush(_)
-                | Timer::Silence(_)
-                | Timer::Graft(_)
-                | Timer::Forget(_)
-                | Timer::Dispute
-                | Timer::Publish => {}
-            }
         }
     }
 
@@ -410,12 +393,7 @@ impl Gossip {
 
     /// The time at which this node itself last heard a member on a link.
     fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
-        let links = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.member() == member);
-        let received = links.filter_map(|(id, _)| self.silence.received(id)).max();
-        received.max(self.members.heard(member))
+        self.neighbourhood().last_heard(member)
     }
 }
 
@@ -523,10 +501,15 @@ impl Gossip {
     fn declare_down(&mut self) {
         let held_until = self.local_health.held_until(&self.context);
         let doubt = self.local_health.doubt(&self.context);
-        for member in self.verdict.on_due(&mut self.context, held_until, doubt) {
+        let due = self.verdict.on_due(&mut self.context, held_until, doubt);
+        let suspects = self.verdict.suspects();
+        for (at, member) in due.iter().copied().enumerate() {
             self.set_status(member, Status::Down);
             verdict::set_listed(&mut self.context, member, false);
-            self.context.report_of(member, |id| Event::PeerDown { id });
+            let further = suspects + due.len() - at - 1;
+            let joint = self.losses.on_down(&self.context, member, further);
+            self.context
+                .report_of(member, |id| Event::PeerDown { id, joint });
             if self.context.has(Switch::ForgetsDown) {
                 verdict::retire(&mut self.context, member);
                 continue;
@@ -540,6 +523,7 @@ impl Gossip {
             }
             self.overlay.schedule(&mut self.context);
         }
+        self.losses.report(&mut self.context, suspects);
     }
 
     /// Dials members that are down, and forgotten members that neighbours know.
@@ -589,6 +573,7 @@ impl Gossip {
         self.members.reset(&self.context, member);
         self.dissemination.forget(member);
         self.dialer.reset_back_off(member);
+        self.unreachable.forget(member);
         verdict::release(&mut self.context, member);
     }
 
@@ -693,7 +678,9 @@ impl Gossip {
         Some(MemberView {
             record: Arc::clone(slot.record?),
             status: self.status(member),
-            report: slot.report.map(|stored| Arc::clone(&stored.report)),
+            report: slot
+                .report
+                .map(|stored| AgedReport::of(stored, self.context.now)),
         })
     }
 
@@ -713,6 +700,18 @@ impl Gossip {
             session: link.session(),
             version: link.version(),
         })
+    }
+
+    /// The live members that this node should have a link with and has none, for [`NAMED_MAX`] members in an event.
+    #[must_use]
+    pub fn unreachable(&self) -> Vec<UnreachableView> {
+        self.unreachable.views(&self.context)
+    }
+
+    /// The members that cannot reach the address that this node advertises; none if there are none.
+    #[must_use]
+    pub fn undialable(&self) -> Option<UndialableView> {
+        self.unreachable.undialable(&self.context)
     }
 
     /// The open links in order of their numbers, with their peers, and whether each is alive (not silent).
@@ -780,6 +779,8 @@ impl Gossip {
             + self.overlay.memory()
             + self.silence.memory()
             + self.verdict.memory()
+            + self.losses.memory()
+            + self.unreachable.memory()
             + self.dissemination.memory()
             + self.anti_entropy.memory()
             + self.frames.memory()

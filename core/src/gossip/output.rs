@@ -14,8 +14,8 @@ use crate::identity::NodeId;
 use crate::link::{Address, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
-use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
+use crate::topology::{EdgeFailure, MemberIndex};
 use core::net::SocketAddr;
 
 /// Back-off from a member that refused a link as busy; the first back-off from a member that is full.
@@ -279,9 +279,37 @@ impl Gossip {
             self.self_record.set_edge(member, true, heard);
         }
         self.release_unknown();
+        self.watch_pairs();
+        self.losses
+            .report(&mut self.context, self.verdict.suspects());
         self.reconcile_links();
         self.dial_requested();
         self.bootstrap.store_changed(&mut self.context);
+    }
+
+    /// Finds the live members that this node should have a link with and has none. The edges to such requested members
+    /// are reported too.
+    fn watch_pairs(&mut self) {
+        let near = self.neighbourhood();
+        let requested = self.overlay.requested_unlinked(&self.context, &near);
+        let requested = requested.filter(|member| self.unreachable.has_failed(*member));
+        for member in requested.collect::<Vec<MemberIndex>>() {
+            let heard = self.last_heard(member);
+            self.self_record.set_edge(member, true, heard);
+        }
+        let near = Neighbourhood {
+            members: &self.members,
+            links: &self.links,
+            silence: &self.silence,
+            dialer: &self.dialer,
+        };
+        let edges = self.self_record.edges();
+        let reasons = self
+            .unreachable
+            .on_maintained(&mut self.context, &near, edges);
+        for (member, failure) in reasons {
+            self.self_record.set_failure(member, failure);
+        }
     }
 
     /// Withdraws reports that are not needed: edges to members that left, accusations outside the rings, and
@@ -303,7 +331,8 @@ impl Gossip {
             self.self_record.on_maintained(peer, status == Status::Down);
             let needless = if down {
                 // Outside the rings, an accusation only states the time at which a suspect was last heard.
-                !topology.is_ring_edge(me, peer) && status != Status::Suspect
+                let requested = status == Status::Alive && self.overlay.is_requested(peer);
+                !topology.is_ring_edge(me, peer) && status != Status::Suspect && !requested
             } else {
                 let whole = !topology.is_accused(peer) && !hangs_by_them;
                 self.links.open_to(peer).is_none() || (status == Status::Alive && whole)
@@ -499,6 +528,7 @@ impl Gossip {
         if let Some(member) = probe.and_then(Dial::peer) {
             self.dialer.on_misdirected(&self.context, member);
         }
+        self.note_failed_dial(dial, EdgeFailure::from(reason));
         self.on_dial_ended(dial, &reason.to_string());
     }
 
@@ -551,8 +581,16 @@ impl Gossip {
         Some(attempt)
     }
 
+    /// Notes why a dial to a member failed.
+    pub(super) fn note_failed_dial(&mut self, dial: DialId, failure: EdgeFailure) {
+        if let Some(member) = self.dialer.get(dial).and_then(Dial::peer) {
+            self.unreachable.on_dial_failed(member, failure);
+        }
+    }
+
     /// A dial was answered with a refusal.
     pub(super) fn on_dial_refused(&mut self, dial: DialId, refusal: &Refusal) {
+        self.note_failed_dial(dial, EdgeFailure::Rejected);
         let Some(attempt) = self.end_dial(dial) else {
             return;
         };

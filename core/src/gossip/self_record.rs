@@ -34,8 +34,8 @@ use crate::link::Ticket;
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::MemberIndex;
 use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record};
+use crate::topology::{EdgeEvidence, EdgeFailure, MemberIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -64,6 +64,8 @@ pub(super) struct OwnEdge {
     down: bool,
     /// The time at which this node last heard the peer.
     last_heard: Option<Instant>,
+    /// The published reason why this node has no link with the peer.
+    failure: Option<EdgeFailure>,
     /// The number of rounds of maintenance in which the peer was down, up to [`SETTLED_ROUNDS`].
     settled: u8,
 }
@@ -71,6 +73,11 @@ pub(super) struct OwnEdge {
 impl OwnEdge {
     pub(super) const fn is_down(self) -> bool {
         self.down
+    }
+
+    /// The time at which this node last heard the peer, when the edge was reported.
+    pub(super) const fn last_heard(self) -> Option<Instant> {
+        self.last_heard
     }
 
     const fn is_settled(self) -> bool {
@@ -261,7 +268,7 @@ impl SelfRecord {
         }
         self.report.due = false;
         self.version += 1;
-        let (edges, last_heard_times) = self.reported(context);
+        let (edges, evidence) = self.reported(context);
         self.report.omits = edges.len() < self.edges.len();
         if edges.len() > EDGES_PROMPT {
             let pause = PAUSE_PER_EDGE * u32::try_from(edges.len()).unwrap_or(u32::MAX);
@@ -274,15 +281,13 @@ impl SelfRecord {
             reporter: self.record.id().clone(),
         };
         let before = context.topology.hash();
-        context
-            .topology
-            .apply_report(&Arc::new(report), last_heard_times);
+        context.topology.apply_report(&Arc::new(report), evidence);
         Some(before)
     }
 
-    /// The edges to report, with their last-heard times, by peer. If not all of them fit, those to members that other
+    /// The edges to report, with their evidence, by peer. If not all of them fit, those to members that other
     /// nodes know to be down are left out first.
-    fn reported(&self, context: &Context) -> (Vec<Edge>, Vec<Option<Instant>>) {
+    fn reported(&self, context: &Context) -> (Vec<Edge>, Vec<EdgeEvidence>) {
         let mut named: Vec<_> = self.edges.iter().collect();
         let ids = |named: &[(&MemberIndex, &OwnEdge)]| -> Vec<NodeId> {
             let ids = named.iter().filter_map(|(peer, _)| context.id_of(**peer));
@@ -295,7 +300,12 @@ impl SelfRecord {
         }
         let edges = named.into_iter().filter_map(|(peer, edge)| {
             let (peer, down) = (context.id_of(*peer)?, edge.down);
-            Some((Edge { peer, down }, edge.last_heard))
+            let (last_heard, failure) = (edge.last_heard, edge.failure);
+            let evidence = EdgeEvidence {
+                last_heard,
+                failure,
+            };
+            Some((Edge { peer, down }, evidence))
         });
         edges.unzip()
     }
@@ -322,16 +332,27 @@ impl SelfRecord {
             Some(edge) if edge.down == down => return,
             Some(_) | None => {}
         }
-        let settled = 0;
+        let (settled, failure) = (0, None);
         self.edges.insert(
             peer,
             OwnEdge {
                 down,
                 last_heard,
+                failure,
                 settled,
             },
         );
         self.report.due = true;
+    }
+
+    /// States the reason why the edge to a peer is down. A reason that changed is published.
+    pub(super) fn set_failure(&mut self, peer: MemberIndex, failure: EdgeFailure) {
+        if let Some(edge) = self.edges.get_mut(&peer)
+            && edge.down
+            && edge.failure.replace(failure) != Some(failure)
+        {
+            self.report.due = true;
+        }
     }
 
     /// Withdraws the report of the edge to a peer.
@@ -634,6 +655,7 @@ mod tests {
             Some(OwnEdge {
                 down: true,
                 last_heard: early,
+                failure: None,
                 settled: 0,
             })
         );

@@ -3,9 +3,11 @@
 //! Levels follow the consequence: `error`, the node stopped; `warn`, an operator should act;
 //! `info`, a state change that operators want to see; `debug`, frequent events.
 
+use super::unreachable;
 use crate::link::{Notice, TransportEvent};
 use crate::printable::printable;
 use phalanx_core::channel;
+use phalanx_core::gossip::message::{VERSION_MAX, VERSION_MIN};
 use phalanx_core::gossip::{Event, LinkEnd, Rejection};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
@@ -76,7 +78,13 @@ pub fn describe_notice(notice: &Notice) -> Description {
 const fn level(event: &Event) -> Level {
     match event {
         Event::NameTaken { .. } | Event::DuplicateId { .. } => Level::ERROR,
+        // The losses of several members have one line of their own.
+        Event::PeerDown { joint: true, .. } => Level::DEBUG,
         Event::PeerDown { .. }
+        | Event::PeersDown { .. }
+        | Event::Unreachable { .. }
+        | Event::AddressUndialable(_)
+        | Event::VersionRefused { .. }
         | Event::WrongPeer { .. }
         | Event::Isolated
         | Event::Rejected { .. }
@@ -103,7 +111,19 @@ fn text(event: &Event) -> String {
         Event::PeerUp { id, epoch } => format!("{id} is up (epoch {epoch})"),
         Event::PeerSuspected { id } => format!("{id} is suspect: no path leads to it"),
         Event::PeerCleared { id } => format!("{id} is reachable again"),
-        Event::PeerDown { id } => format!("{id} is down"),
+        Event::PeerDown { id, .. } => format!("{id} is down"),
+        Event::PeersDown {
+            named,
+            count,
+            alive,
+        } => unreachable::peers_down(named, *count, *alive),
+        Event::Unreachable { named, count } => unreachable::pairs(named, *count),
+        Event::AddressUndialable(view) => unreachable::undialable(view),
+        Event::VersionRefused { peer, versions } => format!(
+            "the link that {peer} asked for is refused: {peer} speaks protocol versions {} to {}, this node \
+             {VERSION_MIN} to {VERSION_MAX}",
+            versions.0, versions.1
+        ),
         Event::PeerLeft { id } => format!("{id} left the mesh"),
         Event::PeerUpdated { id } => format!("{id} updated its record"),
         Event::PeerForgotten { id } => {
@@ -213,6 +233,7 @@ const fn rejection(reason: Rejection) -> &'static str {
         Rejection::BeforeHello => "it arrived before the handshake",
         Rejection::SecondHello => "a second handshake",
         Rejection::WrongRecord => "the record in the handshake belongs to another node",
+        Rejection::VersionNotOffered => "it chose a protocol version that this node did not offer",
         Rejection::CounterTooHigh => "a counter above the allowed maximum",
         Rejection::TooMany => "it exceeds a limit",
         Rejection::ForgedReport => "a report in the name of this node",
@@ -366,7 +387,10 @@ mod tests {
             "{}",
             duplicate.text
         );
-        let down = describe(&Event::PeerDown { id: id.clone() });
+        let down = describe(&Event::PeerDown {
+            id: id.clone(),
+            joint: false,
+        });
         assert_eq!(
             (down.level, down.subject.as_ref()),
             (Level::WARN, Some(&id))

@@ -4,6 +4,7 @@ use super::reply::{
     Certificate, Counts, DataPath, EndedLink, Event, FailedDial, KnownMember, Link, Member,
     OverlayStatus, Secret, Service, StatusReply, Target, Topology,
 };
+use super::unlinked::{self, failure_text};
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::CommandError;
 use crate::screen::{Paint, Screen, Table, TableCell, count, size, span};
@@ -74,11 +75,8 @@ pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), CommandE
     screen.table(&table)
 }
 
-pub(super) fn links(
-    screen: &Screen,
-    links: &[Link],
-    failed: &[FailedDial],
-) -> Result<(), CommandError> {
+pub(super) fn links(screen: &Screen, status: &StatusReply) -> Result<(), CommandError> {
+    let links = &status.links;
     if links.is_empty() {
         screen.line("no links")?;
     } else {
@@ -117,7 +115,8 @@ pub(super) fn links(
         screen.table(&table)?;
         data_paths(screen, links)?;
     }
-    failed_dials(screen, failed)
+    unlinked::pairs(screen, &status.unreachable)?;
+    failed_dials(screen, &status.failed_dials)
 }
 
 fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), CommandError> {
@@ -212,9 +211,13 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Comma
         }
         for edge in &member.edges {
             let age = edge.age_ms.map_or_else(
-                || "at an unknown time".to_owned(),
+                || "not known".to_owned(),
                 |age| format!("{} ago", span(age)),
             );
+            let reason = match edge.reason.as_str() {
+                "" => String::new(),
+                word => format!(": {}", failure_text(word)),
+            };
             let (verb, paint) = if edge.down {
                 ("no contact with", Paint::Warn)
             } else {
@@ -222,7 +225,8 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Comma
             };
             facts.push((
                 "  edge",
-                TableCell::new(format!("{verb} {} (last heard {age})", edge.peer)).paint(paint),
+                TableCell::new(format!("{verb} {}{reason} (last contact {age})", edge.peer))
+                    .paint(paint),
             ));
         }
         screen.facts(&facts)?;
@@ -324,7 +328,9 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
     if status.secrets.len() > 1 || status.secrets.iter().any(|it| !it.lacking.is_empty()) {
         facts.extend(status.secrets.iter().map(|it| ("secret", secret_cell(it))));
     }
+    facts.extend(status.undialable.iter().flat_map(unlinked::address));
     screen.facts(&facts)?;
+    unlinked::pairs(screen, &status.unreachable)?;
     failed_dials(screen, &status.failed_dials)?;
     ended_links(screen, &status.ended_links)
 }
@@ -518,9 +524,10 @@ fn certificate_cell(certificate: &Certificate) -> TableCell {
 pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), CommandError> {
     let paint = match event.kind.as_str() {
         "peer-up" | "peer-cleared" | "link-up" | "rejoined" | "data-path-up" => Paint::Good,
-        "peer-down" | "isolated" | "name-taken" | "duplicate-id" | "rejected"
-        | "data-path-down" => Paint::Bad,
-        "peer-suspected" | "dial-failed" | "wrong-peer" | "lagged" | "paused" => Paint::Warn,
+        "peer-down" | "peers-down" | "address-undialable" | "isolated" | "name-taken"
+        | "duplicate-id" | "rejected" | "data-path-down" => Paint::Bad,
+        "unreachable" | "version-refused" | "peer-suspected" | "dial-failed" | "wrong-peer"
+        | "lagged" | "paused" => Paint::Warn,
         _ => Paint::Plain,
     };
     let time = screen.painted(&time_of_day(event.at_ms), Paint::Dim);

@@ -188,7 +188,13 @@ fn a_member_missed_on_all_edges_becomes_suspect_and_down_after_its_last_heard_ti
     let mut rest = all.rest(ms(9_000));
     let down = rest
         .iter()
-        .find(|(_, order)| *order == Output::Report(Event::PeerDown { id: name(7) }))
+        .find(|(_, order)| {
+            *order
+                == Output::Report(Event::PeerDown {
+                    id: name(7),
+                    joint: false,
+                })
+        })
         .map(|(at, _)| *at)
         .expect("down");
     let tuning = &all.machine.config().tuning;
@@ -220,7 +226,10 @@ fn a_suspect_that_is_reachable_again_is_cleared() {
     let given = all.rest(ms(50));
     assert!(events(&given).contains(&&Event::PeerCleared { id: name(7) }));
     let given = all.rest(ms(9_000));
-    assert!(!events(&given).contains(&&Event::PeerDown { id: name(7) }));
+    assert!(!events(&given).contains(&&Event::PeerDown {
+        id: name(7),
+        joint: false
+    }));
 }
 
 #[test]
@@ -446,7 +455,14 @@ fn the_link_to_a_dead_member_ends_with_it_if_it_is_silent_too() {
             .find(|(_, order)| matches!(order, Output::Report(event) if wanted(event)))
             .map(|(at, _)| *at)
     };
-    let down = at(&|event| *event == Event::PeerDown { id: name(1) }).expect("down");
+    let down = at(&|event| {
+        *event
+            == Event::PeerDown {
+                id: name(1),
+                joint: false,
+            }
+    })
+    .expect("down");
     let ended = at(&|event| matches!(event, Event::LinkDown { peer, .. } if *peer == name(1)));
     assert_eq!(ended, Some(down));
     // A link that is heard stays open although its peer counts as down, because only the reports of other nodes made

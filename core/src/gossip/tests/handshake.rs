@@ -739,7 +739,14 @@ fn every_event_has_a_word_of_its_own_and_most_a_subject() {
             "peer-up",
             true,
         ),
-        (Event::PeerDown { id: id.clone() }, "peer-down", true),
+        (
+            Event::PeerDown {
+                id: id.clone(),
+                joint: false,
+            },
+            "peer-down",
+            true,
+        ),
         (Event::Isolated, "isolated", false),
         (Event::Refuted { from: id.clone() }, "refuted", true),
         (Event::Paused { late: ms(1) }, "paused", false),

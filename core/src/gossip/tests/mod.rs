@@ -18,5 +18,6 @@ mod resolution;
 mod returning;
 mod self_record;
 mod steps;
+mod unreachable;
 mod whole_meshes;
 mod world;

@@ -22,7 +22,10 @@ async fn a_watcher_receives_events_in_order_and_the_number_it_missed() {
         .unwrap()
         .into_inner();
     let id = NodeId::new("b").unwrap();
-    let down = Notice::Mesh(Event::PeerDown { id: id.clone() });
+    let down = Notice::Mesh(Event::PeerDown {
+        id: id.clone(),
+        joint: false,
+    });
     journal.take(Duration::from_millis(5), &down);
     let event = events.message().await.unwrap().unwrap();
     assert_eq!(

@@ -54,6 +54,7 @@ fn edge(peer: &str) -> proto::Edge {
         peer: peer.to_owned(),
         down: false,
         age_ms: None,
+        failure: 0,
     }
 }
 
