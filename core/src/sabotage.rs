@@ -108,6 +108,10 @@ pub enum Switch {
     KeepsRevokedLinks,
     /// Planted bug: a revocation is acknowledged before it is stored.
     AcknowledgesUnstored,
+    /// Mechanism off: live members without a link, and wrong addresses, are not reported.
+    NoPairs,
+    /// Mechanism off: members that are lost together are not reported in one event.
+    NoJointLosses,
 }
 
 impl Switch {
@@ -164,6 +168,8 @@ impl Switch {
         (Self::NoRevocationExchange, "no-revocation-exchange"),
         (Self::KeepsRevokedLinks, "keeps-revoked-links"),
         (Self::AcknowledgesUnstored, "acknowledges-unstored"),
+        (Self::NoPairs, "no-pairs"),
+        (Self::NoJointLosses, "no-joint-losses"),
     ];
 }
 

@@ -95,7 +95,7 @@ pub enum Event {
         /// The time until the next attempt; none if no attempt is scheduled.
         retry_in: Option<Duration>,
     },
-    /// A seed address leads to this node itself. It is dialled again after `retry_max`.
+    /// An address leads to this node itself. A seed address is dialled again after `retry_max`.
     DialedMyself {
         /// The address.
         address: Address,
@@ -143,6 +143,13 @@ pub enum Event {
     Refuted {
         /// The neighbour that relayed the record.
         from: NodeId,
+    },
+    /// The node's own short id changed, because a member with a lower name takes the former one, or members were forgotten.
+    ShortIdChanged {
+        /// The former short id; none if all were taken.
+        from: Option<u16>,
+        /// The short id; none if all are taken.
+        to: Option<u16>,
     },
     /// A node that asked for a link speaks no protocol version that this node speaks; its link is refused.
     VersionRefused {
@@ -196,6 +203,7 @@ impl Event {
             Self::NameResumed { .. } => "name-resumed",
             Self::DuplicateId { .. } => "duplicate-id",
             Self::Refuted { .. } => "refuted",
+            Self::ShortIdChanged { .. } => "short-id-changed",
             Self::VersionRefused { .. } => "version-refused",
             Self::Rejected { .. } => "rejected",
             Self::AnnounceRejected { .. } => "announce-rejected",
@@ -226,6 +234,7 @@ impl Event {
             },
             Self::DialFailed { .. }
             | Self::PeersDown { .. }
+            | Self::ShortIdChanged { .. }
             | Self::AddressUndialable(_)
             | Self::DialedMyself { .. }
             | Self::Isolated

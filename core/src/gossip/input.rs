@@ -55,6 +55,14 @@ impl Gossip {
             self.on_dial_ended(dial, "another node answered");
             return;
         }
+        if attempt.purpose() == DialPurpose::AddressCheck {
+            attempt
+                .peer()
+                .inspect(|peer| self.address_checks.on_passed(*peer));
+            self.context.out.push(Output::Close { link });
+            self.dialer.end(&mut self.context, dial);
+            return;
+        }
         let Some(member) = Dissemination::place_of(&mut self.context, &peer) else {
             self.context.out.push(Output::Close { link });
             self.on_dial_ended(dial, "the view is full");
@@ -333,6 +341,7 @@ impl Gossip {
             | DialPurpose::RandomLink
             | DialPurpose::Requested
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => {}
         }

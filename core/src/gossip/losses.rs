@@ -7,6 +7,7 @@ use super::context::Context;
 use super::event::Event;
 use super::unreachable::NAMED_MAX;
 use crate::identity::NodeId;
+use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
@@ -30,7 +31,7 @@ impl Losses {
         member: MemberIndex,
         suspects: usize,
     ) -> bool {
-        if self.count == 0 && suspects == 0 {
+        if self.count == 0 && suspects == 0 || context.has(Switch::NoJointLosses) {
             return false;
         }
         if self.count == 0 {

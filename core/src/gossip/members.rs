@@ -366,6 +366,11 @@ impl Members {
         update.map_or(context.now, |update| update.at(context.now))
     }
 
+    /// The time since the latest update from a member itself.
+    pub(super) fn updated(&self, context: &Context, member: MemberIndex) -> Duration {
+        context.now.since(self.last_update(context, member))
+    }
+
     /// A link to a member closed; `heard` is the time at which the member was last heard on the link.
     pub(super) fn on_link_closed(&mut self, member: MemberIndex, heard: Instant) {
         self.change(member, |member| {

@@ -13,6 +13,7 @@
 //! | `overlay`, `capacity` | which members to keep links to |
 //! | `failure_detector` | which silence is evidence, and which members are down |
 //! | `unreachable`, `losses` | which live members have no link although they should; which losses are one event |
+//! | `address_check` | which addresses of neighbours are wrong |
 //! | `members` | the status of each member, and the state kept about it |
 //! | `dissemination` | how updates spread along the broadcast tree |
 //! | `anti_entropy` | how views that differ become equal |
@@ -31,6 +32,7 @@
 //! for rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion
 //! before death.
 
+mod address_check;
 mod admission;
 mod anti_entropy;
 mod bootstrap;
@@ -56,6 +58,7 @@ mod overlay;
 mod own_id;
 mod provenance;
 mod self_record;
+mod short_id;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -86,6 +89,7 @@ use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
 use crate::topology::{EdgeFailure, MemberIndex, Topology};
+use address_check::AddressChecks;
 use admission::Admission;
 use anti_entropy::AntiEntropy;
 use bootstrap::Bootstrap;
@@ -105,6 +109,7 @@ use losses::Losses;
 use members::{Forgetting, Members};
 use overlay::{Neighbourhood, Overlay};
 use self_record::SelfRecord;
+use short_id::ShortId;
 use std::sync::Arc;
 use timer::{Timer, Timers};
 use unreachable::Unreachable;
@@ -131,6 +136,8 @@ pub struct Gossip {
     verdict: Verdict,
     losses: Losses,
     unreachable: Unreachable,
+    address_checks: AddressChecks,
+    short_id: ShortId,
     local_health: LocalHealth,
     prober: Prober,
     dissemination: Dissemination,
@@ -183,6 +190,8 @@ impl Gossip {
             verdict: Verdict::default(),
             losses: Losses::default(),
             unreachable: Unreachable::default(),
+            address_checks: AddressChecks::default(),
+            short_id: ShortId::default(),
             local_health: LocalHealth::new(),
             prober: Prober::new(now),
             dissemination: Dissemination::new(),
@@ -292,14 +301,6 @@ impl Gossip {
     fn on_pause(&mut self, late: Duration) {
         self.context.report(Event::Paused { late });
         self.restart_observations();
-    }
-
-    /// The observations of other members restart.
-    fn restart_observations(&mut self) {
-        self.local_health.on_pause(&mut self.context);
-        self.silence.on_pause(&self.context);
-        self.verdict.on_pause(&mut self.context);
-        self.dialer.restart_time_outs(&mut self.context);
     }
 }
 
@@ -574,6 +575,7 @@ impl Gossip {
         self.dissemination.forget(member);
         self.dialer.reset_back_off(member);
         self.unreachable.forget(member);
+        self.address_checks.forget(member);
         verdict::release(&mut self.context, member);
     }
 
@@ -681,6 +683,7 @@ impl Gossip {
             report: slot
                 .report
                 .map(|stored| AgedReport::of(stored, self.context.now)),
+            updated: self.members.updated(&self.context, member),
         })
     }
 
@@ -781,6 +784,7 @@ impl Gossip {
             + self.verdict.memory()
             + self.losses.memory()
             + self.unreachable.memory()
+            + self.address_checks.memory()
             + self.dissemination.memory()
             + self.anti_entropy.memory()
             + self.frames.memory()

@@ -17,6 +17,7 @@ use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
 use crate::topology::{EdgeFailure, MemberIndex};
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
 
 /// Back-off from a member that refused a link as busy; the first back-off from a member that is full.
 pub(super) const REFUSED_FOR: Duration = Duration::from_millis(500);
@@ -27,6 +28,7 @@ impl Gossip {
     pub(super) fn publish(&mut self) {
         let me = self.context.me;
         if let Some(before) = self.self_record.publish_record(&mut self.context) {
+            self.members.refresh(&self.context, me, self.context.now);
             self.on_view_changed(Key::Record(me), before);
             self.broadcast(Key::Record(me), None);
         }
@@ -193,6 +195,7 @@ impl Gossip {
             | DialPurpose::Referral
             | DialPurpose::Redial
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => false,
         };
@@ -280,6 +283,7 @@ impl Gossip {
         }
         self.release_unknown();
         self.watch_pairs();
+        self.short_id.on_maintained(&mut self.context);
         self.losses
             .report(&mut self.context, self.verdict.suspects());
         self.reconcile_links();
@@ -287,9 +291,12 @@ impl Gossip {
         self.bootstrap.store_changed(&mut self.context);
     }
 
-    /// Finds the live members that this node should have a link with and has none. The edges to such requested members
-    /// are reported too.
+    /// Finds the live members that this node should have a link with and has none, and those whose address is wrong. The
+    /// edges to requested members without a link are reported too.
     fn watch_pairs(&mut self) {
+        if self.context.has(Switch::NoPairs) {
+            return;
+        }
         let near = self.neighbourhood();
         let requested = self.overlay.requested_unlinked(&self.context, &near);
         let requested = requested.filter(|member| self.unreachable.has_failed(*member));
@@ -304,11 +311,20 @@ impl Gossip {
             dialer: &self.dialer,
         };
         let edges = self.self_record.edges();
+        let failed = self.address_checks.failed(&self.context, &near);
+        let failed: BTreeMap<MemberIndex, EdgeFailure> = failed.collect();
         let reasons = self
             .unreachable
-            .on_maintained(&mut self.context, &near, edges);
+            .on_maintained(&mut self.context, &near, edges, failed);
+        let due = self.address_checks.on_maintained(&self.context, &near);
+        let unreachable = &self.unreachable;
+        self.self_record
+            .withdraw_failures(|member| unreachable.has_reason(member));
         for (member, failure) in reasons {
-            self.self_record.set_failure(member, failure);
+            self.self_record.set_failure(&self.context, member, failure);
+        }
+        if let Some(member) = due.filter(|_| self.bootstrap.discovers()) {
+            self.dial_member(DialPurpose::AddressCheck, member);
         }
     }
 
@@ -335,7 +351,9 @@ impl Gossip {
                 !topology.is_ring_edge(me, peer) && status != Status::Suspect && !requested
             } else {
                 let whole = !topology.is_accused(peer) && !hangs_by_them;
-                self.links.open_to(peer).is_none() || (status == Status::Alive && whole)
+                let unneeded =
+                    status == Status::Alive && whole && !self.unreachable.is_linked(peer);
+                self.links.open_to(peer).is_none() || unneeded
             };
             if !topology.is_known(peer) || status == Status::Left || needless {
                 self.self_record.clear_edge(peer);
@@ -562,7 +580,7 @@ impl Gossip {
                     self.dialer.back_off(&self.context, member);
                 }
             }
-            DialPurpose::Redial | DialPurpose::Probe => {}
+            DialPurpose::Redial | DialPurpose::Probe | DialPurpose::AddressCheck => {}
             purpose @ (DialPurpose::Claim | DialPurpose::Inquiry) => {
                 self.on_claim_dial_ended(purpose)
             }
@@ -583,8 +601,13 @@ impl Gossip {
 
     /// Notes why a dial to a member failed.
     pub(super) fn note_failed_dial(&mut self, dial: DialId, failure: EdgeFailure) {
-        if let Some(member) = self.dialer.get(dial).and_then(Dial::peer) {
-            self.unreachable.on_dial_failed(member, failure);
+        let attempt = self.dialer.get(dial);
+        match attempt.and_then(|attempt| Some((attempt.purpose(), attempt.peer()?))) {
+            Some((DialPurpose::AddressCheck, member)) => {
+                self.address_checks.on_failed(member, failure);
+            }
+            Some((_, member)) => self.unreachable.on_dial_failed(member, failure),
+            None => {}
         }
     }
 
@@ -639,7 +662,8 @@ impl Gossip {
             | DialPurpose::Probe
             | DialPurpose::RandomLink
             | DialPurpose::Requested
-            | DialPurpose::Renewal => {
+            | DialPurpose::Renewal
+            | DialPurpose::AddressCheck => {
                 if myself {
                     let address = Address::Socket(address);
                     self.context.report(Event::DialedMyself { address });
@@ -671,6 +695,7 @@ impl Gossip {
             | DialPurpose::RandomLink
             | DialPurpose::Requested
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => false,
         };

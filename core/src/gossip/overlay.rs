@@ -54,7 +54,8 @@ impl Neighbourhood<'_> {
         received.max(self.members.heard(member))
     }
 
-    fn is_alive(&self, link: LinkId) -> bool {
+    /// Whether a link is open and not silent.
+    pub(super) fn is_alive(&self, link: LinkId) -> bool {
         self.links.is_open(link) && !self.silence.is_silent(link)
     }
 }

@@ -345,13 +345,31 @@ impl SelfRecord {
         self.report.due = true;
     }
 
-    /// States the reason why the edge to a peer is down. A reason that changed is published.
-    pub(super) fn set_failure(&mut self, peer: MemberIndex, failure: EdgeFailure) {
+    /// States the reason why this node cannot reach the address of a peer, or why the edge to the peer is down. An edge
+    /// that is not reported is reported as heard. A reason that changed is published.
+    pub(super) fn set_failure(
+        &mut self,
+        context: &Context,
+        peer: MemberIndex,
+        failure: EdgeFailure,
+    ) {
+        if !self.edges.contains_key(&peer) {
+            self.set_edge(peer, false, Some(context.now));
+        }
         if let Some(edge) = self.edges.get_mut(&peer)
-            && edge.down
             && edge.failure.replace(failure) != Some(failure)
         {
             self.report.due = true;
+        }
+    }
+
+    /// Withdraws the reasons of the edges to all peers except those for which `holds` is true.
+    pub(super) fn withdraw_failures(&mut self, holds: impl Fn(MemberIndex) -> bool) {
+        for (peer, edge) in &mut self.edges {
+            if edge.failure.is_some() && !holds(*peer) {
+                edge.failure = None;
+                self.report.due = true;
+            }
         }
     }
 

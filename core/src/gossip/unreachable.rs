@@ -1,9 +1,11 @@
-//! Pairs of live members without a link: this node and a member that it should have a link with.
+//! Pairs of live members without a link, or with a wrong address: this node and a member that it should have a link
+//! with.
 //!
 //! A link is expected with ring neighbours and with members that applications request. If the edge to such a member is
 //! reported down, by this node or by the member, while both are alive, the two are a pair. The reports spread, so both
-//! ends know of the pair, and each end states its reason beside the edge. If members cannot reach the address that this
-//! node advertises, the node itself is told so.
+//! ends know of the pair, and each end states its reason beside the edge. A member that dialled its link itself, and
+//! that fails the check of its address, is a pair with a link. If members cannot reach the address that this node
+//! advertises, the node itself is told so.
 //!
 //! ```text
 //!   (no pair) ──edge down, both alive──► begun ──PAIR_AFTER──► standing ──(line, at most one in LINE_AGAIN)
@@ -44,6 +46,8 @@ pub const NAMED_MAX: usize = 5;
 struct Pair {
     /// The start of the pair; none if the pair has ended.
     since: Option<Instant>,
+    /// Whether the two have a link, which the end with the wrong address dialled.
+    linked: bool,
     /// This node's reason.
     own: Option<EdgeFailure>,
     /// The reason that the member reports.
@@ -68,7 +72,10 @@ impl Pair {
 /// The edge between this node and a member, as both ends report it.
 #[derive(Clone, Copy, Debug, Default)]
 struct ReportedPair {
+    linked: bool,
     own: Option<OwnEdge>,
+    /// The failed check of the member's address.
+    checked: Option<EdgeFailure>,
     theirs: Option<(Option<EdgeFailure>, Option<Instant>)>,
 }
 
@@ -106,20 +113,33 @@ impl Unreachable {
         self.pairs.remove(&member);
     }
 
+    /// Whether the latest round found a pair with a member, and a reason of this node.
+    pub(super) fn has_reason(&self, member: MemberIndex) -> bool {
+        let pair = self.pairs.get(&member);
+        pair.is_some_and(|pair| pair.since.is_some() && pair.own.is_some())
+    }
+
+    /// Whether the latest round found a pair with a member that has a link, and a reason of this node.
+    pub(super) fn is_linked(&self, member: MemberIndex) -> bool {
+        let linked = self.pairs.get(&member).is_some_and(|pair| pair.linked);
+        linked && self.has_reason(member)
+    }
+
     /// Whether a dial to a member failed since the latest link with it.
     pub(super) fn has_failed(&self, member: MemberIndex) -> bool {
         self.failures.contains_key(&member)
     }
 
-    /// A round of maintenance: finds the pairs, from the edges that this node (`edges`) and other members report, and
-    /// reports those that last. Returns the reasons to publish.
+    /// A round of maintenance: finds the pairs, from the edges that this node (`edges`) and other members report and from
+    /// the checks of addresses (`failed`), and reports those that last. Returns the reasons to publish.
     pub(super) fn on_maintained(
         &mut self,
         context: &mut Context,
         near: &Neighbourhood<'_>,
         edges: impl Iterator<Item = (MemberIndex, OwnEdge)>,
+        failed: BTreeMap<MemberIndex, EdgeFailure>,
     ) -> Vec<(MemberIndex, EdgeFailure)> {
-        let found = reported_pairs(context, near, edges);
+        let found = reported_pairs(context, near, edges, failed);
         let alive = |member: &MemberIndex| near.members.status(context, *member) == Status::Alive;
         self.failures.retain(|member, _| alive(member));
         for (member, pair) in &mut self.pairs {
@@ -147,13 +167,26 @@ impl Unreachable {
         if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&member) {
             return;
         }
-        let was_linked = near.links.current(member).is_some();
-        let silent = was_linked.then_some(EdgeFailure::Silent);
+        let stalls = !reported.linked && near.links.current(member).is_some();
+        let silent = stalls.then_some(EdgeFailure::Silent);
+        let dialled = self.failures.get(&member).copied().or(silent);
         let (theirs, heard_by_peer) = reported.theirs.unzip();
         let heard = reported.own.and_then(OwnEdge::last_heard);
         let pair = self.pairs.entry(member).or_default();
-        pair.since = pair.since.or(Some(now));
-        pair.own = self.failures.get(&member).copied().or(silent);
+        // The member reports a reason only if the pair lasted.
+        let lasts = now.saturating_sub(PAIR_AFTER);
+        let since = if theirs.flatten().is_some() {
+            lasts
+        } else {
+            now
+        };
+        pair.since = pair.since.map(|held| held.min(since)).or(Some(since));
+        pair.linked = reported.linked;
+        pair.own = if reported.linked {
+            reported.checked
+        } else {
+            dialled
+        };
         pair.theirs = theirs.flatten();
         pair.last_contact = heard
             .max(heard_by_peer.flatten())
@@ -269,28 +302,44 @@ fn view(context: &Context, member: MemberIndex, pair: &Pair) -> Option<Unreachab
         address: record.content().address,
         own: pair.own,
         theirs: pair.theirs,
+        linked: pair.linked,
         last_contact: pair.last_contact.map(|at| context.now.since(at)),
         lasted: pair.age(context.now)?,
     })
 }
 
-/// The members that are alive and without a live link, to which this node (`edges`) or the member reports the edge down.
+/// The members that are alive and without a live link, to which this node (`edges`) or the member reports the edge down;
+/// and the neighbours whose address failed the check of this node (`failed`), or that report so of this node's address.
 fn reported_pairs(
     context: &Context,
     near: &Neighbourhood<'_>,
     edges: impl Iterator<Item = (MemberIndex, OwnEdge)>,
+    failed: BTreeMap<MemberIndex, EdgeFailure>,
 ) -> BTreeMap<MemberIndex, ReportedPair> {
+    let linked: BTreeSet<MemberIndex> = near.live().collect();
     let mut found = BTreeMap::<MemberIndex, ReportedPair>::new();
-    for (member, edge) in edges.filter(|(_, edge)| edge.is_down()) {
+    for (member, edge) in edges.filter(|(member, edge)| edge.is_down() && !linked.contains(member))
+    {
         found.entry(member).or_default().own = Some(edge);
     }
-    for (member, edge) in context.topology.accusations(context.me) {
-        found.entry(member).or_default().theirs = Some((edge.failure, edge.last_heard));
+    for (member, edge) in context.topology.edges_to(context.me) {
+        let wrong = edge.failure.is_some_and(EdgeFailure::is_of_address);
+        let counts = if linked.contains(&member) {
+            !edge.down && wrong
+        } else {
+            edge.down
+        };
+        if counts {
+            found.entry(member).or_default().theirs = Some((edge.failure, edge.last_heard));
+        }
     }
-    let linked: BTreeSet<MemberIndex> = near.live().collect();
-    found.retain(|member, _| {
+    for (member, failure) in failed {
+        found.entry(member).or_default().checked = Some(failure);
+    }
+    found.retain(|member, pair| {
+        pair.linked = linked.contains(member);
         let alive = near.members.status(context, *member) == Status::Alive;
-        alive && context.topology.is_known(*member) && !linked.contains(member)
+        *member != context.me && alive && context.topology.is_known(*member)
     });
     found
 }

@@ -76,9 +76,12 @@ pub struct MemberView {
     pub status: Status,
     /// The member's edge report, with the evidence of each edge as of the latest step.
     pub report: Option<AgedReport>,
+    /// The time since the latest update from the member itself that this node received.
+    pub updated: Duration,
 }
 
-/// A live member that this node should have a link with and has none, because it is a ring neighbour or is requested.
+/// A live member that this node should have a link with and has none, because it is a ring neighbour or is requested; or
+/// a neighbour at whose address one of the two ends cannot be dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreachableView {
     /// The member.
@@ -89,6 +92,8 @@ pub struct UnreachableView {
     pub own: Option<EdgeFailure>,
     /// The reason that the member reports; none if it reports no reason.
     pub theirs: Option<EdgeFailure>,
+    /// Whether the two have a link. The end that cannot be dialled at its address dialled the link.
+    pub linked: bool,
     /// The time since either end last heard the other; none if no contact is known.
     pub last_contact: Option<Duration>,
     /// The time since this node first saw the two without a link.

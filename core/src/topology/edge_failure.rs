@@ -21,7 +21,7 @@ pub enum EdgeFailure {
     NoRoute,
     /// One of the two ends does not accept the certificate of the other.
     Untrusted,
-    /// The process at the address that the peer advertises does not speak the protocol of the mesh.
+    /// The process at the address that the peer advertises does not complete the handshake.
     Protocol,
     /// Another node answers at the address that the peer advertises.
     WrongPeer,

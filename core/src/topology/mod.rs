@@ -77,7 +77,7 @@ pub(crate) struct ReportedEdge {
     pub(crate) failure: Option<EdgeFailure>,
 }
 
-/// What the reporter of an edge states beside the edge.
+/// The evidence that the reporter of an edge states beside the edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EdgeEvidence {
     /// The time at which the reporter last heard the peer, according to this node's clock.
@@ -185,6 +185,15 @@ impl Topology {
     #[must_use]
     pub const fn alive(&self) -> u64 {
         self.alive
+    }
+
+    /// Order-free hash of the ids that are known in this view.
+    pub(crate) fn names(&self) -> u64 {
+        let gone = self.not_alive.iter();
+        let gone = gone.filter_map(|member| self.known_record(*member));
+        gone.fold(self.alive, |sum, record| {
+            sum.wrapping_add(record.places()[0])
+        })
     }
 
     /// The value of [`Self::alive`] in a view where exactly these ids are alive.

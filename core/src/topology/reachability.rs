@@ -192,14 +192,13 @@ impl Topology {
         all.flat_map(|(reporter, stored)| stored.edges.iter().map(move |edge| (*reporter, edge)))
     }
 
-    /// The edges to a member that its ring neighbours or other members report down, each with its reporter. O(reported
-    /// edges).
-    pub(crate) fn accusations(
+    /// The reported edges to a member, each with its reporter. O(reported edges).
+    pub(crate) fn edges_to(
         &self,
         peer: MemberIndex,
     ) -> impl Iterator<Item = (MemberIndex, &ReportedEdge)> {
         self.reported_edges()
-            .filter(move |(_, edge)| edge.down && edge.peer == peer)
+            .filter(move |(_, edge)| edge.peer == peer)
     }
 
     /// Whether no edge is reported down and the ring edges connect all members. O(reported edges).

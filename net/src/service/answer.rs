@@ -97,6 +97,7 @@ pub(super) fn member((view, short): &(MemberView, Option<u16>)) -> proto::Member
         edges: view.report.as_ref().map(edges).unwrap_or_default(),
         digest: view.record.digest(),
         short_id: short.map(u32::from),
+        updated_ms: millis(view.updated),
     }
 }
 
@@ -167,6 +168,7 @@ pub(super) fn unreachable(mesh: &Gossip) -> Vec<proto::UnreachablePeer> {
         theirs: failure_number(view.theirs),
         last_contact_ms: view.last_contact.map(millis),
         lasted_ms: millis(view.lasted),
+        linked: view.linked,
     };
     mesh.unreachable().into_iter().map(pair).collect()
 }

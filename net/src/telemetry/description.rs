@@ -97,6 +97,7 @@ const fn level(event: &Event) -> Level {
         | Event::DialedMyself { .. }
         | Event::Rejoined
         | Event::NameResumed { .. }
+        | Event::ShortIdChanged { .. }
         | Event::Refuted { .. } => Level::INFO,
         Event::PeerSuspected { .. }
         | Event::PeerCleared { .. }
@@ -119,6 +120,11 @@ fn text(event: &Event) -> String {
         } => unreachable::peers_down(named, *count, *alive),
         Event::Unreachable { named, count } => unreachable::pairs(named, *count),
         Event::AddressUndialable(view) => unreachable::undialable(view),
+        Event::ShortIdChanged { from, to } => format!(
+            "the short id of this node is {}, it was {}",
+            short_id(*to),
+            short_id(*from)
+        ),
         Event::VersionRefused { peer, versions } => format!(
             "the link that {peer} asked for is refused: {peer} speaks protocol versions {} to {}, this node \
              {VERSION_MIN} to {VERSION_MAX}",
@@ -127,7 +133,7 @@ fn text(event: &Event) -> String {
         Event::PeerLeft { id } => format!("{id} left the mesh"),
         Event::PeerUpdated { id } => format!("{id} updated its record"),
         Event::PeerForgotten { id } => {
-            format!("{id} was gone for a long time; its record is removed")
+            format!("{id} is forgotten: it was down or had left")
         }
         Event::LinkUp { peer, dialed, .. } => {
             let dialer = if *dialed { "this node" } else { "the peer" };
@@ -142,7 +148,7 @@ fn text(event: &Event) -> String {
             retry_in,
         } => dial_failed(address, reason, *retry_in),
         Event::DialedMyself { address } => {
-            format!("the seed address (target) {address} is this node itself")
+            format!("the address {address} leads to this node itself")
         }
         Event::WrongPeer {
             address,
@@ -188,6 +194,13 @@ fn text(event: &Event) -> String {
     }
 }
 
+fn short_id(number: Option<u16>) -> String {
+    number.map_or_else(
+        || "none, because all are taken".to_owned(),
+        |number| format!("#{number:03x}"),
+    )
+}
+
 fn dial_failed(address: &Address, reason: &str, retry_in: Option<Duration>) -> String {
     match retry_in {
         Some(wait) => format!(
@@ -224,7 +237,7 @@ pub const fn end(reason: LinkEnd) -> &'static str {
         LinkEnd::Expired => "one of the two certificates is about to expire",
         LinkEnd::Untrusted => "one of the two certificates is not trusted any more",
         LinkEnd::Revoked => "the peer's certificate is revoked",
-        LinkEnd::Leaving => "this node is leaving",
+        LinkEnd::Leaving => "this node leaves the mesh, or gave up its id",
     }
 }
 
@@ -358,6 +371,54 @@ fn describe_transport(event: &TransportEvent) -> Description {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_claim_only_what_the_event_establishes() {
+        let id = NodeId::new("a").unwrap();
+        let text = |event: Event| describe(&event).text;
+        // A member is forgotten on request too, at any time.
+        let forgotten = text(Event::PeerForgotten { id });
+        assert_eq!(forgotten, "a is forgotten: it was down or had left");
+        // Not every dialled address is a seed address.
+        let address = Address::Socket(([10, 0, 0, 1], 7_000).into());
+        let myself = text(Event::DialedMyself { address });
+        assert_eq!(
+            myself,
+            "the address 10.0.0.1:7000 leads to this node itself"
+        );
+        // Members are declared down after a while, so the text promises no suspension of verdicts.
+        let isolated = text(Event::Isolated);
+        assert!(
+            isolated.contains("are declared down if this lasts"),
+            "{isolated}"
+        );
+        // A node that gives up its id closes its links as well.
+        assert!(end(LinkEnd::Leaving).contains("gave up its id"));
+    }
+
+    #[test]
+    fn the_losses_of_several_members_are_one_warning() {
+        let id = NodeId::new("a").unwrap();
+        let level = |joint| {
+            describe(&Event::PeerDown {
+                id: id.clone(),
+                joint,
+            })
+            .level
+        };
+        assert_eq!((level(false), level(true)), (Level::WARN, Level::DEBUG));
+        let together = describe(&Event::PeersDown {
+            named: vec![id.clone()],
+            count: 7,
+            alive: 3,
+        });
+        assert_eq!((together.level, together.kind), (Level::WARN, "peers-down"));
+        assert!(
+            together
+                .text
+                .starts_with("7 members are down: a and 6 more; 3 are alive")
+        );
+    }
 
     #[test]
     fn fatal_events_are_errors_and_frequent_events_are_debug() {

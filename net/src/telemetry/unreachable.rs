@@ -19,12 +19,14 @@ pub(super) fn peers_down(named: &[NodeId], count: usize, alive: usize) -> String
 /// Live members that this node should have a link with have none.
 pub(super) fn pairs(named: &[UnreachableView], count: usize) -> String {
     if let [pair] = named {
-        return format!(
-            "no link with {}, which is alive: {}; last contact {}",
-            pair.peer,
-            reason(pair),
-            ago(pair.last_contact)
-        );
+        let peer = &pair.peer;
+        let state = if pair.linked {
+            format!("the link with {peer} cannot be made from both ends")
+        } else {
+            format!("no link with {peer}, which is alive")
+        };
+        let (reason, contact) = (reason(pair), ago(pair.last_contact));
+        return format!("{state}: {reason}; last contact {contact}");
     }
     let pair = |pair: &UnreachableView| {
         let own = pair.own.or(pair.theirs);
@@ -38,7 +40,7 @@ pub(super) fn pairs(named: &[UnreachableView], count: usize) -> String {
     let named_pairs: Vec<String> = named.iter().map(pair).collect();
     let more = more(named.len(), count);
     format!(
-        "no link with {count} members, which are alive: {}{more}",
+        "{count} live members cannot be reached directly: {}{more}",
         named_pairs.join(", ")
     )
 }
@@ -109,6 +111,7 @@ mod tests {
             address: Some(([10, 0, 0, 3], 7_000).into()),
             own: Some(EdgeFailure::Refused),
             theirs: None,
+            linked: false,
             last_contact: Some(Duration::from_secs(12)),
             lasted: Duration::from_secs(20),
         }
@@ -134,10 +137,24 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_address_beside_a_link_is_not_a_missing_link() {
+        let linked = UnreachableView {
+            linked: true,
+            last_contact: Some(Duration::ZERO),
+            ..pair(3)
+        };
+        assert_eq!(
+            pairs(&[linked], 1),
+            "the link with n3 cannot be made from both ends: this node cannot dial 10.0.0.3:7000: connection refused; \
+             last contact 0 s ago"
+        );
+    }
+
+    #[test]
     fn several_members_are_one_line_with_five_names_and_the_count() {
         let named: Vec<_> = (1..=5).map(pair).collect();
         let text = pairs(&named, 9);
-        assert!(text.starts_with("no link with 9 members"), "{text}");
+        assert!(text.starts_with("9 live members cannot"), "{text}");
         assert!(text.ends_with("n5 (connection refused; last contact 12 s ago) and 4 more"));
         assert!(text.len() < 450, "{}", text.len());
         let named: Vec<_> = (1..=5).map(id).collect();

@@ -227,6 +227,8 @@ enum EventKind {
     DuplicateId,
     /// `refuted`
     Refuted,
+    /// `short-id-changed`
+    ShortIdChanged,
     /// `version-refused`
     VersionRefused,
     /// `rejected`
@@ -261,6 +263,7 @@ impl EventKind {
         (Self::NameResumed, "name-resumed"),
         (Self::DuplicateId, "duplicate-id"),
         (Self::Refuted, "refuted"),
+        (Self::ShortIdChanged, "short-id-changed"),
         (Self::VersionRefused, "version-refused"),
         (Self::Rejected, "rejected"),
         (Self::AnnounceRejected, "announce-rejected"),
@@ -298,6 +301,7 @@ impl EventKind {
             Event::NameResumed { .. } => (Self::NameResumed, None),
             Event::DuplicateId { relay, .. } => (Self::DuplicateId, relay.as_ref()),
             Event::Refuted { from } => (Self::Refuted, Some(from)),
+            Event::ShortIdChanged { .. } => (Self::ShortIdChanged, None),
             Event::VersionRefused { peer, .. } => (Self::VersionRefused, Some(peer)),
             Event::Rejected { from, .. } => (Self::Rejected, Some(from)),
             Event::AnnounceRejected { .. } => (Self::AnnounceRejected, None),

@@ -47,6 +47,9 @@ pub(crate) struct Member {
     #[serde(flatten)]
     pub(crate) peer: KnownMember,
     pub(crate) edges: Vec<Edge>,
+    /// Milliseconds since the node last received an update from the member itself.
+    #[serde(default)]
+    pub(crate) updated_ms: u64,
 }
 
 /// A node's whole view.
@@ -307,6 +310,7 @@ impl From<proto::Member> for Member {
         });
         Self {
             edges: edges.collect(),
+            updated_ms: member.updated_ms,
             peer: KnownMember {
                 short_id: member.short_id,
                 ..KnownMember::new(member.record.unwrap_or_default(), &status)

@@ -199,7 +199,11 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Comma
             screen.painted(&peer.status, status_paint(&peer.status)),
             peer.address.as_deref().unwrap_or("accepts no connections"),
         ))?;
-        let mut facts = vec![("  rank", TableCell::new(rank(peer)))];
+        let updated = format!("{} ago", span(member.updated_ms));
+        let mut facts = vec![
+            ("  rank", TableCell::new(rank(peer))),
+            ("  updated", TableCell::new(updated)),
+        ];
         if !peer.nickname.is_empty() {
             facts.push(("  nickname", TableCell::new(&peer.nickname)));
         }
@@ -448,12 +452,13 @@ fn secret_cell(secret: &Secret) -> TableCell {
     } = secret;
     if lacking.is_empty() {
         TableCell::new(format!(
-            "{fingerprint} is accepted by all {accepted_by} members"
+            "{fingerprint} is accepted by all {accepted_by} live members"
         ))
     } else {
         let lacking = lacking.join(", ");
-        let text =
-            format!("{fingerprint} is accepted by {accepted_by} members, but not by {lacking}");
+        let text = format!(
+            "{fingerprint} is accepted by {accepted_by} live members, but not by {lacking}"
+        );
         TableCell::new(text).paint(Paint::Warn)
     }
 }
@@ -485,7 +490,7 @@ fn start_cell(status: &StatusReply) -> TableCell {
         left,
     } = status.members;
     let alone = alive + suspect + down + left <= 1;
-    let text = "bootstrap (no targets: it formed a mesh by itself; other nodes join through it)";
+    let text = "bootstrap (without targets; other nodes join through it)";
     TableCell::new(text).paint(if alone { Paint::Warn } else { Paint::Plain })
 }
 

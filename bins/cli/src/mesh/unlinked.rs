@@ -18,8 +18,10 @@ pub(crate) struct UnreachablePeer {
     pub(crate) theirs: String,
     /// Milliseconds since either end last heard the other; `None` if no contact is known.
     pub(crate) last_contact_ms: Option<u64>,
-    /// Milliseconds since the node first saw the two without a link.
+    /// Milliseconds since the node first saw the two without a link, or the wrong address.
     pub(crate) lasted_ms: u64,
+    /// Whether the two have a link, which the end with the wrong address dialled.
+    pub(crate) linked: bool,
 }
 
 /// The members that cannot reach the address that the node advertises.
@@ -55,6 +57,7 @@ impl From<proto::UnreachablePeer> for UnreachablePeer {
             theirs: failure_word(pair.theirs),
             last_contact_ms: pair.last_contact_ms,
             lasted_ms: pair.lasted_ms,
+            linked: pair.linked,
         }
     }
 }
@@ -93,8 +96,8 @@ pub(super) fn pairs(screen: &Screen, pairs: &[UnreachablePeer]) -> Result<(), Co
         return Ok(());
     }
     screen.line("")?;
-    let mut table =
-        Table::new(&["no link with", "address", "last contact", "reason"]).optional(&["address"]);
+    let mut table = Table::new(&["cannot reach", "address", "link", "last contact", "reason"])
+        .optional(&["address"]);
     for pair in pairs {
         table.row(vec![
             TableCell::new(&pair.peer).paint(Paint::Bold),
@@ -103,6 +106,7 @@ pub(super) fn pairs(screen: &Screen, pairs: &[UnreachablePeer]) -> Result<(), Co
             } else {
                 &pair.address
             }),
+            TableCell::new(if pair.linked { "in" } else { "none" }),
             TableCell::new(contact(pair.last_contact_ms)),
             TableCell::new(reason(pair)).paint(Paint::Warn),
         ]);
@@ -143,6 +147,7 @@ mod tests {
             theirs: theirs.to_owned(),
             last_contact_ms: None,
             lasted_ms: 20_000,
+            linked: false,
         }
     }
 

@@ -15,3 +15,4 @@ mod returning;
 mod revoking;
 mod secret;
 mod supervision;
+mod unreachable;

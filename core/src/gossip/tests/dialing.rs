@@ -175,7 +175,7 @@ fn every_refusal_sets_the_retry_of_the_seed() {
         (
             RefusalReason::Version,
             vec![],
-            "speaks protocol versions 3 to 4",
+            "speaks protocol versions 3 to 4, this node 1 to 2",
         ),
         (RefusalReason::Leaving, vec![], "is leaving the mesh"),
         (

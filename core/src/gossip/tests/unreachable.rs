@@ -3,6 +3,7 @@
 use super::super::*;
 use super::world::{GossipWorld, address, config, name, secs};
 use crate::topology::EdgeFailure;
+use crate::topology::record::Content;
 use core::net::SocketAddr;
 
 /// A configuration that advertises this address.
@@ -158,5 +159,52 @@ fn the_other_side_of_a_split_is_one_event_with_counts_and_five_names() {
         assert_eq!(joint, [(5, lost, kept)], "n{index}");
         let each = |event: &Event| matches!(event, Event::PeerDown { joint: true, .. });
         assert_eq!(world.count(index, each), lost, "n{index}");
+    }
+}
+
+#[test]
+fn one_wrong_address_is_found_although_its_owner_dialled_all_links() {
+    let mut world = GossipWorld::new(2);
+    world.boot(9, config(9, 1, &[0]));
+    world.run(secs(1));
+    world.kill(9);
+    world.run(secs(10));
+    world.boot(2, advertising(2, address(9)));
+    world.run(secs(40));
+    world.assert_whole(3);
+    let links = world.nodes[&2].links(world.now);
+    assert!(links.into_iter().all(|link| link.dialed));
+    let undialable = world.nodes[&2].undialable().expect("is told");
+    let shown = (undialable.address, undialable.failure, undialable.count);
+    assert_eq!(shown, (address(9), EdgeFailure::Refused, 1));
+    let checker = usize::from(undialable.by == [name(1)]);
+    assert_eq!(lines(&world, 2).1, 1);
+    let [seen] = &world.nodes[&checker].unreachable()[..] else {
+        panic!("the other end shows it");
+    };
+    assert_eq!((&seen.peer, seen.linked), (&name(2), true));
+    assert_eq!(seen.own, Some(EdgeFailure::Refused));
+    assert_eq!(lines(&world, checker), (1, 0));
+    // The owner publishes a right address.
+    let content = Content {
+        address: Some(address(2)),
+        ..Content::default()
+    };
+    world.step(&2, Input::Announce(content));
+    world.run(secs(20));
+    assert_eq!(world.nodes[&2].undialable(), None);
+    assert_eq!(peers(&world, checker), [] as [NodeId; 0]);
+}
+
+#[test]
+fn right_addresses_are_checked_once_and_cause_no_line() {
+    let mut world = GossipWorld::new(6);
+    world.run(secs(120));
+    for index in 0..6 {
+        assert_eq!(lines(&world, index), (0, 0), "n{index}");
+        assert_eq!(peers(&world, index), [] as [NodeId; 0]);
+        let reports = world.nodes[&index].topology().report(&name(index));
+        let edges = reports.map_or(0, |report| report.edges.len());
+        assert_eq!(edges, 0, "n{index}");
     }
 }

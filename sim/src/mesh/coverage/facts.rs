@@ -138,6 +138,7 @@ occurrences!(gossip_event, gossip_events, gossip::Event {
     transition gossip::Event::NameResumed { .. } => "name-resumed";
     transition gossip::Event::DuplicateId { .. } => "duplicate-id";
     transition gossip::Event::Refuted { .. } => "refuted";
+    transition gossip::Event::ShortIdChanged { .. } => "short-id-changed";
     refusal gossip::Event::VersionRefused { .. } => "version-refused";
     refusal gossip::Event::Rejected { reason, .. } => "rejected", gossip::Rejection = reason;
     refusal gossip::Event::AnnounceRejected { why } => "announce-rejected", ContentError = why;
