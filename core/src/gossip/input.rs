@@ -392,6 +392,10 @@ impl Gossip {
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);
         self.unreachable.on_linked(member);
+        // A suspect is announced when a path is found.
+        if self.status(member) == Status::Alive {
+            self.announce_lost(member);
+        }
         self.members.on_linked(member);
         self.on_stated(record, member, link);
         // The record of a later start resets the sessions, but not below the session just opened.
@@ -677,6 +681,8 @@ impl Gossip {
         let reborn = merged.is_reborn();
         let known = merged.replaced.is_some();
         let remains_gone = was == Status::Left && leaves;
+        // A member that neighbours lost is up only once a path leads to it, or once it publishes an update.
+        let lost = self.members.is_reported_gone(member);
         self.members
             .on_renewed(&self.context, member, known, reborn, remains_gone);
         let replaced = merged.replaced.as_ref();
@@ -696,13 +702,17 @@ impl Gossip {
             self.set_status(member, Status::Alive);
             self.members.on_returned(&mut self.context, member);
             self.verdict.acquit(member);
-            self.context.report(Event::PeerUp { id, epoch });
+            if known || !lost {
+                self.context.report(Event::PeerUp { id, epoch });
+            }
         } else if was == Status::Down {
             // The member published an update after it was declared down: the member has the timeout of a suspect to
             // prove that it is alive.
             self.set_status(member, Status::Suspect);
             self.members.on_returned(&mut self.context, member);
             self.verdict.on_returned(&mut self.context, member);
+            self.context.report(Event::PeerUp { id, epoch });
+        } else if lost {
             self.context.report(Event::PeerUp { id, epoch });
         } else if merged.is_updated() {
             self.context.report(Event::PeerUpdated { id });
@@ -711,6 +721,16 @@ impl Gossip {
             self.overlay.schedule(&mut self.context);
         }
         self.verdict.schedule(&mut self.context);
+    }
+
+    /// A member that neighbours had reported lost before its record arrived is alive.
+    pub(super) fn announce_lost(&mut self, member: MemberIndex) {
+        if self.members.is_reported_gone(member)
+            && let Some(record) = self.context.topology.known_record(member)
+        {
+            let (id, epoch) = (record.id().clone(), record.rank().epoch);
+            self.context.report(Event::PeerUp { id, epoch });
+        }
     }
 
     /// Merges a received report. Returns the outcome and the report's key in the view.

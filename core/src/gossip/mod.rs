@@ -422,7 +422,10 @@ impl Gossip {
         let mut newly_suspect = Vec::new();
         for (member, finding) in self.verdict.judge(&mut self.context, &self.members) {
             match finding {
-                Finding::Reached => self.members.on_reached(member),
+                Finding::Reached => {
+                    self.announce_lost(member);
+                    self.members.on_reached(member);
+                }
                 Finding::Cleared => self.on_cleared(member),
                 Finding::Found => self.on_found(member),
                 Finding::Unreached(last_heard) => {

@@ -15,7 +15,7 @@ use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::time::Duration;
 use crate::topology::record::Rank;
 
-fn fresh(targets: &[usize]) -> NeighbourWorld {
+pub(super) fn fresh(targets: &[usize]) -> NeighbourWorld {
     let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 1, targets), 1, Instant::ZERO),
         now: Instant::ZERO,

@@ -19,5 +19,6 @@ mod returning;
 mod self_record;
 mod steps;
 mod unreachable;
+mod versions;
 mod whole_meshes;
 mod world;
