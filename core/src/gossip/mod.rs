@@ -259,7 +259,9 @@ impl Gossip {
         let late = due.map_or(Duration::ZERO, |due| self.context.now - due);
         self.local_health.on_wake(late);
         if LocalHealth::was_paused(&self.context, late) {
-            self.on_pause(late);
+            // This node was paused, so its observations of other members restart.
+            self.context.report(Event::Paused { late });
+            self.restart_observations();
         }
         while let Some((due, timer)) = self.context.timers.pop_due(self.context.now) {
             self.on_timer(due, timer);
@@ -290,17 +292,20 @@ impl Gossip {
             Timer::Graft(key) => self.request_missing(key),
             Timer::Forget(member) => self.forget(member),
             Timer::Dispute => self.settle_claims(),
-            // The step publishes.
-            Timer::Publish => {}
-            // Only a node that gave up its id inquires.
-            Timer::Reclaim => {}
+            // The step publishes; only a node that gave up its id inquires.
+            Timer::Publish | Timer::Reclaim => {}
         }
     }
 
-    /// This node was paused, so its observations of other members restart.
-    fn on_pause(&mut self, late: Duration) {
-        self.context.report(Event::Paused { late });
-        self.restart_observations();
+    /// The due timers of a node that gave up its id. The timers of before are kept aside.
+    fn on_wake_suspended(&mut self) {
+        while let Some((due, timer)) = self.context.timers.pop_due(self.context.now) {
+            if timer == Timer::Reclaim {
+                self.inquire();
+            } else if timer.runs_without_id() {
+                self.on_timer(due, timer);
+            }
+        }
     }
 }
 
@@ -391,11 +396,6 @@ impl Gossip {
     fn has_live_link(&self) -> bool {
         self.iter_links().any(|(_, _, alive)| alive)
     }
-
-    /// The time at which this node itself last heard a member on a link.
-    fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
-        self.neighbourhood().last_heard(member)
-    }
 }
 
 /// The status of members.
@@ -472,7 +472,7 @@ impl Gossip {
         }
         // Evidence older than `down_after` does not postpone a verdict.
         let (now, down_after) = (self.context.now, self.context.tuning().down_after);
-        let heard = self.last_heard(member);
+        let heard = self.neighbourhood().last_heard(member);
         let heard = heard.filter(|heard| now - *heard < down_after);
         if heard > reported && self.self_record.edge(member).is_none() {
             self.self_record.set_edge(member, true, heard);

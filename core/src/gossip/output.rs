@@ -278,7 +278,7 @@ impl Gossip {
         self.overlay.schedule_maintenance(&mut self.context);
         self.tidy_edges();
         for member in self.overlay.unlinked_twice(&self.context, &self.links) {
-            let heard = self.last_heard(member);
+            let heard = self.neighbourhood().last_heard(member);
             self.self_record.set_edge(member, true, heard);
         }
         self.release_unknown();
@@ -301,7 +301,7 @@ impl Gossip {
         let requested = self.overlay.requested_unlinked(&self.context, &near);
         let requested = requested.filter(|member| self.unreachable.has_failed(*member));
         for member in requested.collect::<Vec<MemberIndex>>() {
-            let heard = self.last_heard(member);
+            let heard = self.neighbourhood().last_heard(member);
             self.self_record.set_edge(member, true, heard);
         }
         let near = Neighbourhood {
@@ -570,7 +570,7 @@ impl Gossip {
                     && self.status(member) != Status::Left
                     && topology.is_ring_edge(self.context.me, member)
                 {
-                    let heard = self.last_heard(member);
+                    let heard = self.neighbourhood().last_heard(member);
                     self.self_record.set_edge(member, true, heard);
                 }
                 self.overlay.schedule_at_once(&mut self.context);

@@ -5,7 +5,7 @@ use super::dialer::DialPurpose;
 use super::dispute::{ClaimAnswer, Dispute};
 use super::message::{Frame, Goodbye, Refusal, RefusalReason};
 use super::self_record::{Claim, Succession};
-use super::timer::{Timer, Timers};
+use super::timer::Timers;
 use super::{Event, Gossip, Input, LinkEnd, Message, Output, Phase, Rejection, Status};
 use crate::identity::NodeId;
 use crate::link::{CloseReason, LinkId, LocalClose, Ticket};
@@ -505,33 +505,5 @@ impl Gossip {
         self.silence.on_pause(&self.context);
         self.verdict.on_pause(&mut self.context);
         self.dialer.restart_time_outs(&mut self.context);
-    }
-
-    /// The due timers of a node that gave up its id. The timers of before are kept aside.
-    pub(super) fn on_wake_suspended(&mut self) {
-        while let Some((_, timer)) = self.context.timers.pop_due(self.context.now) {
-            match timer {
-                Timer::Reclaim => self.inquire(),
-                Timer::StoreRetry => self.self_record.store_again(&mut self.context),
-                Timer::Handshake(link) => self.on_handshake_due(link),
-                Timer::Dial(dial) => self.on_dial_ended(dial, "timed out"),
-                Timer::Heartbeat
-                | Timer::Judge
-                | Timer::Suspicion
-                | Timer::Isolation
-                | Timer::Overlay
-                | Timer::Seeds
-                | Timer::Probe
-                | Timer::Maintain
-                | Timer::RandomLink
-                | Timer::LeaveDone
-                | Timer::Flush(_)
-                | Timer::Silence(_)
-                | Timer::Graft(_)
-                | Timer::Forget(_)
-                | Timer::Dispute
-                | Timer::Publish => {}
-            }
-        }
     }
 }

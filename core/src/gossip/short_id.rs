@@ -42,7 +42,7 @@ mod tests {
     fn a_lower_name_takes_the_number_of_a_node_and_the_node_reports_it() {
         let (mut context, mut own) = (context(), ShortId::default());
         own.on_maintained(&mut context);
-        assert_eq!(events(&mut context), [], "the first number is no change");
+        assert_eq!(events(&mut context), [], "the first number does not count");
         let number = context.topology.alias_of(&id(0), BITS);
         // A name below `m0` that hashes to the same number.
         let candidates = (0_u32..).map(|index| NodeId::new(&format!("a{index}")).unwrap());

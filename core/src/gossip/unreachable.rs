@@ -43,7 +43,7 @@ pub const NAMED_MAX: usize = 5;
 
 /// A pair of this node and a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Pair {
+struct MemberPair {
     /// The start of the pair; none if the pair has ended.
     since: Option<Instant>,
     /// Whether the two have a link, which the end with the wrong address dialled.
@@ -59,7 +59,7 @@ struct Pair {
     next_reason: Instant,
 }
 
-impl Pair {
+impl MemberPair {
     fn age(&self, now: Instant) -> Option<Duration> {
         self.since.map(|since| now.since(since))
     }
@@ -84,7 +84,7 @@ struct ReportedPair {
 pub(super) struct Unreachable {
     /// The latest failed dial to each member without a link.
     failures: BTreeMap<MemberIndex, EdgeFailure>,
-    pairs: BTreeMap<MemberIndex, Pair>,
+    pairs: BTreeMap<MemberIndex, MemberPair>,
     /// The earliest time of the next event about pairs.
     next_line: Instant,
     /// The earliest time of the next event about this node's address.
@@ -215,7 +215,7 @@ impl Unreachable {
     /// Reports the pairs that last, and that members cannot reach this node's address.
     fn report(&mut self, context: &mut Context) {
         let now = context.now;
-        let is_gathered = |pair: &Pair| {
+        let is_gathered = |pair: &MemberPair| {
             pair.age(now)
                 .is_some_and(|age| age >= PAIR_AFTER + GATHERED_FOR)
         };
@@ -226,8 +226,8 @@ impl Unreachable {
             self.next_address_line = now + LINE_AGAIN;
             context.report(Event::AddressUndialable(undialable));
         }
-        let is_due = |pair: &Pair| pair.is_standing(now) && pair.next_line <= now;
-        let gathered = |pair: &Pair| is_due(pair) && is_gathered(pair);
+        let is_due = |pair: &MemberPair| pair.is_standing(now) && pair.next_line <= now;
+        let gathered = |pair: &MemberPair| is_due(pair) && is_gathered(pair);
         if now < self.next_line || !self.pairs.values().any(gathered) {
             return;
         }
@@ -237,7 +237,7 @@ impl Unreachable {
             pair.next_line = now + LINE_AGAIN;
             (*member, *pair)
         });
-        let due: Vec<(MemberIndex, Pair)> = due.collect();
+        let due: Vec<(MemberIndex, MemberPair)> = due.collect();
         let views = due
             .iter()
             .filter_map(|(member, pair)| view(context, *member, pair));
@@ -249,8 +249,8 @@ impl Unreachable {
     }
 
     /// The standing pairs of which the member reports that it cannot reach this node's address.
-    fn inward(&self) -> impl Iterator<Item = (MemberIndex, &Pair)> {
-        let inward = |pair: &Pair| pair.theirs.is_some_and(EdgeFailure::is_of_address);
+    fn inward(&self) -> impl Iterator<Item = (MemberIndex, &MemberPair)> {
+        let inward = |pair: &MemberPair| pair.theirs.is_some_and(EdgeFailure::is_of_address);
         let pairs = self.pairs.iter();
         pairs
             .filter(move |(_, pair)| pair.since.is_some() && inward(pair))
@@ -291,11 +291,11 @@ impl Unreachable {
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         held::<(MemberIndex, EdgeFailure)>(self.failures.len())
-            + held::<(MemberIndex, Pair)>(self.pairs.len())
+            + held::<(MemberIndex, MemberPair)>(self.pairs.len())
     }
 }
 
-fn view(context: &Context, member: MemberIndex, pair: &Pair) -> Option<UnreachableView> {
+fn view(context: &Context, member: MemberIndex, pair: &MemberPair) -> Option<UnreachableView> {
     let record = context.topology.known_record(member)?;
     Some(UnreachableView {
         peer: record.id().clone(),
