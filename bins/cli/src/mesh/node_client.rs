@@ -1,6 +1,6 @@
 //! Connects to one node with the identity that the command line specifies.
 
-use super::reply::{FailedDial, Link, Service, StatusReply, Target, Topology};
+use super::reply::{Service, StatusReply, Target, Topology};
 use crate::arguments::NodeAccess;
 use crate::authority::{CA_CERTIFICATE, mesh_of};
 use crate::calendar::now;
@@ -201,12 +201,6 @@ impl NodeClient {
         let request = proto::PingRequest { payload };
         let reply = self.call(async |client| client.calls().ping(request).await)?;
         Ok((reply.id, begun.elapsed()))
-    }
-
-    /// Returns the links and the failed dials.
-    pub(crate) fn links(&mut self) -> Result<(Vec<Link>, Vec<FailedDial>), CommandError> {
-        let status = self.status()?;
-        Ok((status.links, status.failed_dials))
     }
 
     /// Changes the seed addresses; returns the new addresses, and whether the node dials members learnt from other

@@ -15,7 +15,7 @@ use crate::link::{Address, CloseReason, DialError, DialId, LinkId};
 use crate::time::Duration;
 use crate::topology::record::Rank;
 
-fn fresh(targets: &[usize]) -> NeighbourWorld {
+pub(super) fn fresh(targets: &[usize]) -> NeighbourWorld {
     let mut all = NeighbourWorld {
         machine: Gossip::new(config(0, 1, targets), 1, Instant::ZERO),
         now: Instant::ZERO,
@@ -209,7 +209,7 @@ fn every_refusal_sets_the_retry_of_the_seed() {
         (
             RefusalReason::Version,
             vec![],
-            "speaks protocol versions 3 to 4",
+            "speaks protocol versions 3 to 4, this node 1 to 2",
         ),
         (RefusalReason::Leaving, vec![], "is leaving the mesh"),
         (
