@@ -120,6 +120,10 @@ pub enum Switch {
     ResetIsRefusal,
     /// Mechanism off: timeouts do not follow measured round trips, and a dial that connects late is given up.
     FixedTimeouts,
+    /// Mechanism off: live members without a link, and wrong addresses, are not reported.
+    NoPairs,
+    /// Mechanism off: members that are lost together are not reported in one event.
+    NoJointLosses,
 }
 
 impl Switch {
@@ -182,6 +186,8 @@ impl Switch {
         (Self::OneRefusalSuffices, "one-refusal-suffices"),
         (Self::ResetIsRefusal, "reset-is-refusal"),
         (Self::FixedTimeouts, "fixed-timeouts"),
+        (Self::NoPairs, "no-pairs"),
+        (Self::NoJointLosses, "no-joint-losses"),
     ];
 }
 

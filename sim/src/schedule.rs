@@ -135,6 +135,7 @@ eventually = { converged = true }
             Event::Mesh(gossip::Event::PeerDown {
                 id: scenario.hosts[host].id.clone(),
                 cause: gossip::DeathCause::Silent,
+                joint: false,
             })
         };
         schedule.on_report(4 * second, daemon_of(1), &down(2));

@@ -156,6 +156,7 @@ pub(crate) fn report(reporter: &str, epoch: u64, version: u64) -> Frame {
         down: true,
         age_ms: Some(1),
         refused: true,
+        failure: 0,
     };
     Frame {
         reports: vec![Report {

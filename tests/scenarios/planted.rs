@@ -73,6 +73,9 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism("away-past-forget", Switch::StaysForgotten, "as = \"alive\""),
     mechanism("behind-nat", Switch::NoResend, "delivered-percent"),
     mechanism("blocked-pairs", Switch::NoFallback, "false-deaths"),
+    mechanism("blocked-pairs", Switch::NoPairs, "unreachable"),
+    mechanism("split-sides", Switch::NoJointLosses, "peers-down"),
+    mechanism("wrong-address", Switch::NoPairs, "address-undialable"),
     mechanism(
         "broadcast-to-all",
         Switch::RepeatsMessages,

@@ -284,7 +284,7 @@ pub(crate) struct Revoke {
     #[arg(long, value_name = "ID", group = "target")]
     pub(crate) id: Option<NodeId>,
     /// With --id: the id is an administrator's, not a node's
-    #[arg(long, requires = "id")]
+    #[arg(long, requires = "id", conflicts_with_all = ["certificate", "fingerprint", "list"])]
     pub(crate) admin: bool,
     /// Revoke the certificate in this file (PEM)
     #[arg(long, value_name = "FILE", group = "target")]

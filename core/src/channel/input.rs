@@ -5,7 +5,7 @@ use super::interface::{
     Request, Transaction, check_size,
 };
 use super::link_queue::LinkQueue;
-use super::message::{Body, ChannelName, DeliveryFailure, Kind, Packet, Purpose};
+use super::message::{Body, ChannelName, DeliveryFailure, Kind, Packet, Purpose, Update};
 use super::store::{AppliedUpdate, ChannelStore, Rule};
 use super::{CHANNELS_MAX, Channels, relay, retention, transaction};
 use crate::identity::NodeId;

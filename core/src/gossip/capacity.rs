@@ -33,7 +33,7 @@ impl LinkValue {
     /// The value of a link that this node dials.
     pub(super) const fn of_dial(purpose: DialPurpose) -> Self {
         match purpose {
-            DialPurpose::RandomLink => Self::Surplus,
+            DialPurpose::RandomLink | DialPurpose::AddressCheck => Self::Surplus,
             DialPurpose::Requested => Self::Requested,
             DialPurpose::Ring | DialPurpose::Redial | DialPurpose::Renewal => Self::Ring,
             DialPurpose::Seed(_)

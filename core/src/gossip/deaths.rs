@@ -15,16 +15,22 @@ impl Gossip {
     pub(super) fn declare_down(&mut self) {
         let held_until = self.local_health.held_until(&self.context);
         let doubt = self.local_health.doubt(&self.context);
-        for (member, cause) in self.verdict.on_due(&mut self.context, held_until, doubt) {
-            self.on_dead(member, cause);
+        let due = self.verdict.on_due(&mut self.context, held_until, doubt);
+        let suspects = self.verdict.suspects();
+        for (at, (member, cause)) in due.iter().copied().enumerate() {
+            let further = suspects + due.len() - at - 1;
+            self.on_dead(member, cause, further);
         }
+        self.losses.report(&mut self.context, suspects);
     }
 
-    fn on_dead(&mut self, member: MemberIndex, cause: DeathCause) {
+    /// A member is dead; `further` members are dead or suspect as well.
+    fn on_dead(&mut self, member: MemberIndex, cause: DeathCause, further: usize) {
         self.set_status(member, Status::Down);
         verdict::set_listed(&mut self.context, member, false);
+        let joint = self.losses.on_down(&self.context, member, further);
         self.context
-            .report_of(member, |id| Event::PeerDown { id, cause });
+            .report_of(member, |id| Event::PeerDown { id, cause, joint });
         self.refusals.end(&mut self.context, member);
         if self.context.has(Switch::ForgetsDown) {
             verdict::retire(&mut self.context, member);

@@ -61,6 +61,9 @@ pub(super) enum DialPurpose {
     Requested,
     /// A neighbour whose open link is replaced by a new connection.
     Renewal,
+    /// A neighbour that dialled its link itself, to check the address that it advertises. The connection is closed at
+    /// once.
+    AddressCheck,
     /// An address at which another node is said to hold this node's id.
     Claim,
     /// A node that may know whether the holder of the id that this node gave up is gone.
@@ -387,6 +390,7 @@ impl Dialer {
             | DialPurpose::RandomLink
             | DialPurpose::Requested
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => in_progress < DIALS_MAX,
         }

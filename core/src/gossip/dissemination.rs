@@ -23,7 +23,7 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::{Key, PublicationId};
 use crate::topology::record::{Content, Record};
-use crate::topology::{Applied, Batch, MemberIndex};
+use crate::topology::{Applied, Batch, EDGE_FAILURES_MAX, EdgeEvidence, MemberIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -311,12 +311,19 @@ impl Dissemination {
                 now.saturating_sub(age)
             }
         };
-        let last_heard_times = aged.ages.iter().map(|age| age.map(last_heard));
+        let mut failures = 0;
+        let evidence = aged.edges().map(|(_, age, failure)| {
+            failures += usize::from(failure.is_some());
+            EdgeEvidence {
+                last_heard: age.map(last_heard),
+                failure: failure.filter(|_| failures <= EDGE_FAILURES_MAX),
+            }
+        });
         let before = context.topology.hash();
         let member = context.topology.intern(&aged.report.reporter);
         let member = member.ok_or(Unmerged::TooMany)?;
         let topology = &mut context.topology;
-        match topology.apply_report_at(member, &aged.report, last_heard_times) {
+        match topology.apply_report_at(member, &aged.report, evidence) {
             Applied::Full => Err(Unmerged::TooMany),
             applied @ (Applied::Same | Applied::Older | Applied::Newer) => {
                 Ok((applied, Key::EdgeReport(member), before))

@@ -17,6 +17,7 @@
 
 use super::bootstrap::MYSELF;
 use super::context::Context;
+use super::event::Event;
 use super::interface::Output;
 use super::message::{Hello, Message, Refusal, RefusalReason, VERSION_MAX, VERSION_MIN, Welcome};
 use super::timer::Timer;
@@ -218,6 +219,26 @@ pub(super) fn version(hello: &Hello) -> u32 {
     hello.version_max.min(VERSION_MAX)
 }
 
+/// Whether this node offers a protocol version.
+pub(super) fn is_offered(version: u32) -> bool {
+    (VERSION_MIN..=VERSION_MAX).contains(&version)
+}
+
+/// Reports a refusal because the two ends have no protocol version in common.
+pub(super) fn report_version(
+    context: &mut Context,
+    peer: &NodeId,
+    hello: &Hello,
+    refusal: &Refusal,
+) {
+    if refusal.reason == RefusalReason::Version {
+        context.report(Event::VersionRefused {
+            peer: peer.clone(),
+            versions: (hello.version_min, hello.version_max),
+        });
+    }
+}
+
 /// A refusal with only a reason.
 pub(super) const fn refusal(reason: RefusalReason) -> Refusal {
     Refusal {
@@ -284,7 +305,9 @@ pub(super) fn explain(context: &Context, refusal: &Refusal) -> String {
         }
         RefusalReason::Version => {
             let (oldest, newest) = refusal.versions;
-            format!("speaks protocol versions {oldest} to {newest}")
+            format!(
+                "speaks protocol versions {oldest} to {newest}, this node {VERSION_MIN} to {VERSION_MAX}"
+            )
         }
         RefusalReason::NameTaken => {
             format!("knows a newer machine under the id {}", context.config.id)

@@ -20,7 +20,7 @@ use crate::sabotage::Switch;
 use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{Applied, MemberIndex};
+use crate::topology::{Applied, EdgeFailure, MemberIndex};
 use std::sync::Arc;
 
 /// Time within which a node that found the mesh receives all that the members know of the node's earlier starts.
@@ -53,7 +53,16 @@ impl Gossip {
                 });
             }
             self.context.out.push(Output::Close { link });
+            self.note_failed_dial(dial, EdgeFailure::WrongPeer);
             self.on_dial_ended(dial, "another node answered");
+            return;
+        }
+        if attempt.purpose() == DialPurpose::AddressCheck {
+            attempt
+                .peer()
+                .inspect(|peer| self.address_checks.on_passed(*peer));
+            self.context.out.push(Output::Close { link });
+            self.dialer.end(&mut self.context, dial);
             return;
         }
         let Some(member) = Dissemination::place_of(&mut self.context, &peer) else {
@@ -90,6 +99,7 @@ impl Gossip {
         }
         self.context.out.push(Output::Close { link });
         if let Some(dial) = self.dialer.over(link) {
+            self.note_failed_dial(dial, EdgeFailure::TimedOut);
             self.on_dial_ended(dial, "no answer to the handshake");
         }
     }
@@ -118,9 +128,7 @@ impl Gossip {
             return;
         }
         if let Some(refusal) = self.reason_to_refuse(peer, hello) {
-            if refusal.reason == RefusalReason::Version {
-                self.report_rejected(link, Rejection::Version);
-            }
+            handshake::report_version(&mut self.context, peer, hello, &refusal);
             self.handshakes.refuse(&mut self.context, link, refusal);
             return;
         }
@@ -288,8 +296,8 @@ impl Gossip {
             self.close_for_protocol(link, Rejection::WrongRecord);
             return;
         }
-        if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
-            self.close_for_protocol(link, Rejection::Version);
+        if !handshake::is_offered(welcome.version) {
+            self.close_for_protocol(link, Rejection::VersionNotOffered);
             return;
         }
         let purpose = self.finish_dial(link);
@@ -348,6 +356,7 @@ impl Gossip {
             | DialPurpose::RandomLink
             | DialPurpose::Requested
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => {}
         }
@@ -399,6 +408,11 @@ impl Gossip {
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);
         self.end_refusals(member);
+        self.unreachable.on_linked(member);
+        // A suspect is announced when a path is found.
+        if self.status(member) == Status::Alive {
+            self.announce_lost(member);
+        }
         self.members.on_linked(member);
         self.on_stated(record, member, link);
         // The record of a later start resets the sessions, but not below the session just opened.
@@ -686,6 +700,8 @@ impl Gossip {
         let reborn = merged.is_reborn();
         let known = merged.replaced.is_some();
         let remains_gone = was == Status::Left && leaves;
+        // A member that neighbours lost is up only once a path leads to it, or once it publishes an update.
+        let lost = self.members.is_reported_gone(member);
         self.members
             .on_renewed(&self.context, member, known, reborn, remains_gone);
         let replaced = merged.replaced.as_ref();
@@ -706,13 +722,17 @@ impl Gossip {
             self.set_status(member, Status::Alive);
             self.members.on_returned(&mut self.context, member);
             self.verdict.acquit(member);
-            self.context.report(Event::PeerUp { id, epoch });
+            if known || !lost {
+                self.context.report(Event::PeerUp { id, epoch });
+            }
         } else if was == Status::Down {
             // The member published an update after it was declared down: the member has the timeout of a suspect to
             // prove that it is alive.
             self.set_status(member, Status::Suspect);
             self.members.on_returned(&mut self.context, member);
             self.verdict.on_returned(&mut self.context, member);
+            self.context.report(Event::PeerUp { id, epoch });
+        } else if lost {
             self.context.report(Event::PeerUp { id, epoch });
         } else if merged.is_updated() {
             self.context.report(Event::PeerUpdated { id });
@@ -721,6 +741,16 @@ impl Gossip {
             self.overlay.schedule(&mut self.context);
         }
         self.verdict.schedule(&mut self.context);
+    }
+
+    /// A member that neighbours had reported lost before its record arrived is alive.
+    pub(super) fn announce_lost(&mut self, member: MemberIndex) {
+        if self.members.is_reported_gone(member)
+            && let Some(record) = self.context.topology.known_record(member)
+        {
+            let (id, epoch) = (record.id().clone(), record.rank().epoch);
+            self.context.report(Event::PeerUp { id, epoch });
+        }
     }
 
     /// Merges a received report. Returns the outcome and the report's key in the view.

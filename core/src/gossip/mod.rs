@@ -13,6 +13,8 @@
 //! | `round_trip` | the round trips to peers, and the timeouts that follow |
 //! | `overlay`, `capacity` | which members to keep links to |
 //! | `failure_detector` | which silence is evidence, and which members are down |
+//! | `unreachable`, `losses` | which live members have no link although they should; which losses are one event |
+//! | `address_check` | which addresses of neighbours are wrong |
 //! | `members` | the status of each member, and the state kept about it |
 //! | `dissemination` | how updates spread along the broadcast tree |
 //! | `anti_entropy` | how views that differ become equal |
@@ -31,6 +33,7 @@
 //! for rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion
 //! before death.
 
+mod address_check;
 mod admission;
 mod anti_entropy;
 mod bootstrap;
@@ -49,6 +52,7 @@ mod handshake;
 mod input;
 mod interface;
 mod links;
+mod losses;
 mod measurement;
 mod members;
 pub mod message;
@@ -58,11 +62,13 @@ mod own_id;
 mod provenance;
 mod round_trip;
 mod self_record;
+mod short_id;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod timer;
 mod tuning;
+mod unreachable;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
@@ -72,10 +78,11 @@ pub use dialer::{DIALS_MAX, OVERDUE_KEPT};
 pub use epoch::{epoch_of_start, may_replace_epoch};
 pub use event::{DeathCause, Event, LinkEnd, Rejection};
 pub use interface::{ForgetRefusal, Input, Output, SEEDS_MAX};
-pub use message::Message;
+pub use message::{AgedReport, Message};
 pub use overlay::REQUESTED_MAX;
 pub use tuning::{TuningConflict, TuningField, TuningKey};
-pub use view::{LinkView, MemberView, Phase, Status};
+pub use unreachable::NAMED_MAX;
+pub use view::{LinkView, MemberView, Phase, Status, UndialableView, UnreachableView};
 
 use crate::identity::NodeId;
 use crate::link::{DialError, LinkId};
@@ -85,7 +92,8 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{MemberIndex, Topology};
+use crate::topology::{EdgeFailure, MemberIndex, Topology};
+use address_check::AddressChecks;
 use admission::Admission;
 use anti_entropy::AntiEntropy;
 use bootstrap::Bootstrap;
@@ -102,12 +110,15 @@ use failure_detector::verdict::{self, Evidence, Finding, Verdict};
 use frame_builder::FrameBuilder;
 use handshake::Handshakes;
 use links::Links;
+use losses::Losses;
 use members::{Forgetting, Members};
 use overlay::{Neighbourhood, Overlay};
 use round_trip::RoundTrips;
 use self_record::SelfRecord;
+use short_id::ShortId;
 use std::sync::Arc;
 use timer::{Timer, Timers};
+use unreachable::Unreachable;
 
 /// Maximum number of dials in progress to one silent neighbour. Several dials in parallel avoid a delay when one of
 /// them is lost.
@@ -131,6 +142,10 @@ pub struct Gossip {
     silence: Silence,
     refusals: RefusedDials,
     verdict: Verdict,
+    losses: Losses,
+    unreachable: Unreachable,
+    address_checks: AddressChecks,
+    short_id: ShortId,
     local_health: LocalHealth,
     prober: Prober,
     dissemination: Dissemination,
@@ -183,6 +198,10 @@ impl Gossip {
             silence: Silence::default(),
             refusals: RefusedDials::default(),
             verdict: Verdict::default(),
+            losses: Losses::default(),
+            unreachable: Unreachable::default(),
+            address_checks: AddressChecks::default(),
+            short_id: ShortId::default(),
             local_health: LocalHealth::new(),
             prober: Prober::new(now),
             dissemination: Dissemination::new(),
@@ -254,7 +273,9 @@ impl Gossip {
         let late = due.map_or(Duration::ZERO, |due| self.context.now - due);
         self.local_health.on_wake(late);
         if LocalHealth::was_paused(&self.context, late) {
-            self.on_pause(late);
+            // This node was paused, so its observations of other members restart.
+            self.context.report(Event::Paused { late });
+            self.restart_observations();
         }
         while let Some((due, timer)) = self.context.timers.pop_due(self.context.now) {
             self.on_timer(due, timer);
@@ -285,55 +306,20 @@ impl Gossip {
             Timer::Graft(key) => self.request_missing(key),
             Timer::Forget(member) => self.forget(member),
             Timer::Dispute => self.settle_claims(),
-            // The step publishes.
-            Timer::Publish => {}
-            // Only a node that gave up its id inquires.
-            Timer::Reclaim => {}
+            // The step publishes; only a node that gave up its id inquires.
+            Timer::Publish | Timer::Reclaim => {}
         }
     }
 
     /// The due timers of a node that gave up its id. The timers of before are kept aside.
     fn on_wake_suspended(&mut self) {
-        while let Some((_, timer)) = self.context.timers.pop_due(self.context.now) {
-            match timer {
-                Timer::Reclaim => self.inquire(),
-                Timer::StoreRetry => self.self_record.store_again(&mut self.context),
-                Timer::Handshake(link) => self.on_handshake_due(link),
-                Timer::Dial(dial) => self.on_dial_ended(dial, "timed out"),
-                Timer::Heartbeat
-                | Timer::Judge
-                | Timer::Suspicion
-                | Timer::Isolation
-                | Timer::Overlay
-                | Timer::Seeds
-                | Timer::Probe
-                | Timer::Maintain
-                | Timer::RandomLink
-                | Timer::LeaveDone
-                | Timer::Flush(_)
-                | Timer::Silence(_)
-                | Timer::Graft(_)
-                | Timer::Forget(_)
-                | Timer::Dispute
-                | Timer::Refusal(_)
-                | Timer::Publish => {}
+        while let Some((due, timer)) = self.context.timers.pop_due(self.context.now) {
+            if timer == Timer::Reclaim {
+                self.inquire();
+            } else if timer.runs_without_id() {
+                self.on_timer(due, timer);
             }
         }
-    }
-
-    /// This node was paused, so its observations of other members restart.
-    fn on_pause(&mut self, late: Duration) {
-        self.context.report(Event::Paused { late });
-        self.restart_observations();
-    }
-
-    /// The observations of other members restart.
-    fn restart_observations(&mut self) {
-        self.local_health.on_pause(&mut self.context);
-        self.silence.on_pause(&self.context);
-        self.refusals.on_pause(&mut self.context);
-        self.verdict.on_pause(&mut self.context);
-        self.dialer.restart_time_outs(&mut self.context);
     }
 }
 
@@ -453,7 +439,10 @@ impl Gossip {
         let mut newly_suspect = Vec::new();
         for (member, finding) in self.verdict.judge(&mut self.context, &self.members) {
             match finding {
-                Finding::Reached => self.members.on_reached(member),
+                Finding::Reached => {
+                    self.announce_lost(member);
+                    self.members.on_reached(member);
+                }
                 Finding::Cleared => self.on_cleared(member),
                 Finding::Found => self.on_found(member),
                 Finding::Unreached(evidence) => {
@@ -501,7 +490,7 @@ impl Gossip {
         }
         // Evidence older than `down_after` does not postpone a verdict.
         let (now, down_after) = (self.context.now, self.context.tuning().down_after);
-        let heard = self.last_heard(member);
+        let heard = self.neighbourhood().last_heard(member);
         let heard = heard.filter(|heard| now - *heard < down_after);
         if heard > reported && self.self_record.edge(member).is_none() {
             self.self_record.set_edge(member, true, heard);
@@ -581,6 +570,8 @@ impl Gossip {
         self.refusals.end(&mut self.context, member);
         self.dialer.reset_back_off(member);
         self.round_trips.forget(member);
+        self.unreachable.forget(member);
+        self.address_checks.forget(member);
         verdict::release(&mut self.context, member);
     }
 
@@ -685,7 +676,10 @@ impl Gossip {
         Some(MemberView {
             record: Arc::clone(slot.record?),
             status: self.status(member),
-            report: slot.report.map(|stored| Arc::clone(&stored.report)),
+            report: slot
+                .report
+                .map(|stored| AgedReport::of(stored, self.context.now)),
+            updated: self.members.updated(&self.context, member),
         })
     }
 
@@ -707,6 +701,18 @@ impl Gossip {
             session: link.session(),
             version: link.version(),
         })
+    }
+
+    /// The live members that this node should have a link with and has none, for [`NAMED_MAX`] members in an event.
+    #[must_use]
+    pub fn unreachable(&self) -> Vec<UnreachableView> {
+        self.unreachable.views(&self.context)
+    }
+
+    /// The members that cannot reach the address that this node advertises; none if there are none.
+    #[must_use]
+    pub fn undialable(&self) -> Option<UndialableView> {
+        self.unreachable.undialable(&self.context)
     }
 
     /// The open links in order of their numbers, with their peers, and whether each is alive (not silent).
@@ -776,6 +782,9 @@ impl Gossip {
             + self.silence.memory()
             + self.refusals.memory()
             + self.verdict.memory()
+            + self.losses.memory()
+            + self.unreachable.memory()
+            + self.address_checks.memory()
             + self.dissemination.memory()
             + self.anti_entropy.memory()
             + self.frames.memory()

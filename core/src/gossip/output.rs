@@ -14,9 +14,10 @@ use crate::identity::NodeId;
 use crate::link::{Address, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::sabotage::Switch;
 use crate::time::{Duration, Instant};
-use crate::topology::MemberIndex;
 use crate::topology::publication::Key;
+use crate::topology::{EdgeFailure, MemberIndex};
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
 
 /// Back-off from a member that refused a link as busy; the first back-off from a member that is full.
 pub(super) const REFUSED_FOR: Duration = Duration::from_millis(500);
@@ -27,6 +28,7 @@ impl Gossip {
     pub(super) fn publish(&mut self) {
         let me = self.context.me;
         if let Some(before) = self.self_record.publish_record(&mut self.context) {
+            self.members.refresh(&self.context, me, self.context.now);
             self.on_view_changed(Key::Record(me), before);
             self.broadcast(Key::Record(me), None);
         }
@@ -196,6 +198,7 @@ impl Gossip {
             | DialPurpose::Referral
             | DialPurpose::Redial
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => false,
         };
@@ -285,13 +288,54 @@ impl Gossip {
         let slow = self.round_trips.dial_extension(&self.context);
         let unlinked = self.overlay.unlinked_long(&self.context, &self.links, slow);
         for member in unlinked {
-            let heard = self.last_heard(member);
+            let heard = self.neighbourhood().last_heard(member);
             self.self_record.set_edge(member, true, heard);
         }
         self.release_unknown();
+        self.watch_pairs();
+        self.short_id.on_maintained(&mut self.context);
+        self.losses
+            .report(&mut self.context, self.verdict.suspects());
         self.reconcile_links();
         self.dial_requested();
         self.bootstrap.store_changed(&mut self.context);
+    }
+
+    /// Finds the live members that this node should have a link with and has none, and those whose address is wrong. The
+    /// edges to requested members without a link are reported too.
+    fn watch_pairs(&mut self) {
+        if self.context.has(Switch::NoPairs) {
+            return;
+        }
+        let near = self.neighbourhood();
+        let requested = self.overlay.requested_unlinked(&self.context, &near);
+        let requested = requested.filter(|member| self.unreachable.has_failed(*member));
+        for member in requested.collect::<Vec<MemberIndex>>() {
+            let heard = self.neighbourhood().last_heard(member);
+            self.self_record.set_edge(member, true, heard);
+        }
+        let near = Neighbourhood {
+            members: &self.members,
+            links: &self.links,
+            silence: &self.silence,
+            dialer: &self.dialer,
+        };
+        let edges = self.self_record.edges();
+        let failed = self.address_checks.failed(&self.context, &near);
+        let failed: BTreeMap<MemberIndex, EdgeFailure> = failed.collect();
+        let reasons = self
+            .unreachable
+            .on_maintained(&mut self.context, &near, edges, failed);
+        let due = self.address_checks.on_maintained(&self.context, &near);
+        let unreachable = &self.unreachable;
+        self.self_record
+            .withdraw_failures(|member| unreachable.has_reason(member));
+        for (member, failure) in reasons {
+            self.self_record.set_failure(&self.context, member, failure);
+        }
+        if let Some(member) = due.filter(|_| self.bootstrap.discovers()) {
+            self.dial_member(DialPurpose::AddressCheck, member);
+        }
     }
 
     /// Withdraws reports that are not needed: edges to members that left, accusations outside the rings, and
@@ -313,10 +357,13 @@ impl Gossip {
             self.self_record.on_maintained(peer, status == Status::Down);
             let needless = if down {
                 // Outside the rings, an accusation only states the time at which a suspect was last heard.
-                !topology.is_ring_edge(me, peer) && status != Status::Suspect
+                let requested = status == Status::Alive && self.overlay.is_requested(peer);
+                !topology.is_ring_edge(me, peer) && status != Status::Suspect && !requested
             } else {
                 let whole = !topology.is_accused(peer) && !hangs_by_them;
-                self.links.open_to(peer).is_none() || (status == Status::Alive && whole)
+                let unneeded =
+                    status == Status::Alive && whole && !self.unreachable.is_linked(peer);
+                self.links.open_to(peer).is_none() || unneeded
             };
             if !topology.is_known(peer) || status == Status::Left || needless {
                 self.self_record.clear_edge(peer);
@@ -510,6 +557,7 @@ impl Gossip {
         if let Some((member, _)) = to_member.filter(|_| is_stranger && is_probe) {
             self.dialer.on_misdirected(&self.context, member);
         }
+        self.note_failed_dial(dial, EdgeFailure::from(reason));
         self.on_dial_ended(dial, &reason.to_string());
         if let Some((member, started)) = to_member {
             self.on_dial_to_member_failed(member, started, reason);
@@ -536,7 +584,7 @@ impl Gossip {
                     && self.status(member) != Status::Left
                     && topology.is_ring_edge(self.context.me, member)
                 {
-                    let heard = self.last_heard(member);
+                    let heard = self.neighbourhood().last_heard(member);
                     self.self_record.set_edge(member, true, heard);
                 }
                 self.overlay.schedule_at_once(&mut self.context);
@@ -546,7 +594,7 @@ impl Gossip {
                     self.dialer.back_off(&self.context, member);
                 }
             }
-            DialPurpose::Redial | DialPurpose::Probe => {}
+            DialPurpose::Redial | DialPurpose::Probe | DialPurpose::AddressCheck => {}
             purpose @ (DialPurpose::Claim | DialPurpose::Inquiry) => {
                 self.on_claim_dial_ended(purpose)
             }
@@ -565,8 +613,21 @@ impl Gossip {
         Some(attempt)
     }
 
+    /// Notes why a dial to a member failed.
+    pub(super) fn note_failed_dial(&mut self, dial: DialId, failure: EdgeFailure) {
+        let attempt = self.dialer.get(dial);
+        match attempt.and_then(|attempt| Some((attempt.purpose(), attempt.peer()?))) {
+            Some((DialPurpose::AddressCheck, member)) => {
+                self.address_checks.on_failed(member, failure);
+            }
+            Some((_, member)) => self.unreachable.on_dial_failed(member, failure),
+            None => {}
+        }
+    }
+
     /// A dial was answered with a refusal.
     pub(super) fn on_dial_refused(&mut self, dial: DialId, refusal: &Refusal) {
+        self.note_failed_dial(dial, EdgeFailure::Rejected);
         let Some(attempt) = self.end_dial(dial) else {
             return;
         };
@@ -615,7 +676,8 @@ impl Gossip {
             | DialPurpose::Probe
             | DialPurpose::RandomLink
             | DialPurpose::Requested
-            | DialPurpose::Renewal => {
+            | DialPurpose::Renewal
+            | DialPurpose::AddressCheck => {
                 if myself {
                     let address = Address::Socket(address);
                     self.context.report(Event::DialedMyself { address });
@@ -647,6 +709,7 @@ impl Gossip {
             | DialPurpose::RandomLink
             | DialPurpose::Requested
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => false,
         };

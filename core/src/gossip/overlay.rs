@@ -42,7 +42,22 @@ pub(super) struct Neighbourhood<'a> {
 }
 
 impl Neighbourhood<'_> {
-    fn is_alive(&self, link: LinkId) -> bool {
+    /// The neighbours with a link that is open and not silent.
+    pub(super) fn live(&self) -> impl Iterator<Item = MemberIndex> + '_ {
+        let live = self.links.iter_open().filter(|(id, _)| self.is_alive(*id));
+        live.map(|(_, link)| link.member())
+    }
+
+    /// The time at which this node itself last heard a member on a link.
+    pub(super) fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
+        let links = self.links.iter();
+        let links = links.filter(|(_, link)| link.member() == member);
+        let received = links.filter_map(|(id, _)| self.silence.received(id)).max();
+        received.max(self.members.heard(member))
+    }
+
+    /// Whether a link is open and not silent.
+    pub(super) fn is_alive(&self, link: LinkId) -> bool {
         self.links.is_open(link) && !self.silence.is_silent(link)
     }
 }
@@ -241,6 +256,18 @@ impl Overlay {
     /// Whether the node layer requested a link to a member.
     pub(super) fn is_requested(&self, member: MemberIndex) -> bool {
         self.requested.contains(&member)
+    }
+
+    /// The requested members that are alive and have no link.
+    pub(super) fn requested_unlinked<'a>(
+        &'a self,
+        context: &'a Context,
+        near: &'a Neighbourhood<'_>,
+    ) -> impl Iterator<Item = MemberIndex> + 'a {
+        self.requested.iter().copied().filter(|member| {
+            near.members.status(context, *member) == Status::Alive
+                && !near.links.is_neighbour(*member)
+        })
     }
 
     /// The requested members to dial.

@@ -36,8 +36,8 @@ use crate::link::Ticket;
 use crate::sabotage::Switch;
 use crate::size::{Encoded, held};
 use crate::time::{Duration, Instant};
-use crate::topology::MemberIndex;
 use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record};
+use crate::topology::{EdgeEvidence, EdgeFailure, MemberIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -72,6 +72,8 @@ pub(super) struct OwnEdge {
     refused: bool,
     /// The time at which this node last heard the peer.
     last_heard: Option<Instant>,
+    /// The published reason why this node has no link with the peer.
+    failure: Option<EdgeFailure>,
     /// The number of rounds of maintenance in which the peer was down, up to [`SETTLED_ROUNDS`].
     settled: u8,
 }
@@ -79,6 +81,11 @@ pub(super) struct OwnEdge {
 impl OwnEdge {
     pub(super) const fn is_down(self) -> bool {
         self.down
+    }
+
+    /// The time at which this node last heard the peer, when the edge was reported.
+    pub(super) const fn last_heard(self) -> Option<Instant> {
+        self.last_heard
     }
 
     const fn is_settled(self) -> bool {
@@ -295,7 +302,7 @@ impl SelfRecord {
         }
         self.report.due = false;
         self.version += 1;
-        let (edges, last_heard_times) = self.reported(context);
+        let (edges, evidence) = self.reported(context);
         self.report.omits = edges.len() < self.edges.len();
         if edges.len() > EDGES_PROMPT {
             let pause = PAUSE_PER_EDGE * u32::try_from(edges.len()).unwrap_or(u32::MAX);
@@ -308,15 +315,13 @@ impl SelfRecord {
             reporter: self.record.id().clone(),
         };
         let before = context.topology.hash();
-        context
-            .topology
-            .apply_report(&Arc::new(report), last_heard_times);
+        context.topology.apply_report(&Arc::new(report), evidence);
         Some(before)
     }
 
-    /// The edges to report, with their last-heard times, by peer. If not all of them fit, those to members that other
+    /// The edges to report, with their evidence, by peer. If not all of them fit, those to members that other
     /// nodes know to be down are left out first.
-    fn reported(&self, context: &Context) -> (Vec<Edge>, Vec<Option<Instant>>) {
+    fn reported(&self, context: &Context) -> (Vec<Edge>, Vec<EdgeEvidence>) {
         let mut named: Vec<_> = self.edges.iter().collect();
         let fitting = |named: &[(&MemberIndex, &OwnEdge)]| {
             let edges = named.iter();
@@ -334,12 +339,16 @@ impl SelfRecord {
         let edges = named.into_iter().filter_map(|(peer, edge)| {
             let peer = context.id_of(*peer)?;
             let (down, refused) = (edge.down, edge.refused);
+            let evidence = EdgeEvidence {
+                last_heard: edge.last_heard,
+                failure: edge.failure,
+            };
             let reported = Edge {
                 peer,
                 down,
                 refused,
             };
-            Some((reported, edge.last_heard))
+            Some((reported, evidence))
         });
         edges.unzip()
     }
@@ -374,6 +383,7 @@ impl SelfRecord {
                 down,
                 refused: false,
                 last_heard,
+                failure: None,
                 settled: 0,
             },
         );
@@ -386,6 +396,34 @@ impl SelfRecord {
         if let Some(edge) = edge.filter(|edge| edge.refused != refused) {
             edge.refused = refused;
             self.report.due = true;
+        }
+    }
+
+    /// States the reason why this node cannot reach the address of a peer, or why the edge to the peer is down. An edge
+    /// that is not reported is reported as heard. A reason that changed is published.
+    pub(super) fn set_failure(
+        &mut self,
+        context: &Context,
+        peer: MemberIndex,
+        failure: EdgeFailure,
+    ) {
+        if !self.edges.contains_key(&peer) {
+            self.set_edge(peer, false, Some(context.now));
+        }
+        if let Some(edge) = self.edges.get_mut(&peer)
+            && edge.failure.replace(failure) != Some(failure)
+        {
+            self.report.due = true;
+        }
+    }
+
+    /// Withdraws the reasons of the edges to all peers except those for which `holds` is true.
+    pub(super) fn withdraw_failures(&mut self, holds: impl Fn(MemberIndex) -> bool) {
+        for (peer, edge) in &mut self.edges {
+            if edge.failure.is_some() && !holds(*peer) {
+                edge.failure = None;
+                self.report.due = true;
+            }
         }
     }
 
@@ -725,6 +763,7 @@ mod tests {
                 down: true,
                 refused: false,
                 last_heard: early,
+                failure: None,
                 settled: 0,
             })
         );

@@ -36,6 +36,11 @@ pub(super) enum Timer {
 type Code = (u8, u64);
 
 impl Timer {
+    /// Whether the timer has an effect on a node that gave up its id; its timer for inquiries has one in any case.
+    pub(super) const fn runs_without_id(self) -> bool {
+        matches!(self, Self::StoreRetry | Self::Handshake(_) | Self::Dial(_))
+    }
+
     fn code(self) -> Code {
         match self {
             Self::Heartbeat => (0, 0),

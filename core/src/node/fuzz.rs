@@ -102,6 +102,7 @@ fn report() -> impl Strategy<Value = AgedReport> {
         AgedReport {
             report: Arc::new(report),
             ages,
+            failures: Vec::new(),
         }
     })
 }

@@ -374,6 +374,7 @@ mod tests {
             reports: vec![AgedReport {
                 report: Arc::new(report),
                 ages: vec![Some(Duration::ZERO)],
+                failures: Vec::new(),
             }],
             ..Frame::default()
         };

@@ -62,6 +62,27 @@ impl Aliases {
     }
 }
 
+/// The number of `name` among these names, which are in order and contain it: the same as [`Aliases::number`], without the
+/// numbers of the others. O(names).
+fn number_of<'i>(name: &NodeId, names: impl Iterator<Item = &'i NodeId>, bits: u32) -> Option<u16> {
+    let size = 1_u64 << bits.clamp(1, BITS_MAX);
+    let mut taken = vec![false; usize::try_from(size).ok()?];
+    for (at, other) in names.enumerate() {
+        if at as u64 >= size {
+            return None;
+        }
+        let mut place = mix(hash_bytes(other.as_str().as_bytes())) % size;
+        while taken[usize::from(short(place))] {
+            place = (place + 1) % size;
+        }
+        if other == name {
+            return Some(short(place));
+        }
+        taken[usize::from(short(place))] = true;
+    }
+    None
+}
+
 fn short(place: u64) -> u16 {
     u16::try_from(place).unwrap_or(u16::MAX)
 }
@@ -71,6 +92,11 @@ impl Topology {
     #[must_use]
     pub fn aliases(&self, bits: u32) -> Aliases {
         Aliases::of(self.records().map(|record| record.id()), bits)
+    }
+
+    /// The short id of one known member; none if all short ids are taken. O(n).
+    pub(crate) fn alias_of(&self, name: &NodeId, bits: u32) -> Option<u16> {
+        number_of(name, self.records().map(|record| record.id()), bits)
     }
 }
 
@@ -156,6 +182,9 @@ mod tests {
             let numbered: BTreeSet<u16> = names.iter().filter_map(|name| aliases.number(name)).collect();
             prop_assert_eq!(numbered.len(), names.len().min(1 << bits));
             prop_assert_eq!(aliases.without(), names.len() - numbered.len());
+            for name in &names {
+                prop_assert_eq!(number_of(name, names.iter(), bits), aliases.number(name));
+            }
             for name in &names {
                 if let Some(number) = aliases.number(name) {
                     prop_assert_eq!(aliases.name(number), Some(name));

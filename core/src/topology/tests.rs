@@ -502,6 +502,6 @@ fn a_member_that_a_report_names_is_named() {
         edges: vec![],
         reporter: id(0),
     };
-    view.apply_report(&Arc::new(empty_report), vec![]);
+    view.apply_report(&Arc::new(empty_report), Vec::<Option<Instant>>::new());
     assert!(!named(&view, 1));
 }

@@ -154,7 +154,7 @@ fn members(screen: &Screen, view: &NodeView) -> Result<(), CommandError> {
             let edges = member
                 .report
                 .iter()
-                .flat_map(|report| &report.edges)
+                .flat_map(|aged| &aged.report.edges)
                 .filter(|edge| edge.down == down);
             edges
                 .map(|edge| edge.peer.as_str())

@@ -285,6 +285,7 @@ impl Forgery {
             reports: vec![AgedReport {
                 report: Arc::new(report),
                 ages: vec![None],
+                failures: Vec::new(),
             }],
             ..Frame::default()
         })))

@@ -56,6 +56,8 @@ impl ProcessView for Node {
             "members": members.collect::<serde_json::Map<_, _>>(),
             "links": links.collect::<serde_json::Map<_, _>>(),
             "channels": channels(self),
+            "unreachable": mesh.unreachable().len(),
+            "undialable": mesh.undialable().map_or(0, |view| view.count),
         })
     }
 

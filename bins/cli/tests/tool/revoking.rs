@@ -222,7 +222,9 @@ fn wrong_revocations_are_refused_with_the_reason() {
     ask(&[]).fails(2, &["--id", "--certificate", "--fingerprint", "--list"]);
     ask(&["--id", "a", "--list"]).fails(2, &["--id", "--list"]);
     ask(&["--id", "No Id"]).fails(2, &["No Id", "--id"]);
-    ask(&["--admin", "--list"]).fails(2, &["--id"]);
+    for other in [&["--list"][..], &["--fingerprint", &"a7".repeat(32)]] {
+        ask(&[&["--admin"], other].concat()).fails(2, &["--admin", other[0]]);
+    }
     for wrong in ["xyz", "", &"a7".repeat(31), &"a7".repeat(33)] {
         ask(&["--fingerprint", wrong]).fails(2, &["--fingerprint", "64 hexadecimal digits"]);
     }

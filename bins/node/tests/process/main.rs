@@ -18,3 +18,4 @@ mod revoking;
 mod secret;
 mod slow;
 mod supervision;
+mod unreachable;

@@ -194,6 +194,11 @@ impl Verdict {
         context.timers.set_earlier(Timer::Suspicion, until);
     }
 
+    /// The number of suspects.
+    pub(crate) fn suspects(&self) -> usize {
+        self.suspicions.len()
+    }
+
     /// Ends the suspicion of a member.
     pub(crate) fn acquit(&mut self, member: MemberIndex) {
         self.suspicions.remove(&member);

@@ -193,6 +193,7 @@ fn a_member_missed_on_all_edges_becomes_suspect_and_down_after_its_last_heard_ti
                 == Output::Report(Event::PeerDown {
                     id: name(7),
                     cause: DeathCause::Silent,
+                    joint: false,
                 })
         })
         .map(|(at, _)| *at)
@@ -228,7 +229,8 @@ fn a_suspect_that_is_reachable_again_is_cleared() {
     let given = all.rest(ms(9_000));
     assert!(!events(&given).contains(&&Event::PeerDown {
         id: name(7),
-        cause: DeathCause::Silent
+        cause: DeathCause::Silent,
+        joint: false,
     }));
 }
 
@@ -460,6 +462,7 @@ fn the_link_to_a_dead_member_ends_with_it_if_it_is_silent_too() {
             == Event::PeerDown {
                 id: name(1),
                 cause: DeathCause::Silent,
+                joint: false,
             }
     })
     .expect("down");
@@ -721,15 +724,18 @@ fn the_last_heard_time_of_a_member_outlives_its_link() {
     all.receives(1, Frame::default());
     let heard = Some(all.now);
     all.rest(ms(100));
-    assert!(all.machine.last_heard(member) >= heard);
+    assert!(all.machine.neighbourhood().last_heard(member) >= heard);
     all.silence(ms(500));
-    let heard = all.machine.last_heard(member);
+    let heard = all.machine.neighbourhood().last_heard(member);
     assert!(heard.is_some_and(|at| at < all.now));
     let link = LinkId(1);
     let reason = CloseReason::Farewell;
     all.give(Input::Closed { link, reason });
     all.machine.drop_link(link, LinkEnd::Lost);
-    assert_eq!(all.machine.last_heard(member), heard);
+    assert_eq!(all.machine.neighbourhood().last_heard(member), heard);
     all.link(9, 1);
-    assert_eq!(all.machine.last_heard(member), Some(all.now));
+    assert_eq!(
+        all.machine.neighbourhood().last_heard(member),
+        Some(all.now)
+    );
 }

@@ -811,6 +811,7 @@ fn every_event_has_a_word_of_its_own_and_most_a_subject() {
             Event::PeerDown {
                 id: id.clone(),
                 cause: DeathCause::Silent,
+                joint: false,
             },
             "peer-down",
             true,

@@ -51,6 +51,7 @@ fn a_paused_node_restarts_the_timeouts_of_suspects_and_dials() {
                 == Output::Report(Event::PeerDown {
                     id: name(7),
                     cause: DeathCause::Silent,
+                    joint: false,
                 })
         })
         .map(|(at, _)| *at)
@@ -69,6 +70,7 @@ fn a_repeatedly_paused_node_still_declares_a_suspect_down() {
     let down = Event::PeerDown {
         id: name(7),
         cause: DeathCause::Silent,
+        joint: false,
     };
     loop {
         let due = all.machine.next_deadline().unwrap();
@@ -100,6 +102,7 @@ fn a_lagging_node_waits_longer_before_it_declares_a_member_down() {
             let down = Event::PeerDown {
                 id: name(7),
                 cause: DeathCause::Silent,
+                joint: false,
             };
             if events(&given).contains(&&down) {
                 return all.now - since;

@@ -21,5 +21,7 @@ mod returning;
 mod self_record;
 mod slow_links;
 mod steps;
+mod unreachable;
+mod versions;
 mod whole_meshes;
 mod world;

@@ -72,6 +72,7 @@ pub(super) fn edge_report(
     AgedReport {
         report: Arc::new(report),
         ages: edges.iter().map(|(_, _, age)| *age).collect(),
+        failures: Vec::new(),
     }
 }
 

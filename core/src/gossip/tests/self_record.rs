@@ -286,6 +286,19 @@ fn a_seed_known_by_its_address_is_not_dialled_while_its_member_is_alive() {
         addresses: vec![Address::Socket(address(1))],
         replace: false,
     });
+    // The neighbour dialled its link itself, so its address is checked once.
+    let elapsed = all.now.since(Instant::ZERO);
+    let given = all.rest(ms(6_500).saturating_sub(elapsed));
+    let [(_, dial, _)] = dials(&given)[..] else {
+        panic!("{given:?}");
+    };
+    let (link, peer) = (LinkId(99), name(1));
+    let closes = all.give(Input::Dialed { dial, link, peer });
+    assert!(
+        closes
+            .iter()
+            .any(|(_, order)| *order == Output::Close { link })
+    );
     assert_eq!(dials(&all.rest(ms(40_000))), []);
     let found: Vec<_> = all
         .machine

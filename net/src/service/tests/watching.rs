@@ -25,6 +25,7 @@ async fn a_watcher_receives_events_in_order_and_the_number_it_missed() {
     let down = Notice::Mesh(Event::PeerDown {
         id: id.clone(),
         cause: DeathCause::Silent,
+        joint: false,
     });
     journal.take(Duration::from_millis(5), &down);
     let event = events.message().await.unwrap().unwrap();

@@ -55,6 +55,7 @@ fn edge(peer: &str) -> proto::Edge {
         down: false,
         age_ms: None,
         refused: false,
+        failure: 0,
     }
 }
 

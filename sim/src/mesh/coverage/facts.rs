@@ -122,6 +122,9 @@ occurrences!(gossip_event, gossip_events, gossip::Event {
     transition gossip::Event::PeerSuspected { .. } => "peer-suspected";
     transition gossip::Event::PeerCleared { .. } => "peer-cleared";
     transition gossip::Event::PeerDown { .. } => "peer-down";
+    transition gossip::Event::PeersDown { .. } => "peers-down";
+    transition gossip::Event::Unreachable { .. } => "unreachable";
+    transition gossip::Event::AddressUndialable(_) => "address-undialable";
     transition gossip::Event::PeerLeft { .. } => "peer-left";
     transition gossip::Event::PeerUpdated { .. } => "peer-updated";
     transition gossip::Event::PeerForgotten { .. } => "peer-forgotten";
@@ -137,6 +140,8 @@ occurrences!(gossip_event, gossip_events, gossip::Event {
     transition gossip::Event::NameResumed { .. } => "name-resumed";
     transition gossip::Event::DuplicateId { .. } => "duplicate-id";
     transition gossip::Event::Refuted { .. } => "refuted";
+    transition gossip::Event::ShortIdChanged { .. } => "short-id-changed";
+    refusal gossip::Event::VersionRefused { .. } => "version-refused";
     refusal gossip::Event::Rejected { reason, .. } => "rejected", gossip::Rejection = reason;
     refusal gossip::Event::AnnounceRejected { why } => "announce-rejected", ContentError = why;
     transition gossip::Event::Paused { .. } => "paused";

@@ -88,6 +88,7 @@ details!(gossip::Rejection {
     Self::BeforeHello => "before-hello",
     Self::SecondHello => "second-hello",
     Self::WrongRecord => "wrong-record",
+    Self::VersionNotOffered => "version-not-offered",
     Self::CounterTooHigh => "counter-too-high",
     Self::TooMany => "too-many",
     Self::ForgedReport => "forged-report",
