@@ -212,11 +212,16 @@ fn deaths_at_resets(nodes: usize) -> String {
     false_deaths(nodes, &steps)
 }
 
-/// A tenth of the nodes refuses dials for 4 s of each 5 s. Single links end, and nodes restart.
+/// A tenth of the nodes, of the second half, refuses dials for 4 s of each 5 s. Single links end, and nodes of the first
+/// half restart.
 fn deaths_at_refusals(nodes: usize) -> String {
-    let refuse = |who: &str| format!("refuse = \"{who}\"\nfor = \"4s\"");
+    let half = nodes / 2;
+    let refuse = |who: &str| {
+        let who = who.replace("all", &format!("n{}..n{nodes}", half + 1));
+        format!("refuse = \"{who}\"\nfor = \"4s\"")
+    };
     let pairs = |_: &str| "reset = { fraction = \"2%\" }".to_owned();
-    let restart = |_: &str| "restart = { who = \"1 of all\" }".to_owned();
+    let restart = |_: &str| format!("restart = {{ who = \"1 of n2..n{half}\" }}");
     let steps = repeated(nodes, 5, refuse) + &repeated(nodes, 5, pairs);
     false_deaths(nodes, &(steps + &repeated(nodes, 6, restart)))
 }

@@ -1,7 +1,7 @@
 //! Deaths of members: verdicts, and the evidence of refused dials.
 
 use super::dialer::DialPurpose;
-use super::failure_detector::refusals::Refusal;
+use super::failure_detector::refusals::RefusalStep;
 use super::failure_detector::verdict;
 use super::{DeathCause, Event, Gossip, LinkEnd, REDIALS_MAX, Status};
 use crate::link::{CloseReason, DialError};
@@ -86,7 +86,7 @@ impl Gossip {
         }
     }
 
-    fn on_refusal(&mut self, member: MemberIndex, refusal: Refusal) {
+    fn on_refusal(&mut self, member: MemberIndex, refusal: RefusalStep) {
         if self.links.open_to(member).is_some() {
             return;
         }
@@ -96,12 +96,12 @@ impl Gossip {
             return;
         }
         match refusal {
-            Refusal::Accuse | Refusal::Confirm if !ring_edge => {
+            RefusalStep::Accuse | RefusalStep::Confirm if !ring_edge => {
                 self.refusals.end(&mut self.context, member);
             }
-            Refusal::None => {}
-            Refusal::Accuse => self.accuse(member),
-            Refusal::Confirm => self.confirm_refused(member),
+            RefusalStep::None => {}
+            RefusalStep::Accuse => self.accuse(member),
+            RefusalStep::Confirm => self.confirm_refused(member),
         }
     }
 

@@ -104,7 +104,7 @@ use dissemination::Dissemination;
 use failure_detector::heartbeat::Heartbeat;
 use failure_detector::local_health::LocalHealth;
 use failure_detector::prober::{PROBES_MAX, Prober};
-use failure_detector::refusals::Refusals;
+use failure_detector::refusals::RefusedDials;
 use failure_detector::silence::{Consequence, Silence};
 use failure_detector::verdict::{self, Evidence, Finding, Verdict};
 use frame_builder::FrameBuilder;
@@ -140,7 +140,7 @@ pub struct Gossip {
     overlay: Overlay,
     heartbeat: Heartbeat,
     silence: Silence,
-    refusals: Refusals,
+    refusals: RefusedDials,
     verdict: Verdict,
     losses: Losses,
     unreachable: Unreachable,
@@ -196,7 +196,7 @@ impl Gossip {
             overlay: Overlay::default(),
             heartbeat: Heartbeat::new(),
             silence: Silence::default(),
-            refusals: Refusals::default(),
+            refusals: RefusedDials::default(),
             verdict: Verdict::default(),
             losses: Losses::default(),
             unreachable: Unreachable::default(),

@@ -12,8 +12,8 @@
 //!   any ──time-out, link, verdict, give-up──► (no check)
 //! ```
 //!
-//! [`Refusal::Accuse`]: the edge is reported down, so that nodes with a link to the member can object.
-//! [`Refusal::Confirm`]: the edge is reported refused. A process that listens again within
+//! [`RefusalStep::Accuse`]: the edge is reported down, so that nodes with a link to the member can object.
+//! [`RefusalStep::Confirm`]: the edge is reported refused. A process that listens again within
 //! [`CONFIRM_AFTER`] answers the last dial. Both times grow with the round trip that the refused dials measured,
 //! because the neighbour needs several round trips for a new link.
 //!
@@ -44,7 +44,7 @@ const RESTARTS_MAX: u8 = 3;
 
 /// The consequence of a refused dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RefusalStep {
     /// None yet.
     None,
     /// The edge is reported down.
@@ -78,11 +78,11 @@ struct Check {
 
 /// The checks of one node.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Refusals {
+pub(crate) struct RefusedDials {
     checks: BTreeMap<MemberIndex, Check>,
 }
 
-impl Refusals {
+impl RefusedDials {
     /// A link to a dialable member ended without a goodbye: begins a check. The silence of the broken link causes the
     /// first dial.
     pub(crate) fn on_broken(&mut self, context: &mut Context, member: MemberIndex) {
@@ -106,14 +106,14 @@ impl Refusals {
         context: &mut Context,
         member: MemberIndex,
         started: Instant,
-    ) -> Refusal {
+    ) -> RefusalStep {
         let now = context.now;
         let Some(check) = self.checks.get_mut(&member) else {
-            return Refusal::None;
+            return RefusalStep::None;
         };
         check.round_trip = check.round_trip.max(now - started);
         if started < check.due {
-            return Refusal::None;
+            return RefusalStep::None;
         }
         if context.has(Switch::HastyRefusals) && check.stage == Stage::Broken {
             check.stage = Stage::Accused;
@@ -122,19 +122,19 @@ impl Refusals {
             Stage::Broken => {
                 check.stage = Stage::Doubted;
                 let accuse = ACCUSE_AFTER.max(check.round_trip * ACCUSE_ROUND_TRIPS);
-                (Refusal::None, accuse)
+                (RefusalStep::None, accuse)
             }
             Stage::Doubted => {
                 check.stage = Stage::Accused;
                 let confirm = CONFIRM_AFTER.max(check.round_trip * CONFIRM_ROUND_TRIPS);
-                (Refusal::Accuse, confirm)
+                (RefusalStep::Accuse, confirm)
             }
             Stage::Accused => {
                 check.stage = Stage::Confirmed;
                 context.timers.cancel(&Timer::Refusal(member));
-                return Refusal::Confirm;
+                return RefusalStep::Confirm;
             }
-            Stage::Confirmed => return Refusal::None,
+            Stage::Confirmed => return RefusalStep::None,
         };
         check.due = check.since + after;
         let at = check.due.max(context.at_once());
@@ -213,21 +213,25 @@ mod tests {
 
     const MEMBER: MemberIndex = 1;
 
-    fn broken() -> (Context, Refusals) {
-        let (mut context, mut refusals) = (context(), Refusals::default());
+    fn broken() -> (Context, RefusedDials) {
+        let (mut context, mut refusals) = (context(), RefusedDials::default());
         refusals.on_broken(&mut context, MEMBER);
         (context, refusals)
     }
 
     /// A dial that starts `after` the end of the link at the earliest, and is refused after `round_trip`.
-    fn refuse(refusals: &mut Refusals, context: &mut Context, round_trip: Duration) -> Refusal {
+    fn refuse(
+        refusals: &mut RefusedDials,
+        context: &mut Context,
+        round_trip: Duration,
+    ) -> RefusalStep {
         let started = context.now;
         context.now += round_trip;
         refusals.on_refused(context, MEMBER, started)
     }
 
     /// Lets the next dial be due. Returns the time since the previous step.
-    fn pass(refusals: &mut Refusals, context: &mut Context) -> Duration {
+    fn pass(refusals: &mut RefusedDials, context: &mut Context) -> Duration {
         let due = context
             .timers
             .next()
@@ -248,33 +252,33 @@ mod tests {
         let (begun, round_trip) = (context.now, Duration::from_millis(2));
         assert_eq!(
             refuse(&mut refusals, &mut context, round_trip),
-            Refusal::None
+            RefusalStep::None
         );
         pass(&mut refusals, &mut context);
         assert_eq!(context.now, begun + ACCUSE_AFTER);
         assert_eq!(
             refuse(&mut refusals, &mut context, round_trip),
-            Refusal::Accuse
+            RefusalStep::Accuse
         );
         pass(&mut refusals, &mut context);
         assert_eq!(context.now, begun + CONFIRM_AFTER);
         assert_eq!(
             refuse(&mut refusals, &mut context, round_trip),
-            Refusal::Confirm
+            RefusalStep::Confirm
         );
         assert_eq!(context.timers.next(), None);
     }
 
     #[test]
     fn a_dial_that_began_too_early_proves_nothing() {
-        let (mut context, mut refusals) = (context(), Refusals::default());
+        let (mut context, mut refusals) = (context(), RefusedDials::default());
         let early = context.now;
         context.now += Duration::from_millis(1);
         refusals.on_broken(&mut context, MEMBER);
         for _ in 0..4 {
             assert_eq!(
                 refusals.on_refused(&mut context, MEMBER, early),
-                Refusal::None
+                RefusalStep::None
             );
         }
         let round_trip = Duration::from_millis(2);
@@ -283,7 +287,7 @@ mod tests {
         for _ in 0..4 {
             assert_eq!(
                 refuse(&mut refusals, &mut context, round_trip),
-                Refusal::None
+                RefusalStep::None
             );
         }
     }
@@ -297,7 +301,7 @@ mod tests {
         assert_eq!(context.now, begun + round_trip * ACCUSE_ROUND_TRIPS);
         assert_eq!(
             refuse(&mut refusals, &mut context, round_trip),
-            Refusal::Accuse
+            RefusalStep::Accuse
         );
         pass(&mut refusals, &mut context);
         assert_eq!(context.now, begun + round_trip * CONFIRM_ROUND_TRIPS);
@@ -312,13 +316,13 @@ mod tests {
             pass(&mut refusals, &mut context);
             assert_eq!(
                 refuse(&mut refusals, &mut context, round_trip),
-                Refusal::Accuse
+                RefusalStep::Accuse
             );
             assert!(!refusals.on_answered(&mut context, MEMBER));
         }
-        for expected in [Refusal::None, Refusal::Accuse, Refusal::Confirm] {
+        for expected in [RefusalStep::None, RefusalStep::Accuse, RefusalStep::Confirm] {
             assert_eq!(refuse(&mut refusals, &mut context, round_trip), expected);
-            if expected != Refusal::Confirm {
+            if expected != RefusalStep::Confirm {
                 pass(&mut refusals, &mut context);
             }
         }
@@ -326,7 +330,7 @@ mod tests {
             refusals.on_answered(&mut context, MEMBER),
             "the report is withdrawn"
         );
-        assert_eq!(refusals, Refusals::default());
+        assert_eq!(refusals, RefusedDials::default());
         assert_eq!(context.timers.next(), None);
     }
 
@@ -342,7 +346,7 @@ mod tests {
             refusals.on_due(&mut context, MEMBER);
             assert!(context.now - begun <= CHECKED_MAX + DIAL_INTERVAL);
         }
-        assert_eq!(refusals, Refusals::default());
+        assert_eq!(refusals, RefusedDials::default());
     }
 
     #[test]
@@ -357,7 +361,7 @@ mod tests {
         let resumed = context.now;
         assert_eq!(
             refuse(&mut refusals, &mut context, round_trip),
-            Refusal::None
+            RefusalStep::None
         );
         pass(&mut refusals, &mut context);
         assert_eq!(context.now, resumed + ACCUSE_AFTER);
