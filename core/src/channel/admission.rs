@@ -63,7 +63,7 @@ struct Waiting {
 
 /// The payloads with room, and those that wait.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Admission {
+pub(super) struct PayloadAdmission {
     held: BTreeMap<LinkId, Held>,
     /// The payloads that wait, oldest first.
     waiting: Vec<Waiting>,
@@ -87,7 +87,7 @@ const fn class(context: &Context, bytes: usize) -> Class {
     }
 }
 
-impl Admission {
+impl PayloadAdmission {
     /// A payload of `bytes` bytes began on a link. Returns whether it has room; otherwise it waits. `relaying`: a
     /// large payload is being relayed.
     pub(super) fn request(
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn small_payloads_share_their_room_and_a_large_one_has_its_own() {
-        let (mut context, mut admission) = (context(), Admission::default());
+        let (mut context, mut admission) = (context(), PayloadAdmission::default());
         let mut request = |link, bytes| admission.request(&mut context, LinkId(link), bytes, false);
         assert!(request(1, PAYLOAD_BYTES_MAX));
         for link in 2..=5 {
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_a_class_is_not_overtaken() {
-        let (mut context, mut admission) = (context(), Admission::default());
+        let (mut context, mut admission) = (context(), PayloadAdmission::default());
         let sizes = [
             SHARED_MAX / 4,
             SHARED_MAX / 4,
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_payload_that_stops_gives_its_room_to_those_that_wait() {
-        let (mut context, mut admission) = (context(), Admission::default());
+        let (mut context, mut admission) = (context(), PayloadAdmission::default());
         admission.request(&mut context, LinkId(1), PAYLOAD_BYTES_MAX, false);
         assert_eq!(
             context.timers.of(&Timer::Admission),
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_large_payload_waits_while_one_is_relayed_but_not_for_long() {
-        let (mut context, mut admission) = (context(), Admission::default());
+        let (mut context, mut admission) = (context(), PayloadAdmission::default());
         assert!(!admission.request(&mut context, LinkId(1), PAYLOAD_BYTES_MAX, true));
         assert!(admission.request(&mut context, LinkId(2), SHARED_MAX / 4, true));
         assert!(!admission.request(&mut context, LinkId(3), PAYLOAD_BYTES_MAX, true));
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_payload_that_arrives_in_drops_gives_up_its_room_in_the_end() {
-        let (mut context, mut admission) = (context(), Admission::default());
+        let (mut context, mut admission) = (context(), PayloadAdmission::default());
         let begun = context.now;
         admission.request(&mut context, LinkId(1), PAYLOAD_BYTES_MAX, false);
         admission.request(&mut context, LinkId(2), PAYLOAD_BYTES_MAX, false);
@@ -308,7 +308,7 @@ mod tests {
         fn room_is_bounded_and_used(
             moves in prop::collection::vec((0_u64..12, prop_oneof![1_usize..SHARED_MAX / 4, 1..PAYLOAD_BYTES_MAX], 0_u8..5, 0_u64..4), 0..80),
         ) {
-            let (mut context, mut admission) = (context(), Admission::default());
+            let (mut context, mut admission) = (context(), PayloadAdmission::default());
             for (link, bytes, what, seconds) in moves {
                 let link = LinkId(link);
                 context.now += Duration::from_secs(seconds);

@@ -6,7 +6,7 @@ use super::dedup::Noted;
 use super::dissemination::RepairRequest as Graft;
 use super::input::SHARED_MAX;
 use super::interface::{Event, Output, Rejection};
-use super::link_queue::{LinkQueue, ReassemblyFault, Received};
+use super::link_queue::{LinkQueue, ReassemblyFault, ReceivedItems};
 use super::message::{
     Body, ChannelName, Data, DeliveryFailure, Item, Kind, Packet, Purpose, Update, UpdateId,
 };
@@ -27,7 +27,7 @@ impl Channels {
         if data.prune {
             self.dissemination.make_lazy(link);
         }
-        let Received {
+        let ReceivedItems {
             items,
             ended,
             waits,

@@ -71,7 +71,7 @@ use crate::machine::{Machine, Outbox};
 use crate::pacing::Pending;
 use crate::sabotage::Switch;
 use crate::time::Instant;
-use admission::Admission;
+use admission::PayloadAdmission;
 use anti_entropy::AntiEntropy;
 use applications::Applications;
 use context::{Context, Timer};
@@ -95,7 +95,7 @@ pub struct Channels {
     anti_entropy: AntiEntropy,
     repair: Repair,
     delivery: DeliveryTracker,
-    admission: Admission,
+    admission: PayloadAdmission,
     queues: BTreeMap<LinkId, LinkQueue>,
     /// Links that may have output.
     pending: Pending<LinkId>,
@@ -114,7 +114,7 @@ impl Channels {
             anti_entropy: AntiEntropy::default(),
             repair: Repair::default(),
             delivery: DeliveryTracker::default(),
-            admission: Admission::default(),
+            admission: PayloadAdmission::default(),
             queues: BTreeMap::new(),
             pending: Pending::new(),
         }

@@ -50,7 +50,7 @@ const REVOKE_COMMAND: CausingCommands = &[REVOKE];
 const NONE: CausingCommands = &[];
 
 /// The words for events of channels, each with its commands.
-const OF_CHANNELS: [(&str, CausingCommands); 28] = [
+const OF_CHANNELS: [(&str, CausingCommands); 29] = [
     ("sent", SEND),
     ("delivered", SEND),
     ("undelivered", SEND),
@@ -78,6 +78,7 @@ const OF_CHANNELS: [(&str, CausingCommands); 28] = [
     ("channel-rejected", NONE),
     ("channel-learnt", NONE),
     ("broadcast-dropped", NONE),
+    ("payload-deferred", NONE),
     ("dispatched", SEND),
 ];
 

@@ -31,7 +31,7 @@ use updates::UpdateQueue;
 pub use cost::WAITING_BYTES_MAX;
 #[cfg(any(test, doc))]
 pub(super) use reassembly::WITHOUT_ROOM_MAX;
-pub(super) use reassembly::{ReassemblyFault, Received};
+pub(super) use reassembly::{ReassemblyFault, ReceivedItems};
 
 /// Maximum number of bytes sent on a link that the neighbour has not consumed.
 pub const WINDOW: u32 = 256 * 1024;
@@ -189,7 +189,7 @@ impl LinkQueue {
     }
 
     /// Processes a message from the neighbour. Returns the items of the message that are complete.
-    pub(super) fn receive(&mut self, data: Data) -> Received {
+    pub(super) fn receive(&mut self, data: Data) -> ReceivedItems {
         self.flow.add_credit(data.credit);
         let only_credit = data.items.is_empty() && !data.prune;
         let bytes = if only_credit {

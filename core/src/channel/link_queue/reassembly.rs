@@ -51,7 +51,7 @@ pub(crate) enum ReassemblyFault {
 
 /// The effect of one message.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Received {
+pub(crate) struct ReceivedItems {
     /// The items that are complete. An update of which the payload was skipped has a number of remaining bytes.
     pub items: Result<Vec<Item>, ReassemblyFault>,
     /// Whether a payload with room, or that waited for room, has ended.
@@ -140,7 +140,7 @@ impl Partial {
 
 impl Reassembly {
     /// Processes the items of one message. If a payload is invalid, all items of the message are dropped.
-    pub(super) fn receive(&mut self, items: Vec<Item>) -> Received {
+    pub(super) fn receive(&mut self, items: Vec<Item>) -> ReceivedItems {
         let mut complete = Vec::with_capacity(items.len());
         let (mut ended, mut fault) = (false, None);
         for item in items {
@@ -178,7 +178,7 @@ impl Reassembly {
             ended |= had_room && !self.needs_room();
             fault = fault.or(taken.err());
         }
-        Received {
+        ReceivedItems {
             items: fault.map_or(Ok(complete), Err),
             ended,
             waits: self.waiting(),
