@@ -40,7 +40,7 @@ pub(crate) fn after_handshake(error: &io::Error) -> DialError {
     if !is_tls && is_end(error) {
         return DialError::Untrusted(format!(
             "it ended the connection after the handshake ({error}); it may not accept the certificate of this end: check \
-             that it has not expired, and the clocks"
+             that it has neither expired nor been revoked, and the clocks"
         ));
     }
     dial_error(error)

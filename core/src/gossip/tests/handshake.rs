@@ -55,7 +55,7 @@ pub(super) fn connect(all: &mut NeighbourWorld, link: u64, hello: Hello) -> Vec<
     all.give(Input::Receive { link, message })
 }
 
-fn refusal(given: &[Order]) -> Option<Refusal> {
+pub(super) fn refusal(given: &[Order]) -> Option<Refusal> {
     given.iter().find_map(|(_, order)| match order {
         Output::Send {
             message: Message::Refuse(refusal),
@@ -92,7 +92,7 @@ pub(super) fn dialling_unconnected(targets: &[usize]) -> (NeighbourWorld, DialId
 }
 
 /// `n0` dials the target `n1` and is connected over link 101; the hello of `n0` is in flight.
-fn dialling(targets: &[usize]) -> (NeighbourWorld, Hello) {
+pub(super) fn dialling(targets: &[usize]) -> (NeighbourWorld, Hello) {
     let (mut all, dial) = dialling_unconnected(targets);
     let hello = connected(&mut all, dial, 101, 1);
     (all, hello)
@@ -203,101 +203,6 @@ fn a_peer_that_forgot_its_epoch_is_shown_the_one_we_know() {
         refusal(&connect(&mut all, 10, hello(1, record_of(7, 4, 9)))),
         None
     );
-}
-
-#[test]
-fn versions_that_do_not_overlap_are_refused_with_ours() {
-    for (least, most, refused) in [
-        (1, 1, false),
-        (1, 9, false),
-        (2, 9, false),
-        (3, 9, true),
-        (0, 0, true),
-        (0, 1, false),
-    ] {
-        let mut all = NeighbourWorld::new(0);
-        let message = Hello {
-            version_min: least,
-            version_max: most,
-            ..hello(1, published(7, 1))
-        };
-        let given = connect(&mut all, 9, message);
-        let found = refusal(&given);
-        assert_eq!(found.is_some(), refused, "{least} to {most}");
-        let peer = name(7);
-        let versions = (least, most);
-        let reported = events(&given).contains(&&Event::VersionRefused { peer, versions });
-        assert_eq!(reported, refused, "{least} to {most}");
-        if let Some(found) = found {
-            assert_eq!(
-                (found.reason, found.versions),
-                (RefusalReason::Version, (1, 2))
-            );
-        }
-    }
-}
-
-/// The protocol version of the only link.
-fn version(all: &NeighbourWorld) -> Option<u32> {
-    let mut links = all.machine.links(all.now);
-    links.next().map(|link| link.version)
-}
-
-#[test]
-fn an_acceptor_chooses_the_newest_version_that_both_ends_speak() {
-    for (least, most, chosen) in [
-        (1, 1, 1),
-        (0, 1, 1),
-        (1, 2, 2),
-        (2, 2, 2),
-        (1, 9, 2),
-        (2, 9, 2),
-    ] {
-        let mut all = NeighbourWorld::new(0);
-        let message = Hello {
-            version_min: least,
-            version_max: most,
-            ..hello(1, published(7, 1))
-        };
-        let given = connect(&mut all, 9, message);
-        let found = given.iter().find_map(|(_, order)| match order {
-            Output::Send {
-                message: Message::Welcome(welcome),
-                ..
-            } => Some(welcome.version),
-            _ => None,
-        });
-        assert_eq!(found, Some(chosen), "{least} to {most}");
-        assert_eq!(version(&all), Some(chosen), "{least} to {most}");
-    }
-}
-
-#[test]
-fn a_dialer_takes_a_version_that_it_offered_and_no_other() {
-    for (chosen, taken) in [
-        (0, false),
-        (1, true),
-        (2, true),
-        (3, false),
-        (u32::MAX, false),
-    ] {
-        let (mut all, offer) = dialling(&[1]);
-        assert_eq!((offer.version_min, offer.version_max), (1, 2));
-        let Message::Welcome(welcome) = welcome(published(1, 1)) else {
-            panic!("a welcome")
-        };
-        let message = Message::Welcome(Welcome {
-            version: chosen,
-            ..welcome
-        });
-        let link = LinkId(101);
-        let given = all.give(Input::Receive { link, message });
-        assert_eq!(version(&all), taken.then_some(chosen));
-        let from = name(1);
-        let reason = Rejection::VersionNotOffered;
-        let rejected = events(&given).contains(&&Event::Rejected { from, reason });
-        assert_eq!(rejected, !taken, "{chosen}");
-    }
 }
 
 #[test]

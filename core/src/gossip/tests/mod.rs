@@ -12,6 +12,7 @@ mod inquiry;
 mod kept_addresses;
 mod local_health;
 mod misdirected;
+mod negotiation;
 mod neighbours;
 mod queries;
 mod refusals;
