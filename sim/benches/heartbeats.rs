@@ -2,7 +2,7 @@
 //! the model engine. The figures are the same on every computer.
 //!
 //! The other limits follow from this time: see [`Limits::of_spacing`]. `SPACINGS=250,500` selects the times in
-//! milliseconds; `SPACINGS=2500/420/3000/3500/4700`, the defaults, sets all limits of a row: the interval of a link, the
+//! milliseconds; `SPACINGS=2000/330/2500/3500/4700`, the defaults, sets all limits of a row: the interval of a link, the
 //! spacing, `redial_after`, `silent_after`, `down_after`. `MINUTES=1000` selects the node-minutes of each fault.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -194,8 +194,9 @@ fn main() {
         "{NODES} nodes; milliseconds; false deaths in {minutes} node-minutes of each fault\n\
          spacing interval/redial/silent/down messages/s encoded/s wire/s  down after  at 25 % loss  4 s pauses  25 % loss  encoded/s"
     );
-    let chosen = std::env::var("SPACINGS")
-        .unwrap_or_else(|_| "250,400,2500/420/3000/3500/4700,500,700,1000".to_owned());
+    let chosen = std::env::var("SPACINGS").unwrap_or_else(|_| {
+        "250,2000/330/2500/3500/4700,2500/420/3000/3500/4700,500,700,1000".to_owned()
+    });
     for text in chosen.split(',') {
         let found = Limits::parse(text).ok_or_else(|| "are not limits".to_owned());
         if let Err(why) = found.and_then(|limits| measure(&limits, minutes)) {
