@@ -1,9 +1,11 @@
 //! Pairs of live members without a link, and members that are lost together.
 
 use super::super::*;
+use super::neighbours::{NeighbourWorld, edge_report, reports};
 use super::world::{GossipWorld, address, config, name, secs};
-use crate::topology::EdgeFailure;
+use crate::size::Encoded;
 use crate::topology::record::Content;
+use crate::topology::{EDGE_FAILURES_MAX, EdgeFailure};
 use core::net::SocketAddr;
 
 /// A configuration that advertises this address.
@@ -208,4 +210,43 @@ fn right_addresses_are_checked_once_and_cause_no_line() {
         let edges = reports.map_or(0, |report| report.edges.len());
         assert_eq!(edges, 0, "n{index}");
     }
+}
+
+#[test]
+fn a_report_passes_on_its_reasons_up_to_the_bound() {
+    let mut all = NeighbourWorld::new(1);
+    let edges: Vec<_> = (20..40).map(|peer| (peer, true, None)).collect();
+    let mut report = edge_report(1, 2, &edges);
+    report.failures = vec![Some(EdgeFailure::TimedOut); edges.len()];
+    all.receives(1, reports(&[report]));
+    let held = all.machine.member(&name(1)).unwrap().report.unwrap();
+    let kept: Vec<bool> = held.failures.iter().map(Option::is_some).collect();
+    let bounded: Vec<bool> = (0..edges.len()).map(|at| at < EDGE_FAILURES_MAX).collect();
+    assert_eq!(kept, bounded);
+    // The reason has two bytes on the wire, and a report without reasons is encoded as before.
+    let without = AgedReport {
+        failures: Vec::new(),
+        ..held.clone()
+    };
+    let difference = held.encoded_len() - without.encoded_len();
+    assert_eq!(difference, 2 * EDGE_FAILURES_MAX);
+}
+
+#[test]
+fn a_mesh_with_a_dead_member_and_a_blocked_pair_comes_to_rest() {
+    let mut world = GossipWorld::new(6);
+    world.run(Duration::from_millis(250));
+    world.kill(4);
+    world.cut_between(&[1], &[2]);
+    world.run(secs(40));
+    world.assert_whole(5);
+    let publications = |world: &GossipWorld| -> Vec<u64> {
+        let nodes = world.nodes.values();
+        let reports = nodes.map(|node| node.topology().report(node.id()).map(|it| it.version));
+        reports.map(Option::unwrap_or_default).collect()
+    };
+    let before = publications(&world);
+    world.run(secs(20));
+    world.assert_whole(5);
+    assert_eq!(publications(&world), before);
 }
