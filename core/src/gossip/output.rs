@@ -288,7 +288,7 @@ impl Gossip {
         let slow = self.round_trips.dial_extension(&self.context);
         let unlinked = self.overlay.unlinked_long(&self.context, &self.links, slow);
         for member in unlinked {
-            let heard = self.neighbourhood().last_heard(member);
+            let heard = self.last_heard(member);
             self.self_record.set_edge(member, true, heard);
         }
         self.release_unknown();
@@ -311,7 +311,7 @@ impl Gossip {
         let requested = self.overlay.requested_unlinked(&self.context, &near);
         let requested = requested.filter(|member| self.unreachable.has_failed(*member));
         for member in requested.collect::<Vec<MemberIndex>>() {
-            let heard = self.neighbourhood().last_heard(member);
+            let heard = self.last_heard(member);
             self.self_record.set_edge(member, true, heard);
         }
         let near = Neighbourhood {
@@ -585,7 +585,7 @@ impl Gossip {
                     && self.status(member) != Status::Left
                     && topology.is_ring_edge(self.context.me, member)
                 {
-                    let heard = self.neighbourhood().last_heard(member);
+                    let heard = self.last_heard(member);
                     self.self_record.set_edge(member, true, heard);
                 }
                 self.overlay.schedule_at_once(&mut self.context);
