@@ -13,7 +13,7 @@ use super::{Event, ForgetRefusal, Gossip, LinkEnd, Message, Neighbourhood, Outpu
 use crate::identity::NodeId;
 use crate::link::{Address, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::sabotage::Switch;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::{EdgeFailure, MemberIndex};
 use core::net::SocketAddr;
@@ -61,19 +61,6 @@ impl Gossip {
         // Too many announcements: the next heartbeat carries the hash instead.
         self.frames
             .broadcast(key, schedule, modes, |link| anti_entropy.forget_hash(link));
-    }
-
-    /// Sends heartbeats on the links whose turn it is.
-    pub(super) fn send_heartbeats(&mut self, due: Instant) {
-        let open = self.links.open_count();
-        for _ in 0..self.heartbeat.on_due(&mut self.context, due, open) {
-            let Some(link) = self.heartbeat.next(|last| self.links.next_open(last)) else {
-                return;
-            };
-            let hash = self.anti_entropy.hash_is_due(&self.context, link);
-            self.frames.heartbeat(link, hash);
-            self.request_echo(link);
-        }
     }
 
     /// Sends the due output of each link.
