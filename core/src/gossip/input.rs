@@ -453,22 +453,6 @@ impl Gossip {
             self.frames.forgotten(link, gone_for.unwrap_or_default());
         }
     }
-
-    fn has_eager_link(&self) -> bool {
-        let links = self.iter_links();
-        let mut alive = links.filter(|(_, _, alive)| *alive);
-        alive.any(|(id, ..)| self.dissemination.is_eager(id))
-    }
-
-    fn has_link_heard_within(&self, duration: Duration) -> bool {
-        let now = self.context.now;
-        let links = self.iter_links();
-        let mut alive = links.filter(|(_, _, alive)| *alive);
-        alive.any(|(id, ..)| {
-            let heard = self.silence.heard(id);
-            heard.is_some_and(|heard| now - heard < duration)
-        })
-    }
 }
 
 /// Messages.
@@ -567,13 +551,6 @@ impl Gossip {
         if let Some(from) = self.peer_of(link) {
             self.context.report(Event::Rejected { from, reason });
         }
-    }
-
-    /// The peer of a connection; none if the connection closed.
-    pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
-        let linked = self.links.get(link).map(Link::peer);
-        let in_handshake = || self.handshakes.get(link).map(|held| held.peer());
-        linked.or_else(in_handshake).cloned()
     }
 }
 

@@ -1,8 +1,9 @@
-//! Measurements of round trips, and the components that follow them.
+//! Measurements of round trips, the components that follow them, and the evidence of life on links.
 
 use super::Gossip;
 use super::dissemination::Dissemination;
 use super::handshake::Handshake;
+use super::links::Link;
 use super::message::{Frame, Message};
 use super::view::Phase;
 use super::{Output, round_trip};
@@ -81,8 +82,21 @@ impl Gossip {
         }
     }
 
+    /// Sends heartbeats on the links whose turn it is.
+    pub(super) fn send_heartbeats(&mut self, due: Instant) {
+        let open = self.links.open_count();
+        for _ in 0..self.heartbeat.on_due(&mut self.context, due, open) {
+            let Some(link) = self.heartbeat.next(|last| self.links.next_open(last)) else {
+                return;
+            };
+            let hash = self.anti_entropy.hash_is_due(&self.context, link);
+            self.frames.heartbeat(link, hash);
+            self.request_echo(link);
+        }
+    }
+
     /// Requests an echo on a link, if one is due.
-    pub(super) fn request_echo(&mut self, link: LinkId) {
+    fn request_echo(&mut self, link: LinkId) {
         if let Some(number) = self.round_trips.take_request(&self.context, link) {
             let frame = Frame {
                 ping: number,
@@ -126,7 +140,7 @@ impl Gossip {
     }
 }
 
-/// Evidence of life.
+/// Links and the evidence of life on them.
 impl Gossip {
     /// The time at which this node itself last heard a member on a link. A message on a slow link may be under way until
     /// the end of the link's allowance.
@@ -138,6 +152,29 @@ impl Gossip {
             Some(received.min(self.context.now))
         });
         received.max().max(self.members.heard(member))
+    }
+
+    pub(super) fn has_eager_link(&self) -> bool {
+        let links = self.iter_links();
+        let mut alive = links.filter(|(_, _, alive)| *alive);
+        alive.any(|(id, ..)| self.dissemination.is_eager(id))
+    }
+
+    pub(super) fn has_link_heard_within(&self, duration: Duration) -> bool {
+        let now = self.context.now;
+        let links = self.iter_links();
+        let mut alive = links.filter(|(_, _, alive)| *alive);
+        alive.any(|(id, ..)| {
+            let heard = self.silence.heard(id);
+            heard.is_some_and(|heard| now - heard < duration)
+        })
+    }
+
+    /// The peer of a connection; none if the connection closed.
+    pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
+        let linked = self.links.get(link).map(Link::peer);
+        let in_handshake = || self.handshakes.get(link).map(|held| held.peer());
+        linked.or_else(in_handshake).cloned()
     }
 }
 

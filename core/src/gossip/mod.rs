@@ -490,7 +490,7 @@ impl Gossip {
         }
         // Evidence older than `down_after` does not postpone a verdict.
         let (now, down_after) = (self.context.now, self.context.tuning().down_after);
-        let heard = self.neighbourhood().last_heard(member);
+        let heard = self.last_heard(member);
         let heard = heard.filter(|heard| now - *heard < down_after);
         if heard > reported && self.self_record.edge(member).is_none() {
             self.self_record.set_edge(member, true, heard);

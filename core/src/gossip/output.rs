@@ -13,7 +13,7 @@ use super::{Event, ForgetRefusal, Gossip, LinkEnd, Message, Neighbourhood, Outpu
 use crate::identity::NodeId;
 use crate::link::{Address, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::sabotage::Switch;
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::{EdgeFailure, MemberIndex};
 use core::net::SocketAddr;
@@ -61,19 +61,6 @@ impl Gossip {
         // Too many announcements: the next heartbeat carries the hash instead.
         self.frames
             .broadcast(key, schedule, modes, |link| anti_entropy.forget_hash(link));
-    }
-
-    /// Sends heartbeats on the links whose turn it is.
-    pub(super) fn send_heartbeats(&mut self, due: Instant) {
-        let open = self.links.open_count();
-        for _ in 0..self.heartbeat.on_due(&mut self.context, due, open) {
-            let Some(link) = self.heartbeat.next(|last| self.links.next_open(last)) else {
-                return;
-            };
-            let hash = self.anti_entropy.hash_is_due(&self.context, link);
-            self.frames.heartbeat(link, hash);
-            self.request_echo(link);
-        }
     }
 
     /// Sends the due output of each link.
@@ -288,7 +275,7 @@ impl Gossip {
         let slow = self.round_trips.dial_extension(&self.context);
         let unlinked = self.overlay.unlinked_long(&self.context, &self.links, slow);
         for member in unlinked {
-            let heard = self.neighbourhood().last_heard(member);
+            let heard = self.last_heard(member);
             self.self_record.set_edge(member, true, heard);
         }
         self.release_unknown();
@@ -311,7 +298,7 @@ impl Gossip {
         let requested = self.overlay.requested_unlinked(&self.context, &near);
         let requested = requested.filter(|member| self.unreachable.has_failed(*member));
         for member in requested.collect::<Vec<MemberIndex>>() {
-            let heard = self.neighbourhood().last_heard(member);
+            let heard = self.last_heard(member);
             self.self_record.set_edge(member, true, heard);
         }
         let near = Neighbourhood {
@@ -585,7 +572,7 @@ impl Gossip {
                     && self.status(member) != Status::Left
                     && topology.is_ring_edge(self.context.me, member)
                 {
-                    let heard = self.neighbourhood().last_heard(member);
+                    let heard = self.last_heard(member);
                     self.self_record.set_edge(member, true, heard);
                 }
                 self.overlay.schedule_at_once(&mut self.context);
