@@ -303,6 +303,4 @@ pub enum Rejection {
     TooMany,
     /// A report under the id of this node that the node did not publish.
     ForgedReport,
-    /// A handshake with a protocol version that this node does not speak or did not offer.
-    Version,
 }

@@ -8,8 +8,7 @@ use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
 use super::message::{
-    AgedReport, FORGET_NOW, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, VERSION_MAX,
-    VERSION_MIN, Welcome,
+    AgedReport, FORGET_NOW, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome,
 };
 use super::output::REFUSED_FOR;
 use super::own_id::Testimony;

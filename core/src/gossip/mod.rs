@@ -92,7 +92,7 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{EdgeFailure, MemberIndex, Topology};
+use crate::topology::{MemberIndex, Topology};
 use address_check::AddressChecks;
 use admission::Admission;
 use anti_entropy::AntiEntropy;

@@ -319,6 +319,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
+            slow: self.round_trips.dial_extension(&self.context),
         };
         let edges = self.self_record.edges();
         let failed = self.address_checks.failed(&self.context, &near);

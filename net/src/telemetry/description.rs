@@ -257,7 +257,6 @@ const fn rejection(reason: Rejection) -> &'static str {
         Rejection::CounterTooHigh => "a counter above the allowed maximum",
         Rejection::TooMany => "it exceeds a limit",
         Rejection::ForgedReport => "a report in the name of this node",
-        Rejection::Version => "a protocol version that this node does not speak",
     }
 }
 
@@ -420,6 +419,7 @@ mod tests {
         let level = |joint| {
             describe(&Event::PeerDown {
                 id: id.clone(),
+                cause: DeathCause::Silent,
                 joint,
             })
             .level

@@ -224,9 +224,9 @@ fn versions_that_do_not_overlap_are_refused_with_ours() {
         let given = connect(&mut all, 9, message);
         let found = refusal(&given);
         assert_eq!(found.is_some(), refused, "{least} to {most}");
-        let from = name(7);
-        let reason = Rejection::Version;
-        let reported = events(&given).contains(&&Event::Rejected { from, reason });
+        let peer = name(7);
+        let versions = (least, most);
+        let reported = events(&given).contains(&&Event::VersionRefused { peer, versions });
         assert_eq!(reported, refused, "{least} to {most}");
         if let Some(found) = found {
             assert_eq!(
@@ -294,7 +294,7 @@ fn a_dialer_takes_a_version_that_it_offered_and_no_other() {
         let given = all.give(Input::Receive { link, message });
         assert_eq!(version(&all), taken.then_some(chosen));
         let from = name(1);
-        let reason = Rejection::Version;
+        let reason = Rejection::VersionNotOffered;
         let rejected = events(&given).contains(&&Event::Rejected { from, reason });
         assert_eq!(rejected, !taken, "{chosen}");
     }

@@ -128,6 +128,7 @@ fn a_death_is_neither_a_pair_nor_joint() {
         assert_eq!(lines(&world, index), (0, 0), "n{index}");
         let alone = Event::PeerDown {
             id: name(3),
+            cause: DeathCause::Silent,
             joint: false,
         };
         assert_eq!(world.count(index, |event| *event == alone), 1, "n{index}");

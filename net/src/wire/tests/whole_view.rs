@@ -76,14 +76,18 @@ impl Links {
                 refused: false,
             })
             .collect();
-        let ages = vec![None; edges.len()];
+        let (ages, failures) = (vec![None; edges.len()], vec![None; edges.len()]);
         let report = Arc::new(EdgeReport {
             epoch: 1,
             version: self.versions[index],
             edges,
             reporter: peer(index),
         });
-        AgedReport { report, ages }
+        AgedReport {
+            report,
+            ages,
+            failures,
+        }
     }
 }
 

@@ -92,7 +92,6 @@ details!(gossip::Rejection {
     Self::CounterTooHigh => "counter-too-high",
     Self::TooMany => "too-many",
     Self::ForgedReport => "forged-report",
-    Self::Version => "version",
 });
 
 details!(ContentError {
