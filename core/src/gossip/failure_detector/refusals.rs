@@ -37,8 +37,11 @@ const ACCUSE_ROUND_TRIPS: u32 = 6;
 const CONFIRM_ROUND_TRIPS: u32 = 12;
 /// Time after which a check dials again if the outcome of its latest dial is unknown.
 const DIAL_INTERVAL: Duration = Duration::from_millis(200);
-/// Maximum duration of a check; afterwards only silence is evidence.
+/// Maximum duration of a check on links with short round trips; afterwards only silence is evidence.
 const CHECKED_MAX: Duration = Duration::from_secs(5);
+/// Maximum duration of a check in measured round trips, if this is longer than [`CHECKED_MAX`]. On an overloaded machine,
+/// a refusal is reported late, which counts as a long round trip.
+const CHECKED_ROUND_TRIPS: u32 = 24;
 /// Maximum number of times that a check starts over because a dial was answered otherwise than by a refusal.
 const RESTARTS_MAX: u8 = 3;
 
@@ -147,7 +150,8 @@ impl RefusedDials {
         let Some(check) = self.checks.get(&member) else {
             return false;
         };
-        if context.now - check.begun >= CHECKED_MAX {
+        let checked_max = CHECKED_MAX.max(check.round_trip * CHECKED_ROUND_TRIPS);
+        if context.now - check.begun >= checked_max {
             self.checks.remove(&member);
             return false;
         }
@@ -305,6 +309,20 @@ mod tests {
         );
         pass(&mut refusals, &mut context);
         assert_eq!(context.now, begun + round_trip * CONFIRM_ROUND_TRIPS);
+    }
+
+    #[test]
+    fn a_check_outlasts_its_longest_wait() {
+        let (mut context, mut refusals) = broken();
+        let round_trip = Duration::from_millis(900);
+        assert_eq!(
+            refuse(&mut refusals, &mut context, round_trip),
+            RefusalStep::None
+        );
+        for expected in [RefusalStep::Accuse, RefusalStep::Confirm] {
+            pass(&mut refusals, &mut context);
+            assert_eq!(refuse(&mut refusals, &mut context, round_trip), expected);
+        }
     }
 
     #[test]
