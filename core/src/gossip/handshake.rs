@@ -49,6 +49,8 @@ pub(super) struct Handshake {
     /// The peer and the proposed session, if this node dialled the connection.
     proposed: Option<(MemberIndex, u32)>,
     begun: Instant,
+    /// Time without progress after which the connection is closed.
+    timeout: Duration,
 }
 
 impl Handshake {
@@ -106,6 +108,7 @@ impl Handshakes {
             peer,
             proposed,
             begun: context.now,
+            timeout,
         };
         self.pending.insert(link, handshake);
         let at = context.after(timeout);
@@ -114,15 +117,18 @@ impl Handshakes {
 
     /// The peer sent a part of its revocations: the time-out begins again. Returns the latest end of the handshake.
     pub(super) fn on_progress(&self, context: &mut Context, link: LinkId) -> Option<Instant> {
-        let latest = self.pending.get(&link)?.begun + EXCHANGE_MAX;
-        let at = context.after(HANDSHAKE_TIMEOUT);
+        let handshake = self.pending.get(&link)?;
+        let latest = handshake.begun + EXCHANGE_MAX;
+        let at = context.after(handshake.timeout);
         context.timers.set(Timer::Handshake(link), at.min(latest));
         Some(latest)
     }
 
     /// The peer of a dialled connection may take this long to answer.
-    pub(super) fn allow_answer(&self, context: &mut Context, link: LinkId, within: Duration) {
-        if within > HANDSHAKE_TIMEOUT && self.pending.get(&link).is_some() {
+    pub(super) fn allow_answer(&mut self, context: &mut Context, link: LinkId, within: Duration) {
+        let pending = self.pending.get_mut(&link);
+        if let Some(handshake) = pending.filter(|it| within > it.timeout) {
+            handshake.timeout = within;
             let at = context.after(within);
             context.timers.set(Timer::Handshake(link), at);
         }

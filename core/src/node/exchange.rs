@@ -172,7 +172,9 @@ fn a_handshake_lasts_as_long_as_both_ends_exchange_revocations() {
         let opened = &world.environment.opened;
         let first = opened.clone().map(|it| it.first().map(|(_, link)| *link));
         assert_eq!(first, [Some(LinkId(1)); 2], "the first connection");
-        assert_eq!(world.environment.closed, []);
+        // Node 0 checks the address of node 1 by a connection that is closed at once.
+        let closed = &world.environment.closed;
+        assert!(closed.iter().all(|(_, link)| *link != LinkId(1)));
         // Both ends of the link pass on what they learn from here on. It replaces the revocation that ends first.
         for node in [0, 1] {
             let revoke = Input::Revoke {
@@ -217,7 +219,7 @@ fn a_handshake_ends_when_the_exchange_stops_and_after_two_minutes() {
     let link = LinkId(1);
     world.accept(link);
     world.hear(link, hello(2));
-    world.run(Duration::from_millis(5_100));
+    world.run(Duration::from_millis(15_100));
     assert_eq!(world.environment.closed.len(), 1);
     // A peer that lists one digest in four seconds does not hold its place for ever.
     let link = LinkId(2);

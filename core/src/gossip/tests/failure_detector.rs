@@ -18,8 +18,9 @@ fn each_link_in_turn_gets_a_heartbeat_at_least_every_interval() {
             .min(tuning.heartbeat_interval_max);
         for link in 1..=count {
             let beats: Vec<Instant> = frames(&given, link).iter().map(|(at, _)| *at).collect();
+            // The result of an address check is sent in between.
             for pair in beats.windows(2) {
-                assert_eq!(pair[1] - pair[0], every, "link {link} of {count}");
+                assert!(pair[1] - pair[0] <= every, "link {link} of {count}");
             }
             assert!(beats.len() >= 7, "link {link} of {count}: {beats:?}");
         }
