@@ -11,7 +11,10 @@ use bytes::Bytes;
 use phalanx_core::random::Random;
 use phalanx_net::wire::proto::ChannelKind;
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::time;
 
@@ -127,12 +130,17 @@ impl<'a> Run<'a> {
             let first = self.count + 1;
             self.count += attacks.len() as u64;
             let runs = attacks.iter().zip(first..);
-            let done = all(runs
-                .map(|(attack, number)| self.once(*attack, number))
-                .collect());
-            let done = tokio::select! {
-                done = done => done,
-                never = self.watch(&mut row.resident_kib) => match never {},
+            let done = {
+                let mut done = pin!(all(runs
+                    .map(|(attack, number)| self.once(*attack, number))
+                    .collect()));
+                // The memory is sampled until the attacks end.
+                let mut watch = pin!(self.watch(&mut row.resident_kib));
+                poll_fn(|context| match watch.as_mut().poll(context) {
+                    Poll::Ready(never) => match never {},
+                    Poll::Pending => done.as_mut().poll(context),
+                })
+                .await
             };
             row.runs += 1;
             row.delivered += u32::from(done.contains(&true));
@@ -298,9 +306,9 @@ impl<'a> Run<'a> {
 /// Completes all futures.
 async fn all<F: Future<Output = bool>>(futures: Vec<F>) -> Vec<bool> {
     let mut open: Vec<_> = futures.into_iter().map(|it| (Box::pin(it), None)).collect();
-    std::future::poll_fn(|context| {
+    poll_fn(|context| {
         for (future, result) in open.iter_mut().filter(|(_, result)| result.is_none()) {
-            if let std::task::Poll::Ready(done) = future.as_mut().poll(context) {
+            if let Poll::Ready(done) = future.as_mut().poll(context) {
                 *result = Some(done);
             }
         }
@@ -309,8 +317,8 @@ async fn all<F: Future<Output = bool>>(futures: Vec<F>) -> Vec<bool> {
             .map(|(_, result)| *result)
             .collect::<Option<Vec<_>>>()
         {
-            Some(results) => std::task::Poll::Ready(results),
-            None => std::task::Poll::Pending,
+            Some(results) => Poll::Ready(results),
+            None => Poll::Pending,
         }
     })
     .await

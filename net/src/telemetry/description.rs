@@ -127,16 +127,8 @@ fn text(event: &Event) -> String {
         } => unreachable::peers_down(named, *count, *alive),
         Event::Unreachable { named, count } => unreachable::pairs(named, *count),
         Event::AddressUndialable(view) => unreachable::undialable(view),
-        Event::ShortIdChanged { from, to } => format!(
-            "the short id of this node is {}, it was {}",
-            short_id(*to),
-            short_id(*from)
-        ),
-        Event::VersionRefused { peer, versions } => format!(
-            "the link that {peer} asked for is refused: {peer} speaks protocol versions {} to {}, this node \
-             {VERSION_MIN} to {VERSION_MAX}",
-            versions.0, versions.1
-        ),
+        Event::ShortIdChanged { from, to } => short_id_changed(*from, *to),
+        Event::VersionRefused { peer, versions } => version_refused(peer, *versions),
         Event::PeerLeft { id } => format!("{id} left the mesh"),
         Event::PeerUpdated { id } => format!("{id} updated its record"),
         Event::PeerForgotten { id } => {
@@ -164,22 +156,10 @@ fn text(event: &Event) -> String {
         } => {
             format!("{address} belongs to {found}, but {expected} was expected there")
         }
-        Event::Isolated => {
-            "no neighbour responds: this node or its network may have failed; members are declared down if this lasts"
-                .to_owned()
-        }
+        Event::Isolated => ISOLATED.to_owned(),
         Event::Rejoined => "a neighbour responds again".to_owned(),
-        Event::NameTaken { epoch, .. } => {
-            format!(
-                "another node with a newer epoch ({epoch}) proved this node's id; this node waits until that node is \
-                 gone; change the id of one of them"
-            )
-        }
-        Event::NameResumed { epoch } => {
-            format!(
-                "the other node with this node's id is gone; this node resumes with epoch {epoch}"
-            )
-        }
+        Event::NameTaken { epoch, .. } => name_taken(*epoch),
+        Event::NameResumed { epoch } => name_resumed(*epoch),
         Event::DuplicateId {
             relay,
             epoch,
@@ -199,6 +179,34 @@ fn text(event: &Event) -> String {
         }
         Event::Paused { late } => format!("this process did not run for {} ms", late.as_millis()),
     }
+}
+
+const ISOLATED: &str = "no neighbour responds: this node or its network may have failed; members are declared down if this lasts";
+
+fn short_id_changed(from: Option<u16>, to: Option<u16>) -> String {
+    format!(
+        "the short id of this node is {}, it was {}",
+        short_id(to),
+        short_id(from)
+    )
+}
+
+fn version_refused(peer: &NodeId, (least, most): (u32, u32)) -> String {
+    format!(
+        "the link that {peer} asked for is refused: {peer} speaks protocol versions {least} to {most}, this node \
+         {VERSION_MIN} to {VERSION_MAX}"
+    )
+}
+
+fn name_taken(epoch: u64) -> String {
+    format!(
+        "another node with a newer epoch ({epoch}) proved this node's id; this node waits until that node is gone; \
+         change the id of one of them"
+    )
+}
+
+fn name_resumed(epoch: u64) -> String {
+    format!("the other node with this node's id is gone; this node resumes with epoch {epoch}")
 }
 
 fn short_id(number: Option<u16>) -> String {

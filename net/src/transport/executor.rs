@@ -55,14 +55,12 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
             }
             node::Output::Channel(order) => self.dispatcher.perform(order),
             node::Output::Dial { dial, address } => {
-                let ended = self.dials.begin(dial);
-                let dial = self.dialer.clone().dial(dial, address);
-                let dial = async move {
-                    tokio::select! {
-                        () = dial => {}
-                        _ = ended => {}
-                    }
+                let cancelled = self.dials.begin(dial);
+                let cancelled = async {
+                    // The sender is dropped if the same dial begins again.
+                    drop(cancelled.await);
                 };
+                let dial = until(self.dialer.clone().dial(dial, address), cancelled);
                 self.links.tasks.spawn(until(dial, closed(&self.closing)));
             }
             node::Output::CancelDial { dial } => self.dials.cancel(dial),

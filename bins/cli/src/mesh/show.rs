@@ -308,13 +308,7 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
         ),
         ("rank", TableCell::new(rank(&status.node))),
         ("running for", TableCell::new(span(status.uptime_ms))),
-        (
-            "program",
-            TableCell::new(format!(
-                "{}, link protocol {} to {}",
-                status.program_version, status.protocol_min, status.protocol_max
-            )),
-        ),
+        ("program", program_cell(status)),
     ];
     facts.splice(1..1, own_names(status));
     facts.extend(
@@ -341,6 +335,13 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
     unlinked::pairs(screen, &status.unreachable)?;
     failed_dials(screen, &status.failed_dials)?;
     ended_links(screen, &status.ended_links)
+}
+
+fn program_cell(status: &StatusReply) -> TableCell {
+    TableCell::new(format!(
+        "{}, link protocol {} to {}",
+        status.program_version, status.protocol_min, status.protocol_max
+    ))
 }
 
 /// Returns the further names of the node: its nickname, class and short id.

@@ -138,17 +138,13 @@ async fn a_killed_daemon_whose_address_accepts_connections_at_once_is_not_down()
     let (place, others, successor) = a_successor_listens().await;
     let address = successor.local_addr().unwrap();
     // The successor completes no handshake while it starts.
-    let starts = tokio::time::sleep(Duration::from_secs(3));
     let accepting = async {
         let mut held = Vec::new();
         while let Ok((stream, _)) = successor.accept().await {
             held.push(stream);
         }
     };
-    tokio::select! {
-        () = starts => {}
-        () = accepting => {}
-    }
+    drop(tokio::time::timeout(Duration::from_secs(3), accepting).await);
     assert_eq!(deaths(&others), Vec::<serde_json::Value>::new());
     drop(successor);
     let again = start(&place, &address.to_string(), "n4", others.first());

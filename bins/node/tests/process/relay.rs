@@ -1,7 +1,10 @@
 //! A TCP relay before a daemon, which resets connections and refuses dials on request.
 
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
@@ -29,6 +32,10 @@ impl Relay {
         relay
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the relay of a test has tasks of its own"
+    )]
     fn listen(&mut self, listener: TcpListener) {
         let (target, resets) = (Arc::clone(&self.target), self.resets.clone());
         self.listening = Some(tokio::spawn(async move {
@@ -66,9 +73,16 @@ async fn relay(mut near: TcpStream, target: SocketAddr, mut reset: broadcast::Re
     let Ok(mut far) = TcpStream::connect(target).await else {
         return;
     };
-    let is_reset = tokio::select! {
-        _ = copy_bidirectional(&mut near, &mut far) => false,
-        _ = reset.recv() => true,
+    let is_reset = {
+        let mut copied = pin!(copy_bidirectional(&mut near, &mut far));
+        let mut reset = pin!(reset.recv());
+        poll_fn(|context| {
+            if reset.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            copied.as_mut().poll(context).map(|_| false)
+        })
+        .await
     };
     if is_reset {
         // A socket with this option sends a RST when it is closed.

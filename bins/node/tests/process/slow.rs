@@ -23,6 +23,10 @@ struct Proxy {
 }
 
 impl Proxy {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the proxy of a test has tasks of its own"
+    )]
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -22,9 +22,11 @@ const fn ms(millis: u64) -> Duration {
 fn deaths(world: &GossipWorld) -> Vec<DeathCause> {
     let others = world.nodes.keys().filter(|index| **index != VICTIM);
     let events = others.filter_map(|index| world.environment.events.get(index));
-    let causes = events.flatten().filter_map(|event| match event {
-        Event::PeerDown { cause, .. } => Some(*cause),
-        _ => None,
+    let causes = events.flatten().filter_map(|event| {
+        if let Event::PeerDown { cause, .. } = event {
+            return Some(*cause);
+        }
+        None
     });
     causes.collect()
 }

@@ -146,13 +146,16 @@ fn the_other_side_of_a_split_is_one_event_with_counts_and_five_names() {
         let (lost, kept) = if index < 6 { (8, 6) } else { (6, 8) };
         let events = world.environment.events[&index].iter();
         let joint: Vec<_> = events
-            .filter_map(|event| match event {
-                Event::PeersDown {
+            .filter_map(|event| {
+                let Event::PeersDown {
                     named,
                     count,
                     alive,
-                } => Some((named.len(), *count, *alive)),
-                _ => None,
+                } = event
+                else {
+                    return None;
+                };
+                Some((named.len(), *count, *alive))
             })
             .collect();
         assert_eq!(joint, [(5, lost, kept)], "n{index}");

@@ -8,10 +8,10 @@ use super::neighbours::{NeighbourWorld, dials, events, ms};
 use super::world::name;
 
 fn welcomed(version: u32) -> Message {
-    match welcome(1, 1) {
-        Message::Welcome(welcome) => Message::Welcome(Welcome { version, ..welcome }),
-        other => other,
-    }
+    let Message::Welcome(welcome) = welcome(1, 1) else {
+        panic!("a welcome")
+    };
+    Message::Welcome(Welcome { version, ..welcome })
 }
 
 #[test]

@@ -467,9 +467,11 @@ impl<'a> Transport<'a> {
     ) -> Option<ConnectionTransition> {
         let held = self.transmission.connection(connection)?;
         let (state, slot, dial) = (held.state(end), held.slot(end), held.dial());
-        let error = match error {
-            DialError::Refused if held.slot(1).is_some() => DialError::Unreachable,
-            error => error,
+        let was_accepted = error == DialError::Refused && held.slot(1).is_some();
+        let error = if was_accepted {
+            DialError::Unreachable
+        } else {
+            error
         };
         self.transmission
             .set_state((connection, end), EndState::Gone);
