@@ -206,7 +206,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
-            slow: Duration::ZERO,
+            round_trips: &self.round_trips,
         };
         for member in self.overlay.requested_missing(&self.context, &near) {
             if self.room(Some(member), LinkValue::Requested) == Room::None {
@@ -248,7 +248,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
-            slow: self.round_trips.dial_extension(&self.context),
+            round_trips: &self.round_trips,
         }
     }
 
@@ -258,7 +258,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
-            slow: Duration::ZERO,
+            round_trips: &self.round_trips,
         };
         let drawn = self.overlay.on_random_due(&mut self.context, &near);
         if let Some(member) = drawn
@@ -306,7 +306,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
-            slow: self.round_trips.dial_extension(&self.context),
+            round_trips: &self.round_trips,
         };
         let edges = self.self_record.edges();
         let failed = self.address_checks.failed(&self.context, &near);

@@ -13,6 +13,7 @@ use super::dialer::Dialer;
 use super::failure_detector::silence::Silence;
 use super::links::Links;
 use super::members::Members;
+use super::round_trip::RoundTrips;
 use super::timer::Timer;
 use super::view::Status;
 use crate::link::LinkId;
@@ -37,8 +38,7 @@ pub(super) struct Neighbourhood<'a> {
     pub(super) links: &'a Links,
     pub(super) silence: &'a Silence,
     pub(super) dialer: &'a Dialer,
-    /// The time by which dials take longer than in a fast mesh.
-    pub(super) slow: Duration,
+    pub(super) round_trips: &'a RoundTrips,
 }
 
 impl Neighbourhood<'_> {
@@ -178,7 +178,7 @@ impl Overlay {
             }
             let dialer = near.dialer;
             let backed_off = dialer.is_backed_off(context, member);
-            let patience = DIAL_PATIENCE + near.slow;
+            let patience = DIAL_PATIENCE + near.round_trips.dial_extension(context);
             if dialer.is_dialing_since(context, member, patience)
                 || !backed_off && !dialer.is_dialing(member)
             {
@@ -441,7 +441,7 @@ mod tests {
                 links: &bench.links,
                 silence: &bench.silence,
                 dialer: &bench.dialer,
-                slow: Duration::ZERO,
+                round_trips: &bench.round_trips,
             };
             bench.overlay.requested_missing(&bench.context, &near)
         };
@@ -466,7 +466,7 @@ mod tests {
                 links: &bench.links,
                 silence: &bench.silence,
                 dialer: &bench.dialer,
-                slow: Duration::ZERO,
+                round_trips: &bench.round_trips,
             };
             let (overlay, context) = (&mut bench.overlay, &mut bench.context);
             drawn.extend(overlay.on_random_due(context, &near));

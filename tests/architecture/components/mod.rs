@@ -44,7 +44,14 @@ const MACHINES: &[Machine] = &[
         name: "Gossip",
         components_min: 6,
         timers_min: 6,
-        coordinators: &["mod.rs", "input.rs", "output.rs", "own_id.rs"],
+        coordinators: &[
+            "mod.rs",
+            "input.rs",
+            "output.rs",
+            "own_id.rs",
+            "deaths.rs",
+            "measurement.rs",
+        ],
         context: "Context",
         written_by: &[Writers {
             part: "topology",

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A daemon process that is killed when this value is dropped.
-pub(super) struct RunningDaemon {
+pub(super) struct StartedDaemon {
     child: Child,
     pub(super) address: String,
 }
 
-impl RunningDaemon {
+impl StartedDaemon {
     /// Starts a daemon with these arguments; returns when it listens.
     pub(super) fn start(arguments: &[&str]) -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_phalanx")).with_file_name("phalanxd");
@@ -37,7 +37,7 @@ impl RunningDaemon {
     }
 }
 
-impl Drop for RunningDaemon {
+impl Drop for StartedDaemon {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());

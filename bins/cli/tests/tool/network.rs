@@ -1,6 +1,6 @@
 //! Queries over IPv6, and the display of links in trusted subnets.
 
-use super::daemon::RunningDaemon;
+use super::daemon::StartedDaemon;
 use super::fleet::RunningFleet;
 use super::{run, text, tool};
 
@@ -34,7 +34,7 @@ fn a_node_is_queried_over_ipv6() {
     let folder = tempfile::tempdir().unwrap();
     let pki = text(&folder.path().join("pki"));
     let state = text(&folder.path().join("a"));
-    let daemon = RunningDaemon::start(&[
+    let daemon = StartedDaemon::start(&[
         "--id",
         "a",
         "--mesh",

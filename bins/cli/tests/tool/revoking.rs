@@ -1,6 +1,6 @@
 //! `phalanx revoke` and `phalanx forget` against real daemons.
 
-use super::daemon::RunningDaemon;
+use super::daemon::StartedDaemon;
 use super::{Answer, run, text, unused_address};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ impl Place {
     }
 
     /// Starts a daemon with the issued certificate of its id.
-    fn starts(&self, id: &str, target: Option<&RunningDaemon>) -> RunningDaemon {
+    fn starts(&self, id: &str, target: Option<&StartedDaemon>) -> StartedDaemon {
         let state = text(&self.folder.path().join(id));
         let mut arguments = vec!["--id", id, "--mesh", "six", "--listen", "127.0.0.1:0"];
         arguments.extend(["--state-dir", &state]);
@@ -55,17 +55,17 @@ impl Place {
         }
         let presents = self.presents("--tls-", id);
         arguments.extend(presents.iter().map(String::as_str));
-        RunningDaemon::start(&arguments)
+        StartedDaemon::start(&arguments)
     }
 
     /// Runs the tool at a daemon, with an administrator's certificate that the authority issues.
-    fn asks(&self, daemon: &RunningDaemon, words: &[&str]) -> Answer {
+    fn asks(&self, daemon: &StartedDaemon, words: &[&str]) -> Answer {
         let access = ["--node", &daemon.address, "--cert-dir", &self.pki];
         run(&[words, &access].concat())
     }
 
     /// Runs the tool at a daemon, with a certificate from files.
-    fn asks_as(&self, name: &str, daemon: &RunningDaemon, words: &[&str]) -> Answer {
+    fn asks_as(&self, name: &str, daemon: &StartedDaemon, words: &[&str]) -> Answer {
         let presents = self.presents("--", name);
         let mut arguments = words.to_vec();
         arguments.extend(["--node", &daemon.address]);
@@ -75,7 +75,7 @@ impl Place {
 
     /// Waits until a daemon's JSON reply to a query is as wanted.
     #[track_caller]
-    fn until(&self, daemon: &RunningDaemon, words: &[&str], wanted: impl Fn(&Value) -> bool) {
+    fn until(&self, daemon: &StartedDaemon, words: &[&str], wanted: impl Fn(&Value) -> bool) {
         let words = [words, &["--json"]].concat();
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -90,20 +90,20 @@ impl Place {
 
     /// Waits until a daemon sees this number of live members.
     #[track_caller]
-    fn alive(&self, daemon: &RunningDaemon, members: u64) {
+    fn alive(&self, daemon: &StartedDaemon, members: u64) {
         self.until(daemon, &["status"], |it| it["members"]["alive"] == members);
     }
 
     /// Waits until a daemon sees a member that is down.
     #[track_caller]
-    fn down(&self, daemon: &RunningDaemon, id: &str) {
+    fn down(&self, daemon: &StartedDaemon, id: &str) {
         let down = |it: &Value| it["peers"][0]["status"] == "down";
         self.until(daemon, &["peers", id], down);
     }
 
     /// Waits until a daemon holds this number of revocations, which are durable.
     #[track_caller]
-    fn holds(&self, daemon: &RunningDaemon, count: usize) {
+    fn holds(&self, daemon: &StartedDaemon, count: usize) {
         self.until(daemon, &["revoke", "--list"], |it| {
             it["durable"] == true && it["revocations"].as_array().map(Vec::len) == Some(count)
         });
@@ -292,7 +292,7 @@ fn a_mesh_with_a_secret_refers_to_the_change_of_the_secret() {
         "--state-dir",
         &state,
     ];
-    let a = RunningDaemon::start(&[&listen[..], &own].concat());
+    let a = StartedDaemon::start(&[&listen[..], &own].concat());
     let at = ["--node", &a.address];
     run(&[&["revoke", "--id", "b"], &at[..], &own].concat()).fails(2, &["secret"]);
     run(&[&["status"], &at[..], &own].concat()).fine();

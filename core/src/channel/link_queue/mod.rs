@@ -29,12 +29,11 @@ use std::sync::Arc;
 use updates::UpdateQueue;
 
 pub use cost::WAITING_BYTES_MAX;
+pub use reassembly::WINDOW;
 #[cfg(any(test, doc))]
 pub(super) use reassembly::WITHOUT_ROOM_MAX;
 pub(super) use reassembly::{ReassemblyFault, ReceivedItems};
 
-/// Maximum number of bytes sent on a link that the neighbour has not consumed.
-pub const WINDOW: u32 = 256 * 1024;
 /// Maximum number of announcements waiting on one link.
 const ANNOUNCEMENTS_MAX: usize = 256;
 /// Maximum number of reconciliation steps waiting on one link.

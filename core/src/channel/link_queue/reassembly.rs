@@ -8,10 +8,12 @@
 //!
 //! Bound: [`WITHOUT_ROOM_MAX`] bytes of a payload without room; the size of the payload with room.
 
-use super::WINDOW;
 use crate::channel::message::{Item, PAYLOAD_BYTES_MAX, Packet, Update};
 use crate::size::FRAME_BYTES_MAX;
 use std::sync::Arc;
+
+/// Maximum number of bytes sent on a link that the neighbour has not consumed.
+pub const WINDOW: u32 = 256 * 1024;
 
 /// Maximum number of bytes of a payload that is received without room. A neighbour sends at most this many bytes without
 /// credit.

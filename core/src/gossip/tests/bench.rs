@@ -7,8 +7,8 @@ use crate::gossip::failure_detector::silence::Silence;
 use crate::gossip::links::{Link, Links};
 use crate::gossip::members::Members;
 use crate::gossip::overlay::{Neighbourhood, Overlay};
+use crate::gossip::round_trip::RoundTrips;
 use crate::link::LinkId;
-use crate::time::Duration;
 use crate::topology::MemberIndex;
 
 pub(crate) struct Bench {
@@ -18,6 +18,7 @@ pub(crate) struct Bench {
     pub(crate) links: Links,
     pub(crate) silence: Silence,
     pub(crate) dialer: Dialer,
+    pub(crate) round_trips: RoundTrips,
 }
 
 impl Bench {
@@ -33,6 +34,7 @@ impl Bench {
             links: Links::default(),
             silence: Silence::default(),
             dialer: Dialer::default(),
+            round_trips: RoundTrips::default(),
             context,
         }
     }
@@ -43,7 +45,7 @@ impl Bench {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
-            slow: Duration::ZERO,
+            round_trips: &self.round_trips,
         }
     }
 
