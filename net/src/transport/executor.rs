@@ -7,6 +7,7 @@ use super::links::OpenLinks;
 use super::network::Network;
 use super::revocation_gate::RevocationGate;
 use super::revocations::{RevocationAnswers, StoreOrder};
+use super::store_orders::{is_stored, perform_orders};
 use crate::applications::registry::Dispatcher;
 use crate::driver::Executor;
 use crate::link::{Notice, TransportEvent};
@@ -136,31 +137,6 @@ pub(crate) async fn keep_epochs<S: Store>(
         links.notify(done).await;
     })
     .await;
-}
-
-/// Performs the newest order, one at a time, until the machine's loop ends. A newer order replaces one that waits.
-pub(crate) async fn perform_orders<T: Clone, F: Future<Output = ()>>(
-    mut orders: watch::Receiver<T>,
-    perform: impl Fn(T) -> F,
-) {
-    while orders.changed().await.is_ok() {
-        let newest = orders.borrow_and_update().clone();
-        perform(newest).await;
-    }
-}
-
-/// Returns whether an order was stored; reports its failure.
-pub(crate) fn is_stored<E: core::fmt::Display>(links: &OpenLinks, stored: Result<(), E>) -> bool {
-    let failed = stored.map_err(|error| TransportEvent::StoreFailed {
-        reason: error.to_string(),
-    });
-    match failed {
-        Ok(()) => true,
-        Err(event) => {
-            links.notice(event);
-            false
-        }
-    }
 }
 
 /// Stores addresses of members. A newer order replaces one that waits. An order that fails is reported and dropped.

@@ -42,6 +42,7 @@ mod requested_link;
 mod revocation_gate;
 mod revocations;
 mod service;
+mod store_orders;
 mod subnets;
 mod tasks;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Revocations at the transport: the durable copy, and answers to callers.
 
-use super::executor::{is_stored, perform_orders};
 use super::links::OpenLinks;
 use super::revocation_gate::RevocationGate;
+use super::store_orders::{is_stored, perform_orders};
 use crate::link::TransportEvent;
 use crate::store::{Store, revocations};
 use phalanx_core::link::Ticket;

@@ -164,8 +164,8 @@ const MACHINES: &[Machine] = &[
 
 /// Maximum number of fields of one component.
 const FIELDS_MAX: usize = 10;
-/// Maximum number of files with `impl` blocks of a machine.
-const COORDINATORS_MAX: usize = 4;
+/// Maximum number of files with `impl` blocks of a machine: one for each topic that concerns several components.
+const COORDINATORS_MAX: usize = 6;
 
 /// A machine as read from its folder.
 struct Read {
