@@ -140,7 +140,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism("hubs-behind-nat", Switch::NoReferral, "invariant bounds"),
     mechanism("links-max", Switch::NoReferral, "invariant bounds"),
     mechanism("dead-behind-nat", Switch::NoDetection, "as = \"down\""),
-    mechanism("office-behind-nat", Switch::NoRedial, "false-deaths"),
+    mechanism(
+        "office-behind-nat",
+        Switch::NoTieBreak,
+        "invariant one-link",
+    ),
     mechanism("site-link-degrades", Switch::NoResend, "delivered-percent"),
     mechanism("large-payloads", Switch::NoResend, "delivered-percent"),
     mechanism("long-pauses", Switch::NoCompare, "channel-agrees"),

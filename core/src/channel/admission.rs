@@ -1,7 +1,7 @@
 //! Room for the payloads that arrive in segments on all links.
 //!
 //! A payload of up to [`WITHOUT_ROOM_MAX`] bytes needs no room. The others share an eighth of the bytes of all channels;
-//! of these, a payload has at most a quarter. One payload at a time may be larger, up to
+//! of these, a payload has at most half. One payload at a time may be larger, up to
 //! [`PAYLOAD_BYTES_MAX`](super::message::PAYLOAD_BYTES_MAX) bytes. A payload without room waits, and its link returns no
 //! credit. Payloads of each of the two classes have their turn in the order in which they began.
 //!
@@ -32,7 +32,7 @@ const RELAYING_MAX: Duration = Duration::from_secs(2);
 enum Class {
     /// Payloads that share their room.
     Shared,
-    /// Payloads above the quarter of the shared room; one has room at a time.
+    /// Payloads above half of the shared room; one has room at a time.
     Large,
 }
 
@@ -76,7 +76,7 @@ const fn shared_max(context: &Context) -> usize {
 
 /// Maximum number of bytes of a payload that shares the room of others. Payloads above it are large.
 pub(super) const fn small_max(context: &Context) -> usize {
-    shared_max(context) / 4
+    shared_max(context) / 2
 }
 
 const fn class(context: &Context, bytes: usize) -> Class {
@@ -219,7 +219,7 @@ mod tests {
             assert!(request(link, SHARED_MAX / 4));
         }
         assert!(!request(6, SHARED_MAX / 4), "the room is full");
-        assert!(!request(7, SHARED_MAX / 4 + 1), "a second large one");
+        assert!(!request(7, SHARED_MAX / 2 + 1), "a second large one");
         admission.release(&mut context, LinkId(1));
         assert_eq!(admission.next(&mut context, false), Some(LinkId(7)));
         assert_eq!(admission.next(&mut context, false), None);

@@ -245,7 +245,7 @@ within = "10s"
         ],
     );
     // Without a planted bug, the stop of the observed node shows that the expectation is about it.
-    let impatient = text.replace("within = \"10s\"", "within = \"1s\"");
+    let impatient = text.replace("within = \"10s\"", "within = \"200ms\"");
     let (found, _) = explained(&impatient, &[]);
     assert_eq!(names(&found), ["the crash of n3 at 10 s"]);
     assert!(found.faults[0].is_subject);

@@ -44,7 +44,7 @@ async fn a_daemon_whose_only_target_is_itself_starts_a_mesh() {
     let mut command = place.command_at(&address, "a");
     command.args(["--target", &address]);
     let a = RunningDaemon::start(command);
-    let line = a.says("is this node itself");
+    let line = a.says("leads to this node itself");
     assert_eq!(line["level"], "INFO", "{line}");
     let alone = status(&place, &a, |it| it.phase() == Phase::Running).await;
     assert_eq!(health(&alone), "the only member of the mesh");

@@ -14,6 +14,9 @@ const COUNT: usize = 5;
 /// The event of a death by silence comes later than a test waits.
 const SILENT_AFTER: Duration = SOON.saturating_mul(2);
 
+/// Time in which a mesh of this size makes all links of its rings.
+const SETTLES: Duration = Duration::from_secs(3);
+
 /// A command whose daemon declares no member down because of its silence while the test runs.
 fn patient(mut command: Command) -> Command {
     let after = SILENT_AFTER.as_millis().to_string();
@@ -41,6 +44,8 @@ async fn mesh(place: &Place) -> (RunningDaemon, Vec<RunningDaemon>) {
     for daemon in &daemons {
         sees(place, daemon, |view| all_alive(view, COUNT)).await;
     }
+    // All ring neighbours have their links: a node that never had one does not check the address.
+    tokio::time::sleep(SETTLES).await;
     let last = daemons.pop().unwrap();
     (last, daemons)
 }

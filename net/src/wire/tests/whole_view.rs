@@ -156,11 +156,14 @@ impl Pair {
         self.step(false, Input::Receive { link, message });
     }
 
-    /// A new node joins, and has the whole view after a second.
+    /// A new node joins, and has the whole view after some seconds: both nodes publish their edges meanwhile.
     fn join(&mut self, seed: SocketAddr) {
         self.newcomer = node("joiner", vec![Address::Socket(seed)]);
         self.step(true, Input::Mesh(gossip::Input::Start));
-        for _ in 0..20 {
+        for _ in 0..200 {
+            if self.node.mesh().topology().hash() == self.newcomer.mesh().topology().hash() {
+                break;
+            }
             self.now += Duration::from_millis(50);
             for newcomer in [false, true] {
                 let machine = if newcomer { &self.newcomer } else { &self.node };
