@@ -318,6 +318,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
 /// Switches that no scenario and no search reveals, each with the reason.
 pub(crate) const NOT_FOUND: &[(Switch, &str)] = &[
     (
+        Switch::NoRedial,
+        "the ring dials a silent neighbour too, and a dial that connects late is used, so that there is a link again \
+         before the verdict; a redial only begins earlier",
+    ),
+    (
         Switch::MergeIgnoresContent,
         "two records of one rank and different content need two lives with one epoch and one instance; every start \
          stores a new epoch and draws a new instance, and each forgery changes the rank",
