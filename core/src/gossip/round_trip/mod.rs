@@ -4,7 +4,7 @@
 //! (`Hello` to `Welcome` at the dialer, the connection to `Hello` at the acceptor), and by echoes on links. A node
 //! requests echoes only on links that are slow, and on links on which a message is late, so a fast mesh sends none.
 //!
-//! Timeouts are extended from their defaults up: a round trip below [`SLOW_FROM`](estimate::SLOW_FROM) extends none. A
+//! Timeouts are extended from their defaults up: a round trip below [`SLOW_FROM`] extends none. A
 //! silence timeout grows by at most [`ALLOWANCE_MAX`], and a dial timeout is at most [`DIAL_TIMEOUT_MAX`]. A node dials
 //! members that it has not measured with the timeout of a typical link: of its links, a quarter are slower, so one slow
 //! neighbour of four does not delay the detection of other members.
