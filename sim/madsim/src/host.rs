@@ -328,7 +328,6 @@ impl Executor<Shown> for Process {
                 task::spawn(self.clone().dial(dial, address));
             }
             // The node closes the connection of a cancelled dial.
-            Output::CancelDial { .. } => {}
             Output::Resolve { ticket, name } => {
                 let addresses = self.fabric.resolve(&name);
                 let process = self.clone();
