@@ -327,7 +327,6 @@ impl Executor<Shown> for Process {
             Output::Dial { dial, address } => {
                 task::spawn(self.clone().dial(dial, address));
             }
-            // The node closes the connection of a cancelled dial.
             Output::Resolve { ticket, name } => {
                 let addresses = self.fabric.resolve(&name);
                 let process = self.clone();
