@@ -145,13 +145,10 @@ impl Gossip {
     /// The time at which this node itself last heard a member on a link. A message on a slow link may be under way until
     /// the end of the link's allowance.
     pub(super) fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
-        let links = self.links.iter();
-        let links = links.filter(|(_, link)| link.member() == member);
-        let received = links.filter_map(|(id, _)| {
-            let received = self.silence.received(id)? + self.silence.allowance(id);
+        self.neighbourhood().last_heard(member, |link| {
+            let received = self.silence.received(link)? + self.silence.allowance(link);
             Some(received.min(self.context.now))
-        });
-        received.max().max(self.members.heard(member))
+        })
     }
 
     pub(super) fn has_eager_link(&self) -> bool {

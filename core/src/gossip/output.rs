@@ -201,13 +201,8 @@ impl Gossip {
 
     /// Dials the requested members that have no link, except those in back-off.
     pub(super) fn dial_requested(&mut self) {
-        let near = Neighbourhood {
-            members: &self.members,
-            links: &self.links,
-            silence: &self.silence,
-            dialer: &self.dialer,
-            round_trips: &self.round_trips,
-        };
+        self.overlay.retain_known_requests(&self.context);
+        let near = self.neighbourhood();
         for member in self.overlay.requested_missing(&self.context, &near) {
             if self.room(Some(member), LinkValue::Requested) == Room::None {
                 return;

@@ -48,12 +48,21 @@ impl Neighbourhood<'_> {
         live.map(|(_, link)| link.member())
     }
 
-    /// The time at which this node itself last heard a member on a link.
-    pub(super) fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
+    /// The time at which this node itself last received from a member on a link.
+    pub(super) fn last_received(&self, member: MemberIndex) -> Option<Instant> {
+        self.last_heard(member, |link| self.silence.received(link))
+    }
+
+    /// The time at which this node itself last heard a member, where `heard` gives the time for each link with it.
+    pub(super) fn last_heard(
+        &self,
+        member: MemberIndex,
+        heard: impl Fn(LinkId) -> Option<Instant>,
+    ) -> Option<Instant> {
         let links = self.links.iter();
         let links = links.filter(|(_, link)| link.member() == member);
-        let received = links.filter_map(|(id, _)| self.silence.received(id)).max();
-        received.max(self.members.heard(member))
+        let latest = links.filter_map(|(id, _)| heard(id)).max();
+        latest.max(self.members.heard(member))
     }
 
     /// Whether a link is open and not silent.
@@ -270,19 +279,20 @@ impl Overlay {
         })
     }
 
+    /// Forgets the requests of links with members that are not known any more.
+    pub(super) fn retain_known_requests(&mut self, context: &Context) {
+        self.requested
+            .retain(|member| context.topology.is_known(*member));
+    }
+
     /// The requested members to dial.
     pub(super) fn requested_missing(
-        &mut self,
+        &self,
         context: &Context,
         near: &Neighbourhood<'_>,
     ) -> Vec<MemberIndex> {
-        self.requested
-            .retain(|member| context.topology.is_known(*member));
-        let missing = self.requested.iter().copied().filter(|member| {
-            near.members.status(context, *member) == Status::Alive
-                && !near.links.is_neighbour(*member)
-                && !near.dialer.is_dialing(*member)
-                && !near.dialer.is_backed_off(context, *member)
+        let missing = self.requested_unlinked(context, near).filter(|member| {
+            !near.dialer.is_dialing(*member) && !near.dialer.is_backed_off(context, *member)
         });
         missing.collect()
     }
@@ -435,19 +445,13 @@ mod tests {
                 .request(&bench.context, bench.context.me, true)
         );
         assert!(bench.overlay.request(&bench.context, member, true));
-        let missing = |bench: &mut Bench| {
-            let near = Neighbourhood {
-                members: &bench.members,
-                links: &bench.links,
-                silence: &bench.silence,
-                dialer: &bench.dialer,
-                round_trips: &bench.round_trips,
-            };
+        let missing = |bench: &Bench| {
+            let near = bench.near();
             bench.overlay.requested_missing(&bench.context, &near)
         };
-        assert_eq!(missing(&mut bench), [member]);
+        assert_eq!(missing(&bench), [member]);
         bench.link(member, true);
-        assert_eq!(missing(&mut bench), []);
+        assert_eq!(missing(&bench), []);
         for other in 100..200 {
             bench.overlay.request(&bench.context, other, true);
         }

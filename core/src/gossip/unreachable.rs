@@ -190,7 +190,7 @@ impl Unreachable {
         pair.theirs = theirs.flatten();
         pair.last_contact = heard
             .max(heard_by_peer.flatten())
-            .max(near.last_heard(member));
+            .max(near.last_received(member));
     }
 
     /// The reasons of this node that are published: of the longest standing pairs.

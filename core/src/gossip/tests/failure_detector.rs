@@ -725,18 +725,18 @@ fn the_last_heard_time_of_a_member_outlives_its_link() {
     all.receives(1, Frame::default());
     let heard = Some(all.now);
     all.rest(ms(100));
-    assert!(all.machine.neighbourhood().last_heard(member) >= heard);
+    assert!(all.machine.neighbourhood().last_received(member) >= heard);
     all.silence(ms(500));
-    let heard = all.machine.neighbourhood().last_heard(member);
+    let heard = all.machine.neighbourhood().last_received(member);
     assert!(heard.is_some_and(|at| at < all.now));
     let link = LinkId(1);
     let reason = CloseReason::Farewell;
     all.give(Input::Closed { link, reason });
     all.machine.drop_link(link, LinkEnd::Lost);
-    assert_eq!(all.machine.neighbourhood().last_heard(member), heard);
+    assert_eq!(all.machine.neighbourhood().last_received(member), heard);
     all.link(9, 1);
     assert_eq!(
-        all.machine.neighbourhood().last_heard(member),
+        all.machine.neighbourhood().last_received(member),
         Some(all.now)
     );
 }
