@@ -23,6 +23,5 @@ mod self_record;
 mod slow_links;
 mod steps;
 mod unreachable;
-mod versions;
 mod whole_meshes;
 mod world;
