@@ -160,8 +160,10 @@ impl Dialer {
 
     /// The peer of a dial exchanges revocations with this node: the timeout begins again, but not beyond `latest`.
     pub(super) fn extend(&self, context: &mut Context, dial: DialId, latest: Instant) {
-        let at = context.after(context.tuning().dial_timeout);
-        context.timers.set(Timer::Dial(dial), at.min(latest));
+        if let Some(attempt) = self.dials.get(&dial) {
+            let left = latest.since(context.now);
+            set_time_out(context, dial, attempt.timeout.min(left));
+        }
     }
 
     /// Restarts the timeout of every dial, after a pause of this node.
@@ -486,6 +488,21 @@ mod tests {
         assert_eq!(context.timers.pop_due(due), Some((due, Timer::Dial(other))));
         assert_eq!(context.timers.pop_due(due), None);
         assert_eq!(context.out.len(), 2);
+    }
+
+    #[test]
+    fn the_timeout_of_a_slow_peer_stays_long_while_revocations_are_exchanged() {
+        let (mut context, mut dialer) = (context(), Dialer::default());
+        let dial = begin(&mut dialer, &mut context, DialPurpose::Ring, 1);
+        let long = context.tuning().dial_timeout * 3;
+        dialer.allow_answer(&mut context, dial, long);
+        let latest = context.after(long * 2);
+        context.now += Duration::from_millis(100);
+        dialer.extend(&mut context, dial, latest);
+        assert_eq!(context.timers.next(), Some(context.after(long)));
+        context.now += long;
+        dialer.extend(&mut context, dial, latest);
+        assert_eq!(context.timers.next(), Some(latest));
     }
 
     #[test]
