@@ -101,6 +101,19 @@ impl Place {
         self.until(daemon, &["peers", id], down);
     }
 
+    /// Starts the daemons `a`, `b` and `c`, which see each other.
+    fn starts_three(&self) -> [StartedDaemon; 3] {
+        for id in ["a", "b", "c"] {
+            self.issues(id, &[]);
+        }
+        let a = self.starts("a", None);
+        let (b, c) = (self.starts("b", Some(&a)), self.starts("c", Some(&a)));
+        for daemon in [&a, &b, &c] {
+            self.alive(daemon, 3);
+        }
+        [a, b, c]
+    }
+
     /// Waits until a daemon holds this number of revocations, which are durable.
     #[track_caller]
     fn holds(&self, daemon: &StartedDaemon, count: usize) {
@@ -113,14 +126,7 @@ impl Place {
 #[test]
 fn a_node_revoked_by_id_returns_with_a_certificate_that_starts_now() {
     let place = Place::new();
-    for id in ["a", "b", "c"] {
-        place.issues(id, &[]);
-    }
-    let a = place.starts("a", None);
-    let (b, c) = (place.starts("b", Some(&a)), place.starts("c", Some(&a)));
-    for daemon in [&a, &b, &c] {
-        place.alive(daemon, 3);
-    }
+    let [a, b, c] = place.starts_three();
     let revoked = place.asks(&a, &["revoke", "--id", "c"]).fine();
     assert_eq!(revoked.err, "", "c is a member");
     for words in ["Revoked: ", "of node c", "phalanx ca issue c --starts-now"] {
@@ -301,14 +307,7 @@ fn a_mesh_with_a_secret_refers_to_the_change_of_the_secret() {
 #[test]
 fn a_dead_member_is_forgotten_and_a_live_one_is_not() {
     let place = Place::new();
-    for id in ["a", "b", "c"] {
-        place.issues(id, &[]);
-    }
-    let a = place.starts("a", None);
-    let (b, c) = (place.starts("b", Some(&a)), place.starts("c", Some(&a)));
-    for daemon in [&a, &b, &c] {
-        place.alive(daemon, 3);
-    }
+    let [a, b, c] = place.starts_three();
     let forget = |id: &str| place.asks(&a, &["forget", id]);
     for linked in ["b", "c"] {
         forget(linked).fails(1, &[linked, "open link", "phalanx revoke"]);

@@ -1,32 +1,12 @@
 //! A daemon that advertises an address at which no process listens.
 
-use crate::daemon::{RunningDaemon, SOON};
-use crate::mesh::{all_alive, sees};
+use crate::daemon::RunningDaemon;
+use crate::mesh::{all_alive, sees, status_when};
 use crate::place::Place;
 use phalanx_core::topology::EdgeFailure;
 use phalanx_net::wire::failure;
-use phalanx_net::wire::proto::{GetStatusRequest, NodeStatus};
+use phalanx_net::wire::proto::NodeStatus;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
-
-/// Queries a daemon's status until a condition holds.
-async fn shows(
-    place: &Place,
-    daemon: &RunningDaemon,
-    right: impl Fn(&NodeStatus) -> bool,
-) -> NodeStatus {
-    let deadline = Instant::now() + SOON;
-    let mut client = place.ask(daemon).await;
-    loop {
-        let reply = client.calls().get_status(GetStatusRequest {}).await;
-        let status = reply.unwrap().into_inner();
-        if right(&status) {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "its status: {status:#?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
 
 #[tokio::test]
 async fn a_wrong_advertised_port_is_shown_at_both_ends_and_its_owner_is_warned() {
@@ -42,7 +22,7 @@ async fn a_wrong_advertised_port_is_shown_at_both_ends_and_its_owner_is_warned()
     for daemon in [&a, &b, &c] {
         sees(&place, daemon, |view| all_alive(view, 3)).await;
     }
-    let owner = shows(&place, &c, |status| status.undialable.is_some()).await;
+    let owner = status_when(&place, &c, |status| status.undialable.is_some()).await;
     let own = owner.undialable.unwrap();
     assert_eq!(own.address, wrong);
     assert_eq!(failure(own.failure), Some(EdgeFailure::Refused));
@@ -51,7 +31,7 @@ async fn a_wrong_advertised_port_is_shown_at_both_ends_and_its_owner_is_warned()
     };
     let other = if by == "a" { &a } else { &b };
     let named = |status: &NodeStatus| status.unreachable.iter().any(|pair| pair.peer == "c");
-    let status = shows(&place, other, named).await;
+    let status = status_when(&place, other, named).await;
     let pair = &status.unreachable[0];
     assert_eq!((pair.address.as_str(), pair.linked), (wrong.as_str(), true));
     assert_eq!(failure(pair.own), Some(EdgeFailure::Refused));

@@ -10,7 +10,7 @@ use phalanx_sim::world::{
 };
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant as WallInstant};
 
@@ -206,6 +206,23 @@ fn words<'a>(command: &'a [&'a str], scenario: &'a str) -> Vec<&'a str> {
     words
 }
 
+/// Interrupts a command as soon as a step is stuck; returns its output.
+fn interrupted_when_stuck(mut child: Child, command: &[&str]) -> Output {
+    let errors = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = errors.lines().map(Result::unwrap);
+    assert!(
+        lines.any(|line| line == ENDLESS),
+        "{command:?}: the step begins"
+    );
+    let begin = WallInstant::now();
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{command:?}");
+    assert!(begin.elapsed() < Duration::from_secs(5), "{command:?}");
+    output
+}
+
 fn the_first_signal_ends_every_command_with_a_stuck_step() {
     let folder = tempfile::tempdir().unwrap();
     let endless = written(folder.path(), "endless", 1);
@@ -215,18 +232,7 @@ fn the_first_signal_ends_every_command_with_a_stuck_step() {
         if command.contains(&"--step") {
             orders.write_all(b"9\n").unwrap();
         }
-        let errors = BufReader::new(child.stderr.take().unwrap());
-        let mut lines = errors.lines().map(Result::unwrap);
-        assert!(
-            lines.any(|line| line == ENDLESS),
-            "{command:?}: the step begins"
-        );
-        let begin = WallInstant::now();
-        let pid = child.id().to_string();
-        Command::new("kill").args(["-INT", &pid]).status().unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "{command:?}");
-        assert!(begin.elapsed() < Duration::from_secs(5), "{command:?}");
+        interrupted_when_stuck(child, command);
     }
 }
 
@@ -296,13 +302,7 @@ fn the_analysis_of_a_run_whose_alternatives_are_stuck_gives_what_is_known() {
     assert!(errors.contains("a step of n1 at 4"), "{errors}");
     is_partial(&limited.stdout);
     // A signal, and the time limit, end the analysis in the same way.
-    let mut child = tool(&words);
-    let errors = BufReader::new(child.stderr.take().unwrap());
-    assert!(errors.lines().any(|line| line.unwrap() == ENDLESS));
-    let pid = child.id().to_string();
-    Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
+    let output = interrupted_when_stuck(tool(&words), &words);
     is_partial(&output.stdout);
     let timed = tool(&[&words[..], &["--for", "5s"]].concat());
     let timed = timed.wait_with_output().unwrap();
@@ -340,13 +340,7 @@ fn a_difference_is_shown_without_the_states_whose_replay_is_stuck() {
     ] {
         assert!(out.contains(words), "{out}");
     }
-    let mut child = tool(&[&words[..], &["--json"]].concat());
-    let errors = BufReader::new(child.stderr.take().unwrap());
-    assert!(errors.lines().any(|line| line.unwrap() == ENDLESS));
-    let pid = child.id().to_string();
-    Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
+    let output = interrupted_when_stuck(tool(&[&words[..], &["--json"]].concat()), &words);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         (&found["equal"], &found["event"]),
