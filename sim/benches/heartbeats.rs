@@ -36,7 +36,7 @@ struct Limits {
 impl Limits {
     /// The limits that a time between two heartbeats of a node requires: a heartbeat on each link of the rings, half a
     /// second until a silent neighbour is dialled again, half a second for that dial and for the report; at least
-    /// 3.5 s and 4.7 s, because a pause of 4 s is no death.
+    /// 3.5 s and 4.7 s, because a node that pauses for 4 s must not be declared down.
     fn of_spacing(spacing: u64) -> Self {
         let interval = RING_LINKS * spacing;
         let redial = interval + 500;

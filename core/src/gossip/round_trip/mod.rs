@@ -179,7 +179,7 @@ impl RoundTrips {
         };
         entry.next = context.now + interval;
         entry.requested = Some(context.now);
-        // 0 is no echo on the wire.
+        // A frame without an echo has the number 0.
         entry.echoes = entry.echoes.checked_add(1).unwrap_or(1);
         Some(entry.echoes)
     }
