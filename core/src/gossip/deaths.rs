@@ -55,10 +55,9 @@ impl Gossip {
             CloseReason::Fin | CloseReason::Reset => true,
             CloseReason::Farewell | CloseReason::TimedOut | CloseReason::Local(_) => false,
         };
-        if !by_kernel
-            || !self.context.topology.has_address(member)
-            || self.context.has(Switch::NoRefusals)
-        {
+        let record = self.context.topology.known_record(member);
+        let address = record.and_then(|record| record.content().address);
+        if !by_kernel || address.is_none() || self.context.has(Switch::NoRefusals) {
             return;
         }
         self.refusals.on_broken(&mut self.context, member);

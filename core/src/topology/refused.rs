@@ -56,12 +56,4 @@ impl Topology {
             .and_then(|slot: MemberSlot<'_>| slot.report);
         stored.is_some_and(|stored| stored.edges.iter().any(|edge| edge.refused))
     }
-
-    /// Whether a member with a record can be dialled.
-    pub(crate) fn has_address(&self, member: MemberIndex) -> bool {
-        let record = self
-            .slot(member)
-            .and_then(|slot: MemberSlot<'_>| slot.record);
-        record.is_some_and(|record| record.content().address.is_some())
-    }
 }
