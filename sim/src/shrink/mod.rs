@@ -355,11 +355,14 @@ impl Shrinker<'_> {
             while self.round() {}
             self.finish();
             let results = self.control_result();
+            if self.stopped || !self.may_go_on() {
+                return results;
+            }
             let known = self.controls.len();
             for result in &results {
                 self.require(result);
             }
-            if self.stopped || self.controls.len() == known {
+            if self.controls.len() == known {
                 return results;
             }
             while !self.needs_its_cause(&self.best.clone())
