@@ -13,7 +13,7 @@ SEED ?= $(shell date +%Y%m%d)
 HOSTILE_FOR ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-mesh bench-sim bench-peers bench-daemons golden soak hostile build release wire sim-madsim tools
+.PHONY: help demo test check bench bench-mesh bench-heartbeats bench-sim bench-peers bench-daemons golden soak hostile build release wire sim-madsim tools
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: cc ## measure the mesh against its goals (release build, model engine)
 	$(LARGE_PAGES) $(CARGO) bench --locked -p phalanx-sim --bench goals
 
 bench-mesh: bench ## the same by another name (SIZES=30,100 chooses sizes, ROWS=update rows)
+
+bench-heartbeats: cc ## bytes, detection and false deaths by the time between heartbeats (SPACINGS=250,500 MINUTES=1000; an hour of CPU time)
+	$(CARGO) bench --locked -p phalanx-sim --bench heartbeats
 
 bench-sim: cc ## measure the model engine and bare turmoil: CPU time, memory (release build)
 	$(LARGE_PAGES) $(CARGO) bench --locked -p phalanx-sim --bench speed

@@ -115,7 +115,7 @@ pub enum DialError {
     Unreachable,
     /// The two certificates do not match (foreign CA, expired, wrong name); the text gives the reason.
     Untrusted(String),
-    /// The peer speaks another protocol.
+    /// The handshake was not completed; the text gives the reason.
     Protocol(String),
 }
 
@@ -126,7 +126,7 @@ impl fmt::Display for DialError {
             Self::TimedOut => f.write_str("timed out"),
             Self::Unreachable => f.write_str("unreachable"),
             Self::Untrusted(why) => write!(f, "not trusted: {why}"),
-            Self::Protocol(why) => write!(f, "speaks another protocol: {why}"),
+            Self::Protocol(why) => write!(f, "the handshake failed: {why}"),
         }
     }
 }

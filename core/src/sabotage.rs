@@ -108,6 +108,22 @@ pub enum Switch {
     KeepsRevokedLinks,
     /// Planted bug: a revocation is acknowledged before it is stored.
     AcknowledgesUnstored,
+    /// Mechanism off: a node does not keep addresses of members for its next start.
+    NoKeptAddresses,
+    /// Mechanism off: refused dials are not evidence of death.
+    NoRefusals,
+    /// Planted bug: the first refused dial is evidence, and leaves no time for objections.
+    HastyRefusals,
+    /// Planted bug: a refused dial of one node proves a death.
+    OneRefusalSuffices,
+    /// Planted bug: a connection that is reset counts as refused dials.
+    ResetIsRefusal,
+    /// Mechanism off: timeouts do not follow measured round trips, and a dial that connects late is given up.
+    FixedTimeouts,
+    /// Mechanism off: live members without a link, and wrong addresses, are not reported.
+    NoPairs,
+    /// Mechanism off: members that are lost together are not reported in one event.
+    NoJointLosses,
 }
 
 impl Switch {
@@ -164,6 +180,14 @@ impl Switch {
         (Self::NoRevocationExchange, "no-revocation-exchange"),
         (Self::KeepsRevokedLinks, "keeps-revoked-links"),
         (Self::AcknowledgesUnstored, "acknowledges-unstored"),
+        (Self::NoKeptAddresses, "no-kept-addresses"),
+        (Self::NoRefusals, "no-refusals"),
+        (Self::HastyRefusals, "hasty-refusals"),
+        (Self::OneRefusalSuffices, "one-refusal-suffices"),
+        (Self::ResetIsRefusal, "reset-is-refusal"),
+        (Self::FixedTimeouts, "fixed-timeouts"),
+        (Self::NoPairs, "no-pairs"),
+        (Self::NoJointLosses, "no-joint-losses"),
     ];
 }
 

@@ -238,6 +238,7 @@ impl Notice {
             Self::Mesh(event) => matches!(
                 event,
                 gossip::Event::Rejected { .. }
+                    | gossip::Event::VersionRefused { .. }
                     | gossip::Event::Refuted { .. }
                     | gossip::Event::WrongPeer { .. }
                     | gossip::Event::LinkUp { .. }

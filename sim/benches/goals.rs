@@ -4,7 +4,8 @@
 //! Prints one row for each goal and mesh size. Conditions are checked every 20 ms (for up to 50 nodes), 50 ms (up to
 //! 300) or 100 ms (more), so a measured time is too long by at most this interval. Faults begin 1 ms before the
 //! measured window. `SIZES=30,100` selects the sizes; the size 10 000 runs only if it is named there, and takes half an
-//! hour and 5 GB. `ROWS=update` selects the rows whose name contains the word.
+//! hour and 5 GB. `ROWS=update` selects the rows whose name contains the word. `MINUTES=100` sets the duration of the
+//! faults in the courses that count false deaths (default 2 minutes).
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -86,6 +87,12 @@ fn life(nodes: usize) -> String {
     head(nodes, 90) + &crash
 }
 
+/// A mesh at rest whose process in the middle is killed; its host lives.
+fn killed_process(nodes: usize) -> String {
+    let crash = format!("[[at]]\ntime = \"30s\"\ncrash = \"{}\"\n", crashed(nodes));
+    head(nodes, 50) + &crash
+}
+
 fn crash_under_loss(nodes: usize) -> String {
     let crash = format!(
         "[[at]]\ntime = \"20s\"\nloss = \"25%\"\n[[at]]\ntime = \"29999ms\"\npower-loss = \"{}\"\n",
@@ -154,25 +161,41 @@ fn unicast(nodes: usize) -> String {
     talking(nodes, 40) + steps
 }
 
+/// The duration of the faults of the courses that count false deaths, in minutes of virtual time.
+fn minutes() -> u64 {
+    let minutes = std::env::var("MINUTES").ok();
+    minutes.and_then(|it| it.parse().ok()).unwrap_or(2)
+}
+
+/// The time from the first fault of a course that counts false deaths to the last one, in seconds.
+fn faulty() -> u64 {
+    60 * minutes()
+}
+
 fn false_deaths(nodes: usize, steps: &str) -> String {
-    head(nodes, 140) + steps
+    head(nodes, 20 + faulty()) + steps
+}
+
+/// A step that is repeated each `every` seconds during the faults. `action` gets the nodes that are a tenth of all.
+fn repeated(nodes: usize, every: u64, action: impl Fn(&str) -> String) -> String {
+    let (times, who) = (faulty() / every, format!("{} of all", (nodes / 10).max(1)));
+    format!(
+        "[[at]]\ntime = \"10s\"\nevery = \"{every}s\"\ntimes = {times}\n{}\n",
+        action(&who)
+    )
 }
 
 fn deaths_at_loss(nodes: usize) -> String {
-    false_deaths(
-        nodes,
-        "[[at]]\ntime = \"10s\"\nloss = \"25%\"\n[[at]]\ntime = \"130s\"\nloss = \"0%\"\n",
-    )
+    let end = 10 + faulty();
+    let steps = format!(
+        "[[at]]\ntime = \"10s\"\nloss = \"25%\"\n[[at]]\ntime = \"{end}s\"\nloss = \"0%\"\n"
+    );
+    false_deaths(nodes, &steps)
 }
 
 fn deaths_at_pauses(nodes: usize) -> String {
-    let tenth = (nodes / 10).max(1);
-    false_deaths(
-        nodes,
-        &format!(
-            "[[at]]\ntime = \"10s\"\nevery = \"10s\"\ntimes = 12\npause = {{ who = \"{tenth} of all\", for = \"4s\" }}\n"
-        ),
-    )
+    let pause = |who: &str| format!("pause = {{ who = \"{who}\", for = \"4s\" }}");
+    false_deaths(nodes, &repeated(nodes, 10, pause))
 }
 
 fn deaths_at_blocked_pairs(nodes: usize) -> String {
@@ -182,13 +205,45 @@ fn deaths_at_blocked_pairs(nodes: usize) -> String {
     )
 }
 
-/// The false deaths in a course of 140 s.
+fn deaths_at_resets(nodes: usize) -> String {
+    let reset = |who: &str| format!("reset = \"{who}\"");
+    let pairs = |_: &str| "reset = { fraction = \"10%\" }".to_owned();
+    let steps = repeated(nodes, 5, reset) + &repeated(nodes, 10, pairs);
+    false_deaths(nodes, &steps)
+}
+
+/// A tenth of the nodes, of the second half, refuses dials for 4 s of each 5 s. Single links end, and nodes of the first
+/// half restart.
+fn deaths_at_refusals(nodes: usize) -> String {
+    let half = nodes / 2;
+    let refuse = |who: &str| {
+        let who = who.replace("all", &format!("n{}..n{nodes}", half + 1));
+        format!("refuse = \"{who}\"\nfor = \"4s\"")
+    };
+    let pairs = |_: &str| "reset = { fraction = \"2%\" }".to_owned();
+    let restart = |_: &str| format!("restart = {{ who = \"1 of n2..n{half}\" }}");
+    let steps = repeated(nodes, 5, refuse) + &repeated(nodes, 5, pairs);
+    false_deaths(nodes, &(steps + &repeated(nodes, 6, restart)))
+}
+
+/// A tenth of the nodes refuses dials all the time, and the connections of each are reset every 3 s.
+fn deaths_at_both(nodes: usize) -> String {
+    let who = format!("n{}..n{}", nodes / 2, nodes / 2 + (nodes / 10).max(1) - 1);
+    let refuse = format!(
+        "[[at]]\ntime = \"9s\"\nrefuse = \"{who}\"\nfor = \"{}s\"\n",
+        2 + faulty()
+    );
+    let reset = |_: &str| format!("reset = \"{who}\"");
+    false_deaths(nodes, &(refuse + &repeated(nodes, 3, reset)))
+}
+
+/// The false deaths in a course of faults.
 const fn deaths(name: &'static str) -> Row {
     Row {
         name,
         unit: "",
         metric: "false-deaths",
-        window: (0, Some(130)),
+        window: (0, None),
         targets: &[(30, AtMost(0)), (100, AtMost(0)), (300, AtMost(0))],
     }
 }
@@ -381,6 +436,34 @@ const COURSES: &[Course] = &[
     Course {
         scenario: deaths_at_blocked_pairs,
         rows: &[deaths("false deaths, 30 % of pairs blocked")],
+    },
+    Course {
+        scenario: deaths_at_resets,
+        rows: &[deaths("false deaths, connections reset")],
+    },
+    Course {
+        scenario: deaths_at_refusals,
+        rows: &[deaths("false deaths, dials refused")],
+    },
+    Course {
+        scenario: deaths_at_both,
+        rows: &[deaths("false deaths, both")],
+    },
+    Course {
+        scenario: killed_process,
+        rows: &[Row {
+            name: "killed process known everywhere",
+            unit: "ms",
+            metric: DOWN,
+            window: (30, Some(40)),
+            targets: &[
+                (30, AtMost(500)),
+                (100, AtMost(500)),
+                (300, AtMost(500)),
+                (1000, AtMost(500)),
+                (LARGE, AtMost(500)),
+            ],
+        }],
     },
     Course {
         scenario: life,

@@ -186,8 +186,11 @@ fn untouched(step: &Step, effect: &StepEffect) -> String {
         Action::Nodes(_, NodeAction::Command { refused: false, .. }) => {
             "no running node obeyed the command; if it is to be refused, add `refused = true`"
         }
+        Action::Nodes(_, NodeAction::Move) => {
+            "the address changes at the next start of the node, which did not start again"
+        }
         Action::Network(_) | Action::Nodes(..) | Action::Clone(_) => {
-            "it affected nothing: no byte, no link, no input"
+            "no byte, no link and no input differs because of it"
         }
     };
     why.to_owned()

@@ -134,6 +134,8 @@ eventually = { converged = true }
         let down = |host: usize| {
             Event::Mesh(gossip::Event::PeerDown {
                 id: scenario.hosts[host].id.clone(),
+                cause: gossip::DeathCause::Silent,
+                joint: false,
             })
         };
         schedule.on_report(4 * second, daemon_of(1), &down(2));

@@ -4,14 +4,24 @@ use crate::RECOVERY;
 use crate::calls;
 use crate::fleet::Fleet;
 use crate::packets::{self, Source};
+use crate::revocations;
 use crate::rogue::{Rogue, RogueLink};
 use crate::table::Row;
 use bytes::Bytes;
 use phalanx_core::random::Random;
 use phalanx_net::wire::proto::ChannelKind;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::time;
+
+/// Number of times that a daemon is made to write lines while nothing reads them.
+const FURTHER_LINES: u32 = 40;
+/// Interval of samples of memory.
+const SAMPLES: Duration = Duration::from_millis(100);
 
 /// The actions of the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +50,12 @@ pub(crate) enum Attack {
     UnreadLog,
     /// Packets with errors.
     MalformedPackets,
+    /// Revocations without a valid signature, by links and in handshakes, and lists of revocations that do not exist.
+    Revocations,
 }
 
 impl Attack {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::ClaimedIds,
         Self::BurnedIds,
         Self::Comparisons,
@@ -56,6 +68,7 @@ impl Attack {
         Self::IdleConnections,
         Self::UnreadLog,
         Self::MalformedPackets,
+        Self::Revocations,
     ];
 
     /// The name in the table and in `PHALANX_HOSTILE_ATTACKS`.
@@ -73,15 +86,13 @@ impl Attack {
             Self::IdleConnections => "idle-connections",
             Self::UnreadLog => "unread-log",
             Self::MalformedPackets => "malformed-packets",
+            Self::Revocations => "revocations",
         }
     }
 
     /// Whether the test fails if the mesh does not resist the attack. The table shows the others too.
     pub(crate) const fn is_resisted(self) -> bool {
-        !matches!(
-            self,
-            Self::LargeValues | Self::ChannelNames | Self::InventedMembers
-        )
+        !matches!(self, Self::InventedMembers)
     }
 }
 
@@ -119,15 +130,29 @@ impl<'a> Run<'a> {
             let first = self.count + 1;
             self.count += attacks.len() as u64;
             let runs = attacks.iter().zip(first..);
-            let done = all(runs
-                .map(|(attack, number)| self.once(*attack, number))
-                .collect())
-            .await;
+            let done = {
+                let mut done = pin!(all(runs
+                    .map(|(attack, number)| self.once(*attack, number))
+                    .collect()));
+                // The memory is sampled until the attacks end.
+                let mut watch = pin!(self.watch(&mut row.resident_kib));
+                poll_fn(|context| match watch.as_mut().poll(context) {
+                    Poll::Ready(never) => match never {},
+                    Poll::Pending => done.as_mut().poll(context),
+                })
+                .await
+            };
             row.runs += 1;
             row.delivered += u32::from(done.contains(&true));
-            row.resident_kib = row.resident_kib.max(self.fleet.resident_kib());
         }
         row.whole = self.fleet.recovers(RECOVERY, false).await;
+        if attacks.contains(&Attack::ChannelNames)
+            && row.whole.is_ok()
+            && let Err(why) = self.fleet.publishes(&format!("own-{}", self.count)).await
+        {
+            row.whole = Err(why);
+        }
+        self.rogue.drop_idle();
         let after = self.fleet.log_bytes();
         let grown = logged
             .iter()
@@ -135,6 +160,14 @@ impl<'a> Run<'a> {
             .map(|(before, after)| after - before);
         row.log_bytes = grown.max().unwrap_or(0);
         row
+    }
+
+    /// Raises a value to the highest resident memory of a daemon, without end.
+    async fn watch(&self, resident_kib: &mut u64) -> Infallible {
+        loop {
+            *resident_kib = self.fleet.resident_kib().max(*resident_kib);
+            time::sleep(SAMPLES).await;
+        }
     }
 
     /// The daemon that an attack is made on: each attack has its own.
@@ -157,6 +190,7 @@ impl<'a> Run<'a> {
             }
             Attack::IdleConnections => return calls::idle_connections(self.rogue, to).await,
             Attack::UnreadLog => return self.unread_log().await,
+            Attack::Revocations => return revocations::flood(self.rogue, to, number).await,
             Attack::ClaimedIds
             | Attack::BurnedIds
             | Attack::Comparisons
@@ -180,7 +214,10 @@ impl<'a> Run<'a> {
             Attack::InventedMembers => invented_members(&link, number).await,
             Attack::Counters => self.counters(&link, number).await,
             Attack::MalformedPackets => malformed_packets(&link, number).await,
-            Attack::LargeCalls | Attack::IdleConnections | Attack::UnreadLog => false,
+            Attack::LargeCalls
+            | Attack::IdleConnections
+            | Attack::UnreadLog
+            | Attack::Revocations => false,
         };
         link.close().await;
         taken
@@ -255,7 +292,11 @@ impl<'a> Run<'a> {
             time::sleep(Duration::from_millis(50)).await;
             full = self.fleet.lock()[index].log_is_full();
         }
-        calls::strangers(to, 30).await;
+        for _ in 0..FURTHER_LINES {
+            calls::strangers(to, 2).await;
+            self.fleet.lock()[index].reload();
+            time::sleep(Duration::from_millis(20)).await;
+        }
         let answered = self.fleet.recovers(RECOVERY, false).await;
         self.fleet.lock()[index].read_log(true);
         full && answered.is_ok()
@@ -265,9 +306,9 @@ impl<'a> Run<'a> {
 /// Completes all futures.
 async fn all<F: Future<Output = bool>>(futures: Vec<F>) -> Vec<bool> {
     let mut open: Vec<_> = futures.into_iter().map(|it| (Box::pin(it), None)).collect();
-    std::future::poll_fn(|context| {
+    poll_fn(|context| {
         for (future, result) in open.iter_mut().filter(|(_, result)| result.is_none()) {
-            if let std::task::Poll::Ready(done) = future.as_mut().poll(context) {
+            if let Poll::Ready(done) = future.as_mut().poll(context) {
                 *result = Some(done);
             }
         }
@@ -276,8 +317,8 @@ async fn all<F: Future<Output = bool>>(futures: Vec<F>) -> Vec<bool> {
             .map(|(_, result)| *result)
             .collect::<Option<Vec<_>>>()
         {
-            Some(results) => std::task::Poll::Ready(results),
-            None => std::task::Poll::Pending,
+            Some(results) => Poll::Ready(results),
+            None => Poll::Pending,
         }
     })
     .await
@@ -292,12 +333,18 @@ fn map(channel: &str) -> Source {
     }
 }
 
+/// Number of keys of the compared map, which hold 8 MB.
+const COMPARED: u64 = 512;
+/// Number of writes to the map in one run.
+const COMPARED_IN_RUN: u64 = 256;
+
 async fn comparisons(link: &RogueLink, number: u64) -> bool {
     let source = map("compared");
-    for key in 0..64 {
+    for write in 0..COMPARED_IN_RUN {
+        let sequence = number * COMPARED_IN_RUN + write;
         let value = Bytes::from(vec![number as u8; 15_000]);
-        let position = (number * 64 + key, number);
-        let write = source.write(position, &key.to_string(), value);
+        let key = (sequence % COMPARED).to_string();
+        let write = source.write((sequence, number), &key, value);
         if !link.send_all(write).await {
             return false;
         }

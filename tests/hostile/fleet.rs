@@ -6,13 +6,17 @@ use phalanx_core::link::Address;
 use phalanx_net::clock;
 use phalanx_net::identity::{self, Identity, Source, Subject};
 use phalanx_net::service::Client;
-use phalanx_net::wire::proto::{GetStatusRequest, GetTopologyRequest, MemberStatus, Phase};
+use phalanx_net::wire::proto::{
+    ChannelKind, GetStatusRequest, GetTopologyRequest, ListChannelsRequest, MemberStatus, Phase,
+    PublishRequest,
+};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::time;
+use tonic::Code;
 
 /// Time within which a daemon answers.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -156,6 +160,47 @@ impl Fleet {
         }
     }
 
+    /// Publishes on a new channel at one daemon. The channel must become known to another daemon, or the caller must hear
+    /// that it does not.
+    pub(crate) async fn publishes(&self, channel: &str) -> Result<(), String> {
+        let [one, .., other] = &self.addresses[..] else {
+            panic!("the fleet has many daemons");
+        };
+        let connect = |address: &SocketAddr| {
+            let address = Address::Socket(*address);
+            async move { Client::connect(&address, &self.admin, ANSWER).await }
+        };
+        let mut publisher = connect(one).await.map_err(|error| error.to_string())?;
+        let request = PublishRequest {
+            channel: channel.to_owned(),
+            kind: ChannelKind::Messages.into(),
+            payload: b"hello".to_vec(),
+        };
+        let published = publisher.channels().publish(request).await;
+        if let Err(status) = published {
+            let is_told = status.code() == Code::ResourceExhausted;
+            return if is_told {
+                Ok(())
+            } else {
+                Err(status.to_string())
+            };
+        }
+        let mut reader = connect(other).await.map_err(|error| error.to_string())?;
+        let begun = Instant::now();
+        while begun.elapsed() < ANSWER {
+            let known = reader
+                .channels()
+                .list_channels(ListChannelsRequest {})
+                .await;
+            let known = known.map_err(|error| error.to_string())?.into_inner();
+            if known.channels.iter().any(|known| known.name == channel) {
+                return Ok(());
+            }
+            time::sleep(Duration::from_millis(100)).await;
+        }
+        Err("a new channel is lost, and its publisher was told nothing".to_owned())
+    }
+
     /// The highest resident memory of a daemon in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let of_each =
@@ -192,11 +237,15 @@ impl Fleet {
         self.lock().iter().map(Daemon::state).collect()
     }
 
-    /// The state files that are gone or empty. A restart shows whether the others can be used.
+    /// The state files that are gone or empty, and stored revocations, none of which is valid. A restart shows whether the
+    /// others can be used.
     pub(crate) fn worse_state(&self, before: &States) -> Vec<String> {
         let mut faults = Vec::new();
         for (before, daemon) in before.iter().zip(self.lock().iter()) {
             let after = daemon.state();
+            if after.contains_key("revocations") && !before.contains_key("revocations") {
+                faults.push(format!("{} stored revocations", daemon.id));
+            }
             for (name, text) in before {
                 let now = after.get(name).map_or("", String::as_str);
                 if now.is_empty() && !text.is_empty() {

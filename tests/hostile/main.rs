@@ -16,6 +16,7 @@ mod calls;
 mod daemon;
 mod fleet;
 mod packets;
+mod revocations;
 mod rogue;
 mod table;
 

@@ -24,7 +24,7 @@ pub(crate) fn bytes(packet: Packet) -> Bytes {
     packet.encode_to_vec().into()
 }
 
-const fn body(body: packet::Body) -> Packet {
+pub(crate) const fn body(body: packet::Body) -> Packet {
     Packet {
         body: Some(body),
         overlay: None,
@@ -62,7 +62,7 @@ pub(crate) fn records(records: impl IntoIterator<Item = Record>) -> Frame {
     }
 }
 
-pub(crate) fn hello(session: u32, own: Record) -> Packet {
+pub(crate) fn hello(session: u32, revocations: u64, own: Record) -> Packet {
     body(packet::Body::Hello(Hello {
         mesh: "test".to_owned(),
         version_min: VERSION_MIN,
@@ -70,7 +70,7 @@ pub(crate) fn hello(session: u32, own: Record) -> Packet {
         session,
         joining: true,
         hash: 0,
-        revocations: 0,
+        revocations,
         alone: false,
         record: Some(own),
     }))
@@ -155,6 +155,8 @@ pub(crate) fn report(reporter: &str, epoch: u64, version: u64) -> Frame {
         peer: "n1".to_owned(),
         down: true,
         age_ms: Some(1),
+        refused: true,
+        failure: 0,
     };
     Frame {
         reports: vec![Report {
@@ -216,7 +218,7 @@ pub(crate) fn malformed(random: &mut Random) -> Bytes {
                 digests: vec![value; number(1_500) as usize],
             }),
         ]),
-        7 => hello(number(9) as u32, record(name, value)),
+        7 => hello(number(9) as u32, number(2), record(name, value)),
         _ => body(packet::Body::Goodbye(Goodbye {
             reason: number(9) as i32,
         })),

@@ -22,6 +22,8 @@ use tonic::{Request, Status, Streaming};
 
 /// Time within which a daemon accepts a connection and welcomes a link.
 const OPEN: Duration = Duration::from_secs(5);
+/// Maximum number of connections that do nothing; a daemon has places for 1024.
+const IDLE_MAX: usize = 1_200;
 /// Time within which a link takes a packet.
 const SEND: Duration = Duration::from_secs(2);
 /// Interval of heartbeats.
@@ -71,6 +73,8 @@ pub(crate) struct Rogue {
     tasks: Tasks,
     own: Record,
     session: AtomicU32,
+    /// Connections that do nothing.
+    idle: Mutex<Vec<Call>>,
 }
 
 /// A link of the attacking member to one daemon. It sends heartbeats until it is dropped.
@@ -128,11 +132,29 @@ impl Rogue {
             tasks: Tasks::new(),
             own: packets::record(ROGUE, packets::seconds()),
             session: AtomicU32::new(1),
+            idle: Mutex::new(Vec::new()),
         }
     }
 
     pub(crate) const fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// Keeps a connection open, up to [`IDLE_MAX`] of them.
+    pub(crate) fn hold_idle(&self, call: Call) {
+        let mut idle = locked(&self.idle);
+        if idle.len() < IDLE_MAX {
+            idle.push(call);
+        }
+    }
+
+    pub(crate) fn holds_idle(&self) -> bool {
+        !locked(&self.idle).is_empty()
+    }
+
+    /// Ends the connections that do nothing.
+    pub(crate) fn drop_idle(&self) {
+        locked(&self.idle).clear();
     }
 
     /// A connection to a daemon; none if the daemon does not accept it.
@@ -145,20 +167,7 @@ impl Rogue {
 
     /// A link to a daemon, which has been welcomed; none if the daemon does not welcome it in time.
     pub(crate) async fn link(&self, to: SocketAddr) -> Option<RogueLink> {
-        let call = self.connect(to).await?;
-        let mut grpc = tonic::client::Grpc::new(call.channel.clone());
-        grpc.ready().await.ok()?;
-        let (out, waiting) = mpsc::channel(64);
-        let session = self.session.fetch_add(1, Ordering::Relaxed);
-        let hello = packets::hello(session, self.own.clone());
-        out.send(packets::bytes(hello)).await.ok()?;
-        let request = Request::new(ReceiverStream::new(waiting));
-        let path = PathAndQuery::from_static("/phalanx.mesh.v1.Mesh/Link");
-        let inbound = grpc.streaming(request, path, Bare);
-        let inbound = time::timeout(OPEN, inbound).await.ok()?.ok()?.into_inner();
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        self.tasks.spawn(read(inbound, Arc::clone(&seen), call));
-        let link = RogueLink { out, seen };
+        let link = self.greet(to, 0).await?;
         let welcomed = time::timeout(OPEN, async {
             while !locked(&link.seen).welcomed {
                 if locked(&link.seen).ended {
@@ -173,6 +182,24 @@ impl Rogue {
         }
         self.tasks.spawn(beat(link.out.downgrade()));
         Some(link)
+    }
+
+    /// A link to a daemon that has been greeted with this hash of revocations, and not yet welcomed.
+    pub(crate) async fn greet(&self, to: SocketAddr, revocations: u64) -> Option<RogueLink> {
+        let call = self.connect(to).await?;
+        let mut grpc = tonic::client::Grpc::new(call.channel.clone());
+        grpc.ready().await.ok()?;
+        let (out, waiting) = mpsc::channel(64);
+        let session = self.session.fetch_add(1, Ordering::Relaxed);
+        let hello = packets::hello(session, revocations, self.own.clone());
+        out.send(packets::bytes(hello)).await.ok()?;
+        let request = Request::new(ReceiverStream::new(waiting));
+        let path = PathAndQuery::from_static("/phalanx.mesh.v1.Mesh/Link");
+        let inbound = grpc.streaming(request, path, Bare);
+        let inbound = time::timeout(OPEN, inbound).await.ok()?.ok()?.into_inner();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        self.tasks.spawn(read(inbound, Arc::clone(&seen), call));
+        Some(RogueLink { out, seen })
     }
 
     /// Ends all connections.

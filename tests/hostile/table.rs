@@ -1,5 +1,6 @@
 //! The table of results.
 
+use crate::RESIDENT_KIB_MAX;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
@@ -38,6 +39,10 @@ impl Row {
     pub(crate) fn fault(&self) -> Option<String> {
         if self.runs > 0 && self.delivered == 0 {
             return Some(format!("{}: no run reached a daemon", self.name));
+        }
+        if self.resident_kib > RESIDENT_KIB_MAX {
+            let resident = self.resident_kib;
+            return Some(format!("{}: {resident} KiB of memory", self.name));
         }
         let why = self.whole.as_ref().err()?;
         Some(format!("{}: {why}", self.name))

@@ -5,6 +5,7 @@ mod away;
 mod files;
 mod golden;
 mod hunt;
+mod latencies;
 mod passes;
 mod planted;
 mod search;

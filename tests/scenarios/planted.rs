@@ -73,6 +73,9 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism("away-past-forget", Switch::StaysForgotten, "as = \"alive\""),
     mechanism("behind-nat", Switch::NoResend, "delivered-percent"),
     mechanism("blocked-pairs", Switch::NoFallback, "false-deaths"),
+    mechanism("blocked-pairs", Switch::NoPairs, "unreachable"),
+    mechanism("split-sides", Switch::NoJointLosses, "peers-down"),
+    mechanism("wrong-address", Switch::NoPairs, "address-undialable"),
     mechanism(
         "broadcast-to-all",
         Switch::RepeatsMessages,
@@ -107,7 +110,7 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism(
         "duplicate-id",
         Switch::BelievesHearsay,
-        "kind = \"duplicate-id\"",
+        "kind = \"name-taken\"",
     ),
     mechanism("early-crash", Switch::NoDetection, "as = \"down\""),
     mechanism("flapping-link", Switch::NoTieBreak, "invariant bounds").part("tie-break"),
@@ -137,7 +140,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism("hubs-behind-nat", Switch::NoReferral, "invariant bounds"),
     mechanism("links-max", Switch::NoReferral, "invariant bounds"),
     mechanism("dead-behind-nat", Switch::NoDetection, "as = \"down\""),
-    mechanism("office-behind-nat", Switch::NoRedial, "false-deaths"),
+    mechanism(
+        "office-behind-nat",
+        Switch::NoTieBreak,
+        "invariant one-link",
+    ),
     mechanism("site-link-degrades", Switch::NoResend, "delivered-percent"),
     mechanism("large-payloads", Switch::NoResend, "delivered-percent"),
     mechanism("long-pauses", Switch::NoCompare, "channel-agrees"),
@@ -149,8 +156,8 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     ),
     mechanism(
         "restart-without-seeds",
-        Switch::NoDetection,
-        "as = \"down\"",
+        Switch::NoKeptAddresses,
+        "as = \"alive\"",
     ),
     mechanism(
         "maps-after-a-split",
@@ -175,9 +182,30 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism("power-loss", Switch::NoDetection, "as = \"down\""),
     mechanism("quiet-updates", Switch::NoCompare, "channel-agrees"),
     mechanism("refused-orders", Switch::OpensTwice, "kind = \"refused\""),
+    mechanism("killed-process", Switch::NoRefusals, "as = \"down\""),
+    mechanism(
+        "quick-restart",
+        Switch::HastyRefusals,
+        "kind = \"peer-down\"",
+    ),
+    mechanism("resets", Switch::ResetIsRefusal, "false-deaths"),
+    mechanism("refused-dials", Switch::OneRefusalSuffices, "false-deaths"),
+    mechanism("resets-and-refusals", Switch::HastyRefusals, "false-deaths"),
     mechanism("relay-crash", Switch::NoResend, "delivered-percent"),
     mechanism("rolling-restart", Switch::NoTieBreak, "invariant bounds"),
     mechanism("slow-neighbour", Switch::NoBackPressure, "kind = \"full\""),
+    mechanism("slow-network", Switch::FixedTimeouts, "converged = true"),
+    mechanism(
+        "slow-lossy-network",
+        Switch::FixedTimeouts,
+        "converged = true",
+    ),
+    mechanism("slow-member", Switch::FixedTimeouts, "converged = true"),
+    mechanism(
+        "link-becomes-slow",
+        Switch::FixedTimeouts,
+        "converged = true",
+    ),
     mechanism("slow-nodes", Switch::NoPauseGuard, "kind = \"paused\""),
     mechanism(
         "stolen-key",
@@ -289,6 +317,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
 
 /// Switches that no scenario and no search reveals, each with the reason.
 pub(crate) const NOT_FOUND: &[(Switch, &str)] = &[
+    (
+        Switch::NoRedial,
+        "the ring dials a silent neighbour too, and a dial that connects late is used, so that there is a link again \
+         before the verdict; a redial only begins earlier",
+    ),
     (
         Switch::MergeIgnoresContent,
         "two records of one rank and different content need two lives with one epoch and one instance; every start \

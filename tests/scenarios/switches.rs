@@ -1,5 +1,6 @@
 //! Every switch of the model engine is found by the expectation or invariant that its entry names, its failure is shrunk,
-//! and the small file needs the switch. The runs are too long for `make test`; `make soak` runs them.
+//! and the small file needs the switch. The runs are too long for `make test`; `make soak` runs them. `PHALANX_SWITCHES=no-redial,no-graft` chooses
+//! switches.
 
 #[path = "away.rs"]
 mod away;
@@ -22,8 +23,9 @@ use planted::{PlantedBug, Reveal, is_not_found, revealed, word};
 /// Maximum number of trials for each switch.
 const TRIALS_MAX: u64 = 2_000;
 
-/// Returns the entries of a switch that are checked, grouped by scenario: its mechanism in the model engine or else the
-/// planted bug of its invariants, and the entries of searches. One of the expectations of a group must fail.
+/// Returns the entries of a switch that are checked, grouped by scenario: its mechanism in the model engine, with the
+/// invariants that the switch violates in the same scenario, or else the planted bug of its invariants; and the entries
+/// of searches. One of the expectations of a group must fail.
 fn entries(switch: Switch) -> Vec<(&'static str, Vec<&'static str>)> {
     let of_model = of_model();
     let runs = |bug: &&PlantedBug| of_model.iter().any(|name| name == bug.scenario);
@@ -31,7 +33,12 @@ fn entries(switch: Switch) -> Vec<(&'static str, Vec<&'static str>)> {
     let alone = |bug: &PlantedBug| (bug.scenario, vec![bug.expectation]);
     let mut entries: Vec<_> = of_switch(Reveal::Search).map(alone).collect();
     let mechanism = of_switch(Reveal::Mechanism).find(runs);
-    entries.extend(mechanism.map(alone));
+    entries.extend(mechanism.map(|bug| {
+        let invariants =
+            of_switch(Reveal::Invariant).filter(|other| other.scenario == bug.scenario);
+        let named = std::iter::once(bug).chain(invariants);
+        (bug.scenario, named.map(|bug| bug.expectation).collect())
+    }));
     if entries.is_empty() {
         let planted: Vec<_> = of_switch(Reveal::Invariant).collect();
         let invariants = planted.iter().map(|bug| bug.expectation).collect();
@@ -79,9 +86,14 @@ fn find_and_shrink(switch: Switch, name: &str, expectations: &[&str]) {
 fn every_switch_is_found_shrunk_and_needed() {
     assert!(revealed(Reveal::Mechanism).all(|bug| bug.scenario != LARGE));
     let mut failed = Vec::new();
+    let chosen = std::env::var("PHALANX_SWITCHES").ok();
+    let is_chosen = |switch| {
+        let mut words = chosen.iter().flat_map(|words| words.split(','));
+        chosen.is_none() || words.any(|it| it == word(switch))
+    };
     for (switch, _) in Switch::ALL {
         // Certificates are renewed in the wire engine, which has no search.
-        if matches!(switch, Switch::NoRenewal) || is_not_found(*switch) {
+        if matches!(switch, Switch::NoRenewal) || is_not_found(*switch) || !is_chosen(*switch) {
             continue;
         }
         let entries = entries(*switch);

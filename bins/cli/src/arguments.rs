@@ -7,7 +7,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::revocation::Fingerprint;
 use phalanx_core::topology::record::Service;
-use phalanx_sim_cli::arguments::Sim;
+use phalanx_sim_cli::arguments::{Sim, TimeLimit};
 use phalanx_sim_cli::scale::Span;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -163,9 +163,9 @@ pub(crate) struct Dev {
     /// Number of daemons
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=50))]
     pub(crate) nodes: u16,
-    /// Stop after this time: 10s, 2min
-    #[arg(long = "for", value_name = "TIME")]
-    pub(crate) length: Option<Span>,
+    /// The flag `--for`.
+    #[command(flatten)]
+    pub(crate) limit: TimeLimit,
     /// Print JSON, one object per change
     #[arg(long)]
     pub(crate) json: bool,
@@ -214,7 +214,7 @@ pub(crate) struct NodeAccess {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) ca: Option<PathBuf>,
     /// Give up after this time
-    #[arg(long, value_name = "TIME", default_value = "5s")]
+    #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) timeout: Span,
 }
 
@@ -284,7 +284,7 @@ pub(crate) struct Revoke {
     #[arg(long, value_name = "ID", group = "target")]
     pub(crate) id: Option<NodeId>,
     /// With --id: the id is an administrator's, not a node's
-    #[arg(long, requires = "id")]
+    #[arg(long, requires = "id", conflicts_with_all = ["certificate", "fingerprint", "list"])]
     pub(crate) admin: bool,
     /// Revoke the certificate in this file (PEM)
     #[arg(long, value_name = "FILE", group = "target")]
@@ -324,9 +324,9 @@ pub(crate) struct Services {
 pub(crate) struct Watch {
     #[command(flatten)]
     pub(crate) ask: Ask,
-    /// Stop after this time
-    #[arg(long = "for", value_name = "TIME")]
-    pub(crate) length: Option<Span>,
+    /// The flag `--for`.
+    #[command(flatten)]
+    pub(crate) limit: TimeLimit,
 }
 
 /// `phalanx demo`

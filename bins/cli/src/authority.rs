@@ -1,7 +1,7 @@
 //! `phalanx ca …`: creates and inspects certificates.
 
 use crate::arguments::Ca;
-use crate::calendar::now;
+use crate::calendar::{next_second, now};
 use crate::failure::{CommandError, Completion};
 use crate::screen::{Paint, Screen, TableCell, span};
 use phalanx_core::identity::NodeId;
@@ -33,15 +33,10 @@ pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Completion, CommandErr
             json,
         } => {
             let extra = ExtraNames { names, addresses };
-            let validity = Validity::days(now(), NODE_DAYS);
-            let validity = Validity {
-                not_before: if starts_now {
-                    now()
-                } else {
-                    validity.not_before
-                },
-                ..validity
-            };
+            let mut validity = Validity::days(now(), NODE_DAYS);
+            if starts_now {
+                validity.not_before = next_second();
+            }
             issue(screen, &id, &cert_dir, (admin, validity, &extra), json)
         }
         Ca::Secret { out, json } => secret(screen, out.as_deref(), json),

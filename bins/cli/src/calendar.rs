@@ -1,7 +1,8 @@
 //! Wall-clock time: the current time of this machine, and formatted instants.
 
 use phalanx_core::time::Wall;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Returns the wall-clock time in milliseconds since 1970-01-01 UTC.
 pub(crate) fn now_ms() -> u64 {
@@ -14,6 +15,14 @@ pub(crate) fn now_ms() -> u64 {
 /// Returns the wall-clock time in whole seconds since 1970-01-01 UTC.
 pub(crate) fn now() -> Wall {
     Wall(now_ms() / 1_000)
+}
+
+/// Waits until the current second is over; returns the next one. A certificate that begins with it begins after each
+/// revocation that was signed before this call: a revocation concerns the certificates of its own second too.
+pub(crate) fn next_second() -> Wall {
+    let begun = now_ms();
+    thread::sleep(Duration::from_millis(1_000 - begun % 1_000));
+    Wall(begun / 1_000 + 1)
 }
 
 /// Formats the time of day in UTC: `04:34:41.250`.

@@ -32,6 +32,7 @@ pub(crate) fn run(screen: &Screen, arguments: &Revoke) -> Result<Completion, Com
         revocation: Some((&revocation).into()),
     };
     let reply = node.call(async |client| client.calls().revoke(request).await)?;
+    note_unknown(screen, &mut node, &revocation.content);
     if arguments.ask.json {
         let mut shown = shown(&revocation.content);
         shown["held"] = reply.held.into();
@@ -53,6 +54,23 @@ pub(crate) fn run(screen: &Screen, arguments: &Revoke) -> Result<Completion, Com
         ))?;
     }
     Ok(Completion::Yes)
+}
+
+/// A revocation of a node that is not a member may be a typing error, or concern a machine that was forgotten.
+fn note_unknown(screen: &Screen, node: &mut NodeClient, content: &RevocationContent) {
+    let RevocationTarget::Holder(CertificateRole::Node, id) = &content.target else {
+        return;
+    };
+    // The revocation is stored, so a failed query does not fail the command.
+    let Ok(topology) = node.topology() else {
+        return;
+    };
+    if !topology.members.iter().any(|it| it.peer.id == id.as_str()) {
+        screen.note(format!(
+            "note: {} knows no member {id}; check the id (phalanx peers)",
+            node.address()
+        ));
+    }
 }
 
 /// The content of the revocation that the command line asks for.
@@ -82,6 +100,9 @@ fn content(arguments: &Revoke, identity: &Identity) -> Result<RevocationContent,
         });
     }
     if let Some(fingerprint) = arguments.fingerprint {
+        if identity.trusts(fingerprint) {
+            return Err(of_ca("--fingerprint"));
+        }
         return Ok(of_one(RevocationTarget::Certificate(fingerprint), ends));
     }
     let file = arguments.certificate.as_deref().unwrap_or(Path::new(""));
@@ -89,12 +110,15 @@ fn content(arguments: &Revoke, identity: &Identity) -> Result<RevocationContent,
     let fingerprint = facts.fingerprint.parse().map_err(CommandError::usage)?;
     let target = RevocationTarget::Certificate(fingerprint);
     if facts.ca {
-        return Err(CommandError::usage(format!(
-            "{}: is the certificate of a CA, which cannot be revoked; replace the CA on all nodes",
-            file.display()
-        )));
+        return Err(of_ca(&file.display().to_string()));
     }
     Ok(of_one(target, facts.validity.not_after))
+}
+
+fn of_ca(place: &str) -> CommandError {
+    CommandError::usage(format!(
+        "{place}: is the certificate of a CA, which cannot be revoked; replace the CA on all nodes"
+    ))
 }
 
 fn first(file: &Path) -> Result<CertificateFacts, CommandError> {

@@ -34,8 +34,8 @@ const LEAVE_MAX: Duration = Duration::from_secs(5);
 const LOG_DRAIN_MAX: Duration = Duration::from_secs(1);
 /// Maximum time from a signal to end to the end of the process.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(20);
-/// Interval at which the node's machine is queried.
-const SUPERVISION_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum interval at which the node's machine is queried. Each query wakes an idle process.
+const SUPERVISION_INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum time to wait for threads that cannot be cancelled.
 const THREADS_MAX: Duration = Duration::from_millis(500);
 
@@ -574,9 +574,8 @@ fn node(
 async fn supervise(node: MeshNode, taken_id_exit_after: Duration) -> DaemonError {
     let mut limit = TakenIdLimit::new(taken_id_exit_after);
     let watchdog = sd_notify::watchdog_enabled();
-    let interval = watchdog.map_or(SUPERVISION_INTERVAL, |watchdog| {
-        (watchdog / 3).min(SUPERVISION_INTERVAL)
-    });
+    let interval = SUPERVISION_INTERVAL.min(taken_id_exit_after / 4);
+    let interval = watchdog.map_or(interval, |watchdog| interval.min(watchdog / 3));
     loop {
         // The machine answers after the inputs that wait, so an answer shows that its loop makes progress.
         let asked = node

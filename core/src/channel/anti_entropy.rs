@@ -139,7 +139,7 @@ impl AntiEntropy {
 
     /// Schedules a comparison of a channel soon, because the channel is known to lack data.
     pub(super) fn continue_soon(&self, context: &mut Context, channel: &ChannelName) {
-        let at = context.now + CONTINUED_AFTER;
+        let at = context.now + CONTINUED_AFTER + context.pace();
         context
             .timers
             .set_earlier(Timer::Compare(channel.clone()), at);
@@ -208,10 +208,11 @@ impl AntiEntropy {
                 .compared
                 .is_some_and(|compared| context.now - compared < time)
         };
-        let restless = ours != 0 && context.now - schedule.changed < QUIET_AFTER;
+        let quiet_after = QUIET_AFTER + context.pace();
+        let restless = ours != 0 && context.now - schedule.changed < quiet_after;
         let is_custom = store.kind() == Kind::Custom;
         if restless && link_age >= NEW_FOR && was_compared_within(schedule.interval)
-            || is_custom && was_compared_within(QUIET_AFTER)
+            || is_custom && was_compared_within(quiet_after)
         {
             return Comparison::Done;
         }
@@ -340,6 +341,7 @@ fn repairs<'a>(
 mod tests {
     use super::*;
     use crate::channel::store::Rule;
+    use crate::channel::streams::Streams;
     use crate::channel::tests::sample::{channel, context, id, message};
     use std::collections::BTreeSet;
 
@@ -367,6 +369,101 @@ mod tests {
             ElementKey::Entry(key) => panic!("{key} is not a message"),
         };
         keys.iter().map(sequence).collect()
+    }
+
+    #[test]
+    fn random_neighbours_are_chosen_evenly() {
+        const INTERVALS: u32 = 4_500;
+        let links: Vec<LinkId> = (1..=10).map(LinkId).collect();
+        let mut first = BTreeSet::new();
+        for seed in 1..=4 {
+            let (mut context, mut anti_entropy) = quiet();
+            context.random = Streams::new(seed);
+            let chat = channel("chat");
+            anti_entropy.learn(&mut context, &chat, true);
+            let mut pairs: BTreeMap<Vec<LinkId>, u32> = BTreeMap::new();
+            for interval in 0..INTERVALS {
+                let mut chosen = anti_entropy.begin_interval(&mut context, &chat, links.clone());
+                if interval == 0 {
+                    first.insert(chosen.clone());
+                }
+                chosen.sort_unstable();
+                *pairs.entry(chosen).or_default() += 1;
+            }
+            // Of 45 pairs, each is chosen 100 times, with a standard deviation of ten.
+            assert_eq!(pairs.len(), 45, "seed {seed}");
+            for (pair, count) in &pairs {
+                assert!(
+                    pair.len() == NEIGHBOURS_MAX && pair[0] != pair[1],
+                    "{pair:?}"
+                );
+                assert!(
+                    (50..150).contains(count),
+                    "seed {seed}: {pair:?} {count} times"
+                );
+            }
+            for link in &links {
+                let all = pairs.iter().filter(|(pair, _)| pair.contains(link));
+                let count: u32 = all.map(|(_, count)| count).sum();
+                assert!(
+                    (765..1_035).contains(&count),
+                    "seed {seed}: {link:?} {count} times"
+                );
+            }
+        }
+        assert!(first.len() > 1, "the seed decides");
+    }
+
+    /// The time until the channel is compared next.
+    fn wait(context: &Context) -> Duration {
+        let due = context.timers.of(&Timer::Compare(channel("chat")));
+        due.unwrap().since(context.now)
+    }
+
+    #[test]
+    fn a_channel_is_compared_once_an_interval_with_jitter() {
+        let chat = channel("chat");
+        let (mut context, mut anti_entropy) = quiet();
+        let short = Duration::from_secs(16);
+        let mut waits = BTreeSet::new();
+        for (interval, open) in [(INTERVAL, false), (short, true), (INTERVAL, false)] {
+            if open {
+                anti_entropy.set_interval(&mut context, &chat, interval);
+                assert!(wait(&context) < interval, "soon after it was opened");
+            } else {
+                anti_entropy.reset_interval(&chat);
+            }
+            for _ in 0..100 {
+                assert!(
+                    anti_entropy
+                        .begin_interval(&mut context, &chat, Vec::new())
+                        .is_empty()
+                );
+                let (least, most) = (interval * 15 / 16, interval * 17 / 16);
+                let wait = wait(&context);
+                assert!((least..most).contains(&wait), "{wait:?} of {interval:?}");
+                waits.insert(wait);
+            }
+        }
+        assert!(waits.len() > 200, "the times are drawn");
+    }
+
+    #[test]
+    fn a_channel_is_quiet_half_a_second_after_its_last_change() {
+        let (chat, store, peer) = (channel("chat"), store(1..4), id("z"));
+        for (age, compared_again) in [
+            (QUIET_AFTER - Duration::from_nanos(1), false),
+            (QUIET_AFTER, true),
+        ] {
+            let (mut context, mut anti_entropy) = quiet();
+            let first = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+            assert_ne!(first, Comparison::Done);
+            context.now += Duration::from_millis(10);
+            anti_entropy.note_changed(&chat, context.now);
+            context.now += age;
+            let again = anti_entropy.on_hash(&context, &chat, &store, 7, (&peer, OLD));
+            assert_eq!(again != Comparison::Done, compared_again, "{age:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::machine::Outbox;
 use crate::sabotage::Switch;
-use crate::time::{Instant, Wall};
+use crate::time::{Duration, Instant, Wall};
 use crate::topology::record::COUNTER_MAX;
 
 /// The deadlines of the machine. One component sets each timer, and the timer is passed to that component when it is
@@ -28,6 +28,8 @@ pub(super) enum Timer {
     Compare(ChannelName),
     /// A message of this node is resent or fails.
     Retry(u64),
+    /// A payload that arrives too slowly gives its room to others.
+    Admission,
 }
 
 /// The shared parts, passed to components by the coordinator.
@@ -37,6 +39,8 @@ pub(super) struct Context {
     pub(super) now: Instant,
     /// The calendar time of this node.
     pub(super) calendar: CalendarTime,
+    /// The time after which a neighbour over a typical slow link has answered; zero in a fast mesh.
+    pace: Duration,
     /// The settings, which are constant.
     pub(super) config: Config,
     pub(super) random: Streams,
@@ -50,6 +54,7 @@ impl Context {
         Self {
             now,
             calendar: CalendarTime::new(config.started, now),
+            pace: Duration::ZERO,
             config,
             random: Streams::new(seed),
             timers: Deadlines::new(),
@@ -74,6 +79,16 @@ impl Context {
     /// The node's clock was set.
     pub(super) fn set_calendar(&mut self, wall: Wall) {
         self.calendar = CalendarTime::new(wall, self.now);
+    }
+
+    /// Neighbours over a typical slow link answer after this time; zero in a fast mesh.
+    pub(super) const fn set_pace(&mut self, pace: Duration) {
+        self.pace = pace;
+    }
+
+    /// The time after which a neighbour over a typical slow link has answered; zero in a fast mesh.
+    pub(super) const fn pace(&self) -> Duration {
+        self.pace
     }
 
     /// The highest value of a counter that this node accepts.

@@ -35,7 +35,7 @@ const EXCLUDED_HOPS_MAX: usize = 6;
 /// Maximum number of bytes of a payload of which a copy goes around a link with the receiver. The answer to a larger one
 /// may be late because the link is slow, and copies over other links would multiply the load.
 const AROUND_BYTES_MAX: usize = 1_024;
-/// Maximum wait for an answer before a message is resent.
+/// Maximum wait for an answer before a message is resent, beside the round trip of slow links.
 const ANSWER_AFTER_MAX: Duration = Duration::from_secs(2);
 /// Wait after a node on the path failed; multiplied by the number of attempts.
 const REROUTE_AFTER: Duration = Duration::from_millis(20);
@@ -128,7 +128,7 @@ impl DeliveryTracker {
     /// Stores a message that is sent for the first time.
     pub(super) fn track(&mut self, context: &mut Context, request: Request, packet: Arc<Packet>) {
         self.bytes += packet.payload.len();
-        let retry_at = context.now + context.tuning().answer_after;
+        let retry_at = context.now + context.tuning().answer_after + path_time(context);
         context.timers.set(Timer::Retry(packet.number), retry_at);
         self.pending.insert(
             packet.number,
@@ -248,7 +248,7 @@ impl DeliveryTracker {
         }
         let wait =
             (context.tuning().answer_after * (1 << pending.attempts.min(4))).min(ANSWER_AFTER_MAX);
-        let at = (context.now + wait).min(pending.give_up);
+        let at = (context.now + wait + path_time(context)).min(pending.give_up);
         let mut packet = Packet::clone(&pending.packet);
         packet.path = pending
             .excluded_hops
@@ -288,6 +288,11 @@ impl DeliveryTracker {
         let request = pending.request;
         context.out.push(Output::Answer { request, result });
     }
+}
+
+/// The time that an answer takes longer than in a fast mesh, over a path of two slow links.
+fn path_time(context: &Context) -> Duration {
+    context.pace() * 2
 }
 
 fn is_own(context: &Context, packet: &Packet) -> bool {

@@ -112,6 +112,8 @@ pub enum Input {
     Neighbours(Vec<Neighbour>),
     /// The calendar time of this node, after the clock was set.
     Calendar(Wall),
+    /// The time after which a neighbour over a typical slow link has answered; zero in a fast mesh.
+    Pace(Duration),
     /// A message arrived on an open link.
     Receive {
         /// The link.
@@ -166,8 +168,8 @@ pub enum Input {
         /// The comparisons and writes.
         transaction: Transaction,
     },
-    /// Perform an operation that needs an open channel. A channel that no application has open is opened for this
-    /// operation only, without a receive window.
+    /// Perform an operation of another program, which needs an open channel. A channel that no application has open is
+    /// opened for this operation only, without a receive window. The application that has it open receives the broadcast.
     Once {
         /// The number of the request; the answer repeats it.
         request: Request,
@@ -444,6 +446,13 @@ pub enum Event {
         /// The reason.
         failure: DeliveryFailure,
     },
+    /// A payload of a neighbour waits for room among the payloads of other neighbours. It is continued by itself.
+    Deferred {
+        /// The neighbour.
+        from: NodeId,
+        /// The size of the payload.
+        bytes: usize,
+    },
     /// Broadcasts to a slow neighbour were dropped; anti-entropy repairs them.
     Dropped {
         /// The neighbour.
@@ -462,6 +471,7 @@ impl Event {
             Self::Rejected { .. } => "channel-rejected",
             Self::Rerouted { .. } => "rerouted",
             Self::RelayFailed { .. } => "relay-failed",
+            Self::Deferred { .. } => "payload-deferred",
             Self::Dropped { .. } => "broadcast-dropped",
         }
     }
@@ -471,7 +481,7 @@ impl Event {
     pub const fn subject(&self) -> Option<&NodeId> {
         match self {
             Self::Learnt { .. } => None,
-            Self::Rejected { from, .. } => Some(from),
+            Self::Rejected { from, .. } | Self::Deferred { from, .. } => Some(from),
             Self::Rerouted { to, .. } | Self::RelayFailed { to, .. } => Some(to),
             Self::Dropped { peer, .. } => Some(peer),
         }
@@ -489,6 +499,10 @@ pub enum Rejection {
     TooMany,
     /// A segment without its beginning, or a payload above its bound.
     BrokenPayload,
+    /// A payload that waited for room, of which the neighbour sent more than its window.
+    WindowExceeded,
+    /// A payload that arrived too slowly while others waited for its room.
+    TooSlow,
     /// A counter above the allowed maximum.
     CounterTooHigh,
     /// The application's state rejected the update.

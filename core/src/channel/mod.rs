@@ -11,6 +11,7 @@
 //! | `dissemination` | how broadcasts reach all: the tree, and repair of missing broadcasts |
 //! | `anti_entropy` | when neighbours compare their state, and how a difference is reconciled |
 //! | `repair` | how much work a neighbour's comparisons may cause, and which repairs wait for room |
+//! | `admission` | which payloads that arrive in segments have room, and which wait |
 //! | `retention` | which messages are dropped when the channels of the node hold too many bytes |
 //! | `delivery` | how a message reaches one member: answers, retries, other routes |
 //! | `link_queue` | what waits on a link, and when it is sent: flow control, segments, pacing |
@@ -25,6 +26,7 @@
 //! Sources: Plumtree (Leitão et al., SRDS 2007) for the tree and its repair; rateless set reconciliation (Yang et al.,
 //! SIGCOMM 2024); Lamport (CACM 1978) for the clocks of maps.
 
+mod admission;
 mod anti_entropy;
 mod applications;
 mod config;
@@ -34,6 +36,7 @@ mod delivery;
 mod dissemination;
 mod input;
 mod interface;
+mod items;
 mod link_queue;
 mod mailbox;
 pub mod message;
@@ -68,6 +71,7 @@ use crate::machine::{Machine, Outbox};
 use crate::pacing::Pending;
 use crate::sabotage::Switch;
 use crate::time::Instant;
+use admission::PayloadAdmission;
 use anti_entropy::AntiEntropy;
 use applications::Applications;
 use context::{Context, Timer};
@@ -91,6 +95,7 @@ pub struct Channels {
     anti_entropy: AntiEntropy,
     repair: Repair,
     delivery: DeliveryTracker,
+    admission: PayloadAdmission,
     queues: BTreeMap<LinkId, LinkQueue>,
     /// Links that may have output.
     pending: Pending<LinkId>,
@@ -109,6 +114,7 @@ impl Channels {
             anti_entropy: AntiEntropy::default(),
             repair: Repair::default(),
             delivery: DeliveryTracker::default(),
+            admission: PayloadAdmission::default(),
             queues: BTreeMap::new(),
             pending: Pending::new(),
         }
@@ -125,6 +131,7 @@ impl Channels {
                 Timer::Flush(link) => self.pending.mark(link),
                 Timer::Graft(id) => self.request_missing(&id),
                 Timer::Compare(channel) => self.begin_interval(&channel),
+                Timer::Admission => self.end_slow_payloads(),
                 Timer::Retry(number) => {
                     let queues = &self.queues;
                     let peer_of = |link| {
@@ -193,6 +200,12 @@ impl Channels {
         eager.map(|(link, queue)| (*link, queue.peer()))
     }
 
+    /// The memory of the payloads that arrive in segments, in bytes.
+    #[cfg(test)]
+    fn arriving_bytes(&self) -> usize {
+        self.queues.values().map(LinkQueue::arriving_bytes).sum()
+    }
+
     /// The number of unanswered messages of this node.
     #[must_use]
     pub fn pending(&self) -> usize {
@@ -211,6 +224,7 @@ impl Machine for Channels {
         match input {
             Input::Neighbours(neighbours) => self.on_neighbours(neighbours),
             Input::Calendar(wall) => self.context.set_calendar(wall),
+            Input::Pace(pace) => self.context.set_pace(pace),
             Input::Receive { link, data } => self.on_receive(link, data),
             Input::Forward { link, packet } => self.on_forward(link, &packet),
             Input::Unroutable { packet, failure } => self.on_unroutable(&packet, failure),
@@ -267,6 +281,11 @@ impl Machine for Channels {
             Input::Wake => self.on_wake(),
         }
         self.flush();
+        if self.admission.has_waiting() {
+            // The flush may have ended the sending of a large payload.
+            self.admit_payloads();
+            self.flush();
+        }
         core::mem::swap(&mut self.context.out, out);
     }
 

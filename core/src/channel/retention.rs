@@ -5,6 +5,8 @@
 //! the set of all messages, and not on their order of arrival, so that nodes retain the same. Maps take precedence over
 //! messages. Applications of this node may fill maps up to three quarters of the bound, and writes of other nodes up to
 //! seven eighths, so that there is nearly always room for writes that other nodes accepted.
+//!
+//! The last eighth is kept for payloads that arrive in segments ([`super::admission`]).
 
 use super::message::ChannelName;
 use super::store::{ChannelStore, LargestMessage};
@@ -50,7 +52,7 @@ pub(super) fn excess(
             return largest(stores, Some(origin));
         }
     }
-    if messages > bytes_max.saturating_sub(map_bytes(stores)) {
+    if messages > (bytes_max / 8 * 7).saturating_sub(map_bytes(stores)) {
         return largest(stores, None);
     }
     None

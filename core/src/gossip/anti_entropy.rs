@@ -39,6 +39,8 @@ struct Comparison {
     synced: Option<Instant>,
     /// Time at which recent changes were last sent to the neighbour.
     pushed: Option<Instant>,
+    /// Time within which the neighbour answers; zero unless the link is slow.
+    answer_time: Duration,
 }
 
 /// The answer to a hash or to a step of a reconciliation.
@@ -91,8 +93,16 @@ impl AntiEntropy {
             hash_sent: None,
             synced,
             pushed: None,
+            answer_time: Duration::ZERO,
         };
         self.links.insert(link, comparison);
+    }
+
+    /// A neighbour answers within this time; zero unless the link is slow.
+    pub(super) fn set_answer_time(&mut self, link: LinkId, answer_time: Duration) {
+        if let Some(comparison) = self.links.get_mut(&link) {
+            comparison.answer_time = answer_time;
+        }
     }
 
     pub(super) fn on_closed(&mut self, link: LinkId) {
@@ -215,7 +225,7 @@ impl Comparison {
     /// before are not broadcast: parts of a mesh that diverged become equal only by comparison, which does not wait
     /// until the view is quiet.
     fn has_stood(&self, context: &Context) -> bool {
-        context.now - self.opened >= context.tuning().quiet_after
+        context.now - self.opened >= context.tuning().quiet_after + self.answer_time
     }
 
     /// Whether a comparison is due although the views are not quiet.
@@ -228,17 +238,22 @@ impl Comparison {
 
     fn may_push(&self, context: &Context) -> bool {
         self.pushed
-            .is_none_or(|at| context.now - at >= SYNC_INTERVAL)
+            .is_none_or(|at| context.now - at >= self.interval())
+    }
+
+    /// The interval of reconciliations: the answer to the previous one has arrived.
+    fn interval(&self) -> Duration {
+        SYNC_INTERVAL.max(self.answer_time)
     }
 
     fn may_begin(&self, context: &Context) -> bool {
         if self.dialed {
             return self
                 .synced
-                .is_none_or(|at| context.now - at >= SYNC_INTERVAL);
+                .is_none_or(|at| context.now - at >= self.interval());
         }
         self.hash_sent.is_none_or(|(sent, at)| {
-            sent != context.topology.hash() || context.now - at >= SYNC_INTERVAL
+            sent != context.topology.hash() || context.now - at >= self.interval()
         })
     }
 

@@ -33,7 +33,7 @@ impl LinkValue {
     /// The value of a link that this node dials.
     pub(super) const fn of_dial(purpose: DialPurpose) -> Self {
         match purpose {
-            DialPurpose::RandomLink => Self::Surplus,
+            DialPurpose::RandomLink | DialPurpose::AddressCheck => Self::Surplus,
             DialPurpose::Requested => Self::Requested,
             DialPurpose::Ring | DialPurpose::Redial | DialPurpose::Renewal => Self::Ring,
             DialPurpose::Seed(_)
@@ -98,49 +98,16 @@ pub(super) fn room(
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialer::Dialer;
-    use super::super::failure_detector::silence::Silence;
-    use super::super::links::{Link, Links};
-    use super::super::members::Members;
     use super::*;
-    use crate::gossip::tests::context::{context, learn};
-
-    struct Bench {
-        context: Context,
-        overlay: Overlay,
-        members: Members,
-        links: Links,
-        silence: Silence,
-        dialer: Dialer,
-    }
+    use crate::gossip::tests::bench::Bench;
 
     impl Bench {
         /// A node that knows twelve members and has links to the first `links` of them, the most that it may have.
-        fn new(links: u32) -> Self {
-            let mut context = context();
-            for index in 1..=12 {
-                learn(&mut context, index);
-            }
-            context.config.tuning.links_max = links as usize;
-            let mut bench = Self {
-                members: Members::new(context.now),
-                overlay: Overlay::default(),
-                links: Links::default(),
-                silence: Silence::default(),
-                dialer: Dialer::default(),
-                context,
-            };
+        fn linked(links: u32) -> Self {
+            let mut bench = Self::of(12);
+            bench.context.config.tuning.links_max = links as usize;
             for member in 1..=links {
-                let peer = bench.context.id_of(member).unwrap();
-                let open = Link::new(
-                    peer,
-                    member,
-                    member.is_multiple_of(2),
-                    1,
-                    1,
-                    bench.context.now,
-                );
-                bench.links.insert(LinkId(member.into()), open);
+                bench.link(member, member.is_multiple_of(2));
                 bench.context.now += Duration::from_millis(1);
             }
             bench
@@ -156,12 +123,7 @@ mod tests {
             value: LinkValue,
             confirmed: impl Fn(MemberIndex) -> bool,
         ) -> Room {
-            let near = Neighbourhood {
-                members: &self.members,
-                links: &self.links,
-                silence: &self.silence,
-                dialer: &self.dialer,
-            };
+            let near = self.near();
             let near = (&near, &self.overlay);
             room(&self.context, near, Some(member), value, confirmed)
         }
@@ -173,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_new_link_to_a_neighbour_takes_no_room() {
-        let mut bench = Bench::new(8);
+        let mut bench = Bench::linked(8);
         assert_eq!(bench.room(3, LinkValue::Surplus), Room::Free);
         assert_eq!(bench.room(9, LinkValue::Surplus), Room::None);
         bench.context.config.tuning.links_max = 9;
@@ -182,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_oldest_link_of_the_lowest_value_makes_room_for_one_of_a_higher_value() {
-        let mut bench = Bench::new(12);
+        let mut bench = Bench::linked(12);
         let surplus = |bench: &Bench, from: u32| {
             (from..=12).find(|it| it.is_multiple_of(2) && !bench.is_ring(*it))
         };
@@ -200,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_ring_link_makes_room_for_an_only_link_unless_this_node_confirms_the_member() {
-        let mut bench = Bench::new(12);
+        let mut bench = Bench::linked(12);
         let ring: Vec<MemberIndex> = (1..=12).filter(|it| bench.is_ring(*it)).collect();
         for member in (1..=12).filter(|it| !ring.contains(it)) {
             bench.links.remove(LinkId(member.into()));

@@ -10,8 +10,9 @@ use core::net::SocketAddr;
 /// Time between two reconciliations of edges, links and requested links.
 pub(super) const MAINTAIN_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The factor by which the transport's keepalive interval exceeds the maximum interval of heartbeats.
-const KEEPALIVE_FACTOR: u32 = 3;
+/// The factor by which the transport's keepalive interval exceeds the maximum interval of heartbeats. The timer of a
+/// connection wakes the process once per interval, although heartbeats keep it from sending a ping.
+const KEEPALIVE_FACTOR: u32 = 15;
 
 /// The identity of a node, and the settings of its protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,9 +147,9 @@ impl Default for Tuning {
     fn default() -> Self {
         let ms = Duration::from_millis;
         Self {
-            heartbeat_interval_max: ms(1_500),
-            heartbeat_spacing: ms(250),
-            redial_after: ms(2_000),
+            heartbeat_interval_max: ms(2_000),
+            heartbeat_spacing: ms(330),
+            redial_after: ms(2_500),
             redial_interval: ms(500),
             silent_after: ms(3_500),
             down_after: ms(4_700),

@@ -2,16 +2,23 @@
 //!
 //! ```text
 //!   begin ──adapter: connected──► handshake ──finished──► (a link)
-//!     └──────adapter: failed, time-out, refused, or the connection closed──► (ended)
+//!     ├──timeout──► overdue ──adapter: connected──► handshake
+//!     │                └──OVERDUE_KEPT──► (ended)
+//!     └──────adapter: failed, refused, or the connection closed──► (ended)
 //! ```
 //!
+//! A dial that times out has failed for the decisions that follow from it: the next address or member is dialled. It
+//! stays overdue for some time, because the peer may only be far away: a connection that is established late is used
+//! unless another link to the peer exists, and measures the round trip.
+//!
 //! The machine decides what follows the end of a dial, by the dial's purpose. Bounds: [`DIALS_MAX`] dials, of which
-//! [`SEED_DIALS_MAX`] go to seed addresses, and one back-off for each member.
+//! [`SEED_DIALS_MAX`] go to seed addresses, [`OVERDUE_MAX`] overdue dials, and one back-off for each member.
 
 use super::context::Context;
 use super::interface::Output;
 use super::timer::Timer;
 use crate::link::{DialId, LinkId};
+use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
@@ -23,6 +30,10 @@ pub const DIALS_MAX: usize = 32;
 /// Maximum number of dials in progress to seed addresses. The remaining dials are reserved for members, so that names
 /// with many silent addresses do not delay dials to members.
 pub(super) const SEED_DIALS_MAX: usize = 24;
+/// Maximum number of overdue dials. A further one cancels the oldest.
+const OVERDUE_MAX: usize = 32;
+/// Time after its start up to which a dial may connect.
+pub const OVERDUE_KEPT: Duration = Duration::from_secs(15);
 
 /// Pause after a dial at which another node than the expected member answered. The pause doubles with each such dial,
 /// [`MISDIRECTED_DOUBLED_MAX`] times.
@@ -50,6 +61,9 @@ pub(super) enum DialPurpose {
     Requested,
     /// A neighbour whose open link is replaced by a new connection.
     Renewal,
+    /// A neighbour that dialled its link itself, to check the address that it advertises. The connection is closed at
+    /// once.
+    AddressCheck,
     /// An address at which another node is said to hold this node's id.
     Claim,
     /// A node that may know whether the holder of the id that this node gave up is gone.
@@ -66,6 +80,8 @@ pub(super) struct Dial {
     /// The connection, once it is established, and the session that this node proposed on the connection.
     connection: Option<(LinkId, u32)>,
     started: Instant,
+    /// Time after which the dial counts as failed.
+    timeout: Duration,
 }
 
 impl Dial {
@@ -79,6 +95,10 @@ impl Dial {
 
     pub(super) const fn peer(&self) -> Option<MemberIndex> {
         self.peer
+    }
+
+    pub(super) const fn started(&self) -> Instant {
+        self.started
     }
 
     pub(super) fn link(&self) -> Option<LinkId> {
@@ -98,9 +118,11 @@ struct BackOff {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Dialer {
     dials: BTreeMap<DialId, Dial>,
+    /// The dials that timed out before a connection was established.
+    overdue: BTreeMap<DialId, Dial>,
     /// Number of dials ever started.
     begun: u64,
-    /// Number of dials that `dial_timeout` ended.
+    /// Number of dials that a timeout ended.
     timed_out: u64,
     back_offs: BTreeMap<MemberIndex, BackOff>,
     /// Back-offs from members at whose address another node answers. The address may be in use by another member or
@@ -115,8 +137,8 @@ impl Dialer {
         &mut self,
         context: &mut Context,
         purpose: DialPurpose,
-        address: SocketAddr,
-        peer: Option<MemberIndex>,
+        (address, peer): (SocketAddr, Option<MemberIndex>),
+        timeout: Duration,
     ) {
         if !self.has_room_for(purpose) {
             return;
@@ -129,21 +151,25 @@ impl Dialer {
             peer,
             connection: None,
             started: context.now,
+            timeout,
         };
         self.dials.insert(dial, attempt);
-        self.set_time_out(context, dial);
+        set_time_out(context, dial, timeout);
         context.out.push(Output::Dial { dial, address });
     }
 
-    fn set_time_out(&self, context: &mut Context, dial: DialId) {
-        let at = context.after(context.tuning().dial_timeout);
-        context.timers.set(Timer::Dial(dial), at);
+    /// The peer of a dial exchanges revocations with this node: the timeout begins again, but not beyond `latest`.
+    pub(super) fn extend(&self, context: &mut Context, dial: DialId, latest: Instant) {
+        if let Some(attempt) = self.dials.get(&dial) {
+            let left = latest.since(context.now);
+            set_time_out(context, dial, attempt.timeout.min(left));
+        }
     }
 
     /// Restarts the timeout of every dial, after a pause of this node.
     pub(super) fn restart_time_outs(&self, context: &mut Context) {
-        for dial in self.dials.keys() {
-            self.set_time_out(context, *dial);
+        for (dial, attempt) in &self.dials {
+            set_time_out(context, *dial, attempt.timeout);
         }
     }
 
@@ -161,9 +187,57 @@ impl Dialer {
         }
     }
 
-    /// Counts a dial that `dial_timeout` ends.
-    pub(super) const fn count_time_out(&mut self) {
+    /// The answer to the handshake of a connected dial may take this long.
+    pub(super) fn allow_answer(&mut self, context: &mut Context, dial: DialId, within: Duration) {
+        let Some(attempt) = self.dials.get_mut(&dial) else {
+            return;
+        };
+        let elapsed = context.now - attempt.started;
+        if elapsed + within > attempt.timeout {
+            attempt.timeout = elapsed + within;
+            set_time_out(context, dial, within);
+        }
+    }
+
+    /// A timeout ends a dial. The dial becomes overdue if no connection was established.
+    pub(super) fn on_time_out(&mut self, context: &mut Context, dial: DialId) {
         self.timed_out += 1;
+        let Some(attempt) = self.dials.get(&dial) else {
+            return;
+        };
+        let for_a_link = !matches!(attempt.purpose, DialPurpose::Claim | DialPurpose::Inquiry);
+        if attempt.connection.is_some() || !for_a_link || context.has(Switch::FixedTimeouts) {
+            return;
+        }
+        self.overdue.insert(dial, attempt.clone());
+        let now = context.now;
+        self.overdue
+            .retain(|_, attempt| now - attempt.started < OVERDUE_KEPT);
+        if self.overdue.len() > OVERDUE_MAX
+            && let Some((dial, _)) = self.overdue.pop_first()
+        {
+            context.out.push(Output::CancelDial { dial });
+        }
+    }
+
+    /// An overdue dial.
+    pub(super) fn overdue(&self, context: &Context, dial: DialId) -> Option<&Dial> {
+        let attempt = self.overdue.get(&dial)?;
+        (context.now - attempt.started < OVERDUE_KEPT).then_some(attempt)
+    }
+
+    /// Forgets an overdue dial, which ended.
+    pub(super) fn forget_overdue(&mut self, dial: DialId) -> Option<Dial> {
+        self.overdue.remove(&dial)
+    }
+
+    /// An overdue dial connected and is in progress again.
+    pub(super) fn resume(&mut self, context: &mut Context, dial: DialId) {
+        if let Some(mut attempt) = self.overdue.remove(&dial) {
+            attempt.timeout = context.now - attempt.started;
+            self.dials.insert(dial, attempt);
+            context.timers.set(Timer::Dial(dial), context.at_once());
+        }
     }
 
     /// Ends a dial, with or without success.
@@ -175,6 +249,9 @@ impl Dialer {
 
     /// Forgets all dials; the caller ends their connections.
     pub(super) fn clear(&mut self, context: &mut Context) {
+        for dial in core::mem::take(&mut self.overdue).into_keys() {
+            context.out.push(Output::CancelDial { dial });
+        }
         for dial in core::mem::take(&mut self.dials).into_keys() {
             context.timers.cancel(&Timer::Dial(dial));
         }
@@ -182,12 +259,18 @@ impl Dialer {
 
     /// The seed addresses were replaced: dials in progress to the former addresses count as referrals.
     pub(super) fn forget_seeds(&mut self) {
-        for dial in self.dials.values_mut() {
+        let overdue = self.overdue.values_mut();
+        for dial in self.dials.values_mut().chain(overdue) {
             if matches!(dial.purpose, DialPurpose::Seed(_)) {
                 dial.purpose = DialPurpose::Referral;
             }
         }
     }
+}
+
+fn set_time_out(context: &mut Context, dial: DialId, timeout: Duration) {
+    let at = context.after(timeout);
+    context.timers.set(Timer::Dial(dial), at);
 }
 
 /// Back-off.
@@ -249,7 +332,7 @@ impl Dialer {
 
 /// Queries.
 impl Dialer {
-    /// The number of dials that `dial_timeout` ended.
+    /// The number of dials that a timeout ended.
     pub(super) const fn timed_out(&self) -> u64 {
         self.timed_out
     }
@@ -309,6 +392,7 @@ impl Dialer {
             | DialPurpose::RandomLink
             | DialPurpose::Requested
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => in_progress < DIALS_MAX,
         }
@@ -366,7 +450,7 @@ impl Dialer {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<(DialId, Dial)>(self.dials.len())
+        held::<(DialId, Dial)>(self.dials.len() + self.overdue.len())
             + held::<(MemberIndex, BackOff)>(self.back_offs.len() + self.misdirected.len())
     }
 }
@@ -382,7 +466,9 @@ mod tests {
         purpose: DialPurpose,
         peer: MemberIndex,
     ) -> DialId {
-        dialer.begin(context, purpose, address(peer as usize), Some(peer));
+        let timeout = context.tuning().dial_timeout;
+        let to = (address(peer as usize), Some(peer));
+        dialer.begin(context, purpose, to, timeout);
         DialId(dialer.begun)
     }
 
@@ -402,6 +488,21 @@ mod tests {
         assert_eq!(context.timers.pop_due(due), Some((due, Timer::Dial(other))));
         assert_eq!(context.timers.pop_due(due), None);
         assert_eq!(context.out.len(), 2);
+    }
+
+    #[test]
+    fn the_timeout_of_a_slow_peer_stays_long_while_revocations_are_exchanged() {
+        let (mut context, mut dialer) = (context(), Dialer::default());
+        let dial = begin(&mut dialer, &mut context, DialPurpose::Ring, 1);
+        let long = context.tuning().dial_timeout * 3;
+        dialer.allow_answer(&mut context, dial, long);
+        let latest = context.after(long * 2);
+        context.now += Duration::from_millis(100);
+        dialer.extend(&mut context, dial, latest);
+        assert_eq!(context.timers.next(), Some(context.after(long)));
+        context.now += long;
+        dialer.extend(&mut context, dial, latest);
+        assert_eq!(context.timers.next(), Some(latest));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::publication::{Key, PublicationId};
 use crate::topology::record::{Content, Record};
-use crate::topology::{Applied, Batch, MemberIndex};
+use crate::topology::{Applied, Batch, EDGE_FAILURES_MAX, EdgeEvidence, MemberIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -140,17 +140,24 @@ impl Dissemination {
         self.tree.links()
     }
 
-    /// The time at which a broadcast update is sent.
+    /// The time at which a broadcast update is sent. A report of refused dials is as urgent as a record.
     pub(super) fn schedule(context: &Context, key: Key) -> BroadcastSchedule {
         let tuning = context.tuning();
         // A report takes time to travel along the tree, so an immediate announcement of the report would cause needless
         // requests.
-        let (wait, names_max) = match key {
-            Key::Record(_) => (tuning.announce_after, NAMES_MAX),
-            Key::EdgeReport(_) => (REPORT_ANNOUNCED_AFTER, REPORT_NAMES_MAX),
+        let (report_wait, wait, names_max) = match key {
+            Key::Record(_) => (tuning.report_after, tuning.announce_after, NAMES_MAX),
+            Key::EdgeReport(member) if context.topology.reports_refusals(member) => {
+                (Duration::ZERO, tuning.announce_after, REPORT_NAMES_MAX)
+            }
+            Key::EdgeReport(_) => (
+                tuning.report_after,
+                REPORT_ANNOUNCED_AFTER,
+                REPORT_NAMES_MAX,
+            ),
         };
         BroadcastSchedule {
-            report_due: context.after(tuning.report_after),
+            report_due: context.after(report_wait),
             name_due: context.after(wait),
             names_max,
         }
@@ -304,12 +311,19 @@ impl Dissemination {
                 now.saturating_sub(age)
             }
         };
-        let last_heard_times = aged.ages.iter().map(|age| age.map(last_heard));
+        let mut failures = 0;
+        let evidence = aged.edges().map(|(_, age, failure)| {
+            failures += usize::from(failure.is_some());
+            EdgeEvidence {
+                last_heard: age.map(last_heard),
+                failure: failure.filter(|_| failures <= EDGE_FAILURES_MAX),
+            }
+        });
         let before = context.topology.hash();
         let member = context.topology.intern(&aged.report.reporter);
         let member = member.ok_or(Unmerged::TooMany)?;
         let topology = &mut context.topology;
-        match topology.apply_report_at(member, &aged.report, last_heard_times) {
+        match topology.apply_report_at(member, &aged.report, evidence) {
             Applied::Full => Err(Unmerged::TooMany),
             applied @ (Applied::Same | Applied::Older | Applied::Newer) => {
                 Ok((applied, Key::EdgeReport(member), before))
@@ -357,12 +371,13 @@ impl Dissemination {
         }
     }
 
-    /// A neighbour announced updates. Updates that the view holds are passed to `held`; the others are awaited.
+    /// A neighbour announced updates. Updates that the view holds are passed to `held`; the others are awaited, on a
+    /// slow link longer by `slow`.
     pub(super) fn on_announced(
         &mut self,
         context: &mut Context,
         link: LinkId,
-        have: &[PublicationId],
+        (have, slow): (&[PublicationId], Duration),
         mut held: impl FnMut(Key),
     ) {
         let mut wait = None;
@@ -399,7 +414,7 @@ impl Dissemination {
                             .dissemination
                             .duration_below(tuning.graft_jitter)
                     });
-                    let at = context.now + tuning.graft_after + jitter;
+                    let at = context.now + tuning.graft_after + jitter + slow;
                     context.timers.set(Timer::Graft(key), at);
                 }
             }
@@ -420,9 +435,13 @@ impl Dissemination {
             return None;
         }
         let request = self.tree.next_announcer(&key, is_alive)?;
-        let at = context.after(context.tuning().graft_interval);
-        context.timers.set(Timer::Graft(key), at);
         Some(request)
+    }
+
+    /// Schedules the request to the next announcer. A slow link answers after `slow`.
+    pub(super) fn schedule_next_request(context: &mut Context, key: Key, slow: Duration) {
+        let at = context.after(context.tuning().graft_interval.max(slow));
+        context.timers.set(Timer::Graft(key), at);
     }
 
     /// A neighbour requests updates that the neighbour did not receive; the request makes the link eager. Returns the
@@ -494,7 +513,8 @@ mod tests {
     }
 
     fn announce(tree: &mut Dissemination, context: &mut Context, link: LinkId, id: &PublicationId) {
-        tree.on_announced(context, link, core::slice::from_ref(id), |_| {});
+        let announced = (core::slice::from_ref(id), Duration::ZERO);
+        tree.on_announced(context, link, announced, |_| {});
     }
 
     #[test]
@@ -533,7 +553,9 @@ mod tests {
         assert!(!tree.awaits(member));
         assert_eq!(context.timers.next(), None);
         let mut held = Vec::new();
-        tree.on_announced(&mut context, OTHER, &[named(1, 1)], |key| held.push(key));
+        let announced = [named(1, 1)];
+        let announced = (announced.as_slice(), Duration::ZERO);
+        tree.on_announced(&mut context, OTHER, announced, |key| held.push(key));
         assert_eq!(held, [Key::Record(member)]);
     }
 

@@ -1,5 +1,6 @@
 //! Events: facts about the mesh for users, in logs and metrics. No behaviour depends on an event.
 
+use super::view::{UndialableView, UnreachableView};
 use crate::identity::NodeId;
 use crate::link::{Address, LinkId};
 use crate::time::Duration;
@@ -30,7 +31,30 @@ pub enum Event {
     PeerDown {
         /// The member.
         id: NodeId,
+        /// The evidence.
+        cause: DeathCause,
+        /// Whether further members are lost at about the same time. [`Event::PeersDown`] then names them together.
+        joint: bool,
     },
+    /// Several members were lost at about the same time. Each has an event of its own as well.
+    PeersDown {
+        /// Some of the members: at most [`NAMED_MAX`](super::NAMED_MAX).
+        named: Vec<NodeId>,
+        /// The number of the members.
+        count: usize,
+        /// The number of members that are alive, with this node.
+        alive: usize,
+    },
+    /// Live members that this node should have a link with have had none for a while. A member is named at most once in
+    /// ten minutes.
+    Unreachable {
+        /// Some of the members: at most [`NAMED_MAX`](super::NAMED_MAX).
+        named: Vec<UnreachableView>,
+        /// The number of the members.
+        count: usize,
+    },
+    /// Members cannot reach the address that this node advertises. Reported at most once in ten minutes.
+    AddressUndialable(UndialableView),
     /// A member left on purpose.
     PeerLeft {
         /// The member.
@@ -73,7 +97,7 @@ pub enum Event {
         /// The time until the next attempt; none if no attempt is scheduled.
         retry_in: Option<Duration>,
     },
-    /// A seed address leads to this node itself. It is dialled again after `retry_max`.
+    /// An address leads to this node itself. A seed address is dialled again after `retry_max`.
     DialedMyself {
         /// The address.
         address: Address,
@@ -122,6 +146,20 @@ pub enum Event {
         /// The neighbour that relayed the record.
         from: NodeId,
     },
+    /// The node's own short id changed, because a member with a lower name takes the former one, or members were forgotten.
+    ShortIdChanged {
+        /// The former short id; none if all were taken.
+        from: Option<u16>,
+        /// The short id; none if all are taken.
+        to: Option<u16>,
+    },
+    /// A node that asked for a link speaks no protocol version that this node speaks; its link is refused.
+    VersionRefused {
+        /// The node.
+        peer: NodeId,
+        /// The oldest and the newest version that the node speaks.
+        versions: (u32, u32),
+    },
     /// A message from a neighbour was rejected.
     Rejected {
         /// The neighbour.
@@ -150,6 +188,9 @@ impl Event {
             Self::PeerSuspected { .. } => "peer-suspected",
             Self::PeerCleared { .. } => "peer-cleared",
             Self::PeerDown { .. } => "peer-down",
+            Self::PeersDown { .. } => "peers-down",
+            Self::Unreachable { .. } => "unreachable",
+            Self::AddressUndialable(_) => "address-undialable",
             Self::PeerLeft { .. } => "peer-left",
             Self::PeerUpdated { .. } => "peer-updated",
             Self::PeerForgotten { .. } => "peer-forgotten",
@@ -164,6 +205,8 @@ impl Event {
             Self::NameResumed { .. } => "name-resumed",
             Self::DuplicateId { .. } => "duplicate-id",
             Self::Refuted { .. } => "refuted",
+            Self::ShortIdChanged { .. } => "short-id-changed",
+            Self::VersionRefused { .. } => "version-refused",
             Self::Rejected { .. } => "rejected",
             Self::AnnounceRejected { .. } => "announce-rejected",
             Self::Paused { .. } => "paused",
@@ -177,15 +220,24 @@ impl Event {
             Self::PeerUp { id, .. }
             | Self::PeerSuspected { id }
             | Self::PeerCleared { id }
-            | Self::PeerDown { id }
+            | Self::PeerDown { id, .. }
             | Self::PeerLeft { id }
             | Self::PeerUpdated { id }
             | Self::PeerForgotten { id } => Some(id),
-            Self::LinkUp { peer, .. } | Self::LinkDown { peer, .. } => Some(peer),
+            Self::LinkUp { peer, .. }
+            | Self::LinkDown { peer, .. }
+            | Self::VersionRefused { peer, .. } => Some(peer),
             Self::WrongPeer { found, .. } => Some(found),
             Self::Refuted { from } | Self::Rejected { from, .. } => Some(from),
             Self::DuplicateId { relay, .. } => relay.as_ref(),
+            Self::Unreachable { named, .. } => match named.as_slice() {
+                [one] => Some(&one.peer),
+                [] | [_, ..] => None,
+            },
             Self::DialFailed { .. }
+            | Self::PeersDown { .. }
+            | Self::ShortIdChanged { .. }
+            | Self::AddressUndialable(_)
             | Self::DialedMyself { .. }
             | Self::Isolated
             | Self::Rejoined
@@ -195,6 +247,16 @@ impl Event {
             | Self::Paused { .. } => None,
         }
     }
+}
+
+/// The evidence on which a member is declared down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeathCause {
+    /// No node heard the member for `down_after`.
+    Silent,
+    /// The member's process is gone while its host lives: all ring neighbours lost their links to it without a goodbye,
+    /// and its host refuses their dials.
+    Refused,
 }
 
 /// How a link ended.
@@ -233,6 +295,8 @@ pub enum Rejection {
     SecondHello,
     /// The record in the handshake does not belong to the id in the certificate.
     WrongRecord,
+    /// The peer chose a protocol version that this node did not offer.
+    VersionNotOffered,
     /// A counter above the allowed maximum.
     CounterTooHigh,
     /// A limit on members, edges or requests is reached.

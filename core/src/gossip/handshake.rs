@@ -7,27 +7,38 @@
 //! ```text
 //!   dialled ──Hello──► AwaitsWelcome ──Welcome──► (an open link)
 //!   accepted ────────► AwaitsHello   ──Hello────► (an open link)
-//!   either ──Refuse, a broken protocol, or HANDSHAKE_TIMEOUT──► (closed)
+//!   either ──Refuse, a broken protocol, or a timeout──► (closed)
 //! ```
+//!
+//! The revocations of both ends are exchanged between a `Hello` and its answer. While the peer sends them, the time-out
+//! begins again, up to [`EXCHANGE_MAX`] after the connection was made.
 //!
 //! Bounds: [`HANDSHAKES_MAX`] handshakes at one time, beside the links.
 
 use super::bootstrap::MYSELF;
 use super::context::Context;
+use super::event::Event;
 use super::interface::Output;
 use super::message::{Hello, Message, Refusal, RefusalReason, VERSION_MAX, VERSION_MIN, Welcome};
 use super::timer::Timer;
 use crate::identity::NodeId;
 use crate::link::LinkId;
+use crate::sabotage::Switch;
 use crate::size::held;
 use crate::sorted::SortedMap;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
 use crate::topology::record::Record;
 use std::sync::Arc;
 
 /// Time after which a connection in the handshake is closed.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum time of a handshake during which revocations are exchanged. A later connection continues the exchange.
+const EXCHANGE_MAX: Duration = Duration::from_secs(120);
+/// Time after which an accepted connection is closed while few handshakes are in progress: the dialer may be far away.
+const ROOMY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Number of handshakes in progress from which accepted connections have only [`HANDSHAKE_TIMEOUT`].
+const ROOMY_BELOW: usize = HANDSHAKES_MAX / 4;
 /// Maximum number of handshakes in progress, in addition to the links. Further connections are closed at once.
 const HANDSHAKES_MAX: usize = 1_024;
 
@@ -37,9 +48,16 @@ pub(super) struct Handshake {
     peer: NodeId,
     /// The peer and the proposed session, if this node dialled the connection.
     proposed: Option<(MemberIndex, u32)>,
+    begun: Instant,
+    /// Time without progress after which the connection is closed.
+    timeout: Duration,
 }
 
 impl Handshake {
+    pub(super) const fn begun(&self) -> Instant {
+        self.begun
+    }
+
     pub(super) const fn peer(&self) -> &NodeId {
         &self.peer
     }
@@ -70,14 +88,50 @@ impl Handshakes {
             context.out.push(Output::Close { link });
             return;
         }
-        let proposed = None;
-        self.begin(context, link, Handshake { peer, proposed });
+        let roomy = self.pending.len() < ROOMY_BELOW && !context.has(Switch::FixedTimeouts);
+        let timeout = if roomy {
+            ROOMY_TIMEOUT
+        } else {
+            HANDSHAKE_TIMEOUT
+        };
+        self.begin(context, link, (peer, None), timeout);
     }
 
-    fn begin(&mut self, context: &mut Context, link: LinkId, handshake: Handshake) {
+    fn begin(
+        &mut self,
+        context: &mut Context,
+        link: LinkId,
+        (peer, proposed): (NodeId, Option<(MemberIndex, u32)>),
+        timeout: Duration,
+    ) {
+        let handshake = Handshake {
+            peer,
+            proposed,
+            begun: context.now,
+            timeout,
+        };
         self.pending.insert(link, handshake);
-        let at = context.after(HANDSHAKE_TIMEOUT);
+        let at = context.after(timeout);
         context.timers.set(Timer::Handshake(link), at);
+    }
+
+    /// The peer sent a part of its revocations: the time-out begins again. Returns the latest end of the handshake.
+    pub(super) fn on_progress(&self, context: &mut Context, link: LinkId) -> Option<Instant> {
+        let handshake = self.pending.get(&link)?;
+        let latest = handshake.begun + EXCHANGE_MAX;
+        let at = context.after(handshake.timeout);
+        context.timers.set(Timer::Handshake(link), at.min(latest));
+        Some(latest)
+    }
+
+    /// The peer of a dialled connection may take this long to answer.
+    pub(super) fn allow_answer(&mut self, context: &mut Context, link: LinkId, within: Duration) {
+        let pending = self.pending.get_mut(&link);
+        if let Some(handshake) = pending.filter(|it| within > it.timeout) {
+            handshake.timeout = within;
+            let at = context.after(within);
+            context.timers.set(Timer::Handshake(link), at);
+        }
     }
 
     /// This node connected to a peer: sends a `Hello` with the node's `own` record that proposes a session. `linked`:
@@ -104,8 +158,7 @@ impl Handshakes {
             // The node adds the hash.
             revocations: 0,
         };
-        let proposed = Some(proposed);
-        self.begin(context, link, Handshake { peer, proposed });
+        self.begin(context, link, (peer, Some(proposed)), HANDSHAKE_TIMEOUT);
         context.out.push(Output::Send {
             link,
             message: Message::Hello(hello),
@@ -170,6 +223,26 @@ impl Handshakes {
 /// The protocol version of a link for this `Hello`.
 pub(super) fn version(hello: &Hello) -> u32 {
     hello.version_max.min(VERSION_MAX)
+}
+
+/// Whether this node offers a protocol version.
+pub(super) fn is_offered(version: u32) -> bool {
+    (VERSION_MIN..=VERSION_MAX).contains(&version)
+}
+
+/// Reports a refusal because the two ends have no protocol version in common.
+pub(super) fn report_version(
+    context: &mut Context,
+    peer: &NodeId,
+    hello: &Hello,
+    refusal: &Refusal,
+) {
+    if refusal.reason == RefusalReason::Version {
+        context.report(Event::VersionRefused {
+            peer: peer.clone(),
+            versions: (hello.version_min, hello.version_max),
+        });
+    }
 }
 
 /// A refusal with only a reason.
@@ -238,7 +311,9 @@ pub(super) fn explain(context: &Context, refusal: &Refusal) -> String {
         }
         RefusalReason::Version => {
             let (oldest, newest) = refusal.versions;
-            format!("speaks protocol versions {oldest} to {newest}")
+            format!(
+                "speaks protocol versions {oldest} to {newest}, this node {VERSION_MIN} to {VERSION_MAX}"
+            )
         }
         RefusalReason::NameTaken => {
             format!("knows a newer machine under the id {}", context.config.id)

@@ -19,7 +19,7 @@ use crate::sabotage::Switch;
 use crate::time::Duration;
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
-use crate::topology::{Applied, MemberIndex};
+use crate::topology::{Applied, EdgeFailure, MemberIndex};
 use std::sync::Arc;
 
 /// Time within which a node that found the mesh receives all that the members know of the node's earlier starts.
@@ -33,6 +33,7 @@ impl Gossip {
     }
 
     pub(super) fn on_dialed(&mut self, dial: DialId, link: LinkId, peer: NodeId) {
+        let resumed = self.resume_overdue(dial, &peer);
         let Some(attempt) = self.dialer.get(dial) else {
             self.context.out.push(Output::Close { link });
             return;
@@ -51,7 +52,16 @@ impl Gossip {
                 });
             }
             self.context.out.push(Output::Close { link });
+            self.note_failed_dial(dial, EdgeFailure::WrongPeer);
             self.on_dial_ended(dial, "another node answered");
+            return;
+        }
+        if attempt.purpose() == DialPurpose::AddressCheck {
+            attempt
+                .peer()
+                .inspect(|peer| self.address_checks.on_passed(*peer));
+            self.context.out.push(Output::Close { link });
+            self.dialer.end(&mut self.context, dial);
             return;
         }
         let Some(member) = Dissemination::place_of(&mut self.context, &peer) else {
@@ -71,12 +81,15 @@ impl Gossip {
                 .on_linked(&mut self.context, index, address, Some(peer));
             return;
         }
+        let elapsed = self.context.now - attempt.started();
+        self.on_member_answered(member);
         let session = self.members.begin_session(member);
         self.dialer.connected(dial, link, member, session);
         let (own, linked) = (self.self_record.record(), self.has_live_link());
         let proposed = (member, session);
         self.handshakes
             .send_hello(&mut self.context, link, peer, proposed, own, linked);
+        self.measure_dial((dial, link, member), elapsed, resumed);
     }
 
     pub(super) fn on_handshake_due(&mut self, link: LinkId) {
@@ -85,7 +98,16 @@ impl Gossip {
         }
         self.context.out.push(Output::Close { link });
         if let Some(dial) = self.dialer.over(link) {
+            self.note_failed_dial(dial, EdgeFailure::TimedOut);
             self.on_dial_ended(dial, "no answer to the handshake");
+        }
+    }
+
+    /// The peer of a connection sent a part of its revocations.
+    pub(super) fn on_exchanging(&mut self, link: LinkId) {
+        let latest = self.handshakes.on_progress(&mut self.context, link);
+        if let (Some(latest), Some(dial)) = (latest, self.dialer.over(link)) {
+            self.dialer.extend(&mut self.context, dial, latest);
         }
     }
 
@@ -105,6 +127,7 @@ impl Gossip {
             return;
         }
         if let Some(refusal) = self.reason_to_refuse(peer, hello) {
+            handshake::report_version(&mut self.context, peer, hello, &refusal);
             self.handshakes.refuse(&mut self.context, link, refusal);
             return;
         }
@@ -116,7 +139,7 @@ impl Gossip {
             self.members.reset_sessions(member);
         }
         self.members.note_session(member, hello.session);
-        self.handshakes.end(&mut self.context, link);
+        let handshake = self.handshakes.end(&mut self.context, link);
         // The `Hello` is refused unless there is room for a link of some value.
         if !self.context.has(Switch::NoReferral) {
             self.make_room(member, LinkValue::Confirmed);
@@ -131,6 +154,7 @@ impl Gossip {
             self.context.now,
         );
         self.open(link, fresh, (&hello.record, hello.hash), hello.joining);
+        self.measure_handshake(link, member, handshake);
         if hello.joining {
             self.frames.snapshot(link, false);
         }
@@ -271,6 +295,10 @@ impl Gossip {
             self.close_for_protocol(link, Rejection::WrongRecord);
             return;
         }
+        if !handshake::is_offered(welcome.version) {
+            self.close_for_protocol(link, Rejection::VersionNotOffered);
+            return;
+        }
         let purpose = self.finish_dial(link);
         let fresh = Link::new(
             peer,
@@ -303,8 +331,9 @@ impl Gossip {
         {
             self.overlay.mark_random(link);
         }
-        self.handshakes.end(&mut self.context, link);
+        let handshake = self.handshakes.end(&mut self.context, link);
         self.open(link, fresh, (&welcome.record, welcome.hash), joining);
+        self.measure_handshake(link, member, handshake);
     }
 
     /// The handshake on a dialled connection is complete: the connection becomes the link.
@@ -326,6 +355,7 @@ impl Gossip {
             | DialPurpose::RandomLink
             | DialPurpose::Requested
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => {}
         }
@@ -372,9 +402,16 @@ impl Gossip {
         self.context.report(Event::LinkUp { peer, link, dialed });
         // A neighbour does not necessarily know about an earlier start of this node. Updates about earlier starts
         // arrive from other members within this time.
-        let since = self.context.after(ECHO_TIME);
+        let slow = self.round_trips.grace(&self.context);
+        let since = self.context.after(ECHO_TIME + slow);
         self.self_record.establish(since);
         self.dialer.reset_back_off(member);
+        self.end_refusals(member);
+        self.unreachable.on_linked(member);
+        // A suspect is announced when a path is found.
+        if self.status(member) == Status::Alive {
+            self.announce_lost(member);
+        }
         self.members.on_linked(member);
         self.on_stated(record, member, link);
         // The record of a later start resets the sessions, but not below the session just opened.
@@ -415,22 +452,6 @@ impl Gossip {
         } else if *record == held {
             self.frames.forgotten(link, gone_for.unwrap_or_default());
         }
-    }
-
-    fn has_eager_link(&self) -> bool {
-        let links = self.iter_links();
-        let mut alive = links.filter(|(_, _, alive)| *alive);
-        alive.any(|(id, ..)| self.dissemination.is_eager(id))
-    }
-
-    fn has_link_heard_within(&self, duration: Duration) -> bool {
-        let now = self.context.now;
-        let links = self.iter_links();
-        let mut alive = links.filter(|(_, _, alive)| *alive);
-        alive.any(|(id, ..)| {
-            let heard = self.silence.heard(id);
-            heard.is_some_and(|heard| now - heard < duration)
-        })
     }
 }
 
@@ -492,6 +513,7 @@ impl Gossip {
 
     fn on_frame(&mut self, link: LinkId, member: MemberIndex, frame: Frame) {
         self.on_link_heard(link, member);
+        self.on_echoes(link, frame.ping, frame.pong);
         if frame.prune {
             self.dissemination.make_lazy(link);
         }
@@ -499,9 +521,10 @@ impl Gossip {
             self.on_updates(link, &frame.records, &frame.reports);
         }
         if !frame.have.is_empty() {
+            let slow = self.round_trips.answer_time(&self.context, link) / 2;
             let frames = &mut self.frames;
             self.dissemination
-                .on_announced(&mut self.context, link, &frame.have, |key| {
+                .on_announced(&mut self.context, link, (&frame.have, slow), |key| {
                     frames.on_announced_there(link, key);
                 });
         }
@@ -528,13 +551,6 @@ impl Gossip {
         if let Some(from) = self.peer_of(link) {
             self.context.report(Event::Rejected { from, reason });
         }
-    }
-
-    /// The peer of a connection; none if the connection closed.
-    pub(super) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
-        let linked = self.links.get(link).map(Link::peer);
-        let in_handshake = || self.handshakes.get(link).map(|held| held.peer());
-        linked.or_else(in_handshake).cloned()
     }
 }
 
@@ -660,12 +676,15 @@ impl Gossip {
         let reborn = merged.is_reborn();
         let known = merged.replaced.is_some();
         let remains_gone = was == Status::Left && leaves;
+        // A member that neighbours lost is up only once a path leads to it, or once it publishes an update.
+        let lost = self.members.is_reported_gone(member);
         self.members
             .on_renewed(&self.context, member, known, reborn, remains_gone);
         let replaced = merged.replaced.as_ref();
         let moved = replaced.is_some_and(|it| it.content().address != record.content().address);
         if reborn || moved {
             self.dialer.reset_back_off(member);
+            self.end_refusals(member);
         }
         if leaves {
             if was != Status::Left {
@@ -679,13 +698,17 @@ impl Gossip {
             self.set_status(member, Status::Alive);
             self.members.on_returned(&mut self.context, member);
             self.verdict.acquit(member);
-            self.context.report(Event::PeerUp { id, epoch });
+            if known || !lost {
+                self.context.report(Event::PeerUp { id, epoch });
+            }
         } else if was == Status::Down {
             // The member published an update after it was declared down: the member has the timeout of a suspect to
             // prove that it is alive.
             self.set_status(member, Status::Suspect);
             self.members.on_returned(&mut self.context, member);
             self.verdict.on_returned(&mut self.context, member);
+            self.context.report(Event::PeerUp { id, epoch });
+        } else if lost {
             self.context.report(Event::PeerUp { id, epoch });
         } else if merged.is_updated() {
             self.context.report(Event::PeerUpdated { id });
@@ -694,6 +717,16 @@ impl Gossip {
             self.overlay.schedule(&mut self.context);
         }
         self.verdict.schedule(&mut self.context);
+    }
+
+    /// A member that neighbours had reported lost before its record arrived is alive.
+    pub(super) fn announce_lost(&mut self, member: MemberIndex) {
+        if self.members.is_reported_gone(member)
+            && let Some(record) = self.context.topology.known_record(member)
+        {
+            let (id, epoch) = (record.id().clone(), record.rank().epoch);
+            self.context.report(Event::PeerUp { id, epoch });
+        }
     }
 
     /// Merges a received report. Returns the outcome and the report's key in the view.
@@ -732,6 +765,8 @@ impl Gossip {
             .dissemination
             .on_missing(&mut self.context, key, is_alive);
         if let Some((link, id)) = request {
+            let slow = self.round_trips.answer_time(&self.context, link);
+            Dissemination::schedule_next_request(&mut self.context, key, slow);
             self.frames.graft(link, id);
         }
     }

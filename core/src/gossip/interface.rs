@@ -59,6 +59,11 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
+    /// The peer of a connection sent a part of what both ends exchange before the handshake ends.
+    Exchanging {
+        /// The connection.
+        link: LinkId,
+    },
     /// A link closed without an order of the machine.
     Closed {
         /// The link.
@@ -132,12 +137,18 @@ impl From<Wake> for Input {
 /// An order to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Connect to an address; answer with `Dialed` or `DialFailed`.
+    /// Connect to an address; answer with `Dialed` or `DialFailed` within
+    /// [`OVERDUE_KEPT`](super::OVERDUE_KEPT), or the configured `dial_timeout` if it is longer.
     Dial {
         /// The dial.
         dial: DialId,
         /// The address.
         address: SocketAddr,
+    },
+    /// Give up a dial, if it is in progress. No answer is expected.
+    CancelDial {
+        /// The dial.
+        dial: DialId,
     },
     /// Resolve a name; answer with `Resolved`.
     Resolve {

@@ -366,6 +366,11 @@ impl Members {
         update.map_or(context.now, |update| update.at(context.now))
     }
 
+    /// The time since the latest update from a member itself.
+    pub(super) fn updated(&self, context: &Context, member: MemberIndex) -> Duration {
+        context.now.since(self.last_update(context, member))
+    }
+
     /// A link to a member closed; `heard` is the time at which the member was last heard on the link.
     pub(super) fn on_link_closed(&mut self, member: MemberIndex, heard: Instant) {
         self.change(member, |member| {
@@ -409,10 +414,14 @@ impl Members {
     /// The members that are alive or suspect in this view, and that neighbours reported lost. The ring edges of such a
     /// member count only if a node hears the member, because its ring neighbours may not know it.
     pub(super) fn reported_gone(&self) -> impl Iterator<Item = MemberIndex> + '_ {
-        let gone = self.members.iter().filter(|(_, member)| {
-            member.forget_at.is_some() && matches!(member.status, Status::Alive | Status::Suspect)
-        });
-        gone.map(|(member, _)| *member)
+        let known = self.members.keys().copied();
+        known.filter(|member| self.is_reported_gone(*member))
+    }
+
+    /// Whether a member is alive or suspect in this view, and neighbours reported it lost.
+    pub(super) fn is_reported_gone(&self, member: MemberIndex) -> bool {
+        let state = self.get(member);
+        state.forget_at.is_some() && matches!(state.status, Status::Alive | Status::Suspect)
     }
 
     /// The time at which this node last heard a member on a link that closed.

@@ -6,9 +6,10 @@
 use crate::identity::NodeId;
 use crate::size::{self, Encoded};
 use crate::sketch::Cell;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::topology::publication::PublicationId;
-use crate::topology::record::{EdgeReport, Record};
+use crate::topology::record::{Edge, EdgeReport, Record};
+use crate::topology::{EdgeFailure, StoredReport};
 use core::net::SocketAddr;
 use std::sync::Arc;
 
@@ -145,6 +146,10 @@ pub struct Frame {
     pub sync: Vec<Sync>,
     /// The members that are down or left in the sender's view and whose records are in this frame.
     pub gone: Vec<Gone>,
+    /// Requests an echo of this number, which measures the round trip; 0 requests none.
+    pub ping: u32,
+    /// The echo of the number in a frame of the receiver; 0 is none.
+    pub pong: u32,
 }
 
 /// The age by which a node asks its neighbours to forget a member that is down or left at once.
@@ -160,7 +165,8 @@ pub struct Gone {
     pub age: Duration,
 }
 
-/// A report, with the time since each edge was last heard, as of sending.
+/// A report with the evidence of each edge: the time since it was last heard, as of sending, and the reason why there is
+/// no link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgedReport {
     /// The report.
@@ -168,6 +174,34 @@ pub struct AgedReport {
     /// For each edge, the time since its reporter last heard the peer; none if the reporter never heard it. The times
     /// are in milliseconds on the wire.
     pub ages: Vec<Option<Duration>>,
+    /// For each edge, the reason why its reporter has no link with the peer; none if the reporter states no reason. A list
+    /// that is shorter than the edges lacks the reasons of the last ones. At most
+    /// [`EDGE_FAILURES_MAX`](crate::topology::EDGE_FAILURES_MAX) reasons.
+    pub failures: Vec<Option<EdgeFailure>>,
+}
+
+impl AgedReport {
+    /// The report that a view holds, as of `now`.
+    pub(super) fn of(stored: &StoredReport, now: Instant) -> Self {
+        let edges = || stored.edges.iter();
+        Self {
+            report: Arc::clone(&stored.report),
+            ages: edges()
+                .map(|edge| edge.last_heard.map(|at| now - at))
+                .collect(),
+            failures: edges().map(|edge| edge.failure).collect(),
+        }
+    }
+
+    /// The edges with their evidence, in order.
+    pub fn edges(
+        &self,
+    ) -> impl Iterator<Item = (&Edge, Option<Duration>, Option<EdgeFailure>)> + '_ {
+        let failures = self.failures.iter().copied();
+        let failures = failures.chain(core::iter::repeat(None));
+        let edges = self.report.edges.iter().zip(&self.ages).zip(failures);
+        edges.map(|((edge, age), failure)| (edge, *age, failure))
+    }
 }
 
 /// One step of a reconciliation.
@@ -203,16 +237,15 @@ pub enum Sync {
 impl Encoded for AgedReport {
     fn encoded_len(&self) -> usize {
         let edges: usize = self
-            .report
-            .edges
-            .iter()
-            .zip(&self.ages)
-            .map(|(edge, age)| {
+            .edges()
+            .map(|(edge, age, failure)| {
                 let age = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
                 size::delimited(
                     size::bytes(edge.peer.as_str().len())
                         + size::boolean(edge.down)
-                        + size::optional_uint(age),
+                        + size::optional_uint(age)
+                        + size::boolean(edge.refused)
+                        + size::uint(failure.map_or(0, EdgeFailure::number).into()),
                 )
             })
             .sum();
@@ -337,6 +370,8 @@ impl Encoded for Frame {
             + batch(&self.records, &self.reports)
             + sync
             + gone
+            + size::uint(u64::from(self.ping))
+            + size::uint(u64::from(self.pong))
     }
 }
 

@@ -3,15 +3,18 @@
 //! [`Gossip`] is a coordinator of components. Each component owns one part of the state, behind methods. Components do
 //! not hold each other, and share only a `Context`. The coordinator passes one component's results to the others: in
 //! this file for timers and members, in `input` for connections and messages, in `output` for the data that the node
-//! sends, in `own_id` for the node's own id.
+//! sends, in `deaths` for deaths of members, in `own_id` for the node's own id.
 //!
 //! | component | decides |
 //! |---|---|
 //! | `handshake`, `admission` | which connections become links |
 //! | `links` | the set of established links |
 //! | `dialer`, `bootstrap` | dials in progress and back-off; seed addresses and discovery |
+//! | `round_trip` | the round trips to peers, and the timeouts that follow |
 //! | `overlay`, `capacity` | which members to keep links to |
 //! | `failure_detector` | which silence is evidence, and which members are down |
+//! | `unreachable`, `losses` | which live members have no link although they should; which losses are one event |
+//! | `address_check` | which addresses of neighbours are wrong |
 //! | `members` | the status of each member, and the state kept about it |
 //! | `dissemination` | how updates spread along the broadcast tree |
 //! | `anti_entropy` | how views that differ become equal |
@@ -30,12 +33,14 @@
 //! for rings of observers; Lifeguard (Dadgar et al., 2018) for local health; SWIM (Das et al., DSN 2002) for suspicion
 //! before death.
 
+mod address_check;
 mod admission;
 mod anti_entropy;
 mod bootstrap;
 mod capacity;
 mod config;
 mod context;
+mod deaths;
 mod dialer;
 mod dispute;
 mod dissemination;
@@ -47,31 +52,37 @@ mod handshake;
 mod input;
 mod interface;
 mod links;
+mod losses;
+mod measurement;
 mod members;
 pub mod message;
 mod output;
 mod overlay;
 mod own_id;
 mod provenance;
+mod round_trip;
 mod self_record;
+mod short_id;
 mod streams;
 #[cfg(test)]
 mod tests;
 mod timer;
 mod tuning;
+mod unreachable;
 mod view;
 
 pub use anti_entropy::HISTORY_MAX;
-pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF};
+pub use bootstrap::{ADDRESSES_MAX, KEPT_MAX, MYSELF, decode_addresses, encode_addresses};
 pub use config::{Config, Tuning};
-pub use dialer::DIALS_MAX;
+pub use dialer::{DIALS_MAX, OVERDUE_KEPT};
 pub use epoch::{epoch_of_start, may_replace_epoch};
-pub use event::{Event, LinkEnd, Rejection};
+pub use event::{DeathCause, Event, LinkEnd, Rejection};
 pub use interface::{ForgetRefusal, Input, Output, SEEDS_MAX};
-pub use message::Message;
+pub use message::{AgedReport, Message};
 pub use overlay::REQUESTED_MAX;
 pub use tuning::{TuningConflict, TuningField, TuningKey};
-pub use view::{LinkView, MemberView, Phase, Status};
+pub use unreachable::NAMED_MAX;
+pub use view::{LinkView, MemberView, Phase, Status, UndialableView, UnreachableView};
 
 use crate::identity::NodeId;
 use crate::link::{DialError, LinkId};
@@ -82,6 +93,7 @@ use crate::time::{Duration, Instant};
 use crate::topology::publication::Key;
 use crate::topology::record::Record;
 use crate::topology::{MemberIndex, Topology};
+use address_check::AddressChecks;
 use admission::Admission;
 use anti_entropy::AntiEntropy;
 use bootstrap::Bootstrap;
@@ -92,16 +104,21 @@ use dissemination::Dissemination;
 use failure_detector::heartbeat::Heartbeat;
 use failure_detector::local_health::LocalHealth;
 use failure_detector::prober::{PROBES_MAX, Prober};
+use failure_detector::refusals::RefusedDials;
 use failure_detector::silence::{Consequence, Silence};
-use failure_detector::verdict::{self, Finding, Verdict};
+use failure_detector::verdict::{self, Evidence, Finding, Verdict};
 use frame_builder::FrameBuilder;
 use handshake::Handshakes;
 use links::Links;
+use losses::Losses;
 use members::{Forgetting, Members};
 use overlay::{Neighbourhood, Overlay};
+use round_trip::RoundTrips;
 use self_record::SelfRecord;
+use short_id::ShortId;
 use std::sync::Arc;
 use timer::{Timer, Timers};
+use unreachable::Unreachable;
 
 /// Maximum number of dials in progress to one silent neighbour. Several dials in parallel avoid a delay when one of
 /// them is lost.
@@ -118,11 +135,17 @@ pub struct Gossip {
     admission: Admission,
     links: Links,
     dialer: Dialer,
+    round_trips: RoundTrips,
     bootstrap: Bootstrap,
     overlay: Overlay,
     heartbeat: Heartbeat,
     silence: Silence,
+    refusals: RefusedDials,
     verdict: Verdict,
+    losses: Losses,
+    unreachable: Unreachable,
+    address_checks: AddressChecks,
+    short_id: ShortId,
     local_health: LocalHealth,
     prober: Prober,
     dissemination: Dissemination,
@@ -168,11 +191,17 @@ impl Gossip {
             admission: Admission::new(&context),
             links: Links::default(),
             dialer: Dialer::default(),
+            round_trips: RoundTrips::default(),
             bootstrap,
             overlay: Overlay::default(),
             heartbeat: Heartbeat::new(),
             silence: Silence::default(),
+            refusals: RefusedDials::default(),
             verdict: Verdict::default(),
+            losses: Losses::default(),
+            unreachable: Unreachable::default(),
+            address_checks: AddressChecks::default(),
+            short_id: ShortId::default(),
             local_health: LocalHealth::new(),
             prober: Prober::new(now),
             dissemination: Dissemination::new(),
@@ -192,10 +221,14 @@ impl Gossip {
             Input::Start => self.on_start(),
             Input::Accepted { link, peer } => self.on_accepted(link, peer),
             Input::Dialed { dial, link, peer } => self.on_dialed(dial, link, peer),
-            Input::DialFailed { dial, reason } => self.on_dial_failed(dial, &reason),
+            Input::DialFailed { dial, reason } => {
+                self.dialer.forget_overdue(dial);
+                self.on_dial_failed(dial, &reason);
+            }
             Input::Resolved { ticket, addresses } => self.on_resolved(ticket, addresses),
             Input::Receive { link, message } => self.on_receive(link, message),
             Input::Heard { link } => self.on_heard(link),
+            Input::Exchanging { link } => self.on_exchanging(link),
             Input::Closed { link, reason } => self.on_closed(link, reason),
             Input::Stored { ticket } => self.on_stored(ticket),
             Input::StoreFailed { ticket } => {
@@ -240,7 +273,9 @@ impl Gossip {
         let late = due.map_or(Duration::ZERO, |due| self.context.now - due);
         self.local_health.on_wake(late);
         if LocalHealth::was_paused(&self.context, late) {
-            self.on_pause(late);
+            // This node was paused, so its observations of other members restart.
+            self.context.report(Event::Paused { late });
+            self.restart_observations();
         }
         while let Some((due, timer)) = self.context.timers.pop_due(self.context.now) {
             self.on_timer(due, timer);
@@ -262,61 +297,29 @@ impl Gossip {
             Timer::StoreRetry => self.self_record.store_again(&mut self.context),
             Timer::Flush(link) => self.frames.on_due(link),
             Timer::Silence(link) => self.on_silence_due(link),
+            Timer::Refusal(member) => self.on_refusal_due(member),
             Timer::Handshake(link) => self.on_handshake_due(link),
             Timer::Dial(dial) => {
-                self.dialer.count_time_out();
-                self.on_dial_ended(dial, &DialError::TimedOut.to_string());
+                self.dialer.on_time_out(&mut self.context, dial);
+                self.on_dial_failed(dial, &DialError::TimedOut);
             }
             Timer::Graft(key) => self.request_missing(key),
             Timer::Forget(member) => self.forget(member),
             Timer::Dispute => self.settle_claims(),
-            // The step publishes.
-            Timer::Publish => {}
-            // Only a node that gave up its id inquires.
-            Timer::Reclaim => {}
+            // The step publishes; only a node that gave up its id inquires.
+            Timer::Publish | Timer::Reclaim => {}
         }
     }
 
     /// The due timers of a node that gave up its id. The timers of before are kept aside.
     fn on_wake_suspended(&mut self) {
-        while let Some((_, timer)) = self.context.timers.pop_due(self.context.now) {
-            match timer {
-                Timer::Reclaim => self.inquire(),
-                Timer::StoreRetry => self.self_record.store_again(&mut self.context),
-                Timer::Handshake(link) => self.on_handshake_due(link),
-                Timer::Dial(dial) => self.on_dial_ended(dial, "timed out"),
-                Timer::Heartbeat
-                | Timer::Judge
-                | Timer::Suspicion
-                | Timer::Isolation
-                | Timer::Overlay
-                | Timer::Seeds
-                | Timer::Probe
-                | Timer::Maintain
-                | Timer::RandomLink
-                | Timer::LeaveDone
-                | Timer::Flush(_)
-                | Timer::Silence(_)
-                | Timer::Graft(_)
-                | Timer::Forget(_)
-                | Timer::Dispute
-                | Timer::Publish => {}
+        while let Some((due, timer)) = self.context.timers.pop_due(self.context.now) {
+            if timer == Timer::Reclaim {
+                self.inquire();
+            } else if timer.runs_without_id() {
+                self.on_timer(due, timer);
             }
         }
-    }
-
-    /// This node was paused, so its observations of other members restart.
-    fn on_pause(&mut self, late: Duration) {
-        self.context.report(Event::Paused { late });
-        self.restart_observations();
-    }
-
-    /// The observations of other members restart.
-    fn restart_observations(&mut self) {
-        self.local_health.on_pause(&mut self.context);
-        self.silence.on_pause(&self.context);
-        self.verdict.on_pause(&mut self.context);
-        self.dialer.restart_time_outs(&mut self.context);
     }
 }
 
@@ -324,6 +327,7 @@ impl Gossip {
 impl Gossip {
     /// A message arrived on the link to a member: the member is alive.
     fn on_link_heard(&mut self, link: LinkId, member: MemberIndex) {
+        self.check_lateness(link);
         let Some(was_silent) = self.silence.on_received(&mut self.context, link) else {
             return;
         };
@@ -377,7 +381,9 @@ impl Gossip {
         let topology = &self.context.topology;
         if self.self_record.edge(member).is_some() || topology.is_ring_edge(self.context.me, member)
         {
+            // A message that is still under way may prove life until the end of the allowance.
             let heard = self.silence.heard(link);
+            let heard = heard.map(|heard| heard + self.silence.allowance(link));
             self.self_record.set_edge(member, true, heard);
         }
     }
@@ -407,16 +413,6 @@ impl Gossip {
     fn has_live_link(&self) -> bool {
         self.iter_links().any(|(_, _, alive)| alive)
     }
-
-    /// The time at which this node itself last heard a member on a link.
-    fn last_heard(&self, member: MemberIndex) -> Option<Instant> {
-        let links = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.member() == member);
-        let received = links.filter_map(|(id, _)| self.silence.received(id)).max();
-        received.max(self.members.heard(member))
-    }
 }
 
 /// The status of members.
@@ -443,12 +439,15 @@ impl Gossip {
         let mut newly_suspect = Vec::new();
         for (member, finding) in self.verdict.judge(&mut self.context, &self.members) {
             match finding {
-                Finding::Reached => self.members.on_reached(member),
+                Finding::Reached => {
+                    self.announce_lost(member);
+                    self.members.on_reached(member);
+                }
                 Finding::Cleared => self.on_cleared(member),
                 Finding::Found => self.on_found(member),
-                Finding::Unreached(last_heard) => {
-                    if self.on_unreached(member, last_heard) {
-                        newly_suspect.push((member, last_heard));
+                Finding::Unreached(evidence) => {
+                    if self.on_unreached(member, evidence) {
+                        newly_suspect.push((member, evidence.last_heard));
                     }
                 }
             }
@@ -460,12 +459,13 @@ impl Gossip {
     }
 
     /// No path leads to a member. Returns whether the member is newly suspect.
-    fn on_unreached(&mut self, member: MemberIndex, last_heard: Option<Instant>) -> bool {
+    fn on_unreached(&mut self, member: MemberIndex, evidence: Evidence) -> bool {
         let fresh = self.members.last_update(&self.context, member);
-        let resumed = self.local_health.resumed();
+        let times = (fresh, self.local_health.resumed());
+        let slow = self.round_trips.grace(&self.context);
         let newly = self
             .verdict
-            .suspect(&self.context, member, last_heard, fresh, resumed);
+            .suspect(&self.context, member, evidence, times, slow);
         if newly {
             self.set_status(member, Status::Suspect);
             self.context
@@ -499,6 +499,7 @@ impl Gossip {
 
     fn on_cleared(&mut self, member: MemberIndex) {
         self.verdict.acquit(member);
+        self.end_refusals(member);
         self.set_status(member, Status::Alive);
         self.members.on_reached(member);
         self.context
@@ -511,35 +512,13 @@ impl Gossip {
             self.verdict.schedule(&mut self.context);
         }
         self.dialer.reset_back_off(member);
+        self.end_refusals(member);
         verdict::set_listed(&mut self.context, member, true);
         let record = self.context.topology.known_record(member);
         let epoch = record.map_or(0, |record| record.rank().epoch);
         self.context
             .report_of(member, |id| Event::PeerUp { id, epoch });
         self.overlay.schedule(&mut self.context);
-    }
-
-    /// Declares down the suspects whose timeout has passed.
-    fn declare_down(&mut self) {
-        let held_until = self.local_health.held_until(&self.context);
-        let doubt = self.local_health.doubt(&self.context);
-        for member in self.verdict.on_due(&mut self.context, held_until, doubt) {
-            self.set_status(member, Status::Down);
-            verdict::set_listed(&mut self.context, member, false);
-            self.context.report_of(member, |id| Event::PeerDown { id });
-            if self.context.has(Switch::ForgetsDown) {
-                verdict::retire(&mut self.context, member);
-                continue;
-            }
-            self.members.on_down(&mut self.context, member);
-            self.prober.begin(&mut self.context);
-            if let Some(link) = self.links.current(member)
-                && !self.is_link_alive(link)
-            {
-                self.drop_link(link, LinkEnd::Silent);
-            }
-            self.overlay.schedule(&mut self.context);
-        }
     }
 
     /// Dials members that are down, and forgotten members that neighbours know.
@@ -588,7 +567,11 @@ impl Gossip {
     fn release(&mut self, member: MemberIndex) {
         self.members.reset(&self.context, member);
         self.dissemination.forget(member);
+        self.refusals.end(&mut self.context, member);
         self.dialer.reset_back_off(member);
+        self.round_trips.forget(member);
+        self.unreachable.forget(member);
+        self.address_checks.forget(member);
         verdict::release(&mut self.context, member);
     }
 
@@ -631,7 +614,7 @@ impl Gossip {
         &self.context.config
     }
 
-    /// The number of dials that `dial_timeout` ended since the start of the node.
+    /// The number of dials that a timeout ended since the start of the node.
     #[must_use]
     pub const fn dials_timed_out(&self) -> u64 {
         self.dialer.timed_out()
@@ -693,7 +676,10 @@ impl Gossip {
         Some(MemberView {
             record: Arc::clone(slot.record?),
             status: self.status(member),
-            report: slot.report.map(|stored| Arc::clone(&stored.report)),
+            report: slot
+                .report
+                .map(|stored| AgedReport::of(stored, self.context.now)),
+            updated: self.members.updated(&self.context, member),
         })
     }
 
@@ -710,9 +696,23 @@ impl Gossip {
                 .is_ring_edge(self.context.me, link.member()),
             silent: !alive,
             quiet: now.since(self.silence.heard(id).unwrap_or(now)),
+            round_trip: self.round_trips.smoothed(id),
+            silent_after: self.context.tuning().silent_after + self.silence.allowance(id),
             session: link.session(),
             version: link.version(),
         })
+    }
+
+    /// The live members that this node should have a link with and has none, for [`NAMED_MAX`] members in an event.
+    #[must_use]
+    pub fn unreachable(&self) -> Vec<UnreachableView> {
+        self.unreachable.views(&self.context)
+    }
+
+    /// The members that cannot reach the address that this node advertises; none if there are none.
+    #[must_use]
+    pub fn undialable(&self) -> Option<UndialableView> {
+        self.unreachable.undialable(&self.context)
     }
 
     /// The open links in order of their numbers, with their peers, and whether each is alive (not silent).
@@ -776,10 +776,15 @@ impl Gossip {
             + self.handshakes.memory()
             + self.links.memory()
             + self.dialer.memory()
+            + self.round_trips.memory()
             + self.bootstrap.memory()
             + self.overlay.memory()
             + self.silence.memory()
+            + self.refusals.memory()
             + self.verdict.memory()
+            + self.losses.memory()
+            + self.unreachable.memory()
+            + self.address_checks.memory()
             + self.dissemination.memory()
             + self.anti_entropy.memory()
             + self.frames.memory()

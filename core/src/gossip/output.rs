@@ -13,10 +13,11 @@ use super::{Event, ForgetRefusal, Gossip, LinkEnd, Message, Neighbourhood, Outpu
 use crate::identity::NodeId;
 use crate::link::{Address, DialError, DialId, LinkId, ResolutionError, Ticket};
 use crate::sabotage::Switch;
-use crate::time::{Duration, Instant};
-use crate::topology::MemberIndex;
+use crate::time::Duration;
 use crate::topology::publication::Key;
+use crate::topology::{EdgeFailure, MemberIndex};
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
 
 /// Back-off from a member that refused a link as busy; the first back-off from a member that is full.
 pub(super) const REFUSED_FOR: Duration = Duration::from_millis(500);
@@ -27,6 +28,7 @@ impl Gossip {
     pub(super) fn publish(&mut self) {
         let me = self.context.me;
         if let Some(before) = self.self_record.publish_record(&mut self.context) {
+            self.members.refresh(&self.context, me, self.context.now);
             self.on_view_changed(Key::Record(me), before);
             self.broadcast(Key::Record(me), None);
         }
@@ -59,18 +61,6 @@ impl Gossip {
         // Too many announcements: the next heartbeat carries the hash instead.
         self.frames
             .broadcast(key, schedule, modes, |link| anti_entropy.forget_hash(link));
-    }
-
-    /// Sends heartbeats on the links whose turn it is.
-    pub(super) fn send_heartbeats(&mut self, due: Instant) {
-        let open = self.links.open_count();
-        for _ in 0..self.heartbeat.on_due(&mut self.context, due, open) {
-            let Some(link) = self.heartbeat.next(|last| self.links.next_open(last)) else {
-                return;
-            };
-            let hash = self.anti_entropy.hash_is_due(&self.context, link);
-            self.frames.heartbeat(link, hash);
-        }
     }
 
     /// Sends the due output of each link.
@@ -172,7 +162,9 @@ impl Gossip {
         peer: Option<MemberIndex>,
     ) {
         if self.may_dial(purpose) {
-            self.dialer.begin(&mut self.context, purpose, address, peer);
+            let timeout = self.round_trips.dial_timeout(&self.context, peer);
+            self.dialer
+                .begin(&mut self.context, purpose, (address, peer), timeout);
         }
     }
 
@@ -193,6 +185,7 @@ impl Gossip {
             | DialPurpose::Referral
             | DialPurpose::Redial
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => false,
         };
@@ -208,12 +201,8 @@ impl Gossip {
 
     /// Dials the requested members that have no link, except those in back-off.
     pub(super) fn dial_requested(&mut self) {
-        let near = Neighbourhood {
-            members: &self.members,
-            links: &self.links,
-            silence: &self.silence,
-            dialer: &self.dialer,
-        };
+        self.overlay.retain_known_requests(&self.context);
+        let near = self.neighbourhood();
         for member in self.overlay.requested_missing(&self.context, &near) {
             if self.room(Some(member), LinkValue::Requested) == Room::None {
                 return;
@@ -232,7 +221,9 @@ impl Gossip {
             }
         }
         if !needed.is_complete() && self.dialer.len() > 0 {
-            self.overlay.schedule_next_candidate(&mut self.context);
+            let slow = self.round_trips.dial_extension(&self.context);
+            self.overlay
+                .schedule_next_candidate(&mut self.context, slow);
         }
         if needed.is_complete() && self.bootstrap.discovers() {
             let reported = |member| self.self_record.edge(member).is_some();
@@ -252,6 +243,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
+            round_trips: &self.round_trips,
         }
     }
 
@@ -261,6 +253,7 @@ impl Gossip {
             links: &self.links,
             silence: &self.silence,
             dialer: &self.dialer,
+            round_trips: &self.round_trips,
         };
         let drawn = self.overlay.on_random_due(&mut self.context, &near);
         if let Some(member) = drawn
@@ -274,14 +267,58 @@ impl Gossip {
     pub(super) fn maintain(&mut self) {
         self.overlay.schedule_maintenance(&mut self.context);
         self.tidy_edges();
-        for member in self.overlay.unlinked_twice(&self.context, &self.links) {
+        let slow = self.round_trips.dial_extension(&self.context);
+        let unlinked = self.overlay.unlinked_long(&self.context, &self.links, slow);
+        for member in unlinked {
             let heard = self.last_heard(member);
             self.self_record.set_edge(member, true, heard);
         }
         self.release_unknown();
+        self.watch_pairs();
+        self.short_id.on_maintained(&mut self.context);
+        self.losses
+            .report(&mut self.context, self.verdict.suspects());
         self.reconcile_links();
         self.dial_requested();
         self.bootstrap.store_changed(&mut self.context);
+    }
+
+    /// Finds the live members that this node should have a link with and has none, and those whose address is wrong. The
+    /// edges to requested members without a link are reported too.
+    fn watch_pairs(&mut self) {
+        if self.context.has(Switch::NoPairs) {
+            return;
+        }
+        let near = self.neighbourhood();
+        let requested = self.overlay.requested_unlinked(&self.context, &near);
+        let requested = requested.filter(|member| self.unreachable.has_failed(*member));
+        for member in requested.collect::<Vec<MemberIndex>>() {
+            let heard = self.last_heard(member);
+            self.self_record.set_edge(member, true, heard);
+        }
+        let near = Neighbourhood {
+            members: &self.members,
+            links: &self.links,
+            silence: &self.silence,
+            dialer: &self.dialer,
+            round_trips: &self.round_trips,
+        };
+        let edges = self.self_record.edges();
+        let failed = self.address_checks.failed(&self.context, &near);
+        let failed: BTreeMap<MemberIndex, EdgeFailure> = failed.collect();
+        let reasons = self
+            .unreachable
+            .on_maintained(&mut self.context, &near, edges, failed);
+        let due = self.address_checks.on_maintained(&self.context, &near);
+        let unreachable = &self.unreachable;
+        self.self_record
+            .withdraw_failures(|member| unreachable.has_reason(member));
+        for (member, failure) in reasons {
+            self.self_record.set_failure(&self.context, member, failure);
+        }
+        if let Some(member) = due.filter(|_| self.bootstrap.discovers()) {
+            self.dial_member(DialPurpose::AddressCheck, member);
+        }
     }
 
     /// Withdraws reports that are not needed: edges to members that left, accusations outside the rings, and
@@ -303,10 +340,13 @@ impl Gossip {
             self.self_record.on_maintained(peer, status == Status::Down);
             let needless = if down {
                 // Outside the rings, an accusation only states the time at which a suspect was last heard.
-                !topology.is_ring_edge(me, peer) && status != Status::Suspect
+                let requested = status == Status::Alive && self.overlay.is_requested(peer);
+                !topology.is_ring_edge(me, peer) && status != Status::Suspect && !requested
             } else {
                 let whole = !topology.is_accused(peer) && !hangs_by_them;
-                self.links.open_to(peer).is_none() || (status == Status::Alive && whole)
+                let unneeded =
+                    status == Status::Alive && whole && !self.unreachable.is_linked(peer);
+                self.links.open_to(peer).is_none() || unneeded
             };
             if !topology.is_known(peer) || status == Status::Left || needless {
                 self.self_record.clear_edge(peer);
@@ -494,12 +534,17 @@ impl Gossip {
             DialError::Untrusted(_) | DialError::Protocol(_) => true,
             DialError::Refused | DialError::TimedOut | DialError::Unreachable => false,
         };
-        let attempt = self.dialer.get(dial).filter(|_| is_stranger);
-        let probe = attempt.filter(|attempt| attempt.purpose() == DialPurpose::Probe);
-        if let Some(member) = probe.and_then(Dial::peer) {
+        let attempt = self.dialer.get(dial);
+        let to_member = attempt.and_then(|attempt| Some((attempt.peer()?, attempt.started())));
+        let is_probe = attempt.is_some_and(|attempt| attempt.purpose() == DialPurpose::Probe);
+        if let Some((member, _)) = to_member.filter(|_| is_stranger && is_probe) {
             self.dialer.on_misdirected(&self.context, member);
         }
+        self.note_failed_dial(dial, EdgeFailure::from(reason));
         self.on_dial_ended(dial, &reason.to_string());
+        if let Some((member, started)) = to_member {
+            self.on_dial_to_member_failed(member, started, reason);
+        }
     }
 
     /// A dial ended without a link.
@@ -532,7 +577,7 @@ impl Gossip {
                     self.dialer.back_off(&self.context, member);
                 }
             }
-            DialPurpose::Redial | DialPurpose::Probe => {}
+            DialPurpose::Redial | DialPurpose::Probe | DialPurpose::AddressCheck => {}
             purpose @ (DialPurpose::Claim | DialPurpose::Inquiry) => {
                 self.on_claim_dial_ended(purpose)
             }
@@ -551,8 +596,21 @@ impl Gossip {
         Some(attempt)
     }
 
+    /// Notes why a dial to a member failed.
+    pub(super) fn note_failed_dial(&mut self, dial: DialId, failure: EdgeFailure) {
+        let attempt = self.dialer.get(dial);
+        match attempt.and_then(|attempt| Some((attempt.purpose(), attempt.peer()?))) {
+            Some((DialPurpose::AddressCheck, member)) => {
+                self.address_checks.on_failed(member, failure);
+            }
+            Some((_, member)) => self.unreachable.on_dial_failed(member, failure),
+            None => {}
+        }
+    }
+
     /// A dial was answered with a refusal.
     pub(super) fn on_dial_refused(&mut self, dial: DialId, refusal: &Refusal) {
+        self.note_failed_dial(dial, EdgeFailure::Rejected);
         let Some(attempt) = self.end_dial(dial) else {
             return;
         };
@@ -601,7 +659,8 @@ impl Gossip {
             | DialPurpose::Probe
             | DialPurpose::RandomLink
             | DialPurpose::Requested
-            | DialPurpose::Renewal => {
+            | DialPurpose::Renewal
+            | DialPurpose::AddressCheck => {
                 if myself {
                     let address = Address::Socket(address);
                     self.context.report(Event::DialedMyself { address });
@@ -633,6 +692,7 @@ impl Gossip {
             | DialPurpose::RandomLink
             | DialPurpose::Requested
             | DialPurpose::Renewal
+            | DialPurpose::AddressCheck
             | DialPurpose::Claim
             | DialPurpose::Inquiry => false,
         };
@@ -703,6 +763,7 @@ impl Gossip {
         };
         let member = held.member();
         let silence = self.silence.on_closed(&mut self.context, link);
+        self.round_trips.on_closed(link);
         let eager = self.dissemination.on_closed(link);
         self.anti_entropy.on_closed(link);
         self.frames.on_closed(&mut self.context, link);

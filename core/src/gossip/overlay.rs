@@ -13,6 +13,7 @@ use super::dialer::Dialer;
 use super::failure_detector::silence::Silence;
 use super::links::Links;
 use super::members::Members;
+use super::round_trip::RoundTrips;
 use super::timer::Timer;
 use super::view::Status;
 use crate::link::LinkId;
@@ -20,7 +21,7 @@ use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::{MemberIndex, RINGS};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Maximum number of links requested in addition to those that the mesh needs; further requests are ignored.
 pub const REQUESTED_MAX: usize = 16;
@@ -37,10 +38,35 @@ pub(super) struct Neighbourhood<'a> {
     pub(super) links: &'a Links,
     pub(super) silence: &'a Silence,
     pub(super) dialer: &'a Dialer,
+    pub(super) round_trips: &'a RoundTrips,
 }
 
 impl Neighbourhood<'_> {
-    fn is_alive(&self, link: LinkId) -> bool {
+    /// The neighbours with a link that is open and not silent.
+    pub(super) fn live(&self) -> impl Iterator<Item = MemberIndex> + '_ {
+        let live = self.links.iter_open().filter(|(id, _)| self.is_alive(*id));
+        live.map(|(_, link)| link.member())
+    }
+
+    /// The time at which this node itself last received from a member on a link.
+    pub(super) fn last_received(&self, member: MemberIndex) -> Option<Instant> {
+        self.last_heard(member, |link| self.silence.received(link))
+    }
+
+    /// The time at which this node itself last heard a member, where `heard` gives the time for each link with it.
+    pub(super) fn last_heard(
+        &self,
+        member: MemberIndex,
+        heard: impl Fn(LinkId) -> Option<Instant>,
+    ) -> Option<Instant> {
+        let links = self.links.iter();
+        let links = links.filter(|(_, link)| link.member() == member);
+        let latest = links.filter_map(|(id, _)| heard(id)).max();
+        latest.max(self.members.heard(member))
+    }
+
+    /// Whether a link is open and not silent.
+    pub(super) fn is_alive(&self, link: LinkId) -> bool {
         self.links.is_open(link) && !self.silence.is_silent(link)
     }
 }
@@ -71,8 +97,8 @@ impl RingLinks {
 pub(super) struct Overlay {
     /// Members that the node layer requested a link to, in addition to ring neighbours.
     requested: BTreeSet<MemberIndex>,
-    /// Ring neighbours without a link at the last reconciliation.
-    unlinked: BTreeSet<MemberIndex>,
+    /// Ring neighbours without a link at the last reconciliation, each with the number of such reconciliations in a row.
+    unlinked: BTreeMap<MemberIndex, u32>,
     /// The extra links to random members.
     random: BTreeSet<LinkId>,
 }
@@ -112,8 +138,8 @@ impl Overlay {
     }
 
     /// Schedules a reconciliation that may dial the next candidate, if a ring has no link while dials are in progress.
-    pub(super) fn schedule_next_candidate(&self, context: &mut Context) {
-        let at = context.after(DIAL_PATIENCE);
+    pub(super) fn schedule_next_candidate(&self, context: &mut Context, slow: Duration) {
+        let at = context.after(DIAL_PATIENCE + slow);
         context.timers.set_earlier(Timer::Overlay, at);
     }
 }
@@ -161,7 +187,8 @@ impl Overlay {
             }
             let dialer = near.dialer;
             let backed_off = dialer.is_backed_off(context, member);
-            if dialer.is_dialing_since(context, member, DIAL_PATIENCE)
+            let patience = DIAL_PATIENCE + near.round_trips.dial_extension(context);
+            if dialer.is_dialing_since(context, member, patience)
                 || !backed_off && !dialer.is_dialing(member)
             {
                 return Some((member, false));
@@ -195,14 +222,23 @@ impl Overlay {
     }
 
     /// The ring neighbours that had no link at this reconciliation and at the previous one. Without a report, all nodes
-    /// would assume that these edges are up: the member died before its first links, or the rings around it changed.
-    pub(super) fn unlinked_twice(&mut self, context: &Context, links: &Links) -> Vec<MemberIndex> {
+    /// would assume that these edges are up: the member died before its first links, or the rings around it changed. In
+    /// a slow mesh, in which dials take longer by `slow`, a member counts after as many further reconciliations.
+    pub(super) fn unlinked_long(
+        &mut self,
+        context: &Context,
+        links: &Links,
+        slow: Duration,
+    ) -> Vec<MemberIndex> {
+        let further = slow.as_millis().div_ceil(MAINTAIN_INTERVAL.as_millis());
+        let times = 2 + u32::try_from(further).unwrap_or(u32::MAX - 2);
         let neighbours = context.topology.ring_neighbours(context.me).into_iter();
         let unlinked = neighbours.filter(|member| !links.is_neighbour(*member));
-        let unlinked: BTreeSet<MemberIndex> = unlinked.collect();
-        let twice = unlinked.intersection(&self.unlinked).copied().collect();
-        self.unlinked = unlinked;
-        twice
+        let before = |member| self.unlinked.get(&member).copied().unwrap_or(0);
+        let unlinked = unlinked.map(|member| (member, before(member).saturating_add(1)));
+        self.unlinked = unlinked.collect();
+        let long = self.unlinked.iter().filter(|(_, count)| **count >= times);
+        long.map(|(member, _)| *member).collect()
     }
 }
 
@@ -231,19 +267,32 @@ impl Overlay {
         self.requested.contains(&member)
     }
 
+    /// The requested members that are alive and have no link.
+    pub(super) fn requested_unlinked<'a>(
+        &'a self,
+        context: &'a Context,
+        near: &'a Neighbourhood<'_>,
+    ) -> impl Iterator<Item = MemberIndex> + 'a {
+        self.requested.iter().copied().filter(|member| {
+            near.members.status(context, *member) == Status::Alive
+                && !near.links.is_neighbour(*member)
+        })
+    }
+
+    /// Forgets the requests of links with members that are not known any more.
+    pub(super) fn retain_known_requests(&mut self, context: &Context) {
+        self.requested
+            .retain(|member| context.topology.is_known(*member));
+    }
+
     /// The requested members to dial.
     pub(super) fn requested_missing(
-        &mut self,
+        &self,
         context: &Context,
         near: &Neighbourhood<'_>,
     ) -> Vec<MemberIndex> {
-        self.requested
-            .retain(|member| context.topology.is_known(*member));
-        let missing = self.requested.iter().copied().filter(|member| {
-            near.members.status(context, *member) == Status::Alive
-                && !near.links.is_neighbour(*member)
-                && !near.dialer.is_dialing(*member)
-                && !near.dialer.is_backed_off(context, *member)
+        let missing = self.requested_unlinked(context, near).filter(|member| {
+            !near.dialer.is_dialing(*member) && !near.dialer.is_backed_off(context, *member)
         });
         missing.collect()
     }
@@ -283,7 +332,8 @@ impl Overlay {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<MemberIndex>(self.requested.len() + self.unlinked.len())
+        held::<MemberIndex>(self.requested.len())
+            + held::<(MemberIndex, u32)>(self.unlinked.len())
             + held::<LinkId>(self.random.len())
     }
 }
@@ -291,56 +341,13 @@ impl Overlay {
 #[cfg(test)]
 mod tests {
     use super::super::dialer::DialPurpose;
-    use super::super::links::Link;
     use super::*;
-    use crate::gossip::tests::context::{address, context, id, learn};
-
-    struct Bench {
-        context: Context,
-        overlay: Overlay,
-        members: Members,
-        links: Links,
-        silence: Silence,
-        dialer: Dialer,
-    }
+    use crate::gossip::tests::bench::Bench;
+    use crate::gossip::tests::context::{address, id};
 
     impl Bench {
-        /// A node that knows eight other members.
-        fn new() -> Self {
-            let mut context = context();
-            for index in 1..=8 {
-                learn(&mut context, index);
-            }
-            Self {
-                members: Members::new(context.now),
-                overlay: Overlay::default(),
-                links: Links::default(),
-                silence: Silence::default(),
-                dialer: Dialer::default(),
-                context,
-            }
-        }
-
-        fn near(&self) -> Neighbourhood<'_> {
-            Neighbourhood {
-                members: &self.members,
-                links: &self.links,
-                silence: &self.silence,
-                dialer: &self.dialer,
-            }
-        }
-
         fn ring_links(&self) -> RingLinks {
             self.overlay.ring_links(&self.context, &self.near())
-        }
-
-        fn link(&mut self, member: MemberIndex) -> LinkId {
-            let link = LinkId(member.into());
-            let peer = self.context.id_of(member).unwrap();
-            let open = Link::new(peer, member, true, 1, 1, self.context.now);
-            self.links.insert(link, open);
-            self.silence.on_open(&mut self.context, link);
-            link
         }
 
         fn first(&self, ring: usize) -> MemberIndex {
@@ -351,7 +358,7 @@ mod tests {
 
     #[test]
     fn the_first_member_of_each_ring_is_dialled_once() {
-        let bench = Bench::new();
+        let bench = Bench::of(8);
         let selected = bench.ring_links();
         let firsts: BTreeSet<MemberIndex> = (0..RINGS).map(|ring| bench.first(ring)).collect();
         let dialled: BTreeSet<MemberIndex> = selected.dial().iter().copied().collect();
@@ -362,11 +369,12 @@ mod tests {
 
     #[test]
     fn the_next_member_is_dialled_when_a_dial_lasts_or_failed() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let first = bench.first(0);
         let to = address(1);
         let (dialer, context) = (&mut bench.dialer, &mut bench.context);
-        dialer.begin(context, DialPurpose::Ring, to, Some(first));
+        let timeout = context.tuning().dial_timeout;
+        dialer.begin(context, DialPurpose::Ring, (to, Some(first)), timeout);
         assert!(
             !bench.ring_links().dial().contains(&first),
             "it is being dialled"
@@ -374,7 +382,7 @@ mod tests {
         assert!(bench.ring_links().members.contains(&first));
         bench.context.now += DIAL_PATIENCE;
         assert!(!bench.ring_links().members.contains(&first));
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let first = bench.first(0);
         bench.dialer.back_off(&bench.context, first);
         assert!(!bench.ring_links().members.contains(&first));
@@ -382,9 +390,9 @@ mod tests {
 
     #[test]
     fn a_dialled_link_without_a_purpose_is_closed_after_a_while() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         for ring in 0..RINGS {
-            bench.link(bench.first(ring));
+            bench.link(bench.first(ring), true);
         }
         let needed = bench.ring_links();
         assert!(needed.is_complete());
@@ -393,7 +401,7 @@ mod tests {
         let mut others = indices.filter(|it| *it != bench.context.me && !neighbours.contains(it));
         let other = others.next().unwrap();
         drop(others);
-        let link = bench.link(other);
+        let link = bench.link(other, true);
         let unneeded = |bench: &Bench| {
             let near = bench.near();
             bench
@@ -412,17 +420,24 @@ mod tests {
 
     #[test]
     fn a_ring_neighbour_without_a_link_is_reported_the_second_time() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let (overlay, context) = (&mut bench.overlay, &bench.context);
-        assert_eq!(overlay.unlinked_twice(context, &bench.links), []);
+        assert_eq!(
+            overlay.unlinked_long(context, &bench.links, Duration::ZERO),
+            []
+        );
         let neighbours = context.topology.ring_neighbours(context.me);
-        let twice = overlay.unlinked_twice(context, &bench.links);
+        let twice = overlay.unlinked_long(context, &bench.links, Duration::ZERO);
         assert!(twice.iter().eq(neighbours.iter()));
+        // In a slow mesh, the first dials may still be in progress.
+        let slow = MAINTAIN_INTERVAL * 2;
+        assert_eq!(overlay.unlinked_long(context, &bench.links, slow), []);
+        assert_eq!(overlay.unlinked_long(context, &bench.links, slow), twice);
     }
 
     #[test]
     fn requested_links_are_bounded_and_dialled_until_there_is_one() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let member = bench.context.topology.index_of(&id(5)).unwrap();
         assert!(
             !bench
@@ -430,18 +445,13 @@ mod tests {
                 .request(&bench.context, bench.context.me, true)
         );
         assert!(bench.overlay.request(&bench.context, member, true));
-        let missing = |bench: &mut Bench| {
-            let near = Neighbourhood {
-                members: &bench.members,
-                links: &bench.links,
-                silence: &bench.silence,
-                dialer: &bench.dialer,
-            };
+        let missing = |bench: &Bench| {
+            let near = bench.near();
             bench.overlay.requested_missing(&bench.context, &near)
         };
-        assert_eq!(missing(&mut bench), [member]);
-        bench.link(member);
-        assert_eq!(missing(&mut bench), []);
+        assert_eq!(missing(&bench), [member]);
+        bench.link(member, true);
+        assert_eq!(missing(&bench), []);
         for other in 100..200 {
             bench.overlay.request(&bench.context, other, true);
         }
@@ -450,7 +460,7 @@ mod tests {
 
     #[test]
     fn the_random_link_is_replaced_at_random_times() {
-        let mut bench = Bench::new();
+        let mut bench = Bench::of(8);
         let interval = bench.context.tuning().random_link_interval;
         bench.overlay.mark_random(LinkId(1));
         let (mut drawn, mut waits) = (BTreeSet::new(), BTreeSet::new());
@@ -460,6 +470,7 @@ mod tests {
                 links: &bench.links,
                 silence: &bench.silence,
                 dialer: &bench.dialer,
+                round_trips: &bench.round_trips,
             };
             let (overlay, context) = (&mut bench.overlay, &mut bench.context);
             drawn.extend(overlay.on_random_due(context, &near));

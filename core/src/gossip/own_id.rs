@@ -13,7 +13,7 @@ use crate::sabotage::Switch;
 use crate::time::Instant;
 use crate::topology::publication::Key;
 use crate::topology::record::{EdgeReport, Record};
-use crate::topology::{Applied, MemberIndex};
+use crate::topology::{Applied, EdgeFailure, MemberIndex};
 use std::sync::Arc;
 
 /// How a record under the node's own id arrived.
@@ -197,6 +197,7 @@ impl Gossip {
         let dial = self.dialer.over(link);
         self.send_goodbye(link, Goodbye::Protocol);
         if let Some(dial) = dial {
+            self.note_failed_dial(dial, EdgeFailure::Protocol);
             self.on_dial_ended(dial, "it broke the protocol");
         }
     }
@@ -225,6 +226,7 @@ impl Gossip {
             if handshake.proposed().is_some()
                 && let Some(dial) = self.dialer.over(link)
             {
+                self.note_failed_dial(dial, EdgeFailure::Protocol);
                 self.on_dial_ended(dial, "the connection closed during the handshake");
             }
             return;
@@ -264,6 +266,7 @@ impl Gossip {
                 self.flood();
             }
             self.silence.on_broken(&mut self.context, link);
+            self.on_broken(member, reason);
         } else {
             self.remove_link(link);
         }
@@ -384,6 +387,7 @@ impl Gossip {
             | Input::Resolved { .. }
             | Input::Receive { .. }
             | Input::Heard { .. }
+            | Input::Exchanging { .. }
             | Input::Closed { .. }
             | Input::Stored { .. }
             | Input::StoreFailed { .. }
@@ -495,5 +499,14 @@ impl Gossip {
         self.context.report(Event::NameResumed { epoch });
         self.restart_observations();
         self.overlay.schedule_at_once(&mut self.context);
+    }
+
+    /// The observations of other members restart.
+    pub(super) fn restart_observations(&mut self) {
+        self.local_health.on_pause(&mut self.context);
+        self.silence.on_pause(&self.context);
+        self.refusals.on_pause(&mut self.context);
+        self.verdict.on_pause(&mut self.context);
+        self.dialer.restart_time_outs(&mut self.context);
     }
 }

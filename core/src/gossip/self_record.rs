@@ -1,7 +1,9 @@
 //! The node's own record, its edge report, and its phase.
 //!
 //! A node publishes two values: its record, and a report of the edges that other nodes would otherwise assume wrongly.
-//! Each of the two values is published at most once per step. A received value under the node's id that the node did
+//! Each of the two values is published at most once per step, and changes of the record's content at most once per
+//! second: the first one at once, further ones together at the end of the second. A refutation, a higher epoch and the
+//! announcement that the node leaves are published at once, with the content that waits. A received value under the node's id that the node did
 //! not publish is a forgery, an echo of an earlier start, or the value of another machine with the same id:
 //!
 //! | epoch and instance | the value is | answer |
@@ -32,10 +34,10 @@ use crate::counter::BOUND_RISES;
 use crate::identity::NodeId;
 use crate::link::Ticket;
 use crate::sabotage::Switch;
-use crate::size::held;
+use crate::size::{Encoded, held};
 use crate::time::{Duration, Instant};
-use crate::topology::MemberIndex;
 use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record};
+use crate::topology::{EdgeEvidence, EdgeFailure, MemberIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,6 +47,10 @@ const RAISES_MAX: u64 = 3;
 
 /// Minimum time between two records that the node publishes because neighbours had forgotten it.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Minimum time between two changes of the content that the node publishes. Changes within this time are published as
+/// one at its end.
+pub(super) const CHANGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Delay before the order for an epoch that could not be stored is repeated.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -62,8 +68,12 @@ const SETTLED_ROUNDS: u8 = 4;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OwnEdge {
     down: bool,
+    /// The peer's process is gone: dials are refused.
+    refused: bool,
     /// The time at which this node last heard the peer.
     last_heard: Option<Instant>,
+    /// The published reason why this node has no link with the peer.
+    failure: Option<EdgeFailure>,
     /// The number of rounds of maintenance in which the peer was down, up to [`SETTLED_ROUNDS`].
     settled: u8,
 }
@@ -71,6 +81,11 @@ pub(super) struct OwnEdge {
 impl OwnEdge {
     pub(super) const fn is_down(self) -> bool {
         self.down
+    }
+
+    /// The time at which this node last heard the peer, when the edge was reported.
+    pub(super) const fn last_heard(self) -> Option<Instant> {
+        self.last_heard
     }
 
     const fn is_settled(self) -> bool {
@@ -86,6 +101,17 @@ struct ReportState {
     /// Whether the latest report lacks edges, because a report is bounded.
     omits: bool,
     /// The earliest time of the next report.
+    from: Instant,
+}
+
+/// The publication state of the record.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct RecordState {
+    /// Whether the record changed in this step.
+    due: bool,
+    /// The announced content that is not published yet.
+    waiting: Option<Content>,
+    /// The earliest time at which announced content is published, unless the record is due anyway.
     from: Instant,
 }
 
@@ -132,8 +158,7 @@ pub(super) struct SelfRecord {
     /// The publication counter, shared by records and reports.
     version: u64,
     edges: BTreeMap<MemberIndex, OwnEdge>,
-    /// Whether the record changed in this step.
-    record_due: bool,
+    publication: RecordState,
     report: ReportState,
     /// The time from which the epoch is established: other nodes have seen it and reported no conflict. A later
     /// conflict is with another machine, not with an earlier start of this node.
@@ -159,7 +184,7 @@ impl SelfRecord {
             record: Arc::new(Record::new(config.id.clone(), rank, config.content.clone())),
             version: 1,
             edges: BTreeMap::new(),
-            record_due: false,
+            publication: RecordState::default(),
             report: ReportState::default(),
             established: None,
             raising: None,
@@ -170,19 +195,19 @@ impl SelfRecord {
 
     fn set(&mut self, rank: Rank, content: Content) {
         self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
-        self.record_due = true;
+        self.publication.due = true;
     }
 
-    /// The application publishes new content. The address and the time of joining are kept if the new content lacks
-    /// them.
+    /// The application publishes new content, at most once per [`CHANGE_INTERVAL`]. The address and the time of joining
+    /// are kept if the new content lacks them.
     pub(super) fn announce(&mut self, context: &mut Context, mut content: Content) {
-        let held = self.record.content();
-        content.address = content.address.or(held.address);
-        content.joined = held.joined;
+        let published = self.record.content();
+        let latest = self.publication.waiting.as_ref().unwrap_or(published);
+        content.address = content.address.or(latest.address);
+        content.joined = latest.joined;
         match content.check() {
             Err(why) => context.report(Event::AnnounceRejected { why }),
-            Ok(()) if content == *held => {}
-            Ok(()) => self.set(self.record.rank(), content),
+            Ok(()) => self.publication.waiting = (content != *published).then_some(content),
         }
     }
 }
@@ -192,18 +217,36 @@ impl SelfRecord {
     /// Publishes the record if the record changed. Returns the hash of the view before the publication.
     pub(super) fn publish_record(&mut self, context: &mut Context) -> Option<u64> {
         self.renew_if_due(context);
-        if !self.record_due || !self.may_publish(context) {
+        if !(self.publication.due || self.is_change_due(context)) || !self.may_publish(context) {
             return None;
         }
-        self.record_due = false;
+        self.publication.due = false;
         self.version += 1;
         let rank = Rank {
             version: self.version,
             ..self.record.rank()
         };
-        let content = self.record.content().clone();
+        let content = match self.publication.waiting.take() {
+            Some(content) => {
+                self.publication.from = context.after(CHANGE_INTERVAL);
+                content
+            }
+            None => self.record.content().clone(),
+        };
         self.record = Arc::new(Record::new(self.record.id().clone(), rank, content));
         Some(self.apply(context))
+    }
+
+    /// Whether announced content is published now. Content that was announced too soon after the previous one waits.
+    fn is_change_due(&self, context: &mut Context) -> bool {
+        if self.publication.waiting.is_none() {
+            return false;
+        }
+        let from = self.publication.from;
+        if context.now < from {
+            context.timers.set_earlier(Timer::Publish, from);
+        }
+        from <= context.now
     }
 
     /// A neighbour had forgotten this node: the node publishes a newer record, with which it is a member again on all
@@ -220,14 +263,14 @@ impl SelfRecord {
         if context.now < self.renewal.next {
             context
                 .timers
-                .set_if_unset(Timer::Publish, self.renewal.next);
+                .set_earlier(Timer::Publish, self.renewal.next);
             return;
         }
         self.renewal = Renewal {
             next: context.after(RENEWAL_INTERVAL),
             due: false,
         };
-        self.record_due = true;
+        self.publication.due = true;
     }
 
     /// Whether the next version is within the bound of counters. If it is not, because a version was forged, the node
@@ -237,7 +280,7 @@ impl SelfRecord {
             return true;
         }
         let at = context.after(BOUND_RISES);
-        context.timers.set_if_unset(Timer::Publish, at);
+        context.timers.set_earlier(Timer::Publish, at);
         false
     }
 
@@ -254,14 +297,12 @@ impl SelfRecord {
             return None;
         }
         if context.now < self.report.from {
-            context
-                .timers
-                .set_if_unset(Timer::Publish, self.report.from);
+            context.timers.set_earlier(Timer::Publish, self.report.from);
             return None;
         }
         self.report.due = false;
         self.version += 1;
-        let (edges, last_heard_times) = self.reported(context);
+        let (edges, evidence) = self.reported(context);
         self.report.omits = edges.len() < self.edges.len();
         if edges.len() > EDGES_PROMPT {
             let pause = PAUSE_PER_EDGE * u32::try_from(edges.len()).unwrap_or(u32::MAX);
@@ -274,28 +315,40 @@ impl SelfRecord {
             reporter: self.record.id().clone(),
         };
         let before = context.topology.hash();
-        context
-            .topology
-            .apply_report(&Arc::new(report), last_heard_times);
+        context.topology.apply_report(&Arc::new(report), evidence);
         Some(before)
     }
 
-    /// The edges to report, with their last-heard times, by peer. If not all of them fit, those to members that other
+    /// The edges to report, with their evidence, by peer. If not all of them fit, those to members that other
     /// nodes know to be down are left out first.
-    fn reported(&self, context: &Context) -> (Vec<Edge>, Vec<Option<Instant>>) {
+    fn reported(&self, context: &Context) -> (Vec<Edge>, Vec<EdgeEvidence>) {
         let mut named: Vec<_> = self.edges.iter().collect();
-        let ids = |named: &[(&MemberIndex, &OwnEdge)]| -> Vec<NodeId> {
-            let ids = named.iter().filter_map(|(peer, _)| context.id_of(**peer));
-            ids.collect()
+        let fitting = |named: &[(&MemberIndex, &OwnEdge)]| {
+            let edges = named.iter();
+            let edges = edges.filter_map(|(peer, edge)| {
+                let id = context.topology.id_at(**peer)?;
+                Some((id, edge.refused))
+            });
+            EdgeReport::fitting(edges)
         };
-        if EdgeReport::fitting(ids(&named).iter()) < named.len() {
+        if fitting(&named) < named.len() {
             named.sort_by_key(|(peer, edge)| (edge.is_settled(), **peer));
-            named.truncate(EdgeReport::fitting(ids(&named).iter()));
+            named.truncate(fitting(&named));
             named.sort_by_key(|(peer, _)| **peer);
         }
         let edges = named.into_iter().filter_map(|(peer, edge)| {
-            let (peer, down) = (context.id_of(*peer)?, edge.down);
-            Some((Edge { peer, down }, edge.last_heard))
+            let peer = context.id_of(*peer)?;
+            let (down, refused) = (edge.down, edge.refused);
+            let evidence = EdgeEvidence {
+                last_heard: edge.last_heard,
+                failure: edge.failure,
+            };
+            let reported = Edge {
+                peer,
+                down,
+                refused,
+            };
+            Some((reported, evidence))
         });
         edges.unzip()
     }
@@ -311,6 +364,8 @@ impl SelfRecord {
         } else {
             0
         };
+        // The other nodes do not need the refusal to know that the member is down. The next report is shorter.
+        edge.refused &= !edge.is_settled();
         // The edges that the latest report lacks take the room of the settled ones.
         self.report.due |= self.report.omits && edge.is_settled() && !was_settled;
     }
@@ -322,16 +377,54 @@ impl SelfRecord {
             Some(edge) if edge.down == down => return,
             Some(_) | None => {}
         }
-        let settled = 0;
         self.edges.insert(
             peer,
             OwnEdge {
                 down,
+                refused: false,
                 last_heard,
-                settled,
+                failure: None,
+                settled: 0,
             },
         );
         self.report.due = true;
+    }
+
+    /// Reports whether dials of the peer at the other end of an edge that is down are refused.
+    pub(super) fn set_refused(&mut self, peer: MemberIndex, refused: bool) {
+        let edge = self.edges.get_mut(&peer).filter(|edge| edge.down);
+        if let Some(edge) = edge.filter(|edge| edge.refused != refused) {
+            edge.refused = refused;
+            self.report.due = true;
+        }
+    }
+
+    /// States the reason why this node cannot reach the address of a peer, or why the edge to the peer is down. An edge
+    /// that is not reported is reported as heard. A reason that changed is published.
+    pub(super) fn set_failure(
+        &mut self,
+        context: &Context,
+        peer: MemberIndex,
+        failure: EdgeFailure,
+    ) {
+        if !self.edges.contains_key(&peer) {
+            self.set_edge(peer, false, Some(context.now));
+        }
+        if let Some(edge) = self.edges.get_mut(&peer)
+            && edge.failure.replace(failure) != Some(failure)
+        {
+            self.report.due = true;
+        }
+    }
+
+    /// Withdraws the reasons of the edges to all peers except those for which `holds` is true.
+    pub(super) fn withdraw_failures(&mut self, holds: impl Fn(MemberIndex) -> bool) {
+        for (peer, edge) in &mut self.edges {
+            if edge.failure.is_some() && !holds(*peer) {
+                edge.failure = None;
+                self.report.due = true;
+            }
+        }
     }
 
     /// Withdraws the report of the edge to a peer.
@@ -397,13 +490,12 @@ impl SelfRecord {
     }
 
     /// Checks a received report under the node's own id, and overrides a forged report by a newer one. Returns whether
-    /// the received report is forged.
+    /// the received report is forged. A report that this node's report outranks is not overridden: it may be a copy that a
+    /// member of an older build has shortened.
     pub(super) fn refute_report(&mut self, context: &mut Context, heard: &EdgeReport) -> bool {
         let held = context.topology.report(self.record.id());
-        let newest = held.map_or((0, 0), |held| (held.epoch, held.version));
         if heard.epoch != self.record.rank().epoch
-            || (heard.epoch, heard.version) < newest
-            || held.is_some_and(|held| held.as_ref() == heard)
+            || held.is_some_and(|held| heard <= held.as_ref())
         {
             return false;
         }
@@ -587,130 +679,11 @@ impl SelfRecord {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<(MemberIndex, OwnEdge)>(self.edges.len())
+        let waiting = self.publication.waiting.as_ref();
+        held::<(MemberIndex, OwnEdge)>(self.edges.len()) + waiting.map_or(0, Encoded::encoded_len)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gossip::tests::context::{context, events, id, learn};
-
-    fn of_rank(own: &SelfRecord, change: impl FnOnce(&mut Rank)) -> Record {
-        let mut rank = own.record().rank();
-        change(&mut rank);
-        Record::new(id(0), rank, own.record().content().clone())
-    }
-
-    #[test]
-    fn a_change_is_published_once_with_a_higher_version() {
-        let mut context = context();
-        let mut own = SelfRecord::new(&context.config);
-        assert_eq!(own.publish_record(&mut context), None);
-        let content = Content {
-            nickname: "new".into(),
-            ..Content::default()
-        };
-        own.announce(&mut context, content);
-        let before = context.topology.hash();
-        assert_eq!(own.publish_record(&mut context), Some(before));
-        assert_eq!(own.publish_record(&mut context), None);
-        assert_eq!(own.record().rank().version, 2);
-        assert_eq!(context.topology.record(&id(0)), Some(own.record()));
-    }
-
-    #[test]
-    fn the_first_report_of_an_edge_keeps_its_proof() {
-        let mut context = context();
-        let peer = learn(&mut context, 1);
-        let mut own = SelfRecord::new(&context.config);
-        let early = Some(Instant::from_millis(5));
-        own.set_edge(peer, true, early);
-        assert!(own.publish_report(&mut context).is_some());
-        own.set_edge(peer, true, Some(context.now));
-        assert_eq!(own.publish_report(&mut context), None);
-        assert_eq!(
-            own.edge(peer),
-            Some(OwnEdge {
-                down: true,
-                last_heard: early,
-                settled: 0,
-            })
-        );
-        own.set_edge(peer, false, Some(context.now));
-        assert!(!own.edge(peer).unwrap().is_down());
-        own.clear_edge(peer);
-        assert!(own.publish_report(&mut context).is_some());
-        assert!(context.topology.report(&id(0)).unwrap().edges.is_empty());
-    }
-
-    #[test]
-    fn a_record_under_the_own_id_is_known_outdated_forged_or_newer() {
-        let context = context();
-        let own = SelfRecord::new(&context.config);
-        let claim = |change: fn(&mut Rank)| own.claim(&context, &of_rank(&own, change));
-        assert_eq!(claim(|_| {}), Claim::Known);
-        assert_eq!(claim(|rank| rank.epoch -= 1), Claim::Outdated);
-        assert_eq!(claim(|rank| rank.version += 1), Claim::Forged);
-        assert_eq!(claim(|rank| rank.instance += 1), Claim::Newer);
-    }
-
-    #[test]
-    fn a_forged_record_is_published_over() {
-        let mut context = context();
-        let mut own = SelfRecord::new(&context.config);
-        let forged = of_rank(&own, |rank| rank.version += 7);
-        own.refute(&mut context, &forged, Some(id(1)));
-        assert_eq!(events(&mut context), [Event::Refuted { from: id(1) }]);
-        own.publish_record(&mut context);
-        assert!(own.record().as_ref() > &forged);
-        assert_eq!(own.claim(&context, &forged), Claim::Known);
-    }
-
-    #[test]
-    fn a_fresh_node_outranks_its_past_and_an_established_one_gives_way() {
-        let mut context = context();
-        let mut own = SelfRecord::new(&context.config);
-        let newer = of_rank(&own, |rank| rank.epoch = 9);
-        assert_eq!(
-            own.succession(&context, &newer, true),
-            Succession::Raises(9)
-        );
-        own.raise_epoch(&mut context, 9);
-        assert_eq!(own.succession(&context, &newer, true), Succession::Stays);
-        assert!(!own.on_stored(Ticket(7)), "another ticket");
-        assert!(own.on_stored(Ticket(1)));
-        assert_eq!(own.record().rank().epoch, 10);
-        own.establish(context.now);
-        let newer = of_rank(&own, |rank| rank.epoch = 99);
-        assert_eq!(own.succession(&context, &newer, true), Succession::GivesUp);
-    }
-
-    #[test]
-    fn two_machines_that_start_at_once_do_not_outbid_each_other_for_ever() {
-        let mut context = context();
-        let mut own = SelfRecord::new(&context.config);
-        for raise in 1..=RAISES_MAX {
-            assert!(!own.is_established(context.now));
-            own.raise_epoch(&mut context, 10 * raise);
-            assert!(own.on_stored(Ticket(raise)));
-        }
-        assert!(own.is_established(context.now));
-    }
-
-    #[test]
-    fn a_leave_announcement_withdraws_the_edge_report() {
-        let mut context = context();
-        let peer = learn(&mut context, 1);
-        let mut own = SelfRecord::new(&context.config);
-        own.set_edge(peer, true, None);
-        own.publish_report(&mut context);
-        own.leave();
-        own.announce_departure(&mut context);
-        assert_eq!(own.phase(), Phase::Leaving);
-        own.publish_record(&mut context);
-        own.publish_report(&mut context);
-        assert!(context.topology.record(&id(0)).unwrap().rank().leaving);
-        assert!(context.topology.report(&id(0)).unwrap().edges.is_empty());
-    }
-}
+#[path = "self_record_tests.rs"]
+mod tests;

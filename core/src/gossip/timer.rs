@@ -29,12 +29,18 @@ pub(super) enum Timer {
     Dispute,
     Reclaim,
     Publish,
+    Refusal(MemberIndex),
 }
 
 /// A timer as two numbers in the order of the timers, so that timers are compared without a match on their variants.
 type Code = (u8, u64);
 
 impl Timer {
+    /// Whether the timer has an effect on a node that gave up its id; its timer for inquiries has one in any case.
+    pub(super) const fn runs_without_id(self) -> bool {
+        matches!(self, Self::StoreRetry | Self::Handshake(_) | Self::Dial(_))
+    }
+
     fn code(self) -> Code {
         match self {
             Self::Heartbeat => (0, 0),
@@ -57,6 +63,7 @@ impl Timer {
             Self::Dispute => (17, 0),
             Self::Reclaim => (18, 0),
             Self::Publish => (19, 0),
+            Self::Refusal(member) => (20, member.into()),
         }
     }
 
@@ -82,6 +89,7 @@ impl Timer {
             17 => Self::Dispute,
             18 => Self::Reclaim,
             19 => Self::Publish,
+            20 => Self::Refusal(about as MemberIndex),
             _ => panic!("no timer has this code"),
         }
     }
@@ -151,6 +159,7 @@ mod tests {
             Timer::Graft(Key::Record(7)),
             Timer::Forget(MemberIndex::MAX),
             Timer::StoreRetry,
+            Timer::Refusal(MemberIndex::MAX),
         ];
         for timer in timers {
             assert_eq!(Timer::of(timer.code()), timer);

@@ -1,9 +1,12 @@
 //! Readable parts of a node's view of the mesh.
 
+use super::message::AgedReport;
 use crate::identity::NodeId;
 use crate::link::LinkId;
 use crate::time::Duration;
-use crate::topology::record::{EdgeReport, Record};
+use crate::topology::EdgeFailure;
+use crate::topology::record::Record;
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 /// The status of a member in one view.
@@ -71,8 +74,45 @@ pub struct MemberView {
     pub record: Arc<Record>,
     /// The member's status.
     pub status: Status,
-    /// The member's edge report.
-    pub report: Option<Arc<EdgeReport>>,
+    /// The member's edge report, with the evidence of each edge as of the latest step.
+    pub report: Option<AgedReport>,
+    /// The time since the latest update from the member itself that this node received.
+    pub updated: Duration,
+}
+
+/// A live member that this node should have a link with and has none, because it is a ring neighbour or is requested; or
+/// a neighbour at whose address one of the two ends cannot be dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreachableView {
+    /// The member.
+    pub peer: NodeId,
+    /// The address that the member advertises.
+    pub address: Option<SocketAddr>,
+    /// The reason why this node has no link with the member; none if this node knows no reason.
+    pub own: Option<EdgeFailure>,
+    /// The reason that the member reports; none if it reports no reason.
+    pub theirs: Option<EdgeFailure>,
+    /// Whether the two have a link. The end that cannot be dialled at its address dialled the link.
+    pub linked: bool,
+    /// The time since either end last heard the other; none if no contact is known.
+    pub last_contact: Option<Duration>,
+    /// The time since this node first saw the two without a link.
+    pub lasted: Duration,
+}
+
+/// The members that cannot reach the address that this node advertises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndialableView {
+    /// The address.
+    pub address: SocketAddr,
+    /// Some of the members: at most [`NAMED_MAX`](super::NAMED_MAX).
+    pub by: Vec<NodeId>,
+    /// The number of the members.
+    pub count: usize,
+    /// The reason that the first of the members reports.
+    pub failure: EdgeFailure,
+    /// The time since one of the members and this node last heard each other; none if no contact is known.
+    pub last_contact: Option<Duration>,
 }
 
 /// One established link.
@@ -92,6 +132,10 @@ pub struct LinkView {
     pub silent: bool,
     /// The time since the last message on the link.
     pub quiet: Duration,
+    /// The smoothed round trip of the link.
+    pub round_trip: Option<Duration>,
+    /// The silence after which the link counts as silent.
+    pub silent_after: Duration,
     /// The session of the connection.
     pub session: u32,
     /// The protocol version that both ends speak.

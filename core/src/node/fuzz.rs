@@ -91,6 +91,7 @@ fn report() -> impl Strategy<Value = AgedReport> {
         let edges = edges.into_iter().map(|(peer, down, _)| Edge {
             peer: id(peer),
             down,
+            refused: false,
         });
         let report = EdgeReport {
             epoch,
@@ -101,6 +102,7 @@ fn report() -> impl Strategy<Value = AgedReport> {
         AgedReport {
             report: Arc::new(report),
             ages,
+            failures: Vec::new(),
         }
     })
 }
@@ -160,9 +162,10 @@ fn frame() -> impl Strategy<Value = Frame> {
         prop::collection::vec(report(), 0..3),
         prop::collection::vec(sync(), 0..3),
         prop::collection::vec(gone, 0..3),
+        (0_u32..3, 0_u32..3),
     )
         .prop_map(
-            |(hash, prune, have, graft, records, reports, sync, gone)| Frame {
+            |(hash, prune, have, graft, records, reports, sync, gone, (ping, pong))| Frame {
                 hash,
                 prune,
                 have,
@@ -171,6 +174,8 @@ fn frame() -> impl Strategy<Value = Frame> {
                 reports,
                 sync,
                 gone,
+                ping,
+                pong,
             },
         )
 }
@@ -267,7 +272,8 @@ fn about_revocations() -> impl Strategy<Value = revocation::Message> {
 #[derive(Clone, Debug)]
 enum Happens {
     Accepted(usize),
-    Handshake(usize, Arc<Record>),
+    /// A peer, its record and the newest protocol version that it speaks.
+    Handshake(usize, Arc<Record>, u32),
     Answered(usize, usize),
     Failed(usize),
     Says(usize, Message),
@@ -285,14 +291,14 @@ enum Happens {
 }
 
 fn happens() -> impl Strategy<Value = Happens> {
-    let handshake = node_index().prop_flat_map(|index| (Just(index), record_of(index)));
+    let handshake = node_index().prop_flat_map(|index| (Just(index), record_of(index), 1_u32..3));
     prop_oneof![
         20 => (any::<usize>(), message()).prop_map(|(link, message)| Happens::Says(link, message)),
         6 => (any::<usize>(), about_revocations())
             .prop_map(|(link, message)| Happens::Lists(link, message)),
         1 => revocation().prop_map(Happens::Revokes),
         1 => any::<bool>().prop_map(Happens::RevocationsStored),
-        6 => handshake.prop_map(|(index, record)| Happens::Handshake(index, record)),
+        6 => handshake.prop_map(|(index, record, version)| Happens::Handshake(index, record, version)),
         2 => node_index().prop_map(Happens::Accepted),
         4 => (any::<usize>(), node_index()).prop_map(|(dial, peer)| Happens::Answered(dial, peer)),
         2 => any::<usize>().prop_map(Happens::Failed),
@@ -336,7 +342,8 @@ impl TestEnvironment for Surroundings {
             Output::Store { ticket, .. } => around.tickets.push(ticket),
             Output::Resolve { ticket, .. } => around.resolutions.push(ticket),
             Output::StoreRevocations { ticket, .. } => around.revocation_tickets.push(ticket),
-            Output::LinkOpened { .. }
+            Output::CancelDial { .. }
+            | Output::LinkOpened { .. }
             | Output::KeepAddresses { .. }
             | Output::EnforceRevocation(_)
             | Output::RevocationAnswer { .. }
@@ -457,13 +464,17 @@ impl TestWorld<Surroundings> {
                     peer: id(peer),
                 });
             }
-            Happens::Handshake(peer, record) => {
+            Happens::Handshake(peer, record, version_max) => {
                 let link = self.environment.fresh();
                 self.give(gossip::Input::Accepted {
                     link,
                     peer: id(peer),
                 });
-                self.hear(link, Message::Hello(hello(record)));
+                let hello = Hello {
+                    version_max,
+                    ..hello(record)
+                };
+                self.hear(link, Message::Hello(hello));
             }
             Happens::Answered(pick, peer) if !self.environment.dials.is_empty() => {
                 let dial = self

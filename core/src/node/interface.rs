@@ -78,6 +78,11 @@ pub enum Output {
         /// The address.
         address: SocketAddr,
     },
+    /// Give up a dial, if it is in progress; no answer is expected.
+    CancelDial {
+        /// The attempt.
+        dial: DialId,
+    },
     /// Resolve a name; answer with `Resolved`.
     Resolve {
         /// The number that the answer repeats.
@@ -149,6 +154,7 @@ impl From<gossip::Output> for Output {
     fn from(output: gossip::Output) -> Self {
         match output {
             gossip::Output::Dial { dial, address } => Self::Dial { dial, address },
+            gossip::Output::CancelDial { dial } => Self::CancelDial { dial },
             gossip::Output::Resolve { ticket, name } => Self::Resolve { ticket, name },
             gossip::Output::Send { link, message } => Self::Send {
                 link,

@@ -9,6 +9,8 @@
 
 mod direct_links;
 #[cfg(test)]
+mod exchange;
+#[cfg(test)]
 mod fuzz;
 mod held_hellos;
 mod interface;
@@ -120,10 +122,14 @@ impl Node {
         routes::tree_of(&self.gossip, source)
     }
 
-    /// Informs the channels which links are open, if that changed.
+    /// Informs the channels which links are open and how fast they are, if that changed.
     fn update_neighbours(&mut self, now: Instant) {
         if let Some(neighbours) = self.neighbours.take_change(&self.gossip) {
             let input = channel::Input::Neighbours(neighbours);
+            self.channels.step(now, input, &mut self.channel_outputs);
+        }
+        if let Some(pace) = self.neighbours.take_pace(&self.gossip) {
+            let input = channel::Input::Pace(pace);
             self.channels.step(now, input, &mut self.channel_outputs);
         }
     }

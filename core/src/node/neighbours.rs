@@ -4,6 +4,7 @@
 
 use crate::channel::Neighbour;
 use crate::gossip::Gossip;
+use crate::time::Duration;
 
 /// The open links as the channels know them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,6 +12,8 @@ pub(super) struct Neighbours {
     /// Whether channels were ever used.
     in_use: bool,
     known: Vec<Neighbour>,
+    /// The pace of the mesh that the channels know.
+    pace: Duration,
 }
 
 impl Neighbours {
@@ -33,6 +36,16 @@ impl Neighbours {
         self.known = neighbours.collect();
         Some(self.known.clone())
     }
+
+    /// The pace of the mesh, if it changed since the last call.
+    pub(super) fn take_pace(&mut self, mesh: &Gossip) -> Option<Duration> {
+        let pace = mesh.pace();
+        let changed = self.in_use && pace != self.pace;
+        changed.then(|| {
+            self.pace = pace;
+            pace
+        })
+    }
 }
 
 #[cfg(test)]
@@ -52,6 +65,7 @@ mod tests {
         mesh.step(Instant::ZERO, Input::Start, &mut Outbox::new());
         let mut neighbours = Neighbours {
             in_use: false,
+            pace: Duration::ZERO,
             known: vec![Neighbour {
                 link: crate::link::LinkId(1),
                 peer: NodeId::new("b").unwrap(),

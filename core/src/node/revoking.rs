@@ -97,16 +97,24 @@ impl Node {
             {
                 self.hold(now, link, hello, out);
             }
-            gossip::Message::Welcome(welcome) => {
-                if welcome.version >= VERSION_REVOCATIONS {
-                    let hash = None;
-                    self.step_revocations(now, revocation::Input::Greeted { link, hash }, out);
+            gossip::Message::Hello(hello) => {
+                if hello.version_max < VERSION_REVOCATIONS {
+                    self.step_revocations(now, revocation::Input::OldVersion { link }, out);
                 }
+                let message = gossip::Message::Hello(hello);
+                self.step_mesh(now, gossip::Input::Receive { link, message }, out);
+            }
+            gossip::Message::Welcome(welcome) => {
+                let input = if welcome.version >= VERSION_REVOCATIONS {
+                    revocation::Input::Greeted { link, hash: None }
+                } else {
+                    revocation::Input::OldVersion { link }
+                };
+                self.step_revocations(now, input, out);
                 let message = gossip::Message::Welcome(welcome);
                 self.step_mesh(now, gossip::Input::Receive { link, message }, out);
             }
-            message @ (gossip::Message::Hello(_)
-            | gossip::Message::Refuse(_)
+            message @ (gossip::Message::Refuse(_)
             | gossip::Message::Goodbye(_)
             | gossip::Message::Frame(_)) => {
                 self.step_mesh(now, gossip::Input::Receive { link, message }, out);
@@ -122,7 +130,8 @@ impl Node {
         }
     }
 
-    /// A message about revocations. On a link, the message proves that the peer is alive.
+    /// A message about revocations. On a link, the message proves that the peer is alive; before, the handshake makes
+    /// progress.
     pub(super) fn receive_revocation_message(
         &mut self,
         now: Instant,
@@ -130,9 +139,12 @@ impl Node {
         message: revocation::Message,
         out: &mut Outbox<Output>,
     ) {
-        if self.revocations.is_open(link) {
-            self.step_mesh(now, gossip::Input::Heard { link }, out);
-        }
+        let input = if self.revocations.is_open(link) {
+            gossip::Input::Heard { link }
+        } else {
+            gossip::Input::Exchanging { link }
+        };
+        self.step_mesh(now, input, out);
         self.step_revocations(now, revocation::Input::Receive { link, message }, out);
     }
 
@@ -157,6 +169,7 @@ impl Node {
             | gossip::Input::Resolved { .. }
             | gossip::Input::Receive { .. }
             | gossip::Input::Heard { .. }
+            | gossip::Input::Exchanging { .. }
             | gossip::Input::Stored { .. }
             | gossip::Input::StoreFailed { .. }
             | gossip::Input::Announce(_)
@@ -207,6 +220,7 @@ impl Node {
             }
             gossip::Output::Send { .. }
             | gossip::Output::Dial { .. }
+            | gossip::Output::CancelDial { .. }
             | gossip::Output::Resolve { .. }
             | gossip::Output::Store { .. }
             | gossip::Output::KeepAddresses { .. }

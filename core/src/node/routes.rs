@@ -366,6 +366,7 @@ mod tests {
             edges: vec![Edge {
                 peer: id("a"),
                 down: true,
+                refused: false,
             }],
             reporter: id(neighbour),
         };
@@ -373,6 +374,7 @@ mod tests {
             reports: vec![AgedReport {
                 report: Arc::new(report),
                 ages: vec![Some(Duration::ZERO)],
+                failures: Vec::new(),
             }],
             ..Frame::default()
         };

@@ -36,6 +36,11 @@ pub enum Input {
         /// The hash of the peer's revocations, if the message has it.
         hash: Option<u64>,
     },
+    /// A handshake message of a peer whose protocol version has no messages about revocations.
+    OldVersion {
+        /// The connection.
+        link: LinkId,
+    },
     /// A connection became a link.
     Opened {
         /// The link.

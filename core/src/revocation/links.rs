@@ -2,16 +2,18 @@
 //!
 //! An exchange makes both ends hold the union of their revocations. The initiator lists all its digests; the responder
 //! lists those that the initiator lacks; each end requests what it lacks, [`WANTED_MAX`] at a time, and reports when it
-//! has everything. See [`Message`].
+//! has everything. An answer may be shorter than its request ([`ANSWER_BYTES_MAX`]); the rest is requested again. A
+//! request whose answer has none of it is not repeated. See [`Message`].
 //!
 //! Bounds: one entry for each connection, which gossip bounds; one exchange a connection, begun at most once in
 //! [`EXCHANGE_INTERVAL`]; at most [`REVOCATIONS_MAX`] listed digests.
 
 use super::entry::{PresentedCertificate, Revocation};
 use super::list::{REVOCATIONS_MAX, RevocationList};
-use super::message::{Message, WANTED_MAX};
+use super::message::{ANSWER_BYTES_MAX, Message, WANTED_MAX};
 use crate::identity::NodeId;
 use crate::link::LinkId;
+use crate::size::Encoded as _;
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +32,19 @@ pub(super) struct ExchangeStep {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooManyListed;
 
+/// Whether messages about revocations belong to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speech {
+    /// There is no such connection.
+    Unconnected,
+    /// The peer has not sent its handshake message. An acceptor sends messages about revocations before it.
+    Unknown,
+    /// The protocol version has them.
+    Yes,
+    /// The protocol version does not have them.
+    No,
+}
+
 /// One exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RevocationExchange {
@@ -42,8 +57,8 @@ struct RevocationExchange {
     listed_all: bool,
     /// The digests to request.
     wanted: VecDeque<u64>,
-    /// Whether a request is unanswered.
-    awaits: bool,
+    /// The digests in the unanswered request.
+    asked: Vec<u64>,
     done: bool,
     peer_done: bool,
 }
@@ -56,7 +71,7 @@ impl RevocationExchange {
             listed: Vec::new(),
             listed_all: false,
             wanted: VecDeque::new(),
-            awaits: false,
+            asked: Vec::new(),
             done: false,
             peer_done: false,
         }
@@ -65,20 +80,36 @@ impl RevocationExchange {
     /// The next request, or the report that there is none.
     fn advance(&mut self, list: &RevocationList) -> ExchangeStep {
         let mut step = ExchangeStep::default();
-        if self.listed_all && !self.awaits && !self.done {
-            self.wanted.retain(|digest| !list.has(*digest));
-            let count = self.wanted.len().min(WANTED_MAX);
-            if count > 0 {
-                self.awaits = true;
-                step.messages
-                    .push(Message::Want(self.wanted.drain(..count).collect()));
-            } else {
+        if self.listed_all && self.asked.is_empty() && !self.done {
+            while let Some(digest) = self.wanted.pop_front() {
+                if !list.has(digest) {
+                    self.asked.push(digest);
+                }
+                if self.asked.len() == WANTED_MAX {
+                    break;
+                }
+            }
+            if self.asked.is_empty() {
                 self.done = true;
                 step.messages.push(Message::Done);
+            } else {
+                step.messages.push(Message::Want(self.asked.clone()));
             }
         }
         step.complete = self.done && self.peer_done;
         step
+    }
+
+    /// The answer to the request is complete. Its missing revocations are requested again, unless all are missing: the
+    /// peer has dropped them, or this node refuses them.
+    fn on_answered(&mut self, list: &RevocationList) {
+        let asked = core::mem::take(&mut self.asked);
+        let lacking = asked.iter().filter(|digest| !list.has(**digest));
+        if lacking.clone().count() < asked.len() {
+            for digest in lacking.rev() {
+                self.wanted.push_front(*digest);
+            }
+        }
     }
 
     /// The peer's list is complete: a responder answers it.
@@ -104,8 +135,8 @@ impl RevocationExchange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CertifiedConnection {
     certificate: PresentedCertificate,
-    /// Whether the peer understands messages about revocations.
-    speaks: bool,
+    /// Whether the protocol version of the connection has messages about revocations, once a message shows it.
+    speaks: Option<bool>,
     /// Whether the connection is a link.
     open: bool,
     exchange: Option<RevocationExchange>,
@@ -125,7 +156,7 @@ impl RevocationLinks {
     pub(super) fn present(&mut self, link: LinkId, certificate: PresentedCertificate) {
         let connection = CertifiedConnection {
             certificate,
-            speaks: false,
+            speaks: None,
             open: false,
             exchange: None,
         };
@@ -154,10 +185,19 @@ impl RevocationLinks {
         revoked.map(|(link, _)| *link).collect()
     }
 
-    /// The peer of a connection understands messages about revocations.
-    pub(super) fn set_speaks(&mut self, link: LinkId) {
+    /// Sets whether the protocol version of a connection has messages about revocations.
+    pub(super) fn set_speaks(&mut self, link: LinkId, speaks: bool) {
         if let Some(connection) = self.connections.get_mut(&link) {
-            connection.speaks = true;
+            connection.speaks = Some(speaks);
+        }
+    }
+
+    pub(super) fn speaks(&self, link: LinkId) -> Speech {
+        match self.connections.get(&link).map(|it| it.speaks) {
+            None => Speech::Unconnected,
+            Some(None) => Speech::Unknown,
+            Some(Some(true)) => Speech::Yes,
+            Some(Some(false)) => Speech::No,
         }
     }
 
@@ -174,7 +214,8 @@ impl RevocationLinks {
     /// The links that new revocations are sent on, except the link that they came from.
     pub(super) fn others(&self, from: Option<LinkId>) -> Vec<LinkId> {
         let all = self.connections.iter();
-        let others = all.filter(|(link, it)| it.open && it.speaks && Some(**link) != from);
+        let others =
+            all.filter(|(link, it)| it.open && it.speaks == Some(true) && Some(**link) != from);
         others.map(|(link, _)| *link).collect()
     }
 
@@ -249,14 +290,21 @@ impl RevocationLinks {
 
     /// The peer requested revocations.
     pub(super) fn on_want(list: &RevocationList, wanted: &[u64]) -> Vec<Message> {
-        let held = wanted.iter().filter_map(|digest| list.with_digest(*digest));
-        let held: Vec<Arc<Revocation>> = held.cloned().collect();
-        Message::entries(&held, true)
+        let (mut answer, mut left): (Vec<Arc<Revocation>>, _) = (Vec::new(), ANSWER_BYTES_MAX);
+        for held in wanted.iter().filter_map(|it| list.with_digest(*it)) {
+            let bytes = held.encoded_len();
+            if bytes > left && !answer.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(bytes);
+            answer.push(Arc::clone(held));
+        }
+        Message::entries(&answer, true)
     }
 
     /// The answer to a request is complete.
     pub(super) fn on_answered(&mut self, link: LinkId, list: &RevocationList) -> ExchangeStep {
-        self.change(link, list, |exchange| exchange.awaits = false)
+        self.change(link, list, |exchange| exchange.on_answered(list))
     }
 
     /// The peer has everything that this node listed.

@@ -5,7 +5,7 @@
 //!   │ ◀── Hello, or Digest: hash ─────── │   hashes differ
 //!   │ ─── Have: all digests ───────────▶ │
 //!   │ ◀── Have: digests that A lacks ─── │
-//!   │ ─── Want ─▶ ◀── Entries ────────── │   each end requests what it lacks, a few at a time
+//!   │ ─── Want ─▶ ◀── Entries ────────── │   each end requests what it lacks, in portions
 //!   │ ◀── Want ── ─── Entries ─────────▶ │
 //!   │ ─── Done ─▶ ◀── Done ───────────── │
 //! ```
@@ -18,7 +18,9 @@ use std::sync::Arc;
 /// Maximum number of digests in one message.
 pub const DIGESTS_MAX: usize = 1_024;
 /// Maximum number of revocations that one message requests.
-pub const WANTED_MAX: usize = 32;
+pub const WANTED_MAX: usize = 1_024;
+/// Maximum encoded size of the revocations in the answer to one request, in bytes, beyond the first revocation.
+pub const ANSWER_BYTES_MAX: usize = 256 * 1_024;
 /// Room for revocations in one message, in bytes.
 const ENTRIES_BYTES_MAX: usize = FRAME_BYTES_MAX - 64;
 

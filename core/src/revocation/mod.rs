@@ -33,7 +33,7 @@ pub use links::EXCHANGE_INTERVAL;
 pub use list::{
     AHEAD_SECONDS_MAX, Inserted, KEPT_AFTER_END, REVOCATIONS_MAX, RevocationList, RevocationRefusal,
 };
-pub use message::{DIGESTS_MAX, Message, WANTED_MAX};
+pub use message::{ANSWER_BYTES_MAX, DIGESTS_MAX, Message, WANTED_MAX};
 pub use storage::{RevocationRequest, WAITING_MAX, is_revocation_ticket};
 
 use crate::link::LinkId;
@@ -41,7 +41,7 @@ use crate::machine::{Machine, Outbox};
 use crate::sabotage::{Sabotage, Switch};
 use crate::time::{Duration, Instant, Wall};
 use calendar::ReadCalendar;
-use links::{ExchangeStep, RevocationLinks};
+use links::{ExchangeStep, RevocationLinks, Speech};
 use std::sync::Arc;
 use storage::RevocationStorage;
 
@@ -123,6 +123,7 @@ impl Revocations {
                 self.close_revoked(out);
             }
             Input::Greeted { link, hash } => self.on_greeted(now, link, hash, out),
+            Input::OldVersion { link } => self.links.set_speaks(link, false),
             Input::Opened { link } => self.links.set_open(link),
             Input::Closed { link } => self.links.remove(link),
             Input::Receive { link, message } => self.on_message(now, link, message, out),
@@ -130,7 +131,7 @@ impl Revocations {
                 request,
                 revocation,
             } => self.on_revoke(now, request, &revocation, out),
-            Input::Stored { ticket } => self.storage.on_stored(ticket),
+            Input::Stored { ticket } => self.storage.on_stored(now, ticket, self.list.len()),
             Input::StoreFailed { ticket } => self.storage.on_failed(now, ticket),
             Input::Calendar(wall) => self.calendar.set(wall, now),
             Input::Wake => self.on_wake(now, out),
@@ -144,7 +145,7 @@ impl Revocations {
         hash: Option<u64>,
         out: &mut Outbox<Output>,
     ) {
-        self.links.set_speaks(link);
+        self.links.set_speaks(link, true);
         let exchanges = !self.sabotage.has(Switch::NoRevocationExchange);
         match hash {
             Some(hash) if hash != self.list.hash() && exchanges => {
@@ -163,10 +164,13 @@ impl Revocations {
         message: Message,
         out: &mut Outbox<Output>,
     ) {
-        if self.links.certificate(link).is_none() {
-            return;
+        match self.links.speaks(link) {
+            Speech::Unconnected => return,
+            // A connection carries what its version has, also if the peer has a newer one.
+            Speech::No => return self.break_off(link, out),
+            Speech::Unknown => self.links.set_speaks(link, true),
+            Speech::Yes => {}
         }
-        self.links.set_speaks(link);
         let exchanges = !self.sabotage.has(Switch::NoRevocationExchange);
         let step = match message {
             Message::Digest(hash) if hash != self.list.hash() && exchanges => {
@@ -177,12 +181,7 @@ impl Revocations {
                 let listed = (digests, last);
                 match self.links.on_have(link, &self.list, now, listed) {
                     Ok(step) => step,
-                    Err(links::TooManyListed) => {
-                        self.links.remove(link);
-                        let revoked = false;
-                        out.push(Output::Close { link, revoked });
-                        return;
-                    }
+                    Err(links::TooManyListed) => return self.break_off(link, out),
                 }
             }
             Message::Want(wanted) => {
@@ -200,6 +199,13 @@ impl Revocations {
             Message::Done => self.links.on_done(link, &self.list),
         };
         perform(link, step, out);
+    }
+
+    /// Closes a connection whose peer breaks the protocol.
+    fn break_off(&mut self, link: LinkId, out: &mut Outbox<Output>) {
+        self.links.remove(link);
+        let revoked = false;
+        out.push(Output::Close { link, revoked });
     }
 
     fn on_entries(
@@ -339,7 +345,7 @@ impl Revocations {
         } else {
             self.compare_at.get_or_insert(now + COMPARE_INTERVAL);
         }
-        if let Some(ticket) = self.storage.order() {
+        if let Some(ticket) = self.storage.order(now) {
             let revocations = self.list.iter().cloned().collect();
             out.push(Output::Store {
                 ticket,
@@ -373,7 +379,7 @@ impl Machine for Revocations {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.compare_at, self.storage.retry()]
+        [self.compare_at, self.storage.deadline()]
             .into_iter()
             .flatten()
             .min()

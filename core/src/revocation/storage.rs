@@ -1,7 +1,8 @@
 //! The durable copy of a node's revocations, and the callers that wait for it.
 //!
 //! The whole list is stored at each change, one order at a time; changes during an order are stored by the next order.
-//! A caller is answered when the list with its revocation is durable.
+//! A caller is answered when the list with its revocation is durable. While no caller waits, there is a pause after each
+//! order, in proportion to the list, so that a long exchange does not write a long list again and again.
 //!
 //! Bound: [`WAITING_MAX`] callers.
 
@@ -13,6 +14,8 @@ use std::collections::VecDeque;
 pub const WAITING_MAX: usize = 1_024;
 /// Time after which a failed order is repeated.
 const RETRY: Duration = Duration::from_secs(1);
+/// Pause after an order, for each revocation of the list: 3.3 s for a full one.
+const PAUSE: Duration = Duration::from_micros(50);
 /// Tickets of this machine have this bit, which tells them from those of gossip.
 const TICKETS: u64 = 1 << 63;
 
@@ -37,6 +40,8 @@ pub(super) struct RevocationStorage {
     ordered: Option<u64>,
     /// The time at which a failed order is repeated.
     retry: Option<Instant>,
+    /// The end of the pause after the last order.
+    pause: Option<Instant>,
     /// The callers, each with the number of changes that it waits for.
     waiting: VecDeque<(u64, RevocationRequest)>,
 }
@@ -48,8 +53,10 @@ impl RevocationStorage {
     }
 
     /// The ticket of the order that is due, if one is due.
-    pub(super) fn order(&mut self) -> Option<Ticket> {
+    pub(super) fn order(&mut self, now: Instant) -> Option<Ticket> {
+        let paused = self.waiting.is_empty() && self.pause.is_some_and(|end| now < end);
         let due = self.changes > self.durable && self.ordered.is_none() && self.retry.is_none();
+        let due = due && !paused;
         due.then(|| {
             self.ordered = Some(self.changes);
             Ticket(TICKETS | self.changes)
@@ -70,13 +77,15 @@ impl RevocationStorage {
         self.waiting.len() < WAITING_MAX
     }
 
-    /// An order is complete.
-    pub(super) fn on_stored(&mut self, ticket: Ticket) {
+    /// An order is complete. The list has this number of revocations.
+    pub(super) fn on_stored(&mut self, now: Instant, ticket: Ticket, revocations: usize) {
         if let Some(stored) = self.ordered
             && ticket.0 == TICKETS | stored
         {
             self.ordered = None;
             self.durable = stored;
+            let count = u32::try_from(revocations).unwrap_or(u32::MAX);
+            self.pause = Some(now + PAUSE.saturating_mul(count));
         }
     }
 
@@ -90,9 +99,10 @@ impl RevocationStorage {
         }
     }
 
-    /// The time at which a failed order is repeated.
-    pub(super) const fn retry(&self) -> Option<Instant> {
-        self.retry
+    /// The time at which an order becomes due, if it does so by time alone.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let changed = self.changes > self.durable && self.ordered.is_none();
+        self.retry.or(self.pause.filter(|_| changed))
     }
 
     /// A deadline has arrived.
@@ -129,24 +139,42 @@ mod tests {
         let mut storage = RevocationStorage::default();
         storage.on_changed();
         assert!(storage.wait(RevocationRequest(1)));
-        let first = storage.order().unwrap();
+        let first = storage.order(Instant::ZERO).unwrap();
         assert!(is_revocation_ticket(first) && !is_revocation_ticket(Ticket(1)));
         storage.on_changed();
         storage.wait(RevocationRequest(2));
-        assert_eq!(storage.order(), None, "one order at a time");
-        storage.on_stored(first);
+        assert_eq!(storage.order(Instant::ZERO), None, "one order at a time");
+        storage.on_stored(Instant::ZERO, first, 1);
         assert_eq!(storage.take_durable(false), [RevocationRequest(1)]);
-        let second = storage.order().unwrap();
+        // No pause while a caller waits.
+        let second = storage.order(Instant::ZERO).unwrap();
         storage.on_failed(Instant::ZERO, second);
         assert_eq!(
-            (storage.order(), storage.take_durable(false)),
+            (storage.order(Instant::ZERO), storage.take_durable(false)),
             (None, vec![])
         );
-        storage.on_wake(storage.retry().unwrap());
-        let again = storage.order().unwrap();
-        storage.on_stored(again);
+        let retry = storage.deadline().unwrap();
+        storage.on_wake(retry);
+        let again = storage.order(retry).unwrap();
+        storage.on_stored(retry, again, 1);
         assert_eq!(storage.take_durable(false), [RevocationRequest(2)]);
         assert!(storage.is_durable());
+    }
+
+    #[test]
+    fn orders_without_a_caller_pause_in_proportion_to_the_list() {
+        let mut storage = RevocationStorage::default();
+        storage.on_changed();
+        let first = storage.order(Instant::ZERO).unwrap();
+        storage.on_stored(Instant::ZERO, first, 65_536);
+        assert_eq!(storage.deadline(), None, "nothing to store");
+        storage.on_changed();
+        assert_eq!(storage.order(Instant::ZERO), None);
+        let end = storage.deadline().unwrap();
+        assert_eq!(end, Instant::ZERO + Duration::from_micros(65_536 * 50));
+        storage.on_wake(end);
+        assert!(storage.order(end).is_some());
+        assert_eq!(storage.deadline(), None, "an order is in progress");
     }
 
     #[test]

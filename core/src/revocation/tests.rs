@@ -3,6 +3,7 @@
 use super::*;
 use crate::identity::NodeId;
 use crate::link::Ticket;
+use crate::size::{self, Encoded as _};
 use crate::subject::CertificateRole;
 use std::collections::VecDeque;
 
@@ -53,15 +54,19 @@ fn revoke(machine: &mut Revocations, number: u64, revocation: &Arc<Revocation>) 
 }
 
 /// A connection between `one` and `other`, on which messages of both ends are delivered until none is left. Returns
-/// the ends that reported that the exchange is complete.
-fn run(nodes: &mut [Revocations; 2], now: Instant, first: Vec<Output>) -> (Vec<usize>, usize) {
+/// the ends that reported that the exchange is complete, and the messages.
+fn run(
+    nodes: &mut [Revocations; 2],
+    now: Instant,
+    first: Vec<Output>,
+) -> (Vec<usize>, Vec<Message>) {
     let link = LinkId(1);
-    let (mut complete, mut messages) = (Vec::new(), 0);
+    let (mut complete, mut messages) = (Vec::new(), Vec::new());
     let mut queue: VecDeque<(usize, Output)> = first.into_iter().map(|it| (0, it)).collect();
     while let Some((at, output)) = queue.pop_front() {
         match output {
             Output::Send { message, .. } => {
-                messages += 1;
+                messages.push(message.clone());
                 let receive = Input::Receive { link, message };
                 let outputs = step(&mut nodes[1 - at], now, receive);
                 queue.extend(outputs.into_iter().map(|it| (1 - at, it)));
@@ -125,6 +130,103 @@ fn both_ends_hold_all_revocations_before_the_handshake_continues() {
     assert!(complete.contains(&0), "the acceptor continues");
     let again = greet(&mut nodes, Instant::ZERO);
     assert_eq!(again, [Output::Exchanged { link: LinkId(1) }]);
+}
+
+#[test]
+fn a_full_list_is_exchanged_in_portions() {
+    let mut nodes = connected();
+    let all = 0..REVOCATIONS_MAX;
+    let all = all.map(|number| by_holder(&format!("n{number}"), 500));
+    step(&mut nodes[1], Instant::ZERO, Input::Load(all.collect()));
+    // The acceptor has one that the dialer lacks.
+    step(
+        &mut nodes[0],
+        Instant::ZERO,
+        Input::Load(vec![by_holder("zelda", 900)]),
+    );
+    let first = greet(&mut nodes, Instant::ZERO);
+    let (complete, messages) = run(&mut nodes, Instant::ZERO, first);
+    assert!(complete.contains(&0), "the acceptor continues");
+    assert!(nodes[0].list() == nodes[1].list());
+    assert_eq!(nodes[0].list().len(), REVOCATIONS_MAX);
+    let requests = messages.iter().filter(|it| matches!(it, Message::Want(_)));
+    assert!((60..80).contains(&requests.count()), "1 024 in each");
+    let largest = messages.iter().map(Message::encoded_len).max();
+    assert!(largest.is_some_and(|it| it <= size::FRAME_BYTES_MAX));
+}
+
+#[test]
+fn an_answer_is_bounded_in_bytes_and_its_rest_is_requested_again() {
+    let mut nodes = connected();
+    let large = |number: u64| {
+        let mut revocation = (*by_holder(&format!("n{number}"), 500)).clone();
+        revocation.signature.chain = [vec![7; 4_000]].into();
+        Arc::new(revocation)
+    };
+    let all = (0..200).map(large).collect();
+    step(&mut nodes[1], Instant::ZERO, Input::Load(all));
+    let first = greet(&mut nodes, Instant::ZERO);
+    let (complete, messages) = run(&mut nodes, Instant::ZERO, first);
+    assert!(complete.contains(&0) && nodes[0].list() == nodes[1].list());
+    let (mut answer, mut answers) = (0, Vec::new());
+    for message in &messages {
+        if let Message::Entries { last, .. } = message {
+            answer += message.encoded_len();
+            if *last {
+                answers.push(core::mem::take(&mut answer));
+            }
+        }
+    }
+    let most = ANSWER_BYTES_MAX + size::FRAME_BYTES_MAX;
+    assert!(
+        answers.len() == 4 && answers.iter().all(|it| *it < most),
+        "{answers:?}"
+    );
+}
+
+#[test]
+fn what_a_peer_lists_and_does_not_send_is_not_requested_again() {
+    let mut node = machine();
+    let (link, peer) = (LinkId(1), id("p"));
+    step(&mut node, Instant::ZERO, Input::Connected { link, peer });
+    let mut hears = |message| step(&mut node, Instant::ZERO, Input::Receive { link, message });
+    let listed = hears(Message::Have {
+        digests: vec![1, 2],
+        last: true,
+    });
+    let request = Output::Send {
+        link,
+        message: Message::Want(vec![1, 2]),
+    };
+    assert!(listed.contains(&request), "{listed:?}");
+    let nothing = hears(Message::Entries {
+        revocations: Vec::new(),
+        last: true,
+    });
+    let done = Output::Send {
+        link,
+        message: Message::Done,
+    };
+    assert_eq!(nothing, [done]);
+}
+
+#[test]
+fn a_connection_of_version_1_carries_no_revocation() {
+    let mut node = machine();
+    let (link, peer) = (LinkId(1), id("p"));
+    step(&mut node, Instant::ZERO, Input::Connected { link, peer });
+    step(&mut node, Instant::ZERO, Input::OldVersion { link });
+    step(&mut node, Instant::ZERO, Input::Opened { link });
+    let outputs = revoke(&mut node, 1, &by_holder("x", 500));
+    assert!(!outputs.iter().any(|it| matches!(it, Output::Send { .. })));
+    let wake = node.next_deadline().unwrap();
+    assert_eq!(step(&mut node, wake, Input::Wake), [], "no comparison");
+    // The peer breaks the protocol that it chose.
+    let message = Message::entries(&[by_holder("y", 500)], false).remove(0);
+    let refused = step(&mut node, wake, Input::Receive { link, message });
+    let revoked = false;
+    assert_eq!(refused, [Output::Close { link, revoked }]);
+    assert_eq!(node.list().len(), 1);
 }
 
 #[test]

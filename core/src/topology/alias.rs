@@ -62,6 +62,27 @@ impl Aliases {
     }
 }
 
+/// The number of `name` among these names, which are in order and contain it: the same as [`Aliases::number`], without the
+/// numbers of the others. O(names).
+fn number_of<'i>(name: &NodeId, names: impl Iterator<Item = &'i NodeId>, bits: u32) -> Option<u16> {
+    let size = 1_u64 << bits.clamp(1, BITS_MAX);
+    let mut taken = vec![false; usize::try_from(size).ok()?];
+    for (at, other) in names.enumerate() {
+        if at as u64 >= size {
+            return None;
+        }
+        let mut place = mix(hash_bytes(other.as_str().as_bytes())) % size;
+        while taken[usize::from(short(place))] {
+            place = (place + 1) % size;
+        }
+        if other == name {
+            return Some(short(place));
+        }
+        taken[usize::from(short(place))] = true;
+    }
+    None
+}
+
 fn short(place: u64) -> u16 {
     u16::try_from(place).unwrap_or(u16::MAX)
 }
@@ -71,6 +92,11 @@ impl Topology {
     #[must_use]
     pub fn aliases(&self, bits: u32) -> Aliases {
         Aliases::of(self.records().map(|record| record.id()), bits)
+    }
+
+    /// The short id of one known member; none if all short ids are taken. O(n).
+    pub(crate) fn alias_of(&self, name: &NodeId, bits: u32) -> Option<u16> {
+        number_of(name, self.records().map(|record| record.id()), bits)
     }
 }
 
@@ -88,6 +114,63 @@ mod tests {
             .collect()
     }
 
+    /// Names that hash to this number of `bits` bits, in order.
+    fn of_one_number(number: u64, bits: u32, count: usize) -> Vec<NodeId> {
+        let all = (0..).map(|index| NodeId::new(&format!("n{index:06}")).unwrap());
+        let place = |id: &NodeId| mix(hash_bytes(id.as_str().as_bytes())) % (1 << bits);
+        all.filter(|id| place(id) == number).take(count).collect()
+    }
+
+    #[test]
+    fn a_lower_name_takes_the_number_and_the_higher_name_gets_it_back() {
+        let number = 0x1a2;
+        let names = of_one_number(number, BITS, 2);
+        let (low, high) = (&names[0], &names[1]);
+        let number = short(number);
+        let alone = Aliases::of([high].into_iter(), BITS);
+        assert_eq!(alone.number(high), Some(number));
+        // The number of the higher name is invalid as soon as the lower name is present: it means the lower name.
+        let both = Aliases::of([low, high].into_iter(), BITS);
+        assert_eq!(both.name(number), Some(low));
+        assert_eq!(both.number(high), Some(number + 1));
+        // The higher name gets its number back when the lower name is forgotten.
+        let again = Aliases::of([high].into_iter(), BITS);
+        assert_eq!(again, alone);
+    }
+
+    #[test]
+    fn a_member_without_a_number_gets_one_when_a_number_is_free() {
+        let names = of_one_number(3, 2, 5);
+        let full = Aliases::of(names.iter(), 2);
+        let last = &names[4];
+        assert_eq!((full.number(last), full.without()), (None, 1));
+        // Each place that becomes free reaches the last name, whichever member is forgotten.
+        for gone in &names[..4] {
+            let rest = names.iter().filter(|name| *name != gone);
+            let freed = Aliases::of(rest, 2);
+            assert_eq!(freed.without(), 0);
+            let number = freed.number(last).unwrap();
+            assert_eq!(freed.name(number), Some(last), "without {gone}");
+            assert_eq!(freed.number(gone), None);
+        }
+    }
+
+    #[test]
+    fn equal_sets_of_names_have_equal_numbers_after_any_history() {
+        let names: BTreeSet<u16> = (0..5_000).collect();
+        let names = self::names(&names);
+        let bits = BITS;
+        let direct = Aliases::of(names.iter().filter(|name| name.as_str() > "n3"), bits);
+        let mut view: BTreeSet<&NodeId> = names.iter().collect();
+        assert_eq!(
+            Aliases::of(view.iter().copied(), bits).without(),
+            5_000 - 4_096
+        );
+        view.retain(|name| name.as_str() > "n3");
+        assert_eq!(Aliases::of(view.iter().copied(), bits), direct);
+        assert_eq!(direct.without(), 0);
+    }
+
     proptest! {
         #[test]
         fn every_member_has_a_number_of_its_own_while_there_are_numbers(
@@ -99,6 +182,9 @@ mod tests {
             let numbered: BTreeSet<u16> = names.iter().filter_map(|name| aliases.number(name)).collect();
             prop_assert_eq!(numbered.len(), names.len().min(1 << bits));
             prop_assert_eq!(aliases.without(), names.len() - numbered.len());
+            for name in &names {
+                prop_assert_eq!(number_of(name, names.iter(), bits), aliases.number(name));
+            }
             for name in &names {
                 if let Some(number) = aliases.number(name) {
                     prop_assert_eq!(aliases.name(number), Some(name));

@@ -14,6 +14,7 @@
 //! views in one simulation hold each value once.
 
 pub mod alias;
+mod edge_failure;
 mod member_index;
 mod members;
 mod memory;
@@ -23,11 +24,13 @@ mod providers;
 pub mod publication;
 mod reachability;
 pub mod record;
+mod refused;
 mod rings;
 pub(crate) mod route;
 #[cfg(test)]
 mod tests;
 
+pub use edge_failure::{EDGE_FAILURES_MAX, EdgeFailure};
 pub(crate) use member_index::MemberIndex;
 pub use members::MEMBERS_LIMIT;
 pub use position::RINGS;
@@ -69,8 +72,31 @@ pub(crate) struct StoredReport {
 pub(crate) struct ReportedEdge {
     pub(crate) peer: MemberIndex,
     pub(crate) down: bool,
+    /// The reporter's dials of the peer are refused.
+    pub(crate) refused: bool,
     /// The time at which the reporter last heard the peer, according to this node's clock.
     pub(crate) last_heard: Option<Instant>,
+    /// The reason why the reporter has no link with the peer, if the reporter states one.
+    pub(crate) failure: Option<EdgeFailure>,
+}
+
+/// The evidence that the reporter of an edge states beside the edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EdgeEvidence {
+    /// The time at which the reporter last heard the peer, according to this node's clock.
+    pub(crate) last_heard: Option<Instant>,
+    /// The reason why the reporter has no link with the peer.
+    pub(crate) failure: Option<EdgeFailure>,
+}
+
+impl From<Option<Instant>> for EdgeEvidence {
+    fn from(last_heard: Option<Instant>) -> Self {
+        let failure = None;
+        Self {
+            last_heard,
+            failure,
+        }
+    }
 }
 
 /// The outcome of applying a value.
@@ -162,6 +188,15 @@ impl Topology {
     #[must_use]
     pub const fn alive(&self) -> u64 {
         self.alive
+    }
+
+    /// Order-free hash of the ids that are known in this view.
+    pub(crate) fn names(&self) -> u64 {
+        let gone = self.not_alive.iter();
+        let gone = gone.filter_map(|member| self.known_record(*member));
+        gone.fold(self.alive, |sum, record| {
+            sum.wrapping_add(record.places()[0])
+        })
     }
 
     /// The value of [`Self::alive`] in a view where exactly these ids are alive.
@@ -458,15 +493,15 @@ impl Topology {
     }
 
     /// Merges a report: the report with the greater (epoch, version) is kept. A report that its reporter's record
-    /// outranks counts as old. `last_heard_times` are the edges' last-heard times on this node's clock.
+    /// outranks counts as old. `evidence` belongs to the edges, in their order.
     pub(crate) fn apply_report(
         &mut self,
         report: &Arc<EdgeReport>,
-        last_heard_times: Vec<Option<Instant>>,
+        evidence: impl IntoIterator<Item = impl Into<EdgeEvidence>>,
     ) -> Applied {
         self.intern(&report.reporter)
             .map_or(Applied::Full, |member| {
-                self.apply_report_at(member, report, last_heard_times)
+                self.apply_report_at(member, report, evidence)
             })
     }
 
@@ -475,7 +510,7 @@ impl Topology {
         &mut self,
         member: MemberIndex,
         report: &Arc<EdgeReport>,
-        last_heard_times: impl IntoIterator<Item = Option<Instant>>,
+        evidence: impl IntoIterator<Item = impl Into<EdgeEvidence>>,
     ) -> Applied {
         // The report of a forgotten reporter would be part of the hash but never be sent on.
         let old = self
@@ -492,14 +527,20 @@ impl Topology {
             }
         }
         let mut edges = Vec::with_capacity(report.edges.len());
-        for (edge, last_heard) in report.edges.iter().zip(last_heard_times) {
+        for (edge, evidence) in report.edges.iter().zip(evidence) {
             let Some(peer) = self.intern(&edge.peer) else {
                 return Applied::Full;
             };
+            let EdgeEvidence {
+                last_heard,
+                failure,
+            } = evidence.into();
             edges.push(ReportedEdge {
                 peer,
                 down: edge.down,
+                refused: edge.refused,
                 last_heard,
+                failure,
             });
         }
         self.drop_report(member);

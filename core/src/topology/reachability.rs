@@ -192,6 +192,15 @@ impl Topology {
         all.flat_map(|(reporter, stored)| stored.edges.iter().map(move |edge| (*reporter, edge)))
     }
 
+    /// The reported edges to a member, each with its reporter. O(reported edges).
+    pub(crate) fn edges_to(
+        &self,
+        peer: MemberIndex,
+    ) -> impl Iterator<Item = (MemberIndex, &ReportedEdge)> {
+        self.reported_edges()
+            .filter(move |(_, edge)| edge.peer == peer)
+    }
+
     /// Whether no edge is reported down and the ring edges connect all members. O(reported edges).
     pub(crate) fn is_unaccused(&self) -> bool {
         self.rings_join_all() && self.reported_edges().all(|(_, edge)| !edge.down)

@@ -24,8 +24,8 @@ pub const CONTENT_BYTES_MAX: usize = 8 * 1024;
 pub const EDGES_MAX: usize = 1_024;
 /// Maximum encoded size of a report, so that the report fits in one message.
 pub const REPORT_BYTES_MAX: usize = 14 * 1024;
-/// Maximum encoded size of one edge without the peer's id: three tags, the id's length, the state, and an age below 2^35
-/// milliseconds.
+/// Maximum encoded size of one edge that is not refused, without the peer's id: three tags, the id's length, the state,
+/// and an age below 2^35 milliseconds.
 const EDGE_BYTES_MAX: usize = 10;
 /// The highest epoch that a node stores. Members accept far lower counters: see [`crate::counter`].
 pub const COUNTER_MAX: u64 = 1 << 62;
@@ -394,6 +394,9 @@ pub struct Edge {
     pub peer: NodeId,
     /// Whether the reporter hears nothing from the peer. If false, the reporter hears the peer.
     pub down: bool,
+    /// Whether the link to the peer ended without a goodbye, and the peer's host then refused dials for some time: the
+    /// peer's process is gone. Only of an edge that is down.
+    pub refused: bool,
 }
 
 /// The edges of a node whose state differs from the state that other nodes assume. A report has one writer and is
@@ -411,11 +414,13 @@ pub struct EdgeReport {
 }
 
 impl EdgeReport {
-    /// The number of edges, from the first one on, that fit in one report.
-    pub(crate) fn fitting<'i>(peers: impl Iterator<Item = &'i NodeId>) -> usize {
+    /// The number of edges, from the first one on, that fit in one report. An edge is given as its peer, and whether it
+    /// is refused.
+    pub(crate) fn fitting<'i>(edges: impl Iterator<Item = (&'i NodeId, bool)>) -> usize {
         let mut left = REPORT_BYTES_MAX;
-        let fitting = peers.take(EDGES_MAX).take_while(|peer| {
-            let edge = size::delimited(peer.as_str().len() + EDGE_BYTES_MAX);
+        let fitting = edges.take(EDGES_MAX).take_while(|(peer, refused)| {
+            let edge = peer.as_str().len() + EDGE_BYTES_MAX + size::boolean(*refused);
+            let edge = size::delimited(edge);
             let fits = edge <= left;
             left = left.saturating_sub(edge);
             fits
@@ -425,11 +430,12 @@ impl EdgeReport {
 
     /// Whether the report is within its bounds.
     pub(crate) fn fits(&self) -> bool {
-        let peers = self.edges.iter().map(|edge| &edge.peer);
-        Self::fitting(peers) == self.edges.len()
+        let edges = self.edges.iter().map(|edge| (&edge.peer, edge.refused));
+        Self::fitting(edges) == self.edges.len()
     }
 
-    /// A hash of the whole report.
+    /// A hash of the report, without [`Edge::refused`]: builds that do not know this field pass reports on without it,
+    /// and hold the same view.
     #[must_use]
     pub fn digest(&self) -> u64 {
         let mut digest = Digest(2);

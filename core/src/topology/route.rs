@@ -190,6 +190,7 @@ mod tests {
                 .map(|peer| Edge {
                     peer: id(*peer),
                     down: true,
+                    refused: false,
                 })
                 .collect();
             let last_heard_times = vec![None; edges.len()];

@@ -35,7 +35,7 @@ prop_compose! {
     fn report()(
         who in 0_u8..4, epoch in 1_u64..3, version in 1_u64..4, edges in prop::collection::btree_map(0_u8..4, any::<bool>(), 0..3),
     ) -> Heard {
-        let edges = edges.into_iter().map(|(peer, down)| Edge { peer: id(peer), down }).collect();
+        let edges = edges.into_iter().map(|(peer, down)| Edge { peer: id(peer), down, refused: false }).collect();
         Heard::Report(Arc::new(EdgeReport { epoch, version, edges, reporter: id(who) }))
     }
 }
@@ -45,7 +45,11 @@ fn heard() -> impl Strategy<Value = Vec<Heard>> {
 }
 
 fn empty() -> Topology {
-    Topology::new(64, Sabotage::NONE)
+    empty_of(64)
+}
+
+fn empty_of(members: usize) -> Topology {
+    Topology::new(members, Sabotage::NONE)
 }
 
 fn hear(view: &mut Topology, heard: &Heard) -> Applied {
@@ -449,6 +453,34 @@ fn services_are_listed_in_order_with_their_providers() {
 }
 
 #[test]
+fn a_report_replaces_its_shortened_copy_in_any_order() {
+    // A member of protocol version 1 passes on the first 64 edges of a report.
+    let edges = (0..70).map(|index| Edge {
+        peer: id(index),
+        down: true,
+        refused: false,
+    });
+    let whole = EdgeReport {
+        epoch: 1,
+        version: 1,
+        edges: edges.collect(),
+        reporter: id(200),
+    };
+    let shortened = EdgeReport {
+        edges: whole.edges[..64].to_vec(),
+        ..whole.clone()
+    };
+    let mut views = [empty_of(128), empty_of(128)];
+    let [whole, shortened] = [whole, shortened].map(|it| Heard::Report(Arc::new(it)));
+    assert_eq!(hear(&mut views[0], &whole), Applied::Newer);
+    assert_eq!(hear(&mut views[0], &shortened), Applied::Older);
+    assert_eq!(hear(&mut views[1], &shortened), Applied::Newer);
+    assert_ne!(views[0].hash(), views[1].hash(), "anti-entropy finds it");
+    assert_eq!(hear(&mut views[1], &whole), Applied::Newer);
+    assert_eq!(views[0].hash(), views[1].hash());
+}
+
+#[test]
 fn a_member_that_a_report_names_is_named() {
     let mut view = empty();
     let report = EdgeReport {
@@ -457,6 +489,7 @@ fn a_member_that_a_report_names_is_named() {
         edges: vec![Edge {
             peer: id(1),
             down: true,
+            refused: false,
         }],
         reporter: id(0),
     };
@@ -469,6 +502,6 @@ fn a_member_that_a_report_names_is_named() {
         edges: vec![],
         reporter: id(0),
     };
-    view.apply_report(&Arc::new(empty_report), vec![]);
+    view.apply_report(&Arc::new(empty_report), Vec::<Option<Instant>>::new());
     assert!(!named(&view, 1));
 }

@@ -8,16 +8,19 @@
 //! - a source with too many unfinished handshakes loses its oldest one; when the total bound is reached, the source
 //!   with the most handshakes loses its oldest one ([`PendingHandshakes`]). The newest handshake is always admitted: a
 //!   member completes its handshake within a few round trips, and the handshake of an idle peer becomes the oldest
-//!   sooner or later.
+//!   sooner or later;
+//! - a handshake has more time while few handshakes are unfinished, because a peer may be far away (`patience`).
 //!
 //! A [`PortGate`] admits connections to their handshake. The caller accepts connections, closes those whose handshakes
 //! are evicted, and limits its [reports](crate::reports). Bounds: [`SOURCES_MAX`] rates, and the two maximum numbers of
 //! handshakes that the caller sets.
 
 mod gate;
+mod patience;
 mod rates;
 
 pub use gate::{AcceptFailure, Excess, PortGate};
+pub use patience::patience;
 pub use rates::{SOURCES_MAX, SourceRates};
 
 use core::net::SocketAddr;

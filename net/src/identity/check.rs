@@ -11,7 +11,7 @@ use super::secret::Secret;
 use super::tls::{self, Credential, Encryption};
 use super::trust::{CaName, MeshTrust, Trust};
 use phalanx_core::credentials::{Validity, ValidityStage};
-use phalanx_core::revocation::PresentedCertificate;
+use phalanx_core::revocation::{Fingerprint, PresentedCertificate};
 use phalanx_core::subject::{CertificateRole, Subject};
 use phalanx_core::time::Wall;
 use rustls::pki_types::pem::PemObject as _;
@@ -183,6 +183,13 @@ impl Identity {
         let all = self.authorities.iter();
         let facts = all.filter_map(|it| CertificateFacts::of(it).ok());
         facts.map(|facts| facts.validity.not_after).max()
+    }
+
+    /// Whether the certificate with this fingerprint is that of a CA of the mesh.
+    #[must_use]
+    pub fn trusts(&self, fingerprint: Fingerprint) -> bool {
+        let mut all = self.authorities.iter();
+        all.any(|it| revocation::fingerprint_of(it) == fingerprint)
     }
 
     /// Returns the certificates of the mesh's CAs.

@@ -5,10 +5,12 @@ use crate::identity::{ACCEPTED_SECRETS, Identity, Trust};
 use crate::overlay::{OverlayStatus, PathStatus};
 use crate::telemetry;
 use crate::transport::{Traffic, TrustedSubnets};
-use crate::wire::edges;
 use crate::wire::proto::{self, health, node_status};
+use crate::wire::{edges, failure_number};
 use phalanx_core::gossip::message::{VERSION_MAX, VERSION_MIN};
-use phalanx_core::gossip::{Gossip, LinkView, MYSELF, MemberView, Phase, Status};
+use phalanx_core::gossip::{
+    Gossip, LinkView, MYSELF, MemberView, Phase, Status, UndialableView, UnreachableView,
+};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::{Address, LinkId};
 use phalanx_core::node::Node;
@@ -92,13 +94,10 @@ pub(super) fn member((view, short): &(MemberView, Option<u16>)) -> proto::Member
     proto::Member {
         record: Some(view.record.as_ref().into()),
         status: status(view.status).into(),
-        edges: view
-            .report
-            .as_ref()
-            .map(|report| edges(report, &[]))
-            .unwrap_or_default(),
+        edges: view.report.as_ref().map(edges).unwrap_or_default(),
         digest: view.record.digest(),
         short_id: short.map(u32::from),
+        updated_ms: millis(view.updated),
     }
 }
 
@@ -146,6 +145,10 @@ fn link(view: &LinkView, mesh: &Gossip, unencrypted: &BTreeSet<LinkId>) -> proto
             .unwrap_or_default(),
         unencrypted: unencrypted.contains(&view.link),
         data_path: None,
+        round_trip_us: view
+            .round_trip
+            .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+        silent_after_ms: millis(view.silent_after),
     }
 }
 
@@ -156,6 +159,32 @@ pub(super) fn links(
 ) -> Vec<proto::Link> {
     let views = mesh.links(now);
     views.map(|view| link(&view, mesh, unencrypted)).collect()
+}
+
+pub(super) fn unreachable(mesh: &Gossip) -> Vec<proto::UnreachablePeer> {
+    let pair = |view: UnreachableView| proto::UnreachablePeer {
+        peer: view.peer.to_string(),
+        address: view
+            .address
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+        own: failure_number(view.own),
+        theirs: failure_number(view.theirs),
+        last_contact_ms: view.last_contact.map(millis),
+        lasted_ms: millis(view.lasted),
+        linked: view.linked,
+    };
+    mesh.unreachable().into_iter().map(pair).collect()
+}
+
+fn undialable(view: UndialableView) -> proto::UndialableAddress {
+    proto::UndialableAddress {
+        address: view.address.to_string(),
+        by: view.by.iter().map(ToString::to_string).collect(),
+        count: u32::try_from(view.count).unwrap_or(u32::MAX),
+        failure: failure_number(Some(view.failure)),
+        last_contact_ms: view.last_contact.map(millis),
+    }
 }
 
 fn entries(map: &BTreeMap<String, String>) -> Vec<proto::Entry> {
@@ -300,6 +329,8 @@ pub(super) struct Inside {
     pub(super) uptime: Duration,
     discovery: bool,
     pub(super) links: Vec<proto::Link>,
+    unreachable: Vec<proto::UnreachablePeer>,
+    undialable: Option<proto::UndialableAddress>,
     targets: Vec<proto::Target>,
     members: proto::MemberCounts,
     channels: u32,
@@ -340,6 +371,8 @@ impl Inside {
             members: counts(mesh),
             accepted: accepted(mesh),
             links,
+            unreachable: unreachable(mesh),
+            undialable: mesh.undialable().map(undialable),
             targets,
             channels,
             open_channels,
@@ -392,6 +425,8 @@ impl Inside {
             start: start(self.bootstrapped).into(),
             short_id: self.short_id.map(u32::from),
             without_short_id: u32::try_from(self.without_short_id).unwrap_or(u32::MAX),
+            unreachable: self.unreachable,
+            undialable: self.undialable,
         }
     }
 }

@@ -218,11 +218,14 @@ impl MeshService for Api {
     ) -> Answer<proto::ListLinksReply> {
         self.inner_circle(&request)?;
         let outside = self.node.clone();
-        let links = self
-            .ask(move |node, now| answer::links(node.mesh(), now, &outside.unencrypted_links()))
+        let (links, unreachable) = self
+            .ask(move |node, now| {
+                let links = answer::links(node.mesh(), now, &outside.unencrypted_links());
+                (links, answer::unreachable(node.mesh()))
+            })
             .await?;
         let links = answer::with_paths(links, self.node.overlay().as_ref());
-        Ok(Response::new(proto::ListLinksReply { links }))
+        Ok(Response::new(proto::ListLinksReply { links, unreachable }))
     }
 
     async fn list_services(

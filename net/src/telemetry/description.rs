@@ -3,10 +3,12 @@
 //! Levels follow the consequence: `error`, the node stopped; `warn`, an operator should act;
 //! `info`, a state change that operators want to see; `debug`, frequent events.
 
+use super::unreachable;
 use crate::link::{Notice, TransportEvent};
 use crate::printable::printable;
 use phalanx_core::channel;
-use phalanx_core::gossip::{Event, LinkEnd, Rejection};
+use phalanx_core::gossip::message::{VERSION_MAX, VERSION_MIN};
+use phalanx_core::gossip::{DeathCause, Event, LinkEnd, Rejection};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::revocation;
@@ -73,10 +75,23 @@ pub fn describe_notice(notice: &Notice) -> Description {
     }
 }
 
+const fn death(cause: DeathCause) -> &'static str {
+    match cause {
+        DeathCause::Silent => "no node hears it",
+        DeathCause::Refused => "its process is gone, and its host refuses connections",
+    }
+}
+
 const fn level(event: &Event) -> Level {
     match event {
         Event::NameTaken { .. } | Event::DuplicateId { .. } => Level::ERROR,
+        // The losses of several members have one line of their own.
+        Event::PeerDown { joint: true, .. } => Level::DEBUG,
         Event::PeerDown { .. }
+        | Event::PeersDown { .. }
+        | Event::Unreachable { .. }
+        | Event::AddressUndialable(_)
+        | Event::VersionRefused { .. }
         | Event::WrongPeer { .. }
         | Event::Isolated
         | Event::Rejected { .. }
@@ -89,6 +104,7 @@ const fn level(event: &Event) -> Level {
         | Event::DialedMyself { .. }
         | Event::Rejoined
         | Event::NameResumed { .. }
+        | Event::ShortIdChanged { .. }
         | Event::Refuted { .. } => Level::INFO,
         Event::PeerSuspected { .. }
         | Event::PeerCleared { .. }
@@ -103,11 +119,20 @@ fn text(event: &Event) -> String {
         Event::PeerUp { id, epoch } => format!("{id} is up (epoch {epoch})"),
         Event::PeerSuspected { id } => format!("{id} is suspect: no path leads to it"),
         Event::PeerCleared { id } => format!("{id} is reachable again"),
-        Event::PeerDown { id } => format!("{id} is down"),
+        Event::PeerDown { id, cause, .. } => format!("{id} is down: {}", death(*cause)),
+        Event::PeersDown {
+            named,
+            count,
+            alive,
+        } => unreachable::peers_down(named, *count, *alive),
+        Event::Unreachable { named, count } => unreachable::pairs(named, *count),
+        Event::AddressUndialable(view) => unreachable::undialable(view),
+        Event::ShortIdChanged { from, to } => short_id_changed(*from, *to),
+        Event::VersionRefused { peer, versions } => version_refused(peer, *versions),
         Event::PeerLeft { id } => format!("{id} left the mesh"),
         Event::PeerUpdated { id } => format!("{id} updated its record"),
         Event::PeerForgotten { id } => {
-            format!("{id} was gone for a long time; its record is removed")
+            format!("{id} is forgotten: it was down or had left")
         }
         Event::LinkUp { peer, dialed, .. } => {
             let dialer = if *dialed { "this node" } else { "the peer" };
@@ -122,7 +147,7 @@ fn text(event: &Event) -> String {
             retry_in,
         } => dial_failed(address, reason, *retry_in),
         Event::DialedMyself { address } => {
-            format!("the seed address (target) {address} is this node itself")
+            format!("the address {address} leads to this node itself")
         }
         Event::WrongPeer {
             address,
@@ -131,22 +156,10 @@ fn text(event: &Event) -> String {
         } => {
             format!("{address} belongs to {found}, but {expected} was expected there")
         }
-        Event::Isolated => {
-            "no neighbour responds: this node or its network may have failed; members are declared down if this lasts"
-                .to_owned()
-        }
+        Event::Isolated => ISOLATED.to_owned(),
         Event::Rejoined => "a neighbour responds again".to_owned(),
-        Event::NameTaken { epoch, .. } => {
-            format!(
-                "another node with a newer epoch ({epoch}) proved this node's id; this node waits until that node is \
-                 gone; change the id of one of them"
-            )
-        }
-        Event::NameResumed { epoch } => {
-            format!(
-                "the other node with this node's id is gone; this node resumes with epoch {epoch}"
-            )
-        }
+        Event::NameTaken { epoch, .. } => name_taken(*epoch),
+        Event::NameResumed { epoch } => name_resumed(*epoch),
         Event::DuplicateId {
             relay,
             epoch,
@@ -166,6 +179,41 @@ fn text(event: &Event) -> String {
         }
         Event::Paused { late } => format!("this process did not run for {} ms", late.as_millis()),
     }
+}
+
+const ISOLATED: &str = "no neighbour responds: this node or its network may have failed; members are declared down if this lasts";
+
+fn short_id_changed(from: Option<u16>, to: Option<u16>) -> String {
+    format!(
+        "the short id of this node is {}, it was {}",
+        short_id(to),
+        short_id(from)
+    )
+}
+
+fn version_refused(peer: &NodeId, (least, most): (u32, u32)) -> String {
+    format!(
+        "the link that {peer} asked for is refused: {peer} speaks protocol versions {least} to {most}, this node \
+         {VERSION_MIN} to {VERSION_MAX}"
+    )
+}
+
+fn name_taken(epoch: u64) -> String {
+    format!(
+        "another node with a newer epoch ({epoch}) proved this node's id; this node waits until that node is gone; \
+         change the id of one of them"
+    )
+}
+
+fn name_resumed(epoch: u64) -> String {
+    format!("the other node with this node's id is gone; this node resumes with epoch {epoch}")
+}
+
+fn short_id(number: Option<u16>) -> String {
+    number.map_or_else(
+        || "none, because all are taken".to_owned(),
+        |number| format!("#{number:03x}"),
+    )
 }
 
 fn dial_failed(address: &Address, reason: &str, retry_in: Option<Duration>) -> String {
@@ -204,7 +252,7 @@ pub const fn end(reason: LinkEnd) -> &'static str {
         LinkEnd::Expired => "one of the two certificates is about to expire",
         LinkEnd::Untrusted => "one of the two certificates is not trusted any more",
         LinkEnd::Revoked => "the peer's certificate is revoked",
-        LinkEnd::Leaving => "this node is leaving",
+        LinkEnd::Leaving => "this node leaves the mesh, or gave up its id",
     }
 }
 
@@ -213,6 +261,7 @@ const fn rejection(reason: Rejection) -> &'static str {
         Rejection::BeforeHello => "it arrived before the handshake",
         Rejection::SecondHello => "a second handshake",
         Rejection::WrongRecord => "the record in the handshake belongs to another node",
+        Rejection::VersionNotOffered => "it chose a protocol version that this node did not offer",
         Rejection::CounterTooHigh => "a counter above the allowed maximum",
         Rejection::TooMany => "it exceeds a limit",
         Rejection::ForgedReport => "a report in the name of this node",
@@ -241,6 +290,10 @@ fn describe_channel(event: &channel::Event) -> Description {
             Level::DEBUG,
             format!("a message from {from} to {to} cannot be relayed: {failure}"),
         ),
+        Event::Deferred { from, bytes } => (
+            Level::DEBUG,
+            format!("a payload of {bytes} bytes from {from} waits for room"),
+        ),
         Event::Dropped { peer, channel } => (
             Level::DEBUG,
             format!("{peer} reads too slowly; broadcasts on {channel} reach it by anti-entropy"),
@@ -260,6 +313,12 @@ const fn channel_rejection(reason: channel::Rejection) -> &'static str {
         channel::Rejection::OtherKind => "the channel has another kind",
         channel::Rejection::TooMany => "too many channels or origins",
         channel::Rejection::BrokenPayload => "a malformed or too large payload",
+        channel::Rejection::WindowExceeded => {
+            "a payload that waited for room exceeded the window of its link"
+        }
+        channel::Rejection::TooSlow => {
+            "a payload arrived too slowly while others waited for its room"
+        }
         channel::Rejection::CounterTooHigh => "a counter above the allowed maximum",
         channel::Rejection::Malformed => "the application cannot merge it",
     }
@@ -339,6 +398,55 @@ mod tests {
     use super::*;
 
     #[test]
+    fn texts_claim_only_what_the_event_establishes() {
+        let id = NodeId::new("a").unwrap();
+        let text = |event: Event| describe(&event).text;
+        // A member is forgotten on request too, at any time.
+        let forgotten = text(Event::PeerForgotten { id });
+        assert_eq!(forgotten, "a is forgotten: it was down or had left");
+        // Not every dialled address is a seed address.
+        let address = Address::Socket(([10, 0, 0, 1], 7_000).into());
+        let myself = text(Event::DialedMyself { address });
+        assert_eq!(
+            myself,
+            "the address 10.0.0.1:7000 leads to this node itself"
+        );
+        // Members are declared down after a while, so the text promises no suspension of verdicts.
+        let isolated = text(Event::Isolated);
+        assert!(
+            isolated.contains("are declared down if this lasts"),
+            "{isolated}"
+        );
+        // A node that gives up its id closes its links as well.
+        assert!(end(LinkEnd::Leaving).contains("gave up its id"));
+    }
+
+    #[test]
+    fn the_losses_of_several_members_are_one_warning() {
+        let id = NodeId::new("a").unwrap();
+        let level = |joint| {
+            describe(&Event::PeerDown {
+                id: id.clone(),
+                cause: DeathCause::Silent,
+                joint,
+            })
+            .level
+        };
+        assert_eq!((level(false), level(true)), (Level::WARN, Level::DEBUG));
+        let together = describe(&Event::PeersDown {
+            named: vec![id.clone()],
+            count: 7,
+            alive: 3,
+        });
+        assert_eq!((together.level, together.kind), (Level::WARN, "peers-down"));
+        assert!(
+            together
+                .text
+                .starts_with("7 members are down: a and 6 more; 3 are alive")
+        );
+    }
+
+    #[test]
     fn fatal_events_are_errors_and_frequent_events_are_debug() {
         let id = NodeId::new("a").unwrap();
         let taken = describe(&Event::NameTaken {
@@ -366,7 +474,11 @@ mod tests {
             "{}",
             duplicate.text
         );
-        let down = describe(&Event::PeerDown { id: id.clone() });
+        let down = describe(&Event::PeerDown {
+            id: id.clone(),
+            cause: DeathCause::Refused,
+            joint: false,
+        });
         assert_eq!(
             (down.level, down.subject.as_ref()),
             (Level::WARN, Some(&id))

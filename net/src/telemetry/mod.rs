@@ -10,6 +10,7 @@ mod description;
 mod foreign;
 mod line;
 mod queue;
+mod unreachable;
 
 pub use description::{Description, describe, describe_notice, end};
 

@@ -82,6 +82,7 @@ where
         }
         let local = L::local_end(&io).ok();
         let guarded = gate.connections.guard(io, true);
+        let timeout = limits.handshake_patience(unfinished);
         let (place, evicted) = handshakes.begin(remote, guarded.connection());
         if let Some(stranger) = evicted {
             dropped(stranger, Limit::Handshakes);
@@ -89,7 +90,7 @@ where
         let admitting = gate.clone();
         gate.links.tasks.spawn(async move {
             admitting
-                .admit(guarded, (local, remote), place, limits.handshake_timeout)
+                .admit(guarded, (local, remote), place, timeout)
                 .await;
         });
     }

@@ -38,7 +38,7 @@ pub(crate) struct TransportDialer<N> {
     pub(crate) credentials: CurrentProof,
     pub(crate) connections: Connections,
     pub(crate) links: OpenLinks,
-    /// Maximum time from an order to the link.
+    /// Maximum time from an order to the link. The machine decides earlier when a dial counts as failed.
     pub(crate) timeout: Duration,
     /// Maximum time from an order to the addresses of a name.
     pub(crate) resolution_timeout: Duration,
@@ -126,7 +126,11 @@ impl<N: Network> TransportDialer<N> {
     }
 }
 
-/// Interval of HTTP/2 pings on a connection for calls: a caller learns within twice this time that the other end is gone.
+/// The factor by which the time for an answer to an HTTP/2 ping exceeds the interval of pings: on a slow and lossy link
+/// an answer is late by several retransmissions.
+pub(super) const KEEPALIVE_ANSWER: u32 = 2;
+/// Interval of HTTP/2 pings on a connection for calls: a caller learns within three times this time that the other end is
+/// gone.
 const CALL_KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// A connection to a node, for calls. It is encrypted, also in trusted subnets.
@@ -256,7 +260,7 @@ where
     if let Some(keepalive) = keepalive {
         endpoint = endpoint
             .http2_keep_alive_interval(keepalive)
-            .keep_alive_timeout(keepalive)
+            .keep_alive_timeout(keepalive * KEEPALIVE_ANSWER)
             .keep_alive_while_idle(true);
     }
     endpoint.connect_with_connector(connector).await

@@ -1,11 +1,13 @@
 //! Executes the outputs of a node's machine.
 
 use super::dial::TransportDialer;
+use super::dials::DialsInProgress;
 use super::lifetime::{closed, until};
 use super::links::OpenLinks;
 use super::network::Network;
 use super::revocation_gate::RevocationGate;
 use super::revocations::{RevocationAnswers, StoreOrder};
+use super::store_orders::{is_stored, perform_orders};
 use crate::applications::registry::Dispatcher;
 use crate::driver::Executor;
 use crate::link::{Notice, TransportEvent};
@@ -24,6 +26,7 @@ pub type Observer = Box<dyn FnMut(Instant, &node::Input) + Send>;
 /// The executor of one node.
 pub(crate) struct MeshExecutor<N> {
     pub(crate) dialer: TransportDialer<N>,
+    pub(crate) dials: DialsInProgress,
     pub(crate) links: OpenLinks,
     /// The newest epoch to store; see [`keep_epochs`].
     pub(crate) orders: watch::Sender<Option<(Ticket, u64)>>,
@@ -53,9 +56,15 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
             }
             node::Output::Channel(order) => self.dispatcher.perform(order),
             node::Output::Dial { dial, address } => {
-                let dial = self.dialer.clone().dial(dial, address);
+                let cancelled = self.dials.begin(dial);
+                let cancelled = async {
+                    // The sender is dropped if the same dial begins again.
+                    drop(cancelled.await);
+                };
+                let dial = until(self.dialer.clone().dial(dial, address), cancelled);
                 self.links.tasks.spawn(until(dial, closed(&self.closing)));
             }
+            node::Output::CancelDial { dial } => self.dials.cancel(dial),
             node::Output::Resolve { ticket, name } => {
                 let resolve = self.dialer.clone().resolve(ticket, name);
                 self.links
@@ -113,23 +122,21 @@ impl<N: Network> Executor<Node> for MeshExecutor<N> {
 pub(crate) async fn keep_epochs<S: Store>(
     store: S,
     links: OpenLinks,
-    mut orders: watch::Receiver<Option<(Ticket, u64)>>,
+    orders: watch::Receiver<Option<(Ticket, u64)>>,
 ) {
-    while orders.changed().await.is_ok() {
-        let Some((ticket, newest)) = *orders.borrow_and_update() else {
-            continue;
+    let (store, links) = (&store, &links);
+    perform_orders(orders, |order| async move {
+        let Some((ticket, newest)) = order else {
+            return;
         };
-        let done = match epoch::save(&store, newest).await {
-            Ok(()) => Input::Stored { ticket },
-            Err(error) => {
-                links.notice(TransportEvent::StoreFailed {
-                    reason: error.to_string(),
-                });
-                Input::StoreFailed { ticket }
-            }
+        let done = if is_stored(links, epoch::save(store, newest).await) {
+            Input::Stored { ticket }
+        } else {
+            Input::StoreFailed { ticket }
         };
         links.notify(done).await;
-    }
+    })
+    .await;
 }
 
 /// Stores addresses of members. A newer order replaces one that waits. An order that fails is reported and dropped.
@@ -137,16 +144,13 @@ pub(crate) async fn keep_epochs<S: Store>(
 pub(crate) async fn keep_addresses<S: Store>(
     store: S,
     links: OpenLinks,
-    mut orders: watch::Receiver<Vec<SocketAddr>>,
+    orders: watch::Receiver<Vec<SocketAddr>>,
 ) {
-    while orders.changed().await.is_ok() {
-        let newest = orders.borrow_and_update().clone();
-        if let Err(error) = addresses::save(&store, &newest).await {
-            links.notice(TransportEvent::StoreFailed {
-                reason: error.to_string(),
-            });
-        }
-    }
+    let (store, links) = (&store, &links);
+    perform_orders(orders, |newest| async move {
+        let _reported = is_stored(links, addresses::save(store, &newest).await);
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(crate) fn after_handshake(error: &io::Error) -> DialError {
     if !is_tls && is_end(error) {
         return DialError::Untrusted(format!(
             "it ended the connection after the handshake ({error}); it may not accept the certificate of this end: check \
-             that it has not expired, and the clocks"
+             that it has neither expired nor been revoked, and the clocks"
         ));
     }
     dial_error(error)
@@ -103,7 +103,9 @@ fn of_tls(error: &Tls) -> DialError {
             DialError::Untrusted("it presents no certificate".to_owned())
         }
         Tls::AlertReceived(alert) => of_alert(*alert),
-        Tls::InvalidMessage(_) => DialError::Protocol("its reply is not valid TLS".to_owned()),
+        Tls::InvalidMessage(_) => DialError::Protocol(
+            "its bytes are not valid TLS; it may speak another protocol".to_owned(),
+        ),
         other => DialError::Protocol(other.to_string()),
     }
 }
@@ -181,7 +183,7 @@ pub(crate) fn accepting(
     }
     match dial_error(error) {
         DialError::Untrusted(why) => (format!("not trusted: {}", quarrel.unwrap_or(why)), true),
-        DialError::Protocol(why) => (format!("speaks another protocol: {why}"), false),
+        DialError::Protocol(why) => (why, false),
         other @ (DialError::Refused | DialError::TimedOut | DialError::Unreachable) => {
             (other.to_string(), false)
         }
@@ -237,6 +239,25 @@ mod tests {
         let alert = io_error(Tls::AlertReceived(AlertDescription::CertificateExpired));
         let why = after_handshake(&alert).to_string();
         assert!(why.ends_with("certificate of this end: expired"), "{why}");
+    }
+
+    #[test]
+    fn a_broken_connection_is_not_taken_for_another_protocol() {
+        for kind in [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset] {
+            let (reason, untrusted) = accepting(&kind.into(), false, None);
+            assert!(
+                reason.starts_with("it aborted the TLS handshake ("),
+                "{reason}"
+            );
+            assert!(!untrusted);
+            let dialled = dial_error(&kind.into()).to_string();
+            assert!(!dialled.contains("protocol"), "{dialled}");
+        }
+        let bytes = io_error(Tls::InvalidMessage(
+            rustls::InvalidMessage::InvalidContentType,
+        ));
+        let (reason, _) = accepting(&bytes, false, None);
+        assert!(reason.contains("may speak another protocol"), "{reason}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use phalanx_core::backlog::QueueLimits;
 use phalanx_core::calls::CallLimits;
 use phalanx_core::places;
 use phalanx_core::size::FRAME_BYTES_MAX;
+use phalanx_core::unauthenticated;
 use std::time::Duration;
 
 /// The maximum bytes of one message on a link, checked by the codec before anything is parsed.
@@ -27,7 +28,8 @@ pub struct Limits {
     /// The maximum number of concurrent handshakes with one source, an IPv4 address or an IPv6 network; one more ends
     /// the oldest of the source.
     pub handshakes_from_one: usize,
-    /// The maximum duration of a TLS handshake.
+    /// The maximum duration of a TLS handshake, and of the time until HTTP/2 begins; three times as long while few
+    /// handshakes are unfinished, for peers that are far away.
     pub handshake_timeout: Duration,
     /// Bounds of calls in progress.
     pub calls: CallLimits,
@@ -61,6 +63,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The maximum duration of a handshake that begins while this number of handshakes is unfinished.
+    #[must_use]
+    pub(crate) fn handshake_patience(&self, unfinished: usize) -> Duration {
+        unauthenticated::patience(self.handshake_timeout, unfinished, self.handshakes)
+    }
+
     /// The limits of a process that may open this number of files.
     #[must_use]
     pub fn within_files(self, files: usize) -> Self {

@@ -14,7 +14,7 @@ use super::connection::ConnectionState;
 use super::failure;
 use super::limits::Limits;
 use super::queue::{Outbound, Queue, QueueEnd};
-use super::revocation_gate::{InvalidSignatures, RevocationGate};
+use super::revocation_gate::RevocationGate;
 use super::tasks::Tasks;
 use super::traffic::Counters;
 use crate::clock;
@@ -128,8 +128,6 @@ struct LinkTask {
     path: Option<Arc<overlay::SharedPath>>,
     /// The certificate that the peer presented.
     certificate: Option<PresentedCertificate>,
-    /// Number of revocations on the link without a valid signature.
-    invalid: InvalidSignatures,
 }
 
 /// The next event of a link's task.
@@ -222,7 +220,6 @@ impl OpenLinks {
             channel,
             path,
             certificate,
-            invalid: InvalidSignatures::new(),
         };
         self.start(task, opened, generation);
     }
@@ -453,9 +450,9 @@ impl LinkTask {
     }
 
     /// Removes revocations without a valid signature.
-    fn verify_revocations(&mut self, message: &mut Message) {
+    fn verify_revocations(&self, message: &mut Message) {
         let removed = match &self.links.revocations {
-            Some(gate) => gate.filter(message, &mut self.invalid),
+            Some(gate) => gate.filter(message, &self.peer),
             None => RevocationGate::drop_all(message),
         };
         if let Some(reason) = removed {

@@ -25,6 +25,7 @@ mod calls;
 mod connection;
 mod credentials;
 mod dial;
+mod dials;
 mod executor;
 mod expiry;
 mod failure;
@@ -41,6 +42,7 @@ mod requested_link;
 mod revocation_gate;
 mod revocations;
 mod service;
+mod store_orders;
 mod subnets;
 mod tasks;
 #[cfg(test)]

@@ -4,7 +4,8 @@ use super::accept::{self, Gate, Incoming};
 use super::calls::CallGate;
 use super::connection::{Connections, SharedPlaces};
 use super::credentials::CurrentProof;
-use super::dial::TransportDialer;
+use super::dial::{KEEPALIVE_ANSWER, TransportDialer};
+use super::dials::DialsInProgress;
 use super::executor::{MeshExecutor, Observer, keep_addresses, keep_epochs};
 use super::lifetime::{closed, until};
 use super::limits::Limits;
@@ -12,7 +13,7 @@ use super::link_requests::SharedLinkRequests;
 use super::links::OpenLinks;
 use super::network::{Listener, Network};
 use super::renewal::{self, CredentialsExecutor};
-use super::revocation_gate::RevocationGate;
+use super::revocation_gate::{InvalidSignatures, RevocationGate};
 use super::revocations::{RevocationAnswers, RevokeError, StoreOrder, keep_revocations};
 use super::service::LinkService;
 use super::subnets::TrustedSubnets;
@@ -27,7 +28,7 @@ use crate::notices::Notices;
 use crate::overlay::{DataPathProvider, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
-use phalanx_core::gossip::{self, Input};
+use phalanx_core::gossip::{self, Input, OVERDUE_KEPT};
 use phalanx_core::link::{LinkId, Ticket};
 use phalanx_core::node::{self, Node};
 use phalanx_core::revocation::{Revocation, RevocationRefusal};
@@ -211,13 +212,14 @@ impl<N: Network> BoundPort<N> {
             credentials,
             connections: node.connections.clone(),
             links: links.clone(),
-            timeout: config.tuning.dial_timeout,
+            timeout: config.tuning.dial_timeout.max(OVERDUE_KEPT),
             resolution_timeout: config.tuning.resolution_timeout,
             keepalive,
         };
         let (orders, addresses, revocation_orders) = keep(store, &node, loaded);
         let executor = MeshExecutor {
             dialer,
+            dials: DialsInProgress::default(),
             links,
             orders,
             addresses,
@@ -272,6 +274,7 @@ impl MeshNode {
         let revocations = RevocationGate {
             proof: credentials.clone(),
             connections: connections.clone(),
+            invalid: InvalidSignatures::default(),
         };
         Self {
             driver,
@@ -330,7 +333,7 @@ impl MeshNode {
     {
         let server = Server::builder()
             .http2_keepalive_interval(Some(keepalive))
-            .http2_keepalive_timeout(Some(keepalive))
+            .http2_keepalive_timeout(Some(keepalive * KEEPALIVE_ANSWER))
             .max_concurrent_streams(self.links.limits.streams)
             .layer(CallGate::new(
                 self.links.limits.calls,

@@ -2,6 +2,7 @@
 
 use super::links::OpenLinks;
 use super::revocation_gate::RevocationGate;
+use super::store_orders::{is_stored, perform_orders};
 use crate::link::TransportEvent;
 use crate::store::{Store, revocations};
 use phalanx_core::link::Ticket;
@@ -75,7 +76,7 @@ pub(crate) async fn keep_revocations<S: Store>(
     links: OpenLinks,
     gate: RevocationGate,
     loaded: watch::Sender<bool>,
-    mut orders: watch::Receiver<StoreOrder>,
+    orders: watch::Receiver<StoreOrder>,
 ) {
     match revocations::load(&store).await {
         Ok(stored) => {
@@ -94,18 +95,17 @@ pub(crate) async fn keep_revocations<S: Store>(
             return;
         }
     }
-    while orders.changed().await.is_ok() {
-        let Some((ticket, newest)) = orders.borrow_and_update().clone() else {
-            continue;
+    let (store, links) = (&store, &links);
+    perform_orders(orders, |order| async move {
+        let Some((ticket, newest)) = order else {
+            return;
         };
-        let done = match revocations::save(&store, &newest).await {
-            Ok(()) => node::Input::RevocationsStored { ticket },
-            Err(error) => {
-                let reason = error.to_string();
-                links.notice(TransportEvent::StoreFailed { reason });
-                node::Input::RevocationsNotStored { ticket }
-            }
+        let done = if is_stored(links, revocations::save(store, &newest).await) {
+            node::Input::RevocationsStored { ticket }
+        } else {
+            node::Input::RevocationsNotStored { ticket }
         };
         let _ended = links.driver.send(done).await.is_err();
-    }
+    })
+    .await;
 }

@@ -36,6 +36,8 @@ pub(super) fn parse(wire: proto::Frame) -> Parsed<Frame> {
         reports: each("reports", wire.reports, report::parse)?,
         sync: each("sync", wire.sync, sync::parse)?,
         gone: each("gone", wire.gone, gone)?,
+        ping: wire.ping,
+        pong: wire.pong,
     })
 }
 
@@ -70,6 +72,8 @@ impl From<&Frame> for proto::Frame {
             reports: all(&frame.reports),
             sync: all(&frame.sync),
             gone: all(&frame.gone),
+            ping: frame.ping,
+            pong: frame.pong,
         }
     }
 }
@@ -119,9 +123,10 @@ pub(super) mod arbitrary {
             vec(report(), 0..3),
             vec(sync(), 0..3),
             vec(gone(), 0..3),
+            (any::<u32>(), any::<u32>()),
         )
             .prop_map(
-                |(hash, prune, have, graft, records, reports, sync, gone)| Frame {
+                |(hash, prune, have, graft, records, reports, sync, gone, (ping, pong))| Frame {
                     hash,
                     prune,
                     have,
@@ -130,6 +135,8 @@ pub(super) mod arbitrary {
                     reports,
                     sync,
                     gone,
+                    ping,
+                    pong,
                 },
             )
     }

@@ -44,5 +44,5 @@ pub use error::{FieldFault, WireError};
 pub use field::{address, address_bytes};
 pub use packet::{PacketParts, decode, encode};
 pub use record::record;
-pub use report::edges;
+pub use report::{edges, failure, failure_number};
 pub use revocation::revocation;

@@ -5,6 +5,7 @@ use super::field::{Parsed, at_most, id};
 use super::proto;
 use phalanx_core::gossip::message::AgedReport;
 use phalanx_core::time::Duration;
+use phalanx_core::topology::EdgeFailure;
 use phalanx_core::topology::record::{EDGES_MAX, Edge, EdgeReport};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
     let mut peers = BTreeSet::new();
     let count = wire.edges.len() + wire.more_edges.len();
     let (mut edges, mut ages) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut failures = Vec::with_capacity(count);
     for edge in wire.edges.into_iter().chain(wire.more_edges) {
         let peer = id("edges.peer", &edge.peer)?;
         if !peers.insert(peer.clone()) {
@@ -27,8 +29,10 @@ pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
         edges.push(Edge {
             peer,
             down: edge.down,
+            refused: edge.refused,
         });
         ages.push(edge.age_ms.map(Duration::from_millis));
+        failures.push(failure(edge.failure));
     }
     let report = EdgeReport {
         epoch: wire.epoch,
@@ -39,25 +43,40 @@ pub(super) fn parse(wire: proto::Report) -> Parsed<AgedReport> {
     Ok(AgedReport {
         report: Arc::new(report),
         ages,
+        failures,
     })
 }
 
-/// Returns the edges of a report with the ages of their evidence. An edge without an age in `ages` has no evidence.
+/// Parses a reason. A reason that a later build introduced counts as none.
 #[must_use]
-pub fn edges(report: &EdgeReport, ages: &[Option<Duration>]) -> Vec<proto::Edge> {
-    let ages = ages.iter().copied().chain(core::iter::repeat(None));
-    let edge = |(edge, age): (&Edge, Option<Duration>)| proto::Edge {
+pub fn failure(number: i32) -> Option<EdgeFailure> {
+    EdgeFailure::of_number(u32::try_from(number).ok()?)
+}
+
+/// Returns the number of a reason; 0 for none.
+#[must_use]
+pub fn failure_number(failure: Option<EdgeFailure>) -> i32 {
+    let number = failure.map_or(0, EdgeFailure::number);
+    i32::try_from(number).unwrap_or(0)
+}
+
+/// Returns the edges of a report with their evidence.
+#[must_use]
+pub fn edges(aged: &AgedReport) -> Vec<proto::Edge> {
+    let edges = aged.edges().map(|(edge, age, failure)| proto::Edge {
         peer: edge.peer.as_str().to_owned(),
         down: edge.down,
         age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-    };
-    report.edges.iter().zip(ages).map(edge).collect()
+        refused: edge.refused,
+        failure: failure_number(failure),
+    });
+    edges.collect()
 }
 
 impl From<&AgedReport> for proto::Report {
     fn from(aged: &AgedReport) -> Self {
         let report = &aged.report;
-        let mut edges = edges(report, &aged.ages);
+        let mut edges = edges(aged);
         let more_edges = edges.split_off(edges.len().min(EDGES_FIRST));
         Self {
             reporter: report.reporter.as_str().to_owned(),
@@ -75,6 +94,7 @@ pub(super) mod arbitrary {
     use crate::wire::field::arbitrary::{counter, id};
     use phalanx_core::gossip::message::AgedReport;
     use phalanx_core::time::Duration;
+    use phalanx_core::topology::EdgeFailure;
     use phalanx_core::topology::record::{Edge, EdgeReport};
     use proptest::collection::vec;
     use proptest::option;
@@ -86,19 +106,32 @@ pub(super) mod arbitrary {
         let age = option::of(prop_oneof![0_u64..3, any::<u64>()]);
         // Some reports have more edges than the first list holds, also after equal ids are merged.
         let size = prop_oneof![9 => 0_usize..5, 1 => 60_usize..120];
-        let halves = size.prop_flat_map(move |size| vec((id(), any::<bool>(), age.clone()), size));
+        let failure = || {
+            (0..=EdgeFailure::ALL.len())
+                .prop_map(|at| EdgeFailure::ALL.get(at).map(|(failure, ..)| *failure))
+        };
+        let half = move || {
+            let down = (any::<bool>(), any::<bool>());
+            (id(), down, age.clone(), failure())
+        };
+        let halves = size.prop_flat_map(move |size| vec(half(), size));
         (id(), counter(), counter(), halves).prop_map(|(reporter, epoch, version, halves)| {
             let halves = halves
                 .into_iter()
-                .map(|(peer, down, age)| (peer, (down, age)));
+                .map(|(peer, down, age, failure)| (peer, (down, age, failure)));
             let halves: BTreeMap<_, _> = halves.collect();
             let ages = halves
                 .values()
-                .map(|(_, age)| age.map(Duration::from_millis))
+                .map(|(_, age, _)| age.map(Duration::from_millis))
                 .collect();
+            let failures = halves.values().map(|(.., failure)| *failure).collect();
             let edges = halves
                 .into_iter()
-                .map(|(peer, (down, _))| Edge { peer, down })
+                .map(|(peer, ((down, refused), ..))| Edge {
+                    peer,
+                    down,
+                    refused,
+                })
                 .collect();
             let report = EdgeReport {
                 epoch,
@@ -109,6 +142,7 @@ pub(super) mod arbitrary {
             AgedReport {
                 report: Arc::new(report),
                 ages,
+                failures,
             }
         })
     }

@@ -3,7 +3,7 @@
 use crate::scale::{Engines, Interval, Seeds, Span};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The commands of the simulator.
 #[derive(Debug, Subcommand)]
@@ -54,6 +54,22 @@ impl RunFlags {
     /// Returns the requested wall-time limit of a run.
     pub(crate) fn wall_limit(&self) -> Option<Duration> {
         self.wall_limit.map(|limit| limit.0)
+    }
+}
+
+/// The flag `--for`: how long a command works, by the wall clock. A command sets its own default and description.
+#[derive(Debug, Args)]
+pub struct TimeLimit {
+    /// Stop after this time: 10s, 2min
+    #[arg(long = "for", value_name = "TIME", allow_hyphen_values = true)]
+    length: Option<Span>,
+}
+
+impl TimeLimit {
+    /// Returns the end of a command that begins now; `None` without a limit.
+    #[must_use]
+    pub fn end(&self) -> Option<Instant> {
+        self.length.map(|length| Instant::now() + length.0)
     }
 }
 
@@ -110,6 +126,7 @@ pub struct SimRun {
 
 /// The command `search`.
 #[derive(Debug, Args)]
+#[command(mut_arg("length", |it| it.default_value("60s").help("Time limit; a failure ends the search earlier")))]
 pub struct SimSearch {
     /// Scenario files to start from, or directories of them
     #[arg(value_name = "FILE", required = true)]
@@ -117,14 +134,9 @@ pub struct SimSearch {
     /// Run only the variants of the file's `[[matrix]]` that have these values
     #[arg(long, value_name = "WORD=VALUE,...")]
     pub(crate) variant: Option<String>,
-    /// Time limit; a failure ends the search earlier
-    #[arg(
-        long = "for",
-        value_name = "TIME",
-        default_value = "60s",
-        allow_hyphen_values = true
-    )]
-    pub(crate) length: Span,
+    /// The flag `--for`.
+    #[command(flatten)]
+    pub(crate) limit: TimeLimit,
     /// Stop after this number of runs
     #[arg(long, value_name = "N")]
     pub(crate) runs: Option<u64>,
@@ -148,6 +160,7 @@ pub struct SimSearch {
 
 /// The command `shrink`.
 #[derive(Debug, Args)]
+#[command(mut_arg("length", |it| it.default_value("10min").help("Stop after this time and print the smallest scenario found so far")))]
 pub struct SimShrink {
     /// The scenario file
     #[arg(value_name = "FILE")]
@@ -161,14 +174,9 @@ pub struct SimShrink {
     /// File to write the small scenario to [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Stop after this time and print the smallest scenario found so far
-    #[arg(
-        long = "for",
-        value_name = "TIME",
-        default_value = "10min",
-        allow_hyphen_values = true
-    )]
-    pub(crate) length: Span,
+    /// The flag `--for`.
+    #[command(flatten)]
+    pub(crate) limit: TimeLimit,
     /// The flags of all commands that run scenarios.
     #[command(flatten)]
     pub(crate) common: RunFlags,
@@ -176,6 +184,7 @@ pub struct SimShrink {
 
 /// The command `explain`.
 #[derive(Debug, Args)]
+#[command(mut_arg("length", |it| it.default_value("5min").help("Stop after this time and print what is known so far")))]
 pub struct SimExplain {
     /// The scenario file
     #[arg(value_name = "FILE")]
@@ -186,14 +195,9 @@ pub struct SimExplain {
     /// The seed that fails
     #[arg(long, value_name = "N")]
     pub(crate) seed: u64,
-    /// Stop after this time and print what is known so far
-    #[arg(
-        long = "for",
-        value_name = "TIME",
-        default_value = "5min",
-        allow_hyphen_values = true
-    )]
-    pub(crate) length: Span,
+    /// The flag `--for`.
+    #[command(flatten)]
+    pub(crate) limit: TimeLimit,
     /// Stop after this number of runs and print what is known so far
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub(crate) runs: usize,
@@ -204,18 +208,14 @@ pub struct SimExplain {
 
 /// The command `soak`.
 #[derive(Debug, Args)]
+#[command(mut_arg("length", |it| it.default_value("30min").help("Duration; failures do not end the soak earlier")))]
 pub struct SimSoak {
     /// Scenario files, or directories of them
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// Duration; failures do not end the soak earlier
-    #[arg(
-        long = "for",
-        value_name = "TIME",
-        default_value = "30min",
-        allow_hyphen_values = true
-    )]
-    pub(crate) length: Span,
+    /// The flag `--for`.
+    #[command(flatten)]
+    pub(crate) limit: TimeLimit,
     /// Number of parallel runs [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,

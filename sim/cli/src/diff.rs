@@ -179,7 +179,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Prints the result; if a step is stuck after the first difference is known, the difference without the states.
+    /// Prints the result. If the command ends after the first difference is known, because a step is stuck or by a signal,
+    /// prints the difference without the states.
     fn finish(
         &self,
         screen: &Screen,
@@ -188,13 +189,19 @@ impl<'a> Comparison<'a> {
         let scenario = lock(&self.scenario).clone();
         let stuck = end.stuck(scenario.as_deref());
         let known = lock(&self.found).take();
+        let is_interrupted = self.overseer.is_interrupted();
+        let stuck = match is_interrupted {
+            true => Some("the command was interrupted".to_owned()),
+            false => stuck,
+        };
         let compared = match (stuck, known) {
             (Some(why), Some((names, found))) => Compared::Different(names, found, Err(why)),
             _ => end.result(self.overseer, scenario.as_deref()).flatten()?,
         };
-        if self.overseer.is_interrupted() {
-            return Err(CommandError::Interrupted);
-        }
+        let differs = match is_interrupted {
+            true => Completion::Interrupted,
+            false => Completion::No,
+        };
         let json = self.arguments.common.json;
         match compared {
             Compared::Equal(_) if json => screen.json(&json!({ "equal": true }))?,
@@ -210,11 +217,11 @@ impl<'a> Comparison<'a> {
                     "equal": false, "event": found.event(), "before": found.before, "left": found.left,
                     "right": found.right, "states": changes, "states_missing": missing,
                 }))?;
-                return Ok(Completion::No);
+                return Ok(differs);
             }
             Compared::Different(names, found, states) => {
                 show(screen, &names, &found, &states)?;
-                return Ok(Completion::No);
+                return Ok(differs);
             }
         }
         Ok(Completion::Yes)

@@ -18,7 +18,6 @@ use phalanx_sim::scenario::command_line::{run_words, sabotage_flags};
 use phalanx_sim::search::SystemUnderTest;
 use serde_json::json;
 use std::sync::Mutex;
-use std::time::Instant;
 
 /// Width of the paragraph, in columns, if the terminal's width is unknown.
 const WIDTH: usize = 100;
@@ -57,8 +56,7 @@ pub(crate) fn run(
         wall_limit: arguments.common.wall_limit(),
         ..RunSettings::default()
     };
-    let deadline = Instant::now() + arguments.length.0;
-    let overseer = Overseer::start(Some(deadline), overseer::bar(None))?;
+    let overseer = Overseer::start(arguments.limit.end(), overseer::bar(None))?;
     let subject = Subject {
         entry: &entry,
         settings,

@@ -54,6 +54,8 @@ pub(crate) fn as_value(state: &NodeState) -> Value {
                 "eager": link.eager,
                 "silent": link.silent,
                 "quiet_ms": millis(link.quiet),
+                "round_trip_ms": link.round_trip.map(millis),
+                "silent_after_ms": millis(link.silent_after),
                 "session": link.session,
             })
         });
@@ -152,7 +154,7 @@ fn members(screen: &Screen, view: &NodeView) -> Result<(), CommandError> {
             let edges = member
                 .report
                 .iter()
-                .flat_map(|report| &report.edges)
+                .flat_map(|aged| &aged.report.edges)
                 .filter(|edge| edge.down == down);
             edges
                 .map(|edge| edge.peer.as_str())

@@ -78,7 +78,7 @@ pub(crate) fn run(
     let jobs = pool::threads(arguments.jobs);
     let start = Instant::now();
     let bar = overseer::bar(None);
-    let overseer = Overseer::start(Some(start + arguments.length.0), bar.clone())?;
+    let overseer = Overseer::start(arguments.limit.end(), bar.clone())?;
     let shared = Shared {
         tool,
         overseer: &overseer,

@@ -16,7 +16,6 @@ use phalanx_sim::shrink::{Progress, Shrunk, shrink};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Instant;
 
 pub(crate) fn run(
     screen: &Screen,
@@ -32,8 +31,7 @@ pub(crate) fn run(
     Outputs::new(catalogue::inputs([&entry]))
         .with("--output", arguments.output.as_deref())
         .check()?;
-    let deadline = Instant::now() + arguments.length.0;
-    let overseer = Overseer::start(Some(deadline), overseer::bar(None))?;
+    let overseer = Overseer::start(arguments.limit.end(), overseer::bar(None))?;
     let reduction = Reduction {
         entry: &entry,
         arguments,

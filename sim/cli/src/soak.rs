@@ -71,9 +71,8 @@ pub(crate) fn run(
     output::check_folder("--out", &arguments.out)?;
     let bases = entries.iter().map(|entry| Scenario::clone(&entry.scenario));
     let jobs = pool::threads(arguments.jobs);
-    let start = Instant::now();
     let bar = overseer::bar(None);
-    let overseer = Overseer::start(Some(start + arguments.length.0), bar.clone())?;
+    let overseer = Overseer::start(arguments.limit.end(), bar.clone())?;
     let shared = Shared {
         tool,
         entries: &entries,

@@ -177,7 +177,7 @@ for = "9s"
 
 [[expect]]
 never = { event = { kind = "peer-down", about = "n3" } }
-to = "9s"
+to = "5s"
 
 [[expect]]
 eventually = { event = { kind = "peer-down", by = "n1", about = "n3" } }

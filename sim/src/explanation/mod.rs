@@ -10,6 +10,8 @@ mod beacons;
 mod counted;
 mod faults;
 mod knowledge;
+#[cfg(test)]
+pub(crate) mod sample;
 mod starts;
 #[cfg(test)]
 mod tests;

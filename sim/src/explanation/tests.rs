@@ -1,19 +1,13 @@
 //! Tests of explanations: for absences and counts, an explanation names the last message, the fault between the nodes,
 //! and the item.
 
+use super::sample::head;
 use super::*;
 use crate::mesh::MESH;
 use crate::scenario::Scenario;
 use crate::{RunOptions, run};
 
-const HEAD: &str = r#"
-scenario = 1
-name = "explained"
-about = "A failure."
-engines = ["model"]
-duration = "30s"
-recovery = "30s"
-"#;
+const HEAD: &str = head!("30s");
 
 /// Returns the text of a scenario with some nodes, steps at times, and an expectation with its time window.
 fn small(nodes: usize, steps: &[(&str, &str)], expectation: &str) -> String {
@@ -63,18 +57,12 @@ fn explained(text: &str, line: &str) -> Explanation {
 
 #[track_caller]
 fn has(explanation: &Explanation, words: &[&str]) {
-    let lines = explanation.lines.join("\n");
-    for word in words {
-        assert!(lines.contains(word), "{word:?} is not in:\n{lines}");
-    }
+    sample::has(&explanation.lines.join("\n"), words);
 }
 
-/// The line of a step in the scenario of a test.
+/// The line of a step in the scenario of a test, as explanations name it.
 fn line_of(text: &str, step: &str) -> String {
-    let before = format!("{HEAD}{text}");
-    let place = before.find(step).unwrap();
-    let header = before[..place].rfind("[[at]]").unwrap();
-    format!("line {}", before[..header].lines().count() + 1)
+    format!("line {}", sample::line_of(text, step))
 }
 
 #[test]
@@ -262,7 +250,7 @@ fn traffic_names_the_node_and_the_message_that_cost_most() {
 
 #[test]
 fn a_slow_network_names_the_time_out_that_ended_the_dials() {
-    let network = "[network]\nlatency = \"260ms\"\n";
+    let network = "[network]\nlatency = \"4s\"\n";
     let expectation = "eventually = { converged = true }\nfrom = \"1s\"\nwithin = \"25s\"";
     let text = format!("{network}{}", small(3, &[], expectation));
     let found = explained(&text, "converged");
@@ -270,14 +258,14 @@ fn a_slow_network_names_the_time_out_that_ended_the_dials() {
         &found,
         &[
             "dials ended by dial-timeout (1.5s)",
-            "needs 3 round trips (1.56s)",
-            "after 4 (2.08s)",
-            "the network from n2 to n1: 260ms",
+            "needs 3 round trips (24s)",
+            "after 4 (32s): dial-timeout is 1.5s, and a dial is given up after 10s",
+            "the network from n2 to n1: 4s",
         ],
     );
-    // With a one-way latency below 250 ms, dials succeed, but the answer to the handshake still comes too late.
-    let slow = explained(&text.replace("260ms", "200ms"), "converged");
-    has(&slow, &["needs 3 round trips (1.2s)", "after 4 (1.6s)"]);
+    // A dial of 12 s is given up before it connects.
+    let slow = explained(&text.replace("4s", "2s"), "converged");
+    has(&slow, &["needs 3 round trips (12s)", "after 4 (16s)"]);
     let ended = slow.found.iter().find_map(|line| {
         let (count, _) = line.split_once(" dials ended by dial-timeout")?;
         count.parse::<u32>().ok()

@@ -132,7 +132,7 @@ pub fn minimal_faults(
         minimal: false,
         complete: false,
     };
-    if with_all.failed >= MEASURABLE_MIN || with_all.failed == with_all.seeds {
+    if is_measurable(&with_all) {
         FaultSearch {
             trials: &mut trials,
             subjects: FaultIndices::new(),
@@ -143,6 +143,11 @@ pub fn minimal_faults(
     found.runs = trials.runs;
     found.complete = !trials.stopped;
     Ok(Some(found))
+}
+
+/// Whether enough seeds fail to measure what the run needs.
+const fn is_measurable(results: &SeedResults) -> bool {
+    results.failed >= MEASURABLE_MIN || results.failed == results.seeds
 }
 
 /// The search for the minimal sets.
@@ -156,6 +161,8 @@ struct FaultSearch<'a, 'b> {
 
 impl FaultSearch<'_, '_> {
     fn fill(&mut self, found: &mut MinimalFaults) {
+        found.runs = self.trials.runs;
+        (self.known)(found);
         if !self.trials.subject.sabotage.is_empty() {
             found.without_bug = Some(self.trials.results_without_bug());
             self.find_subjects_of_sound_system();

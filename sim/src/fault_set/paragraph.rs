@@ -1,7 +1,7 @@
 //! The explanation as one paragraph: what was done, what followed, what is expected, and what each fault contributes.
 
 use super::words::moment;
-use super::{FaultNeed, MinimalFaults, NeededFault, SeedResults};
+use super::{FaultNeed, MinimalFaults, NeededFault, SeedResults, is_measurable};
 use crate::explanation::{Explanation, KnowledgeChange};
 use crate::invariant::INVARIANT;
 use crate::scenario::{Bound, Condition, Expectation, Mode, Scenario};
@@ -141,6 +141,13 @@ impl MinimalFaults {
     /// The results of the runs without faults.
     fn measured(&self, sabotage: &[String]) -> Vec<String> {
         let mut sentences = match self.need {
+            // The analysis was stopped before it had a set of faults.
+            FaultNeed::Unknown if !self.complete && is_measurable(&self.with_all) => {
+                return vec![format!(
+                    "With all faults of the file, {}.",
+                    failing(&self.with_all)
+                )];
+            }
             FaultNeed::Unknown => {
                 return vec![format!(
                     "The failure depends on the exact course of this run: with the same faults at the same times, {} of {} seeds fail in this way, too few to measure which faults the run needs.",

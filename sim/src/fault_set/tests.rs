@@ -3,20 +3,14 @@
 
 use super::words::moment;
 use super::*;
+use crate::explanation::sample::{has, head, line_of};
 use crate::explanation::{Explanation, explain};
 use crate::mesh::MESH;
 use crate::record::Recording;
 use crate::runner::Model;
 use crate::{RunOptions, run as run_model};
 
-const HEAD: &str = r#"
-scenario = 1
-name = "explained"
-about = "A failure."
-engines = ["model"]
-duration = "30s"
-recovery = "10s"
-"#;
+const HEAD: &str = head!("10s");
 
 /// A node that is restarted while its disk is full does not start. The pause of another node has no part in that.
 const FULL_DISK: &str = r#"
@@ -90,21 +84,6 @@ fn names(found: &MinimalFaults) -> Vec<&str> {
         .iter()
         .map(|fault| fault.name.as_str())
         .collect()
-}
-
-#[track_caller]
-fn has(text: &str, words: &[&str]) {
-    for word in words {
-        assert!(text.contains(word), "{word:?} is not in:\n{text}");
-    }
-}
-
-/// The line of a step in the scenario of a test.
-fn line_of(text: &str, step: &str) -> usize {
-    let text = format!("{HEAD}{text}");
-    let place = text.find(step).unwrap();
-    let header = text[..place].rfind("[[at]]").unwrap();
-    text[..header].lines().count() + 1
 }
 
 #[test]
@@ -266,7 +245,7 @@ within = "10s"
         ],
     );
     // Without a planted bug, the stop of the observed node shows that the expectation is about it.
-    let impatient = text.replace("within = \"10s\"", "within = \"1s\"");
+    let impatient = text.replace("within = \"10s\"", "within = \"200ms\"");
     let (found, _) = explained(&impatient, &[]);
     assert_eq!(names(&found), ["the crash of n3 at 10 s"]);
     assert!(found.faults[0].is_subject);

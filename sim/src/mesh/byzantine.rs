@@ -277,6 +277,7 @@ impl Forgery {
             edges: vec![Edge {
                 peer: dead.id().clone(),
                 down: true,
+                refused: true,
             }],
             reporter: neighbour.clone(),
         };
@@ -284,6 +285,7 @@ impl Forgery {
             reports: vec![AgedReport {
                 report: Arc::new(report),
                 ages: vec![None],
+                failures: Vec::new(),
             }],
             ..Frame::default()
         })))

@@ -230,8 +230,10 @@ fn difference(scene: &Scene<'_>, one: usize, two: usize) -> String {
     let ids: BTreeSet<&NodeId> = left.keys().chain(right.keys()).collect();
     let differs = ids.into_iter().find(|id| {
         let of = |view: &BTreeMap<NodeId, MemberView>| {
-            view.get(*id)
-                .map(|member| (member.record.digest(), member.report.clone()))
+            view.get(*id).map(|member| {
+                let report = member.report.as_ref().map(|aged| aged.report.clone());
+                (member.record.digest(), report)
+            })
         };
         of(&left) != of(&right)
     });

@@ -32,17 +32,10 @@ const ADDRESSES: &str = "addresses";
 /// The ticket of every write of addresses, whose result the daemon ignores.
 const ADDRESSES_TICKET: Ticket = Ticket(u64::MAX);
 
-/// The file of addresses: one line each.
-fn encoded(addresses: &[SocketAddr]) -> Vec<u8> {
-    let lines = addresses.iter().map(|address| format!("{address}\n"));
-    lines.collect::<String>().into_bytes()
-}
-
 /// The addresses of members on a disk; none if the file is missing or damaged.
 pub(super) fn kept_addresses(disk: &Files) -> Vec<SocketAddr> {
-    let bytes = disk.read(ADDRESSES).unwrap_or_default();
-    let text = core::str::from_utf8(bytes).unwrap_or_default();
-    text.lines().filter_map(|line| line.parse().ok()).collect()
+    let kept = disk.read(ADDRESSES).map(gossip::decode_addresses);
+    kept.and_then(Result::ok).unwrap_or_default()
 }
 /// The file that holds the revocations.
 pub(super) const REVOCATIONS: &str = "revocations";
@@ -261,6 +254,8 @@ impl Daemon {
         for order in orders.drain() {
             match order {
                 node::Output::Dial { dial, address } => out.push(Output::Dial { dial, address }),
+                // The node closes the connection of a cancelled dial.
+                node::Output::CancelDial { .. } => {}
                 node::Output::Resolve { ticket, name } => {
                     let port = name
                         .rsplit_once(':')
@@ -607,7 +602,10 @@ impl Orders for Effects {
             Output::KeepAddresses { addresses } => {
                 let writing = Writing {
                     ticket: ADDRESSES_TICKET,
-                    write: DiskChange::Replace(ADDRESSES.into(), encoded(&addresses)),
+                    write: DiskChange::Replace(
+                        ADDRESSES.into(),
+                        gossip::encode_addresses(&addresses),
+                    ),
                     synced: true,
                     retry: None,
                 };

@@ -2,7 +2,7 @@
 //! scenario.
 
 use super::memory::Mesh;
-use crate::model::DIAL_ROUND_TRIPS;
+use crate::model::{DIAL_GIVES_UP_AFTER, DIAL_ROUND_TRIPS};
 use crate::scenario::{Latency, Scenario, text};
 use crate::world::Scene;
 use core::time::Duration;
@@ -58,7 +58,8 @@ fn dial_timeout(node: &Node) -> Duration {
     node.mesh().config().tuning.dial_timeout
 }
 
-/// A remark on the time that a dial needs, if `dial-timeout` is shorter.
+/// A remark on the time that a dial needs, if the dial is given up before. A connection that is established after
+/// `dial-timeout` is used.
 fn needed(
     scenario: &Scenario,
     scene: &Scene<'_>,
@@ -79,15 +80,17 @@ fn needed(
         round_trip * DIAL_ROUND_TRIPS,
         round_trip * ANSWER_ROUND_TRIPS,
     );
-    (answered > timeout).then(|| {
+    let given_up = Duration::from_nanos(DIAL_GIVES_UP_AFTER);
+    (dialed >= given_up).then(|| {
         format!(
             "a dial between {} and {} needs {DIAL_ROUND_TRIPS} round trips ({}), and the answer to its handshake \
-             arrives after {ANSWER_ROUND_TRIPS} ({}): dial-timeout is {}",
+             arrives after {ANSWER_ROUND_TRIPS} ({}): dial-timeout is {}, and a dial is given up after {}",
             scene.name(one),
             scene.name(other),
             text::show(dialed),
             text::show(answered),
-            text::show(timeout)
+            text::show(timeout),
+            text::show(given_up)
         )
     })
 }

@@ -50,7 +50,7 @@ const REVOKE_COMMAND: CausingCommands = &[REVOKE];
 const NONE: CausingCommands = &[];
 
 /// The words for events of channels, each with its commands.
-const OF_CHANNELS: [(&str, CausingCommands); 28] = [
+const OF_CHANNELS: [(&str, CausingCommands); 29] = [
     ("sent", SEND),
     ("delivered", SEND),
     ("undelivered", SEND),
@@ -78,6 +78,7 @@ const OF_CHANNELS: [(&str, CausingCommands); 28] = [
     ("channel-rejected", NONE),
     ("channel-learnt", NONE),
     ("broadcast-dropped", NONE),
+    ("payload-deferred", NONE),
     ("dispatched", SEND),
 ];
 
@@ -193,6 +194,12 @@ enum EventKind {
     PeerCleared,
     /// `peer-down`
     PeerDown,
+    /// `peers-down`
+    PeersDown,
+    /// `unreachable`
+    Unreachable,
+    /// `address-undialable`
+    AddressUndialable,
     /// `peer-left`
     PeerLeft,
     /// `peer-updated`
@@ -221,6 +228,10 @@ enum EventKind {
     DuplicateId,
     /// `refuted`
     Refuted,
+    /// `short-id-changed`
+    ShortIdChanged,
+    /// `version-refused`
+    VersionRefused,
     /// `rejected`
     Rejected,
     /// `announce-rejected`
@@ -236,6 +247,9 @@ impl EventKind {
         (Self::PeerSuspected, "peer-suspected"),
         (Self::PeerCleared, "peer-cleared"),
         (Self::PeerDown, "peer-down"),
+        (Self::PeersDown, "peers-down"),
+        (Self::Unreachable, "unreachable"),
+        (Self::AddressUndialable, "address-undialable"),
         (Self::PeerLeft, "peer-left"),
         (Self::PeerUpdated, "peer-updated"),
         (Self::PeerForgotten, "peer-forgotten"),
@@ -250,6 +264,8 @@ impl EventKind {
         (Self::NameResumed, "name-resumed"),
         (Self::DuplicateId, "duplicate-id"),
         (Self::Refuted, "refuted"),
+        (Self::ShortIdChanged, "short-id-changed"),
+        (Self::VersionRefused, "version-refused"),
         (Self::Rejected, "rejected"),
         (Self::AnnounceRejected, "announce-rejected"),
         (Self::Paused, "paused"),
@@ -268,7 +284,10 @@ impl EventKind {
             Event::PeerUp { id, .. } => (Self::PeerUp, Some(id)),
             Event::PeerSuspected { id } => (Self::PeerSuspected, Some(id)),
             Event::PeerCleared { id } => (Self::PeerCleared, Some(id)),
-            Event::PeerDown { id } => (Self::PeerDown, Some(id)),
+            Event::PeerDown { id, .. } => (Self::PeerDown, Some(id)),
+            Event::PeersDown { .. } => (Self::PeersDown, None),
+            Event::Unreachable { .. } => (Self::Unreachable, event.subject()),
+            Event::AddressUndialable(_) => (Self::AddressUndialable, None),
             Event::PeerLeft { id } => (Self::PeerLeft, Some(id)),
             Event::PeerUpdated { id } => (Self::PeerUpdated, Some(id)),
             Event::PeerForgotten { id } => (Self::PeerForgotten, Some(id)),
@@ -283,6 +302,8 @@ impl EventKind {
             Event::NameResumed { .. } => (Self::NameResumed, None),
             Event::DuplicateId { relay, .. } => (Self::DuplicateId, relay.as_ref()),
             Event::Refuted { from } => (Self::Refuted, Some(from)),
+            Event::ShortIdChanged { .. } => (Self::ShortIdChanged, None),
+            Event::VersionRefused { peer, .. } => (Self::VersionRefused, Some(peer)),
             Event::Rejected { from, .. } => (Self::Rejected, Some(from)),
             Event::AnnounceRejected { .. } => (Self::AnnounceRejected, None),
             Event::Paused { .. } => (Self::Paused, None),

@@ -253,7 +253,12 @@ pub(super) fn unsettled(scene: &Scene<'_>) -> Option<FailureFinding> {
     let (host, node) = views.find(|(_, node)| node.mesh().hash() != reference.mesh().hash())?;
     let held = |node: &Node, other: usize| {
         let member = node.mesh().member(&scene.hosts[other].id);
-        member.map(|member| (member.record.digest(), member.report))
+        member.map(|member| {
+            (
+                member.record.digest(),
+                member.report.map(|aged| aged.report),
+            )
+        })
     };
     let mut hosts = 0..scene.hosts.len();
     let differs = hosts.find(|other| held(node, *other) != held(reference, *other));

@@ -12,7 +12,7 @@ use phalanx_core::topology::record::{Service, encoded_class};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The keys of a group of nodes.
-pub(super) static HOSTS: [Field; 6] = [
+pub(super) static HOSTS: [Field; 7] = [
     Field::empty(
         "services",
         "The services that they provide: `name/version`.",
@@ -41,6 +41,11 @@ pub(super) static HOSTS: [Field; 6] = [
         "dialable",
         "Whether others can dial them (default true).",
         Shape::Flag(true),
+    ),
+    Field::optional(
+        "wrong-address",
+        "Whether they advertise a port at which no process listens (default false).",
+        Shape::Flag(false),
     ),
 ];
 
@@ -195,6 +200,11 @@ pub(super) fn metadata(host: &Host) -> BTreeMap<String, String> {
 /// Whether a host's node publishes an address, so that other nodes can dial it.
 pub(super) fn is_dialable(host: &Host) -> bool {
     host.own.flag("dialable").unwrap_or(true)
+}
+
+/// Whether a host's node advertises a port at which no process listens.
+pub(super) fn has_wrong_address(host: &Host) -> bool {
+    host.own.flag("wrong-address").unwrap_or(false)
 }
 
 /// The channels that a host's applications open at its start.

@@ -48,10 +48,14 @@ impl NodeStart<'_> {
             Some(name) => vec![Address::Name(format!("{name}:{PORT}"))],
             None => others.map(|seed| Address::Socket(address(*seed))).collect(),
         };
+        let mut advertised = self.address;
+        if host_words::has_wrong_address(spec) {
+            advertised.set_port(PORT + 1);
+        }
         let content = Content {
             nickname: String::new(),
             kind: host_words::kind(spec),
-            address: host_words::is_dialable(spec).then_some(self.address),
+            address: host_words::is_dialable(spec).then_some(advertised),
             joined: self.wall,
             services: host_words::services(spec),
             metadata: host_words::metadata(spec),

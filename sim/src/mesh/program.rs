@@ -179,7 +179,7 @@ impl Program for Mesh {
 
     /// Counts false deaths: reports that a running member is down. The mesh has no other metric that counts events.
     fn counts(&self, scene: &Scene<'_>, _: &str, event: &dyn ReportedEvent) -> bool {
-        let Some(Event::Mesh(gossip::Event::PeerDown { id })) = event.of() else {
+        let Some(Event::Mesh(gossip::Event::PeerDown { id, .. })) = event.of() else {
             return false;
         };
         scene.of::<Node>().any(|(_, node)| node.mesh().id() == id)

@@ -88,7 +88,7 @@ fn member(member: &MemberView) -> String {
         rank.incarnation,
         rank.version
     );
-    for edge in member.report.iter().flat_map(|report| &report.edges) {
+    for edge in member.report.iter().flat_map(|aged| &aged.report.edges) {
         let verb = if edge.down {
             "no contact with"
         } else {

@@ -310,7 +310,7 @@ impl TracedHost {
             Input::Accepted { link, peer } | Input::Dialed { link, peer, .. } => {
                 self.links.entry(*link).or_default().peer = place(peer);
             }
-            Input::Receive { .. } | Input::Heard { .. } => {}
+            Input::Receive { .. } | Input::Heard { .. } | Input::Exchanging { .. } => {}
             Input::Closed { link, .. } => drop(self.links.remove(link)),
             Input::DialFailed { .. }
             | Input::Resolved { .. }

@@ -56,6 +56,8 @@ impl ProcessView for Node {
             "members": members.collect::<serde_json::Map<_, _>>(),
             "links": links.collect::<serde_json::Map<_, _>>(),
             "channels": channels(self),
+            "unreachable": mesh.unreachable().len(),
+            "undialable": mesh.undialable().map_or(0, |view| view.count),
         })
     }
 
@@ -170,6 +172,7 @@ fn gossip_input_info(input: &gossip::Input) -> InputInfo {
             InputInfo::message(mesh_number(message), mesh_word(message), 0)
         }
         gossip::Input::Heard { .. } => InputInfo::of(8, "heard"),
+        gossip::Input::Exchanging { .. } => InputInfo::of(28, "exchanging"),
         gossip::Input::Closed { .. } => InputInfo::of(9, "closed"),
         gossip::Input::Stored { .. } => InputInfo::of(10, "stored"),
         gossip::Input::StoreFailed { .. } => InputInfo::of(11, "store-failed"),

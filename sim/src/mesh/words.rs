@@ -85,7 +85,15 @@ pub fn words() -> Words {
         certainty: Some(certainty::certainty),
         idle_steps: Some(idle_steps::idle_steps),
         check_hosts: Some(check_hosts),
-        state: vec!["phase", "hash", "members", "links", "channels"],
+        state: vec![
+            "phase",
+            "hash",
+            "members",
+            "links",
+            "channels",
+            "unreachable",
+            "undialable",
+        ],
         // The transport checks certificates. The simulated daemon has no certificate that could expire.
         certificates: false,
         sabotage: Switch::ALL.iter().map(|(_, word)| *word).collect(),

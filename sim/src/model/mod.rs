@@ -36,7 +36,7 @@ pub use clock::WALL_ZERO;
 pub use options::RunOptions;
 pub use supervision::{ENDS_IN_TIME, TIME_ADVANCES};
 pub use supervisor::{RunPosition, Supervisor};
-pub(crate) use transport::DIAL_ROUND_TRIPS;
+pub(crate) use transport::{DIAL_GIVES_UP_AFTER, DIAL_ROUND_TRIPS};
 
 use crate::invariant::Invariants;
 use crate::judge::Judge;

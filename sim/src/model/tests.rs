@@ -382,11 +382,11 @@ fn a_step_waits_for_the_second_report_after_a_time() {
         crash = "n4"
         [[expect]]
         always = { sees = { who = "n1", of = "n4", as = "alive" } }
-        to = "13s"
+        to = "12s"
         from = "3s"
         [[expect]]
         eventually = { sees = { who = "n1", of = "n4", as = "down" } }
-        from = "13s"
+        from = "12s"
         within = "15s"
         "#,
     );

@@ -41,7 +41,7 @@ function readLook() {
 }
 const FAMILY = { partition: "cut", cut: "cut", hold: "cut", clog: "cut", "swizzle-clog": "cut", crash: "power", "power-loss": "power", restart: "power", stop: "power", leave: "step", pause: "delay", slow: "delay", clock: "delay", loss: "net", latency: "net" };
 const family = (word) => look[FAMILY[word] || "step"];
-const REPORT = { "peer-down": "bad", "name-taken": "bad", isolated: "bad", rejected: "bad", "peer-suspected": "warn", "wrong-peer": "warn", "dial-failed": "warn", "link-down": "warn", paused: "warn", "peer-up": "good", "peer-cleared": "good", rejoined: "good", refuted: "good" };
+const REPORT = { "peer-down": "bad", "peers-down": "bad", unreachable: "warn", "address-undialable": "bad", "name-taken": "bad", isolated: "bad", rejected: "bad", "peer-suspected": "warn", "wrong-peer": "warn", "dial-failed": "warn", "link-down": "warn", paused: "warn", "peer-up": "good", "peer-cleared": "good", rejoined: "good", refuted: "good" };
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;

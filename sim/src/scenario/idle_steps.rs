@@ -22,7 +22,8 @@ const NOTICEABLE: Duration = Duration::from_millis(1);
 const COMPARED_MAX: usize = 2_000;
 
 impl Scenario {
-    /// Returns a warning for each step that changes nothing, ordered by the steps' times.
+    /// Returns a warning for each step that changes nothing, ordered by the steps' times, and for each expectation whose
+    /// window ends after the run.
     #[must_use]
     pub fn warnings(&self) -> Vec<ScenarioError> {
         let steps = self.steps.iter().enumerate();
@@ -43,6 +44,7 @@ impl Scenario {
                 message: too_short(chaos.longest),
             });
         }
+        found.extend(self.late_windows());
         found
     }
 

@@ -20,6 +20,7 @@ mod form;
 mod host;
 mod idle_steps;
 mod include;
+mod late_windows;
 mod load;
 mod names;
 mod network;

@@ -72,13 +72,13 @@ impl fmt::Display for ControlRun {
     }
 }
 
-/// The result of a control run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The results of a control run with several seeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Controlled {
     /// The parts that the control run removed.
     pub control: ControlRun,
-    /// The number of runs that failed in the same way, out of [`Self::runs`].
-    pub failed: usize,
+    /// The seeds of the runs that failed in the same way, out of [`Self::runs`].
+    pub failing: Vec<u64>,
     /// The number of runs, each with a different seed.
     pub runs: usize,
 }
@@ -87,15 +87,15 @@ impl fmt::Display for Controlled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             control,
-            failed,
+            failing,
             runs,
         } = self;
-        match failed {
+        match failing.len() {
             0 => write!(
                 f,
                 "{control}: {runs} of {runs} seeds do not fail in this way"
             ),
-            _ => write!(
+            failed => write!(
                 f,
                 "{control}: {failed} of {runs} seeds fail in the same way"
             ),

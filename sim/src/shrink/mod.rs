@@ -122,6 +122,7 @@ pub fn shrink(
         best: scenario.clone().alone(),
         best_seed: seed,
         failure: target.clone(),
+        history: vec![],
         target,
         runs: 1,
         changes: 0,
@@ -132,12 +133,12 @@ pub fn shrink(
     let explicit = explicit(&shrinker.best, &plan);
     shrinker.unneeded = shrinker.control_original(&explicit);
     shrinker.write_out(&explicit);
+    shrinker.history.clear();
     shrinker.forget_other_expectations();
-    while shrinker.round() {}
-    shrinker.finish();
+    let controls = shrinker.reduce();
     let minimal = !shrinker.stopped;
     Ok(Some(Shrunk {
-        controls: shrinker.control_result(),
+        controls,
         bound: shrinker.bound,
         scenario: shrinker.best,
         seed: shrinker.seed,
@@ -158,14 +159,16 @@ struct Shrinker<'a> {
     essential: Essential,
     /// The bound of the metric that the failure violates.
     bound: Option<Bound>,
-    /// The control runs of a candidate that must not fail in the same way.
-    controls: Vec<ControlRun>,
+    /// The control runs of a candidate, which must end as those of the original.
+    controls: Vec<RequiredControl>,
     original: &'a Scenario,
     best: Scenario,
     /// The seed with which the best scenario fails.
     best_seed: u64,
     /// The failure of the best scenario so far.
     failure: Failure,
+    /// The earlier best scenarios since the original was written out, which is the first, with their failures.
+    history: Vec<(Scenario, Failure)>,
     /// The failure to preserve.
     target: Failure,
     runs: usize,
@@ -175,6 +178,24 @@ struct Shrinker<'a> {
     unneeded: Vec<ControlRun>,
     go_on: &'a mut dyn FnMut(Progress<'_>) -> bool,
     stopped: bool,
+}
+
+/// The result of a control run.
+struct Control {
+    /// Whether nothing failed.
+    passes: bool,
+    /// Whether the run failed in the same way as the original.
+    fails_alike: bool,
+}
+
+/// A control run of a candidate that must not fail in the same way as the original.
+#[derive(Clone, Copy)]
+struct RequiredControl {
+    control: ControlRun,
+    /// Its seed; by default the seed of the candidate.
+    seed: Option<u64>,
+    /// Whether it must not fail in any way, because this control run of the original did not.
+    passes: bool,
 }
 
 impl Shrinker<'_> {
@@ -205,8 +226,9 @@ impl Shrinker<'_> {
         match found {
             Some(_) if self.stopped => false,
             Some(failure) => {
-                self.best = candidate;
-                self.failure = failure;
+                let best = core::mem::replace(&mut self.best, candidate);
+                let failure = core::mem::replace(&mut self.failure, failure);
+                self.history.push((best, failure));
                 self.best_seed = self.seed;
                 self.changes += 1;
                 true
@@ -242,13 +264,8 @@ impl Shrinker<'_> {
         Ok(failures.find(|failure| is_same(failure, &self.target, self.bound)))
     }
 
-    /// Returns whether a control run of a scenario fails in the same way; `None` if the control run cannot be planned.
-    fn fails_as_control(
-        &mut self,
-        control: ControlRun,
-        scenario: &Scenario,
-        seed: u64,
-    ) -> Option<bool> {
+    /// Performs a control run of a scenario; returns `None` if it cannot be planned.
+    fn control(&mut self, control: ControlRun, scenario: &Scenario, seed: u64) -> Option<Control> {
         self.runs += 1;
         let subject = if control.keeps_bug() {
             self.subject
@@ -258,8 +275,13 @@ impl Shrinker<'_> {
                 ..self.subject
             }
         };
-        let found = self.same_failure(subject, &control.scenario(scenario), seed);
-        found.ok().map(|failure| failure.is_some())
+        let (failures, _) = run(subject, &control.scenario(scenario), seed).ok()?;
+        let mut failures = failures.iter().peekable();
+        let passes = failures.peek().is_none();
+        Some(Control {
+            passes,
+            fails_alike: failures.any(|failure| is_same(failure, &self.target, self.bound)),
+        })
     }
 
     /// Performs the control runs of the original with its random choices written out, so that its nodes stay the same
@@ -269,20 +291,29 @@ impl Shrinker<'_> {
         let planted = !self.subject.sabotage.is_empty();
         let mut unneeded = Vec::new();
         for control in ControlRun::of(explicit, self.subject.sabotage) {
-            match self.fails_as_control(control, explicit, self.seed) {
-                Some(true) => unneeded.push(control),
-                Some(false) if !(planted && control.keeps_bug()) => self.controls.push(control),
-                Some(false) | None => {}
+            match self.control(control, explicit, self.seed) {
+                Some(result) if result.fails_alike => unneeded.push(control),
+                Some(result) if !(planted && control.keeps_bug()) => {
+                    self.controls.push(RequiredControl {
+                        control,
+                        seed: None,
+                        passes: result.passes,
+                    });
+                }
+                Some(_) | None => {}
             }
         }
         unneeded
     }
 
-    /// Returns whether none of the required control runs of a candidate fails in the same way.
+    /// Returns whether the required control runs of a candidate end as those of the original.
     fn needs_its_cause(&mut self, candidate: &Scenario) -> bool {
         let controls = self.controls.clone();
-        let mut controls = controls.into_iter();
-        !controls.any(|control| self.fails_as_control(control, candidate, self.seed) == Some(true))
+        controls.into_iter().all(|required| {
+            let seed = required.seed.unwrap_or(self.seed);
+            let result = self.control(required.control, candidate, seed);
+            result.is_none_or(|it| it.passes || !(required.passes || it.fails_alike))
+        })
     }
 
     /// Performs the control runs of the result, with several seeds.
@@ -291,7 +322,7 @@ impl Shrinker<'_> {
         let mut results = Vec::new();
         let controls = ControlRun::of(&best, self.subject.sabotage);
         for control in controls.into_iter().filter(|it| *it != ControlRun::Both) {
-            let (mut failed, mut runs) = (0, 0);
+            let (mut failing, mut runs) = (Vec::new(), 0);
             let first = self.seed;
             let others = (1..).filter(|seed| *seed != first);
             let seeds = std::iter::once(first).chain(others);
@@ -299,21 +330,73 @@ impl Shrinker<'_> {
                 if !self.may_go_on() {
                     break;
                 }
-                let fails = self.fails_as_control(control, &best, seed);
-                if let Some(fails) = fails.filter(|_| self.may_go_on()) {
+                let result = self.control(control, &best, seed);
+                if let Some(result) = result.filter(|_| self.may_go_on()) {
                     runs += 1;
-                    failed += usize::from(fails);
+                    failing.extend(result.fails_alike.then_some(seed));
                 }
             }
             if runs > 0 {
                 results.push(Controlled {
                     control,
-                    failed,
+                    failing,
                     runs,
                 });
             }
         }
         results
+    }
+
+    /// Reduces the scenario, and repeats the reduction if the result fails by chance in a required control run with
+    /// another seed, although the original does not: this seed is then required as well, and the reduction goes on from
+    /// the smallest scenario that passes. Returns the control runs of the result.
+    fn reduce(&mut self) -> Vec<Controlled> {
+        loop {
+            while self.round() {}
+            self.finish();
+            let results = self.control_result();
+            if self.stopped || !self.may_go_on() {
+                return results;
+            }
+            let known = self.controls.len();
+            for result in &results {
+                self.require(result);
+            }
+            if self.controls.len() == known {
+                return results;
+            }
+            while !self.needs_its_cause(&self.best.clone())
+                && let Some((scenario, failure)) = self.history.pop()
+            {
+                (self.best, self.failure) = (scenario, failure);
+            }
+        }
+    }
+
+    /// Requires the control runs with the seeds that fail, except where the written-out original fails as well.
+    fn require(&mut self, result: &Controlled) {
+        let control = result.control;
+        if self.controls.iter().all(|it| it.control != control) {
+            return;
+        }
+        let Some((original, _)) = self.history.first().cloned() else {
+            return;
+        };
+        for seed in &result.failing {
+            let required = self.controls.iter();
+            let mut required = required.filter(|it| it.control == control);
+            if required.any(|it| it.seed == Some(*seed)) {
+                continue;
+            }
+            let of_original = self.control(control, &original, *seed);
+            if let Some(it) = of_original.filter(|it| !it.fails_alike) {
+                self.controls.push(RequiredControl {
+                    control,
+                    seed: Some(*seed),
+                    passes: it.passes,
+                });
+            }
+        }
     }
 
     /// Uses the scenario without random choices, if it fails with this seed or with another seed. For the same seed,

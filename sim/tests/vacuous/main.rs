@@ -215,6 +215,34 @@ fn a_fault_at_the_very_end_is_a_warning() {
     );
 }
 
+#[test]
+fn a_window_that_ends_after_the_run_is_a_warning_with_its_line() {
+    // The run ends at 40 s. The expectation begins on line 15.
+    let of = |expect: &str| {
+        let scenario = read(&format!("{CONVERGED}[[expect]]\n{expect}\n"));
+        let scenario = scenario.unwrap_or_else(|error| panic!("{expect}: {error}"));
+        let found = scenario.warnings().into_iter();
+        found.map(|it| it.to_string()).collect::<Vec<_>>()
+    };
+    let eventually = "eventually = { converged = true }\nfrom = \"10s\"\n";
+    let always = "always = { converged = true }\nfrom = \"10s\"\n";
+    for within in [
+        format!("{eventually}within = \"30s\""),
+        format!("{always}to = \"40s\""),
+    ] {
+        assert_eq!(of(&within), [""; 0]);
+    }
+    for (late, key) in [
+        (format!("{eventually}within = \"31s\""), "within"),
+        (format!("{always}to = \"41s\""), "to"),
+    ] {
+        let expected = format!(
+            "vacuous.toml:15: {key}: the window ends at 41s, after the end of the run (40s), which ends it earlier"
+        );
+        assert_eq!(of(&late), [expected]);
+    }
+}
+
 /// Expectations that cannot fail, each with a part of its error.
 const CERTAIN: &[(&str, &str)] = &[
     ("metric = \"missed-updates\"\nmin = 0", "min: is 0"),

@@ -3,10 +3,10 @@
 use crate::applications::ApplicationProgram;
 use crate::engine::Engine;
 use crate::host::Boot;
-use phalanx_core::gossip::Input;
+use phalanx_core::gossip::{Input, decode_addresses};
 use phalanx_core::time::Wall;
 use phalanx_net::store::MemoryStore;
-use phalanx_net::store::addresses::{self, ADDRESSES};
+use phalanx_net::store::addresses::ADDRESSES;
 use phalanx_net::store::epoch::{self, EPOCH};
 use phalanx_sim::mesh::node_start::{self, NodeStart};
 use phalanx_sim::mesh::{APPLICATIONS, HostApplications, Published, channels};
@@ -326,7 +326,7 @@ fn stored_epoch(store: &MemoryStore) -> u64 {
 
 /// Returns the addresses of members that an earlier life of a host stored.
 fn kept_addresses(store: &MemoryStore) -> Vec<SocketAddr> {
-    let stored = store.item(ADDRESSES).map(|bytes| addresses::decode(&bytes));
+    let stored = store.item(ADDRESSES).map(|bytes| decode_addresses(&bytes));
     stored.map_or(Vec::new(), |kept| {
         kept.expect("the engine stored the addresses itself")
     })

@@ -5,6 +5,7 @@ use crate::channels::{MapVersion, Pair};
 use clap::{Args, Subcommand, ValueEnum};
 use phalanx_core::channel::ChannelName;
 use phalanx_core::identity::NodeId;
+use phalanx_sim_cli::arguments::TimeLimit;
 use phalanx_sim_cli::scale::Span;
 
 /// Kind of a channel: how its broadcasts are kept.
@@ -62,9 +63,9 @@ pub(crate) struct Listen {
     /// Stop after N messages; with --for, fewer than N in that time is exit code 1
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
-    /// Stop after this time
-    #[arg(long = "for", value_name = "TIME")]
-    pub(crate) length: Option<Span>,
+    /// The flag `--for`.
+    #[command(flatten)]
+    pub(crate) limit: TimeLimit,
     #[command(flatten)]
     pub(crate) ask: Ask,
 }

@@ -57,7 +57,7 @@ pub(super) fn listen(
             client.channels().subscribe(request).await
         })?
         .map_err(|status| declined(&node, &what, &status))?;
-    let end = wanted.length.map(|length| time::Instant::now() + length.0);
+    let end = wanted.limit.end().map(time::Instant::from_std);
     let mut heard = 0;
     loop {
         if wanted.count.is_some_and(|count| heard >= count) {

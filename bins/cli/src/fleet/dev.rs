@@ -87,10 +87,9 @@ fn show(
 ) -> Result<bool, CommandError> {
     let mut watcher = Watcher::new(fleet)?;
     let (start, mut formed, mut drawn) = (Instant::now(), false, 0);
+    let end = arguments.limit.end();
     loop {
-        let due = arguments
-            .length
-            .is_some_and(|length| start.elapsed() >= length.0);
+        let due = end.is_some_and(|end| Instant::now() >= end);
         if due || interrupt.wait(LOOK_EVERY) {
             return Ok(formed);
         }

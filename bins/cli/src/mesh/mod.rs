@@ -2,11 +2,13 @@
 //!
 //! - [`node_client`]: the identity of the tool, and the connection; start there.
 //! - [`reply`]: a node's replies, as `--json` prints them.
+//! - [`unlinked`]: live members without a link, in both forms.
 //! - [`show`]: a node's replies, as the tool prints them for people.
 
 pub(crate) mod node_client;
 pub(crate) mod reply;
 mod show;
+pub(crate) mod unlinked;
 
 use crate::arguments::{Ask, Forget, Peers, Ping, Services, Switched, Targets, Watch};
 use crate::failure::{CommandError, Completion};
@@ -113,11 +115,15 @@ pub(crate) fn forget(screen: &Screen, arguments: &Forget) -> Result<Completion, 
 }
 
 pub(crate) fn links(screen: &Screen, ask: &Ask) -> Result<Completion, CommandError> {
-    let (links, failed_dials) = NodeClient::open(&ask.access)?.links()?;
+    let status = NodeClient::open(&ask.access)?.status()?;
     if ask.json {
-        screen.json(&json!({ "links": links, "failed_dials": failed_dials }))?;
+        screen.json(&json!({
+            "links": status.links,
+            "failed_dials": status.failed_dials,
+            "unreachable": status.unreachable,
+        }))?;
     } else {
-        show::links(screen, &links, &failed_dials)?;
+        show::links(screen, &status)?;
     }
     Ok(Completion::Yes)
 }
@@ -152,9 +158,7 @@ pub(crate) fn services(screen: &Screen, arguments: &Services) -> Result<Completi
 pub(crate) fn watch(screen: &Screen, arguments: &Watch) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open(&arguments.ask.access)?;
     let mut stream = node.watch()?;
-    let end = arguments
-        .length
-        .map(|length| time::Instant::now() + length.0);
+    let end = arguments.limit.end().map(time::Instant::from_std);
     loop {
         let next = node.block_on(async {
             match end {

@@ -1,6 +1,6 @@
 //! Connects to one node with the identity that the command line specifies.
 
-use super::reply::{FailedDial, Link, Service, StatusReply, Target, Topology};
+use super::reply::{Service, StatusReply, Target, Topology};
 use crate::arguments::NodeAccess;
 use crate::authority::{CA_CERTIFICATE, mesh_of};
 use crate::calendar::now;
@@ -203,12 +203,6 @@ impl NodeClient {
         Ok((reply.id, begun.elapsed()))
     }
 
-    /// Returns the links and the failed dials.
-    pub(crate) fn links(&mut self) -> Result<(Vec<Link>, Vec<FailedDial>), CommandError> {
-        let status = self.status()?;
-        Ok((status.links, status.failed_dials))
-    }
-
     /// Changes the seed addresses; returns the new addresses, and whether the node dials members learnt from other
     /// nodes.
     pub(crate) fn update_targets(
@@ -254,13 +248,19 @@ pub(crate) fn refused(address: &str, status: &tonic::Status) -> CommandError {
     let message = status.message();
     let code = status.code();
     let why = if code == Code::PermissionDenied {
-        "not allowed".to_owned()
+        "not allowed: ".to_owned()
     } else if matches!(code, Code::Unavailable | Code::Unknown) {
-        "the connection was lost".to_owned()
+        "the connection was lost: ".to_owned()
+    } else if matches!(
+        code,
+        Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition | Code::ResourceExhausted
+    ) {
+        // The node's own words say what is wrong.
+        String::new()
     } else {
-        format!("{code:?}")
+        format!("{code:?}: ")
     };
-    CommandError::failed(format!("{address}: {why}: {message}"))
+    CommandError::failed(format!("{address}: {why}{message}"))
 }
 
 #[cfg(test)]

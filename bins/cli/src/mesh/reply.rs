@@ -1,5 +1,6 @@
 //! A node's replies in the form that `--json` prints, converted from the protocol messages.
 
+use super::unlinked::{UndialableAddress, UnreachablePeer, failure_word};
 use phalanx_core::topology::record;
 use phalanx_net::wire::{address, proto};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ pub(crate) struct Edge {
     pub(crate) peer: String,
     pub(crate) down: bool,
     pub(crate) age_ms: Option<u64>,
+    /// The reason why the member has no link with the other end, as a word; empty if it states none.
+    #[serde(default)]
+    pub(crate) reason: String,
 }
 
 /// A member with the edges that it reports.
@@ -43,6 +47,9 @@ pub(crate) struct Member {
     #[serde(flatten)]
     pub(crate) peer: KnownMember,
     pub(crate) edges: Vec<Edge>,
+    /// Milliseconds since the node last received an update from the member itself.
+    #[serde(default)]
+    pub(crate) updated_ms: u64,
 }
 
 /// A node's whole view.
@@ -73,9 +80,25 @@ pub(crate) struct Link {
     pub(crate) encryption: String,
     /// The data path beside the link, if the node has an overlay.
     pub(crate) data_path: Option<DataPath>,
+    /// The smoothed round trip of the link, in microseconds, if the node has measured it.
+    pub(crate) round_trip_us: Option<u64>,
+    /// The silence after which the link counts as silent.
+    pub(crate) silent_after_ms: u64,
 }
 
 impl Link {
+    /// Returns the round trip, in words.
+    pub(crate) fn round_trip(&self) -> String {
+        self.round_trip_us.map_or_else(String::new, |micros| {
+            let (millis, rest) = (micros / 1_000, micros % 1_000);
+            if millis >= 10 {
+                format!("{millis} ms")
+            } else {
+                format!("{millis}.{rest:03} ms")
+            }
+        })
+    }
+
     /// Returns whether the link's traffic is readable on the network.
     pub(crate) fn is_unencrypted(&self) -> bool {
         self.encryption != "encrypted"
@@ -220,6 +243,12 @@ pub(crate) struct StatusReply {
     pub(crate) overlay: Option<OverlayStatus>,
     /// Number of members without a short id, because all short ids are taken.
     pub(crate) without_short_id: u32,
+    /// Live members that the node should have a link with and has none.
+    #[serde(default)]
+    pub(crate) unreachable: Vec<UnreachablePeer>,
+    /// The members that cannot reach the address that the node advertises.
+    #[serde(default)]
+    pub(crate) undialable: Option<UndialableAddress>,
 }
 
 /// An event of a node.
@@ -293,9 +322,11 @@ impl From<proto::Member> for Member {
             peer: edge.peer,
             down: edge.down,
             age_ms: edge.age_ms,
+            reason: failure_word(edge.failure),
         });
         Self {
             edges: edges.collect(),
+            updated_ms: member.updated_ms,
             peer: KnownMember {
                 short_id: member.short_id,
                 ..KnownMember::new(member.record.unwrap_or_default(), &status)
@@ -372,6 +403,8 @@ impl From<proto::Link> for Link {
             }
             .to_owned(),
             data_path: link.data_path.map(Into::into),
+            round_trip_us: link.round_trip_us,
+            silent_after_ms: link.silent_after_ms,
         }
     }
 }
@@ -443,6 +476,8 @@ impl From<proto::NodeStatus> for StatusReply {
                 ..KnownMember::new(node.record.unwrap_or_default(), "alive")
             },
             without_short_id: status.without_short_id,
+            unreachable: status.unreachable.into_iter().map(Into::into).collect(),
+            undialable: status.undialable.map(Into::into),
             mesh: node.mesh,
             program_version: node.program_version,
             protocol_min: node.protocol_min,

@@ -4,6 +4,7 @@ use super::reply::{
     Certificate, Counts, DataPath, EndedLink, Event, FailedDial, KnownMember, Link, Member,
     OverlayStatus, Secret, Service, StatusReply, Target, Topology,
 };
+use super::unlinked::{self, failure_text};
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::CommandError;
 use crate::screen::{Paint, Screen, Table, TableCell, count, size, span};
@@ -74,11 +75,8 @@ pub(super) fn peers(screen: &Screen, members: &[&Member]) -> Result<(), CommandE
     screen.table(&table)
 }
 
-pub(super) fn links(
-    screen: &Screen,
-    links: &[Link],
-    failed: &[FailedDial],
-) -> Result<(), CommandError> {
+pub(super) fn links(screen: &Screen, status: &StatusReply) -> Result<(), CommandError> {
+    let links = &status.links;
     if links.is_empty() {
         screen.line("no links")?;
     } else {
@@ -89,10 +87,12 @@ pub(super) fn links(
             "role",
             "broadcast",
             "heard",
+            "round trip",
+            "silent after",
             "encryption",
             "session",
         ])
-        .optional(&["session", "broadcast", "direction", "role"]);
+        .optional(&["session", "broadcast", "direction", "role", "silent after"]);
         for link in links {
             let heard = TableCell::new(format!("{} ago", span(link.quiet_ms)));
             table.row(vec![
@@ -106,6 +106,8 @@ pub(super) fn links(
                 } else {
                     heard
                 },
+                or_dash(&link.round_trip()),
+                TableCell::new(span(link.silent_after_ms)),
                 TableCell::new(&link.encryption).paint(if link.is_unencrypted() {
                     Paint::Warn
                 } else {
@@ -117,7 +119,8 @@ pub(super) fn links(
         screen.table(&table)?;
         data_paths(screen, links)?;
     }
-    failed_dials(screen, failed)
+    unlinked::pairs(screen, &status.unreachable)?;
+    failed_dials(screen, &status.failed_dials)
 }
 
 fn data_paths(screen: &Screen, links: &[Link]) -> Result<(), CommandError> {
@@ -200,7 +203,11 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Comma
             screen.painted(&peer.status, status_paint(&peer.status)),
             peer.address.as_deref().unwrap_or("accepts no connections"),
         ))?;
-        let mut facts = vec![("  rank", TableCell::new(rank(peer)))];
+        let updated = format!("{} ago", span(member.updated_ms));
+        let mut facts = vec![
+            ("  rank", TableCell::new(rank(peer))),
+            ("  updated", TableCell::new(updated)),
+        ];
         if !peer.nickname.is_empty() {
             facts.push(("  nickname", TableCell::new(&peer.nickname)));
         }
@@ -212,9 +219,13 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Comma
         }
         for edge in &member.edges {
             let age = edge.age_ms.map_or_else(
-                || "at an unknown time".to_owned(),
+                || "not known".to_owned(),
                 |age| format!("{} ago", span(age)),
             );
+            let reason = match edge.reason.as_str() {
+                "" => String::new(),
+                word => format!(": {}", failure_text(word)),
+            };
             let (verb, paint) = if edge.down {
                 ("no contact with", Paint::Warn)
             } else {
@@ -222,7 +233,8 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Comma
             };
             facts.push((
                 "  edge",
-                TableCell::new(format!("{verb} {} (last heard {age})", edge.peer)).paint(paint),
+                TableCell::new(format!("{verb} {}{reason} (last contact {age})", edge.peer))
+                    .paint(paint),
             ));
         }
         screen.facts(&facts)?;
@@ -296,13 +308,7 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
         ),
         ("rank", TableCell::new(rank(&status.node))),
         ("running for", TableCell::new(span(status.uptime_ms))),
-        (
-            "program",
-            TableCell::new(format!(
-                "{}, link protocol {} to {}",
-                status.program_version, status.protocol_min, status.protocol_max
-            )),
-        ),
+        ("program", program_cell(status)),
     ];
     facts.splice(1..1, own_names(status));
     facts.extend(
@@ -324,9 +330,18 @@ pub(super) fn status(screen: &Screen, status: &StatusReply) -> Result<(), Comman
     if status.secrets.len() > 1 || status.secrets.iter().any(|it| !it.lacking.is_empty()) {
         facts.extend(status.secrets.iter().map(|it| ("secret", secret_cell(it))));
     }
+    facts.extend(status.undialable.iter().flat_map(unlinked::address));
     screen.facts(&facts)?;
+    unlinked::pairs(screen, &status.unreachable)?;
     failed_dials(screen, &status.failed_dials)?;
     ended_links(screen, &status.ended_links)
+}
+
+fn program_cell(status: &StatusReply) -> TableCell {
+    TableCell::new(format!(
+        "{}, link protocol {} to {}",
+        status.program_version, status.protocol_min, status.protocol_max
+    ))
 }
 
 /// Returns the further names of the node: its nickname, class and short id.
@@ -442,12 +457,13 @@ fn secret_cell(secret: &Secret) -> TableCell {
     } = secret;
     if lacking.is_empty() {
         TableCell::new(format!(
-            "{fingerprint} is accepted by all {accepted_by} members"
+            "{fingerprint} is accepted by all {accepted_by} live members"
         ))
     } else {
         let lacking = lacking.join(", ");
-        let text =
-            format!("{fingerprint} is accepted by {accepted_by} members, but not by {lacking}");
+        let text = format!(
+            "{fingerprint} is accepted by {accepted_by} live members, but not by {lacking}"
+        );
         TableCell::new(text).paint(Paint::Warn)
     }
 }
@@ -479,7 +495,7 @@ fn start_cell(status: &StatusReply) -> TableCell {
         left,
     } = status.members;
     let alone = alive + suspect + down + left <= 1;
-    let text = "bootstrap (no targets: it formed a mesh by itself; other nodes join through it)";
+    let text = "bootstrap (without targets; other nodes join through it)";
     TableCell::new(text).paint(if alone { Paint::Warn } else { Paint::Plain })
 }
 
@@ -518,9 +534,10 @@ fn certificate_cell(certificate: &Certificate) -> TableCell {
 pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), CommandError> {
     let paint = match event.kind.as_str() {
         "peer-up" | "peer-cleared" | "link-up" | "rejoined" | "data-path-up" => Paint::Good,
-        "peer-down" | "isolated" | "name-taken" | "duplicate-id" | "rejected"
-        | "data-path-down" => Paint::Bad,
-        "peer-suspected" | "dial-failed" | "wrong-peer" | "lagged" | "paused" => Paint::Warn,
+        "peer-down" | "peers-down" | "address-undialable" | "isolated" | "name-taken"
+        | "duplicate-id" | "rejected" | "data-path-down" => Paint::Bad,
+        "unreachable" | "version-refused" | "peer-suspected" | "dial-failed" | "wrong-peer"
+        | "lagged" | "paused" => Paint::Warn,
         _ => Paint::Plain,
     };
     let time = screen.painted(&time_of_day(event.at_ms), Paint::Dim);

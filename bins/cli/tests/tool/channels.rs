@@ -116,6 +116,34 @@ fn two_nodes_chat_and_a_later_subscriber_reads_the_history() {
 }
 
 #[test]
+fn two_programs_at_one_node_hear_each_other() {
+    let mut dev = RunningFleet::start("2");
+    dev.formed();
+    let (ada, bob) = (dev.flags(), dev.flags_of(1));
+    // Two programs at n1, and one at n2.
+    let mut listeners = [
+        Listener::start(&["subscribe", "chat"], &ada),
+        Listener::start(&["subscribe", "chat"], &ada),
+        Listener::start(&["subscribe", "chat"], &bob),
+    ];
+    for (flags, from, text) in [(&ada, "n1", "at home"), (&bob, "n2", "from afar")] {
+        ask(&["publish", "chat", text], flags).fine();
+        for listener in &mut listeners {
+            let heard = listener.hears("broadcast");
+            assert_eq!(
+                (&heard["from"], &heard["text"], &heard["retained"]),
+                (&from.into(), &text.into(), &false.into())
+            );
+        }
+    }
+    // Each message once: the next event is of the last message.
+    ask(&["publish", "chat", "last"], &ada).fine();
+    for listener in &mut listeners {
+        assert_eq!(listener.hears("broadcast")["text"], "last");
+    }
+}
+
+#[test]
 fn an_undelivered_message_is_a_failure_with_its_reason() {
     let mut dev = RunningFleet::start("2");
     dev.formed();

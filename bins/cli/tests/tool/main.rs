@@ -9,6 +9,7 @@
 mod certificates;
 mod channels;
 mod coverage;
+mod daemon;
 mod documentation;
 mod exits;
 mod explaining;
@@ -22,6 +23,7 @@ mod messages;
 mod network;
 mod outputs;
 mod recorded;
+mod revoking;
 mod simulator;
 mod soaking;
 

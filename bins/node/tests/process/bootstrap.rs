@@ -1,31 +1,12 @@
 //! How daemons find the first member: targets that lead to the daemon itself, no targets, and advertised names.
 
 use crate::daemon::{RunningDaemon, SOON, refused};
-use crate::mesh::{all_alive, sees};
+use crate::mesh::{all_alive, sees, status_when};
 use crate::place::Place;
-use phalanx_net::wire::proto::{GetStatusRequest, MemberStatus, NodeStatus, Phase, node_status};
+use phalanx_net::wire::proto::{MemberStatus, NodeStatus, Phase, node_status};
 use rustix::process::Signal;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
-
-/// Queries a daemon's status until a condition holds; returns the status.
-async fn status(
-    place: &Place,
-    daemon: &RunningDaemon,
-    right: impl Fn(&NodeStatus) -> bool,
-) -> NodeStatus {
-    let deadline = Instant::now() + SOON;
-    let mut client = place.ask(daemon).await;
-    loop {
-        let status = client.calls().get_status(GetStatusRequest {}).await;
-        let status = status.unwrap().into_inner();
-        if right(&status) {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "{status:#?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 /// An address on which no process listens, for a daemon that must know its address before it starts.
 fn free_address() -> String {
@@ -44,9 +25,9 @@ async fn a_daemon_whose_only_target_is_itself_starts_a_mesh() {
     let mut command = place.command_at(&address, "a");
     command.args(["--target", &address]);
     let a = RunningDaemon::start(command);
-    let line = a.says("is this node itself");
+    let line = a.says("leads to this node itself");
     assert_eq!(line["level"], "INFO", "{line}");
-    let alone = status(&place, &a, |it| it.phase() == Phase::Running).await;
+    let alone = status_when(&place, &a, |it| it.phase() == Phase::Running).await;
     assert_eq!(health(&alone), "the only member of the mesh");
     assert_eq!(alone.start(), node_status::Start::Join);
     assert!(alone.targets[0].myself, "{alone:?}");
@@ -74,12 +55,12 @@ async fn the_status_says_that_a_daemon_was_started_without_targets() {
     let place = Place::new();
     let a = place.start("a", &[]);
     a.says("no targets are configured");
-    let alone = status(&place, &a, |_| true).await;
+    let alone = status_when(&place, &a, |_| true).await;
     assert_eq!(alone.start(), node_status::Start::Bootstrap);
     assert_eq!(health(&alone), "the only member of the mesh");
     let b = place.start("b", &[&a]);
     sees(&place, &a, |view| all_alive(view, 2)).await;
-    let joined = status(&place, &b, |it| it.phase() == Phase::Running).await;
+    let joined = status_when(&place, &b, |it| it.phase() == Phase::Running).await;
     assert_eq!(joined.start(), node_status::Start::Join);
     assert_eq!(health(&joined), "member of the mesh");
 }

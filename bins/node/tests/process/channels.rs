@@ -102,6 +102,12 @@ async fn two_nodes_without_a_link_communicate_through_a_relay() {
         "another event, or another payload"
     );
     at_b.channels().send(to("a", b"thanks")).await.unwrap();
+    // A subscriber also receives what other programs publish through its node.
+    let event = next(&mut answers).await;
+    assert!(
+        matches!(&event, Event::Broadcast(it) if it.payload == b"to all"),
+        "{event:?}"
+    );
     let event = next(&mut answers).await;
     assert!(
         matches!(&event, Event::Message(it) if it.from == "b" && it.payload == b"thanks"),

@@ -5,8 +5,8 @@ use crate::place::Place;
 use phalanx_net::service::Client;
 use phalanx_net::store::{FileStore, epoch};
 use phalanx_net::wire::proto::{
-    GetHealthRequest, GetTopologyRequest, Member, MemberStatus, UpdateTargetsReply,
-    UpdateTargetsRequest, health,
+    GetHealthRequest, GetStatusRequest, GetTopologyRequest, Member, MemberStatus, NodeStatus,
+    UpdateTargetsReply, UpdateTargetsRequest, health,
 };
 use std::fs;
 use std::time::{Duration, Instant};
@@ -31,6 +31,25 @@ pub(crate) async fn tells(mut client: Client, right: impl Fn(&[Member]) -> bool)
             return;
         }
         assert!(Instant::now() < deadline, "its view: {view:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Queries a daemon's status until a condition holds; returns the status.
+pub(crate) async fn status_when(
+    place: &Place,
+    daemon: &RunningDaemon,
+    right: impl Fn(&NodeStatus) -> bool,
+) -> NodeStatus {
+    let deadline = Instant::now() + SOON;
+    let mut client = place.ask(daemon).await;
+    loop {
+        let status = client.calls().get_status(GetStatusRequest {}).await;
+        let status = status.unwrap().into_inner();
+        if right(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "its status: {status:#?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -171,7 +171,8 @@ impl Dissemination {
                 .random
                 .dissemination
                 .duration_below(tuning.graft_jitter);
-        context.timers.set(Timer::Graft(id), context.now + delay);
+        let at = context.now + delay + context.pace() / 2;
+        context.timers.set(Timer::Graft(id), at);
     }
 
     /// An announced broadcast has not arrived: chooses the next lively announcer, whose link joins the tree.
@@ -190,7 +191,8 @@ impl Dissemination {
             .next_announcer(id, |link| grafts && is_lively(link))
         {
             Some((link, ())) => {
-                let next = context.now + context.tuning().graft_interval;
+                let interval = context.tuning().graft_interval.max(context.pace());
+                let next = context.now + interval;
                 context.timers.set(Timer::Graft(id.clone()), next);
                 RepairRequest::Graft(link)
             }

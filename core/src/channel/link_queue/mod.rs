@@ -5,10 +5,11 @@
 //! a payload, graft requests, due announcements, steps of reconciliation, then packets and broadcasts alternately.
 //!
 //! Bounds: [`WINDOW`] bytes that the neighbour has not consumed, [`WAITING_BYTES_MAX`] bytes of broadcasts and as many
-//! bytes of packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation.
+//! bytes of packets, [`ANNOUNCEMENTS_MAX`] announcements, [`STEPS_MAX`] steps of reconciliation, and one received payload.
 
 mod cost;
 mod packets;
+mod reassembly;
 mod segments;
 mod updates;
 
@@ -21,15 +22,18 @@ use crate::plumtree::TreeControl;
 use crate::size::{Encoded, FRAME_BYTES_MAX};
 use crate::time::{Duration, Instant};
 use packets::PacketQueue;
-use segments::{BrokenPayload, Reassembly, Segmenter, item_cost, split};
+use reassembly::Reassembly;
+use segments::{Segmenter, item_cost, split};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use updates::UpdateQueue;
 
 pub use cost::WAITING_BYTES_MAX;
+pub use reassembly::WINDOW;
+#[cfg(any(test, doc))]
+pub(super) use reassembly::WITHOUT_ROOM_MAX;
+pub(super) use reassembly::{ReassemblyFault, ReceivedItems};
 
-/// Maximum number of bytes sent on a link that the neighbour has not consumed.
-pub const WINDOW: u32 = 256 * 1024;
 /// Maximum number of announcements waiting on one link.
 const ANNOUNCEMENTS_MAX: usize = 256;
 /// Maximum number of reconciliation steps waiting on one link.
@@ -184,16 +188,51 @@ impl LinkQueue {
     }
 
     /// Processes a message from the neighbour. Returns the items of the message that are complete.
-    ///
-    /// # Errors
-    /// Returns an error if a payload is invalid.
-    pub(super) fn receive(&mut self, data: Data) -> Result<Vec<Item>, BrokenPayload> {
+    pub(super) fn receive(&mut self, data: Data) -> ReceivedItems {
         self.flow.add_credit(data.credit);
-        if !data.items.is_empty() || data.prune {
-            let bytes = u32::try_from(data.encoded_len()).unwrap_or(u32::MAX);
-            self.flow.note_consumed(bytes);
-        }
-        self.incoming.receive(data.items)
+        let only_credit = data.items.is_empty() && !data.prune;
+        let bytes = if only_credit {
+            0
+        } else {
+            u32::try_from(data.encoded_len()).unwrap_or(u32::MAX)
+        };
+        let received = self.incoming.receive(data.items);
+        self.return_credit(bytes);
+        received
+    }
+
+    /// The payload that waits on the link has room.
+    pub(super) fn give_room(&mut self) {
+        self.incoming.give_room();
+        self.return_credit(0);
+    }
+
+    /// Skips the rest of the payload that arrives on the link. If the broadcast is known, its item is returned at the end.
+    pub(super) fn skip_payload(&mut self, known: bool) {
+        self.incoming.skip(known);
+        self.return_credit(0);
+    }
+
+    /// The broadcast whose payload arrives on the link, and whether it is a repair.
+    pub(super) fn incoming_broadcast(&self) -> Option<(&Update, bool)> {
+        self.incoming.broadcast()
+    }
+
+    /// Whether a payload of more than `bytes` bytes waits or is in transmission that another node than `me` made.
+    pub(super) fn relays_above(&self, bytes: usize, me: &NodeId) -> bool {
+        self.outgoing.relays_above(bytes, me)
+            || self.updates.relays_above(bytes, me)
+            || self.packets.relays_above(bytes, me)
+    }
+
+    /// The memory of the payload that arrives on the link, in bytes.
+    #[cfg(test)]
+    pub(super) fn arriving_bytes(&self) -> usize {
+        self.incoming.held()
+    }
+
+    fn return_credit(&mut self, bytes: u32) {
+        self.flow.note_consumed(self.incoming.due_credit(bytes));
     }
 
     /// The waiting output that may be sent.
@@ -311,7 +350,8 @@ impl LinkQueue {
             return true;
         };
         if remaining > 0 {
-            self.outgoing.begin(Arc::clone(&packet.payload), first);
+            self.outgoing
+                .begin(Arc::clone(&packet.payload), &packet.from, first);
             packet = Arc::new(Packet {
                 payload: Arc::from(&packet.payload[..first]),
                 ..Packet::clone(&packet)
@@ -335,7 +375,8 @@ impl LinkQueue {
             return true;
         };
         if remaining > 0 {
-            self.outgoing.begin(Arc::clone(&update.payload), first);
+            self.outgoing
+                .begin(Arc::clone(&update.payload), &update.id.origin, first);
             update = Arc::new(Update {
                 payload: Arc::from(&update.payload[..first]),
                 ..Update::clone(&update)
@@ -472,7 +513,7 @@ mod tests {
             credit: u32::try_from(first).unwrap(),
             ..Data::default()
         };
-        assert_eq!(queue.receive(credit), Ok(Vec::new()));
+        assert_eq!(queue.receive(credit).items, Ok(Vec::new()));
         assert!(!sent(&mut queue).is_empty(), "credit opens the window");
     }
 
@@ -485,7 +526,7 @@ mod tests {
         let mut bytes = 0;
         for data in sent(&mut sender) {
             bytes += data.encoded_len();
-            receiver.receive(data).unwrap();
+            receiver.receive(data).items.unwrap();
         }
         assert!(receiver.demand().urgent);
         let [credit] = &sent(&mut receiver)[..] else {
@@ -508,7 +549,7 @@ mod tests {
                     credit: u32::try_from(data.encoded_len()).unwrap(),
                     ..Data::default()
                 };
-                queue.receive(credit).unwrap();
+                queue.receive(credit).items.unwrap();
             }
         }
         assert_eq!(queue.take_needs_resync(), BTreeSet::from([channel("chat")]));
@@ -541,7 +582,7 @@ mod tests {
                 }
                 for data in messages {
                     prop_assert!(data.encoded_len() <= FRAME_BYTES_MAX);
-                    for item in receiver.receive(data).unwrap() {
+                    for item in receiver.receive(data).items.unwrap() {
                         match item {
                             Item::Packet { packet, .. } => arrived.0.push(packet),
                             Item::Update { update, .. } => arrived.1.push(update),
@@ -555,7 +596,7 @@ mod tests {
                         }
                     }
                     for credit in sent(&mut receiver) {
-                        sender.receive(credit).unwrap();
+                        sender.receive(credit).items.unwrap();
                     }
                 }
             }

@@ -4,6 +4,7 @@
 
 use super::cost::{WAITING_BYTES_MAX, cost};
 use crate::channel::message::Packet;
+use crate::identity::NodeId;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -17,6 +18,12 @@ pub(super) struct PacketQueue {
 impl PacketQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.packets.is_empty()
+    }
+
+    /// Whether a payload of more than `bytes` bytes waits that another node than `me` made.
+    pub(super) fn relays_above(&self, bytes: usize, me: &NodeId) -> bool {
+        let above = |packet: &Packet| packet.payload.len() > bytes && packet.from != *me;
+        self.bytes > bytes && self.packets.iter().any(|packet| above(packet))
     }
 
     /// Adds a packet. Returns false if there is no room.

@@ -6,6 +6,7 @@
 
 use super::cost::{WAITING_BYTES_MAX, cost};
 use crate::channel::message::{ChannelName, Kind, Update, UpdateId};
+use crate::identity::NodeId;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -30,6 +31,12 @@ impl UpdateQueue {
     /// Whether a further broadcast is accepted without dropping another broadcast.
     pub(super) const fn has_room(&self) -> bool {
         self.bytes < WAITING_BYTES_MAX
+    }
+
+    /// Whether a payload of more than `bytes` bytes waits that another node than `me` made.
+    pub(super) fn relays_above(&self, bytes: usize, me: &NodeId) -> bool {
+        let above = |update: &Update| update.payload.len() > bytes && update.id.origin != *me;
+        self.bytes > bytes && self.updates.iter().any(|(update, _)| above(update))
     }
 
     /// Adds a broadcast, unless it is already waiting. Returns the channels of broadcasts dropped to make room.

@@ -55,7 +55,7 @@ impl ReplicatedMap {
             let entry = MapEntry {
                 version: version.clone(),
                 over: write.over.clone(),
-                value: value.map(Arc::from),
+                value: value.map(|value| shared(update, value)),
             };
             let current = self.entries.get(&write.key);
             if current.is_some_and(|current| rule.keeps(&current.entry.version, &entry.version)) {
@@ -133,6 +133,16 @@ impl ReplicatedMap {
         self.entries.get(key).map(|held| &held.entry)
     }
 
+    /// Whether the writes of an update are the current ones.
+    pub(super) fn holds(&self, update: &Update) -> bool {
+        let version = update.version();
+        let mut writes = update.writes();
+        writes.all(|(write, _)| {
+            let current = self.entry(&write.key);
+            current.is_some_and(|current| current.version == version)
+        })
+    }
+
     /// A key with its current write, even if the write is a deletion.
     pub(super) fn key_and_entry(&self, key: &str) -> Option<(&Arc<str>, &MapEntry)> {
         let (key, held) = self.entries.get_key_value(key)?;
@@ -166,6 +176,15 @@ impl ReplicatedMap {
     /// Order-free hash of the entries.
     pub(super) const fn hash(&self) -> u64 {
         self.hash
+    }
+}
+
+/// The value of a write of an update. The only value of an update shares its memory.
+fn shared(update: &Update, value: &[u8]) -> Arc<[u8]> {
+    if value.len() == update.payload.len() {
+        Arc::clone(&update.payload)
+    } else {
+        Arc::from(value)
     }
 }
 

@@ -175,6 +175,15 @@ impl ChannelStore {
         }
     }
 
+    /// Whether the state holds all elements of an update, so that a copy of the update changes nothing.
+    pub(super) fn holds(&self, update: &Update) -> bool {
+        match self {
+            Self::Messages(log) => log.holds(update),
+            Self::Map(map) => map.holds(update),
+            Self::Custom(_) => false,
+        }
+    }
+
     /// The application's state, encoded.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         match self {

@@ -1,5 +1,6 @@
 //! Tests of channels: single steps, and several nodes on links simulated by the tests.
 
+mod admitting;
 mod broadcasting;
 mod counters;
 mod forgetting;

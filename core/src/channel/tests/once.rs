@@ -24,6 +24,24 @@ fn a_broadcast_on_a_channel_that_is_not_open_reaches_its_subscribers() {
 }
 
 #[test]
+fn a_broadcast_of_another_program_reaches_the_application_of_the_same_node() {
+    let mut world = ChannelWorld::new(&["a", "b"]);
+    world.link("a", "b");
+    for node in ["a", "b"] {
+        world.open(node, "chat", Kind::Messages).unwrap();
+    }
+    let publish = |text| ChannelOperation::Publish(bytes(text));
+    let done = world.once("a", "chat", Kind::Messages, publish("hello"));
+    assert!(matches!(done, Ok(Done::Published(_))), "{done:?}");
+    assert_eq!(world.heard("a"), ["hello"], "at once");
+    // The application itself knows what it publishes.
+    world.publish("a", "chat", "own").unwrap();
+    world.millis(50);
+    assert_eq!(world.heard("a"), ["hello"]);
+    assert_eq!(world.heard("b"), ["hello", "own"]);
+}
+
+#[test]
 fn an_operation_leaves_an_open_channel_open() {
     let mut world = ChannelWorld::new(&["a"]);
     world.open("a", "kv", Kind::Map).unwrap();

@@ -20,10 +20,12 @@
 //! Bounds: [`SEEDS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
 //! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
 
+mod address_file;
 mod kept;
 mod reach;
 mod resolution;
 
+pub use address_file::{decode_addresses, encode_addresses};
 pub use kept::KEPT_MAX;
 pub use resolution::ADDRESSES_MAX;
 
@@ -497,7 +499,9 @@ impl Bootstrap {
 
     /// Orders to store the addresses if they changed, at intervals.
     pub(super) fn store_changed(&mut self, context: &mut Context) {
-        if let Some(addresses) = self.kept.take_changed(context.now) {
+        if let Some(addresses) = self.kept.take_changed(context.now)
+            && !context.has(Switch::NoKeptAddresses)
+        {
             context.out.push(Output::KeepAddresses { addresses });
         }
     }

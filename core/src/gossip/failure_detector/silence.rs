@@ -6,6 +6,8 @@
 //!         ──silent for silent_kept───► given up
 //! ```
 //!
+//! The first two timeouts of a slow link are extended by its allowance, which follows from its round trip.
+//!
 //! The timer of a link is postponed before it fires, so a neighbour that is heard in time never wakes this node.
 
 use super::super::context::Context;
@@ -32,6 +34,8 @@ struct Reception {
     silent: bool,
     /// The time of the latest redial.
     redialed: Option<Instant>,
+    /// The time by which the round trip of the link extends its timeouts.
+    allowance: Duration,
 }
 
 /// The consequence of a link's silence.
@@ -65,6 +69,7 @@ impl Silence {
             due: Instant::ZERO,
             silent: false,
             redialed: None,
+            allowance: Duration::ZERO,
         };
         self.links.insert(link, entry);
         let at = context.after(context.tuning().redial_after);
@@ -86,8 +91,8 @@ impl Silence {
         entry.received = Some(now);
         let was_silent = core::mem::take(&mut entry.silent);
         let tuning = &context.config.tuning;
-        if entry.due < now + tuning.heartbeat_interval_max + HEARTBEAT_SLACK {
-            entry.due = now + tuning.redial_after;
+        if entry.due < now + tuning.heartbeat_interval_max + HEARTBEAT_SLACK + entry.allowance {
+            entry.due = now + tuning.redial_after + entry.allowance;
             context.timers.set(Timer::Silence(link), entry.due);
         }
         Some(was_silent)
@@ -112,8 +117,9 @@ impl Silence {
             return Consequence::None;
         };
         let (heard, age) = (entry.heard, now - entry.heard);
-        if age < tuning.redial_after && !broken {
-            let at = heard + tuning.redial_after;
+        let redial_after = tuning.redial_after + entry.allowance;
+        if age < redial_after && !broken {
+            let at = heard + redial_after;
             self.schedule(context, link, at);
             return Consequence::None;
         }
@@ -125,15 +131,23 @@ impl Silence {
         if redial {
             entry.redialed = Some(now);
         }
-        let silent = age >= tuning.silent_after;
+        let silent_after = tuning.silent_after + entry.allowance;
+        let silent = age >= silent_after;
         let newly = silent && !entry.silent;
         entry.silent |= silent;
         let mut next = (now + tuning.redial_interval).min(heard + tuning.silent_kept);
         if !silent {
-            next = next.min(heard + tuning.silent_after);
+            next = next.min(heard + silent_after);
         }
         self.schedule(context, link, next.max(soonest));
         Consequence::Silent { redial, newly }
+    }
+
+    /// The round trip of a link extends its timeouts by this time.
+    pub(crate) fn set_allowance(&mut self, link: LinkId, allowance: Duration) {
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.allowance = allowance;
+        }
     }
 
     /// This node was paused: the silence of all links restarts.
@@ -173,6 +187,12 @@ impl Silence {
         self.links.get(&link).map(|entry| entry.heard)
     }
 
+    /// The time by which the round trip of a link extends its timeouts.
+    pub(crate) fn allowance(&self, link: LinkId) -> Duration {
+        let entry = self.links.get(&link);
+        entry.map_or(Duration::ZERO, |entry| entry.allowance)
+    }
+
     /// The time of the latest message on a link.
     pub(crate) fn received(&self, link: LinkId) -> Option<Instant> {
         self.links.get(&link)?.received
@@ -182,7 +202,7 @@ impl Silence {
     pub(crate) fn heard_recently(&self, context: &Context, link: LinkId) -> Option<Instant> {
         let limit = context.tuning().heartbeat_interval_max + HEARTBEAT_SLACK;
         let entry = self.links.get(&link).filter(|entry| !entry.silent)?;
-        (context.now - entry.heard <= limit).then_some(entry.heard)
+        (context.now - entry.heard <= limit + entry.allowance).then_some(entry.heard)
     }
 
     /// Bytes in memory.

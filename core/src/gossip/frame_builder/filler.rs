@@ -76,13 +76,7 @@ impl<'a> Filler<'a> {
             return true;
         };
         let now = self.context.now;
-        let edges = stored.edges.iter();
-        let aged = AgedReport {
-            report: Arc::clone(&stored.report),
-            ages: edges
-                .map(|edge| edge.last_heard.map(|at| now - at))
-                .collect(),
-        };
+        let aged = AgedReport::of(stored, now);
         let fits = self.take(aged.encoded_len());
         if fits {
             reports.push(aged);

@@ -263,7 +263,8 @@ impl FrameBuilder {
                     outgoing.tree.withdraw(&key);
                     if let Key::EdgeReport(member) = key {
                         outgoing.reports.waiting.insert(member);
-                        outgoing.reports.due.get_or_insert(schedule.report_due);
+                        let due = outgoing.reports.due.get_or_insert(schedule.report_due);
+                        *due = schedule.report_due.min(*due);
                     } else {
                         outgoing.updates.insert(key);
                     }
@@ -559,6 +560,7 @@ mod tests {
                     ..
                 } => Some(frame),
                 Output::Dial { .. }
+                | Output::CancelDial { .. }
                 | Output::Resolve { .. }
                 | Output::Send { .. }
                 | Output::Close { .. }

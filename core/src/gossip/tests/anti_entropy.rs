@@ -196,6 +196,7 @@ fn the_dialer_begins_with_a_sketch_and_the_acceptor_with_its_hash() {
 #[test]
 fn a_hash_sent_a_moment_ago_is_sent_again_soon() {
     let mut all = NeighbourWorld::new(1);
+    all.rest(ms(600));
     let reported = |orders: &[Order]| hashes(orders, 1).len();
     let mut given = all.receives(1, hash(77));
     given.extend(all.silence(ms(10)));
@@ -630,7 +631,7 @@ fn a_second_leave_keeps_the_deadline_of_the_first() {
 fn back_among_others(heard: &[u64]) -> Vec<Sync> {
     let mut all = NeighbourWorld::new(2);
     all.receives(1, records(&[published(3, 1)]));
-    all.hear_only(heard, ms(2_600));
+    all.hear_only(heard, ms(3_200));
     assert!(all.machine.links(all.now).all(|link| !link.silent));
     let mut given = all.link(3, 3);
     given.extend(all.silence(ms(10)));

@@ -50,6 +50,7 @@ pub(crate) fn events(context: &mut Context) -> Vec<Event> {
     let reports = context.out.drain().filter_map(|output| match output {
         Output::Report(event) => Some(event),
         Output::Dial { .. }
+        | Output::CancelDial { .. }
         | Output::Resolve { .. }
         | Output::Send { .. }
         | Output::Close { .. }

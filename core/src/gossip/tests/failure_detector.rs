@@ -12,14 +12,15 @@ use crate::link::{Address, CloseReason, DialError, LinkId};
 fn each_link_in_turn_gets_a_heartbeat_at_least_every_interval() {
     for count in [1_u64, 3, 5, 8] {
         let mut all = NeighbourWorld::new(usize::try_from(count).unwrap());
-        let given = all.rest(ms(12_000));
+        let given = all.rest(ms(20_000));
         let tuning = &all.machine.config().tuning;
         let every = (tuning.heartbeat_spacing * u32::try_from(count).unwrap())
             .min(tuning.heartbeat_interval_max);
         for link in 1..=count {
             let beats: Vec<Instant> = frames(&given, link).iter().map(|(at, _)| *at).collect();
+            // The result of an address check is sent in between.
             for pair in beats.windows(2) {
-                assert_eq!(pair[1] - pair[0], every, "link {link} of {count}");
+                assert!(pair[1] - pair[0] <= every, "link {link} of {count}");
             }
             assert!(beats.len() >= 7, "link {link} of {count}: {beats:?}");
         }
@@ -188,7 +189,14 @@ fn a_member_missed_on_all_edges_becomes_suspect_and_down_after_its_last_heard_ti
     let mut rest = all.rest(ms(9_000));
     let down = rest
         .iter()
-        .find(|(_, order)| *order == Output::Report(Event::PeerDown { id: name(7) }))
+        .find(|(_, order)| {
+            *order
+                == Output::Report(Event::PeerDown {
+                    id: name(7),
+                    cause: DeathCause::Silent,
+                    joint: false,
+                })
+        })
         .map(|(at, _)| *at)
         .expect("down");
     let tuning = &all.machine.config().tuning;
@@ -220,7 +228,11 @@ fn a_suspect_that_is_reachable_again_is_cleared() {
     let given = all.rest(ms(50));
     assert!(events(&given).contains(&&Event::PeerCleared { id: name(7) }));
     let given = all.rest(ms(9_000));
-    assert!(!events(&given).contains(&&Event::PeerDown { id: name(7) }));
+    assert!(!events(&given).contains(&&Event::PeerDown {
+        id: name(7),
+        cause: DeathCause::Silent,
+        joint: false,
+    }));
 }
 
 #[test]
@@ -413,17 +425,17 @@ fn a_node_that_has_not_heard_a_suspect_recently_reports_only_the_last_heard_time
     let status = |all: &NeighbourWorld, missed| all.machine.member(&name(missed)).unwrap().status;
     let (all, ..) = suspected(4_800, None);
     assert_eq!(all.own_report(), [], "a time that old is not evidence");
-    let (mut all, missed, _) = suspected(1_601, Some(ms(500)));
+    let (mut all, missed, _) = suspected(2_601, Some(ms(500)));
     assert_eq!(status(&all, missed), Status::Suspect);
     assert_eq!(all.own_report(), [], "others heard it later");
     // The member sends a message again, which proves that it is alive.
     all.receives(missed as u64, Frame::default());
     assert_eq!(all.own_report(), [(name(missed), false)]);
 
-    let (mut all, missed, others) = suspected(1_601, Some(ms(4_600)));
+    let (mut all, missed, others) = suspected(2_601, Some(ms(4_600)));
     assert_eq!(all.own_report(), [(name(missed), true)]);
-    // The member was last heard 1.65 s ago, and is declared down 4.7 s later.
-    all.hear_only(&others, ms(2_950));
+    // The member was last heard 2.65 s ago, and is declared down 4.7 s after that time.
+    all.hear_only(&others, ms(1_950));
     assert_eq!(status(&all, missed), Status::Suspect);
     all.hear_only(&others, ms(200));
     assert_eq!(status(&all, missed), Status::Down);
@@ -446,7 +458,15 @@ fn the_link_to_a_dead_member_ends_with_it_if_it_is_silent_too() {
             .find(|(_, order)| matches!(order, Output::Report(event) if wanted(event)))
             .map(|(at, _)| *at)
     };
-    let down = at(&|event| *event == Event::PeerDown { id: name(1) }).expect("down");
+    let down = at(&|event| {
+        *event
+            == Event::PeerDown {
+                id: name(1),
+                cause: DeathCause::Silent,
+                joint: false,
+            }
+    })
+    .expect("down");
     let ended = at(&|event| matches!(event, Event::LinkDown { peer, .. } if *peer == name(1)));
     assert_eq!(ended, Some(down));
     // A link that is heard stays open although its peer counts as down, because only the reports of other nodes made
@@ -705,15 +725,18 @@ fn the_last_heard_time_of_a_member_outlives_its_link() {
     all.receives(1, Frame::default());
     let heard = Some(all.now);
     all.rest(ms(100));
-    assert!(all.machine.last_heard(member) >= heard);
+    assert!(all.machine.neighbourhood().last_received(member) >= heard);
     all.silence(ms(500));
-    let heard = all.machine.last_heard(member);
+    let heard = all.machine.neighbourhood().last_received(member);
     assert!(heard.is_some_and(|at| at < all.now));
     let link = LinkId(1);
     let reason = CloseReason::Farewell;
     all.give(Input::Closed { link, reason });
     all.machine.drop_link(link, LinkEnd::Lost);
-    assert_eq!(all.machine.last_heard(member), heard);
+    assert_eq!(all.machine.neighbourhood().last_received(member), heard);
     all.link(9, 1);
-    assert_eq!(all.machine.last_heard(member), Some(all.now));
+    assert_eq!(
+        all.machine.neighbourhood().last_received(member),
+        Some(all.now)
+    );
 }

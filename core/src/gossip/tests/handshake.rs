@@ -55,7 +55,7 @@ pub(super) fn connect(all: &mut NeighbourWorld, link: u64, hello: Hello) -> Vec<
     all.give(Input::Receive { link, message })
 }
 
-fn refusal(given: &[Order]) -> Option<Refusal> {
+pub(super) fn refusal(given: &[Order]) -> Option<Refusal> {
     given.iter().find_map(|(_, order)| match order {
         Output::Send {
             message: Message::Refuse(refusal),
@@ -92,7 +92,7 @@ pub(super) fn dialling_unconnected(targets: &[usize]) -> (NeighbourWorld, DialId
 }
 
 /// `n0` dials the target `n1` and is connected over link 101; the hello of `n0` is in flight.
-fn dialling(targets: &[usize]) -> (NeighbourWorld, Hello) {
+pub(super) fn dialling(targets: &[usize]) -> (NeighbourWorld, Hello) {
     let (mut all, dial) = dialling_unconnected(targets);
     let hello = connected(&mut all, dial, 101, 1);
     (all, hello)
@@ -203,33 +203,6 @@ fn a_peer_that_forgot_its_epoch_is_shown_the_one_we_know() {
         refusal(&connect(&mut all, 10, hello(1, record_of(7, 4, 9)))),
         None
     );
-}
-
-#[test]
-fn versions_that_do_not_overlap_are_refused_with_ours() {
-    for (least, most, refused) in [
-        (1, 1, false),
-        (1, 9, false),
-        (2, 9, false),
-        (3, 9, true),
-        (0, 0, true),
-        (0, 1, false),
-    ] {
-        let mut all = NeighbourWorld::new(0);
-        let message = Hello {
-            version_min: least,
-            version_max: most,
-            ..hello(1, published(7, 1))
-        };
-        let found = refusal(&connect(&mut all, 9, message));
-        assert_eq!(found.is_some(), refused, "{least} to {most}");
-        if let Some(found) = found {
-            assert_eq!(
-                (found.reason, found.versions),
-                (RefusalReason::Version, (1, 2))
-            );
-        }
-    }
 }
 
 #[test]
@@ -739,7 +712,15 @@ fn every_event_has_a_word_of_its_own_and_most_a_subject() {
             "peer-up",
             true,
         ),
-        (Event::PeerDown { id: id.clone() }, "peer-down", true),
+        (
+            Event::PeerDown {
+                id: id.clone(),
+                cause: DeathCause::Silent,
+                joint: false,
+            },
+            "peer-down",
+            true,
+        ),
         (Event::Isolated, "isolated", false),
         (Event::Refuted { from: id.clone() }, "refuted", true),
         (Event::Paused { late: ms(1) }, "paused", false),

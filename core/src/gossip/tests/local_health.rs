@@ -46,7 +46,14 @@ fn a_paused_node_restarts_the_timeouts_of_suspects_and_dials() {
     let given = all.hear_only(&[1, 2, 3], ms(20_000));
     let down = given
         .iter()
-        .find(|(_, order)| *order == Output::Report(Event::PeerDown { id: name(7) }))
+        .find(|(_, order)| {
+            *order
+                == Output::Report(Event::PeerDown {
+                    id: name(7),
+                    cause: DeathCause::Silent,
+                    joint: false,
+                })
+        })
         .map(|(at, _)| *at)
         .expect("down in the end");
     assert!(
@@ -60,7 +67,11 @@ fn a_repeatedly_paused_node_still_declares_a_suspect_down() {
     let mut all = NeighbourWorld::new(3);
     suspect(&mut all);
     let since = all.now;
-    let down = Event::PeerDown { id: name(7) };
+    let down = Event::PeerDown {
+        id: name(7),
+        cause: DeathCause::Silent,
+        joint: false,
+    };
     loop {
         let due = all.machine.next_deadline().unwrap();
         all.now = due + ms(1_500);
@@ -88,7 +99,11 @@ fn a_lagging_node_waits_longer_before_it_declares_a_member_down() {
             for link in 1..=3 {
                 given.extend(all.receives(link, Frame::default()));
             }
-            let down = Event::PeerDown { id: name(7) };
+            let down = Event::PeerDown {
+                id: name(7),
+                cause: DeathCause::Silent,
+                joint: false,
+            };
             if events(&given).contains(&&down) {
                 return all.now - since;
             }

@@ -64,6 +64,7 @@ pub(super) fn edge_report(
             .map(|(peer, down, _)| Edge {
                 peer: name(*peer),
                 down: *down,
+                refused: false,
             })
             .collect(),
         reporter: name(index),
@@ -71,6 +72,7 @@ pub(super) fn edge_report(
     AgedReport {
         report: Arc::new(report),
         ages: edges.iter().map(|(_, _, age)| *age).collect(),
+        failures: Vec::new(),
     }
 }
 

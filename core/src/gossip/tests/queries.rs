@@ -32,6 +32,8 @@ fn a_view_is_read_member_by_member_link_by_link_and_service_by_service() {
         ring: true,
         silent: false,
         quiet: links[0].quiet,
+        round_trip: links[0].round_trip,
+        silent_after: ms(3_500),
         session: 1,
         version: 1,
     };

@@ -6,7 +6,7 @@ use super::neighbours::{
 };
 use super::world::{address, config, name};
 use crate::link::{Address, DialError, Ticket};
-use crate::topology::record::{Content, EDGES_MAX, Rank, Record};
+use crate::topology::record::{Content, EDGES_MAX, EdgeReport, Rank, Record};
 use std::collections::BTreeSet;
 
 /// The record of `n0` with a changed rank.
@@ -143,7 +143,15 @@ fn a_report_of_ours_that_comes_back_is_forged_only_if_it_is_newer_or_another() {
         aged
     };
     assert_eq!((held.epoch, held.edges.len()), (5, 1));
+    let mut shortened = edge_report(0, held.version, &[]);
+    let report = EdgeReport {
+        epoch: 5,
+        ..(*shortened.report).clone()
+    };
+    shortened.report = Arc::new(report);
     for (echo, forged) in [
+        // A member of protocol version 1 passes on the first edges of a long report.
+        (shortened, false),
         (aged(5, held.version, 1), false),
         (aged(5, held.version - 1, 2), false),
         (aged(4, held.version + 9, 2), false),
@@ -278,6 +286,19 @@ fn a_seed_known_by_its_address_is_not_dialled_while_its_member_is_alive() {
         addresses: vec![Address::Socket(address(1))],
         replace: false,
     });
+    // The neighbour dialled its link itself, so its address is checked once.
+    let elapsed = all.now.since(Instant::ZERO);
+    let given = all.rest(ms(6_500).saturating_sub(elapsed));
+    let [(_, dial, _)] = dials(&given)[..] else {
+        panic!("{given:?}");
+    };
+    let (link, peer) = (LinkId(99), name(1));
+    let closes = all.give(Input::Dialed { dial, link, peer });
+    assert!(
+        closes
+            .iter()
+            .any(|(_, order)| *order == Output::Close { link })
+    );
     assert_eq!(dials(&all.rest(ms(40_000))), []);
     let found: Vec<_> = all
         .machine

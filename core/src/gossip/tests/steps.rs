@@ -503,31 +503,37 @@ fn a_join_storm_is_answered_with_other_members_to_try() {
 }
 
 #[test]
-fn updates_of_one_moment_go_out_as_one_message() {
+fn changes_within_a_second_go_out_as_one_message_at_its_end() {
     let (mut machine, link) = with_a_neighbour();
-    // The link was used just before, so output coalesces.
     let mut content = machine.record().content().clone();
     let mut sent = Vec::new();
-    for value in ["1", "2", "3"] {
-        content.metadata.insert("key".into(), value.into());
-        sent.extend(orders(
-            &mut machine,
-            Instant::from_millis(50),
-            Input::Announce(content.clone()),
-        ));
+    let mut give = |machine: &mut Gossip, at, input| {
+        let given = orders(machine, Instant::from_millis(at), input);
+        sent.extend(given.into_iter().map(|order| (at, order)));
+    };
+    // A hundred changes, one each 25 ms.
+    for change in 0..100 {
+        let at = 50 + 25 * change;
+        give(&mut machine, at, Input::Wake);
+        content.metadata.insert("key".into(), change.to_string());
+        give(&mut machine, at, Input::Announce(content.clone()));
     }
-    sent.extend(orders(&mut machine, Instant::from_millis(51), Input::Wake));
+    assert_eq!(machine.record().content().metadata["key"], "79");
+    give(&mut machine, 3_050, Input::Wake);
     let frames: Vec<_> = sent
         .iter()
         .filter_map(|order| match order {
-            Output::Send {
-                link: on,
-                message: Message::Frame(frame),
-            } if *on == link => Some(frame.records.len()),
+            (
+                at,
+                Output::Send {
+                    link: on,
+                    message: Message::Frame(frame),
+                },
+            ) if *on == link => Some((*at, frame.records.len())),
             _ => None,
         })
-        .filter(|records| *records > 0)
+        .filter(|(_, records)| *records > 0)
         .collect();
-    assert_eq!(frames, [1, 1], "the first at once, the others together");
-    assert_eq!(machine.record().content().metadata["key"], "3");
+    assert_eq!(frames, [(50, 1), (1_050, 1), (2_050, 1), (3_050, 1)]);
+    assert_eq!(machine.record().content().metadata["key"], "99");
 }

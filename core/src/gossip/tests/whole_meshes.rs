@@ -250,3 +250,43 @@ fn without_discovery_only_seeds_are_dialled_and_all_members_are_seen() {
     world.run(secs(10));
     assert!(world.nodes[&3].links(world.now).count() > 1);
 }
+
+#[test]
+fn a_newcomer_does_not_report_the_dead_as_up() {
+    let mut world = GossipWorld::new(6);
+    world.run(secs(10));
+    world.kill(5);
+    world.run(secs(10));
+    world.boot(6, config(6, 1, &[0]));
+    world.run(secs(20));
+    let up = |id: NodeId| move |event: &Event| matches!(event, Event::PeerUp { id: of, .. } if *of == id);
+    assert_eq!(world.count(6, up(name(5))), 0, "it died before");
+    for alive in 0..5 {
+        assert_eq!(world.count(6, up(name(alive))), 1, "n{alive}");
+    }
+    let down = |event: &Event| matches!(event, Event::PeerDown { id, .. } if *id == name(5));
+    assert_eq!(world.count(6, down), 1);
+    // The member returns, and is up on the newcomer as on all others.
+    world.boot(5, config(5, 2, &[0]));
+    world.run(secs(5));
+    assert_eq!(world.count(6, up(name(5))), 1);
+}
+
+#[test]
+fn a_member_that_was_wrongly_reported_gone_is_up_once_a_path_leads_to_it() {
+    let mut world = GossipWorld::new(8);
+    world.run(secs(10));
+    let (some, others) = ([0, 1, 2, 3], [4, 5, 6, 7]);
+    world.cut_between(&some, &others);
+    world.run(secs(10));
+    world.boot(8, config(8, 1, &[0]));
+    world.cut_between(&[8], &others);
+    world.run(secs(2));
+    world.environment.cut.clear();
+    world.run(secs(60));
+    world.assert_whole(9);
+    for other in others {
+        let up = |event: &Event| matches!(event, Event::PeerUp { id, .. } if *id == name(other));
+        assert_eq!(world.count(8, up), 1, "n{other}");
+    }
+}

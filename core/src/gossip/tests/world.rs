@@ -35,6 +35,8 @@ pub(super) struct TestLinks {
     made: BTreeMap<usize, u64>,
     pub(super) events: BTreeMap<usize, Vec<Event>>,
     pub(super) cut: BTreeSet<(usize, usize)>,
+    /// The dials that hosts refuse although a process listens: from the first host to the second.
+    pub(super) refused: BTreeSet<(usize, usize)>,
 }
 
 /// The hosts `n0`, `n1`, ... and the network between them.
@@ -75,7 +77,8 @@ impl TestEnvironment for TestLinks {
                 let events = world.environment.events.entry(from).or_default();
                 events.push(event);
             }
-            Output::Resolve { .. }
+            Output::CancelDial { .. }
+            | Output::Resolve { .. }
             | Output::LinkOpened { .. }
             | Output::KeepAddresses { .. }
             | Output::Left => {}
@@ -172,7 +175,8 @@ impl GossipWorld {
         let Some(to) = host.filter(|to| !self.environment.cut.contains(&(from, *to))) else {
             return;
         };
-        if !self.nodes.contains_key(&to) {
+        let refuses = self.environment.refused.contains(&(from, to));
+        if refuses || !self.nodes.contains_key(&to) {
             let reason = DialError::Refused;
             let failed = Input::DialFailed { dial, reason };
             self.schedule(LATENCY, UnderWay::Input(from, failed));
@@ -198,13 +202,29 @@ impl GossipWorld {
     /// Kills a host without warning; the operating system of the host resets its connections.
     pub(super) fn kill(&mut self, index: usize) {
         self.nodes.remove(&index);
+        self.reset(index);
+    }
+
+    /// Resets all connections of a host, at both ends.
+    pub(super) fn reset(&mut self, index: usize) {
         let links = self.environment.links.keys().filter(|end| end.0 == index);
         for end in links.copied().collect::<Vec<_>>() {
             if let Some((to, link)) = self.environment.unlink(end) {
+                self.environment.unlink((to, link));
                 let reason = CloseReason::Reset;
                 self.send(index, to, Input::Closed { link, reason });
+                let (index, link) = end;
+                self.send(to, index, Input::Closed { link, reason });
             }
         }
+    }
+
+    /// Makes a host refuse the dials of all others.
+    pub(super) fn refuse_dials(&mut self, index: usize) {
+        let others = (0..100).filter(|other| *other != index);
+        self.environment
+            .refused
+            .extend(others.map(|other| (other, index)));
     }
 
     pub(super) fn statuses(&self, of: usize) -> BTreeMap<Status, usize> {

@@ -4,7 +4,7 @@ use super::super::WATCH_LAG_MAX;
 use super::{Mesh, SOON, client};
 use crate::transport::Notice;
 use crate::wire::proto;
-use phalanx_core::gossip::Event;
+use phalanx_core::gossip::{DeathCause, Event};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use std::time::Duration;
@@ -22,7 +22,11 @@ async fn a_watcher_receives_events_in_order_and_the_number_it_missed() {
         .unwrap()
         .into_inner();
     let id = NodeId::new("b").unwrap();
-    let down = Notice::Mesh(Event::PeerDown { id: id.clone() });
+    let down = Notice::Mesh(Event::PeerDown {
+        id: id.clone(),
+        cause: DeathCause::Silent,
+        joint: false,
+    });
     journal.take(Duration::from_millis(5), &down);
     let event = events.message().await.unwrap().unwrap();
     assert_eq!(
@@ -34,7 +38,7 @@ async fn a_watcher_receives_events_in_order_and_the_number_it_missed() {
         ),
         (1, 5, "peer-down", "b")
     );
-    assert_eq!(event.text, "b is down");
+    assert_eq!(event.text, "b is down: no node hears it");
     // All events are sent at once, so that the watcher cannot read in between: it lags by exactly
     // the number above its bound.
     let flood = WATCH_LAG_MAX as u64 + 10;

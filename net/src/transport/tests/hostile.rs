@@ -138,15 +138,18 @@ async fn an_expired_acceptor_is_not_trusted() {
 async fn garbage_and_plain_http_on_the_port_are_rejected() {
     let ca = TestAuthority::new();
     let mut one = start(ca.node("one"), &[]).await;
-    for bytes in [
-        &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
-        &[0x5a; 400],
-        b"\x16\x03\x01",
+    for (bytes, why) in [
+        (
+            &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+            "another protocol",
+        ),
+        (&[0x5a; 400], "another protocol"),
+        (b"\x16\x03\x01", "aborted the TLS handshake"),
     ] {
         let mut stream = TcpStream::connect(one.address()).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         stream.shutdown().await.unwrap();
-        one.turns_away("another protocol").await;
+        one.turns_away(why).await;
         let mut rest = Vec::new();
         // The reply, at most an alert, ends.
         let read = time::timeout(DEADLINE, stream.read_to_end(&mut rest)).await;

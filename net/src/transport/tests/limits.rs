@@ -263,7 +263,7 @@ async fn a_connection_without_a_preface_ends_although_its_certificate_is_valid()
     }
     // Connections with a preface stay open for longer.
     let call = call(&ca, "ada", &one).await;
-    time::sleep(2 * limits.handshake_timeout).await;
+    time::sleep(4 * limits.handshake_timeout).await;
     assert_eq!(one.node.connections(), 1);
     drop(call);
     one.ends().await;

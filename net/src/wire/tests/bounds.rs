@@ -54,6 +54,8 @@ fn edge(peer: &str) -> proto::Edge {
         peer: peer.to_owned(),
         down: false,
         age_ms: None,
+        refused: false,
+        failure: 0,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod data_path;
+mod whole_view;
 
 use super::packet::arbitrary::message;
 use super::{decode, encode};

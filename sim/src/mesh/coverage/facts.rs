@@ -82,6 +82,7 @@ occurrences!(gossip_input, gossip_inputs, gossip::Input {
     input gossip::Input::Resolved { addresses: Err(error), .. } => "unresolved", ResolutionError = error;
     internal gossip::Input::Receive { .. } => "receive";
     internal gossip::Input::Heard { .. } => "heard";
+    internal gossip::Input::Exchanging { .. } => "exchanging";
     input gossip::Input::Closed { reason, .. } => "closed", CloseReason = reason;
     input gossip::Input::Stored { .. } => "stored";
     input gossip::Input::StoreFailed { .. } => "store-failed";
@@ -112,6 +113,7 @@ occurrences!(channel_input, channel_inputs, channel::Input {
     input channel::Input::Send { datagram: true, .. } => "send" / "datagram";
     input channel::Input::Consumed { .. } => "consumed";
     internal channel::Input::Calendar(_) => "calendar";
+    internal channel::Input::Pace(_) => "pace";
     internal channel::Input::Wake => "wake";
 });
 
@@ -120,6 +122,9 @@ occurrences!(gossip_event, gossip_events, gossip::Event {
     transition gossip::Event::PeerSuspected { .. } => "peer-suspected";
     transition gossip::Event::PeerCleared { .. } => "peer-cleared";
     transition gossip::Event::PeerDown { .. } => "peer-down";
+    transition gossip::Event::PeersDown { .. } => "peers-down";
+    transition gossip::Event::Unreachable { .. } => "unreachable";
+    transition gossip::Event::AddressUndialable(_) => "address-undialable";
     transition gossip::Event::PeerLeft { .. } => "peer-left";
     transition gossip::Event::PeerUpdated { .. } => "peer-updated";
     transition gossip::Event::PeerForgotten { .. } => "peer-forgotten";
@@ -135,6 +140,8 @@ occurrences!(gossip_event, gossip_events, gossip::Event {
     transition gossip::Event::NameResumed { .. } => "name-resumed";
     transition gossip::Event::DuplicateId { .. } => "duplicate-id";
     transition gossip::Event::Refuted { .. } => "refuted";
+    transition gossip::Event::ShortIdChanged { .. } => "short-id-changed";
+    refusal gossip::Event::VersionRefused { .. } => "version-refused";
     refusal gossip::Event::Rejected { reason, .. } => "rejected", gossip::Rejection = reason;
     refusal gossip::Event::AnnounceRejected { why } => "announce-rejected", ContentError = why;
     transition gossip::Event::Paused { .. } => "paused";
@@ -145,6 +152,7 @@ occurrences!(channel_event, channel_events, channel::Event {
     refusal channel::Event::Rejected { reason, .. } => "channel-rejected", channel::Rejection = reason;
     transition channel::Event::Rerouted { failure, .. } => "rerouted", DeliveryFailure = failure;
     refusal channel::Event::RelayFailed { failure, .. } => "relay-failed", DeliveryFailure = failure;
+    transition channel::Event::Deferred { .. } => "payload-deferred";
     transition channel::Event::Dropped { .. } => "broadcast-dropped";
 });
 

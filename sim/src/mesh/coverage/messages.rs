@@ -44,8 +44,8 @@ pub(super) fn declared() -> Vec<Occurrence> {
 
 const HEARTBEAT: Occurrence = Occurrence::input("heartbeat");
 /// The parts of a frame other than steps of anti-entropy, in the order of its fields.
-const FRAME_PARTS: [&str; 7] = [
-    "hash", "prune", "have", "graft", "records", "reports", "gone",
+const FRAME_PARTS: [&str; 9] = [
+    "hash", "prune", "have", "graft", "records", "reports", "gone", "ping", "pong",
 ];
 /// The parts of a message about channels other than its items.
 const DATA_PARTS: [&str; 2] = ["credit", "prune"];
@@ -72,6 +72,8 @@ fn note_frame(frame: &Frame, notes: &mut Notes) {
         reports,
         sync,
         gone,
+        ping,
+        pong,
     } = frame;
     let parts = [
         hash.is_some(),
@@ -81,6 +83,8 @@ fn note_frame(frame: &Frame, notes: &mut Notes) {
         !records.is_empty(),
         !reports.is_empty(),
         !gone.is_empty(),
+        *ping != 0,
+        *pong != 0,
     ];
     if sync.is_empty() && parts.iter().all(|is_there| !is_there) {
         notes.note(HEARTBEAT);

@@ -88,6 +88,7 @@ details!(gossip::Rejection {
     Self::BeforeHello => "before-hello",
     Self::SecondHello => "second-hello",
     Self::WrongRecord => "wrong-record",
+    Self::VersionNotOffered => "version-not-offered",
     Self::CounterTooHigh => "counter-too-high",
     Self::TooMany => "too-many",
     Self::ForgedReport => "forged-report",
@@ -106,6 +107,8 @@ details!(channel::Rejection {
     Self::OtherKind => "other-kind",
     Self::TooMany => "too-many",
     Self::BrokenPayload => "broken-payload",
+    Self::WindowExceeded => "window-exceeded",
+    Self::TooSlow => "too-slow",
     Self::CounterTooHigh => "counter-too-high",
     Self::Malformed => "malformed",
 });

@@ -76,7 +76,7 @@ impl Invariant for NoResurrection {
             let Some(Event::Mesh(event)) = notice.of() else {
                 continue;
             };
-            if let gossip::Event::PeerDown { id } | gossip::Event::PeerLeft { id } = event
+            if let gossip::Event::PeerDown { id, .. } | gossip::Event::PeerLeft { id } = event
                 && let Some(held) = node_of(seen).mesh().topology().record(id)
             {
                 view.lost.insert(id.clone(), Arc::clone(held));

@@ -20,9 +20,10 @@ use crate::world::{CloseReason, DialError, DialId, LinkId, Message};
 use ports::Ports;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+pub(crate) use transmission::DIAL_GIVES_UP_AFTER;
 use transmission::{
-    Connection, DIAL_GIVES_UP_AFTER, DatagramFlight, EndState, FLIGHTS, ItemInFlight,
-    RetransmissionDue, Transmission, link, place, segments,
+    Connection, DatagramFlight, EndState, FLIGHTS, ItemInFlight, RetransmissionDue, Transmission,
+    link, place, segments,
 };
 
 /// Round trips from the begin of a dial until the dialer is notified that it succeeded.
@@ -457,7 +458,7 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// Ends one end of a connection that broke.
+    /// Ends one end of a connection that broke. A dial that a process had accepted is not refused.
     fn broken(
         &mut self,
         (connection, end): (u32, usize),
@@ -466,6 +467,12 @@ impl<'a> Transport<'a> {
     ) -> Option<ConnectionTransition> {
         let held = self.transmission.connection(connection)?;
         let (state, slot, dial) = (held.state(end), held.slot(end), held.dial());
+        let was_accepted = error == DialError::Refused && held.slot(1).is_some();
+        let error = if was_accepted {
+            DialError::Unreachable
+        } else {
+            error
+        };
         self.transmission
             .set_state((connection, end), EndState::Gone);
         let slot = slot?;

@@ -62,7 +62,12 @@ impl<'a> Pair<'a> {
 
     /// Handles all events of the next ten seconds.
     fn run(&mut self) {
-        let until = self.context.now() + 10_000_000_000;
+        self.run_for(10_000_000_000);
+    }
+
+    /// Handles all events of a time in nanoseconds.
+    fn run_for(&mut self, time: u64) {
+        let until = self.context.now() + time;
         while let Some(event) = self.context.advance(until) {
             let context = &mut self.context;
             let transport = &mut self.transport;

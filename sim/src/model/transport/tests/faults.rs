@@ -61,6 +61,25 @@ fn a_reset_closes_both_ends_of_a_connection() {
 }
 
 #[test]
+fn a_dial_that_is_reset_after_a_process_accepted_it_is_not_refused() {
+    with_step("reset = \"n2\"", |pair, plan| {
+        assert_eq!(pair.transport.listen(1, PORT, 1), Ok(()));
+        let context = &mut pair.context;
+        pair.transport.dial(context, DialId(7), (0, 0), (1, PORT));
+        pair.run_for(2_500_000);
+        let reset = pair
+            .transport
+            .reset_connections(&mut pair.context, &plan.cuts[0], |slot| slot == 1);
+        assert_eq!(reset, 1);
+        pair.run();
+        let failed = pair.transitions.iter().any(|(_, it)| {
+            matches!(it, ConnectionTransition::DialFailed { dial: DialId(7), reason, .. } if *reason == DialError::Unreachable)
+        });
+        assert!(failed, "{:?}", pair.transitions);
+    });
+}
+
+#[test]
 fn a_host_that_refuses_dials_keeps_its_own_and_its_connections() {
     with_pair(true, |pair| {
         let link = pair.connect();
