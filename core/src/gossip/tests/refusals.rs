@@ -1,7 +1,7 @@
 //! Tests of the evidence of refused dials, in whole meshes.
 
 use super::super::*;
-use super::world::{GossipWorld, config, name, secs};
+use super::world::{GossipWorld, address, config, name, secs};
 
 const MEMBERS: usize = 12;
 const VICTIM: usize = 3;
@@ -143,6 +143,24 @@ fn a_live_newcomer_that_refuses_all_dials_is_not_down() {
     world.run(secs(20));
     assert_eq!(deaths(&world), []);
     world.assert_whole(MEMBERS + 1);
+}
+
+#[test]
+fn a_node_that_restarts_while_it_and_its_seed_node_refuse_dials_is_not_down() {
+    let mut world = mesh();
+    for index in [0, 5, VICTIM] {
+        world.refuse_dials(index);
+    }
+    for epoch in 2..12 {
+        world.kill(VICTIM);
+        let mut restarted = config(VICTIM, epoch, &[0]);
+        restarted.kept = [5, 0, 7, 9].map(address).to_vec();
+        world.boot(VICTIM, restarted);
+        world.run(ms(600 + 97 * epoch));
+        assert_eq!(deaths(&world), [], "start {epoch}");
+    }
+    world.run(secs(5));
+    world.assert_whole(MEMBERS);
 }
 
 #[test]
