@@ -118,6 +118,8 @@ pub enum Switch {
     OneRefusalSuffices,
     /// Planted bug: a connection that is reset counts as refused dials.
     ResetIsRefusal,
+    /// Mechanism off: refused dials of a member that never had a link are not evidence of death.
+    OnlyBrokenChecked,
     /// Mechanism off: timeouts do not follow measured round trips, and a dial that connects late is given up.
     FixedTimeouts,
     /// Mechanism off: live members without a link, and wrong addresses, are not reported.
@@ -185,6 +187,7 @@ impl Switch {
         (Self::HastyRefusals, "hasty-refusals"),
         (Self::OneRefusalSuffices, "one-refusal-suffices"),
         (Self::ResetIsRefusal, "reset-is-refusal"),
+        (Self::OnlyBrokenChecked, "only-broken-checked"),
         (Self::FixedTimeouts, "fixed-timeouts"),
         (Self::NoPairs, "no-pairs"),
         (Self::NoJointLosses, "no-joint-losses"),

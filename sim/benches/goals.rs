@@ -237,6 +237,30 @@ fn deaths_at_both(nodes: usize) -> String {
     false_deaths(nodes, &(refuse + &repeated(nodes, 3, reset)))
 }
 
+/// Any node may refuse dials for 4 s of each 5 s, and any node may restart, so nodes also restart while they refuse.
+/// Single links end.
+fn deaths_at_refusals_and_restarts(nodes: usize) -> String {
+    let refuse = |who: &str| format!("refuse = \"{who}\"\nfor = \"4s\"");
+    let pairs = |_: &str| "reset = { fraction = \"2%\" }".to_owned();
+    let restart = |_: &str| "restart = { who = \"1 of all\" }".to_owned();
+    let steps = repeated(nodes, 5, refuse) + &repeated(nodes, 5, pairs);
+    false_deaths(nodes, &(steps + &repeated(nodes, 6, restart)))
+}
+
+/// A tenth of the nodes refuses dials all the time. Each second one of them restarts, and the connections of all of them
+/// are reset every 7 s.
+fn deaths_at_refusing_restarts(nodes: usize) -> String {
+    let who = format!("n{}..n{}", nodes / 2, nodes / 2 + (nodes / 10).max(1) - 1);
+    let refuse = format!(
+        "[[at]]\ntime = \"9s\"\nrefuse = \"{who}\"\nfor = \"{}s\"\n",
+        2 + faulty()
+    );
+    let reset = |_: &str| format!("reset = \"{who}\"");
+    let restart = |_: &str| format!("restart = {{ who = \"1 of {who}\" }}");
+    let steps = refuse + &repeated(nodes, 7, reset);
+    false_deaths(nodes, &(steps + &repeated(nodes, 1, restart)))
+}
+
 /// The false deaths in a course of faults.
 const fn deaths(name: &'static str) -> Row {
     Row {
@@ -448,6 +472,14 @@ const COURSES: &[Course] = &[
     Course {
         scenario: deaths_at_both,
         rows: &[deaths("false deaths, both")],
+    },
+    Course {
+        scenario: deaths_at_refusals_and_restarts,
+        rows: &[deaths("false deaths, refusals and restarts")],
+    },
+    Course {
+        scenario: deaths_at_refusing_restarts,
+        rows: &[deaths("false deaths, both and restarts")],
     },
     Course {
         scenario: killed_process,

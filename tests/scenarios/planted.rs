@@ -182,6 +182,7 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     mechanism("power-loss", Switch::NoDetection, "as = \"down\""),
     mechanism("quiet-updates", Switch::NoCompare, "channel-agrees"),
     mechanism("refused-orders", Switch::OpensTwice, "kind = \"refused\""),
+    mechanism("killed-at-join", Switch::OnlyBrokenChecked, "as = \"down\""),
     mechanism("killed-process", Switch::NoRefusals, "as = \"down\""),
     mechanism(
         "quick-restart",
@@ -190,6 +191,7 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     ),
     mechanism("resets", Switch::ResetIsRefusal, "false-deaths"),
     mechanism("refused-dials", Switch::OneRefusalSuffices, "false-deaths"),
+    mechanism("refusing-restarts", Switch::NoKeptAddresses, "false-deaths"),
     mechanism("resets-and-refusals", Switch::HastyRefusals, "false-deaths"),
     mechanism("relay-crash", Switch::NoResend, "delivered-percent"),
     mechanism("rolling-restart", Switch::NoTieBreak, "invariant bounds"),

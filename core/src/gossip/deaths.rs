@@ -51,13 +51,8 @@ impl Gossip {
 impl Gossip {
     /// The link to a ring neighbour ended without a goodbye.
     pub(super) fn on_broken(&mut self, member: MemberIndex, reason: CloseReason) {
-        let by_kernel = match reason {
-            CloseReason::Fin | CloseReason::Reset => true,
-            CloseReason::Farewell | CloseReason::TimedOut | CloseReason::Local(_) => false,
-        };
-        let record = self.context.topology.known_record(member);
-        let address = record.and_then(|record| record.content().address);
-        if !by_kernel || address.is_none() || self.context.has(Switch::NoRefusals) {
+        let addressed = self.context.topology.is_addressed(member);
+        if !is_by_kernel(reason) || !addressed || self.context.has(Switch::NoRefusals) {
             return;
         }
         self.refusals.on_broken(&mut self.context, member);
@@ -75,6 +70,10 @@ impl Gossip {
     ) {
         match reason {
             DialError::Refused => {
+                if self.may_check_unlinked(member) {
+                    self.refusals
+                        .on_unlinked(&mut self.context, member, started);
+                }
                 let refusal = self.refusals.on_refused(&mut self.context, member, started);
                 self.on_refusal(member, refusal);
             }
@@ -82,6 +81,50 @@ impl Gossip {
                 self.refusals.end(&mut self.context, member);
             }
             DialError::Untrusted(_) | DialError::Protocol(_) => self.on_member_answered(member),
+        }
+    }
+
+    /// A connection to a member closed during the handshake that this node began.
+    pub(super) fn on_handshake_broken(&mut self, member: MemberIndex, reason: CloseReason) {
+        let addressed = self.context.topology.is_addressed(member);
+        if is_by_kernel(reason) && addressed && self.may_check_unlinked(member) {
+            self.refusals.on_broken_off(&mut self.context, member);
+        }
+    }
+
+    /// Whether a check of a member may begin that has no link, open or broken: a ring neighbour that may have died before
+    /// its first links.
+    fn may_check_unlinked(&self, member: MemberIndex) -> bool {
+        let (context, topology) = (&self.context, &self.context.topology);
+        self.bootstrap.discovers()
+            && !self.links.is_neighbour(member)
+            && !self.refusals.is_checked(member)
+            && matches!(self.status(member), Status::Alive | Status::Suspect)
+            && topology.is_ring_edge(context.me, member)
+            && !context.has(Switch::NoRefusals)
+            && !context.has(Switch::OnlyBrokenChecked)
+    }
+
+    /// Begins a check of each ring neighbour without a link that another node could not dial, or never linked to.
+    pub(super) fn check_accused(&mut self) {
+        let topology = &self.context.topology;
+        let neighbours = topology.ring_neighbours(self.context.me).into_iter();
+        let unlinked = neighbours.filter(|member| {
+            !self.links.is_neighbour(*member)
+                && topology.is_addressed(*member)
+                && !self.dialer.is_dialing(*member)
+                && self.refusals.may_accuse(&self.context, *member)
+                && self.may_check_unlinked(*member)
+        });
+        let is_accused = |member: &MemberIndex| {
+            let mut edges = topology.edges_to(*member);
+            edges.any(|(reporter, edge)| {
+                let unreached = edge.refused || edge.last_heard.is_none();
+                reporter != self.context.me && edge.down && unreached
+            })
+        };
+        for member in unlinked.filter(is_accused).collect::<Vec<MemberIndex>>() {
+            self.refusals.on_accused(&mut self.context, member);
         }
     }
 
@@ -124,15 +167,29 @@ impl Gossip {
 
     /// Ends the check of a member that is alive: it has a link, or returned.
     pub(super) fn end_refusals(&mut self, member: MemberIndex) {
-        self.refusals.end(&mut self.context, member);
+        self.refusals.on_alive(&mut self.context, member);
         self.self_record.set_refused(member, false);
     }
 
     /// The next dial of a check is due.
     pub(super) fn on_refusal_due(&mut self, member: MemberIndex) {
         let dials = self.refusals.on_due(&mut self.context, member);
-        if dials && self.dialer.attempts(member) < REDIALS_MAX {
+        // A member without a link may be dialled for its ring; that dial counts as well.
+        let most = if self.links.is_neighbour(member) {
+            REDIALS_MAX
+        } else {
+            1
+        };
+        if dials && self.dialer.attempts(member) < most {
             self.dial_member(DialPurpose::Redial, member);
         }
+    }
+}
+
+/// Whether the peer's host ended a connection without a goodbye of the peer, as it does for a process that ended.
+const fn is_by_kernel(reason: CloseReason) -> bool {
+    match reason {
+        CloseReason::Fin | CloseReason::Reset => true,
+        CloseReason::Farewell | CloseReason::TimedOut | CloseReason::Local(_) => false,
     }
 }

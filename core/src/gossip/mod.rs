@@ -436,6 +436,7 @@ impl Gossip {
 
     /// Computes which members are reachable, and suspects, clears and revives members accordingly.
     fn judge(&mut self) {
+        self.check_accused();
         let mut newly_suspect = Vec::new();
         for (member, finding) in self.verdict.judge(&mut self.context, &self.members) {
             match finding {
@@ -567,7 +568,7 @@ impl Gossip {
     fn release(&mut self, member: MemberIndex) {
         self.members.reset(&self.context, member);
         self.dissemination.forget(member);
-        self.refusals.end(&mut self.context, member);
+        self.refusals.on_alive(&mut self.context, member);
         self.dialer.reset_back_off(member);
         self.round_trips.forget(member);
         self.unreachable.forget(member);

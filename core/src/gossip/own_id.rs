@@ -1,7 +1,7 @@
 //! The node's own id: claims of other nodes to the id, the end of the node's participation, and its resumption. The
 //! ends of handshakes and links.
 
-use super::dialer::DialPurpose;
+use super::dialer::{Dial, DialPurpose};
 use super::dispute::{ClaimAnswer, Dispute};
 use super::message::{Frame, Goodbye, Refusal, RefusalReason};
 use super::self_record::{Claim, Succession};
@@ -226,8 +226,12 @@ impl Gossip {
             if handshake.proposed().is_some()
                 && let Some(dial) = self.dialer.over(link)
             {
+                let peer = self.dialer.get(dial).and_then(Dial::peer);
                 self.note_failed_dial(dial, EdgeFailure::Protocol);
                 self.on_dial_ended(dial, "the connection closed during the handshake");
+                if let Some(member) = peer {
+                    self.on_handshake_broken(member, reason);
+                }
             }
             return;
         }

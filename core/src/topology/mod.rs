@@ -356,6 +356,12 @@ impl Topology {
             .filter(|_| !self.retired.contains(&member))
     }
 
+    /// Whether a member that is not forgotten advertises an address.
+    pub(crate) fn is_addressed(&self, member: MemberIndex) -> bool {
+        let record = self.known_record(member);
+        record.is_some_and(|record| record.content().address.is_some())
+    }
+
     pub(crate) fn id_at(&self, member: MemberIndex) -> Option<&NodeId> {
         self.members.id(member)
     }

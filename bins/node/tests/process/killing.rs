@@ -14,9 +14,6 @@ const COUNT: usize = 5;
 /// The event of a death by silence comes later than a test waits.
 const SILENT_AFTER: Duration = SOON.saturating_mul(2);
 
-/// Time in which a mesh of this size makes all links of its rings.
-const SETTLES: Duration = Duration::from_secs(3);
-
 /// A command whose daemon declares no member down because of its silence while the test runs.
 fn patient(mut command: Command) -> Command {
     let after = SILENT_AFTER.as_millis().to_string();
@@ -44,16 +41,17 @@ async fn mesh(place: &Place) -> (RunningDaemon, Vec<RunningDaemon>) {
     for daemon in &daemons {
         sees(place, daemon, |view| all_alive(view, COUNT)).await;
     }
-    // All ring neighbours have their links: a node that never had one does not check the address.
-    tokio::time::sleep(SETTLES).await;
     let last = daemons.pop().unwrap();
     (last, daemons)
 }
 
-/// Waits until all daemons log that the last one is down because its process is gone; prints the time since its death.
-fn all_log_its_death(others: &[RunningDaemon], killed: Instant) {
+/// The last daemon of a mesh.
+const LAST: &str = "n4";
+
+/// Waits until all daemons log that a daemon is down because its process is gone; prints the time since its death.
+fn all_log_the_death(others: &[RunningDaemon], id: &str, killed: Instant) {
     for daemon in others {
-        let line = daemon.says(&format!("n{} is down", COUNT - 1));
+        let line = daemon.says(&format!("{id} is down"));
         let message = line["message"].as_str().unwrap();
         assert!(message.contains("its process is gone"), "{message}");
     }
@@ -78,12 +76,23 @@ async fn a_killed_daemon_is_down_because_its_host_refuses_connections() {
     let address = last.address.to_string();
     let killed = Instant::now();
     last.signal(Signal::KILL);
-    all_log_its_death(&others, killed);
+    all_log_the_death(&others, LAST, killed);
     last.waits_for_its_end();
-    let again = start(&place, &address, "n4", others.first());
+    let again = start(&place, &address, LAST, others.first());
     for daemon in others.iter().chain([&again]) {
         sees(&place, daemon, |view| all_alive(view, COUNT)).await;
     }
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_killed_at_its_join_is_down_because_its_host_refuses_connections() {
+    let place = Place::new();
+    let (_last, others) = mesh(&place).await;
+    let newcomer = start(&place, "127.0.0.1:0", "n5", others.first());
+    sees(&place, &others[0], |view| all_alive(view, COUNT + 1)).await;
+    newcomer.signal(Signal::KILL);
+    let killed = Instant::now();
+    all_log_the_death(&others, "n5", killed);
 }
 
 /// Whether a socket of a process has data that the process has not read.
@@ -119,7 +128,7 @@ async fn a_daemon_that_is_killed_with_unread_data_is_down_because_its_host_refus
     }
     let killed = Instant::now();
     last.signal(Signal::KILL);
-    all_log_its_death(&others, killed);
+    all_log_the_death(&others, LAST, killed);
 }
 
 /// Kills a daemon, and listens at its address within 0.3 s.
@@ -152,7 +161,7 @@ async fn a_killed_daemon_whose_address_accepts_connections_at_once_is_not_down()
     drop(tokio::time::timeout(Duration::from_secs(3), accepting).await);
     assert_eq!(deaths(&others), Vec::<serde_json::Value>::new());
     drop(successor);
-    let again = start(&place, &address.to_string(), "n4", others.first());
+    let again = start(&place, &address.to_string(), LAST, others.first());
     for daemon in others.iter().chain([&again]) {
         sees(&place, daemon, |view| all_alive(view, COUNT)).await;
     }

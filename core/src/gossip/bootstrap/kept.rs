@@ -120,6 +120,12 @@ impl KeptAddresses {
         Some((index, candidate.address))
     }
 
+    /// Whether the node knows no member, and an address was not dialled yet.
+    pub(super) fn is_any_untried(&self, context: &Context) -> bool {
+        let untried = |it: &Candidate| !it.settled && !it.dialing && it.next <= context.now;
+        is_alone(context) && self.candidates.iter().any(untried)
+    }
+
     /// The earliest time at which an address may be dialled.
     pub(super) fn next(&self, context: &Context) -> Option<Instant> {
         let alone = is_alone(context);

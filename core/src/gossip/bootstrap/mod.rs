@@ -15,7 +15,8 @@
 //! another node. A seed that leads to no other node is dialled again every `retry_max`, because its address or name may
 //! lead to another node by then. A node whose seeds all lead to itself forms a mesh.
 //!
-//! Addresses of members that an earlier start kept are dialled beside the seed addresses (`kept`).
+//! Addresses of members that an earlier start kept are dialled beside the seed addresses, each at once when the dial
+//! before failed while the node knows no member (`kept`).
 //!
 //! Bounds: [`SEEDS_MAX`] seed addresses after an edit, [`ADDRESSES_MAX`] addresses of a name, and
 //! [`RESOLUTIONS_MAX`] resolutions in progress; further names wait for the next pass.
@@ -424,6 +425,16 @@ impl Bootstrap {
             retry_in: (!never).then_some(wait),
         });
         context.timers.set_earlier(Timer::Seeds, next);
+        self.go_on_with_kept(context);
+    }
+
+    /// A dial failed: a node that knows no member dials the next address that an earlier start kept at once. The members
+    /// declare a node down that is without a link for some tenths of a second after its restart, if it refuses dials.
+    fn go_on_with_kept(&self, context: &mut Context) {
+        if self.discovery && self.kept.is_any_untried(context) {
+            let at = context.at_once();
+            context.timers.set_earlier(Timer::Seeds, at);
+        }
     }
 
     /// A dial to a seed address led to this node itself. Returns whether all seed addresses do. `dialing` is whether a
@@ -521,6 +532,7 @@ impl Bootstrap {
         if let Some(next) = self.kept.on_failed(context, index) {
             context.timers.set_earlier(Timer::Seeds, next);
         }
+        self.go_on_with_kept(context);
     }
 }
 

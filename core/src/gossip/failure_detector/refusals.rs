@@ -1,9 +1,11 @@
 //! Refused dials: evidence that the process of a member is gone while its host lives.
 //!
 //! A link that ends by FIN or RST without a goodbye starts a check of the neighbour: the neighbour is dialled until it
-//! refused dials over some time. A dial to a process that is paused or overloaded connects, or times out; a dial to a
-//! host without power times out. Neither is evidence. A live node whose links were reset dials its neighbours at once,
-//! so that a new link ends the check, even if the node itself refuses dials.
+//! refused dials over some time. A ring neighbour without a link to this node may have died before its first links: its
+//! check starts with the first refused dial, with a handshake that it broke off, or with such a report of another node.
+//! A dial to a process that is paused or overloaded connects, or times out; a dial to a host without power times out.
+//! Neither is evidence. A live node whose links were reset dials its neighbours at once, so that a new link ends the
+//! check, even if the node itself refuses dials.
 //!
 //! ```text
 //!   Broken ──refused──► Doubted ──refused, accuse_after──► Accused ──refused, confirm_after──► Confirmed
@@ -17,7 +19,8 @@
 //! [`CONFIRM_AFTER`] answers the last dial. Both times grow with the round trip that the refused dials measured,
 //! because the neighbour needs several round trips for a new link.
 //!
-//! Bounds: one check for each member with a broken link; [`RESTARTS_MAX`] restarts, [`CHECKED_MAX`] in all.
+//! Bounds: one check for each ring neighbour and each member with a broken link; [`RESTARTS_MAX`] restarts,
+//! [`CHECKED_MAX`] in all.
 
 use super::super::context::Context;
 use super::super::timer::Timer;
@@ -45,6 +48,10 @@ const CHECKED_ROUND_TRIPS: u32 = 24;
 /// Maximum number of times that a check starts over because a dial was answered otherwise than by a refusal.
 const RESTARTS_MAX: u8 = 3;
 
+/// Minimum time between two checks of a member that reports of other nodes begin. A host that does not answer ends a
+/// check, and the reports stay.
+const ACCUSED_AGAIN: Duration = Duration::from_secs(10);
+
 /// The consequence of a refused dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefusalStep {
@@ -68,9 +75,11 @@ enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Check {
     stage: Stage,
-    /// The end of the link, or the latest restart of the check.
+    /// The end of the link, the start of a check without a link, or the latest restart of the check.
     since: Instant,
-    /// The start of the first check after the end of the link.
+    /// Whether the member showed a sign of life at `since`: the end of its link, or an answer.
+    lived: bool,
+    /// The start of the first check.
     begun: Instant,
     /// A dial that began earlier proves nothing in this stage.
     due: Instant,
@@ -83,24 +92,58 @@ struct Check {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RefusedDials {
     checks: BTreeMap<MemberIndex, Check>,
+    /// The times until which further reports about members without a link begin no check.
+    accused: BTreeMap<MemberIndex, Instant>,
 }
 
 impl RefusedDials {
     /// A link to a dialable member ended without a goodbye: begins a check. The silence of the broken link causes the
     /// first dial.
     pub(crate) fn on_broken(&mut self, context: &mut Context, member: MemberIndex) {
-        let now = context.now;
+        self.begin(member, context.now, true);
+        let at = context.after(ACCUSE_AFTER);
+        context.timers.set(Timer::Refusal(member), at);
+    }
+
+    /// A dial to a member without a link was refused that had `started` at a time: begins a check with this dial.
+    pub(crate) fn on_unlinked(
+        &mut self,
+        context: &mut Context,
+        member: MemberIndex,
+        started: Instant,
+    ) {
+        self.begin(member, started, false);
+        let at = context.after(ACCUSE_AFTER);
+        context.timers.set(Timer::Refusal(member), at);
+    }
+
+    /// A member without a link broke off a handshake with this node: begins a check with a dial in the next step.
+    pub(crate) fn on_broken_off(&mut self, context: &mut Context, member: MemberIndex) {
+        self.begin(member, context.now, false);
+        let at = context.at_once();
+        context.timers.set(Timer::Refusal(member), at);
+    }
+
+    /// Another node reports that it cannot dial a member without a link: begins a check with a dial in the next step, at
+    /// most once in [`ACCUSED_AGAIN`].
+    pub(crate) fn on_accused(&mut self, context: &mut Context, member: MemberIndex) {
+        let until = context.after(ACCUSED_AGAIN);
+        self.accused.retain(|_, until| *until > context.now);
+        self.accused.insert(member, until);
+        self.on_broken_off(context, member);
+    }
+
+    fn begin(&mut self, member: MemberIndex, since: Instant, lived: bool) {
         let check = Check {
             stage: Stage::Broken,
-            since: now,
-            begun: now,
-            due: now,
+            since,
+            lived,
+            begun: since,
+            due: since,
             round_trip: Duration::ZERO,
             restarts: 0,
         };
         self.checks.insert(member, check);
-        let at = context.after(ACCUSE_AFTER);
-        context.timers.set(Timer::Refusal(member), at);
     }
 
     /// A dial to a member that `started` at a time was refused.
@@ -173,7 +216,7 @@ impl RefusedDials {
         }
         check.restarts += 1;
         check.stage = Stage::Broken;
-        (check.since, check.due) = (context.now, context.now);
+        (check.since, check.due, check.lived) = (context.now, context.now, true);
         let at = context.after(ACCUSE_AFTER);
         context.timers.set(Timer::Refusal(member), at);
         was_confirmed
@@ -181,7 +224,18 @@ impl RefusedDials {
 
     /// The time at which a checked member showed the latest sign of life: the end of its link, or an answer.
     pub(crate) fn lived(&self, member: MemberIndex) -> Option<Instant> {
-        self.checks.get(&member).map(|check| check.since)
+        let check = self.checks.get(&member)?;
+        check.lived.then_some(check.since)
+    }
+
+    /// Whether a report of another node may begin a check of a member.
+    pub(crate) fn may_accuse(&self, context: &Context, member: MemberIndex) -> bool {
+        let until = self.accused.get(&member);
+        until.is_none_or(|until| *until <= context.now)
+    }
+
+    pub(crate) fn is_checked(&self, member: MemberIndex) -> bool {
+        self.checks.contains_key(&member)
     }
 
     /// Ends the check of a member: the host does not answer, a link opened, or the member's status changed.
@@ -189,6 +243,12 @@ impl RefusedDials {
         if self.checks.remove(&member).is_some() {
             context.timers.cancel(&Timer::Refusal(member));
         }
+    }
+
+    /// Ends the check of a member that is alive: it has a link, or returned. Later reports may begin another check.
+    pub(crate) fn on_alive(&mut self, context: &mut Context, member: MemberIndex) {
+        self.end(context, member);
+        self.accused.remove(&member);
     }
 
     /// This node was paused: dials of its neighbours may wait to be accepted, so all checks start over.
@@ -207,6 +267,7 @@ impl RefusedDials {
     /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
         held::<(MemberIndex, Check)>(self.checks.len())
+            + held::<(MemberIndex, Instant)>(self.accused.len())
     }
 }
 

@@ -467,7 +467,7 @@ fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_agai
     let (_, dial, _) = dials(&given).pop().expect("a ring link");
     all.give(Input::DialFailed {
         dial,
-        reason: DialError::Refused,
+        reason: DialError::Unreachable,
     });
     let failed = all.now;
     assert_eq!(all.own_report(), [(name(7), true)]);
@@ -480,7 +480,7 @@ fn a_ring_neighbour_that_cannot_be_dialled_is_accused_passed_over_and_tried_agai
                 again.push(at);
                 all.give(Input::DialFailed {
                     dial,
-                    reason: DialError::Refused,
+                    reason: DialError::Unreachable,
                 });
             }
         }

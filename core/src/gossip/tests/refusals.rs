@@ -1,7 +1,7 @@
 //! Tests of the evidence of refused dials, in whole meshes.
 
 use super::super::*;
-use super::world::{GossipWorld, config, name, secs};
+use super::world::{GossipWorld, address, config, name, secs};
 
 const MEMBERS: usize = 12;
 const VICTIM: usize = 3;
@@ -96,6 +96,71 @@ fn a_process_that_listens_again_within_three_tenths_of_a_second_is_not_down() {
             world.assert_whole(MEMBERS);
         }
     }
+}
+
+/// A mesh at rest that a node joins; the node is killed after this time.
+fn killed_after_join(lived: u64) -> GossipWorld {
+    let mut world = mesh();
+    world.boot(MEMBERS, config(MEMBERS, 1, &[0]));
+    world.run(ms(lived));
+    assert_eq!(deaths(&world), []);
+    world.kill(MEMBERS);
+    world
+}
+
+#[test]
+fn a_process_that_is_killed_before_its_first_ring_links_is_down_within_a_second() {
+    for lived in [15, 40, 90, 110, 200] {
+        let mut world = killed_after_join(lived);
+        world.run(secs(1));
+        let others = world.nodes.keys().filter(|index| **index != VICTIM);
+        assert_eq!(
+            deaths(&world),
+            vec![DeathCause::Refused; others.count()],
+            "killed after {lived} ms"
+        );
+        world.assert_whole(MEMBERS);
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_at_its_join_and_soon_listens_again_is_not_down() {
+    for (lived, away) in [(15, 290), (60, 150), (95, 290), (110, 200)] {
+        let mut world = killed_after_join(lived);
+        world.run(ms(away));
+        world.boot(MEMBERS, config(MEMBERS, 2, &[0]));
+        world.run(secs(8));
+        assert_eq!(deaths(&world), [], "after {lived} and {away} ms");
+        world.assert_whole(MEMBERS + 1);
+    }
+}
+
+#[test]
+fn a_live_newcomer_that_refuses_all_dials_is_not_down() {
+    let mut world = mesh();
+    world.refuse_dials(MEMBERS);
+    world.boot(MEMBERS, config(MEMBERS, 1, &[0]));
+    world.run(secs(20));
+    assert_eq!(deaths(&world), []);
+    world.assert_whole(MEMBERS + 1);
+}
+
+#[test]
+fn a_node_that_restarts_while_it_and_its_seed_node_refuse_dials_is_not_down() {
+    let mut world = mesh();
+    for index in [0, 5, VICTIM] {
+        world.refuse_dials(index);
+    }
+    for epoch in 2..12 {
+        world.kill(VICTIM);
+        let mut restarted = config(VICTIM, epoch, &[0]);
+        restarted.kept = [5, 0, 7, 9].map(address).to_vec();
+        world.boot(VICTIM, restarted);
+        world.run(ms(600 + 97 * epoch));
+        assert_eq!(deaths(&world), [], "start {epoch}");
+    }
+    world.run(secs(5));
+    world.assert_whole(MEMBERS);
 }
 
 #[test]
