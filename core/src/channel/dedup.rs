@@ -4,9 +4,9 @@
 //! numbers of an epoch individually and counts all lower numbers as received, like the replay window of IPsec (RFC
 //! 4303).
 //!
-//! A number between two received ones is missing. A missing number becomes a [`Loss`] when enough later messages of its
-//! origin were received that no node retains it, or when no neighbour offered it for a while. Numbers below the first
-//! one received of an origin are not missing: they are from before this node knew the origin.
+//! A number between two received ones is missing. A missing number is lost, as part of a [`MissedRange`], when enough later
+//! messages of its origin were received that no node retains it, or when no neighbour offered it for a while. Numbers
+//! below the first one received of an origin are not missing: they are from before this node knew the origin.
 //!
 //! Bounds: [`TRACKED_MAX`] origins of broadcasts in all channels together, and as many senders of messages; data from
 //! further origins and senders is refused. For each origin or sender, [`EPOCHS_MAX`] epochs are tracked, and the oldest
@@ -56,7 +56,7 @@ struct Epoch {
 
 /// Consecutive broadcasts of one origin that were not received and are not expected any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Loss {
+pub(super) struct MissedRange {
     pub(super) epoch: u64,
     pub(super) first: u64,
     pub(super) last: u64,
@@ -121,7 +121,7 @@ impl ReplayWindow {
     }
 
     /// The missing numbers that `later` received numbers follow. Each is returned once.
-    fn take_losses(&mut self, later: usize) -> Vec<Loss> {
+    fn take_losses(&mut self, later: usize) -> Vec<MissedRange> {
         let mut losses = Vec::new();
         for at in 0..self.epochs.len() {
             let epoch = self.epochs[at].epoch;
@@ -130,7 +130,7 @@ impl ReplayWindow {
             let is_first = !self.epochs.iter().any(|it| it.epoch < epoch);
             let later = later.saturating_sub(newer);
             while let Some((first, last)) = self.epochs[at].take_loss(later) {
-                losses.push(Loss {
+                losses.push(MissedRange {
                     epoch,
                     first,
                     last,
@@ -241,7 +241,7 @@ impl Dedup {
         origin: &NodeId,
         later: usize,
         now: Instant,
-    ) -> Vec<Loss> {
+    ) -> Vec<MissedRange> {
         let origins = self.broadcasts.get_mut(channel);
         let Some(window) = origins.and_then(|origins| origins.get_mut(origin)) else {
             return Vec::new();
@@ -262,7 +262,7 @@ impl Dedup {
         &mut self,
         channel: &ChannelName,
         until: Instant,
-    ) -> Vec<(NodeId, Loss)> {
+    ) -> Vec<(NodeId, MissedRange)> {
         let (Some(incomplete), Some(origins)) = (
             self.incomplete.get_mut(channel),
             self.broadcasts.get_mut(channel),
@@ -388,6 +388,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn messages_of_further_senders_are_refused_and_those_of_known_ones_are_not() {
+        let mut dedup = Dedup::default();
+        for sender in 0..TRACKED_MAX {
+            dedup.note_message(&id(&format!("n{sender}")), 1, 1, 1);
+        }
+        assert!(!dedup.accepts_sender(&id("further")));
+        assert!(dedup.accepts_sender(&id("n7")));
+    }
+
     /// The losses of a window, as ranges of numbers, after each number was received in turn.
     fn lost(window: &mut ReplayWindow, numbers: impl IntoIterator<Item = u64>) -> Vec<(u64, u64)> {
         let mut lost = Vec::new();
@@ -423,7 +433,7 @@ mod tests {
         window.insert(1, 7);
         window.insert(1, 9);
         let earlier = window.take_losses(4);
-        let loss = Loss {
+        let loss = MissedRange {
             epoch: 1,
             first: 8,
             last: 8,
@@ -442,7 +452,7 @@ mod tests {
             window.insert(epoch, number);
         }
         assert_eq!(window.take_losses(3), [], "two numbers follow");
-        let loss = |first, last, restarted| Loss {
+        let loss = |first, last, restarted| MissedRange {
             epoch: 7,
             first,
             last,
@@ -462,7 +472,7 @@ mod tests {
         assert_eq!(dedup.incomplete[&chat], [(id("a"), now)].into());
         let before = Instant::from_millis(6);
         assert_eq!(dedup.take_missing(&chat, before), []);
-        let loss = Loss {
+        let loss = MissedRange {
             epoch: 1,
             first: 2,
             last: 3,

@@ -4,7 +4,7 @@
 use super::Channels;
 use super::anti_entropy::Answer;
 use super::context::Timer;
-use super::dedup::Loss;
+use super::dedup::MissedRange;
 use super::interface::{Delivery, Event, Output, Rejection};
 use super::link_queue::LinkQueue;
 use super::message::{Body, ChannelName, DeliveryFailure, Item, Packet, Purpose, Update, UpdateId};
@@ -254,7 +254,12 @@ impl Channels {
     }
 
     /// Notifies the application of the messages of an origin that it missed.
-    pub(super) fn deliver_loss(&mut self, channel: &ChannelName, origin: &NodeId, loss: Loss) {
+    pub(super) fn deliver_loss(
+        &mut self,
+        channel: &ChannelName,
+        origin: &NodeId,
+        loss: MissedRange,
+    ) {
         if !self.applications.has_open(channel) || self.context.has(Switch::NoMissedNotices) {
             return;
         }

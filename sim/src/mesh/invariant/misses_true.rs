@@ -2,7 +2,7 @@
 //! later in the lifetime of its process.
 //!
 //! Reason: an application that counts or replays messages adds the missed ones to those that it has. A notice about a
-//! message that is only late makes the sum wrong. Source: W-11; `channel::Delivery::Missed`.
+//! message that is only late makes the sum wrong. Source: W-08; `channel::Delivery::Missed`.
 
 use super::{Program, Report, mesh_of};
 use crate::invariant::{Invariant, InvariantResult, Steps};
