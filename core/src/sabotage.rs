@@ -126,6 +126,10 @@ pub enum Switch {
     NoPairs,
     /// Mechanism off: members that are lost together are not reported in one event.
     NoJointLosses,
+    /// Mechanism off: an application is not told which messages it missed.
+    NoMissedNotices,
+    /// Planted bug: a message is reported as missed as soon as a later one arrives.
+    HastyLosses,
 }
 
 impl Switch {
@@ -191,6 +195,8 @@ impl Switch {
         (Self::FixedTimeouts, "fixed-timeouts"),
         (Self::NoPairs, "no-pairs"),
         (Self::NoJointLosses, "no-joint-losses"),
+        (Self::NoMissedNotices, "no-missed-notices"),
+        (Self::HastyLosses, "hasty-losses"),
     ];
 }
 

@@ -79,6 +79,14 @@ async fn show(channel: Arc<Channel>) {
             Received::Delivery(Delivery::Message { from, payload, .. }) => {
                 println!("{from} (to you): {}", String::from_utf8_lossy(&payload));
             }
+            Received::Delivery(Delivery::Missed {
+                origin,
+                first,
+                last,
+                ..
+            }) => {
+                println!("! {} messages of {origin} were missed", last - first + 1);
+            }
             Received::Delivery(Delivery::Changed { .. } | Delivery::Conflict { .. }) => {}
             Received::Lagged { missed } => println!("! {missed} messages were missed"),
         }

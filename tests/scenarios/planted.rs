@@ -165,6 +165,7 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "kind = \"conflict\"",
     ),
     mechanism("mass-restart", Switch::EpochIgnored, "channel-agrees"),
+    mechanism("missed-messages", Switch::NoMissedNotices, "untold-misses"),
     mechanism(
         "newcomer-gets-history",
         Switch::NoCompare,
@@ -286,6 +287,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "invariant provider-index",
     )
     .part("provider index"),
+    invariant(
+        "missed-messages",
+        Switch::HastyLosses,
+        "invariant misses-true",
+    ),
     invariant("lossy-links", Switch::OlderReplaces, "invariant rank-rises"),
     invariant(
         "maps-after-a-split",
@@ -350,6 +356,15 @@ pub(crate) fn revealed(by: Reveal) -> impl Iterator<Item = &'static PlantedBug> 
 pub(crate) fn word(switch: Switch) -> String {
     let found = Switch::ALL.iter().find(|(known, _)| *known == switch);
     found.expect("every switch has a name").1.to_owned()
+}
+
+#[test]
+fn each_switch_is_documented() {
+    let page =
+        std::fs::read_to_string(phalanx_tests::repository().join("docs/simulation.md")).unwrap();
+    for (_, word) in Switch::ALL {
+        assert!(page.contains(&format!("\n| `{word}` | ")), "{word}");
+    }
 }
 
 #[test]

@@ -130,6 +130,11 @@ impl AntiEntropy {
         }
     }
 
+    /// The interval of a channel.
+    pub(super) fn interval(&self, channel: &ChannelName) -> Option<Duration> {
+        self.channels.get(channel).map(|schedule| schedule.interval)
+    }
+
     /// The state of a channel changed.
     pub(super) fn note_changed(&mut self, channel: &ChannelName, now: Instant) {
         if let Some(schedule) = self.channels.get_mut(channel) {

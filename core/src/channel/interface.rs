@@ -360,6 +360,23 @@ pub enum Delivery {
         /// The message or update.
         payload: Arc<[u8]>,
     },
+    /// Messages of one origin that this node did not receive and that are not expected any more. The delivery comes once
+    /// for each message, as soon as that is known: 64 later messages of the origin were received, so that no node retains
+    /// the missing ones, or no neighbour offered them in two intervals of anti-entropy. In the second case, a message may
+    /// still arrive from a node that was unreachable.
+    Missed {
+        /// The publisher.
+        origin: NodeId,
+        /// The publisher's epoch.
+        epoch: u64,
+        /// The sequence number of the first message.
+        first: u64,
+        /// The sequence number of the last message.
+        last: u64,
+        /// Whether these are the first messages after a restart of the publisher. The number of messages that were missed
+        /// before the restart is then not known.
+        restarted: bool,
+    },
     /// A key of the map changed.
     Changed {
         /// The key.

@@ -10,7 +10,7 @@ use super::link_queue::{LinkQueue, ReassemblyFault, ReceivedItems};
 use super::message::{
     Body, ChannelName, Data, DeliveryFailure, Item, Kind, Packet, Purpose, Update, UpdateId,
 };
-use super::store::{AppliedUpdate, ChannelStore, Rule};
+use super::store::{AppliedUpdate, ChannelStore, RETAINED_MAX, Rule};
 use super::{Channels, relay, retention};
 use crate::link::LinkId;
 use crate::sabotage::Switch;
@@ -290,6 +290,9 @@ impl Channels {
                 return;
             }
         };
+        if is_new && update.body == Body::Message {
+            self.report_losses(id);
+        }
         if is_new || repair || self.context.has(Switch::RepeatsMessages) {
             self.apply(link, update, repair, is_new);
         } else if self.dissemination.is_duplicate(id, link)
@@ -297,6 +300,20 @@ impl Channels {
         {
             self.dissemination.make_lazy(link);
             queue.prune();
+        }
+    }
+
+    /// A new message arrived. The messages before it of which no node retains a copy are lost.
+    fn report_losses(&mut self, id: &UpdateId) {
+        let later = if self.context.has(Switch::HastyLosses) {
+            1
+        } else {
+            RETAINED_MAX
+        };
+        let (channel, origin) = (&id.channel, &id.origin);
+        let now = self.context.now;
+        for loss in self.dedup.take_losses(channel, origin, later, now) {
+            self.deliver_loss(channel, origin, loss);
         }
     }
 
@@ -336,7 +353,8 @@ impl Channels {
             }
             AppliedUpdate::Message => {
                 self.pass_on(update, link, repair);
-                if open {
+                // A message that was dropped for larger ones may return.
+                if open && (is_new || self.context.has(Switch::RepeatsMessages)) {
                     self.deliver_broadcast(id, Arc::clone(&update.payload));
                 }
             }

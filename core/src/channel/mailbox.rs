@@ -52,6 +52,18 @@ fn cost(delivery: &Delivery) -> usize {
             key.len() + value.as_ref().map_or(0, |value| value.len())
         }
         Delivery::Conflict { key, .. } => key.len(),
+        Delivery::Missed { .. } => 0,
+    }
+}
+
+/// The number of deliveries that the reader misses if this one is dropped.
+const fn missed(delivery: &Delivery) -> u64 {
+    match delivery {
+        Delivery::Missed { first, last, .. } => last.saturating_sub(*first).saturating_add(1),
+        Delivery::Message { .. }
+        | Delivery::Broadcast { .. }
+        | Delivery::Changed { .. }
+        | Delivery::Conflict { .. } => 1,
     }
 }
 
@@ -87,7 +99,7 @@ impl<T> Mailbox<T> {
         dropped
     }
 
-    /// Adds a broadcast, a change or a conflict.
+    /// Adds a broadcast, a change, a conflict or a notice of missed messages.
     pub fn push_broadcast(&mut self, delivery: Delivery) {
         let number = self.number();
         self.broadcast_bytes += cost(&delivery);
@@ -99,7 +111,7 @@ impl<T> Mailbox<T> {
                 break;
             };
             self.broadcast_bytes -= cost(&dropped);
-            self.missed += 1;
+            self.missed = self.missed.saturating_add(missed(&dropped));
         }
     }
 
@@ -134,7 +146,10 @@ impl<T> Mailbox<T> {
     pub fn on_copied_messages(&mut self, copied: &BTreeSet<UpdateId>) {
         self.retain(|delivery| match delivery {
             Delivery::Broadcast { id, .. } => !copied.contains(id),
-            Delivery::Message { .. } | Delivery::Changed { .. } | Delivery::Conflict { .. } => true,
+            Delivery::Message { .. }
+            | Delivery::Missed { .. }
+            | Delivery::Changed { .. }
+            | Delivery::Conflict { .. } => true,
         });
     }
 
@@ -143,7 +158,7 @@ impl<T> Mailbox<T> {
     pub fn on_copied_state(&mut self) {
         self.retain(|delivery| match delivery {
             Delivery::Broadcast { .. } | Delivery::Changed { .. } => false,
-            Delivery::Message { .. } | Delivery::Conflict { .. } => true,
+            Delivery::Message { .. } | Delivery::Missed { .. } | Delivery::Conflict { .. } => true,
         });
     }
 
@@ -194,6 +209,16 @@ mod tests {
             key: Arc::from(key),
             value: None,
             version: version("a"),
+        }
+    }
+
+    fn missed(first: u64, last: u64) -> Delivery {
+        Delivery::Missed {
+            origin: id("a"),
+            epoch: 1,
+            first,
+            last,
+            restarted: false,
         }
     }
 
@@ -267,6 +292,23 @@ mod tests {
         let mut wanted = vec![Received::Lagged { missed: 1 }];
         wanted.extend(received([broadcast(2, 1)]));
         assert_eq!(all(&mut mailbox), wanted);
+    }
+
+    #[test]
+    fn a_notice_of_missed_messages_is_taken_in_order_and_its_messages_are_counted_if_it_is_dropped()
+    {
+        let mut mailbox = Mailbox::<()>::new(1);
+        mailbox.push_broadcast(broadcast(1, 1));
+        mailbox.push_broadcast(missed(2, 8));
+        mailbox.push_broadcast(broadcast(9, 1));
+        let in_order = received([broadcast(1, 1), missed(2, 8), broadcast(9, 1)]);
+        assert_eq!(all(&mut mailbox), in_order);
+        mailbox.push_broadcast(missed(2, 8));
+        mailbox.on_copied_messages(&[update(9)].into());
+        for number in 0..BROADCASTS_WAITING_MAX as u64 {
+            mailbox.push_broadcast(broadcast(number, 0));
+        }
+        assert_eq!(all(&mut mailbox)[0], Received::Lagged { missed: 7 });
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `store` | the state of a channel, and how an update changes it |
 //! | `applications` | which channels are open here, and how many messages each application accepts |
-//! | `dedup` | whether a broadcast or message was received before |
+//! | `dedup` | whether a broadcast or message was received before, and which messages are lost |
 //! | `dissemination` | how broadcasts reach all: the tree, and repair of missing broadcasts |
 //! | `anti_entropy` | when neighbours compare their state, and how a difference is reconciled |
 //! | `repair` | how much work a neighbour's comparisons may cause, and which repairs wait for room |

@@ -4,6 +4,7 @@
 use super::Channels;
 use super::anti_entropy::Answer;
 use super::context::Timer;
+use super::dedup::MissedRange;
 use super::interface::{Delivery, Event, Output, Rejection};
 use super::link_queue::LinkQueue;
 use super::message::{Body, ChannelName, DeliveryFailure, Item, Packet, Purpose, Update, UpdateId};
@@ -14,6 +15,9 @@ use crate::pacing::{Pace, next_batch};
 use crate::sabotage::Switch;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+
+/// Intervals of anti-entropy after which missing messages are lost if no message of their origin arrived in this time.
+const INTERVALS_MISSING: u32 = 2;
 
 /// Broadcasts.
 impl Channels {
@@ -85,9 +89,12 @@ impl Channels {
     /// Starts an interval: compares a channel with some neighbours, and sends the application's state to one member.
     pub(super) fn begin_interval(&mut self, channel: &ChannelName) {
         let lively = self.queues.iter().filter(|(_, queue)| queue.is_lively());
-        let lively = lively.map(|(link, _)| *link).collect();
+        let lively: Vec<LinkId> = lively.map(|(link, _)| *link).collect();
         if !self.stores.contains_key(channel) {
             return;
+        }
+        if !lively.is_empty() {
+            self.give_up_missing(channel);
         }
         let chosen = self
             .anti_entropy
@@ -105,6 +112,20 @@ impl Channels {
             .collect();
         if let Some(to) = self.anti_entropy.choose_member(&mut self.context, &members) {
             self.send_state(channel, to);
+        }
+    }
+
+    /// Missing messages that no neighbour offered in [`INTERVALS_MISSING`] intervals are lost.
+    fn give_up_missing(&mut self, channel: &ChannelName) {
+        let Some(interval) = self.anti_entropy.interval(channel) else {
+            return;
+        };
+        let until = self
+            .context
+            .now
+            .saturating_sub(interval * INTERVALS_MISSING);
+        for (origin, loss) in self.dedup.take_missing(channel, until) {
+            self.deliver_loss(channel, &origin, loss);
         }
     }
 
@@ -228,6 +249,28 @@ impl Channels {
             delivery: Delivery::Broadcast {
                 id: id.clone(),
                 payload,
+            },
+        });
+    }
+
+    /// Notifies the application of the messages of an origin that it missed.
+    pub(super) fn deliver_loss(
+        &mut self,
+        channel: &ChannelName,
+        origin: &NodeId,
+        loss: MissedRange,
+    ) {
+        if !self.applications.has_open(channel) || self.context.has(Switch::NoMissedNotices) {
+            return;
+        }
+        self.context.out.push(Output::Deliver {
+            channel: channel.clone(),
+            delivery: Delivery::Missed {
+                origin: origin.clone(),
+                epoch: loss.epoch,
+                first: loss.first,
+                last: loss.last,
+                restarted: loss.restarted,
             },
         });
     }

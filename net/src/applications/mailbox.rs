@@ -47,7 +47,7 @@ impl SharedMailbox {
         drop(dropped);
     }
 
-    /// Adds a broadcast, a change or a conflict.
+    /// Adds a broadcast, a change, a conflict or a notice of missed messages.
     pub(crate) fn push_broadcast(&self, delivery: Delivery) {
         let mut waiting = self.lock();
         waiting.deliveries.push_broadcast(delivery);

@@ -130,6 +130,19 @@ pub(super) fn received(received: Received) -> proto::ChannelEvent {
                 retained: false,
             }))
         }
+        Delivery::Missed {
+            origin,
+            epoch,
+            first,
+            last,
+            restarted,
+        } => event(channel_event::Event::Missed(proto::Missed {
+            origin: origin.to_string(),
+            epoch,
+            first,
+            last,
+            restarted,
+        })),
         Delivery::Changed {
             key,
             value,

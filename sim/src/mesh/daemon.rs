@@ -304,6 +304,7 @@ impl Daemon {
                 let message = match &delivery {
                     Delivery::Message { payload, .. } => Some(payload.len()),
                     Delivery::Broadcast { .. }
+                    | Delivery::Missed { .. }
                     | Delivery::Changed { .. }
                     | Delivery::Conflict { .. } => None,
                 };

@@ -5,10 +5,12 @@
 //! delivery.
 
 mod findings;
+mod misses;
 
 use super::applications::number_in;
 use super::event::{AwaitedAnswer, Event};
 use crate::world::Scene;
+use misses::Misses;
 use phalanx_core::channel::message::Item;
 use phalanx_core::channel::{
     ChannelName, Data, Delivery, DeliveryFailure, Done, Refusal, UpdateId,
@@ -26,6 +28,8 @@ pub(super) struct DeliveryLog {
     open: BTreeMap<ChannelName, BTreeMap<usize, (u32, u64)>>,
     broadcasts: BTreeMap<UpdateId, Broadcast>,
     sends: BTreeMap<u64, SentMessage>,
+    /// The broadcasts that hosts are told they missed.
+    misses: Misses,
     /// The time of the latest event, in nanoseconds.
     latest: u64,
     /// Members whose applications consume slowly.
@@ -34,6 +38,8 @@ pub(super) struct DeliveryLog {
     pub(super) twice: Option<String>,
     /// A false answer that the latest report reveals.
     pub(super) violation: Option<String>,
+    /// A false notice of missed broadcasts that the latest report reveals.
+    pub(super) false_notice: Option<String>,
 }
 
 #[derive(Debug)]
@@ -64,16 +70,19 @@ impl DeliveryLog {
             open: BTreeMap::new(),
             broadcasts: BTreeMap::new(),
             sends: BTreeMap::new(),
+            misses: Misses::default(),
             latest: 0,
             slow: BTreeSet::new(),
             twice: None,
             violation: None,
+            false_notice: None,
         }
     }
 
     /// Records that a host's process starts.
     pub(super) fn starts(&mut self, host: usize) {
         self.lives[host] += 1;
+        self.misses.forget(host);
         for open in self.open.values_mut() {
             open.remove(&host);
         }
@@ -113,7 +122,7 @@ impl DeliveryLog {
 
     /// Records an event that a host reports.
     pub(super) fn event(&mut self, host: usize, now: u64, event: &Event) {
-        (self.twice, self.violation) = (None, None);
+        (self.twice, self.violation, self.false_notice) = (None, None, None);
         self.latest = now;
         match event {
             Event::Mesh(_)
@@ -141,15 +150,20 @@ impl DeliveryLog {
                     open.remove(&host);
                 }
             }
-            Event::Handed(_, delivery) => self.handed(host, now, delivery),
+            Event::Handed(channel, delivery) => self.handed(host, now, channel, delivery),
             Event::Answered(asked, result) => self.answered(host, now, asked, result),
         }
     }
 
-    fn handed(&mut self, host: usize, now: u64, delivery: &Delivery) {
+    fn handed(&mut self, host: usize, now: u64, channel: &ChannelName, delivery: &Delivery) {
         let life = self.lives[host];
         match delivery {
             Delivery::Broadcast { id, .. } => {
+                if self.misses.was_told(host, id) {
+                    self.false_notice = Some(format!(
+                        "is handed {id:?}, which it was told to have missed"
+                    ));
+                }
                 let Some(known) = self.broadcasts.get_mut(id) else {
                     return;
                 };
@@ -184,8 +198,36 @@ impl DeliveryLog {
                 }
                 known.handed.push((host, life));
             }
+            Delivery::Missed {
+                origin,
+                epoch,
+                first,
+                last,
+                ..
+            } => {
+                let id = |sequence| UpdateId {
+                    channel: channel.clone(),
+                    origin: origin.clone(),
+                    epoch: *epoch,
+                    sequence,
+                };
+                self.missed_by(host, id(*first), id(*last));
+            }
             Delivery::Changed { .. } | Delivery::Conflict { .. } => {}
         }
+    }
+
+    /// A host is told that it missed the broadcasts from `first` to `last`.
+    fn missed_by(&mut self, host: usize, first: UpdateId, last: UpdateId) {
+        let life = self.lives[host];
+        let mut told = self.broadcasts.range(&first..=&last);
+        let had = told.find(|(id, it)| it.heard[host].0 == life || self.misses.was_told(host, id));
+        if let Some((id, _)) = had {
+            self.false_notice = Some(format!(
+                "is told to have missed {id:?}, which it was handed, or told before"
+            ));
+        }
+        self.misses.tell(host, first, last);
     }
 
     fn answered(
@@ -314,7 +356,13 @@ impl DeliveryLog {
         window: (u64, u64),
     ) -> Result<u64, String> {
         match word {
-            "missed-updates" => self.missed(scene, who, window),
+            "missed-updates" => self.missed(scene, who, window, |_, _| true),
+            "untold-misses" => self.missed(scene, who, window, |host, id| {
+                !self.misses.was_told(host, id)
+            }),
+            "told-misses" => self.missed(scene, who, window, |host, id| {
+                self.misses.was_told(host, id)
+            }),
             "update-ms" => self.update_ms(scene, who, window, 100),
             "update-p99-ms" => self.update_ms(scene, who, window, 99),
             "update-p50-ms" => self.update_ms(scene, who, window, 50),
@@ -330,16 +378,21 @@ impl DeliveryLog {
         }
     }
 
-    /// The number of broadcasts that a receiver lacks, summed over the receivers.
-    fn missed(&self, scene: &Scene<'_>, who: &[usize], window: (u64, u64)) -> Result<u64, String> {
-        let published = self.broadcast(who, window)?;
-        let heard = published
-            .iter()
-            .flat_map(|(id, it)| self.heard(scene, id, it));
+    /// The number of broadcasts that a receiver lacks, summed over the receivers. `counts`: whether the lack of a
+    /// broadcast on a host counts.
+    fn missed(
+        &self,
+        scene: &Scene<'_>,
+        who: &[usize],
+        window: (u64, u64),
+        counts: impl Fn(usize, &UpdateId) -> bool,
+    ) -> Result<u64, String> {
         let (mut receivers, mut missed) = (0_u64, 0);
-        for (_, after) in heard {
-            receivers += 1;
-            missed += u64::from(after.is_none());
+        for (id, it) in self.broadcast(who, window)? {
+            for (host, after) in self.heard(scene, id, it) {
+                receivers += 1;
+                missed += u64::from(after.is_none() && counts(host, id));
+            }
         }
         match receivers {
             0 => Err(NO_RECEIVER.to_owned()),

@@ -50,12 +50,13 @@ const REVOKE_COMMAND: CausingCommands = &[REVOKE];
 const NONE: CausingCommands = &[];
 
 /// The words for events of channels, each with its commands.
-const OF_CHANNELS: [(&str, CausingCommands); 29] = [
+const OF_CHANNELS: [(&str, CausingCommands); 30] = [
     ("sent", SEND),
     ("delivered", SEND),
     ("undelivered", SEND),
     ("received", SEND),
     ("broadcast-received", PUBLISH),
+    ("messages-missed", PUBLISH),
     ("changed", WRITE),
     ("conflict", WRITE),
     ("opened", OPEN),
@@ -123,6 +124,7 @@ impl Event {
             Self::Handed(_, delivery) => match delivery {
                 Delivery::Message { from, .. } => ("received", Some(from)),
                 Delivery::Broadcast { id, .. } => ("broadcast-received", Some(&id.origin)),
+                Delivery::Missed { origin, .. } => ("messages-missed", Some(origin)),
                 Delivery::Changed { version, .. } => ("changed", Some(&version.origin)),
                 Delivery::Conflict { won, .. } => ("conflict", Some(&won.origin)),
             },

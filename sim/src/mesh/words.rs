@@ -66,6 +66,8 @@ pub fn words() -> Words {
         holds: workload::CONDITIONS.to_vec(),
         metrics: vec![
             "missed-updates",
+            "told-misses",
+            "untold-misses",
             "update-ms",
             "update-p99-ms",
             "update-p50-ms",

@@ -112,7 +112,10 @@ fn show(
     let Some(event) = event else {
         return Ok(false);
     };
-    let counts = !matches!(event, Event::Subscribed(_) | Event::Lagged(_));
+    let counts = !matches!(
+        event,
+        Event::Subscribed(_) | Event::Lagged(_) | Event::Missed(_)
+    );
     if wanted.ask.json {
         screen.json(&for_programs(event))?;
         return Ok(counts);
@@ -128,7 +131,7 @@ fn show(
                 }
                 return Ok(counts);
             }
-            Event::Subscribed(_) | Event::Lagged(_) => {
+            Event::Subscribed(_) | Event::Lagged(_) | Event::Missed(_) => {
                 let (who, _, text) = for_people(event);
                 screen.note(format!("{who}: {text}"));
                 return Ok(counts);
@@ -184,7 +187,28 @@ fn for_people(event: Event) -> (String, Paint, String) {
             );
             ("lagged".to_owned(), Paint::Warn, text)
         }
+        Event::Missed(it) => (it.origin.clone(), Paint::Warn, missed_text(&it)),
     }
+}
+
+/// The number of messages that the node missed.
+const fn missed_count(missed: &proto::Missed) -> u64 {
+    missed.last.saturating_sub(missed.first).saturating_add(1)
+}
+
+fn missed_text(missed: &proto::Missed) -> String {
+    let count = missed_count(missed);
+    let messages = if count == 1 {
+        "message was"
+    } else {
+        "messages were"
+    };
+    if missed.restarted {
+        return format!(
+            "{count} {messages} missed after a restart of the sender, and an unknown number before it"
+        );
+    }
+    format!("{count} {messages} missed")
 }
 
 /// Returns an object with the fields of both objects.
@@ -235,5 +259,49 @@ fn for_programs(event: Event) -> Value {
             "won": version(it.won),
         }),
         Event::Lagged(it) => json!({ "event": "lagged", "missed": it.missed }),
+        Event::Missed(it) => json!({
+            "event": "missed",
+            "from": it.origin,
+            "epoch": it.epoch,
+            "first": it.first,
+            "last": it.last,
+            "count": missed_count(&it),
+            "restarted": it.restarted,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missed(first: u64, last: u64, restarted: bool) -> proto::Missed {
+        proto::Missed {
+            origin: "n1".to_owned(),
+            epoch: 7,
+            first,
+            last,
+            restarted,
+        }
+    }
+
+    #[test]
+    fn a_notice_of_missed_messages_names_their_number_and_sender() {
+        let text = |notice| {
+            let (who, _, text) = for_people(Event::Missed(notice));
+            format!("{who}: {text}")
+        };
+        assert_eq!(text(missed(11, 136, false)), "n1: 126 messages were missed");
+        assert_eq!(text(missed(4, 4, false)), "n1: 1 message was missed");
+        assert_eq!(
+            text(missed(1, 36, true)),
+            "n1: 36 messages were missed after a restart of the sender, and an unknown number before it"
+        );
+        assert_eq!(
+            for_programs(Event::Missed(missed(11, 136, false))),
+            json!({
+                "event": "missed", "from": "n1", "epoch": 7, "first": 11, "last": 136, "count": 126, "restarted": false,
+            })
+        );
     }
 }

@@ -123,6 +123,66 @@ async fn two_nodes_without_a_link_communicate_through_a_relay() {
     drop((heard, answers));
 }
 
+async fn publish(client: &mut Client, count: usize) {
+    for _ in 0..count {
+        let publication = PublishRequest {
+            channel: "chat".to_owned(),
+            kind: ChannelKind::Messages.into(),
+            payload: b"x".to_vec(),
+        };
+        client.channels().publish(publication).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_was_cut_off_is_told_which_messages_it_missed() {
+    let place = Place::new();
+    let relay = place.start("relay", &[]);
+    let a = behind(&place, "a", &relay);
+    let b = behind(&place, "b", &relay);
+    let (mut at_a, mut at_b) = (place.ask(&a).await, place.ask(&b).await);
+    reaches(&mut at_b, "a", 2).await;
+    let mut heard = subscribed(&mut at_b, "chat", ChannelKind::Messages).await;
+    publish(&mut at_a, 10).await;
+    for sequence in 1..=10 {
+        let event = next(&mut heard).await;
+        let id =
+            matches!(&event, Event::Broadcast(it) if it.id.as_ref().unwrap().sequence == sequence);
+        assert!(id, "{sequence}: {event:?}");
+    }
+    drop(relay);
+    publish(&mut at_a, 190).await;
+    let relay = place.start("relay2", &[]);
+    for client in [&mut at_a, &mut at_b] {
+        let join = UpdateTargetsRequest {
+            add: vec![relay.address.to_string()],
+            ..UpdateTargetsRequest::default()
+        };
+        client.calls().update_targets(join).await.unwrap();
+    }
+    let (mut delivered, mut missed) = (Vec::new(), Vec::new());
+    while delivered.len() < 64 || missed.is_empty() {
+        match next(&mut heard).await {
+            Event::Broadcast(it) => delivered.push(it.id.unwrap().sequence),
+            Event::Missed(it) => {
+                assert!(
+                    delivered.len() < 64,
+                    "the notice comes before the last message"
+                );
+                missed.push((it.origin, it.first, it.last, it.restarted));
+            }
+            event @ (Event::Subscribed(_)
+            | Event::Message(_)
+            | Event::Changed(_)
+            | Event::Conflict(_)
+            | Event::Lagged(_)) => panic!("{event:?}"),
+        }
+    }
+    delivered.sort_unstable();
+    assert_eq!(delivered, (137..=200).collect::<Vec<u64>>());
+    assert_eq!(missed, [("a".to_owned(), 11, 136, false)]);
+}
+
 #[tokio::test]
 async fn of_two_concurrent_writes_one_wins_and_the_other_node_reports_a_conflict() {
     let place = Place::new();

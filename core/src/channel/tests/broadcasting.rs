@@ -51,6 +51,40 @@ fn a_warm_tree_carries_one_copy_to_each() {
 }
 
 #[test]
+fn the_loss_of_a_link_of_the_tree_makes_the_other_links_eager() {
+    let mut world = ChannelWorld::new(&["a", "b", "c"]);
+    for (one, other) in [("a", "b"), ("b", "c"), ("a", "c")] {
+        world.link(one, other);
+    }
+    world.open_all("chat", Kind::Messages);
+    for turn in 0..4 {
+        world.publish("a", "chat", &format!("m{turn}")).unwrap();
+        world.millis(100);
+    }
+    let eager = |world: &ChannelWorld| {
+        let links = world.nodes[&id("b")].eager();
+        links.map(|(_, peer)| peer.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(eager(&world), ["a"], "the link with c carried duplicates");
+    world.unlink("a", "b");
+    assert_eq!(eager(&world), ["c"]);
+}
+
+#[test]
+fn the_hash_of_a_channel_follows_its_messages() {
+    let mut world = ChannelWorld::new(&["a", "b"]);
+    world.open_all("chat", Kind::Messages);
+    let hash = |world: &ChannelWorld, name: &str| world.nodes[&id(name)].hash(&channel("chat"));
+    assert_eq!(hash(&world, "a"), hash(&world, "b"));
+    world.publish("a", "chat", "one").unwrap();
+    let one = hash(&world, "a");
+    assert!(one.is_some() && one != hash(&world, "b"));
+    world.publish("a", "chat", "two").unwrap();
+    assert_ne!(hash(&world, "a"), one);
+    assert_eq!(world.nodes[&id("a")].hash(&channel("unknown")), None);
+}
+
+#[test]
 fn a_node_without_the_application_passes_messages_on_and_keeps_them_for_newcomers() {
     let mut world = ChannelWorld::new(&["a", "relay", "b", "late"]);
     world.link("a", "relay");

@@ -5,6 +5,7 @@ mod broadcasting;
 mod counters;
 mod forgetting;
 mod fuzz;
+mod losing;
 mod maps;
 mod merging;
 mod once;

@@ -348,7 +348,7 @@ impl ChannelWorld {
             Delivery::Broadcast { payload, .. } | Delivery::Message { payload, .. } => {
                 Some(String::from_utf8_lossy(payload).into_owned())
             }
-            Delivery::Changed { .. } | Delivery::Conflict { .. } => None,
+            Delivery::Missed { .. } | Delivery::Changed { .. } | Delivery::Conflict { .. } => None,
         });
         texts.collect()
     }

@@ -176,6 +176,8 @@ occurrences!(application_event, application_events, Event {
     transition Event::Handed(_, Delivery::Message { datagram: false, .. }) => "received" / "message";
     transition Event::Handed(_, Delivery::Message { datagram: true, .. }) => "received" / "datagram";
     transition Event::Handed(_, Delivery::Broadcast { .. }) => "broadcast-received";
+    transition Event::Handed(_, Delivery::Missed { restarted: false, .. }) => "messages-missed" / "counted";
+    transition Event::Handed(_, Delivery::Missed { restarted: true, .. }) => "messages-missed" / "after-restart";
     transition Event::Handed(_, Delivery::Changed { .. }) => "changed";
     transition Event::Handed(_, Delivery::Conflict { .. }) => "conflict";
     refusal Event::Failed(_, failure) => "undelivered", DeliveryFailure = failure;

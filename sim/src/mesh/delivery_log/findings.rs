@@ -13,7 +13,14 @@ impl DeliveryLog {
         metric: &MeasuredMetric<'_>,
     ) -> Option<FailureFinding> {
         match metric.word {
-            "missed-updates" => self.first_missing(scene, metric, "is the first that is missing"),
+            "missed-updates" | "told-misses" => {
+                self.first_missing(scene, metric, "is the first that is missing")
+            }
+            "untold-misses" => {
+                let untold = |host: usize, id: &UpdateId| !self.misses.was_told(host, id);
+                let published = self.published(metric.who, metric.window);
+                self.earliest_missing(scene, published, "is missing without a notice", untold)
+            }
             "update-ms" | "update-p99-ms" | "update-p50-ms" => match metric.figure {
                 None => self.first_missing(scene, metric, "was not delivered everywhere"),
                 Some(_) => self.slowest_delivery(scene, metric),
@@ -36,7 +43,9 @@ impl DeliveryLog {
     ) -> Option<FailureFinding> {
         let all = self.broadcasts.iter();
         let of_channel = all.filter(|(id, _)| id.channel == *channel);
-        self.earliest_missing(scene, of_channel, "is the first that is missing")
+        self.earliest_missing(scene, of_channel, "is the first that is missing", |_, _| {
+            true
+        })
     }
 
     fn first_missing(
@@ -46,7 +55,7 @@ impl DeliveryLog {
         verb: &str,
     ) -> Option<FailureFinding> {
         let published = self.published(metric.who, metric.window);
-        let found = self.earliest_missing(scene, published, verb);
+        let found = self.earliest_missing(scene, published, verb, |_, _| true);
         found.or_else(|| {
             let mut published = self.published(metric.who, metric.window);
             let none = published.next().is_none();
@@ -59,10 +68,11 @@ impl DeliveryLog {
         scene: &'a Scene<'_>,
         broadcasts: impl Iterator<Item = (&'a UpdateId, &'a Broadcast)>,
         verb: &str,
+        counts: impl Fn(usize, &UpdateId) -> bool,
     ) -> Option<FailureFinding> {
         let missing = broadcasts.filter_map(|(id, it)| {
             let mut heard = self.heard(scene, id, it);
-            let (host, _) = heard.find(|(_, after)| after.is_none())?;
+            let (host, _) = heard.find(|(host, after)| after.is_none() && counts(*host, id))?;
             Some((id, it, host))
         });
         let (id, broadcast, host) = missing.min_by_key(|(_, it, _)| it.at)?;

@@ -7,6 +7,7 @@ mod handed_once;
 mod joined_stands;
 mod linked_alive;
 mod merges_converge;
+mod misses_true;
 mod no_resurrection;
 mod one_link;
 mod owner_writes;
@@ -57,6 +58,7 @@ pub(super) fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(joined_stands::JoinedStands::default()),
         Box::new(linked_alive::LinkedAlive::new(tuning)),
         Box::new(merges_converge::MergesConverge::default()),
+        Box::new(misses_true::MissesTrue::default()),
         Box::new(no_resurrection::NoResurrection::new(hosts, tuning)),
         Box::new(one_link::OneLink::new(hosts, tuning)),
         Box::new(provider_index::ProviderIndex::new(hosts)),
