@@ -22,6 +22,8 @@ pub enum RegistryBug {
     WatchTruncatesBatches,
     /// A watcher that resumes below the floor gets no snapshot.
     WatchIgnoresFloor,
+    /// A watcher that has nothing to hear gets no bookmarks at intervals.
+    WatchIdlesSilently,
 }
 
 impl RegistryBug {
@@ -35,6 +37,7 @@ impl RegistryBug {
         (Self::WatchRepeats, "watch-repeats"),
         (Self::WatchTruncatesBatches, "watch-truncates-batches"),
         (Self::WatchIgnoresFloor, "watch-ignores-floor"),
+        (Self::WatchIdlesSilently, "watch-idles-silently"),
     ];
 }
 

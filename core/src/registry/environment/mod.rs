@@ -116,8 +116,12 @@ impl ServiceEnvironment {
             filter,
             ..ObjectScope::default()
         };
+        let watch = ClientConfig {
+            idle_timeout: config.idle_timeout,
+            ..ClientConfig::new(scope)
+        };
         Self {
-            watch: WatchClient::new(ClientConfig::new(scope), random.child("watch")),
+            watch: WatchClient::new(watch, random.child("watch")),
             registration: Registration::new(config.registers, random.child("registration")),
             config,
         }
@@ -181,7 +185,7 @@ impl ServiceEnvironment {
                 ClientOutput::Deliver(delivery) => Output::Deliver(delivery),
                 ClientOutput::Report(event) => Output::Report(Event::Watch(event)),
                 ClientOutput::Connect
-                | ClientOutput::Open { .. }
+                | ClientOutput::Open(_)
                 | ClientOutput::Grant { .. }
                 | ClientOutput::Disconnect => Output::Watch(output),
             });

@@ -4,7 +4,9 @@ use crate::registry::name::{ObjectName, ObjectNameError, RegionId};
 use crate::registry::object::{Object, ObjectDraft};
 use crate::registry::query::FieldMask;
 use crate::registry::value::{FieldPath, ObjectTable, ObjectValue};
+use crate::registry::watch::IDLE_TIMEOUT;
 use crate::registry::write::{Precondition, WriteOperation};
+use crate::time::Duration;
 use core::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub struct EnvironmentConfig {
     pub region: RegionId,
     /// The version of the process.
     pub version: String,
+    /// Time without a message of the registry after which the process connects again.
+    pub idle_timeout: Duration,
     /// Whether the process registers; otherwise it only discovers others.
     pub registers: bool,
     /// Fields of the service, without its policy and its versions.
@@ -68,6 +72,7 @@ impl EnvironmentConfig {
             kinds: BTreeMap::new(),
             region,
             version: version.to_owned(),
+            idle_timeout: IDLE_TIMEOUT,
             registers: true,
             service_fields: ObjectTable::new(),
             deployment_fields: ObjectTable::new(),

@@ -142,13 +142,9 @@ impl World {
                     };
                     self.tell(process, Input::Watch(connected));
                 }
-                Output::Watch(ClientOutput::Open { scope, resume }) => {
-                    let scope = Box::new(scope);
-                    self.registry(sequencer::Input::OpenWatch {
-                        watch,
-                        scope,
-                        resume,
-                    });
+                Output::Watch(ClientOutput::Open(request)) => {
+                    let request = Box::new(request);
+                    self.registry(sequencer::Input::OpenWatch { watch, request });
                 }
                 Output::Watch(ClientOutput::Grant { bytes }) => {
                     self.registry(sequencer::Input::GrantWatch { watch, bytes });
@@ -178,6 +174,13 @@ impl World {
         let end = self.now + duration;
         while self.now < end {
             self.now += Duration::from_millis(50);
+            if self
+                .registry
+                .next_deadline()
+                .is_some_and(|at| at <= self.now)
+            {
+                self.registry(sequencer::Input::Wake);
+            }
             for process in 0..self.processes.len() {
                 let deadline = self.processes[process].next_deadline();
                 if deadline.is_some_and(|at| at <= self.now) {

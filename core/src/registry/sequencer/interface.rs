@@ -4,10 +4,11 @@ use crate::link::Ticket;
 use crate::machine::Wake;
 use crate::registry::log::{LogEpoch, Retention};
 use crate::registry::name::RegionId;
-use crate::registry::query::ObjectScope;
 use crate::registry::sabotage::RegistryBugs;
 use crate::registry::store::{CommitGroup, StoreFailure, StoreImage};
-use crate::registry::watch::{ResetReason, ResumeToken, WatchId, WatchMessage, WatchRefusal};
+use crate::registry::watch::{
+    BOOKMARK_INTERVAL, ResetReason, WatchId, WatchMessage, WatchRefusal, WatchRequest,
+};
 use crate::registry::write::{RegistryCaller, WriteBatch, WriteOutcome, WriteRefusal};
 use crate::time::{Duration, Wall};
 
@@ -28,6 +29,10 @@ pub struct Config {
     pub limits: WriteLimits,
     /// How long the log keeps batches.
     pub retention: Retention,
+    /// Longest time between two messages to a watcher, within
+    /// [`BOOKMARK_INTERVAL_MIN`](crate::registry::watch::BOOKMARK_INTERVAL_MIN) and
+    /// [`BOOKMARK_INTERVAL_MAX`](crate::registry::watch::BOOKMARK_INTERVAL_MAX).
+    pub bookmark_interval: Duration,
     /// Planted bugs.
     pub bugs: RegistryBugs,
 }
@@ -42,6 +47,7 @@ impl Config {
             seed,
             limits: WriteLimits::default(),
             retention: Retention::default(),
+            bookmark_interval: BOOKMARK_INTERVAL,
             bugs: RegistryBugs::NONE,
         }
     }
@@ -116,10 +122,8 @@ pub enum Input {
     OpenWatch {
         /// The caller's number.
         watch: WatchId,
-        /// The watched objects.
-        scope: Box<ObjectScope>,
-        /// The position after which to go on; none for a snapshot.
-        resume: Option<ResumeToken>,
+        /// The objects, the position and the interval.
+        request: Box<WatchRequest>,
     },
     /// A watcher takes more bytes.
     GrantWatch {

@@ -36,12 +36,12 @@ use super::log::{ChangeLog, LogEntry, LogEpoch, RequestKey, RequestStamp};
 use super::metadata::Revision;
 use super::name::ObjectName;
 use super::object::Object;
-use super::query::{ObjectPage, ObjectQuery, ObjectScope, PageTokenError};
+use super::query::{ObjectPage, ObjectQuery, PageTokenError};
 use super::sabotage::RegistryBug;
 use super::state::{ObjectMap, RegistryState};
 use super::store::{CommitGroup, StoreFailure, StoreImage};
 use super::watch::{
-    ResumeToken, WatchId, WatchMessage, WatchOutput, WatchRefusal, WatchServer, WatchedState,
+    WatchId, WatchMessage, WatchOutput, WatchRefusal, WatchRequest, WatchServer, WatchedState,
 };
 use super::write::{WriteOutcome, WriteRefusal};
 use crate::link::Ticket;
@@ -84,7 +84,7 @@ impl Sequencer {
             accepted: RegistryState::default(),
             durable: RegistryState::default(),
             log: ChangeLog::default(),
-            watches: WatchServer::new(config.region.clone(), config.bugs),
+            watches: WatchServer::new(config.region.clone(), config.bookmark_interval, config.bugs),
             random: Random::from_seed(config.seed).child("registry"),
             time: Wall(0),
             config,
@@ -162,11 +162,7 @@ impl Sequencer {
             Input::Write(write) => self.on_write(now, *write, out),
             Input::Committed { ticket } => self.on_committed(now, ticket, out),
             Input::CommitFailed { ticket, failure } => self.on_failed(ticket, failure, out),
-            Input::OpenWatch {
-                watch,
-                scope,
-                resume,
-            } => self.on_open_watch(now, watch, *scope, resume.as_ref(), out),
+            Input::OpenWatch { watch, request } => self.on_open_watch(now, watch, *request, out),
             Input::GrantWatch { watch, bytes } => self.watch(out, |watches, watched, sent| {
                 watches.grant(now, watch, bytes, watched, sent);
             }),
@@ -364,15 +360,15 @@ impl Sequencer {
         self.watch(out, |watches, watched, sent| {
             watches.publish(now, watched, sent);
         });
-        self.compact(out);
+        self.compact(now, out);
     }
 
     /// Removes old batches from the log; the next commit removes them from the store.
-    fn compact(&mut self, out: &mut Outbox<Output>) {
+    fn compact(&mut self, now: Instant, out: &mut Outbox<Output>) {
         let floor = self.log.compactable(self.time, self.config.retention);
         if floor > self.log.floor() {
             self.watch(out, |watches, watched, sent| {
-                watches.before_compaction(floor, watched, sent);
+                watches.before_compaction(now, floor, watched, sent);
             });
             self.log.compact(floor);
         }
@@ -411,8 +407,7 @@ impl Sequencer {
         &mut self,
         now: Instant,
         watch: WatchId,
-        scope: ObjectScope,
-        resume: Option<&ResumeToken>,
+        request: WatchRequest,
         out: &mut Outbox<Output>,
     ) {
         if !self.lease.is_readable() {
@@ -421,7 +416,7 @@ impl Sequencer {
             return;
         }
         let (mut sent, watched) = (Vec::new(), watched(&self.log, &self.durable));
-        let opened = (self.watches).open(now, watch, scope, resume, watched, &mut sent);
+        let opened = (self.watches).open(now, watch, request, watched, &mut sent);
         let result = opened.map(drop);
         out.push(Output::WatchOpened { watch, result });
         deliver(sent, out);

@@ -11,10 +11,14 @@
 //!                     any ──(terminal refusal)──► ended
 //! ```
 //!
+//! Silence ends a connection: the client asks the server for a message at least each third of its idle timeout, and
+//! connects again when it has heard nothing for that timeout. A host that has lost power closes no connection.
+//!
 //! A server that breaks its promises (a position that does not increase, changes amid a snapshot, a snapshot of another
 //! size) is disconnected. After a snapshot of another size, the client asks for a new one.
 
 use super::message::{ResetReason, SnapshotEnd, WatchChange, WatchMessage, WatchRefusal};
+use super::server::WatchRequest;
 use super::token::ResumeToken;
 use crate::machine::{Machine, Outbox, Wake};
 use crate::random::Random;
@@ -24,6 +28,13 @@ use crate::registry::query::ObjectScope;
 use crate::time::{Duration, Instant, nanos};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Default of the idle timeout.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Least idle timeout; shorter ones are raised to it.
+pub const IDLE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// Greatest idle timeout; longer ones are lowered to it.
+pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(600);
 
 /// Settings of a watch client.
 #[derive(Clone, Debug)]
@@ -36,6 +47,9 @@ pub struct ClientConfig {
     pub retry_max: Duration,
     /// Bytes that the server may send ahead.
     pub window: usize,
+    /// Time without a message after which the client connects again, within [`IDLE_TIMEOUT_MIN`] and
+    /// [`IDLE_TIMEOUT_MAX`]. It holds for the attempt to connect as well.
+    pub idle_timeout: Duration,
 }
 
 impl ClientConfig {
@@ -47,6 +61,7 @@ impl ClientConfig {
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(15),
             window: 256 * 1024,
+            idle_timeout: IDLE_TIMEOUT,
         }
     }
 }
@@ -91,18 +106,13 @@ pub enum ClientOutput {
     /// Connect to a registry; answer with `Connected` or `Disconnected`.
     Connect,
     /// Open the watch on the connection.
-    Open {
-        /// The watched objects.
-        scope: ObjectScope,
-        /// The position after which to go on; none for a snapshot.
-        resume: Option<ResumeToken>,
-    },
+    Open(WatchRequest),
     /// Let the server send more bytes.
     Grant {
         /// The number of bytes.
         bytes: usize,
     },
-    /// Close the connection.
+    /// Close the connection, or give up the attempt to connect. Nothing of it is an input after that.
     Disconnect,
     /// Hand changes to the program.
     Deliver(WatchDelivery),
@@ -117,6 +127,8 @@ pub enum ClientEvent {
     InSync,
     /// The copy has ceased to follow the registry.
     LostSync,
+    /// Nothing was heard for the idle timeout.
+    TimedOut,
     /// The registry sends a snapshot instead of changes.
     Reset(ResetReason),
     /// The registry broke a promise.
@@ -146,6 +158,8 @@ pub struct WatchClient {
     arriving: Option<BTreeMap<ObjectName, Arc<Object>>>,
     token: Option<ResumeToken>,
     failures: u32,
+    /// The time of the last sign of the server, or of the beginning of the attempt to connect.
+    heard_at: Instant,
     /// The time until which the copy is known to be current.
     current_at: Option<Instant>,
     /// Bytes that were received and for which no credit was granted yet.
@@ -156,14 +170,19 @@ pub struct WatchClient {
 impl WatchClient {
     /// A client that has not started. `random` is the stream of its back-off.
     #[must_use]
-    pub const fn new(config: ClientConfig, random: Random) -> Self {
+    pub fn new(config: ClientConfig, random: Random) -> Self {
+        let idle_timeout = (config.idle_timeout).clamp(IDLE_TIMEOUT_MIN, IDLE_TIMEOUT_MAX);
         Self {
-            config,
+            config: ClientConfig {
+                idle_timeout,
+                ..config
+            },
             phase: Phase::Idle,
             objects: BTreeMap::new(),
             arriving: None,
             token: None,
             failures: 0,
+            heard_at: Instant::ZERO,
             current_at: None,
             taken: 0,
             random,
@@ -206,13 +225,21 @@ impl WatchClient {
         self.token.as_ref()
     }
 
-    fn open(&mut self, out: &mut Outbox<ClientOutput>) {
+    fn connect(&mut self, now: Instant, out: &mut Outbox<ClientOutput>) {
+        self.phase = Phase::Connecting;
+        self.heard_at = now;
+        out.push(ClientOutput::Connect);
+    }
+
+    fn open(&mut self, now: Instant, out: &mut Outbox<ClientOutput>) {
         self.phase = Phase::Syncing;
+        self.heard_at = now;
         self.taken = 0;
-        out.push(ClientOutput::Open {
+        out.push(ClientOutput::Open(WatchRequest {
             scope: self.config.scope.clone(),
             resume: self.token.clone(),
-        });
+            interval: Some(self.config.idle_timeout / 3),
+        }));
         let bytes = self.config.window;
         out.push(ClientOutput::Grant { bytes });
     }
@@ -220,7 +247,6 @@ impl WatchClient {
     /// Waits before the next attempt: the back-off is between half and all of its bound.
     fn back_off(&mut self, now: Instant, out: &mut Outbox<ClientOutput>) {
         if self.phase == Phase::InSync {
-            self.current_at = Some(now);
             out.push(ClientOutput::Report(ClientEvent::LostSync));
         }
         self.arriving = None;
@@ -242,6 +268,7 @@ impl WatchClient {
         if !matches!(self.phase, Phase::Syncing | Phase::InSync) {
             return;
         }
+        self.heard_at = now;
         self.replenish(&message, out);
         match message {
             WatchMessage::Snapshot { objects, end } => self.on_snapshot(now, objects, end, out),
@@ -380,15 +407,16 @@ impl Machine for WatchClient {
 
     fn step(&mut self, now: Instant, input: ClientInput, out: &mut Outbox<ClientOutput>) {
         match (input, self.phase) {
-            (ClientInput::Start, Phase::Idle) => {
-                self.phase = Phase::Connecting;
-                out.push(ClientOutput::Connect);
+            (ClientInput::Start, Phase::Idle) => self.connect(now, out),
+            (ClientInput::Wake, Phase::Waiting { until }) if until <= now => self.connect(now, out),
+            (ClientInput::Wake, Phase::Connecting | Phase::Syncing | Phase::InSync)
+                if self.heard_at + self.config.idle_timeout <= now =>
+            {
+                out.push(ClientOutput::Report(ClientEvent::TimedOut));
+                out.push(ClientOutput::Disconnect);
+                self.back_off(now, out);
             }
-            (ClientInput::Wake, Phase::Waiting { until }) if until <= now => {
-                self.phase = Phase::Connecting;
-                out.push(ClientOutput::Connect);
-            }
-            (ClientInput::Connected, Phase::Connecting) => self.open(out),
+            (ClientInput::Connected, Phase::Connecting) => self.open(now, out),
             (ClientInput::Disconnected, Phase::Connecting | Phase::Syncing | Phase::InSync) => {
                 self.back_off(now, out);
             }
@@ -408,7 +436,10 @@ impl Machine for WatchClient {
     fn next_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Waiting { until } => Some(until),
-            Phase::Idle | Phase::Connecting | Phase::Syncing | Phase::InSync | Phase::Ended => None,
+            Phase::Connecting | Phase::Syncing | Phase::InSync => {
+                Some(self.heard_at + self.config.idle_timeout)
+            }
+            Phase::Idle | Phase::Ended => None,
         }
     }
 }
@@ -503,13 +534,21 @@ mod tests {
             ClientOutput::Report(ClientEvent::Violation(what)) => Some(*what),
             ClientOutput::Report(_)
             | ClientOutput::Connect
-            | ClientOutput::Open { .. }
+            | ClientOutput::Open(_)
             | ClientOutput::Grant { .. }
             | ClientOutput::Disconnect
             | ClientOutput::Deliver(_) => None,
         });
         assert!(outputs.contains(&ClientOutput::Disconnect));
         reported.unwrap()
+    }
+
+    /// The position after which the client goes on.
+    fn resumed(outputs: &[ClientOutput]) -> Option<ResumeToken> {
+        match &outputs[0] {
+            ClientOutput::Open(request) => request.resume.clone(),
+            other => panic!("the watch is not opened: {other:?}"),
+        }
     }
 
     #[test]
@@ -567,8 +606,7 @@ mod tests {
         assert_eq!(bench.ids(), "b");
         let cut_at = bench.now;
         let outputs = bench.reconnect();
-        let resume = Some(token(6));
-        assert!(matches!(&outputs[0], ClientOutput::Open { resume: it, .. } if *it == resume));
+        assert_eq!(resumed(&outputs), Some(token(6)));
         assert_eq!(bench.client.age(bench.now), Some(bench.now - cut_at));
         let bookmark = WatchMessage::Bookmark { token: token(6) };
         let outputs = bench.step(ClientInput::Receive(bookmark));
@@ -612,10 +650,7 @@ mod tests {
         assert_eq!(violation(&outputs), "the size of the snapshot");
         assert_eq!(bench.ids(), "a,b");
         let outputs = bench.reconnect();
-        assert!(matches!(
-            &outputs[0],
-            ClientOutput::Open { resume: None, .. }
-        ));
+        assert_eq!(resumed(&outputs), None);
     }
 
     #[test]
@@ -647,6 +682,78 @@ mod tests {
             [ClientOutput::Disconnect, ClientOutput::Report(ended)]
         );
         assert_eq!(bench.client.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_silent_connection_is_left_after_the_idle_timeout_and_the_watch_resumes() {
+        let mut bench = Bench::in_sync();
+        let timed_out = [
+            ClientOutput::Report(ClientEvent::TimedOut),
+            ClientOutput::Disconnect,
+            ClientOutput::Report(ClientEvent::LostSync),
+        ];
+        bench.now += IDLE_TIMEOUT / 2;
+        let bookmark = WatchMessage::Bookmark { token: token(5) };
+        bench.step(ClientInput::Receive(bookmark));
+        let heard_at = bench.now;
+        assert_eq!(bench.client.next_deadline(), Some(heard_at + IDLE_TIMEOUT));
+        bench.now = heard_at + (IDLE_TIMEOUT - Duration::from_nanos(1));
+        assert_eq!(bench.step(ClientInput::Wake), []);
+        bench.now = heard_at + IDLE_TIMEOUT;
+        assert_eq!(bench.step(ClientInput::Wake), timed_out);
+        let age = bench.client.age(bench.now);
+        assert_eq!(
+            age,
+            Some(IDLE_TIMEOUT),
+            "the copy was current at the bookmark"
+        );
+        assert_eq!(resumed(&bench.reconnect()), Some(token(5)));
+    }
+
+    #[test]
+    fn an_attempt_to_connect_and_a_snapshot_that_stops_time_out() {
+        let mut bench = Bench::open();
+        bench.step(ClientInput::Disconnected);
+        bench.now = bench.client.next_deadline().unwrap();
+        assert_eq!(bench.step(ClientInput::Wake), [ClientOutput::Connect]);
+        let timed_out = [
+            ClientOutput::Report(ClientEvent::TimedOut),
+            ClientOutput::Disconnect,
+        ];
+        bench.now += IDLE_TIMEOUT;
+        assert_eq!(bench.step(ClientInput::Wake), timed_out);
+        bench.reconnect();
+        bench.now += IDLE_TIMEOUT / 2;
+        bench.step(snapshot(&[order("a", 1)], None));
+        bench.now += IDLE_TIMEOUT / 2;
+        assert_eq!(bench.step(ClientInput::Wake), []);
+        bench.now += IDLE_TIMEOUT / 2;
+        assert_eq!(bench.step(ClientInput::Wake), timed_out);
+    }
+
+    #[test]
+    fn the_idle_timeout_has_bounds_and_the_server_is_asked_for_three_messages_in_it() {
+        let cases = [
+            (IDLE_TIMEOUT_MIN / 2, IDLE_TIMEOUT_MIN),
+            (IDLE_TIMEOUT, IDLE_TIMEOUT),
+            (IDLE_TIMEOUT_MAX * 2, IDLE_TIMEOUT_MAX),
+        ];
+        for (idle_timeout, kept) in cases {
+            let config = ClientConfig {
+                idle_timeout,
+                ..ClientConfig::new(ObjectScope::default())
+            };
+            let mut client = WatchClient::new(config, Random::from_seed(1));
+            let mut out = Outbox::new();
+            client.step(Instant::ZERO, ClientInput::Start, &mut out);
+            out.drain();
+            assert_eq!(client.next_deadline(), Some(Instant::ZERO + kept));
+            client.step(Instant::ZERO, ClientInput::Connected, &mut out);
+            let Some(ClientOutput::Open(request)) = out.drain().next() else {
+                panic!("the watch is not opened");
+            };
+            assert_eq!(request.interval, Some(kept / 3));
+        }
     }
 
     #[test]

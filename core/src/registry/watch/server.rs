@@ -12,7 +12,11 @@
 //! Promises for each watcher, by etcd's names: *ordered* and *unique* (revisions increase), *atomic* (a batch is in one
 //! message), *reliable* (no change between two positions is left out), *resumable* (by token), *bookmarkable* (a
 //! bookmark says that nothing before it is missing; one is sent at once to a watcher that resumes and has missed nothing,
-//! and before the floor moves past the last token).
+//! before the floor moves past the last token, and to a watcher that has heard nothing for its interval).
+//!
+//! A watcher with credit hears a message at least each interval. A longer silence tells it that the connection is dead:
+//! the host of the server may have lost power, or a firewall may have dropped the connection. While a snapshot is sent,
+//! the message is a part without objects.
 //!
 //! Bounds: [`WATCHES_MAX`] watches; one step looks at [`SCAN_MAX`] objects or batches for each of them.
 
@@ -33,14 +37,42 @@ pub const WATCHES_MAX: usize = 100_000;
 pub const SCAN_MAX: usize = 4_096;
 /// Size of a message above which it is sent, in bytes.
 const MESSAGE_BYTES: usize = 64 * 1024;
-/// Interval of the bookmarks of watchers that have nothing else to hear.
-pub const BOOKMARK_INTERVAL: Duration = Duration::from_secs(10);
+/// Default of the longest time between two messages to a watcher.
+pub const BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
+/// Least interval of bookmarks; shorter ones are raised to it.
+pub const BOOKMARK_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Greatest interval of bookmarks; longer ones are lowered to it.
+pub const BOOKMARK_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// Time until the work of an interrupted step goes on.
 const CONTINUE_AFTER: Duration = Duration::from_millis(1);
 
 /// The number of a watch, given by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchId(pub u64);
+
+/// A request to open a watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchRequest {
+    /// The watched objects.
+    pub scope: ObjectScope,
+    /// The position after which to go on; none for a snapshot.
+    pub resume: Option<ResumeToken>,
+    /// The longest time between two messages that the watcher asks for. It is lowered to the server's interval, and
+    /// raised to [`BOOKMARK_INTERVAL_MIN`]; none for the server's interval.
+    pub interval: Option<Duration>,
+}
+
+impl WatchRequest {
+    /// A request for a snapshot, and for messages at the server's interval.
+    #[must_use]
+    pub const fn new(scope: ObjectScope) -> Self {
+        Self {
+            scope,
+            resume: None,
+            interval: None,
+        }
+    }
+}
 
 /// A message to a watcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +108,12 @@ struct Watcher {
     credit: usize,
     /// Whether the watcher resumed and has heard nothing since: it gets a bookmark even if nothing is new.
     is_silent: bool,
+    /// The longest time between two messages.
+    interval: Duration,
+    /// The time of the last message.
+    sent_at: Instant,
+    /// The time of the watcher in [`WatchServer::idle`].
+    idle_at: Instant,
 }
 
 /// The watchers.
@@ -86,7 +124,10 @@ pub struct WatchServer {
     /// Watchers whose work was interrupted.
     unfinished: BTreeSet<WatchId>,
     continue_at: Option<Instant>,
-    bookmarks_at: Option<Instant>,
+    /// Each watcher with the time at which its silence is looked at. Messages that are sent meanwhile do not move it.
+    idle: BTreeSet<(Instant, WatchId)>,
+    /// The longest time between two messages to a watcher.
+    interval: Duration,
     bugs: RegistryBugs,
 }
 
@@ -100,15 +141,17 @@ pub struct WatchedState<'a> {
 }
 
 impl WatchServer {
-    /// No watchers.
+    /// No watchers. `interval` is the longest time between two messages to a watcher, within [`BOOKMARK_INTERVAL_MIN`]
+    /// and [`BOOKMARK_INTERVAL_MAX`].
     #[must_use]
-    pub const fn new(region: RegionId, bugs: RegistryBugs) -> Self {
+    pub fn new(region: RegionId, interval: Duration, bugs: RegistryBugs) -> Self {
         Self {
             region,
             watchers: BTreeMap::new(),
             unfinished: BTreeSet::new(),
             continue_at: None,
-            bookmarks_at: None,
+            idle: BTreeSet::new(),
+            interval: interval.clamp(BOOKMARK_INTERVAL_MIN, BOOKMARK_INTERVAL_MAX),
             bugs,
         }
     }
@@ -133,26 +176,32 @@ impl WatchServer {
         &mut self,
         now: Instant,
         watch: WatchId,
-        scope: ObjectScope,
-        resume: Option<&ResumeToken>,
+        request: WatchRequest,
         watched: WatchedState<'_>,
         out: &mut Vec<WatchOutput>,
     ) -> Result<Option<ResetReason>, WatchRefusal> {
+        self.close(watch);
         if self.watchers.len() >= WATCHES_MAX {
             return Err(WatchRefusal::TooMany);
         }
+        let resume = request.resume.as_ref();
         if resume.is_some_and(|token| token.region != self.region) {
             return Err(WatchRefusal::OtherRegion);
         }
-        let hash = scope.hash();
+        let hash = request.scope.hash();
+        let interval = request.interval.unwrap_or(self.interval);
+        let interval = interval.clamp(BOOKMARK_INTERVAL_MIN, self.interval);
         let mut watcher = Watcher {
-            scope,
+            scope: request.scope,
             hash,
             snapshot: None,
             position: 0,
             told: 0,
             credit: 0,
             is_silent: false,
+            interval,
+            sent_at: now,
+            idle_at: now + interval,
         };
         let reset = resume.and_then(|token| self.reset_reason(token, hash, watched.log));
         match resume {
@@ -168,8 +217,8 @@ impl WatchServer {
             let message = WatchMessage::Reset { reason };
             out.push(WatchOutput { watch, message });
         }
+        self.idle.insert((watcher.idle_at, watch));
         self.watchers.insert(watch, watcher);
-        self.bookmarks_at.get_or_insert(now + BOOKMARK_INTERVAL);
         Ok(reset)
     }
 
@@ -189,11 +238,10 @@ impl WatchServer {
 
     /// Ends a watch.
     pub fn close(&mut self, watch: WatchId) {
-        self.watchers.remove(&watch);
-        self.unfinished.remove(&watch);
-        if self.watchers.is_empty() {
-            self.bookmarks_at = None;
+        if let Some(watcher) = self.watchers.remove(&watch) {
+            self.idle.remove(&(watcher.idle_at, watch));
         }
+        self.unfinished.remove(&watch);
     }
 
     /// Adds to the credit of a watcher, and sends within it.
@@ -246,6 +294,7 @@ impl WatchServer {
     /// past batches that do not concern them.
     pub fn before_compaction(
         &mut self,
+        now: Instant,
         floor: u64,
         watched: WatchedState<'_>,
         out: &mut Vec<WatchOutput>,
@@ -265,7 +314,8 @@ impl WatchServer {
                 }
             }
             if watcher.told < floor && watcher.position >= floor && watcher.credit > 0 {
-                out.push(bookmark(&self.region, *watch, watcher, watched.log));
+                let message = watcher.bookmark(&self.region, watched.log);
+                out.push(watcher.send(now, *watch, message));
             }
         }
     }
@@ -278,24 +328,42 @@ impl WatchServer {
                 self.pump(now, watch, watched, out);
             }
         }
-        if self.bookmarks_at.is_some_and(|at| at <= now) {
-            self.bookmarks_at = Some(now + BOOKMARK_INTERVAL);
-            for (watch, watcher) in &mut self.watchers {
-                let is_live = watcher.snapshot.is_none() && watcher.credit > 0;
-                if is_live && watcher.told < watcher.position {
-                    out.push(bookmark(&self.region, *watch, watcher, watched.log));
-                }
+        self.break_silence(now, watched, out);
+    }
+
+    /// Sends a message to each watcher that has heard nothing for its interval.
+    fn break_silence(
+        &mut self,
+        now: Instant,
+        watched: WatchedState<'_>,
+        out: &mut Vec<WatchOutput>,
+    ) {
+        while let Some((at, watch)) = self.idle.first().copied().filter(|it| it.0 <= now) {
+            self.idle.remove(&(at, watch));
+            let Some(watcher) = self.watchers.get_mut(&watch) else {
+                continue;
+            };
+            let is_due = watcher.sent_at + watcher.interval <= now;
+            if is_due && watcher.credit > 0 && !self.bugs.has(RegistryBug::WatchIdlesSilently) {
+                let message = if watcher.snapshot.is_some() {
+                    let (objects, end) = (Vec::new(), None);
+                    WatchMessage::Snapshot { objects, end }
+                } else {
+                    watcher.bookmark(&self.region, watched.log)
+                };
+                out.push(watcher.send(now, watch, message));
             }
+            let from = if is_due { now } else { watcher.sent_at };
+            watcher.idle_at = from + watcher.interval;
+            self.idle.insert((watcher.idle_at, watch));
         }
     }
 
     /// The time of the next wake.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.continue_at, self.bookmarks_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let idle_at = self.idle.first().map(|it| it.0);
+        [self.continue_at, idle_at].into_iter().flatten().min()
     }
 
     /// Sends to one watcher within its credit.
@@ -326,13 +394,12 @@ impl WatchServer {
             };
             let Some(message) = message else {
                 if watcher.is_silent && watcher.position == watched.log.head() {
-                    out.push(bookmark(&self.region, watch, watcher, watched.log));
+                    let message = watcher.bookmark(&self.region, watched.log);
+                    out.push(watcher.send(now, watch, message));
                 }
                 break;
             };
-            watcher.is_silent = false;
-            watcher.credit = watcher.credit.saturating_sub(message.weight());
-            out.push(WatchOutput { watch, message });
+            out.push(watcher.send(now, watch, message));
         }
         let has_more = watcher.snapshot.is_some() || watcher.position < watched.log.head();
         if has_more && watcher.credit > 0 {
@@ -342,21 +409,21 @@ impl WatchServer {
     }
 }
 
-fn bookmark(
-    region: &RegionId,
-    watch: WatchId,
-    watcher: &mut Watcher,
-    log: &ChangeLog,
-) -> WatchOutput {
-    let token = watcher.token(region, log);
-    watcher.told = watcher.position;
-    watcher.is_silent = false;
-    let message = WatchMessage::Bookmark { token };
-    watcher.credit = watcher.credit.saturating_sub(message.weight());
-    WatchOutput { watch, message }
-}
-
 impl Watcher {
+    /// Charges the credit with a message.
+    fn send(&mut self, now: Instant, watch: WatchId, message: WatchMessage) -> WatchOutput {
+        self.is_silent = false;
+        self.sent_at = now;
+        self.credit = self.credit.saturating_sub(message.weight());
+        WatchOutput { watch, message }
+    }
+
+    fn bookmark(&mut self, region: &RegionId, log: &ChangeLog) -> WatchMessage {
+        let token = self.token(region, log);
+        self.told = self.position;
+        WatchMessage::Bookmark { token }
+    }
+
     fn begin_snapshot(&mut self, watched: WatchedState<'_>) {
         self.position = watched.log.head();
         self.snapshot = Some(Snapshot {

@@ -29,6 +29,8 @@ const REPEAT: Duration = Duration::from_millis(800);
 const PAUSE: Duration = Duration::from_millis(120);
 /// Longest delay of a grant: a client reads slowly.
 const SLOWNESS: Duration = Duration::from_millis(250);
+/// Time without a message after which a client connects again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes that the registry may send ahead: few, so that a slow client falls behind.
 const WINDOW: usize = 512;
 
@@ -49,6 +51,8 @@ pub struct RegistryClient {
     scope: ObjectScope,
     link: Option<LinkId>,
     dials: u64,
+    /// The dial under way.
+    dialing: Option<DialId>,
     /// Grants that are delayed, with their times.
     grants: Vec<(Instant, usize)>,
     pending: Option<Pending>,
@@ -68,6 +72,7 @@ impl RegistryClient {
         let config = ClientConfig {
             retry_max: Duration::from_secs(1),
             window: WINDOW,
+            idle_timeout: IDLE_TIMEOUT,
             ..ClientConfig::new(scope.clone())
         };
         Self {
@@ -76,6 +81,7 @@ impl RegistryClient {
             scope,
             link: None,
             dials: 0,
+            dialing: None,
             grants: Vec::new(),
             pending: None,
             left: 0,
@@ -112,11 +118,10 @@ impl RegistryClient {
                 ClientOutput::Connect => {
                     self.dials += 1;
                     let (dial, to) = (DialId(self.dials), Some(self.registry));
+                    self.dialing = Some(dial);
                     out.push(Effect::Dial { dial, to });
                 }
-                ClientOutput::Open { scope, resume } => {
-                    self.send(ClientMessage::Open { scope, resume }, out);
-                }
+                ClientOutput::Open(request) => self.send(ClientMessage::Open(request), out),
                 ClientOutput::Grant { bytes } => {
                     let at = now + self.random.duration_below(SLOWNESS) + Duration::from_nanos(1);
                     self.grants.push((at, bytes));
@@ -125,6 +130,7 @@ impl RegistryClient {
                     if let Some(link) = self.link.take() {
                         out.push(Effect::Close { link });
                     }
+                    self.dialing = None;
                     self.grants.clear();
                 }
                 ClientOutput::Deliver(delivery) => {
@@ -134,6 +140,7 @@ impl RegistryClient {
                 ClientOutput::Report(event) => out.report(match event {
                     ClientEvent::InSync => RegistryFact::InSync,
                     ClientEvent::LostSync => RegistryFact::LostSync,
+                    ClientEvent::TimedOut => RegistryFact::TimedOut,
                     ClientEvent::Reset(_) => continue,
                     ClientEvent::Violation(what) => RegistryFact::Violation(what),
                     ClientEvent::Ended(_) => RegistryFact::Violation("a watch that may go on"),
@@ -378,14 +385,22 @@ impl Process for RegistryClient {
                 out.report(RegistryFact::Forgot);
                 self.tell(now, ClientInput::Start, out);
             }
+            ProcessEvent::Dialed { dial, link, .. } if self.dialing != Some(dial) => {
+                // The client has given up this dial.
+                out.push(Effect::Close { link });
+            }
             ProcessEvent::Dialed { link, .. } => {
+                self.dialing = None;
                 self.link = Some(link);
                 self.tell(now, ClientInput::Connected, out);
                 if let Some(pending) = &self.pending {
                     self.send(pending.message.clone(), out);
                 }
             }
-            ProcessEvent::DialFailed { .. } => self.on_closed(now, out),
+            ProcessEvent::DialFailed { dial, .. } if self.dialing == Some(dial) => {
+                self.dialing = None;
+                self.on_closed(now, out);
+            }
             ProcessEvent::Closed { link, .. } if self.link == Some(link) => {
                 self.on_closed(now, out);
             }

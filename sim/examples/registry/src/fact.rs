@@ -89,6 +89,8 @@ pub enum RegistryFact {
     InSync,
     /// A watcher has ceased to follow the registry.
     LostSync,
+    /// A watcher has heard nothing for its idle timeout.
+    TimedOut,
     /// The registry broke a promise to a watcher.
     Violation(&'static str),
 }
@@ -108,6 +110,7 @@ impl ReportedEvent for RegistryFact {
             Self::Delivered { .. } => "delivered",
             Self::InSync => "in-sync",
             Self::LostSync => "lost-sync",
+            Self::TimedOut => "timed-out",
             Self::Violation(_) => "violation",
         };
         (word, None)
@@ -115,7 +118,7 @@ impl ReportedEvent for RegistryFact {
 }
 
 /// The names of all facts.
-pub const FACTS: [&str; 13] = [
+pub const FACTS: [&str; 14] = [
     "serving",
     "committed",
     "commit-failed",
@@ -128,5 +131,6 @@ pub const FACTS: [&str; 13] = [
     "delivered",
     "in-sync",
     "lost-sync",
+    "timed-out",
     "violation",
 ];

@@ -2,8 +2,7 @@
 
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::object::Object;
-use phalanx_core::registry::query::ObjectScope;
-use phalanx_core::registry::watch::{ResumeToken, WatchMessage, WatchRefusal};
+use phalanx_core::registry::watch::{WatchMessage, WatchRefusal, WatchRequest};
 use phalanx_core::registry::write::{WriteBatch, WriteOutcome, WriteRefusal};
 use phalanx_sim::world::Message;
 use std::sync::Arc;
@@ -26,12 +25,7 @@ pub enum ClientMessage {
         name: ObjectName,
     },
     /// Opens the watch of the link.
-    Open {
-        /// The watched objects.
-        scope: ObjectScope,
-        /// The position after which to go on.
-        resume: Option<ResumeToken>,
-    },
+    Open(WatchRequest),
     /// The watch may send more bytes.
     Grant(usize),
 }
@@ -67,7 +61,7 @@ impl Message for ClientMessage {
         let content = match self {
             Self::Write { request, batch } => request.len() + batch.operations.len() * (FRAME + 32),
             Self::Read { request, name } => request.len() + name.as_str().len(),
-            Self::Open { .. } | Self::Grant(_) => 0,
+            Self::Open(_) | Self::Grant(_) => 0,
         };
         FRAME + content
     }
@@ -76,7 +70,7 @@ impl Message for ClientMessage {
         match self {
             Self::Write { .. } => "write",
             Self::Read { .. } => "read",
-            Self::Open { .. } => "open",
+            Self::Open(_) => "open",
             Self::Grant(_) => "grant",
         }
     }

@@ -176,14 +176,9 @@ impl RegistryServer {
                 let request = request.clone();
                 out.send(link, RegistryMessage::Read { request, found });
             }
-            ClientMessage::Open { scope, resume } => {
-                let (scope, resume) = (Box::new(scope.clone()), resume.clone());
-                let input = Input::OpenWatch {
-                    watch,
-                    scope,
-                    resume,
-                };
-                self.step(now, input, out);
+            ClientMessage::Open(request) => {
+                let request = Box::new(request.clone());
+                self.step(now, Input::OpenWatch { watch, request }, out);
             }
             ClientMessage::Grant(bytes) => {
                 let bytes = *bytes;

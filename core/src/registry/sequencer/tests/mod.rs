@@ -9,7 +9,7 @@ use crate::machine::wake_checked;
 use crate::registry::log::Retention;
 use crate::registry::metadata::WriterMetadata;
 use crate::registry::object::ObjectDraft;
-use crate::registry::query::FieldMask;
+use crate::registry::query::{FieldMask, ObjectScope};
 use crate::registry::value::{ObjectTable, ObjectValue};
 use crate::registry::volatile_store::VolatileStore;
 use crate::registry::write::{

@@ -5,8 +5,8 @@ use crate::machine::Machine;
 use crate::registry::query::ObjectScope;
 use crate::registry::sequencer::{Config, Event, Input};
 use crate::registry::watch::{
-    BOOKMARK_INTERVAL, ResetReason, ResumeToken, SCAN_MAX, WatchChange, WatchId, WatchMessage,
-    WatchRefusal,
+    BOOKMARK_INTERVAL, BOOKMARK_INTERVAL_MIN, ResetReason, ResumeToken, SCAN_MAX, WatchChange,
+    WatchId, WatchMessage, WatchRefusal, WatchRequest,
 };
 
 /// Credit that no test uses up.
@@ -20,12 +20,16 @@ fn orders(filter: &str) -> ObjectScope {
 }
 
 fn open(bench: &mut Bench, watch: u64, scope: ObjectScope, resume: Option<ResumeToken>) {
-    let (watch, scope) = (WatchId(watch), Box::new(scope));
-    bench.step(Input::OpenWatch {
-        watch,
-        scope,
+    let request = WatchRequest {
         resume,
-    });
+        ..WatchRequest::new(scope)
+    };
+    ask(bench, watch, request);
+}
+
+fn ask(bench: &mut Bench, watch: u64, request: WatchRequest) {
+    let (watch, request) = (WatchId(watch), Box::new(request));
+    bench.step(Input::OpenWatch { watch, request });
 }
 
 fn grant(bench: &mut Bench, watch: u64, bytes: usize) {
@@ -299,10 +303,60 @@ fn an_idle_watcher_gets_bookmarks_at_intervals() {
     grant(&mut bench, 1, PLENTY);
     heard(&mut bench, 1);
     bench.wake_after(BOOKMARK_INTERVAL);
-    assert_eq!(heard(&mut bench, 1), [""; 0], "the token is the last one");
+    assert_eq!(heard(&mut bench, 1), ["bookmark 2"]);
     bench.must(&[create(&order("b"), &[])]);
     bench.wake_after(BOOKMARK_INTERVAL);
     assert_eq!(heard(&mut bench, 1), ["bookmark 3"]);
+    bench.wake_after(BOOKMARK_INTERVAL / 2);
+    bench.must(&[delete(&order("a"))]);
+    assert_eq!(heard(&mut bench, 1), ["-a at 4"]);
+    bench.wake_after(BOOKMARK_INTERVAL / 2);
+    assert_eq!(
+        heard(&mut bench, 1),
+        [""; 0],
+        "half of the interval is over"
+    );
+    bench.wake_after(BOOKMARK_INTERVAL / 2);
+    assert_eq!(heard(&mut bench, 1), ["bookmark 4"]);
+}
+
+#[test]
+fn a_watcher_asks_for_a_shorter_interval_and_gets_no_longer_one() {
+    let mut bench = prepared(config());
+    let intervals = [
+        BOOKMARK_INTERVAL / 5,
+        BOOKMARK_INTERVAL * 5,
+        BOOKMARK_INTERVAL_MIN / 2,
+    ];
+    for (watch, interval) in (1..).zip(intervals) {
+        let request = WatchRequest {
+            interval: Some(interval),
+            ..WatchRequest::new(orders(""))
+        };
+        ask(&mut bench, watch, request);
+        grant(&mut bench, watch, PLENTY);
+        heard(&mut bench, watch);
+    }
+    let began = bench.now;
+    while bench.now < began + BOOKMARK_INTERVAL {
+        bench.wake_after(BOOKMARK_INTERVAL_MIN / 2);
+    }
+    let counts = [1, 2, 3].map(|watch| heard(&mut bench, watch).len());
+    assert_eq!(counts, [5, 1, 50]);
+}
+
+#[test]
+fn a_watcher_without_credit_gets_no_bookmark_and_closed_ones_need_no_wake() {
+    let mut bench = prepared(config());
+    open(&mut bench, 1, orders(""), None);
+    bench.wake_after(BOOKMARK_INTERVAL);
+    assert_eq!(heard(&mut bench, 1), [""; 0]);
+    let next = bench.machine.next_deadline();
+    assert_eq!(next, Some(bench.now + BOOKMARK_INTERVAL));
+    open(&mut bench, 1, orders(""), None);
+    let watch = WatchId(1);
+    bench.step(Input::CloseWatch { watch });
+    assert_eq!(bench.machine.next_deadline(), None);
 }
 
 #[test]

@@ -43,8 +43,9 @@ enum Move {
     Commit,
     /// The store fails; the group may be stored.
     Fail { failure: u8, is_stored: bool },
-    /// The sequencer is killed and starts again; the group under way may be stored.
-    Crash { is_stored: bool },
+    /// The sequencer is killed and starts again; the group under way may be stored. Clients may not hear that their
+    /// connections have ended.
+    Crash { is_stored: bool, is_heard: bool },
     /// The connection of a client is cut.
     Cut { client: u8 },
     /// Time passes.
@@ -58,7 +59,7 @@ fn any_move() -> impl Strategy<Value = Move> {
         2 => (0_u8..4).prop_map(|back| Move::Repeat { back }),
         8 => Just(Move::Commit),
         1 => (0_u8..2, any::<bool>()).prop_map(|(failure, is_stored)| Move::Fail { failure, is_stored }),
-        1 => any::<bool>().prop_map(|is_stored| Move::Crash { is_stored }),
+        1 => any::<(bool, bool)>().prop_map(|(is_stored, is_heard)| Move::Crash { is_stored, is_heard }),
         1 => (0_u8..2).prop_map(|client| Move::Cut { client }),
         2 => (0_u16..400).prop_map(|millis| Move::Sleep { millis }),
     ]
@@ -182,11 +183,10 @@ impl World {
         for output in outputs {
             match output {
                 ClientOutput::Connect => self.tell(index, ClientInput::Connected),
-                ClientOutput::Open { scope, resume } => self.step(Input::OpenWatch {
-                    watch,
-                    scope: Box::new(scope),
-                    resume,
-                }),
+                ClientOutput::Open(request) => {
+                    let request = Box::new(request);
+                    self.step(Input::OpenWatch { watch, request });
+                }
                 ClientOutput::Grant { bytes } => self.step(Input::GrantWatch { watch, bytes }),
                 ClientOutput::Disconnect => self.step(Input::CloseWatch { watch }),
                 ClientOutput::Deliver(delivery) => self.check(index, &delivery),
@@ -257,12 +257,16 @@ impl World {
                     self.step(Input::CommitFailed { ticket, failure });
                 }
             }
-            Move::Crash { is_stored } => {
+            Move::Crash {
+                is_stored,
+                is_heard,
+            } => {
                 if let Some((_, group)) = self.group.take().filter(|_| is_stored) {
                     self.store_group(&group);
                 }
                 self.start();
-                for client in 0..self.followers.len() {
+                let told = if is_heard { self.followers.len() } else { 0 };
+                for client in 0..told {
                     self.tell(client, ClientInput::Disconnected);
                 }
             }
@@ -446,12 +450,15 @@ fn promises_hold_after_a_crash_at_every_step() {
         _ => Move::Commit,
     };
     for crash_at in 0..40 {
-        for is_stored in [false, true] {
+        for (is_stored, is_heard) in [(false, false), (false, true), (true, false), (true, true)] {
             let mut world = World::new();
             for index in 0..40 {
                 world.play(workload(index));
                 if index == crash_at {
-                    world.play(Move::Crash { is_stored });
+                    world.play(Move::Crash {
+                        is_stored,
+                        is_heard,
+                    });
                 }
             }
             world.settle();
