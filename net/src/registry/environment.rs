@@ -8,11 +8,11 @@
 
 use super::limits::MESSAGE_BYTES_MAX;
 use super::message::status::to_refusal;
-use super::message::watch::{WatchReply, of_reply};
+use super::message::watch::{WatchReply, of_reply, to_open};
 use super::message::write::{of_outcome, to_batch};
 use super::proto::object_service_client::ObjectServiceClient;
 use super::proto::watch_objects_request::Request;
-use super::proto::{ApplyBatchRequest, OpenWatch, WatchObjectsRequest};
+use super::proto::{ApplyBatchRequest, WatchObjectsRequest};
 use super::region::RegistryStopped;
 use crate::driver::{self, Executor, Handle, Inbox, TimeOrigin};
 use crate::entropy::{self, NoEntropy};
@@ -27,9 +27,8 @@ use phalanx_core::registry::environment::{
 };
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::object::Object;
-use phalanx_core::registry::query::ObjectScope;
 use phalanx_core::registry::watch::{
-    ClientEvent, ClientInput, ClientOutput, ResumeToken, WatchChange, WatchRefusal,
+    ClientEvent, ClientInput, ClientOutput, WatchChange, WatchRefusal, WatchRequest,
 };
 use phalanx_core::registry::write::{WriteBatch, WriteRefusal};
 use phalanx_core::time::{Duration, Instant};
@@ -339,7 +338,7 @@ impl Executor<ServiceEnvironment> for EnvironmentExecutor {
     fn execute(&mut self, _now: Instant, output: Output) {
         match output {
             Output::Watch(ClientOutput::Connect) => self.connect(),
-            Output::Watch(ClientOutput::Open { scope, resume }) => self.open(&scope, resume),
+            Output::Watch(ClientOutput::Open(request)) => self.open(&request),
             Output::Watch(ClientOutput::Grant { bytes }) => self.grant(bytes),
             Output::Watch(ClientOutput::Disconnect) => self.disconnect(),
             Output::Deliver(_) | Output::Watch(ClientOutput::Deliver(_)) => self.on_changed(),
@@ -402,16 +401,12 @@ impl EnvironmentExecutor {
         });
     }
 
-    fn open(&mut self, scope: &ObjectScope, resume: Option<ResumeToken>) {
+    fn open(&mut self, wanted: &WatchRequest) {
         let (requests, sent) = mpsc::unbounded_channel();
-        let open = OpenWatch {
-            selector: scope.selector.to_string(),
-            filter: scope.filter.to_string(),
-            resume_token: resume.map(|it| it.to_string()).unwrap_or_default(),
-            grants: true,
-        };
         // The receiver exists until the end of this call.
-        let _gone = requests.send(request(Request::Open(open))).is_err();
+        let _gone = requests
+            .send(request(Request::Open(to_open(wanted))))
+            .is_err();
         self.requests = Some(requests);
         let (driver, client) = (self.driver.clone(), self.client());
         self.spawn(async move {
@@ -476,6 +471,9 @@ impl EnvironmentExecutor {
             }
             Event::Watch(ClientEvent::Violation(what)) => {
                 tracing::error!("the registry broke a promise: {what}");
+            }
+            Event::Watch(ClientEvent::TimedOut) => {
+                tracing::warn!("the registry is silent; the process connects again");
             }
             Event::Watch(ClientEvent::LostSync) => {
                 tracing::warn!("the copy of the registry ceases to be current");

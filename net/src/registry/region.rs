@@ -5,11 +5,10 @@ use super::store::{RegionStore, StoreDirectory, StoreOrder, StoreThread};
 use crate::clock;
 use crate::driver::{self, Executor, Handle, Inbox, Stopped, TimeOrigin};
 use phalanx_core::registry::name::RegionId;
-use phalanx_core::registry::query::ObjectScope;
 use phalanx_core::registry::sequencer::{
     Config, Event, Input, Output, Sequencer, WriteId, WriteRequest,
 };
-use phalanx_core::registry::watch::{ResumeToken, WatchId};
+use phalanx_core::registry::watch::{WatchId, WatchRequest};
 use phalanx_core::registry::write::{RegistryCaller, WriteBatch, WriteOutcome, WriteRefusal};
 use phalanx_core::time::Instant;
 use std::collections::BTreeMap;
@@ -292,8 +291,7 @@ impl RegionRegistry {
     /// Opens a watch whose replies go to a stream. The first reply is `Opened` or `Refused`.
     pub(super) async fn open_watch(
         &self,
-        scope: ObjectScope,
-        resume: Option<ResumeToken>,
+        request: WatchRequest,
         stream: mpsc::UnboundedSender<WatchArrival>,
     ) -> Result<WatchId, RegistryStopped> {
         let watch = {
@@ -306,12 +304,8 @@ impl RegionRegistry {
             calls.watches.insert(watch, stream);
             watch
         };
-        let scope = Box::new(scope);
-        let input = Input::OpenWatch {
-            watch,
-            scope,
-            resume,
-        };
+        let request = Box::new(request);
+        let input = Input::OpenWatch { watch, request };
         self.driver.send(input).await?;
         Ok(watch)
     }

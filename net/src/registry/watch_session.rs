@@ -1,8 +1,7 @@
 //! The watches on one stream. Each has credit of its own, so that one that is not read delays no other.
 
-use super::message::query::of_scope;
-use super::message::watch::{WatchReply, resume_token, to_invalid, to_refused, to_reply};
-use super::message::{InvalidField, required};
+use super::message::required;
+use super::message::watch::{WatchReply, of_open, to_invalid, to_refused, to_reply};
 use super::proto::watch_objects_reply::Reply;
 use super::proto::watch_objects_request::Request;
 use super::proto::{self, WatchObjectsReply, WatchObjectsRequest};
@@ -131,16 +130,12 @@ impl WatchSession {
             let refused = to_refused(&WatchRefusal::TooMany);
             return self.send(number, refused).await;
         }
-        let read = || -> Result<_, InvalidField> {
-            let scope = of_scope(&open.selector, &open.filter)?;
-            Ok((scope, resume_token(&open.resume_token)?))
-        };
-        let (scope, resume) = match read() {
-            Ok(read) => read,
+        let request = match of_open(&open) {
+            Ok(request) => request,
             Err(error) => return self.send(number, to_invalid(&error)).await,
         };
         let stream = self.stream.clone();
-        let id = self.registry.open_watch(scope, resume, stream).await?;
+        let id = self.registry.open_watch(request, stream).await?;
         let grants = open.grants;
         self.watches.insert(number, SessionWatch { id, grants });
         self.callers.insert(id, number);

@@ -1,11 +1,13 @@
 //! Requests and messages of watches.
 
 use super::object::{of_object, to_object};
+use super::query::of_scope;
 use super::{InvalidField, parsed, required};
 use crate::registry::proto::{self, watch_change::Change, watch_objects_reply::Reply};
 use phalanx_core::registry::watch::{
-    ResetReason, ResumeToken, SnapshotEnd, WatchChange, WatchMessage, WatchRefusal,
+    ResetReason, ResumeToken, SnapshotEnd, WatchChange, WatchMessage, WatchRefusal, WatchRequest,
 };
+use phalanx_core::time::Duration;
 use std::sync::Arc;
 
 /// The token of a message; none if it is empty.
@@ -17,6 +19,29 @@ pub(crate) fn resume_token(text: &str) -> Result<Option<ResumeToken>, InvalidFie
     token
         .map(Some)
         .map_err(|error| InvalidField::new("resume_token", error))
+}
+
+/// The request of a message.
+pub(crate) fn of_open(wire: &proto::OpenWatch) -> Result<WatchRequest, InvalidField> {
+    let interval = (wire.interval_ms > 0).then(|| Duration::from_millis(wire.interval_ms));
+    Ok(WatchRequest {
+        scope: of_scope(&wire.selector, &wire.filter)?,
+        resume: resume_token(&wire.resume_token)?,
+        interval,
+    })
+}
+
+/// The message of a request whose caller grants bytes itself.
+pub(crate) fn to_open(request: &WatchRequest) -> proto::OpenWatch {
+    let interval = request.interval.map_or(0, |interval| interval.as_millis());
+    let resume = request.resume.as_ref();
+    proto::OpenWatch {
+        selector: request.scope.selector.to_string(),
+        filter: request.scope.filter.to_string(),
+        resume_token: resume.map(ToString::to_string).unwrap_or_default(),
+        grants: true,
+        interval_ms: u64::try_from(interval).unwrap_or(u64::MAX),
+    }
 }
 
 const fn to_reset(reason: ResetReason) -> proto::ResetReason {
@@ -159,6 +184,7 @@ mod tests {
     use super::*;
     use crate::registry::message::object::tests::any_object;
     use phalanx_core::registry::log::LogEpoch;
+    use phalanx_core::registry::query::ObjectScope;
     use proptest::prelude::*;
 
     proptest! {
@@ -184,6 +210,24 @@ mod tests {
                 prop_assert_eq!(of_reply(to_reply(&message)), Ok(WatchReply::Message(message)));
             }
         }
+    }
+
+    #[test]
+    fn requests_are_read_back() {
+        let mut scope = ObjectScope::default();
+        let mut request = WatchRequest::new(scope.clone());
+        assert_eq!(of_open(&to_open(&request)), Ok(request.clone()));
+        scope.selector = "services/-/deployments".parse().unwrap();
+        scope.filter = "region = 'eu' AND a IS NULL".parse().unwrap();
+        request.interval = Some(Duration::from_millis(1_500));
+        request.resume = Some(ResumeToken {
+            region: "eu".parse().unwrap(),
+            epoch: LogEpoch::default(),
+            sequence: 7,
+            scope: scope.hash(),
+        });
+        request.scope = scope;
+        assert_eq!(of_open(&to_open(&request)), Ok(request));
     }
 
     #[test]
