@@ -1,7 +1,7 @@
 //! The running sequencer of a region: its loop, its store's thread, and the calls that wait for it.
 
 use super::message::watch::WatchReply;
-use super::store::{RegionStore, StoreDirectory, StoreOrder, StoreThread};
+use super::store::{RegionStore, RegionStoreOrder, StoreDirectory, StoreThread};
 use crate::clock;
 use crate::driver::{self, Executor, Handle, Inbox, Stopped, TimeOrigin};
 use phalanx_core::registry::name::RegionId;
@@ -77,12 +77,12 @@ impl SharedCalls {
 /// Performs the outputs of the sequencer. Dropped with the loop, it ends the calls that wait.
 #[derive(Debug)]
 struct RegistryExecutor {
-    orders: Sender<StoreOrder>,
+    orders: Sender<RegionStoreOrder>,
     calls: SharedCalls,
 }
 
 impl RegistryExecutor {
-    fn order(&self, order: StoreOrder) {
+    fn order(&self, order: RegionStoreOrder) {
         // The thread ends the loop when it ends, so that no order waits for it.
         let _ended = self.orders.send(order).is_err();
     }
@@ -91,8 +91,10 @@ impl RegistryExecutor {
 impl Executor<Sequencer> for RegistryExecutor {
     fn execute(&mut self, _now: Instant, output: Output) {
         match output {
-            Output::OpenStore { incarnation } => self.order(StoreOrder::Open { incarnation }),
-            Output::Commit { ticket, group } => self.order(StoreOrder::Commit { ticket, group }),
+            Output::OpenStore { incarnation } => self.order(RegionStoreOrder::Open { incarnation }),
+            Output::Commit { ticket, group } => {
+                self.order(RegionStoreOrder::Commit { ticket, group })
+            }
             Output::Answer { write, result } => {
                 if let Some(call) = self.calls.lock().writes.remove(&write) {
                     // The caller may have given up.

@@ -358,7 +358,8 @@ pub(crate) mod tests {
         #[test]
         fn a_mask_shows_the_selected_fields_alone(object in any_object()) {
             let whole = shown(&object, ObjectView::Full, None);
-            prop_assert_eq!(&whole, &to_object(&object));
+            // "Not a number" is not equal to itself in a message.
+            prop_assert_eq!(of_object(whole), Ok(object.clone()));
             let mask = "a,metadata.labels,metadata.etag".parse().unwrap();
             let part = shown(&object, ObjectView::Full, Some(&mask));
             let metadata = part.metadata.unwrap();

@@ -27,23 +27,23 @@ pub(super) trait StoreFactory {
 }
 
 /// What a batch writes: sizes of bodies by the ids of objects; none removes the object.
-pub(super) type Batch = BTreeMap<String, Option<usize>>;
+pub(super) type WrittenSizes = BTreeMap<String, Option<usize>>;
 
 /// A batch that writes one object with a body of this size.
-pub(super) fn batch(id: &str, size: usize) -> Batch {
+pub(super) fn batch(id: &str, size: usize) -> WrittenSizes {
     [(id.to_owned(), Some(size))].into()
 }
 
 /// The expected content of a store.
 #[derive(Clone, Debug, Default)]
-pub(super) struct History {
+pub(super) struct ExpectedContent {
     epochs: Vec<(LogEpoch, u64)>,
     objects: BTreeMap<String, Arc<Object>>,
     log: Vec<Arc<LogEntry>>,
     floor: u64,
 }
 
-impl History {
+impl ExpectedContent {
     fn head(&self) -> u64 {
         self.log
             .last()
@@ -80,7 +80,7 @@ impl History {
     }
 
     /// The group of these batches after the head.
-    fn group(&self, batches: &[Batch], floor: u64) -> CommitGroup {
+    fn group(&self, batches: &[WrittenSizes], floor: u64) -> CommitGroup {
         let mut objects = self.objects.clone();
         let entries = batches
             .iter()
@@ -115,7 +115,7 @@ impl History {
     pub(super) fn commit(
         &mut self,
         store: &mut impl RegionStore,
-        batch: Batch,
+        batch: WrittenSizes,
     ) -> Result<(), StoreFailure> {
         self.commit_all(store, &[batch], 0)
     }
@@ -123,7 +123,7 @@ impl History {
     fn commit_all(
         &mut self,
         store: &mut impl RegionStore,
-        batches: &[Batch],
+        batches: &[WrittenSizes],
         floor: u64,
     ) -> Result<(), StoreFailure> {
         let group = self.group(batches, floor);
@@ -135,7 +135,7 @@ impl History {
 
 fn entry(
     objects: &mut BTreeMap<String, Arc<Object>>,
-    batch: &Batch,
+    batch: &WrittenSizes,
     epoch: u64,
     sequence: u64,
 ) -> LogEntry {
@@ -204,13 +204,13 @@ fn an_empty_store_opens_in_its_first_epoch<F: StoreFactory>() {
 }
 
 fn nothing_is_committed_before_the_store_is_open<F: StoreFactory>() {
-    let mut log = History::default();
+    let mut log = ExpectedContent::default();
     let refused = log.commit(&mut F::create().store(), batch("a", 1));
     assert_eq!(refused, Err(StoreFailure::Fenced));
 }
 
 fn a_committed_batch_is_there_after_a_start<F: StoreFactory>() {
-    let (mut factory, mut log) = (F::create(), History::default());
+    let (mut factory, mut log) = (F::create(), ExpectedContent::default());
     let mut store = factory.store();
     log.open(&mut store);
     log.commit(&mut store, batch("a", 1)).unwrap();
@@ -221,7 +221,7 @@ fn a_committed_batch_is_there_after_a_start<F: StoreFactory>() {
 }
 
 fn a_deposed_sequencer_commits_nothing<F: StoreFactory>() {
-    let (mut factory, mut log) = (F::create(), History::default());
+    let (mut factory, mut log) = (F::create(), ExpectedContent::default());
     let mut old = factory.store();
     log.open(&mut old);
     log.commit(&mut old, batch("a", 1)).unwrap();
@@ -235,7 +235,7 @@ fn a_deposed_sequencer_commits_nothing<F: StoreFactory>() {
 }
 
 fn an_epoch_of_another_incarnation_commits_nothing<F: StoreFactory>() {
-    let (mut factory, mut log) = (F::create(), History::default());
+    let (mut factory, mut log) = (F::create(), ExpectedContent::default());
     let mut store = factory.store();
     log.open(&mut store);
     let mut other = log.group(&[batch("b", 1)], 0);
@@ -244,7 +244,7 @@ fn an_epoch_of_another_incarnation_commits_nothing<F: StoreFactory>() {
 }
 
 fn a_group_that_does_not_follow_the_head_is_refused_as_a_whole<F: StoreFactory>() {
-    let (mut factory, mut log) = (F::create(), History::default());
+    let (mut factory, mut log) = (F::create(), ExpectedContent::default());
     let mut store = factory.store();
     log.open(&mut store);
     log.commit(&mut store, batch("a", 1)).unwrap();
@@ -263,7 +263,7 @@ fn a_group_that_does_not_follow_the_head_is_refused_as_a_whole<F: StoreFactory>(
 }
 
 fn old_batches_are_removed_up_to_the_floor<F: StoreFactory>() {
-    let (mut factory, mut log) = (F::create(), History::default());
+    let (mut factory, mut log) = (F::create(), ExpectedContent::default());
     let mut store = factory.store();
     log.open(&mut store);
     for id in ["a", "b", "c"] {
@@ -280,7 +280,7 @@ fn old_batches_are_removed_up_to_the_floor<F: StoreFactory>() {
 /// A step of a random test.
 #[derive(Clone, Debug)]
 enum Step {
-    Commit(Vec<Batch>, u64),
+    Commit(Vec<WrittenSizes>, u64),
     Reopen,
     Restart,
     /// A second sequencer opens the store, and the first one tries a commit.
@@ -303,7 +303,7 @@ fn random_steps_have_the_same_effect_as_on_the_model<F: StoreFactory>() {
     let mut runner = TestRunner::new(Config::with_cases(40));
     let steps = prop::collection::vec(any_step(), 1..20);
     let done = runner.run(&steps, |steps| {
-        let (mut factory, mut log) = (F::create(), History::default());
+        let (mut factory, mut log) = (F::create(), ExpectedContent::default());
         let mut store = factory.store();
         log.open(&mut store);
         for step in steps {

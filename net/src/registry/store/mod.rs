@@ -18,4 +18,4 @@ mod thread;
 pub use directory::{StoreDirectory, StoreDirectoryError};
 pub use port::RegionStore;
 pub use sqlite::{SqliteError, SqliteStore};
-pub(super) use thread::{StoreOrder, StoreThread};
+pub(super) use thread::{RegionStoreOrder, StoreThread};

@@ -459,7 +459,7 @@ mod tests {
     fn a_full_store_takes_nothing_and_goes_on_when_there_is_room() {
         let mut files = SqliteFiles::create();
         let mut store = files.store();
-        let mut log = conformance::History::default();
+        let mut log = conformance::ExpectedContent::default();
         log.open(&mut store);
         log.commit(&mut store, conformance::batch("a", 10)).unwrap();
         let limit = |store: &SqliteStore, pages: u32| {
@@ -504,7 +504,7 @@ mod tests {
     fn a_damaged_record_fails_the_opening() {
         let mut files = SqliteFiles::create();
         let mut store = files.store();
-        let mut log = conformance::History::default();
+        let mut log = conformance::ExpectedContent::default();
         log.open(&mut store);
         log.commit(&mut store, conformance::batch("a", 10)).unwrap();
         log.commit(&mut store, conformance::batch("b", 10)).unwrap();

@@ -11,7 +11,7 @@ use std::thread::{Builder, JoinHandle};
 
 /// An order to the store.
 #[derive(Debug)]
-pub(in crate::registry) enum StoreOrder {
+pub(in crate::registry) enum RegionStoreOrder {
     /// Begin an epoch.
     Open { incarnation: u64 },
     /// Commit a group.
@@ -34,8 +34,8 @@ impl StoreThread {
         mut store: impl RegionStore,
         mut complete: impl FnMut(Input) -> bool + Send + 'static,
         ended: impl FnOnce() + Send + 'static,
-    ) -> io::Result<(Self, Sender<StoreOrder>)> {
-        let (orders, ordered): (_, Receiver<StoreOrder>) = channel();
+    ) -> io::Result<(Self, Sender<RegionStoreOrder>)> {
+        let (orders, ordered): (_, Receiver<RegionStoreOrder>) = channel();
         let mut work = move || {
             for order in ordered.iter() {
                 if !complete(perform(&mut store, order)) {
@@ -63,13 +63,13 @@ impl StoreThread {
 }
 
 /// Performs one order; returns its completion.
-fn perform(store: &mut impl RegionStore, order: StoreOrder) -> Input {
+fn perform(store: &mut impl RegionStore, order: RegionStoreOrder) -> Input {
     match order {
-        StoreOrder::Open { incarnation } => match store.open(incarnation) {
+        RegionStoreOrder::Open { incarnation } => match store.open(incarnation) {
             Ok(image) => Input::Opened(Box::new(image)),
             Err(failure) => Input::OpenFailed(failure),
         },
-        StoreOrder::Commit { ticket, group } => match store.commit(&group) {
+        RegionStoreOrder::Commit { ticket, group } => match store.commit(&group) {
             Ok(()) => Input::Committed { ticket },
             Err(failure) => Input::CommitFailed { ticket, failure },
         },
