@@ -5,7 +5,7 @@ use phalanx_core::registry::log::Retention;
 use phalanx_core::registry::name::RegionId;
 use phalanx_core::registry::sequencer::{Config, WriteLimits};
 use phalanx_core::topology::record::Service;
-use phalanx_net::configuration::{Layers, SettingKey as _};
+use phalanx_net::configuration::{Layers, Origin};
 use phalanx_net::identity::Source;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -125,7 +125,7 @@ fn no_secret(layers: &mut Layers<DaemonKey>, certificates: Option<&Source>) {
 fn region_of(
     layers: &mut Layers<DaemonKey>,
     key: DaemonKey,
-    origin: &phalanx_net::configuration::Origin,
+    origin: &Origin,
     text: &str,
 ) -> Option<RegionId> {
     match text.parse::<RegionId>() {
@@ -210,6 +210,7 @@ fn limits(layers: &mut Layers<DaemonKey>) -> WriteLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use phalanx_net::configuration::SettingKey as _;
 
     #[test]
     fn the_example_and_the_documentation_show_every_setting_with_its_default() {
