@@ -17,7 +17,8 @@ use super::region::RegistryStopped;
 use crate::driver::{self, Executor, Handle, Inbox, TimeOrigin};
 use crate::entropy::{self, NoEntropy};
 use crate::identity::Identity;
-use crate::transport::{Call, Tcp};
+use crate::transport::lifetime::until;
+use crate::transport::{Call, Tasks, Tcp};
 use phalanx_core::link::Address;
 use phalanx_core::random::Random;
 use phalanx_core::registry::environment::address::{NoAddress, ServiceAddress};
@@ -34,7 +35,6 @@ use phalanx_core::registry::write::{WriteBatch, WriteRefusal};
 use phalanx_core::time::{Duration, Instant};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::Channel;
 
@@ -104,7 +104,7 @@ impl EnvRegistry {
         let random = Random::from_seed(entropy::seed()?).child("environment");
         let service = config.service().id().to_owned();
         let inbox = Inbox::<ServiceEnvironment>::new();
-        let driver = inbox.handle();
+        let (driver, tasks) = (inbox.handle(), Tasks::new());
         let (progress, has_progressed) = watch::channel(Progress::Waiting);
         let (version, has_changed) = watch::channel(0);
         let executor = EnvironmentExecutor {
@@ -112,7 +112,8 @@ impl EnvRegistry {
             address,
             identity,
             connection: Arc::default(),
-            tasks: Vec::new(),
+            tasks: tasks.clone(),
+            cancel: None,
             requests: None,
             progress,
             version,
@@ -120,10 +121,10 @@ impl EnvRegistry {
         let machine = ServiceEnvironment::new(config, &random);
         let (stop, mut stopping) = mpsc::channel::<()>(1);
         let own = driver.clone();
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             drop(driver::run(machine, executor, inbox, TimeOrigin::begin()).await);
         });
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             // An error means that the loop has ended.
             let _ended = own.send(Input::Start).await.is_err();
             // Nothing is ever sent: the channel closes with the last clone.
@@ -326,8 +327,9 @@ struct EnvironmentExecutor {
     address: Address,
     identity: Identity,
     connection: SharedConnection,
-    /// The tasks of the connection.
-    tasks: Vec<AbortHandle>,
+    tasks: Tasks,
+    /// Dropped, it cancels the tasks of the connection.
+    cancel: Option<watch::Sender<()>>,
     /// Requests on the stream of the watch.
     requests: Option<mpsc::UnboundedSender<WatchObjectsRequest>>,
     progress: watch::Sender<Progress>,
@@ -367,16 +369,22 @@ impl EnvironmentExecutor {
 
     fn disconnect(&mut self) {
         self.requests = None;
-        self.tasks.drain(..).for_each(|task| task.abort());
+        self.cancel = None;
         *self
             .connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Runs a task until the connection is given up.
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.retain(|task| !task.is_finished());
-        self.tasks.push(tokio::spawn(task).abort_handle());
+        let cancel = self.cancel.get_or_insert_with(|| watch::channel(()).0);
+        let mut cancelled = cancel.subscribe();
+        let cancelled = async move {
+            // Nothing is ever sent: the sender is dropped.
+            let _dropped = cancelled.changed().await.is_err();
+        };
+        self.tasks.spawn(until(task, cancelled));
     }
 
     fn connect(&mut self) {

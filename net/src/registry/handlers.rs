@@ -245,7 +245,7 @@ impl ObjectService for ObjectApi {
     ) -> Answer<Self::WatchObjectsStream> {
         let (out, replies) = mpsc::channel(REPLIES);
         let session = watch_session::serve(self.registry.clone(), request.into_inner(), out);
-        tokio::spawn(session);
+        self.registry.spawn(session);
         Ok(Response::new(ReceiverStream::new(replies)))
     }
 

@@ -4,6 +4,7 @@ use super::message::watch::WatchReply;
 use super::store::{RegionStore, RegionStoreOrder, StoreDirectory, StoreThread};
 use crate::clock;
 use crate::driver::{self, Executor, Handle, Inbox, Stopped, TimeOrigin};
+use crate::transport::Tasks;
 use phalanx_core::registry::name::RegionId;
 use phalanx_core::registry::sequencer::{
     Config, Event, Input, Output, Sequencer, WriteId, WriteRequest,
@@ -170,6 +171,7 @@ pub struct RegionRegistry {
     region: RegionId,
     primary: RegionId,
     store: StoreDirectory,
+    tasks: Tasks,
     has_ended: watch::Receiver<bool>,
 }
 
@@ -201,8 +203,8 @@ impl RegionRegistry {
             orders,
             calls: calls.clone(),
         };
-        let starting = driver.clone();
-        tokio::spawn(async move {
+        let (starting, tasks) = (driver.clone(), Tasks::new());
+        tasks.spawn(async move {
             let machine = Sequencer::new(config);
             let running = driver::run(machine, executor, inbox, TimeOrigin::begin());
             // The executor is dropped here, and with it the sender of the thread's orders.
@@ -213,7 +215,7 @@ impl RegionRegistry {
             }
             ending.send_replace(true);
         });
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             // An error means that the loop has ended.
             let _ended = starting.send(Input::Start).await.is_err();
         });
@@ -223,6 +225,7 @@ impl RegionRegistry {
             region,
             primary,
             store: directory,
+            tasks,
             has_ended,
         })
     }
@@ -243,6 +246,11 @@ impl RegionRegistry {
     #[must_use]
     pub const fn store(&self) -> &StoreDirectory {
         &self.store
+    }
+
+    /// Runs a task.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     /// Answers a question about the sequencer.

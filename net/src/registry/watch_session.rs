@@ -8,7 +8,11 @@ use super::proto::{self, WatchObjectsReply, WatchObjectsRequest};
 use super::region::{RegionRegistry, RegistryStopped, WatchArrival};
 use phalanx_core::registry::watch::{WatchId, WatchRefusal};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use tokio::sync::mpsc;
+use tokio_stream::Stream as _;
 use tonic::{Status, Streaming};
 
 /// Maximum number of watches on one stream.
@@ -51,37 +55,73 @@ pub(super) struct WatchSession {
     out: mpsc::Sender<SessionReply>,
 }
 
+/// What a session reacts to.
+enum SessionTurn {
+    /// A request, or the end of the requests.
+    Request(Option<Result<WatchObjectsRequest, Status>>),
+    /// A reply of the registry.
+    Reply(WatchArrival),
+    /// The session ends.
+    End(SessionEnd),
+}
+
+/// Waits for the next turn. Of several, the end comes first, and then requests.
+async fn next_turn(
+    requests: &mut Option<Streaming<WatchObjectsRequest>>,
+    arrivals: &mut mpsc::UnboundedReceiver<WatchArrival>,
+    out: &mpsc::Sender<SessionReply>,
+    mut stopped: Pin<&mut impl Future<Output = ()>>,
+) -> SessionTurn {
+    let mut gone = pin!(out.closed());
+    poll_fn(|context| {
+        if stopped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(SessionTurn::End(SessionEnd::Stopped));
+        }
+        if gone.as_mut().poll(context).is_ready() {
+            return Poll::Ready(SessionTurn::End(SessionEnd::Gone));
+        }
+        if let Some(requests) = requests
+            && let Poll::Ready(request) = Pin::new(requests).poll_next(context)
+        {
+            return Poll::Ready(SessionTurn::Request(request));
+        }
+        match arrivals.poll_recv(context) {
+            Poll::Ready(Some(arrival)) => Poll::Ready(SessionTurn::Reply(arrival)),
+            // The session holds a sender.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
 /// Serves the watches of a stream until the caller is gone or the registry stops.
 pub(super) async fn serve(
     registry: RegionRegistry,
-    mut requests: Streaming<WatchObjectsRequest>,
+    requests: Streaming<WatchObjectsRequest>,
     out: mpsc::Sender<SessionReply>,
 ) {
     let (stream, mut arrivals) = mpsc::unbounded_channel();
+    let mut stopped = pin!(registry.closed());
     let mut session = WatchSession {
-        registry: registry.clone(),
+        registry,
         watches: BTreeMap::new(),
         callers: BTreeMap::new(),
         stream,
         out: out.clone(),
     };
-    let stopped = registry.closed();
-    tokio::pin!(stopped);
-    // A caller that sends no more requests may still read.
-    let mut sends = true;
+    // None after the last request: a caller that sends no more may still read.
+    let mut requests = Some(requests);
     let end = loop {
-        let done = tokio::select! {
-            request = requests.message(), if sends => match request {
-                Ok(Some(request)) => session.on_request(request).await,
-                Ok(None) => {
-                    sends = false;
-                    Ok(())
-                }
-                Err(_) => Err(SessionEnd::Gone),
-            },
-            Some((watch, reply)) = arrivals.recv() => session.on_reply(watch, reply).await,
-            () = out.closed() => Err(SessionEnd::Gone),
-            () = &mut stopped => Err(SessionEnd::Stopped),
+        let turn = next_turn(&mut requests, &mut arrivals, &out, stopped.as_mut()).await;
+        let done = match turn {
+            SessionTurn::Request(Some(Ok(request))) => session.on_request(request).await,
+            SessionTurn::Request(Some(Err(_))) => Err(SessionEnd::Gone),
+            SessionTurn::Request(None) => {
+                requests = None;
+                Ok(())
+            }
+            SessionTurn::Reply((watch, reply)) => session.on_reply(watch, reply).await,
+            SessionTurn::End(end) => Err(end),
         };
         if let Err(end) = done {
             break end;
