@@ -7,6 +7,7 @@
 //! - [`identity`]: certificates, and the TLS they make; a peer is who its certificate says.
 //! - [`transport`]: links over mutual TLS.
 //! - [`channel`]: applications' data: broadcasts, messages, maps.
+//! - [`registry`]: the registry of a region, and the library of its clients.
 //! - [`overlay`]: a data path of the embedder's own between linked nodes.
 //! - [`service`]: what can be asked of a node, and the client that asks.
 //! - [`store`]: what a node keeps across restarts.
@@ -24,6 +25,7 @@ pub mod identity;
 mod notices;
 pub mod overlay;
 mod printable;
+pub mod registry;
 pub mod service;
 pub mod shutdown;
 pub mod store;

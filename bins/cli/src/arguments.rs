@@ -1,6 +1,7 @@
 //! The command line, as parsed by clap. Each command is implemented in the module of the same name.
 
 pub(crate) mod channel;
+pub(crate) mod registry;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use phalanx_core::identity::NodeId;
@@ -67,6 +68,9 @@ pub(crate) enum ToolCommand {
     Channels(Ask),
     /// Show the next hop to each member, or the broadcast tree of one source
     Routes(channel::RoutesCommand),
+    /// Read, write and watch the registry of a region: services, deployments, resources
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
     /// Run scenarios in the simulator
     #[command(subcommand)]
     Sim(Sim),

@@ -8,6 +8,7 @@
 //! - [`channels`]: `publish`, `subscribe`, `send`, `kv`, `channels`, `routes`: application data.
 //! - [`fleet`]: `dev` and the demo: real daemons on this machine.
 //! - [`mesh`]: `status`, `peers`, `links`, `topology`, `services`, `watch`: queries to a live node.
+//! - [`registry`]: `registry`, objects of a region.
 //! - [`revocation`], for `revoke`.
 //! - [`phalanx_sim_cli`]: `sim`: scenarios in the model engine in this process, in other engines as child
 //!   processes; also output ([`screen`]), child programs ([`programs`]) and exit codes ([`failure`]).
@@ -19,6 +20,7 @@ mod calendar;
 mod channels;
 mod fleet;
 mod mesh;
+mod registry;
 mod revocation;
 
 use arguments::{CommandLine, ToolCommand};
@@ -79,6 +81,7 @@ fn run(command: ToolCommand, screen: &Screen) -> Result<Completion, CommandError
         ToolCommand::Kv(arguments) => channels::kv(screen, &arguments),
         ToolCommand::Channels(ask) => channels::channels(screen, &ask),
         ToolCommand::Routes(arguments) => channels::routes(screen, &arguments),
+        ToolCommand::Registry(command) => registry::run(screen, &command),
         ToolCommand::Sim(command) => SIMULATOR.run(command, screen),
     }
 }

@@ -1,7 +1,7 @@
 //! The life cycle of one node: start, signals, reload, end.
 
 use crate::DaemonError;
-use crate::config::{Advertise, DaemonSettings, Discovery, warn_local_only};
+use crate::config::{Advertise, DaemonSettings, Discovery, RegistrySettings, warn_local_only};
 use crate::state::StateDirectory;
 use core::net::SocketAddr;
 use core::pin::{Pin, pin};
@@ -14,6 +14,8 @@ use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{
     self, ACCEPTED_SECRETS, Identity, IdentityError, Opened, Trust, iso_8601,
 };
+use phalanx_net::registry::store::{StoreDirectory, StoreDirectoryError};
+use phalanx_net::registry::{ObjectApi, RegionRegistry};
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
 use phalanx_net::shutdown::{SignalRequest, Signals};
 use phalanx_net::telemetry::Log;
@@ -22,6 +24,7 @@ use phalanx_net::{clock, entropy};
 use sd_notify::NotifyState;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::task::{self, JoinSet};
@@ -42,14 +45,19 @@ const THREADS_MAX: Duration = Duration::from_millis(500);
 impl DaemonSettings {
     /// Returns the content of the record of a node that advertises `address`.
     pub(crate) fn content(&self, address: Option<SocketAddr>) -> Content {
-        Content {
+        let mut content = Content {
             nickname: self.nickname.clone(),
             kind: self.kind.clone(),
             address,
             joined: clock::wall(),
             services: self.services.clone(),
             metadata: self.metadata.clone(),
+        };
+        if let Some(registry) = &self.registry {
+            content.services.insert(RegistrySettings::service());
+            registry.place(&mut content.metadata);
         }
+        content
     }
 }
 
@@ -179,6 +187,8 @@ struct Daemon {
     log: Log,
     node: MeshNode,
     tasks: JoinSet<()>,
+    /// The registry that the node runs, if any.
+    registry: Option<RegionRegistry>,
     /// The state directory, held until the daemon ends.
     _state: StateDirectory,
 }
@@ -205,7 +215,12 @@ impl Daemon {
         let advertised = advertised(&settings, bound.local_address()).await;
         let advertised = advertised.map_err(start)?;
         let config = config(&settings, &state, advertised, &trust)?;
-        let (node, tasks) = node(bound, config, opened.identity, &settings, &state)?;
+        let registry = match &settings.registry {
+            Some(registry) => Some(start_registry(registry, &settings.state_dir).await?),
+            None => None,
+        };
+        let parts = (opened.identity, registry.clone());
+        let (node, tasks) = node(bound, config, parts, &settings, &state)?;
         let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
         tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
         if let Some(why) = &state.ignored {
@@ -230,6 +245,7 @@ impl Daemon {
             log,
             node,
             tasks,
+            registry,
             _state: state,
         })
     }
@@ -246,13 +262,25 @@ impl Daemon {
         let mut tasks = std::mem::take(&mut self.tasks);
         // The journal ends with the node.
         let journal = async { drop(tasks.join_next().await) };
-        let failing = either_of(supervised, either_of(closed, journal));
+        let registry = self.registry.clone();
+        let registry = async {
+            match registry {
+                Some(registry) => registry.closed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let parts = either_of(either_of(closed, journal), registry);
+        let failing = either_of(supervised, parts);
         let served = either_of(failing, self.follow_requests(signals, &log, reload)).await;
         self.tasks = tasks;
         match served {
             // The service manager must learn that the daemon no longer serves.
             Either::First(Either::First(failure)) => return Err(failure),
-            Either::First(Either::Second(_)) => {
+            Either::First(Either::Second(Either::Second(()))) => {
+                let why = "the registry ended unexpectedly; the log says why".to_owned();
+                return Err(DaemonError::Run(why));
+            }
+            Either::First(Either::Second(Either::First(_))) => {
                 let task = self.node.failure().unwrap_or("journal");
                 let why = format!("the task {task:?} of the node ended unexpectedly");
                 return Err(DaemonError::Run(why));
@@ -438,6 +466,10 @@ impl Daemon {
                 "leaving was not announced to all neighbours in time; the other members will detect it"
             );
         }
+        // Before the node: the registry's streams would hold its connections.
+        if let Some(registry) = &self.registry {
+            registry.shutdown().await;
+        }
         self.node.shutdown().await;
         let Self {
             node, mut tasks, ..
@@ -462,6 +494,7 @@ impl DaemonSettings {
             ("log.format", self.log_format == new.log_format),
             ("tuning", self.tuning == new.tuning),
             ("trusted_subnets", self.trusted == new.trusted),
+            ("registry", self.registry == new.registry),
         ];
         fixed
             .into_iter()
@@ -540,10 +573,32 @@ fn config(
     Ok(config)
 }
 
+/// Opens the store of the node's region, and starts its registry.
+async fn start_registry(
+    settings: &RegistrySettings,
+    state_dir: &Path,
+) -> Result<RegionRegistry, DaemonError> {
+    let (directory, region) = (state_dir.join("registry"), settings.region.clone());
+    let opened = blocking(move || {
+        let held = StoreDirectory::hold(&directory)?;
+        let store = held.sqlite(&region)?;
+        Ok((held, store))
+    });
+    let opened: Result<_, StoreDirectoryError> = opened.await?;
+    let (held, store) = opened.map_err(start)?;
+    let config = settings.sequencer(entropy::seed().map_err(start)?);
+    let started = RegionRegistry::start(config, held, store);
+    started.map_err(|error| {
+        start(format!(
+            "cannot start the thread of the registry's store: {error}"
+        ))
+    })
+}
+
 fn node(
     bound: BoundPort<Tcp>,
     config: Config,
-    identity: Identity,
+    (identity, registry): (Identity, Option<RegionRegistry>),
     settings: &DaemonSettings,
     state: &StateDirectory,
 ) -> Result<(MeshNode, JoinSet<()>), DaemonError> {
@@ -563,7 +618,14 @@ fn node(
         // The journal subscribes before the node runs, so that it misses no event.
         tasks.spawn(journal.clone().follow(node.subscribe()));
         let channels = ChannelApi::server(node.clone());
-        Routes::new(Api::server(node.clone(), journal)).add_service(channels)
+        let routes = Routes::new(Api::server(node.clone(), journal)).add_service(channels);
+        match registry {
+            Some(registry) => {
+                let own = node.identity().subject().clone();
+                routes.add_service(ObjectApi::server(registry, own))
+            }
+            None => routes,
+        }
     };
     let node = bound.start(settings, routes).map_err(start)?;
     Ok((node, tasks))

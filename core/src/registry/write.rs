@@ -313,6 +313,47 @@ pub enum WriteRefusal {
     StoreFailed,
     /// The store failed while the batch was committed. Repeat the write with the same request id to learn the outcome.
     Unknown,
+    /// The registry of another process refused the write, for a reason of which this process has the text alone.
+    Remote {
+        /// The reason.
+        text: String,
+        /// Whether the refusal stays the same however often the write is repeated.
+        is_terminal: bool,
+    },
+}
+
+impl WriteRefusal {
+    /// Whether the refusal stays the same however often the write is repeated, unless the batch changes.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        match self {
+            Self::Denied { .. }
+            | Self::Empty
+            | Self::Twice(_)
+            | Self::Kind(..)
+            | Self::Metadata(..)
+            | Self::Body(..)
+            | Self::Mask(_)
+            | Self::ReadOnly(_)
+            | Self::RequestReused => true,
+            // Other objects, other writers, quotas and the state of the registry change.
+            Self::Opening
+            | Self::Deposed
+            | Self::Busy
+            | Self::OtherRegion { .. }
+            | Self::NotFound(_)
+            | Self::AlreadyExists(_)
+            | Self::Conflict { .. }
+            | Self::Deleting(_)
+            | Self::Rule(_)
+            | Self::Limit(..)
+            | Self::Rate { .. }
+            | Self::StoreFull
+            | Self::StoreFailed
+            | Self::Unknown => false,
+            Self::Remote { is_terminal, .. } => *is_terminal,
+        }
+    }
 }
 
 impl fmt::Display for WriteLimit {
@@ -379,6 +420,7 @@ impl fmt::Display for WriteRefusal {
             Self::Unknown => f.write_str(
                 "the store failed during the commit; repeat the write with the same request id to learn the outcome",
             ),
+            Self::Remote { text, .. } => f.write_str(text),
         }
     }
 }

@@ -41,9 +41,17 @@ pub struct ChannelApi {
     places: Arc<Semaphore>,
 }
 
-/// Admits the callers that may use channels, before their requests are read.
+/// Admits administrators and holders of the node's own certificate, before their requests are read.
 #[derive(Clone, Debug)]
 pub struct InnerCircle(Subject);
+
+impl InnerCircle {
+    /// The callers that may manage the node with this subject.
+    #[must_use]
+    pub const fn of(own: Subject) -> Self {
+        Self(own)
+    }
+}
 
 impl Interceptor for InnerCircle {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {

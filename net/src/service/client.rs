@@ -1,8 +1,10 @@
-//! Client of `MeshService` and `ChannelService`, for tools: one mutual TLS connection, and errors
-//! that say what to do.
+//! Client of `MeshService`, `ChannelService` and `ObjectService`, for tools: one mutual TLS connection, and errors that
+//! say what to do.
 
 use super::channels::CHANNEL_CALL_BYTES_MAX;
 use crate::identity::{Identity, Peer};
+use crate::registry::limits::MESSAGE_BYTES_MAX;
+use crate::registry::proto::object_service_client::ObjectServiceClient;
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, Call, CallError, Tcp};
 use crate::wire::proto::PingRequest;
 use crate::wire::proto::channel_service_client::ChannelServiceClient;
@@ -70,6 +72,7 @@ pub enum ConnectError {
 pub struct Client {
     calls: MeshServiceClient<Channel>,
     channels: ChannelServiceClient<Channel>,
+    objects: ObjectServiceClient<Channel>,
     peer: Peer,
 }
 
@@ -109,6 +112,11 @@ impl Client {
     pub const fn channels(&mut self) -> &mut ChannelServiceClient<Channel> {
         &mut self.channels
     }
+
+    /// Returns the client of `ObjectService`.
+    pub const fn objects(&mut self) -> &mut ObjectServiceClient<Channel> {
+        &mut self.objects
+    }
 }
 
 fn explain(address: Address, error: CallError, within: Duration) -> ConnectError {
@@ -143,9 +151,13 @@ async fn open(
     let channels = ChannelServiceClient::new(call.channel.clone())
         .max_decoding_message_size(CHANNEL_CALL_BYTES_MAX)
         .max_encoding_message_size(CHANNEL_CALL_BYTES_MAX);
+    let objects = ObjectServiceClient::new(call.channel.clone())
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
     Ok(Client {
         calls,
         channels,
+        objects,
         peer: call.peer,
     })
 }

@@ -13,7 +13,7 @@ pub(super) fn closed(closing: &watch::Sender<bool>) -> impl Future<Output = ()> 
 }
 
 /// Runs a task until a signal comes.
-pub(super) async fn until(task: impl Future<Output = ()>, signal: impl Future<Output = ()>) {
+pub(crate) async fn until(task: impl Future<Output = ()>, signal: impl Future<Output = ()>) {
     let (mut task, mut signal) = (std::pin::pin!(task), std::pin::pin!(signal));
     std::future::poll_fn(|context| {
         let signalled = signal.as_mut().poll(context);

@@ -30,7 +30,7 @@ mod executor;
 mod expiry;
 mod failure;
 mod handshakes;
-mod lifetime;
+pub(crate) mod lifetime;
 mod limits;
 mod link_requests;
 mod links;

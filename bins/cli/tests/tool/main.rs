@@ -23,6 +23,7 @@ mod messages;
 mod network;
 mod outputs;
 mod recorded;
+mod registry;
 mod revoking;
 mod simulator;
 mod soaking;

@@ -43,6 +43,24 @@ keys! {
         SecretFile = Setting::text("tls.secret_file", "PHALANX_SECRET_FILE").flag("--secret-file"),
         LogFormat = Setting::text("log.format", "PHALANX_LOG_FORMAT").flag("--log-format"),
         LogLevel = Setting::text("log.level", "PHALANX_LOG_LEVEL").flag("--log-level"),
+        RegistryRegion = Setting::text("registry.region", "PHALANX_REGISTRY_REGION"),
+        RegistryStore = Setting::text("registry.store", "PHALANX_REGISTRY_STORE"),
+        RegistryPrimary = Setting::text("registry.primary", "PHALANX_REGISTRY_PRIMARY"),
+        RegistryRetainEvents = Setting::number(
+            "registry.retain_events", "PHALANX_REGISTRY_RETAIN_EVENTS", Unit::Count, 1..=1_000_000
+        ),
+        RegistryRetainTime = Setting::number(
+            "registry.retain_time_seconds", "PHALANX_REGISTRY_RETAIN_TIME_SECONDS", Unit::Seconds, 0..=604_800
+        ),
+        RegistryQuotaObjects = Setting::number(
+            "registry.quota_objects", "PHALANX_REGISTRY_QUOTA_OBJECTS", Unit::Count, 1..=10_000_000
+        ),
+        RegistryQuotaObjectBytes = Setting::number(
+            "registry.quota_object_bytes", "PHALANX_REGISTRY_QUOTA_OBJECT_BYTES", Unit::Bytes, 1_024..=4_194_304
+        ),
+        RegistryQuotaWrites = Setting::number(
+            "registry.quota_writes", "PHALANX_REGISTRY_QUOTA_WRITES", Unit::Count, 1..=1_000_000
+        ),
         HeartbeatIntervalMax = tuning(&TuningKey::HEARTBEAT_INTERVAL_MAX, "PHALANX_TUNING_HEARTBEAT_INTERVAL_MAX_MS"),
         HeartbeatSpacing = tuning(&TuningKey::HEARTBEAT_SPACING, "PHALANX_TUNING_HEARTBEAT_SPACING_MS"),
         RedialAfter = tuning(&TuningKey::REDIAL_AFTER, "PHALANX_TUNING_REDIAL_AFTER_MS"),

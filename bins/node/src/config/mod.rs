@@ -5,10 +5,12 @@
 
 mod certificates;
 mod key;
+mod registry;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod tuning;
 
 pub(crate) use key::all_keys;
+pub(crate) use registry::RegistrySettings;
 pub(crate) use settings::{Advertise, DaemonSettings, Discovery, warn_local_only};

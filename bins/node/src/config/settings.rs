@@ -1,6 +1,7 @@
 //! The checked settings of one daemon.
 
 use super::key::{DaemonKey, PROGRAM};
+use super::registry::{self, RegistrySettings};
 use super::{certificates, tuning};
 use crate::flags::Flags;
 use core::net::SocketAddr;
@@ -88,6 +89,8 @@ pub(crate) struct DaemonSettings {
     pub(crate) log_format: Format,
     /// The filter of log lines.
     pub(crate) log_filter: Filter,
+    /// The registry that the node runs, if any.
+    pub(crate) registry: Option<RegistrySettings>,
     /// Timings and bounds.
     pub(crate) tuning: Tuning,
     /// Problems that do not prevent the start.
@@ -123,6 +126,8 @@ fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
     let targets = layers.items(DaemonKey::Targets, advertised::parse_target);
     let services = layers.items(DaemonKey::Services, str::parse::<Service>);
     let metadata = layers.items(DaemonKey::Metadata, entry);
+    let metadata: BTreeMap<_, _> = metadata.into_iter().collect();
+    let registry = registry::read(layers, &metadata, certificates.as_ref());
     let trusted = trusted(layers);
     let text = |key| layers.text(key).map(|(_, text)| text);
     let (nickname, kind) = (
@@ -155,13 +160,14 @@ fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
         nickname,
         kind: encoded_class(&kind.unwrap_or_default()).to_owned(),
         services: services.into_iter().collect(),
-        metadata: metadata.into_iter().collect(),
+        metadata,
         trusted,
         state_dir: state_dir?,
         certificates: certificates?,
         taken_id_exit_after,
         log_format,
         log_filter,
+        registry,
         tuning,
         warnings: layers.warnings().into_iter().chain(undialable).collect(),
     };

@@ -12,6 +12,7 @@ mod log;
 mod mesh;
 mod network;
 mod place;
+mod registry;
 mod relay;
 mod returning;
 mod revoking;

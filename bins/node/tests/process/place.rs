@@ -6,7 +6,8 @@ use phalanx_core::link::Address;
 use phalanx_core::time::Wall;
 use phalanx_net::clock;
 use phalanx_net::identity::{
-    self, ExtraNames, IssuedFiles, Opened, Secret, Source, Subject, Validity, ca_init, ca_issue,
+    self, ExtraNames, Identity, IssuedFiles, Opened, Secret, Source, Subject, Validity, ca_init,
+    ca_issue,
 };
 use phalanx_net::service::Client;
 use std::fs;
@@ -146,6 +147,11 @@ impl Place {
         ask(daemon.address, Source::SecretFile(file.to_owned())).await
     }
 
+    /// The identity of an administrator.
+    pub(crate) fn admin(&self) -> Identity {
+        administrator(&Source::Directory(self.path("certs")))
+    }
+
     /// Connects to a daemon as an administrator.
     pub(crate) async fn ask(&self, daemon: &RunningDaemon) -> Client {
         self.ask_at(daemon.address).await
@@ -157,9 +163,14 @@ impl Place {
     }
 }
 
-async fn ask(address: SocketAddr, source: Source) -> Client {
+fn administrator(source: &Source) -> Identity {
     let subject = Subject::admin("test", NodeId::new("ada").unwrap()).unwrap();
-    let Opened { identity, .. } = identity::open(&source, &subject, clock::wall()).unwrap();
+    let Opened { identity, .. } = identity::open(source, &subject, clock::wall()).unwrap();
+    identity
+}
+
+async fn ask(address: SocketAddr, source: Source) -> Client {
+    let identity = administrator(&source);
     Client::connect(&Address::Socket(address), &identity, SOON)
         .await
         .unwrap()

@@ -141,7 +141,7 @@ impl Registration {
             Err(refusal) => refusal,
         };
         self.refusal = Some(refusal.clone());
-        if is_terminal(&refusal) {
+        if refusal.is_terminal() {
             self.phase = Phase::Ended;
             return Some(AttemptEnd::Ended(refusal));
         }
@@ -179,35 +179,5 @@ impl Registration {
             Phase::Checking { from, .. } => Some(*from).filter(|from| *from > Instant::ZERO),
             Phase::Done | Phase::Ended => None,
         }
-    }
-}
-
-/// Whether a refusal stays the same however often the write is repeated, unless the records change.
-const fn is_terminal(refusal: &WriteRefusal) -> bool {
-    match refusal {
-        WriteRefusal::Denied { .. }
-        | WriteRefusal::Empty
-        | WriteRefusal::Twice(_)
-        | WriteRefusal::Kind(..)
-        | WriteRefusal::Metadata(..)
-        | WriteRefusal::Body(..)
-        | WriteRefusal::Mask(_)
-        | WriteRefusal::ReadOnly(_)
-        | WriteRefusal::RequestReused => true,
-        // Other objects, other writers, quotas and the state of the registry change.
-        WriteRefusal::Opening
-        | WriteRefusal::Deposed
-        | WriteRefusal::Busy
-        | WriteRefusal::OtherRegion { .. }
-        | WriteRefusal::NotFound(_)
-        | WriteRefusal::AlreadyExists(_)
-        | WriteRefusal::Conflict { .. }
-        | WriteRefusal::Deleting(_)
-        | WriteRefusal::Rule(_)
-        | WriteRefusal::Limit(..)
-        | WriteRefusal::Rate { .. }
-        | WriteRefusal::StoreFull
-        | WriteRefusal::StoreFailed
-        | WriteRefusal::Unknown => false,
     }
 }

@@ -1,0 +1,273 @@
+//! `phalanx registry`: objects of the registry that a node runs.
+//!
+//! - [`document`]: files of objects.
+//! - [`show`]: objects as people and programs read them.
+//! - [`mod@watch`]: the watch.
+//!
+//! Each write carries a condition: an object that changed since the tool read it is not overwritten.
+
+mod document;
+mod show;
+mod watch;
+
+use crate::arguments::registry::{ObjectFormat, RegistryAsk, RegistryCommand, RegistryList};
+use crate::failure::{CommandError, Completion};
+use crate::mesh::node_client::{NodeClient, refused};
+use crate::screen::{Screen, TableCell, size};
+use document::Document;
+use phalanx_core::registry::name::ObjectName;
+use phalanx_core::registry::query::PAGE_SIZE_MAX;
+use phalanx_net::registry::proto::{self, write_operation::Operation};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+use tonic::{Code, Response, Status};
+
+/// Maximum number of objects of one call.
+const NAMES: usize = PAGE_SIZE_MAX;
+
+pub(crate) fn run(screen: &Screen, command: &RegistryCommand) -> Result<Completion, CommandError> {
+    match command {
+        RegistryCommand::Get { name, ask } => get(screen, name, ask),
+        RegistryCommand::List(arguments) => list(screen, arguments),
+        RegistryCommand::Apply { files, ask } => apply(screen, files, ask),
+        RegistryCommand::Delete { name, ask } => delete(screen, name, ask),
+        RegistryCommand::Watch(arguments) => watch::watch(screen, arguments),
+        RegistryCommand::Status { ask } => status(screen, ask),
+    }
+}
+
+/// Converts the status of a refused call into a failure.
+fn declined(node: &NodeClient, status: &Status) -> CommandError {
+    let code = status.code();
+    if code == Code::Unimplemented {
+        return CommandError::failed(format!(
+            "{}: this node runs no registry; ask one that does (phalanx services phalanx.registry)",
+            node.address()
+        ));
+    }
+    let own_words = [
+        Code::InvalidArgument,
+        Code::AlreadyExists,
+        Code::Aborted,
+        Code::NotFound,
+        Code::FailedPrecondition,
+        Code::ResourceExhausted,
+    ];
+    if own_words.contains(&code) {
+        let message = status.message().to_owned();
+        return match code {
+            Code::InvalidArgument => CommandError::Usage(message),
+            _ => CommandError::Failed(message),
+        };
+    }
+    refused(node.address(), status)
+}
+
+fn call<T>(
+    node: &mut NodeClient,
+    ask: impl AsyncFnOnce(&mut phalanx_net::service::Client) -> Result<Response<T>, Status>,
+) -> Result<T, CommandError> {
+    let answer = node.ask(Duration::ZERO, ask)?;
+    answer.map_err(|status| declined(node, &status))
+}
+
+/// The objects of these names that exist.
+fn found(node: &mut NodeClient, names: &[String]) -> Result<Vec<proto::Object>, CommandError> {
+    let mut objects = Vec::new();
+    for names in names.chunks(NAMES) {
+        let request = proto::BatchGetObjectsRequest {
+            names: names.to_vec(),
+            ..proto::BatchGetObjectsRequest::default()
+        };
+        let reply = call(node, async |client| {
+            client.objects().batch_get_objects(request).await
+        })?;
+        objects.extend(reply.objects);
+    }
+    Ok(objects)
+}
+
+fn one(node: &mut NodeClient, name: &ObjectName) -> Result<Option<proto::Object>, CommandError> {
+    Ok(found(node, &[name.to_string()])?.pop())
+}
+
+fn get(screen: &Screen, name: &ObjectName, ask: &RegistryAsk) -> Result<Completion, CommandError> {
+    let mut node = NodeClient::open(&ask.access)?;
+    let Some(object) = one(&mut node, name)? else {
+        screen.note(format!("{name}: does not exist"));
+        return Ok(Completion::No);
+    };
+    show::objects(screen, ask.format(), &[object])?;
+    Ok(Completion::Yes)
+}
+
+fn list(screen: &Screen, arguments: &RegistryList) -> Result<Completion, CommandError> {
+    let mut node = NodeClient::open(&arguments.ask.access)?;
+    let limit = arguments.limit.unwrap_or(usize::MAX);
+    let (mut objects, mut token) = (Vec::new(), String::new());
+    while objects.len() < limit {
+        let page = (limit - objects.len()).min(NAMES);
+        let request = proto::ListObjectsRequest {
+            selector: arguments.wanted.selector.to_string(),
+            filter: arguments.wanted.filter.to_string(),
+            order_by: arguments.order_by.clone(),
+            page_size: u32::try_from(page).unwrap_or(u32::MAX),
+            page_token: token,
+            ..proto::ListObjectsRequest::default()
+        };
+        let reply = call(&mut node, async |client| {
+            client.objects().list_objects(request).await
+        })?;
+        objects.extend(reply.objects);
+        token = reply.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    if objects.is_empty() && arguments.ask.format() == ObjectFormat::Table {
+        screen.note("no objects");
+    }
+    show::objects(screen, arguments.ask.format(), &objects)?;
+    Ok(Completion::Yes)
+}
+
+/// The condition that an object has not changed.
+fn unchanged(object: &proto::Object) -> Option<proto::Precondition> {
+    let etag = object.metadata.as_ref()?.etag.clone();
+    Some(proto::Precondition {
+        etag,
+        ..proto::Precondition::default()
+    })
+}
+
+/// The operation that makes an object what its document says.
+fn operation(document: Document, existing: Option<&proto::Object>) -> proto::WriteOperation {
+    let condition = document.condition.or_else(|| existing.and_then(unchanged));
+    let object = document.object;
+    let operation = match condition {
+        Some(condition) => Operation::Update(proto::UpdateOperation {
+            object: Some(object),
+            condition: Some(condition),
+            ..proto::UpdateOperation::default()
+        }),
+        None => Operation::Create(object),
+    };
+    proto::WriteOperation {
+        operation: Some(operation),
+    }
+}
+
+fn apply(
+    screen: &Screen,
+    files: &[PathBuf],
+    ask: &RegistryAsk,
+) -> Result<Completion, CommandError> {
+    let documents = document::read_all(files)?;
+    let names: Vec<String> = documents.iter().map(|it| it.object.name.clone()).collect();
+    let mut node = NodeClient::open(&ask.access)?;
+    let existing = found(&mut node, &names)?;
+    let existing: BTreeMap<_, _> = existing
+        .iter()
+        .map(|object| (object.name.as_str(), object))
+        .collect();
+    let operations = documents.into_iter().map(|document| {
+        let existing = existing.get(document.object.name.as_str()).copied();
+        operation(document, existing)
+    });
+    let request = proto::ApplyBatchRequest {
+        operations: operations.collect(),
+        ..proto::ApplyBatchRequest::default()
+    };
+    let reply = call(&mut node, async |client| {
+        client.objects().apply_batch(request).await
+    })?;
+    let revision = show::revision(reply.revision);
+    let changed: BTreeSet<_> = reply.objects.iter().map(|it| it.name.as_str()).collect();
+    for name in &names {
+        let result = match (
+            changed.contains(name.as_str()),
+            existing.contains_key(name.as_str()),
+        ) {
+            (true, true) => "updated",
+            (true, false) => "created",
+            (false, _) => "unchanged",
+        };
+        show::result(screen, ask.format(), name, result, &revision)?;
+    }
+    Ok(Completion::Yes)
+}
+
+fn delete(
+    screen: &Screen,
+    name: &ObjectName,
+    ask: &RegistryAsk,
+) -> Result<Completion, CommandError> {
+    let mut node = NodeClient::open(&ask.access)?;
+    let Some(object) = one(&mut node, name)? else {
+        screen.note(format!("{name}: does not exist"));
+        return Ok(Completion::No);
+    };
+    let request = proto::DeleteObjectRequest {
+        name: name.to_string(),
+        condition: unchanged(&object),
+        ..proto::DeleteObjectRequest::default()
+    };
+    let reply = call(&mut node, async |client| {
+        client.objects().delete_object(request).await
+    })?;
+    let result = match reply.object {
+        Some(_) => "is being deleted; it remains until its finalizers are removed",
+        None => "deleted",
+    };
+    show::result(screen, ask.format(), name.as_str(), result, "")?;
+    Ok(Completion::Yes)
+}
+
+fn status(screen: &Screen, ask: &RegistryAsk) -> Result<Completion, CommandError> {
+    let mut node = NodeClient::open(&ask.access)?;
+    let status = call(&mut node, async |client| {
+        let request = proto::GetRegistryStatusRequest {};
+        client.objects().get_registry_status(request).await
+    })?;
+    let fine = if status.serving {
+        Completion::Yes
+    } else {
+        Completion::No
+    };
+    let value = json!({
+        "region": status.region,
+        "primary": status.primary,
+        "serving": status.serving,
+        "epoch": status.epoch,
+        "revision": status.head,
+        "compacted": status.floor,
+        "objects": status.objects,
+        "watches": status.watches,
+        "waiting": status.waiting,
+        "store": status.store,
+        "store_bytes": status.store_bytes,
+    });
+    match ask.format() {
+        ObjectFormat::Json => screen.json(&value)?,
+        ObjectFormat::Yaml => show::yaml(screen, &value)?,
+        ObjectFormat::Table => {
+            let serving = if status.serving { "yes" } else { "no" };
+            screen.facts(&[
+                ("region", TableCell::new(&status.region)),
+                ("primary", TableCell::new(&status.primary)),
+                ("takes writes", TableCell::new(serving)),
+                ("epoch", TableCell::number(status.epoch)),
+                ("revision", TableCell::number(status.head)),
+                ("compacted", TableCell::number(status.floor)),
+                ("objects", TableCell::number(status.objects)),
+                ("watches", TableCell::number(status.watches)),
+                ("waiting", TableCell::number(status.waiting)),
+                ("store", TableCell::new(&status.store)),
+                ("size", TableCell::new(size(status.store_bytes))),
+            ])?;
+        }
+    }
+    Ok(fine)
+}

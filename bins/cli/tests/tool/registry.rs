@@ -1,0 +1,259 @@
+//! `phalanx registry` against a real daemon: the walk through docs/registry.md, and its refusals.
+
+use super::daemon::StartedDaemon;
+use super::{Answer, run, text, tool};
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tempfile::TempDir;
+
+/// A daemon with the registry of region `eu`.
+struct RegistryDaemon {
+    place: TempDir,
+    daemon: StartedDaemon,
+}
+
+impl RegistryDaemon {
+    fn start() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| text(&place.path().join(name));
+        let config = path("n1.toml");
+        let (state, certificates) = (path("state"), path("certs"));
+        let settings = format!(
+            "id = \"n1\"\nmesh = \"prod\"\nlisten = \"127.0.0.1:0\"\nstate_dir = {state:?}\n\
+             [tls]\ncert_dir = {certificates:?}\n[registry]\nregion = \"eu\"\n"
+        );
+        std::fs::write(&config, settings).unwrap();
+        let daemon = StartedDaemon::start(&["--config", &config]);
+        Self { place, daemon }
+    }
+
+    fn file(&self, name: &str, content: &str) -> String {
+        let path = self.place.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        text(&path)
+    }
+
+    fn words<'a>(&'a self, words: &[&'a str]) -> Vec<String> {
+        let certificates = text(&self.place.path().join("certs"));
+        let access = ["--node", &self.daemon.address, "--cert-dir", &certificates];
+        let all = ["registry"].iter().chain(words).chain(&access);
+        all.map(|word| (*word).to_owned()).collect()
+    }
+
+    fn ask(&self, words: &[&str]) -> Answer {
+        let words = self.words(words);
+        run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+}
+
+/// The block of a language in docs/registry.md that contains a text.
+fn documented(language: &str, containing: &str) -> String {
+    let top: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "docs"]
+        .iter()
+        .collect();
+    let page = std::fs::read_to_string(top.join("registry.md")).unwrap();
+    let blocks = page.split("```").skip(1).step_by(2);
+    let mut blocks = blocks.filter_map(|block| block.strip_prefix(language));
+    let found = blocks.find(|block| block.contains(containing));
+    found
+        .expect("the page has the block")
+        .trim_start()
+        .to_owned()
+}
+
+#[test]
+fn the_documented_walk_works() {
+    let registry = RegistryDaemon::start();
+    let shop = registry.file("shop.yaml", &documented("yaml", "name: services/shop"));
+    let applied = registry.ask(&["apply", "-f", &shop]).fine().out;
+    let expected = documented("\n", "$ phalanx registry apply -f shop.yaml");
+    let expected: Vec<_> = expected.lines().skip(1).collect();
+    assert_eq!(applied.lines().collect::<Vec<_>>(), expected);
+    let again = registry.ask(&["apply", "-f", &shop]).fine().out;
+    assert!(
+        again.lines().all(|line| line.ends_with(": unchanged")),
+        "{again}"
+    );
+    let status = &registry.ask(&["status", "--json"]).fine().json()[0];
+    assert_eq!(
+        (&status["region"], &status["objects"], &status["revision"]),
+        (&"eu".into(), &5.into(), &1.into())
+    );
+    let found = registry
+        .ask(&["get", "services/shop", "-o", "yaml"])
+        .fine()
+        .out;
+    assert!(
+        found.starts_with("name: services/shop\nmetadata:\n"),
+        "{found}"
+    );
+    assert!(found.contains("  labels:\n    tier: web\n"), "{found}");
+    let orders = [
+        "list",
+        "//shop/orders",
+        "--filter",
+        "total > 10",
+        "--order-by",
+        "total desc",
+    ];
+    let orders = registry
+        .ask(&[&orders[..], &["-o", "json"]].concat())
+        .fine()
+        .json();
+    assert_eq!((orders.len(), &orders[0]["total"]), (1, &12.5.into()));
+    let deployments = registry.ask(&["list", "services/-/deployments"]).fine().out;
+    assert!(
+        deployments.contains("services/shop/deployments/eu"),
+        "{deployments}"
+    );
+    registry.ask(&["delete", "//shop/orders/o-17"]).fine();
+    registry
+        .ask(&["get", "//shop/orders/o-17"])
+        .fails(1, &["does not exist"]);
+    registry
+        .ask(&["delete", "//shop/orders/o-17"])
+        .fails(1, &["does not exist"]);
+}
+
+#[test]
+fn an_edited_object_is_applied_unless_it_changed_meanwhile() {
+    let registry = RegistryDaemon::start();
+    let region = registry.file("region.yaml", "name: regions/eu\ndisplay_name: Europe\n");
+    registry.ask(&["apply", "-f", &region]).fine();
+    let found = registry
+        .ask(&["get", "regions/eu", "-o", "yaml"])
+        .fine()
+        .out;
+    let first = registry.file("first.yaml", &found.replace("Europe", "Old World"));
+    let second = registry.file("second.yaml", &found.replace("Europe", "Occident"));
+    let updated = registry
+        .ask(&["apply", "-f", &first, "-o", "json"])
+        .fine()
+        .json();
+    assert_eq!(updated[0]["result"], "updated");
+    let late = registry.ask(&["apply", "-f", &second]);
+    late.fails(
+        1,
+        &[
+            "regions/eu: has changed since it was read",
+            "generation is 2",
+        ],
+    );
+    let found = &registry.ask(&["get", "regions/eu", "--json"]).fine().json()[0];
+    assert_eq!(found["display_name"], "Old World");
+    // JSON documents may follow each other on standard input.
+    let words = registry.words(&["apply", "-f", "-"]);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let mut child = tool(&words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input
+        .write_all(b"{\"name\": \"regions/us\"} {\"name\": \"services/a\"}")
+        .unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, "regions/us: created\nservices/a: created\n");
+}
+
+#[test]
+fn a_watch_prints_what_exists_and_then_the_changes() {
+    let registry = RegistryDaemon::start();
+    let one = registry.file("one.yaml", "name: services/one\n");
+    registry.ask(&["apply", "-f", &one]).fine();
+    let words = registry.words(&["watch", "services", "--count", "2", "--json"]);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let mut child = tool(&words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut event = || -> Value {
+        let line = lines.next().expect("there is another line").unwrap();
+        serde_json::from_str(&line).unwrap()
+    };
+    assert_eq!(event()["object"]["name"], "services/one");
+    let synced = event();
+    assert_eq!(
+        (&synced["event"], &synced["objects"]),
+        (&"synced".into(), &1.into())
+    );
+    let token = synced["resume_token"].as_str().unwrap().to_owned();
+    let two = registry.file("two.yaml", "name: services/two\n---\nname: regions/us\n");
+    registry.ask(&["apply", "-f", &two]).fine();
+    let created = event();
+    assert_eq!(
+        (&created["event"], &created["object"]["name"]),
+        (&"changed".into(), &"services/two".into())
+    );
+    registry.ask(&["delete", "services/one"]).fine();
+    let removed = loop {
+        let event = event();
+        if event["event"] != "bookmark" {
+            break event;
+        }
+    };
+    assert_eq!(
+        (&removed["event"], &removed["name"]),
+        (&"removed".into(), &"services/one".into())
+    );
+    assert!(child.wait().unwrap().success());
+    let resumed = [
+        "watch", "services", "--resume", &token, "--count", "2", "--json",
+    ];
+    let resumed = registry.ask(&resumed).fine().json();
+    let events: Vec<_> = resumed
+        .iter()
+        .map(|it| it["event"].as_str().unwrap())
+        .collect();
+    assert!(!events.contains(&"synced"), "{events:?}");
+    let late = [
+        "watch", "services", "--resume", &token, "--count", "3", "--for", "1s",
+    ];
+    registry.ask(&late).fails(1, &[]);
+    registry
+        .ask(&["watch", "--resume", "eu.1", "--for", "1s"])
+        .fails(2, &["resume_token"]);
+}
+
+#[test]
+fn bad_input_is_refused_with_its_place() {
+    let registry = RegistryDaemon::start();
+    registry
+        .ask(&["get", "services/Shop"])
+        .fails(2, &["services/Shop", "a service is"]);
+    registry
+        .ask(&["list", "--filter", "a ="])
+        .fails(2, &["filter, column"]);
+    registry
+        .ask(&["list", "--order-by", "a down"])
+        .fails(2, &["order_by"]);
+    let bad = registry.file(
+        "bad.yaml",
+        "name: regions/eu\n---\nname: services/a\nmetadata: {colour: red}\n",
+    );
+    registry
+        .ask(&["apply", "-f", &bad])
+        .fails(2, &["bad.yaml, document 2: metadata.colour"]);
+    let absent = text(Path::new("/nowhere/x.yaml"));
+    registry
+        .ask(&["apply", "-f", &absent])
+        .fails(2, &["x.yaml: cannot be read"]);
+    let unknown = registry.file("unknown.yaml", "name: services/a\ncolour: red\n");
+    registry
+        .ask(&["apply", "-f", &unknown])
+        .fails(2, &["field `colour` does not exist"]);
+    // A rule is not broken by a part of a batch: nothing is written.
+    let broken = registry.file(
+        "broken.yaml",
+        "name: regions/eu\n---\nname: services/a/deployments/eu\n",
+    );
+    registry
+        .ask(&["apply", "-f", &broken])
+        .fails(1, &["needs services/a"]);
+    registry
+        .ask(&["get", "regions/eu"])
+        .fails(1, &["does not exist"]);
+}

@@ -1,0 +1,275 @@
+//! Handlers of `ObjectService`.
+
+use super::limits::MESSAGE_BYTES_MAX;
+use super::message::object::{of_draft, shown, to_object};
+use super::message::query::{of_list, of_mask, of_view};
+use super::message::status::{of_invalid, of_refusal, refused};
+use super::message::write::{of_batch, of_delete, of_update, request_id, to_outcome};
+use super::message::{InvalidField, parsed};
+use super::proto::object_service_server::{ObjectService, ObjectServiceServer};
+use super::proto::{self, WatchObjectsRequest};
+use super::region::{RegionRegistry, RegistryStopped, WriteFailure};
+use super::watch_session::{self, SessionReply};
+use crate::identity::Subject;
+use crate::service::InnerCircle;
+use phalanx_core::registry::metadata::Revision;
+use phalanx_core::registry::name::ObjectName;
+use phalanx_core::registry::object::Object;
+use phalanx_core::registry::query::{FieldMask, ObjectView, PAGE_SIZE_MAX};
+use phalanx_core::registry::sequencer::Sequencer;
+use phalanx_core::registry::state::ObjectMap;
+use phalanx_core::registry::write::{RegistryCaller, WriteBatch, WriteOperation, WriteRefusal};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// Number of replies that wait on the stream of a session.
+const REPLIES: usize = 16;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The handlers of one registry.
+#[derive(Clone, Debug)]
+pub struct ObjectApi {
+    registry: RegionRegistry,
+}
+
+fn stopped(error: RegistryStopped) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+fn invalid(error: InvalidField) -> Status {
+    of_invalid(&error)
+}
+
+fn failed(failure: WriteFailure) -> Status {
+    match failure {
+        WriteFailure::Refused(refusal) => of_refusal(&refusal),
+        WriteFailure::Stopped(error) => stopped(error),
+    }
+}
+
+/// How much of an object a request asks for.
+fn detail(
+    view: i32,
+    mask: Option<prost_types::FieldMask>,
+) -> Result<(ObjectView, Option<FieldMask>), Status> {
+    let view = of_view(view).map_err(invalid)?;
+    let mask = of_mask("field_mask", mask).map_err(invalid)?;
+    Ok((view, mask.filter(|mask| *mask != FieldMask::All)))
+}
+
+impl ObjectApi {
+    /// Returns the service of a registry, to be served on the port of the node with this subject.
+    #[must_use]
+    pub fn server(
+        registry: RegionRegistry,
+        own: Subject,
+    ) -> InterceptedService<ObjectServiceServer<Self>, InnerCircle> {
+        let server = ObjectServiceServer::new(Self { registry })
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        InterceptedService::new(server, InnerCircle::of(own))
+    }
+
+    /// The durable objects. A copy costs O(1).
+    async fn objects(&self) -> Result<ObjectMap, Status> {
+        let copy = |machine: &Sequencer| machine.is_readable().then(|| machine.objects().clone());
+        let copied = self.registry.inspect(copy).await.map_err(stopped)?;
+        copied.ok_or_else(|| of_refusal(&WriteRefusal::Opening))
+    }
+
+    /// Writes one operation. Returns the object after the write; none if it was removed.
+    async fn write(
+        &self,
+        request: String,
+        operation: WriteOperation,
+    ) -> Result<Option<Arc<Object>>, Status> {
+        let request = request_id(request).map_err(invalid)?;
+        let name = operation.name().clone();
+        let batch = WriteBatch {
+            operations: vec![operation],
+        };
+        let caller = RegistryCaller::Administrator;
+        let outcome = self.registry.write(caller, request, batch).await;
+        let revision = outcome.map_err(failed)?.revision;
+        let found = self
+            .registry
+            .inspect(move |machine| after(machine, revision, &name));
+        found.await.map_err(stopped)
+    }
+
+    async fn written(&self, request: String, operation: WriteOperation) -> Answer<proto::Object> {
+        let name = operation.name().clone();
+        let object = self.write(request, operation).await?;
+        let gone = || of_refusal(&WriteRefusal::NotFound(name));
+        let object = object.ok_or_else(gone)?;
+        Ok(Response::new(to_object(&object)))
+    }
+}
+
+/// The object after the batch of a revision; its present content if the batch did not change it.
+fn after(machine: &Sequencer, revision: Revision, name: &ObjectName) -> Option<Arc<Object>> {
+    let before = revision.sequence.saturating_sub(1);
+    let entry = machine.log().after(before).next();
+    let entry = entry.filter(|entry| entry.revision == revision);
+    let change = entry.and_then(|entry| entry.changes.iter().find(|it| it.name == *name));
+    match change {
+        Some(change) => change.after.clone(),
+        None => machine.get(name).cloned(),
+    }
+}
+
+#[tonic::async_trait]
+impl ObjectService for ObjectApi {
+    type WatchObjectsStream = ReceiverStream<SessionReply>;
+
+    async fn get_object(&self, request: Request<proto::GetObjectRequest>) -> Answer<proto::Object> {
+        let request = request.into_inner();
+        let (view, mask) = detail(request.view, request.field_mask)?;
+        let name: ObjectName = parsed("name", &request.name).map_err(invalid)?;
+        let objects = self.objects().await?;
+        let missing = || {
+            refused(
+                Code::NotFound,
+                "NOT_FOUND",
+                format!("{name}: does not exist"),
+            )
+        };
+        let object = objects.get(&name).ok_or_else(missing)?;
+        Ok(Response::new(shown(object, view, mask.as_ref())))
+    }
+
+    async fn batch_get_objects(
+        &self,
+        request: Request<proto::BatchGetObjectsRequest>,
+    ) -> Answer<proto::BatchGetObjectsReply> {
+        let request = request.into_inner();
+        let (view, mask) = detail(request.view, request.field_mask)?;
+        if request.names.len() > PAGE_SIZE_MAX {
+            let problem = format_args!("has more than {PAGE_SIZE_MAX} names");
+            return Err(invalid(InvalidField::new("names", problem)));
+        }
+        let names = request.names.iter().map(|name| parsed("names", name));
+        let names: Result<Vec<ObjectName>, _> = names.collect();
+        let objects = self.objects().await?;
+        let mut reply = proto::BatchGetObjectsReply::default();
+        for name in names.map_err(invalid)? {
+            match objects.get(&name) {
+                Some(object) => reply.objects.push(shown(object, view, mask.as_ref())),
+                None => reply.missing.push(name.to_string()),
+            }
+        }
+        Ok(Response::new(reply))
+    }
+
+    async fn list_objects(
+        &self,
+        request: Request<proto::ListObjectsRequest>,
+    ) -> Answer<proto::ListObjectsReply> {
+        let request = request.into_inner();
+        let query = of_list(&request).map_err(invalid)?;
+        let (view, mask) = detail(request.view, request.field_mask)?;
+        let objects = self.objects().await?;
+        let prefix = query.scope.selector.prefix();
+        let page = query.page(objects.with_prefix(prefix));
+        let page = page.map_err(|error| invalid(InvalidField::new("page_token", error)))?;
+        let objects = page.objects.iter();
+        let objects = objects.map(|object| shown(object, view, mask.as_ref()));
+        Ok(Response::new(proto::ListObjectsReply {
+            objects: objects.collect(),
+            next_page_token: page.next.map(|it| it.to_string()).unwrap_or_default(),
+            total_size: page.count.map(|count| count as u64),
+        }))
+    }
+
+    async fn create_object(
+        &self,
+        request: Request<proto::CreateObjectRequest>,
+    ) -> Answer<proto::Object> {
+        let request = request.into_inner();
+        let draft = of_draft("object", request.object).map_err(invalid)?;
+        let operation = WriteOperation::Create(draft);
+        self.written(request.request_id, operation).await
+    }
+
+    async fn update_object(
+        &self,
+        request: Request<proto::UpdateObjectRequest>,
+    ) -> Answer<proto::Object> {
+        let request = request.into_inner();
+        let operation = of_update(proto::UpdateOperation {
+            object: request.object,
+            update_mask: request.update_mask,
+            condition: request.condition,
+            allow_missing: request.allow_missing,
+        });
+        let operation = operation.map_err(invalid)?;
+        self.written(request.request_id, operation).await
+    }
+
+    async fn delete_object(
+        &self,
+        request: Request<proto::DeleteObjectRequest>,
+    ) -> Answer<proto::DeleteObjectReply> {
+        let request = request.into_inner();
+        let operation = of_delete(proto::DeleteOperation {
+            name: request.name,
+            condition: request.condition,
+            allow_missing: request.allow_missing,
+        });
+        let operation = operation.map_err(invalid)?;
+        let object = self.write(request.request_id, operation).await?;
+        let object = object.as_deref().map(to_object);
+        Ok(Response::new(proto::DeleteObjectReply { object }))
+    }
+
+    async fn apply_batch(
+        &self,
+        request: Request<proto::ApplyBatchRequest>,
+    ) -> Answer<proto::ApplyBatchReply> {
+        let request = request.into_inner();
+        let id = request_id(request.request_id).map_err(invalid)?;
+        let batch = of_batch(request.operations).map_err(invalid)?;
+        let caller = RegistryCaller::Administrator;
+        let outcome = self.registry.write(caller, id, batch).await;
+        let outcome = outcome.map_err(failed)?;
+        Ok(Response::new(to_outcome(&outcome)))
+    }
+
+    async fn watch_objects(
+        &self,
+        request: Request<Streaming<WatchObjectsRequest>>,
+    ) -> Answer<Self::WatchObjectsStream> {
+        let (out, replies) = mpsc::channel(REPLIES);
+        let session = watch_session::serve(self.registry.clone(), request.into_inner(), out);
+        self.registry.spawn(session);
+        Ok(Response::new(ReceiverStream::new(replies)))
+    }
+
+    async fn get_registry_status(
+        &self,
+        _request: Request<proto::GetRegistryStatusRequest>,
+    ) -> Answer<proto::RegistryStatus> {
+        let (region, primary) = (self.registry.region(), self.registry.primary());
+        let (region, primary) = (region.to_string(), primary.to_string());
+        let store = self.registry.store();
+        let (file, store_bytes) = (store.file().display().to_string(), store.bytes());
+        let status = self.registry.inspect(move |machine| proto::RegistryStatus {
+            region,
+            primary,
+            serving: machine.is_serving(),
+            epoch: machine.epoch().number,
+            head: machine.log().head(),
+            floor: machine.log().floor(),
+            objects: machine.objects().len() as u64,
+            watches: machine.watches() as u64,
+            waiting: machine.waiting() as u64,
+            store: format!("sqlite {file}"),
+            store_bytes,
+        });
+        Ok(Response::new(status.await.map_err(stopped)?))
+    }
+}

@@ -1,0 +1,178 @@
+//! Refusals as gRPC statuses with a `google.rpc.ErrorInfo`, and back.
+//!
+//! The info's reason is a constant, its domain is `registry.phalanx`, and its metadata name the object. A refusal that a
+//! repetition cannot change has the entry `terminal`. A rate limit has a `google.rpc.RetryInfo` as well.
+
+use super::InvalidField;
+use phalanx_core::registry::name::ObjectName;
+use phalanx_core::registry::write::{WriteLimit, WriteRefusal};
+use std::collections::HashMap;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The domain of the reasons.
+const DOMAIN: &str = "registry.phalanx";
+/// The entry of refusals that a repetition cannot change.
+const TERMINAL: &str = "terminal";
+/// The reason of a write whose outcome is not known.
+const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
+
+/// The code of a refusal, its reason, and the object that it concerns.
+fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
+    match refusal {
+        WriteRefusal::Opening => (Code::Unavailable, "OPENING", None),
+        WriteRefusal::Deposed => (Code::Unavailable, "DEPOSED", None),
+        WriteRefusal::Busy => (Code::ResourceExhausted, "BUSY", None),
+        WriteRefusal::Empty => (Code::InvalidArgument, "EMPTY_BATCH", None),
+        WriteRefusal::Twice(name) => (Code::InvalidArgument, "OBJECT_TWICE", Some(name)),
+        WriteRefusal::Denied { name, .. } => (Code::PermissionDenied, "DENIED", Some(name)),
+        WriteRefusal::OtherRegion { name, .. } => {
+            (Code::FailedPrecondition, "OTHER_REGION", Some(name))
+        }
+        WriteRefusal::NotFound(name) => (Code::NotFound, "NOT_FOUND", Some(name)),
+        WriteRefusal::AlreadyExists(name) => (Code::AlreadyExists, "ALREADY_EXISTS", Some(name)),
+        WriteRefusal::Conflict { name, .. } => (Code::Aborted, "CONFLICT", Some(name)),
+        WriteRefusal::Deleting(name) => (Code::FailedPrecondition, "DELETING", Some(name)),
+        WriteRefusal::Kind(name, _) => (Code::InvalidArgument, "KIND", Some(name)),
+        WriteRefusal::Metadata(name, _) => (Code::InvalidArgument, "METADATA", Some(name)),
+        WriteRefusal::Body(name, _) => (Code::InvalidArgument, "BODY", Some(name)),
+        WriteRefusal::Mask(_) => (Code::InvalidArgument, "MASK", None),
+        WriteRefusal::ReadOnly(_) => (Code::InvalidArgument, "READ_ONLY_FIELD", None),
+        WriteRefusal::Rule(_) => (Code::FailedPrecondition, "RULE", None),
+        WriteRefusal::Limit(name, WriteLimit::Objects(_)) => {
+            (Code::ResourceExhausted, "QUOTA", Some(name))
+        }
+        WriteRefusal::Limit(name, _) => (Code::InvalidArgument, "LIMIT", Some(name)),
+        WriteRefusal::Rate { .. } => (Code::ResourceExhausted, "RATE", None),
+        WriteRefusal::RequestReused => (Code::InvalidArgument, "REQUEST_ID_REUSED", None),
+        WriteRefusal::StoreFull => (Code::ResourceExhausted, "STORE_FULL", None),
+        WriteRefusal::StoreFailed => (Code::Unavailable, "STORE_FAILED", None),
+        WriteRefusal::Unknown => (Code::Unavailable, UNKNOWN_OUTCOME, None),
+        WriteRefusal::Remote { .. } => (Code::Unavailable, "REMOTE", None),
+    }
+}
+
+/// The status of a refusal.
+pub(crate) fn of_refusal(refusal: &WriteRefusal) -> Status {
+    let (code, reason, name) = parts(refusal);
+    let mut metadata = HashMap::new();
+    if let Some(name) = name {
+        metadata.insert("name".to_owned(), name.to_string());
+    }
+    if let WriteRefusal::Conflict {
+        generation: Some(generation),
+        ..
+    } = refusal
+    {
+        metadata.insert("generation".to_owned(), generation.to_string());
+    }
+    if refusal.is_terminal() {
+        metadata.insert(TERMINAL.to_owned(), "true".to_owned());
+    }
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
+    if let WriteRefusal::Rate { retry_after, .. } = refusal {
+        details.set_retry_info(Some(*retry_after));
+    }
+    Status::with_error_details(code, refusal.to_string(), details)
+}
+
+/// The status of a call that is refused for a reason of its own.
+pub(crate) fn refused(code: Code, reason: &str, text: String) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, text, details)
+}
+
+/// The status of a field that is not valid.
+pub(crate) fn of_invalid(error: &InvalidField) -> Status {
+    let mut details = ErrorDetails::with_bad_request_violation(&error.field, &error.problem);
+    let metadata = HashMap::from([(TERMINAL.to_owned(), "true".to_owned())]);
+    details.set_error_info("INVALID_FIELD", DOMAIN, metadata);
+    Status::with_error_details(Code::InvalidArgument, error.to_string(), details)
+}
+
+/// The refusal that a status stands for. The outcome of a call that was cut off is not known.
+pub(crate) fn to_refusal(status: &Status) -> WriteRefusal {
+    let info = status.get_details_error_info();
+    let info = info.filter(|info| info.domain == DOMAIN);
+    if info.as_ref().is_some_and(|it| it.reason == UNKNOWN_OUTCOME) {
+        return WriteRefusal::Unknown;
+    }
+    let cut_off = [
+        Code::Unavailable,
+        Code::Unknown,
+        Code::Cancelled,
+        Code::DeadlineExceeded,
+        Code::Internal,
+    ];
+    if info.is_none() && cut_off.contains(&status.code()) {
+        return WriteRefusal::Unknown;
+    }
+    // A caller without permission is refused before the registry sees the request.
+    let is_terminal = match &info {
+        Some(info) => info.metadata.contains_key(TERMINAL),
+        None => matches!(
+            status.code(),
+            Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
+        ),
+    };
+    WriteRefusal::Remote {
+        text: status.message().to_owned(),
+        is_terminal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_status_says_what_a_client_must_know() {
+        let name: ObjectName = "services/shop".parse().unwrap();
+        let conflict = WriteRefusal::Conflict {
+            name: name.clone(),
+            generation: Some(7),
+        };
+        let status = of_refusal(&conflict);
+        assert_eq!(status.code(), Code::Aborted);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            ("CONFLICT", DOMAIN)
+        );
+        assert_eq!(info.metadata["generation"], "7");
+        assert_eq!(info.metadata["name"], "services/shop");
+        let read = to_refusal(&status);
+        assert!(!read.is_terminal() && read.to_string() == conflict.to_string());
+        let rate = WriteRefusal::Rate {
+            service: "shop".to_owned(),
+            retry_after: Duration::from_millis(20),
+        };
+        let retry = of_refusal(&rate).get_details_retry_info().unwrap();
+        assert_eq!(retry.retry_delay, Some(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn a_refusal_is_terminal_on_both_sides() {
+        let name: ObjectName = "services/shop".parse().unwrap();
+        for refusal in [
+            WriteRefusal::Empty,
+            WriteRefusal::Twice(name.clone()),
+            WriteRefusal::NotFound(name),
+            WriteRefusal::StoreFull,
+            WriteRefusal::RequestReused,
+        ] {
+            let read = to_refusal(&of_refusal(&refusal));
+            assert_eq!(read.is_terminal(), refusal.is_terminal(), "{refusal}");
+        }
+        assert_eq!(
+            to_refusal(&of_refusal(&WriteRefusal::Unknown)),
+            WriteRefusal::Unknown
+        );
+        assert!(to_refusal(&Status::permission_denied("no")).is_terminal());
+        let cut_off = to_refusal(&Status::unavailable("the connection is lost"));
+        assert_eq!(cut_off, WriteRefusal::Unknown);
+        let invalid = InvalidField::new("name", "is missing");
+        assert!(to_refusal(&of_invalid(&invalid)).is_terminal());
+    }
+}

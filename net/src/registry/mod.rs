@@ -1,0 +1,37 @@
+//! The registry of a region as a part of a daemon, and the library of its clients. It decides nothing.
+//!
+//! - [`region`]: the running sequencer; start there.
+//! - [`store`]: the port to the region's store, and its adapters.
+//! - [`handlers`]: `ObjectService`, on the port of the node.
+//! - [`watch_session`]: the watches on one stream.
+//! - [`environment`]: [`EnvRegistry`], for a service's process.
+//! - [`message`]: conversions of messages; [`proto`]: the generated types.
+//!
+//! Who may call: administrators, and holders of the node's own certificate.
+//!
+//! Bounds: those of the sequencer, of [`MESSAGE_BYTES_MAX`] and of [`WATCHES_PER_STREAM_MAX`].
+
+mod environment;
+mod handlers;
+pub(crate) mod limits;
+mod message;
+#[expect(
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    missing_docs,
+    unused_qualifications,
+    reason = "generated code"
+)]
+pub mod proto;
+mod region;
+pub mod store;
+#[cfg(test)]
+mod tests;
+mod watch_session;
+
+pub use environment::{EnvRegistry, EnvRegistryError, EnvironmentSubscription, EnvironmentUpdate};
+pub use handlers::ObjectApi;
+pub use limits::MESSAGE_BYTES_MAX;
+pub use message::InvalidField;
+pub use region::{RegionRegistry, RegistryStopped, WriteFailure};
+pub use watch_session::WATCHES_PER_STREAM_MAX;

@@ -1,0 +1,349 @@
+//! The running sequencer of a region: its loop, its store's thread, and the calls that wait for it.
+
+use super::message::watch::WatchReply;
+use super::store::{RegionStore, RegionStoreOrder, StoreDirectory, StoreThread};
+use crate::clock;
+use crate::driver::{self, Executor, Handle, Inbox, Stopped, TimeOrigin};
+use crate::transport::Tasks;
+use phalanx_core::registry::name::RegionId;
+use phalanx_core::registry::sequencer::{
+    Config, Event, Input, Output, Sequencer, WriteId, WriteRequest,
+};
+use phalanx_core::registry::watch::{WatchId, WatchRequest};
+use phalanx_core::registry::write::{RegistryCaller, WriteBatch, WriteOutcome, WriteRefusal};
+use phalanx_core::time::Instant;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// The registry has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the registry has stopped")]
+pub struct RegistryStopped;
+
+impl From<Stopped> for RegistryStopped {
+    fn from(_: Stopped) -> Self {
+        Self
+    }
+}
+
+/// Reason why a write has no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteFailure {
+    /// The write was refused.
+    #[error(transparent)]
+    Refused(#[from] WriteRefusal),
+    /// The registry has stopped. Whether the write was applied is not known.
+    #[error(transparent)]
+    Stopped(#[from] RegistryStopped),
+}
+
+/// A reply to the stream of a watch.
+pub(super) type WatchArrival = (WatchId, WatchReply);
+
+type WriteAnswer = Result<WriteOutcome, WriteRefusal>;
+
+/// The calls that wait for the sequencer.
+#[derive(Debug, Default)]
+struct WaitingCalls {
+    last: u64,
+    writes: BTreeMap<WriteId, oneshot::Sender<WriteAnswer>>,
+    watches: BTreeMap<WatchId, mpsc::UnboundedSender<WatchArrival>>,
+    /// The loop has ended.
+    has_ended: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct SharedCalls(Arc<Mutex<WaitingCalls>>);
+
+impl SharedCalls {
+    fn lock(&self) -> MutexGuard<'_, WaitingCalls> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reply(&self, watch: WatchId, reply: WatchReply) {
+        let mut calls = self.lock();
+        let is_end = matches!(reply, WatchReply::Refused(_));
+        let stream = calls.watches.get(&watch);
+        let is_gone = stream.is_none_or(|stream| stream.send((watch, reply)).is_err());
+        if is_end || is_gone {
+            calls.watches.remove(&watch);
+        }
+    }
+}
+
+/// Performs the outputs of the sequencer. Dropped with the loop, it ends the calls that wait.
+#[derive(Debug)]
+struct RegistryExecutor {
+    orders: Sender<RegionStoreOrder>,
+    calls: SharedCalls,
+}
+
+impl RegistryExecutor {
+    fn order(&self, order: RegionStoreOrder) {
+        // The thread ends the loop when it ends, so that no order waits for it.
+        let _ended = self.orders.send(order).is_err();
+    }
+}
+
+impl Executor<Sequencer> for RegistryExecutor {
+    fn execute(&mut self, _now: Instant, output: Output) {
+        match output {
+            Output::OpenStore { incarnation } => self.order(RegionStoreOrder::Open { incarnation }),
+            Output::Commit { ticket, group } => {
+                self.order(RegionStoreOrder::Commit { ticket, group })
+            }
+            Output::Answer { write, result } => {
+                if let Some(call) = self.calls.lock().writes.remove(&write) {
+                    // The caller may have given up.
+                    let _gone = call.send(result).is_err();
+                }
+            }
+            Output::WatchOpened { watch, result } => {
+                let reply = match result {
+                    Ok(()) => WatchReply::Opened,
+                    Err(refusal) => WatchReply::Refused(refusal),
+                };
+                self.calls.reply(watch, reply);
+            }
+            Output::Watch { watch, message } => {
+                self.calls.reply(watch, WatchReply::Message(message));
+            }
+            Output::Report(event) => report(&event),
+        }
+    }
+}
+
+impl Drop for RegistryExecutor {
+    fn drop(&mut self) {
+        let mut calls = self.calls.lock();
+        calls.has_ended = true;
+        calls.writes.clear();
+        calls.watches.clear();
+    }
+}
+
+fn report(event: &Event) {
+    let word = event.word();
+    match event {
+        Event::Serving { epoch, head } => {
+            let epoch = epoch.number;
+            tracing::info!(event = word, epoch, head, "the registry serves");
+        }
+        Event::OpenFailed(failure) => tracing::warn!(
+            event = word,
+            ?failure,
+            "the registry's store cannot be opened; the next attempt follows in a second"
+        ),
+        Event::CommitFailed { failure, writes } => tracing::warn!(
+            event = word,
+            ?failure,
+            writes,
+            "the registry's store did not take a group of writes"
+        ),
+        Event::Deposed => tracing::error!(
+            event = word,
+            "another process has opened the registry's store; this one takes no more writes"
+        ),
+        Event::HistoryLost { head, stored } => tracing::error!(
+            event = word,
+            head,
+            stored,
+            "the registry's store has lost committed batches: an older copy was put in its place"
+        ),
+        Event::WatchReset { watch, reason } => tracing::debug!(
+            event = word,
+            watch = watch.0,
+            reason = reason.word(),
+            "a watcher gets a snapshot instead of changes"
+        ),
+    }
+}
+
+/// The running registry of a region. Clones share it.
+#[derive(Clone, Debug)]
+pub struct RegionRegistry {
+    driver: Handle<Sequencer>,
+    calls: SharedCalls,
+    region: RegionId,
+    primary: RegionId,
+    store: StoreDirectory,
+    tasks: Tasks,
+    has_ended: watch::Receiver<bool>,
+}
+
+impl RegionRegistry {
+    /// Starts the registry of a region on the store in a directory.
+    ///
+    /// # Errors
+    /// If the system does not start the store's thread.
+    pub fn start(
+        config: Config,
+        directory: StoreDirectory,
+        store: impl RegionStore,
+    ) -> io::Result<Self> {
+        let inbox = Inbox::<Sequencer>::new();
+        let (driver, calls) = (inbox.handle(), SharedCalls::default());
+        let (ending, has_ended) = watch::channel(false);
+        let (region, primary) = (config.region.clone(), config.primary.clone());
+        let runtime = runtime::Handle::current();
+        let complete = {
+            let (driver, runtime) = (driver.clone(), runtime.clone());
+            move |input| runtime.block_on(driver.send(input)).is_ok()
+        };
+        let ended = {
+            let driver = driver.clone();
+            move || runtime.block_on(driver.stop())
+        };
+        let (thread, orders) = StoreThread::start(store, complete, ended)?;
+        let executor = RegistryExecutor {
+            orders,
+            calls: calls.clone(),
+        };
+        let (starting, tasks) = (driver.clone(), Tasks::new());
+        tasks.spawn(async move {
+            let machine = Sequencer::new(config);
+            let running = driver::run(machine, executor, inbox, TimeOrigin::begin());
+            // The executor is dropped here, and with it the sender of the thread's orders.
+            drop(running.await);
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !joined.is_ok_and(|ended| ended) {
+                tracing::error!("the thread of the registry's store panicked");
+            }
+            ending.send_replace(true);
+        });
+        tasks.spawn(async move {
+            // An error means that the loop has ended.
+            let _ended = starting.send(Input::Start).await.is_err();
+        });
+        Ok(Self {
+            driver,
+            calls,
+            region,
+            primary,
+            store: directory,
+            tasks,
+            has_ended,
+        })
+    }
+
+    /// The region.
+    #[must_use]
+    pub const fn region(&self) -> &RegionId {
+        &self.region
+    }
+
+    /// The region that owns regions, services and resources.
+    #[must_use]
+    pub const fn primary(&self) -> &RegionId {
+        &self.primary
+    }
+
+    /// The directory of the store.
+    #[must_use]
+    pub const fn store(&self) -> &StoreDirectory {
+        &self.store
+    }
+
+    /// Runs a task.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Answers a question about the sequencer.
+    ///
+    /// # Errors
+    /// If the registry has stopped.
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Sequencer) -> T + Send + 'static,
+    ) -> Result<T, RegistryStopped> {
+        let asked = self.driver.inspect(|machine, _| question(machine));
+        Ok(asked.await?)
+    }
+
+    /// Writes a batch; returns when it is durable.
+    ///
+    /// # Errors
+    /// If the batch is refused or the registry stops.
+    pub async fn write(
+        &self,
+        caller: RegistryCaller,
+        request: Option<String>,
+        batch: WriteBatch,
+    ) -> Result<WriteOutcome, WriteFailure> {
+        let (call, answer) = oneshot::channel();
+        let write = {
+            let mut calls = self.calls.lock();
+            if calls.has_ended {
+                return Err(RegistryStopped.into());
+            }
+            calls.last += 1;
+            let write = WriteId(calls.last);
+            calls.writes.insert(write, call);
+            write
+        };
+        let request = WriteRequest {
+            write,
+            caller,
+            request,
+            batch,
+            time: clock::wall(),
+        };
+        let sent = self.driver.send(Input::Write(Box::new(request))).await;
+        sent.map_err(RegistryStopped::from)?;
+        Ok(answer.await.map_err(|_| RegistryStopped)??)
+    }
+
+    /// Opens a watch whose replies go to a stream. The first reply is `Opened` or `Refused`.
+    pub(super) async fn open_watch(
+        &self,
+        request: WatchRequest,
+        stream: mpsc::UnboundedSender<WatchArrival>,
+    ) -> Result<WatchId, RegistryStopped> {
+        let watch = {
+            let mut calls = self.calls.lock();
+            if calls.has_ended {
+                return Err(RegistryStopped);
+            }
+            calls.last += 1;
+            let watch = WatchId(calls.last);
+            calls.watches.insert(watch, stream);
+            watch
+        };
+        let request = Box::new(request);
+        let input = Input::OpenWatch { watch, request };
+        self.driver.send(input).await?;
+        Ok(watch)
+    }
+
+    /// Lets the registry send more bytes to a watch.
+    pub(super) async fn grant(&self, watch: WatchId, bytes: usize) -> Result<(), RegistryStopped> {
+        Ok(self.driver.send(Input::GrantWatch { watch, bytes }).await?)
+    }
+
+    /// Ends a watch.
+    pub(super) async fn close_watch(&self, watch: WatchId) {
+        self.calls.lock().watches.remove(&watch);
+        // A registry that has stopped has no watches.
+        let _stopped = self.driver.send(Input::CloseWatch { watch }).await.is_err();
+    }
+
+    /// Waits until the registry has ended: on request, or because its store's thread failed.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut has_ended = self.has_ended.clone();
+        async move {
+            // An error means that the loop's task has ended, too.
+            let _gone = has_ended.wait_for(|ended| *ended).await.is_err();
+        }
+    }
+
+    /// Ends the registry, after the group that is being committed. Writes that wait have no outcome.
+    pub async fn shutdown(&self) {
+        self.driver.stop().await;
+        self.closed().await;
+    }
+}
