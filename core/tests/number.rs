@@ -1,5 +1,10 @@
 //! Numbers of the registry compared with the floating-point numbers of the standard library.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "the numbers are compared with those of the standard library"
+)]
+
 use phalanx_core::registry::value::Number;
 use proptest::prelude::*;
 

@@ -545,10 +545,10 @@ mod tests {
 
     /// The position after which the client goes on.
     fn resumed(outputs: &[ClientOutput]) -> Option<ResumeToken> {
-        match &outputs[0] {
-            ClientOutput::Open(request) => request.resume.clone(),
-            other => panic!("the watch is not opened: {other:?}"),
-        }
+        let Some(ClientOutput::Open(request)) = outputs.first() else {
+            panic!("the watch is not opened: {outputs:?}");
+        };
+        request.resume.clone()
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::time::Duration;
 use std::collections::BTreeMap;
 
 /// A sequencer with its store. The test completes commits.
-pub(super) struct Bench {
+pub(super) struct SequencerBench {
     pub(super) now: Instant,
     pub(super) machine: Sequencer,
     pub(super) store: VolatileStore,
@@ -89,7 +89,7 @@ pub(super) fn service(id: &str, regions: &[&str], imports: &[&str]) -> WriteOper
     )
 }
 
-impl Bench {
+impl SequencerBench {
     pub(super) fn new(config: Config) -> Self {
         Self::with_store(config, VolatileStore::default())
     }
@@ -239,7 +239,7 @@ const ORDER: &str = "//shop/orders/1";
 
 #[test]
 fn a_write_is_answered_and_visible_once_it_is_durable() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let write = bench.write(&[create(ORDER, &[("a", 1.into())])]);
     assert_eq!(bench.answers.get(&write), None);
     assert_eq!(bench.generation(ORDER), None);
@@ -258,7 +258,7 @@ fn a_write_is_answered_and_visible_once_it_is_durable() {
 
 #[test]
 fn writes_that_arrive_during_a_commit_form_one_group_and_see_each_other() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let first = bench.write(&[create(ORDER, &[])]);
     let second = bench.write(&[update(ORDER, &[("a", 1.into())], Some(1))]);
     let stale = bench.write(&[update(ORDER, &[("a", 2.into())], Some(1))]);
@@ -279,7 +279,7 @@ fn writes_that_arrive_during_a_commit_form_one_group_and_see_each_other() {
 
 #[test]
 fn a_batch_is_applied_as_a_whole_or_not_at_all() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let refusal = bench.refusal(&[create(ORDER, &[]), update("//shop/orders/2", &[], None)]);
     assert_eq!(refusal, WriteRefusal::NotFound(name("//shop/orders/2")));
     assert_eq!(bench.generation(ORDER), None);
@@ -292,7 +292,7 @@ fn a_batch_is_applied_as_a_whole_or_not_at_all() {
 
 #[test]
 fn preconditions_compare_generation_uid_and_fields() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let uid = bench
         .must(&[create(ORDER, &[("a", 1.into()), ("b", 1.into())])])
         .objects[0]
@@ -340,7 +340,7 @@ fn preconditions_compare_generation_uid_and_fields() {
 
 #[test]
 fn an_update_that_changes_nothing_waits_for_the_state_it_saw() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let first = bench.write(&[create(ORDER, &[("a", 1.into())])]);
     let same = bench.write(&[update(ORDER, &[("a", 1.into())], None)]);
     assert_eq!(bench.answers.get(&same), None);
@@ -354,9 +354,9 @@ fn an_update_that_changes_nothing_waits_for_the_state_it_saw() {
 
 #[test]
 fn a_field_that_is_set_to_null_is_not_set() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     bench.must(&[create(ORDER, &[("a", 1.into()), ("b", ObjectValue::Null)])]);
-    let body = |bench: &Bench| bench.machine.get(&name(ORDER)).unwrap().body.clone();
+    let body = |bench: &SequencerBench| bench.machine.get(&name(ORDER)).unwrap().body.clone();
     assert_eq!(body(&bench), table(&[("a", 1.into())]));
     bench.must(&[update(
         ORDER,
@@ -368,7 +368,7 @@ fn a_field_that_is_set_to_null_is_not_set() {
 
 #[test]
 fn masks_name_only_fields_that_writers_set() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     bench.must(&[create(ORDER, &[])]);
     for path in [
         "name",
@@ -389,7 +389,7 @@ fn masks_name_only_fields_that_writers_set() {
 
 #[test]
 fn an_object_with_finalizers_is_removed_when_they_are_gone() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let with = |finalizers: &[&str], value: u64| WriteOperation::Update {
         draft: ObjectDraft {
             metadata: WriterMetadata {
@@ -418,7 +418,7 @@ fn an_object_with_finalizers_is_removed_when_they_are_gone() {
 
 #[test]
 fn a_full_store_refuses_writes_and_serves_reads() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let first = bench.write(&[create(ORDER, &[])]);
     let second = bench.write(&[create("//shop/orders/2", &[])]);
     bench.fail(StoreFailure::Full, false);
@@ -432,7 +432,7 @@ fn a_full_store_refuses_writes_and_serves_reads() {
 #[test]
 fn an_unknown_outcome_is_learnt_by_repeating_the_request() {
     for is_stored in [false, true] {
-        let mut bench = Bench::prepared(config());
+        let mut bench = SequencerBench::prepared(config());
         let admin = RegistryCaller::Administrator;
         let first = bench.send(admin.clone(), Some("r1"), &[create(ORDER, &[])]);
         let second = bench.write(&[create("//shop/orders/2", &[])]);
@@ -455,7 +455,7 @@ fn an_unknown_outcome_is_learnt_by_repeating_the_request() {
 
 #[test]
 fn a_repeated_request_that_is_under_way_gets_the_same_outcome() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let caller = || RegistryCaller::Service("shop".to_owned());
     let one = bench.send(caller(), Some("r"), &[create(ORDER, &[])]);
     let two = bench.send(caller(), Some("r"), &[create(ORDER, &[])]);
@@ -475,7 +475,7 @@ fn a_repeated_request_that_is_under_way_gets_the_same_outcome() {
 
 #[test]
 fn a_sequencer_whose_epoch_has_ended_commits_nothing() {
-    let mut old = Bench::prepared(config());
+    let mut old = SequencerBench::prepared(config());
     let write = old.write(&[create(ORDER, &[])]);
     let mut store = old.store.clone();
     let image = store.open(99);
@@ -508,7 +508,7 @@ fn a_store_that_cannot_be_opened_is_opened_again_later() {
 
 #[test]
 fn services_write_their_own_objects_alone() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     for (at, is_allowed) in [
         (ORDER, true),
         ("//other/orders/1", false),
@@ -536,7 +536,7 @@ fn quotas_limit_objects_bytes_and_rates() {
         burst: 2,
         interval: Duration::from_millis(100),
     };
-    let mut bench = Bench::prepared(config);
+    let mut bench = SequencerBench::prepared(config);
     let text = |bytes: usize| [("a", ObjectValue::Text("x".repeat(bytes)))];
     let limit = |refusal| {
         let WriteRefusal::Limit(_, limit) = refusal else {
@@ -587,7 +587,7 @@ fn quotas_limit_objects_bytes_and_rates() {
 
 #[test]
 fn the_pipeline_is_bounded() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let last = (0..=WAITING_ENTRIES_MAX + 1)
         .map(|id| bench.write(&[create(&format!("//shop/orders/{id}"), &[])]))
         .last();
@@ -596,7 +596,7 @@ fn the_pipeline_is_bounded() {
 
 #[test]
 fn reads_are_of_the_durable_state() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     bench.must(&[create(ORDER, &[])]);
     bench.write(&[create("//shop/orders/2", &[])]);
     let scope = ObjectScope {

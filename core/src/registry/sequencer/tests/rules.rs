@@ -1,11 +1,11 @@
 //! Tests of the rules about several objects.
 
-use super::{Bench, config, create, delete, name, service, table, update};
+use super::{SequencerBench, config, create, delete, name, service, table, update};
 use crate::registry::rules::RuleViolation;
 use crate::registry::value::ObjectValue;
 use crate::registry::write::{WriteOperation, WriteRefusal};
 
-fn rule(bench: &mut Bench, operations: &[WriteOperation]) -> RuleViolation {
+fn rule(bench: &mut SequencerBench, operations: &[WriteOperation]) -> RuleViolation {
     let refusal = bench.refusal(operations);
     let WriteRefusal::Rule(violation) = refusal else {
         panic!("{refusal:?}")
@@ -13,7 +13,7 @@ fn rule(bench: &mut Bench, operations: &[WriteOperation]) -> RuleViolation {
     violation
 }
 
-fn blocked(bench: &mut Bench, at: &str, blocker: &str) {
+fn blocked(bench: &mut SequencerBench, at: &str, blocker: &str) {
     let expected = RuleViolation::Blocked {
         name: name(at),
         blockers: vec![name(blocker)],
@@ -30,7 +30,7 @@ fn policy(regions: &[&str], control: &str) -> ObjectValue {
 
 #[test]
 fn a_deployment_exists_only_in_an_enabled_region_and_is_disabled_before_its_end() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let at = "services/shop/deployments/eu";
     bench.must(&[create("services/cart", &[])]);
     let disabled = rule(&mut bench, &[create("services/cart/deployments/eu", &[])]);
@@ -57,7 +57,7 @@ fn a_deployment_exists_only_in_an_enabled_region_and_is_disabled_before_its_end(
 
 #[test]
 fn one_batch_may_create_a_service_with_its_first_deployment() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     bench.must(&[
         create("services/cart/deployments/eu", &[]),
         service("cart", &["eu"], &[]),
@@ -66,7 +66,7 @@ fn one_batch_may_create_a_service_with_its_first_deployment() {
 
 #[test]
 fn a_policy_enables_regions_that_exist_and_its_control_region() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let unknown = rule(&mut bench, &[service("cart", &["eu", "us"], &[])]);
     assert_eq!(
         unknown.to_string(),
@@ -85,7 +85,7 @@ fn a_policy_enables_regions_that_exist_and_its_control_region() {
 
 #[test]
 fn an_import_is_enabled_in_every_region_of_the_importer() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     bench.must(&[
         create("regions/us", &[]),
         service("cart", &["eu"], &["shop"]),
@@ -105,7 +105,7 @@ fn an_import_is_enabled_in_every_region_of_the_importer() {
 
 #[test]
 fn an_object_is_not_deleted_before_what_depends_on_it() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     bench.must(&[create("//shop/orders/1", &[])]);
     blocked(&mut bench, "regions/eu", "services/shop");
     blocked(&mut bench, "services/shop", "services/shop/resources/Order");
@@ -131,7 +131,7 @@ fn an_object_is_not_deleted_before_what_depends_on_it() {
 
 #[test]
 fn an_imported_service_is_not_deleted() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     bench.must(&[service("cart", &["eu"], &[])]);
     bench.must(&[service("pay", &["eu"], &["cart"])]);
     blocked(&mut bench, "services/cart", "services/pay");
@@ -139,7 +139,7 @@ fn an_imported_service_is_not_deleted() {
 
 #[test]
 fn objects_need_their_parents_and_their_kind() {
-    let mut bench = Bench::prepared(config());
+    let mut bench = SequencerBench::prepared(config());
     let patterns = ["//shop/carts/{cart}", "//shop/carts/{cart}/items/{item}"];
     let (cart, item) = (
         ObjectValue::texts(&patterns[..1]),

@@ -1,6 +1,6 @@
 //! Tests of watches: the snapshot and its edge, filters, credit, resumption, compaction.
 
-use super::{Bench, config, create, delete, forgetful, update};
+use super::{SequencerBench, config, create, delete, forgetful, update};
 use crate::machine::Machine;
 use crate::registry::query::ObjectScope;
 use crate::registry::sequencer::{Config, Event, Input};
@@ -19,7 +19,7 @@ fn orders(filter: &str) -> ObjectScope {
     }
 }
 
-fn open(bench: &mut Bench, watch: u64, scope: ObjectScope, resume: Option<ResumeToken>) {
+fn open(bench: &mut SequencerBench, watch: u64, scope: ObjectScope, resume: Option<ResumeToken>) {
     let request = WatchRequest {
         resume,
         ..WatchRequest::new(scope)
@@ -27,18 +27,18 @@ fn open(bench: &mut Bench, watch: u64, scope: ObjectScope, resume: Option<Resume
     ask(bench, watch, request);
 }
 
-fn ask(bench: &mut Bench, watch: u64, request: WatchRequest) {
+fn ask(bench: &mut SequencerBench, watch: u64, request: WatchRequest) {
     let (watch, request) = (WatchId(watch), Box::new(request));
     bench.step(Input::OpenWatch { watch, request });
 }
 
-fn grant(bench: &mut Bench, watch: u64, bytes: usize) {
+fn grant(bench: &mut SequencerBench, watch: u64, bytes: usize) {
     let watch = WatchId(watch);
     bench.step(Input::GrantWatch { watch, bytes });
 }
 
 /// The messages of a watch since the last call, each on one line.
-fn heard(bench: &mut Bench, watch: u64) -> Vec<String> {
+fn heard(bench: &mut SequencerBench, watch: u64) -> Vec<String> {
     let messages = bench.watched.remove(&watch).unwrap_or_default();
     messages.iter().map(line).collect()
 }
@@ -69,7 +69,7 @@ fn line(message: &WatchMessage) -> String {
 }
 
 /// The token of the last message that has one.
-fn last_token(bench: &Bench, watch: u64) -> ResumeToken {
+fn last_token(bench: &SequencerBench, watch: u64) -> ResumeToken {
     let mut tokens = bench.watched[&watch].iter().filter_map(|it| match it {
         WatchMessage::Snapshot { end, .. } => end.as_ref().map(|end| end.token.clone()),
         WatchMessage::Changes { token, .. } | WatchMessage::Bookmark { token } => {
@@ -84,8 +84,8 @@ fn order(id: &str) -> String {
     format!("//shop/orders/{id}")
 }
 
-fn prepared(config: Config) -> Bench {
-    let mut bench = Bench::prepared(config);
+fn prepared(config: Config) -> SequencerBench {
+    let mut bench = SequencerBench::prepared(config);
     bench.must(&[create(&order("a"), &[("size", 1.into())])]);
     bench
 }
@@ -167,7 +167,7 @@ fn a_watcher_resumes_after_its_position() {
     grant(&mut bench, 2, PLENTY);
     assert_eq!(heard(&mut bench, 2), ["+b.1,+c.1 at 4"]);
     // A new sequencer on the same store knows the position as well.
-    let mut next = Bench::with_store(config(), bench.store.clone());
+    let mut next = SequencerBench::with_store(config(), bench.store.clone());
     open(&mut next, 3, orders(""), Some(token));
     grant(&mut next, 3, PLENTY);
     assert_eq!(heard(&mut next, 3), ["+b.1,+c.1 at 4"]);
