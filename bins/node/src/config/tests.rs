@@ -588,10 +588,6 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
             "retain_events = 5",
             "registry.retain_events: has no effect without a registry",
         ),
-        (
-            "quota_writes = 0",
-            "registry.quota_writes: \"0\" is not a whole number from 1",
-        ),
     ] {
         let problems = problems(&with(lines));
         let expected = format!("FILE:{line}: {problem}");
@@ -600,6 +596,9 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
             "{expected}: {problems:?}"
         );
     }
+    let quota = problems(&with("region = \"eu\"\nquota_writes = 0")).concat();
+    let expected = "registry.quota_writes: \"0\" is not a whole number from 1";
+    assert!(quota.contains(expected), "{quota}");
     let primary = problems(&with("region = \"eu\"\nprimary = \"us\"")).concat();
     let expected = "registry.primary: \"us\" is another region than eu, which is not supported yet";
     assert!(primary.contains(expected), "{primary}");
