@@ -7,7 +7,7 @@
 //! - [`environment`]: [`EnvRegistry`], for a service's process.
 //! - [`message`]: conversions of messages; [`proto`]: the generated types.
 //!
-//! Who may call: administrators, and holders of the node's own certificate.
+//! Callers are administrators and holders of the node's own certificate.
 //!
 //! Bounds: those of the sequencer, of [`MESSAGE_BYTES_MAX`] and of [`WATCHES_PER_STREAM_MAX`].
 

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -52,14 +53,14 @@ async fn write(registry: &RegionRegistry, request: &str, id: &str) -> Result<u64
 async fn writes_of_many_callers_are_there_after_a_restart() {
     let place = tempfile::tempdir().unwrap();
     let registry = start(&place).await;
-    let writes = (0..64).map(|index| {
+    let mut writes = JoinSet::new();
+    for index in 0..64 {
         let registry = registry.clone();
-        tokio::spawn(
-            async move { write(&registry, &index.to_string(), &format!("s{index}")).await },
-        )
-    });
-    for written in writes.collect::<Vec<_>>() {
-        written.await.unwrap().unwrap();
+        writes
+            .spawn(async move { write(&registry, &index.to_string(), &format!("s{index}")).await });
+    }
+    while let Some(written) = writes.join_next().await {
+        written.unwrap().unwrap();
     }
     registry.shutdown().await;
     assert!(matches!(

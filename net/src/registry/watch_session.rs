@@ -55,7 +55,7 @@ pub(super) struct WatchSession {
     out: mpsc::Sender<SessionReply>,
 }
 
-/// What a session reacts to.
+/// An event that a session reacts to.
 enum SessionTurn {
     /// A request, or the end of the requests.
     Request(Option<Result<WatchObjectsRequest, Status>>),

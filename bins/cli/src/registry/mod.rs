@@ -57,9 +57,10 @@ fn declined(node: &NodeClient, status: &Status) -> CommandError {
     ];
     if own_words.contains(&code) {
         let message = status.message().to_owned();
-        return match code {
-            Code::InvalidArgument => CommandError::Usage(message),
-            _ => CommandError::Failed(message),
+        return if code == Code::InvalidArgument {
+            CommandError::Usage(message)
+        } else {
+            CommandError::Failed(message)
         };
     }
     refused(node.address(), status)

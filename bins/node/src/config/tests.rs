@@ -532,7 +532,10 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
             "{last}"
         );
     }
-    // The commented-out lines of the example are the defaults, except the lines for other sources of certificates.
+    // The commented-out lines of the example are the defaults, except the lines for other sources of certificates, and
+    // those that make the node run a registry.
+    assert_eq!(settings.registry, None);
+    let settings = load(example, &[("PHALANX_REGISTRY_REGION", "eu")], &[]).unwrap();
     let other = |line: &&str| line.starts_with("# cert_dir") || line.starts_with("# secret_file");
     let shown: Vec<_> = example.lines().filter(|line| !other(line)).collect();
     let whole = shown.iter().map(|line| {
@@ -543,5 +546,66 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
     assert_eq!(
         load(&whole.collect::<Vec<_>>().join("\n"), &[], &[]).unwrap(),
         settings
+    );
+}
+
+#[test]
+fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
+    let with = |lines: &str| format!("{GOOD}[registry]\n{lines}\n");
+    let line = GOOD.lines().count() + 2;
+    assert_eq!(load(GOOD, &[], &[]).unwrap().registry, None);
+    for lines in [
+        "store = \"sqlite\"",
+        "region = \"eu\"",
+        "region = \"eu\"\nprimary = \"eu\"",
+    ] {
+        let settings = load(&with(lines), &[], &[]).unwrap();
+        assert_eq!(settings.registry.unwrap().region.as_str(), "eu", "{lines}");
+    }
+    let without = with("region = \"us\"").replace("metadata = { region = \"eu\" }", "");
+    let content = load(&without, &[], &[]).unwrap().content(None);
+    assert_eq!(content.metadata["region"], "us");
+    assert!(
+        content
+            .services
+            .iter()
+            .any(|it| it.to_string() == "phalanx.registry/1")
+    );
+    for (lines, problem) in [
+        (
+            "region = \"us\"",
+            "registry.region: \"us\" differs from the region \"eu\" in metadata",
+        ),
+        (
+            "store = \"postgres://db\"",
+            "registry.store: \"postgres://db\" is not supported yet",
+        ),
+        (
+            "store = \"mysql\"",
+            "registry.store: \"mysql\" is not a store; write \"sqlite\"",
+        ),
+        (
+            "retain_events = 5",
+            "registry.retain_events: has no effect without a registry",
+        ),
+    ] {
+        let problems = problems(&with(lines));
+        let expected = format!("FILE:{line}: {problem}");
+        assert!(
+            problems.iter().any(|it| it.starts_with(&expected)),
+            "{expected}: {problems:?}"
+        );
+    }
+    let quota = problems(&with("region = \"eu\"\nquota_writes = 0")).concat();
+    let expected = "registry.quota_writes: \"0\" is not a whole number from 1";
+    assert!(quota.contains(expected), "{quota}");
+    let primary = problems(&with("region = \"eu\"\nprimary = \"us\"")).concat();
+    let expected = "registry.primary: \"us\" is another region than eu, which is not supported yet";
+    assert!(primary.contains(expected), "{primary}");
+    let secret = with("region = \"eu\"").replace("cert_dir =", "secret_file =");
+    let secret = problems(&secret).concat();
+    assert!(
+        secret.contains("registry.region: a mesh with a secret cannot own a region"),
+        "{secret}"
     );
 }

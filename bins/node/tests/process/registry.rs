@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Streaming};
@@ -129,10 +130,60 @@ impl OpenedWatch {
         loop {
             match self.next().await.1 {
                 Reply::Bookmark(_) | Reply::Opened(_) => {}
-                news => return news,
+                news @ (Reply::Snapshot(_)
+                | Reply::Changes(_)
+                | Reply::Reset(_)
+                | Reply::Refused(_)) => return news,
             }
         }
     }
+}
+
+/// A change with the present entity tag succeeds; one with the former tag does not.
+async fn changes_once(client: &mut Client, etag: &str) {
+    let update = |name: &str| proto::UpdateObjectRequest {
+        object: Some(object("services/shop", &[("display_name", name)])),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["display_name".to_owned()],
+        }),
+        condition: Some(proto::Precondition {
+            etag: etag.to_owned(),
+            ..proto::Precondition::default()
+        }),
+        ..proto::UpdateObjectRequest::default()
+    };
+    let updated = client.objects().update_object(update("Store")).await;
+    assert_eq!(
+        updated.unwrap().into_inner().metadata.unwrap().generation,
+        2
+    );
+    let late = client.objects().update_object(update("Market")).await;
+    let late = late.unwrap_err();
+    assert_eq!(late.code(), Code::Aborted);
+    let info = late.get_details_error_info().unwrap();
+    assert_eq!(
+        (info.reason.as_str(), info.metadata["generation"].as_str()),
+        ("CONFLICT", "2")
+    );
+}
+
+/// A watcher that was away hears both changes, once.
+async fn resume_after(client: &mut Client, token: &str) -> OpenedWatch {
+    let mut resumed = OpenedWatch::open(client, "", token).await;
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        let Reply::Changes(changes) = resumed.news().await else {
+            panic!("a watch that resumes gets no snapshot");
+        };
+        heard.extend(changes.changes.into_iter().filter_map(|it| it.change));
+    }
+    let generation = |change: &Change| match change {
+        Change::Current(object) => object.metadata.as_ref().map(|it| it.generation),
+        Change::Removed(_) => None,
+    };
+    let heard: Vec<_> = heard.iter().map(generation).collect();
+    assert_eq!(heard, [Some(2), None]);
+    resumed
 }
 
 #[tokio::test]
@@ -172,31 +223,7 @@ async fn objects_are_created_read_changed_watched_and_deleted() {
     );
     let again = create(&mut client, "", shop).await.unwrap_err();
     assert_eq!(again.code(), Code::AlreadyExists);
-    // A change with the present entity tag succeeds; one with the former tag does not.
-    let update = |name: &str| proto::UpdateObjectRequest {
-        object: Some(object("services/shop", &[("display_name", name)])),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["display_name".to_owned()],
-        }),
-        condition: Some(proto::Precondition {
-            etag: metadata.etag.clone(),
-            ..proto::Precondition::default()
-        }),
-        ..proto::UpdateObjectRequest::default()
-    };
-    let updated = client.objects().update_object(update("Store")).await;
-    assert_eq!(
-        updated.unwrap().into_inner().metadata.unwrap().generation,
-        2
-    );
-    let late = client.objects().update_object(update("Market")).await;
-    let late = late.unwrap_err();
-    assert_eq!(late.code(), Code::Aborted);
-    let info = late.get_details_error_info().unwrap();
-    assert_eq!(
-        (info.reason.as_str(), info.metadata["generation"].as_str()),
-        ("CONFLICT", "2")
-    );
+    changes_once(&mut client, &metadata.etag).await;
     let delete = proto::DeleteObjectRequest {
         name: "services/shop".to_owned(),
         ..proto::DeleteObjectRequest::default()
@@ -205,21 +232,7 @@ async fn objects_are_created_read_changed_watched_and_deleted() {
     assert_eq!(deleted.into_inner().object, None);
     let missing = get(&mut client, "services/shop").await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
-    // A watcher that was away hears both changes, once.
-    let mut resumed = OpenedWatch::open(&mut client, "", &token).await;
-    let mut heard = Vec::new();
-    while heard.len() < 2 {
-        let Reply::Changes(changes) = resumed.news().await else {
-            panic!("a watch that resumes gets no snapshot");
-        };
-        heard.extend(changes.changes.into_iter().filter_map(|it| it.change));
-    }
-    let generation = |change: &Change| match change {
-        Change::Current(object) => object.metadata.as_ref().map(|it| it.generation),
-        Change::Removed(_) => None,
-    };
-    let heard: Vec<_> = heard.iter().map(generation).collect();
-    assert_eq!(heard, [Some(2), None]);
+    let resumed = resume_after(&mut client, &token).await;
     // An open stream does not delay the end of the daemon.
     let begun = Instant::now();
     assert!(daemon.ends().success());
@@ -247,27 +260,28 @@ async fn acknowledged_writes_survive_a_kill_and_unanswered_ones_are_asked_again(
     let mut daemon = RunningDaemon::start(command(&place, "n1"));
     let mut client = place.ask(&daemon).await;
     serving(&mut client).await;
-    let mut writers = Vec::new();
+    let mut writers = JoinSet::new();
     for writer in 0..8 {
         let client = place.ask(&daemon).await;
-        writers.push(tokio::spawn(write_until_the_end(client, writer)));
+        let write = write_until_the_end(client, writer);
+        writers.spawn(async move { (writer, write.await) });
     }
     while serving(&mut client).await.head < 200 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     daemon.signal(Signal::KILL);
     daemon.waits_for_its_end();
-    let mut ended = Vec::new();
-    for writer in writers {
-        ended.push(writer.await.unwrap());
-    }
+    let ended = writers.join_all().await;
     let daemon = RunningDaemon::start(command(&place, "n1"));
     let mut client = place.ask(&daemon).await;
     let status = serving(&mut client).await;
     assert_eq!(status.epoch, 2);
-    let count = ended.iter().map(|it| it.1.len()).sum::<usize>();
+    let count = ended
+        .iter()
+        .map(|(_, (_, acknowledged))| acknowledged.len());
+    let count = count.sum::<usize>();
     assert!(count >= 100, "{count} writes were acknowledged");
-    for (writer, (turn, acknowledged)) in ended.iter().enumerate() {
+    for (writer, (turn, acknowledged)) in &ended {
         for name in acknowledged {
             get(&mut client, name).await.unwrap();
         }

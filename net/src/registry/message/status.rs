@@ -130,7 +130,7 @@ mod tests {
     fn a_status_says_what_a_client_must_know() {
         let name: ObjectName = "services/shop".parse().unwrap();
         let conflict = WriteRefusal::Conflict {
-            name: name.clone(),
+            name,
             generation: Some(7),
         };
         let status = of_refusal(&conflict);

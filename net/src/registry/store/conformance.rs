@@ -26,7 +26,7 @@ pub(super) trait StoreFactory {
     fn store(&mut self) -> Self::Store;
 }
 
-/// What a batch writes: sizes of bodies by the ids of objects; none removes the object.
+/// Sizes of the bodies that a batch writes, by the ids of objects; none removes the object.
 pub(super) type WrittenSizes = BTreeMap<String, Option<usize>>;
 
 /// A batch that writes one object with a body of this size.
