@@ -125,7 +125,8 @@ impl fmt::Display for ReportSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, kind, sources) = (self.count, self.kind, self.sources);
         let plural = if sources == 1 { "source" } else { "sources" };
-        write!(f, "{count} more {kind} events of {sources} {plural}: ")?;
+        let events = if count == 1 { "event" } else { "events" };
+        write!(f, "{count} more {kind} {events} of {sources} {plural}: ")?;
         for (at, (source, count)) in self.named.iter().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
             write!(f, "{comma}{source} ({count})")?;
@@ -331,6 +332,17 @@ mod tests {
         assert_eq!(
             limits.next_deadline(),
             Some(at(11) + ReportRates::LOG.window_max)
+        );
+        let single = ReportSummary {
+            count: 1,
+            sources: 1,
+            named: vec![(host(1), 1)],
+            ..summary
+        };
+        let text = single.to_string();
+        assert!(
+            text.starts_with(&format!("1 more {KIND} event of 1 source: ")),
+            "{text}"
         );
     }
 

@@ -243,7 +243,7 @@ fn duplicate_id(relay: Option<&NodeId>, epoch: u64, address: Option<SocketAddr>)
 pub const fn end(reason: LinkEnd) -> &'static str {
     match reason {
         LinkEnd::Unneeded => "not needed",
-        LinkEnd::Superseded => "another connection won",
+        LinkEnd::Superseded => "another connection with the peer replaced it",
         LinkEnd::PeerClosed => "closed by the peer",
         LinkEnd::PeerLeft => "the peer left",
         LinkEnd::Lost => "the connection was lost",

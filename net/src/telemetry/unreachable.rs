@@ -11,6 +11,12 @@ pub(super) fn peers_down(named: &[NodeId], count: usize, alive: usize) -> String
     if count == 1 {
         return format!("{names} is down");
     }
+    if alive <= 1 {
+        return format!(
+            "{count} members are down: {names}; only this node is alive in its view: it is cut off, the others do not \
+             accept its certificate, or all other hosts failed; check the network and the certificate of this node"
+        );
+    }
     format!(
         "{count} members are down: {names}; {alive} are alive: the other hosts failed, or the network is split"
     )
@@ -164,6 +170,12 @@ mod tests {
              is split"
         );
         assert_eq!(peers_down(&[id(1)], 1, 6), "n1 is down");
+        // A node whose certificate expires loses all others at once, none of which has failed.
+        assert_eq!(
+            peers_down(&[id(1), id(2)], 2, 1),
+            "2 members are down: n1, n2; only this node is alive in its view: it is cut off, the others do not accept its \
+             certificate, or all other hosts failed; check the network and the certificate of this node"
+        );
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn of_tls(error: &Tls) -> DialError {
 pub(crate) fn of_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired".to_owned()
+            "its certificate has expired; issue a new one".to_owned()
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet; compare the clocks".to_owned()
@@ -143,7 +143,7 @@ fn of_alert(alert: AlertDescription) -> DialError {
         AlertDescription::DecryptError => {
             untrusted("signed by a CA with the same name as its own CA but another key")
         }
-        AlertDescription::CertificateExpired => untrusted("expired"),
+        AlertDescription::CertificateExpired => untrusted("expired; issue a new one"),
         AlertDescription::CertificateRevoked => untrusted("revoked"),
         AlertDescription::CertificateRequired => untrusted("none was presented"),
         AlertDescription::BadCertificate
@@ -203,7 +203,7 @@ mod tests {
         let error = io_error(Tls::InvalidCertificate(CertificateError::Expired));
         assert_eq!(
             dial_error(&error),
-            DialError::Untrusted("its certificate has expired".to_owned())
+            DialError::Untrusted("its certificate has expired; issue a new one".to_owned())
         );
         let error = io_error(Tls::AlertReceived(AlertDescription::UnknownCA));
         assert!(
@@ -238,7 +238,10 @@ mod tests {
         }
         let alert = io_error(Tls::AlertReceived(AlertDescription::CertificateExpired));
         let why = after_handshake(&alert).to_string();
-        assert!(why.ends_with("certificate of this end: expired"), "{why}");
+        assert!(
+            why.ends_with("certificate of this end: expired; issue a new one"),
+            "{why}"
+        );
     }
 
     #[test]

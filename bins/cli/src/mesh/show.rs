@@ -4,7 +4,7 @@ use super::reply::{
     Certificate, Counts, DataPath, EndedLink, Event, FailedDial, KnownMember, Link, Member,
     OverlayStatus, Secret, Service, StatusReply, Target, Topology,
 };
-use super::unlinked::{self, failure_text};
+use super::unlinked::{self, edge_text};
 use crate::calendar::{now_ms, time_of_day};
 use crate::failure::CommandError;
 use crate::screen::{Paint, Screen, Table, TableCell, count, size, span};
@@ -218,24 +218,8 @@ pub(super) fn topology(screen: &Screen, topology: &Topology) -> Result<(), Comma
             facts.push(("  metadata", TableCell::new(format!("{key} = {value}"))));
         }
         for edge in &member.edges {
-            let age = edge.age_ms.map_or_else(
-                || "not known".to_owned(),
-                |age| format!("{} ago", span(age)),
-            );
-            let reason = match edge.reason.as_str() {
-                "" => String::new(),
-                word => format!(": {}", failure_text(word)),
-            };
-            let (verb, paint) = if edge.down {
-                ("no contact with", Paint::Warn)
-            } else {
-                ("in contact with", Paint::Good)
-            };
-            facts.push((
-                "  edge",
-                TableCell::new(format!("{verb} {}{reason} (last contact {age})", edge.peer))
-                    .paint(paint),
-            ));
+            let paint = if edge.down { Paint::Warn } else { Paint::Good };
+            facts.push(("  edge", TableCell::new(edge_text(edge)).paint(paint)));
         }
         screen.facts(&facts)?;
     }

@@ -1,5 +1,6 @@
 //! Live members that a node should have a link with and has none: as `--json` prints them, and for people.
 
+use super::reply::Edge;
 use crate::failure::CommandError;
 use crate::screen::{Paint, Screen, Table, TableCell, span};
 use phalanx_core::topology::EdgeFailure;
@@ -135,6 +136,23 @@ pub(super) fn address(own: &UndialableAddress) -> [(&'static str, TableCell); 2]
     ]
 }
 
+/// An edge as text. The report of an edge in contact is not repeated while the contact lasts, so its age is not that of
+/// the contact.
+pub(super) fn edge_text(edge: &Edge) -> String {
+    let peer = &edge.peer;
+    let age = edge.age_ms.map(|age| format!("{} ago", span(age)));
+    if !edge.down {
+        let reported = age.map_or_else(String::new, |age| format!(" (reported {age})"));
+        return format!("in contact with {peer}{reported}");
+    }
+    let reason = match edge.reason.as_str() {
+        "" => String::new(),
+        word => format!(": {}", failure_text(word)),
+    };
+    let contact = age.unwrap_or_else(|| "not known".to_owned());
+    format!("no contact with {peer}{reason} (last contact {contact})")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +177,31 @@ mod tests {
         assert_eq!(text("", "timed-out"), "it reports: no answer in time");
         assert_eq!(text("", ""), "no reason is known");
         assert_eq!(contact(None), "not known");
+    }
+
+    #[test]
+    fn the_age_of_a_report_is_not_that_of_the_contact() {
+        let text = |down, age_ms, reason: &str| {
+            edge_text(&Edge {
+                peer: "n3".to_owned(),
+                down,
+                age_ms,
+                reason: reason.to_owned(),
+            })
+        };
+        assert_eq!(
+            text(false, Some(96_000), ""),
+            "in contact with n3 (reported 1m 36s ago)"
+        );
+        assert_eq!(text(false, None, ""), "in contact with n3");
+        assert_eq!(
+            text(true, Some(96_000), "refused"),
+            "no contact with n3: connection refused (last contact 1m 36s ago)"
+        );
+        assert_eq!(
+            text(true, None, ""),
+            "no contact with n3 (last contact not known)"
+        );
     }
 
     #[test]

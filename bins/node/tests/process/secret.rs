@@ -194,7 +194,7 @@ async fn a_secret_is_rotated_under_running_daemons_without_losing_a_member() {
     for (client, mut events) in clients.iter_mut().zip(watching) {
         tells(client.clone(), |view| all_alive(view, 3)).await;
         for reason in losses(client).await {
-            assert_eq!(reason, "another connection won");
+            assert_eq!(reason, "another connection with the peer replaced it");
         }
         let soon = Duration::from_millis(200);
         while let Ok(Ok(Some(event))) = tokio::time::timeout(soon, events.message()).await {
@@ -258,7 +258,7 @@ async fn a_certificate_is_renewed_automatically_if_the_directory_has_the_authori
         "the renewal was too late"
     );
     for reason in losses(&mut client).await {
-        assert_eq!(reason, "another connection won");
+        assert_eq!(reason, "another connection with the peer replaced it");
     }
 }
 
