@@ -41,13 +41,19 @@ pub enum RegistryFact {
     Serving {
         /// The sequence number of the latest batch.
         head: u64,
+        /// The number of the epoch.
+        epoch: u64,
         /// The batches in the log.
         log: Vec<Arc<LogEntry>>,
+        /// The sequence number of the latest batch in the backup that was restored, if one was since the last start.
+        restored: Option<u64>,
     },
     /// A group became durable.
     Committed(Vec<Arc<LogEntry>>),
     /// A commit failed.
     CommitFailed,
+    /// Another registry has opened the store.
+    Deposed,
     /// A watcher gets a snapshot in place of changes.
     Reset,
     /// A client began an operation.
@@ -78,7 +84,7 @@ pub enum RegistryFact {
     },
     /// A client that starts has forgotten its copy and its operation.
     Forgot,
-    /// A watcher was told of changes.
+    /// A watcher got changes.
     Delivered {
         /// The watched objects.
         scope: Box<ObjectScope>,
@@ -101,6 +107,7 @@ impl ReportedEvent for RegistryFact {
             Self::Serving { .. } => "serving",
             Self::Committed(_) => "committed",
             Self::CommitFailed => "commit-failed",
+            Self::Deposed => "deposed",
             Self::Reset => "reset",
             Self::Called { .. } => "called",
             Self::Acknowledged { .. } => "acknowledged",
@@ -118,10 +125,11 @@ impl ReportedEvent for RegistryFact {
 }
 
 /// The names of all facts.
-pub const FACTS: [&str; 14] = [
+pub const FACTS: [&str; 15] = [
     "serving",
     "committed",
     "commit-failed",
+    "deposed",
     "reset",
     "called",
     "acknowledged",

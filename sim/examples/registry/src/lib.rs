@@ -15,4 +15,6 @@ pub mod invariants;
 pub mod linearizability;
 pub mod messages;
 pub mod server;
+pub mod shared_store;
 pub mod system;
+pub mod workload;

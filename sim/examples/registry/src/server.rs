@@ -4,6 +4,7 @@ use crate::archive::SharedArchive;
 use crate::disk_store::{DiskStore, StoreEvent};
 use crate::fact::RegistryFact;
 use crate::messages::{ClientMessage, RegistryMessage};
+use crate::shared_store::SharedStore;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::registry::object::ObjectDraft;
 use phalanx_core::registry::sequencer::{
@@ -23,11 +24,21 @@ use std::collections::BTreeMap;
 /// The number of the write that creates the kind of the workload.
 const SETUP: WriteId = WriteId(0);
 
+/// The store of a registry.
+pub enum ServerStore {
+    /// On the host's own disk.
+    Own(DiskStore),
+    /// In the database of several registries.
+    Shared(SharedStore),
+}
+
 /// A registry.
 pub struct RegistryServer {
     machine: Sequencer,
-    store: DiskStore,
+    store: ServerStore,
     archive: SharedArchive,
+    /// Whether the registry has stopped, because a backup takes the place of its store.
+    has_stopped: bool,
     /// The writes that wait for an answer.
     writes: BTreeMap<WriteId, (LinkId, String)>,
     next_write: u64,
@@ -37,11 +48,12 @@ pub struct RegistryServer {
 impl RegistryServer {
     /// A registry that starts with this store.
     #[must_use]
-    pub fn new(config: Config, store: DiskStore, archive: SharedArchive, wall: Wall) -> Self {
+    pub fn new(config: Config, store: ServerStore, archive: SharedArchive, wall: Wall) -> Self {
         Self {
             machine: Sequencer::new(config),
             store,
             archive,
+            has_stopped: false,
             writes: BTreeMap::new(),
             next_write: SETUP.0 + 1,
             wall,
@@ -59,8 +71,14 @@ impl RegistryServer {
         self.machine.step(now, input, &mut outputs);
         for output in outputs.drain() {
             match output {
-                Output::OpenStore { incarnation } => self.store.open(incarnation, out),
-                Output::Commit { ticket, group } => self.store.commit(ticket, group, out),
+                Output::OpenStore { incarnation } => match &mut self.store {
+                    ServerStore::Own(store) => store.open(incarnation, out),
+                    ServerStore::Shared(store) => store.open(now, incarnation),
+                },
+                Output::Commit { ticket, group } => match &mut self.store {
+                    ServerStore::Own(store) => store.commit(ticket, group, out),
+                    ServerStore::Shared(store) => store.commit(now, ticket, group),
+                },
                 Output::Answer { write, result } => {
                     if let Some((link, request)) = self.writes.remove(&write) {
                         out.send(link, RegistryMessage::Written { request, result });
@@ -81,18 +99,25 @@ impl RegistryServer {
 
     fn report(&self, event: &Event, out: &mut Effects) {
         match event {
-            Event::Serving { head, .. } => {
+            Event::Serving { head, epoch } => {
                 let log = self.machine.log();
                 let entries: Vec<_> = log.after(log.floor()).cloned().collect();
+                let restored = self.archive.borrow_mut().begin_restored();
                 self.archive.borrow_mut().extend(&entries);
-                let (head, log) = (*head, entries);
-                out.report(RegistryFact::Serving { head, log });
+                let (head, epoch, log) = (*head, epoch.number, entries);
+                out.report(RegistryFact::Serving {
+                    head,
+                    epoch,
+                    log,
+                    restored,
+                });
             }
             Event::CommitFailed { .. } | Event::OpenFailed(_) => {
                 out.report(RegistryFact::CommitFailed);
             }
             Event::WatchReset { .. } => out.report(RegistryFact::Reset),
-            Event::Deposed | Event::HistoryLost { .. } => {
+            Event::Deposed => out.report(RegistryFact::Deposed),
+            Event::HistoryLost { .. } => {
                 out.report(RegistryFact::Violation("the only registry of its store"));
             }
         }
@@ -194,8 +219,34 @@ impl RegistryServer {
         result: Result<(), DiskError>,
         out: &mut Effects,
     ) {
-        if let Some(event) = self.store.on_written(ticket, result) {
+        let event = match &mut self.store {
+            ServerStore::Own(store) => store.on_written(ticket, result),
+            ServerStore::Shared(_) => None,
+        };
+        if let Some(event) = event {
             self.on_store(now, event, out);
+        }
+    }
+
+    fn on_wake(&mut self, now: Instant, out: &mut Effects) {
+        if let ServerStore::Shared(store) = &mut self.store
+            && let Some(event) = store.on_wake(now)
+        {
+            self.on_store(now, event, out);
+        }
+        if self.machine.next_deadline().is_some_and(|at| at <= now) {
+            self.step(now, Wake.into(), out);
+        }
+    }
+
+    fn on_command(&mut self, word: &str, out: &mut Effects) {
+        let ServerStore::Own(store) = &mut self.store else {
+            return;
+        };
+        match word {
+            "back-up" => store.back_up(out),
+            "restore-backup" => self.has_stopped = store.restore(out),
+            _ => store.lose_next(),
         }
     }
 }
@@ -216,6 +267,9 @@ impl Process for RegistryServer {
     }
 
     fn on_event(&mut self, now: Instant, event: ProcessEvent, out: &mut Effects) {
+        if self.has_stopped {
+            return;
+        }
         match event {
             ProcessEvent::Start => {
                 out.listen(PORT);
@@ -235,14 +289,24 @@ impl Process for RegistryServer {
             ProcessEvent::WriteFailed { ticket, reason } => {
                 self.on_written(now, ticket, Err(reason), out);
             }
-            ProcessEvent::Command(_) => self.store.lose_next(),
-            ProcessEvent::Wake => self.step(now, Wake.into(), out),
+            ProcessEvent::Command(command) => self.on_command(&command.name, out),
+            ProcessEvent::Wake => self.on_wake(now, out),
             _ => {}
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.machine.next_deadline()
+        if self.has_stopped {
+            return None;
+        }
+        let store = match &self.store {
+            ServerStore::Own(_) => None,
+            ServerStore::Shared(store) => store.next_deadline(),
+        };
+        [self.machine.next_deadline(), store]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn view(&self) -> &dyn ProcessView {
