@@ -49,16 +49,28 @@ impl Linearizable {
     /// outcome may be executed from now on.
     fn restore(&mut self) -> InvariantResult {
         self.check_all()?;
-        for history in self.histories.values_mut() {
-            history.retain(|operation| operation.returned.is_none());
-        }
-        self.places.clear();
-        for (name, history) in &self.histories {
-            for (place, operation) in history.iter().enumerate() {
-                let places = self.places.entry(operation.request.clone()).or_default();
-                places.push((name.clone(), place));
+        let mut histories: BTreeMap<ObjectName, Vec<RecordedOperation>> = BTreeMap::new();
+        // The operations of a request have outcomes together, and keep their order.
+        for places in self.places.values_mut() {
+            for (name, place) in places.iter_mut() {
+                let open = self.histories[name][*place].clone();
+                if open.returned.is_none() {
+                    let history = histories.entry(name.clone()).or_default();
+                    *place = history.len();
+                    history.push(open);
+                }
             }
         }
+        let is_open = |places: &Vec<(ObjectName, usize)>, request: &str| {
+            places.iter().all(|(name, place)| {
+                let history = histories.get(name);
+                let operation = history.and_then(|history| history.get(*place));
+                operation.is_some_and(|it| it.request == request)
+            })
+        };
+        self.places
+            .retain(|request, places| is_open(places, request));
+        self.histories = histories;
         self.initial.clear();
         self.settled.clear();
         let archive = self.archive.borrow();
