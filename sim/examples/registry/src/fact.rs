@@ -91,6 +91,8 @@ pub enum RegistryFact {
         /// The changes.
         delivery: WatchDelivery,
     },
+    /// The records of a pod stand, and it has a copy of the registry.
+    Ready,
     /// A watcher follows the registry.
     InSync,
     /// A watcher has ceased to follow the registry.
@@ -115,6 +117,7 @@ impl ReportedEvent for RegistryFact {
             Self::Refused { .. } => "refused",
             Self::Forgot => "forgot",
             Self::Delivered { .. } => "delivered",
+            Self::Ready => "ready",
             Self::InSync => "in-sync",
             Self::LostSync => "lost-sync",
             Self::TimedOut => "timed-out",
@@ -125,7 +128,7 @@ impl ReportedEvent for RegistryFact {
 }
 
 /// The names of all facts.
-pub const FACTS: [&str; 15] = [
+pub const FACTS: [&str; 16] = [
     "serving",
     "committed",
     "commit-failed",
@@ -137,6 +140,7 @@ pub const FACTS: [&str; 15] = [
     "refused",
     "forgot",
     "delivered",
+    "ready",
     "in-sync",
     "lost-sync",
     "timed-out",

@@ -14,6 +14,7 @@ pub mod fact;
 pub mod invariants;
 pub mod linearizability;
 pub mod messages;
+pub mod pod;
 pub mod server;
 pub mod shared_store;
 pub mod system;

@@ -4,6 +4,7 @@ use crate::archive::SharedArchive;
 use crate::disk_store::{DiskStore, StoreEvent};
 use crate::fact::RegistryFact;
 use crate::messages::{ClientMessage, RegistryMessage};
+use crate::pod::SERVICE;
 use crate::shared_store::SharedStore;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::registry::object::ObjectDraft;
@@ -157,6 +158,7 @@ impl RegistryServer {
         };
         let patterns = ObjectValue::texts(["//shop/orders/{order}"]);
         let operations = vec![
+            create("regions/eu", ObjectTable::new()),
             create("services/shop", ObjectTable::new()),
             create(
                 "services/shop/resources/Order",
@@ -173,6 +175,26 @@ impl RegistryServer {
         self.step(now, Input::Write(Box::new(write)), out);
     }
 
+    fn write(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        service: &str,
+        request: &str,
+        batch: &WriteBatch,
+    ) -> WriteRequest {
+        let write = WriteId(self.next_write);
+        self.next_write += 1;
+        self.writes.insert(write, (link, request.to_owned()));
+        WriteRequest {
+            write,
+            caller: RegistryCaller::Service(service.to_owned()),
+            request: Some(request.to_owned()),
+            batch: batch.clone(),
+            time: Wall(self.wall.0 + now.as_millis() / 1_000),
+        }
+    }
+
     fn on_message(
         &mut self,
         now: Instant,
@@ -183,16 +205,11 @@ impl RegistryServer {
         let watch = WatchId(link.0);
         match message {
             ClientMessage::Write { request, batch } => {
-                let write = WriteId(self.next_write);
-                self.next_write += 1;
-                self.writes.insert(write, (link, request.clone()));
-                let write = WriteRequest {
-                    write,
-                    caller: RegistryCaller::Service("shop".to_owned()),
-                    request: Some(request.clone()),
-                    batch: batch.clone(),
-                    time: Wall(self.wall.0 + now.as_millis() / 1_000),
-                };
+                let write = self.write(now, link, "shop", request, batch);
+                self.step(now, Input::Write(Box::new(write)), out);
+            }
+            ClientMessage::Register { request, batch } => {
+                let write = self.write(now, link, SERVICE, request, batch);
                 self.step(now, Input::Write(Box::new(write)), out);
             }
             ClientMessage::Read { request, name } => {

@@ -5,12 +5,15 @@ use crate::client::{RegistryClient, copy};
 use crate::disk_store::DiskStore;
 use crate::fact::FACTS;
 use crate::invariants;
+use crate::pod::{Pod, SERVICE};
 use crate::server::{RegistryServer, ServerStore};
 use crate::shared_store::SharedStore;
+use phalanx_core::registry::environment::EnvironmentConfig;
 use phalanx_core::registry::log::Retention;
 use phalanx_core::registry::query::ObjectScope;
 use phalanx_core::registry::sabotage::{RegistryBug, RegistryBugs};
 use phalanx_core::registry::sequencer::Config;
+use phalanx_core::registry::state::ObjectMap;
 use phalanx_core::time::Duration;
 use phalanx_sim::invariant::{Invariant, Report};
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
@@ -68,7 +71,7 @@ fn words() -> Words {
         check: Some(check),
         state: vec![
             "serving", "epoch", "head", "floor", "objects", "watches", "in_sync", "position",
-            "left", "pending",
+            "left", "pending", "ready",
         ],
         gauges: vec!["writes-in-flight", "log-floor"],
         sabotage: bugs.chain([UNSYNCED, EPOCHS_IGNORED]).collect(),
@@ -79,8 +82,9 @@ fn words() -> Words {
 }
 
 /// The metrics of the workload.
-const METRICS: [&str; 4] = [
+const METRICS: [&str; 5] = [
     "acknowledged-writes",
+    "registrations",
     "killed-registries",
     "killed-while-idle",
     "watch-delay-ms",
@@ -139,6 +143,33 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// The settings of a pod: three versions, in turn.
+    fn pod(host: usize) -> EnvironmentConfig {
+        let region = "eu".parse().expect("a valid region");
+        let version = format!("v{}", host % 3 + 1);
+        let config = EnvironmentConfig::new(SERVICE, region, &version);
+        let mut config = config.expect("a valid service");
+        config.idle_timeout = Duration::from_secs(3);
+        config
+    }
+}
+
+/// Each pod is ready, and its copy is the set of its scope.
+fn settled_pods(scene: &Scene<'_>, objects: &ObjectMap) -> Result<(), String> {
+    for (host, pod) in scene.of::<Pod>() {
+        let name = scene.name(host);
+        if !pod.environment().is_ready() {
+            return Err(format!("{name} is not ready"));
+        }
+        let set = objects.iter().filter(|object| pod.scope().holds(object));
+        if !pod.environment().objects().eq(set) {
+            return Err(format!("the copy of {name} differs from the registry"));
+        }
+    }
+    Ok(())
+}
+
 impl Program for Registry {
     fn name(&self) -> &'static str {
         "registry"
@@ -148,6 +179,11 @@ impl Program for Registry {
         if self.registries.contains(&start.host) {
             return Box::new(self.server(start));
         }
+        let registries = self.registries.iter();
+        let registries = registries.map(|host| start.address_of(*host)).collect();
+        if start.spec().name.starts_with("pod") {
+            return Box::new(Pod::new(registries, Self::pod(start.host), &start.random));
+        }
         let scope = ObjectScope {
             selector: "//shop/orders".parse().expect("a valid selector"),
             filter: FILTERS[start.host % FILTERS.len()]
@@ -155,8 +191,6 @@ impl Program for Registry {
                 .expect("a valid filter"),
         };
         let prefix = format!("{}-{}", start.host, start.life);
-        let registries = self.registries.iter();
-        let registries = registries.map(|host| start.address_of(*host)).collect();
         Box::new(RegistryClient::new(registries, scope, prefix, start.random))
     }
 
@@ -202,6 +236,6 @@ impl Program for Registry {
                 return Err(format!("the copy of {name} differs from the registry"));
             }
         }
-        Ok(())
+        settled_pods(scene, objects)
     }
 }

@@ -1,6 +1,7 @@
 //! Counts of the workload, so that a scenario states how much its run has tried.
 
 use crate::fact::{OperationKind, RegistryFact};
+use crate::pod::SERVICE;
 use phalanx_core::registry::log::LogEntry;
 use phalanx_core::registry::query::ObjectScope;
 use phalanx_sim::invariant::Report;
@@ -18,6 +19,8 @@ pub struct Workload {
     at_ends: Vec<usize>,
     /// The time at which each batch became durable, by its sequence number.
     committed: BTreeMap<u64, u64>,
+    /// The number of batches of pods.
+    registrations: u64,
     /// The last position of each watcher.
     positions: BTreeMap<usize, u64>,
     /// The time, the host and the delay of each delivery of changes.
@@ -51,6 +54,9 @@ impl Workload {
             Some(RegistryFact::Committed(entries)) => {
                 for entry in entries {
                     self.committed.insert(entry.revision.sequence, report.now);
+                    let request = entry.request.as_ref();
+                    let is_pod = request.is_some_and(|it| it.key.caller.ends_with(SERVICE));
+                    self.registrations += u64::from(is_pod);
                 }
             }
             Some(RegistryFact::Delivered { scope, delivery }) => {
@@ -70,6 +76,7 @@ impl Workload {
                 | RegistryFact::Deposed
                 | RegistryFact::Reset
                 | RegistryFact::Forgot
+                | RegistryFact::Ready
                 | RegistryFact::InSync
                 | RegistryFact::LostSync
                 | RegistryFact::TimedOut
@@ -95,6 +102,7 @@ impl Workload {
                 let within = self.acknowledged.iter().filter(|at| is_within(**at));
                 Ok(within.count() as u64)
             }
+            "registrations" => Ok(self.registrations),
             "killed-registries" => Ok(self.at_ends.len() as u64),
             "killed-while-idle" => {
                 let idle = self.at_ends.iter().filter(|writes| **writes == 0);

@@ -6,7 +6,7 @@ use phalanx_sim::{Model, RunOptions, Runner};
 use registry::system::REGISTRY;
 use std::path::Path;
 
-const SCENARIOS: [&str; 7] = [
+const SCENARIOS: [&str; 8] = [
     "registry-quiet",
     "registry-crash",
     "registry-store-fails",
@@ -14,13 +14,14 @@ const SCENARIOS: [&str; 7] = [
     "registry-slow-watcher",
     "registry-restored",
     "registry-successor",
+    "registry-pods",
 ];
 
 /// Number of seeds of each scenario, unless the variable `REGISTRY_SEEDS` has another number.
 const SEEDS: u64 = 5;
 
 /// The planted bugs: each with a scenario, and the invariant or expectation that detects the bug in it.
-const BUGS: [(&str, &str, &str); 14] = [
+const BUGS: [(&str, &str, &str); 15] = [
     (
         "answers-early",
         "registry-crash",
@@ -79,6 +80,7 @@ const BUGS: [(&str, &str, &str); 14] = [
         "registry-successor",
         "invariant one-owner",
     ),
+    ("lost-update", "registry-pods", "invariant versions-grow"),
 ];
 
 fn load(name: &str) -> Scenario {

@@ -7,6 +7,7 @@ mod linearizable;
 mod one_owner;
 mod promises_kept;
 mod refused_is_not_applied;
+mod versions_grow;
 mod watch_is_exact;
 
 use crate::archive::SharedArchive;
@@ -23,6 +24,7 @@ pub fn all(archive: &SharedArchive, registries: &[usize]) -> Vec<Box<dyn Invaria
         Box::new(one_owner::OneOwner::new(archive)),
         Box::new(promises_kept::PromisesKept),
         Box::new(refused_is_not_applied::RefusedIsNotApplied::new(archive)),
+        Box::new(versions_grow::VersionsGrow::default()),
         Box::new(watch_is_exact::WatchIsExact::new(archive)),
     ]
 }
