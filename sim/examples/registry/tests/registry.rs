@@ -66,21 +66,21 @@ const BUGS: [(&str, &str, &str); 15] = [
     (
         "watch-ignores-history",
         "registry-restored",
-        "invariant watch-is-exact",
+        "all views are right",
     ),
-    ("watch-idles-silently", "registry-quiet", "never timed-out"),
+    ("watch-idles-silently", "registry-quiet", "timed-out"),
     (
         "slow-watcher-blocks",
         "registry-slow-watcher",
         "watch-delay-ms",
     ),
-    ("deposed-watches-stay", "registry-successor", "recovery"),
+    ("deposed-watches-stay", "registry-successor", "deposed"),
     (
         "epochs-ignored",
         "registry-successor",
         "invariant one-owner",
     ),
-    ("lost-update", "registry-pods", "invariant versions-grow"),
+    ("lost-update", "registry-pods", "invariant watch-is-exact"),
 ];
 
 fn load(name: &str) -> Scenario {
