@@ -114,7 +114,7 @@ impl Workload {
                     .iter()
                     .filter(|it| is_within(it.0) && who.contains(&it.1));
                 let longest = within.map(|it| it.2 / 1_000_000).max();
-                longest.ok_or_else(|| "no watcher was told of a change".to_owned())
+                longest.ok_or_else(|| "no watcher got a change".to_owned())
             }
             _ => Err(format!("the registry cannot measure `{word}`")),
         }
