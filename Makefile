@@ -33,11 +33,13 @@ check: cc ## formatting, lints and documentation, warnings as errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
-soak: cc ## all scenarios and search on all cores (FOR=8h, OUT=soak), then a thousand nodes' hashes and every switch
+soak: cc ## all scenarios and search on all cores (FOR=8h, OUT=soak), then a thousand nodes' hashes, every switch and the registry on 200 seeds
 	$(CARGO) build --locked -p phalanx
 	$(BIN)/phalanx sim soak scenarios --for $(FOR) --out $(OUT) --seed $(SEED)
 	@.ci/totals $(CARGO) test --locked -p phalanx-sim --test soak
 	@.ci/totals $(CARGO) test --locked -p phalanx-tests --test switches
+	@cp Cargo.lock sim/examples/registry/
+	@cd sim/examples/registry && REGISTRY_SEEDS=200 ../../../.ci/totals $(CARGO) test --offline --target-dir ../../../target/examples
 
 hostile: cc ## attack ten daemons by one member with a certificate, for ten minutes (HOSTILE_FOR=60, ATTACKS=counters,unread-log)
 	$(CARGO) build --locked -p phalanxd

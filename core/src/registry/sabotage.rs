@@ -24,6 +24,12 @@ pub enum RegistryBug {
     WatchIgnoresFloor,
     /// A watcher that has nothing to hear gets no bookmarks at intervals.
     WatchIdlesSilently,
+    /// A watcher that resumes goes on although its position belongs to another history.
+    WatchIgnoresHistory,
+    /// A watcher without credit delays the watchers after it.
+    SlowWatcherBlocks,
+    /// The watches of a sequencer whose epoch has ended stay open.
+    DeposedWatchesStay,
 }
 
 impl RegistryBug {
@@ -38,6 +44,9 @@ impl RegistryBug {
         (Self::WatchTruncatesBatches, "watch-truncates-batches"),
         (Self::WatchIgnoresFloor, "watch-ignores-floor"),
         (Self::WatchIdlesSilently, "watch-idles-silently"),
+        (Self::WatchIgnoresHistory, "watch-ignores-history"),
+        (Self::SlowWatcherBlocks, "slow-watcher-blocks"),
+        (Self::DeposedWatchesStay, "deposed-watches-stay"),
     ];
 }
 

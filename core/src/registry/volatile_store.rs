@@ -24,6 +24,12 @@ impl VolatileStore {
         self.floor + self.log.len() as u64
     }
 
+    /// The epochs, each with the sequence number of its first batch.
+    #[must_use]
+    pub fn epochs(&self) -> &[(LogEpoch, u64)] {
+        &self.epochs
+    }
+
     /// The state after the latest batch.
     #[must_use]
     pub const fn state(&self) -> &RegistryState {

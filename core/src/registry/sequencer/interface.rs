@@ -169,7 +169,8 @@ pub enum Output {
         /// The outcome.
         result: Result<WriteOutcome, WriteRefusal>,
     },
-    /// The answer to `OpenWatch`. After a refusal, the watch does not exist.
+    /// The answer to `OpenWatch`; a second one, with a refusal, ends an open watch. After a refusal, the watch does not
+    /// exist.
     WatchOpened {
         /// The watch.
         watch: WatchId,

@@ -49,9 +49,9 @@ impl Lease {
         self.epoch
     }
 
-    /// Whether reads are served.
-    pub(super) const fn is_readable(&self) -> bool {
-        self.was_open
+    /// Whether reads are served: the store was open, and no other sequencer is known to have opened it since.
+    pub(super) fn is_readable(&self) -> bool {
+        self.was_open && self.phase != Phase::Deposed
     }
 
     /// Whether groups may be committed.

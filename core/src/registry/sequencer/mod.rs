@@ -12,7 +12,8 @@
 //! - [`WatchServer`]: the watchers.
 //!
 //! Promises:
-//! - Reads and writes are linearizable while the epoch lasts, and a batch is atomic.
+//! - Reads, writes and refusals are linearizable while the epoch lasts, and a batch is atomic. A registry that does not
+//!   know yet that another one has opened its store may answer reads and refusals from its last state.
 //! - An acknowledged write is durable. A write that is refused is not applied, except for
 //!   [`WriteRefusal::Unknown`]; its outcome is learnt by repeating it with its request id.
 //! - A request id is executed at most once while the log keeps its batch.
@@ -50,7 +51,7 @@ use crate::random::Random;
 use crate::time::{Instant, Wall};
 use decision::{DecisionContext, added, decide};
 use lease::Lease;
-use pipeline::{CommitPipeline, Waiter};
+use pipeline::{CommitPipeline, Waiter, WaitingAnswer};
 use quotas::Quotas;
 use std::sync::Arc;
 
@@ -91,9 +92,9 @@ impl Sequencer {
         }
     }
 
-    /// Whether the store was opened, so that there is a state to read.
+    /// Whether the store was opened, so that there is a state to read, and no other sequencer is known to have opened it.
     #[must_use]
-    pub const fn is_readable(&self) -> bool {
+    pub fn is_readable(&self) -> bool {
         self.lease.is_readable()
     }
 
@@ -253,8 +254,15 @@ impl Sequencer {
         } else {
             &self.accepted
         };
-        let changes = decide(state, &write.batch, &mut context)?;
-        self.quotas.check(added(&changes))?;
+        let decided = decide(state, &write.batch, &mut context);
+        let changes = match decided.and_then(|it| self.quotas.check(added(&it)).map(|()| it)) {
+            Ok(changes) => changes,
+            Err(refusal) if self.pipeline.len() == 0 => return Err(refusal),
+            Err(refusal) => {
+                self.wait_for_last(write.write, WaitingAnswer::Refused(refusal));
+                return Ok(());
+            }
+        };
         if changes.is_empty() {
             self.answer_unchanged(write.write, out);
             return Ok(());
@@ -305,8 +313,8 @@ impl Sequencer {
         }
         let sequence = entry.revision.sequence;
         if sequence > self.log.head() {
-            let is_own = true;
-            self.pipeline.wait(sequence, Waiter { write, is_own });
+            let answer = WaitingAnswer::Own;
+            self.pipeline.wait(sequence, Waiter { write, answer });
         } else {
             let result = Ok(WriteOutcome::of(entry));
             out.push(Output::Answer { write, result });
@@ -317,13 +325,17 @@ impl Sequencer {
     /// Answers a batch that changes nothing, once the state that it saw is durable.
     fn answer_unchanged(&mut self, write: WriteId, out: &mut Outbox<Output>) {
         if self.pipeline.len() > 0 {
-            let is_own = false;
-            let last = self.next_sequence() - 1;
-            self.pipeline.wait(last, Waiter { write, is_own });
+            self.wait_for_last(write, WaitingAnswer::Unchanged);
         } else {
             let result = Ok(self.unchanged());
             out.push(Output::Answer { write, result });
         }
+    }
+
+    /// Answers a writer when the last accepted batch is durable.
+    fn wait_for_last(&mut self, write: WriteId, answer: WaitingAnswer) {
+        let last = self.next_sequence() - 1;
+        self.pipeline.wait(last, Waiter { write, answer });
     }
 
     /// The outcome of a batch that changes nothing.
@@ -346,15 +358,16 @@ impl Sequencer {
             }
             self.log.append(Arc::clone(&entry));
             for waiter in waiters {
-                let outcome = if waiter.is_own {
-                    WriteOutcome::of(&entry)
-                } else {
-                    self.unchanged()
+                let result = match waiter.answer {
+                    WaitingAnswer::Own if self.config.bugs.has(RegistryBug::AnswersEarly) => {
+                        continue;
+                    }
+                    WaitingAnswer::Own => Ok(WriteOutcome::of(&entry)),
+                    WaitingAnswer::Unchanged => Ok(self.unchanged()),
+                    WaitingAnswer::Refused(refusal) => Err(refusal),
                 };
-                if !(waiter.is_own && self.config.bugs.has(RegistryBug::AnswersEarly)) {
-                    let (write, result) = (waiter.write, Ok(outcome));
-                    out.push(Output::Answer { write, result });
-                }
+                let write = waiter.write;
+                out.push(Output::Answer { write, result });
             }
         }
         self.watch(out, |watches, watched, sent| {
@@ -398,6 +411,7 @@ impl Sequencer {
             StoreFailure::Fenced => {
                 self.lease.depose();
                 out.push(Output::Report(Event::Deposed));
+                self.end_watches(out);
             }
             StoreFailure::Failed => self.open_store(out),
         }
@@ -420,6 +434,17 @@ impl Sequencer {
         let result = opened.map(drop);
         out.push(Output::WatchOpened { watch, result });
         deliver(sent, out);
+    }
+
+    /// Ends all watches, because another sequencer decides from now on.
+    fn end_watches(&mut self, out: &mut Outbox<Output>) {
+        if self.config.bugs.has(RegistryBug::DeposedWatchesStay) {
+            return;
+        }
+        for watch in self.watches.close_all() {
+            let result = Err(WatchRefusal::Opening);
+            out.push(Output::WatchOpened { watch, result });
+        }
     }
 
     /// Calls the watch server, and orders what it sends.

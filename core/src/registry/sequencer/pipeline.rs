@@ -1,13 +1,16 @@
 //! The commit pipeline: the group that the store commits, and the group that is being filled meanwhile.
 //!
 //! One group is under way at a time. Batches that are accepted while the store commits form the next group, so that one
-//! sync of the disk serves all of them. A writer is answered when its batch is durable.
+//! sync of the disk serves all of them. A writer is answered when its batch is durable; a writer whose write changes
+//! nothing or is refused, when the state that decided about it is durable. Otherwise an answer would tell of a batch that
+//! reads do not show yet, and that may be lost.
 //!
 //! Bounds: [`WAITING_ENTRIES_MAX`] batches and [`WAITING_BYTES_MAX`] bytes in the group that is being filled.
 
 use super::interface::WriteId;
 use crate::link::Ticket;
 use crate::registry::log::{LogEntry, RequestKey};
+use crate::registry::write::WriteRefusal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,11 +20,21 @@ pub const WAITING_ENTRIES_MAX: usize = 4_096;
 pub const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A writer that waits for a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Waiter {
     pub(super) write: WriteId,
-    /// Whether the batch is the writer's own. Otherwise the writer changed nothing, on a state that is not yet durable.
-    pub(super) is_own: bool,
+    pub(super) answer: WaitingAnswer,
+}
+
+/// The answer of a writer once the batch is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WaitingAnswer {
+    /// The outcome of the batch, which is the writer's own.
+    Own,
+    /// The write changes nothing in the state after the batch.
+    Unchanged,
+    /// The write is refused in the state after the batch.
+    Refused(WriteRefusal),
 }
 
 /// Batches that are not yet durable, with their writers.
@@ -60,8 +73,8 @@ impl CommitPipeline {
         }
         self.open_bytes += entry.encoded_len();
         self.open.push(entry);
-        let is_own = true;
-        self.wait(sequence, Waiter { write, is_own });
+        let answer = WaitingAnswer::Own;
+        self.wait(sequence, Waiter { write, answer });
     }
 
     /// Lets a writer wait for a batch.

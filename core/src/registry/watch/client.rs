@@ -75,7 +75,7 @@ pub enum ClientInput {
     Connected,
     /// The connection could not be made, or has ended.
     Disconnected,
-    /// The registry refused the watch.
+    /// The registry refused the watch, or has ended it.
     Refused(WatchRefusal),
     /// A message arrived.
     Receive(WatchMessage),
@@ -420,7 +420,9 @@ impl Machine for WatchClient {
             (ClientInput::Disconnected, Phase::Connecting | Phase::Syncing | Phase::InSync) => {
                 self.back_off(now, out);
             }
-            (ClientInput::Refused(refusal), Phase::Syncing) => self.on_refused(now, refusal, out),
+            (ClientInput::Refused(refusal), Phase::Syncing | Phase::InSync) => {
+                self.on_refused(now, refusal, out);
+            }
             (ClientInput::Receive(message), _) => self.on_message(now, message, out),
             (
                 ClientInput::Start
@@ -754,6 +756,15 @@ mod tests {
             };
             assert_eq!(request.interval, Some(kept / 3));
         }
+    }
+
+    #[test]
+    fn a_watch_that_the_registry_ends_is_opened_again() {
+        let mut bench = Bench::in_sync();
+        let outputs = bench.step(ClientInput::Refused(WatchRefusal::Opening));
+        let lost = ClientOutput::Report(ClientEvent::LostSync);
+        assert_eq!(outputs, [ClientOutput::Disconnect, lost]);
+        assert_eq!(resumed(&bench.reconnect()), Some(token(5)));
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl WatchMessage {
 /// Reason why a watch is not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchRefusal {
-    /// The registry has not opened its store yet.
+    /// The registry does not hold its store: it has not opened it yet, or another registry has taken it.
     Opening,
     /// The registry has the maximum number of watches.
     TooMany,
@@ -137,7 +137,9 @@ impl WatchRefusal {
 impl fmt::Display for WatchRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Opening => "the registry is opening its store; watch later",
+            Self::Opening => {
+                "the registry does not hold its store at present; watch later or elsewhere"
+            }
             Self::TooMany => "the registry has too many watches; watch later",
             Self::OtherRegion => "the resume token is one of another region; watch without it",
         })

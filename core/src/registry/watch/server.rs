@@ -230,7 +230,8 @@ impl WatchServer {
             let ignores = self.bugs.has(RegistryBug::WatchIgnoresFloor);
             (!ignores).then_some(ResetReason::Compacted)
         } else if !log.knows(token.epoch, token.sequence) {
-            Some(ResetReason::OtherHistory)
+            let ignores = self.bugs.has(RegistryBug::WatchIgnoresHistory);
+            (!ignores).then_some(ResetReason::OtherHistory)
         } else {
             None
         }
@@ -242,6 +243,14 @@ impl WatchServer {
             self.idle.remove(&(watcher.idle_at, watch));
         }
         self.unfinished.remove(&watch);
+    }
+
+    /// Ends all watches. Returns them.
+    pub fn close_all(&mut self) -> Vec<WatchId> {
+        self.unfinished.clear();
+        self.continue_at = None;
+        self.idle.clear();
+        std::mem::take(&mut self.watchers).into_keys().collect()
     }
 
     /// Adds to the credit of a watcher, and sends within it.
@@ -261,7 +270,10 @@ impl WatchServer {
 
     /// Sends to all watchers what is new in the log.
     pub fn publish(&mut self, now: Instant, watched: WatchedState<'_>, out: &mut Vec<WatchOutput>) {
-        let watches: Vec<WatchId> = self.watchers.keys().copied().collect();
+        let blocks = self.bugs.has(RegistryBug::SlowWatcherBlocks);
+        let ahead = self.watchers.iter();
+        let ahead = ahead.take_while(|(_, watcher)| !blocks || watcher.credit > 0);
+        let watches: Vec<WatchId> = ahead.map(|(watch, _)| *watch).collect();
         for watch in watches {
             self.pump(now, watch, watched, out);
         }

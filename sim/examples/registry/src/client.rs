@@ -22,7 +22,7 @@ use phalanx_sim::world::{DialId, Effect, Effects, LinkId, Process, ProcessEvent,
 use serde_json::{Value, json};
 
 /// The number of objects that all clients write.
-const OBJECTS: u64 = 6;
+const OBJECTS: u64 = 10;
 /// Time after which an operation without an answer is sent again.
 const REPEAT: Duration = Duration::from_millis(800);
 /// Longest pause between two operations.
@@ -46,13 +46,19 @@ struct Pending {
 /// A client.
 #[derive(Debug)]
 pub struct RegistryClient {
-    registry: SocketAddr,
+    /// The registries; a client turns to the next one when a connection ends.
+    registries: Vec<SocketAddr>,
     watch: WatchClient,
     scope: ObjectScope,
     link: Option<LinkId>,
     dials: u64,
     /// The dial under way.
     dialing: Option<DialId>,
+    /// An additional delay of each grant.
+    pause_of_reads: Duration,
+    /// Whether the client neither reads nor compares generations: a registry that does not know that another one has
+    /// opened its store answers both from an old state.
+    is_blind: bool,
     /// Grants that are delayed, with their times.
     grants: Vec<(Instant, usize)>,
     pending: Option<Pending>,
@@ -68,7 +74,12 @@ pub struct RegistryClient {
 impl RegistryClient {
     /// A client that starts, and watches the objects of this scope.
     #[must_use]
-    pub fn new(registry: SocketAddr, scope: ObjectScope, prefix: String, random: Random) -> Self {
+    pub fn new(
+        registries: Vec<SocketAddr>,
+        scope: ObjectScope,
+        prefix: String,
+        random: Random,
+    ) -> Self {
         let config = ClientConfig {
             retry_max: Duration::from_secs(1),
             window: WINDOW,
@@ -76,12 +87,14 @@ impl RegistryClient {
             ..ClientConfig::new(scope.clone())
         };
         Self {
-            registry,
+            registries,
             watch: WatchClient::new(config, random.child("watch")),
             scope,
             link: None,
             dials: 0,
             dialing: None,
+            pause_of_reads: Duration::ZERO,
+            is_blind: false,
             grants: Vec::new(),
             pending: None,
             left: 0,
@@ -116,14 +129,16 @@ impl RegistryClient {
         for output in outputs.drain() {
             match output {
                 ClientOutput::Connect => {
+                    let turn = self.dials as usize % self.registries.len();
                     self.dials += 1;
-                    let (dial, to) = (DialId(self.dials), Some(self.registry));
+                    let (dial, to) = (DialId(self.dials), Some(self.registries[turn]));
                     self.dialing = Some(dial);
                     out.push(Effect::Dial { dial, to });
                 }
                 ClientOutput::Open(request) => self.send(ClientMessage::Open(request), out),
                 ClientOutput::Grant { bytes } => {
-                    let at = now + self.random.duration_below(SLOWNESS) + Duration::from_nanos(1);
+                    let slowness = self.random.duration_below(SLOWNESS) + self.pause_of_reads;
+                    let at = now + slowness + Duration::from_nanos(1);
                     self.grants.push((at, bytes));
                 }
                 ClientOutput::Disconnect => {
@@ -163,6 +178,11 @@ impl RegistryClient {
         let name = self.object();
         let known = self.watch.objects().get(&name).cloned();
         let roll = self.random.below(100);
+        let roll = if self.is_blind {
+            60 + roll * 2 / 5
+        } else {
+            roll
+        };
         let (operations, message) = if roll < 25 {
             let message = ClientMessage::Read {
                 request: request.clone(),
@@ -285,6 +305,7 @@ impl RegistryClient {
                 WriteRefusal::Opening
                 | WriteRefusal::Busy
                 | WriteRefusal::Rate { .. }
+                | WriteRefusal::Deposed
                 | WriteRefusal::Unknown,
             ) => {}
             Err(_) => out.report(RegistryFact::Violation("valid writes are accepted")),
@@ -409,7 +430,12 @@ impl Process for RegistryClient {
                     self.on_message(now, message, out);
                 }
             }
+            ProcessEvent::Command(command) if command.name == "read-slowly" => {
+                let millis = command.with["ms"].as_u64().unwrap_or(1_000);
+                self.pause_of_reads = Duration::from_millis(millis);
+            }
             ProcessEvent::Command(command) => {
+                self.is_blind = command.with["blind"].as_bool().unwrap_or(false);
                 self.left += command.with["count"].as_u64().unwrap_or(1);
                 if self.pending.is_none() {
                     self.pause(now);

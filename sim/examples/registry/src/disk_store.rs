@@ -12,6 +12,8 @@ use phalanx_sim::world::{Effects, Ticket};
 
 /// The file of the log.
 const FILE: &str = "registry.log";
+/// The file of the backup.
+const BACKUP: &str = "registry.backup";
 
 /// A record that is being written.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +52,27 @@ impl Record {
     }
 }
 
+/// Reads the records up to the first one that is damaged. Returns their content and their text.
+fn read(text: &str, archive: &SharedArchive) -> (VolatileStore, String) {
+    let (mut content, mut records) = (VolatileStore::default(), String::new());
+    for line in text.split_inclusive('\n') {
+        let record = line.strip_suffix('\n').and_then(Record::read);
+        let Some(record) = record else {
+            break;
+        };
+        records += line;
+        match record {
+            Record::Epoch { incarnation } => drop(content.open(incarnation)),
+            Record::Group { index, .. } => {
+                let archive = archive.borrow();
+                let group = archive.group(index).expect("a stored group is archived");
+                content.commit(group).expect("the log is in order");
+            }
+        }
+    }
+    (content, records)
+}
+
 /// A completion for the sequencer.
 #[derive(Debug)]
 pub enum StoreEvent {
@@ -69,8 +92,12 @@ pub enum StoreEvent {
 #[derive(Debug)]
 pub struct DiskStore {
     archive: SharedArchive,
-    /// What the durable records amount to.
+    /// The content of the durable records.
     content: VolatileStore,
+    /// The durable records.
+    records: String,
+    /// The backup: its records, and the number of its batches.
+    backup: Option<(String, u64)>,
     /// The record that is being written, and the ticket of the write.
     writing: Option<(Ticket, Record)>,
     written: u64,
@@ -85,29 +112,19 @@ impl DiskStore {
     #[must_use]
     pub fn start(disk: &mut Files, archive: SharedArchive, is_synced: bool) -> Self {
         let bytes = disk.read(FILE).unwrap_or_default().to_vec();
-        let text = String::from_utf8_lossy(&bytes);
-        let (mut content, mut whole) = (VolatileStore::default(), 0);
-        for line in text.split_inclusive('\n') {
-            let record = line.strip_suffix('\n').and_then(Record::read);
-            let Some(record) = record else {
-                break;
-            };
-            whole += line.len();
-            match record {
-                Record::Epoch { incarnation } => drop(content.open(incarnation)),
-                Record::Group { index, .. } => {
-                    let archive = archive.borrow();
-                    let group = archive.group(index).expect("a stored group is archived");
-                    content.commit(group).expect("the log is in order");
-                }
-            }
+        let (content, records) = read(&String::from_utf8_lossy(&bytes), &archive);
+        if records.len() < bytes.len() {
+            disk.put(FILE, records.clone().into_bytes());
         }
-        if whole < bytes.len() {
-            disk.put(FILE, bytes[..whole].to_vec());
-        }
+        let backup = disk.read(BACKUP).map(|bytes| {
+            let (content, records) = read(&String::from_utf8_lossy(bytes), &archive);
+            (records, content.head())
+        });
         Self {
             archive,
             content,
+            records,
+            backup,
             writing: None,
             written: 0,
             is_synced,
@@ -118,6 +135,31 @@ impl DiskStore {
     /// Lets the next commit be stored and reported as failed.
     pub const fn lose_next(&mut self) {
         self.loses_next = true;
+    }
+
+    /// Copies the durable records into the backup.
+    pub fn back_up(&mut self, out: &mut Effects) {
+        let bytes = self.records.clone().into_bytes();
+        self.change(DiskChange::Replace(BACKUP.into(), bytes), true, out);
+        self.backup = Some((self.records.clone(), self.content.head()));
+    }
+
+    /// Puts the backup in the place of the records. Returns whether there is one.
+    pub fn restore(&mut self, out: &mut Effects) -> bool {
+        let Some((records, head)) = self.backup.clone() else {
+            return false;
+        };
+        let change = DiskChange::Replace(FILE.into(), records.into_bytes());
+        self.change(change, true, out);
+        self.archive.borrow_mut().restore(head);
+        true
+    }
+
+    fn change(&mut self, change: DiskChange, is_synced: bool, out: &mut Effects) -> Ticket {
+        self.written += 1;
+        let ticket = Ticket(self.written);
+        out.write(ticket, change, is_synced);
+        ticket
     }
 
     /// Begins an epoch.
@@ -133,10 +175,8 @@ impl DiskStore {
 
     fn write(&mut self, record: Record, out: &mut Effects) {
         debug_assert!(self.writing.is_none(), "the sequencer orders one at a time");
-        self.written += 1;
-        let ticket = Ticket(self.written);
         let change = DiskChange::Append(FILE.into(), record.line().into_bytes());
-        out.write(ticket, change, self.is_synced);
+        let ticket = self.change(change, self.is_synced, out);
         self.writing = Some((ticket, record));
     }
 
@@ -147,6 +187,9 @@ impl DiskStore {
         result: Result<(), DiskError>,
     ) -> Option<StoreEvent> {
         let (_, record) = self.writing.take_if(|(writing, _)| *writing == ticket)?;
+        if result.is_ok() {
+            self.records += &record.line();
+        }
         let failure = match result {
             Ok(()) => None,
             Err(DiskError::Full) => Some(StoreFailure::Full),

@@ -41,13 +41,19 @@ pub enum RegistryFact {
     Serving {
         /// The sequence number of the latest batch.
         head: u64,
+        /// The number of the epoch.
+        epoch: u64,
         /// The batches in the log.
         log: Vec<Arc<LogEntry>>,
+        /// The sequence number of the latest batch in the backup that was restored, if one was since the last start.
+        restored: Option<u64>,
     },
     /// A group became durable.
     Committed(Vec<Arc<LogEntry>>),
     /// A commit failed.
     CommitFailed,
+    /// Another registry has opened the store.
+    Deposed,
     /// A watcher gets a snapshot in place of changes.
     Reset,
     /// A client began an operation.
@@ -78,13 +84,15 @@ pub enum RegistryFact {
     },
     /// A client that starts has forgotten its copy and its operation.
     Forgot,
-    /// A watcher was told of changes.
+    /// A watcher got changes.
     Delivered {
         /// The watched objects.
         scope: Box<ObjectScope>,
         /// The changes.
         delivery: WatchDelivery,
     },
+    /// The records of a pod stand, and it has a copy of the registry.
+    Ready,
     /// A watcher follows the registry.
     InSync,
     /// A watcher has ceased to follow the registry.
@@ -101,6 +109,7 @@ impl ReportedEvent for RegistryFact {
             Self::Serving { .. } => "serving",
             Self::Committed(_) => "committed",
             Self::CommitFailed => "commit-failed",
+            Self::Deposed => "deposed",
             Self::Reset => "reset",
             Self::Called { .. } => "called",
             Self::Acknowledged { .. } => "acknowledged",
@@ -108,6 +117,7 @@ impl ReportedEvent for RegistryFact {
             Self::Refused { .. } => "refused",
             Self::Forgot => "forgot",
             Self::Delivered { .. } => "delivered",
+            Self::Ready => "ready",
             Self::InSync => "in-sync",
             Self::LostSync => "lost-sync",
             Self::TimedOut => "timed-out",
@@ -118,10 +128,11 @@ impl ReportedEvent for RegistryFact {
 }
 
 /// The names of all facts.
-pub const FACTS: [&str; 14] = [
+pub const FACTS: [&str; 16] = [
     "serving",
     "committed",
     "commit-failed",
+    "deposed",
     "reset",
     "called",
     "acknowledged",
@@ -129,6 +140,7 @@ pub const FACTS: [&str; 14] = [
     "refused",
     "forgot",
     "delivered",
+    "ready",
     "in-sync",
     "lost-sync",
     "timed-out",

@@ -14,5 +14,8 @@ pub mod fact;
 pub mod invariants;
 pub mod linearizability;
 pub mod messages;
+pub mod pod;
 pub mod server;
+pub mod shared_store;
 pub mod system;
+pub mod workload;

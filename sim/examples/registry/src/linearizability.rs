@@ -112,11 +112,11 @@ struct Point {
     register: Register,
 }
 
-/// Checks a history of operations on one object that does not exist at first.
+/// Checks a history of operations on one object. `initial` is its uid and generation at first; none if there is no object.
 ///
 /// # Errors
 /// Returns the request of the operation that no order explains: the one furthest in the history.
-pub fn check(operations: &[RecordedOperation]) -> Result<(), String> {
+pub fn check(initial: Option<(Uid, u64)>, operations: &[RecordedOperation]) -> Result<(), String> {
     let (mut answered, open): (Vec<_>, Vec<_>) =
         operations.iter().partition(|it| it.returned.is_some());
     answered.sort_by_key(|it| it.called);
@@ -125,7 +125,9 @@ pub fn check(operations: &[RecordedOperation]) -> Result<(), String> {
         first: 0,
         ahead: BTreeSet::new(),
         open: BTreeSet::new(),
-        register: Register::Absent,
+        register: initial.map_or(Register::Absent, |(uid, generation)| {
+            Register::Is(Some(uid), generation)
+        }),
     }];
     while let Some(point) = waiting.pop() {
         furthest = furthest.max(point.first);
@@ -210,7 +212,7 @@ mod tests {
                 Some((13, OperationOutcome::Conflict(Some(3)))),
             ),
         ];
-        assert_eq!(check(&history), Ok(()));
+        assert_eq!(check(None, &history), Ok(()));
     }
 
     #[test]
@@ -220,7 +222,7 @@ mod tests {
             operation(OperationKind::Swap(1), 2, Some((5, is(2)))),
             operation(OperationKind::Swap(1), 3, Some((6, is(2)))),
         ];
-        assert_eq!(check(&history), Err("3".to_owned()));
+        assert_eq!(check(None, &history), Err("3".to_owned()));
     }
 
     #[test]
@@ -230,7 +232,7 @@ mod tests {
             operation(OperationKind::Put, 2, Some((3, is(2)))),
             operation(OperationKind::Read, 4, Some((5, is(1)))),
         ];
-        assert_eq!(check(&stale), Err("4".to_owned()));
+        assert_eq!(check(None, &stale), Err("4".to_owned()));
         let absent = [
             operation(OperationKind::Put, 0, Some((1, is(1)))),
             operation(
@@ -244,7 +246,7 @@ mod tests {
                 Some((5, OperationOutcome::Is(None))),
             ),
         ];
-        assert_eq!(check(&absent), Ok(()));
+        assert_eq!(check(None, &absent), Ok(()));
     }
 
     #[test]
@@ -257,8 +259,8 @@ mod tests {
                 operation(OperationKind::Read, 6, Some((7, is(generation)))),
             ]
         };
-        assert_eq!(check(&late(1)), Ok(()));
-        assert_eq!(check(&late(2)), Ok(()));
-        assert_eq!(check(&late(3)), Err("6".to_owned()));
+        assert_eq!(check(None, &late(1)), Ok(()));
+        assert_eq!(check(None, &late(2)), Ok(()));
+        assert_eq!(check(None, &late(3)), Err("6".to_owned()));
     }
 }

@@ -17,6 +17,13 @@ pub enum ClientMessage {
         /// The operations.
         batch: WriteBatch,
     },
+    /// Writes the records of a pod.
+    Register {
+        /// The id of the request.
+        request: String,
+        /// The operations.
+        batch: WriteBatch,
+    },
     /// Reads an object.
     Read {
         /// The id of the request.
@@ -59,7 +66,9 @@ const FRAME: usize = 48;
 impl Message for ClientMessage {
     fn encoded_len(&self) -> usize {
         let content = match self {
-            Self::Write { request, batch } => request.len() + batch.operations.len() * (FRAME + 32),
+            Self::Write { request, batch } | Self::Register { request, batch } => {
+                request.len() + batch.operations.len() * (FRAME + 32)
+            }
             Self::Read { request, name } => request.len() + name.as_str().len(),
             Self::Open(_) | Self::Grant(_) => 0,
         };
@@ -69,6 +78,7 @@ impl Message for ClientMessage {
     fn kind(&self) -> &'static str {
         match self {
             Self::Write { .. } => "write",
+            Self::Register { .. } => "register",
             Self::Read { .. } => "read",
             Self::Open(_) => "open",
             Self::Grant(_) => "grant",

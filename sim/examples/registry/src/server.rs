@@ -4,6 +4,8 @@ use crate::archive::SharedArchive;
 use crate::disk_store::{DiskStore, StoreEvent};
 use crate::fact::RegistryFact;
 use crate::messages::{ClientMessage, RegistryMessage};
+use crate::pod::SERVICE;
+use crate::shared_store::SharedStore;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::registry::object::ObjectDraft;
 use phalanx_core::registry::sequencer::{
@@ -23,11 +25,21 @@ use std::collections::BTreeMap;
 /// The number of the write that creates the kind of the workload.
 const SETUP: WriteId = WriteId(0);
 
+/// The store of a registry.
+pub enum ServerStore {
+    /// On the host's own disk.
+    Own(DiskStore),
+    /// In the database of several registries.
+    Shared(SharedStore),
+}
+
 /// A registry.
 pub struct RegistryServer {
     machine: Sequencer,
-    store: DiskStore,
+    store: ServerStore,
     archive: SharedArchive,
+    /// Whether the registry has stopped, because a backup takes the place of its store.
+    has_stopped: bool,
     /// The writes that wait for an answer.
     writes: BTreeMap<WriteId, (LinkId, String)>,
     next_write: u64,
@@ -37,11 +49,12 @@ pub struct RegistryServer {
 impl RegistryServer {
     /// A registry that starts with this store.
     #[must_use]
-    pub fn new(config: Config, store: DiskStore, archive: SharedArchive, wall: Wall) -> Self {
+    pub fn new(config: Config, store: ServerStore, archive: SharedArchive, wall: Wall) -> Self {
         Self {
             machine: Sequencer::new(config),
             store,
             archive,
+            has_stopped: false,
             writes: BTreeMap::new(),
             next_write: SETUP.0 + 1,
             wall,
@@ -59,8 +72,14 @@ impl RegistryServer {
         self.machine.step(now, input, &mut outputs);
         for output in outputs.drain() {
             match output {
-                Output::OpenStore { incarnation } => self.store.open(incarnation, out),
-                Output::Commit { ticket, group } => self.store.commit(ticket, group, out),
+                Output::OpenStore { incarnation } => match &mut self.store {
+                    ServerStore::Own(store) => store.open(incarnation, out),
+                    ServerStore::Shared(store) => store.open(now, incarnation),
+                },
+                Output::Commit { ticket, group } => match &mut self.store {
+                    ServerStore::Own(store) => store.commit(ticket, group, out),
+                    ServerStore::Shared(store) => store.commit(now, ticket, group),
+                },
                 Output::Answer { write, result } => {
                     if let Some((link, request)) = self.writes.remove(&write) {
                         out.send(link, RegistryMessage::Written { request, result });
@@ -81,18 +100,25 @@ impl RegistryServer {
 
     fn report(&self, event: &Event, out: &mut Effects) {
         match event {
-            Event::Serving { head, .. } => {
+            Event::Serving { head, epoch } => {
                 let log = self.machine.log();
                 let entries: Vec<_> = log.after(log.floor()).cloned().collect();
+                let restored = self.archive.borrow_mut().begin_restored();
                 self.archive.borrow_mut().extend(&entries);
-                let (head, log) = (*head, entries);
-                out.report(RegistryFact::Serving { head, log });
+                let (head, epoch, log) = (*head, epoch.number, entries);
+                out.report(RegistryFact::Serving {
+                    head,
+                    epoch,
+                    log,
+                    restored,
+                });
             }
             Event::CommitFailed { .. } | Event::OpenFailed(_) => {
                 out.report(RegistryFact::CommitFailed);
             }
             Event::WatchReset { .. } => out.report(RegistryFact::Reset),
-            Event::Deposed | Event::HistoryLost { .. } => {
+            Event::Deposed => out.report(RegistryFact::Deposed),
+            Event::HistoryLost { .. } => {
                 out.report(RegistryFact::Violation("the only registry of its store"));
             }
         }
@@ -132,6 +158,7 @@ impl RegistryServer {
         };
         let patterns = ObjectValue::texts(["//shop/orders/{order}"]);
         let operations = vec![
+            create("regions/eu", ObjectTable::new()),
             create("services/shop", ObjectTable::new()),
             create(
                 "services/shop/resources/Order",
@@ -148,6 +175,26 @@ impl RegistryServer {
         self.step(now, Input::Write(Box::new(write)), out);
     }
 
+    fn write(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        service: &str,
+        request: &str,
+        batch: &WriteBatch,
+    ) -> WriteRequest {
+        let write = WriteId(self.next_write);
+        self.next_write += 1;
+        self.writes.insert(write, (link, request.to_owned()));
+        WriteRequest {
+            write,
+            caller: RegistryCaller::Service(service.to_owned()),
+            request: Some(request.to_owned()),
+            batch: batch.clone(),
+            time: Wall(self.wall.0 + now.as_millis() / 1_000),
+        }
+    }
+
     fn on_message(
         &mut self,
         now: Instant,
@@ -158,16 +205,11 @@ impl RegistryServer {
         let watch = WatchId(link.0);
         match message {
             ClientMessage::Write { request, batch } => {
-                let write = WriteId(self.next_write);
-                self.next_write += 1;
-                self.writes.insert(write, (link, request.clone()));
-                let write = WriteRequest {
-                    write,
-                    caller: RegistryCaller::Service("shop".to_owned()),
-                    request: Some(request.clone()),
-                    batch: batch.clone(),
-                    time: Wall(self.wall.0 + now.as_millis() / 1_000),
-                };
+                let write = self.write(now, link, "shop", request, batch);
+                self.step(now, Input::Write(Box::new(write)), out);
+            }
+            ClientMessage::Register { request, batch } => {
+                let write = self.write(now, link, SERVICE, request, batch);
                 self.step(now, Input::Write(Box::new(write)), out);
             }
             ClientMessage::Read { request, name } => {
@@ -194,8 +236,34 @@ impl RegistryServer {
         result: Result<(), DiskError>,
         out: &mut Effects,
     ) {
-        if let Some(event) = self.store.on_written(ticket, result) {
+        let event = match &mut self.store {
+            ServerStore::Own(store) => store.on_written(ticket, result),
+            ServerStore::Shared(_) => None,
+        };
+        if let Some(event) = event {
             self.on_store(now, event, out);
+        }
+    }
+
+    fn on_wake(&mut self, now: Instant, out: &mut Effects) {
+        if let ServerStore::Shared(store) = &mut self.store
+            && let Some(event) = store.on_wake(now)
+        {
+            self.on_store(now, event, out);
+        }
+        if self.machine.next_deadline().is_some_and(|at| at <= now) {
+            self.step(now, Wake.into(), out);
+        }
+    }
+
+    fn on_command(&mut self, word: &str, out: &mut Effects) {
+        let ServerStore::Own(store) = &mut self.store else {
+            return;
+        };
+        match word {
+            "back-up" => store.back_up(out),
+            "restore-backup" => self.has_stopped = store.restore(out),
+            _ => store.lose_next(),
         }
     }
 }
@@ -216,6 +284,9 @@ impl Process for RegistryServer {
     }
 
     fn on_event(&mut self, now: Instant, event: ProcessEvent, out: &mut Effects) {
+        if self.has_stopped {
+            return;
+        }
         match event {
             ProcessEvent::Start => {
                 out.listen(PORT);
@@ -235,14 +306,24 @@ impl Process for RegistryServer {
             ProcessEvent::WriteFailed { ticket, reason } => {
                 self.on_written(now, ticket, Err(reason), out);
             }
-            ProcessEvent::Command(_) => self.store.lose_next(),
-            ProcessEvent::Wake => self.step(now, Wake.into(), out),
+            ProcessEvent::Command(command) => self.on_command(&command.name, out),
+            ProcessEvent::Wake => self.on_wake(now, out),
             _ => {}
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.machine.next_deadline()
+        if self.has_stopped {
+            return None;
+        }
+        let store = match &self.store {
+            ServerStore::Own(_) => None,
+            ServerStore::Shared(store) => store.next_deadline(),
+        };
+        [self.machine.next_deadline(), store]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn view(&self) -> &dyn ProcessView {

@@ -1,24 +1,30 @@
-//! The registry as a system: the first host runs the registry, all others run clients.
+//! The registry as a system: hosts whose names begin with `registry` run registries, all others run clients.
 
 use crate::archive::{Archive, SharedArchive};
 use crate::client::{RegistryClient, copy};
 use crate::disk_store::DiskStore;
 use crate::fact::FACTS;
 use crate::invariants;
-use crate::server::RegistryServer;
+use crate::pod::{Pod, SERVICE};
+use crate::server::{RegistryServer, ServerStore};
+use crate::shared_store::SharedStore;
+use phalanx_core::registry::environment::EnvironmentConfig;
 use phalanx_core::registry::log::Retention;
 use phalanx_core::registry::query::ObjectScope;
 use phalanx_core::registry::sabotage::{RegistryBug, RegistryBugs};
 use phalanx_core::registry::sequencer::Config;
+use phalanx_core::registry::state::ObjectMap;
 use phalanx_core::time::Duration;
-use phalanx_sim::invariant::Invariant;
+use phalanx_sim::invariant::{Invariant, Report};
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
 use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
 use serde_json::Value;
 use std::rc::Rc;
 
-/// The planted bug of the store: writes are not synced.
+/// The planted bug of the store on a disk: writes are not synced.
 const UNSYNCED: &str = "commits-unsynced";
+/// The planted bug of the store in a database: a commit of an earlier epoch is stored.
+const EPOCHS_IGNORED: &str = "epochs-ignored";
 
 /// The filters of the clients, in turn.
 const FILTERS: [&str; 3] = ["", "size >= 2", "size = 0 OR value LIKE \"2-%\""];
@@ -37,6 +43,8 @@ pub static REGISTRY: Definition = Definition {
             archive: SharedArchive::new(Archive::default().into()),
             bugs,
             is_synced: !has(sabotage, UNSYNCED),
+            checks_epochs: !has(sabotage, EPOCHS_IGNORED),
+            registries: registries(scenario),
         };
         Ok(Cast::everywhere(program, scenario))
     },
@@ -52,18 +60,41 @@ fn words() -> Words {
     Words {
         program: "registry",
         events: FACTS.to_vec(),
-        commands: vec!["operate", "lose-answer"],
+        commands: vec![
+            "operate",
+            "read-slowly",
+            "lose-answer",
+            "back-up",
+            "restore-backup",
+        ],
+        metrics: METRICS.to_vec(),
         check: Some(check),
         state: vec![
             "serving", "epoch", "head", "floor", "objects", "watches", "in_sync", "position",
-            "left", "pending",
+            "left", "pending", "ready",
         ],
         gauges: vec!["writes-in-flight", "log-floor"],
-        sabotage: bugs.chain([UNSYNCED]).collect(),
+        sabotage: bugs.chain([UNSYNCED, EPOCHS_IGNORED]).collect(),
         // The only copy of the data is on the disk of the registry.
         excluded_chaos: vec!["wipe"],
         ..Words::default()
     }
+}
+
+/// The metrics of the workload.
+const METRICS: [&str; 5] = [
+    "acknowledged-writes",
+    "registrations",
+    "killed-registries",
+    "killed-while-idle",
+    "watch-delay-ms",
+];
+
+/// The hosts of registries: those whose names begin with `registry`.
+fn registries(scenario: &Scenario) -> Vec<usize> {
+    let hosts = scenario.hosts.iter().enumerate();
+    let registries = hosts.filter(|(_, host)| host.name.starts_with("registry"));
+    registries.map(|(index, _)| index).collect()
 }
 
 /// Checks the arguments of a command when a scenario is read.
@@ -73,7 +104,9 @@ fn check(word: &str, with: &Value) -> Result<(), String> {
         "operate" if count.is_none_or(|count| count == 0) => {
             Err("`operate` needs `count`, the number of operations, from 1 on".to_owned())
         }
-        "lose-answer" if !with.is_null() => Err("`lose-answer` has no arguments".to_owned()),
+        "lose-answer" | "back-up" | "restore-backup" if !with.is_null() => {
+            Err(format!("`{word}` has no arguments"))
+        }
         _ => Ok(()),
     }
 }
@@ -82,6 +115,9 @@ struct Registry {
     archive: SharedArchive,
     bugs: RegistryBugs,
     is_synced: bool,
+    checks_epochs: bool,
+    /// The hosts of registries.
+    registries: Vec<usize>,
 }
 
 impl Registry {
@@ -97,9 +133,41 @@ impl Registry {
             bugs: self.bugs,
             ..Config::new(region, random.next_u64())
         };
-        let store = DiskStore::start(start.disk, Rc::clone(&self.archive), self.is_synced);
+        let archive = Rc::clone(&self.archive);
+        let store = if self.registries.len() > 1 {
+            ServerStore::Shared(SharedStore::new(archive, self.checks_epochs))
+        } else {
+            ServerStore::Own(DiskStore::start(start.disk, archive, self.is_synced))
+        };
         RegistryServer::new(config, store, Rc::clone(&self.archive), start.wall)
     }
+}
+
+impl Registry {
+    /// The settings of a pod: three versions, in turn.
+    fn pod(host: usize) -> EnvironmentConfig {
+        let region = "eu".parse().expect("a valid region");
+        let version = format!("v{}", host % 3 + 1);
+        let config = EnvironmentConfig::new(SERVICE, region, &version);
+        let mut config = config.expect("a valid service");
+        config.idle_timeout = Duration::from_secs(3);
+        config
+    }
+}
+
+/// Each pod is ready, and its copy is the set of its scope.
+fn settled_pods(scene: &Scene<'_>, objects: &ObjectMap) -> Result<(), String> {
+    for (host, pod) in scene.of::<Pod>() {
+        let name = scene.name(host);
+        if !pod.environment().is_ready() {
+            return Err(format!("{name} is not ready"));
+        }
+        let set = objects.iter().filter(|object| pod.scope().holds(object));
+        if !pod.environment().objects().eq(set) {
+            return Err(format!("the copy of {name} differs from the registry"));
+        }
+    }
+    Ok(())
 }
 
 impl Program for Registry {
@@ -108,8 +176,13 @@ impl Program for Registry {
     }
 
     fn start(&mut self, start: Start<'_>) -> Box<dyn Process> {
-        if start.host == 0 {
+        if self.registries.contains(&start.host) {
             return Box::new(self.server(start));
+        }
+        let registries = self.registries.iter();
+        let registries = registries.map(|host| start.address_of(*host)).collect();
+        if start.spec().name.starts_with("pod") {
+            return Box::new(Pod::new(registries, Self::pod(start.host), &start.random));
         }
         let scope = ObjectScope {
             selector: "//shop/orders".parse().expect("a valid selector"),
@@ -118,20 +191,35 @@ impl Program for Registry {
                 .expect("a valid filter"),
         };
         let prefix = format!("{}-{}", start.host, start.life);
-        let registry = start.address_of(0);
-        Box::new(RegistryClient::new(registry, scope, prefix, start.random))
+        Box::new(RegistryClient::new(registries, scope, prefix, start.random))
     }
 
     fn invariants(&self, _: &Scenario) -> Vec<Box<dyn Invariant>> {
-        invariants::all(&self.archive)
+        invariants::all(&self.archive, &self.registries)
+    }
+
+    fn on_report(&mut self, report: &Report<'_>) {
+        let mut archive = self.archive.borrow_mut();
+        let mut workload = std::mem::take(&mut archive.workload);
+        workload.count(report, archive.history());
+        archive.workload = workload;
+    }
+
+    fn metric(
+        &self,
+        _: &Scene<'_>,
+        word: &str,
+        who: &[usize],
+        window: (u64, u64),
+    ) -> Result<u64, String> {
+        self.archive.borrow().workload.metric(word, who, window)
     }
 
     /// The registry serves, each client has ended its operations, and each copy is the set of its scope.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
-        let Some(server) = scene
-            .one::<RegistryServer>(0)
-            .filter(|it| it.machine().is_serving())
-        else {
+        let serving = scene.of::<RegistryServer>().map(|(_, server)| server);
+        let serving = serving.filter(|server| server.machine().is_serving());
+        let Some(server) = serving.max_by_key(|server| server.machine().epoch().number) else {
             return Err("the registry does not serve".to_owned());
         };
         let objects = server.machine().objects();
@@ -148,6 +236,6 @@ impl Program for Registry {
                 return Err(format!("the copy of {name} differs from the registry"));
             }
         }
-        Ok(())
+        settled_pods(scene, objects)
     }
 }

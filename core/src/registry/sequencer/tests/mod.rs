@@ -267,13 +267,17 @@ fn writes_that_arrive_during_a_commit_form_one_group_and_see_each_other() {
         name: name(ORDER),
         generation: Some(2),
     };
-    assert_eq!(bench.answers[&stale], Err(conflict));
     bench.commit();
     assert!(bench.answers[&first].is_ok());
+    assert!(
+        !bench.answers.contains_key(&stale),
+        "generation 2 is not durable"
+    );
     let (_, group) = bench.group.as_ref().unwrap();
     assert_eq!(group.entries.len(), 2);
     bench.commit();
     assert!(bench.answers[&second].is_ok() && bench.answers[&third].is_ok());
+    assert_eq!(bench.answers[&stale], Err(conflict));
     assert_eq!(bench.generation(ORDER), Some(3));
 }
 
@@ -464,18 +468,48 @@ fn a_repeated_request_that_is_under_way_gets_the_same_outcome() {
         Some("r"),
         &[create(ORDER, &[])],
     );
+    bench.commit();
     assert_eq!(
         bench.answers[&admin],
         Err(WriteRefusal::AlreadyExists(name(ORDER)))
     );
-    bench.commit();
     assert!(bench.answers[&one].is_ok());
     assert_eq!(bench.answers[&one], bench.answers[&two]);
 }
 
 #[test]
+fn a_refusal_because_of_a_batch_that_is_not_durable_waits_for_it() {
+    let mut bench = SequencerBench::prepared(config());
+    bench.must(&[create(ORDER, &[])]);
+    let one = bench.write(&[update(ORDER, &[("size", 1.into())], Some(1))]);
+    let two = bench.write(&[update(ORDER, &[("size", 2.into())], Some(1))]);
+    assert!(
+        !bench.answers.contains_key(&two),
+        "generation 2 is not durable"
+    );
+    bench.commit();
+    assert!(bench.answers[&one].is_ok());
+    let conflict = WriteRefusal::Conflict {
+        name: name(ORDER),
+        generation: Some(2),
+    };
+    assert_eq!(bench.answers[&two], Err(conflict));
+    let one = bench.write(&[update(ORDER, &[("size", 3.into())], Some(2))]);
+    let two = bench.write(&[update(ORDER, &[("size", 4.into())], Some(2))]);
+    bench.fail(StoreFailure::Full, false);
+    assert_eq!(bench.answers[&one], Err(WriteRefusal::StoreFull));
+    assert_eq!(bench.answers[&two], Err(WriteRefusal::StoreFull));
+    assert_eq!(bench.generation(ORDER), Some(2), "no conflict was told");
+}
+
+#[test]
 fn a_sequencer_whose_epoch_has_ended_commits_nothing() {
     let mut old = SequencerBench::prepared(config());
+    let open = |watch| Input::OpenWatch {
+        watch: WatchId(watch),
+        request: Box::new(WatchRequest::new(ObjectScope::default())),
+    };
+    old.step(open(1));
     let write = old.write(&[create(ORDER, &[])]);
     let mut store = old.store.clone();
     let image = store.open(99);
@@ -488,7 +522,11 @@ fn a_sequencer_whose_epoch_has_ended_commits_nothing() {
     old.step(Input::CommitFailed { ticket, failure });
     assert_eq!(old.answers[&write], Err(WriteRefusal::Deposed));
     assert_eq!(old.refusal(&[create(ORDER, &[])]), WriteRefusal::Deposed);
-    assert!(old.machine.is_readable() && old.events.contains(&Event::Deposed));
+    assert!(!old.machine.is_readable() && old.events.contains(&Event::Deposed));
+    assert_eq!(old.refused.remove(&1), Some(WatchRefusal::Opening));
+    old.step(open(2));
+    assert_eq!(old.refused.remove(&2), Some(WatchRefusal::Opening));
+    assert_eq!(old.machine.watches(), 0);
 }
 
 #[test]

@@ -60,7 +60,14 @@ impl Invariant for AcknowledgedIsDurable {
             Some(RegistryFact::Acknowledged { request, outcome }) => {
                 self.check_answer(request, outcome)
             }
-            Some(RegistryFact::Serving { head, log }) => {
+            Some(RegistryFact::Serving {
+                head,
+                log,
+                restored,
+                ..
+            }) => {
+                // The operator who restores a backup gives up what is not in it.
+                self.latest = restored.map_or(self.latest, |head| self.latest.min(head));
                 if *head < self.latest {
                     return Err(format!(
                         "the registry opened its store at {head}, after {} was acknowledged",

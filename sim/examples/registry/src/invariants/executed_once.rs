@@ -23,7 +23,12 @@ impl Invariant for ExecutedOnce {
     fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> InvariantResult {
         let entries = match report.event.of() {
             Some(RegistryFact::Committed(entries)) => entries,
-            Some(RegistryFact::Serving { log, .. }) => log,
+            Some(RegistryFact::Serving { log, restored, .. }) => {
+                if let Some(head) = restored {
+                    self.executed.retain(|_, sequence| *sequence <= *head);
+                }
+                log
+            }
             _ => return Ok(()),
         };
         for entry in entries {

@@ -1,10 +1,13 @@
 //! The invariants of the registry. Each file has one invariant with its property and its source.
 
 mod acknowledged_is_durable;
+mod counts;
 mod executed_once;
 mod linearizable;
+mod one_owner;
 mod promises_kept;
 mod refused_is_not_applied;
+mod versions_grow;
 mod watch_is_exact;
 
 use crate::archive::SharedArchive;
@@ -12,13 +15,16 @@ use phalanx_sim::invariant::Invariant;
 
 /// All invariants of a run.
 #[must_use]
-pub fn all(archive: &SharedArchive) -> Vec<Box<dyn Invariant>> {
+pub fn all(archive: &SharedArchive, registries: &[usize]) -> Vec<Box<dyn Invariant>> {
     vec![
         Box::new(acknowledged_is_durable::AcknowledgedIsDurable::new(archive)),
         Box::new(executed_once::ExecutedOnce::default()),
-        Box::new(linearizable::Linearizable::default()),
+        Box::new(counts::WorkloadCounts::new(archive, registries)),
+        Box::new(linearizable::Linearizable::new(archive)),
+        Box::new(one_owner::OneOwner::new(archive)),
         Box::new(promises_kept::PromisesKept),
         Box::new(refused_is_not_applied::RefusedIsNotApplied::new(archive)),
+        Box::new(versions_grow::VersionsGrow::default()),
         Box::new(watch_is_exact::WatchIsExact::new(archive)),
     ]
 }

@@ -25,6 +25,8 @@ struct Follower {
     set: Set,
     /// Whether the watcher has a copy that its next delivery changes.
     has_copy: bool,
+    /// Whether the position is one of a history that a restored backup has undone, so that a snapshot must follow.
+    is_undone: bool,
 }
 
 pub(super) struct WatchIsExact {
@@ -73,7 +75,12 @@ impl Follower {
             return Err(format!("heard of {to}, which is not durable"));
         }
         let from = self.position;
-        if self.has_copy && to < from {
+        if self.is_undone && !delivery.is_snapshot {
+            return Err(format!(
+                "goes on from {from}, which a restored backup has undone"
+            ));
+        }
+        if self.has_copy && to < from && !self.is_undone {
             return Err(format!("went back from {from} to {to}"));
         }
         let mut expected = Vec::new();
@@ -98,6 +105,7 @@ impl Follower {
         }
         self.position = to;
         self.has_copy = true;
+        self.is_undone = false;
         if delivery.changes != expected {
             let names = |changes: &[WatchChange]| {
                 let names: Vec<_> = changes.iter().map(|it| it.name().to_string()).collect();
@@ -129,6 +137,15 @@ impl Invariant for WatchIsExact {
                 self.checked += delivery.changes.len() as u64;
                 let follower = self.followers.entry(report.host).or_default();
                 follower.hear(&self.archive.borrow(), scope, delivery)
+            }
+            Some(RegistryFact::Serving {
+                restored: Some(head),
+                ..
+            }) => {
+                for follower in self.followers.values_mut() {
+                    follower.is_undone |= follower.position > *head;
+                }
+                Ok(())
             }
             Some(RegistryFact::Forgot) => {
                 self.followers.remove(&report.host);
