@@ -123,7 +123,12 @@ fn a_declared_variant_that_never_occurs_is_among_the_first_rows() {
 fn the_checks_of_every_invariant_of_the_mesh_are_counted() {
     let runs: Vec<RunCoverage> = SCENARIOS
         .iter()
-        .chain(&["away-past-forget", "forgotten-dead", "partition-heals"])
+        .chain(&[
+            "away-past-forget",
+            "forgotten-dead",
+            "missed-messages",
+            "partition-heals",
+        ])
         .map(|name| run(&load(name), 1).1)
         .collect();
     let mesh = table(&runs);

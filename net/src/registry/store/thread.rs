@@ -11,7 +11,7 @@ use std::thread::{Builder, JoinHandle};
 
 /// An order to the store.
 #[derive(Debug)]
-pub(in crate::registry) enum RegionStoreOrder {
+pub(crate) enum RegionStoreOrder {
     /// Begin an epoch.
     Open { incarnation: u64 },
     /// Commit a group.
@@ -20,7 +20,7 @@ pub(in crate::registry) enum RegionStoreOrder {
 
 /// A store's thread. It ends when the sender of its orders is dropped, after the order under way.
 #[derive(Debug)]
-pub(in crate::registry) struct StoreThread {
+pub(crate) struct StoreThread {
     thread: JoinHandle<()>,
 }
 
@@ -30,7 +30,7 @@ impl StoreThread {
     ///
     /// # Errors
     /// If the system does not start the thread.
-    pub(in crate::registry) fn start(
+    pub(crate) fn start(
         mut store: impl RegionStore,
         mut complete: impl FnMut(Input) -> bool + Send + 'static,
         ended: impl FnOnce() + Send + 'static,
@@ -57,7 +57,7 @@ impl StoreThread {
     }
 
     /// Waits for the end of the thread. Returns false if the thread panicked.
-    pub(in crate::registry) fn join(self) -> bool {
+    pub(crate) fn join(self) -> bool {
         self.thread.join().is_ok()
     }
 }
