@@ -157,9 +157,14 @@ async fn the_limit_of_open_files_is_raised_and_the_connections_fit_into_it() {
         .find(|line| line.starts_with("Max open files"));
     let files: Vec<_> = files.unwrap().split_whitespace().collect();
     assert_eq!(files[3..5], ["240", "240"], "{files:?}");
-    let strangers: Vec<_> = (0..400)
-        .map(|_| std::net::TcpStream::connect(daemon.address))
-        .collect();
+    // From several sources, because each source has a rate of its own, which the administrator's connection shares.
+    let mut strangers = Vec::new();
+    for number in 0..400_u16 {
+        let source = std::net::Ipv4Addr::new(127, 0, 0, 2 + (number % 4) as u8);
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        strangers.push(socket.connect(daemon.address).await);
+    }
     let mut client = place.ask(&daemon).await;
     let ping = phalanx_net::wire::proto::PingRequest::default();
     client.calls().ping(ping).await.unwrap();
