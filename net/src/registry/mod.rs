@@ -1,11 +1,11 @@
 //! The registry of a region as a part of a daemon, and the library of its clients. It decides nothing.
 //!
-//! - [`region`]: the running sequencer; start there.
+//! - `region`: the running sequencer; start there.
 //! - [`store`]: the port to the region's store, and its adapters.
-//! - [`handlers`]: `ObjectService`, on the port of the node.
-//! - [`watch_session`]: the watches on one stream.
-//! - [`environment`]: [`EnvRegistry`], for a service's process.
-//! - [`message`]: conversions of messages; [`proto`]: the generated types.
+//! - `handlers`: `ObjectService`, on the port of the node.
+//! - `watch_session`: the watches on one stream.
+//! - `environment`: [`EnvRegistry`], for a service's process.
+//! - `message`: conversions of messages; [`proto`]: the generated types.
 //!
 //! Callers are administrators and holders of the node's own certificate.
 //!

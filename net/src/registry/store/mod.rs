@@ -1,11 +1,11 @@
 //! The port to a region's store, and its adapters.
 //!
 //! [`RegionStore`] has the two operations that the sequencer orders
-//! ([`phalanx_core::registry::store`] describes them). An adapter may block: [`StoreThread`] calls it on a thread of its
+//! ([`phalanx_core::registry::store`] describes them). An adapter may block: `StoreThread` calls it on a thread of its
 //! own, one order at a time.
 //!
-//! - [`sqlite`]: a file of SQLite.
-//! - [`directory`]: the directory of the file, held by one process at a time.
+//! - `sqlite`: a file of SQLite.
+//! - `directory`: the directory of the file, held by one process at a time.
 //! - `conformance`: the tests that each adapter passes.
 
 #[cfg(test)]
