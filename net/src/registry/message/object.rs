@@ -89,8 +89,6 @@ pub(crate) fn uid(field: &str, text: &str) -> Result<Uid, InvalidField> {
 }
 
 fn to_metadata(metadata: &Metadata) -> proto::ObjectMetadata {
-    let writer = &metadata.writer;
-    let owners = writer.owner_references.iter();
     proto::ObjectMetadata {
         uid: metadata.uid.to_string(),
         generation: metadata.generation,
@@ -100,6 +98,14 @@ fn to_metadata(metadata: &Metadata) -> proto::ObjectMetadata {
         create_time: Some(to_timestamp(metadata.created)),
         update_time: Some(to_timestamp(metadata.updated)),
         delete_time: metadata.deleted.map(to_timestamp),
+        ..to_writer_metadata(&metadata.writer)
+    }
+}
+
+/// The fields that writers set.
+fn to_writer_metadata(writer: &WriterMetadata) -> proto::ObjectMetadata {
+    let owners = writer.owner_references.iter();
+    proto::ObjectMetadata {
         labels: writer.labels.clone(),
         annotations: writer.annotations.clone(),
         tags: writer.tags.iter().cloned().collect(),
@@ -107,6 +113,7 @@ fn to_metadata(metadata: &Metadata) -> proto::ObjectMetadata {
         owner_references: owners.map(to_owner).collect(),
         block_deletion: writer.block_deletion,
         api_version: writer.api_version.clone(),
+        ..proto::ObjectMetadata::default()
     }
 }
 
@@ -195,20 +202,9 @@ pub(crate) fn of_draft(
 
 /// The message of a draft.
 pub(crate) fn to_draft(draft: &ObjectDraft) -> proto::Object {
-    let writer = &draft.metadata;
-    let owners = writer.owner_references.iter();
     proto::Object {
         name: draft.name.to_string(),
-        metadata: Some(proto::ObjectMetadata {
-            labels: writer.labels.clone(),
-            annotations: writer.annotations.clone(),
-            tags: writer.tags.iter().cloned().collect(),
-            finalizers: writer.finalizers.iter().cloned().collect(),
-            owner_references: owners.map(to_owner).collect(),
-            block_deletion: writer.block_deletion,
-            api_version: writer.api_version.clone(),
-            ..proto::ObjectMetadata::default()
-        }),
+        metadata: Some(to_writer_metadata(&draft.metadata)),
         body: Some(to_struct(&draft.body)),
     }
 }
