@@ -165,6 +165,12 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "kind = \"conflict\"",
     ),
     mechanism("mass-restart", Switch::EpochIgnored, "channel-agrees"),
+    // The absent report fails before the count at the end.
+    mechanism(
+        "missed-messages",
+        Switch::NoMissedNotices,
+        "kind = \"messages-missed\"",
+    ),
     mechanism("missed-messages", Switch::NoMissedNotices, "untold-misses"),
     mechanism(
         "newcomer-gets-history",
@@ -291,6 +297,11 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
         "missed-messages",
         Switch::HastyLosses,
         "invariant misses-true",
+    ),
+    invariant(
+        "refused-dials",
+        Switch::OneRefusalSuffices,
+        "invariant linked-alive",
     ),
     invariant("lossy-links", Switch::OlderReplaces, "invariant rank-rises"),
     invariant(
