@@ -22,8 +22,8 @@ demo: cc ## watch a mesh of five real daemons form, break and heal (about a minu
 	$(CARGO) build --locked --workspace --bins
 	@$(BIN)/phalanx demo --scenarios scenarios
 
+# Cargo builds the binaries for the tests that run them, with the features that the tests' libraries select.
 test: tools ## build everything, run every test, then `check`
-	$(CARGO) build --locked --workspace --bins
 	@.ci/totals $(CARGO) test --locked --workspace --no-fail-fast
 	@$(MAKE) --no-print-directory sim-madsim
 	@$(MAKE) --no-print-directory check
