@@ -12,6 +12,7 @@
 //! - [`service`]: what can be asked of a node, and the client that asks.
 //! - [`store`]: what a node keeps across restarts.
 //! - [`configuration`]: settings of a daemon from a file, the environment and flags.
+//! - [`metrics`]: metrics and health, for monitoring systems.
 //! - [`telemetry`], [`shutdown`], [`clock`], [`entropy`]: logs, signals, calendar and randomness of the system.
 //!
 //! Slow or blocking work runs outside the loop; its completion is an input of the machine.
@@ -22,6 +23,7 @@ pub mod configuration;
 pub mod driver;
 pub mod entropy;
 pub mod identity;
+pub mod metrics;
 mod notices;
 pub mod overlay;
 mod printable;

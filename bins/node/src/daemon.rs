@@ -14,6 +14,7 @@ use phalanx_core::topology::record::Content;
 use phalanx_net::identity::{
     self, ACCEPTED_SECRETS, Identity, IdentityError, Opened, Trust, iso_8601,
 };
+use phalanx_net::metrics::MetricsListener;
 use phalanx_net::registry::store::{StoreDirectory, StoreDirectoryError};
 use phalanx_net::registry::{ObjectApi, RegionRegistry};
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
@@ -208,6 +209,10 @@ impl Daemon {
             .map_err(DaemonError::Start)?;
         // The port is bound first: a start that fails because of the port must not raise the epoch.
         let bound = BoundPort::bind(Tcp, settings.listen).await.map_err(start)?;
+        let metrics = match settings.metrics {
+            Some(address) => Some(MetricsListener::bind(address).await.map_err(start)?),
+            None => None,
+        };
         let directory = settings.state_dir.clone();
         let store = blocking(move || StateDirectory::hold(&directory)).await??;
         let state = StateDirectory::open(store).await?;
@@ -220,7 +225,15 @@ impl Daemon {
             None => None,
         };
         let parts = (opened.identity, registry.clone());
-        let (node, tasks) = node(bound, config, parts, &settings, &state)?;
+        let (node, mut tasks, api) = node(bound, config, parts, &settings, &state)?;
+        if let Some(metrics) = metrics {
+            tracing::info!(address = %metrics.address(), "metrics and health are served over HTTP");
+            let closed = node.closed();
+            let closed = async {
+                closed.await;
+            };
+            tasks.spawn(metrics.serve(api, registry.clone(), closed));
+        }
         let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
         tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
         if let Some(why) = &state.ignored {
@@ -494,6 +507,7 @@ impl DaemonSettings {
             ("log.format", self.log_format == new.log_format),
             ("tuning", self.tuning == new.tuning),
             ("trusted_subnets", self.trusted == new.trusted),
+            ("metrics.listen", self.metrics == new.metrics),
             ("registry", self.registry == new.registry),
         ];
         fixed
@@ -601,7 +615,7 @@ fn node(
     (identity, registry): (Identity, Option<RegionRegistry>),
     settings: &DaemonSettings,
     state: &StateDirectory,
-) -> Result<(MeshNode, JoinSet<()>), DaemonError> {
+) -> Result<(MeshNode, JoinSet<()>, Api), DaemonError> {
     let settings = transport::Settings {
         config,
         seed: entropy::seed().map_err(start)?,
@@ -613,12 +627,15 @@ fn node(
         overlay: None,
     };
     let mut tasks = JoinSet::new();
+    let mut served = None;
     let routes = |node: &MeshNode| {
         let journal = EventJournal::new();
         // The journal subscribes before the node runs, so that it misses no event.
         tasks.spawn(journal.clone().follow(node.subscribe()));
+        let api = Api::new(node.clone(), journal);
+        served = Some(api.clone());
         let channels = ChannelApi::server(node.clone());
-        let routes = Routes::new(Api::server(node.clone(), journal)).add_service(channels);
+        let routes = Routes::new(api.into_server()).add_service(channels);
         match registry {
             Some(registry) => {
                 let own = node.identity().subject().clone();
@@ -628,7 +645,8 @@ fn node(
         }
     };
     let node = bound.start(settings, routes).map_err(start)?;
-    Ok((node, tasks))
+    let api = served.ok_or_else(|| start("the node was started without its routes"))?;
+    Ok((node, tasks, api))
 }
 
 /// Queries the node's machine at intervals: each answer feeds the watchdog of the service manager. Returns when the id of

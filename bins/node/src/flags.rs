@@ -75,6 +75,10 @@ pub(crate) struct Flags {
     /// the first, all are accepted.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<String>,
+    /// Address at which metrics and health are served over HTTP, such as 127.0.0.1:7947; without it,
+    /// they are not.
+    #[arg(long, value_name = "IP:PORT")]
+    metrics_listen: Option<String>,
     /// Format of log lines: text or json.
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -100,6 +104,7 @@ impl Flags {
             ("--tls-key", &self.tls_key),
             ("--tls-ca", &self.tls_ca),
             ("--secret-file", &self.secret_file),
+            ("--metrics-listen", &self.metrics_listen),
             ("--log-format", &self.log_format),
             ("--log-level", &self.log_level),
         ];

@@ -54,3 +54,15 @@ pub enum StoreFailure {
     /// The store failed. Whether the group was stored is not known until the store is opened again.
     Failed,
 }
+
+impl StoreFailure {
+    /// The failure's name in logs and metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Fenced => "fenced",
+            Self::Failed => "failed",
+        }
+    }
+}

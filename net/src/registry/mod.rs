@@ -5,6 +5,7 @@
 //! - `handlers`: `ObjectService`, on the port of the node.
 //! - `watch_session`: the watches on one stream.
 //! - `environment`: [`EnvRegistry`], for a service's process.
+//! - `meters`: counts and times since the start.
 //! - `message`: conversions of messages; [`proto`]: the generated types.
 //!
 //! Callers are administrators and holders of the node's own certificate.
@@ -15,6 +16,7 @@ mod environment;
 mod handlers;
 pub(crate) mod limits;
 mod message;
+mod meters;
 #[expect(
     clippy::allow_attributes_without_reason,
     clippy::too_many_lines,
@@ -33,5 +35,6 @@ pub use environment::{EnvRegistry, EnvRegistryError, EnvironmentSubscription, En
 pub use handlers::ObjectApi;
 pub use limits::MESSAGE_BYTES_MAX;
 pub use message::InvalidField;
+pub(crate) use meters::KeptMetric;
 pub use region::{RegionRegistry, RegistryStopped, WriteFailure};
 pub use watch_session::WATCHES_PER_STREAM_MAX;

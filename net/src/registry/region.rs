@@ -1,6 +1,7 @@
 //! The running sequencer of a region: its loop, its store's thread, and the calls that wait for it.
 
 use super::message::watch::WatchReply;
+use super::meters::RegistryMeters;
 use super::store::{RegionStore, RegionStoreOrder, StoreDirectory, StoreThread};
 use crate::clock;
 use crate::driver::{self, Executor, Handle, Inbox, Stopped, TimeOrigin};
@@ -80,6 +81,7 @@ impl SharedCalls {
 struct RegistryExecutor {
     orders: Sender<RegionStoreOrder>,
     calls: SharedCalls,
+    meters: RegistryMeters,
 }
 
 impl RegistryExecutor {
@@ -94,9 +96,13 @@ impl Executor<Sequencer> for RegistryExecutor {
         match output {
             Output::OpenStore { incarnation } => self.order(RegionStoreOrder::Open { incarnation }),
             Output::Commit { ticket, group } => {
-                self.order(RegionStoreOrder::Commit { ticket, group })
+                self.meters.on_commit_ordered(group.entries.len());
+                self.order(RegionStoreOrder::Commit { ticket, group });
             }
             Output::Answer { write, result } => {
+                if let Err(refusal) = &result {
+                    self.meters.on_refused(refusal);
+                }
                 if let Some(call) = self.calls.lock().writes.remove(&write) {
                     // The caller may have given up.
                     let _gone = call.send(result).is_err();
@@ -112,7 +118,12 @@ impl Executor<Sequencer> for RegistryExecutor {
             Output::Watch { watch, message } => {
                 self.calls.reply(watch, WatchReply::Message(message));
             }
-            Output::Report(event) => report(&event),
+            Output::Report(event) => {
+                if let Event::WatchReset { reason, .. } = &event {
+                    self.meters.on_reset(*reason);
+                }
+                report(&event);
+            }
         }
     }
 }
@@ -168,6 +179,7 @@ fn report(event: &Event) {
 pub struct RegionRegistry {
     driver: Handle<Sequencer>,
     calls: SharedCalls,
+    meters: RegistryMeters,
     region: RegionId,
     primary: RegionId,
     store: StoreDirectory,
@@ -187,12 +199,17 @@ impl RegionRegistry {
     ) -> io::Result<Self> {
         let inbox = Inbox::<Sequencer>::new();
         let (driver, calls) = (inbox.handle(), SharedCalls::default());
+        let meters = RegistryMeters::new();
         let (ending, has_ended) = watch::channel(false);
         let (region, primary) = (config.region.clone(), config.primary.clone());
         let runtime = runtime::Handle::current();
         let complete = {
             let (driver, runtime) = (driver.clone(), runtime.clone());
-            move |input| runtime.block_on(driver.send(input)).is_ok()
+            let meters = meters.clone();
+            move |input| {
+                meters.on_completed(&input);
+                runtime.block_on(driver.send(input)).is_ok()
+            }
         };
         let ended = {
             let driver = driver.clone();
@@ -202,6 +219,7 @@ impl RegionRegistry {
         let executor = RegistryExecutor {
             orders,
             calls: calls.clone(),
+            meters: meters.clone(),
         };
         let (starting, tasks) = (driver.clone(), Tasks::new());
         tasks.spawn(async move {
@@ -222,6 +240,7 @@ impl RegionRegistry {
         Ok(Self {
             driver,
             calls,
+            meters,
             region,
             primary,
             store: directory,
@@ -246,6 +265,11 @@ impl RegionRegistry {
     #[must_use]
     pub const fn store(&self) -> &StoreDirectory {
         &self.store
+    }
+
+    /// Counts and times since the start.
+    pub(crate) const fn meters(&self) -> &RegistryMeters {
+        &self.meters
     }
 
     /// Runs a task.

@@ -50,18 +50,55 @@ pub struct Api {
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Api {
-    /// Returns the service of a node, to be served on the node's port.
+    /// Creates the handlers of a node. Clones share the places of watchers.
     #[must_use]
-    pub fn server(node: MeshNode, journal: EventJournal) -> MeshServiceServer<Self> {
-        let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
-        MeshServiceServer::new(Self {
+    pub fn new(node: MeshNode, journal: EventJournal) -> Self {
+        Self {
             subject: node.identity().subject().clone(),
             node,
             journal,
-            watchers,
-        })
-        .max_decoding_message_size(REQUEST_BYTES_MAX)
-        .max_encoding_message_size(CALL_MESSAGE_BYTES_MAX)
+            watchers: Arc::new(Semaphore::new(WATCHERS_MAX)),
+        }
+    }
+
+    /// Returns the service of a node, to be served on the node's port.
+    #[must_use]
+    pub fn server(node: MeshNode, journal: EventJournal) -> MeshServiceServer<Self> {
+        Self::new(node, journal).into_server()
+    }
+
+    /// Returns the service with these handlers.
+    #[must_use]
+    pub fn into_server(self) -> MeshServiceServer<Self> {
+        MeshServiceServer::new(self)
+            .max_decoding_message_size(REQUEST_BYTES_MAX)
+            .max_encoding_message_size(CALL_MESSAGE_BYTES_MAX)
+    }
+
+    /// Returns the status of the node.
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn status(&self) -> Result<proto::NodeStatus, Status> {
+        let outside = self.node.clone();
+        let inside = self
+            .ask(move |node, now| Inside::of(node, now, &outside.unencrypted_links()))
+            .await?;
+        let watching = WATCHERS_MAX.saturating_sub(self.watchers.available_permits());
+        let overlay = self.node.overlay();
+        let kept = self.journal.kept();
+        Ok(inside.status(&Outside {
+            now: clock::since_1970(),
+            listen: self.node.address().to_string(),
+            identity: &self.node.identity(),
+            kept: &kept,
+            watchers: u32::try_from(watching).unwrap_or(u32::MAX),
+            traffic: self.node.traffic(),
+            connections: self.node.connections(),
+            outdated_links: self.node.outdated_links(),
+            trusted: self.node.trusted_subnets(),
+            overlay: overlay.as_ref(),
+        }))
     }
 
     async fn ask<T: Send + 'static>(
@@ -190,26 +227,7 @@ impl MeshService for Api {
         request: Request<proto::GetStatusRequest>,
     ) -> Answer<proto::NodeStatus> {
         self.inner_circle(&request)?;
-        let outside = self.node.clone();
-        let inside = self
-            .ask(move |node, now| Inside::of(node, now, &outside.unencrypted_links()))
-            .await?;
-        let watching = WATCHERS_MAX.saturating_sub(self.watchers.available_permits());
-        let overlay = self.node.overlay();
-        let kept = self.journal.kept();
-        let status = inside.status(&Outside {
-            now: clock::since_1970(),
-            listen: self.node.address().to_string(),
-            identity: &self.node.identity(),
-            kept: &kept,
-            watchers: u32::try_from(watching).unwrap_or(u32::MAX),
-            traffic: self.node.traffic(),
-            connections: self.node.connections(),
-            outdated_links: self.node.outdated_links(),
-            trusted: self.node.trusted_subnets(),
-            overlay: overlay.as_ref(),
-        });
-        Ok(Response::new(status))
+        Ok(Response::new(self.status().await?))
     }
 
     async fn list_links(

@@ -43,6 +43,7 @@ keys! {
         SecretFile = Setting::text("tls.secret_file", "PHALANX_SECRET_FILE").flag("--secret-file"),
         LogFormat = Setting::text("log.format", "PHALANX_LOG_FORMAT").flag("--log-format"),
         LogLevel = Setting::text("log.level", "PHALANX_LOG_LEVEL").flag("--log-level"),
+        MetricsListen = Setting::text("metrics.listen", "PHALANX_METRICS_LISTEN").flag("--metrics-listen"),
         RegistryRegion = Setting::text("registry.region", "PHALANX_REGISTRY_REGION"),
         RegistryStore = Setting::text("registry.store", "PHALANX_REGISTRY_STORE"),
         RegistryPrimary = Setting::text("registry.primary", "PHALANX_REGISTRY_PRIMARY"),

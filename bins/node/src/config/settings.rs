@@ -89,6 +89,8 @@ pub(crate) struct DaemonSettings {
     pub(crate) log_format: Format,
     /// The filter of log lines.
     pub(crate) log_filter: Filter,
+    /// The address at which metrics and health are served, if any.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The registry that the node runs, if any.
     pub(crate) registry: Option<RegistrySettings>,
     /// Timings and bounds.
@@ -128,6 +130,7 @@ fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
     let metadata = layers.items(DaemonKey::Metadata, entry);
     let metadata: BTreeMap<_, _> = metadata.into_iter().collect();
     let registry = registry::read(layers, &metadata, certificates.as_ref());
+    let metrics = metrics(layers, listen);
     let trusted = trusted(layers);
     let text = |key| layers.text(key).map(|(_, text)| text);
     let (nickname, kind) = (
@@ -167,6 +170,7 @@ fn read(layers: &mut Layers<DaemonKey>) -> Option<DaemonSettings> {
         taken_id_exit_after,
         log_format,
         log_filter,
+        metrics,
         registry,
         tuning,
         warnings: layers.warnings().into_iter().chain(undialable).collect(),
@@ -238,6 +242,17 @@ pub(crate) fn warn_local_only(advertised: SocketAddr, listen: SocketAddr) -> Opt
              cannot dial it; {MEND}"
         )
     })
+}
+
+fn metrics(layers: &mut Layers<DaemonKey>, listen: Option<SocketAddr>) -> Option<SocketAddr> {
+    let key = DaemonKey::MetricsListen;
+    let address = layers.address(key)?;
+    // Port 0 selects a free port.
+    if listen == Some(address) && address.port() != 0 {
+        let why = "is the address of the node itself; choose another port";
+        layers.conflict(key, Some(DaemonKey::Listen), why);
+    }
+    Some(address)
 }
 
 fn trusted(layers: &mut Layers<DaemonKey>) -> TrustedSubnets {

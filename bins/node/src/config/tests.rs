@@ -533,9 +533,13 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
         );
     }
     // The commented-out lines of the example are the defaults, except the lines for other sources of certificates, and
-    // those that make the node run a registry.
-    assert_eq!(settings.registry, None);
-    let settings = load(example, &[("PHALANX_REGISTRY_REGION", "eu")], &[]).unwrap();
+    // those that make the node run a registry and serve metrics.
+    assert_eq!((&settings.registry, settings.metrics), (&None, None));
+    let others = [
+        ("PHALANX_REGISTRY_REGION", "eu"),
+        ("PHALANX_METRICS_LISTEN", "127.0.0.1:7947"),
+    ];
+    let settings = load(example, &others, &[]).unwrap();
     let other = |line: &&str| line.starts_with("# cert_dir") || line.starts_with("# secret_file");
     let shown: Vec<_> = example.lines().filter(|line| !other(line)).collect();
     let whole = shown.iter().map(|line| {
@@ -607,5 +611,23 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
     assert!(
         secret.contains("registry.region: a mesh with a secret cannot own a region"),
         "{secret}"
+    );
+}
+
+#[test]
+fn metrics_are_served_at_an_address_of_their_own() {
+    let with = |address: &str| format!("{GOOD}[metrics]\nlisten = \"{address}\"\n");
+    let settings = load(&with("127.0.0.1:7947"), &[], &[]).unwrap();
+    assert_eq!(settings.metrics, Some("127.0.0.1:7947".parse().unwrap()));
+    let problem = problems(&with("localhost:7947")).join("\n");
+    assert!(
+        problem.contains("metrics.listen: \"localhost:7947\" is not a valid address; write IP:PORT"),
+        "{problem}"
+    );
+    let own = load(GOOD, &[], &[]).unwrap().listen;
+    let problem = problems(&with(&own.to_string())).join("\n");
+    assert!(
+        problem.contains("is the address of the node itself; choose another port"),
+        "{problem}"
     );
 }

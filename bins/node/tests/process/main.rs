@@ -10,6 +10,7 @@ mod killing;
 mod life;
 mod log;
 mod mesh;
+mod metrics;
 mod network;
 mod place;
 mod registry;

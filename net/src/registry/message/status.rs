@@ -52,6 +52,11 @@ fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
     }
 }
 
+/// The constant reason of a refusal.
+pub(crate) fn reason(refusal: &WriteRefusal) -> &'static str {
+    parts(refusal).1
+}
+
 /// The status of a refusal.
 pub(crate) fn of_refusal(refusal: &WriteRefusal) -> Status {
     let (code, reason, name) = parts(refusal);

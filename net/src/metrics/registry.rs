@@ -1,0 +1,75 @@
+//! The metrics of the registry that a node runs.
+
+use super::page::MetricsPage;
+use crate::registry::{KeptMetric, RegionRegistry, RegistryStopped};
+
+/// What is read of the sequencer, at one instant.
+struct Reading {
+    serving: bool,
+    values: [(&'static str, &'static str, u64); 6],
+}
+
+/// Why the registry accepts no writes; none if it does.
+///
+/// # Errors
+/// If the registry has stopped.
+pub(super) async fn unready(registry: &RegionRegistry) -> Result<Option<String>, RegistryStopped> {
+    let serving = registry.inspect(|machine| machine.is_serving()).await?;
+    let region = registry.region();
+    Ok((!serving).then(|| format!("the registry of {region} accepts no writes")))
+}
+
+/// Adds the metrics of the registry.
+///
+/// # Errors
+/// If the registry has stopped.
+pub(super) async fn write(
+    page: &mut MetricsPage,
+    registry: &RegionRegistry,
+) -> Result<(), RegistryStopped> {
+    let reading = registry.inspect(|machine| Reading {
+        serving: machine.is_serving(),
+        values: [
+            ("epoch", "Epoch of the sequencer", machine.epoch().number),
+            (
+                "revision",
+                "Number of the latest batch",
+                machine.log().head(),
+            ),
+            (
+                "compacted_revision",
+                "Number of the last batch that the log does not keep",
+                machine.log().floor(),
+            ),
+            (
+                "objects",
+                "Objects of the region",
+                machine.objects().len() as u64,
+            ),
+            ("watches", "Open watches", machine.watches() as u64),
+            (
+                "waiting_batches",
+                "Batches that wait for the store",
+                machine.waiting() as u64,
+            ),
+        ],
+    });
+    let Reading { serving, values } = reading.await?;
+    let region = registry.region().as_str();
+    let labels = || vec![("region", region)];
+    let mut add = |name: &str, help, value| {
+        page.gauges(&format!("registry_{name}"), help, [(labels(), value)]);
+    };
+    let help = "1 if the registry accepts writes";
+    add("serving", help, u64::from(serving));
+    for (name, help, value) in values {
+        add(name, help, value);
+    }
+    let bytes = registry.store().bytes();
+    add("store_bytes", "Size of the store in bytes", bytes);
+    registry.meters().register(|name, help, metric| match metric {
+        KeptMetric::Histogram(it) => page.kept(name, help, it),
+        KeptMetric::Counters(it) => page.kept(name, help, it),
+    });
+    Ok(())
+}
