@@ -226,6 +226,8 @@ impl Daemon {
         };
         let parts = (opened.identity, registry.clone());
         let (node, mut tasks, api) = node(bound, config, parts, &settings, &state)?;
+        let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
+        tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
         if let Some(metrics) = metrics {
             tracing::info!(address = %metrics.address(), "metrics and health are served over HTTP");
             let closed = node.closed();
@@ -234,8 +236,6 @@ impl Daemon {
             };
             tasks.spawn(metrics.serve(api, registry.clone(), closed));
         }
-        let (id, mesh) = (settings.subject.id().as_str(), settings.subject.mesh());
-        tracing::info!(id, mesh, address = %node.address(), epoch = state.epoch, "phalanxd has started");
         if let Some(why) = &state.ignored {
             tracing::warn!(
                 "the addresses of members that an earlier start kept are ignored: {why}"

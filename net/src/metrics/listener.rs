@@ -164,7 +164,9 @@ async fn metrics(State(shown): State<Shown>) -> Result<Response, Unavailable> {
     if let Some(registry) = &shown.registry {
         in_time(registry::write(&mut page, registry)).await?;
     }
-    let text = page.text().map_err(|error| Unavailable(error.to_string()))?;
+    let text = page
+        .text()
+        .map_err(|error| Unavailable(error.to_string()))?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }
 

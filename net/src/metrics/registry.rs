@@ -67,9 +67,11 @@ pub(super) async fn write(
     }
     let bytes = registry.store().bytes();
     add("store_bytes", "Size of the store in bytes", bytes);
-    registry.meters().register(|name, help, metric| match metric {
-        KeptMetric::Histogram(it) => page.kept(name, help, it),
-        KeptMetric::Counters(it) => page.kept(name, help, it),
-    });
+    registry
+        .meters()
+        .register(|name, help, metric| match metric {
+            KeptMetric::Histogram(it) => page.kept(name, help, it),
+            KeptMetric::Counters(it) => page.kept(name, help, it),
+        });
     Ok(())
 }

@@ -78,8 +78,7 @@ impl RegistryMeters {
         };
         let mut ordered = self.ordered.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ordered) = ordered.take_if(|_| is_commit) {
-            self.commit_seconds
-                .observe(ordered.elapsed().as_secs_f64());
+            self.commit_seconds.observe(ordered.elapsed().as_secs_f64());
         }
     }
 

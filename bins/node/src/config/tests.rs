@@ -621,7 +621,8 @@ fn metrics_are_served_at_an_address_of_their_own() {
     assert_eq!(settings.metrics, Some("127.0.0.1:7947".parse().unwrap()));
     let problem = problems(&with("localhost:7947")).join("\n");
     assert!(
-        problem.contains("metrics.listen: \"localhost:7947\" is not a valid address; write IP:PORT"),
+        problem
+            .contains("metrics.listen: \"localhost:7947\" is not a valid address; write IP:PORT"),
         "{problem}"
     );
     let own = load(GOOD, &[], &[]).unwrap().listen;

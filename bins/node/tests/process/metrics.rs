@@ -92,7 +92,10 @@ async fn a_monitoring_system_reads_the_mesh_and_the_registry() {
         ("phalanx_registry_epoch{region=eu}", 1.0),
         ("phalanx_registry_commit_seconds_count{}", 0.0),
     ] {
-        assert!((value(&found, name) - expected).abs() < 0.5, "{name} in {found:#}");
+        assert!(
+            (value(&found, name) - expected).abs() < 0.5,
+            "{name} in {found:#}"
+        );
     }
     let version = env!("CARGO_PKG_VERSION");
     let info = format!("phalanx_node_info{{id=a,mesh=test,version={version}}}");
@@ -132,16 +135,23 @@ fn an_address_in_use_is_refused_with_its_setting() {
     let (code, said) = refused(command);
     assert_eq!(code, Some(2), "{said}");
     let expected = format!("metrics.listen: cannot listen on {address}: ");
-    assert!(said.contains(&expected) && said.contains("choose another address or port"), "{said}");
+    assert!(
+        said.contains(&expected) && said.contains("choose another address or port"),
+        "{said}"
+    );
 }
 
 #[test]
 fn connections_that_send_nothing_take_no_place_for_ever() {
     let place = Place::new();
     let (_a, address) = start(place.command("a"));
-    let silent: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let silent: Vec<_> = (0..20)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
     for mut stream in &silent {
-        stream.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(90)))
+            .unwrap();
         // Each is closed when its time is over, also those that waited for a place.
         let mut read = Vec::new();
         stream.read_to_end(&mut read).unwrap();
