@@ -8,6 +8,7 @@
 //! - [`transport`]: links over mutual TLS.
 //! - [`channel`]: applications' data: broadcasts, messages, maps.
 //! - [`registry`]: the registry of a region, and the library of its clients.
+//! - [`rest`]: HTTP with JSON beside gRPC.
 //! - [`overlay`]: a data path of the embedder's own between linked nodes.
 //! - [`service`]: what can be asked of a node, and the client that asks.
 //! - [`store`]: what a node keeps across restarts.
@@ -28,6 +29,7 @@ mod notices;
 pub mod overlay;
 mod printable;
 pub mod registry;
+pub mod rest;
 pub mod service;
 pub mod shutdown;
 pub mod store;

@@ -17,6 +17,7 @@ use phalanx_net::identity::{
 use phalanx_net::metrics::MetricsListener;
 use phalanx_net::registry::store::{StoreDirectory, StoreDirectoryError};
 use phalanx_net::registry::{ObjectApi, RegionRegistry};
+use phalanx_net::rest::RestApi;
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
 use phalanx_net::shutdown::{SignalRequest, Signals};
 use phalanx_net::telemetry::Log;
@@ -639,7 +640,7 @@ fn node(
         match registry {
             Some(registry) => {
                 let own = node.identity().subject().clone();
-                routes.add_service(ObjectApi::server(registry, own))
+                with_rest(routes.add_service(ObjectApi::server(registry, own)))
             }
             None => routes,
         }
@@ -647,6 +648,17 @@ fn node(
     let node = bound.start(settings, routes).map_err(start)?;
     let api = served.ok_or_else(|| start("the node was started without its routes"))?;
     Ok((node, tasks, api))
+}
+
+/// Adds the HTTP bindings of the registry.
+fn with_rest(routes: Routes) -> Routes {
+    match RestApi::add(routes.clone(), ObjectApi::NAME) {
+        Ok(routes) => routes,
+        Err(error) => {
+            tracing::error!("the registry is served over gRPC only: {error}");
+            routes
+        }
+    }
 }
 
 /// Queries the node's machine at intervals: each answer feeds the watchdog of the service manager. Returns when the id of

@@ -62,6 +62,9 @@ fn detail(
 }
 
 impl ObjectApi {
+    /// The full name of the service.
+    pub const NAME: &str = "phalanx.registry.v1.ObjectService";
+
     /// Returns the service of a registry, to be served on the port of the node with this subject.
     #[must_use]
     pub fn server(

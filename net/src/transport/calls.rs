@@ -1,4 +1,4 @@
-//! Admission of requests on the port: only gRPC, and within the limits of [`CallsInProgress`]. Core decides.
+//! Admission of requests on the port: only gRPC, and REST of services that have it, within the limits of [`CallsInProgress`]. Core decides.
 
 use super::connection::Caller;
 use crate::driver::TimeOrigin;
@@ -19,6 +19,8 @@ use tower::{Layer, Service};
 
 /// The content type of gRPC, before `+` or `;`.
 const GRPC: &str = "application/grpc";
+/// The start of the paths that answer other requests than gRPC, if a service has such paths.
+const REST: &str = "/v1/";
 /// The call whose request is a stream of messages, which are taken one by one.
 const LINK_PATH: &str = "/phalanx.mesh.v1.Mesh/Link";
 
@@ -132,13 +134,15 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if !is_grpc(request.headers()) {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            return Box::pin(async { Ok(response) });
+        let is_grpc_request = is_grpc(request.headers());
+        if !is_grpc_request && !request.uri().path().starts_with(REST) {
+            return Box::pin(async { Ok(empty(StatusCode::NOT_FOUND)) });
         }
         let call = match self.gate.begin(&request) {
             Ok(call) => call,
+            Err(_) if !is_grpc_request => {
+                return Box::pin(async { Ok(empty(StatusCode::TOO_MANY_REQUESTS)) });
+            }
             Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
         };
         let is_link = is_link(&request);
@@ -149,10 +153,20 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
+            // No service has such a path: gRPC's answer would look like success.
+            if !is_grpc_request && is_grpc(answer.headers()) {
+                return Ok(empty(StatusCode::NOT_FOUND));
+            }
             let counts = !is_link;
             Ok(answer.map(|body| Body::new(AnswerBody { body, call, counts })))
         })
     }
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
 }
 
 /// Whether headers say that a request is gRPC.

@@ -24,6 +24,7 @@ mod network;
 mod outputs;
 mod recorded;
 mod registry;
+mod rest;
 mod revoking;
 mod simulator;
 mod soaking;

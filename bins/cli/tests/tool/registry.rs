@@ -9,13 +9,13 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 /// A daemon with the registry of region `eu`.
-struct RegistryDaemon {
-    place: TempDir,
-    daemon: StartedDaemon,
+pub(super) struct RegistryDaemon {
+    pub(super) place: TempDir,
+    pub(super) daemon: StartedDaemon,
 }
 
 impl RegistryDaemon {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| text(&place.path().join(name));
         let config = path("n1.toml");
@@ -29,7 +29,7 @@ impl RegistryDaemon {
         Self { place, daemon }
     }
 
-    fn file(&self, name: &str, content: &str) -> String {
+    pub(super) fn file(&self, name: &str, content: &str) -> String {
         let path = self.place.path().join(name);
         std::fs::write(&path, content).unwrap();
         text(&path)
@@ -42,14 +42,14 @@ impl RegistryDaemon {
         all.map(|word| (*word).to_owned()).collect()
     }
 
-    fn ask(&self, words: &[&str]) -> Answer {
+    pub(super) fn ask(&self, words: &[&str]) -> Answer {
         let words = self.words(words);
         run(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }
 
 /// The block of a language in docs/registry.md that contains a text.
-fn documented(language: &str, containing: &str) -> String {
+pub(super) fn documented(language: &str, containing: &str) -> String {
     let top: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "docs"]
         .iter()
         .collect();
