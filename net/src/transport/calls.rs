@@ -49,12 +49,12 @@ impl CallGate {
         let caller = request.extensions().get::<Caller>();
         let caller = caller.ok_or_else(|| Status::internal("the connection has no caller"))?;
         let subject = &caller.peer.subject;
-        let manages = access::manage(subject, &self.own).is_ok();
+        let class = access::class(subject, &self.own);
         let calls = match is_link(request) {
             true => &self.links,
             false => &self.calls,
         };
-        let begun = locked(calls).begin(self.clock.now(), subject, manages);
+        let begun = locked(calls).begin(self.clock.now(), subject, class);
         Ok(Arc::new(OpenCall {
             call: Mutex::new(begun.map_err(refusal)?),
             calls: Arc::clone(calls),
