@@ -15,7 +15,7 @@ use phalanx_net::identity::{
     self, ACCEPTED_SECRETS, Identity, IdentityError, Opened, Trust, iso_8601,
 };
 use phalanx_net::registry::store::{StoreDirectory, StoreDirectoryError};
-use phalanx_net::registry::{ObjectApi, RegionRegistry};
+use phalanx_net::registry::{LocalSocket, ObjectApi, RegionRegistry, serve_local};
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
 use phalanx_net::shutdown::{SignalRequest, Signals};
 use phalanx_net::telemetry::Log;
@@ -586,13 +586,21 @@ async fn start_registry(
     });
     let opened: Result<_, StoreDirectoryError> = opened.await?;
     let (held, store) = opened.map_err(start)?;
+    let local = match settings.local(state_dir) {
+        Some((path, users)) => Some((LocalSocket::bind(&path).map_err(start)?, users)),
+        None => None,
+    };
     let config = settings.sequencer(entropy::seed().map_err(start)?);
     let started = RegionRegistry::start(config, held, store);
-    started.map_err(|error| {
+    let registry = started.map_err(|error| {
         start(format!(
             "cannot start the thread of the registry's store: {error}"
         ))
-    })
+    })?;
+    if let Some((socket, users)) = local {
+        serve_local(&registry, socket, users);
+    }
+    Ok(registry)
 }
 
 fn node(

@@ -599,6 +599,31 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
     let quota = problems(&with("region = \"eu\"\nquota_writes = 0")).concat();
     let expected = "registry.quota_writes: \"0\" is not a whole number from 1";
     assert!(quota.contains(expected), "{quota}");
+    for (lines, expected) in [
+        (
+            "clients = { shop = \"shop\" }",
+            "registry.clients: \"shop=shop\" does not begin with the number of a user (id -u NAME)",
+        ),
+        (
+            "clients = { 1000 = \"Shop\" }",
+            "registry.clients: \"1000=Shop\" does not name a service: a service is 1 to 63",
+        ),
+        (
+            "socket = \"/run/registry.sock\"",
+            "registry.socket: has no effect without users; map users to services in [registry.clients]",
+        ),
+        (
+            "quotas = { \"//shop/\" = \"many\" }",
+            "registry.quotas: \"//shop/=many\" is not a quota; write a prefix and a text such as",
+        ),
+        (
+            "quotas = { \"//shop/\" = \"0 writes\" }",
+            "registry.quotas: \"//shop/=0 writes\" has a number of writes that is not within",
+        ),
+    ] {
+        let problems = problems(&with(&format!("region = \"eu\"\n{lines}"))).concat();
+        assert!(problems.contains(expected), "{problems}");
+    }
     let primary = problems(&with("region = \"eu\"\nprimary = \"us\"")).concat();
     let expected = "registry.primary: \"us\" is another region than eu, which is not supported yet";
     assert!(primary.contains(expected), "{primary}");
