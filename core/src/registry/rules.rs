@@ -72,7 +72,7 @@ pub enum RuleViolation {
         /// The region.
         region: String,
     },
-    /// More than [`AUDIENCE_MAX`] services could read the object.
+    /// More than [`AUDIENCE_MAX`] services could read the object, or a change of its readers concerns too many objects.
     AudienceTooLarge(ObjectName),
 }
 
@@ -121,7 +121,8 @@ impl fmt::Display for RuleViolation {
             ),
             Self::AudienceTooLarge(name) => write!(
                 f,
-                "{name}: more than {AUDIENCE_MAX} services could read it; share it with all services \
+                "{name}: the services that may read it, or the objects that they would read with it, are more than \
+                 {AUDIENCE_MAX}; share its service with all services \
                  (metadata.shared_with = [\"*\"])"
             ),
         }

@@ -11,6 +11,8 @@
 //! become visible to it or ceased to be. They keep the generation of an object, because no writer made them.
 //!
 //! Only objects that this region owns are changed.
+//!
+//! Bounds: [`AUDIENCE_MAX`] services of an audience; [`CHANGES_MAX`] changes of a batch.
 
 use super::decision::DecisionContext;
 use crate::registry::audience::{ALL_SERVICES, AUDIENCE_MAX, ObjectAudience};
@@ -23,6 +25,9 @@ use crate::registry::rules::RuleViolation;
 use crate::registry::state::{RegistryState, named_services};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Maximum number of changes of a batch, with those of audiences.
+const CHANGES_MAX: usize = 4_096;
 
 /// The objects whose audiences a batch may change.
 #[derive(Debug, Default)]
@@ -66,7 +71,8 @@ impl Concerned {
 /// Adds to the changes of a batch those of the audiences; `state` is the state after the batch.
 ///
 /// # Errors
-/// Returns an error if an object would have more than [`AUDIENCE_MAX`] readers.
+/// Returns an error if an object would have more than [`AUDIENCE_MAX`] readers, or the batch more than [`CHANGES_MAX`]
+/// changes.
 pub(super) fn follow(
     state: &mut RegistryState,
     changes: &mut Vec<ObjectChange>,
@@ -76,6 +82,9 @@ pub(super) fn follow(
         services,
         mut objects,
     } = Concerned::of(changes);
+    if services.is_empty() && objects.is_empty() {
+        return Ok(());
+    }
     let mut places: BTreeMap<_, _> = changes.iter().map(|it| it.name.clone()).zip(0..).collect();
     let records = services
         .iter()
@@ -108,7 +117,7 @@ fn set(
     if audience == object.metadata.audience || !is_own {
         return Ok(false);
     }
-    if audience.len() > AUDIENCE_MAX {
+    if audience.len() > AUDIENCE_MAX || changes.len() >= CHANGES_MAX {
         return Err(RuleViolation::AudienceTooLarge(name.clone()));
     }
     let mut after = Object::clone(&object);
