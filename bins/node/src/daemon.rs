@@ -24,7 +24,6 @@ use phalanx_net::{clock, entropy};
 use sd_notify::NotifyState;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::task::{self, JoinSet};
@@ -79,6 +78,7 @@ pub(crate) fn check(settings: &DaemonSettings) -> Result<String, DaemonError> {
             said.push("its certificates do not exist yet; the first start creates them".to_owned());
         }
         Some(opened) => {
+            check_registry(settings, &opened.identity).map_err(DaemonError::Start)?;
             checked_content(settings, Some(settings.listen), opened.identity.trust())
                 .map_err(DaemonError::Start)?;
             said.extend(opened.warnings.iter().map(ToString::to_string));
@@ -204,6 +204,7 @@ impl Daemon {
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
+        check_registry(&settings, &opened.identity).map_err(DaemonError::Start)?;
         checked_content(&settings, Some(settings.listen), opened.identity.trust())
             .map_err(DaemonError::Start)?;
         // The port is bound first: a start that fails because of the port must not raise the epoch.
@@ -216,7 +217,7 @@ impl Daemon {
         let advertised = advertised.map_err(start)?;
         let config = config(&settings, &state, advertised, &trust)?;
         let registry = match &settings.registry {
-            Some(registry) => Some(start_registry(registry, &settings.state_dir).await?),
+            Some(registry) => Some(start_registry(registry, &settings).await?),
             None => None,
         };
         let parts = (opened.identity, registry.clone());
@@ -573,11 +574,25 @@ fn config(
     Ok(config)
 }
 
+/// Checks that the certificate does not name the registry of another region than the node's.
+fn check_registry(settings: &DaemonSettings, identity: &Identity) -> Result<(), String> {
+    let region = settings.registry.as_ref().map(|it| &it.region);
+    let named = identity.facts().registry.as_ref();
+    match (region, named) {
+        (Some(region), Some(named)) if region != named => Err(format!(
+            "registry.region: is {region}, and the certificate is for the registry of region {named}; issue it with \
+             --registry {region} (phalanx ca issue)"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the store of the node's region, and starts its registry.
 async fn start_registry(
     settings: &RegistrySettings,
-    state_dir: &Path,
+    daemon: &DaemonSettings,
 ) -> Result<RegionRegistry, DaemonError> {
+    let state_dir = &daemon.state_dir;
     let (directory, region) = (state_dir.join("registry"), settings.region.clone());
     let opened = blocking(move || {
         let held = StoreDirectory::hold(&directory)?;
@@ -598,7 +613,7 @@ async fn start_registry(
         ))
     })?;
     if let Some((socket, users)) = local {
-        serve_local(&registry, socket, users);
+        serve_local(&registry, &daemon.subject, socket, users);
     }
     Ok(registry)
 }

@@ -37,6 +37,7 @@ use phalanx_core::time::{Duration, Instant};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Code;
 use tonic::transport::Channel;
 
 /// Maximum time to connect.
@@ -551,6 +552,10 @@ async fn follow(
                 is_terminal: true,
             } = to_refusal(&status)
             {
+                let text = match status.code() {
+                    Code::Unimplemented => "the node runs no registry".to_owned(),
+                    _ => text,
+                };
                 tell(driver, ClientInput::Refused(WatchRefusal::Denied(text))).await;
             }
             return;

@@ -4,11 +4,15 @@
 //! decides which service a user's programs are.
 //!
 //! Bounds: [`CONNECTIONS_OF_ONE`] connections of a user, and as many of all users without a service together, whose calls
-//! are refused with the reason; [`CALLS_MAX`] calls of a connection.
+//! are refused with the reason; the calls of a user have the limits of a service ([`CallLimits`]).
 
 use super::handlers::{ObjectApi, denied};
 use super::region::RegionRegistry;
+use crate::identity::{Subject, SubjectError};
 use crate::transport::lifetime::until;
+use crate::transport::{CallGate, Limits, LocalPeer};
+use phalanx_core::calls::CallLimits;
+use phalanx_core::identity::NodeId;
 use phalanx_core::registry::access::LocalUsers;
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,8 +36,6 @@ use tonic::{Request, Status};
 
 /// Maximum number of connections of one user.
 const CONNECTIONS_OF_ONE: usize = 128;
-/// Maximum number of calls of a connection at one time.
-const CALLS_MAX: u32 = 256;
 /// Pause after an error of the socket, such as a lack of open files.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Each user may connect to the socket; the registry decides who may do what.
@@ -105,23 +107,19 @@ impl Drop for LocalSocket {
     }
 }
 
-/// The user at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-struct LocalUser(u32);
-
 /// A connection of a local program, which holds its place.
 #[derive(Debug)]
 struct LocalConnection {
     stream: UnixStream,
-    user: LocalUser,
+    peer: LocalPeer,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connected for LocalConnection {
-    type ConnectInfo = LocalUser;
+    type ConnectInfo = LocalPeer;
 
-    fn connect_info(&self) -> LocalUser {
-        self.user
+    fn connect_info(&self) -> LocalPeer {
+        self.peer.clone()
     }
 }
 
@@ -159,9 +157,9 @@ struct LocalCallers(Arc<LocalUsers>);
 
 impl Interceptor for LocalCallers {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let user = request.extensions().get::<LocalUser>().copied();
+        let user = request.extensions().get::<LocalPeer>().map(|it| it.user);
         let unknown = || Status::internal("the connection has no user");
-        let LocalUser(user) = user.ok_or_else(unknown)?;
+        let user = user.ok_or_else(unknown)?;
         let caller = self.0.caller(user).map_err(|it| denied(&it))?;
         request.extensions_mut().insert(caller);
         Ok(request)
@@ -193,7 +191,7 @@ impl LocalPlaces {
 /// Accepts connections until the receiver is gone.
 async fn accept(
     socket: LocalSocket,
-    places: LocalPlaces,
+    (places, own): (LocalPlaces, Subject),
     out: mpsc::Sender<io::Result<LocalConnection>>,
 ) {
     loop {
@@ -214,9 +212,17 @@ async fn accept(
             tracing::debug!(user, "a user has too many connections to the registry");
             continue;
         };
+        // A number is a valid name.
+        let Ok(subject) = NodeId::new(&format!("user.{user}"))
+            .map_err(SubjectError::Id)
+            .and_then(|name| Subject::service(own.mesh(), name))
+        else {
+            continue;
+        };
+        let subject = Arc::new(subject);
         let connection = LocalConnection {
             stream,
-            user: LocalUser(user),
+            peer: LocalPeer { user, subject },
             _place: place,
         };
         if out.send(Ok(connection)).await.is_err() {
@@ -225,15 +231,21 @@ async fn accept(
     }
 }
 
-/// Serves a registry on a socket until the registry has ended.
-pub fn serve_local(registry: &RegionRegistry, socket: LocalSocket, users: LocalUsers) {
+/// Serves a registry of the node `own` on a socket until the registry has ended.
+pub fn serve_local(
+    registry: &RegionRegistry,
+    own: &Subject,
+    socket: LocalSocket,
+    users: LocalUsers,
+) {
     let (out, connections) = mpsc::channel(1);
-    let accepting = accept(socket, LocalPlaces::new(&users), out);
+    let accepting = accept(socket, (LocalPlaces::new(&users), own.clone()), out);
     registry.spawn(until(accepting, registry.closed()));
     let api = ObjectApi::plain(registry.clone());
     let service = InterceptedService::new(api, LocalCallers(Arc::new(users)));
     let server = Server::builder()
-        .max_concurrent_streams(CALLS_MAX)
+        .max_concurrent_streams(Limits::default().streams)
+        .layer(CallGate::new(CallLimits::default(), own.clone()))
         .add_service(service);
     let connections = ReceiverStream::new(connections);
     let serving = server.serve_with_incoming_shutdown(connections, registry.closed());

@@ -532,11 +532,14 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
             "{last}"
         );
     }
-    // The commented-out lines of the example are the defaults, except the lines for other sources of certificates, and
-    // those that make the node run a registry.
+    // The commented-out lines of the example are the defaults, except the lines for other sources of certificates, the
+    // path of a socket, and those that make the node run a registry.
     assert_eq!(settings.registry, None);
     let settings = load(example, &[("PHALANX_REGISTRY_REGION", "eu")], &[]).unwrap();
-    let other = |line: &&str| line.starts_with("# cert_dir") || line.starts_with("# secret_file");
+    let other = |line: &&str| {
+        let others = ["# cert_dir", "# secret_file", "# socket"];
+        others.iter().any(|other| line.starts_with(other))
+    };
     let shown: Vec<_> = example.lines().filter(|line| !other(line)).collect();
     let whole = shown.iter().map(|line| {
         line.strip_prefix("# ")

@@ -495,7 +495,13 @@ async fn a_process_registers_itself_and_follows_the_relevant_services() {
     assert!(!next.is_snapshot);
     assert_eq!(
         names(&next),
-        ["services/mail", "services/mail/deployments/eu"]
+        [
+            "services/mail",
+            "services/mail/deployments/eu",
+            // The importing service may read these.
+            "services/shop",
+            "services/shop/deployments/eu",
+        ]
     );
     assert!(matches!(next.changes[0], WatchChange::Current(_)));
     // A process whose records stand writes nothing.
