@@ -63,14 +63,13 @@ impl fmt::Display for RegistryEndpoint {
 
 /// Why a socket cannot be connected to, and what to check.
 fn refused(error: &io::Error) -> String {
-    let check = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            "check that phalanxd runs and has registry.clients"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "this user may not reach the directory of the socket; give registry.socket a path that the user may reach"
-        }
-        _ => "check the path",
+    let is_absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+    let check = if is_absent.contains(&error.kind()) {
+        "check that phalanxd runs and has registry.clients"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "this user may not reach the directory of the socket; give registry.socket a path that the user may reach"
+    } else {
+        "check the path"
     };
     format!("{error}; {check}")
 }

@@ -552,9 +552,10 @@ async fn follow(
                 is_terminal: true,
             } = to_refusal(&status)
             {
-                let text = match status.code() {
-                    Code::Unimplemented => "the node runs no registry".to_owned(),
-                    _ => text,
+                let text = if status.code() == Code::Unimplemented {
+                    "the node runs no registry".to_owned()
+                } else {
+                    text
                 };
                 tell(driver, ClientInput::Refused(WatchRefusal::Denied(text))).await;
             }

@@ -602,6 +602,19 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
     let quota = problems(&with("region = \"eu\"\nquota_writes = 0")).concat();
     let expected = "registry.quota_writes: \"0\" is not a whole number from 1";
     assert!(quota.contains(expected), "{quota}");
+    let primary = problems(&with("region = \"eu\"\nprimary = \"us\"")).concat();
+    let expected = "registry.primary: \"us\" is another region than eu, which is not supported yet";
+    assert!(primary.contains(expected), "{primary}");
+    let secret = with("region = \"eu\"").replace("cert_dir =", "secret_file =");
+    let secret = problems(&secret).concat();
+    assert!(
+        secret.contains("registry.region: a mesh with a secret cannot own a region"),
+        "{secret}"
+    );
+}
+
+#[test]
+fn problems_of_local_users_and_quotas_name_the_mend() {
     for (lines, expected) in [
         (
             "clients = { shop = \"shop\" }",
@@ -624,16 +637,7 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
             "registry.quotas: \"//shop/=0 writes\" has a number of writes that is not within",
         ),
     ] {
-        let problems = problems(&with(&format!("region = \"eu\"\n{lines}"))).concat();
+        let problems = problems(&format!("{GOOD}[registry]\nregion = \"eu\"\n{lines}\n")).concat();
         assert!(problems.contains(expected), "{problems}");
     }
-    let primary = problems(&with("region = \"eu\"\nprimary = \"us\"")).concat();
-    let expected = "registry.primary: \"us\" is another region than eu, which is not supported yet";
-    assert!(primary.contains(expected), "{primary}");
-    let secret = with("region = \"eu\"").replace("cert_dir =", "secret_file =");
-    let secret = problems(&secret).concat();
-    assert!(
-        secret.contains("registry.region: a mesh with a secret cannot own a region"),
-        "{secret}"
-    );
 }

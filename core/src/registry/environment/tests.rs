@@ -348,12 +348,18 @@ fn a_client_registers_nothing() {
     assert_eq!(world.writes, 1, "the region alone");
 }
 
+/// A process of a service that uses others.
+fn user(service: &str, used: &[&str]) -> EnvironmentConfig {
+    let mut config = config(service, "v1");
+    config.service_fields = table(&[("used_services", ObjectValue::texts(used))]);
+    config
+}
+
 #[test]
 fn a_service_is_reached_at_the_nearest_address() {
     let mut world = World::new();
-    let mut near = config("shop", "v1");
+    let mut near = user("shop", &["cart"]);
     near.deployment_fields = table(&[("local_network_id", "n1".into())]);
-    near.service_fields = table(&[("used_services", ObjectValue::texts(["cart"]))]);
     let mut cart = config("cart", "v1");
     let labelled = ObjectValue::Table(table(&[("admin", "admin.cart.test".into())]));
     cart.service_fields = table(&[
@@ -366,9 +372,7 @@ fn a_service_is_reached_at_the_nearest_address() {
         ("local_network_id", "n1".into()),
     ]);
     let near = world.start(near);
-    let mut far = config("pay", "v1");
-    far.service_fields = table(&[("used_services", ObjectValue::texts(["cart", "shop"]))]);
-    let far = world.start(far);
+    let far = world.start(user("pay", &["cart", "shop"]));
     let owner = world.start(cart);
     let address = |world: &World, process: usize, label| {
         let found = world.processes[process].address("cart", label);
