@@ -6,8 +6,10 @@
 //! | a link | nodes of the same mesh |
 //! | to accept connections | nodes |
 //! | a call | all holders, on an encrypted connection |
+//! | a call that shows the members of the mesh | nodes and administrators |
 //! | a call that manages the node or shows its inside | administrators, and holders of the node's own id |
 
+use crate::calls::CallerClass;
 use crate::subject::{CertificateRole, Subject};
 use core::fmt;
 
@@ -24,6 +26,8 @@ pub enum Denial {
     NotAServer(Subject),
     /// The connection of a call is not encrypted.
     UnencryptedCall,
+    /// The holder is a service and asks for the members of the mesh.
+    NotAViewer(Subject),
     /// The holder is neither an administrator nor the node itself.
     NotAManager(Subject),
 }
@@ -42,6 +46,11 @@ impl fmt::Display for Denial {
             Self::NotAServer(subject) => write!(f, "{subject} is not a node"),
             Self::UnencryptedCall => f.write_str(
                 "this connection is not encrypted and may carry only links; open an encrypted connection for calls",
+            ),
+            Self::NotAViewer(subject) => write!(
+                f,
+                "{subject} may not see the members of the mesh; a service uses the registry, and asks this node for \
+                 its health, its record and the services of the mesh alone"
             ),
             Self::NotAManager(subject) => write!(
                 f,
@@ -98,13 +107,41 @@ pub fn call(encrypted: bool) -> Result<(), Denial> {
     allow(encrypted, || Denial::UnencryptedCall)
 }
 
+/// Whether a holder may see the members of the mesh.
+///
+/// # Errors
+/// Returns an error if the holder is a service.
+pub fn view(subject: &Subject) -> Result<(), Denial> {
+    let allowed = match subject.role() {
+        CertificateRole::Node | CertificateRole::Admin => true,
+        CertificateRole::Service => false,
+    };
+    allow(allowed, || Denial::NotAViewer(subject.clone()))
+}
+
 /// Whether a holder may manage the node `own` and see its internal state.
 ///
 /// # Errors
 /// Returns an error if the holder is neither an administrator nor a holder of the node's own id.
 pub fn manage(subject: &Subject, own: &Subject) -> Result<(), Denial> {
-    let allowed = subject.role() == CertificateRole::Admin || subject.id() == own.id();
+    let allowed = match subject.role() {
+        CertificateRole::Admin => true,
+        CertificateRole::Node => subject.id() == own.id(),
+        CertificateRole::Service => false,
+    };
     allow(allowed, || Denial::NotAManager(subject.clone()))
+}
+
+/// The class of a holder's calls to the node `own`.
+#[must_use]
+pub fn class(subject: &Subject, own: &Subject) -> CallerClass {
+    match subject.role() {
+        CertificateRole::Service => CallerClass::Service,
+        CertificateRole::Node | CertificateRole::Admin if manage(subject, own).is_ok() => {
+            CallerClass::Manager
+        }
+        CertificateRole::Node | CertificateRole::Admin => CallerClass::Member,
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +168,12 @@ mod tests {
         assert_eq!(serve(&admin), Err(Denial::NotAServer(admin.clone())));
         assert_eq!(open_link(&node, "m"), Ok(()));
         assert_eq!(open_link(&admin, "m"), Err(Denial::NotANode(admin.clone())));
+        let service = subject("spiffe://m/service/a");
+        assert_eq!(serve(&service), Err(Denial::NotAServer(service.clone())));
+        assert_eq!(
+            open_link(&service, "m"),
+            Err(Denial::NotANode(service.clone()))
+        );
         let other = Denial::OtherMesh(admin.clone(), "n".to_owned());
         assert_eq!(open_link(&admin, "n"), Err(other));
     }
@@ -142,7 +185,22 @@ mod tests {
         let own = subject("spiffe://m/node/a");
         assert_eq!(manage(&subject("spiffe://m/admin/x"), &own), Ok(()));
         assert_eq!(manage(&own, &own), Ok(()));
+        let service = subject("spiffe://m/service/a");
+        assert_eq!(
+            manage(&service, &own),
+            Err(Denial::NotAManager(service.clone())),
+            "a service of the node's name is not the node"
+        );
+        assert_eq!(view(&service), Err(Denial::NotAViewer(service.clone())));
+        assert_eq!(view(&own), Ok(()));
         let other = subject("spiffe://m/node/b");
+        let classes = [&own, &other, &service].map(|it| class(it, &own));
+        let expected = [
+            CallerClass::Manager,
+            CallerClass::Member,
+            CallerClass::Service,
+        ];
+        assert_eq!(classes, expected);
         assert_eq!(
             manage(&other, &own),
             Err(Denial::NotAManager(other.clone()))

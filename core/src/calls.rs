@@ -4,8 +4,9 @@
 //! the server holds them until it has answered. A part of the answer counts until the connection takes the next part.
 //! A call above a limit is refused, and its caller may repeat it; other callers are not affected.
 //!
-//! Callers that may not manage the node have small limits, and a rate of calls (the generic cell rate algorithm). The
-//! caller of this module authenticates, and says whether a subject manages the node ([`access`](crate::access)).
+//! Callers that may not manage the node have small limits, and a rate of calls (the generic cell rate algorithm). All
+//! processes of a service are one caller, so services have larger limits than members. The caller of this module
+//! authenticates, and says to which class a subject belongs ([`access`](crate::access)).
 //!
 //! Bounds: [`CALLERS_MAX`] callers.
 
@@ -41,11 +42,24 @@ pub struct ClassLimits {
     pub interval: Duration,
 }
 
+/// A class of callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallerClass {
+    /// Callers that may manage the node.
+    Manager,
+    /// Services, which use the registry.
+    Service,
+    /// All others.
+    Member,
+}
+
 /// Limits of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
     /// Callers that may manage the node.
     pub managers: ClassLimits,
+    /// Services.
+    pub services: ClassLimits,
     /// All others.
     pub members: ClassLimits,
 }
@@ -65,6 +79,12 @@ impl Default for CallLimits {
                 of_all: share(1_024, 96, 96),
                 burst: 10_000,
                 interval: Duration::from_micros(100),
+            },
+            services: ClassLimits {
+                of_one: share(256, 16, 48),
+                of_all: share(1_024, 48, 96),
+                burst: 8_000,
+                interval: Duration::from_micros(250),
             },
             members: ClassLimits {
                 of_one: share(16, 2, 12),
@@ -126,7 +146,7 @@ struct CallerState {
 #[derive(Debug, PartialEq, Eq)]
 pub struct CallInProgress {
     caller: Subject,
-    manages: bool,
+    class: CallerClass,
     request_bytes: usize,
     answer_bytes: usize,
 }
@@ -135,8 +155,9 @@ pub struct CallInProgress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallsInProgress {
     limits: CallLimits,
-    callers: BTreeMap<(bool, Subject), CallerState>,
+    callers: BTreeMap<(CallerClass, Subject), CallerState>,
     managers: Used,
+    services: Used,
     members: Used,
 }
 
@@ -153,11 +174,12 @@ impl CallsInProgress {
             limits,
             callers: BTreeMap::new(),
             managers: none,
+            services: none,
             members: none,
         }
     }
 
-    /// Begins a call. `manages` says whether the caller may manage the node.
+    /// Begins a call of a caller of this class.
     ///
     /// # Errors
     /// Returns an error if the number or the rate of calls is exceeded. The call is then not counted.
@@ -165,13 +187,13 @@ impl CallsInProgress {
         &mut self,
         now: Instant,
         caller: &Subject,
-        manages: bool,
+        class: CallerClass,
     ) -> Result<CallInProgress, CallExcess> {
-        let (limits, all) = self.class(manages);
+        let (limits, all) = self.class(class);
         if all.calls >= limits.of_all.calls {
             return Err(CallExcess::Calls);
         }
-        let key = (manages, caller.clone());
+        let key = (class, caller.clone());
         if self.callers.len() >= CALLERS_MAX && !self.callers.contains_key(&key) {
             let is_needed = |state: &CallerState| {
                 state.used.calls > 0 || state.conforms.is_some_and(|at| at > now)
@@ -191,10 +213,10 @@ impl CallsInProgress {
         }
         state.conforms = Some(conforms + limits.interval);
         state.used.calls += 1;
-        self.total(manages).calls += 1;
+        self.total(class).calls += 1;
         Ok(CallInProgress {
             caller: caller.clone(),
-            manages,
+            class,
             request_bytes: 0,
             answer_bytes: 0,
         })
@@ -205,7 +227,7 @@ impl CallsInProgress {
     /// # Errors
     /// Returns an error if the bytes exceed a limit; they are then not counted, and the call is to be refused.
     pub fn receive(&mut self, call: &mut CallInProgress, bytes: usize) -> Result<(), CallExcess> {
-        let (limits, all) = self.class(call.manages);
+        let (limits, all) = self.class(call.class);
         let one = self.used(call).request_bytes + bytes;
         if one > limits.of_one.request_bytes
             || all.request_bytes + bytes > limits.of_all.request_bytes
@@ -214,7 +236,7 @@ impl CallsInProgress {
         }
         call.request_bytes += bytes;
         self.used(call).request_bytes += bytes;
-        self.total(call.manages).request_bytes += bytes;
+        self.total(call.class).request_bytes += bytes;
         Ok(())
     }
 
@@ -225,8 +247,8 @@ impl CallsInProgress {
     pub fn answer(&mut self, call: &mut CallInProgress, bytes: usize) -> Result<(), CallExcess> {
         let before = core::mem::take(&mut call.answer_bytes);
         self.used(call).answer_bytes -= before;
-        self.total(call.manages).answer_bytes -= before;
-        let (limits, all) = self.class(call.manages);
+        self.total(call.class).answer_bytes -= before;
+        let (limits, all) = self.class(call.class);
         let one = self.used(call).answer_bytes + bytes;
         if one > limits.of_one.answer_bytes || all.answer_bytes + bytes > limits.of_all.answer_bytes
         {
@@ -234,34 +256,36 @@ impl CallsInProgress {
         }
         call.answer_bytes = bytes;
         self.used(call).answer_bytes += bytes;
-        self.total(call.manages).answer_bytes += bytes;
+        self.total(call.class).answer_bytes += bytes;
         Ok(())
     }
 
     /// A call ended.
     pub fn end(&mut self, call: &CallInProgress) {
         self.used(call).release(call);
-        self.total(call.manages).release(call);
+        self.total(call.class).release(call);
     }
 
     /// The limits of a class, and what its callers have in progress.
-    const fn class(&self, manages: bool) -> (ClassLimits, Used) {
-        match manages {
-            true => (self.limits.managers, self.managers),
-            false => (self.limits.members, self.members),
+    const fn class(&self, class: CallerClass) -> (ClassLimits, Used) {
+        match class {
+            CallerClass::Manager => (self.limits.managers, self.managers),
+            CallerClass::Service => (self.limits.services, self.services),
+            CallerClass::Member => (self.limits.members, self.members),
         }
     }
 
-    const fn total(&mut self, manages: bool) -> &mut Used {
-        match manages {
-            true => &mut self.managers,
-            false => &mut self.members,
+    const fn total(&mut self, class: CallerClass) -> &mut Used {
+        match class {
+            CallerClass::Manager => &mut self.managers,
+            CallerClass::Service => &mut self.services,
+            CallerClass::Member => &mut self.members,
         }
     }
 
     /// The calls and bytes in progress of the caller of a call.
     fn used(&mut self, call: &CallInProgress) -> &mut Used {
-        let key = (call.manages, call.caller.clone());
+        let key = (call.class, call.caller.clone());
         &mut self.callers.entry(key).or_default().used
     }
 }
@@ -293,16 +317,20 @@ mod tests {
     fn one_caller_has_a_bounded_number_of_calls_and_others_are_served() {
         let mut calls = calls();
         let begun: Vec<_> = (0..1_000)
-            .filter_map(|_| calls.begin(NOW, &member("evil"), false).ok())
+            .filter_map(|_| calls.begin(NOW, &member("evil"), CallerClass::Member).ok())
             .collect();
         assert_eq!(begun.len(), CallLimits::default().members.of_one.calls);
         assert_eq!(
-            calls.begin(NOW, &member("evil"), false),
+            calls.begin(NOW, &member("evil"), CallerClass::Member),
             Err(CallExcess::Calls)
         );
-        assert!(calls.begin(NOW, &member("n2"), false).is_ok());
+        assert!(calls.begin(NOW, &member("n2"), CallerClass::Member).is_ok());
         calls.end(&begun[0]);
-        assert!(calls.begin(NOW, &member("evil"), false).is_ok());
+        assert!(
+            calls
+                .begin(NOW, &member("evil"), CallerClass::Member)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -310,27 +338,39 @@ mod tests {
         let mut calls = calls();
         let limits = CallLimits::default().members;
         for _ in 0..limits.burst {
-            let call = calls.begin(NOW, &member("evil"), false).unwrap();
+            let call = calls
+                .begin(NOW, &member("evil"), CallerClass::Member)
+                .unwrap();
             calls.end(&call);
         }
         assert_eq!(
-            calls.begin(NOW, &member("evil"), false),
+            calls.begin(NOW, &member("evil"), CallerClass::Member),
             Err(CallExcess::Rate)
         );
-        assert!(calls.begin(NOW, &member("n2"), false).is_ok());
+        assert!(calls.begin(NOW, &member("n2"), CallerClass::Member).is_ok());
         let later = NOW + limits.interval;
-        assert!(calls.begin(later, &member("evil"), false).is_ok());
+        assert!(
+            calls
+                .begin(later, &member("evil"), CallerClass::Member)
+                .is_ok()
+        );
     }
 
     #[test]
     fn bytes_of_requests_count_until_their_calls_end() {
         let mut calls = calls();
-        let mut first = calls.begin(NOW, &member("evil"), false).unwrap();
-        let mut second = calls.begin(NOW, &member("evil"), false).unwrap();
+        let mut first = calls
+            .begin(NOW, &member("evil"), CallerClass::Member)
+            .unwrap();
+        let mut second = calls
+            .begin(NOW, &member("evil"), CallerClass::Member)
+            .unwrap();
         calls.receive(&mut first, 2 * MIB).unwrap();
         let refused = calls.receive(&mut second, 1);
         assert_eq!(refused, Err(CallExcess::RequestBytes));
-        let mut other = calls.begin(NOW, &member("n2"), false).unwrap();
+        let mut other = calls
+            .begin(NOW, &member("n2"), CallerClass::Member)
+            .unwrap();
         calls.receive(&mut other, MIB).unwrap();
         calls.end(&first);
         calls.receive(&mut second, 1).unwrap();
@@ -339,11 +379,15 @@ mod tests {
     #[test]
     fn the_part_of_an_answer_that_waits_counts_and_the_parts_before_do_not() {
         let mut calls = calls();
-        let mut first = calls.begin(NOW, &member("evil"), false).unwrap();
+        let mut first = calls
+            .begin(NOW, &member("evil"), CallerClass::Member)
+            .unwrap();
         for _ in 0..10 {
             calls.answer(&mut first, 10 * MIB).unwrap();
         }
-        let mut second = calls.begin(NOW, &member("evil"), false).unwrap();
+        let mut second = calls
+            .begin(NOW, &member("evil"), CallerClass::Member)
+            .unwrap();
         let refused = calls.answer(&mut second, 10 * MIB);
         assert_eq!(refused, Err(CallExcess::AnswerBytes));
         calls.answer(&mut first, 0).unwrap();
@@ -357,13 +401,15 @@ mod tests {
         let held: Vec<_> = members
             .flat_map(|member| [member.clone(), member])
             .filter_map(|member| {
-                let mut call = calls.begin(NOW, &member, false).ok()?;
+                let mut call = calls.begin(NOW, &member, CallerClass::Member).ok()?;
                 calls.receive(&mut call, MIB).ok()?;
                 Some(call)
             })
             .collect();
         assert_eq!(held.len(), 16);
-        let mut call = calls.begin(NOW, &member("n1"), true).unwrap();
+        let mut call = calls
+            .begin(NOW, &member("n1"), CallerClass::Manager)
+            .unwrap();
         calls.receive(&mut call, 10 * MIB).unwrap();
     }
 
@@ -373,7 +419,9 @@ mod tests {
         for number in 0..3_000_u64 {
             let now = NOW + Duration::from_secs(number);
             let name = format!("m{number}");
-            let mut call = calls.begin(now, &member(&name), false).unwrap();
+            let mut call = calls
+                .begin(now, &member(&name), CallerClass::Member)
+                .unwrap();
             calls.receive(&mut call, 100).unwrap();
             calls.answer(&mut call, 100).unwrap();
             calls.end(&call);

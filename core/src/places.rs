@@ -1,6 +1,7 @@
 //! Places of authenticated connections: how many one holder may have, and which are reserved.
 //!
-//! One certificate must not take all connections of a node. Each holder has at most `of_one` connections. The last eighth
+//! One certificate must not take all connections of a node. Each holder has at most `of_one` connections, and a service,
+//! of which many processes may run, [`SERVICE_FACTOR`] times as many. The last eighth
 //! of all places is reserved for administrators and for holders without a connection, such as a member that joins.
 //!
 //! The caller counts a connection from its handshake to its end. Bounds: one entry for each holder with a connection.
@@ -10,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// Part of all places that is reserved.
 const RESERVED_PART: usize = 8;
+/// The number of connections of a service, as a multiple of those of another holder.
+pub const SERVICE_FACTOR: usize = 4;
 /// Open files of a node beside the accepted connections and their handshakes: links that it dialled, dials, files.
 const OWN_FILES: usize = 160;
 /// Minimum number of connections and of handshakes, whatever the limit of open files.
@@ -45,7 +48,11 @@ impl Places {
         } else {
             self.max - self.max / RESERVED_PART
         };
-        if held >= self.of_one || self.count >= max {
+        let of_one = match holder.role() {
+            CertificateRole::Service => self.of_one.saturating_mul(SERVICE_FACTOR),
+            CertificateRole::Node | CertificateRole::Admin => self.of_one,
+        };
+        if held >= of_one || self.count >= max {
             return false;
         }
         self.count += 1;

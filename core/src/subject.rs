@@ -11,6 +11,8 @@ pub enum CertificateRole {
     Node,
     /// The holder may query members, as an administrator or a tool.
     Admin,
+    /// The holder is a process of a service: it uses the registry.
+    Service,
 }
 
 impl fmt::Display for CertificateRole {
@@ -18,11 +20,13 @@ impl fmt::Display for CertificateRole {
         f.pad(match self {
             Self::Node => "node",
             Self::Admin => "admin",
+            Self::Service => "service",
         })
     }
 }
 
-/// The holder that a certificate names: `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
+/// The holder that a certificate names: `spiffe://MESH/node/ID`, `spiffe://MESH/admin/NAME` or
+/// `spiffe://MESH/service/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Subject {
     mesh: String,
@@ -33,7 +37,7 @@ pub struct Subject {
 /// Reason why a text is not a valid subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectError {
-    /// The text does not have the form `spiffe://MESH/node/ID` or `spiffe://MESH/admin/NAME`.
+    /// The text does not have the form `spiffe://MESH/ROLE/ID` with a role that exists.
     Form,
     /// The mesh's name is not valid.
     Mesh(NameError),
@@ -45,7 +49,8 @@ impl fmt::Display for SubjectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form => f.write_str(
-                "does not have the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME",
+                "does not have the form spiffe://MESH/node/ID, spiffe://MESH/admin/NAME or \
+                 spiffe://MESH/service/NAME",
             ),
             Self::Mesh(error) => write!(f, "names a mesh that {error}"),
             Self::Id(error) => write!(f, "names an id that {error}"),
@@ -70,6 +75,14 @@ impl Subject {
     /// Returns an error if the mesh's name is not valid.
     pub fn admin(mesh: &str, name: NodeId) -> Result<Self, SubjectError> {
         Self::new(mesh, CertificateRole::Admin, name)
+    }
+
+    /// Returns the subject of the processes of service `name` in `mesh`.
+    ///
+    /// # Errors
+    /// Returns an error if the mesh's name is not valid.
+    pub fn service(mesh: &str, name: NodeId) -> Result<Self, SubjectError> {
+        Self::new(mesh, CertificateRole::Service, name)
     }
 
     /// Returns the subject of holder `id` with `role` in `mesh`.
@@ -124,6 +137,7 @@ impl FromStr for Subject {
         let role = match role {
             "node" => CertificateRole::Node,
             "admin" => CertificateRole::Admin,
+            "service" => CertificateRole::Service,
             _ => return Err(SubjectError::Form),
         };
         Self::new(mesh, role, NodeId::new(id).map_err(SubjectError::Id)?)
@@ -139,7 +153,8 @@ mod tests {
         let id = NodeId::new("web-1").unwrap();
         let subjects = [
             Subject::node("shop", id.clone()).unwrap(),
-            Subject::admin("shop", id).unwrap(),
+            Subject::admin("shop", id.clone()).unwrap(),
+            Subject::service("shop", id).unwrap(),
         ];
         for subject in subjects {
             assert_eq!(subject.to_string().parse(), Ok(subject));

@@ -6,6 +6,7 @@ pub(crate) mod registry;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
+use phalanx_core::registry::name::RegionId;
 use phalanx_core::revocation::Fingerprint;
 use phalanx_core::topology::record::Service;
 use phalanx_sim_cli::arguments::{Sim, TimeLimit};
@@ -94,10 +95,19 @@ pub(crate) enum Ca {
         #[arg(long)]
         json: bool,
     },
-    /// Issue a node's certificate
+    /// Issue the certificate of a node, an administrator or a service
+    #[command(group = clap::ArgGroup::new("holder").required(true))]
     Issue {
         /// The node's id: a-z, 0-9, '.', '_' and '-'
-        id: String,
+        #[arg(group = "holder")]
+        id: Option<String>,
+        /// Issue the certificate for the processes of this service, which use a registry and are no
+        /// members of the mesh
+        #[arg(long, value_name = "NAME", group = "holder", conflicts_with = "admin")]
+        service: Option<String>,
+        /// The node may run the registry of this region: 2 to 30 lower-case letters, digits and '-'
+        #[arg(long, value_name = "REGION", conflicts_with_all = ["admin", "service"])]
+        registry: Option<RegionId>,
         /// Directory with the authority's files; the node's files are written there too
         #[arg(long, value_name = "DIR")]
         cert_dir: PathBuf,
@@ -106,11 +116,11 @@ pub(crate) enum Ca {
         #[arg(long)]
         admin: bool,
         /// Further DNS name under which clients reach the node; may be repeated
-        #[arg(long = "name", value_name = "NAME", conflicts_with = "admin")]
+        #[arg(long = "name", value_name = "NAME", conflicts_with_all = ["admin", "service"])]
         names: Vec<String>,
         /// Further IP address under which clients reach the node, such as its listening address; may
         /// be repeated
-        #[arg(long = "ip", value_name = "IP", conflicts_with = "admin")]
+        #[arg(long = "ip", value_name = "IP", conflicts_with_all = ["admin", "service"])]
         addresses: Vec<IpAddr>,
         /// Begin the validity now instead of five minutes ago: for a replacement after `phalanx revoke
         /// --id`
@@ -178,7 +188,8 @@ pub(crate) struct Dev {
 /// The node to query, and the identity to query it with.
 #[derive(Debug, Args)]
 pub(crate) struct NodeAccess {
-    /// Address of the node
+    /// Address of the node; for `phalanx registry` also unix:PATH, the socket of a registry on this
+    /// host, which needs no certificate
     #[arg(
         long,
         value_name = "HOST:PORT",
@@ -188,12 +199,7 @@ pub(crate) struct NodeAccess {
     pub(crate) node: String,
     /// Certificate directory of the mesh; queries as `admin`, with a certificate issued from the
     /// authority's key in it
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "PHALANX_CERT_DIR",
-        required_unless_present_any = ["cert", "secret_file"]
-    )]
+    #[arg(long, value_name = "DIR", env = "PHALANX_CERT_DIR")]
     pub(crate) cert_dir: Option<PathBuf>,
     /// File with the mesh's secrets, one per line; queries as `admin`, with a certificate minted
     /// from the first secret
@@ -284,12 +290,15 @@ pub(crate) enum Switched {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("target").required(true))]
 pub(crate) struct Revoke {
-    /// Revoke all certificates of this node that were issued until now
+    /// Revoke all certificates of this holder, a node unless flags say otherwise, that were issued until now
     #[arg(long, value_name = "ID", group = "target")]
     pub(crate) id: Option<NodeId>,
     /// With --id: the id is an administrator's, not a node's
     #[arg(long, requires = "id", conflicts_with_all = ["certificate", "fingerprint", "list"])]
     pub(crate) admin: bool,
+    /// With --id: the id is a service's, not a node's
+    #[arg(long, requires = "id", conflicts_with_all = ["admin", "certificate", "fingerprint", "list"])]
+    pub(crate) service: bool,
     /// Revoke the certificate in this file (PEM)
     #[arg(long, value_name = "FILE", group = "target")]
     pub(crate) certificate: Option<PathBuf>,

@@ -5,6 +5,8 @@ use crate::calendar::{next_second, now};
 use crate::failure::{CommandError, Completion};
 use crate::screen::{Paint, Screen, TableCell, span};
 use phalanx_core::identity::NodeId;
+use phalanx_core::registry::name::ObjectName;
+use phalanx_core::subject::CertificateRole;
 use phalanx_core::time::Wall;
 use phalanx_net::identity::{
     CA_DAYS, CertificateFacts, ExtraNames, NODE_DAYS, Secret, Subject, Validity, ca_init, ca_issue,
@@ -25,6 +27,8 @@ pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Completion, CommandErr
         } => init(screen, &cert_dir, &mesh, json),
         Ca::Issue {
             id,
+            service,
+            registry,
             cert_dir,
             admin,
             names,
@@ -32,12 +36,21 @@ pub(crate) fn run(command: Ca, screen: &Screen) -> Result<Completion, CommandErr
             starts_now,
             json,
         } => {
-            let extra = ExtraNames { names, addresses };
+            let extra = ExtraNames {
+                names,
+                addresses,
+                registry,
+            };
+            let holder = match (id, service) {
+                (_, Some(service)) => (CertificateRole::Service, service),
+                (id, None) if admin => (CertificateRole::Admin, id.unwrap_or_default()),
+                (id, None) => (CertificateRole::Node, id.unwrap_or_default()),
+            };
             let mut validity = Validity::days(now(), NODE_DAYS);
             if starts_now {
                 validity.not_before = next_second();
             }
-            issue(screen, &id, &cert_dir, (admin, validity, &extra), json)
+            issue(screen, holder, &cert_dir, (validity, &extra), json)
         }
         Ca::Secret { out, json } => secret(screen, out.as_deref(), json),
         Ca::Fingerprint { file, mesh, json } => fingerprint(screen, &file, &mesh, json),
@@ -79,21 +92,22 @@ fn init(
 
 fn issue(
     screen: &Screen,
-    id: &str,
+    (role, id): (CertificateRole, String),
     cert_dir: &Path,
-    (admin, validity, extra): (bool, Validity, &ExtraNames),
+    (validity, extra): (Validity, &ExtraNames),
     json: bool,
 ) -> Result<Completion, CommandError> {
     check_clock(now()).map_err(CommandError::usage)?;
     let mesh = mesh_of(cert_dir)?;
-    let name =
-        NodeId::new(id).map_err(|error| CommandError::usage(format!("the id `{id}` {error}")))?;
-    let subject = if admin {
-        Subject::admin(&mesh, name)
-    } else {
-        Subject::node(&mesh, name)
+    if role == CertificateRole::Service
+        && let Err(error) = ObjectName::service(&id)
+    {
+        let problem = error.problem;
+        return Err(CommandError::usage(format!("--service: `{id}`: {problem}")));
     }
-    .map_err(CommandError::usage)?;
+    let name =
+        NodeId::new(&id).map_err(|error| CommandError::usage(format!("the id `{id}` {error}")))?;
+    let subject = Subject::new(&mesh, role, name).map_err(CommandError::usage)?;
     let files =
         ca_issue(cert_dir, &subject, cert_dir, validity, extra).map_err(CommandError::usage)?;
     let facts = only(&files.certificate)?;
@@ -278,10 +292,19 @@ fn holder(facts: &CertificateFacts) -> String {
         .map_or_else(|| facts.uris.join(", "), ToString::to_string)
 }
 
+/// The part of a table that says which registry the holder may run.
+fn registry(facts: &CertificateFacts) -> String {
+    facts.registry.as_ref().map_or_else(
+        || "no registry".to_owned(),
+        |region| format!("the registry of region {region}"),
+    )
+}
+
 fn as_json(path: &Path, facts: &CertificateFacts) -> serde_json::Value {
     json!({
         "file": path,
         "subject": holder(facts),
+        "registry": facts.registry.as_ref().map(ToString::to_string),
         "name": facts.name,
         "issuer": facts.issuer,
         "ca": facts.ca,
@@ -312,6 +335,7 @@ fn describe(screen: &Screen, path: &Path, facts: &CertificateFacts) -> Result<()
             "  may sign",
             TableCell::new(if facts.ca { "certificates" } else { "nothing" }),
         ),
+        ("  may run", TableCell::new(registry(facts))),
         ("  signed by", TableCell::new(&facts.issuer)),
         ("  valid", TableCell::new(validity).paint(paint)),
         ("  key", TableCell::new(&facts.algorithm)),

@@ -44,13 +44,13 @@ pub(crate) fn run(screen: &Screen, arguments: &Revoke) -> Result<Completion, Com
         described(&revocation.content)
     ))?;
     if let RevocationTarget::Holder(role, id) = &revocation.content.target {
-        let admin = if *role == CertificateRole::Admin {
-            " --admin"
-        } else {
-            ""
+        let holder = match role {
+            CertificateRole::Node => id.to_string(),
+            CertificateRole::Admin => format!("{id} --admin"),
+            CertificateRole::Service => format!("--service {id}"),
         };
         screen.line(format!(
-            "A replacement needs a new certificate: phalanx ca issue {id}{admin} --starts-now --cert-dir DIR"
+            "A replacement needs a new certificate: phalanx ca issue {holder} --starts-now --cert-dir DIR"
         ))?;
     }
     Ok(Completion::Yes)
@@ -86,10 +86,10 @@ fn content(arguments: &Revoke, identity: &Identity) -> Result<RevocationContent,
         signed,
     };
     if let Some(id) = &arguments.id {
-        let role = if arguments.admin {
-            CertificateRole::Admin
-        } else {
-            CertificateRole::Node
+        let role = match (arguments.admin, arguments.service) {
+            (true, _) => CertificateRole::Admin,
+            (false, true) => CertificateRole::Service,
+            (false, false) => CertificateRole::Node,
         };
         return Ok(RevocationContent {
             target: RevocationTarget::Holder(role, id.clone()),

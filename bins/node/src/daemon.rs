@@ -16,7 +16,7 @@ use phalanx_net::identity::{
 };
 use phalanx_net::metrics::MetricsListener;
 use phalanx_net::registry::store::{StoreDirectory, StoreDirectoryError};
-use phalanx_net::registry::{ObjectApi, RegionRegistry};
+use phalanx_net::registry::{LocalSocket, ObjectApi, RegionRegistry, serve_local};
 use phalanx_net::rest::RestApi;
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
 use phalanx_net::shutdown::{SignalRequest, Signals};
@@ -26,7 +26,6 @@ use phalanx_net::{clock, entropy};
 use sd_notify::NotifyState;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::task::{self, JoinSet};
@@ -81,6 +80,7 @@ pub(crate) fn check(settings: &DaemonSettings) -> Result<String, DaemonError> {
             said.push("its certificates do not exist yet; the first start creates them".to_owned());
         }
         Some(opened) => {
+            check_registry(settings, &opened.identity).map_err(DaemonError::Start)?;
             checked_content(settings, Some(settings.listen), opened.identity.trust())
                 .map_err(DaemonError::Start)?;
             said.extend(opened.warnings.iter().map(ToString::to_string));
@@ -206,6 +206,7 @@ impl Daemon {
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
+        check_registry(&settings, &opened.identity).map_err(DaemonError::Start)?;
         checked_content(&settings, Some(settings.listen), opened.identity.trust())
             .map_err(DaemonError::Start)?;
         // The port is bound first: a start that fails because of the port must not raise the epoch.
@@ -222,7 +223,7 @@ impl Daemon {
         let advertised = advertised.map_err(start)?;
         let config = config(&settings, &state, advertised, &trust)?;
         let registry = match &settings.registry {
-            Some(registry) => Some(start_registry(registry, &settings.state_dir).await?),
+            Some(registry) => Some(start_registry(registry, &settings).await?),
             None => None,
         };
         let parts = (opened.identity, registry.clone());
@@ -588,11 +589,25 @@ fn config(
     Ok(config)
 }
 
+/// Checks that the certificate does not name the registry of another region than the node's.
+fn check_registry(settings: &DaemonSettings, identity: &Identity) -> Result<(), String> {
+    let region = settings.registry.as_ref().map(|it| &it.region);
+    let named = identity.facts().registry.as_ref();
+    match (region, named) {
+        (Some(region), Some(named)) if region != named => Err(format!(
+            "registry.region: is {region}, and the certificate is for the registry of region {named}; issue it with \
+             --registry {region} (phalanx ca issue)"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Opens the store of the node's region, and starts its registry.
 async fn start_registry(
     settings: &RegistrySettings,
-    state_dir: &Path,
+    daemon: &DaemonSettings,
 ) -> Result<RegionRegistry, DaemonError> {
+    let state_dir = &daemon.state_dir;
     let (directory, region) = (state_dir.join("registry"), settings.region.clone());
     let opened = blocking(move || {
         let held = StoreDirectory::hold(&directory)?;
@@ -601,13 +616,21 @@ async fn start_registry(
     });
     let opened: Result<_, StoreDirectoryError> = opened.await?;
     let (held, store) = opened.map_err(start)?;
+    let local = match settings.local(state_dir) {
+        Some((path, users)) => Some((LocalSocket::bind(&path).map_err(start)?, users)),
+        None => None,
+    };
     let config = settings.sequencer(entropy::seed().map_err(start)?);
     let started = RegionRegistry::start(config, held, store);
-    started.map_err(|error| {
+    let registry = started.map_err(|error| {
         start(format!(
             "cannot start the thread of the registry's store: {error}"
         ))
-    })
+    })?;
+    if let Some((socket, users)) = local {
+        serve_local(&registry, &daemon.subject, socket, users);
+    }
+    Ok(registry)
 }
 
 fn node(

@@ -1,5 +1,6 @@
 //! Metadata of an object: the part that its writers set, and the part that the registry sets.
 
+use super::audience::{ALL_SERVICES, ObjectAudience};
 use super::name::{ObjectName, ObjectNameError, RegionId};
 use super::value::{ObjectTable, ObjectValue};
 use crate::time::Wall;
@@ -100,6 +101,8 @@ pub struct WriterMetadata {
     pub block_deletion: bool,
     /// The version of the kind in which the object is written.
     pub api_version: String,
+    /// Services that may read the object, beside those that may because of its kind; `*` for all services.
+    pub shared_with: BTreeSet<String>,
 }
 
 /// Metadata of an object.
@@ -119,6 +122,8 @@ pub struct Metadata {
     pub updated: Wall,
     /// See `created`; none unless the object is being deleted.
     pub deleted: Option<Wall>,
+    /// The other services that may read the object.
+    pub audience: ObjectAudience,
     /// The part that writers set.
     pub writer: WriterMetadata,
 }
@@ -141,6 +146,8 @@ pub enum MetadataError {
     TooMany(&'static str),
     /// The name of an owner is not valid.
     Owner(ObjectNameError),
+    /// An entry of `shared_with` is not a service.
+    Service(String),
 }
 
 impl fmt::Display for MetadataError {
@@ -150,7 +157,7 @@ impl fmt::Display for MetadataError {
             Self::NotWritable(field) => write!(
                 f,
                 "metadata.{field} does not exist or is set by the registry; writers set labels, annotations, tags, \
-                 finalizers, owner_references, block_deletion and api_version"
+                 finalizers, owner_references, block_deletion, api_version and shared_with"
             ),
             Self::Type { field, needed } => write!(f, "metadata.{field} must be {needed}"),
             Self::TooMany(field) => write!(
@@ -158,6 +165,10 @@ impl fmt::Display for MetadataError {
                 "metadata.{field} has more than {METADATA_ENTRIES_MAX} entries"
             ),
             Self::Owner(error) => write!(f, "metadata.owner_references: name, {error}"),
+            Self::Service(text) => write!(
+                f,
+                "metadata.shared_with: {text:?} is not the id of a service; write ids, or \"*\" for all services"
+            ),
         }
     }
 }
@@ -173,6 +184,7 @@ const WRITABLE: &[&str] = &[
     "owner_references",
     "block_deletion",
     "api_version",
+    "shared_with",
 ];
 
 impl WriterMetadata {
@@ -219,6 +231,8 @@ impl WriterMetadata {
         );
         let api_version = self.api_version.as_str().into();
         set("api_version", !self.api_version.is_empty(), api_version);
+        let shared_with = ObjectValue::texts(&self.shared_with);
+        set("shared_with", !self.shared_with.is_empty(), shared_with);
         table
     }
 
@@ -249,6 +263,7 @@ impl WriterMetadata {
                     Some(version) => version.clone_into(&mut metadata.api_version),
                     None => return Err(wrong_type("api_version", "a text")),
                 },
+                "shared_with" => metadata.shared_with = read_services(value)?,
                 other => return Err(MetadataError::NotWritable(other.to_owned())),
             }
         }
@@ -297,6 +312,15 @@ fn read_texts(field: &'static str, value: &ObjectValue) -> Result<BTreeSet<Strin
         .iter()
         .map(|it| it.as_text().map(str::to_owned).ok_or_else(needed));
     texts.collect()
+}
+
+fn read_services(value: &ObjectValue) -> Result<BTreeSet<String>, MetadataError> {
+    let services = read_texts("shared_with", value)?;
+    let is_valid = |it: &&String| *it == ALL_SERVICES || ObjectName::service(it).is_ok();
+    match services.iter().find(|it| !is_valid(it)) {
+        Some(wrong) => Err(MetadataError::Service(wrong.clone())),
+        None => Ok(services),
+    }
 }
 
 fn read_owners(value: &ObjectValue) -> Result<BTreeSet<OwnerReference>, MetadataError> {
@@ -422,6 +446,7 @@ mod tests {
             owner_references: [owner()].into(),
             block_deletion: true,
             api_version: "v2".to_owned(),
+            shared_with: ["*".to_owned(), "mail".to_owned()].into(),
         };
         assert_eq!(
             WriterMetadata::from_table(&metadata.to_table()),
@@ -442,6 +467,19 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "metadata.labels must be a table of texts"
+        );
+    }
+
+    #[test]
+    fn an_object_is_shared_with_services() {
+        let with = |text: &str| {
+            let table = [("shared_with".to_owned(), ObjectValue::texts([text]))];
+            WriterMetadata::from_table(&table.into())
+        };
+        assert!(with("mail.example").is_ok() && with("*").is_ok());
+        assert_eq!(
+            with("services/mail"),
+            Err(MetadataError::Service("services/mail".to_owned()))
         );
     }
 

@@ -3,11 +3,14 @@
 //! - [`value`], [`name`], [`metadata`], [`object`], [`kind`], [`schema`]: the object model.
 //! - [`query`]: filters, orders, masks and pages.
 //! - [`placement`], [`rules`]: the region that owns an object; rules about several objects.
+//! - [`access`], [`audience`]: what a caller may read and write.
 //! - [`write`](mod@write), [`state`], [`log`], [`store`]: writes, the state at a revision, the log of a region, the port to its store.
 //! - [`sequencer`]: the machine that decides about writes in a region.
 //! - [`environment`]: the machine of a service's process: registration and discovery.
 //! - [`watch`]: the watch server, and the machine of a watch client.
 
+pub mod access;
+pub mod audience;
 pub mod environment;
 pub mod kind;
 pub mod log;

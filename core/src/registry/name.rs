@@ -163,8 +163,8 @@ impl ObjectName {
     /// None for regions.
     #[must_use]
     pub fn of_service(&self) -> Option<&str> {
-        let first = || self.segments().next().filter(|it| it.0 == "services");
-        self.registrant().or_else(|| first().map(|(_, id)| id))
+        let first = || self.0.strip_prefix("services/")?.split('/').next();
+        self.registrant().or_else(first)
     }
 
     /// The name without its service.

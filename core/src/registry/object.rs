@@ -28,9 +28,36 @@ impl Object {
     pub fn to_table(&self) -> ObjectTable {
         let mut table = self.body.clone();
         table.insert(NAME_FIELD.to_owned(), self.name.as_str().into());
-        let metadata = ObjectValue::Table(self.metadata.to_table());
-        table.insert(METADATA_FIELD.to_owned(), metadata);
+        table.insert(METADATA_FIELD.to_owned(), self.metadata_value());
         table
+    }
+
+    /// The metadata as one value. Its field `services` says which services may read the object.
+    fn metadata_value(&self) -> ObjectValue {
+        let mut table = self.metadata.to_table();
+        if let Some(owner) = self.name.of_service() {
+            let services = [
+                ("owning_service", owner.into()),
+                (
+                    "allowed_services",
+                    ObjectValue::texts(self.allowed_services()),
+                ),
+            ];
+            let services = services.map(|(key, value)| (key.to_owned(), value));
+            table.insert("services".to_owned(), ObjectValue::Table(services.into()));
+        }
+        ObjectValue::Table(table)
+    }
+
+    /// The services that may read the object, `*` for all; none for a region, which each caller may read.
+    #[must_use]
+    pub fn allowed_services(&self) -> Vec<&str> {
+        let audience = &self.metadata.audience;
+        let owner = self.name.of_service().filter(|_| !audience.admits_all());
+        let mut services: Vec<&str> = audience.iter().chain(owner).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
     }
 
     /// The value of a field; none if the field is not set.
@@ -41,7 +68,7 @@ impl Object {
             NAME_FIELD if rest.is_empty() => Some(Cow::Owned(self.name.as_str().into())),
             NAME_FIELD => None,
             METADATA_FIELD => {
-                let table = ObjectValue::Table(self.metadata.to_table());
+                let table = self.metadata_value();
                 table.at(rest).cloned().map(Cow::Owned)
             }
             _ => self.body.get(first)?.at(rest).map(Cow::Borrowed),
@@ -53,6 +80,12 @@ impl Object {
     pub fn text(&self, field: &str) -> &str {
         let value = self.body.get(field).and_then(ObjectValue::as_text);
         value.unwrap_or_default()
+    }
+
+    /// Whether a resource makes the objects of its kind readable for all services.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.body.get("is_public") == Some(&ObjectValue::Bool(true))
     }
 
     /// The texts of a list of the body.
@@ -135,6 +168,7 @@ impl From<&Object> for ObjectDraft {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::registry::audience::ObjectAudience;
     use crate::registry::metadata::{Revision, Uid};
     use crate::registry::value::tests::any_value;
     use crate::time::Wall;
@@ -155,6 +189,7 @@ pub(crate) mod tests {
                 created: Wall(10),
                 updated: Wall(10),
                 deleted: None,
+                audience: ObjectAudience::default(),
                 writer: WriterMetadata::default(),
             },
             body,

@@ -8,8 +8,10 @@
 //! - A service imports a service only if that one is enabled in each of its own regions. An imported service is not
 //!   deleted.
 //! - A kind is unregistered only when no object of it exists.
+//! - A kind becomes public, or ceases to be, only while no object of it exists.
 //! - An object with `block_deletion` is not deleted.
 
+use super::audience::AUDIENCE_MAX;
 use super::kind::BuiltInKind;
 use super::log::ObjectChange;
 use super::name::ObjectName;
@@ -70,6 +72,8 @@ pub enum RuleViolation {
         /// The region.
         region: String,
     },
+    /// More than [`AUDIENCE_MAX`] services could read the object, or a change of its readers concerns too many objects.
+    AudienceTooLarge(ObjectName),
 }
 
 impl fmt::Display for RuleViolation {
@@ -114,6 +118,12 @@ impl fmt::Display for RuleViolation {
             } => write!(
                 f,
                 "{name}: imports service {import}, which is not enabled in region {region}"
+            ),
+            Self::AudienceTooLarge(name) => write!(
+                f,
+                "{name}: the services that may read it, or the objects that they would read with it, are more than \
+                 {AUDIENCE_MAX}; share its service with all services \
+                 (metadata.shared_with = [\"*\"])"
             ),
         }
     }
@@ -335,6 +345,13 @@ fn check_patterns(
     after: &Object,
 ) -> Result<(), RuleViolation> {
     let kept: BTreeSet<&str> = after.texts("patterns").collect();
+    if before.is_some_and(|before| before.is_public() != after.is_public()) {
+        for pattern in &kept {
+            if let Ok(pattern) = pattern.parse::<super::name::NamePattern>() {
+                blocked(&after.name, objects_of(state, pattern.form()))?;
+            }
+        }
+    }
     for pattern in before.iter().flat_map(|it| it.texts("patterns")) {
         if !kept.contains(pattern) {
             check_unused(state, &after.name, pattern)?;

@@ -30,6 +30,8 @@ pub enum RegistryBug {
     SlowWatcherBlocks,
     /// The watches of a sequencer whose epoch has ended stay open.
     DeposedWatchesStay,
+    /// Watchers hear of objects that their callers may not read.
+    HiddenIsShown,
 }
 
 impl RegistryBug {
@@ -47,6 +49,7 @@ impl RegistryBug {
         (Self::WatchIgnoresHistory, "watch-ignores-history"),
         (Self::SlowWatcherBlocks, "slow-watcher-blocks"),
         (Self::DeposedWatchesStay, "deposed-watches-stay"),
+        (Self::HiddenIsShown, "hidden-is-shown"),
     ];
 }
 
@@ -59,7 +62,7 @@ impl RegistryBugs {
     pub const NONE: Self = Self(0);
 
     /// This set with one more bug.
-    #[cfg(feature = "test-support")]
+    #[cfg(any(test, feature = "test-support"))]
     #[must_use]
     pub const fn with(self, bug: RegistryBug) -> Self {
         Self(self.0 | 1 << bug as u8)

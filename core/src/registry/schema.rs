@@ -103,6 +103,7 @@ pub const RESOURCE: &[FieldSchema] = &[
     field("fqn", FieldType::Text),
     field("versions", FieldType::Tables(RESOURCE_VERSIONS)),
     field("policy_holder", FieldType::Flag),
+    field("is_public", FieldType::Flag),
 ];
 
 const RESOURCE_VERSIONS: &[FieldSchema] = &[

@@ -1,16 +1,19 @@
 //! Writes: batches of operations, their preconditions, their outcomes and the reasons to refuse them.
 
+pub use super::access::RegistryCaller;
+
 use super::kind::KindError;
 use super::log::{LogEntry, ObjectChange};
 use super::metadata::{Metadata, MetadataError, Revision, Uid};
 use super::name::{ObjectName, RegionId};
-use super::object::ObjectDraft;
+use super::object::{Object, ObjectDraft};
 use super::query::{FieldMask, PathIntoList};
 use super::rules::RuleViolation;
 use super::value::{FieldPath, ObjectTable, write_canonical};
 use crate::random::hash_bytes;
 use crate::time::Duration;
 use core::fmt;
+use std::sync::Arc;
 
 /// Maximum number of operations of a batch.
 pub const BATCH_OPERATIONS_MAX: usize = 128;
@@ -193,42 +196,19 @@ impl WriteOutcome {
     }
 }
 
+/// A change of the registry's own, such as that of an audience, keeps the generation.
 fn written(change: &ObjectChange) -> Option<WrittenObject> {
+    let generation = |object: &Option<Arc<Object>>| Some(object.as_ref()?.metadata.generation);
+    let (before, after) = (generation(&change.before), generation(&change.after));
+    if before.is_some() && before == after {
+        return None;
+    }
     let latest = change.after.as_ref().or(change.before.as_ref())?;
     Some(WrittenObject {
         name: change.name.clone(),
         uid: latest.metadata.uid,
-        generation: change.after.as_ref().map(|it| it.metadata.generation),
+        generation: after,
     })
-}
-
-/// A program that writes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RegistryCaller {
-    /// An administrator, who may write all objects.
-    Administrator,
-    /// A service, which may write its own record and all objects that belong to it.
-    Service(String),
-}
-
-impl RegistryCaller {
-    /// Whether the caller may write an object.
-    #[must_use]
-    pub fn may_write(&self, name: &ObjectName) -> bool {
-        match self {
-            Self::Administrator => true,
-            Self::Service(service) => name.of_service() == Some(service),
-        }
-    }
-}
-
-impl fmt::Display for RegistryCaller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Administrator => f.write_str("administrator"),
-            Self::Service(service) => write!(f, "service/{service}"),
-        }
-    }
 }
 
 /// The limit that a write exceeds.
@@ -242,6 +222,8 @@ pub enum WriteLimit {
     BatchBytes(usize),
     /// Objects of a service.
     Objects(usize),
+    /// Objects whose names begin with a prefix that has a quota.
+    ObjectsBelow(usize),
 }
 
 /// Reason why a batch is not applied. Nothing of the batch is applied then, except for [`WriteRefusal::Unknown`].
@@ -305,6 +287,13 @@ pub enum WriteRefusal {
         /// The time after which the write may be repeated.
         retry_after: Duration,
     },
+    /// Services write too often to names that begin with a prefix.
+    PrefixRate {
+        /// The prefix.
+        prefix: String,
+        /// The time after which the write may be repeated.
+        retry_after: Duration,
+    },
     /// The request id was used for another write.
     RequestReused,
     /// The store has no room.
@@ -348,6 +337,7 @@ impl WriteRefusal {
             | Self::Rule(_)
             | Self::Limit(..)
             | Self::Rate { .. }
+            | Self::PrefixRate { .. }
             | Self::StoreFull
             | Self::StoreFailed
             | Self::Unknown => false,
@@ -363,6 +353,9 @@ impl fmt::Display for WriteLimit {
             Self::ObjectBytes(max) => write!(f, "the object has more than {max} bytes"),
             Self::BatchBytes(max) => write!(f, "the batch has more than {max} bytes"),
             Self::Objects(max) => write!(f, "the service has {max} objects, its quota"),
+            Self::ObjectsBelow(max) => {
+                write!(f, "a prefix of the name has {max} objects, its quota")
+            }
         }
     }
 }
@@ -377,7 +370,10 @@ impl fmt::Display for WriteRefusal {
             Self::Busy => f.write_str("too many writes are waiting; repeat the write later"),
             Self::Empty => f.write_str("the batch has no operation"),
             Self::Twice(name) => write!(f, "{name}: the batch has two operations on this object"),
-            Self::Denied { caller, name } => write!(f, "{name}: {caller} may not write it"),
+            Self::Denied { caller, name } => write!(
+                f,
+                "{name}: {caller} may not write it; a service writes its own record and the objects that belong to it"
+            ),
             Self::OtherRegion { name, owner } => {
                 write!(f, "{name}: region {owner} owns it and decides about writes")
             }
@@ -412,6 +408,14 @@ impl fmt::Display for WriteRefusal {
             } => write!(
                 f,
                 "service {service} writes too often; repeat the write after {} ms",
+                retry_after.as_millis()
+            ),
+            Self::PrefixRate {
+                prefix,
+                retry_after,
+            } => write!(
+                f,
+                "too many writes to names that begin with {prefix}; repeat the write after {} ms",
                 retry_after.as_millis()
             ),
             Self::RequestReused => f.write_str("the request id was used for another write"),

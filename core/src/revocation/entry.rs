@@ -132,6 +132,7 @@ impl RevocationContent {
                 text.push(match role {
                     CertificateRole::Node => 1,
                     CertificateRole::Admin => 2,
+                    CertificateRole::Service => 3,
                 });
                 delimited(&mut text, id.as_str());
             }
@@ -202,7 +203,7 @@ impl Encoded for Revocation {
         let target = match &self.content.target {
             RevocationTarget::Certificate(fingerprint) => size::bytes(fingerprint.0.len()),
             RevocationTarget::Holder(role, id) => {
-                size::boolean(*role == CertificateRole::Admin) + size::bytes(id.as_str().len())
+                size::boolean(*role != CertificateRole::Node) + size::bytes(id.as_str().len())
             }
         };
         let walls = [
@@ -273,6 +274,7 @@ mod tests {
         let target = [
             RevocationTarget::Certificate(Fingerprint([0; 32])),
             RevocationTarget::Holder(CertificateRole::Admin, id("a")),
+            RevocationTarget::Holder(CertificateRole::Service, id("a")),
             RevocationTarget::Holder(CertificateRole::Node, id("ab")),
         ];
         for target in target {

@@ -11,6 +11,7 @@ use super::tls;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use phalanx_core::credentials::Validity;
 use phalanx_core::identity::check_name;
+use phalanx_core::registry::name::RegionId;
 use phalanx_core::subject::{CertificateRole, Subject, SubjectError};
 use phalanx_core::time::Wall;
 use rcgen::string::Ia5String;
@@ -65,13 +66,16 @@ pub struct Authority {
 }
 
 /// Names and addresses under which clients reach a node, in addition to its id and the loopback
-/// addresses. Links of the mesh do not need them: they verify ids.
+/// addresses, and the region whose registry it may run. Links of the mesh do not need names: they
+/// verify ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtraNames {
     /// DNS names.
     pub names: Vec<String>,
     /// IP addresses.
     pub addresses: Vec<IpAddr>,
+    /// The region whose registry the node may run.
+    pub registry: Option<RegionId>,
 }
 
 impl core::fmt::Debug for Authority {
@@ -318,6 +322,10 @@ impl Authority {
             ]);
             for name in &extra.names {
                 params.subject_alt_names.push(SanType::DnsName(ia5(name)?));
+            }
+            if let Some(region) = &extra.registry {
+                let uri = format!("spiffe://{}/registry/{region}", self.mesh);
+                params.subject_alt_names.push(SanType::URI(ia5(&uri)?));
             }
             let addresses = extra.addresses.iter().copied().map(SanType::IpAddress);
             params.subject_alt_names.extend(addresses);

@@ -111,13 +111,18 @@ impl Identity {
     /// certificate of a later one.
     ///
     /// # Errors
-    /// If there is no secret, or the cryptography library fails.
+    /// If there is no secret, the subject is a service, or the cryptography library fails.
     pub fn from_secrets(
         secrets: &[Secret],
         subject: &Subject,
         validity: Validity,
         now: Wall,
     ) -> Result<Self, IdentityError> {
+        if subject.role() == CertificateRole::Service {
+            return Err(IdentityError::MintedService {
+                subject: subject.clone(),
+            });
+        }
         let mut credentials = Vec::new();
         let mut roots = RootCertStore::empty();
         let mut fingerprints = Vec::new();
@@ -278,6 +283,10 @@ impl Identity {
         if peer.subject.mesh() == self.subject.mesh() {
             if self.revoked.check(certificate).is_err() {
                 return Err(PeerError::Revoked);
+            }
+            let is_service = peer.subject.role() == CertificateRole::Service;
+            if is_service && *self.trust() != Trust::Authority {
+                return Err(PeerError::MintedService);
             }
             return Ok(peer);
         }

@@ -1,7 +1,7 @@
 //! A directory with a mesh's CA and certificates. In development, the first start fills it.
 //!
 //! Files: `ca-cert.pem`, `ca-key.pem`; `ID-cert.pem` and `ID-key.pem` for each node; the same with
-//! `NAME+admin` for each administrator. Writers hold a lock, so that nodes that start at the same
+//! `NAME+admin` for each administrator and `NAME+service` for each service. Writers hold a lock, so that nodes that start at the same
 //! time share one CA.
 //!
 //! A certificate and its key are two files, replaced in an order that keeps them consistent: the
@@ -38,11 +38,12 @@ pub struct IssuedFiles {
 
 impl IssuedFiles {
     pub(super) fn of(directory: &Path, subject: &Subject) -> Self {
-        // An id cannot contain '+', so the files of an administrator and of a node never collide.
+        // An id cannot contain '+', so the files of holders of different roles never collide.
         let stem = match (subject.role(), subject.id().as_str()) {
             (CertificateRole::Node, "ca") => "ca+node".to_owned(),
             (CertificateRole::Node, id) => id.to_owned(),
             (CertificateRole::Admin, name) => format!("{name}+admin"),
+            (CertificateRole::Service, name) => format!("{name}+service"),
         };
         Self {
             certificate: directory.join(format!("{stem}-cert.pem")),
@@ -62,6 +63,15 @@ impl IssuedFiles {
         let facts = facts::ca_show(&self.certificate).unwrap_or_default();
         let first = facts.first();
         first.is_some_and(|facts| facts.validity.is_renewable(now))
+    }
+
+    /// Returns the region that the certificate names, which its successor names too.
+    fn extra_names(&self) -> ExtraNames {
+        let facts = facts::ca_show(&self.certificate).unwrap_or_default();
+        ExtraNames {
+            registry: facts.first().and_then(|facts| facts.registry.clone()),
+            ..ExtraNames::default()
+        }
     }
 
     fn write(&self, issued: &Issued) -> Result<(), IdentityError> {
@@ -130,7 +140,8 @@ pub(super) fn complete(
         Some(authority) => authority,
         None => make_authority(directory, subject.mesh(), Validity::days(now, CA_DAYS))?,
     };
-    files_of.write(&authority.issue(subject, Validity::days(now, NODE_DAYS))?)
+    let extra = files_of.extra_names();
+    files_of.write(&authority.issue_for(subject, Validity::days(now, NODE_DAYS), &extra)?)
 }
 
 /// Returns whether files for `subject` are missing; an error if they could not be created. Writes

@@ -3,7 +3,7 @@
 use super::calendar::iso_8601;
 use super::peer::PeerError;
 use core::fmt;
-use phalanx_core::subject::{CertificateRole, SubjectError};
+use phalanx_core::subject::{CertificateRole, Subject, SubjectError};
 use phalanx_core::time::Wall;
 use std::io;
 use std::path::PathBuf;
@@ -160,6 +160,15 @@ pub enum IdentityError {
         found: CertificateRole,
         /// The role it should have.
         wanted: CertificateRole,
+    },
+    /// The certificate of a service would be minted from a mesh secret.
+    #[error(
+        "{subject}: a mesh with a secret has no services, because each member can mint the certificate of each service; \
+         use certificates of a CA (phalanx ca init, phalanx ca issue --service)"
+    )]
+    MintedService {
+        /// The service.
+        subject: Subject,
     },
     /// The certificate does not name a subject of a mesh.
     #[error(

@@ -2,10 +2,11 @@
 
 use super::error::{IdentityError, PemOrigin};
 use super::files;
-use super::peer::{subject_of, wall};
+use super::peer::{holder_of, wall};
 use core::fmt::Write as _;
 use core::net::IpAddr;
 use phalanx_core::credentials::Validity;
+use phalanx_core::registry::name::RegionId;
 use phalanx_core::subject::Subject;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -22,6 +23,8 @@ pub struct CertificateFacts {
     pub issuer: String,
     /// The holder in a mesh, if the certificate names one.
     pub subject: Option<Subject>,
+    /// The region whose registry the holder may run, if the certificate names one.
+    pub registry: Option<RegionId>,
     /// All URIs in the subject alternative names.
     pub uris: Vec<String>,
     /// DNS names in the subject alternative names.
@@ -54,10 +57,12 @@ impl CertificateFacts {
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, parsed) =
             X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+        let (subject, registry) = holder_of(&parsed).ok().unzip();
         let mut facts = Self {
             name: parsed.subject().to_string(),
             issuer: parsed.issuer().to_string(),
-            subject: subject_of(&parsed).ok(),
+            subject,
+            registry: registry.flatten(),
             uris: Vec::new(),
             dns_names: Vec::new(),
             addresses: Vec::new(),

@@ -6,6 +6,7 @@
 //! A subscription reads the copy of the machine when it changes, and so coalesces changes: a slow subscriber costs no
 //! memory and delays no other.
 
+use super::endpoint::RegistryEndpoint;
 use super::limits::MESSAGE_BYTES_MAX;
 use super::message::status::to_refusal;
 use super::message::watch::{WatchReply, of_reply, to_open};
@@ -17,8 +18,8 @@ use super::region::RegistryStopped;
 use crate::driver::{self, Executor, Handle, Inbox, TimeOrigin};
 use crate::entropy::{self, NoEntropy};
 use crate::identity::Identity;
+use crate::transport::Tasks;
 use crate::transport::lifetime::until;
-use crate::transport::{Call, Tasks, Tcp};
 use phalanx_core::link::Address;
 use phalanx_core::random::Random;
 use phalanx_core::registry::environment::address::{NoAddress, ServiceAddress};
@@ -36,6 +37,7 @@ use phalanx_core::time::{Duration, Instant};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Code;
 use tonic::transport::Channel;
 
 /// Maximum time to connect.
@@ -101,6 +103,18 @@ impl EnvRegistry {
         address: Address,
         identity: Identity,
     ) -> Result<Self, EnvRegistryError> {
+        let identity = Box::new(identity);
+        Self::begin_at(config, RegistryEndpoint::Node { address, identity })
+    }
+
+    /// Begins to register the process, and to follow the registry at an endpoint. Needs a runtime of tokio.
+    ///
+    /// # Errors
+    /// If the operating system does not provide random bytes.
+    pub fn begin_at(
+        config: EnvironmentConfig,
+        endpoint: RegistryEndpoint,
+    ) -> Result<Self, EnvRegistryError> {
         let random = Random::from_seed(entropy::seed()?).child("environment");
         let service = config.service().id().to_owned();
         let inbox = Inbox::<ServiceEnvironment>::new();
@@ -109,8 +123,7 @@ impl EnvRegistry {
         let (version, has_changed) = watch::channel(0);
         let executor = EnvironmentExecutor {
             driver: driver.clone(),
-            address,
-            identity,
+            endpoint,
             connection: Arc::default(),
             tasks: tasks.clone(),
             cancel: None,
@@ -149,7 +162,19 @@ impl EnvRegistry {
         address: Address,
         identity: Identity,
     ) -> Result<Self, EnvRegistryError> {
-        let environment = Self::begin(config, address, identity)?;
+        let identity = Box::new(identity);
+        Self::start_at(config, RegistryEndpoint::Node { address, identity }).await
+    }
+
+    /// Begins, and waits as [`start`](Self::start) does, for the registry at an endpoint.
+    ///
+    /// # Errors
+    /// The errors of [`start`](Self::start).
+    pub async fn start_at(
+        config: EnvironmentConfig,
+        endpoint: RegistryEndpoint,
+    ) -> Result<Self, EnvRegistryError> {
+        let environment = Self::begin_at(config, endpoint)?;
         environment.ready().await?;
         Ok(environment)
     }
@@ -324,8 +349,7 @@ type SharedConnection = Arc<Mutex<Option<ObjectServiceClient<Channel>>>>;
 /// Performs the outputs of an environment.
 struct EnvironmentExecutor {
     driver: Handle<ServiceEnvironment>,
-    address: Address,
-    identity: Identity,
+    endpoint: RegistryEndpoint,
     connection: SharedConnection,
     tasks: Tasks,
     /// Dropped, it cancels the tasks of the connection.
@@ -389,19 +413,19 @@ impl EnvironmentExecutor {
 
     fn connect(&mut self) {
         self.disconnect();
-        let (address, identity) = (self.address.clone(), self.identity.clone());
+        let endpoint = self.endpoint.clone();
         let (driver, connection) = (self.driver.clone(), Arc::clone(&self.connection));
         self.spawn(async move {
-            let input = match Call::connect(&Tcp, &identity, &address, CONNECT_MAX).await {
-                Ok(call) => {
-                    let client = ObjectServiceClient::new(call.channel)
+            let input = match endpoint.connect(CONNECT_MAX).await {
+                Ok(channel) => {
+                    let client = ObjectServiceClient::new(channel)
                         .max_decoding_message_size(MESSAGE_BYTES_MAX)
                         .max_encoding_message_size(MESSAGE_BYTES_MAX);
                     *connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
                     ClientInput::Connected
                 }
                 Err(error) => {
-                    tracing::warn!("cannot connect to the registry at {address}: {error}");
+                    tracing::warn!("cannot connect to the registry at {endpoint}: {error}");
                     ClientInput::Disconnected
                 }
             };
@@ -523,6 +547,18 @@ async fn follow(
         Ok(replies) => replies.into_inner(),
         Err(status) => {
             tracing::warn!("the registry does not open a watch: {}", status.message());
+            if let WriteRefusal::Remote {
+                text,
+                is_terminal: true,
+            } = to_refusal(&status)
+            {
+                let text = if status.code() == Code::Unimplemented {
+                    "the node runs no registry".to_owned()
+                } else {
+                    text
+                };
+                tell(driver, ClientInput::Refused(WatchRefusal::Denied(text))).await;
+            }
             return;
         }
     };

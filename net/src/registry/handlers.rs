@@ -3,7 +3,7 @@
 use super::limits::MESSAGE_BYTES_MAX;
 use super::message::object::{of_draft, shown, to_object};
 use super::message::query::{of_list, of_mask, of_view};
-use super::message::status::{of_invalid, of_refusal, refused};
+use super::message::status::{of_invalid, of_refusal, refused, terminal};
 use super::message::write::{of_batch, of_delete, of_update, request_id, to_outcome};
 use super::message::{InvalidField, parsed};
 use super::proto::object_service_server::{ObjectService, ObjectServiceServer};
@@ -11,7 +11,8 @@ use super::proto::{self, WatchObjectsRequest};
 use super::region::{RegionRegistry, RegistryStopped, WriteFailure};
 use super::watch_session::{self, SessionReply};
 use crate::identity::Subject;
-use crate::service::InnerCircle;
+use crate::service;
+use phalanx_core::registry::access::{RegistryDenial, VisibleObjects};
 use phalanx_core::registry::metadata::Revision;
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::object::Object;
@@ -22,6 +23,7 @@ use phalanx_core::registry::write::{RegistryCaller, WriteBatch, WriteOperation, 
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -42,6 +44,32 @@ fn stopped(error: RegistryStopped) -> Status {
 
 fn invalid(error: InvalidField) -> Status {
     of_invalid(&error)
+}
+
+pub(super) fn denied(denial: &RegistryDenial) -> Status {
+    terminal(Code::PermissionDenied, "DENIED", denial.to_string())
+}
+
+/// The caller of a request, as the interceptor of the service has found it.
+fn caller_of<T>(request: &Request<T>) -> Result<RegistryCaller, Status> {
+    let caller = request.extensions().get::<RegistryCaller>();
+    let missing = || Status::internal("the connection has no caller of the registry");
+    caller.cloned().ok_or_else(missing)
+}
+
+/// Admits the callers of the registry on the port of a node, before their requests are read.
+#[derive(Clone, Debug)]
+pub struct RegistryCallers {
+    own: Subject,
+}
+
+impl Interceptor for RegistryCallers {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let subject = &service::caller(&request)?.peer.subject;
+        let caller = RegistryCaller::of(subject, &self.own).map_err(|it| denied(&it))?;
+        request.extensions_mut().insert(caller);
+        Ok(request)
+    }
 }
 
 fn failed(failure: WriteFailure) -> Status {
@@ -70,11 +98,16 @@ impl ObjectApi {
     pub fn server(
         registry: RegionRegistry,
         own: Subject,
-    ) -> InterceptedService<ObjectServiceServer<Self>, InnerCircle> {
-        let server = ObjectServiceServer::new(Self { registry })
+    ) -> InterceptedService<ObjectServiceServer<Self>, RegistryCallers> {
+        let callers = RegistryCallers { own };
+        InterceptedService::new(Self::plain(registry), callers)
+    }
+
+    /// The service, to be served behind an interceptor that finds the callers.
+    pub(super) fn plain(registry: RegionRegistry) -> ObjectServiceServer<Self> {
+        ObjectServiceServer::new(Self { registry })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        InterceptedService::new(server, InnerCircle::of(own))
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// The durable objects. A copy costs O(1).
@@ -87,6 +120,7 @@ impl ObjectApi {
     /// Writes one operation. Returns the object after the write; none if it was removed.
     async fn write(
         &self,
+        caller: RegistryCaller,
         request: String,
         operation: WriteOperation,
     ) -> Result<Option<Arc<Object>>, Status> {
@@ -95,7 +129,6 @@ impl ObjectApi {
         let batch = WriteBatch {
             operations: vec![operation],
         };
-        let caller = RegistryCaller::Administrator;
         let outcome = self.registry.write(caller, request, batch).await;
         let revision = outcome.map_err(failed)?.revision;
         let found = self
@@ -104,9 +137,14 @@ impl ObjectApi {
         found.await.map_err(stopped)
     }
 
-    async fn written(&self, request: String, operation: WriteOperation) -> Answer<proto::Object> {
+    async fn written(
+        &self,
+        caller: RegistryCaller,
+        request: String,
+        operation: WriteOperation,
+    ) -> Answer<proto::Object> {
         let name = operation.name().clone();
-        let object = self.write(request, operation).await?;
+        let object = self.write(caller, request, operation).await?;
         let gone = || of_refusal(&WriteRefusal::NotFound(name));
         let object = object.ok_or_else(gone)?;
         Ok(Response::new(to_object(&object)))
@@ -130,6 +168,7 @@ impl ObjectService for ObjectApi {
     type WatchObjectsStream = ReceiverStream<SessionReply>;
 
     async fn get_object(&self, request: Request<proto::GetObjectRequest>) -> Answer<proto::Object> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let (view, mask) = detail(request.view, request.field_mask)?;
         let name: ObjectName = parsed("name", &request.name).map_err(invalid)?;
@@ -141,7 +180,8 @@ impl ObjectService for ObjectApi {
                 format!("{name}: does not exist"),
             )
         };
-        let object = objects.get(&name).ok_or_else(missing)?;
+        let visible = VisibleObjects::new(&objects, &caller);
+        let object = visible.get(&name).ok_or_else(missing)?;
         Ok(Response::new(shown(object, view, mask.as_ref())))
     }
 
@@ -149,6 +189,7 @@ impl ObjectService for ObjectApi {
         &self,
         request: Request<proto::BatchGetObjectsRequest>,
     ) -> Answer<proto::BatchGetObjectsReply> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let (view, mask) = detail(request.view, request.field_mask)?;
         if request.names.len() > PAGE_SIZE_MAX {
@@ -158,9 +199,10 @@ impl ObjectService for ObjectApi {
         let names = request.names.iter().map(|name| parsed("names", name));
         let names: Result<Vec<ObjectName>, _> = names.collect();
         let objects = self.objects().await?;
+        let visible = VisibleObjects::new(&objects, &caller);
         let mut reply = proto::BatchGetObjectsReply::default();
         for name in names.map_err(invalid)? {
-            match objects.get(&name) {
+            match visible.get(&name) {
                 Some(object) => reply.objects.push(shown(object, view, mask.as_ref())),
                 None => reply.missing.push(name.to_string()),
             }
@@ -172,12 +214,14 @@ impl ObjectService for ObjectApi {
         &self,
         request: Request<proto::ListObjectsRequest>,
     ) -> Answer<proto::ListObjectsReply> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let query = of_list(&request).map_err(invalid)?;
         let (view, mask) = detail(request.view, request.field_mask)?;
         let objects = self.objects().await?;
         let prefix = query.scope.selector.prefix();
-        let page = query.page(objects.with_prefix(prefix));
+        let visible = VisibleObjects::new(&objects, &caller);
+        let page = query.page(visible.with_prefix(prefix));
         let page = page.map_err(|error| invalid(InvalidField::new("page_token", error)))?;
         let objects = page.objects.iter();
         let objects = objects.map(|object| shown(object, view, mask.as_ref()));
@@ -192,16 +236,18 @@ impl ObjectService for ObjectApi {
         &self,
         request: Request<proto::CreateObjectRequest>,
     ) -> Answer<proto::Object> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let draft = of_draft("object", request.object).map_err(invalid)?;
         let operation = WriteOperation::Create(draft);
-        self.written(request.request_id, operation).await
+        self.written(caller, request.request_id, operation).await
     }
 
     async fn update_object(
         &self,
         request: Request<proto::UpdateObjectRequest>,
     ) -> Answer<proto::Object> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let operation = of_update(proto::UpdateOperation {
             object: request.object,
@@ -210,13 +256,14 @@ impl ObjectService for ObjectApi {
             allow_missing: request.allow_missing,
         });
         let operation = operation.map_err(invalid)?;
-        self.written(request.request_id, operation).await
+        self.written(caller, request.request_id, operation).await
     }
 
     async fn delete_object(
         &self,
         request: Request<proto::DeleteObjectRequest>,
     ) -> Answer<proto::DeleteObjectReply> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let operation = of_delete(proto::DeleteOperation {
             name: request.name,
@@ -224,7 +271,7 @@ impl ObjectService for ObjectApi {
             allow_missing: request.allow_missing,
         });
         let operation = operation.map_err(invalid)?;
-        let object = self.write(request.request_id, operation).await?;
+        let object = self.write(caller, request.request_id, operation).await?;
         let object = object.as_deref().map(to_object);
         Ok(Response::new(proto::DeleteObjectReply { object }))
     }
@@ -233,10 +280,10 @@ impl ObjectService for ObjectApi {
         &self,
         request: Request<proto::ApplyBatchRequest>,
     ) -> Answer<proto::ApplyBatchReply> {
+        let caller = caller_of(&request)?;
         let request = request.into_inner();
         let id = request_id(request.request_id).map_err(invalid)?;
         let batch = of_batch(request.operations).map_err(invalid)?;
-        let caller = RegistryCaller::Administrator;
         let outcome = self.registry.write(caller, id, batch).await;
         let outcome = outcome.map_err(failed)?;
         Ok(Response::new(to_outcome(&outcome)))
@@ -247,15 +294,19 @@ impl ObjectService for ObjectApi {
         request: Request<Streaming<WatchObjectsRequest>>,
     ) -> Answer<Self::WatchObjectsStream> {
         let (out, replies) = mpsc::channel(REPLIES);
-        let session = watch_session::serve(self.registry.clone(), request.into_inner(), out);
+        let caller = caller_of(&request)?;
+        let registry = self.registry.clone();
+        let session = watch_session::serve(registry, caller, request.into_inner(), out);
         self.registry.spawn(session);
         Ok(Response::new(ReceiverStream::new(replies)))
     }
 
     async fn get_registry_status(
         &self,
-        _request: Request<proto::GetRegistryStatusRequest>,
+        request: Request<proto::GetRegistryStatusRequest>,
     ) -> Answer<proto::RegistryStatus> {
+        let allowed = caller_of(&request)?.may_see_status();
+        allowed.map_err(|it| denied(&it))?;
         let (region, primary) = (self.registry.region(), self.registry.primary());
         let (region, primary) = (region.to_string(), primary.to_string());
         let store = self.registry.store();

@@ -4,17 +4,21 @@
 //! - [`store`]: the port to the region's store, and its adapters.
 //! - `handlers`: `ObjectService`, on the port of the node.
 //! - `watch_session`: the watches on one stream.
+//! - `local`: `ObjectService` on a Unix socket, for programs on the registry's host.
+//! - `endpoint`: how a client reaches a registry.
 //! - `environment`: [`EnvRegistry`], for a service's process.
 //! - `meters`: counts and times since the start.
 //! - `message`: conversions of messages; [`proto`]: the generated types.
 //!
-//! Callers are administrators and holders of the node's own certificate.
+//! Callers are administrators, holders of the node's own certificate and services; core decides what each may do.
 //!
 //! Bounds: those of the sequencer, of [`MESSAGE_BYTES_MAX`] and of [`WATCHES_PER_STREAM_MAX`].
 
+pub(crate) mod endpoint;
 mod environment;
 mod handlers;
 pub(crate) mod limits;
+mod local;
 mod message;
 mod meters;
 #[expect(
@@ -31,9 +35,11 @@ pub mod store;
 mod tests;
 mod watch_session;
 
+pub use endpoint::{RegistryEndpoint, UNIX_SCHEME};
 pub use environment::{EnvRegistry, EnvRegistryError, EnvironmentSubscription, EnvironmentUpdate};
-pub use handlers::ObjectApi;
+pub use handlers::{ObjectApi, RegistryCallers};
 pub use limits::MESSAGE_BYTES_MAX;
+pub use local::{LocalSocket, LocalSocketError, serve_local};
 pub use message::InvalidField;
 pub(crate) use meters::KeptMetric;
 pub use region::{RegionRegistry, RegistryStopped, WriteFailure};

@@ -325,6 +325,7 @@ impl RegionRegistry {
     /// Opens a watch whose replies go to a stream. The first reply is `Opened` or `Refused`.
     pub(super) async fn open_watch(
         &self,
+        caller: RegistryCaller,
         request: WatchRequest,
         stream: mpsc::UnboundedSender<WatchArrival>,
     ) -> Result<WatchId, RegistryStopped> {
@@ -339,7 +340,11 @@ impl RegionRegistry {
             watch
         };
         let request = Box::new(request);
-        let input = Input::OpenWatch { watch, request };
+        let input = Input::OpenWatch {
+            watch,
+            caller,
+            request,
+        };
         self.driver.send(input).await?;
         Ok(watch)
     }

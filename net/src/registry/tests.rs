@@ -87,7 +87,8 @@ async fn a_watch_has_a_snapshot_and_then_the_changes() {
     write(&registry, "1", "one").await.unwrap();
     let (stream, mut arrivals) = mpsc::unbounded_channel();
     let request = WatchRequest::new(ObjectScope::default());
-    let watch = registry.open_watch(request, stream).await.unwrap();
+    let watch = registry.open_watch(RegistryCaller::Administrator, request, stream);
+    let watch = watch.await.unwrap();
     registry.grant(watch, 1_000_000).await.unwrap();
     let mut next = async || timeout(DEADLINE, arrivals.recv()).await.unwrap().unwrap().1;
     assert_eq!(next().await, WatchReply::Opened);

@@ -6,6 +6,7 @@ use super::proto::watch_objects_reply::Reply;
 use super::proto::watch_objects_request::Request;
 use super::proto::{self, WatchObjectsReply, WatchObjectsRequest};
 use super::region::{RegionRegistry, RegistryStopped, WatchArrival};
+use phalanx_core::registry::access::RegistryCaller;
 use phalanx_core::registry::watch::{WatchId, WatchRefusal};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -48,6 +49,7 @@ impl From<RegistryStopped> for SessionEnd {
 /// The watches on one stream.
 pub(super) struct WatchSession {
     registry: RegionRegistry,
+    caller: RegistryCaller,
     /// By the numbers of the caller.
     watches: BTreeMap<u64, SessionWatch>,
     callers: BTreeMap<WatchId, u64>,
@@ -97,6 +99,7 @@ async fn next_turn(
 /// Serves the watches of a stream until the caller is gone or the registry stops.
 pub(super) async fn serve(
     registry: RegionRegistry,
+    caller: RegistryCaller,
     requests: Streaming<WatchObjectsRequest>,
     out: mpsc::Sender<SessionReply>,
 ) {
@@ -104,6 +107,7 @@ pub(super) async fn serve(
     let mut stopped = pin!(registry.closed());
     let mut session = WatchSession {
         registry,
+        caller,
         watches: BTreeMap::new(),
         callers: BTreeMap::new(),
         stream,
@@ -175,7 +179,10 @@ impl WatchSession {
             Err(error) => return self.send(number, to_invalid(&error)).await,
         };
         let stream = self.stream.clone();
-        let id = self.registry.open_watch(request, stream).await?;
+        let id = self
+            .registry
+            .open_watch(self.caller.clone(), request, stream);
+        let id = id.await?;
         let grants = open.grants;
         self.watches.insert(number, SessionWatch { id, grants });
         self.callers.insert(id, number);

@@ -3,6 +3,7 @@
 
 use super::channels::CHANNEL_CALL_BYTES_MAX;
 use crate::identity::{Identity, Peer};
+use crate::registry::RegistryEndpoint;
 use crate::registry::limits::MESSAGE_BYTES_MAX;
 use crate::registry::proto::object_service_client::ObjectServiceClient;
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, Call, CallError, Tcp};
@@ -10,6 +11,7 @@ use crate::wire::proto::PingRequest;
 use crate::wire::proto::channel_service_client::ChannelServiceClient;
 use crate::wire::proto::mesh_service_client::MeshServiceClient;
 use phalanx_core::link::{Address, DialError, ResolutionError};
+use std::path::Path;
 use std::time::Duration;
 use tokio::time;
 use tonic::transport::Channel;
@@ -73,7 +75,7 @@ pub struct Client {
     calls: MeshServiceClient<Channel>,
     channels: ChannelServiceClient<Channel>,
     objects: ObjectServiceClient<Channel>,
-    peer: Peer,
+    peer: Option<Peer>,
 }
 
 impl Client {
@@ -97,10 +99,36 @@ impl Client {
         }
     }
 
-    /// Returns the node at the other end, as its certificate names it.
+    /// Connects to the socket of a registry on this host, on which only `ObjectService` is served.
+    ///
+    /// # Errors
+    /// If this does not succeed within `within`: the reason, and what to check.
+    pub async fn local(path: &Path, within: Duration) -> Result<Self, String> {
+        let endpoint = RegistryEndpoint::Local(path.to_owned());
+        let channel = endpoint.connect(within).await;
+        let channel = channel.map_err(|why| format!("{endpoint}: {why}"))?;
+        Ok(Self::of(&channel, None))
+    }
+
+    fn of(channel: &Channel, peer: Option<Peer>) -> Self {
+        Self {
+            calls: MeshServiceClient::new(channel.clone())
+                .max_decoding_message_size(CALL_MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(CALL_MESSAGE_BYTES_MAX),
+            channels: ChannelServiceClient::new(channel.clone())
+                .max_decoding_message_size(CHANNEL_CALL_BYTES_MAX)
+                .max_encoding_message_size(CHANNEL_CALL_BYTES_MAX),
+            objects: ObjectServiceClient::new(channel.clone())
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            peer,
+        }
+    }
+
+    /// Returns the node at the other end, as its certificate names it; none on a socket.
     #[must_use]
-    pub const fn peer(&self) -> &Peer {
-        &self.peer
+    pub const fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
     }
 
     /// Returns the client of `MeshService`.
@@ -139,25 +167,11 @@ async fn open(
     within: Duration,
 ) -> Result<Client, CallError> {
     let call = Call::connect(&Tcp, identity, address, within).await?;
-    let mut calls = MeshServiceClient::new(call.channel.clone())
-        .max_decoding_message_size(CALL_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(CALL_MESSAGE_BYTES_MAX);
+    let mut client = Client::of(&call.channel, None);
     // With TLS 1.3 the client's handshake completes before the node has verified the client's
     // certificate.
-    calls
-        .ping(PingRequest::default())
-        .await
-        .map_err(|status| call.first_failure(&status))?;
-    let channels = ChannelServiceClient::new(call.channel.clone())
-        .max_decoding_message_size(CHANNEL_CALL_BYTES_MAX)
-        .max_encoding_message_size(CHANNEL_CALL_BYTES_MAX);
-    let objects = ObjectServiceClient::new(call.channel.clone())
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    Ok(Client {
-        calls,
-        channels,
-        objects,
-        peer: call.peer,
-    })
+    let pinged = client.calls.ping(PingRequest::default()).await;
+    pinged.map_err(|status| call.first_failure(&status))?;
+    client.peer = Some(call.peer);
+    Ok(client)
 }

@@ -190,7 +190,7 @@ impl MeshService for Api {
         &self,
         request: Request<proto::SyncTopologyRequest>,
     ) -> Answer<proto::SyncTopologyReply> {
-        caller(&request)?;
+        access::viewers(&request)?;
         let mut held = request.into_inner().held;
         let copy = self.ask(|node, _| Copy::of(node.mesh())).await?;
         let mut news = Vec::new();
@@ -212,7 +212,7 @@ impl MeshService for Api {
         &self,
         request: Request<proto::GetTopologyRequest>,
     ) -> Answer<proto::Topology> {
-        caller(&request)?;
+        access::viewers(&request)?;
         let copy = self.ask(|node, _| Copy::of(node.mesh())).await?;
         let members = copy.members.iter().map(answer::member).collect();
         Ok(Response::new(proto::Topology {

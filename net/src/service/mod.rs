@@ -7,8 +7,8 @@
 //! channels, in any language; the other calls that change a node are those that edit its seed
 //! addresses.
 //!
-//! Authorization: every member and administrator of the mesh may query a node's identity, its
-//! health and its view of the mesh. Internal state (status, links, events) and channels are
+//! Authorization: every member, administrator and service of the mesh may query a node's identity, its
+//! health and the services of the mesh; members and administrators also its view of the mesh. Internal state (status, links, events) and channels are
 //! restricted to administrators and to holders of the node's own certificate.
 //!
 //! Bounds: [`SUBSCRIBERS_MAX`] subscribers; [`WATCHERS_MAX`] watchers, each of which may lag by
@@ -25,6 +25,7 @@ mod journal;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use access::caller;
 pub use channels::{
     CHANNEL_CALL_BYTES_MAX, ChannelApi, InnerCircle, Listing, SUBSCRIBERS_MAX, Subscription,
 };

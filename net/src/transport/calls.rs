@@ -24,6 +24,15 @@ const REST: &str = "/v1/";
 /// The call whose request is a stream of messages, which are taken one by one.
 const LINK_PATH: &str = "/phalanx.mesh.v1.Mesh/Link";
 
+/// The other end of a connection on a socket of this host.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalPeer {
+    /// The number of the user in the operating system.
+    pub(crate) user: u32,
+    /// The holder for whom the calls of the user count.
+    pub(crate) subject: Arc<Subject>,
+}
+
 /// The calls on one port. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct CallGate {
@@ -48,15 +57,17 @@ impl CallGate {
 
     /// Begins the call of a request.
     fn begin<B>(&self, request: &Request<B>) -> Result<Arc<OpenCall>, Status> {
-        let caller = request.extensions().get::<Caller>();
-        let caller = caller.ok_or_else(|| Status::internal("the connection has no caller"))?;
-        let subject = &caller.peer.subject;
-        let manages = access::manage(subject, &self.own).is_ok();
+        let extensions = request.extensions();
+        let remote = extensions.get::<Caller>().map(|it| &it.peer.subject);
+        let local = || extensions.get::<LocalPeer>().map(|it| &*it.subject);
+        let subject = remote.or_else(local);
+        let subject = subject.ok_or_else(|| Status::internal("the connection has no caller"))?;
+        let class = access::class(subject, &self.own);
         let calls = match is_link(request) {
             true => &self.links,
             false => &self.calls,
         };
-        let begun = locked(calls).begin(self.clock.now(), subject, manages);
+        let begun = locked(calls).begin(self.clock.now(), subject, class);
         Ok(Arc::new(OpenCall {
             call: Mutex::new(begun.map_err(refusal)?),
             calls: Arc::clone(calls),

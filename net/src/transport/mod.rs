@@ -52,6 +52,7 @@ pub(crate) mod traffic;
 pub use crate::link::{Limit, Notice, TransportEvent};
 pub use advertised::{AdvertiseError, advertised_address};
 pub use attempts::CallError;
+pub(crate) use calls::{CallGate, LocalPeer};
 pub use connection::Caller;
 pub use dial::Call;
 pub use executor::Observer;

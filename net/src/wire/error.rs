@@ -88,6 +88,8 @@ pub enum FieldFault {
     },
     /// A holder beside the fingerprint of a certificate.
     BesideFingerprint,
+    /// Two roles of one holder.
+    BesideAdmin,
     /// The content of a record is out of bounds.
     Content(ContentError),
     /// An invalid offer of an overlay.
@@ -123,6 +125,7 @@ impl fmt::Display for FieldFault {
             Self::BesideFingerprint => {
                 f.write_str("names a holder beside the fingerprint of a certificate")
             }
+            Self::BesideAdmin => f.write_str("names a service, and `admin` an administrator"),
             Self::Content(error) => write!(f, "carries {error}"),
             Self::Offer(error) => write!(f, "is refused: {error}"),
             Self::TooHigh(found, max) => write!(f, "is {found}; at most {max} is allowed"),

@@ -40,10 +40,11 @@ pub(super) fn parse(wire: proto::RevocationMessage) -> Parsed<Message> {
 /// If a field is missing or out of bounds.
 pub fn revocation(wire: proto::Revocation) -> Result<Revocation, WireError> {
     let target = if wire.fingerprint.is_empty() {
-        let role = if wire.admin {
-            CertificateRole::Admin
-        } else {
-            CertificateRole::Node
+        let role = match (wire.admin, wire.service) {
+            (false, false) => CertificateRole::Node,
+            (true, false) => CertificateRole::Admin,
+            (false, true) => CertificateRole::Service,
+            (true, true) => return Err(WireError::new("service", FieldFault::BesideAdmin)),
         };
         RevocationTarget::Holder(role, id("id", &wire.id)?)
     } else {
@@ -52,7 +53,7 @@ pub fn revocation(wire: proto::Revocation) -> Result<Revocation, WireError> {
             let (found, expected) = (length, 32);
             WireError::new("fingerprint", FieldFault::BytesLength { found, expected })
         })?;
-        if wire.admin || !wire.id.is_empty() || wire.begun_before != 0 {
+        if wire.admin || wire.service || !wire.id.is_empty() || wire.begun_before != 0 {
             return Err(WireError::new("id", FieldFault::BesideFingerprint));
         }
         RevocationTarget::Certificate(Fingerprint(fingerprint))
@@ -84,18 +85,16 @@ pub fn revocation(wire: proto::Revocation) -> Result<Revocation, WireError> {
 impl From<&Revocation> for proto::Revocation {
     fn from(revocation: &Revocation) -> Self {
         let Revocation { content, signature } = revocation;
-        let (fingerprint, admin, id) = match &content.target {
+        let (fingerprint, role, id) = match &content.target {
             RevocationTarget::Certificate(fingerprint) => {
-                (fingerprint.0.to_vec(), false, String::new())
+                (fingerprint.0.to_vec(), None, String::new())
             }
-            RevocationTarget::Holder(role, id) => {
-                let admin = *role == CertificateRole::Admin;
-                (Vec::new(), admin, id.as_str().to_owned())
-            }
+            RevocationTarget::Holder(role, id) => (Vec::new(), Some(*role), id.as_str().to_owned()),
         };
         Self {
             fingerprint,
-            admin,
+            admin: role == Some(CertificateRole::Admin),
+            service: role == Some(CertificateRole::Service),
             id,
             begun_before: content.begun_before.0,
             ends: content.ends.0,
@@ -151,7 +150,11 @@ pub(super) mod arbitrary {
     use std::sync::Arc;
 
     pub(crate) fn revocation() -> impl Strategy<Value = Revocation> {
-        let role = prop_oneof![Just(CertificateRole::Node), Just(CertificateRole::Admin)];
+        let role = prop_oneof![
+            Just(CertificateRole::Node),
+            Just(CertificateRole::Admin),
+            Just(CertificateRole::Service),
+        ];
         let target = prop_oneof![
             any::<[u8; 32]>()
                 .prop_map(|it| (RevocationTarget::Certificate(Fingerprint(it)), Wall(0))),

@@ -9,6 +9,7 @@ use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::topology::record;
 use phalanx_net::identity::{Identity, Source, Subject, ca_show, open};
+use phalanx_net::registry::RegistryEndpoint;
 use phalanx_net::service::Client;
 use phalanx_net::wire::proto;
 use std::path::Path;
@@ -124,6 +125,22 @@ impl NodeClient {
     /// Connects to the node that the command line selects.
     pub(crate) fn open(access: &NodeAccess) -> Result<Self, CommandError> {
         Self::connect(&access.node, &identity(access)?, access.timeout.0)
+    }
+
+    /// Connects to the registry that the command line selects: at a node, or at the socket `unix:PATH` of one on this
+    /// host, which needs no certificate.
+    pub(crate) fn open_registry(access: &NodeAccess) -> Result<Self, CommandError> {
+        let Some(RegistryEndpoint::Local(path)) = RegistryEndpoint::local(&access.node) else {
+            return Self::open(access);
+        };
+        let (runtime, timeout) = (Runtime::new()?, access.timeout.0);
+        let client = runtime.block_on(Client::local(&path, timeout));
+        Ok(Self {
+            runtime,
+            client: client.map_err(CommandError::failed)?,
+            timeout,
+            address: access.node.clone(),
+        })
     }
 
     /// Connects to the node at an address.

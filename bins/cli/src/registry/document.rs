@@ -27,6 +27,7 @@ const IGNORED: &[&str] = &[
     "update_time",
     "delete_time",
     "state",
+    "services",
 ];
 
 /// An object in a file.
@@ -178,6 +179,7 @@ fn metadata_of(fields: Map<String, Value>) -> Result<MetadataParts, String> {
             "owner_references" => metadata.owner_references = owners(&field, value)?,
             "block_deletion" => metadata.block_deletion = flag(&field, &value)?,
             "api_version" => metadata.api_version = text(&field, value)?,
+            "shared_with" => metadata.shared_with = texts(&field, value)?,
             "etag" => condition.etag = text(&field, value)?,
             "generation" => match value.as_u64() {
                 Some(generation) => condition.generation = Some(generation),
@@ -186,7 +188,7 @@ fn metadata_of(fields: Map<String, Value>) -> Result<MetadataParts, String> {
             known if IGNORED.contains(&known) => {}
             _ => {
                 let problem = "does not exist; writers set labels, annotations, tags, finalizers, \
-                               owner_references, block_deletion and api_version";
+                               owner_references, block_deletion, api_version and shared_with";
                 return wrong(&field, problem);
             }
         }

@@ -95,7 +95,7 @@ fn one(node: &mut NodeClient, name: &ObjectName) -> Result<Option<proto::Object>
 }
 
 fn get(screen: &Screen, name: &ObjectName, ask: &RegistryAsk) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open(&ask.access)?;
+    let mut node = NodeClient::open_registry(&ask.access)?;
     let Some(object) = one(&mut node, name)? else {
         screen.note(format!("{name}: does not exist"));
         return Ok(Completion::No);
@@ -105,7 +105,7 @@ fn get(screen: &Screen, name: &ObjectName, ask: &RegistryAsk) -> Result<Completi
 }
 
 fn list(screen: &Screen, arguments: &RegistryList) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open(&arguments.ask.access)?;
+    let mut node = NodeClient::open_registry(&arguments.ask.access)?;
     let limit = arguments.limit.unwrap_or(usize::MAX);
     let (mut objects, mut token) = (Vec::new(), String::new());
     while objects.len() < limit {
@@ -167,7 +167,7 @@ fn apply(
 ) -> Result<Completion, CommandError> {
     let documents = document::read_all(files)?;
     let names: Vec<String> = documents.iter().map(|it| it.object.name.clone()).collect();
-    let mut node = NodeClient::open(&ask.access)?;
+    let mut node = NodeClient::open_registry(&ask.access)?;
     let existing = found(&mut node, &names)?;
     let existing: BTreeMap<_, _> = existing
         .iter()
@@ -205,7 +205,7 @@ fn delete(
     name: &ObjectName,
     ask: &RegistryAsk,
 ) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open(&ask.access)?;
+    let mut node = NodeClient::open_registry(&ask.access)?;
     let Some(object) = one(&mut node, name)? else {
         screen.note(format!("{name}: does not exist"));
         return Ok(Completion::No);
@@ -227,7 +227,7 @@ fn delete(
 }
 
 fn status(screen: &Screen, ask: &RegistryAsk) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open(&ask.access)?;
+    let mut node = NodeClient::open_registry(&ask.access)?;
     let status = call(&mut node, async |client| {
         let request = proto::GetRegistryStatusRequest {};
         client.objects().get_registry_status(request).await

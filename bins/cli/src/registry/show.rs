@@ -33,6 +33,8 @@ struct ShownMetadata {
     update_time: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     delete_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    services: Option<Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -47,6 +49,8 @@ struct ShownMetadata {
     block_deletion: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     api_version: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shared_with: Vec<String>,
 }
 
 /// A revision as text; empty if there is none.
@@ -70,6 +74,12 @@ fn shown_metadata(metadata: proto::ObjectMetadata) -> ShownMetadata {
             "block": owner.block,
         })
     });
+    let services = metadata.services.map(|info| {
+        json!({
+            "owning_service": info.owning_service,
+            "allowed_services": info.allowed_services,
+        })
+    });
     ShownMetadata {
         uid: metadata.uid,
         generation: metadata.generation,
@@ -79,6 +89,7 @@ fn shown_metadata(metadata: proto::ObjectMetadata) -> ShownMetadata {
         create_time: time(metadata.create_time),
         update_time: time(metadata.update_time),
         delete_time: time(metadata.delete_time),
+        services,
         labels: metadata.labels,
         annotations: metadata.annotations,
         tags: metadata.tags,
@@ -86,6 +97,7 @@ fn shown_metadata(metadata: proto::ObjectMetadata) -> ShownMetadata {
         owner_references: owners.collect(),
         block_deletion: metadata.block_deletion,
         api_version: metadata.api_version,
+        shared_with: metadata.shared_with,
     }
 }
 

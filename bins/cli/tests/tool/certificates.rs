@@ -49,6 +49,37 @@ fn certificates_are_created_and_shown() {
 }
 
 #[test]
+fn certificates_of_services_and_of_registries_are_issued() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = text(&folder.path().join("pki"));
+    run(&["ca", "init", "--cert-dir", &pki, "--mesh", "shop"]).fine();
+    let issue = |words: &[&str]| run(&[&["ca", "issue", "--cert-dir", &pki], words].concat());
+    let service = issue(&["--service", "mail.example", "--json"])
+        .fine()
+        .json();
+    assert_eq!(service[0]["subject"], "spiffe://shop/service/mail.example");
+    let file = service[0]["certificate"].as_str().unwrap();
+    assert!(file.ends_with("mail.example+service-cert.pem"), "{file}");
+    let node = issue(&["n1", "--registry", "eu", "--json"]).fine().json();
+    let shown = run(&[
+        "ca",
+        "show",
+        "--json",
+        node[0]["certificate"].as_str().unwrap(),
+    ])
+    .fine()
+    .json();
+    assert_eq!(
+        (&shown[0]["subject"], &shown[0]["registry"]),
+        (&"spiffe://shop/node/n1".into(), &"eu".into())
+    );
+    issue(&["--service", "Mail"]).fails(2, &["--service: `Mail`: a service is 1 to 63"]);
+    issue(&["n1", "--registry", "EU"]).fails(2, &["--registry", "a region is 2 to 30"]);
+    issue(&["alice", "--admin", "--registry", "eu"]).fails(2, &["cannot be used with"]);
+    issue(&["n1", "--service", "mail"]).fails(2, &["cannot be used with"]);
+}
+
+#[test]
 fn an_authority_is_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let pki = text(folder.path());

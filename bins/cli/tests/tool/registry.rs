@@ -15,14 +15,16 @@ pub(super) struct RegistryDaemon {
 }
 
 impl RegistryDaemon {
-    pub(super) fn start() -> Self {
+    /// Starts a daemon with further lines of its table `[registry]`.
+    pub(super) fn start(lines: &[&str]) -> Self {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| text(&place.path().join(name));
         let config = path("n1.toml");
         let (state, certificates) = (path("state"), path("certs"));
         let settings = format!(
             "id = \"n1\"\nmesh = \"prod\"\nlisten = \"127.0.0.1:0\"\nstate_dir = {state:?}\n\
-             [tls]\ncert_dir = {certificates:?}\n[registry]\nregion = \"eu\"\n"
+             [tls]\ncert_dir = {certificates:?}\n[registry]\nregion = \"eu\"\n{}",
+            lines.concat()
         );
         std::fs::write(&config, settings).unwrap();
         let daemon = StartedDaemon::start(&["--config", &config]);
@@ -40,6 +42,28 @@ impl RegistryDaemon {
         let access = ["--node", &self.daemon.address, "--cert-dir", &certificates];
         let all = ["registry"].iter().chain(words).chain(&access);
         all.map(|word| (*word).to_owned()).collect()
+    }
+
+    /// Asks with the certificate of a service, which is issued first.
+    fn ask_as(&self, service: &str, words: &[&str]) -> Answer {
+        let certificates = text(&self.place.path().join("certs"));
+        let issued = [
+            "ca",
+            "issue",
+            "--service",
+            service,
+            "--cert-dir",
+            &certificates,
+        ];
+        run(&issued).fine();
+        let file = |name: &str| format!("{certificates}/{name}.pem");
+        let (cert, key) = (
+            file(&format!("{service}+service-cert")),
+            file(&format!("{service}+service-key")),
+        );
+        let (ca, node) = (file("ca-cert"), &self.daemon.address);
+        let access = ["--node", node, "--cert", &cert, "--key", &key, "--ca", &ca];
+        run(&[&["registry"], words, &access].concat())
     }
 
     pub(super) fn ask(&self, words: &[&str]) -> Answer {
@@ -65,7 +89,7 @@ pub(super) fn documented(language: &str, containing: &str) -> String {
 
 #[test]
 fn the_documented_walk_works() {
-    let registry = RegistryDaemon::start();
+    let registry = RegistryDaemon::start(&[]);
     let shop = registry.file("shop.yaml", &documented("yaml", "name: services/shop"));
     let applied = registry.ask(&["apply", "-f", &shop]).fine().out;
     let expected = documented("\n", "$ phalanx registry apply -f shop.yaml");
@@ -118,8 +142,56 @@ fn the_documented_walk_works() {
 }
 
 #[test]
+fn a_service_reads_and_writes_what_it_may() {
+    let registry = RegistryDaemon::start(&[]);
+    let region = registry.file(
+        "region.yaml",
+        "name: regions/eu\n---\nname: services/mail\n",
+    );
+    registry.ask(&["apply", "-f", &region]).fine();
+    let shop = registry.file("shop.yaml", "name: services/shop\nused_services: [mail]\n");
+    registry.ask_as("shop", &["apply", "-f", &shop]).fine();
+    let listed = registry.ask_as("mail", &["list", "services", "-o", "json"]);
+    assert_eq!(listed.fine().json().len(), 2);
+    registry
+        .ask_as("store", &["get", "services/shop"])
+        .fails(1, &["services/shop: does not exist"]);
+    registry
+        .ask_as("mail", &["apply", "-f", &shop])
+        .fails(1, &["services/shop: service/mail may not write it"]);
+    registry
+        .ask_as("mail", &["status"])
+        .fails(1, &["not allowed", "may not see the state of the registry"]);
+}
+
+#[test]
+fn a_local_program_needs_no_certificate() {
+    let user = std::fs::metadata("/proc/self").unwrap();
+    let user = std::os::unix::fs::MetadataExt::uid(&user);
+    let clients = format!("clients = {{ {user} = \"shop\" }}\n");
+    let registry = RegistryDaemon::start(&[&clients]);
+    let socket = format!(
+        "unix:{}",
+        text(&registry.place.path().join("state/registry.sock"))
+    );
+    let shop = registry.file("shop.yaml", "name: services/shop\n");
+    let words = ["registry", "apply", "-f", &shop, "--node", &socket];
+    run(&words).fine();
+    let other = registry.file("other.yaml", "name: services/other\n");
+    run(&["registry", "apply", "-f", &other, "--node", &socket])
+        .fails(1, &["services/other: service/shop may not write it"]);
+    run(&["registry", "list", "--node", "unix:/nowhere"]).fails(
+        1,
+        &[
+            "unix:/nowhere",
+            "check that phalanxd runs and has registry.clients",
+        ],
+    );
+}
+
+#[test]
 fn an_edited_object_is_applied_unless_it_changed_meanwhile() {
-    let registry = RegistryDaemon::start();
+    let registry = RegistryDaemon::start(&[]);
     let region = registry.file("region.yaml", "name: regions/eu\ndisplay_name: Europe\n");
     registry.ask(&["apply", "-f", &region]).fine();
     let found = registry
@@ -163,7 +235,7 @@ fn an_edited_object_is_applied_unless_it_changed_meanwhile() {
 
 #[test]
 fn a_watch_prints_what_exists_and_then_the_changes() {
-    let registry = RegistryDaemon::start();
+    let registry = RegistryDaemon::start(&[]);
     let one = registry.file("one.yaml", "name: services/one\n");
     registry.ask(&["apply", "-f", &one]).fine();
     let words = registry.words(&["watch", "services", "--count", "2", "--json"]);
@@ -220,7 +292,7 @@ fn a_watch_prints_what_exists_and_then_the_changes() {
 
 #[test]
 fn bad_input_is_refused_with_its_place() {
-    let registry = RegistryDaemon::start();
+    let registry = RegistryDaemon::start(&[]);
     registry
         .ask(&["get", "services/Shop"])
         .fails(2, &["services/Shop", "a service is"]);

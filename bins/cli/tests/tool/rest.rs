@@ -124,7 +124,7 @@ impl<'a> Curl<'a> {
 
 #[test]
 fn objects_are_created_read_changed_listed_and_deleted() {
-    let registry = RegistryDaemon::start();
+    let registry = RegistryDaemon::start(&[]);
     let curl = Curl::new(&registry, "billing", true);
     let region = json!({"name": "regions/eu", "body": {"display_name": "Europe"}});
     let created = curl.post("/v1/objects", &region);
@@ -201,7 +201,7 @@ fn objects_are_created_read_changed_listed_and_deleted() {
 
 #[test]
 fn objects_of_other_kinds_have_paths_too() {
-    let registry = RegistryDaemon::start();
+    let registry = RegistryDaemon::start(&[]);
     let curl = Curl::new(&registry, "billing", true);
     let shop = super::registry::documented("yaml", "name: services/shop");
     let shop = registry.file("shop.yaml", &shop);
@@ -221,7 +221,7 @@ fn objects_of_other_kinds_have_paths_too() {
 
 #[test]
 fn refusals_are_problems_that_name_the_mend() {
-    let registry = RegistryDaemon::start();
+    let registry = RegistryDaemon::start(&[]);
     let curl = Curl::new(&registry, "billing", true);
     let region = json!({"name": "regions/eu"});
     assert_eq!(curl.post("/v1/objects", &region).status, 200);
@@ -262,7 +262,7 @@ fn refusals_are_problems_that_name_the_mend() {
 
 #[test]
 fn the_openapi_document_has_every_path() {
-    let registry = RegistryDaemon::start();
+    let registry = RegistryDaemon::start(&[]);
     let curl = Curl::new(&registry, "billing", true);
     let document = curl.get("/v1/openapi.json").body;
     assert_eq!(document["openapi"], "3.1.0");

@@ -62,6 +62,9 @@ keys! {
         RegistryQuotaWrites = Setting::number(
             "registry.quota_writes", "PHALANX_REGISTRY_QUOTA_WRITES", Unit::Count, 1..=1_000_000
         ),
+        RegistryQuotas = Setting::table("registry.quotas", "PHALANX_REGISTRY_QUOTAS"),
+        RegistrySocket = Setting::text("registry.socket", "PHALANX_REGISTRY_SOCKET"),
+        RegistryClients = Setting::table("registry.clients", "PHALANX_REGISTRY_CLIENTS"),
         HeartbeatIntervalMax = tuning(&TuningKey::HEARTBEAT_INTERVAL_MAX, "PHALANX_TUNING_HEARTBEAT_INTERVAL_MAX_MS"),
         HeartbeatSpacing = tuning(&TuningKey::HEARTBEAT_SPACING, "PHALANX_TUNING_HEARTBEAT_SPACING_MS"),
         RedialAfter = tuning(&TuningKey::REDIAL_AFTER, "PHALANX_TUNING_REDIAL_AFTER_MS"),

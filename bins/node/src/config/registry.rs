@@ -1,13 +1,15 @@
 //! The registry of the node's region.
 
 use super::key::DaemonKey;
+use phalanx_core::registry::access::LocalUsers;
 use phalanx_core::registry::log::Retention;
-use phalanx_core::registry::name::RegionId;
-use phalanx_core::registry::sequencer::{Config, WriteLimits};
+use phalanx_core::registry::name::{ObjectName, RegionId};
+use phalanx_core::registry::sequencer::{Config, PREFIXES_MAX, PrefixQuota, WriteLimits};
 use phalanx_core::topology::record::Service;
 use phalanx_net::configuration::{Layers, Origin};
 use phalanx_net::identity::Source;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The metadata of a node that name its region.
@@ -15,7 +17,7 @@ const REGION: &str = "region";
 /// The store in a file of the state directory.
 const SQLITE: &str = "sqlite";
 /// The settings of a registry, in the order in which people read them.
-const KEYS: [DaemonKey; 8] = [
+const KEYS: [DaemonKey; 11] = [
     DaemonKey::RegistryRegion,
     DaemonKey::RegistryStore,
     DaemonKey::RegistryPrimary,
@@ -24,7 +26,12 @@ const KEYS: [DaemonKey; 8] = [
     DaemonKey::RegistryQuotaObjects,
     DaemonKey::RegistryQuotaObjectBytes,
     DaemonKey::RegistryQuotaWrites,
+    DaemonKey::RegistryQuotas,
+    DaemonKey::RegistrySocket,
+    DaemonKey::RegistryClients,
 ];
+/// The socket for local programs, in the state directory.
+const SOCKET: &str = "registry.sock";
 
 /// The settings of a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +42,12 @@ pub(crate) struct RegistrySettings {
     retention: Retention,
     /// Limits of writes.
     limits: WriteLimits,
+    /// Quotas of names.
+    prefixes: Vec<PrefixQuota>,
+    /// The path of the socket for local programs, if it is given.
+    socket: Option<PathBuf>,
+    /// The services of the host's users.
+    clients: LocalUsers,
 }
 
 impl RegistrySettings {
@@ -42,9 +55,18 @@ impl RegistrySettings {
     pub(crate) fn sequencer(&self, seed: u64) -> Config {
         Config {
             limits: self.limits,
+            prefixes: self.prefixes.clone(),
             retention: self.retention,
             ..Config::new(self.region.clone(), seed)
         }
+    }
+
+    /// The socket for local programs and the services of the host's users, if there are any.
+    pub(crate) fn local(&self, state_dir: &Path) -> Option<(PathBuf, LocalUsers)> {
+        self.clients.users().next()?;
+        let socket = self.socket.clone();
+        let socket = socket.unwrap_or_else(|| state_dir.join(SOCKET));
+        Some((socket, self.clients.clone()))
     }
 
     /// The service of the mesh that a registry announces.
@@ -82,10 +104,15 @@ pub(super) fn read(
     let (retention, limits) = (retention(layers), limits(layers));
     let region = region(layers, metadata)?;
     primary(layers, &region);
+    let (socket, clients) = local(layers);
+    let prefixes = prefixes(layers);
     Some(RegistrySettings {
         region,
         retention,
         limits,
+        prefixes,
+        socket,
+        clients,
     })
 }
 
@@ -207,6 +234,72 @@ fn limits(layers: &mut Layers<DaemonKey>) -> WriteLimits {
     limits
 }
 
+/// The quota of a prefix: `//shop/orders/=5000 objects 100 writes`.
+fn prefix(text: &str) -> Result<PrefixQuota, &'static str> {
+    let expected = "is not a quota; write a prefix and a text such as \"5000 objects 100 writes\"";
+    let (prefix, text) = text.split_once('=').ok_or(expected)?;
+    let mut quota = PrefixQuota {
+        prefix: prefix.trim().to_owned(),
+        objects: usize::MAX,
+        writes: None,
+    };
+    let words: Vec<_> = text.split_whitespace().collect();
+    if words.is_empty() || quota.prefix.is_empty() {
+        return Err(expected);
+    }
+    for pair in words.chunks(2) {
+        match pair {
+            [number, "objects"] => quota.objects = number.parse().map_err(|_| expected)?,
+            [number, "writes"] => match number.parse() {
+                Ok(writes) if (1..=1_000_000).contains(&writes) => quota.writes = Some(writes),
+                _ => return Err("has a number of writes that is not within 1 and 1000000"),
+            },
+            _ => return Err(expected),
+        }
+    }
+    Ok(quota)
+}
+
+fn prefixes(layers: &mut Layers<DaemonKey>) -> Vec<PrefixQuota> {
+    let key = DaemonKey::RegistryQuotas;
+    let prefixes = layers.items(key, prefix);
+    if prefixes.len() > PREFIXES_MAX {
+        layers.conflict(
+            key,
+            None,
+            format_args!("has more than {PREFIXES_MAX} prefixes"),
+        );
+    }
+    prefixes
+}
+
+/// A user and its service: `1000=shop`.
+fn client(text: &str) -> Result<(u32, String), String> {
+    let (user, service) = text.split_once('=').unwrap_or((text, ""));
+    let Ok(user) = user.trim().parse::<u32>() else {
+        return Err("does not begin with the number of a user (id -u NAME)".to_owned());
+    };
+    match ObjectName::service(service.trim()) {
+        Ok(name) => Ok((user, name.id().to_owned())),
+        Err(error) => Err(format!("does not name a service: {}", error.problem)),
+    }
+}
+
+/// The socket and the users of the host.
+fn local(layers: &mut Layers<DaemonKey>) -> (Option<PathBuf>, LocalUsers) {
+    let clients = layers.items(DaemonKey::RegistryClients, client);
+    let clients: BTreeMap<_, _> = clients.into_iter().collect();
+    let socket = layers.text(DaemonKey::RegistrySocket);
+    if let Some((origin, _)) = &socket
+        && clients.is_empty()
+    {
+        let why = "has no effect without users; map users to services in [registry.clients]";
+        layers.problem_at(origin, DaemonKey::RegistrySocket, why);
+    }
+    let socket = socket.map(|(_, text)| PathBuf::from(text));
+    (socket, LocalUsers::new(clients))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +319,9 @@ mod tests {
             limits.objects.to_string(),
             limits.object_bytes.to_string(),
             writes.to_string(),
+            "{}".to_owned(),
+            format!("\"STATE_DIR/{SOCKET}\""),
+            "{}".to_owned(),
         ];
         let example = include_str!("../../phalanxd.example.toml");
         let docs = include_str!("../../../../docs/registry.md");

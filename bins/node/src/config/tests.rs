@@ -532,15 +532,18 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
             "{last}"
         );
     }
-    // The commented-out lines of the example are the defaults, except the lines for other sources of certificates, and
-    // those that make the node run a registry and serve metrics.
+    // The commented-out lines of the example are the defaults, except the lines for other sources of certificates, the
+    // path of a socket, and those that make the node run a registry and serve metrics.
     assert_eq!((&settings.registry, settings.metrics), (&None, None));
     let others = [
         ("PHALANX_REGISTRY_REGION", "eu"),
         ("PHALANX_METRICS_LISTEN", "127.0.0.1:7947"),
     ];
     let settings = load(example, &others, &[]).unwrap();
-    let other = |line: &&str| line.starts_with("# cert_dir") || line.starts_with("# secret_file");
+    let other = |line: &&str| {
+        let others = ["# cert_dir", "# secret_file", "# socket"];
+        others.iter().any(|other| line.starts_with(other))
+    };
     let shown: Vec<_> = example.lines().filter(|line| !other(line)).collect();
     let whole = shown.iter().map(|line| {
         line.strip_prefix("# ")
@@ -631,4 +634,33 @@ fn metrics_are_served_at_an_address_of_their_own() {
         problem.contains("is the address of the node itself; choose another port"),
         "{problem}"
     );
+}
+
+#[test]
+fn problems_of_local_users_and_quotas_name_the_mend() {
+    for (lines, expected) in [
+        (
+            "clients = { shop = \"shop\" }",
+            "registry.clients: \"shop=shop\" does not begin with the number of a user (id -u NAME)",
+        ),
+        (
+            "clients = { 1000 = \"Shop\" }",
+            "registry.clients: \"1000=Shop\" does not name a service: a service is 1 to 63",
+        ),
+        (
+            "socket = \"/run/registry.sock\"",
+            "registry.socket: has no effect without users; map users to services in [registry.clients]",
+        ),
+        (
+            "quotas = { \"//shop/\" = \"many\" }",
+            "registry.quotas: \"//shop/=many\" is not a quota; write a prefix and a text such as",
+        ),
+        (
+            "quotas = { \"//shop/\" = \"0 writes\" }",
+            "registry.quotas: \"//shop/=0 writes\" has a number of writes that is not within",
+        ),
+    ] {
+        let problems = problems(&format!("{GOOD}[registry]\nregion = \"eu\"\n{lines}\n")).concat();
+        assert!(problems.contains(expected), "{problems}");
+    }
 }

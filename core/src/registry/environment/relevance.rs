@@ -3,15 +3,10 @@
 
 use crate::registry::name::ObjectName;
 use crate::registry::object::Object;
+use crate::registry::state::named_services;
 use crate::registry::watch::WatchChange;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// The services that a service's record names as imported or used.
-fn named(service: &Object) -> impl Iterator<Item = &str> {
-    let imported = service.texts("imported_services");
-    imported.chain(service.texts("used_services"))
-}
 
 /// The ids of the services that concern a service, among these objects.
 #[must_use]
@@ -23,8 +18,8 @@ pub fn relevant_services<'a>(
     for object in objects {
         let is_service = object.name.form() == "services/*";
         if is_service && object.name.id() == service {
-            relevant.extend(named(object).map(str::to_owned));
-        } else if is_service && named(object).any(|it| it == service) {
+            relevant.extend(named_services(object).map(str::to_owned));
+        } else if is_service && named_services(object).any(|it| it == service) {
             relevant.insert(object.name.id().to_owned());
         }
     }

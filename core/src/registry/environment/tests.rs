@@ -127,6 +127,11 @@ impl World {
         process
     }
 
+    fn caller(&self, process: usize) -> RegistryCaller {
+        let service = self.processes[process].config().service();
+        RegistryCaller::Service(service.id().to_owned())
+    }
+
     fn tell(&mut self, process: usize, input: Input) {
         let mut out = Outbox::new();
         self.processes[process].step(self.now, input, &mut out);
@@ -143,18 +148,20 @@ impl World {
                     self.tell(process, Input::Watch(connected));
                 }
                 Output::Watch(ClientOutput::Open(request)) => {
-                    let request = Box::new(request);
-                    self.registry(sequencer::Input::OpenWatch { watch, request });
+                    self.registry(sequencer::Input::OpenWatch {
+                        watch,
+                        caller: self.caller(process),
+                        request: Box::new(request),
+                    });
                 }
                 Output::Watch(ClientOutput::Grant { bytes }) => {
                     self.registry(sequencer::Input::GrantWatch { watch, bytes });
                 }
                 Output::Watch(_) | Output::Deliver(_) => {}
                 Output::Write { request, batch } => {
-                    let service = self.processes[process].config().service().id().to_owned();
                     let number = self.writes + 1;
                     self.requests.insert(number, (process, request.clone()));
-                    let caller = RegistryCaller::Service(service);
+                    let caller = self.caller(process);
                     self.write(caller, Some(request), batch.operations);
                 }
                 Output::Report(event) => self.events[process].push(event),
@@ -341,10 +348,17 @@ fn a_client_registers_nothing() {
     assert_eq!(world.writes, 1, "the region alone");
 }
 
+/// A process of a service that uses others.
+fn user(service: &str, used: &[&str]) -> EnvironmentConfig {
+    let mut config = config(service, "v1");
+    config.service_fields = table(&[("used_services", ObjectValue::texts(used))]);
+    config
+}
+
 #[test]
 fn a_service_is_reached_at_the_nearest_address() {
     let mut world = World::new();
-    let mut near = config("shop", "v1");
+    let mut near = user("shop", &["cart"]);
     near.deployment_fields = table(&[("local_network_id", "n1".into())]);
     let mut cart = config("cart", "v1");
     let labelled = ObjectValue::Table(table(&[("admin", "admin.cart.test".into())]));
@@ -358,7 +372,7 @@ fn a_service_is_reached_at_the_nearest_address() {
         ("local_network_id", "n1".into()),
     ]);
     let near = world.start(near);
-    let far = world.start(config("pay", "v1"));
+    let far = world.start(user("pay", &["cart", "shop"]));
     let owner = world.start(cart);
     let address = |world: &World, process: usize, label| {
         let found = world.processes[process].address("cart", label);

@@ -3,8 +3,10 @@
 //! The operations are applied in turn to a copy of the state, and the rules are checked on the result. A batch is
 //! applied as a whole or not at all.
 
+use super::audiences;
 use super::interface::Config;
 use crate::random::Random;
+use crate::registry::audience::ObjectAudience;
 use crate::registry::log::ObjectChange;
 use crate::registry::metadata::{Metadata, Revision, Uid, WriterMetadata};
 use crate::registry::name::ObjectName;
@@ -73,6 +75,7 @@ pub(super) fn decide(
         changes.push(change);
     }
     rules::check(&after, &changes).map_err(WriteRefusal::Rule)?;
+    audiences::follow(&mut after, &mut changes, context).map_err(WriteRefusal::Rule)?;
     Ok(changes)
 }
 
@@ -212,6 +215,8 @@ fn create(
             created: context.time,
             updated: context.time,
             deleted: None,
+            // The audience is set when all operations are applied.
+            audience: ObjectAudience::default(),
             writer: draft.metadata.clone(),
         },
         body: set_fields(draft.body.clone()),

@@ -27,6 +27,8 @@ pub struct Config {
     pub seed: u64,
     /// Limits of writes.
     pub limits: WriteLimits,
+    /// Quotas of names, at most [`PREFIXES_MAX`].
+    pub prefixes: Vec<PrefixQuota>,
     /// How long the log keeps batches.
     pub retention: Retention,
     /// Longest time between two messages to a watcher, within
@@ -46,6 +48,7 @@ impl Config {
             region,
             seed,
             limits: WriteLimits::default(),
+            prefixes: Vec::new(),
             retention: Retention::default(),
             bookmark_interval: BOOKMARK_INTERVAL,
             bugs: RegistryBugs::NONE,
@@ -78,6 +81,20 @@ impl Default for WriteLimits {
             interval: Duration::from_micros(500),
         }
     }
+}
+
+/// Maximum number of quotas of names.
+pub const PREFIXES_MAX: usize = 64;
+
+/// A quota of the objects whose names begin with a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixQuota {
+    /// The beginning of the names.
+    pub prefix: String,
+    /// Maximum number of objects.
+    pub objects: usize,
+    /// Number of writes of services that are accepted at once, and then in a second; none for no limit.
+    pub writes: Option<u32>,
 }
 
 /// A write.
@@ -122,6 +139,8 @@ pub enum Input {
     OpenWatch {
         /// The caller's number.
         watch: WatchId,
+        /// The authenticated caller.
+        caller: RegistryCaller,
         /// The objects, the position and the interval.
         request: Box<WatchRequest>,
     },

@@ -7,6 +7,7 @@
 //! - `lease`: the epoch, and the states of the store.
 //! - `pipeline`: batches that are not yet durable, and their writers.
 //! - `decision`: preconditions, masks, rules; the changes of a batch.
+//! - `audiences`: the services that may read the changed objects.
 //! - `quotas`: objects and writes of each service.
 //! - [`ChangeLog`]: durable batches, for watchers that resume and requests that are repeated.
 //! - [`WatchServer`]: the watchers.
@@ -22,6 +23,7 @@
 //!
 //! Bounds: those of the components; [`WriteLimits`].
 
+mod audiences;
 mod decision;
 mod interface;
 mod lease;
@@ -30,7 +32,9 @@ mod quotas;
 #[cfg(test)]
 mod tests;
 
-pub use interface::{Config, Event, Input, Output, WriteId, WriteLimits, WriteRequest};
+pub use interface::{
+    Config, Event, Input, Output, PREFIXES_MAX, PrefixQuota, WriteId, WriteLimits, WriteRequest,
+};
 pub use pipeline::{WAITING_BYTES_MAX, WAITING_ENTRIES_MAX};
 
 use super::log::{ChangeLog, LogEntry, LogEpoch, RequestKey, RequestStamp};
@@ -44,7 +48,7 @@ use super::store::{CommitGroup, StoreFailure, StoreImage};
 use super::watch::{
     WatchId, WatchMessage, WatchOutput, WatchRefusal, WatchRequest, WatchServer, WatchedState,
 };
-use super::write::{WriteOutcome, WriteRefusal};
+use super::write::{RegistryCaller, WriteOutcome, WriteRefusal};
 use crate::link::Ticket;
 use crate::machine::{Machine, Outbox};
 use crate::random::Random;
@@ -81,7 +85,7 @@ impl Sequencer {
         Self {
             lease: Lease::new(),
             pipeline: CommitPipeline::default(),
-            quotas: Quotas::new(config.limits),
+            quotas: Quotas::new(config.limits, &config.prefixes),
             accepted: RegistryState::default(),
             durable: RegistryState::default(),
             log: ChangeLog::default(),
@@ -163,7 +167,11 @@ impl Sequencer {
             Input::Write(write) => self.on_write(now, *write, out),
             Input::Committed { ticket } => self.on_committed(now, ticket, out),
             Input::CommitFailed { ticket, failure } => self.on_failed(ticket, failure, out),
-            Input::OpenWatch { watch, request } => self.on_open_watch(now, watch, *request, out),
+            Input::OpenWatch {
+                watch,
+                caller,
+                request,
+            } => self.on_open_watch(now, watch, (caller, *request), out),
             Input::GrantWatch { watch, bytes } => self.watch(out, |watches, watched, sent| {
                 watches.grant(now, watch, bytes, watched, sent);
             }),
@@ -234,7 +242,7 @@ impl Sequencer {
         if self.repeat(write.write, request.as_ref(), out)? {
             return Ok(());
         }
-        self.quotas.begin(now, &write.caller)?;
+        self.quotas.begin(now, &write.caller, &write.batch)?;
         if !self.pipeline.has_room() {
             return Err(WriteRefusal::Busy);
         }
@@ -421,7 +429,7 @@ impl Sequencer {
         &mut self,
         now: Instant,
         watch: WatchId,
-        request: WatchRequest,
+        (viewer, request): (RegistryCaller, WatchRequest),
         out: &mut Outbox<Output>,
     ) {
         if !self.lease.is_readable() {
@@ -430,7 +438,7 @@ impl Sequencer {
             return;
         }
         let (mut sent, watched) = (Vec::new(), watched(&self.log, &self.durable));
-        let opened = (self.watches).open(now, watch, request, watched, &mut sent);
+        let opened = (self.watches).open(now, watch, viewer, request, watched, &mut sent);
         let result = opened.map(drop);
         out.push(Output::WatchOpened { watch, result });
         deliver(sent, out);

@@ -1,12 +1,16 @@
-//! The state of a region's registry at one revision: objects and kinds. A copy costs O(1).
+//! The state of a region's registry at one revision: objects, kinds and relations of services. A copy costs O(1).
 
 mod map;
+mod relations;
 
 pub use map::{ObjectMap, ObjectsByName};
+pub use relations::{ServiceRelations, named_services};
 
 use super::kind::{BuiltInKind, KindCatalog};
 use super::log::ObjectChange;
+use super::name::ObjectName;
 use super::object::Object;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The state at one revision.
@@ -14,6 +18,7 @@ use std::sync::Arc;
 pub struct RegistryState {
     objects: ObjectMap,
     kinds: Arc<KindCatalog>,
+    relations: Arc<ServiceRelations>,
 }
 
 impl RegistryState {
@@ -21,12 +26,30 @@ impl RegistryState {
     #[must_use]
     pub fn of(objects: impl IntoIterator<Item = Arc<Object>>) -> Self {
         let mut state = Self::default();
-        let kinds = Arc::make_mut(&mut state.kinds);
         for object in objects {
+            let kinds = Arc::make_mut(&mut state.kinds);
             kinds.on_change(&object.name, Some(&object));
+            state.relate(&object.name, Some(&object));
             state.objects.insert(object);
         }
         state
+    }
+
+    /// Follows the relations of a service's record.
+    fn relate(&mut self, name: &ObjectName, after: Option<&Object>) {
+        if BuiltInKind::of(name) != Some(BuiltInKind::Service) {
+            return;
+        }
+        let before = self.objects.get(name);
+        let named = |object: Option<&Object>| -> BTreeSet<String> {
+            let names = object.into_iter().flat_map(named_services);
+            names.map(str::to_owned).collect()
+        };
+        let (before, after) = (named(before.map(|it| &**it)), named(after));
+        if before != after {
+            let relations = Arc::make_mut(&mut self.relations);
+            relations.on_change(name.id(), &before, &after);
+        }
     }
 
     /// The objects.
@@ -41,8 +64,15 @@ impl RegistryState {
         &self.kinds
     }
 
+    /// The relations of services.
+    #[must_use]
+    pub fn relations(&self) -> &ServiceRelations {
+        &self.relations
+    }
+
     /// Applies a change.
     pub fn apply(&mut self, change: &ObjectChange) {
+        self.relate(&change.name, change.after.as_deref());
         if BuiltInKind::of(&change.name) == Some(BuiltInKind::Resource) {
             let kinds = Arc::make_mut(&mut self.kinds);
             kinds.on_change(&change.name, change.after.as_deref());

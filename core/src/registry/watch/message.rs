@@ -121,6 +121,8 @@ pub enum WatchRefusal {
     TooMany,
     /// The token is one of another region.
     OtherRegion,
+    /// The registry does not admit the caller, for this reason.
+    Denied(String),
 }
 
 impl WatchRefusal {
@@ -129,7 +131,7 @@ impl WatchRefusal {
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Opening | Self::TooMany => true,
-            Self::OtherRegion => false,
+            Self::OtherRegion | Self::Denied(_) => false,
         }
     }
 }
@@ -142,6 +144,7 @@ impl fmt::Display for WatchRefusal {
             }
             Self::TooMany => "the registry has too many watches; watch later",
             Self::OtherRegion => "the resume token is one of another region; watch without it",
+            Self::Denied(reason) => reason,
         })
     }
 }

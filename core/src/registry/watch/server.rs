@@ -18,12 +18,17 @@
 //! the host of the server may have lost power, or a firewall may have dropped the connection. While a snapshot is sent,
 //! the message is a part without objects.
 //!
+//! A watcher hears of the objects that its caller may read ([`RegistryCaller::sees`]). An object that becomes visible to
+//! it is a change like a creation, and one that ceases to be visible a change like a removal.
+//!
 //! Bounds: [`WATCHES_MAX`] watches; one step looks at [`SCAN_MAX`] objects or batches for each of them.
 
 use super::message::{ResetReason, SnapshotEnd, WatchChange, WatchMessage, WatchRefusal};
 use super::token::ResumeToken;
+use crate::registry::access::RegistryCaller;
 use crate::registry::log::{ChangeLog, LogEntry};
 use crate::registry::name::RegionId;
+use crate::registry::object::Object;
 use crate::registry::query::ObjectScope;
 use crate::registry::sabotage::{RegistryBug, RegistryBugs};
 use crate::registry::state::ObjectMap;
@@ -93,10 +98,30 @@ struct Snapshot {
     sent: u64,
 }
 
+/// The objects that a watcher hears of.
+#[derive(Clone, Debug)]
+struct WatchedSet {
+    viewer: RegistryCaller,
+    scope: ObjectScope,
+    /// Whether a planted bug shows objects that the viewer may not read.
+    shows_hidden: bool,
+}
+
+impl WatchedSet {
+    fn holds(&self, object: &Object) -> bool {
+        let is_visible = self.shows_hidden || self.viewer.sees(object);
+        is_visible && self.scope.holds(object)
+    }
+
+    fn hash(&self) -> u64 {
+        self.scope.hash() ^ self.viewer.scope_hash()
+    }
+}
+
 /// A watcher.
 #[derive(Clone, Debug)]
 struct Watcher {
-    scope: ObjectScope,
+    set: WatchedSet,
     hash: u64,
     /// The snapshot at `position`; none for a live watcher.
     snapshot: Option<Snapshot>,
@@ -176,6 +201,7 @@ impl WatchServer {
         &mut self,
         now: Instant,
         watch: WatchId,
+        viewer: RegistryCaller,
         request: WatchRequest,
         watched: WatchedState<'_>,
         out: &mut Vec<WatchOutput>,
@@ -188,11 +214,16 @@ impl WatchServer {
         if resume.is_some_and(|token| token.region != self.region) {
             return Err(WatchRefusal::OtherRegion);
         }
-        let hash = request.scope.hash();
+        let set = WatchedSet {
+            viewer,
+            scope: request.scope,
+            shows_hidden: self.bugs.has(RegistryBug::HiddenIsShown),
+        };
+        let hash = set.hash();
         let interval = request.interval.unwrap_or(self.interval);
         let interval = interval.clamp(BOOKMARK_INTERVAL_MIN, self.interval);
         let mut watcher = Watcher {
-            scope: request.scope,
+            set,
             hash,
             snapshot: None,
             position: 0,
@@ -440,7 +471,7 @@ impl Watcher {
         self.position = watched.log.head();
         self.snapshot = Some(Snapshot {
             objects: watched.objects.clone(),
-            next: self.scope.selector.prefix().to_owned(),
+            next: self.set.scope.selector.prefix().to_owned(),
             sent: 0,
         });
     }
@@ -457,14 +488,12 @@ impl Watcher {
     /// The changes of a batch that concern the watcher.
     fn changes(&self, entry: &LogEntry) -> Vec<WatchChange> {
         let concern = entry.changes.iter().filter_map(|change| {
-            if !self.scope.selector.matches(&change.name) {
+            if !self.set.scope.selector.matches(&change.name) {
                 return None;
             }
             let matches = |object: &Option<_>| {
                 let object: Option<&Arc<_>> = object.as_ref();
-                object
-                    .filter(|object| self.scope.filter.matches(object))
-                    .cloned()
+                object.filter(|object| self.set.holds(object)).cloned()
             };
             match (matches(&change.before), matches(&change.after)) {
                 (_, Some(after)) => Some(WatchChange::Current(after)),
@@ -484,7 +513,7 @@ impl Watcher {
         bugs: RegistryBugs,
     ) -> Option<WatchMessage> {
         let snapshot = self.snapshot.as_mut()?;
-        let prefix = self.scope.selector.prefix();
+        let prefix = self.set.scope.selector.prefix();
         let (mut objects, mut bytes, mut is_complete) = (Vec::new(), 0, true);
         for object in snapshot.objects.iter_from(&snapshot.next) {
             if !object.name.as_str().starts_with(prefix) {
@@ -496,7 +525,7 @@ impl Watcher {
                 break;
             }
             *budget -= 1;
-            if self.scope.holds(object) {
+            if self.set.holds(object) {
                 bytes += object.encoded_len();
                 objects.push(Arc::clone(object));
             }

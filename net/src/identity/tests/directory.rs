@@ -103,11 +103,14 @@ fn a_node_certificate_names_further_names_and_addresses() {
     let extra = ExtraNames {
         names: vec!["web-1.example".to_owned()],
         addresses: vec!["10.0.0.5".parse().unwrap()],
+        registry: Some("eu".parse().unwrap()),
     };
     let files = ca_issue(directory, &node("prod", "a"), directory, days(90), &extra).unwrap();
     let facts = &ca_show(&files.certificate).unwrap()[0];
     assert_eq!(facts.dns_names, ["a", "localhost", "web-1.example"]);
     assert!(facts.addresses.contains(&extra.addresses[0]));
+    assert_eq!(facts.registry, extra.registry);
+    assert_eq!(facts.subject, Some(node("prod", "a")));
     let source = Source::Directory(directory.to_owned());
     assert!(open(&source, &node("prod", "a"), now()).is_ok());
     // PKCS #8 version 1: the first integer of the structure is 0.

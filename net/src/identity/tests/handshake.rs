@@ -181,7 +181,8 @@ async fn meshes_that_share_a_ca_key_are_distinguished_by_name() {
     let presented = super::super::peer_identity(&certificate(&issued.certificate_pem));
     assert_eq!(
         presented.unwrap_err().to_string(),
-        "names \"spiffe://prod\", which does not have the form spiffe://MESH/node/ID or spiffe://MESH/admin/NAME"
+        "names \"spiffe://prod\", which does not have the form spiffe://MESH/node/ID, spiffe://MESH/admin/NAME or \
+         spiffe://MESH/service/NAME"
     );
     let (dialer, _) = meet_as(&peer, &peer).await;
     let certificate = dialer.unwrap().unwrap().certificate;

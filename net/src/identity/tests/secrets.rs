@@ -1,9 +1,12 @@
 //! Tests of mesh secrets: their text form, the keys derived from them, and the resulting trust.
 
 use super::super::trust::{CaName, Trust};
-use super::super::{Identity, IdentityError, Secret, SecretError, Source, Warning, open};
+use super::super::{
+    Identity, IdentityError, PeerError, Secret, SecretError, Source, Subject, Warning, open,
+};
 use super::handshake::{meet_as, subject};
 use super::{admin, authority, days, identity, node, now};
+use phalanx_core::identity::NodeId;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -368,4 +371,23 @@ fn a_secret_is_read_from_a_variable() {
         error.starts_with("environment variable PHALANX_SECRET:1: is a passphrase of 5"),
         "{error}"
     );
+}
+
+#[test]
+fn a_secret_mints_no_service_and_a_minted_one_is_not_a_peer() {
+    let service = Subject::service("prod", NodeId::new("shop").unwrap()).unwrap();
+    let minted = Identity::from_secrets(&[secret(COUNTING)], &service, days(90), now());
+    let refusal = minted.unwrap_err().to_string();
+    assert!(refusal.contains("phalanx ca issue --service"), "{refusal}");
+    // A member that changes its program can mint one all the same.
+    let of_secret = secret(COUNTING).authority("prod").unwrap();
+    let minted = identity(&of_secret, &service);
+    let presented = minted.certified().cert.clone();
+    let judged = of_secrets(&[COUNTING], "a").judge(Some(&presented));
+    assert_eq!(judged.unwrap_err(), PeerError::MintedService);
+    // The CA of a mesh with certificates is trusted with services.
+    let ca = authority("prod");
+    let presented = identity(&ca, &service).certified().cert.clone();
+    let peer = identity(&ca, &node("prod", "a")).judge(Some(&presented));
+    assert_eq!(peer.unwrap().subject, service);
 }

@@ -2,6 +2,7 @@
 
 use super::{InvalidField, parsed, required};
 use crate::registry::proto;
+use phalanx_core::registry::audience::ObjectAudience;
 use phalanx_core::registry::metadata::{Metadata, OwnerReference, Revision, Uid, WriterMetadata};
 use phalanx_core::registry::object::{METADATA_FIELD, NAME_FIELD, Object, ObjectDraft};
 use phalanx_core::registry::query::{FieldMask, ObjectView};
@@ -88,7 +89,25 @@ pub(crate) fn uid(field: &str, text: &str) -> Result<Uid, InvalidField> {
     Uid::parse(text).ok_or_else(|| InvalidField::new(field, format_args!("{text:?} {problem}")))
 }
 
-fn to_metadata(metadata: &Metadata) -> proto::ObjectMetadata {
+fn to_services(object: &Object) -> Option<proto::ServicesInfo> {
+    let owner = object.name.of_service()?;
+    let allowed = object.allowed_services().into_iter();
+    Some(proto::ServicesInfo {
+        owning_service: owner.to_owned(),
+        allowed_services: allowed.map(str::to_owned).collect(),
+    })
+}
+
+/// The audience in a message that a registry or a store wrote.
+fn of_services(wire: Option<proto::ServicesInfo>) -> ObjectAudience {
+    let info = wire.unwrap_or_default();
+    let owner = info.owning_service;
+    let allowed = info.allowed_services.into_iter();
+    allowed.filter(|it| *it != owner).collect()
+}
+
+fn to_metadata(object: &Object) -> proto::ObjectMetadata {
+    let metadata = &object.metadata;
     proto::ObjectMetadata {
         uid: metadata.uid.to_string(),
         generation: metadata.generation,
@@ -98,6 +117,7 @@ fn to_metadata(metadata: &Metadata) -> proto::ObjectMetadata {
         create_time: Some(to_timestamp(metadata.created)),
         update_time: Some(to_timestamp(metadata.updated)),
         delete_time: metadata.deleted.map(to_timestamp),
+        services: to_services(object),
         ..to_writer_metadata(&metadata.writer)
     }
 }
@@ -113,6 +133,7 @@ fn to_writer_metadata(writer: &WriterMetadata) -> proto::ObjectMetadata {
         owner_references: owners.map(to_owner).collect(),
         block_deletion: writer.block_deletion,
         api_version: writer.api_version.clone(),
+        shared_with: writer.shared_with.iter().cloned().collect(),
         ..proto::ObjectMetadata::default()
     }
 }
@@ -152,6 +173,7 @@ fn of_writer(wire: proto::ObjectMetadata) -> Result<WriterMetadata, InvalidField
             .map_err(|error: InvalidField| error.inside("metadata.owner_references"))?,
         block_deletion: wire.block_deletion,
         api_version: wire.api_version,
+        shared_with: wire.shared_with.into_iter().collect(),
     })
 }
 
@@ -159,14 +181,15 @@ fn of_writer(wire: proto::ObjectMetadata) -> Result<WriterMetadata, InvalidField
 pub(crate) fn to_object(object: &Object) -> proto::Object {
     proto::Object {
         name: object.name.to_string(),
-        metadata: Some(to_metadata(&object.metadata)),
+        metadata: Some(to_metadata(object)),
         body: Some(to_struct(&object.body)),
     }
 }
 
 /// The object of a message that a registry or a store wrote.
 pub(crate) fn of_object(wire: proto::Object) -> Result<Object, InvalidField> {
-    let metadata = required("metadata", wire.metadata)?;
+    let mut metadata = required("metadata", wire.metadata)?;
+    let services = metadata.services.take();
     let time = |field, wire| required(field, of_timestamp(wire));
     Ok(Object {
         name: parsed("name", &wire.name)?,
@@ -178,6 +201,7 @@ pub(crate) fn of_object(wire: proto::Object) -> Result<Object, InvalidField> {
             created: time("metadata.create_time", metadata.create_time)?,
             updated: time("metadata.update_time", metadata.update_time)?,
             deleted: of_timestamp(metadata.delete_time),
+            audience: of_services(services),
             writer: of_writer(metadata)?,
         },
         body: of_struct(wire.body.unwrap_or_default()),
@@ -217,7 +241,7 @@ pub(crate) fn shown(object: &Object, view: ObjectView, mask: Option<&FieldMask>)
     let shown = metadata.as_ref().and_then(ObjectValue::as_table);
     proto::Object {
         name: object.name.to_string(),
-        metadata: shown.map(|shown| restricted(to_metadata(&object.metadata), shown)),
+        metadata: shown.map(|shown| restricted(to_metadata(object), shown)),
         body: Some(to_struct(&table)),
     }
 }
@@ -242,6 +266,17 @@ fn restricted(mut metadata: proto::ObjectMetadata, shown: &ObjectTable) -> proto
     keep(shown, "owner_references", &mut metadata.owner_references);
     keep(shown, "block_deletion", &mut metadata.block_deletion);
     keep(shown, "api_version", &mut metadata.api_version);
+    keep(shown, "shared_with", &mut metadata.shared_with);
+    let services = shown.get("services").and_then(ObjectValue::as_table);
+    let none = ObjectTable::new();
+    if let Some(info) = &mut metadata.services {
+        let shown = services.unwrap_or(&none);
+        keep(shown, "owning_service", &mut info.owning_service);
+        keep(shown, "allowed_services", &mut info.allowed_services);
+    }
+    if services.is_none() {
+        metadata.services = None;
+    }
     for (field, map) in [
         ("labels", &mut metadata.labels),
         ("annotations", &mut metadata.annotations),
@@ -297,10 +332,11 @@ pub(crate) mod tests {
             set(),
             owners,
             any::<bool>(),
-            "[v0-9]{0,3}",
+            ("[v0-9]{0,3}", set()),
         )
             .prop_map(
                 |(labels, annotations, tags, finalizers, owner_references, block_deletion, api)| {
+                    let (api, shared_with) = api;
                     WriterMetadata {
                         labels,
                         annotations,
@@ -309,6 +345,7 @@ pub(crate) mod tests {
                         owner_references,
                         block_deletion,
                         api_version: api,
+                        shared_with,
                     }
                 },
             )
@@ -323,8 +360,10 @@ pub(crate) mod tests {
             0_u64..1 << 40,
             prop::option::of(0_u64..1 << 40),
         );
-        ("[a-d]", numbers, times, any_writer(), body).prop_map(
-            |(id, (uid, generation, (epoch, sequence)), times, writer, body)| Object {
+        let services = prop::collection::vec("[a-d*]", 0..3);
+        let writer = (any_writer(), services);
+        ("[a-d]", numbers, times, writer, body).prop_map(
+            |(id, (uid, generation, (epoch, sequence)), times, (writer, services), body)| Object {
                 name: format!("//shop/orders/{id}").parse().unwrap(),
                 metadata: Metadata {
                     uid: Uid::new(uid),
@@ -334,6 +373,7 @@ pub(crate) mod tests {
                     created: Wall(times.0),
                     updated: Wall(times.1),
                     deleted: times.2.map(Wall),
+                    audience: services.into_iter().collect(),
                     writer,
                 },
                 body,

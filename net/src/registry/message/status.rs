@@ -1,12 +1,13 @@
 //! Refusals as gRPC statuses with a `google.rpc.ErrorInfo`, and back.
 //!
 //! The info's reason is a constant, its domain is `registry.phalanx`, and its metadata name the object. A refusal that a
-//! repetition cannot change has the entry `terminal`. A rate limit has a `google.rpc.RetryInfo` as well.
+//! repetition cannot change has the entry `terminal`. A rate or a quota of objects that is exceeded has a `google.rpc.RetryInfo` as well.
 
 use super::InvalidField;
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::write::{WriteLimit, WriteRefusal};
 use std::collections::HashMap;
+use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -14,6 +15,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 const DOMAIN: &str = "registry.phalanx";
 /// The entry of refusals that a repetition cannot change.
 const TERMINAL: &str = "terminal";
+/// Time after which a write may be repeated that exceeds a quota of objects: others must delete some.
+const QUOTA_RETRY: Duration = Duration::from_secs(30);
 /// The reason of a write whose outcome is not known.
 const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
 
@@ -39,11 +42,13 @@ fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
         WriteRefusal::Mask(_) => (Code::InvalidArgument, "MASK", None),
         WriteRefusal::ReadOnly(_) => (Code::InvalidArgument, "READ_ONLY_FIELD", None),
         WriteRefusal::Rule(_) => (Code::FailedPrecondition, "RULE", None),
-        WriteRefusal::Limit(name, WriteLimit::Objects(_)) => {
+        WriteRefusal::Limit(name, WriteLimit::Objects(_) | WriteLimit::ObjectsBelow(_)) => {
             (Code::ResourceExhausted, "QUOTA", Some(name))
         }
         WriteRefusal::Limit(name, _) => (Code::InvalidArgument, "LIMIT", Some(name)),
-        WriteRefusal::Rate { .. } => (Code::ResourceExhausted, "RATE", None),
+        WriteRefusal::Rate { .. } | WriteRefusal::PrefixRate { .. } => {
+            (Code::ResourceExhausted, "RATE", None)
+        }
         WriteRefusal::RequestReused => (Code::InvalidArgument, "REQUEST_ID_REUSED", None),
         WriteRefusal::StoreFull => (Code::ResourceExhausted, "STORE_FULL", None),
         WriteRefusal::StoreFailed => (Code::Unavailable, "STORE_FAILED", None),
@@ -55,6 +60,20 @@ fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
 /// The constant reason of a refusal.
 pub(crate) fn reason(refusal: &WriteRefusal) -> &'static str {
     parts(refusal).1
+}
+
+/// The time after which a write that exceeds a rate or a quota may be repeated.
+fn retry_after(refusal: &WriteRefusal) -> Option<Duration> {
+    if let WriteRefusal::Rate { retry_after, .. } | WriteRefusal::PrefixRate { retry_after, .. } =
+        refusal
+    {
+        return Some(*retry_after);
+    }
+    let is_quota = matches!(
+        refusal,
+        WriteRefusal::Limit(_, WriteLimit::Objects(_) | WriteLimit::ObjectsBelow(_))
+    );
+    is_quota.then_some(QUOTA_RETRY)
 }
 
 /// The status of a refusal.
@@ -75,8 +94,8 @@ pub(crate) fn of_refusal(refusal: &WriteRefusal) -> Status {
         metadata.insert(TERMINAL.to_owned(), "true".to_owned());
     }
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
-    if let WriteRefusal::Rate { retry_after, .. } = refusal {
-        details.set_retry_info(Some(*retry_after));
+    if let Some(retry_after) = retry_after(refusal) {
+        details.set_retry_info(Some(retry_after));
     }
     Status::with_error_details(code, refusal.to_string(), details)
 }
@@ -84,6 +103,13 @@ pub(crate) fn of_refusal(refusal: &WriteRefusal) -> Status {
 /// The status of a call that is refused for a reason of its own.
 pub(crate) fn refused(code: Code, reason: &str, text: String) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, text, details)
+}
+
+/// The status of a call that is refused however often it is repeated.
+pub(crate) fn terminal(code: Code, reason: &str, text: String) -> Status {
+    let metadata = HashMap::from([(TERMINAL.to_owned(), "true".to_owned())]);
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
     Status::with_error_details(code, text, details)
 }
 
@@ -129,7 +155,6 @@ pub(crate) fn to_refusal(status: &Status) -> WriteRefusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_status_says_what_a_client_must_know() {

@@ -89,6 +89,7 @@ pub(crate) fn to_refused(refusal: &WatchRefusal) -> Reply {
         WatchRefusal::Opening => proto::WatchRefusalReason::Opening,
         WatchRefusal::TooMany => proto::WatchRefusalReason::TooMany,
         WatchRefusal::OtherRegion => proto::WatchRefusalReason::OtherRegion,
+        WatchRefusal::Denied(_) => proto::WatchRefusalReason::Denied,
     };
     Reply::Refused(proto::WatchRefused {
         reason: reason.into(),
@@ -127,6 +128,7 @@ fn of_refused(wire: &proto::WatchRefused) -> Result<WatchRefusal, InvalidField> 
         proto::WatchRefusalReason::Opening => Ok(WatchRefusal::Opening),
         proto::WatchRefusalReason::TooMany => Ok(WatchRefusal::TooMany),
         proto::WatchRefusalReason::OtherRegion => Ok(WatchRefusal::OtherRegion),
+        proto::WatchRefusalReason::Denied => Ok(WatchRefusal::Denied(wire.text.clone())),
         proto::WatchRefusalReason::InvalidRequest => Err(InvalidField::new("watch", &wire.text)),
         proto::WatchRefusalReason::Unspecified => {
             Err(InvalidField::new("refused.reason", "is not known"))
@@ -236,6 +238,7 @@ mod tests {
             WatchRefusal::Opening,
             WatchRefusal::TooMany,
             WatchRefusal::OtherRegion,
+            WatchRefusal::Denied("no".to_owned()),
         ] {
             let read = of_reply(to_refused(&refusal));
             assert_eq!(read, Ok(WatchReply::Refused(refusal)));

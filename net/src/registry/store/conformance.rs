@@ -183,6 +183,7 @@ fn object(name: &str, before: Option<&Object>, revision: Revision, size: usize) 
             created: Wall(1),
             updated: Wall(revision.sequence),
             deleted: generation.is_multiple_of(3).then_some(Wall(2)),
+            audience: ["mail".to_owned()].into_iter().collect(),
             writer: WriterMetadata::default(),
         },
         body: [("text".to_owned(), text.as_str().into())].into(),

@@ -11,7 +11,7 @@ async fn a_ping_returns_the_identity_of_the_caller() {
     let mesh = Mesh::new();
     let (a, _) = mesh.start("a", vec![]).await;
     let mut client = client(&a, &mesh.admin()).await;
-    assert_eq!(client.peer().subject.id().as_str(), "a");
+    assert_eq!(client.peer().unwrap().subject.id().as_str(), "a");
     let reply = client
         .calls()
         .ping(proto::PingRequest {

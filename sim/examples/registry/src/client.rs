@@ -5,6 +5,7 @@
 
 use crate::fact::{OperationKind, OperationOutcome, RegistryFact};
 use crate::messages::{ClientMessage, RegistryMessage};
+use crate::viewed_set::ViewedSet;
 use core::net::SocketAddr;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::random::Random;
@@ -21,6 +22,8 @@ use phalanx_core::time::{Duration, Instant};
 use phalanx_sim::world::{DialId, Effect, Effects, LinkId, Process, ProcessEvent, ProcessView};
 use serde_json::{Value, json};
 
+/// The service of the clients.
+pub const SHOP: &str = "shop";
 /// The number of objects that all clients write.
 const OBJECTS: u64 = 10;
 /// Time after which an operation without an answer is sent again.
@@ -49,7 +52,7 @@ pub struct RegistryClient {
     /// The registries; a client turns to the next one when a connection ends.
     registries: Vec<SocketAddr>,
     watch: WatchClient,
-    scope: ObjectScope,
+    set: ViewedSet,
     link: Option<LinkId>,
     dials: u64,
     /// The dial under way.
@@ -89,7 +92,7 @@ impl RegistryClient {
         Self {
             registries,
             watch: WatchClient::new(config, random.child("watch")),
-            scope,
+            set: ViewedSet::of(SHOP, scope),
             link: None,
             dials: 0,
             dialing: None,
@@ -113,8 +116,8 @@ impl RegistryClient {
 
     /// The watched objects.
     #[must_use]
-    pub const fn scope(&self) -> &ObjectScope {
-        &self.scope
+    pub const fn set(&self) -> &ViewedSet {
+        &self.set
     }
 
     /// Whether the client has nothing to do.
@@ -135,7 +138,7 @@ impl RegistryClient {
                     self.dialing = Some(dial);
                     out.push(Effect::Dial { dial, to });
                 }
-                ClientOutput::Open(request) => self.send(ClientMessage::Open(request), out),
+                ClientOutput::Open(request) => self.send(ClientMessage::Open(SHOP, request), out),
                 ClientOutput::Grant { bytes } => {
                     let slowness = self.random.duration_below(SLOWNESS) + self.pause_of_reads;
                     let at = now + slowness + Duration::from_nanos(1);
@@ -149,8 +152,8 @@ impl RegistryClient {
                     self.grants.clear();
                 }
                 ClientOutput::Deliver(delivery) => {
-                    let scope = Box::new(self.scope.clone());
-                    out.report(RegistryFact::Delivered { scope, delivery });
+                    let set = Box::new(self.set.clone());
+                    out.report(RegistryFact::Delivered { set, delivery });
                 }
                 ClientOutput::Report(event) => out.report(match event {
                     ClientEvent::InSync => RegistryFact::InSync,

@@ -1,10 +1,10 @@
 //! Facts that the programs report, for invariants and expectations.
 
+use crate::viewed_set::ViewedSet;
 use phalanx_core::identity::NodeId;
 use phalanx_core::registry::log::LogEntry;
 use phalanx_core::registry::metadata::Uid;
 use phalanx_core::registry::name::ObjectName;
-use phalanx_core::registry::query::ObjectScope;
 use phalanx_core::registry::watch::WatchDelivery;
 use phalanx_core::registry::write::WriteOutcome;
 use phalanx_sim::world::ReportedEvent;
@@ -87,7 +87,7 @@ pub enum RegistryFact {
     /// A watcher got changes.
     Delivered {
         /// The watched objects.
-        scope: Box<ObjectScope>,
+        set: Box<ViewedSet>,
         /// The changes.
         delivery: WatchDelivery,
     },

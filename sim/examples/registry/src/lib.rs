@@ -18,4 +18,5 @@ pub mod pod;
 pub mod server;
 pub mod shared_store;
 pub mod system;
+pub mod viewed_set;
 pub mod workload;

@@ -31,8 +31,8 @@ pub enum ClientMessage {
         /// The object.
         name: ObjectName,
     },
-    /// Opens the watch of the link.
-    Open(WatchRequest),
+    /// Opens the watch of the link for a service.
+    Open(&'static str, WatchRequest),
     /// The watch may send more bytes.
     Grant(usize),
 }
@@ -70,7 +70,7 @@ impl Message for ClientMessage {
                 request.len() + batch.operations.len() * (FRAME + 32)
             }
             Self::Read { request, name } => request.len() + name.as_str().len(),
-            Self::Open(_) | Self::Grant(_) => 0,
+            Self::Open(..) | Self::Grant(_) => 0,
         };
         FRAME + content
     }
@@ -80,7 +80,7 @@ impl Message for ClientMessage {
             Self::Write { .. } => "write",
             Self::Register { .. } => "register",
             Self::Read { .. } => "read",
-            Self::Open(_) => "open",
+            Self::Open(..) => "open",
             Self::Grant(_) => "grant",
         }
     }

@@ -3,6 +3,7 @@
 
 use crate::fact::RegistryFact;
 use crate::messages::{ClientMessage, RegistryMessage};
+use crate::viewed_set::ViewedSet;
 use core::net::SocketAddr;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::random::Random;
@@ -25,7 +26,7 @@ const WATCHED: &str = "name LIKE \"services/%\" OR name LIKE \"regions/%\"";
 pub struct Pod {
     registries: Vec<SocketAddr>,
     environment: ServiceEnvironment,
-    scope: ObjectScope,
+    set: ViewedSet,
     link: Option<LinkId>,
     dials: u64,
     /// The dial under way.
@@ -40,10 +41,13 @@ impl Pod {
         Self {
             registries,
             environment: ServiceEnvironment::new(config, random),
-            scope: ObjectScope {
-                filter,
-                ..ObjectScope::default()
-            },
+            set: ViewedSet::of(
+                SERVICE,
+                ObjectScope {
+                    filter,
+                    ..ObjectScope::default()
+                },
+            ),
             link: None,
             dials: 0,
             dialing: None,
@@ -58,8 +62,8 @@ impl Pod {
 
     /// The watched objects.
     #[must_use]
-    pub const fn scope(&self) -> &ObjectScope {
-        &self.scope
+    pub const fn set(&self) -> &ViewedSet {
+        &self.set
     }
 
     fn tell(&mut self, now: Instant, input: Input, out: &mut Effects) {
@@ -72,8 +76,8 @@ impl Pod {
                     self.send(ClientMessage::Register { request, batch }, out);
                 }
                 Output::Deliver(delivery) => {
-                    let scope = Box::new(self.scope.clone());
-                    out.report(RegistryFact::Delivered { scope, delivery });
+                    let set = Box::new(self.set.clone());
+                    out.report(RegistryFact::Delivered { set, delivery });
                 }
                 Output::Report(Event::Ready) => out.report(RegistryFact::Ready),
                 Output::Report(Event::Rejected(_)) => {
@@ -93,7 +97,7 @@ impl Pod {
                 self.dialing = Some(dial);
                 out.push(Effect::Dial { dial, to });
             }
-            ClientOutput::Open(request) => self.send(ClientMessage::Open(request), out),
+            ClientOutput::Open(request) => self.send(ClientMessage::Open(SERVICE, request), out),
             ClientOutput::Grant { bytes } => self.send(ClientMessage::Grant(bytes), out),
             ClientOutput::Disconnect => {
                 if let Some(link) = self.link.take() {

@@ -1,6 +1,7 @@
 //! The process of a registry: the sequencer, its store, and links to clients.
 
 use crate::archive::SharedArchive;
+use crate::client::SHOP;
 use crate::disk_store::{DiskStore, StoreEvent};
 use crate::fact::RegistryFact;
 use crate::messages::{ClientMessage, RegistryMessage};
@@ -205,7 +206,7 @@ impl RegistryServer {
         let watch = WatchId(link.0);
         match message {
             ClientMessage::Write { request, batch } => {
-                let write = self.write(now, link, "shop", request, batch);
+                let write = self.write(now, link, SHOP, request, batch);
                 self.step(now, Input::Write(Box::new(write)), out);
             }
             ClientMessage::Register { request, batch } => {
@@ -218,9 +219,13 @@ impl RegistryServer {
                 let request = request.clone();
                 out.send(link, RegistryMessage::Read { request, found });
             }
-            ClientMessage::Open(request) => {
-                let request = Box::new(request.clone());
-                self.step(now, Input::OpenWatch { watch, request }, out);
+            ClientMessage::Open(service, request) => {
+                let open = Input::OpenWatch {
+                    watch,
+                    caller: RegistryCaller::Service((*service).to_owned()),
+                    request: Box::new(request.clone()),
+                };
+                self.step(now, open, out);
             }
             ClientMessage::Grant(bytes) => {
                 let bytes = *bytes;

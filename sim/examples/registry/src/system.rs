@@ -162,7 +162,7 @@ fn settled_pods(scene: &Scene<'_>, objects: &ObjectMap) -> Result<(), String> {
         if !pod.environment().is_ready() {
             return Err(format!("{name} is not ready"));
         }
-        let set = objects.iter().filter(|object| pod.scope().holds(object));
+        let set = objects.iter().filter(|object| pod.set().holds(object));
         if !pod.environment().objects().eq(set) {
             return Err(format!("the copy of {name} differs from the registry"));
         }
@@ -232,7 +232,7 @@ impl Program for Registry {
                 return Err(format!("{name} does not follow the registry"));
             }
             let set = objects.iter().map(|it| &**it);
-            if !copy(client).eq(set.filter(|object| client.scope().holds(object))) {
+            if !copy(client).eq(set.filter(|object| client.set().holds(object))) {
                 return Err(format!("the copy of {name} differs from the registry"));
             }
         }

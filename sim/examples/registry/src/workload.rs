@@ -2,8 +2,8 @@
 
 use crate::fact::{OperationKind, RegistryFact};
 use crate::pod::SERVICE;
+use crate::viewed_set::ViewedSet;
 use phalanx_core::registry::log::LogEntry;
-use phalanx_core::registry::query::ObjectScope;
 use phalanx_sim::invariant::Report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,11 +27,11 @@ pub struct Workload {
     delays: Vec<(u64, usize, u64)>,
 }
 
-/// Whether a batch changes the set of a scope.
-fn concerns(entry: &LogEntry, scope: &ObjectScope) -> bool {
+/// Whether a batch changes the set of a watcher.
+fn concerns(entry: &LogEntry, set: &ViewedSet) -> bool {
     entry.changes.iter().any(|change| {
         let objects = [&change.before, &change.after];
-        objects.into_iter().flatten().any(|it| scope.holds(it))
+        objects.into_iter().flatten().any(|it| set.holds(it))
     })
 }
 
@@ -59,11 +59,11 @@ impl Workload {
                     self.registrations += u64::from(is_pod);
                 }
             }
-            Some(RegistryFact::Delivered { scope, delivery }) => {
+            Some(RegistryFact::Delivered { set, delivery }) => {
                 let to = delivery.token.sequence;
                 let from = self.positions.insert(report.host, to).unwrap_or(to);
                 let heard = history.iter().take(to as usize).skip(from as usize);
-                let first = heard.clone().find(|entry| concerns(entry, scope));
+                let first = heard.clone().find(|entry| concerns(entry, set));
                 let at = first.and_then(|it| self.committed.get(&it.revision.sequence));
                 if let Some(at) = at.filter(|_| !delivery.is_snapshot) {
                     let delay = report.now.saturating_sub(*at);

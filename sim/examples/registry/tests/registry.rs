@@ -21,7 +21,7 @@ const SCENARIOS: [&str; 8] = [
 const SEEDS: u64 = 5;
 
 /// The planted bugs: each with a scenario, and the invariant or expectation that detects the bug in it.
-const BUGS: [(&str, &str, &str); 15] = [
+const BUGS: [(&str, &str, &str); 16] = [
     (
         "answers-early",
         "registry-crash",
@@ -81,6 +81,11 @@ const BUGS: [(&str, &str, &str); 15] = [
         "invariant one-owner",
     ),
     ("lost-update", "registry-pods", "invariant watch-is-exact"),
+    (
+        "hidden-is-shown",
+        "registry-pods",
+        "invariant hidden-stays-hidden",
+    ),
 ];
 
 fn load(name: &str) -> Scenario {

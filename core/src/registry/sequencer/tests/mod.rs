@@ -1,5 +1,6 @@
 //! Tests of the sequencer: a harness with a store in memory, and steps with exact outputs.
 
+mod access;
 mod rules;
 mod watches;
 mod world;
@@ -507,6 +508,7 @@ fn a_sequencer_whose_epoch_has_ended_commits_nothing() {
     let mut old = SequencerBench::prepared(config());
     let open = |watch| Input::OpenWatch {
         watch: WatchId(watch),
+        caller: RegistryCaller::Administrator,
         request: Box::new(WatchRequest::new(ObjectScope::default())),
     };
     old.step(open(1));
@@ -660,4 +662,47 @@ pub(super) fn forgetful() -> Config {
         },
         ..config()
     }
+}
+
+#[test]
+fn quotas_of_names_limit_objects_and_the_writes_of_services() {
+    let mut config = config();
+    config.prefixes = vec![PrefixQuota {
+        prefix: "//shop/orders/".to_owned(),
+        objects: 2,
+        writes: Some(2),
+    }];
+    let mut bench = SequencerBench::prepared(config);
+    let ids = ["1", "2", "3"].map(|id| create(&format!("//shop/orders/{id}"), &[]));
+    let refusal = bench.refusal(&ids);
+    assert!(
+        matches!(refusal, WriteRefusal::Limit(_, WriteLimit::ObjectsBelow(2))),
+        "{refusal}"
+    );
+    bench.must(&ids[..2]);
+    bench.must(&[delete("//shop/orders/2")]);
+    bench.must(&[create("//shop/orders/3", &[])]);
+    let caller = || RegistryCaller::Service("shop".to_owned());
+    let mut size = 0;
+    let mut write = |bench: &mut SequencerBench, at: &str| {
+        size += 1;
+        let write = bench.send(caller(), None, &[update(at, &[("a", size.into())], None)]);
+        while bench.group.is_some() {
+            bench.commit();
+        }
+        bench.answers[&write].clone()
+    };
+    assert!(write(&mut bench, ORDER).is_ok() && write(&mut bench, ORDER).is_ok());
+    let refused = WriteRefusal::PrefixRate {
+        prefix: "//shop/orders/".to_owned(),
+        retry_after: Duration::from_millis(500),
+    };
+    assert_eq!(write(&mut bench, ORDER), Err(refused));
+    let other = bench.send(caller(), None, &[delete("services/shop/deployments/eu")]);
+    assert!(!matches!(
+        bench.answers[&other],
+        Err(WriteRefusal::PrefixRate { .. })
+    ));
+    bench.now += Duration::from_millis(500);
+    assert!(write(&mut bench, ORDER).is_ok());
 }

@@ -2,6 +2,7 @@
 
 use super::{SequencerBench, config, create, delete, forgetful, update};
 use crate::machine::Machine;
+use crate::registry::access::RegistryCaller;
 use crate::registry::query::ObjectScope;
 use crate::registry::sequencer::{Config, Event, Input};
 use crate::registry::watch::{
@@ -28,8 +29,15 @@ fn open(bench: &mut SequencerBench, watch: u64, scope: ObjectScope, resume: Opti
 }
 
 fn ask(bench: &mut SequencerBench, watch: u64, request: WatchRequest) {
-    let (watch, request) = (WatchId(watch), Box::new(request));
-    bench.step(Input::OpenWatch { watch, request });
+    ask_as(bench, watch, RegistryCaller::Administrator, request);
+}
+
+fn ask_as(bench: &mut SequencerBench, watch: u64, caller: RegistryCaller, request: WatchRequest) {
+    bench.step(Input::OpenWatch {
+        watch: WatchId(watch),
+        caller,
+        request: Box::new(request),
+    });
 }
 
 fn grant(bench: &mut SequencerBench, watch: u64, bytes: usize) {

@@ -185,7 +185,12 @@ impl World {
                 ClientOutput::Connect => self.tell(index, ClientInput::Connected),
                 ClientOutput::Open(request) => {
                     let request = Box::new(request);
-                    self.step(Input::OpenWatch { watch, request });
+                    let caller = RegistryCaller::Administrator;
+                    self.step(Input::OpenWatch {
+                        watch,
+                        caller,
+                        request,
+                    });
                 }
                 ClientOutput::Grant { bytes } => self.step(Input::GrantWatch { watch, bytes }),
                 ClientOutput::Disconnect => self.step(Input::CloseWatch { watch }),

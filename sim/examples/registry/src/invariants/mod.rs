@@ -3,6 +3,7 @@
 mod acknowledged_is_durable;
 mod counts;
 mod executed_once;
+mod hidden_stays_hidden;
 mod linearizable;
 mod one_owner;
 mod promises_kept;
@@ -19,6 +20,7 @@ pub fn all(archive: &SharedArchive, registries: &[usize]) -> Vec<Box<dyn Invaria
     vec![
         Box::new(acknowledged_is_durable::AcknowledgedIsDurable::new(archive)),
         Box::new(executed_once::ExecutedOnce::default()),
+        Box::new(hidden_stays_hidden::HiddenStaysHidden::default()),
         Box::new(counts::WorkloadCounts::new(archive, registries)),
         Box::new(linearizable::Linearizable::new(archive)),
         Box::new(one_owner::OneOwner::new(archive)),

@@ -5,10 +5,10 @@
 
 use crate::archive::{Archive, SharedArchive};
 use crate::fact::RegistryFact;
+use crate::viewed_set::ViewedSet;
 use phalanx_core::registry::log::LogEntry;
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::object::Object;
-use phalanx_core::registry::query::ObjectScope;
 use phalanx_core::registry::watch::{WatchChange, WatchDelivery};
 use phalanx_sim::invariant::{Invariant, InvariantResult, Report, Steps};
 use phalanx_sim::world::Program;
@@ -46,9 +46,9 @@ impl WatchIsExact {
 }
 
 /// Applies a batch to a set. Returns the changes that a watcher of the set hears.
-fn apply(set: &mut Set, scope: &ObjectScope, entry: &LogEntry) -> Vec<WatchChange> {
+fn apply(set: &mut Set, viewed: &ViewedSet, entry: &LogEntry) -> Vec<WatchChange> {
     let heard = entry.changes.iter().filter_map(|change| {
-        match change.after.as_ref().filter(|after| scope.holds(after)) {
+        match change.after.as_ref().filter(|after| viewed.holds(after)) {
             Some(after) => {
                 set.insert(change.name.clone(), Arc::clone(after));
                 Some(WatchChange::Current(Arc::clone(after)))
@@ -66,7 +66,7 @@ impl Follower {
     fn hear(
         &mut self,
         archive: &Archive,
-        scope: &ObjectScope,
+        viewed: &ViewedSet,
         delivery: &WatchDelivery,
     ) -> InvariantResult {
         let history = archive.history();
@@ -87,7 +87,7 @@ impl Follower {
         if delivery.is_snapshot {
             let before = std::mem::take(&mut self.set);
             for entry in &history[..to as usize] {
-                apply(&mut self.set, scope, entry);
+                apply(&mut self.set, viewed, entry);
             }
             let gone = before.keys().filter(|name| !self.set.contains_key(*name));
             expected.extend(gone.cloned().map(WatchChange::Removed));
@@ -98,7 +98,7 @@ impl Follower {
             expected.extend(new.map(|(_, it)| WatchChange::Current(Arc::clone(it))));
         } else if self.has_copy {
             for entry in &history[from as usize..to as usize] {
-                expected.extend(apply(&mut self.set, scope, entry));
+                expected.extend(apply(&mut self.set, viewed, entry));
             }
         } else {
             return Err("heard a change before a snapshot".to_owned());
@@ -133,10 +133,10 @@ impl Invariant for WatchIsExact {
 
     fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> InvariantResult {
         match report.event.of() {
-            Some(RegistryFact::Delivered { scope, delivery }) => {
+            Some(RegistryFact::Delivered { set, delivery }) => {
                 self.checked += delivery.changes.len() as u64;
                 let follower = self.followers.entry(report.host).or_default();
-                follower.hear(&self.archive.borrow(), scope, delivery)
+                follower.hear(&self.archive.borrow(), set, delivery)
             }
             Some(RegistryFact::Serving {
                 restored: Some(head),
