@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
@@ -18,7 +18,7 @@ use tokio::net::TcpSocket;
 /// Starts a daemon whose standard error is a pipe.
 fn piped(mut command: Command) -> (Child, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let child = command.stdin(Stdio::null()).stderr(writer).spawn();
+    let child = command.stderr(writer).spawn();
     (child.unwrap(), reader)
 }
 
@@ -147,7 +147,7 @@ fn lines_in_the_journal_have_priorities() {
     let mut command = place.command("a");
     command.env("JOURNAL_STREAM", format!("{}:{}", file.dev(), file.ino()));
     command.args(["--trusted-subnet", "127.0.0.0/8"]);
-    let mut child = command.stdin(Stdio::null()).stderr(writer).spawn().unwrap();
+    let mut child = command.stderr(writer).spawn().unwrap();
     drop(command);
     let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
     let started = lines.find(|line| line.contains("phalanxd has started"));
