@@ -28,8 +28,9 @@ const IDLE_MAX: Duration = Duration::from_secs(5);
 const HELD_MAX: Duration = Duration::from_secs(30);
 /// Time for which a large payload waits because one is being relayed.
 const RELAYING_MAX: Duration = Duration::from_secs(2);
-/// The same, if one is being relayed that no channel holds.
-const UNHELD_MAX: Duration = Duration::from_secs(30);
+/// The same, if one is being relayed that no channel holds. The link carries no other data meanwhile, so the time is
+/// short.
+const UNHELD_MAX: Duration = Duration::from_secs(4);
 
 /// The large payloads that are being relayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
