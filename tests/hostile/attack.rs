@@ -10,6 +10,7 @@ use crate::table::Row;
 use bytes::Bytes;
 use phalanx_core::random::Random;
 use phalanx_net::wire::proto::ChannelKind;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -18,8 +19,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::time;
 
-/// Number of times that a daemon is made to write lines while nothing reads them.
-const FURTHER_LINES: u32 = 40;
+/// Number of times that strangers connect while nothing reads the log.
+const STRANGERS: u32 = 20;
 /// Interval of samples of memory.
 const SAMPLES: Duration = Duration::from_millis(100);
 
@@ -102,6 +103,8 @@ pub(crate) struct Run<'a> {
     rogue: &'a Rogue,
     /// Number of runs of all attacks so far. Names that attacks invent are unique by it.
     count: u64,
+    /// For each attack, the number of its runs whose messages a daemon took.
+    delivered: BTreeMap<&'static str, u32>,
 }
 
 impl<'a> Run<'a> {
@@ -110,6 +113,7 @@ impl<'a> Run<'a> {
             fleet,
             rogue,
             count: 0,
+            delivered: BTreeMap::new(),
         }
     }
 
@@ -123,15 +127,28 @@ impl<'a> Run<'a> {
         self.repeat("together", attacks, time, runs).await
     }
 
+    /// The attacks of which fewer than `runs` runs reached a daemon, with these numbers.
+    pub(crate) fn fewer_than(&self, runs: u32) -> Vec<String> {
+        let few = self.delivered.iter().filter(|(_, count)| **count < runs);
+        few.map(|(name, count)| format!("{name}: {count} runs of {runs} reached a daemon"))
+            .collect()
+    }
+
     async fn repeat(&mut self, name: &str, attacks: &[Attack], time: Duration, runs: u32) -> Row {
         let (begun, logged) = (Instant::now(), self.fleet.log_bytes());
         let mut row = Row::event(name, Duration::ZERO);
-        while row.runs < runs || begun.elapsed() < time {
+        let mut reached = vec![0; attacks.len()];
+        // A daemon may refuse a run of the same member soon after the one before.
+        let tries = 2 * runs;
+        while row.runs < runs
+            || begun.elapsed() < time
+            || row.runs < tries && reached.iter().any(|delivered| *delivered < runs)
+        {
             let first = self.count + 1;
             self.count += attacks.len() as u64;
-            let runs = attacks.iter().zip(first..);
+            let numbered = attacks.iter().zip(first..);
             let done = {
-                let mut done = pin!(all(runs
+                let mut done = pin!(all(numbered
                     .map(|(attack, number)| self.once(*attack, number))
                     .collect()));
                 // The memory is sampled until the attacks end.
@@ -144,7 +161,12 @@ impl<'a> Run<'a> {
             };
             row.runs += 1;
             row.delivered += u32::from(done.contains(&true));
+            for ((attack, done), reached) in attacks.iter().zip(done).zip(&mut reached) {
+                *reached += u32::from(done);
+                *self.delivered.entry(attack.name()).or_default() += u32::from(done);
+            }
         }
+        row.time = begun.elapsed();
         row.whole = self.fleet.recovers(RECOVERY, false).await;
         if attacks.contains(&Attack::ChannelNames)
             && row.whole.is_ok()
@@ -276,28 +298,23 @@ impl<'a> Run<'a> {
         true
     }
 
-    /// The reader of one daemon's log stops until the pipe is full and the daemon was asked. Lines that strangers cause are
-    /// limited, so most of the lines are those of an operator.
+    /// The reader of one daemon's log stops and its pipe is full, while strangers cause lines and the daemon is asked.
     async fn unread_log(&self) -> bool {
         let (index, to) = (
             Attack::UnreadLog as usize % self.fleet.ids().len(),
             self.target(Attack::UnreadLog),
         );
         self.fleet.lock()[index].read_log(false);
-        let begun = Instant::now();
-        let mut full = false;
-        while !full && begun.elapsed() < Duration::from_secs(20) {
+        for _ in 0..STRANGERS {
+            // The reader may have been reading when it was stopped, so the pipe is filled again.
+            self.fleet.lock()[index].fill_log();
             calls::strangers(to, 6).await;
-            self.fleet.lock()[index].reload();
             time::sleep(Duration::from_millis(50)).await;
-            full = self.fleet.lock()[index].log_is_full();
         }
-        for _ in 0..FURTHER_LINES {
-            calls::strangers(to, 2).await;
-            self.fleet.lock()[index].reload();
-            time::sleep(Duration::from_millis(20)).await;
-        }
+        // Lines that strangers cause are limited, so one of the operator waits too.
+        self.fleet.lock()[index].reload();
         let answered = self.fleet.recovers(RECOVERY, false).await;
+        let full = self.fleet.lock()[index].log_is_full();
         self.fleet.lock()[index].read_log(true);
         full && answered.is_ok()
     }

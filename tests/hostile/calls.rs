@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::time;
 use tonic::Status;
 use tonic::body::Body;
@@ -106,10 +106,13 @@ pub(crate) async fn idle_connections(rogue: &Rogue, to: SocketAddr) -> bool {
     taken || rogue.holds_idle()
 }
 
-/// Strangers that speak other protocols.
-pub(crate) async fn strangers(to: SocketAddr, count: usize) {
+/// Strangers that speak other protocols, each from an address of its own.
+pub(crate) async fn strangers(to: SocketAddr, count: u8) {
     for number in 0..count {
-        let Ok(mut stream) = TcpStream::connect(to).await else {
+        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        let source = SocketAddr::from(([127, 0, 0, 2 + number], 0));
+        socket.bind(source).expect("all of 127.0.0.0/8 is local");
+        let Ok(mut stream) = socket.connect(to).await else {
             continue;
         };
         let text: &[u8] = match number % 3 {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Size of the pipe of the log in bytes.
 const PIPE_BYTES: usize = 4_096;
+/// A byte that no line of a log contains.
+const FILLER: u8 = 0;
 /// Time within which a daemon ends.
 const END: Duration = Duration::from_secs(30);
 
@@ -24,7 +28,8 @@ pub(crate) struct Daemon {
     targets: Vec<SocketAddr>,
     child: Option<Child>,
     reading: Arc<AtomicBool>,
-    waiting: Option<std::os::fd::OwnedFd>,
+    /// The reading end of the log.
+    log: Option<OwnedFd>,
 }
 
 /// The program of the daemons.
@@ -50,7 +55,7 @@ impl Daemon {
             targets: targets.to_vec(),
             child: None,
             reading: Arc::new(AtomicBool::new(true)),
-            waiting: None,
+            log: None,
         }
     }
 
@@ -62,18 +67,20 @@ impl Daemon {
         command.arg(self.address.to_string());
         command.arg("--state-dir").arg(self.state_folder());
         command.arg("--cert-dir").arg(self.folder.join("certs"));
+        // The pipe of its standard input closes when this process ends, however it ends.
+        command.arg("--until-input-ends");
         for target in &self.targets {
             command.args(["--target", &target.to_string()]);
         }
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("phalanxd starts");
         let log = child.stderr.take().expect("standard error is a pipe");
         rustix::pipe::fcntl_setpipe_size(&log, PIPE_BYTES).expect("the pipe has a size");
-        self.waiting = Some(rustix::io::dup(&log).expect("the pipe can be duplicated"));
+        self.log = Some(rustix::io::dup(&log).expect("the pipe can be duplicated"));
         let file = File::options()
             .create(true)
             .append(true)
@@ -99,7 +106,26 @@ impl Daemon {
         self.reading.store(reads, Ordering::Relaxed);
     }
 
-    /// Sends SIGHUP, after which the daemon writes lines about its configuration.
+    /// Fills the pipe of the log with [`FILLER`], so that the next line of the daemon waits for the reader.
+    pub(crate) fn fill_log(&self) {
+        let log = self.log.as_ref().expect("the daemon runs");
+        // A description of its own: the daemon's own writes wait, as they do at a terminal or a journal.
+        let path = format!("/proc/self/fd/{}", log.as_raw_fd());
+        let flags = rustix::fs::OFlags::NONBLOCK.bits();
+        let mut pipe = File::options()
+            .write(true)
+            .custom_flags(i32::try_from(flags).expect("a valid flag"))
+            .open(path)
+            .expect("the pipe can be opened");
+        for size in [PIPE_BYTES / 8, 1] {
+            while pipe
+                .write(&vec![FILLER; size])
+                .is_ok_and(|written| written > 0)
+            {}
+        }
+    }
+
+    /// Sends SIGHUP, after which the daemon writes a line about its configuration, unless it wrote many of them.
     pub(crate) fn reload(&self) {
         let child = self.child.as_ref().expect("the daemon was started");
         // A process that has ended is reported by its silence.
@@ -108,9 +134,9 @@ impl Daemon {
 
     /// Whether the pipe of the log has no room for one more line.
     pub(crate) fn log_is_full(&self) -> bool {
-        let waiting = self.waiting.as_ref().expect("the daemon runs");
-        let bytes = rustix::io::ioctl_fionread(waiting).expect("the pipe is open");
-        bytes > PIPE_BYTES as u64 - 512
+        let log = self.log.as_ref().expect("the daemon runs");
+        let bytes = rustix::io::ioctl_fionread(log).expect("the pipe is open");
+        bytes > PIPE_BYTES as u64 - 64
     }
 
     pub(crate) fn log_bytes(&self) -> u64 {
@@ -188,9 +214,11 @@ fn copy(mut log: ChildStderr, mut file: File, reading: &AtomicBool) {
         }
         match log.read(&mut buffer) {
             Ok(0) | Err(_) => return,
-            Ok(bytes) => file
-                .write_all(&buffer[..bytes])
-                .expect("the log can be written"),
+            Ok(bytes) => {
+                let mut lines = buffer[..bytes].to_vec();
+                lines.retain(|byte| *byte != FILLER);
+                file.write_all(&lines).expect("the log can be written");
+            }
         }
     }
 }

@@ -67,7 +67,7 @@ impl Plan {
         }
     }
 
-    /// The least number of runs of an attack by itself, and as many together with the others.
+    /// The least number of runs of an attack by itself that reach a daemon, and as many together with the others.
     fn runs_min(&self) -> u32 {
         if self.time >= LONG { 10 } else { 1 }
     }
@@ -98,8 +98,8 @@ impl Plan {
         }
         rows.push(run.together(&attacks, self.time / 4, self.runs_min()).await);
         let attacked = begun.elapsed();
+        let mut faults = run.fewer_than(2 * self.runs_min());
         rogue.leaves().await;
-        let mut faults = Vec::new();
         match fleet.recovers(RECOVERY, true).await {
             Ok(after) => rows.push(Row::event("departure", after)),
             Err(fault) => faults.push(format!("after the departure: {fault}")),

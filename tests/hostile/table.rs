@@ -14,6 +14,8 @@ pub(crate) struct Row {
     pub(crate) runs: u32,
     /// Number of runs whose messages a daemon took.
     pub(crate) delivered: u32,
+    /// The time of all runs.
+    pub(crate) time: Duration,
     /// The highest resident memory of a daemon in KiB.
     pub(crate) resident_kib: u64,
     /// The most log bytes of a daemon.
@@ -29,6 +31,7 @@ impl Row {
             name: name.to_owned(),
             runs: 0,
             delivered: 0,
+            time: Duration::ZERO,
             resident_kib: 0,
             log_bytes: 0,
             whole: Ok(after),
@@ -55,20 +58,20 @@ pub(crate) fn print(title: &str, rows: &[Row], faults: &[String]) {
         return;
     }
     let mut text = format!(
-        "\n{title}\n{:<22}{:>6}{:>11}{:>10}{:>11}  result\n",
-        "attack", "runs", "delivered", "RSS KiB", "log bytes"
+        "\n{title}\n{:<22}{:>6}{:>11}{:>7}{:>10}{:>11}  result\n",
+        "attack", "runs", "delivered", "s", "RSS KiB", "log bytes"
     );
     for row in rows {
         let result = match &row.whole {
             Ok(after) => format!("whole after {:.1} s", after.as_secs_f64()),
             Err(why) => format!("NOT WHOLE: {why}"),
         };
-        let (name, runs) = (&row.name, row.runs);
+        let (name, runs, seconds) = (&row.name, row.runs, row.time.as_secs_f64());
         let (delivered, resident, log) = (row.delivered, row.resident_kib, row.log_bytes);
         // Writing to a String cannot fail.
         let _written = writeln!(
             text,
-            "{name:<22}{runs:>6}{delivered:>11}{resident:>10}{log:>11}  {result}"
+            "{name:<22}{runs:>6}{delivered:>11}{seconds:>7.1}{resident:>10}{log:>11}  {result}"
         )
         .is_ok();
     }

@@ -1,4 +1,9 @@
-//! Helpers shared by the tests of the whole system: the paths of the repository and of its built binaries.
+//! Helpers shared by the tests of the whole system: the paths of the repository and of its built binaries, and the end of
+//! servers whose test is killed.
+
+mod guardian;
+
+pub use guardian::FolderGuardian;
 
 use std::path::{Path, PathBuf};
 

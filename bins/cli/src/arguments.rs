@@ -211,7 +211,8 @@ pub(crate) struct NodeAccess {
         conflicts_with_all = ["cert_dir", "cert"]
     )]
     pub(crate) secret_file: Option<PathBuf>,
-    /// Name of the mesh, needed with --secret-file; certificates name their mesh themselves
+    /// Name of the mesh, needed with --secret-file; certificates name their mesh themselves, and
+    /// another name beside them is an error
     #[arg(long, value_name = "NAME", env = "PHALANX_MESH")]
     pub(crate) mesh: Option<String>,
     /// Query with this certificate (PEM)

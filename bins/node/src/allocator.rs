@@ -1,25 +1,33 @@
-//! The threshold above which the allocator returns memory to the operating system.
+//! The settings of the allocator that bound the memory which freed blocks keep.
 //!
-//! The GNU C library raises this threshold to the size of the largest block that was freed. After one message of 10 MiB,
-//! all blocks up to this size come from heaps that do not shrink, and the process keeps several times the memory that it
-//! uses. A threshold that is set in the environment stays fixed, and the library reads it only at the start of a process.
+//! The GNU C library raises the threshold above which it returns memory to the operating system to the size of the largest
+//! block that was freed. After one message of 10 MiB, all blocks up to this size come from heaps that do not shrink, and
+//! the process keeps several times the memory that it uses. It also makes a heap (an arena) for each thread, so that
+//! memory which one thread freed is not used by another. Settings in the environment stay fixed, and the library reads
+//! them only at the start of a process.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// The variable of the environment; one that an operator sets is kept.
-const VARIABLE: &str = "MALLOC_MMAP_THRESHOLD_";
-/// The variable that marks the second execution. The loader removes [`VARIABLE`] from the environment of a program with
-/// file capabilities, so that variable alone does not end the repetition.
+/// The variables of the environment and their values; one that an operator sets is kept.
+const SETTINGS: [(&str, &str); 2] = [
+    // The initial threshold of the library in bytes.
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_ARENA_MAX", "1"),
+];
+/// The variable that marks the second execution. The loader removes some variables from the environment of a program with
+/// file capabilities, so those alone do not end the repetition.
 const EXECUTED: &str = "PHALANXD_EXECUTED";
-/// The initial threshold of the library in bytes.
-const THRESHOLD: &str = "131072";
 
-/// Executes this program again in the same process, with a fixed threshold. Returns if the threshold is fixed, or if the
-/// program cannot be executed; the program then runs with the library's own threshold.
-pub(crate) fn fix_threshold() {
-    let is_set = [VARIABLE, EXECUTED].map(|name| std::env::var_os(name).is_some());
-    if cfg!(not(target_env = "gnu")) || is_set.contains(&true) {
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}
+
+/// Executes this program again in the same process, with fixed settings. Returns if all are set, or if the program cannot
+/// be executed; the program then runs with the library's own settings.
+pub(crate) fn fix_settings() {
+    let missing = SETTINGS.into_iter().filter(|(name, _)| !is_set(name));
+    if cfg!(not(target_env = "gnu")) || is_set(EXECUTED) || missing.clone().next().is_none() {
         return;
     }
     let Ok(program) = std::env::current_exe() else {
@@ -33,7 +41,7 @@ pub(crate) fn fix_threshold() {
     // This call returns only if it fails.
     let _failed = command
         .args(arguments)
-        .env(VARIABLE, THRESHOLD)
+        .envs(missing)
         .env(EXECUTED, "1")
         .exec();
 }

@@ -1,4 +1,6 @@
-//! The life cycle of one node: start, signals, reload, end.
+//! The life cycle of one node: start, signals, end. `reload` applies a changed configuration.
+
+mod reload;
 
 use crate::DaemonError;
 use crate::config::{Advertise, DaemonSettings, Discovery, RegistrySettings, warn_local_only};
@@ -135,12 +137,16 @@ async fn until_requested_end<T>(
 
 fn more_detail(log: &Log) {
     let filter = log.more_detail();
-    tracing::info!(filter, "more detail is logged; SIGUSR2 ends this");
+    if log.admits_request("SIGUSR1") {
+        tracing::info!(filter, "more detail is logged; SIGUSR2 ends this");
+    }
 }
 
 fn configured_detail(log: &Log) {
     let filter = log.configured_detail();
-    tracing::info!(filter, "the log is as configured");
+    if log.admits_request("SIGUSR2") {
+        tracing::info!(filter, "the log is as configured");
+    }
 }
 
 /// Runs work that may block, such as reading a file on a network file system, on a thread of its own.
@@ -191,6 +197,8 @@ struct Daemon {
     tasks: JoinSet<()>,
     /// The registry that the node runs, if any.
     registry: Option<RegionRegistry>,
+    /// The warnings about the certificates when they were last read. Renewals do not repeat them.
+    warned: Vec<String>,
     /// The state directory, held until the daemon ends.
     _state: StateDirectory,
 }
@@ -203,7 +211,8 @@ impl Daemon {
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }
-        for warning in &opened.warnings {
+        let warned: Vec<String> = opened.warnings.iter().map(ToString::to_string).collect();
+        for warning in &warned {
             tracing::warn!("{warning}");
         }
         check_registry(&settings, &opened.identity).map_err(DaemonError::Start)?;
@@ -221,7 +230,8 @@ impl Daemon {
         let trust = opened.identity.trust().clone();
         let advertised = advertised(&settings, bound.local_address()).await;
         let advertised = advertised.map_err(start)?;
-        let config = config(&settings, &state, advertised, &trust)?;
+        advertised.log();
+        let config = config(&settings, &state, advertised.address, &trust)?;
         let registry = match &settings.registry {
             Some(registry) => Some(start_registry(registry, &settings).await?),
             None => None,
@@ -261,6 +271,7 @@ impl Daemon {
             node,
             tasks,
             registry,
+            warned,
             _state: state,
         })
     }
@@ -273,7 +284,11 @@ impl Daemon {
         notify(&[NotifyState::Ready]);
         let closed = self.node.closed();
         let log = self.log.clone();
-        let supervised = supervise(self.node.clone(), self.settings.taken_id_exit_after);
+        let supervised = supervise(
+            self.node.clone(),
+            log.clone(),
+            self.settings.taken_id_exit_after,
+        );
         let mut tasks = std::mem::take(&mut self.tasks);
         // The journal ends with the node.
         let journal = async { drop(tasks.join_next().await) };
@@ -352,74 +367,6 @@ impl Daemon {
         }
     }
 
-    /// Applies the settings that can change while the node runs; logs the names of changed settings that cannot.
-    async fn reload(&mut self, read: Result<DaemonSettings, String>) -> Result<(), DaemonError> {
-        let new = match read {
-            Ok(new) => new,
-            Err(problems) => {
-                tracing::warn!("reload failed: keeping the previous configuration: {problems}");
-                return Ok(());
-            }
-        };
-        let checked = checked_content(&new, Some(new.listen), self.node.identity().trust());
-        if let Err(problem) = checked {
-            tracing::warn!("reload failed: keeping the previous configuration: {problem}");
-            return Ok(());
-        }
-        if let Err(problem) = self.take_certificates(&new).await? {
-            tracing::warn!("reload failed: keeping the previous certificates: {problem}");
-        }
-        for key in self.settings.fixed_that_differ(&new) {
-            tracing::warn!(key, "this setting changed; restart the daemon to apply it");
-        }
-        let DaemonSettings {
-            targets,
-            discovery,
-            nickname,
-            kind,
-            services,
-            metadata,
-            certificates,
-            log_filter,
-            ..
-        } = new;
-        let kept = self.settings.clone();
-        let new = DaemonSettings {
-            targets,
-            discovery,
-            nickname,
-            kind,
-            services,
-            metadata,
-            certificates,
-            log_filter,
-            ..kept
-        };
-        self.log.configure(&new.log_filter);
-        let advertised = match &new.advertise {
-            Advertise::At(Address::Name(_)) => advertised(&new, self.node.address()).await,
-            Advertise::At(Address::Socket(_)) | Advertise::Listen | Advertise::Nowhere => Ok(None),
-        };
-        let advertised = advertised.unwrap_or_else(|problem| {
-            tracing::warn!("reload: keeping the previous advertised address: {problem}");
-            None
-        });
-        self.announce(&new, advertised).await?;
-        let stopped = |_| DaemonError::Run("the node has stopped".to_owned());
-        if new.discovery != self.settings.discovery {
-            let order = Input::Discover(new.discovery == Discovery::On);
-            self.node.send(order).await.map_err(stopped)?;
-        }
-        if new.targets != self.settings.targets {
-            let (addresses, replace) = (new.targets.clone(), true);
-            let order = Input::Seeds { addresses, replace };
-            self.node.send(order).await.map_err(stopped)?;
-        }
-        self.settings = new;
-        tracing::info!("the configuration was reloaded");
-        Ok(())
-    }
-
     /// Publishes the content of the node's record with these settings. Without `advertised`, the node keeps its address.
     async fn announce(
         &self,
@@ -434,39 +381,52 @@ impl Daemon {
             .map_err(stopped)
     }
 
-    /// Replaces the node's credentials with those at their source, if these are better than the current ones. Returns
-    /// whether the credentials were replaced.
+    /// Replaces the node's credentials with those at their source, if these are better than the current ones. Returns the
+    /// lines to log.
     async fn take_certificates(
         &self,
         settings: &DaemonSettings,
-    ) -> Result<Result<bool, IdentityError>, DaemonError> {
+    ) -> Result<Result<TakenCertificates, IdentityError>, DaemonError> {
         let now = clock::wall();
         let (source, subject) = (settings.certificates.clone(), self.settings.subject.clone());
         let opened = blocking(move || identity::open(&source, &subject, now)).await?;
         Ok(opened.and_then(|opened| self.use_certificates(opened, now)))
     }
 
-    /// Replaces the node's credentials by these, if these are better. Returns whether they were replaced.
-    fn use_certificates(&self, opened: Opened, now: Wall) -> Result<bool, IdentityError> {
-        for warning in &opened.warnings {
-            tracing::warn!("{warning}");
-        }
+    /// Replaces the node's credentials by these, if these are better.
+    fn use_certificates(
+        &self,
+        opened: Opened,
+        now: Wall,
+    ) -> Result<TakenCertificates, IdentityError> {
+        let mut taken = TakenCertificates {
+            warnings: opened.warnings.iter().map(ToString::to_string).collect(),
+            replaced: None,
+        };
         let identity = opened.identity;
-        if !self.node.identity().yields_to(&identity, now) {
-            return Ok(false);
+        if self.node.identity().yields_to(&identity, now) {
+            taken.replaced = Some(NewCertificate {
+                trust: identity.trust().to_string(),
+                until: iso_8601(identity.validity().not_after),
+            });
+            self.node.renew(identity)?;
         }
-        let until = iso_8601(identity.validity().not_after);
-        let trust = identity.trust().to_string();
-        self.node.renew(identity)?;
-        tracing::info!(trust, until, "the node uses a new certificate");
-        Ok(true)
+        Ok(taken)
     }
 
     /// Mints or reads a new certificate, as the node requested.
-    async fn renew(&self) -> Result<(), DaemonError> {
+    async fn renew(&mut self) -> Result<(), DaemonError> {
         match self.take_certificates(&self.settings).await? {
-            Ok(true) => self.announce(&self.settings, None).await?,
-            Ok(false) => self.node.renewal_unchanged().await,
+            Ok(taken) => {
+                taken.log(&self.warned);
+                self.warned.clone_from(&taken.warnings);
+                if taken.replaced.is_some() {
+                    self.announce(&self.settings, None).await?;
+                } else {
+                    tracing::debug!("there is no newer certificate");
+                    self.node.renewal_unchanged().await;
+                }
+            }
             Err(problem) => self.node.renewal_failed(problem.to_string()).await,
         }
         Ok(())
@@ -498,46 +458,75 @@ impl Daemon {
     }
 }
 
-impl DaemonSettings {
-    /// Returns the names of settings that differ and cannot change while the node runs.
-    fn fixed_that_differ(&self, new: &Self) -> Vec<&'static str> {
-        let fixed = [
-            ("id or mesh", self.subject == new.subject),
-            ("listen", self.listen == new.listen),
-            ("advertise", self.advertise == new.advertise),
-            ("state_dir", self.state_dir == new.state_dir),
-            ("log.format", self.log_format == new.log_format),
-            ("tuning", self.tuning == new.tuning),
-            ("trusted_subnets", self.trusted == new.trusted),
-            ("metrics.listen", self.metrics == new.metrics),
-            ("registry", self.registry == new.registry),
-        ];
-        fixed
-            .into_iter()
-            .filter(|(_, same)| !same)
-            .map(|(key, _)| key)
-            .collect()
+/// Certificates that were read while the node runs.
+struct TakenCertificates {
+    warnings: Vec<String>,
+    /// The new certificate, if the node's credentials were replaced.
+    replaced: Option<NewCertificate>,
+}
+
+struct NewCertificate {
+    trust: String,
+    until: String,
+}
+
+impl TakenCertificates {
+    /// Logs the warnings that are not in `known`, and the new certificate.
+    fn log(&self, known: &[String]) {
+        for warning in &self.warnings {
+            if !known.contains(warning) {
+                tracing::warn!("{warning}");
+            }
+        }
+        if let Some(NewCertificate { trust, until }) = &self.replaced {
+            tracing::info!(trust, until, "the node uses a new certificate");
+        }
     }
 }
 
-/// Returns the address that a node advertises that listens at `listen`; none if it cannot be dialled.
+/// The address that a node advertises.
+struct Advertised {
+    /// None if the node cannot be dialled.
+    address: Option<SocketAddr>,
+    warning: Option<String>,
+    /// The name of which the address is one.
+    name: Option<String>,
+}
+
+impl Advertised {
+    fn log(&self) {
+        if let Some(warning) = &self.warning {
+            tracing::warn!("{warning}");
+        }
+        if let (Some(address), Some(name)) = (self.address, &self.name) {
+            tracing::info!("the node advertises {address}, an address of {name}");
+        }
+    }
+}
+
+/// Returns the address that a node advertises that listens at `listen`.
 async fn advertised(
     settings: &DaemonSettings,
     listen: SocketAddr,
-) -> Result<Option<SocketAddr>, AdvertiseError> {
+) -> Result<Advertised, AdvertiseError> {
+    let at = |address| Advertised {
+        address,
+        warning: None,
+        name: None,
+    };
     match &settings.advertise {
-        Advertise::Listen => Ok(Some(listen)),
-        Advertise::At(Address::Socket(address)) => Ok(Some(*address)),
+        Advertise::Listen => Ok(at(Some(listen))),
+        Advertise::At(Address::Socket(address)) => Ok(at(Some(*address))),
         Advertise::At(Address::Name(name)) => {
             let within = settings.tuning.resolution_timeout;
             let address = transport::advertised_address(&Tcp, name, listen, within).await?;
-            if let Some(warning) = warn_local_only(address, listen) {
-                tracing::warn!("{warning}");
-            }
-            tracing::info!("the node advertises {address}, an address of {name}");
-            Ok(Some(address))
+            Ok(Advertised {
+                address: Some(address),
+                warning: warn_local_only(address, listen),
+                name: Some(name.to_string()),
+            })
         }
-        Advertise::Nowhere => Ok(None),
+        Advertise::Nowhere => Ok(at(None)),
     }
 }
 
@@ -685,8 +674,8 @@ fn with_rest(routes: Routes) -> Routes {
 }
 
 /// Queries the node's machine at intervals: each answer feeds the watchdog of the service manager. Returns when the id of
-/// the node was taken for too long.
-async fn supervise(node: MeshNode, taken_id_exit_after: Duration) -> DaemonError {
+/// the node was taken for too long. Writes the summaries of requests that were not logged.
+async fn supervise(node: MeshNode, log: Log, taken_id_exit_after: Duration) -> DaemonError {
     let mut limit = TakenIdLimit::new(taken_id_exit_after);
     let watchdog = sd_notify::watchdog_enabled();
     let interval = SUPERVISION_INTERVAL.min(taken_id_exit_after / 4);
@@ -703,6 +692,7 @@ async fn supervise(node: MeshNode, taken_id_exit_after: Duration) -> DaemonError
         if watchdog.is_some() {
             notify(&[NotifyState::Watchdog]);
         }
+        log.sum_up_requests();
         if limit.observe(now, phase) {
             return DaemonError::IdTaken(
                 "another node uses this node's id; change the id of one of them, or stop the other one".to_owned(),

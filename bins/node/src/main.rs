@@ -35,7 +35,7 @@ const ID_TAKEN_CODE: u8 = 3;
 const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    allocator::fix_threshold();
+    allocator::fix_settings();
     let flags = Flags::parse();
     let settings = match load(&flags) {
         Ok(settings) => settings,

@@ -6,7 +6,9 @@
 //! credit. Payloads of each of the two classes have their turn in the order in which they began.
 //!
 //! A node that receives large payloads faster than it relays them would hold one for each link, so a large payload waits
-//! until none is being relayed, and at most for [`RELAYING_MAX`].
+//! until none is being relayed. It waits at most for [`RELAYING_MAX`] if the channels hold the relayed ones, which then
+//! take no further memory, or if the channels use less than half of their memory, and at most for [`UNHELD_MAX`]
+//! otherwise. Without these limits, two neighbours that relay large payloads to each other would wait without end.
 //!
 //! A link arrives at its own pace, and its neighbour may stop. While others wait, a payload gives up its room after
 //! [`IDLE_MAX`] without a segment, and after [`HELD_MAX`] in any case.
@@ -26,6 +28,30 @@ const IDLE_MAX: Duration = Duration::from_secs(5);
 const HELD_MAX: Duration = Duration::from_secs(30);
 /// Time for which a large payload waits because one is being relayed.
 const RELAYING_MAX: Duration = Duration::from_secs(2);
+/// The same, if one is being relayed that no channel holds. The link carries no other data meanwhile, so the time is
+/// short.
+const UNHELD_MAX: Duration = Duration::from_secs(4);
+
+/// The large payloads that are being relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relaying {
+    Nothing,
+    /// Packets, broadcasts that channels hold, and any while the channels use less than half of their memory.
+    Held,
+    /// A broadcast that no channel holds, because it was replaced or there was no room for it.
+    Unheld,
+}
+
+impl Relaying {
+    /// The time for which a further large payload waits.
+    const fn wait(self) -> Duration {
+        match self {
+            Self::Nothing => Duration::ZERO,
+            Self::Held => RELAYING_MAX,
+            Self::Unheld => UNHELD_MAX,
+        }
+    }
+}
 
 /// The payloads of two classes do not take room from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,14 +114,13 @@ const fn class(context: &Context, bytes: usize) -> Class {
 }
 
 impl PayloadAdmission {
-    /// A payload of `bytes` bytes began on a link. Returns whether it has room; otherwise it waits. `relaying`: a
-    /// large payload is being relayed.
+    /// A payload of `bytes` bytes began on a link. Returns whether it has room; otherwise it waits.
     pub(super) fn request(
         &mut self,
         context: &mut Context,
         link: LinkId,
         bytes: usize,
-        relaying: bool,
+        relaying: Relaying,
     ) -> bool {
         let since = context.now;
         self.waiting.push(Waiting { link, bytes, since });
@@ -128,9 +153,8 @@ impl PayloadAdmission {
         self.set_timer(context);
     }
 
-    /// The next payload that waits and for which there is room; it has the room then. `relaying`: a large payload is
-    /// being relayed.
-    pub(super) fn next(&mut self, context: &mut Context, relaying: bool) -> Option<LinkId> {
+    /// The next payload that waits and for which there is room; it has the room then.
+    pub(super) fn next(&mut self, context: &mut Context, relaying: Relaying) -> Option<LinkId> {
         let mut passed = [false; 2];
         let place = self.waiting.iter().position(|waiting| {
             let class = class(context, waiting.bytes);
@@ -149,13 +173,13 @@ impl PayloadAdmission {
         Some(link)
     }
 
-    fn has_room(&self, context: &Context, waiting: &Waiting, relaying: bool) -> bool {
+    fn has_room(&self, context: &Context, waiting: &Waiting, relaying: Relaying) -> bool {
         let class = class(context, waiting.bytes);
         let mut held = self.held.values().filter(|held| held.class == class);
         match class {
             Class::Large => {
                 let waited = context.now - waiting.since;
-                held.next().is_none() && (!relaying || waited >= RELAYING_MAX)
+                held.next().is_none() && waited >= relaying.wait()
             }
             Class::Shared => {
                 let sum: usize = held.map(|held| held.bytes).sum();
@@ -188,9 +212,13 @@ impl PayloadAdmission {
     fn set_timer(&self, context: &mut Context) {
         let large = |it: &&Waiting| class(context, it.bytes) == Class::Large;
         let first = self.waiting.iter().find(large);
-        let sent = first.map(|it| it.since + RELAYING_MAX);
+        let waits = [RELAYING_MAX, UNHELD_MAX];
+        let sent = first.and_then(|it| {
+            let times = waits.into_iter().map(|wait| it.since + wait);
+            times.filter(|at| *at > context.now).min()
+        });
         let end = self.first_end(context).map(|(at, _)| at);
-        let next = sent.filter(|at| *at > context.now).into_iter().chain(end);
+        let next = sent.into_iter().chain(end);
         match next.min() {
             Some(at) => context.timers.set(Timer::Admission, at.max(context.now)),
             None => {
@@ -213,7 +241,8 @@ mod tests {
     #[test]
     fn small_payloads_share_their_room_and_a_large_one_has_its_own() {
         let (mut context, mut admission) = (context(), PayloadAdmission::default());
-        let mut request = |link, bytes| admission.request(&mut context, LinkId(link), bytes, false);
+        let mut request =
+            |link, bytes| admission.request(&mut context, LinkId(link), bytes, Relaying::Nothing);
         assert!(request(1, PAYLOAD_BYTES_MAX));
         for link in 2..=5 {
             assert!(request(link, SHARED_MAX / 4));
@@ -221,10 +250,16 @@ mod tests {
         assert!(!request(6, SHARED_MAX / 4), "the room is full");
         assert!(!request(7, SHARED_MAX / 2 + 1), "a second large one");
         admission.release(&mut context, LinkId(1));
-        assert_eq!(admission.next(&mut context, false), Some(LinkId(7)));
-        assert_eq!(admission.next(&mut context, false), None);
+        assert_eq!(
+            admission.next(&mut context, Relaying::Nothing),
+            Some(LinkId(7))
+        );
+        assert_eq!(admission.next(&mut context, Relaying::Nothing), None);
         admission.release(&mut context, LinkId(3));
-        assert_eq!(admission.next(&mut context, false), Some(LinkId(6)));
+        assert_eq!(
+            admission.next(&mut context, Relaying::Nothing),
+            Some(LinkId(6))
+        );
         assert!(admission.knows(LinkId(6)) && !admission.knows(LinkId(3)));
     }
 
@@ -241,18 +276,28 @@ mod tests {
         ];
         let begun: Vec<bool> = (1..)
             .zip(sizes)
-            .map(|(link, bytes)| admission.request(&mut context, LinkId(link), bytes, false))
+            .map(|(link, bytes)| {
+                admission.request(&mut context, LinkId(link), bytes, Relaying::Nothing)
+            })
             .collect();
         assert_eq!(begun, [true, true, true, true, false, false]);
         admission.release(&mut context, LinkId(4));
-        assert_eq!(admission.next(&mut context, false), Some(LinkId(5)));
-        assert_eq!(admission.next(&mut context, false), None);
+        assert_eq!(
+            admission.next(&mut context, Relaying::Nothing),
+            Some(LinkId(5))
+        );
+        assert_eq!(admission.next(&mut context, Relaying::Nothing), None);
     }
 
     #[test]
     fn a_payload_that_stops_gives_its_room_to_those_that_wait() {
         let (mut context, mut admission) = (context(), PayloadAdmission::default());
-        admission.request(&mut context, LinkId(1), PAYLOAD_BYTES_MAX, false);
+        admission.request(
+            &mut context,
+            LinkId(1),
+            PAYLOAD_BYTES_MAX,
+            Relaying::Nothing,
+        );
         assert_eq!(
             context.timers.of(&Timer::Admission),
             None,
@@ -260,7 +305,12 @@ mod tests {
         );
         context.now += IDLE_MAX - Duration::from_secs(1);
         admission.note_progress(context.now, LinkId(1));
-        admission.request(&mut context, LinkId(2), PAYLOAD_BYTES_MAX, false);
+        admission.request(
+            &mut context,
+            LinkId(2),
+            PAYLOAD_BYTES_MAX,
+            Relaying::Nothing,
+        );
         let until = context.now + IDLE_MAX;
         let sent = context.now + RELAYING_MAX;
         assert_eq!(context.timers.of(&Timer::Admission), Some(sent));
@@ -269,31 +319,66 @@ mod tests {
         assert_eq!(context.timers.of(&Timer::Admission), Some(until));
         context.now = until;
         assert_eq!(admission.slow(&mut context), Some(LinkId(1)));
-        assert_eq!(admission.next(&mut context, false), Some(LinkId(2)));
+        assert_eq!(
+            admission.next(&mut context, Relaying::Nothing),
+            Some(LinkId(2))
+        );
         assert_eq!(context.timers.of(&Timer::Admission), None);
     }
 
     #[test]
     fn a_large_payload_waits_while_one_is_relayed_but_not_for_long() {
         let (mut context, mut admission) = (context(), PayloadAdmission::default());
-        assert!(!admission.request(&mut context, LinkId(1), PAYLOAD_BYTES_MAX, true));
-        assert!(admission.request(&mut context, LinkId(2), SHARED_MAX / 4, true));
-        assert!(!admission.request(&mut context, LinkId(3), PAYLOAD_BYTES_MAX, true));
-        assert_eq!(admission.next(&mut context, false), Some(LinkId(1)));
+        assert!(!admission.request(&mut context, LinkId(1), PAYLOAD_BYTES_MAX, Relaying::Held));
+        assert!(admission.request(&mut context, LinkId(2), SHARED_MAX / 4, Relaying::Held));
+        assert!(!admission.request(&mut context, LinkId(3), PAYLOAD_BYTES_MAX, Relaying::Held));
+        assert_eq!(
+            admission.next(&mut context, Relaying::Nothing),
+            Some(LinkId(1))
+        );
         admission.release(&mut context, LinkId(1));
         let until = context.now + RELAYING_MAX;
         assert_eq!(context.timers.of(&Timer::Admission), Some(until));
-        assert_eq!(admission.next(&mut context, true), None);
+        assert_eq!(admission.next(&mut context, Relaying::Held), None);
         context.now = until;
-        assert_eq!(admission.next(&mut context, true), Some(LinkId(3)));
+        assert_eq!(
+            admission.next(&mut context, Relaying::Held),
+            Some(LinkId(3))
+        );
+    }
+
+    #[test]
+    fn a_large_payload_waits_longer_while_one_is_relayed_that_no_channel_holds() {
+        let (mut context, mut admission) = (context(), PayloadAdmission::default());
+        assert!(!admission.request(&mut context, LinkId(1), PAYLOAD_BYTES_MAX, Relaying::Unheld));
+        let begun = context.now;
+        for wait in [RELAYING_MAX, UNHELD_MAX] {
+            assert_eq!(admission.next(&mut context, Relaying::Unheld), None);
+            assert_eq!(context.timers.of(&Timer::Admission), Some(begun + wait));
+            context.now = begun + wait;
+            context.timers.pop_due(context.now);
+            admission.set_timer(&mut context);
+        }
+        let room = admission.next(&mut context, Relaying::Unheld);
+        assert_eq!(room, Some(LinkId(1)));
     }
 
     #[test]
     fn a_payload_that_arrives_in_drops_gives_up_its_room_in_the_end() {
         let (mut context, mut admission) = (context(), PayloadAdmission::default());
         let begun = context.now;
-        admission.request(&mut context, LinkId(1), PAYLOAD_BYTES_MAX, false);
-        admission.request(&mut context, LinkId(2), PAYLOAD_BYTES_MAX, false);
+        admission.request(
+            &mut context,
+            LinkId(1),
+            PAYLOAD_BYTES_MAX,
+            Relaying::Nothing,
+        );
+        admission.request(
+            &mut context,
+            LinkId(2),
+            PAYLOAD_BYTES_MAX,
+            Relaying::Nothing,
+        );
         while admission.slow(&mut context).is_none() {
             context.now += Duration::from_secs(1);
             admission.note_progress(context.now, LinkId(1));
@@ -314,7 +399,7 @@ mod tests {
                 context.now += Duration::from_secs(seconds);
                 match what {
                     0 | 1 if !admission.knows(link) => {
-                        admission.request(&mut context, link, bytes, false);
+                        admission.request(&mut context, link, bytes, Relaying::Nothing);
                     }
                     0..=2 => admission.note_progress(context.now, link),
                     3 => admission.release(&mut context, link),
@@ -322,7 +407,7 @@ mod tests {
                         while admission.slow(&mut context).is_some() {}
                     }
                 }
-                while admission.next(&mut context, false).is_some() {}
+                while admission.next(&mut context, Relaying::Nothing).is_some() {}
                 let of = |class| admission.held.values().filter(move |held| held.class == class);
                 prop_assert!(of(Class::Shared).map(|held| held.bytes).sum::<usize>() <= SHARED_MAX);
                 prop_assert!(of(Class::Large).count() <= 1);
@@ -334,7 +419,7 @@ mod tests {
                 context.now = at.max(context.now);
                 context.timers.pop_due(context.now);
                 while admission.slow(&mut context).is_some() {}
-                while admission.next(&mut context, false).is_some() {
+                while admission.next(&mut context, Relaying::Nothing).is_some() {
                     turns -= 1;
                 }
             }

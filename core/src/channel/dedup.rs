@@ -10,21 +10,27 @@
 //!
 //! Bounds: [`TRACKED_MAX`] origins of broadcasts in all channels together, and as many senders of messages; data from
 //! further origins and senders is refused. For each origin or sender, [`EPOCHS_MAX`] epochs are tracked, and the oldest
-//! is dropped first.
+//! is dropped first. All windows together have [`RANGES_MAX`] ranges of numbers; above this, a window gives up its gaps:
+//! the missing numbers count as received.
 
 use super::message::{ChannelName, UpdateId};
+use super::number_ranges::NumberRanges;
 use crate::identity::NodeId;
 use crate::time::Instant;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Maximum number of tracked origins of broadcasts, in all channels together, and of tracked senders of messages. Data
 /// from further origins and senders is refused.
-pub const TRACKED_MAX: usize = 131_072;
+pub const TRACKED_MAX: usize = 32_768;
 
 /// Maximum number of tracked numbers of one epoch.
 const WINDOW: usize = 512;
 /// Maximum number of tracked epochs of one sender.
 const EPOCHS_MAX: usize = 3;
+/// Maximum number of ranges of tracked numbers, of all windows together.
+const RANGES_MAX: usize = 65_536;
+/// Number of ranges that a window may have while more than half of all ranges are taken.
+const RANGES_FEW: usize = 8;
 
 /// Outcome of noting a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +55,7 @@ struct Epoch {
     epoch: u64,
     /// This number and all lower ones count as received.
     floor: u64,
-    above: BTreeSet<u64>,
+    above: NumberRanges,
     /// This number and all lower ones are received, lost, or from before this node knew the origin.
     settled: u64,
 }
@@ -69,7 +75,7 @@ impl ReplayWindow {
     /// Whether a number was received, or is below the window.
     fn contains(&self, epoch: u64, number: u64) -> bool {
         self.epochs.iter().any(|known| {
-            known.epoch == epoch && (number <= known.floor || known.above.contains(&number))
+            known.epoch == epoch && (number <= known.floor || known.above.contains(number))
         })
     }
 
@@ -81,8 +87,11 @@ impl ReplayWindow {
         let at = self.track(epoch, number);
         let known = &mut self.epochs[at];
         known.above.insert(number);
-        while known.above.len() > WINDOW {
-            known.floor = known.above.pop_first().unwrap_or(known.floor);
+        if let Some(excess) = known.above.len().checked_sub(WINDOW + 1)
+            && let Some(dropped) = known.above.nth(excess)
+        {
+            known.floor = dropped;
+            known.above.remove_up_to(dropped);
         }
         known.advance();
         true
@@ -93,7 +102,7 @@ impl ReplayWindow {
         let at = self.track(epoch, floor);
         let known = &mut self.epochs[at];
         known.floor = known.floor.max(floor.saturating_sub(1));
-        known.above = known.above.split_off(&known.floor.saturating_add(1));
+        known.above.remove_up_to(known.floor);
         known.advance();
     }
 
@@ -106,10 +115,12 @@ impl ReplayWindow {
             if self.epochs.len() >= EPOCHS_MAX {
                 self.epochs.remove(0);
             }
+            // Most senders have one epoch.
+            self.epochs.reserve_exact(1);
             self.epochs.push(Epoch {
                 epoch,
                 floor: 0,
-                above: BTreeSet::new(),
+                above: NumberRanges::default(),
                 settled: if restarts {
                     0
                 } else {
@@ -142,6 +153,22 @@ impl ReplayWindow {
         losses
     }
 
+    /// The number of ranges of numbers.
+    fn ranges(&self) -> usize {
+        self.epochs.iter().map(|it| it.above.ranges()).sum()
+    }
+
+    /// All missing numbers below the highest one of each epoch count as received. Returns the number of ranges that were
+    /// given up.
+    fn give_up_gaps(&mut self) -> usize {
+        let ranges = self.ranges();
+        for epoch in &mut self.epochs {
+            epoch.floor = epoch.above.last().unwrap_or(epoch.floor);
+            epoch.above = NumberRanges::default();
+        }
+        ranges
+    }
+
     /// Whether a number is missing that is not lost yet.
     fn is_incomplete(&self) -> bool {
         self.epochs.iter().any(|it| it.ahead().next().is_some())
@@ -151,10 +178,9 @@ impl ReplayWindow {
 impl Epoch {
     /// Raises the floor past all received numbers that follow it without a gap.
     fn advance(&mut self) {
-        while let Some(next) = self.floor.checked_add(1)
-            && self.above.remove(&next)
-        {
-            self.floor = next;
+        let next = self.floor.checked_add(1);
+        if let Some(last) = next.and_then(|next| self.above.take_range_at(next)) {
+            self.floor = last;
         }
     }
 
@@ -167,15 +193,14 @@ impl Epoch {
     /// The received numbers that follow a missing one.
     fn ahead(&self) -> impl Iterator<Item = u64> {
         let next = self.settled.checked_add(1);
-        let ahead = next.map(|next| self.above.range(next..));
-        ahead.into_iter().flatten().copied()
+        next.into_iter().flat_map(|next| self.above.from(next))
     }
 
     /// The first missing numbers, if `later` received numbers follow them.
     fn take_loss(&mut self, later: usize) -> Option<(u64, u64)> {
         self.settled = self.settled.max(self.floor);
         while let Some(next) = self.settled.checked_add(1)
-            && self.above.contains(&next)
+            && self.above.contains(next)
         {
             self.settled = next;
         }
@@ -198,6 +223,24 @@ pub(super) struct Dedup {
     /// The origins of messages of which numbers are missing, each with the time of its latest message.
     incomplete: BTreeMap<ChannelName, BTreeMap<NodeId, Instant>>,
     messages: BTreeMap<NodeId, ReplayWindow>,
+    /// The number of ranges of all windows.
+    ranges: usize,
+}
+
+/// Changes a window, and keeps the number of `ranges` of all windows within its bound.
+fn change<T>(
+    window: &mut ReplayWindow,
+    ranges: &mut usize,
+    change: impl FnOnce(&mut ReplayWindow) -> T,
+) -> T {
+    let before = window.ranges();
+    let result = change(window);
+    let after = window.ranges();
+    *ranges = *ranges + after - before;
+    if *ranges > RANGES_MAX || *ranges > RANGES_MAX / 2 && after > RANGES_FEW {
+        *ranges -= window.give_up_gaps();
+    }
+    result
 }
 
 impl Dedup {
@@ -219,18 +262,19 @@ impl Dedup {
         self.origins += usize::from(!known);
         let origins = self.broadcasts.entry(id.channel.clone()).or_default();
         let window = origins.entry(id.origin.clone()).or_default();
-        if window.insert(epoch, id.sequence) {
-            Noted::New
-        } else {
-            Noted::Duplicate
-        }
+        let is_new = change(window, &mut self.ranges, |window| {
+            window.insert(epoch, id.sequence)
+        });
+        if is_new { Noted::New } else { Noted::Duplicate }
     }
 
     /// Forgets the broadcasts of a channel that the node no longer keeps.
     pub(super) fn forget(&mut self, channel: &ChannelName) {
         let origins = self.broadcasts.remove(channel);
         self.incomplete.remove(channel);
-        self.origins -= origins.map_or(0, |origins| origins.len());
+        let origins = origins.unwrap_or_default();
+        self.origins -= origins.len();
+        self.ranges -= origins.values().map(ReplayWindow::ranges).sum::<usize>();
     }
 
     /// The broadcasts of an origin that are lost because `later` received broadcasts of the origin follow them. Each is
@@ -300,8 +344,10 @@ impl Dedup {
     /// Notes a message; the sender of the message resends no number below `floor`.
     pub(super) fn note_message(&mut self, sender: &NodeId, epoch: u64, number: u64, floor: u64) {
         let window = self.messages.entry(sender.clone()).or_default();
-        window.raise(epoch, floor);
-        window.insert(epoch, number);
+        change(window, &mut self.ranges, |window| {
+            window.raise(epoch, floor);
+            window.insert(epoch, number)
+        });
     }
 }
 
@@ -310,6 +356,7 @@ mod tests {
     use super::*;
     use crate::channel::tests::sample::{channel, id, update_id};
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_number_is_new_once_in_each_epoch() {
@@ -396,6 +443,31 @@ mod tests {
         }
         assert!(!dedup.accepts_sender(&id("further")));
         assert!(dedup.accepts_sender(&id("n7")));
+    }
+
+    #[test]
+    fn windows_with_many_gaps_give_them_up_and_those_with_few_keep_them() {
+        let mut dedup = Dedup::default();
+        let few = |origin: u64, sequence| update_id("chat", &format!("few{origin}"), sequence);
+        for origin in 0..1_000_u64 {
+            dedup.note_broadcast(&few(origin, 1), 1);
+            dedup.note_broadcast(&few(origin, 3), 1);
+            for number in 1..=200 {
+                let gaps = update_id("chat", &format!("gaps{origin}"), 2 * number);
+                dedup.note_broadcast(&gaps, 1);
+                dedup.note_message(&id("sender"), origin, 2 * number, 1);
+                assert!(dedup.ranges <= RANGES_MAX);
+            }
+        }
+        let windows = dedup.broadcasts.values().flat_map(BTreeMap::values);
+        let counted = windows.chain(dedup.messages.values());
+        assert_eq!(dedup.ranges, counted.map(ReplayWindow::ranges).sum());
+        assert!(dedup.ranges > RANGES_MAX / 2);
+        assert!(!dedup.has_broadcast(&few(999, 2)) && dedup.has_broadcast(&few(999, 3)));
+        assert!(dedup.has_broadcast(&update_id("chat", "gaps999", 7)));
+        dedup.forget(&channel("chat"));
+        dedup.messages.clear();
+        assert!(dedup.ranges < WINDOW * EPOCHS_MAX);
     }
 
     /// The losses of a window, as ranges of numbers, after each number was received in turn.

@@ -1,12 +1,12 @@
 //! Items from neighbours: broadcasts, packets and steps of anti-entropy.
 
-use super::admission::small_max;
+use super::admission::{Relaying, small_max};
 use super::anti_entropy::Comparison;
 use super::dedup::Noted;
 use super::dissemination::RepairRequest as Graft;
 use super::input::SHARED_MAX;
 use super::interface::{Event, Output, Rejection};
-use super::link_queue::{LinkQueue, ReassemblyFault, ReceivedItems};
+use super::link_queue::{LinkQueue, ReassemblyFault, ReceivedItems, RelayedPayload};
 use super::message::{
     Body, ChannelName, Data, DeliveryFailure, Item, Kind, Packet, Purpose, Update, UpdateId,
 };
@@ -15,7 +15,14 @@ use super::{Channels, relay, retention};
 use crate::link::LinkId;
 use crate::sabotage::Switch;
 use crate::sketch::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Whether a channel holds the elements of a broadcast, so that the broadcast takes no memory of its own.
+fn is_held(stores: &BTreeMap<ChannelName, ChannelStore>, update: &Update) -> bool {
+    let store = stores.get(&update.id.channel);
+    store.is_some_and(|store| store.holds(update))
+}
 
 /// Items from neighbours.
 impl Channels {
@@ -83,42 +90,64 @@ impl Channels {
         if self.skip_needless(link) {
             return;
         }
-        let relaying = self.relays_large();
+        let relaying = self.relaying();
         let has_room = self
             .admission
             .request(&mut self.context, link, bytes, relaying);
-        let Some(queue) = self.queues.get_mut(&link) else {
-            return;
-        };
         if has_room {
-            queue.give_room();
-        } else {
+            self.give_room(link);
+        } else if let Some(queue) = self.queues.get(&link) {
             let from = queue.peer().clone();
             self.context.report(Event::Deferred { from, bytes });
         }
     }
 
+    /// Allocates the memory of a payload. Recent broadcasts of its class that no channel holds give way.
+    fn give_room(&mut self, link: LinkId) {
+        let Some(queue) = self.queues.get_mut(&link) else {
+            return;
+        };
+        let max = small_max(&self.context);
+        if queue.waiting_bytes() > max {
+            let stores = &self.stores;
+            self.dissemination
+                .drop_payloads(max, |update| is_held(stores, update));
+        }
+        queue.give_room();
+    }
+
     /// Gives room to the payloads that wait, in their order, and skips those that arrived on other links meanwhile.
     pub(super) fn admit_payloads(&mut self) {
         loop {
-            let relaying = self.relays_large();
+            let relaying = self.relaying();
             let Some(link) = self.admission.next(&mut self.context, relaying) else {
                 return;
             };
             if self.skip_needless(link) {
                 self.admission.release(&mut self.context, link);
-            } else if let Some(queue) = self.queues.get_mut(&link) {
-                queue.give_room();
+            } else {
+                self.give_room(link);
             }
             self.pending.mark(link);
         }
     }
 
-    /// Whether a large payload is relayed on a link.
-    fn relays_large(&self) -> bool {
+    /// The large payloads that are relayed.
+    fn relaying(&self) -> Relaying {
         let (max, me) = (small_max(&self.context), self.context.me());
-        let mut lively = self.queues.values().filter(|queue| queue.is_lively());
-        lively.any(|queue| queue.relays_above(max, me))
+        let lively = self.queues.values().filter(|queue| queue.is_lively());
+        // A payload beside the channels matters while these use much of their memory.
+        let scarce = retention::bytes(&self.stores) > self.context.config.bytes_max / 2;
+        let mut relaying = Relaying::Nothing;
+        for payload in lively.flat_map(|queue| queue.relayed_above(max, me)) {
+            match payload {
+                RelayedPayload::Broadcast(update) if scarce && !is_held(&self.stores, update) => {
+                    return Relaying::Unheld;
+                }
+                RelayedPayload::Broadcast(_) | RelayedPayload::Packet => relaying = Relaying::Held,
+            }
+        }
+        relaying
     }
 
     /// Ends the payloads that arrive too slowly while others wait for their room.
@@ -143,8 +172,7 @@ impl Channels {
             return false;
         };
         let needless = if repair {
-            let store = self.stores.get(&update.id.channel);
-            store.is_some_and(|store| store.holds(update))
+            is_held(&self.stores, update)
         } else {
             self.is_known(&update.id) && !self.context.has(Switch::RepeatsMessages)
         };
@@ -348,7 +376,7 @@ impl Channels {
                 }
                 // The name is kept, so that a second copy is recognised and prunes the tree.
                 if !repair {
-                    self.dissemination.keep(update, Some(link));
+                    self.dissemination.keep_name(id, link);
                 }
             }
             AppliedUpdate::Message => {

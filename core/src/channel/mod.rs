@@ -40,6 +40,7 @@ mod items;
 mod link_queue;
 mod mailbox;
 pub mod message;
+mod number_ranges;
 mod output;
 mod relay;
 mod repair;

@@ -20,6 +20,12 @@ fn map_bytes(stores: &Stores) -> usize {
     stores.values().map(ChannelStore::map_bytes).sum()
 }
 
+/// The memory of all messages and maps. O(channels).
+pub(super) fn bytes(stores: &Stores) -> usize {
+    let messages: usize = stores.values().map(ChannelStore::message_bytes).sum();
+    messages + map_bytes(stores)
+}
+
 /// The number of bytes by which writes may extend maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MapRoom {
@@ -88,11 +94,6 @@ mod tests {
         while let Some((name, message)) = excess(stores, BYTES_MAX, &update.id.origin) {
             stores.get_mut(&name).unwrap().drop_message(&message);
         }
-    }
-
-    fn bytes(stores: &Stores) -> usize {
-        let messages: usize = stores.values().map(ChannelStore::message_bytes).sum();
-        messages + map_bytes(stores)
     }
 
     /// A message on a channel of its own.

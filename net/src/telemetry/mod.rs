@@ -5,11 +5,13 @@
 //! - `queue`: the bounded queue whose thread writes to standard error, so that no task waits for a reader.
 //! - `foreign`: the rates of lines of libraries. The rates of this node's own events are in
 //!   [`core`](phalanx_core::reports).
+//! - `requests`: the rates of lines about requests of the operator.
 
 mod description;
 mod foreign;
 mod line;
 mod queue;
+mod requests;
 mod unreachable;
 
 pub use description::{Description, describe, describe_notice, end};
@@ -18,6 +20,7 @@ use foreign::ForeignLines;
 pub use line::Format;
 use line::{LineFormat, ToQueue, priority, urgency};
 use queue::LogQueue;
+use requests::RequestLines;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -79,6 +82,7 @@ pub struct Log {
     line: LineFormat,
     filter: reload::Handle<EnvFilter, Registry>,
     detail: Arc<Mutex<Detail>>,
+    requests: RequestLines,
 }
 
 /// The configured filter, and the number of steps of detail above it.
@@ -125,6 +129,7 @@ pub fn start(
             configured: filter.clone(),
             steps: 0,
         })),
+        requests: RequestLines::new(),
     })
 }
 
@@ -152,6 +157,20 @@ impl Log {
         detail.steps = 0;
         self.apply(&detail.configured.0);
         detail.configured.to_string()
+    }
+
+    /// Whether a line about a request of the operator is written. Requests of one `kind` above its rate (10 at once and
+    /// then one in 30 s) are counted, and [`Self::sum_up_requests`] writes their number.
+    #[must_use]
+    pub fn admits_request(&self, kind: &'static str) -> bool {
+        self.requests.admits(kind)
+    }
+
+    /// Writes the numbers of requests that were counted, once they are due.
+    pub fn sum_up_requests(&self) {
+        for (kind, count) in self.requests.due() {
+            tracing::info!(count, kind, "further requests of this kind were counted");
+        }
     }
 
     fn apply(&self, filter: &str) {

@@ -119,9 +119,14 @@ pub(crate) fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet; compare the clocks".to_owned()
         }
-        CertificateError::UnknownIssuer => "its certificate is signed by an unknown CA".to_owned(),
+        CertificateError::UnknownIssuer => {
+            "its certificate is signed by an unknown CA; issue one from this mesh's CA (phalanx ca \
+             issue)"
+                .to_owned()
+        }
         CertificateError::BadSignature => {
-            "its certificate is signed by a CA with the same name as the mesh's CA but another key"
+            "its certificate is signed by a CA with the same name as the mesh's CA but another key; issue one from this \
+             mesh's CA (phalanx ca issue)"
                 .to_owned()
         }
         CertificateError::Revoked => "its certificate is revoked".to_owned(),
@@ -138,11 +143,13 @@ fn of_alert(alert: AlertDescription) -> DialError {
         ))
     };
     match alert {
-        AlertDescription::UnknownCA => untrusted("signed by a CA that it does not know"),
-        // rustls sends this alert for a signature that does not match.
-        AlertDescription::DecryptError => {
-            untrusted("signed by a CA with the same name as its own CA but another key")
+        AlertDescription::UnknownCA => {
+            untrusted("signed by a CA that it does not know; use a certificate of its mesh's CA")
         }
+        // rustls sends this alert for a signature that does not match.
+        AlertDescription::DecryptError => untrusted(
+            "signed by a CA with the same name as its own CA but another key; use a certificate of its mesh's CA",
+        ),
         AlertDescription::CertificateExpired => untrusted("expired; issue a new one"),
         AlertDescription::CertificateRevoked => untrusted("revoked"),
         AlertDescription::CertificateRequired => untrusted("none was presented"),
@@ -209,6 +216,24 @@ mod tests {
         assert!(
             matches!(dial_error(&error), DialError::Untrusted(why) if why.contains("does not know"))
         );
+    }
+
+    #[test]
+    fn a_certificate_of_another_ca_is_named_with_the_mend() {
+        for unknown in [
+            CertificateError::UnknownIssuer,
+            CertificateError::BadSignature,
+        ] {
+            let said = of_certificate(&unknown);
+            assert!(said.contains("(phalanx ca issue)"), "{said}");
+        }
+        for alert in [AlertDescription::UnknownCA, AlertDescription::DecryptError] {
+            let said = of_alert(alert).to_string();
+            assert!(
+                said.contains("use a certificate of its mesh's CA"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

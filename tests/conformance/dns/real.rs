@@ -3,6 +3,7 @@
 use super::{BROKEN, NEGATIVE_SECONDS, Reply, ResolverUnderTest, SILENT, Set, ZONE};
 use core::time::Duration;
 use phalanx_sim::fakes::dns::{Code, RecordType};
+use phalanx_tests::FolderGuardian;
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The real resolver.
 pub(crate) struct Real {
     folder: TempDir,
+    /// Kills the server if this process is killed.
+    _guardian: FolderGuardian,
     server: Child,
     port: u16,
     serial: u32,
@@ -57,7 +60,9 @@ impl Real {
         write_configuration(folder.path(), port);
         write_zone(folder.path(), 1, &[]);
         let log = std::fs::File::create(folder.path().join("log")).expect("a log can be made");
+        let guardian = FolderGuardian::start(folder.path()).expect("a shell can be started");
         let server = Command::new(UNBOUND)
+            .current_dir(folder.path())
             .args(["-d", "-c"])
             .arg(folder.path().join("unbound.conf"))
             .stdin(Stdio::null())
@@ -67,6 +72,7 @@ impl Real {
             .expect("unbound can be started");
         let mut real = Self {
             folder,
+            _guardian: guardian,
             server,
             port,
             serial: 1,

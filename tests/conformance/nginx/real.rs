@@ -3,6 +3,7 @@
 use super::{Address, Answer, NginxUnderTest, Ran, Signal};
 use core::sync::atomic::{AtomicU16, Ordering};
 use core::time::Duration;
+use phalanx_tests::FolderGuardian;
 use rustix::process::{Pid, Signal as Number, geteuid, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -26,6 +27,8 @@ static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 /// An installation of the real nginx.
 pub(crate) struct Real {
     folder: TempDir,
+    /// Kills all processes of nginx if this process is killed.
+    _guardian: FolderGuardian,
     began: Instant,
     numbers: u64,
     commands: BTreeMap<u64, Child>,
@@ -71,8 +74,11 @@ impl Default for Real {
         );
         // A short prefix is used because the path of a Unix socket has at most 107 bytes.
         let folder = tempfile::Builder::new().prefix("ng").tempdir_in("/tmp");
+        let folder = folder.expect("a temporary folder can be made");
+        let guardian = FolderGuardian::start(folder.path()).expect("a shell can be started");
         let real = Self {
-            folder: folder.expect("a temporary folder can be made"),
+            folder,
+            _guardian: guardian,
             began: Instant::now(),
             numbers: 0,
             commands: BTreeMap::new(),

@@ -112,12 +112,22 @@ pub(crate) fn identity(access: &NodeAccess) -> Result<Identity, CommandError> {
     if let (Some(secret_file), Some(mesh)) = (&access.secret_file, &access.mesh) {
         return minted(secret_file, mesh);
     }
-    match (&access.cert_dir, &access.cert, &access.key, &access.ca) {
-        (Some(cert_dir), None, None, None) => admin_of(cert_dir),
-        (None, Some(certificate), Some(key), Some(ca)) => identity_of(certificate, key, ca),
-        _ => Err(CommandError::usage(format!(
-            "give --cert-dir (a directory with {CA_CERTIFICATE}), or --cert, --key and --ca, or --secret-file and --mesh"
+    let identity = match (&access.cert_dir, &access.cert, &access.key, &access.ca) {
+        (Some(cert_dir), None, None, None) => admin_of(cert_dir)?,
+        (None, Some(certificate), Some(key), Some(ca)) => identity_of(certificate, key, ca)?,
+        _ => {
+            return Err(CommandError::usage(format!(
+                "give --cert-dir (a directory with {CA_CERTIFICATE}), or --cert, --key and --ca, or --secret-file and --mesh"
+            )));
+        }
+    };
+    let own = identity.subject().mesh();
+    match &access.mesh {
+        Some(mesh) if mesh != own => Err(CommandError::usage(format!(
+            "--mesh (or PHALANX_MESH): the certificates are of the mesh `{own}`, not of `{mesh}`; omit it, or give the \
+             certificates of `{mesh}`"
         ))),
+        Some(_) | None => Ok(identity),
     }
 }
 

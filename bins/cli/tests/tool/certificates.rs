@@ -109,6 +109,18 @@ fn errors_of_issue_and_show_name_the_cause() {
 }
 
 #[test]
+fn a_mesh_that_is_not_the_one_of_the_certificates_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = text(folder.path());
+    run(&["ca", "init", "--cert-dir", &pki, "--mesh", "shop"]).fine();
+    let ask = ["status", "--node", "127.0.0.1:1", "--cert-dir", &pki];
+    let other = [&ask[..], &["--mesh", "prod"]].concat();
+    run(&other).fails(2, &["--mesh (or PHALANX_MESH)", "`shop`, not of `prod`"]);
+    let same = [&ask[..], &["--mesh", "shop"]].concat();
+    run(&same).fails(1, &["connection refused"]);
+}
+
+#[test]
 fn a_secret_file_is_private_and_never_overwritten_and_its_fingerprint_depends_on_the_mesh() {
     let folder = tempfile::tempdir().unwrap();
     let file = text(&folder.path().join("secret"));

@@ -14,12 +14,17 @@ use tempfile::TempDir;
 /// Deadline of every condition that a test waits for; the deadline allows for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// Returns the command line of a daemon, without the environment of this process.
+/// Returns the command line of a daemon, without the environment of this process. The daemon ends when its standard input
+/// does, which is a pipe of this process: no daemon outlives a test that is killed.
 pub(crate) fn phalanxd<I: AsRef<std::ffi::OsStr>>(
     arguments: impl IntoIterator<Item = I>,
 ) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_phalanxd"));
-    command.env_clear().args(arguments);
+    command
+        .env_clear()
+        .args(arguments)
+        .arg("--until-input-ends");
+    command.stdin(Stdio::piped());
     command
 }
 
@@ -60,7 +65,13 @@ impl NotifySocket {
 
 /// Runs a daemon that does not start; returns its exit code and its message.
 pub(crate) fn refused(mut command: Command) -> (Option<i32>, String) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The end of its input would end the daemon.
+    let input = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(input);
     assert!(
         output.stdout.is_empty(),
         "standard output: {}",
@@ -94,7 +105,7 @@ impl RunningDaemon {
     pub(crate) fn start_as_configured(mut command: Command) -> Self {
         command.args(["--log-format", "json"]);
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -159,6 +170,11 @@ impl RunningDaemon {
     /// Returns the process id.
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Ends the standard input of the process, as the end of the test does.
+    pub(crate) fn input_ends(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     /// Returns whether the process is running.

@@ -44,6 +44,14 @@ async fn a_second_signal_ends_the_daemon_immediately() {
 }
 
 #[test]
+fn a_daemon_ends_with_the_process_at_the_other_end_of_its_input() {
+    let place = Place::new();
+    let mut daemon = place.start("a", &[]);
+    daemon.input_ends();
+    assert_eq!(daemon.waits_for_its_end().code(), Some(0));
+}
+
+#[test]
 fn two_daemons_cannot_share_a_state_directory() {
     let place = Place::new();
     let mut first = place.start("a", &[]);

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
@@ -18,7 +18,7 @@ use tokio::net::TcpSocket;
 /// Starts a daemon whose standard error is a pipe.
 fn piped(mut command: Command) -> (Child, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let child = command.stdin(Stdio::null()).stderr(writer).spawn();
+    let child = command.stderr(writer).spawn();
     (child.unwrap(), reader)
 }
 
@@ -119,20 +119,44 @@ async fn health_checks_that_connect_and_close_are_silent() {
     );
 }
 
-#[tokio::test]
-async fn an_expired_certificate_of_the_node_is_an_error() {
-    let place = Place::new();
+/// Returns the command of a daemon whose certificate ends in `seconds`.
+fn ending_in(place: &Place, seconds: u64) -> Command {
     let now = clock::wall().0;
     let life = Validity {
         not_before: phalanx_core::time::Wall(now - 1_000),
-        not_after: phalanx_core::time::Wall(now + 5),
+        not_after: phalanx_core::time::Wall(now + seconds),
     };
     let files = place.issued("ca", &node("a"), crate::place::days(9), life);
     let ca = place.path("ca").join("ca-cert.pem");
     let mut command = crate::daemon::phalanxd(["--id", "a", "--mesh", "test"]);
     command.args(["--listen", "127.0.0.1:0", "--state-dir", &place.text("s")]);
     command.args(crate::place::flags(&files.certificate, &files.key, &ca));
-    let daemon = RunningDaemon::start_as_configured(command);
+    command
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_warned_of_once() {
+    let place = Place::new();
+    let (mut child, reader) = {
+        let mut command = ending_in(&place, 400);
+        command.args(["--log-level", "debug"]);
+        piped(command)
+    };
+    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+    // The node reads the certificate again at once, because it ends soon.
+    let until = lines
+        .by_ref()
+        .take_while(|line| !line.contains("there is no newer certificate"));
+    let warnings = until.filter(|line| line.contains("the certificate expires at"));
+    assert_eq!(warnings.count(), 1);
+    std::thread::spawn(move || lines.for_each(drop));
+    assert_eq!(ends(&mut child), Some(0));
+}
+
+#[tokio::test]
+async fn an_expired_certificate_of_the_node_is_an_error() {
+    let place = Place::new();
+    let daemon = RunningDaemon::start_as_configured(ending_in(&place, 5));
     let said = daemon.says("the certificate of this node expired at");
     assert_eq!(said["level"], "ERROR", "{said}");
     assert_eq!(said["event"], "certificate-expired", "{said}");
@@ -147,7 +171,7 @@ fn lines_in_the_journal_have_priorities() {
     let mut command = place.command("a");
     command.env("JOURNAL_STREAM", format!("{}:{}", file.dev(), file.ino()));
     command.args(["--trusted-subnet", "127.0.0.0/8"]);
-    let mut child = command.stdin(Stdio::null()).stderr(writer).spawn().unwrap();
+    let mut child = command.stderr(writer).spawn().unwrap();
     drop(command);
     let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
     let started = lines.find(|line| line.contains("phalanxd has started"));
@@ -188,4 +212,48 @@ fn the_level_changes_on_signals_and_on_reload() {
     signal(Signal::USR2);
     assert!(says("the log is as configured").contains("\"info\""));
     assert_eq!(ends(&mut child), Some(0));
+}
+
+#[test]
+fn repeated_requests_are_logged_a_few_times_and_then_counted() {
+    let place = Place::new();
+    let file = place.path("phalanxd.toml");
+    fs::write(&file, "nickname = \"one\"\n").unwrap();
+    let mut command = place.command("a");
+    command.arg("--config").arg(&file);
+    let daemon = RunningDaemon::start_as_configured(command);
+    let nothing = "the configuration was reloaded; nothing changed";
+    for _ in 0..10 {
+        daemon.signal(Signal::HUP);
+        daemon.says(nothing);
+    }
+    for _ in 0..40 {
+        for signal in [Signal::HUP, Signal::USR2] {
+            daemon.signal(signal);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The limit of one result is no limit of another.
+    fs::write(&file, "nickname = \"two\"\n").unwrap();
+    daemon.signal(Signal::HUP);
+    let mut lines = Vec::new();
+    let deadline = Instant::now() + SOON;
+    let counted = |kind: &'static str| {
+        move |line: &serde_json::Value| line["kind"] == kind && line["count"].as_u64() > Some(9)
+    };
+    while !(lines.iter().any(counted("reload without changes"))
+        && lines.iter().any(counted("SIGUSR2")))
+    {
+        assert!(Instant::now() < deadline, "{lines:#?}");
+        lines.extend(daemon.said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let count = |text: &str| lines.iter().filter(|line| line["message"] == text).count();
+    // One further line in 30 s, on a busy machine.
+    assert!(count(nothing) <= 3, "{lines:#?}");
+    assert!(
+        (10..=13).contains(&count("the log is as configured")),
+        "{lines:#?}"
+    );
+    assert_eq!(count("the configuration was reloaded"), 1, "{lines:#?}");
 }

@@ -8,7 +8,6 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 fn make_pipe(path: &Path) {
@@ -96,7 +95,7 @@ fn sigterm_ends_a_daemon_whose_start_waits_for_a_file() {
     let mut command = phalanxd(["--id", "a", "--mesh", "test", "--listen", "127.0.0.1:0"]);
     command.args(["--state-dir", &place.text("s")]);
     command.args(flags(&files.certificate, &files.key, &ca));
-    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     std::thread::sleep(Duration::from_millis(500));
     assert!(child.try_wait().unwrap().is_none(), "the daemon waits");
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();

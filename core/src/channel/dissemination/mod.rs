@@ -142,6 +142,17 @@ impl Dissemination {
         self.recent.push(update, received_on);
     }
 
+    /// Keeps the name of a broadcast that is not relayed, so that a second copy is recognised. `received_on` is the link of
+    /// the tree that delivered the first one.
+    pub(super) fn keep_name(&mut self, id: &UpdateId, received_on: LinkId) {
+        self.recent.push_name(id, Some(received_on));
+    }
+
+    /// Drops kept payloads of more than `bytes` bytes for which `is_held` is false, because their memory is needed.
+    pub(super) fn drop_payloads(&mut self, bytes: usize, is_held: impl Fn(&Update) -> bool) {
+        self.recent.drop_payloads(bytes, is_held);
+    }
+
     /// A broadcast requested by a neighbour, if it is still kept.
     pub(super) fn kept(&self, id: &UpdateId) -> Option<&Arc<Update>> {
         self.recent.get(id)

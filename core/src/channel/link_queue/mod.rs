@@ -23,7 +23,7 @@ use crate::size::{Encoded, FRAME_BYTES_MAX};
 use crate::time::{Duration, Instant};
 use packets::PacketQueue;
 use reassembly::Reassembly;
-use segments::{Segmenter, item_cost, split};
+use segments::{SegmentedItem, Segmenter, item_cost, split};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use updates::UpdateQueue;
@@ -33,6 +33,7 @@ pub use reassembly::WINDOW;
 #[cfg(any(test, doc))]
 pub(super) use reassembly::WITHOUT_ROOM_MAX;
 pub(super) use reassembly::{ReassemblyFault, ReceivedItems};
+pub(super) use segments::RelayedPayload;
 
 /// Maximum number of announcements waiting on one link.
 const ANNOUNCEMENTS_MAX: usize = 256;
@@ -218,11 +219,23 @@ impl LinkQueue {
         self.incoming.broadcast()
     }
 
-    /// Whether a payload of more than `bytes` bytes waits or is in transmission that another node than `me` made.
-    pub(super) fn relays_above(&self, bytes: usize, me: &NodeId) -> bool {
-        self.outgoing.relays_above(bytes, me)
-            || self.updates.relays_above(bytes, me)
-            || self.packets.relays_above(bytes, me)
+    /// The payloads of more than `bytes` bytes that wait or are in transmission, and that another node than `me` made.
+    pub(super) fn relayed_above<'a>(
+        &'a self,
+        bytes: usize,
+        me: &'a NodeId,
+    ) -> impl Iterator<Item = RelayedPayload<'a>> {
+        let updates = self.updates.relayed_above(bytes, me);
+        let packet = self.packets.relays_above(bytes, me);
+        let outgoing = self.outgoing.relayed_above(bytes, me).into_iter();
+        outgoing
+            .chain(updates.map(RelayedPayload::Broadcast))
+            .chain(packet.then_some(RelayedPayload::Packet))
+    }
+
+    /// The size of the payload that waits for room, in bytes.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.incoming.waiting().unwrap_or(0)
     }
 
     /// The memory of the payload that arrives on the link, in bytes.
@@ -351,7 +364,7 @@ impl LinkQueue {
         };
         if remaining > 0 {
             self.outgoing
-                .begin(Arc::clone(&packet.payload), &packet.from, first);
+                .begin(SegmentedItem::Packet(Arc::clone(&packet)), first);
             packet = Arc::new(Packet {
                 payload: Arc::from(&packet.payload[..first]),
                 ..Packet::clone(&packet)
@@ -376,7 +389,7 @@ impl LinkQueue {
         };
         if remaining > 0 {
             self.outgoing
-                .begin(Arc::clone(&update.payload), &update.id.origin, first);
+                .begin(SegmentedItem::Update(Arc::clone(&update)), first);
             update = Arc::new(Update {
                 payload: Arc::from(&update.payload[..first]),
                 ..Update::clone(&update)

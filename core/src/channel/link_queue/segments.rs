@@ -3,6 +3,7 @@
 //! The first segment is sent in its item, with the number of bytes that follow. The other segments follow directly on
 //! the same link, without other items in between. `reassembly` describes the receiver.
 
+use crate::channel::message::{Packet, Update};
 use crate::identity::NodeId;
 use crate::size;
 use std::sync::Arc;
@@ -12,42 +13,76 @@ const SEGMENT_BYTES_MIN: usize = 512;
 /// Space for the tags and lengths of a further segment, in bytes.
 const SEGMENT_HEADROOM: usize = 16;
 
+/// The owner of a payload that is sent in segments.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum SegmentedItem {
+    Update(Arc<Update>),
+    Packet(Arc<Packet>),
+}
+
+impl SegmentedItem {
+    fn payload(&self) -> &Arc<[u8]> {
+        match self {
+            Self::Update(update) => &update.payload,
+            Self::Packet(packet) => &packet.payload,
+        }
+    }
+
+    fn author(&self) -> &NodeId {
+        match self {
+            Self::Update(update) => &update.id.origin,
+            Self::Packet(packet) => &packet.from,
+        }
+    }
+}
+
+/// A payload that a link relays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum RelayedPayload<'a> {
+    /// Of a broadcast, which a channel may hold too.
+    Broadcast(&'a Update),
+    /// Of a packet.
+    Packet,
+}
+
 /// The payload in transmission on a link.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Segmenter {
-    /// The payload and the number of bytes sent.
-    payload: Option<(Arc<[u8]>, usize)>,
-    /// The author of the latest payload.
-    author: Option<NodeId>,
+    /// The item, and the number of payload bytes sent.
+    item: Option<(SegmentedItem, usize)>,
 }
 
 impl Segmenter {
     /// Whether segments of a payload are pending.
     pub(super) const fn is_active(&self) -> bool {
-        self.payload.is_some()
+        self.item.is_some()
     }
 
-    /// Whether a payload of more than `bytes` bytes is in transmission that another node than `me` made.
-    pub(super) fn relays_above(&self, bytes: usize, me: &NodeId) -> bool {
-        let payload = self.payload.as_ref();
-        self.author.as_ref() != Some(me) && payload.is_some_and(|(it, _)| it.len() > bytes)
+    /// The payload of more than `bytes` bytes in transmission that another node than `me` made.
+    pub(super) fn relayed_above(&self, bytes: usize, me: &NodeId) -> Option<RelayedPayload<'_>> {
+        let (item, _) = self.item.as_ref()?;
+        let relays = item.payload().len() > bytes && item.author() != me;
+        relays.then_some(match item {
+            SegmentedItem::Update(update) => RelayedPayload::Broadcast(update),
+            SegmentedItem::Packet(_) => RelayedPayload::Packet,
+        })
     }
 
-    /// Starts a payload of `author` whose first `sent` bytes are sent in their item.
-    pub(super) fn begin(&mut self, payload: Arc<[u8]>, author: &NodeId, sent: usize) {
-        self.payload = Some((payload, sent));
-        self.author = Some(author.clone());
+    /// Starts a payload whose first `sent` bytes are sent in their item.
+    pub(super) fn begin(&mut self, item: SegmentedItem, sent: usize) {
+        self.item = Some((item, sent));
     }
 
     /// The next segment, for a message with `room` bytes left.
     pub(super) fn next(&mut self, room: usize) -> Option<Arc<[u8]>> {
-        let (payload, sent) = self.payload.take()?;
+        let (item, sent) = self.item.take()?;
+        let payload = item.payload();
         let end = payload
             .len()
             .min(sent + room.saturating_sub(SEGMENT_HEADROOM));
         let segment = Arc::from(&payload[sent..end]);
         if end < payload.len() {
-            self.payload = Some((payload, end));
+            self.item = Some((item, end));
         }
         Some(segment)
     }
@@ -79,7 +114,6 @@ pub(super) fn split(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::message::Update;
     use crate::channel::tests::sample::message;
     use proptest::prelude::*;
 
@@ -90,12 +124,12 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..20_000),
             room in 700_usize..4_000,
         ) {
-            let update = Update { payload: Arc::from(&bytes[..]), ..Update::clone(&message("a", 1, 0)) };
+            let update = Arc::new(Update { payload: Arc::from(&bytes[..]), ..Update::clone(&message("a", 1, 0)) });
             let (first, remaining) = split(bytes.len(), room, |payload, remaining| update.cut_len(payload, false, remaining)).unwrap();
             let mut sent = bytes[..first].to_vec();
             let mut segmenter = Segmenter::default();
             if remaining > 0 {
-                segmenter.begin(Arc::clone(&update.payload), &update.id.origin, first);
+                segmenter.begin(SegmentedItem::Update(Arc::clone(&update)), first);
             }
             while let Some(segment) = segmenter.next(room) {
                 prop_assert!(item_cost(segment.len()) <= room);

@@ -33,10 +33,17 @@ impl UpdateQueue {
         self.bytes < WAITING_BYTES_MAX
     }
 
-    /// Whether a payload of more than `bytes` bytes waits that another node than `me` made.
-    pub(super) fn relays_above(&self, bytes: usize, me: &NodeId) -> bool {
-        let above = |update: &Update| update.payload.len() > bytes && update.id.origin != *me;
-        self.bytes > bytes && self.updates.iter().any(|(update, _)| above(update))
+    /// The broadcasts with payloads of more than `bytes` bytes that another node than `me` made.
+    pub(super) fn relayed_above<'a>(
+        &'a self,
+        bytes: usize,
+        me: &'a NodeId,
+    ) -> impl Iterator<Item = &'a Update> {
+        let any = self.bytes > bytes;
+        let waiting = any.then_some(&self.updates).into_iter().flatten();
+        waiting
+            .map(|(update, _)| update.as_ref())
+            .filter(move |update| update.payload.len() > bytes && update.id.origin != *me)
     }
 
     /// Adds a broadcast, unless it is already waiting. Returns the channels of broadcasts dropped to make room.

@@ -2,12 +2,14 @@
 
 use super::sample::message;
 use super::world::{ChannelWorld, channel, id};
-use crate::channel::link_queue::WITHOUT_ROOM_MAX;
+use crate::channel::link_queue::{RelayedPayload, WITHOUT_ROOM_MAX};
 use crate::channel::message::{Data, Item, Kind, PAYLOAD_BYTES_MAX, Update};
-use crate::channel::{BYTES_MAX, Done, Event, Input, Rejection};
+use crate::channel::store::{ChannelStore, Element};
+use crate::channel::{BYTES_MAX, Channels, Done, Event, Input, Rejection};
 use crate::link::LinkId;
 use crate::time::Duration;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The neighbours of the node `hub`.
@@ -154,6 +156,58 @@ fn a_repair_that_waits_is_skipped_once_its_entry_is_held() {
     }
     assert_eq!(world.value("hub", "kv", "k"), Some(value));
     assert!(peak <= 9_000_000 + WITHOUT_ROOM_MAX, "{peak}");
+}
+
+/// The payloads of broadcasts of more than a megabyte that a node stores, relays or receives, each counted once.
+fn large_payloads(node: &Channels) -> usize {
+    const MIN: usize = 1_000_000;
+    let stored = node.stores.values().flat_map(ChannelStore::elements);
+    let stored = stored.filter_map(|(_, element)| match element {
+        Element::Message(update) => Some(&update.payload),
+        Element::Entry(_, entry) => entry.value.as_ref(),
+    });
+    let me = node.context.me();
+    let relayed = node
+        .queues
+        .values()
+        .flat_map(|queue| queue.relayed_above(MIN, me));
+    let relayed = relayed.filter_map(|payload| match payload {
+        RelayedPayload::Broadcast(update) => Some(&update.payload),
+        RelayedPayload::Packet => None,
+    });
+    let held = stored.chain(relayed).filter(|it| it.len() > MIN);
+    let held: BTreeSet<*const u8> = held.map(|payload| payload.as_ptr()).collect();
+    let queues = node.queues.values();
+    held.len() + queues.filter(|it| it.arriving_bytes() > MIN).count()
+}
+
+#[test]
+fn a_large_payload_waits_for_seconds_while_a_neighbour_does_not_read_a_replaced_one() {
+    let mut world = ChannelWorld::new(&["hub", "a", "b"]);
+    world.link("hub", "a");
+    world.link("hub", "b");
+    world.open_all("kv", Kind::Map);
+    world.link("hub", "deaf");
+    world.millis(500);
+    let mut peak = 0;
+    for (key, digit) in [("x", "1"), ("y", "2"), ("x", "3"), ("y", "4")] {
+        let value = digit.repeat(9_000_000);
+        world.put("a", "kv", key, &value).unwrap();
+        for _ in 0..3_500 {
+            world.millis(1);
+            peak = peak.max(large_payloads(&world.nodes[&id("hub")]));
+        }
+    }
+    assert_eq!(peak, 3, "two are stored");
+    // The wait ends nevertheless.
+    world.millis(30_000);
+    for (key, digit) in [("x", "3"), ("y", "4")] {
+        let value = world.value("b", "kv", key).unwrap();
+        assert!(
+            value.starts_with(digit) && value.len() == 9_000_000,
+            "{key}"
+        );
+    }
 }
 
 proptest! {
