@@ -11,7 +11,7 @@ use super::proto::{self, WatchObjectsRequest};
 use super::region::{RegionRegistry, RegistryStopped, WriteFailure};
 use super::watch_session::{self, SessionReply};
 use crate::identity::Subject;
-use crate::service;
+use crate::service::access;
 use phalanx_core::registry::access::{RegistryDenial, VisibleObjects};
 use phalanx_core::registry::metadata::Revision;
 use phalanx_core::registry::name::ObjectName;
@@ -65,7 +65,7 @@ pub struct RegistryCallers {
 
 impl Interceptor for RegistryCallers {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let subject = &service::caller(&request)?.peer.subject;
+        let subject = &access::caller(&request)?.peer.subject;
         let caller = RegistryCaller::of(subject, &self.own).map_err(|it| denied(&it))?;
         request.extensions_mut().insert(caller);
         Ok(request)

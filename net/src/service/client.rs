@@ -3,7 +3,7 @@
 
 use super::channels::CHANNEL_CALL_BYTES_MAX;
 use crate::identity::{Identity, Peer};
-use crate::registry::RegistryEndpoint;
+use crate::registry::endpoint::RegistryEndpoint;
 use crate::registry::limits::MESSAGE_BYTES_MAX;
 use crate::registry::proto::object_service_client::ObjectServiceClient;
 use crate::transport::{CALL_MESSAGE_BYTES_MAX, Call, CallError, Tcp};

@@ -15,7 +15,7 @@
 //! [`WATCH_LAG_MAX`] events before it misses some and receives their number; [`ENDED_LINKS_KEPT`]
 //! ended links and [`FAILED_DIALS_KEPT`] addresses in the journal.
 
-mod access;
+pub(crate) mod access;
 mod answer;
 mod channels;
 mod client;
@@ -25,7 +25,6 @@ mod journal;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use access::caller;
 pub use channels::{
     CHANNEL_CALL_BYTES_MAX, ChannelApi, InnerCircle, Listing, SUBSCRIBERS_MAX, Subscription,
 };

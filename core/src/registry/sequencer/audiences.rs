@@ -14,10 +14,11 @@
 //!
 //! Bounds: [`AUDIENCE_MAX`] services of an audience; [`CHANGES_MAX`] changes of a batch.
 
-use super::decision::DecisionContext;
+use super::interface::Config;
 use crate::registry::audience::{ALL_SERVICES, AUDIENCE_MAX, ObjectAudience};
 use crate::registry::kind::{BuiltInKind, ObjectKind};
 use crate::registry::log::ObjectChange;
+use crate::registry::metadata::Revision;
 use crate::registry::name::ObjectName;
 use crate::registry::object::Object;
 use crate::registry::placement::owner_of;
@@ -68,7 +69,7 @@ impl Concerned {
     }
 }
 
-/// Adds to the changes of a batch those of the audiences; `state` is the state after the batch.
+/// Adds to the changes of a batch of this revision those of the audiences; `state` is the state after the batch.
 ///
 /// # Errors
 /// Returns an error if an object would have more than [`AUDIENCE_MAX`] readers, or the batch more than [`CHANGES_MAX`]
@@ -76,7 +77,7 @@ impl Concerned {
 pub(super) fn follow(
     state: &mut RegistryState,
     changes: &mut Vec<ObjectChange>,
-    context: &DecisionContext<'_>,
+    batch: (&Config, Revision),
 ) -> Result<(), RuleViolation> {
     let Concerned {
         services,
@@ -90,14 +91,14 @@ pub(super) fn follow(
         .iter()
         .filter_map(|id| ObjectName::service(id).ok());
     for record in records {
-        if set(state, &record, (changes, &mut places), context)? {
+        if set(state, &record, (changes, &mut places), batch)? {
             let below = format!("{record}/");
             let children = state.objects().with_prefix(&below);
             objects.extend(children.map(|it| it.name.clone()));
         }
     }
     for name in objects {
-        set(state, &name, (changes, &mut places), context)?;
+        set(state, &name, (changes, &mut places), batch)?;
     }
     Ok(())
 }
@@ -107,13 +108,13 @@ fn set(
     state: &mut RegistryState,
     name: &ObjectName,
     (changes, places): (&mut Vec<ObjectChange>, &mut BTreeMap<ObjectName, usize>),
-    context: &DecisionContext<'_>,
+    (config, revision): (&Config, Revision),
 ) -> Result<bool, RuleViolation> {
     let Some(object) = state.objects().get(name).cloned() else {
         return Ok(false);
     };
     let audience = audience_of(state, &object);
-    let is_own = owner_of(name, state.objects(), &context.config.primary) == context.config.region;
+    let is_own = owner_of(name, state.objects(), &config.primary) == config.region;
     if audience == object.metadata.audience || !is_own {
         return Ok(false);
     }
@@ -122,7 +123,7 @@ fn set(
     }
     let mut after = Object::clone(&object);
     after.metadata.audience = audience;
-    after.metadata.revision = context.revision;
+    after.metadata.revision = revision;
     let mut change = ObjectChange {
         name: name.clone(),
         before: Some(object),

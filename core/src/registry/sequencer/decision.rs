@@ -75,7 +75,8 @@ pub(super) fn decide(
         changes.push(change);
     }
     rules::check(&after, &changes).map_err(WriteRefusal::Rule)?;
-    audiences::follow(&mut after, &mut changes, context).map_err(WriteRefusal::Rule)?;
+    let batch = (context.config, context.revision);
+    audiences::follow(&mut after, &mut changes, batch).map_err(WriteRefusal::Rule)?;
     Ok(changes)
 }
 

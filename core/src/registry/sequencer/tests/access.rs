@@ -240,13 +240,13 @@ fn any_write() -> impl Strategy<Value = WriteOperation> {
 
 /// The copy of a watcher, checked message by message.
 #[derive(Debug, Default)]
-struct Copy {
+struct WatchedCopy {
     objects: BTreeMap<String, Arc<Object>>,
     snapshot: BTreeMap<String, Arc<Object>>,
     token: Option<ResumeToken>,
 }
 
-impl Copy {
+impl WatchedCopy {
     fn take(&mut self, caller: &RegistryCaller, message: WatchMessage) {
         match message {
             WatchMessage::Snapshot { objects, end } => {
@@ -289,7 +289,7 @@ fn check(writes: Vec<(WriteOperation, bool)>, bugs: RegistryBugs) {
     config.bugs = bugs;
     let mut bench = SequencerBench::new(config);
     bench.must(&[create("regions/eu", &[])]);
-    let mut copies: BTreeMap<&str, Copy> = IDS.map(|id| (id, Copy::default())).into();
+    let mut copies: BTreeMap<&str, WatchedCopy> = IDS.map(|id| (id, WatchedCopy::default())).into();
     let watch = |id: &str| IDS.iter().position(|it| *it == id).unwrap() as u64;
     for id in IDS {
         open(&mut bench, watch(id), id, None);
