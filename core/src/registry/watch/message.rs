@@ -119,8 +119,10 @@ pub enum WatchRefusal {
     Opening,
     /// The registry has the maximum number of watches.
     TooMany,
-    /// The token is one of another region.
+    /// The token is one of other regions.
     OtherRegion,
+    /// The registry's copy of another region has not reached the position of the token.
+    Behind,
 }
 
 impl WatchRefusal {
@@ -128,7 +130,7 @@ impl WatchRefusal {
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         match self {
-            Self::Opening | Self::TooMany => true,
+            Self::Opening | Self::TooMany | Self::Behind => true,
             Self::OtherRegion => false,
         }
     }
@@ -142,6 +144,9 @@ impl fmt::Display for WatchRefusal {
             }
             Self::TooMany => "the registry has too many watches; watch later",
             Self::OtherRegion => "the resume token is one of another region; watch without it",
+            Self::Behind => {
+                "the registry's copies have not reached the position of the resume token; watch later or elsewhere"
+            }
         })
     }
 }

@@ -89,6 +89,7 @@ pub(crate) fn to_refused(refusal: &WatchRefusal) -> Reply {
         WatchRefusal::Opening => proto::WatchRefusalReason::Opening,
         WatchRefusal::TooMany => proto::WatchRefusalReason::TooMany,
         WatchRefusal::OtherRegion => proto::WatchRefusalReason::OtherRegion,
+        WatchRefusal::Behind => proto::WatchRefusalReason::Behind,
     };
     Reply::Refused(proto::WatchRefused {
         reason: reason.into(),
@@ -127,6 +128,7 @@ fn of_refused(wire: &proto::WatchRefused) -> Result<WatchRefusal, InvalidField> 
         proto::WatchRefusalReason::Opening => Ok(WatchRefusal::Opening),
         proto::WatchRefusalReason::TooMany => Ok(WatchRefusal::TooMany),
         proto::WatchRefusalReason::OtherRegion => Ok(WatchRefusal::OtherRegion),
+        proto::WatchRefusalReason::Behind => Ok(WatchRefusal::Behind),
         proto::WatchRefusalReason::InvalidRequest => Err(InvalidField::new("watch", &wire.text)),
         proto::WatchRefusalReason::Unspecified => {
             Err(InvalidField::new("refused.reason", "is not known"))
@@ -183,7 +185,7 @@ pub(crate) fn of_reply(reply: Reply) -> Result<WatchReply, InvalidField> {
 mod tests {
     use super::*;
     use crate::registry::message::object::tests::any_object;
-    use phalanx_core::registry::log::LogEpoch;
+    use phalanx_core::registry::log::{LogEpoch, LogPosition};
     use phalanx_core::registry::query::ObjectScope;
     use proptest::prelude::*;
 
@@ -191,7 +193,8 @@ mod tests {
         #[test]
         fn messages_are_read_back(objects in prop::collection::vec(any_object(), 2), numbers in any::<(u64, u64)>()) {
             let epoch = LogEpoch { number: 3, incarnation: numbers.0 };
-            let token = ResumeToken { region: "eu".parse().unwrap(), epoch, sequence: numbers.1, scope: 9 };
+            let position = LogPosition { epoch, sequence: numbers.1 };
+            let token = ResumeToken::of("eu".parse().unwrap(), position, 9);
             let objects: Vec<_> = objects.into_iter().map(Arc::new).collect();
             let changes = vec![
                 WatchChange::Current(Arc::clone(&objects[0])),
@@ -220,12 +223,15 @@ mod tests {
         scope.selector = "services/-/deployments".parse().unwrap();
         scope.filter = "region = 'eu' AND a IS NULL".parse().unwrap();
         request.interval = Some(Duration::from_millis(1_500));
-        request.resume = Some(ResumeToken {
-            region: "eu".parse().unwrap(),
+        let position = LogPosition {
             epoch: LogEpoch::default(),
             sequence: 7,
-            scope: scope.hash(),
-        });
+        };
+        request.resume = Some(ResumeToken::of(
+            "eu".parse().unwrap(),
+            position,
+            scope.hash(),
+        ));
         request.scope = scope;
         assert_eq!(of_open(&to_open(&request)), Ok(request));
     }
@@ -236,6 +242,7 @@ mod tests {
             WatchRefusal::Opening,
             WatchRefusal::TooMany,
             WatchRefusal::OtherRegion,
+            WatchRefusal::Behind,
         ] {
             let read = of_reply(to_refused(&refusal));
             assert_eq!(read, Ok(WatchReply::Refused(refusal)));
