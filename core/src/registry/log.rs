@@ -7,11 +7,17 @@
 //! Each start of a sequencer begins an epoch, which has a number and a random incarnation: after the restoration of an
 //! old backup, numbers may repeat, incarnations do not. The incarnation tells whether a position that a client names
 //! belongs to this history.
+//!
+//! Each batch has the hash of the batch before it, so a copy of the log finds out a batch that does not follow its last
+//! one. The hash (FNV-1a) detects errors and diverged histories; authenticity comes from the link.
 
 use super::metadata::Revision;
 use super::name::ObjectName;
 use super::object::Object;
+use super::value::write_canonical;
+use crate::random::hash_bytes;
 use crate::time::{Duration, Wall};
+use core::fmt::Write as _;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -22,6 +28,26 @@ pub struct LogEpoch {
     pub number: u64,
     /// A random number.
     pub incarnation: u64,
+}
+
+/// A position in the log of a region, with the incarnation of its epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogPosition {
+    /// The epoch in which the batch was committed.
+    pub epoch: LogEpoch,
+    /// The sequence number of the batch; 0 before the first one.
+    pub sequence: u64,
+}
+
+/// The position of a copy in the log of another region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyPosition {
+    /// The uid of the store that owns the log.
+    pub store: u64,
+    /// The position of the last batch that the copy has.
+    pub at: LogPosition,
+    /// The hash of that batch; 0 before the first one.
+    pub hash: u64,
 }
 
 /// A change of one object.
@@ -74,9 +100,37 @@ pub struct LogEntry {
     pub request: Option<RequestStamp>,
     /// The changes, at most one of each object.
     pub changes: Vec<ObjectChange>,
+    /// The hash of the batch before; 0 for the first one.
+    pub previous: u64,
+    /// The hash of this batch: [`LogEntry::computed_hash`].
+    pub hash: u64,
 }
 
 impl LogEntry {
+    /// The batch with its hash, after a batch of this hash.
+    #[must_use]
+    pub fn after(mut self, previous: u64) -> Self {
+        self.previous = previous;
+        self.hash = self.computed_hash();
+        self
+    }
+
+    /// The hash of the revision, the time, the hash of the batch before, and the objects after the batch.
+    #[must_use]
+    pub fn computed_hash(&self) -> u64 {
+        let (revision, time, previous) = (self.revision, self.time.0, self.previous);
+        let mut text = format!("{revision} {time} {previous:x}");
+        for change in &self.changes {
+            // Writing into a text does not fail.
+            let _ = write!(text, "\n{} ", change.name);
+            match &change.after {
+                Some(after) => write_canonical(&after.to_table(), &mut text),
+                None => text.push('-'),
+            }
+        }
+        hash_bytes(text.as_bytes())
+    }
+
     /// The encoded size of the batch, in bytes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
@@ -168,6 +222,47 @@ impl ChangeLog {
         sequence <= self.head() && self.epoch_of(sequence) == epoch
     }
 
+    /// The position of the latest batch.
+    #[must_use]
+    pub fn end(&self) -> LogPosition {
+        self.position(self.head())
+    }
+
+    /// The position of the batch of a sequence number.
+    #[must_use]
+    pub fn position(&self, sequence: u64) -> LogPosition {
+        let epoch = self.epoch_of(sequence);
+        LogPosition { epoch, sequence }
+    }
+
+    /// The hash of a batch that the log keeps, or of the batch at the floor; none for another one.
+    #[must_use]
+    pub fn hash_of(&self, sequence: u64) -> Option<u64> {
+        match sequence.checked_sub(self.floor)? {
+            0 if sequence == 0 => Some(0),
+            0 => self.entries.front().map(|entry| entry.previous),
+            kept => {
+                let index = usize::try_from(kept - 1).ok()?;
+                self.entries.get(index).map(|entry| entry.hash)
+            }
+        }
+    }
+
+    /// The hash of the latest batch; 0 if the log keeps none.
+    #[must_use]
+    pub fn end_hash(&self) -> u64 {
+        self.entries.back().map_or(0, |entry| entry.hash)
+    }
+
+    /// Notes that the next batch is one of this epoch.
+    pub fn begin_epoch(&mut self, epoch: LogEpoch) {
+        if self.epochs.last().map(|it| it.0) != Some(epoch) {
+            self.epochs.push((epoch, self.head() + 1));
+            let forgotten = self.epochs.len().saturating_sub(EPOCHS_MAX);
+            self.epochs.drain(..forgotten);
+        }
+    }
+
     /// The batches after a sequence number, which is not below the floor.
     pub fn after(&self, sequence: u64) -> impl Iterator<Item = &Arc<LogEntry>> {
         let skipped = usize::try_from(sequence.saturating_sub(self.floor));
@@ -194,21 +289,24 @@ impl ChangeLog {
         self.entries.push_back(entry);
     }
 
-    /// The floor to which the log may be compacted.
+    /// The floor to which the log may be compacted. Batches after `held` are kept, up to the maximum number; the latest
+    /// batch is always kept, because the next one names its hash.
     #[must_use]
-    pub fn compactable(&self, now: Wall, retention: Retention) -> u64 {
+    pub fn compactable(&self, now: Wall, retention: Retention, held: Option<u64>) -> u64 {
         let is_old = |entry: &Arc<LogEntry>| {
             let age = now.0.saturating_sub(entry.time.0);
             age > retention.time.as_secs()
         };
-        let surplus = self.entries.len().saturating_sub(retention.entries);
+        let surplus = self.entries.len().saturating_sub(retention.entries.max(1));
         let old = self
             .entries
             .iter()
             .take(surplus)
             .take_while(|it| is_old(it));
-        let forced = self.entries.len().saturating_sub(retention.entries_max);
-        self.floor + old.count().max(forced) as u64
+        let forced = (self.entries.len()).saturating_sub(retention.entries_max.max(1));
+        let old = self.floor + old.count() as u64;
+        let free = held.map_or(old, |held| old.min(held.max(self.floor)));
+        free.max(self.floor + forced as u64)
     }
 
     /// Removes the batches up to a sequence number.
@@ -244,6 +342,8 @@ mod tests {
                 hash: 0,
             }),
             changes: Vec::new(),
+            previous: 0,
+            hash: sequence,
         })
     }
 
@@ -265,9 +365,12 @@ mod tests {
             time: Duration::from_secs(450),
             entries_max,
         };
-        assert_eq!(log.compactable(Wall(1_000), retention(2, 100)), 5);
-        assert_eq!(log.compactable(Wall(1_000), retention(8, 100)), 2);
-        assert_eq!(log.compactable(Wall(1_000), retention(8, 3)), 7);
+        assert_eq!(log.compactable(Wall(1_000), retention(2, 100), None), 5);
+        assert_eq!(log.compactable(Wall(1_000), retention(8, 100), None), 2);
+        assert_eq!(log.compactable(Wall(1_000), retention(8, 3), None), 7);
+        assert_eq!(log.compactable(Wall(1_000), retention(2, 100), Some(3)), 3);
+        assert_eq!(log.compactable(Wall(1_000), retention(2, 4), Some(3)), 6);
+        assert_eq!(log.compactable(Wall(9_000), retention(0, 100), None), 9);
         log.compact(5);
         assert_eq!((log.floor(), log.head()), (5, 10));
         let left: Vec<_> = log.after(5).map(|it| it.revision.sequence).collect();

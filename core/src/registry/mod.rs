@@ -5,6 +5,7 @@
 //! - [`placement`], [`rules`]: the region that owns an object; rules about several objects.
 //! - [`access`], [`audience`]: what a caller may read and write.
 //! - [`write`](mod@write), [`state`], [`log`], [`store`]: writes, the state at a revision, the log of a region, the port to its store.
+//! - [`replica`], [`region_logs`]: copies of other regions' objects, and the logs that watchers hear of.
 //! - [`sequencer`]: the machine that decides about writes in a region.
 //! - [`environment`]: the machine of a service's process: registration and discovery.
 //! - [`watch`]: the watch server, and the machine of a watch client.
@@ -19,6 +20,8 @@ pub mod name;
 pub mod object;
 pub mod placement;
 pub mod query;
+pub mod region_logs;
+pub mod replica;
 pub mod rules;
 pub mod sabotage;
 pub mod schema;

@@ -2,7 +2,8 @@
 //!
 //! 1. Regions, services and resources are owned by the primary region.
 //! 2. An object whose name has a region is owned by that region; a deployment is owned by the region it names.
-//! 3. Any other object is owned by the default control region of its nearest ancestor that has a policy, else of its
+//! 3. Any other object that exists is owned by the region that created it.
+//! 4. Any other name is owned by the default control region of its nearest ancestor that has a policy, else of its
 //!    service's policy, else by the primary region.
 
 use super::kind::BuiltInKind;
@@ -18,17 +19,25 @@ fn control_region(object: &Object) -> Option<RegionId> {
     region.parse().ok()
 }
 
+/// The region that owns an object, if the name alone tells it.
+#[must_use]
+pub fn owner_by_name(name: &ObjectName, primary: &RegionId) -> Option<RegionId> {
+    match BuiltInKind::of(name) {
+        Some(BuiltInKind::Region | BuiltInKind::Service | BuiltInKind::Resource) => {
+            Some(primary.clone())
+        }
+        Some(BuiltInKind::Deployment) | None => name.region(),
+    }
+}
+
 /// The region that owns an object.
 #[must_use]
 pub fn owner_of(name: &ObjectName, objects: &ObjectMap, primary: &RegionId) -> RegionId {
-    match BuiltInKind::of(name) {
-        Some(BuiltInKind::Region | BuiltInKind::Service | BuiltInKind::Resource) => {
-            return primary.clone();
-        }
-        Some(BuiltInKind::Deployment) | None => {}
+    if let Some(owner) = owner_by_name(name, primary) {
+        return owner;
     }
-    if let Some(region) = name.region() {
-        return region;
+    if let Some(object) = objects.get(name) {
+        return object.metadata.owning_region.clone();
     }
     let service = name
         .of_service()

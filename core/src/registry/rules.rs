@@ -2,7 +2,7 @@
 //!
 //! - An object exists only below objects that exist, and in a service that exists. An object is deleted only when no
 //!   object is below it.
-//! - A policy enables its default control region, and only regions that exist. A service leaves a region only after its
+//! - A policy enables its default control region, which does not change, and only regions that exist. A service leaves a region only after its
 //!   deployment there is deleted.
 //! - A deployment exists only in a region that its service enables. It is deleted only when it is disabled.
 //! - A service imports a service only if that one is enabled in each of its own regions. An imported service is not
@@ -56,6 +56,8 @@ pub enum RuleViolation {
     },
     /// The policy does not enable its default control region.
     ControlRegionDisabled(ObjectName),
+    /// The policy changes its default control region, which owns objects.
+    ControlRegionFixed(ObjectName),
     /// A service imports another whose id is not valid.
     ImportInvalid {
         /// The importing service.
@@ -107,6 +109,10 @@ impl fmt::Display for RuleViolation {
             Self::ControlRegionDisabled(name) => write!(
                 f,
                 "{name}: default_control_region must be one of enabled_regions"
+            ),
+            Self::ControlRegionFixed(name) => write!(
+                f,
+                "{name}: default_control_region cannot be changed, because the region owns objects that the policy governs"
             ),
             Self::ImportInvalid { name, import } => {
                 write!(f, "{name}: `{import}` is not a valid id of a service")
@@ -200,7 +206,7 @@ fn check_present(
         Some(BuiltInKind::Deployment) => check_deployment(state, after),
         Some(BuiltInKind::Resource) => check_patterns(state, before, after),
         Some(BuiltInKind::Region) => Ok(()),
-        None => check_policy(state, after),
+        None => check_policy(state, before, after),
     }
 }
 
@@ -221,14 +227,25 @@ fn check_ancestors(state: &RegistryState, after: &Object) -> Result<(), RuleViol
     }
 }
 
-fn check_policy(state: &RegistryState, after: &Object) -> Result<(), RuleViolation> {
-    let Some(policy) = policy(after) else {
+/// The default control region of an object's policy.
+fn control_region(object: &Object) -> Option<&str> {
+    let region = policy(object)?.get("default_control_region")?;
+    region.as_text()
+}
+
+fn check_policy(
+    state: &RegistryState,
+    before: Option<&Object>,
+    after: &Object,
+) -> Result<(), RuleViolation> {
+    let (former, control) = (before.and_then(control_region), control_region(after));
+    if former.is_some() && former != control {
+        return Err(RuleViolation::ControlRegionFixed(after.name.clone()));
+    }
+    if policy(after).is_none() {
         return Ok(());
-    };
+    }
     let enabled = enabled_regions(after);
-    let control = policy
-        .get("default_control_region")
-        .and_then(ObjectValue::as_text);
     if control.is_some_and(|control| !enabled.contains(control)) {
         return Err(RuleViolation::ControlRegionDisabled(after.name.clone()));
     }
@@ -248,7 +265,7 @@ fn check_service(
     before: Option<&Object>,
     after: &Object,
 ) -> Result<(), RuleViolation> {
-    check_policy(state, after)?;
+    check_policy(state, before, after)?;
     check_imports(state, after)?;
     let left: Vec<&str> = before.map_or_else(Vec::new, |before| {
         let still = enabled_regions(after);

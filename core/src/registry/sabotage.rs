@@ -32,6 +32,20 @@ pub enum RegistryBug {
     DeposedWatchesStay,
     /// Watchers hear of objects that their callers may not read.
     HiddenIsShown,
+    /// A copy is confirmed when a batch arrives, before it is durable.
+    CopyConfirmedEarly,
+    /// A copy that takes a snapshot keeps the objects that the snapshot does not have.
+    CopyKeepsRemoved,
+    /// A watcher is not reset when a copy takes a snapshot.
+    WatchIgnoresCopySnapshot,
+    /// The owner leaves out a batch that was committed while it sent a snapshot to a follower.
+    FeedSkipsEdge,
+    /// A write for a region that cannot be reached waits for the region, and is not refused.
+    RoutesInSilence,
+    /// A batch counts as copied when it is sent.
+    CountsSentCopies,
+    /// One slow follower delays the others.
+    SlowFollowerBlocks,
 }
 
 impl RegistryBug {
@@ -50,12 +64,22 @@ impl RegistryBug {
         (Self::SlowWatcherBlocks, "slow-watcher-blocks"),
         (Self::DeposedWatchesStay, "deposed-watches-stay"),
         (Self::HiddenIsShown, "hidden-is-shown"),
+        (Self::CopyConfirmedEarly, "copy-confirmed-early"),
+        (Self::CopyKeepsRemoved, "copy-keeps-removed"),
+        (
+            Self::WatchIgnoresCopySnapshot,
+            "watch-ignores-copy-snapshot",
+        ),
+        (Self::FeedSkipsEdge, "feed-skips-edge"),
+        (Self::RoutesInSilence, "routes-in-silence"),
+        (Self::CountsSentCopies, "counts-sent-copies"),
+        (Self::SlowFollowerBlocks, "slow-follower-blocks"),
     ];
 }
 
 /// The set of planted bugs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RegistryBugs(u16);
+pub struct RegistryBugs(u32);
 
 impl RegistryBugs {
     /// No bug is planted.

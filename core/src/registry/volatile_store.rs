@@ -2,15 +2,18 @@
 //!
 //! Tests and simulations add the faults: a group that is lost, torn, refused or stored without an answer.
 
-use super::log::{EPOCHS_MAX, LogEntry, LogEpoch};
+use super::log::{CopyPosition, EPOCHS_MAX, LogEntry, LogEpoch, ObjectChange};
+use super::name::RegionId;
 use super::state::RegistryState;
 use super::store::{CommitGroup, StoreFailure, StoreImage};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// A store in memory.
 #[derive(Clone, Debug, Default)]
 pub struct VolatileStore {
+    uid: Option<u64>,
+    copies: BTreeMap<RegionId, CopyPosition>,
     epochs: Vec<(LogEpoch, u64)>,
     state: RegistryState,
     floor: u64,
@@ -46,7 +49,10 @@ impl VolatileStore {
         self.epochs.push((epoch, self.head() + 1));
         let forgotten = self.epochs.len().saturating_sub(EPOCHS_MAX);
         self.epochs.drain(..forgotten);
+        let copies = self.copies.iter();
         StoreImage {
+            uid: *self.uid.get_or_insert(incarnation),
+            copies: copies.map(|(region, at)| (region.clone(), *at)).collect(),
             epochs: self.epochs.clone(),
             objects: self.state.objects().iter().cloned().collect(),
             floor: self.floor,
@@ -68,8 +74,19 @@ impl VolatileStore {
             return Err(StoreFailure::Fenced);
         }
         let first = group.entries.first().map(|entry| entry.revision.sequence);
-        if first != Some(self.head() + 1) {
+        let copies_alone = first.is_none() && !group.copies.is_empty();
+        if first != Some(self.head() + 1) && !copies_alone {
             return Err(StoreFailure::Failed);
+        }
+        for update in &group.copies {
+            for (name, after) in &update.changes {
+                self.state.apply(&ObjectChange {
+                    name: name.clone(),
+                    before: None,
+                    after: after.clone(),
+                });
+            }
+            self.copies.insert(update.region.clone(), update.position);
         }
         for entry in &group.entries {
             entry.changes.iter().for_each(|it| self.state.apply(it));

@@ -176,20 +176,35 @@ pub struct WrittenObject {
     pub generation: Option<u64>,
 }
 
+/// The copies in other regions that a writer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopiesWanted {
+    /// The number of copies.
+    pub count: usize,
+    /// The time after which the write is answered with the number of copies that have confirmed it.
+    pub timeout: Duration,
+}
+
 /// The outcome of a batch that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteOutcome {
+    /// The region that owns the objects.
+    pub region: RegionId,
     /// The revision of the batch; of the latest batch before it, if it changed nothing.
     pub revision: Revision,
     /// The objects that were changed.
     pub objects: Vec<WrittenObject>,
+    /// The number of copies in other regions that are known to have the batch; 0 if the writer did not wait for any.
+    pub copies: usize,
 }
 
 impl WriteOutcome {
-    /// The outcome of a committed batch.
+    /// The outcome of a committed batch of a region.
     #[must_use]
-    pub fn of(entry: &LogEntry) -> Self {
+    pub fn of(entry: &LogEntry, region: &RegionId) -> Self {
         Self {
+            region: region.clone(),
+            copies: 0,
             revision: entry.revision,
             objects: entry.changes.iter().filter_map(written).collect(),
         }
@@ -252,6 +267,22 @@ pub enum WriteRefusal {
         name: ObjectName,
         /// The owner.
         owner: RegionId,
+    },
+    /// The region that owns the object cannot be reached, so the write was not applied.
+    Unreachable {
+        /// The object.
+        name: ObjectName,
+        /// The owner.
+        owner: RegionId,
+    },
+    /// Two regions own the objects of the batch.
+    TwoRegions {
+        /// An object of the batch.
+        name: ObjectName,
+        /// Its owner.
+        owner: RegionId,
+        /// The owner of the objects before it.
+        other: RegionId,
     },
     /// The object does not exist.
     NotFound(ObjectName),
@@ -324,12 +355,14 @@ impl WriteRefusal {
             | Self::Body(..)
             | Self::Mask(_)
             | Self::ReadOnly(_)
+            | Self::TwoRegions { .. }
             | Self::RequestReused => true,
             // Other objects, other writers, quotas and the state of the registry change.
             Self::Opening
             | Self::Deposed
             | Self::Busy
             | Self::OtherRegion { .. }
+            | Self::Unreachable { .. }
             | Self::NotFound(_)
             | Self::AlreadyExists(_)
             | Self::Conflict { .. }
@@ -377,6 +410,14 @@ impl fmt::Display for WriteRefusal {
             Self::OtherRegion { name, owner } => {
                 write!(f, "{name}: region {owner} owns it and decides about writes")
             }
+            Self::Unreachable { name, owner } => write!(
+                f,
+                "{name}: region {owner} owns it and cannot be reached; the write was not applied, repeat it later"
+            ),
+            Self::TwoRegions { name, owner, other } => write!(
+                f,
+                "{name}: region {owner} owns it, and region {other} other objects of the batch; write them in two batches"
+            ),
             Self::NotFound(name) => write!(f, "{name}: does not exist"),
             Self::AlreadyExists(name) => write!(f, "{name}: exists already"),
             Self::Conflict {

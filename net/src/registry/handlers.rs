@@ -13,13 +13,14 @@ use super::watch_session::{self, SessionReply};
 use crate::identity::Subject;
 use crate::service::access;
 use phalanx_core::registry::access::{RegistryDenial, VisibleObjects};
-use phalanx_core::registry::metadata::Revision;
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::object::Object;
 use phalanx_core::registry::query::{FieldMask, ObjectView, PAGE_SIZE_MAX};
 use phalanx_core::registry::sequencer::Sequencer;
 use phalanx_core::registry::state::ObjectMap;
-use phalanx_core::registry::write::{RegistryCaller, WriteBatch, WriteOperation, WriteRefusal};
+use phalanx_core::registry::write::{
+    RegistryCaller, WriteBatch, WriteOperation, WriteOutcome, WriteRefusal,
+};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -130,10 +131,10 @@ impl ObjectApi {
             operations: vec![operation],
         };
         let outcome = self.registry.write(caller, request, batch).await;
-        let revision = outcome.map_err(failed)?.revision;
+        let outcome = outcome.map_err(failed)?;
         let found = self
             .registry
-            .inspect(move |machine| after(machine, revision, &name));
+            .inspect(move |machine| after(machine, &outcome, &name));
         found.await.map_err(stopped)
     }
 
@@ -151,10 +152,12 @@ impl ObjectApi {
     }
 }
 
-/// The object after the batch of a revision; its present content if the batch did not change it.
-fn after(machine: &Sequencer, revision: Revision, name: &ObjectName) -> Option<Arc<Object>> {
+/// The object after the batch of an outcome; its present content if the batch did not change it.
+fn after(machine: &Sequencer, outcome: &WriteOutcome, name: &ObjectName) -> Option<Arc<Object>> {
+    let revision = outcome.revision;
     let before = revision.sequence.saturating_sub(1);
-    let entry = machine.log().after(before).next();
+    let log = machine.logs().of(&outcome.region);
+    let entry = log.and_then(|log| log.after(before).next());
     let entry = entry.filter(|entry| entry.revision == revision);
     let change = entry.and_then(|entry| entry.changes.iter().find(|it| it.name == *name));
     match change {

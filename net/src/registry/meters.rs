@@ -74,6 +74,11 @@ impl RegistryMeters {
             | Input::OpenWatch { .. }
             | Input::GrantWatch { .. }
             | Input::CloseWatch { .. }
+            | Input::OpenFeed { .. }
+            | Input::ConfirmFeed { .. }
+            | Input::CloseFeed { .. }
+            | Input::Link { .. }
+            | Input::Routed { .. }
             | Input::Wake => false,
         };
         let mut ordered = self.ordered.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::driver::{self, Executor, Handle, Inbox, Stopped, TimeOrigin};
 use crate::transport::Tasks;
 use phalanx_core::registry::name::RegionId;
+use phalanx_core::registry::replica::ReplicaEvent;
 use phalanx_core::registry::sequencer::{
     Config, Event, Input, Output, Sequencer, WriteId, WriteRequest,
 };
@@ -118,6 +119,11 @@ impl Executor<Sequencer> for RegistryExecutor {
             Output::Watch { watch, message } => {
                 self.calls.reply(watch, WatchReply::Message(message));
             }
+            // There are no links, and so neither followers nor writes for other regions.
+            Output::Link { .. }
+            | Output::Route { .. }
+            | Output::Feed { .. }
+            | Output::FeedEnded { .. } => {}
             Output::Report(event) => {
                 if let Event::WatchReset { reason, .. } = &event {
                     self.meters.on_reset(*reason);
@@ -170,6 +176,61 @@ fn report(event: &Event) {
             watch = watch.0,
             reason = reason.word(),
             "a watcher gets a snapshot instead of changes"
+        ),
+        Event::Copy { region, event } => report_copy(word, region, event),
+        Event::FollowerRefused { region, refusal } => tracing::error!(
+            event = word,
+            %region,
+            "the registry of another region is not served: {refusal}"
+        ),
+        Event::RegionTaken => tracing::error!(
+            event = word,
+            "another store has this region, as field `uid` of the region's record says; this registry takes no writes"
+        ),
+    }
+}
+
+fn report_copy(word: &'static str, region: &RegionId, event: &ReplicaEvent) {
+    match event {
+        ReplicaEvent::Following => tracing::info!(
+            event = word,
+            %region,
+            "the copy of the region follows its registry"
+        ),
+        ReplicaEvent::Lost => tracing::warn!(
+            event = word,
+            %region,
+            "the registry of the region cannot be reached: reads see the last copy, and writes to its objects are refused"
+        ),
+        ReplicaEvent::Gap { expected, arrived } => tracing::warn!(
+            event = word,
+            %region,
+            expected,
+            arrived,
+            "a batch of the region is missing; the copy asks for it again"
+        ),
+        ReplicaEvent::Diverged { sequence } => tracing::warn!(
+            event = word,
+            %region,
+            sequence,
+            "a batch of the region does not follow the copy; the copy asks for a snapshot"
+        ),
+        ReplicaEvent::TookSnapshot { sequence, changes } => tracing::info!(
+            event = word,
+            %region,
+            sequence,
+            changes,
+            "the copy of the region has taken a snapshot"
+        ),
+        ReplicaEvent::Refused(refusal) => tracing::error!(
+            event = word,
+            %region,
+            "the registry of the region does not serve this one: {refusal}"
+        ),
+        ReplicaEvent::Violation(what) => tracing::error!(
+            event = word,
+            %region,
+            "the registry of the region broke a promise: {what}"
         ),
     }
 }
@@ -316,6 +377,8 @@ impl RegionRegistry {
             request,
             batch,
             time: clock::wall(),
+            copies: None,
+            is_routed: false,
         };
         let sent = self.driver.send(Input::Write(Box::new(request))).await;
         sent.map_err(RegistryStopped::from)?;

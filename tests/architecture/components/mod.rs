@@ -108,7 +108,7 @@ const MACHINES: &[Machine] = &[
         name: "Sequencer",
         components_min: 3,
         timers_min: 0,
-        coordinators: &["mod.rs"],
+        coordinators: &["mod.rs", "regions.rs"],
         context: "DecisionContext",
         written_by: &[],
     },

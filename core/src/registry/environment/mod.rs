@@ -26,7 +26,7 @@ mod tests;
 
 pub use records::{EnvironmentConfig, compare_versions};
 
-use super::name::ObjectName;
+use super::name::{ObjectName, RegionId};
 use super::object::Object;
 use super::query::ObjectScope;
 use super::watch::{
@@ -210,8 +210,9 @@ impl ServiceEnvironment {
     fn register(&mut self, now: Instant, was_ready: bool, out: &mut Outbox<Output>) {
         if self.watch.is_in_sync() {
             let objects = self.watch.objects();
-            let position = self.watch.token().map_or(0, |token| token.sequence);
-            if self.registration.is_wanted(now, position) {
+            let token = self.watch.token();
+            let has = |region: &RegionId| token.map_or(0, |token| token.sequence(region));
+            if self.registration.is_wanted(now, has) {
                 let operations = self.config.operations(objects);
                 if let Some((request, batch)) = self.registration.begin(now, operations) {
                     out.push(Output::Write { request, batch });

@@ -101,7 +101,8 @@ impl EnvironmentConfig {
         &self.deployment
     }
 
-    /// The operations that are needed, given the objects that exist; none if all records stand.
+    /// The operations that are needed next, given the objects that exist; none if all records stand. The record of the
+    /// deployment is written after the others, because another region may own them.
     pub(super) fn operations(
         &self,
         objects: &BTreeMap<ObjectName, Arc<Object>>,
@@ -114,23 +115,25 @@ impl EnvironmentConfig {
             versions.all(|other| compare_versions(other, &self.version).is_le())
         });
         let deployment = self.wanted_deployment(find(&self.deployment), is_newest);
-        let mut wanted = vec![
-            (
-                self.service.clone(),
-                self.wanted_service(service, is_newest),
-            ),
-            (self.deployment.clone(), deployment),
-        ];
+        let mut wanted = vec![(
+            self.service.clone(),
+            self.wanted_service(service, is_newest),
+        )];
         for (name, fields) in &self.kinds {
             let existing = find(name).filter(|_| !is_newest);
             let fields = existing.map_or_else(|| fields.clone(), |it| it.body.clone());
             wanted.push((name.clone(), fields));
         }
-        let needed = wanted.into_iter().filter_map(|(name, fields)| {
+        let needed = |(name, fields): (ObjectName, ObjectTable)| {
             let existing = find(&name);
             operation(name, fields, existing)
-        });
-        needed.collect()
+        };
+        let first: Vec<_> = wanted.into_iter().filter_map(needed).collect();
+        if !first.is_empty() {
+            return first;
+        }
+        let last = (self.deployment.clone(), deployment);
+        needed(last).into_iter().collect()
     }
 
     fn wanted_service(&self, existing: Option<&Object>, is_newest: bool) -> ObjectTable {

@@ -11,6 +11,7 @@
 //! records are compared with the copy again and written under a new one.
 
 use crate::random::Random;
+use crate::registry::name::RegionId;
 use crate::registry::write::{WriteBatch, WriteOperation, WriteOutcome, WriteRefusal};
 use crate::time::{Duration, Instant};
 
@@ -33,9 +34,10 @@ pub(super) enum AttemptEnd {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The records are compared when the copy has reached `position`, and not before `from`.
+    /// The records are compared when the copy has reached the batch of `written`, and not before `from`.
     Checking {
-        position: u64,
+        /// A batch of this number in the log of the region.
+        written: Option<(RegionId, u64)>,
         from: Instant,
     },
     Writing {
@@ -62,9 +64,9 @@ pub(super) struct Registration {
 
 impl Registration {
     pub(super) const fn new(is_active: bool, random: Random) -> Self {
-        let (position, from) = (0, Instant::ZERO);
+        let (written, from) = (None, Instant::ZERO);
         Self {
-            phase: Phase::Checking { position, from },
+            phase: Phase::Checking { written, from },
             is_active,
             was_done: false,
             refusal: None,
@@ -83,11 +85,14 @@ impl Registration {
         self.refusal.as_ref()
     }
 
-    /// Whether the records are to be compared with a copy at this position.
-    pub(super) fn is_wanted(&self, now: Instant, at: u64) -> bool {
+    /// Whether the records are to be compared with a copy that has the batches of each region up to `has`.
+    pub(super) fn is_wanted(&self, now: Instant, has: impl Fn(&RegionId) -> u64) -> bool {
         self.is_active
             && match &self.phase {
-                Phase::Checking { position, from } => at >= *position && now >= *from,
+                Phase::Checking { written, from } => {
+                    let written = written.as_ref();
+                    now >= *from && written.is_none_or(|(region, batch)| has(region) >= *batch)
+                }
                 Phase::Done => true,
                 Phase::Writing { .. } | Phase::Ended => false,
             }
@@ -132,7 +137,7 @@ impl Registration {
         let refusal = match result {
             Ok(outcome) => {
                 self.phase = Phase::Checking {
-                    position: outcome.revision.sequence,
+                    written: Some((outcome.region, outcome.revision.sequence)),
                     from: now,
                 };
                 return Some(AttemptEnd::Accepted);
@@ -148,8 +153,8 @@ impl Registration {
         let bound = (BACK_OFF_MIN * 2_u32.pow(self.failures.min(10))).min(BACK_OFF_MAX);
         self.failures += 1;
         let from = now + self.random.duration_below(bound) + Duration::from_nanos(1);
-        let position = 0;
-        self.phase = Phase::Checking { position, from };
+        let written = None;
+        self.phase = Phase::Checking { written, from };
         Some(AttemptEnd::Repeat(refusal))
     }
 

@@ -84,6 +84,8 @@ impl World {
             request,
             batch: WriteBatch { operations },
             time: Wall(0),
+            copies: None,
+            is_routed: false,
         };
         self.registry(sequencer::Input::Write(Box::new(write)));
     }
@@ -109,6 +111,10 @@ impl World {
                     }
                 }
                 sequencer::Output::WatchOpened { .. } | sequencer::Output::Report(_) => {}
+                sequencer::Output::Feed { .. }
+                | sequencer::Output::FeedEnded { .. }
+                | sequencer::Output::Link { .. }
+                | sequencer::Output::Route { .. } => panic!("there is one region"),
                 sequencer::Output::Watch { watch, message } => {
                     let input = ClientInput::Receive(message);
                     self.tell(watch.0 as usize, Input::Watch(input));
@@ -246,7 +252,10 @@ fn a_process_is_ready_once_its_records_stand() {
     world.object("services/shop/resources/Order");
     let own = world.processes[process].own_service().unwrap();
     assert_eq!(**own, service);
-    assert_eq!(world.writes, 2, "the region, and one batch");
+    assert_eq!(
+        world.writes, 3,
+        "the region, the service with its kind, and the deployment"
+    );
 }
 
 #[test]

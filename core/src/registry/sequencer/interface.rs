@@ -4,12 +4,18 @@ use crate::link::Ticket;
 use crate::machine::Wake;
 use crate::registry::log::{LogEpoch, Retention};
 use crate::registry::name::RegionId;
+use crate::registry::replica::{
+    FeedMessage, FeedRefusal, FeedRequest, FollowerId, ReplicaEvent, ReplicaInput, ReplicaOutput,
+    ReplicaTuning,
+};
 use crate::registry::sabotage::RegistryBugs;
 use crate::registry::store::{CommitGroup, StoreFailure, StoreImage};
 use crate::registry::watch::{
     BOOKMARK_INTERVAL, ResetReason, WatchId, WatchMessage, WatchRefusal, WatchRequest,
 };
-use crate::registry::write::{RegistryCaller, WriteBatch, WriteOutcome, WriteRefusal};
+use crate::registry::write::{
+    CopiesWanted, RegistryCaller, WriteBatch, WriteOutcome, WriteRefusal,
+};
 use crate::time::{Duration, Wall};
 
 /// The number of a write, given by the caller.
@@ -35,6 +41,8 @@ pub struct Config {
     /// [`BOOKMARK_INTERVAL_MIN`](crate::registry::watch::BOOKMARK_INTERVAL_MIN) and
     /// [`BOOKMARK_INTERVAL_MAX`](crate::registry::watch::BOOKMARK_INTERVAL_MAX).
     pub bookmark_interval: Duration,
+    /// Settings of copies.
+    pub replica: ReplicaTuning,
     /// Planted bugs.
     pub bugs: RegistryBugs,
 }
@@ -51,6 +59,7 @@ impl Config {
             prefixes: Vec::new(),
             retention: Retention::default(),
             bookmark_interval: BOOKMARK_INTERVAL,
+            replica: ReplicaTuning::default(),
             bugs: RegistryBugs::NONE,
         }
     }
@@ -110,6 +119,10 @@ pub struct WriteRequest {
     pub batch: WriteBatch,
     /// Calendar time.
     pub time: Wall,
+    /// The copies in other regions that the writer waits for; none if the owner's own store is enough.
+    pub copies: Option<CopiesWanted>,
+    /// Whether the registry of another region has routed the write here. Such a write is not routed again.
+    pub is_routed: bool,
 }
 
 /// An input of the machine.
@@ -155,6 +168,42 @@ pub enum Input {
     CloseWatch {
         /// The watch.
         watch: WatchId,
+    },
+    /// The registry of another region asks for the batches of this one. The next request of a follower takes the place
+    /// of the one before.
+    OpenFeed {
+        /// The caller's number. The caller has checked that the follower is the registry of the region in the request.
+        follower: FollowerId,
+        /// The position of the copy.
+        request: Box<FeedRequest>,
+    },
+    /// A follower has confirmed batches, and takes more bytes.
+    ConfirmFeed {
+        /// The follower.
+        follower: FollowerId,
+        /// The sequence number up to which the copy is durable.
+        sequence: u64,
+        /// The number of bytes.
+        bytes: usize,
+    },
+    /// A follower is gone.
+    CloseFeed {
+        /// The follower.
+        follower: FollowerId,
+    },
+    /// Something happened on the link to the registry of another region.
+    Link {
+        /// The region.
+        region: RegionId,
+        /// What happened.
+        input: Box<ReplicaInput>,
+    },
+    /// The owner has answered a write: completes [`Output::Route`].
+    Routed {
+        /// The write.
+        write: WriteId,
+        /// The outcome.
+        result: Result<WriteOutcome, WriteRefusal>,
     },
     /// A deadline has arrived.
     Wake,
@@ -203,6 +252,35 @@ pub enum Output {
         /// The message.
         message: WatchMessage,
     },
+    /// Send a message to a follower.
+    Feed {
+        /// The follower.
+        follower: FollowerId,
+        /// The message.
+        message: FeedMessage,
+    },
+    /// A follower is not served, or not any more. It does not exist after that.
+    FeedEnded {
+        /// The follower.
+        follower: FollowerId,
+        /// The reason.
+        refusal: FeedRefusal,
+    },
+    /// An order about the link to the registry of another region.
+    Link {
+        /// The region.
+        region: RegionId,
+        /// The order.
+        order: ReplicaOutput,
+    },
+    /// Send a write to the registry of the region that owns its objects, on the link to it; answer with `Routed`, unless
+    /// the link is lost.
+    Route {
+        /// The owner.
+        owner: RegionId,
+        /// The write. Its number is that of this registry.
+        write: Box<WriteRequest>,
+    },
     /// Report an event.
     Report(Event),
 }
@@ -242,6 +320,22 @@ pub enum Event {
         /// The reason.
         reason: ResetReason,
     },
+    /// An event of a copy of another region.
+    Copy {
+        /// The region that owns the objects.
+        region: RegionId,
+        /// The event.
+        event: ReplicaEvent,
+    },
+    /// A follower is not served.
+    FollowerRefused {
+        /// The region that it claims.
+        region: RegionId,
+        /// The reason.
+        refusal: FeedRefusal,
+    },
+    /// Another store has this region; this one takes no writes.
+    RegionTaken,
 }
 
 impl Event {
@@ -255,6 +349,9 @@ impl Event {
             Self::Deposed => "registry-deposed",
             Self::HistoryLost { .. } => "registry-history-lost",
             Self::WatchReset { .. } => "registry-watch-reset",
+            Self::Copy { event, .. } => event.word(),
+            Self::FollowerRefused { .. } => "registry-follower-refused",
+            Self::RegionTaken => "registry-region-taken",
         }
     }
 }

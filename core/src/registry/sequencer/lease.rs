@@ -28,6 +28,8 @@ enum Phase {
 pub(super) struct Lease {
     phase: Phase,
     epoch: LogEpoch,
+    /// The uid of the store; 0 before it was opened.
+    store: u64,
     /// Whether the store was open once, so that there is a state to read.
     was_open: bool,
 }
@@ -40,6 +42,7 @@ impl Lease {
                 number: 0,
                 incarnation: 0,
             },
+            store: 0,
             was_open: false,
         }
     }
@@ -47,6 +50,11 @@ impl Lease {
     /// The epoch; that of the last opening if the store is not open.
     pub(super) const fn epoch(&self) -> LogEpoch {
         self.epoch
+    }
+
+    /// The uid of the store.
+    pub(super) const fn store(&self) -> u64 {
+        self.store
     }
 
     /// Whether reads are served: the store was open, and no other sequencer is known to have opened it since.
@@ -81,11 +89,12 @@ impl Lease {
     }
 
     /// The store is open. Returns false if it was not being opened.
-    pub(super) fn on_opened(&mut self, epoch: LogEpoch) -> bool {
+    pub(super) fn on_opened(&mut self, epoch: LogEpoch, store: u64) -> bool {
         let is_expected = self.phase == Phase::Opening;
         if is_expected {
             self.phase = Phase::Serving;
             self.epoch = epoch;
+            self.store = store;
             self.was_open = true;
         }
         is_expected

@@ -9,11 +9,16 @@
 //! - `decision`: preconditions, masks, rules; the changes of a batch.
 //! - `audiences`: the services that may read the changed objects.
 //! - `quotas`: objects and writes of each service.
-//! - [`ChangeLog`]: durable batches, for watchers that resume and requests that are repeated.
+//! - [`RegionLogs`]: durable batches, for watchers that resume and requests that are repeated.
 //! - [`WatchServer`]: the watchers.
+//! - [`Replicas`]: the copies of other regions' objects. Reads and rules see them, as far as they have arrived.
+//! - [`FeedServer`]: the copies that other regions have of this one.
+//! - `regions`: what the sequencer does with these two.
+//! - `acks`: writers that wait for copies. `routing`: writes for other regions. `claim`: the claim of the store to the
+//!   region.
 //!
 //! Promises:
-//! - Reads, writes and refusals are linearizable while the epoch lasts, and a batch is atomic. A registry that does not
+//! - Reads, writes and refusals of the region's own objects are linearizable while the epoch lasts, and a batch is atomic. A registry that does not
 //!   know yet that another one has opened its store may answer reads and refusals from its last state.
 //! - An acknowledged write is durable. A write that is refused is not applied, except for
 //!   [`WriteRefusal::Unknown`]; its outcome is learnt by repeating it with its request id.
@@ -23,25 +28,34 @@
 //!
 //! Bounds: those of the components; [`WriteLimits`].
 
+mod acks;
 mod audiences;
+mod claim;
 mod decision;
 mod interface;
 mod lease;
 mod pipeline;
 mod quotas;
+mod regions;
+mod routing;
 #[cfg(test)]
 mod tests;
 
+pub use acks::COPIES_TIMEOUT_MAX;
+pub use claim::{STORE_FIELD, store_text};
 pub use interface::{
     Config, Event, Input, Output, PREFIXES_MAX, PrefixQuota, WriteId, WriteLimits, WriteRequest,
 };
 pub use pipeline::{WAITING_BYTES_MAX, WAITING_ENTRIES_MAX};
+pub use routing::ROUTED_MAX;
 
-use super::log::{ChangeLog, LogEntry, LogEpoch, RequestKey, RequestStamp};
+use super::log::{ChangeLog, LogEntry, LogEpoch, ObjectChange, RequestKey, RequestStamp};
 use super::metadata::Revision;
 use super::name::ObjectName;
 use super::object::Object;
 use super::query::{ObjectPage, ObjectQuery, PageTokenError};
+use super::region_logs::RegionLogs;
+use super::replica::{CopyStatus, FeedServer, FollowerStatus, ReplicaReports, Replicas};
 use super::sabotage::RegistryBug;
 use super::state::{ObjectMap, RegistryState};
 use super::store::{CommitGroup, StoreFailure, StoreImage};
@@ -53,10 +67,14 @@ use crate::link::Ticket;
 use crate::machine::{Machine, Outbox};
 use crate::random::Random;
 use crate::time::{Instant, Wall};
+use acks::CopyAcks;
+use claim::{ClaimState, RegionClaim};
 use decision::{DecisionContext, added, decide};
 use lease::Lease;
 use pipeline::{CommitPipeline, Waiter, WaitingAnswer};
 use quotas::Quotas;
+use regions::{answer_routed, is_region};
+use routing::RoutedWrites;
 use std::sync::Arc;
 
 /// The sequencer of a region.
@@ -70,8 +88,13 @@ pub struct Sequencer {
     accepted: RegistryState,
     /// The state after all durable batches.
     durable: RegistryState,
-    log: ChangeLog,
+    logs: RegionLogs,
     watches: WatchServer,
+    replicas: Replicas,
+    feed: FeedServer,
+    acks: CopyAcks,
+    routed: RoutedWrites,
+    claim: RegionClaim,
     random: Random,
     /// Calendar time of the latest write.
     time: Wall,
@@ -82,24 +105,36 @@ impl Sequencer {
     /// A sequencer that has not started.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let random = Random::from_seed(config.seed).child("registry");
+        let (region, primary, bugs) = (config.region.clone(), config.primary.clone(), config.bugs);
+        let links = random.child("links");
         Self {
+            replicas: Replicas::new(region.clone(), primary, config.replica, links, bugs),
+            feed: FeedServer::new(config.replica, bugs),
+            acks: CopyAcks::default(),
+            routed: RoutedWrites::default(),
+            claim: RegionClaim::default(),
             lease: Lease::new(),
             pipeline: CommitPipeline::default(),
             quotas: Quotas::new(config.limits, &config.prefixes),
             accepted: RegistryState::default(),
             durable: RegistryState::default(),
-            log: ChangeLog::default(),
-            watches: WatchServer::new(config.region.clone(), config.bookmark_interval, config.bugs),
-            random: Random::from_seed(config.seed).child("registry"),
+            logs: RegionLogs::new(region),
+            watches: WatchServer::new(config.bookmark_interval, bugs),
+            random,
             time: Wall(0),
             config,
         }
     }
 
-    /// Whether the store was opened, so that there is a state to read, and no other sequencer is known to have opened it.
+    /// Whether the store was opened and has a copy of the primary region, so that there is a state to read, and no other
+    /// sequencer is known to have opened it.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.lease.is_readable()
+        let primary = &self.config.primary;
+        let has_copy = || self.replicas.get(primary).and_then(|it| it.position());
+        let is_primary = self.config.region == *primary;
+        self.lease.is_readable() && (is_primary || has_copy().is_some())
     }
 
     /// Whether writes are accepted.
@@ -120,10 +155,32 @@ impl Sequencer {
         self.durable.objects()
     }
 
-    /// The durable batches.
+    /// The durable batches of the region.
     #[must_use]
     pub const fn log(&self) -> &ChangeLog {
-        &self.log
+        self.logs.own()
+    }
+
+    /// The durable batches of the region, and the latest ones of its copies.
+    #[must_use]
+    pub const fn logs(&self) -> &RegionLogs {
+        &self.logs
+    }
+
+    /// The uid of the store; 0 before it was opened.
+    #[must_use]
+    pub const fn store(&self) -> u64 {
+        self.lease.store()
+    }
+
+    /// The copies of other regions' objects, in the order of the regions.
+    pub fn copies(&self, now: Instant) -> impl Iterator<Item = CopyStatus> {
+        self.replicas.status(now)
+    }
+
+    /// The regions that have copies of this one, in the order of their names.
+    pub fn followers(&self) -> impl Iterator<Item = FollowerStatus> {
+        self.feed.status()
     }
 
     /// The number of watches.
@@ -166,7 +223,7 @@ impl Sequencer {
             }
             Input::Write(write) => self.on_write(now, *write, out),
             Input::Committed { ticket } => self.on_committed(now, ticket, out),
-            Input::CommitFailed { ticket, failure } => self.on_failed(ticket, failure, out),
+            Input::CommitFailed { ticket, failure } => self.on_failed(now, ticket, failure, out),
             Input::OpenWatch {
                 watch,
                 caller,
@@ -176,6 +233,22 @@ impl Sequencer {
                 watches.grant(now, watch, bytes, watched, sent);
             }),
             Input::CloseWatch { watch } => self.watches.close(watch),
+            Input::OpenFeed { follower, request } => {
+                self.on_open_feed(now, follower, &request, out);
+            }
+            Input::ConfirmFeed {
+                follower,
+                sequence,
+                bytes,
+            } => {
+                self.feed(out, |feed, source, sent| {
+                    feed.confirm(now, follower, sequence, bytes, source, sent);
+                });
+                self.answer_copied(now, out);
+            }
+            Input::CloseFeed { follower } => self.feed.close(now, follower),
+            Input::Link { region, input } => self.on_link(now, &region, *input, out),
+            Input::Routed { write, result } => self.on_routed(now, write, result, out),
             Input::Wake => self.on_wake(now, out),
         }
     }
@@ -189,19 +262,29 @@ impl Sequencer {
 
     fn on_opened(&mut self, now: Instant, image: StoreImage, out: &mut Outbox<Output>) {
         let epoch = image.epochs.last().map(|(epoch, _)| *epoch);
-        if !self.lease.on_opened(epoch.unwrap_or_default()) {
+        let (epoch, store) = (epoch.unwrap_or_default(), image.uid);
+        if !self.lease.on_opened(epoch, store) {
             return;
         }
-        let (head, stored) = (self.log.head(), image.head());
+        let (head, stored) = (self.logs.own().head(), image.head());
         let log = ChangeLog::of(image.floor, image.epochs, image.log);
-        let former = std::mem::replace(&mut self.log, log);
-        if !self.log.knows(former.epoch_of(head), head) {
+        let former = std::mem::replace(self.logs.own_mut(), log);
+        if !self.logs.own().knows(former.epoch_of(head), head) {
             out.push(Output::Report(Event::HistoryLost { head, stored }));
         }
         self.durable = RegistryState::of(image.objects);
         self.accept_durable();
-        let (epoch, head) = (self.lease.epoch(), stored);
+        for (region, position) in &image.copies {
+            self.logs.begin_copy(region, *position);
+        }
+        let head = stored;
         out.push(Output::Report(Event::Serving { epoch, head }));
+        self.end_feeds(out);
+        let mut reports = ReplicaReports::default();
+        (self.replicas).open(now, store, epoch, &image.copies, &mut reports);
+        self.report_copies(now, reports, out);
+        self.discover(now);
+        self.claim_region(now, out);
         self.watch(out, |watches, watched, sent| {
             watches.on_reopened(now, &former, watched, sent);
         });
@@ -216,9 +299,40 @@ impl Sequencer {
     fn on_write(&mut self, now: Instant, write: WriteRequest, out: &mut Outbox<Output>) {
         let id = write.write;
         self.time = self.time.max(write.time);
+        if let Some(copies) = write.copies {
+            self.acks.want(id, copies);
+        }
         if let Err(refusal) = self.accept(now, write, out) {
-            let result = Err(refusal);
-            out.push(Output::Answer { write: id, result });
+            self.answer(now, id, Err(refusal), out);
+        }
+    }
+
+    /// Answers a writer, unless the writer waits for copies of its batch.
+    fn answer(
+        &mut self,
+        now: Instant,
+        write: WriteId,
+        result: Result<WriteOutcome, WriteRefusal>,
+        out: &mut Outbox<Output>,
+    ) {
+        let result = match result {
+            Ok(outcome) => match self.acks.hold(now, write, outcome, &self.feed) {
+                Some(outcome) => Ok(outcome),
+                None => return,
+            },
+            Err(refusal) => {
+                self.acks.forget(write);
+                Err(refusal)
+            }
+        };
+        out.push(Output::Answer { write, result });
+    }
+
+    /// Answers the writers whose copies are confirmed or whose deadlines have passed.
+    fn answer_copied(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        for (write, outcome) in self.acks.take_due(now, &self.feed) {
+            let result = Ok(outcome);
+            out.push(Output::Answer { write, result });
         }
     }
 
@@ -232,6 +346,17 @@ impl Sequencer {
         if let Some(refusal) = self.lease.refusal() {
             return Err(refusal);
         }
+        if !self.is_readable() {
+            return Err(WriteRefusal::Opening);
+        }
+        if let Some((name, owner)) = self.other_owner(&write.batch)? {
+            return self.route(name, owner, write, out);
+        }
+        match self.claim_state() {
+            ClaimState::Held => {}
+            ClaimState::Open => return Err(WriteRefusal::Opening),
+            ClaimState::Taken => return Err(WriteRefusal::Deposed),
+        }
         let request = write.request.as_ref().map(|id| RequestStamp {
             key: RequestKey {
                 caller: write.caller.to_string(),
@@ -239,13 +364,29 @@ impl Sequencer {
             },
             hash: write.batch.hash(),
         });
-        if self.repeat(write.write, request.as_ref(), out)? {
+        if self.repeat(now, write.write, request.as_ref(), out)? {
             return Ok(());
         }
         self.quotas.begin(now, &write.caller, &write.batch)?;
         if !self.pipeline.has_room() {
             return Err(WriteRefusal::Busy);
         }
+        match self.decide(&write) {
+            Ok((revision, changes)) if !changes.is_empty() => {
+                self.push(&write, request, revision, changes, out);
+            }
+            Ok(_) => self.answer_unchanged(now, write.write, out),
+            Err(refusal) if self.pipeline.len() == 0 => return Err(refusal),
+            Err(refusal) => self.wait_for_last(write.write, WaitingAnswer::Refused(refusal)),
+        }
+        Ok(())
+    }
+
+    /// Decides about a batch on the accepted state.
+    fn decide(
+        &mut self,
+        write: &WriteRequest,
+    ) -> Result<(Revision, Vec<ObjectChange>), WriteRefusal> {
         let revision = Revision {
             epoch: self.lease.epoch().number,
             sequence: self.next_sequence(),
@@ -262,19 +403,20 @@ impl Sequencer {
         } else {
             &self.accepted
         };
-        let decided = decide(state, &write.batch, &mut context);
-        let changes = match decided.and_then(|it| self.quotas.check(added(&it)).map(|()| it)) {
-            Ok(changes) => changes,
-            Err(refusal) if self.pipeline.len() == 0 => return Err(refusal),
-            Err(refusal) => {
-                self.wait_for_last(write.write, WaitingAnswer::Refused(refusal));
-                return Ok(());
-            }
-        };
-        if changes.is_empty() {
-            self.answer_unchanged(write.write, out);
-            return Ok(());
-        }
+        let changes = decide(state, &write.batch, &mut context)?;
+        self.quotas.check(added(&changes))?;
+        Ok((revision, changes))
+    }
+
+    /// Hands an accepted batch to the pipeline.
+    fn push(
+        &mut self,
+        write: &WriteRequest,
+        request: Option<RequestStamp>,
+        revision: Revision,
+        changes: Vec<ObjectChange>,
+        out: &mut Outbox<Output>,
+    ) {
         for change in &changes {
             self.accepted.apply(change);
             self.quotas.apply(change);
@@ -284,24 +426,28 @@ impl Sequencer {
             time: self.time,
             request,
             changes,
+            previous: 0,
+            hash: 0,
         };
+        let previous = self.pipeline.end_hash();
+        let entry = entry.after(previous.unwrap_or_else(|| self.logs.own().end_hash()));
         if self.config.bugs.has(RegistryBug::AnswersEarly) {
-            let result = Ok(WriteOutcome::of(&entry));
+            let result = Ok(WriteOutcome::of(&entry, &self.config.region));
             let write = write.write;
             out.push(Output::Answer { write, result });
         }
         self.pipeline.push(entry, write.write);
-        Ok(())
     }
 
     /// The sequence number of the next accepted batch.
     fn next_sequence(&self) -> u64 {
-        self.log.head() + self.pipeline.len() as u64 + 1
+        self.logs.own().head() + self.pipeline.len() as u64 + 1
     }
 
     /// Whether a write is a repetition: then it gets the outcome of the first attempt.
     fn repeat(
         &mut self,
+        now: Instant,
         write: WriteId,
         request: Option<&RequestStamp>,
         out: &mut Outbox<Output>,
@@ -313,30 +459,30 @@ impl Sequencer {
             return Ok(false);
         }
         let waiting = self.pipeline.of_request(&request.key);
-        let Some(entry) = waiting.or_else(|| self.log.of_request(&request.key)) else {
+        let Some(entry) = waiting.or_else(|| self.logs.own().of_request(&request.key)) else {
             return Ok(false);
         };
         if entry.request.as_ref() != Some(request) {
             return Err(WriteRefusal::RequestReused);
         }
         let sequence = entry.revision.sequence;
-        if sequence > self.log.head() {
+        if sequence > self.logs.own().head() {
             let answer = WaitingAnswer::Own;
             self.pipeline.wait(sequence, Waiter { write, answer });
         } else {
-            let result = Ok(WriteOutcome::of(entry));
-            out.push(Output::Answer { write, result });
+            let result = Ok(WriteOutcome::of(entry, &self.config.region));
+            self.answer(now, write, result, out);
         }
         Ok(true)
     }
 
     /// Answers a batch that changes nothing, once the state that it saw is durable.
-    fn answer_unchanged(&mut self, write: WriteId, out: &mut Outbox<Output>) {
+    fn answer_unchanged(&mut self, now: Instant, write: WriteId, out: &mut Outbox<Output>) {
         if self.pipeline.len() > 0 {
             self.wait_for_last(write, WaitingAnswer::Unchanged);
         } else {
             let result = Ok(self.unchanged());
-            out.push(Output::Answer { write, result });
+            self.answer(now, write, result, out);
         }
     }
 
@@ -348,11 +494,13 @@ impl Sequencer {
 
     /// The outcome of a batch that changes nothing.
     fn unchanged(&self) -> WriteOutcome {
-        let sequence = self.log.head();
-        let epoch = self.log.epoch_of(sequence).number;
+        let sequence = self.logs.own().head();
+        let epoch = self.logs.own().epoch_of(sequence).number;
         WriteOutcome {
+            region: self.config.region.clone(),
             revision: Revision { epoch, sequence },
             objects: Vec::new(),
+            copies: 0,
         }
     }
 
@@ -360,42 +508,72 @@ impl Sequencer {
         let Some(group) = self.pipeline.on_committed(ticket) else {
             return;
         };
+        let mut has_regions = false;
         for (entry, waiters) in group {
             for change in &entry.changes {
+                has_regions |= is_region(&change.name);
                 self.durable.apply(change);
             }
-            self.log.append(Arc::clone(&entry));
+            self.logs.own_mut().append(Arc::clone(&entry));
             for waiter in waiters {
                 let result = match waiter.answer {
                     WaitingAnswer::Own if self.config.bugs.has(RegistryBug::AnswersEarly) => {
                         continue;
                     }
-                    WaitingAnswer::Own => Ok(WriteOutcome::of(&entry)),
+                    WaitingAnswer::Own => Ok(WriteOutcome::of(&entry, &self.config.region)),
                     WaitingAnswer::Unchanged => Ok(self.unchanged()),
                     WaitingAnswer::Refused(refusal) => Err(refusal),
                 };
-                let write = waiter.write;
-                out.push(Output::Answer { write, result });
+                self.answer(now, waiter.write, result, out);
             }
         }
+        has_regions |= self.apply_copies(now, out);
+        if has_regions {
+            self.discover(now);
+        }
+        self.claim_region(now, out);
         self.watch(out, |watches, watched, sent| {
             watches.publish(now, watched, sent);
         });
+        self.feed(out, |feed, source, sent| feed.publish(now, source, sent));
+        self.answer_copied(now, out);
         self.compact(now, out);
     }
 
-    /// Removes old batches from the log; the next commit removes them from the store.
+    /// Removes old batches from the logs; the next commit removes those of the region from the store.
     fn compact(&mut self, now: Instant, out: &mut Outbox<Output>) {
-        let floor = self.log.compactable(self.time, self.config.retention);
-        if floor > self.log.floor() {
+        let retention = self.config.retention;
+        let mut floors = Vec::new();
+        for (region, log) in self.logs.iter() {
+            let is_own = *region == self.config.region;
+            let held = self.feed.held(now).filter(|_| is_own);
+            // The clock of a copy is that of its owner.
+            let last = log.after(log.head().saturating_sub(1)).next();
+            let time = last.filter(|_| !is_own).map_or(self.time, |it| it.time);
+            let floor = log.compactable(time, retention, held);
+            if floor > log.floor() {
+                floors.push((region.clone(), floor));
+            }
+        }
+        for (region, floor) in floors {
             self.watch(out, |watches, watched, sent| {
-                watches.before_compaction(now, floor, watched, sent);
+                watches.before_compaction(now, &region, floor, watched, sent);
             });
-            self.log.compact(floor);
+            if region == self.config.region {
+                self.logs.own_mut().compact(floor);
+            } else {
+                self.logs.copy_mut(&region).compact(floor);
+            }
         }
     }
 
-    fn on_failed(&mut self, ticket: Ticket, failure: StoreFailure, out: &mut Outbox<Output>) {
+    fn on_failed(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        failure: StoreFailure,
+        out: &mut Outbox<Output>,
+    ) {
         if !self.pipeline.is_under_way(ticket) {
             return;
         }
@@ -410,9 +588,12 @@ impl Sequencer {
                 StoreFailure::Failed if was_sent && is_unknown => WriteRefusal::Unknown,
                 StoreFailure::Failed => WriteRefusal::StoreFailed,
             });
-            out.push(Output::Answer { write, result });
+            self.answer(now, write, result, out);
         }
         self.accept_durable();
+        let mut reports = ReplicaReports::default();
+        self.replicas.abort(now, &mut reports);
+        self.report_copies(now, reports, out);
         out.push(Output::Report(Event::CommitFailed { failure, writes }));
         match failure {
             StoreFailure::Full => {}
@@ -420,6 +601,10 @@ impl Sequencer {
                 self.lease.depose();
                 out.push(Output::Report(Event::Deposed));
                 self.end_watches(out);
+                self.end_feeds(out);
+                let mut reports = ReplicaReports::default();
+                self.replicas.end(&mut reports);
+                self.report_copies(now, reports, out);
             }
             StoreFailure::Failed => self.open_store(out),
         }
@@ -432,12 +617,12 @@ impl Sequencer {
         (viewer, request): (RegistryCaller, WatchRequest),
         out: &mut Outbox<Output>,
     ) {
-        if !self.lease.is_readable() {
+        if !self.is_readable() {
             let result = Err(WatchRefusal::Opening);
             out.push(Output::WatchOpened { watch, result });
             return;
         }
-        let (mut sent, watched) = (Vec::new(), watched(&self.log, &self.durable));
+        let (mut sent, watched) = (Vec::new(), watched(&self.logs, &self.durable));
         let opened = (self.watches).open(now, watch, viewer, request, watched, &mut sent);
         let result = opened.map(drop);
         out.push(Output::WatchOpened { watch, result });
@@ -464,7 +649,7 @@ impl Sequencer {
         let mut sent = Vec::new();
         call(
             &mut self.watches,
-            watched(&self.log, &self.durable),
+            watched(&self.logs, &self.durable),
             &mut sent,
         );
         deliver(sent, out);
@@ -477,6 +662,13 @@ impl Sequencer {
         self.watch(out, |watches, watched, sent| {
             watches.on_wake(now, watched, sent);
         });
+        self.feed(out, |feed, source, sent| feed.on_wake(now, source, sent));
+        let mut reports = ReplicaReports::default();
+        self.replicas.on_wake(now, &mut reports);
+        self.report_copies(now, reports, out);
+        self.claim_region(now, out);
+        answer_routed(self.routed.take_due(now), out);
+        self.answer_copied(now, out);
     }
 
     /// Hands the next group to the store.
@@ -484,21 +676,30 @@ impl Sequencer {
         if !self.lease.is_serving() {
             return;
         }
-        if let Some((ticket, entries)) = self.pipeline.take_group() {
-            let (epoch, floor) = (self.lease.epoch(), self.log.floor());
+        if self.pipeline.is_committing() {
+            return;
+        }
+        let copies = if self.replicas.has_content() {
+            self.replicas.take_updates(self.durable.objects())
+        } else {
+            Vec::new()
+        };
+        if let Some((ticket, entries)) = self.pipeline.take_group(!copies.is_empty()) {
+            let (epoch, floor) = (self.lease.epoch(), self.logs.own().floor());
             let group = CommitGroup {
                 epoch,
                 entries,
                 floor,
+                copies,
             };
             out.push(Output::Commit { ticket, group });
         }
     }
 }
 
-const fn watched<'a>(log: &'a ChangeLog, state: &'a RegistryState) -> WatchedState<'a> {
+const fn watched<'a>(logs: &'a RegionLogs, state: &'a RegistryState) -> WatchedState<'a> {
     let objects = state.objects();
-    WatchedState { log, objects }
+    WatchedState { logs, objects }
 }
 
 fn deliver(sent: Vec<WatchOutput>, out: &mut Outbox<Output>) {
@@ -521,9 +722,15 @@ impl Machine for Sequencer {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.lease.retry_at(), self.watches.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let deadlines = [
+            self.lease.retry_at(),
+            self.watches.next_deadline(),
+            self.feed.next_deadline(),
+            self.replicas.next_deadline(),
+            self.claim.deadline(),
+            self.acks.deadline(),
+            self.routed.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 }

@@ -63,6 +63,13 @@ impl CommitPipeline {
         self.open.len() + self.sent.as_ref().map_or(0, |(_, entries)| entries.len())
     }
 
+    /// The hash of the latest batch that is not durable; none if there is none.
+    pub(super) fn end_hash(&self) -> Option<u64> {
+        let sent = || self.sent.as_ref().and_then(|(_, entries)| entries.last());
+        let last = self.open.last().or_else(sent);
+        last.map(|entry| entry.hash)
+    }
+
     /// Accepts a batch.
     pub(super) fn push(&mut self, entry: LogEntry, write: WriteId) {
         let sequence = entry.revision.sequence;
@@ -87,9 +94,14 @@ impl CommitPipeline {
         self.requests.get(key)
     }
 
-    /// The next group to commit, unless one is under way or no batch waits.
-    pub(super) fn take_group(&mut self) -> Option<(Ticket, Vec<Arc<LogEntry>>)> {
-        if self.sent.is_some() || self.open.is_empty() {
+    /// Whether a group is under way.
+    pub(super) const fn is_committing(&self) -> bool {
+        self.sent.is_some()
+    }
+
+    /// The next group to commit, unless one is under way, or no batch waits and the group has no other content.
+    pub(super) fn take_group(&mut self, has_other: bool) -> Option<(Ticket, Vec<Arc<LogEntry>>)> {
+        if self.is_committing() || self.open.is_empty() && !has_other {
             return None;
         }
         self.tickets += 1;

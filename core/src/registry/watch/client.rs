@@ -372,9 +372,8 @@ impl WatchClient {
             self.violate(now, "changes before the end of a snapshot", out);
             return false;
         };
-        let increases =
-            token.sequence > before.sequence || may_stay && token.sequence == before.sequence;
-        if !increases || token.region != before.region || token.scope != before.scope {
+        let increases = token.is_at_least(before) && (may_stay || token != *before);
+        if !increases || token.scope != before.scope {
             self.violate(now, "the order of positions", out);
             return false;
         }
@@ -450,16 +449,16 @@ impl Machine for WatchClient {
 mod tests {
     use super::*;
     use crate::machine::wake_checked;
-    use crate::registry::log::LogEpoch;
+    use crate::registry::log::LogPosition;
     use crate::registry::object::tests::object;
 
     fn token(sequence: u64) -> ResumeToken {
-        ResumeToken {
-            region: "eu".parse().unwrap(),
-            epoch: LogEpoch::default(),
+        let position = LogPosition {
             sequence,
-            scope: ObjectScope::default().hash(),
-        }
+            ..LogPosition::default()
+        };
+        let scope = ObjectScope::default().hash();
+        ResumeToken::of("eu".parse().unwrap(), position, scope)
     }
 
     fn order(id: &str, generation: u64) -> Arc<Object> {

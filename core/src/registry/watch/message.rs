@@ -119,10 +119,12 @@ pub enum WatchRefusal {
     Opening,
     /// The registry has the maximum number of watches.
     TooMany,
-    /// The token is one of another region.
+    /// The token is one of other regions.
     OtherRegion,
     /// The registry does not admit the caller, for this reason.
     Denied(String),
+    /// The registry's copy of another region has not reached the position of the token.
+    Behind,
 }
 
 impl WatchRefusal {
@@ -130,7 +132,7 @@ impl WatchRefusal {
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         match self {
-            Self::Opening | Self::TooMany => true,
+            Self::Opening | Self::TooMany | Self::Behind => true,
             Self::OtherRegion | Self::Denied(_) => false,
         }
     }
@@ -145,6 +147,9 @@ impl fmt::Display for WatchRefusal {
             Self::TooMany => "the registry has too many watches; watch later",
             Self::OtherRegion => "the resume token is one of another region; watch without it",
             Self::Denied(reason) => reason,
+            Self::Behind => {
+                "the registry's copies have not reached the position of the resume token; watch later or elsewhere"
+            }
         })
     }
 }

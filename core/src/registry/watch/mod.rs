@@ -2,6 +2,7 @@
 
 mod client;
 mod message;
+mod positions;
 mod server;
 mod token;
 

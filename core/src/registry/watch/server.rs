@@ -1,7 +1,7 @@
 //! The watch server: a snapshot for each watcher, then each change once and in order.
 //!
-//! A watcher is a position in the log of the region. Its queue is the part of the log after the position, so a watcher
-//! that reads slowly costs no memory and delays no other watcher. Messages are sent only within the credit that the
+//! A watcher is a position in the log of the region, and one in the log of each copy of another region. Its queue is the
+//! part of the logs after the positions, so a watcher that reads slowly costs no memory and delays no other watcher. Messages are sent only within the credit that the
 //! watcher has granted. A watcher whose position falls below the floor gets a reset and a snapshot.
 //!
 //! ```text
@@ -9,7 +9,7 @@
 //!    └──(token)──────────►┘
 //! ```
 //!
-//! Promises for each watcher, by etcd's names: *ordered* and *unique* (revisions increase), *atomic* (a batch is in one
+//! Promises for each watcher and each region that owns objects, by etcd's names: *ordered* and *unique* (revisions increase), *atomic* (a batch is in one
 //! message), *reliable* (no change between two positions is left out), *resumable* (by token), *bookmarkable* (a
 //! bookmark says that nothing before it is missing; one is sent at once to a watcher that resumes and has missed nothing,
 //! before the floor moves past the last token, and to a watcher that has heard nothing for its interval).
@@ -24,12 +24,14 @@
 //! Bounds: [`WATCHES_MAX`] watches; one step looks at [`SCAN_MAX`] objects or batches for each of them.
 
 use super::message::{ResetReason, SnapshotEnd, WatchChange, WatchMessage, WatchRefusal};
+use super::positions::WatchPositions;
 use super::token::ResumeToken;
 use crate::registry::access::RegistryCaller;
-use crate::registry::log::{ChangeLog, LogEntry};
+use crate::registry::log::{ChangeLog, LogEntry, LogPosition};
 use crate::registry::name::RegionId;
 use crate::registry::object::Object;
 use crate::registry::query::ObjectScope;
+use crate::registry::region_logs::RegionLogs;
 use crate::registry::sabotage::{RegistryBug, RegistryBugs};
 use crate::registry::state::ObjectMap;
 use crate::time::{Duration, Instant};
@@ -123,12 +125,9 @@ impl WatchedSet {
 struct Watcher {
     set: WatchedSet,
     hash: u64,
-    /// The snapshot at `position`; none for a live watcher.
+    /// The snapshot at the positions; none for a live watcher.
     snapshot: Option<Snapshot>,
-    /// The sequence number of the last batch that the watcher needs not hear of.
-    position: u64,
-    /// The sequence number of the last token that was sent.
-    told: u64,
+    positions: WatchPositions,
     /// Bytes that may be sent.
     credit: usize,
     /// Whether the watcher resumed and has heard nothing since: it gets a bookmark even if nothing is new.
@@ -144,7 +143,6 @@ struct Watcher {
 /// The watchers.
 #[derive(Clone, Debug)]
 pub struct WatchServer {
-    region: RegionId,
     watchers: BTreeMap<WatchId, Watcher>,
     /// Watchers whose work was interrupted.
     unfinished: BTreeSet<WatchId>,
@@ -156,22 +154,32 @@ pub struct WatchServer {
     bugs: RegistryBugs,
 }
 
-/// The state of the region that watchers hear of.
+/// The state that watchers hear of.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchedState<'a> {
-    /// The log.
-    pub log: &'a ChangeLog,
-    /// The objects after the last batch of the log.
+    /// The logs of the region and of its copies.
+    pub logs: &'a RegionLogs,
+    /// The objects after the last batch of each log.
     pub objects: &'a ObjectMap,
+}
+
+/// How a registry goes on with a watch after a position in one log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resumption {
+    /// With the batches after it.
+    Continue,
+    /// With a snapshot.
+    Reset(ResetReason),
+    /// Not before the copy of the region has the position.
+    Wait,
 }
 
 impl WatchServer {
     /// No watchers. `interval` is the longest time between two messages to a watcher, within [`BOOKMARK_INTERVAL_MIN`]
     /// and [`BOOKMARK_INTERVAL_MAX`].
     #[must_use]
-    pub fn new(region: RegionId, interval: Duration, bugs: RegistryBugs) -> Self {
+    pub fn new(interval: Duration, bugs: RegistryBugs) -> Self {
         Self {
-            region,
             watchers: BTreeMap::new(),
             unfinished: BTreeSet::new(),
             continue_at: None,
@@ -196,7 +204,8 @@ impl WatchServer {
     /// Opens a watch without credit. A watch of the same number is replaced.
     ///
     /// # Errors
-    /// Returns an error if there are too many watches, or if the token is one of another region.
+    /// Returns an error if there are too many watches, or if the token is one of other regions or of a position that the
+    /// copies have not reached.
     pub fn open(
         &mut self,
         now: Instant,
@@ -211,35 +220,33 @@ impl WatchServer {
             return Err(WatchRefusal::TooMany);
         }
         let resume = request.resume.as_ref();
-        if resume.is_some_and(|token| token.region != self.region) {
-            return Err(WatchRefusal::OtherRegion);
-        }
         let set = WatchedSet {
             viewer,
             scope: request.scope,
             shows_hidden: self.bugs.has(RegistryBug::HiddenIsShown),
         };
         let hash = set.hash();
+        let reset = match resume {
+            Some(token) => self.reset_reason(token, hash, watched.logs)?,
+            None => None,
+        };
         let interval = request.interval.unwrap_or(self.interval);
         let interval = interval.clamp(BOOKMARK_INTERVAL_MIN, self.interval);
         let mut watcher = Watcher {
             set,
             hash,
             snapshot: None,
-            position: 0,
-            told: 0,
+            positions: WatchPositions::default(),
             credit: 0,
             is_silent: false,
             interval,
             sent_at: now,
             idle_at: now + interval,
         };
-        let reset = resume.and_then(|token| self.reset_reason(token, hash, watched.log));
         match resume {
             Some(token) if reset.is_none() => {
                 let repeats = u64::from(self.bugs.has(RegistryBug::WatchRepeats));
-                watcher.position = token.sequence.saturating_sub(repeats);
-                watcher.told = token.sequence;
+                watcher.positions = WatchPositions::of(token, repeats);
                 watcher.is_silent = true;
             }
             Some(_) | None => watcher.begin_snapshot(watched),
@@ -253,18 +260,63 @@ impl WatchServer {
         Ok(reset)
     }
 
-    /// Why a token cannot be resumed.
-    fn reset_reason(&self, token: &ResumeToken, hash: u64, log: &ChangeLog) -> Option<ResetReason> {
+    /// Why a token cannot be resumed; an error if the watch cannot be opened.
+    fn reset_reason(
+        &self,
+        token: &ResumeToken,
+        hash: u64,
+        logs: &RegionLogs,
+    ) -> Result<Option<ResetReason>, WatchRefusal> {
+        let mut regions = token.positions.keys();
+        if !regions.any(|region| logs.of(region).is_some()) {
+            return Err(WatchRefusal::OtherRegion);
+        }
         if token.scope != hash {
-            Some(ResetReason::OtherScope)
-        } else if token.sequence < log.floor() {
+            return Ok(Some(ResetReason::OtherScope));
+        }
+        let mut reason = None;
+        let named = token.positions.iter();
+        let named = named.map(|(region, position)| self.resumption(region, *position, logs));
+        // A log that the token does not name is resumed at its beginning.
+        let others = logs.iter().filter(|it| !token.positions.contains_key(it.0));
+        let others =
+            others.map(|(region, _)| self.resumption(region, LogPosition::default(), logs));
+        for resumption in named.chain(others) {
+            match resumption {
+                Resumption::Continue => {}
+                Resumption::Reset(found) => reason = reason.or(Some(found)),
+                Resumption::Wait => return Err(WatchRefusal::Behind),
+            }
+        }
+        Ok(reason)
+    }
+
+    fn resumption(
+        &self,
+        region: &RegionId,
+        position: LogPosition,
+        logs: &RegionLogs,
+    ) -> Resumption {
+        let Some(log) = logs.of(region) else {
+            return Resumption::Wait;
+        };
+        let LogPosition { epoch, sequence } = position;
+        let (end, is_copy) = (log.end(), region != logs.region());
+        if is_copy && sequence > end.sequence && epoch >= end.epoch {
+            Resumption::Wait
+        } else if sequence < log.floor() {
             let ignores = self.bugs.has(RegistryBug::WatchIgnoresFloor);
-            (!ignores).then_some(ResetReason::Compacted)
-        } else if !log.knows(token.epoch, token.sequence) {
-            let ignores = self.bugs.has(RegistryBug::WatchIgnoresHistory);
-            (!ignores).then_some(ResetReason::OtherHistory)
+            if ignores {
+                return Resumption::Continue;
+            }
+            Resumption::Reset(ResetReason::Compacted)
+        } else if sequence > 0 && !log.knows(epoch, sequence) {
+            if self.bugs.has(RegistryBug::WatchIgnoresHistory) {
+                return Resumption::Continue;
+            }
+            Resumption::Reset(ResetReason::OtherHistory)
         } else {
-            None
+            Resumption::Continue
         }
     }
 
@@ -310,8 +362,8 @@ impl WatchServer {
         }
     }
 
-    /// Resets the watchers whose positions are not part of the log, because the store was opened again with another
-    /// history.
+    /// Resets the watchers whose positions are not part of the region's log, because the store was opened again with
+    /// another history. `former` is the log before.
     pub fn on_reopened(
         &mut self,
         now: Instant,
@@ -319,9 +371,10 @@ impl WatchServer {
         watched: WatchedState<'_>,
         out: &mut Vec<WatchOutput>,
     ) {
+        let region = watched.logs.region();
         for (watch, watcher) in &mut self.watchers {
-            let epoch = former.epoch_of(watcher.position);
-            if watched.log.knows(epoch, watcher.position) {
+            let LogPosition { epoch, sequence } = former.position(watcher.positions.at(region));
+            if watched.logs.own().knows(epoch, sequence) {
                 continue;
             }
             watcher.begin_snapshot(watched);
@@ -333,31 +386,37 @@ impl WatchServer {
         self.publish(now, watched, out);
     }
 
-    /// Sends bookmarks to the watchers whose last token is about to fall below the floor, and advances slow watchers
-    /// past batches that do not concern them.
+    /// Sends bookmarks to the watchers whose last token is about to fall below the floor of a region's log, and advances
+    /// slow watchers past batches that do not concern them.
     pub fn before_compaction(
         &mut self,
         now: Instant,
+        region: &RegionId,
         floor: u64,
         watched: WatchedState<'_>,
         out: &mut Vec<WatchOutput>,
     ) {
+        let Some(log) = watched.logs.of(region) else {
+            return;
+        };
         for (watch, watcher) in &mut self.watchers {
             if watcher.snapshot.is_some() {
                 continue;
             }
-            if watcher.position < floor {
-                let passed = watched.log.after(watcher.position);
-                let count = usize::try_from(floor - watcher.position).unwrap_or(usize::MAX);
+            let position = watcher.positions.at(region);
+            if position < floor && position >= log.floor() {
+                let passed = log.after(position);
+                let count = usize::try_from(floor - position).unwrap_or(usize::MAX);
                 if passed
                     .take(count)
                     .all(|entry| watcher.changes(entry).is_empty())
                 {
-                    watcher.position = floor;
+                    watcher.positions.advance(region, floor);
                 }
             }
-            if watcher.told < floor && watcher.position >= floor && watcher.credit > 0 {
-                let message = watcher.bookmark(&self.region, watched.log);
+            let is_past = watcher.positions.at(region) >= floor;
+            if watcher.positions.told(region) < floor && is_past && watcher.credit > 0 {
+                let message = watcher.bookmark(watched.logs);
                 out.push(watcher.send(now, *watch, message));
             }
         }
@@ -392,7 +451,7 @@ impl WatchServer {
                     let (objects, end) = (Vec::new(), None);
                     WatchMessage::Snapshot { objects, end }
                 } else {
-                    watcher.bookmark(&self.region, watched.log)
+                    watcher.bookmark(watched.logs)
                 };
                 out.push(watcher.send(now, watch, message));
             }
@@ -422,29 +481,26 @@ impl WatchServer {
         };
         let mut budget = SCAN_MAX;
         while watcher.credit > 0 && budget > 0 {
-            let below = watcher.snapshot.is_none() && watcher.position < watched.log.floor();
-            let message = if below && self.bugs.has(RegistryBug::WatchIgnoresFloor) {
-                watcher.position = watched.log.floor();
-                continue;
-            } else if below {
+            let below = watcher.snapshot.is_none() && watcher.is_below(watched.logs, self.bugs);
+            let message = if below {
                 watcher.begin_snapshot(watched);
                 let reason = ResetReason::Compacted;
                 Some(WatchMessage::Reset { reason })
             } else if watcher.snapshot.is_some() {
-                watcher.snapshot_part(&self.region, watched.log, &mut budget, self.bugs)
+                watcher.snapshot_part(watched.logs, &mut budget, self.bugs)
             } else {
-                watcher.live_part(&self.region, watched.log, &mut budget, self.bugs)
+                watcher.live_part(watched.logs, &mut budget, self.bugs)
             };
             let Some(message) = message else {
-                if watcher.is_silent && watcher.position == watched.log.head() {
-                    let message = watcher.bookmark(&self.region, watched.log);
+                if watcher.is_silent && !watcher.positions.has_more(watched.logs) {
+                    let message = watcher.bookmark(watched.logs);
                     out.push(watcher.send(now, watch, message));
                 }
                 break;
             };
             out.push(watcher.send(now, watch, message));
         }
-        let has_more = watcher.snapshot.is_some() || watcher.position < watched.log.head();
+        let has_more = watcher.snapshot.is_some() || watcher.positions.has_more(watched.logs);
         if has_more && watcher.credit > 0 {
             self.unfinished.insert(watch);
             self.continue_at.get_or_insert(now + CONTINUE_AFTER);
@@ -461,14 +517,13 @@ impl Watcher {
         WatchOutput { watch, message }
     }
 
-    fn bookmark(&mut self, region: &RegionId, log: &ChangeLog) -> WatchMessage {
-        let token = self.token(region, log);
-        self.told = self.position;
+    fn bookmark(&mut self, logs: &RegionLogs) -> WatchMessage {
+        let token = self.positions.tell(logs, self.hash);
         WatchMessage::Bookmark { token }
     }
 
     fn begin_snapshot(&mut self, watched: WatchedState<'_>) {
-        self.position = watched.log.head();
+        self.positions.end(watched.logs);
         self.snapshot = Some(Snapshot {
             objects: watched.objects.clone(),
             next: self.set.scope.selector.prefix().to_owned(),
@@ -476,13 +531,20 @@ impl Watcher {
         });
     }
 
-    fn token(&self, region: &RegionId, log: &ChangeLog) -> ResumeToken {
-        ResumeToken {
-            region: region.clone(),
-            epoch: log.epoch_of(self.position),
-            sequence: self.position,
-            scope: self.hash,
+    /// Whether a log does not go back to its position. With a planted bug, the watcher skips what is missing.
+    fn is_below(&mut self, logs: &RegionLogs, bugs: RegistryBugs) -> bool {
+        for (region, log) in logs.iter() {
+            if self.positions.at(region) >= log.floor() {
+                continue;
+            }
+            let ignores = bugs.has(RegistryBug::WatchIgnoresFloor)
+                || bugs.has(RegistryBug::WatchIgnoresCopySnapshot) && region != logs.region();
+            if !ignores {
+                return true;
+            }
+            self.positions.advance(region, log.floor());
         }
+        false
     }
 
     /// The changes of a batch that concern the watcher.
@@ -507,8 +569,7 @@ impl Watcher {
     /// The next part of the snapshot; none if the budget is used up before a part is full.
     fn snapshot_part(
         &mut self,
-        region: &RegionId,
-        log: &ChangeLog,
+        logs: &RegionLogs,
         budget: &mut usize,
         bugs: RegistryBugs,
     ) -> Option<WatchMessage> {
@@ -537,10 +598,9 @@ impl Watcher {
         }
         let count = snapshot.sent;
         self.snapshot = None;
-        let token = self.token(region, log);
-        self.told = self.position;
+        let token = self.positions.tell(logs, self.hash);
         if bugs.has(RegistryBug::WatchSkipsEdge) {
-            self.position = log.head();
+            self.positions.end(logs);
         }
         let end = Some(SnapshotEnd { token, count });
         Some(WatchMessage::Snapshot { objects, end })
@@ -549,32 +609,37 @@ impl Watcher {
     /// The changes of the next batches; none if no batch concerns the watcher.
     fn live_part(
         &mut self,
-        region: &RegionId,
-        log: &ChangeLog,
+        logs: &RegionLogs,
         budget: &mut usize,
         bugs: RegistryBugs,
     ) -> Option<WatchMessage> {
         let (mut all, mut bytes) = (Vec::new(), 0);
-        for entry in log.after(self.position) {
-            if *budget == 0 || bytes >= MESSAGE_BYTES {
-                break;
+        for (region, log) in logs.iter() {
+            let before = self.positions.at(region);
+            let mut position = before;
+            for entry in log.after(before) {
+                if *budget == 0 || bytes >= MESSAGE_BYTES {
+                    break;
+                }
+                let mut changes = self.changes(entry);
+                if bugs.has(RegistryBug::WatchTruncatesBatches) {
+                    changes.truncate(1);
+                }
+                *budget -= 1;
+                position = entry.revision.sequence;
+                if !changes.is_empty() {
+                    bytes += entry.encoded_len();
+                    all.append(&mut changes);
+                }
             }
-            let mut changes = self.changes(entry);
-            if bugs.has(RegistryBug::WatchTruncatesBatches) {
-                changes.truncate(1);
-            }
-            *budget -= 1;
-            self.position = entry.revision.sequence;
-            if !changes.is_empty() {
-                bytes += entry.encoded_len();
-                all.append(&mut changes);
+            if position > before {
+                self.positions.advance(region, position);
             }
         }
         if all.is_empty() {
             return None;
         }
-        let token = self.token(region, log);
-        self.told = self.position;
+        let token = self.positions.tell(logs, self.hash);
         let changes = all;
         Some(WatchMessage::Changes { changes, token })
     }

@@ -1,25 +1,55 @@
-//! Resume tokens: the position of a watcher in the log of a region, bound to the scope that it watches.
+//! Resume tokens: the position of a watcher in the logs of regions, bound to the scope that it watches.
 //!
-//! A token is opaque to clients. It is not signed: a forged token names another position of the same client's own
-//! watch, which may cause a new snapshot and reveals nothing.
+//! A token has a position for each region whose objects the watcher has heard of, so it can be resumed at the registry
+//! of another region. A token is opaque to clients. It is not signed: a forged token names another position of the same
+//! client's own watch, which may cause a new snapshot and reveals nothing.
 
 use crate::random::hash_bytes;
-use crate::registry::log::LogEpoch;
+use crate::registry::log::{LogEpoch, LogPosition};
 use crate::registry::name::RegionId;
+use crate::registry::region_logs::REGIONS_MAX;
 use core::fmt;
 use core::str::FromStr;
+use std::collections::BTreeMap;
 
 /// A resume token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResumeToken {
-    /// The region that owns the log.
-    pub region: RegionId,
-    /// The epoch in which the batch of the position was committed.
-    pub epoch: LogEpoch,
-    /// The sequence number of the last batch that the watcher has.
-    pub sequence: u64,
+    /// The position of the last batch that the watcher has, in the log of each region.
+    pub positions: BTreeMap<RegionId, LogPosition>,
     /// The hash of the watched scope.
     pub scope: u64,
+}
+
+impl ResumeToken {
+    /// A token with a position in the log of one region.
+    #[must_use]
+    pub fn of(region: RegionId, position: LogPosition, scope: u64) -> Self {
+        Self {
+            positions: [(region, position)].into(),
+            scope,
+        }
+    }
+
+    /// The sequence number of the last batch of a region; 0 for a region that the token does not name.
+    #[must_use]
+    pub fn sequence(&self, region: &RegionId) -> u64 {
+        self.positions.get(region).map_or(0, |it| it.sequence)
+    }
+
+    /// The number of batches before the position, in all logs together.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        let numbers = self.positions.values().map(|it| it.sequence);
+        numbers.fold(0, u64::saturating_add)
+    }
+
+    /// Whether the position is not before another one in any log.
+    #[must_use]
+    pub fn is_at_least(&self, other: &Self) -> bool {
+        let mut before = other.positions.iter();
+        before.all(|(region, it)| self.sequence(region) >= it.sequence)
+    }
 }
 
 /// The text is not a resume token.
@@ -36,12 +66,13 @@ impl core::error::Error for ResumeTokenError {}
 
 impl ResumeToken {
     fn content(&self) -> String {
-        let LogEpoch {
-            number,
-            incarnation,
-        } = self.epoch;
-        let (region, sequence, scope) = (&self.region, self.sequence, self.scope);
-        format!("{region}.{number:x}.{incarnation:x}.{sequence:x}.{scope:x}")
+        let positions = self.positions.iter().map(|(region, position)| {
+            let LogPosition { epoch, sequence } = position;
+            let (number, incarnation) = (epoch.number, epoch.incarnation);
+            format!("{region}.{number:x}.{incarnation:x}.{sequence:x}")
+        });
+        let positions: Vec<String> = positions.collect();
+        format!("{}.{:x}", positions.join("+"), self.scope)
     }
 }
 
@@ -67,6 +98,22 @@ impl FromStr for ResumeToken {
 }
 
 fn read(text: &str) -> Option<ResumeToken> {
+    let mut ends = text.rsplitn(3, '.');
+    let _hash = ends.next()?;
+    let scope = u64::from_str_radix(ends.next()?, 16).ok()?;
+    let mut positions = BTreeMap::new();
+    for part in ends.next()?.split('+') {
+        // The region itself and its copies.
+        if positions.len() > REGIONS_MAX {
+            return None;
+        }
+        let (region, position) = read_position(part)?;
+        positions.insert(region, position);
+    }
+    Some(ResumeToken { positions, scope })
+}
+
+fn read_position(text: &str) -> Option<(RegionId, LogPosition)> {
     let mut parts = text.split('.');
     let region = parts.next()?.parse().ok()?;
     let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
@@ -74,13 +121,8 @@ fn read(text: &str) -> Option<ResumeToken> {
         number: number()?,
         incarnation: number()?,
     };
-    let (sequence, scope) = (number()?, number()?);
-    Some(ResumeToken {
-        region,
-        epoch,
-        sequence,
-        scope,
-    })
+    let sequence = number()?;
+    Some((region, LogPosition { epoch, sequence }))
 }
 
 #[cfg(test)]
@@ -92,10 +134,15 @@ mod tests {
         #[test]
         fn a_token_is_read_back_and_a_changed_one_is_refused(
             (number, incarnation, sequence, scope) in any::<(u64, u64, u64, u64)>(),
+            has_two in any::<bool>(),
             at in any::<prop::sample::Index>(),
         ) {
             let epoch = LogEpoch { number, incarnation };
-            let token = ResumeToken { region: "eu".parse().unwrap(), epoch, sequence, scope };
+            let position = LogPosition { epoch, sequence };
+            let mut token = ResumeToken::of("eu".parse().unwrap(), position, scope);
+            if has_two {
+                token.positions.insert("us-1".parse().unwrap(), LogPosition::default());
+            }
             let text = token.to_string();
             prop_assert_eq!(text.parse(), Ok(token));
             let at = at.index(text.len());
@@ -105,7 +152,7 @@ mod tests {
         }
 
         #[test]
-        fn reading_never_panics(text in "[a-f0-9.é+]{0,40}") {
+        fn reading_never_panics(text in "[a-f0-9.é+]{0,60}") {
             drop(text.parse::<ResumeToken>());
         }
     }

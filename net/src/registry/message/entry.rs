@@ -38,6 +38,8 @@ pub(crate) fn encode_entry(entry: &LogEntry) -> Vec<u8> {
             hash: stamp.hash,
         }),
         changes: entry.changes.iter().map(to_change).collect(),
+        previous: entry.previous,
+        hash: entry.hash,
     };
     stored.encode_to_vec()
 }
@@ -58,6 +60,8 @@ pub(crate) fn decode_entry(bytes: &[u8]) -> Result<LogEntry, InvalidField> {
             hash: wire.hash,
         }),
         changes: changes.collect::<Result<_, _>>()?,
+        previous: stored.previous,
+        hash: stored.hash,
     })
 }
 

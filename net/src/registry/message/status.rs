@@ -32,6 +32,10 @@ fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
         WriteRefusal::OtherRegion { name, .. } => {
             (Code::FailedPrecondition, "OTHER_REGION", Some(name))
         }
+        WriteRefusal::Unreachable { name, .. } => {
+            (Code::Unavailable, "REGION_UNREACHABLE", Some(name))
+        }
+        WriteRefusal::TwoRegions { name, .. } => (Code::InvalidArgument, "TWO_REGIONS", Some(name)),
         WriteRefusal::NotFound(name) => (Code::NotFound, "NOT_FOUND", Some(name)),
         WriteRefusal::AlreadyExists(name) => (Code::AlreadyExists, "ALREADY_EXISTS", Some(name)),
         WriteRefusal::Conflict { name, .. } => (Code::Aborted, "CONFLICT", Some(name)),

@@ -90,6 +90,7 @@ pub(crate) fn to_refused(refusal: &WatchRefusal) -> Reply {
         WatchRefusal::TooMany => proto::WatchRefusalReason::TooMany,
         WatchRefusal::OtherRegion => proto::WatchRefusalReason::OtherRegion,
         WatchRefusal::Denied(_) => proto::WatchRefusalReason::Denied,
+        WatchRefusal::Behind => proto::WatchRefusalReason::Behind,
     };
     Reply::Refused(proto::WatchRefused {
         reason: reason.into(),
@@ -129,6 +130,7 @@ fn of_refused(wire: &proto::WatchRefused) -> Result<WatchRefusal, InvalidField> 
         proto::WatchRefusalReason::TooMany => Ok(WatchRefusal::TooMany),
         proto::WatchRefusalReason::OtherRegion => Ok(WatchRefusal::OtherRegion),
         proto::WatchRefusalReason::Denied => Ok(WatchRefusal::Denied(wire.text.clone())),
+        proto::WatchRefusalReason::Behind => Ok(WatchRefusal::Behind),
         proto::WatchRefusalReason::InvalidRequest => Err(InvalidField::new("watch", &wire.text)),
         proto::WatchRefusalReason::Unspecified => {
             Err(InvalidField::new("refused.reason", "is not known"))
@@ -185,7 +187,7 @@ pub(crate) fn of_reply(reply: Reply) -> Result<WatchReply, InvalidField> {
 mod tests {
     use super::*;
     use crate::registry::message::object::tests::any_object;
-    use phalanx_core::registry::log::LogEpoch;
+    use phalanx_core::registry::log::{LogEpoch, LogPosition};
     use phalanx_core::registry::query::ObjectScope;
     use proptest::prelude::*;
 
@@ -193,7 +195,8 @@ mod tests {
         #[test]
         fn messages_are_read_back(objects in prop::collection::vec(any_object(), 2), numbers in any::<(u64, u64)>()) {
             let epoch = LogEpoch { number: 3, incarnation: numbers.0 };
-            let token = ResumeToken { region: "eu".parse().unwrap(), epoch, sequence: numbers.1, scope: 9 };
+            let position = LogPosition { epoch, sequence: numbers.1 };
+            let token = ResumeToken::of("eu".parse().unwrap(), position, 9);
             let objects: Vec<_> = objects.into_iter().map(Arc::new).collect();
             let changes = vec![
                 WatchChange::Current(Arc::clone(&objects[0])),
@@ -222,12 +225,15 @@ mod tests {
         scope.selector = "services/-/deployments".parse().unwrap();
         scope.filter = "region = 'eu' AND a IS NULL".parse().unwrap();
         request.interval = Some(Duration::from_millis(1_500));
-        request.resume = Some(ResumeToken {
-            region: "eu".parse().unwrap(),
+        let position = LogPosition {
             epoch: LogEpoch::default(),
             sequence: 7,
-            scope: scope.hash(),
-        });
+        };
+        request.resume = Some(ResumeToken::of(
+            "eu".parse().unwrap(),
+            position,
+            scope.hash(),
+        ));
         request.scope = scope;
         assert_eq!(of_open(&to_open(&request)), Ok(request));
     }
@@ -239,6 +245,7 @@ mod tests {
             WatchRefusal::TooMany,
             WatchRefusal::OtherRegion,
             WatchRefusal::Denied("no".to_owned()),
+            WatchRefusal::Behind,
         ] {
             let read = of_reply(to_refused(&refusal));
             assert_eq!(read, Ok(WatchReply::Refused(refusal)));

@@ -155,6 +155,7 @@ pub(crate) fn to_outcome(outcome: &WriteOutcome) -> proto::ApplyBatchReply {
     proto::ApplyBatchReply {
         revision: Some(to_revision(outcome.revision)),
         objects: objects.collect(),
+        region: outcome.region.to_string(),
     }
 }
 
@@ -168,6 +169,8 @@ pub(crate) fn of_outcome(wire: proto::ApplyBatchReply) -> Result<WriteOutcome, I
         })
     });
     Ok(WriteOutcome {
+        region: parsed("region", &wire.region)?,
+        copies: 0,
         revision: of_revision(wire.revision),
         objects: objects.collect::<Result<_, InvalidField>>()?,
     })

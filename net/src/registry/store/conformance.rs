@@ -2,11 +2,12 @@
 
 use super::RegionStore;
 use phalanx_core::registry::log::{
-    ChangeLog, LogEntry, LogEpoch, ObjectChange, RequestKey, RequestStamp,
+    ChangeLog, CopyPosition, LogEntry, LogEpoch, LogPosition, ObjectChange, RequestKey,
+    RequestStamp,
 };
 use phalanx_core::registry::metadata::{Metadata, Revision, Uid, WriterMetadata};
 use phalanx_core::registry::object::Object;
-use phalanx_core::registry::store::{CommitGroup, StoreFailure, StoreImage};
+use phalanx_core::registry::store::{CommitGroup, CopyUpdate, StoreFailure, StoreImage};
 use phalanx_core::registry::volatile_store::VolatileStore;
 use phalanx_core::time::Wall;
 use proptest::prelude::*;
@@ -41,6 +42,7 @@ pub(super) struct ExpectedContent {
     objects: BTreeMap<String, Arc<Object>>,
     log: Vec<Arc<LogEntry>>,
     floor: u64,
+    copies: BTreeMap<String, CopyPosition>,
 }
 
 impl ExpectedContent {
@@ -66,6 +68,7 @@ impl ExpectedContent {
         self.epochs.push((epoch, self.head() + 1));
         let image = store.open(incarnation).expect("the store opens");
         assert_eq!(image.epochs, self.epochs);
+        assert_eq!(image.uid, u64::MAX - 1, "the first incarnation");
         self.check(&image);
     }
 
@@ -75,6 +78,12 @@ impl ExpectedContent {
         assert_eq!(image.objects, objects);
         assert_eq!((image.floor, &image.log), (self.floor, &self.log));
         assert_eq!(image.head(), self.head());
+        let copies = image.copies.iter();
+        assert!(
+            copies
+                .map(|(region, at)| (region.as_str(), at))
+                .eq(self.copies.iter().map(|(region, at)| (region.as_str(), at)))
+        );
         let log = ChangeLog::of(image.floor, image.epochs.clone(), image.log.iter().cloned());
         assert_eq!(log.head(), self.head());
     }
@@ -92,7 +101,30 @@ impl ExpectedContent {
             epoch: self.epoch(),
             entries: entries.collect(),
             floor,
+            copies: Vec::new(),
         }
+    }
+
+    /// The group of no batches that copies one object of another region, or removes it.
+    fn copy_group(&self, region: &str, size: Option<usize>, sequence: u64) -> CommitGroup {
+        let mut group = self.group(&[], 0);
+        let name = format!("//shop/regions/{region}/orders/a");
+        let epoch = LogEpoch {
+            number: 3,
+            incarnation: u64::MAX - 3,
+        };
+        let revision = Revision { epoch: 3, sequence };
+        let after = size.map(|size| Arc::new(object(&name, None, revision, size)));
+        group.copies.push(CopyUpdate {
+            region: region.parse().expect("a valid region"),
+            position: CopyPosition {
+                store: u64::MAX - 8,
+                at: LogPosition { epoch, sequence },
+                hash: u64::MAX - 9,
+            },
+            changes: vec![(name.parse().expect("a valid name"), after)],
+        });
+        group
     }
 
     fn take(&mut self, group: &CommitGroup) {
@@ -105,6 +137,16 @@ impl ExpectedContent {
                 }
             }
             self.log.push(Arc::clone(entry));
+        }
+        for update in &group.copies {
+            let region = update.region.to_string();
+            self.copies.insert(region, update.position);
+            for (name, after) in &update.changes {
+                match after {
+                    Some(after) => drop(self.objects.insert(name.to_string(), Arc::clone(after))),
+                    None => drop(self.objects.remove(name.as_str())),
+                }
+            }
         }
         self.floor = self.floor.max(group.floor.min(self.head()));
         let floor = self.floor;
@@ -166,6 +208,8 @@ fn entry(
             },
             hash: u64::MAX - sequence,
         }),
+        previous: u64::MAX - sequence,
+        hash: u64::MAX - sequence - 1,
     }
 }
 
@@ -198,6 +242,7 @@ fn an_empty_store_opens_in_its_first_epoch<F: StoreFactory>() {
         incarnation: 7,
     };
     let expected = StoreImage {
+        uid: 7,
         epochs: vec![(epoch, 1)],
         ..StoreImage::default()
     };
@@ -278,6 +323,27 @@ fn old_batches_are_removed_up_to_the_floor<F: StoreFactory>() {
     log.open(&mut factory.store());
 }
 
+fn copies_are_there_after_a_start<F: StoreFactory>() {
+    let (mut factory, mut log) = (F::create(), ExpectedContent::default());
+    let mut store = factory.store();
+    log.open(&mut store);
+    log.commit(&mut store, batch("a", 1)).unwrap();
+    for (region, size, sequence) in [("us", Some(5), 7), ("us", None, 8), ("asia", Some(1), 1)] {
+        let mut group = log.copy_group(region, size, sequence);
+        store.commit(&group).unwrap();
+        log.take(&group);
+        group.epoch.number += 1;
+        assert_eq!(store.commit(&group), Err(StoreFailure::Fenced));
+    }
+    // Batches and copies are committed together.
+    let mut both = log.copy_group("us", Some(9), 9);
+    both.entries = log.group(&[batch("b", 1)], 0).entries;
+    store.commit(&both).unwrap();
+    log.take(&both);
+    drop(store);
+    log.open(&mut factory.store());
+}
+
 /// A step of a random test.
 #[derive(Clone, Debug)]
 enum Step {
@@ -335,7 +401,7 @@ fn random_steps_have_the_same_effect_as_on_the_model<F: StoreFactory>() {
 }
 
 /// The number of tests of the suite.
-const TESTS: usize = 8;
+const TESTS: usize = 9;
 
 /// Runs all tests of the suite.
 pub(super) fn check<F: StoreFactory>() {
@@ -347,6 +413,7 @@ pub(super) fn check<F: StoreFactory>() {
         an_epoch_of_another_incarnation_commits_nothing::<F>,
         a_group_that_does_not_follow_the_head_is_refused_as_a_whole::<F>,
         old_batches_are_removed_up_to_the_floor::<F>,
+        copies_are_there_after_a_start::<F>,
         random_steps_have_the_same_effect_as_on_the_model::<F>,
     ];
     let mut run = 0;

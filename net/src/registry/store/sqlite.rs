@@ -6,20 +6,22 @@
 //!
 //! ```text
 //! schema_version   the version of the tables
-//! lease            one row: region, epoch, head, floor
+//! lease            one row: region, epoch, head, floor, uid of the store
 //! epoch            epochs, each with the number of its first batch
-//! object           objects by name
+//! object           objects by name: those of the region, and copies of other regions' objects
+//! copy             the position of the copy of each other region
 //! entry            batches after the floor, by number
 //! ```
 //!
-//! SQLite has no unsigned 64-bit integers: incarnations are stored with the same bits.
+//! SQLite has no unsigned 64-bit integers: incarnations, uids and hashes are stored with the same bits.
 
 use super::port::RegionStore;
 use crate::registry::message::InvalidField;
 use crate::registry::message::entry::{decode_entry, decode_object, encode_entry, encode_object};
-use phalanx_core::registry::log::{EPOCHS_MAX, LogEntry, LogEpoch};
+use crate::registry::message::parsed;
+use phalanx_core::registry::log::{CopyPosition, EPOCHS_MAX, LogEntry, LogEpoch, LogPosition};
 use phalanx_core::registry::name::RegionId;
-use phalanx_core::registry::store::{CommitGroup, StoreFailure, StoreImage};
+use phalanx_core::registry::store::{CommitGroup, CopyUpdate, StoreFailure, StoreImage};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +31,8 @@ use std::time::Duration;
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// The statements that make each version of the tables from the one before.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE lease (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         region TEXT NOT NULL,
@@ -45,7 +48,20 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE TABLE object (name TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE entry (sequence INTEGER PRIMARY KEY, content BLOB NOT NULL) STRICT;
-"];
+",
+    "
+    ALTER TABLE lease ADD COLUMN uid INTEGER NOT NULL DEFAULT 0;
+    UPDATE lease SET uid = (SELECT incarnation FROM epoch ORDER BY number LIMIT 1);
+    CREATE TABLE copy (
+        region TEXT PRIMARY KEY,
+        store INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        incarnation INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        hash INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Reason why a file cannot be used as a store.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +118,8 @@ struct Lease {
     epoch: LogEpoch,
     head: u64,
     floor: u64,
+    /// The uid of the store.
+    uid: u64,
 }
 
 /// Why an operation ended without effect.
@@ -270,7 +288,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<Result<(), usize>> {
 }
 
 fn read_lease(transaction: &Transaction<'_>) -> rusqlite::Result<Option<Lease>> {
-    let read = "SELECT number, incarnation, head, floor FROM lease";
+    let read = "SELECT number, incarnation, head, floor, uid FROM lease";
     transaction
         .query_row(read, [], |row| {
             Ok(Lease {
@@ -280,6 +298,7 @@ fn read_lease(transaction: &Transaction<'_>) -> rusqlite::Result<Option<Lease>> 
                 },
                 head: row.get(2)?,
                 floor: row.get(3)?,
+                uid: row.get::<_, i64>(4)?.cast_unsigned(),
             })
         })
         .optional()
@@ -294,7 +313,7 @@ fn write_lease(
         number,
         incarnation,
     } = lease.epoch;
-    let write = "INSERT OR REPLACE INTO lease VALUES (1, ?1, ?2, ?3, ?4, ?5)";
+    let write = "INSERT OR REPLACE INTO lease VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)";
     let incarnation = incarnation.cast_signed();
     let row = (
         region.as_str(),
@@ -302,6 +321,7 @@ fn write_lease(
         incarnation,
         lease.head,
         lease.floor,
+        lease.uid.cast_signed(),
     );
     transaction.execute(write, row).map(drop)
 }
@@ -312,12 +332,20 @@ fn begin_epoch(
     incarnation: u64,
 ) -> Result<StoreImage, Ended> {
     let before = read_lease(transaction)?;
-    let (last, head, floor) = before.map_or((0, 0, 0), |it| (it.epoch.number, it.head, it.floor));
+    // The uid of the store is the incarnation of its first epoch.
+    let mut lease = before.unwrap_or(Lease {
+        epoch: LogEpoch::default(),
+        head: 0,
+        floor: 0,
+        uid: incarnation,
+    });
     let epoch = LogEpoch {
-        number: last + 1,
+        number: lease.epoch.number + 1,
         incarnation,
     };
-    write_lease(transaction, region, &Lease { epoch, head, floor })?;
+    lease.epoch = epoch;
+    write_lease(transaction, region, &lease)?;
+    let (head, floor) = (lease.head, lease.floor);
     let begin = "INSERT INTO epoch VALUES (?1, ?2, ?3)";
     transaction.execute(begin, (epoch.number, incarnation.cast_signed(), head + 1))?;
     let forgotten = epoch.number.saturating_sub(EPOCHS_MAX as u64);
@@ -339,6 +367,8 @@ fn begin_epoch(
     let log = contents(transaction, "SELECT content FROM entry ORDER BY sequence")?;
     let log = log.iter().map(|bytes| decode_entry(bytes).map(Arc::new));
     let image = StoreImage {
+        uid: lease.uid,
+        copies: read_copies(transaction)?,
         epochs,
         objects: objects.collect::<Result<_, _>>()?,
         floor,
@@ -346,6 +376,62 @@ fn begin_epoch(
     };
     check_log(&image, head)?;
     Ok(image)
+}
+
+/// The positions of the copies.
+fn read_copies(transaction: &Transaction<'_>) -> Result<Vec<(RegionId, CopyPosition)>, Ended> {
+    let read =
+        "SELECT region, store, number, incarnation, sequence, hash FROM copy ORDER BY region";
+    let mut statement = transaction.prepare(read)?;
+    let rows = statement.query_map([], |row| {
+        let bits = |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
+        let epoch = LogEpoch {
+            number: row.get(2)?,
+            incarnation: bits(3)?,
+        };
+        let sequence = row.get(4)?;
+        let position = CopyPosition {
+            store: bits(1)?,
+            at: LogPosition { epoch, sequence },
+            hash: bits(5)?,
+        };
+        Ok((row.get::<_, String>(0)?, position))
+    })?;
+    let mut copies = Vec::new();
+    for row in rows {
+        let (region, position) = row?;
+        copies.push((parsed("copy.region", &region)?, position));
+    }
+    Ok(copies)
+}
+
+/// Changes copies of other regions' objects, and their positions.
+fn write_copies(transaction: &Transaction<'_>, updates: &[CopyUpdate]) -> Result<(), Ended> {
+    if updates.is_empty() {
+        return Ok(());
+    }
+    let mut put = transaction.prepare("INSERT OR REPLACE INTO object VALUES (?1, ?2)")?;
+    let mut remove = transaction.prepare("DELETE FROM object WHERE name = ?1")?;
+    let mut place =
+        transaction.prepare("INSERT OR REPLACE INTO copy VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for update in updates {
+        for (name, after) in &update.changes {
+            match after {
+                Some(after) => put.execute((name.as_str(), encode_object(after)))?,
+                None => remove.execute([name.as_str()])?,
+            };
+        }
+        let CopyPosition { store, at, hash } = update.position;
+        place.execute((
+            update.region.as_str(),
+            store.cast_signed(),
+            at.epoch.number,
+            at.epoch.incarnation.cast_signed(),
+            at.sequence,
+            hash.cast_signed(),
+        ))?;
+    }
+    Ok(())
 }
 
 /// Checks that the batches follow the floor without gaps and end with the head.
@@ -373,7 +459,10 @@ fn commit(
     let Some(mut lease) = lease else {
         return Err(Ended::Fenced);
     };
-    write_entries(transaction, &mut lease, &group.entries)?;
+    if !group.entries.is_empty() || group.copies.is_empty() {
+        write_entries(transaction, &mut lease, &group.entries)?;
+    }
+    write_copies(transaction, &group.copies)?;
     let floor = group.floor.min(lease.head);
     if floor > lease.floor {
         lease.floor = floor;

@@ -3,9 +3,11 @@
 
 use crate::workload::Workload;
 use phalanx_core::registry::log::LogEntry;
+use phalanx_core::registry::name::RegionId;
 use phalanx_core::registry::store::CommitGroup;
 use phalanx_core::registry::volatile_store::VolatileStore;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,8 +24,10 @@ pub struct Archive {
     /// Each group that was ever handed to the store. A record on the disk holds the index of its group, in place of the
     /// group's bytes: whether the record is whole decides whether the group is stored.
     groups: Vec<CommitGroup>,
-    /// The durable batches, as the registry has published them.
-    history: Vec<Arc<LogEntry>>,
+    /// The durable batches of each region, as its registry has published them.
+    histories: BTreeMap<RegionId, Vec<Arc<LogEntry>>>,
+    /// The durable position of each copy: the region that has it, the owner, and the sequence number.
+    copied: BTreeMap<(RegionId, RegionId), u64>,
     /// The number of batches in the backup that was put in the place of the store, until the registry serves it.
     restored: Option<u64>,
 }
@@ -41,19 +45,44 @@ impl Archive {
         self.groups.get(index)
     }
 
-    /// The durable batches: the batch of sequence number 1 is the first one.
+    /// The durable batches of a region: the batch of sequence number 1 is the first one.
     #[must_use]
-    pub fn history(&self) -> &[Arc<LogEntry>] {
-        &self.history
+    pub fn history(&self, region: &RegionId) -> &[Arc<LogEntry>] {
+        self.histories.get(region).map_or(&[], Vec::as_slice)
     }
 
-    /// Adds durable batches. Batches that are known already are skipped.
-    pub fn extend<'a>(&mut self, entries: impl IntoIterator<Item = &'a Arc<LogEntry>>) {
+    /// The durable batches of all regions, region by region.
+    pub fn histories(&self) -> impl Iterator<Item = (&RegionId, &Arc<LogEntry>)> {
+        let regions = self.histories.iter();
+        regions.flat_map(|(region, entries)| entries.iter().map(move |it| (region, it)))
+    }
+
+    /// Adds durable batches of a region. Batches that are known already are skipped.
+    pub fn extend<'a>(
+        &mut self,
+        region: &RegionId,
+        entries: impl IntoIterator<Item = &'a Arc<LogEntry>>,
+    ) {
+        let history = self.histories.entry(region.clone()).or_default();
         for entry in entries {
-            if entry.revision.sequence == self.history.len() as u64 + 1 {
-                self.history.push(Arc::clone(entry));
+            if entry.revision.sequence == history.len() as u64 + 1 {
+                history.push(Arc::clone(entry));
             }
         }
+    }
+
+    /// Notes that the copy of a region is durable.
+    pub fn copy(&mut self, region: &RegionId, owner: &RegionId, sequence: u64) {
+        let of = (region.clone(), owner.clone());
+        self.copied.insert(of, sequence);
+    }
+
+    /// The number of copies of an owner's objects that are durable up to a batch.
+    #[must_use]
+    pub fn copies(&self, owner: &RegionId, sequence: u64) -> usize {
+        let copied = self.copied.iter();
+        let copied = copied.filter(|((_, of), at)| of == owner && **at >= sequence);
+        copied.count()
     }
 
     /// Notes that a backup with this number of batches is in the place of the store.
@@ -61,11 +90,11 @@ impl Archive {
         self.restored = Some(batches);
     }
 
-    /// Forgets the batches that a restored backup has not. Returns their end, if a backup was restored.
-    pub fn begin_restored(&mut self) -> Option<u64> {
+    /// Forgets the batches of a region that a restored backup has not. Returns their end, if a backup was restored.
+    pub fn begin_restored(&mut self, region: &RegionId) -> Option<u64> {
         let head = self.restored.take()?;
-        self.history
-            .truncate(usize::try_from(head).unwrap_or(usize::MAX));
+        let history = self.histories.entry(region.clone()).or_default();
+        history.truncate(usize::try_from(head).unwrap_or(usize::MAX));
         Some(head)
     }
 }

@@ -9,7 +9,7 @@ use crate::viewed_set::ViewedSet;
 use core::net::SocketAddr;
 use phalanx_core::machine::{Machine, Outbox, Wake};
 use phalanx_core::random::Random;
-use phalanx_core::registry::name::ObjectName;
+use phalanx_core::registry::name::{ObjectName, RegionId};
 use phalanx_core::registry::object::{Object, ObjectDraft};
 use phalanx_core::registry::query::{FieldMask, ObjectScope};
 use phalanx_core::registry::watch::{
@@ -44,6 +44,8 @@ struct Pending {
     operations: Vec<(ObjectName, OperationKind)>,
     message: ClientMessage,
     repeat_at: Instant,
+    /// How often the operation was sent.
+    attempts: u32,
 }
 
 /// A client.
@@ -53,6 +55,8 @@ pub struct RegistryClient {
     registries: Vec<SocketAddr>,
     watch: WatchClient,
     set: ViewedSet,
+    /// The client's region and all regions, if there are several.
+    region: Option<(RegionId, Vec<RegionId>)>,
     link: Option<LinkId>,
     dials: u64,
     /// The dial under way.
@@ -80,6 +84,7 @@ impl RegistryClient {
     pub fn new(
         registries: Vec<SocketAddr>,
         scope: ObjectScope,
+        region: Option<(RegionId, Vec<RegionId>)>,
         prefix: String,
         random: Random,
     ) -> Self {
@@ -93,6 +98,7 @@ impl RegistryClient {
             registries,
             watch: WatchClient::new(config, random.child("watch")),
             set: ViewedSet::of(SHOP, scope),
+            region,
             link: None,
             dials: 0,
             dialing: None,
@@ -178,14 +184,16 @@ impl RegistryClient {
         self.left -= 1;
         self.count += 1;
         let request = format!("{}-{}", self.prefix, self.count);
-        let name = self.object();
-        let known = self.watch.objects().get(&name).cloned();
         let roll = self.random.below(100);
         let roll = if self.is_blind {
             60 + roll * 2 / 5
         } else {
             roll
         };
+        // Reads are linearizable in the region that owns the object alone.
+        let owner = self.owner(roll < 25);
+        let name = self.object(owner.as_ref());
+        let known = self.watch.objects().get(&name).cloned();
         let (operations, message) = if roll < 25 {
             let message = ClientMessage::Read {
                 request: request.clone(),
@@ -197,7 +205,7 @@ impl RegistryClient {
                 let generation = known.as_ref().map_or(0, |it| it.metadata.generation);
                 vec![self.put(name, Some(generation))]
             } else if roll < 75 {
-                let other = self.object();
+                let other = self.object(owner.as_ref());
                 let is_same = other == name;
                 let mut puts = vec![self.put(name, None)];
                 if !is_same {
@@ -213,6 +221,7 @@ impl RegistryClient {
             let message = ClientMessage::Write {
                 request: request.clone(),
                 batch: WriteBatch { operations },
+                copies: self.copies(),
             };
             (kinds, message)
         };
@@ -226,14 +235,34 @@ impl RegistryClient {
             operations,
             message,
             repeat_at: now + REPEAT,
+            attempts: 1,
         });
         self.next_at = None;
     }
 
-    fn object(&mut self) -> ObjectName {
+    /// The region in the names of the operation's objects; none for objects of the primary region.
+    fn owner(&mut self, is_read: bool) -> Option<RegionId> {
+        let (own, regions) = self.region.as_ref()?;
+        let roll = self.random.below(2 * regions.len() as u64) as usize;
+        let owner = regions.get(roll).filter(|_| !is_read).unwrap_or(own);
+        Some(owner.clone()).filter(|owner| *owner != regions[0])
+    }
+
+    fn object(&mut self, owner: Option<&RegionId>) -> ObjectName {
         let id = self.random.below(OBJECTS);
-        let name = format!("//shop/orders/{id}");
+        let name = match owner {
+            Some(region) => format!("//shop/regions/{region}/orders/{id}"),
+            None => format!("//shop/orders/{id}"),
+        };
         name.parse().expect("a valid name")
+    }
+
+    /// The number of copies that the client waits for: one or two, now and then.
+    fn copies(&mut self) -> usize {
+        if self.region.is_none() || self.random.below(4) > 0 {
+            return 0;
+        }
+        1 + self.random.below(2) as usize
     }
 
     /// A change to a value that no other write has.
@@ -303,6 +332,16 @@ impl RegistryClient {
                     self.pause(now);
                 }
             }
+            Err(WriteRefusal::Unreachable { owner, .. }) => {
+                out.report(RegistryFact::Unreachable { owner });
+                // An earlier attempt may have been applied.
+                let refused = |it: &mut Pending| it.request == request && it.attempts == 1;
+                if self.pending.take_if(refused).is_some() {
+                    let request = request.to_owned();
+                    out.report(RegistryFact::Refused { request });
+                    self.pause(now);
+                }
+            }
             // The operation is repeated after a while.
             Err(
                 WriteRefusal::Opening
@@ -355,6 +394,7 @@ impl RegistryClient {
         }
         if let Some(pending) = self.pending.as_mut().filter(|it| it.repeat_at <= now) {
             pending.repeat_at = now + REPEAT;
+            pending.attempts += 1;
             let message = pending.message.clone();
             self.send(message, out);
         }
@@ -417,8 +457,10 @@ impl Process for RegistryClient {
                 self.dialing = None;
                 self.link = Some(link);
                 self.tell(now, ClientInput::Connected, out);
-                if let Some(pending) = &self.pending {
-                    self.send(pending.message.clone(), out);
+                if let Some(pending) = &mut self.pending {
+                    pending.attempts += 1;
+                    let message = pending.message.clone();
+                    self.send(message, out);
                 }
             }
             ProcessEvent::DialFailed { dial, .. } if self.dialing == Some(dial) => {
@@ -466,7 +508,7 @@ impl ProcessView for RegistryClient {
         json!({
             "in_sync": self.watch.is_in_sync(),
             "objects": self.watch.objects().len(),
-            "position": self.watch.token().map(|token| token.sequence),
+            "position": self.watch.token().map(|token| token.batches()),
             "left": self.left,
             "pending": self.pending.is_some(),
         })

@@ -132,6 +132,12 @@ impl DiskStore {
         }
     }
 
+    /// The content of the durable records.
+    #[must_use]
+    pub const fn content(&self) -> &VolatileStore {
+        &self.content
+    }
+
     /// Lets the next commit be stored and reported as failed.
     pub const fn lose_next(&mut self) {
         self.loses_next = true;

@@ -4,7 +4,8 @@ use crate::viewed_set::ViewedSet;
 use phalanx_core::identity::NodeId;
 use phalanx_core::registry::log::LogEntry;
 use phalanx_core::registry::metadata::Uid;
-use phalanx_core::registry::name::ObjectName;
+use phalanx_core::registry::name::{ObjectName, RegionId};
+use phalanx_core::registry::object::Object;
 use phalanx_core::registry::watch::WatchDelivery;
 use phalanx_core::registry::write::WriteOutcome;
 use phalanx_sim::world::ReportedEvent;
@@ -39,6 +40,8 @@ pub enum OperationOutcome {
 pub enum RegistryFact {
     /// The registry opened its store.
     Serving {
+        /// The region.
+        region: RegionId,
         /// The sequence number of the latest batch.
         head: u64,
         /// The number of the epoch.
@@ -49,7 +52,31 @@ pub enum RegistryFact {
         restored: Option<u64>,
     },
     /// A group became durable.
-    Committed(Vec<Arc<LogEntry>>),
+    Committed {
+        /// The region.
+        region: RegionId,
+        /// The batches.
+        entries: Vec<Arc<LogEntry>>,
+    },
+    /// A copy of another region's objects became durable.
+    Copied {
+        /// The region that owns the objects.
+        owner: RegionId,
+        /// The position of the copy.
+        sequence: u64,
+        /// The objects.
+        objects: Vec<Arc<Object>>,
+    },
+    /// A copy has taken a snapshot.
+    TookSnapshot,
+    /// A copy follows its owner.
+    Following,
+    /// A copy has ceased to follow its owner.
+    LostOwner,
+    /// A registry refuses to serve the registry of another region.
+    FollowerRefused,
+    /// Another store has the region of the registry.
+    RegionTaken,
     /// A commit failed.
     CommitFailed,
     /// Another registry has opened the store.
@@ -82,6 +109,11 @@ pub enum RegistryFact {
         /// The request.
         request: String,
     },
+    /// A write for another region was refused, because the region cannot be reached.
+    Unreachable {
+        /// The region.
+        owner: RegionId,
+    },
     /// A client that starts has forgotten its copy and its operation.
     Forgot,
     /// A watcher got changes.
@@ -107,7 +139,14 @@ impl ReportedEvent for RegistryFact {
     fn described(&self) -> (&'static str, Option<&NodeId>) {
         let word = match self {
             Self::Serving { .. } => "serving",
-            Self::Committed(_) => "committed",
+            Self::Committed { .. } => "committed",
+            Self::Copied { .. } => "copied",
+            Self::TookSnapshot => "took-snapshot",
+            Self::Following => "following",
+            Self::LostOwner => "lost-owner",
+            Self::FollowerRefused => "follower-refused",
+            Self::RegionTaken => "region-taken",
+            Self::Unreachable { .. } => "unreachable",
             Self::CommitFailed => "commit-failed",
             Self::Deposed => "deposed",
             Self::Reset => "reset",
@@ -128,7 +167,14 @@ impl ReportedEvent for RegistryFact {
 }
 
 /// The names of all facts.
-pub const FACTS: [&str; 16] = [
+pub const FACTS: [&str; 23] = [
+    "copied",
+    "took-snapshot",
+    "following",
+    "lost-owner",
+    "follower-refused",
+    "region-taken",
+    "unreachable",
     "serving",
     "committed",
     "commit-failed",

@@ -13,6 +13,7 @@ pub mod disk_store;
 pub mod fact;
 pub mod invariants;
 pub mod linearizability;
+pub mod links;
 pub mod messages;
 pub mod pod;
 pub mod server;

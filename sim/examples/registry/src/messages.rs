@@ -2,6 +2,8 @@
 
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::object::Object;
+use phalanx_core::registry::replica::{FeedMessage, FeedRefusal, FeedRequest};
+use phalanx_core::registry::sequencer::{WriteId, WriteRequest};
 use phalanx_core::registry::watch::{WatchMessage, WatchRefusal, WatchRequest};
 use phalanx_core::registry::write::{WriteBatch, WriteOutcome, WriteRefusal};
 use phalanx_sim::world::Message;
@@ -16,6 +18,8 @@ pub enum ClientMessage {
         request: String,
         /// The operations.
         batch: WriteBatch,
+        /// The number of copies in other regions that the client waits for.
+        copies: usize,
     },
     /// Writes the records of a pod.
     Register {
@@ -60,13 +64,45 @@ pub enum RegistryMessage {
     Watch(WatchMessage),
 }
 
+/// A message on the link of a copy to its owner.
+#[derive(Clone, Debug)]
+pub enum ToOwner {
+    /// Asks for the feed.
+    Follow(FeedRequest),
+    /// Confirms batches, and grants bytes.
+    Confirm {
+        /// The sequence number up to which the copy is durable.
+        sequence: u64,
+        /// The number of bytes.
+        bytes: usize,
+    },
+    /// Routes a write.
+    Route(Box<WriteRequest>),
+}
+
+/// A message on the link of an owner to a copy.
+#[derive(Clone, Debug)]
+pub enum ToCopy {
+    /// A message of the feed.
+    Feed(FeedMessage),
+    /// The copy is not served.
+    Refused(FeedRefusal),
+    /// The answer to a routed write.
+    Routed {
+        /// The number of the write.
+        write: WriteId,
+        /// The outcome.
+        result: Result<WriteOutcome, WriteRefusal>,
+    },
+}
+
 /// Bytes of the parts of a message that are not counted one by one.
 const FRAME: usize = 48;
 
 impl Message for ClientMessage {
     fn encoded_len(&self) -> usize {
         let content = match self {
-            Self::Write { request, batch } | Self::Register { request, batch } => {
+            Self::Write { request, batch, .. } | Self::Register { request, batch } => {
                 request.len() + batch.operations.len() * (FRAME + 32)
             }
             Self::Read { request, name } => request.len() + name.as_str().len(),
@@ -109,6 +145,43 @@ impl Message for RegistryMessage {
             Self::Watch(WatchMessage::Changes { .. }) => "changes",
             Self::Watch(WatchMessage::Bookmark { .. }) => "bookmark",
             Self::Watch(WatchMessage::Reset { .. }) => "reset",
+        }
+    }
+}
+
+impl Message for ToOwner {
+    fn encoded_len(&self) -> usize {
+        match self {
+            Self::Follow(_) | Self::Confirm { .. } => FRAME,
+            Self::Route(write) => FRAME + write.batch.operations.len() * (FRAME + 32),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Follow(_) => "follow",
+            Self::Confirm { .. } => "confirm",
+            Self::Route(_) => "route",
+        }
+    }
+}
+
+impl Message for ToCopy {
+    fn encoded_len(&self) -> usize {
+        match self {
+            Self::Feed(message) => message.weight(),
+            Self::Refused(_) | Self::Routed { .. } => FRAME,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Feed(FeedMessage::Opened { .. }) => "feed-opened",
+            Self::Feed(FeedMessage::Batches { .. }) => "feed-batches",
+            Self::Feed(FeedMessage::Snapshot { .. }) => "feed-snapshot",
+            Self::Feed(FeedMessage::Head(_)) => "feed-head",
+            Self::Refused(_) => "feed-refused",
+            Self::Routed { .. } => "routed",
         }
     }
 }

@@ -4,27 +4,34 @@ use crate::archive::SharedArchive;
 use crate::client::SHOP;
 use crate::disk_store::{DiskStore, StoreEvent};
 use crate::fact::RegistryFact;
-use crate::messages::{ClientMessage, RegistryMessage};
+use crate::links::RegionLinks;
+use crate::messages::{ClientMessage, RegistryMessage, ToCopy, ToOwner};
 use crate::pod::SERVICE;
 use crate::shared_store::SharedStore;
 use phalanx_core::machine::{Machine, Outbox, Wake};
+use phalanx_core::registry::name::RegionId;
 use phalanx_core::registry::object::ObjectDraft;
+use phalanx_core::registry::replica::{FeedRefusal, ReplicaEvent};
 use phalanx_core::registry::sequencer::{
     Config, Event, Input, Output, Sequencer, WriteId, WriteRequest,
 };
-use phalanx_core::registry::store::StoreFailure;
+use phalanx_core::registry::store::{CommitGroup, StoreFailure};
 use phalanx_core::registry::value::{ObjectTable, ObjectValue};
 use phalanx_core::registry::watch::WatchId;
-use phalanx_core::registry::write::{RegistryCaller, WriteBatch, WriteOperation};
-use phalanx_core::time::{Instant, Wall};
+use phalanx_core::registry::write::{CopiesWanted, RegistryCaller, WriteBatch, WriteOperation};
+use phalanx_core::time::{Duration, Instant, Wall};
 use phalanx_sim::address::PORT;
 use phalanx_sim::disk::DiskError;
-use phalanx_sim::world::{Effects, LinkId, Process, ProcessEvent, ProcessView, Ticket};
+use phalanx_sim::world::{Effects, LinkId, Message, Process, ProcessEvent, ProcessView, Ticket};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// The number of the write that creates the kind of the workload.
 const SETUP: WriteId = WriteId(0);
+
+/// Time for which a client waits for copies.
+const COPIES_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The store of a registry.
 pub enum ServerStore {
@@ -39,6 +46,9 @@ pub struct RegistryServer {
     machine: Sequencer,
     store: ServerStore,
     archive: SharedArchive,
+    region: RegionId,
+    is_primary: bool,
+    links: RegionLinks,
     /// Whether the registry has stopped, because a backup takes the place of its store.
     has_stopped: bool,
     /// The writes that wait for an answer.
@@ -50,8 +60,17 @@ pub struct RegistryServer {
 impl RegistryServer {
     /// A registry that starts with this store.
     #[must_use]
-    pub fn new(config: Config, store: ServerStore, archive: SharedArchive, wall: Wall) -> Self {
+    pub fn new(
+        config: Config,
+        store: ServerStore,
+        links: RegionLinks,
+        archive: SharedArchive,
+        wall: Wall,
+    ) -> Self {
         Self {
+            region: config.region.clone(),
+            is_primary: config.region == config.primary,
+            links,
             machine: Sequencer::new(config),
             store,
             archive,
@@ -82,9 +101,20 @@ impl RegistryServer {
                     ServerStore::Shared(store) => store.commit(now, ticket, group),
                 },
                 Output::Answer { write, result } => {
-                    if let Some((link, request)) = self.writes.remove(&write) {
+                    let own = self.links.answer(write, result, out);
+                    if let (Some(result), Some((link, request))) =
+                        (own, self.writes.remove(&write))
+                    {
                         out.send(link, RegistryMessage::Written { request, result });
                     }
+                }
+                Output::Link { region, order } => self.links.perform(&region, order, out),
+                Output::Route { owner, write } => self.links.route(&owner, write, out),
+                Output::Feed { follower, message } => {
+                    out.send(LinkId(follower.0), ToCopy::Feed(message));
+                }
+                Output::FeedEnded { follower, refusal } => {
+                    out.send(LinkId(follower.0), ToCopy::Refused(refusal));
                 }
                 Output::WatchOpened { watch, result } => {
                     if let Err(refusal) = result {
@@ -104,10 +134,11 @@ impl RegistryServer {
             Event::Serving { head, epoch } => {
                 let log = self.machine.log();
                 let entries: Vec<_> = log.after(log.floor()).cloned().collect();
-                let restored = self.archive.borrow_mut().begin_restored();
-                self.archive.borrow_mut().extend(&entries);
+                let restored = self.archive.borrow_mut().begin_restored(&self.region);
+                self.archive.borrow_mut().extend(&self.region, &entries);
                 let (head, epoch, log) = (*head, epoch.number, entries);
                 out.report(RegistryFact::Serving {
+                    region: self.region.clone(),
                     head,
                     epoch,
                     log,
@@ -119,6 +150,20 @@ impl RegistryServer {
             }
             Event::WatchReset { .. } => out.report(RegistryFact::Reset),
             Event::Deposed => out.report(RegistryFact::Deposed),
+            Event::Copy { event, .. } => match event {
+                ReplicaEvent::Following => out.report(RegistryFact::Following),
+                ReplicaEvent::Lost => out.report(RegistryFact::LostOwner),
+                ReplicaEvent::TookSnapshot { .. } => out.report(RegistryFact::TookSnapshot),
+                ReplicaEvent::Refused(FeedRefusal::Opening) => {}
+                ReplicaEvent::Gap { .. }
+                | ReplicaEvent::Diverged { .. }
+                | ReplicaEvent::Refused(_)
+                | ReplicaEvent::Violation(_) => {
+                    out.report(RegistryFact::Violation("a feed without gaps"));
+                }
+            },
+            Event::FollowerRefused { .. } => out.report(RegistryFact::FollowerRefused),
+            Event::RegionTaken => out.report(RegistryFact::RegionTaken),
             Event::HistoryLost { .. } => {
                 out.report(RegistryFact::Violation("the only registry of its store"));
             }
@@ -129,24 +174,48 @@ impl RegistryServer {
         match event {
             StoreEvent::Opened(image) => {
                 self.step(now, Input::Opened(image), out);
-                if self.machine.objects().is_empty() {
+                if self.is_primary && self.machine.objects().is_empty() {
                     self.set_up(now, out);
                 }
             }
             StoreEvent::OpenFailed(failure) => self.step(now, Input::OpenFailed(failure), out),
             StoreEvent::Committed(ticket, group) => {
-                self.archive.borrow_mut().extend(&group.entries);
-                out.report(RegistryFact::Committed(group.entries));
+                self.report_durable(group, out);
                 self.step(now, Input::Committed { ticket }, out);
             }
             StoreEvent::Lost(ticket, group) => {
-                self.archive.borrow_mut().extend(&group.entries);
-                out.report(RegistryFact::Committed(group.entries));
+                self.report_durable(group, out);
                 let failure = StoreFailure::Failed;
                 self.step(now, Input::CommitFailed { ticket, failure }, out);
             }
             StoreEvent::Failed(ticket, failure) => {
                 self.step(now, Input::CommitFailed { ticket, failure }, out);
+            }
+        }
+    }
+
+    /// Reports the content of a group that is durable.
+    fn report_durable(&self, group: CommitGroup, out: &mut Effects) {
+        let mut archive = self.archive.borrow_mut();
+        archive.extend(&self.region, &group.entries);
+        for update in &group.copies {
+            archive.copy(&self.region, &update.region, update.position.at.sequence);
+        }
+        if !group.entries.is_empty() {
+            out.report(RegistryFact::Committed {
+                region: self.region.clone(),
+                entries: group.entries,
+            });
+        }
+        if let ServerStore::Own(store) = &self.store {
+            for update in group.copies {
+                let objects = store.content().state().objects().iter();
+                let copied = objects.filter(|it| it.metadata.owning_region == update.region);
+                out.report(RegistryFact::Copied {
+                    objects: copied.cloned().collect(),
+                    owner: update.region,
+                    sequence: update.position.at.sequence,
+                });
             }
         }
     }
@@ -157,7 +226,10 @@ impl RegistryServer {
             let name = name.parse().expect("a valid name");
             WriteOperation::Create(ObjectDraft::new(name, body))
         };
-        let patterns = ObjectValue::texts(["//shop/orders/{order}"]);
+        let patterns = ObjectValue::texts([
+            "//shop/orders/{order}",
+            "//shop/regions/{region}/orders/{order}",
+        ]);
         let operations = vec![
             create("regions/eu", ObjectTable::new()),
             create("services/shop", ObjectTable::new()),
@@ -172,6 +244,8 @@ impl RegistryServer {
             request: Some("set-up".to_owned()),
             batch: WriteBatch { operations },
             time: self.wall,
+            copies: None,
+            is_routed: false,
         };
         self.step(now, Input::Write(Box::new(write)), out);
     }
@@ -193,6 +267,8 @@ impl RegistryServer {
             request: Some(request.to_owned()),
             batch: batch.clone(),
             time: Wall(self.wall.0 + now.as_millis() / 1_000),
+            copies: None,
+            is_routed: false,
         }
     }
 
@@ -205,8 +281,14 @@ impl RegistryServer {
     ) {
         let watch = WatchId(link.0);
         match message {
-            ClientMessage::Write { request, batch } => {
-                let write = self.write(now, link, SHOP, request, batch);
+            ClientMessage::Write {
+                request,
+                batch,
+                copies,
+            } => {
+                let mut write = self.write(now, link, SHOP, request, batch);
+                let (count, timeout) = (*copies, COPIES_TIMEOUT);
+                write.copies = Some(CopiesWanted { count, timeout });
                 self.step(now, Input::Write(Box::new(write)), out);
             }
             ClientMessage::Register { request, batch } => {
@@ -261,6 +343,26 @@ impl RegistryServer {
         }
     }
 
+    /// A message of the registry of another region.
+    fn on_region_message(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        message: &Rc<dyn Message>,
+        out: &mut Effects,
+    ) {
+        if let Some(message) = message.of::<ToCopy>() {
+            if let Some(input) = self.links.of_owner(link, message) {
+                self.step(now, input, out);
+            }
+        } else if let Some(message) = message.of::<ToOwner>() {
+            let own = WriteId(self.next_write);
+            self.next_write += 1;
+            let input = self.links.of_copy(link, message, own);
+            self.step(now, input, out);
+        }
+    }
+
     fn on_command(&mut self, word: &str, out: &mut Effects) {
         let ServerStore::Own(store) = &mut self.store else {
             return;
@@ -279,6 +381,8 @@ impl Process for RegistryServer {
             event,
             ProcessEvent::Start
                 | ProcessEvent::Accepted { .. }
+                | ProcessEvent::Dialed { .. }
+                | ProcessEvent::DialFailed { .. }
                 | ProcessEvent::Received { .. }
                 | ProcessEvent::Closed { .. }
                 | ProcessEvent::Written { .. }
@@ -300,12 +404,26 @@ impl Process for RegistryServer {
             ProcessEvent::Received { link, message } => {
                 if let Some(message) = message.of::<ClientMessage>() {
                     self.on_message(now, link, message, out);
+                } else {
+                    self.on_region_message(now, link, &message, out);
+                }
+            }
+            ProcessEvent::Dialed { dial, link, .. } => {
+                if let Some(input) = self.links.on_dialed(dial, Some(link), out) {
+                    self.step(now, input, out);
+                }
+            }
+            ProcessEvent::DialFailed { dial, .. } => {
+                if let Some(input) = self.links.on_dialed(dial, None, out) {
+                    self.step(now, input, out);
                 }
             }
             ProcessEvent::Closed { link, .. } => {
                 self.writes.retain(|_, (of, _)| *of != link);
                 let watch = WatchId(link.0);
                 self.step(now, Input::CloseWatch { watch }, out);
+                let input = self.links.on_closed(link);
+                self.step(now, input, out);
             }
             ProcessEvent::Written { ticket } => self.on_written(now, ticket, Ok(()), out),
             ProcessEvent::WriteFailed { ticket, reason } => {

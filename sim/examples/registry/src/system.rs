@@ -1,20 +1,26 @@
-//! The registry as a system: hosts whose names begin with `registry` run registries, all others run clients.
+//! The registry as a system: hosts whose names begin with `registry` run registries of one region, hosts `region-REGION`
+//! the registries of several regions, of which the first is the primary one; all others run clients. In a run with several
+//! regions, the name of a client begins with its region (`us1`), that of a pod with `pod-` and the region (`pod-us1`).
 
+use core::net::SocketAddr;
 use crate::archive::{Archive, SharedArchive};
 use crate::client::{RegistryClient, copy};
 use crate::disk_store::DiskStore;
 use crate::fact::FACTS;
 use crate::invariants;
+use crate::links::RegionLinks;
 use crate::pod::{Pod, SERVICE};
 use crate::server::{RegistryServer, ServerStore};
 use crate::shared_store::SharedStore;
 use phalanx_core::registry::environment::EnvironmentConfig;
 use phalanx_core::registry::log::Retention;
+use phalanx_core::registry::name::RegionId;
 use phalanx_core::registry::query::ObjectScope;
+use phalanx_core::registry::replica::ReplicaTuning;
 use phalanx_core::registry::sabotage::{RegistryBug, RegistryBugs};
 use phalanx_core::registry::sequencer::Config;
 use phalanx_core::registry::state::ObjectMap;
-use phalanx_core::time::Duration;
+use phalanx_core::time::{Duration, Instant};
 use phalanx_sim::invariant::{Invariant, Report};
 use phalanx_sim::scenario::{Scenario, Vocabulary, Words};
 use phalanx_sim::world::{Cast, Definition, Process, Program, Scene, Start};
@@ -45,6 +51,7 @@ pub static REGISTRY: Definition = Definition {
             is_synced: !has(sabotage, UNSYNCED),
             checks_epochs: !has(sabotage, EPOCHS_IGNORED),
             registries: registries(scenario),
+            regions: regions(scenario),
         };
         Ok(Cast::everywhere(program, scenario))
     },
@@ -71,7 +78,7 @@ fn words() -> Words {
         check: Some(check),
         state: vec![
             "serving", "epoch", "head", "floor", "objects", "watches", "in_sync", "position",
-            "left", "pending", "ready",
+            "left", "pending", "ready", "copies",
         ],
         gauges: vec!["writes-in-flight", "log-floor"],
         sabotage: bugs.chain([UNSYNCED, EPOCHS_IGNORED]).collect(),
@@ -82,19 +89,38 @@ fn words() -> Words {
 }
 
 /// The metrics of the workload.
-const METRICS: [&str; 5] = [
+const METRICS: [&str; 9] = [
     "acknowledged-writes",
+    "copied-writes",
+    "copy-delay-ms",
+    "watchers",
+    "routed-writes",
     "registrations",
     "killed-registries",
     "killed-while-idle",
     "watch-delay-ms",
 ];
 
-/// The hosts of registries: those whose names begin with `registry`.
+/// The beginning of the names of hosts that run the registries of several regions.
+const REGION_PREFIX: &str = "region-";
+
+/// The hosts of registries.
 fn registries(scenario: &Scenario) -> Vec<usize> {
     let hosts = scenario.hosts.iter().enumerate();
-    let registries = hosts.filter(|(_, host)| host.name.starts_with("registry"));
+    let registries = hosts.filter(|(_, host)| {
+        host.name.starts_with("registry") || host.name.starts_with(REGION_PREFIX)
+    });
     registries.map(|(index, _)| index).collect()
+}
+
+/// The regions with their hosts, in the order of hosts: the primary first. Empty if the registries have one region.
+fn regions(scenario: &Scenario) -> Vec<(RegionId, usize)> {
+    let hosts = scenario.hosts.iter().enumerate();
+    let regions = hosts.filter_map(|(index, host)| {
+        let region = host.name.strip_prefix(REGION_PREFIX)?.parse().ok()?;
+        Some((region, index))
+    });
+    regions.collect()
 }
 
 /// Checks the arguments of a command when a scenario is read.
@@ -118,41 +144,103 @@ struct Registry {
     checks_epochs: bool,
     /// The hosts of registries.
     registries: Vec<usize>,
+    /// The regions with their hosts; empty if there is one region.
+    regions: Vec<(RegionId, usize)>,
 }
 
 impl Registry {
     fn server(&self, start: Start<'_>) -> RegistryServer {
-        let mut random = start.random;
-        let region = "eu".parse().expect("a valid region");
+        let mut random = start.random.clone();
+        let own = self.regions.iter().find(|it| it.1 == start.host);
+        let has_regions = own.is_some();
+        let region = own.map_or_else(|| eu(), |it| it.0.clone());
+        let primary = self.regions.first();
         let config = Config {
+            primary: primary.map_or_else(|| region.clone(), |it| it.0.clone()),
+            // A request is known for as long as the log keeps its batch: longer than a region is cut off. A follower
+            // that falls behind by the maximum gets a snapshot.
             retention: Retention {
                 entries: 40,
-                time: Duration::from_secs(6),
-                entries_max: 10_000,
+                time: Duration::from_secs(if has_regions { 20 } else { 6 }),
+                entries_max: if has_regions { 400 } else { 10_000 },
+            },
+            replica: ReplicaTuning {
+                window: 1_500,
+                idle_timeout: Duration::from_secs(2),
+                retry_max: Duration::from_secs(1),
+                ..ReplicaTuning::default()
             },
             bugs: self.bugs,
             ..Config::new(region, random.next_u64())
         };
+        let addresses = self.regions.iter();
+        let addresses = addresses.map(|(region, host)| (region.clone(), start.address_of(*host)));
+        let links = RegionLinks::new(addresses.collect());
         let archive = Rc::clone(&self.archive);
-        let store = if self.registries.len() > 1 {
+        let store = if self.registries.len() > 1 && !has_regions {
             ServerStore::Shared(SharedStore::new(archive, self.checks_epochs))
         } else {
             ServerStore::Own(DiskStore::start(start.disk, archive, self.is_synced))
         };
-        RegistryServer::new(config, store, Rc::clone(&self.archive), start.wall)
+        RegistryServer::new(config, store, links, Rc::clone(&self.archive), start.wall)
     }
-}
 
-impl Registry {
+    /// The region of a client, and the registries that it may turn to.
+    fn place(&self, start: &Start<'_>) -> (Option<RegionId>, Vec<SocketAddr>) {
+        let name = &*start.spec().name;
+        let name = name.strip_prefix("pod-").unwrap_or(name);
+        let of_region = |(region, _): &&(RegionId, usize)| {
+            let rest = name.strip_prefix(region.as_str());
+            rest.is_some_and(|rest| rest.parse::<u32>().is_ok())
+        };
+        if let Some((region, host)) = self.regions.iter().find(of_region) {
+            return (Some(region.clone()), vec![start.address_of(*host)]);
+        }
+        let registries = self.registries.iter();
+        (None, registries.map(|host| start.address_of(*host)).collect())
+    }
+
     /// The settings of a pod: three versions, in turn.
-    fn pod(host: usize) -> EnvironmentConfig {
-        let region = "eu".parse().expect("a valid region");
+    fn pod(host: usize, region: Option<RegionId>) -> EnvironmentConfig {
         let version = format!("v{}", host % 3 + 1);
-        let config = EnvironmentConfig::new(SERVICE, region, &version);
+        let config = EnvironmentConfig::new(SERVICE, region.unwrap_or_else(eu), &version);
         let mut config = config.expect("a valid service");
         config.idle_timeout = Duration::from_secs(3);
         config
     }
+
+    /// Each region has the same objects.
+    fn settled_regions(&self, scene: &Scene<'_>) -> Result<(), String> {
+        if self.regions.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::ZERO;
+        let mut servers = scene.of::<RegistryServer>();
+        let (_, first) = servers.next().ok_or("no registry runs")?;
+        for (host, server) in scene.of::<RegistryServer>() {
+            let name = scene.name(host);
+            if !server.machine().is_serving() {
+                return Err(format!("{name} does not serve"));
+            }
+            let copies: Vec<_> = server.machine().copies(now).collect();
+            if copies.len() + 1 < self.regions.len() {
+                return Err(format!("{name} has not a copy of each region"));
+            }
+            if let Some(copy) = copies.iter().find(|it| !it.is_following || it.lag > 0) {
+                return Err(format!("{name} does not follow {}", copy.region));
+            }
+            let objects = |server: &RegistryServer| server.machine().objects().clone();
+            if !objects(server).iter().eq(objects(first).iter()) {
+                return Err(format!("the objects of {name} differ from those of the primary"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The region of runs with one region.
+fn eu() -> RegionId {
+    "eu".parse().expect("a valid region")
 }
 
 /// Each pod is ready, and its copy is the set of its scope.
@@ -179,29 +267,38 @@ impl Program for Registry {
         if self.registries.contains(&start.host) {
             return Box::new(self.server(start));
         }
-        let registries = self.registries.iter();
-        let registries = registries.map(|host| start.address_of(*host)).collect();
+        let (region, registries) = self.place(&start);
         if start.spec().name.starts_with("pod") {
-            return Box::new(Pod::new(registries, Self::pod(start.host), &start.random));
+            let config = Self::pod(start.host, region);
+            return Box::new(Pod::new(registries, config, &start.random));
         }
+        let selector = if region.is_some() { "" } else { "//shop/orders" };
         let scope = ObjectScope {
-            selector: "//shop/orders".parse().expect("a valid selector"),
+            selector: selector.parse().expect("a valid selector"),
             filter: FILTERS[start.host % FILTERS.len()]
                 .parse()
                 .expect("a valid filter"),
         };
         let prefix = format!("{}-{}", start.host, start.life);
-        Box::new(RegistryClient::new(registries, scope, prefix, start.random))
+        let regions = self.regions.iter().map(|it| it.0.clone()).collect();
+        let region = region.map(|own| (own, regions));
+        Box::new(RegistryClient::new(
+            registries,
+            scope,
+            region,
+            prefix,
+            start.random,
+        ))
     }
 
     fn invariants(&self, _: &Scenario) -> Vec<Box<dyn Invariant>> {
-        invariants::all(&self.archive, &self.registries)
+        invariants::all(&self.archive, &self.registries, &self.regions)
     }
 
     fn on_report(&mut self, report: &Report<'_>) {
         let mut archive = self.archive.borrow_mut();
         let mut workload = std::mem::take(&mut archive.workload);
-        workload.count(report, archive.history());
+        workload.count(report, &archive);
         archive.workload = workload;
     }
 
@@ -217,6 +314,7 @@ impl Program for Registry {
 
     /// The registry serves, each client has ended its operations, and each copy is the set of its scope.
     fn settled(&self, scene: &Scene<'_>) -> Result<(), String> {
+        self.settled_regions(scene)?;
         let serving = scene.of::<RegistryServer>().map(|(_, server)| server);
         let serving = serving.filter(|server| server.machine().is_serving());
         let Some(server) = serving.max_by_key(|server| server.machine().epoch().number) else {

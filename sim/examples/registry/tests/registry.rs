@@ -6,7 +6,7 @@ use phalanx_sim::{Model, RunOptions, Runner};
 use registry::system::REGISTRY;
 use std::path::Path;
 
-const SCENARIOS: [&str; 8] = [
+const SCENARIOS: [&str; 12] = [
     "registry-quiet",
     "registry-crash",
     "registry-store-fails",
@@ -15,13 +15,17 @@ const SCENARIOS: [&str; 8] = [
     "registry-restored",
     "registry-successor",
     "registry-pods",
+    "registry-region-isolated",
+    "registry-region-crash",
+    "registry-region-pods",
+    "registry-slow-follower",
 ];
 
 /// Number of seeds of each scenario, unless the variable `REGISTRY_SEEDS` has another number.
 const SEEDS: u64 = 5;
 
 /// The planted bugs: each with a scenario, and the invariant or expectation that detects the bug in it.
-const BUGS: [(&str, &str, &str); 16] = [
+const BUGS: [(&str, &str, &str); 23] = [
     (
         "answers-early",
         "registry-crash",
@@ -86,6 +90,41 @@ const BUGS: [(&str, &str, &str); 16] = [
         "registry-pods",
         "invariant hidden-stays-hidden",
     ),
+    (
+        "copy-confirmed-early",
+        "registry-region-crash",
+        "invariant copied-is-durable",
+    ),
+    (
+        "counts-sent-copies",
+        "registry-region-crash",
+        "invariant copied-is-durable",
+    ),
+    (
+        "copy-keeps-removed",
+        "registry-slow-follower",
+        "invariant copies-equal-owners",
+    ),
+    (
+        "watch-ignores-copy-snapshot",
+        "registry-slow-follower",
+        "invariant watch-is-exact",
+    ),
+    (
+        "feed-skips-edge",
+        "registry-slow-follower",
+        "invariant promises-kept",
+    ),
+    (
+        "routes-in-silence",
+        "registry-region-isolated",
+        "unreachable",
+    ),
+    (
+        "slow-follower-blocks",
+        "registry-slow-follower",
+        "copy-delay-ms",
+    ),
 ];
 
 fn load(name: &str) -> Scenario {
@@ -119,13 +158,16 @@ fn figures(outcome: &Outcome) -> String {
 
 #[test]
 fn every_scenario_passes() {
+    let mut failed = Vec::new();
     for name in SCENARIOS {
         for seed in 1..=seeds() {
             let outcome = run(name, seed, &[]);
             println!("{name}, seed {seed}: {}", figures(&outcome));
-            assert_eq!(outcome.failures, [], "{name}, seed {seed}");
+            let failures = outcome.failures.into_iter();
+            failed.extend(failures.map(|it| format!("{name}, seed {seed}: {it:?}")));
         }
     }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(super) struct SequencerBench {
     pub(super) watched: BTreeMap<u64, Vec<WatchMessage>>,
     pub(super) refused: BTreeMap<u64, WatchRefusal>,
     pub(super) events: Vec<Event>,
+    /// Orders about other regions.
+    pub(super) regional: Vec<Output>,
     next: u64,
 }
 
@@ -105,6 +107,7 @@ impl SequencerBench {
             watched: BTreeMap::new(),
             refused: BTreeMap::new(),
             events: Vec::new(),
+            regional: Vec::new(),
             next: 0,
         };
         bench.step(Input::Start);
@@ -154,6 +157,10 @@ impl SequencerBench {
                 Output::Watch { watch, message } => {
                     self.watched.entry(watch.0).or_default().push(message);
                 }
+                Output::Feed { .. }
+                | Output::FeedEnded { .. }
+                | Output::Link { .. }
+                | Output::Route { .. } => self.regional.push(output),
                 Output::Report(event) => self.events.push(event),
             }
         }
@@ -182,6 +189,8 @@ impl SequencerBench {
                 operations: operations.to_vec(),
             },
             time: Wall(self.now.as_millis() / 1_000),
+            copies: None,
+            is_routed: false,
         };
         self.step(Input::Write(Box::new(write)));
         self.next
@@ -563,7 +572,7 @@ fn services_write_their_own_objects_alone() {
         assert_eq!(denied, !is_allowed, "{at}");
     }
     let refusal = bench.refusal(&[create("services/shop/deployments/us", &[])]);
-    assert!(matches!(refusal, WriteRefusal::OtherRegion { .. }));
+    assert!(matches!(refusal, WriteRefusal::Unreachable { .. }));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{SequencerBench, config, create, delete, forgetful, update};
 use crate::machine::Machine;
 use crate::registry::access::RegistryCaller;
+use crate::registry::name::RegionId;
 use crate::registry::query::ObjectScope;
 use crate::registry::sequencer::{Config, Event, Input};
 use crate::registry::watch::{
@@ -56,7 +57,7 @@ fn line(message: &WatchMessage) -> String {
         WatchMessage::Snapshot { objects, end } => {
             let ids: Vec<&str> = objects.iter().map(|object| object.name.id()).collect();
             let end = end.as_ref();
-            let end = end.map(|end| format!(" = {} at {}", end.count, end.token.sequence));
+            let end = end.map(|end| format!(" = {} at {}", end.count, end.token.batches()));
             format!("snapshot {}{}", ids.join(","), end.unwrap_or_default())
         }
         WatchMessage::Changes { changes, token } => {
@@ -69,9 +70,9 @@ fn line(message: &WatchMessage) -> String {
                     WatchChange::Removed(name) => format!("-{}", name.id()),
                 })
                 .collect();
-            format!("{} at {}", changes.join(","), token.sequence)
+            format!("{} at {}", changes.join(","), token.batches())
         }
-        WatchMessage::Bookmark { token } => format!("bookmark {}", token.sequence),
+        WatchMessage::Bookmark { token } => format!("bookmark {}", token.batches()),
         WatchMessage::Reset { reason } => format!("reset {}", reason.word()),
     }
 }
@@ -199,12 +200,12 @@ fn a_position_that_cannot_be_resumed_gets_a_reset_and_a_snapshot() {
     open(&mut bench, 1, orders(""), None);
     grant(&mut bench, 1, PLENTY);
     let token = last_token(&bench, 1);
-    let future = ResumeToken {
-        sequence: 99,
-        ..token.clone()
-    };
+    let eu: RegionId = "eu".parse().unwrap();
+    let mut future = token.clone();
+    future.positions.get_mut(&eu).unwrap().sequence = 99;
     let mut other = token.clone();
-    other.epoch.incarnation += 1;
+    let position = other.positions.get_mut(&eu).unwrap();
+    position.epoch.incarnation += 1;
     for (resume, scope, reason) in [
         (future, orders(""), "reset other-history"),
         (other, orders(""), "reset other-history"),
@@ -225,13 +226,9 @@ fn a_position_that_cannot_be_resumed_gets_a_reset_and_a_snapshot() {
         heard(&mut bench, 2),
         ["reset compacted", "snapshot a,b,c,d = 4 at 5"]
     );
-    let region = "us".parse().unwrap();
-    open(
-        &mut bench,
-        3,
-        orders(""),
-        Some(ResumeToken { region, ..token }),
-    );
+    let position = token.positions[&eu];
+    let other = ResumeToken::of("us".parse().unwrap(), position, token.scope);
+    open(&mut bench, 3, orders(""), Some(other));
     assert_eq!(bench.refused[&3], WatchRefusal::OtherRegion);
 }
 
@@ -244,18 +241,16 @@ fn a_removal_at_the_floor_is_not_lost() {
     let before = last_token(&bench, 1);
     bench.must(&[create(&order("b"), &[])]);
     bench.must(&[create(&order("c"), &[])]);
-    assert_eq!((bench.machine.log().floor(), before.sequence), (3, 3));
+    assert_eq!((bench.machine.log().floor(), before.batches()), (3, 3));
     open(&mut bench, 2, orders(""), Some(before.clone()));
     grant(&mut bench, 2, PLENTY);
     assert_eq!(heard(&mut bench, 2), ["+b.1,+c.1 at 5"]);
     // One batch earlier, the removal itself is compacted: the snapshot has no `a`.
-    let sequence = 2;
-    open(
-        &mut bench,
-        3,
-        orders(""),
-        Some(ResumeToken { sequence, ..before }),
-    );
+    let mut earlier = before;
+    for position in earlier.positions.values_mut() {
+        position.sequence = 2;
+    }
+    open(&mut bench, 3, orders(""), Some(earlier));
     grant(&mut bench, 3, PLENTY);
     assert_eq!(
         heard(&mut bench, 3),

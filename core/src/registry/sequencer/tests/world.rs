@@ -167,6 +167,10 @@ impl World {
                 Output::Watch { watch, message } => {
                     self.tell(watch.0 as usize, ClientInput::Receive(message));
                 }
+                Output::Feed { .. }
+                | Output::FeedEnded { .. }
+                | Output::Link { .. }
+                | Output::Route { .. } => panic!("there is one region"),
                 Output::Report(_) => {}
             }
         }
@@ -211,6 +215,8 @@ impl World {
                 operations: operations.to_vec(),
             },
             time: Wall(0),
+            copies: None,
+            is_routed: false,
         });
     }
 
@@ -356,7 +362,7 @@ impl World {
 
     fn check(&mut self, index: usize, delivery: &WatchDelivery) {
         let follower = &self.followers[index];
-        let to = delivery.token.sequence;
+        let to = delivery.token.batches();
         assert!(
             to <= self.history.len() as u64,
             "a change that is not durable"
@@ -398,7 +404,7 @@ impl World {
                 Ok(outcome) if !outcome.objects.is_empty() => {
                     let entry = &self.history[outcome.revision.sequence as usize - 1];
                     assert_eq!(entry.request.as_ref().map(|it| &it.key.id), Some(&request));
-                    assert_eq!(WriteOutcome::of(entry), *outcome);
+                    assert_eq!(WriteOutcome::of(entry, &self.config.region), *outcome);
                 }
                 Ok(_) | Err(WriteRefusal::Unknown) => {}
                 Err(refusal) => {

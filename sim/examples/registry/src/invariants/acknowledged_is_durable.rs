@@ -3,15 +3,17 @@
 use crate::archive::SharedArchive;
 use crate::fact::RegistryFact;
 use phalanx_core::registry::log::LogEntry;
+use phalanx_core::registry::name::RegionId;
 use phalanx_core::registry::write::WriteOutcome;
 use phalanx_sim::invariant::{Invariant, InvariantResult, Report, Steps};
 use phalanx_sim::world::Program;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub(super) struct AcknowledgedIsDurable {
     archive: SharedArchive,
-    /// The sequence number of the latest acknowledged batch.
-    latest: u64,
+    /// The sequence number of the latest acknowledged batch of each region.
+    latest: BTreeMap<RegionId, u64>,
     checked: u64,
 }
 
@@ -19,20 +21,22 @@ impl AcknowledgedIsDurable {
     pub(super) fn new(archive: &SharedArchive) -> Self {
         Self {
             archive: Rc::clone(archive),
-            latest: 0,
+            latest: BTreeMap::new(),
             checked: 0,
         }
     }
 
     fn check_answer(&mut self, request: &str, outcome: &WriteOutcome) -> InvariantResult {
         let sequence = outcome.revision.sequence;
-        self.latest = self.latest.max(sequence);
+        let latest = self.latest.entry(outcome.region.clone()).or_default();
+        *latest = sequence.max(*latest);
         if outcome.objects.is_empty() {
             return Ok(());
         }
         self.checked += 1;
         let archive = self.archive.borrow();
-        let entry = archive.history().get(sequence as usize - 1);
+        let entry = archive.history(&outcome.region);
+        let entry = entry.get(sequence as usize - 1);
         let id = |entry: &LogEntry| entry.request.as_ref().map(|it| it.key.id.clone());
         match entry.and_then(|entry| id(entry)) {
             Some(stored) if stored == request => Ok(()),
@@ -61,23 +65,24 @@ impl Invariant for AcknowledgedIsDurable {
                 self.check_answer(request, outcome)
             }
             Some(RegistryFact::Serving {
+                region,
                 head,
                 log,
                 restored,
                 ..
             }) => {
                 // The operator who restores a backup gives up what is not in it.
-                self.latest = restored.map_or(self.latest, |head| self.latest.min(head));
-                if *head < self.latest {
+                let latest = self.latest.entry(region.clone()).or_default();
+                *latest = restored.map_or(*latest, |head| head.min(*latest));
+                if *head < *latest {
                     return Err(format!(
-                        "the registry opened its store at {head}, after {} was acknowledged",
-                        self.latest
+                        "the registry opened its store at {head}, after {latest} was acknowledged"
                     ));
                 }
                 let archive = self.archive.borrow();
                 let known = |entry: &LogEntry| {
                     let at = entry.revision.sequence as usize - 1;
-                    archive.history().get(at).map(|it| &**it) == Some(entry)
+                    archive.history(region).get(at).map(|it| &**it) == Some(entry)
                 };
                 match log.iter().find(|entry| !known(entry)) {
                     Some(entry) => Err(format!("another batch is stored at {}", entry.revision)),

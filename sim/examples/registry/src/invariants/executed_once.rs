@@ -1,14 +1,15 @@
 //! A request is executed at most once, however often it is sent, while the log keeps its batch.
 
 use crate::fact::RegistryFact;
+use phalanx_core::registry::name::RegionId;
 use phalanx_sim::invariant::{Invariant, InvariantResult, Report, Steps};
 use phalanx_sim::world::Program;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(super) struct ExecutedOnce {
-    /// The sequence numbers of the batches, by request.
-    executed: BTreeMap<String, u64>,
+    /// The regions and sequence numbers of the batches, by request.
+    executed: BTreeMap<String, (RegionId, u64)>,
 }
 
 impl Invariant for ExecutedOnce {
@@ -21,13 +22,19 @@ impl Invariant for ExecutedOnce {
     }
 
     fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> InvariantResult {
-        let entries = match report.event.of() {
-            Some(RegistryFact::Committed(entries)) => entries,
-            Some(RegistryFact::Serving { log, restored, .. }) => {
+        let (region, entries) = match report.event.of() {
+            Some(RegistryFact::Committed { region, entries }) => (region, entries),
+            Some(RegistryFact::Serving {
+                region,
+                log,
+                restored,
+                ..
+            }) => {
                 if let Some(head) = restored {
-                    self.executed.retain(|_, sequence| *sequence <= *head);
+                    let stays = |of: &RegionId, at: u64| of != region || at <= *head;
+                    self.executed.retain(|_, (of, at)| stays(of, *at));
                 }
-                log
+                (region, log)
             }
             _ => return Ok(()),
         };
@@ -35,11 +42,12 @@ impl Invariant for ExecutedOnce {
             let Some(request) = &entry.request else {
                 continue;
             };
-            let sequence = entry.revision.sequence;
-            let first = *(self.executed.entry(request.key.id.clone())).or_insert(sequence);
-            if first != sequence {
+            let at = (region.clone(), entry.revision.sequence);
+            let first = self.executed.entry(request.key.id.clone());
+            let first = &*first.or_insert_with(|| at.clone());
+            if *first != at {
                 return Err(format!(
-                    "request {} was executed at {first} and at {sequence}",
+                    "request {} was executed at {first:?} and at {at:?}",
                     request.key.id
                 ));
             }

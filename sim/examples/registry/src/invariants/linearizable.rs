@@ -74,7 +74,7 @@ impl Linearizable {
         self.initial.clear();
         self.settled.clear();
         let archive = self.archive.borrow();
-        for entry in archive.history() {
+        for (_, entry) in archive.histories() {
             let request = entry.request.as_ref().map(|it| it.key.id.clone());
             self.settled.extend(request);
             for change in &entry.changes {

@@ -3,6 +3,7 @@
 
 use crate::archive::SharedArchive;
 use crate::fact::RegistryFact;
+use phalanx_core::registry::name::RegionId;
 use phalanx_sim::invariant::{Invariant, InvariantResult, Report, Steps};
 use phalanx_sim::world::{Program, Scene};
 use std::collections::BTreeMap;
@@ -10,10 +11,10 @@ use std::rc::Rc;
 
 pub(super) struct OneOwner {
     archive: SharedArchive,
-    /// The head at which each epoch began.
-    begun: BTreeMap<u64, u64>,
-    /// The host of each epoch.
-    owners: BTreeMap<u64, usize>,
+    /// The head at which each epoch of a region began.
+    begun: BTreeMap<(RegionId, u64), u64>,
+    /// The host of each epoch of a region.
+    owners: BTreeMap<(RegionId, u64), usize>,
 }
 
 impl OneOwner {
@@ -38,6 +39,7 @@ impl Invariant for OneOwner {
     fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> InvariantResult {
         match report.event.of() {
             Some(RegistryFact::Serving {
+                region,
                 head,
                 epoch,
                 restored,
@@ -45,15 +47,15 @@ impl Invariant for OneOwner {
             }) => {
                 if restored.is_some() {
                     // The numbers of the epochs after the backup begin again.
-                    self.begun.retain(|number, _| number < epoch);
-                    self.owners.retain(|number, _| number < epoch);
+                    self.begun.retain(|it, _| it.0 != *region || it.1 < *epoch);
+                    self.owners.retain(|it, _| it.0 != *region || it.1 < *epoch);
                 }
-                self.begun.insert(*epoch, *head);
+                self.begun.insert((region.clone(), *epoch), *head);
                 Ok(())
             }
-            Some(RegistryFact::Committed(entries)) => {
+            Some(RegistryFact::Committed { region, entries }) => {
                 for entry in entries {
-                    let epoch = entry.revision.epoch;
+                    let epoch = (region.clone(), entry.revision.epoch);
                     let owner = *self.owners.entry(epoch).or_insert(report.host);
                     if owner != report.host {
                         return Err(format!("{} has two owners", entry.revision));
@@ -66,10 +68,11 @@ impl Invariant for OneOwner {
     }
 
     fn at_rest(&mut self, _: &Scene<'_>) -> InvariantResult {
-        for entry in self.archive.borrow().history() {
+        for (region, entry) in self.archive.borrow().histories() {
             let revision = entry.revision;
-            let mut later = self.begun.range(revision.epoch + 1..);
-            if let Some((epoch, head)) = later.find(|(_, head)| revision.sequence > **head) {
+            let first = (region.clone(), revision.epoch + 1);
+            let mut later = self.begun.range(first..(region.clone(), u64::MAX));
+            if let Some(((_, epoch), head)) = later.find(|(_, head)| revision.sequence > **head) {
                 return Err(format!(
                     "{revision} follows {head}, where epoch {epoch} began"
                 ));

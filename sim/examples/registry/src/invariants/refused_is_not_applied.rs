@@ -44,8 +44,8 @@ impl Invariant for RefusedIsNotApplied {
             let request = entry.request.as_ref();
             request.is_some_and(|request| self.refused.contains(&request.key.id))
         };
-        match archive.history().iter().find(|entry| is_refused(entry)) {
-            Some(entry) => Err(format!("a refused write is durable at {}", entry.revision)),
+        match archive.histories().find(|(_, entry)| is_refused(entry)) {
+            Some((_, entry)) => Err(format!("a refused write is durable at {}", entry.revision)),
             None => Ok(()),
         }
     }

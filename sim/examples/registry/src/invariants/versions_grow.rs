@@ -40,7 +40,7 @@ impl Invariant for VersionsGrow {
     }
 
     fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> InvariantResult {
-        if let Some(RegistryFact::Committed(entries)) = report.event.of() {
+        if let Some(RegistryFact::Committed { entries, .. }) = report.event.of() {
             for change in entries.iter().flat_map(|entry| &entry.changes) {
                 self.check(change)?;
             }

@@ -7,7 +7,7 @@ use crate::archive::{Archive, SharedArchive};
 use crate::fact::RegistryFact;
 use crate::viewed_set::ViewedSet;
 use phalanx_core::registry::log::LogEntry;
-use phalanx_core::registry::name::ObjectName;
+use phalanx_core::registry::name::{ObjectName, RegionId};
 use phalanx_core::registry::object::Object;
 use phalanx_core::registry::watch::{WatchChange, WatchDelivery};
 use phalanx_sim::invariant::{Invariant, InvariantResult, Report, Steps};
@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 type Set = BTreeMap<ObjectName, Arc<Object>>;
 
-/// The set of a watcher at its position.
+/// The set of a watcher at its positions in the logs of regions.
 #[derive(Default)]
 struct Follower {
-    position: u64,
+    positions: BTreeMap<RegionId, u64>,
     set: Set,
     /// Whether the watcher has a copy that its next delivery changes.
     has_copy: bool,
@@ -69,25 +69,34 @@ impl Follower {
         viewed: &ViewedSet,
         delivery: &WatchDelivery,
     ) -> InvariantResult {
-        let history = archive.history();
-        let to = delivery.token.sequence;
-        if to > history.len() as u64 {
-            return Err(format!("heard of {to}, which is not durable"));
+        let to = delivery.token.positions.iter();
+        let to: BTreeMap<RegionId, u64> = to.map(|(of, at)| (of.clone(), at.sequence)).collect();
+        let from = self.positions.clone();
+        let at = |positions: &BTreeMap<RegionId, u64>, region: &RegionId| {
+            positions.get(region).copied().unwrap_or(0)
+        };
+        for (region, to) in &to {
+            if *to > archive.history(region).len() as u64 {
+                return Err(format!("heard of {region} {to}, which is not durable"));
+            }
         }
-        let from = self.position;
         if self.is_undone && !delivery.is_snapshot {
             return Err(format!(
-                "goes on from {from}, which a restored backup has undone"
+                "goes on from {from:?}, which a restored backup has undone"
             ));
         }
-        if self.has_copy && to < from && !self.is_undone {
-            return Err(format!("went back from {from} to {to}"));
+        let mut went = from.keys();
+        let back = went.find(|region| at(&to, region) < at(&from, region));
+        if self.has_copy && back.is_some() && !self.is_undone {
+            return Err(format!("went back from {from:?} to {to:?}"));
         }
         let mut expected = Vec::new();
         if delivery.is_snapshot {
             let before = std::mem::take(&mut self.set);
-            for entry in &history[..to as usize] {
-                apply(&mut self.set, viewed, entry);
+            for (region, to) in &to {
+                for entry in &archive.history(region)[..*to as usize] {
+                    apply(&mut self.set, viewed, entry);
+                }
             }
             let gone = before.keys().filter(|name| !self.set.contains_key(*name));
             expected.extend(gone.cloned().map(WatchChange::Removed));
@@ -97,22 +106,41 @@ impl Follower {
                 .filter(|(name, it)| before.get(*name) != Some(*it));
             expected.extend(new.map(|(_, it)| WatchChange::Current(Arc::clone(it))));
         } else if self.has_copy {
-            for entry in &history[from as usize..to as usize] {
-                expected.extend(apply(&mut self.set, viewed, entry));
+            for (region, to) in &to {
+                let history = archive.history(region);
+                for entry in &history[at(&from, region) as usize..*to as usize] {
+                    expected.extend(apply(&mut self.set, viewed, entry));
+                }
             }
         } else {
             return Err("heard a change before a snapshot".to_owned());
         }
-        self.position = to;
+        // The order is that of the owner of the objects; changes of two owners are in any order.
+        let owner = |change: &WatchChange| match change.name().region() {
+            // The primary region owns the records of regions.
+            Some(_) if change.name().as_str().starts_with("regions/") => None,
+            region => region,
+        };
+        let by_owner = |changes: &[WatchChange]| {
+            let mut changes = changes.to_vec();
+            changes.sort_by_key(owner);
+            changes
+        };
+        let (delivered, expected) = if delivery.is_snapshot {
+            (delivery.changes.clone(), expected)
+        } else {
+            (by_owner(&delivery.changes), by_owner(&expected))
+        };
+        self.positions = to.clone();
         self.has_copy = true;
         self.is_undone = false;
-        if delivery.changes != expected {
+        if delivered != expected {
             let names = |changes: &[WatchChange]| {
                 let names: Vec<_> = changes.iter().map(|it| it.name().to_string()).collect();
                 names.join(", ")
             };
             return Err(format!(
-                "from {from} to {to} (snapshot: {}): heard of [{}] and not of [{}]",
+                "from {from:?} to {to:?} (snapshot: {}): heard of [{}] and not of [{}]",
                 delivery.is_snapshot,
                 names(&delivery.changes),
                 names(&expected)
@@ -139,11 +167,13 @@ impl Invariant for WatchIsExact {
                 follower.hear(&self.archive.borrow(), set, delivery)
             }
             Some(RegistryFact::Serving {
+                region,
                 restored: Some(head),
                 ..
             }) => {
                 for follower in self.followers.values_mut() {
-                    follower.is_undone |= follower.position > *head;
+                    let position = follower.positions.get(region);
+                    follower.is_undone |= position.is_some_and(|at| at > head);
                 }
                 Ok(())
             }

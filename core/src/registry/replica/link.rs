@@ -1,0 +1,129 @@
+//! The connection of a copy to its owner: when to connect, and when a silent connection is given up.
+//!
+//! ```text
+//! waiting ──► connecting ──► connected
+//!    ▲            │              │
+//!    └────────────┴──────────────┘  (failure, silence; after a back-off)
+//!             any ──(another sequencer has the store)──► ended
+//! ```
+
+use super::message::ReplicaTuning;
+use crate::random::Random;
+use crate::time::{Duration, Instant, nanos};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LinkPhase {
+    Waiting { until: Instant },
+    Connecting,
+    Connected,
+    Ended,
+}
+
+/// What a deadline of the connection calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkTurn {
+    /// Connect.
+    Connect,
+    /// The connection was silent for the idle timeout.
+    TimedOut,
+}
+
+/// The connection of a copy.
+#[derive(Clone, Debug)]
+pub(super) struct ReplicaLink {
+    phase: LinkPhase,
+    /// The time of the last sign of the owner, or of the beginning of the attempt to connect.
+    heard_at: Instant,
+    failures: u32,
+    tuning: ReplicaTuning,
+    random: Random,
+}
+
+impl ReplicaLink {
+    /// A connection that is made at the next wake.
+    pub(super) const fn new(now: Instant, tuning: ReplicaTuning, random: Random) -> Self {
+        Self {
+            phase: LinkPhase::Waiting { until: now },
+            heard_at: now,
+            failures: 0,
+            tuning,
+            random,
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.phase == LinkPhase::Connected
+    }
+
+    pub(super) const fn tuning(&self) -> ReplicaTuning {
+        self.tuning
+    }
+
+    /// The connection is made. Returns false if none was wanted.
+    pub(super) fn on_connected(&mut self, now: Instant) -> bool {
+        let is_expected = self.phase == LinkPhase::Connecting;
+        if is_expected {
+            self.phase = LinkPhase::Connected;
+            self.heard_at = now;
+        }
+        is_expected
+    }
+
+    /// The owner was heard.
+    pub(super) const fn on_heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
+    /// The copy follows its owner: the next failure is followed by the least back-off.
+    pub(super) const fn on_success(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Waits before the next attempt: the back-off is between half and all of its bound. Returns whether there was a
+    /// connection or an attempt.
+    pub(super) fn back_off(&mut self, now: Instant) -> bool {
+        match self.phase {
+            LinkPhase::Waiting { .. } | LinkPhase::Ended => return false,
+            LinkPhase::Connecting | LinkPhase::Connected => {}
+        }
+        let doubled = self.tuning.retry_min * 2_u32.pow(self.failures.min(16));
+        let bound = doubled.min(self.tuning.retry_max);
+        self.failures += 1;
+        let half = Duration::from_nanos(nanos(bound) / 2);
+        let until = now + half + self.random.duration_below(half) + Duration::from_nanos(1);
+        self.phase = LinkPhase::Waiting { until };
+        true
+    }
+
+    /// Makes no more connections. Returns whether there was one, or an attempt.
+    pub(super) fn end(&mut self) -> bool {
+        let was_used = matches!(self.phase, LinkPhase::Connecting | LinkPhase::Connected);
+        self.phase = LinkPhase::Ended;
+        was_used
+    }
+
+    pub(super) fn on_wake(&mut self, now: Instant) -> Option<LinkTurn> {
+        if self.deadline().is_none_or(|at| at > now) {
+            return None;
+        }
+        match self.phase {
+            LinkPhase::Waiting { .. } => {
+                self.phase = LinkPhase::Connecting;
+                self.heard_at = now;
+                Some(LinkTurn::Connect)
+            }
+            LinkPhase::Connecting | LinkPhase::Connected => Some(LinkTurn::TimedOut),
+            LinkPhase::Ended => None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            LinkPhase::Waiting { until } => Some(until),
+            LinkPhase::Connecting | LinkPhase::Connected => {
+                Some(self.heard_at + self.tuning.idle_timeout)
+            }
+            LinkPhase::Ended => None,
+        }
+    }
+}
