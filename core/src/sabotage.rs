@@ -130,6 +130,10 @@ pub enum Switch {
     NoMissedNotices,
     /// Planted bug: a message is reported as missed as soon as a later one arrives.
     HastyLosses,
+    /// Mechanism off: members that are not proven stay on the rings, however many they are.
+    UnprovenOnRings,
+    /// Mechanism off: a guarded node believes the records of unknown members.
+    HearsayBelieved,
 }
 
 impl Switch {
@@ -197,12 +201,14 @@ impl Switch {
         (Self::NoJointLosses, "no-joint-losses"),
         (Self::NoMissedNotices, "no-missed-notices"),
         (Self::HastyLosses, "hasty-losses"),
+        (Self::UnprovenOnRings, "unproven-on-rings"),
+        (Self::HearsayBelieved, "hearsay-believed"),
     ];
 }
 
 /// The set of switches that are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sabotage(u64);
+pub struct Sabotage(u128);
 
 impl Sabotage {
     /// No switch is on.

@@ -136,6 +136,8 @@ pub(crate) const PLANTED: &[PlantedBug] = &[
     ),
     mechanism("hostile-neighbour", Switch::NoRefute, "kind = \"refuted\"").part("refutation"),
     mechanism("full-disk", Switch::NoDetection, "providers = {"),
+    mechanism("invented-members", Switch::HearsayBelieved, "members = {"),
+    mechanism("invented-members", Switch::UnprovenOnRings, "of = \"n8\""),
     mechanism("join-storm", Switch::NoReferral, "invariant bounds"),
     mechanism("hubs-behind-nat", Switch::NoReferral, "invariant bounds"),
     mechanism("links-max", Switch::NoReferral, "invariant bounds"),

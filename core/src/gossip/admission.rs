@@ -73,6 +73,7 @@ pub(super) fn referrals(
         if let Some(address) = record.content().address
             && record.id() != dialer
             && member != context.me
+            && !context.topology.is_held_off(member)
             && members.status(context, member) == Status::Alive
             && !others.contains(&address)
         {

@@ -24,6 +24,9 @@ use crate::topology::publication::Key;
 pub const HISTORY_MAX: usize = 256;
 /// Minimum time between the starts of two reconciliations on one link.
 const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// Pauses of comparisons with a neighbour that offers members which this node refuses.
+const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(64);
 /// Maximum number of updates requested at once; more follow in the next round.
 const WANT_MAX: usize = 1_000;
 
@@ -41,6 +44,9 @@ struct Comparison {
     pushed: Option<Instant>,
     /// Time within which the neighbour answers; zero unless the link is slow.
     answer_time: Duration,
+    /// The number of consecutive comparisons whose records this node refused, and the end of the pause that follows.
+    refusals: u32,
+    paused_until: Instant,
 }
 
 /// The answer to a hash or to a step of a reconciliation.
@@ -94,6 +100,8 @@ impl AntiEntropy {
             synced,
             pushed: None,
             answer_time: Duration::ZERO,
+            refusals: 0,
+            paused_until: Instant::ZERO,
         };
         self.links.insert(link, comparison);
     }
@@ -107,6 +115,36 @@ impl AntiEntropy {
 
     pub(super) fn on_closed(&mut self, link: LinkId) {
         self.links.remove(&link);
+    }
+
+    /// A neighbour sent updates of a comparison. If this node `refused` any of them, further comparisons on the link
+    /// pause for [`REFUSED_PAUSE`], and twice as long after each further one, up to [`REFUSED_PAUSE_MAX`].
+    pub(super) fn on_compared(&mut self, context: &Context, link: LinkId, refused: bool) {
+        let Some(comparison) = self.links.get_mut(&link) else {
+            return;
+        };
+        if !refused {
+            comparison.refusals = 0;
+            return;
+        }
+        let pause = REFUSED_PAUSE * (1 << comparison.refusals.min(8));
+        comparison.paused_until = context.after(pause.min(REFUSED_PAUSE_MAX));
+        comparison.refusals = comparison.refusals.saturating_add(1);
+    }
+
+    /// Whether comparisons on a link pause.
+    pub(super) fn is_paused(&self, context: &Context, link: LinkId) -> bool {
+        let comparison = self.links.get(&link);
+        comparison.is_some_and(|comparison| context.now < comparison.paused_until)
+    }
+
+    /// Ends the pauses on all links.
+    pub(super) fn end_pauses(&mut self) {
+        for (_, comparison) in self.links.iter_mut() {
+            comparison.refusals = 0;
+            comparison.paused_until = Instant::ZERO;
+            comparison.hash_sent = None;
+        }
     }
 
     /// Start of the latest reconciliation on a link.
@@ -166,7 +204,10 @@ impl AntiEntropy {
 
     /// A neighbour sent the hash of its view.
     pub(super) fn on_hash(&mut self, context: &Context, link: LinkId, theirs: u64) -> Answer {
-        if theirs == context.topology.hash() || context.has(Switch::NoAntiEntropy) {
+        if theirs == context.topology.hash()
+            || context.has(Switch::NoAntiEntropy)
+            || self.is_paused(context, link)
+        {
             return Answer::None;
         }
         if context.has(Switch::WholeViewAlways) {

@@ -12,6 +12,7 @@ use super::config::Config;
 use super::context::Context;
 use super::frame_builder::BroadcastSchedule;
 use super::message::AgedReport;
+use super::newcomers::{Admittance, Newcomers};
 use super::provenance::Provenance;
 use super::timer::Timer;
 use crate::identity::NodeId;
@@ -83,6 +84,8 @@ pub(super) enum Unmerged {
     CounterTooHigh,
     /// The view is full.
     TooMany,
+    /// The member is unknown, and the node is guarded.
+    Refused,
 }
 
 /// The broadcast tree at one node, and the updates awaited from it.
@@ -221,15 +224,30 @@ impl Dissemination {
         context.topology.intern(id)
     }
 
-    /// Merges received records into the view.
+    /// Takes members off the rings, because they may not exist.
+    pub(super) fn hold_off(context: &mut Context, members: &[MemberIndex]) {
+        for member in members {
+            context.topology.hold_off(*member);
+        }
+    }
+
+    /// Puts members on the rings that were held off.
+    pub(super) fn let_on(context: &mut Context, members: &[MemberIndex]) {
+        context.topology.let_on(members);
+    }
+
+    /// Merges received records into the view. With `newcomers`, the records are hearsay, and those of unknown members may
+    /// be refused.
     pub(super) fn merge_records(
         context: &mut Context,
+        mut newcomers: Option<&mut Newcomers>,
         records: &[Arc<Record>],
     ) -> Vec<ReceivedRecord> {
         if records.is_empty() {
             return Vec::new();
         }
         let (config, now, max) = (&context.config, context.now, context.counter_max());
+        let slots = config.tuning.members_max;
         let mut batch = context.topology.batch();
         let merged = records.iter().map(|record| {
             if !is_within(record, max) {
@@ -241,16 +259,33 @@ impl Dissemination {
             let altered = sabotaged(config, now, &batch, record);
             let record = altered.unwrap_or_else(|| Arc::clone(record));
             let before = batch.hash();
-            match batch.merge(&record) {
-                None => ReceivedRecord::Unmerged(Unmerged::TooMany),
-                Some((member, replaced, applied)) => ReceivedRecord::Merged(Merged {
-                    applied,
-                    key: Key::Record(member),
-                    before,
-                    replaced,
-                    record,
-                }),
+            let admittance = newcomers
+                .as_deref_mut()
+                .map_or(Admittance::Believed, |newcomers| {
+                    newcomers.admit(now, (batch.view(), slots), &record)
+                });
+            let (new, off_rings) = match admittance {
+                Admittance::Believed => (false, false),
+                Admittance::Unproven => (true, false),
+                Admittance::OffRings => (true, true),
+                Admittance::Refused => return ReceivedRecord::Unmerged(Unmerged::Refused),
+                Admittance::Full => return ReceivedRecord::Unmerged(Unmerged::TooMany),
+            };
+            let Some((member, replaced, applied)) = batch.merge(&record, off_rings) else {
+                return ReceivedRecord::Unmerged(Unmerged::TooMany);
+            };
+            if let Some(newcomers) = newcomers.as_deref_mut().filter(|_| new)
+                && applied == Applied::Newer
+            {
+                newcomers.on_entered(now, member);
             }
+            ReceivedRecord::Merged(Merged {
+                applied,
+                key: Key::Record(member),
+                before,
+                replaced,
+                record,
+            })
         });
         merged.collect()
     }
@@ -260,9 +295,20 @@ impl Dissemination {
     /// record than the stated one.
     pub(super) fn merge_stated(
         context: &mut Context,
+        newcomers: &mut Newcomers,
         record: &Arc<Record>,
     ) -> Option<ReceivedRecord> {
-        let mut received = Self::merge_records(context, core::slice::from_ref(record)).pop()?;
+        let (now, id) = (context.now, record.id());
+        let member = context.topology.intern(id);
+        let known = member.is_some_and(|member| context.topology.is_known(member));
+        if let Some(member) = member.filter(|_| !known && newcomers.is_guarded()) {
+            context.topology.hold_off(member);
+        }
+        let mut received =
+            Self::merge_records(context, None, core::slice::from_ref(record)).pop()?;
+        if let Some(member) = member {
+            newcomers.on_met(now, member, known);
+        }
         if let ReceivedRecord::Merged(merged) = &mut received
             && matches!(merged.applied, Applied::Same | Applied::Older)
             && !context.has(Switch::StaysForgotten)
@@ -378,6 +424,7 @@ impl Dissemination {
         context: &mut Context,
         link: LinkId,
         (have, slow): (&[PublicationId], Duration),
+        newcomers: &Newcomers,
         mut held: impl FnMut(Key),
     ) {
         let mut wait = None;
@@ -395,7 +442,9 @@ impl Dissemination {
             if context.has(Switch::NoGraft) {
                 continue;
             }
-            if self.tree.is_full() && known.is_none() {
+            if self.tree.is_full() && known.is_none()
+                || !newcomers.admits_unknown(&context.topology, &id.origin)
+            {
                 continue;
             }
             let Some(member) = known.or_else(|| context.topology.intern(&id.origin)) else {
@@ -514,7 +563,8 @@ mod tests {
 
     fn announce(tree: &mut Dissemination, context: &mut Context, link: LinkId, id: &PublicationId) {
         let announced = (core::slice::from_ref(id), Duration::ZERO);
-        tree.on_announced(context, link, announced, |_| {});
+        let newcomers = Newcomers::new(context.now);
+        tree.on_announced(context, link, announced, &newcomers, |_| {});
     }
 
     #[test]
@@ -555,7 +605,10 @@ mod tests {
         let mut held = Vec::new();
         let announced = [named(1, 1)];
         let announced = (announced.as_slice(), Duration::ZERO);
-        tree.on_announced(&mut context, OTHER, announced, |key| held.push(key));
+        let newcomers = Newcomers::new(context.now);
+        tree.on_announced(&mut context, OTHER, announced, &newcomers, |key| {
+            held.push(key);
+        });
         assert_eq!(held, [Key::Record(member)]);
     }
 
@@ -587,7 +640,7 @@ mod tests {
         };
         let record = Arc::new(Record::new(id(1), rank, Content::default()));
         let mut context = context();
-        let received = Dissemination::merge_records(&mut context, &[record]);
+        let received = Dissemination::merge_records(&mut context, None, &[record]);
         let refused = ReceivedRecord::Unmerged(Unmerged::CounterTooHigh);
         assert_eq!(format!("{received:?}"), format!("[{refused:?}]"));
         assert_eq!(context.topology.index_of(&id(1)), None);

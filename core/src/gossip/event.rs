@@ -160,6 +160,18 @@ pub enum Event {
         /// The oldest and the newest version that the node speaks.
         versions: (u32, u32),
     },
+    /// Too many members are known by hearsay only: the node refuses further ones that no proven member names as a
+    /// neighbour, until [`Event::GuardEnded`].
+    Guarded {
+        /// The neighbour that relayed the last one, if the node did not learn them while it joined. The neighbour is not
+        /// necessarily the author of the records.
+        from: Option<NodeId>,
+    },
+    /// The node believes the records of unknown members again.
+    GuardEnded {
+        /// The number of records that were refused since the start of the node.
+        refused: u64,
+    },
     /// A message from a neighbour was rejected.
     Rejected {
         /// The neighbour.
@@ -207,6 +219,8 @@ impl Event {
             Self::Refuted { .. } => "refuted",
             Self::ShortIdChanged { .. } => "short-id-changed",
             Self::VersionRefused { .. } => "version-refused",
+            Self::Guarded { .. } => "guarded",
+            Self::GuardEnded { .. } => "guard-ended",
             Self::Rejected { .. } => "rejected",
             Self::AnnounceRejected { .. } => "announce-rejected",
             Self::Paused { .. } => "paused",
@@ -229,6 +243,7 @@ impl Event {
             | Self::VersionRefused { peer, .. } => Some(peer),
             Self::WrongPeer { found, .. } => Some(found),
             Self::Refuted { from } | Self::Rejected { from, .. } => Some(from),
+            Self::Guarded { from } => from.as_ref(),
             Self::DuplicateId { relay, .. } => relay.as_ref(),
             Self::Unreachable { named, .. } => match named.as_slice() {
                 [one] => Some(&one.peer),
@@ -237,6 +252,7 @@ impl Event {
             Self::DialFailed { .. }
             | Self::PeersDown { .. }
             | Self::ShortIdChanged { .. }
+            | Self::GuardEnded { .. }
             | Self::AddressUndialable(_)
             | Self::DialedMyself { .. }
             | Self::Isolated

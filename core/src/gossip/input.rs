@@ -7,9 +7,7 @@ use super::dissemination::{Dissemination, Merged, ReceivedRecord, Unmerged};
 use super::frame_builder::SYNCS_MAX;
 use super::handshake::{self, Handshakes};
 use super::links::{Link, Precedence};
-use super::message::{
-    AgedReport, FORGET_NOW, Frame, Gone, Goodbye, Hello, Refusal, RefusalReason, Welcome,
-};
+use super::message::{AgedReport, Frame, Goodbye, Hello, Refusal, RefusalReason, Welcome};
 use super::output::REFUSED_FOR;
 use super::own_id::Testimony;
 use super::{Event, Gossip, LinkEnd, Message, Output, Phase, Rejection, Status};
@@ -64,24 +62,25 @@ impl Gossip {
             self.dialer.end(&mut self.context, dial);
             return;
         }
-        let Some(member) = Dissemination::place_of(&mut self.context, &peer) else {
+        let (purpose, address) = (attempt.purpose(), attempt.address());
+        let elapsed = self.context.now - attempt.started();
+        self.newcomers.on_answered(&peer);
+        let Some(member) = self.place_of_peer(&peer) else {
             self.context.out.push(Output::Close { link });
             self.on_dial_ended(dial, "the view is full");
             return;
         };
-        if let DialPurpose::Seed(index) = attempt.purpose()
+        if let DialPurpose::Seed(index) = purpose
             && self.bootstrap.is_name(index)
             && self.live_link_to(member).is_some()
         {
             // A dial to another address of the name already reached this member: that link stays.
-            let address = attempt.address();
             self.context.out.push(Output::Close { link });
             self.dialer.end(&mut self.context, dial);
             self.bootstrap
                 .on_linked(&mut self.context, index, address, Some(peer));
             return;
         }
-        let elapsed = self.context.now - attempt.started();
         self.on_member_answered(member);
         let session = self.members.begin_session(member);
         self.dialer.connected(dial, link, member, session);
@@ -131,7 +130,7 @@ impl Gossip {
             self.handshakes.refuse(&mut self.context, link, refusal);
             return;
         }
-        let Some(member) = Dissemination::place_of(&mut self.context, peer) else {
+        let Some(member) = self.place_of_peer(peer) else {
             self.close_for_protocol(link, Rejection::TooMany);
             return;
         };
@@ -386,6 +385,9 @@ impl Gossip {
         // A comparison of views that just began on the replaced connection is not repeated.
         let synced = replaced.and_then(|old| self.anti_entropy.synced(old));
         let eager = eager || replaced.is_some_and(|old| self.dissemination.is_eager(old));
+        if !self.has_live_link() {
+            self.newcomers.on_first_link(self.context.now);
+        }
         self.links.insert(link, fresh);
         self.silence.on_open(&mut self.context, link);
         self.dissemination.on_open(link, eager);
@@ -436,7 +438,8 @@ impl Gossip {
         let held = held
             .filter(|slot| slot.retired)
             .and_then(|slot| slot.record.cloned());
-        let Some(received) = Dissemination::merge_stated(&mut self.context, record) else {
+        let (context, newcomers) = (&mut self.context, &mut self.newcomers);
+        let Some(received) = Dissemination::merge_stated(context, newcomers, record) else {
             return;
         };
         let (applied, key) = self.on_record(record, received, link);
@@ -523,10 +526,15 @@ impl Gossip {
         if !frame.have.is_empty() {
             let slow = self.round_trips.answer_time(&self.context, link) / 2;
             let frames = &mut self.frames;
-            self.dissemination
-                .on_announced(&mut self.context, link, (&frame.have, slow), |key| {
+            self.dissemination.on_announced(
+                &mut self.context,
+                link,
+                (&frame.have, slow),
+                &self.newcomers,
+                |key| {
                     frames.on_announced_there(link, key);
-                });
+                },
+            );
         }
         if !frame.graft.is_empty() {
             let keys = self
@@ -559,7 +567,7 @@ impl Gossip {
     /// Updates that were broadcast.
     fn on_updates(&mut self, link: LinkId, records: &[Arc<Record>], reports: &[AgedReport]) {
         let (mut useful, mut repeated) = (false, false);
-        let received = Dissemination::merge_records(&mut self.context, records);
+        let received = self.merge_hearsay(link, records);
         for (record, received) in records.iter().zip(received) {
             let (applied, key) = self.on_record(record, received, link);
             let (new, again) = self.weigh(key, applied, link);
@@ -594,15 +602,19 @@ impl Gossip {
         reports: &[AgedReport],
         broadcast: bool,
     ) {
-        let received = Dissemination::merge_records(&mut self.context, records);
+        let refused = self.newcomers.refused();
+        let received = self.merge_hearsay(link, records);
         for (record, received) in records.iter().zip(received) {
             let (applied, key) = self.on_record(record, received, link);
+            key.inspect(|key| self.newcomers.on_pushed(link, key.member()));
             self.on_pushed_value(link, key, applied, broadcast);
         }
         for report in reports {
             let (applied, key) = self.take_report(report, link);
             self.on_pushed_value(link, key, applied, broadcast);
         }
+        let refused = self.newcomers.refused() > refused;
+        self.anti_entropy.on_compared(&self.context, link, refused);
     }
 
     fn on_pushed_value(
@@ -662,6 +674,7 @@ impl Gossip {
         let (reason, applied) = match why {
             Unmerged::CounterTooHigh => (Rejection::CounterTooHigh, Applied::Older),
             Unmerged::TooMany => (Rejection::TooMany, Applied::Full),
+            Unmerged::Refused => return Applied::Older,
         };
         self.report_rejected(from, reason);
         applied
@@ -693,6 +706,7 @@ impl Gossip {
                 self.self_record.clear_edge(member);
                 self.members.on_left(&mut self.context, member);
                 self.context.report(Event::PeerLeft { id });
+                self.on_unproven_dead(member);
             }
         } else if reborn || was == Status::Left {
             self.set_status(member, Status::Alive);
@@ -737,11 +751,20 @@ impl Gossip {
         if aged.report.reporter == *self.id() {
             return (self.on_own_report(&aged.report, from), None);
         }
+        let topology = &self.context.topology;
+        if !self
+            .newcomers
+            .admits_unknown(topology, &aged.report.reporter)
+        {
+            return (Applied::Older, None);
+        }
         let (applied, key, before) = match Dissemination::merge_report(&mut self.context, aged) {
             Ok(merged) => merged,
             Err(why) => return (self.on_unmerged(why, from), None),
         };
         if applied == Applied::Newer {
+            let (now, topology) = (self.context.now, &self.context.topology);
+            self.newcomers.on_report(now, topology, key.member());
             self.on_view_changed(key, before);
             if self.status(key.member()) == Status::Down {
                 self.members.assume_reachable(key.member());
@@ -768,27 +791,6 @@ impl Gossip {
             let slow = self.round_trips.answer_time(&self.context, link);
             Dissemination::schedule_next_request(&mut self.context, key, slow);
             self.frames.graft(link, id);
-        }
-    }
-
-    /// A neighbour considers members down, left or forgotten. Of the others, only members without a record in this view
-    /// are affected, because this node has its own evidence about members that it knows. This node itself publishes a
-    /// newer record. A request to forget a member concerns members that are down or left in this view as well.
-    fn on_gone(&mut self, from: LinkId, gone: &[Gone]) {
-        for Gone { id, age } in gone {
-            if id == self.id() {
-                self.self_record.renew(&mut self.context);
-            }
-            if self.context.topology.record(id).is_some() {
-                if *age == FORGET_NOW {
-                    self.on_forget_request(id, Some(from));
-                }
-                continue;
-            }
-            if let Some(member) = Dissemination::place_of(&mut self.context, id) {
-                self.members.on_reported_gone(&self.context, member, *age);
-                self.verdict.schedule(&mut self.context);
-            }
         }
     }
 }

@@ -288,6 +288,18 @@ impl Members {
         context.timers.set(Timer::Forget(member), at);
     }
 
+    /// The slot of a forgotten member is freed after this time.
+    pub(super) fn forget_after(&self, context: &mut Context, member: MemberIndex, time: Duration) {
+        let at = context.after(time);
+        context.timers.set(Timer::Forget(member), at);
+    }
+
+    /// The slot of a member is freed in this step: the member is not to be forgotten later.
+    pub(super) fn forget_quietly(&mut self, context: &mut Context, member: MemberIndex) {
+        self.down.remove(&member);
+        context.timers.cancel(&Timer::Forget(member));
+    }
+
     /// A member that is down or left is forgotten at once.
     pub(super) fn forget_at_once(&mut self, context: &mut Context, member: MemberIndex) {
         let at = context.at_once();

@@ -15,6 +15,7 @@
 //! | `failure_detector` | which silence is evidence, and which members are down |
 //! | `unreachable`, `losses` | which live members have no link although they should; which losses are one event |
 //! | `address_check` | which addresses of neighbours are wrong |
+//! | `newcomers` | which new members are believed, and which are held off the rings |
 //! | `members` | the status of each member, and the state kept about it |
 //! | `dissemination` | how updates spread along the broadcast tree |
 //! | `anti_entropy` | how views that differ become equal |
@@ -56,6 +57,7 @@ mod losses;
 mod measurement;
 mod members;
 pub mod message;
+mod newcomers;
 mod output;
 mod overlay;
 mod own_id;
@@ -90,7 +92,6 @@ use crate::machine::{Machine, Outbox};
 use crate::sabotage::Switch;
 use crate::size::held;
 use crate::time::{Duration, Instant};
-use crate::topology::publication::Key;
 use crate::topology::record::Record;
 use crate::topology::{MemberIndex, Topology};
 use address_check::AddressChecks;
@@ -111,7 +112,8 @@ use frame_builder::FrameBuilder;
 use handshake::Handshakes;
 use links::Links;
 use losses::Losses;
-use members::{Forgetting, Members};
+use members::Members;
+use newcomers::Newcomers;
 use overlay::{Neighbourhood, Overlay};
 use round_trip::RoundTrips;
 use self_record::SelfRecord;
@@ -131,6 +133,7 @@ pub struct Gossip {
     self_record: SelfRecord,
     dispute: Dispute,
     members: Members,
+    newcomers: Newcomers,
     handshakes: Handshakes,
     admission: Admission,
     links: Links,
@@ -187,6 +190,7 @@ impl Gossip {
             self_record,
             dispute: Dispute::new(),
             members: Members::new(now),
+            newcomers: Newcomers::new(now),
             handshakes: Handshakes::default(),
             admission: Admission::new(&context),
             links: Links::default(),
@@ -438,7 +442,11 @@ impl Gossip {
     fn judge(&mut self) {
         self.check_accused();
         let mut newly_suspect = Vec::new();
-        for (member, finding) in self.verdict.judge(&mut self.context, &self.members) {
+        let vouches = |member| self.newcomers.may_vouch(member);
+        let findings = self
+            .verdict
+            .judge(&mut self.context, &self.members, vouches);
+        for (member, finding) in findings {
             match finding {
                 Finding::Reached => {
                     self.announce_lost(member);
@@ -508,6 +516,7 @@ impl Gossip {
     }
 
     fn on_found(&mut self, member: MemberIndex) {
+        self.newcomers.on_returned(self.context.now, member);
         self.set_status(member, Status::Alive);
         if self.members.on_found(&mut self.context, member) {
             self.verdict.schedule(&mut self.context);
@@ -537,60 +546,6 @@ impl Gossip {
         }
     }
 
-    /// A member has been down or left for `forget_after`: forgets it, in two steps.
-    fn forget(&mut self, member: MemberIndex) {
-        let Some(step) = self.members.on_forget(&self.context, member) else {
-            return;
-        };
-        if step == Forgetting::Retire {
-            let before = verdict::retire(&mut self.context, member);
-            self.on_view_changed(Key::Record(member), before);
-            self.context
-                .report_of(member, |id| Event::PeerForgotten { id });
-            if self.members.keep_place(&mut self.context, member) {
-                return;
-            }
-        }
-        // The accusation is withdrawn only in the second step: on nodes that have not forgotten the member yet, an
-        // earlier withdrawal would make the member reachable.
-        self.self_record.clear_edge(member);
-        let used = self.context.topology.is_named(member) || self.links.is_neighbour(member);
-        if step == Forgetting::Release && used {
-            // The report that this node sends in this step does not name the member; other nodes drop the member from
-            // their reports at about the same time.
-            self.members.keep_place_longer(&mut self.context, member);
-            return;
-        }
-        self.release(member);
-    }
-
-    /// Frees the slot of a member.
-    fn release(&mut self, member: MemberIndex) {
-        self.members.reset(&self.context, member);
-        self.dissemination.forget(member);
-        self.refusals.on_alive(&mut self.context, member);
-        self.dialer.reset_back_off(member);
-        self.round_trips.forget(member);
-        self.unreachable.forget(member);
-        self.address_checks.forget(member);
-        verdict::release(&mut self.context, member);
-    }
-
-    /// Frees the slots of ids that have no record and to which nothing refers.
-    fn release_unknown(&mut self) {
-        for member in self.context.topology.unknown_records() {
-            let linked = self.links.iter().any(|(_, link)| link.member() == member)
-                || self.handshakes.is_greeting(member);
-            let used = linked
-                || self.dissemination.awaits(member)
-                || self.dialer.is_dialing(member)
-                || self.context.topology.is_named(member);
-            if !used {
-                self.release(member);
-            }
-        }
-    }
-
     fn is_over(&self) -> bool {
         self.self_record.is_over()
     }
@@ -613,6 +568,12 @@ impl Gossip {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.context.config
+    }
+
+    /// The number of records of unknown members that this node refused, because too many members are not proven.
+    #[must_use]
+    pub const fn records_refused(&self) -> u64 {
+        self.newcomers.refused()
     }
 
     /// The number of dials that a timeout ended since the start of the node.
@@ -774,6 +735,7 @@ impl Gossip {
             + self.self_record.memory()
             + self.dispute.memory()
             + self.members.memory()
+            + self.newcomers.memory()
             + self.handshakes.memory()
             + self.links.memory()
             + self.dialer.memory()

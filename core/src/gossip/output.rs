@@ -95,6 +95,12 @@ impl Gossip {
     }
 
     pub(super) fn on_hash(&mut self, link: LinkId, theirs: u64) {
+        if theirs == self.hash()
+            && let Some(held) = self.links.get(link)
+        {
+            let only = self.links.open_count() == 1;
+            self.newcomers.on_agreed(&self.context, held.member(), only);
+        }
         let answer = self.anti_entropy.on_hash(&self.context, link, theirs);
         self.send_answer(link, answer);
     }
@@ -118,7 +124,9 @@ impl Gossip {
 
     pub(super) fn on_sync(&mut self, link: LinkId, step: Sync) {
         let asks = matches!(step, Sync::Sketch(_) | Sync::Larger(_) | Sync::Want(_));
-        if asks && self.frames.is_syncing(link) {
+        let compares = matches!(step, Sync::Sketch(_) | Sync::Larger(_));
+        let paused = compares && self.anti_entropy.is_paused(&self.context, link);
+        if asks && self.frames.is_syncing(link) || paused {
             return;
         }
         match step {
@@ -274,6 +282,7 @@ impl Gossip {
             self.self_record.set_edge(member, true, heard);
         }
         self.release_unknown();
+        self.tend_newcomers();
         self.watch_pairs();
         self.short_id.on_maintained(&mut self.context);
         self.losses
@@ -537,7 +546,8 @@ impl Gossip {
         let attempt = self.dialer.get(dial);
         let to_member = attempt.and_then(|attempt| Some((attempt.peer()?, attempt.started())));
         let is_probe = attempt.is_some_and(|attempt| attempt.purpose() == DialPurpose::Probe);
-        if let Some((member, _)) = to_member.filter(|_| is_stranger && is_probe) {
+        let is_doubtful = |member| is_stranger || self.newcomers.is_doubtful(member);
+        if let Some((member, _)) = to_member.filter(|(it, _)| is_probe && is_doubtful(*it)) {
             self.dialer.on_misdirected(&self.context, member);
         }
         self.note_failed_dial(dial, EdgeFailure::from(reason));

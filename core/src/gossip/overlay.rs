@@ -312,6 +312,7 @@ impl Overlay {
             .topology
             .random_member(&mut context.random.overlay)?;
         let eligible = member != context.me
+            && !context.topology.is_held_off(member)
             && near.members.status(context, member) == Status::Alive
             && !near.links.is_neighbour(member);
         eligible.then_some(member)

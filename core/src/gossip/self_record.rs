@@ -38,7 +38,7 @@ use crate::size::{Encoded, held};
 use crate::time::{Duration, Instant};
 use crate::topology::record::{Content, Edge, EdgeReport, Rank, Record};
 use crate::topology::{EdgeEvidence, EdgeFailure, MemberIndex};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Number of times that a node takes a higher epoch before its epoch counts as established. Bounds the epochs raised
@@ -79,6 +79,15 @@ pub(super) struct OwnEdge {
 }
 
 impl OwnEdge {
+    /// An edge with a neighbour that is reported although no node assumes it wrongly.
+    const LINKED: Self = Self {
+        down: false,
+        refused: false,
+        last_heard: None,
+        failure: None,
+        settled: 0,
+    };
+
     pub(super) const fn is_down(self) -> bool {
         self.down
     }
@@ -94,7 +103,7 @@ impl OwnEdge {
 }
 
 /// The publication state of the report.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct ReportState {
     /// Whether the edges changed since the latest report.
     due: bool,
@@ -102,6 +111,8 @@ struct ReportState {
     omits: bool,
     /// The earliest time of the next report.
     from: Instant,
+    /// Neighbours whose edges are reported as heard although no other node assumes them wrongly.
+    linked: BTreeSet<MemberIndex>,
 }
 
 /// The publication state of the record.
@@ -303,7 +314,7 @@ impl SelfRecord {
         self.report.due = false;
         self.version += 1;
         let (edges, evidence) = self.reported(context);
-        self.report.omits = edges.len() < self.edges.len();
+        self.report.omits = edges.len() < self.named().count();
         if edges.len() > EDGES_PROMPT {
             let pause = PAUSE_PER_EDGE * u32::try_from(edges.len()).unwrap_or(u32::MAX);
             self.report.from = context.now + pause;
@@ -322,22 +333,24 @@ impl SelfRecord {
     /// The edges to report, with their evidence, by peer. If not all of them fit, those to members that other
     /// nodes know to be down are left out first.
     fn reported(&self, context: &Context) -> (Vec<Edge>, Vec<EdgeEvidence>) {
-        let mut named: Vec<_> = self.edges.iter().collect();
-        let fitting = |named: &[(&MemberIndex, &OwnEdge)]| {
+        let mut named: Vec<(MemberIndex, OwnEdge)> = self.named().collect();
+        named.sort_by_key(|(peer, _)| *peer);
+        let fitting = |named: &[(MemberIndex, OwnEdge)]| {
             let edges = named.iter();
             let edges = edges.filter_map(|(peer, edge)| {
-                let id = context.topology.id_at(**peer)?;
+                let id = context.topology.id_at(*peer)?;
                 Some((id, edge.refused))
             });
             EdgeReport::fitting(edges)
         };
         if fitting(&named) < named.len() {
-            named.sort_by_key(|(peer, edge)| (edge.is_settled(), **peer));
+            let linked = &self.report.linked;
+            named.sort_by_key(|(peer, edge)| (edge.is_settled(), !linked.contains(peer), *peer));
             named.truncate(fitting(&named));
-            named.sort_by_key(|(peer, _)| **peer);
+            named.sort_by_key(|(peer, _)| *peer);
         }
         let edges = named.into_iter().filter_map(|(peer, edge)| {
-            let peer = context.id_of(*peer)?;
+            let peer = context.id_of(peer)?;
             let (down, refused) = (edge.down, edge.refused);
             let evidence = EdgeEvidence {
                 last_heard: edge.last_heard,
@@ -351,6 +364,26 @@ impl SelfRecord {
             Some((reported, evidence))
         });
         edges.unzip()
+    }
+
+    /// The edges to report, and those to the neighbours that are reported as linked.
+    fn named(&self) -> impl Iterator<Item = (MemberIndex, OwnEdge)> + '_ {
+        let edges = self.edges();
+        let linked = self.report.linked.iter().copied();
+        let linked = linked.filter(|peer| !self.edges.contains_key(peer));
+        edges.chain(linked.map(|peer| (peer, OwnEdge::LINKED)))
+    }
+
+    fn reports_any(&self) -> bool {
+        self.named().next().is_some()
+    }
+
+    /// Reports the links with these neighbours, whether or not other nodes assume them.
+    pub(super) fn report_links(&mut self, linked: BTreeSet<MemberIndex>) {
+        if self.report.linked != linked {
+            self.report.linked = linked;
+            self.report.due = true;
+        }
     }
 
     /// A round of maintenance found the member at the other end of a reported edge down, or not.
@@ -582,7 +615,7 @@ impl SelfRecord {
             },
             content,
         );
-        self.report.due = !self.edges.is_empty();
+        self.report.due = self.reports_any();
         true
     }
 }
@@ -616,8 +649,9 @@ impl SelfRecord {
             ..self.record.rank()
         };
         self.set(rank, content);
-        self.report.due |= !self.edges.is_empty();
+        self.report.due |= self.reports_any();
         self.edges.clear();
+        self.report.linked.clear();
         let at = context.after(context.tuning().leave_linger);
         context.timers.set(Timer::LeaveDone, at);
     }

@@ -18,6 +18,8 @@ pub(super) struct Streams {
     pub(super) heartbeat: Random,
     /// The members that a node asks about the holder of its id.
     pub(super) inquiry: Random,
+    /// The refused members that are dialled.
+    pub(super) newcomers: Random,
     /// The random link: its member, and the time at which it is replaced.
     pub(super) overlay: Random,
     /// Probes of members that are down.
@@ -36,6 +38,7 @@ impl Streams {
             dissemination: gossip.child("dissemination"),
             heartbeat: gossip.child("heartbeat"),
             inquiry: gossip.child("inquiry"),
+            newcomers: gossip.child("newcomers"),
             overlay: gossip.child("overlay"),
             prober: gossip.child("prober"),
             referral: gossip.child("referral"),

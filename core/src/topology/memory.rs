@@ -22,6 +22,7 @@ impl Topology {
                 + held::<ReportedEdge>(stored.edges.len())
         });
         let sets = self.retired.len() + self.reporting.len() + self.not_alive.len();
+        let sets = sets + self.off_rings.len();
         self.members.memory()
             + records.sum::<usize>()
             + reports.sum::<usize>()

@@ -15,6 +15,7 @@
 
 pub mod alias;
 mod edge_failure;
+mod hold;
 mod member_index;
 mod members;
 mod memory;
@@ -31,6 +32,7 @@ pub(crate) mod route;
 mod tests;
 
 pub use edge_failure::{EDGE_FAILURES_MAX, EdgeFailure};
+pub(crate) use hold::VOUCHED_MAX;
 pub(crate) use member_index::MemberIndex;
 pub use members::MEMBERS_LIMIT;
 pub use position::RINGS;
@@ -121,6 +123,8 @@ pub struct Topology {
     /// Forgotten members whose records are kept.
     retired: BTreeSet<MemberIndex>,
     rings: Rings,
+    /// Members that are held off the rings.
+    off_rings: BTreeSet<MemberIndex>,
     providers: Providers,
     /// Reporters whose report has at least one edge.
     reporting: BTreeSet<MemberIndex>,
@@ -159,6 +163,7 @@ impl Topology {
             reports: BTreeMap::new(),
             retired: BTreeSet::new(),
             rings: Rings::new(),
+            off_rings: BTreeSet::new(),
             providers: Providers::new(),
             reporting: BTreeSet::new(),
             hash: 0,
@@ -453,6 +458,7 @@ impl Topology {
             self.alive = self.alive.wrapping_sub(record.places()[0]);
         }
         if off_rings {
+            self.off_rings.remove(&member);
             let members = &self.members;
             self.rings
                 .remove(member, |member, ring| place(members, member, ring));
@@ -474,13 +480,16 @@ impl Topology {
             self.alive = self.alive.wrapping_add(record.places()[0]);
         }
         if !record.rank().leaving {
-            if onto_rings {
+            let held = self.off_rings.contains(&member);
+            if onto_rings && !held {
                 let members = &self.members;
                 self.rings
                     .insert(member, |member, ring| place(members, member, ring));
             }
-            self.rings
-                .set_dialable(member, record.content().address.is_some());
+            if !held {
+                self.rings
+                    .set_dialable(member, record.content().address.is_some());
+            }
             self.providers.insert(record);
         }
     }
@@ -654,13 +663,22 @@ impl Batch<'_> {
         self.topology.record(id).is_some()
     }
 
+    /// The view. Ring queries are not possible.
+    pub(crate) const fn view(&self) -> &Topology {
+        self.topology
+    }
+
     /// Merges a record: the greater of the two records is kept. Returns the owner's index, the record held before, and
-    /// the outcome; none if the view is full.
+    /// the outcome; none if the view is full. A new member is held off the rings if `off_rings` is true.
     pub(crate) fn merge(
         &mut self,
         record: &Arc<Record>,
+        off_rings: bool,
     ) -> Option<(MemberIndex, Option<Arc<Record>>, Applied)> {
         let member = self.topology.intern(record.id())?;
+        if off_rings {
+            self.topology.hold_off(member);
+        }
         let held = self.topology.known_record(member).cloned();
         let applied = self.topology.apply_record_at(member, record);
         Some((member, held, applied))

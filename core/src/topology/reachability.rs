@@ -97,12 +97,13 @@ impl Topology {
     /// `down` lists the members that are down in this view. A ring edge between a down member and one that is not down
     /// is not assumed up: the rings may have changed since the member died, so the edge may never have existed. No ring
     /// edge of a member in `reported` is assumed up: neighbours reported these members lost, and this node has no other
-    /// knowledge of them.
+    /// knowledge of them. Edges to members off the rings count only if `vouches` is true for the reporter.
     pub(crate) fn reachability(
         &self,
         me: MemberIndex,
         down: impl Iterator<Item = MemberIndex>,
         reported: &[MemberIndex],
+        vouches: impl Fn(MemberIndex) -> bool,
     ) -> Reachability {
         let mut reachability = Reachability::new(self.index_bound());
         let mut doubts = vec![Doubt::default(); self.index_bound()];
@@ -128,6 +129,7 @@ impl Topology {
                 reported_up.push((reporter, edge.peer));
             }
         });
+        self.retain_vouched(&mut reported_up, vouches);
         let is_accused = |mut next: u32, high: MemberIndex| {
             while let Some((other, after)) = accused.get((next as usize).wrapping_sub(1)) {
                 if *other == high {
@@ -201,9 +203,11 @@ impl Topology {
             .filter(move |(_, edge)| edge.peer == peer)
     }
 
-    /// Whether no edge is reported down and the ring edges connect all members. O(reported edges).
+    /// Whether no edge is reported down, and the ring edges connect all members. O(reported edges).
     pub(crate) fn is_unaccused(&self) -> bool {
-        self.rings_join_all() && self.reported_edges().all(|(_, edge)| !edge.down)
+        self.off_rings.is_empty()
+            && self.rings_join_all()
+            && self.reported_edges().all(|(_, edge)| !edge.down)
     }
 
     /// Whether any reporter says that a ring edge to `peer` is down. O(reported edges).

@@ -188,7 +188,7 @@ proptest! {
         }
         let view = view_of(&all);
         let me = view.index_of(&id(0)).unwrap();
-        let reachability = view.reachability(me, core::iter::empty(), &[]);
+        let reachability = view.reachability(me, core::iter::empty(), &[], |_| true);
         let expected = brute_force_reach(&view);
         for who in 0..4 {
             let member = view.index_of(&id(who)).unwrap();
@@ -302,7 +302,7 @@ proptest! {
                 let address = Some(core::net::SocketAddr::from(([10, 0, 0, *who], 1)));
                 let content = Content { address, ..Content::default() };
                 let record = Arc::new(Record::new(id(*who), rank, content));
-                let (_, _, applied) = batched.merge(&record).unwrap();
+                let (_, _, applied) = batched.merge(&record, false).unwrap();
                 prop_assert_eq!(applied, plain.apply_record(&record));
             }
             drop(batched);

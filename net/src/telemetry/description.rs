@@ -94,6 +94,7 @@ const fn level(event: &Event) -> Level {
         | Event::VersionRefused { .. }
         | Event::WrongPeer { .. }
         | Event::Isolated
+        | Event::Guarded { .. }
         | Event::Rejected { .. }
         | Event::AnnounceRejected { .. }
         | Event::Paused { .. } => Level::WARN,
@@ -105,6 +106,7 @@ const fn level(event: &Event) -> Level {
         | Event::Rejoined
         | Event::NameResumed { .. }
         | Event::ShortIdChanged { .. }
+        | Event::GuardEnded { .. }
         | Event::Refuted { .. } => Level::INFO,
         Event::PeerSuspected { .. }
         | Event::PeerCleared { .. }
@@ -171,6 +173,8 @@ fn text(event: &Event) -> String {
                 "{from} relayed a record of this node that this node did not publish; overridden by a newer one"
             )
         }
+        Event::Guarded { from } => guarded(from.as_ref()),
+        Event::GuardEnded { refused } => guard_ended(*refused),
         Event::Rejected { from, reason } => {
             format!("a message from {from} was rejected: {}", rejection(*reason))
         }
@@ -202,6 +206,20 @@ fn name_taken(epoch: u64) -> String {
     format!(
         "another node with a newer epoch ({epoch}) proved this node's id; this node waits until that node is gone; \
          change the id of one of them"
+    )
+}
+
+fn guarded(from: Option<&NodeId>) -> String {
+    let from = from.map_or("a neighbour", NodeId::as_str);
+    format!(
+        "too many new members are known by hearsay only, the last one by {from}: further ones are refused unless known \
+         members have links with them; if they are not expected, a member invents them"
+    )
+}
+
+fn guard_ended(refused: u64) -> String {
+    format!(
+        "new members are believed again; {refused} records were refused since the start of this node"
     )
 }
 

@@ -234,6 +234,10 @@ enum EventKind {
     ShortIdChanged,
     /// `version-refused`
     VersionRefused,
+    /// `guarded`
+    Guarded,
+    /// `guard-ended`
+    GuardEnded,
     /// `rejected`
     Rejected,
     /// `announce-rejected`
@@ -268,6 +272,8 @@ impl EventKind {
         (Self::Refuted, "refuted"),
         (Self::ShortIdChanged, "short-id-changed"),
         (Self::VersionRefused, "version-refused"),
+        (Self::Guarded, "guarded"),
+        (Self::GuardEnded, "guard-ended"),
         (Self::Rejected, "rejected"),
         (Self::AnnounceRejected, "announce-rejected"),
         (Self::Paused, "paused"),
@@ -306,6 +312,8 @@ impl EventKind {
             Event::Refuted { from } => (Self::Refuted, Some(from)),
             Event::ShortIdChanged { .. } => (Self::ShortIdChanged, None),
             Event::VersionRefused { peer, .. } => (Self::VersionRefused, Some(peer)),
+            Event::Guarded { from } => (Self::Guarded, from.as_ref()),
+            Event::GuardEnded { .. } => (Self::GuardEnded, None),
             Event::Rejected { from, .. } => (Self::Rejected, Some(from)),
             Event::AnnounceRejected { .. } => (Self::AnnounceRejected, None),
             Event::Paused { .. } => (Self::Paused, None),

@@ -518,8 +518,8 @@ fn certificate_cell(certificate: &Certificate) -> TableCell {
 pub(super) fn event(screen: &Screen, event: &Event) -> Result<(), CommandError> {
     let paint = match event.kind.as_str() {
         "peer-up" | "peer-cleared" | "link-up" | "rejoined" | "data-path-up" => Paint::Good,
-        "peer-down" | "peers-down" | "address-undialable" | "isolated" | "name-taken"
-        | "duplicate-id" | "rejected" | "data-path-down" => Paint::Bad,
+        "peer-down" | "peers-down" | "address-undialable" | "isolated" | "guarded"
+        | "name-taken" | "duplicate-id" | "rejected" | "data-path-down" => Paint::Bad,
         "unreachable" | "version-refused" | "peer-suspected" | "dial-failed" | "wrong-peer"
         | "lagged" | "paused" => Paint::Warn,
         _ => Paint::Plain,

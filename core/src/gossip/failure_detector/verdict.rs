@@ -78,11 +78,13 @@ impl Verdict {
         context.timers.set_if_unset(Timer::Judge, at);
     }
 
-    /// Computes the members to which paths lead, and the resulting changes, in the order of indices. O(members).
+    /// Computes the members to which paths lead, and the resulting changes, in the order of indices. Edges to members off
+    /// the rings count only if `vouches` is true for their reporter. O(members).
     pub(crate) fn judge(
         &self,
         context: &mut Context,
         members: &Members,
+        vouches: impl Fn(MemberIndex) -> bool,
     ) -> Vec<(MemberIndex, Finding)> {
         let mut findings = Vec::new();
         if context.has(Switch::NoDetection) {
@@ -99,7 +101,7 @@ impl Verdict {
         let reachability =
             context
                 .topology
-                .reachability(context.me, members.unreachable(), &reported);
+                .reachability(context.me, members.unreachable(), &reported, vouches);
         let refused = context
             .topology
             .refused(&reachability, |member| members.down().contains(&member));
@@ -110,7 +112,8 @@ impl Verdict {
         let is_reached =
             |member: MemberIndex| reachability.is_reached(member) && !refused.contains(&member);
         // A member that is alive and reached does not change.
-        let unreached = context.topology.on_rings();
+        let topology = &context.topology;
+        let unreached = topology.on_rings().chain(topology.held_off());
         let mut judged: Vec<MemberIndex> = unreached
             .filter(|member| !is_reached(*member))
             .chain(self.suspicions.keys().copied())
@@ -387,10 +390,10 @@ mod tests {
         let members: Vec<MemberIndex> = (1..6).map(|index| learn(&mut context, index)).collect();
         let lost = members[0];
         let mut views = Members::new(context.now);
-        assert_eq!(verdict.judge(&mut context, &views), []);
+        assert_eq!(verdict.judge(&mut context, &views, |_| true), []);
         accuse(&mut context, 1, true);
         assert_eq!(
-            verdict.judge(&mut context, &views),
+            verdict.judge(&mut context, &views, |_| true),
             [(
                 lost,
                 Finding::Unreached(Evidence {
@@ -400,13 +403,13 @@ mod tests {
             )]
         );
         accuse(&mut context, 1, false);
-        assert_eq!(verdict.judge(&mut context, &views), []);
+        assert_eq!(verdict.judge(&mut context, &views, |_| true), []);
         views.set_status(lost, Status::Suspect);
         set_alive(&mut context, lost, false);
         let mut verdict = verdict;
         suspect(&mut verdict, &context, None);
         assert_eq!(
-            verdict.judge(&mut context, &views),
+            verdict.judge(&mut context, &views, |_| true),
             [(lost, Finding::Cleared)]
         );
     }
@@ -431,7 +434,7 @@ mod tests {
             set_alive(&mut context, member, false);
             views.on_down(&mut context, member);
         }
-        let findings = Verdict::default().judge(&mut context, &views);
+        let findings = Verdict::default().judge(&mut context, &views, |_| true);
         let findings = findings.into_iter().filter(
             |(_, finding)| matches!(finding, Finding::Unreached(evidence) if evidence.refused),
         );

@@ -8,6 +8,7 @@ use super::neighbours::{
 use super::world::{config, name};
 use crate::link::{DialError, LinkId};
 use crate::time::Duration;
+use crate::topology::publication::Key;
 
 fn hash(hash: u64) -> Frame {
     Frame {

@@ -142,6 +142,8 @@ occurrences!(gossip_event, gossip_events, gossip::Event {
     transition gossip::Event::Refuted { .. } => "refuted";
     transition gossip::Event::ShortIdChanged { .. } => "short-id-changed";
     refusal gossip::Event::VersionRefused { .. } => "version-refused";
+    transition gossip::Event::Guarded { .. } => "guarded";
+    transition gossip::Event::GuardEnded { .. } => "guard-ended";
     refusal gossip::Event::Rejected { reason, .. } => "rejected", gossip::Rejection = reason;
     refusal gossip::Event::AnnounceRejected { why } => "announce-rejected", ContentError = why;
     transition gossip::Event::Paused { .. } => "paused";
