@@ -160,7 +160,12 @@ impl PayloadAdmission {
             let class = class(context, waiting.bytes);
             let first = !core::mem::replace(&mut passed[class as usize], true);
             first && self.has_room(context, waiting, relaying)
-        })?;
+        });
+        let Some(place) = place else {
+            // The wait because of relayed payloads has two ends.
+            self.set_timer(context);
+            return None;
+        };
         let Waiting { link, bytes, .. } = self.waiting.remove(place);
         let held = Held {
             class: class(context, bytes),
@@ -316,6 +321,10 @@ mod tests {
         assert_eq!(context.timers.of(&Timer::Admission), Some(sent));
         context.now = sent;
         assert_eq!(admission.slow(&mut context), None);
+        let unheld = sent + (UNHELD_MAX - RELAYING_MAX);
+        assert_eq!(context.timers.of(&Timer::Admission), Some(unheld));
+        context.now = unheld;
+        assert_eq!(admission.slow(&mut context), None);
         assert_eq!(context.timers.of(&Timer::Admission), Some(until));
         context.now = until;
         assert_eq!(admission.slow(&mut context), Some(LinkId(1)));
@@ -357,7 +366,6 @@ mod tests {
             assert_eq!(context.timers.of(&Timer::Admission), Some(begun + wait));
             context.now = begun + wait;
             context.timers.pop_due(context.now);
-            admission.set_timer(&mut context);
         }
         let room = admission.next(&mut context, Relaying::Unheld);
         assert_eq!(room, Some(LinkId(1)));
