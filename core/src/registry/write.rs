@@ -393,6 +393,16 @@ impl fmt::Display for WriteLimit {
     }
 }
 
+fn conflict(f: &mut fmt::Formatter<'_>, name: &ObjectName, found: Option<u64>) -> fmt::Result {
+    match found {
+        Some(generation) => write!(
+            f,
+            "{name}: has changed since it was read (its generation is {generation}); read it again"
+        ),
+        None => write!(f, "{name}: has been deleted since it was read"),
+    }
+}
+
 impl fmt::Display for WriteRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -420,16 +430,7 @@ impl fmt::Display for WriteRefusal {
             ),
             Self::NotFound(name) => write!(f, "{name}: does not exist"),
             Self::AlreadyExists(name) => write!(f, "{name}: exists already"),
-            Self::Conflict {
-                name,
-                generation: Some(generation),
-            } => write!(
-                f,
-                "{name}: has changed since it was read (its generation is {generation}); read it again"
-            ),
-            Self::Conflict { name, .. } => {
-                write!(f, "{name}: has been deleted since it was read")
-            }
+            Self::Conflict { name, generation } => conflict(f, name, *generation),
             Self::Deleting(name) => write!(
                 f,
                 "{name}: is being deleted; only its finalizers may be changed"

@@ -46,6 +46,11 @@ pub(super) fn claim_state(record: Option<&Object>, store: u64) -> ClaimState {
     }
 }
 
+/// Whether a name is that of the record of a region.
+pub(super) fn is_region(name: &ObjectName) -> bool {
+    name.as_str().starts_with("regions/")
+}
+
 /// The claim of a store.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RegionClaim {

@@ -68,13 +68,12 @@ use crate::machine::{Machine, Outbox};
 use crate::random::Random;
 use crate::time::{Instant, Wall};
 use acks::CopyAcks;
-use claim::{ClaimState, RegionClaim};
+use claim::{ClaimState, RegionClaim, is_region};
 use decision::{DecisionContext, added, decide};
 use lease::Lease;
 use pipeline::{CommitPipeline, Waiter, WaitingAnswer};
 use quotas::Quotas;
-use regions::{answer_routed, is_region};
-use routing::RoutedWrites;
+use routing::{RoutedWrites, answer_routed};
 use std::sync::Arc;
 
 /// The sequencer of a region.

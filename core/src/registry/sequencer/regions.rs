@@ -1,8 +1,8 @@
 //! The part of the sequencer that deals with other regions: copies of their objects, feeds of its own, writes that other
 //! regions own, and the claim of its store to the region.
 
-use super::claim::{CLAIM, ClaimState, STORE_FIELD, claim_state};
-use super::routing::RoutedAnswer;
+use super::claim::{CLAIM, ClaimState, STORE_FIELD, claim_state, is_region};
+use super::routing::answer_routed;
 use super::{Event, Output, Sequencer, WriteId, WriteRequest};
 use crate::machine::Outbox;
 use crate::registry::log::{LogEntry, ObjectChange};
@@ -298,21 +298,4 @@ impl Sequencer {
             }
         }
     }
-}
-
-/// Answers writers whose writes were routed. The claim of the region has no writer.
-pub(super) fn answer_routed(
-    answers: impl IntoIterator<Item = RoutedAnswer>,
-    out: &mut Outbox<Output>,
-) {
-    for (write, result) in answers {
-        if write != CLAIM {
-            out.push(Output::Answer { write, result });
-        }
-    }
-}
-
-/// Whether a name is that of the record of a region.
-pub(super) fn is_region(name: &ObjectName) -> bool {
-    name.as_str().starts_with("regions/")
 }

@@ -6,7 +6,9 @@
 //!
 //! Bounds: [`ROUTED_MAX`] writes.
 
-use super::interface::WriteId;
+use super::claim::CLAIM;
+use super::interface::{Output, WriteId};
+use crate::machine::Outbox;
 use crate::registry::name::RegionId;
 use crate::registry::write::{WriteOutcome, WriteRefusal};
 use crate::time::{Duration, Instant};
@@ -115,5 +117,17 @@ impl RoutedWrites {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waiting = self.writes.values().filter_map(|it| it.outcome.as_ref());
         waiting.map(|(_, until)| *until).min()
+    }
+}
+
+/// Answers writers whose writes were routed. The claim of the region has no writer.
+pub(super) fn answer_routed(
+    answers: impl IntoIterator<Item = RoutedAnswer>,
+    out: &mut Outbox<Output>,
+) {
+    for (write, result) in answers {
+        if write != CLAIM {
+            out.push(Output::Answer { write, result });
+        }
     }
 }
