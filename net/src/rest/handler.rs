@@ -14,7 +14,7 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use prost_reflect::{DynamicMessage, SerializeOptions, Value};
+use prost_reflect::{DynamicMessage, SerializeOptions};
 use std::sync::Arc;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
@@ -222,10 +222,8 @@ fn shown(message: &DynamicMessage) -> Result<Response, Problem> {
 fn entity_tag(message: &DynamicMessage) -> Option<String> {
     let metadata = message.get_field_by_name("metadata")?;
     let tag = metadata.as_message()?.get_field_by_name("etag")?;
-    match &*tag {
-        Value::String(tag) if !tag.is_empty() => Some(tag.clone()),
-        _ => None,
-    }
+    let tag = tag.as_str().filter(|tag| !tag.is_empty());
+    tag.map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -256,43 +254,42 @@ mod tests {
         assert!(binding::of_service("phalanx.registry.v1.Other").is_err());
     }
 
+    /// The text of the message of a request, whose path variables are all `services/shop`.
+    fn build(
+        (http, name): (Method, &str),
+        query: &[(&str, &str)],
+        body: &str,
+        if_match: Option<&str>,
+    ) -> Result<String, String> {
+        let bindings = binding::of_service(ObjectApi::NAME).unwrap();
+        let mut bindings = bindings.iter();
+        let is_asked = |it: &&Binding| it.http == http && it.method.name() == name;
+        let binding = bindings.find(is_asked).unwrap();
+        let fields = binding.template.fields();
+        let variables: Vec<_> = fields.map(|it| (it, "services/shop".to_owned())).collect();
+        let query = query.iter();
+        let query = query.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let query: Vec<_> = query.collect();
+        let parts = RequestParts {
+            variables: &variables,
+            query: &query,
+            body: body.as_bytes(),
+            if_match,
+        };
+        request::message(binding, &parts).map(|message| message.to_string())
+    }
+
     #[test]
     fn a_request_becomes_a_message_or_names_the_field_that_is_wrong() {
-        let bindings = binding::of_service(ObjectApi::NAME).unwrap();
-        let found = |http: Method, name: &str| {
-            let mut bindings = bindings.iter();
-            bindings
-                .find(|it| it.http == http && it.method.name() == name)
-                .unwrap()
-        };
-        let list = found(Method::GET, "ListObjects");
-        let query = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            let pairs = pairs.iter();
-            pairs
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect()
-        };
-        let build = |binding: &Binding, query: &[(String, String)], body: &[u8], if_match| {
-            let fields = binding.template.fields();
-            let variables: Vec<_> = fields.map(|it| (it, "services/shop".to_owned())).collect();
-            let parts = RequestParts {
-                variables: &variables,
-                query,
-                body,
-                if_match,
-            };
-            request::message(binding, &parts).map(|message| message.to_string())
-        };
-        let good = query(&[
+        let list = |query: &[(&str, &str)]| build((Method::GET, "ListObjects"), query, "", None);
+        let good = [
             ("selector", "services"),
             ("pageSize", "5"),
             ("field_mask", "name"),
-        ]);
-        let message = build(list, &good, b"", None).unwrap();
-        assert!(
-            message.contains("selector:\"services\"") && message.contains("page_size:5"),
-            "{message}"
-        );
+        ];
+        let message = list(&good).unwrap();
+        assert!(message.contains("selector:\"services\""), "{message}");
+        assert!(message.contains("page_size:5"), "{message}");
         for (wrong, expected) in [
             (("page_size", "x"), "page_size: \"x\" is not a whole number"),
             (
@@ -302,41 +299,27 @@ mod tests {
             (("with_total_size", "1"), "is neither true nor false"),
             (("view", "WHOLE"), "WHOLE"),
         ] {
-            let why = build(list, &query(&[wrong]), b"", None).unwrap_err();
+            let why = list(&[wrong]).unwrap_err();
             assert!(why.contains(expected), "{why}");
         }
-        let twice = query(&[("filter", "a"), ("filter", "b")]);
-        assert!(
-            build(list, &twice, b"", None)
-                .unwrap_err()
-                .contains("is given twice")
-        );
-        assert!(
-            build(list, &[], b"{}", None)
-                .unwrap_err()
-                .contains("has no body")
-        );
-        assert!(
-            build(list, &[], b"", Some("x"))
-                .unwrap_err()
-                .contains("If-Match")
-        );
-        let update = found(Method::PATCH, "UpdateObject");
-        let body = br#"{"name": "services/other", "body": {"tier": "web"}}"#;
-        let message = build(update, &[], body, Some("tag")).unwrap();
-        assert!(
-            message.contains("name:\"services/shop\"") && message.contains("etag:\"tag\""),
-            "{message}"
-        );
-        assert!(
-            build(update, &[], b"[]", None)
-                .unwrap_err()
-                .contains("is not a JSON object")
-        );
-        assert!(
-            build(update, &[], b"{\"nam\": 1}", None)
-                .unwrap_err()
-                .contains("nam")
-        );
+        let why = list(&[("filter", "a"), ("filter", "b")]).unwrap_err();
+        assert!(why.contains("is given twice"), "{why}");
+    }
+
+    #[test]
+    fn a_body_and_a_condition_belong_to_requests_that_have_them() {
+        let get = (Method::GET, "ListObjects");
+        let why = build(get.clone(), &[], "{}", None).unwrap_err();
+        assert!(why.contains("has no body"), "{why}");
+        let why = build(get, &[], "", Some("x")).unwrap_err();
+        assert!(why.contains("If-Match"), "{why}");
+        let update = |body: &str| build((Method::PATCH, "UpdateObject"), &[], body, Some("tag"));
+        let message = update(r#"{"name": "services/other", "body": {"tier": "web"}}"#).unwrap();
+        assert!(message.contains("name:\"services/shop\""), "{message}");
+        assert!(message.contains("etag:\"tag\""), "{message}");
+        for (body, expected) in [("[]", "is not a JSON object"), ("{\"nam\": 1}", "nam")] {
+            let why = update(body).unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
     }
 }

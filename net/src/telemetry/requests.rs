@@ -59,7 +59,7 @@ mod tests {
         let lines = RequestLines::new();
         let logged = (0..1_000).filter(|_| lines.admits("reload")).count();
         assert_eq!(logged, RATE.burst as usize);
-        assert!(lines.clone().admits("failed reload"));
+        assert!(lines.admits("failed reload"));
         assert_eq!(lines.due(), [], "the summary comes at the end of a window");
         let later = lines.clock.now() + RATES.window_min;
         let due = lines.lock().due(later);

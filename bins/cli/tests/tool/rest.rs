@@ -123,7 +123,7 @@ impl<'a> Curl<'a> {
 }
 
 #[test]
-fn objects_are_created_read_changed_listed_and_deleted() {
+fn objects_are_created_read_and_changed_unless_they_changed_meanwhile() {
     let registry = RegistryDaemon::start(&[]);
     let curl = Curl::new(&registry, "billing", true);
     let region = json!({"name": "regions/eu", "body": {"display_name": "Europe"}});
@@ -155,6 +155,14 @@ fn objects_are_created_read_changed_listed_and_deleted() {
     assert_eq!(curl.ask("PATCH", path, &[], Some(&change)).status, 200);
     let stale = curl.ask("DELETE", "/v1/objects/regions/eu", &[&condition], None);
     stale.is_problem(412, "ABORTED", "has changed");
+}
+
+#[test]
+fn objects_are_written_together_listed_replaced_and_deleted() {
+    let registry = RegistryDaemon::start(&[]);
+    let curl = Curl::new(&registry, "billing", true);
+    let region = json!({"name": "regions/eu", "body": {"display_name": "Europe"}});
+    assert_eq!(curl.post("/v1/objects", &region).status, 200);
     let policy = json!({"enabled_regions": ["eu"], "default_control_region": "eu"});
     let shop = json!({"all_versions": ["v1"], "multi_region_policy": policy});
     let labels = json!({"labels": {"tier": "web"}});
