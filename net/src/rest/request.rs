@@ -12,6 +12,9 @@ const CONDITION: &str = "condition";
 /// The condition's entity tag.
 const ETAG: &str = "etag";
 
+/// The message of field masks.
+const MASK: &str = "google.protobuf.FieldMask";
+
 /// What the parts of an HTTP request give.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestParts<'a> {
@@ -35,8 +38,12 @@ pub(super) fn message(
     for (field, value) in parts.variables {
         put(&mut fields, &input, field, value, true)?;
     }
-    for (field, value) in parts.query {
-        put(&mut fields, &input, field, value, false)?;
+    let mut masks = Vec::new();
+    for (name, value) in parts.query {
+        match field(&input, name).filter(is_mask) {
+            Some(mask) => masks.push((mask, value)),
+            None => put(&mut fields, &input, name, value, false)?,
+        }
     }
     if let Some(tag) = parts.if_match {
         if input.get_field_by_name(CONDITION).is_none() {
@@ -54,7 +61,34 @@ pub(super) fn message(
     }
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     let read = DynamicMessage::deserialize_with_options(input, Value::Object(fields), &options);
-    read.map_err(|error| error.to_string())
+    let mut message = read.map_err(|error| error.to_string())?;
+    for (field, text) in masks {
+        if message.has_field(&field) {
+            return Err(format!("{}: is given twice", field.name()));
+        }
+        message.set_field(&field, mask(&field, text)?);
+    }
+    Ok(message)
+}
+
+fn is_mask(field: &FieldDescriptor) -> bool {
+    let kind = field.kind();
+    kind.as_message().is_some_and(|it| it.full_name() == MASK)
+}
+
+/// A field mask from its paths. JSON would change names such as `displayName`, which fields of objects may have.
+fn mask(field: &FieldDescriptor, text: &str) -> Result<prost_reflect::Value, String> {
+    let kind = field.kind();
+    let message = kind.as_message().filter(|_| !field.is_list());
+    let message = message.ok_or_else(|| format!("{}: belongs into a body", field.name()))?;
+    let mut mask = DynamicMessage::new(message.clone());
+    let paths = text
+        .split(',')
+        .map(str::trim)
+        .filter(|path| !path.is_empty());
+    let paths = paths.map(|path| prost_reflect::Value::String(path.to_owned()));
+    mask.set_field_by_name("paths", prost_reflect::Value::List(paths.collect()));
+    Ok(prost_reflect::Value::Message(mask))
 }
 
 fn body(binding: &Binding, body: &[u8]) -> Result<Map<String, Value>, String> {

@@ -195,15 +195,13 @@ fn objects_are_written_together_listed_replaced_and_deleted() {
         "{replaced:?}"
     );
     assert_eq!(
-        curl.ask(
-            "DELETE",
-            "/v1/objects/services/shop/deployments/eu",
-            &[],
-            None
-        )
-        .status,
+        curl.post("/v1/objects", &json!({"name": "regions/us"}))
+            .status,
         200
     );
+    let deleted = curl.ask("DELETE", "/v1/objects/regions/us", &[], None);
+    assert_eq!((deleted.status, deleted.body), (200, json!({})));
+    assert_eq!(curl.get("/v1/objects/regions/us").status, 404);
     assert_eq!(curl.get("/v1/registry/status").body["region"], "eu");
 }
 
