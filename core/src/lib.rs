@@ -24,6 +24,7 @@ pub mod lane;
 pub mod link;
 pub mod machine;
 pub mod node;
+mod number_ranges;
 pub mod pacing;
 mod paged;
 pub mod places;

@@ -14,8 +14,8 @@
 //! the missing numbers count as received.
 
 use super::message::{ChannelName, UpdateId};
-use super::number_ranges::NumberRanges;
 use crate::identity::NodeId;
+use crate::number_ranges::NumberRanges;
 use crate::time::Instant;
 use std::collections::BTreeMap;
 

@@ -40,7 +40,6 @@ mod items;
 mod link_queue;
 mod mailbox;
 pub mod message;
-mod number_ranges;
 mod output;
 mod relay;
 mod repair;

@@ -151,10 +151,26 @@ impl Gossip {
         link: LinkId,
         records: &[Arc<Record>],
     ) -> Vec<ReceivedRecord> {
-        let received =
-            Dissemination::merge_records(&mut self.context, Some(&mut self.newcomers), records);
+        let newcomers = &mut self.newcomers;
+        let received = Dissemination::merge_records(&mut self.context, records, |now, step| {
+            newcomers.judge(now, step)
+        });
         self.begin_guard(Some(link));
         received
+    }
+
+    /// Merges the record that the peer of a new link stated itself.
+    pub(super) fn merge_stated(&mut self, record: &Arc<Record>) -> Option<ReceivedRecord> {
+        let topology = &self.context.topology;
+        let known = topology
+            .index_of(record.id())
+            .is_some_and(|it| topology.is_known(it));
+        let is_guarded = self.newcomers.is_guarded();
+        let received = Dissemination::merge_stated(&mut self.context, is_guarded, record)?;
+        if let Some(member) = self.context.topology.index_of(record.id()) {
+            self.newcomers.on_met(self.context.now, member, known);
+        }
+        Some(received)
     }
 
     /// The guard began: unproven members leave the rings, and this node reports its links.

@@ -12,7 +12,7 @@ use super::config::Config;
 use super::context::Context;
 use super::frame_builder::BroadcastSchedule;
 use super::message::AgedReport;
-use super::newcomers::{Admittance, Newcomers};
+use super::newcomers::{Admittance, Hearsay, Newcomers};
 use super::provenance::Provenance;
 use super::timer::Timer;
 use crate::identity::NodeId;
@@ -236,12 +236,12 @@ impl Dissemination {
         context.topology.let_on(members);
     }
 
-    /// Merges received records into the view. With `newcomers`, the records are hearsay, and those of unknown members may
-    /// be refused.
+    /// Merges received records into the view. `judge` decides about each record and hears of the
+    /// members that enter.
     pub(super) fn merge_records(
         context: &mut Context,
-        mut newcomers: Option<&mut Newcomers>,
         records: &[Arc<Record>],
+        mut judge: impl FnMut(Instant, &Hearsay<'_>) -> Admittance,
     ) -> Vec<ReceivedRecord> {
         if records.is_empty() {
             return Vec::new();
@@ -259,12 +259,8 @@ impl Dissemination {
             let altered = sabotaged(config, now, &batch, record);
             let record = altered.unwrap_or_else(|| Arc::clone(record));
             let before = batch.hash();
-            let admittance = newcomers
-                .as_deref_mut()
-                .map_or(Admittance::Believed, |newcomers| {
-                    newcomers.admit(now, (batch.view(), slots), &record)
-                });
-            let (new, off_rings) = match admittance {
+            let offered = Hearsay::Offered(batch.view(), slots, &record);
+            let (new, off_rings) = match judge(now, &offered) {
                 Admittance::Believed => (false, false),
                 Admittance::Unproven => (true, false),
                 Admittance::OffRings => (true, true),
@@ -274,10 +270,8 @@ impl Dissemination {
             let Some((member, replaced, applied)) = batch.merge(&record, off_rings) else {
                 return ReceivedRecord::Unmerged(Unmerged::TooMany);
             };
-            if let Some(newcomers) = newcomers.as_deref_mut().filter(|_| new)
-                && applied == Applied::Newer
-            {
-                newcomers.on_entered(now, member);
+            if new && applied == Applied::Newer {
+                judge(now, &Hearsay::Entered(member));
             }
             ReceivedRecord::Merged(Merged {
                 applied,
@@ -295,20 +289,17 @@ impl Dissemination {
     /// record than the stated one.
     pub(super) fn merge_stated(
         context: &mut Context,
-        newcomers: &mut Newcomers,
+        is_guarded: bool,
         record: &Arc<Record>,
     ) -> Option<ReceivedRecord> {
-        let (now, id) = (context.now, record.id());
-        let member = context.topology.intern(id);
+        let member = context.topology.intern(record.id());
         let known = member.is_some_and(|member| context.topology.is_known(member));
-        if let Some(member) = member.filter(|_| !known && newcomers.is_guarded()) {
+        if let Some(member) = member.filter(|_| !known && is_guarded) {
             context.topology.hold_off(member);
         }
+        let believed = |_: Instant, _: &Hearsay<'_>| Admittance::Believed;
         let mut received =
-            Self::merge_records(context, None, core::slice::from_ref(record)).pop()?;
-        if let Some(member) = member {
-            newcomers.on_met(now, member, known);
-        }
+            Self::merge_records(context, core::slice::from_ref(record), believed).pop()?;
         if let ReceivedRecord::Merged(merged) = &mut received
             && matches!(merged.applied, Applied::Same | Applied::Older)
             && !context.has(Switch::StaysForgotten)
@@ -640,7 +631,8 @@ mod tests {
         };
         let record = Arc::new(Record::new(id(1), rank, Content::default()));
         let mut context = context();
-        let received = Dissemination::merge_records(&mut context, None, &[record]);
+        let received =
+            Dissemination::merge_records(&mut context, &[record], |_, _| Admittance::Believed);
         let refused = ReceivedRecord::Unmerged(Unmerged::CounterTooHigh);
         assert_eq!(format!("{received:?}"), format!("[{refused:?}]"));
         assert_eq!(context.topology.index_of(&id(1)), None);

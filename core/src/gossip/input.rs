@@ -438,8 +438,7 @@ impl Gossip {
         let held = held
             .filter(|slot| slot.retired)
             .and_then(|slot| slot.record.cloned());
-        let (context, newcomers) = (&mut self.context, &mut self.newcomers);
-        let Some(received) = Dissemination::merge_stated(context, newcomers, record) else {
+        let Some(received) = self.merge_stated(record) else {
             return;
         };
         let (applied, key) = self.on_record(record, received, link);

@@ -3,12 +3,9 @@
 //! A path leads to such a member only along an edge that another member reports, at most [`VOUCHED_MAX`] for each reporter.
 
 use super::member_index::MemberIndex;
-use super::{Topology, place};
+use super::{Topology, VOUCHED_MAX, place};
 use crate::sabotage::Switch;
 use std::collections::BTreeSet;
-
-/// Maximum number of edges of one report that lead to members off the rings.
-pub(crate) const VOUCHED_MAX: usize = 64;
 
 impl Topology {
     /// Holds a member off the rings. A member without a record is held off once its record arrives.

@@ -32,7 +32,6 @@ pub(crate) mod route;
 mod tests;
 
 pub use edge_failure::{EDGE_FAILURES_MAX, EdgeFailure};
-pub(crate) use hold::VOUCHED_MAX;
 pub(crate) use member_index::MemberIndex;
 pub use members::MEMBERS_LIMIT;
 pub use position::RINGS;
@@ -48,6 +47,9 @@ use record::{EdgeReport, Record};
 use rings::Rings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Maximum number of edges of one report that lead to members off the rings.
+pub(crate) const VOUCHED_MAX: usize = 64;
 
 /// The contents of a view for one id.
 #[derive(Clone, Copy, Debug)]

@@ -126,6 +126,14 @@ pub(super) enum Admittance {
     Full,
 }
 
+/// A step of merging records that are hearsay.
+pub(super) enum Hearsay<'a> {
+    /// A record is offered to a view with this many slots.
+    Offered(&'a Topology, usize, &'a Record),
+    /// The member of an unproven record has entered the view.
+    Entered(MemberIndex),
+}
+
 /// The changes that a round of maintenance finds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Round {
@@ -211,6 +219,17 @@ impl Newcomers {
     fn limit(&self, topology: &Topology) -> usize {
         let proven = topology.len().saturating_sub(self.unproven.len());
         (proven / 2).max(UNPROVEN_MIN)
+    }
+
+    /// Takes a step of merging. Returns the decision about an offered record.
+    pub(super) fn judge(&mut self, now: Instant, step: &Hearsay<'_>) -> Admittance {
+        match step {
+            Hearsay::Offered(topology, max, record) => self.admit(now, (topology, *max), record),
+            Hearsay::Entered(member) => {
+                self.on_entered(now, *member);
+                Admittance::Unproven
+            }
+        }
     }
 
     /// Decides about the record of a member that a neighbour sent. Begins the guard if unproven members become too many.

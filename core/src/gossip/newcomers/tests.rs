@@ -1,3 +1,5 @@
+//! Floods of invented members, and real newcomers among them.
+
 use super::*;
 use crate::gossip::tests::context::{address, context, id, learn};
 use crate::topology::record::{Content, Edge, EdgeReport, Rank};

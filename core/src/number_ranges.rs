@@ -4,31 +4,31 @@
 
 /// Numbers, as disjoint closed ranges in ascending order with a gap before each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct NumberRanges {
+pub(crate) struct NumberRanges {
     ranges: Vec<(u64, u64)>,
 }
 
 impl NumberRanges {
     /// The number of ranges.
-    pub(super) const fn ranges(&self) -> usize {
+    pub(crate) const fn ranges(&self) -> usize {
         self.ranges.len()
     }
 
     /// The number of numbers.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let lengths = self.ranges.iter().map(|(first, last)| last - first);
         let sum: u64 = lengths.fold(self.ranges.len() as u64, u64::saturating_add);
         usize::try_from(sum).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn contains(&self, number: u64) -> bool {
+    pub(crate) fn contains(&self, number: u64) -> bool {
         let next = self.ranges.partition_point(|(_, last)| *last < number);
         let range = self.ranges.get(next);
         range.is_some_and(|(first, _)| *first <= number)
     }
 
     /// Adds a number that the set does not contain.
-    pub(super) fn insert(&mut self, number: u64) {
+    pub(crate) fn insert(&mut self, number: u64) {
         let next = self.ranges.partition_point(|(_, last)| *last < number);
         let joins_next = self
             .ranges
@@ -47,7 +47,7 @@ impl NumberRanges {
     }
 
     /// Removes all numbers up to `number`.
-    pub(super) fn remove_up_to(&mut self, number: u64) {
+    pub(crate) fn remove_up_to(&mut self, number: u64) {
         let below = self.ranges.partition_point(|(_, last)| *last <= number);
         self.ranges.drain(..below);
         if let Some((first, _)) = self.ranges.first_mut()
@@ -58,7 +58,7 @@ impl NumberRanges {
     }
 
     /// Removes the first range and returns its last number, if its first number is `number`.
-    pub(super) fn take_range_at(&mut self, number: u64) -> Option<u64> {
+    pub(crate) fn take_range_at(&mut self, number: u64) -> Option<u64> {
         let (first, last) = *self.ranges.first()?;
         (first == number).then(|| {
             self.ranges.remove(0);
@@ -67,17 +67,17 @@ impl NumberRanges {
     }
 
     /// The number before which `count` numbers of the set are; none if it has fewer.
-    pub(super) fn nth(&self, count: usize) -> Option<u64> {
+    pub(crate) fn nth(&self, count: usize) -> Option<u64> {
         self.from(0).nth(count)
     }
 
     /// The highest number.
-    pub(super) fn last(&self) -> Option<u64> {
+    pub(crate) fn last(&self) -> Option<u64> {
         self.ranges.last().map(|(_, last)| *last)
     }
 
     /// The numbers from `number` on, in ascending order.
-    pub(super) fn from(&self, number: u64) -> impl Iterator<Item = u64> {
+    pub(crate) fn from(&self, number: u64) -> impl Iterator<Item = u64> {
         let below = self.ranges.partition_point(|(_, last)| *last < number);
         let ranges = self.ranges[below..].iter();
         ranges.flat_map(move |(first, last)| (*first).max(number)..=*last)
