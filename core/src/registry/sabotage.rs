@@ -38,8 +38,6 @@ pub enum RegistryBug {
     CopyKeepsRemoved,
     /// A watcher is not reset when a copy takes a snapshot.
     WatchIgnoresCopySnapshot,
-    /// The owner leaves out a batch that was committed while it sent a snapshot to a follower.
-    FeedSkipsEdge,
     /// A write for a region that cannot be reached waits for the region, and is not refused.
     RoutesInSilence,
     /// A batch counts as copied when it is sent.
@@ -70,7 +68,6 @@ impl RegistryBug {
             Self::WatchIgnoresCopySnapshot,
             "watch-ignores-copy-snapshot",
         ),
-        (Self::FeedSkipsEdge, "feed-skips-edge"),
         (Self::RoutesInSilence, "routes-in-silence"),
         (Self::CountsSentCopies, "counts-sent-copies"),
         (Self::SlowFollowerBlocks, "slow-follower-blocks"),

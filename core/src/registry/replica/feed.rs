@@ -324,7 +324,7 @@ impl FeedServer {
                 served.begin_snapshot(source);
             }
             let message = if served.snapshot.is_some() {
-                served.snapshot_part(source, &mut budget, self.bugs)
+                served.snapshot_part(source, &mut budget)
             } else {
                 served.batches(source, &mut budget)
             };
@@ -366,12 +366,7 @@ impl FeedFollower {
     }
 
     /// The next part of the snapshot; none if the budget is used up before a part is full.
-    fn snapshot_part(
-        &mut self,
-        source: FeedSource<'_>,
-        budget: &mut usize,
-        bugs: RegistryBugs,
-    ) -> Option<FeedMessage> {
+    fn snapshot_part(&mut self, source: FeedSource<'_>, budget: &mut usize) -> Option<FeedMessage> {
         let snapshot = self.snapshot.as_mut()?;
         let (mut objects, mut bytes, mut is_complete) = (Vec::new(), 0, true);
         for object in snapshot.objects.iter_from(&snapshot.next) {
@@ -393,9 +388,6 @@ impl FeedFollower {
         });
         if end.is_some() {
             self.snapshot = None;
-            if bugs.has(RegistryBug::FeedSkipsEdge) {
-                self.position = source.log.head();
-            }
         }
         let has_content = end.is_some() || !objects.is_empty();
         has_content.then_some(FeedMessage::Snapshot { objects, end })
