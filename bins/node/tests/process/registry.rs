@@ -544,10 +544,11 @@ fn a_registry_that_cannot_run_is_refused_with_the_mend() {
     );
     let other = place.issued("ca", &node("a"), days(1), days(1));
     let flags = flags(&other.certificate, &other.key, &other.ca);
-    let mut checked = crate::daemon::phalanxd(["--id", "a", "--mesh", "test", "--listen"]);
+    let mut checked = crate::daemon::phalanxd(["--id", "a", "--mesh", "test"]);
     let state = place.text("unused");
     checked
-        .args(["127.0.0.1:0", "--state-dir", &state, "--check-config"])
+        .args(["--listen", "127.0.0.1:0"])
+        .args(["--state-dir", &state, "--check-config"])
         .args(flags);
     checked.env("PHALANX_REGISTRY_REGION", "eu");
     let output = checked.output().unwrap();
