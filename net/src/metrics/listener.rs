@@ -5,6 +5,8 @@ use super::{node, registry};
 use crate::registry::RegionRegistry;
 use crate::service::Api;
 use crate::transport::Tasks;
+use crate::transport::lifetime::until;
+use crate::wire::proto::{Health, NodeStatus};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -77,12 +79,12 @@ impl MetricsListener {
         self.address
     }
 
-    /// Answers requests until `until` completes.
+    /// Answers requests until `end` completes.
     pub async fn serve(
         self,
         api: Api,
         registry: Option<RegionRegistry>,
-        until: impl Future<Output = ()> + Send,
+        end: impl Future<Output = ()> + Send,
     ) {
         let router = Router::new()
             .route("/metrics", get(metrics))
@@ -91,13 +93,7 @@ impl MetricsListener {
             .with_state(Shown { api, registry });
         let tasks = Tasks::new();
         let accepting = accept(self.listener, router, tasks.clone());
-        // Accepting never ends, so this returns when `until` completes.
-        tokio::pin!(until, accepting);
-        std::future::poll_fn(|context| {
-            let _never = accepting.as_mut().poll(context).is_ready();
-            until.as_mut().poll(context)
-        })
-        .await;
+        until(accepting, end).await;
         tasks.finish(END_MAX).await;
     }
 }
@@ -171,14 +167,14 @@ async fn metrics(State(shown): State<Shown>) -> Result<Response, Unavailable> {
 }
 
 async fn healthz(State(shown): State<Shown>) -> Result<&'static str, Unavailable> {
-    in_time(status(&shown)).await?;
+    in_time(health(&shown)).await?;
     Ok("ok\n")
 }
 
 async fn readyz(State(shown): State<Shown>) -> Result<&'static str, Unavailable> {
-    let status = in_time(status(&shown)).await?;
-    if let Some(why) = node::unready(&status) {
-        return Err(Unavailable(why));
+    let health = in_time(health(&shown)).await?;
+    if !node::is_ready(&health) {
+        return Err(Unavailable(health.message));
     }
     if let Some(registry) = &shown.registry
         && let Some(why) = in_time(registry::unready(registry)).await?
@@ -188,8 +184,12 @@ async fn readyz(State(shown): State<Shown>) -> Result<&'static str, Unavailable>
     Ok("ok\n")
 }
 
-async fn status(shown: &Shown) -> Result<crate::wire::proto::NodeStatus, ApiFailure> {
+async fn status(shown: &Shown) -> Result<NodeStatus, ApiFailure> {
     shown.api.status().await.map_err(ApiFailure)
+}
+
+async fn health(shown: &Shown) -> Result<Health, ApiFailure> {
+    shown.api.health().await.map_err(ApiFailure)
 }
 
 /// A failure of the node, shown by its message.

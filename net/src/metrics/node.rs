@@ -1,7 +1,7 @@
 //! The metrics of a node, from its status.
 
 use super::page::MetricsPage;
-use crate::wire::proto::{MemberCounts, NodeStatus, Phase, Traffic, health};
+use crate::wire::proto::{Health, MemberCounts, NodeStatus, Phase, Traffic, health};
 use std::time::Duration;
 
 /// The phases, each with its label.
@@ -14,12 +14,9 @@ const PHASES: [(Phase, &str); 6] = [
     (Phase::NameTaken, "name-taken"),
 ];
 
-/// Why the node is not a member of the mesh; none if it is one.
-pub(super) fn unready(status: &NodeStatus) -> Option<String> {
-    let is_member = status.phase() == Phase::Running;
-    let health = status.health.clone().unwrap_or_default();
-    let is_healthy = health.status() == health::Status::Healthy;
-    (!is_member || !is_healthy).then_some(health.message)
+/// Whether the node is a member of the mesh and can do its work.
+pub(super) fn is_ready(health: &Health) -> bool {
+    health.status() == health::Status::Healthy
 }
 
 pub(super) fn write(page: &mut MetricsPage, status: &NodeStatus) {
@@ -38,7 +35,7 @@ pub(super) fn write(page: &mut MetricsPage, status: &NodeStatus) {
         (vec![("phase", label)], is_current)
     });
     page.gauges("phase", "1 for the phase of the node's life cycle", phases);
-    let is_ready = u64::from(unready(status).is_none());
+    let is_ready = u64::from(status.health.as_ref().is_some_and(is_ready));
     page.gauge("healthy", "1 if the node is a healthy member", is_ready);
     members(page, status);
     links(page, status);

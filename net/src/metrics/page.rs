@@ -5,7 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 
 /// The labels of one sample.
@@ -26,9 +26,9 @@ impl MetricsPage {
         }
     }
 
-    /// Adds a metric that is kept between requests.
-    pub(super) fn kept(&mut self, name: &str, help: &str, metric: impl Metric) {
-        self.registry.register(name, help, metric);
+    /// Adds metrics that are kept between requests.
+    pub(super) fn kept(&mut self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.registry);
     }
 
     /// Adds labels that describe the program.

@@ -1,7 +1,7 @@
 //! The metrics of the registry that a node runs.
 
 use super::page::MetricsPage;
-use crate::registry::{KeptMetric, RegionRegistry, RegistryStopped};
+use crate::registry::{RegionRegistry, RegistryStopped};
 
 /// What is read of the sequencer, at one instant.
 struct Reading {
@@ -67,11 +67,6 @@ pub(super) async fn write(
     }
     let bytes = registry.store().bytes();
     add("store_bytes", "Size of the store in bytes", bytes);
-    registry
-        .meters()
-        .register(|name, help, metric| match metric {
-            KeptMetric::Histogram(it) => page.kept(name, help, it),
-            KeptMetric::Counters(it) => page.kept(name, help, it),
-        });
+    page.kept(|metrics| registry.meters().register(metrics));
     Ok(())
 }

@@ -7,20 +7,12 @@ use phalanx_core::registry::write::WriteRefusal;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// The count of each reason.
-pub(crate) type ByReason = Family<[(&'static str, &'static str); 1], Counter>;
-
-/// A metric that is kept between requests for metrics.
-#[derive(Debug)]
-pub(crate) enum KeptMetric {
-    /// A distribution.
-    Histogram(Histogram),
-    /// Counts by reason.
-    Counters(ByReason),
-}
+type ByReason = Family<[(&'static str, &'static str); 1], Counter>;
 
 /// The meters of one registry. Clones share them.
 #[derive(Clone, Debug)]
@@ -95,34 +87,32 @@ impl RegistryMeters {
         count(&self.resets, reason.word());
     }
 
-    /// Gives each metric with its name and its help.
-    pub(crate) fn register(&self, mut add: impl FnMut(&str, &str, KeptMetric)) {
-        let histogram = |it: &Histogram| KeptMetric::Histogram(it.clone());
-        let counters = |it: &ByReason| KeptMetric::Counters(it.clone());
-        add(
+    /// Adds the metrics to a registry of metrics.
+    pub(crate) fn register(&self, metrics: &mut Registry) {
+        metrics.register(
             "registry_commit_seconds",
             "Time in which the store makes a group of batches durable",
-            histogram(&self.commit_seconds),
+            self.commit_seconds.clone(),
         );
-        add(
+        metrics.register(
             "registry_commit_batches",
             "Batches that one commit of the store makes durable",
-            histogram(&self.group_batches),
+            self.group_batches.clone(),
         );
-        add(
+        metrics.register(
             "registry_failed_commits",
             "Commits that the store refused, by reason",
-            counters(&self.failed),
+            self.failed.clone(),
         );
-        add(
+        metrics.register(
             "registry_refused_writes",
             "Writes that were refused, by reason",
-            counters(&self.refused),
+            self.refused.clone(),
         );
-        add(
+        metrics.register(
             "registry_watch_resets",
             "Watches that got a snapshot instead of changes, by reason",
-            counters(&self.resets),
+            self.resets.clone(),
         );
     }
 }

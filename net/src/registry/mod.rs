@@ -41,6 +41,5 @@ pub use handlers::{ObjectApi, RegistryCallers};
 pub use limits::MESSAGE_BYTES_MAX;
 pub use local::{LocalSocket, LocalSocketError, serve_local};
 pub use message::InvalidField;
-pub(crate) use meters::KeptMetric;
 pub use region::{RegionRegistry, RegistryStopped, WriteFailure};
 pub use watch_session::WATCHES_PER_STREAM_MAX;

@@ -61,9 +61,7 @@ impl RestApi {
                 continue;
             };
             if binding.http == *method {
-                let variables = variables.into_iter();
-                let variables = variables.map(|(field, value)| (field.to_owned(), value));
-                return Ok(Found::Binding(binding, variables.collect()));
+                return Ok(Found::Binding(binding, variables));
             }
             allowed.push(binding.http.as_str());
         }
@@ -94,10 +92,6 @@ impl RestApi {
         let query = query(&parts.uri)?;
         let body = read(body, &parts.headers).await?;
         let tag = if_match(&parts.headers)?;
-        let variables: Vec<_> = variables
-            .iter()
-            .map(|(field, value)| (field.as_str(), value.clone()))
-            .collect();
         let message = request::message(
             binding,
             &RequestParts {
@@ -130,7 +124,7 @@ impl RestApi {
 /// What a path and a method lead to.
 enum Found<'a> {
     /// A method of a service, with the values of the path's variables.
-    Binding(&'a Binding, Vec<(String, String)>),
+    Binding(&'a Binding, Vec<(&'a str, String)>),
     /// The path has these methods only.
     Other(String),
 }

@@ -75,7 +75,23 @@ impl Api {
             .max_encoding_message_size(CALL_MESSAGE_BYTES_MAX)
     }
 
-    /// Returns the status of the node.
+    /// Returns the health of the node. O(1).
+    ///
+    /// # Errors
+    /// If the node has stopped.
+    pub async fn health(&self) -> Result<proto::Health, Status> {
+        let (phase, duplicate, alone) = self
+            .ask(|node, now| {
+                let mesh = node.mesh();
+                let alone = mesh.members().nth(1).is_none();
+                (mesh.phase(), mesh.duplicate_since(now).is_some(), alone)
+            })
+            .await?;
+        let checked = clock::since_1970();
+        Ok(answer::health(phase, duplicate, alone, checked))
+    }
+
+    /// Returns the status of the node. O(members).
     ///
     /// # Errors
     /// If the node has stopped.
@@ -162,16 +178,7 @@ impl MeshService for Api {
 
     async fn get_health(&self, request: Request<proto::GetHealthRequest>) -> Answer<proto::Health> {
         caller(&request)?;
-        let (phase, duplicate, alone) = self
-            .ask(|node, now| {
-                let mesh = node.mesh();
-                let alone = mesh.members().nth(1).is_none();
-                (mesh.phase(), mesh.duplicate_since(now).is_some(), alone)
-            })
-            .await?;
-        let checked = clock::since_1970();
-        let health = answer::health(phase, duplicate, alone, checked);
-        Ok(Response::new(health))
+        Ok(Response::new(self.health().await?))
     }
 
     async fn get_node_info(

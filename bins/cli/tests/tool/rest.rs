@@ -259,7 +259,7 @@ fn refusals_are_problems_that_name_the_mend() {
     tag.is_problem(400, "", "is not one entity tag in quotes");
     let text = curl.ask("POST", "/v1/objects", &["content-type: text/plain"], None);
     text.is_problem(400, "", "the body is not valid JSON");
-    // Paths that no service has are no success.
+    // A path of no service is answered with 404.
     assert_eq!(curl.get("/other").status, 404);
     // A node that is neither an administrator nor this node.
     let stranger = Curl::new(&registry, "n9", false);

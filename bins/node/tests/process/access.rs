@@ -1,4 +1,4 @@
-//! Who may do what in the registry of a daemon: services with certificates of their own, and local programs.
+//! Permissions in the registry of a daemon: services with certificates of their own, and local programs.
 
 use crate::daemon::{RunningDaemon, SOON, refused};
 use crate::place::Place;
