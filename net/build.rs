@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 /// The definitions.
-const FILES: [&str; 4] = [
+const FILES: [&str; 6] = [
     "proto/mesh.proto",
     "proto/channels.proto",
     "proto/registry.proto",
+    "proto/registry_environment.proto",
+    "proto/registry_kinds.proto",
     "proto/registry_store.proto",
 ];
 

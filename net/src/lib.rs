@@ -39,4 +39,5 @@ pub mod wire;
 
 mod applications;
 mod durable;
+mod dynamic;
 mod link;

@@ -18,7 +18,7 @@ use phalanx_net::identity::{
 };
 use phalanx_net::metrics::MetricsListener;
 use phalanx_net::registry::store::{StoreDirectory, StoreDirectoryError};
-use phalanx_net::registry::{LocalSocket, ObjectApi, RegionRegistry, serve_local};
+use phalanx_net::registry::{LocalSocket, ObjectApi, RegionRegistry, add_services, serve_local};
 use phalanx_net::rest::RestApi;
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
 use phalanx_net::shutdown::{SignalRequest, Signals};
@@ -616,8 +616,8 @@ async fn start_registry(
             "cannot start the thread of the registry's store: {error}"
         ))
     })?;
-    if let Some((socket, users)) = local {
-        serve_local(&registry, &daemon.subject, socket, users);
+    if let Some(local) = local {
+        serve_local(&registry, &daemon.subject, local, with_rest);
     }
     Ok(registry)
 }
@@ -652,7 +652,7 @@ fn node(
         match registry {
             Some(registry) => {
                 let own = node.identity().subject().clone();
-                with_rest(routes.add_service(ObjectApi::server(registry, own)))
+                with_rest(add_services(routes, &registry, own))
             }
             None => routes,
         }

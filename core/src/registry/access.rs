@@ -39,6 +39,8 @@ pub enum RegistryDenial {
     ServiceId(Subject),
     /// A service asks for the state of the registry.
     Status(RegistryCaller),
+    /// A service asks for a backup of the registry.
+    Backup(RegistryCaller),
     /// No service is given for a user of the registry's host.
     UnknownUser(u32),
 }
@@ -59,6 +61,10 @@ impl fmt::Display for RegistryDenial {
                 f,
                 "{caller} may not see the state of the registry; use an administrator's certificate (phalanx ca issue \
                  --admin)"
+            ),
+            Self::Backup(caller) => write!(
+                f,
+                "{caller} may not save the registry; use an administrator's certificate (phalanx ca issue --admin)"
             ),
             Self::UnknownUser(user) => write!(
                 f,
@@ -117,6 +123,17 @@ impl RegistryCaller {
         match self {
             Self::Administrator | Self::Node => Ok(()),
             Self::Service(_) => Err(RegistryDenial::Status(self.clone())),
+        }
+    }
+
+    /// Whether the caller may save the whole registry.
+    ///
+    /// # Errors
+    /// Returns an error if the caller is a service.
+    pub fn may_back_up(&self) -> Result<(), RegistryDenial> {
+        match self {
+            Self::Administrator | Self::Node => Ok(()),
+            Self::Service(_) => Err(RegistryDenial::Backup(self.clone())),
         }
     }
 

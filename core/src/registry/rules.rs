@@ -98,7 +98,10 @@ impl fmt::Display for RuleViolation {
                 f,
                 "{name}: cannot be deleted while its metadata.block_deletion is true"
             ),
-            Self::Enabled(name) => write!(f, "{name}: disable the deployment before it is deleted"),
+            Self::Enabled(name) => write!(
+                f,
+                "{name}: the deployment is in service; disable it before it is deleted (phalanx registry disable {name})"
+            ),
             Self::OtherRegion(name) => {
                 write!(f, "{name}: field `region` must be the id of the deployment")
             }

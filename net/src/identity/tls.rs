@@ -33,6 +33,7 @@ use std::sync::Arc;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 const HTTP_2: &[u8] = b"h2";
+const HTTP_1: &[u8] = b"http/1.1";
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
@@ -204,7 +205,8 @@ pub(super) fn server_config(
             revoked: revoked.clone(),
         }))
         .with_cert_resolver(Arc::new(Offer(Arc::clone(credentials))));
-    config.alpn_protocols = vec![HTTP_2.to_vec()];
+    // Links and gRPC need HTTP/2; REST takes both.
+    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))

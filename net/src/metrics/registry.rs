@@ -67,6 +67,9 @@ pub(super) async fn write(
     }
     let bytes = registry.store().bytes();
     add("store_bytes", "Size of the store in bytes", bytes);
+    let saved = registry.store().last_backup().unwrap_or(0);
+    let help = "Time of the last backup in seconds since 1970; 0 if there was none";
+    add("last_backup_timestamp_seconds", help, saved);
     page.kept(|metrics| registry.meters().register(metrics));
     Ok(())
 }

@@ -1,18 +1,31 @@
-//! How a client reaches a registry: at the address of its node with a certificate, or on the node's host by a socket.
+//! How a client reaches a registry: at the address of its node with a certificate, on the node's host by a socket, or
+//! within the process of the registry.
 
+use super::handlers::ObjectApi;
+use super::region::RegionRegistry;
 use crate::identity::Identity;
 use crate::transport::{Call, Tcp};
 use hyper_util::rt::TokioIo;
 use phalanx_core::link::Address;
+use phalanx_core::registry::access::RegistryCaller;
 use phalanx_core::time::Duration;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
 use tokio::time;
-use tonic::transport::{Channel, Endpoint};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Request, Status};
 
 /// The beginning of the address of a socket: `unix:/run/phalanx/registry.sock`.
 pub const UNIX_SCHEME: &str = "unix:";
+
+/// Bytes that wait in a pipe within this process.
+const PIPE: usize = 256 * 1024;
 
 /// A registry, as a client reaches it.
 #[derive(Clone, Debug)]
@@ -26,6 +39,47 @@ pub enum RegistryEndpoint {
     },
     /// By a Unix socket on the same host. The operating system tells the registry the user of the client.
     Local(PathBuf),
+    /// The registry of this process.
+    Own(OwnRegistry),
+}
+
+/// A registry of this process, with the caller for whom it is asked.
+#[derive(Clone, Debug)]
+pub struct OwnRegistry {
+    registry: RegionRegistry,
+    caller: RegistryCaller,
+}
+
+impl OwnRegistry {
+    /// Connects by a pipe in memory.
+    async fn connect(&self) -> io::Result<Channel> {
+        let (near, far) = tokio::io::duplex(PIPE);
+        let api = ObjectApi::plain(self.registry.clone());
+        let service = InterceptedService::new(api, KnownCaller(self.caller.clone()));
+        let server = Server::builder().add_service(service);
+        // The server ends when the sender is dropped, and the channel holds it.
+        let (open, connections) = mpsc::channel(1);
+        // The receiver exists.
+        let _gone = open.try_send(Ok::<_, io::Error>(far)).is_err();
+        let connections = ReceiverStream::new(connections);
+        let serving = server.serve_with_incoming_shutdown(connections, self.registry.closed());
+        self.registry.spawn(async move {
+            // The client learns of the end of the pipe.
+            let _ended = serving.await.is_err();
+        });
+        connect_by(near, open).await
+    }
+}
+
+/// Gives each request of a connection its caller.
+#[derive(Clone, Debug)]
+struct KnownCaller(RegistryCaller);
+
+impl Interceptor for KnownCaller {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.extensions_mut().insert(self.0.clone());
+        Ok(request)
+    }
 }
 
 impl RegistryEndpoint {
@@ -34,6 +88,11 @@ impl RegistryEndpoint {
     pub fn local(text: &str) -> Option<Self> {
         let path = text.strip_prefix(UNIX_SCHEME)?;
         Some(Self::Local(PathBuf::from(path)))
+    }
+
+    /// The registry of this process, asked for a caller.
+    pub(super) const fn own(registry: RegionRegistry, caller: RegistryCaller) -> Self {
+        Self::Own(OwnRegistry { registry, caller })
     }
 
     /// Connects within a time. The channel does not reconnect to a node.
@@ -48,6 +107,7 @@ impl RegistryEndpoint {
                 Ok(connected) => connected.map_err(|error| refused(&error)),
                 Err(_) => Err("no reply in time".to_owned()),
             },
+            Self::Own(own) => own.connect().await.map_err(|error| error.to_string()),
         }
     }
 }
@@ -57,6 +117,7 @@ impl fmt::Display for RegistryEndpoint {
         match self {
             Self::Node { address, .. } => address.fmt(f),
             Self::Local(path) => write!(f, "{UNIX_SCHEME}{}", path.display()),
+            Self::Own(own) => write!(f, "this process, region {}", own.registry.region()),
         }
     }
 }
@@ -75,8 +136,17 @@ fn refused(error: &io::Error) -> String {
 }
 
 async fn connect_local(path: &Path) -> io::Result<Channel> {
-    let mut first = Some(tokio::net::UnixStream::connect(path).await?);
+    connect_by(tokio::net::UnixStream::connect(path).await?, ()).await
+}
+
+/// A channel on a connection, which is not made again. The channel holds `kept`.
+async fn connect_by<Io>(io: Io, kept: impl Send + 'static) -> io::Result<Channel>
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut first = Some(io);
     let connector = tower::service_fn(move |_| {
+        let _kept = &kept;
         let io = first.take();
         let gone = || io::Error::new(io::ErrorKind::NotConnected, "the connection is gone");
         std::future::ready(io.map(TokioIo::new).ok_or_else(gone))

@@ -65,7 +65,8 @@ pub enum EnvRegistryError {
 /// The progress of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Progress {
-    Waiting,
+    /// With the reason why the records cannot be written yet, if there is one.
+    Waiting(Option<WriteRefusal>),
     Ready,
     Failed(EnvRegistryError),
 }
@@ -119,7 +120,7 @@ impl EnvRegistry {
         let service = config.service().id().to_owned();
         let inbox = Inbox::<ServiceEnvironment>::new();
         let (driver, tasks) = (inbox.handle(), Tasks::new());
-        let (progress, has_progressed) = watch::channel(Progress::Waiting);
+        let (progress, has_progressed) = watch::channel(Progress::Waiting(None));
         let (version, has_changed) = watch::channel(0);
         let executor = EnvironmentExecutor {
             driver: driver.clone(),
@@ -185,12 +186,21 @@ impl EnvRegistry {
     /// If the registry refuses the records or the watch for good.
     pub async fn ready(&self) -> Result<(), EnvRegistryError> {
         let mut progress = self.progress.clone();
-        let ended = progress.wait_for(|it| *it != Progress::Waiting).await;
+        let is_over = |it: &Progress| !matches!(it, Progress::Waiting(_));
+        let ended = progress.wait_for(is_over).await;
         match ended.map(|it| it.clone()) {
             Ok(Progress::Failed(error)) => Err(error),
-            Ok(Progress::Ready | Progress::Waiting) => Ok(()),
+            Ok(Progress::Ready | Progress::Waiting(_)) => Ok(()),
             Err(_) => Err(RegistryStopped.into()),
         }
+    }
+
+    /// The reasons for which the records of the process cannot be written yet, as they change.
+    #[must_use]
+    pub fn waiting(&self) -> WaitingReasons {
+        let mut progress = self.progress.clone();
+        progress.mark_changed();
+        WaitingReasons { progress }
     }
 
     /// Answers a question about the environment.
@@ -264,6 +274,26 @@ impl EnvRegistry {
                 has_snapshot: false,
                 update: None,
             })),
+        }
+    }
+}
+
+/// What the records of a process wait for.
+#[derive(Debug)]
+pub struct WaitingReasons {
+    progress: watch::Receiver<Progress>,
+}
+
+impl WaitingReasons {
+    /// Waits for the next reason. None if the process waits no longer: [`EnvRegistry::ready`] has the result then.
+    pub async fn next(&mut self) -> Option<WriteRefusal> {
+        loop {
+            self.progress.changed().await.ok()?;
+            match &*self.progress.borrow_and_update() {
+                Progress::Waiting(None) => {}
+                Progress::Waiting(Some(refusal)) => return Some(refusal.clone()),
+                Progress::Ready | Progress::Failed(_) => return None,
+            }
         }
     }
 }
@@ -492,6 +522,13 @@ impl EnvironmentExecutor {
             }
             Event::Waiting(refusal) => {
                 tracing::warn!("the records of this process wait: {refusal}");
+                self.progress.send_if_modified(|progress| {
+                    let waits = matches!(progress, Progress::Waiting(_));
+                    if waits {
+                        *progress = Progress::Waiting(Some(refusal));
+                    }
+                    waits
+                });
             }
             Event::Rejected(refusal) => {
                 tracing::error!("the records of this process are refused: {refusal}");

@@ -1,5 +1,6 @@
 //! Handlers of `ObjectService`.
 
+use super::backup_session::{self, BackupReply};
 use super::limits::MESSAGE_BYTES_MAX;
 use super::message::object::{of_draft, shown, to_object};
 use super::message::query::{of_list, of_mask, of_view};
@@ -15,6 +16,7 @@ use crate::service::access;
 use phalanx_core::registry::access::{RegistryDenial, VisibleObjects};
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::object::Object;
+use phalanx_core::registry::placement::{Placement, PlacementReason};
 use phalanx_core::registry::query::{FieldMask, ObjectView, PAGE_SIZE_MAX};
 use phalanx_core::registry::sequencer::Sequencer;
 use phalanx_core::registry::state::ObjectMap;
@@ -25,7 +27,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Number of replies that wait on the stream of a session.
@@ -43,7 +44,7 @@ fn stopped(error: RegistryStopped) -> Status {
     Status::unavailable(error.to_string())
 }
 
-fn invalid(error: InvalidField) -> Status {
+pub(super) fn invalid(error: InvalidField) -> Status {
     of_invalid(&error)
 }
 
@@ -52,7 +53,7 @@ pub(super) fn denied(denial: &RegistryDenial) -> Status {
 }
 
 /// The caller of a request, as the interceptor of the service has found it.
-fn caller_of<T>(request: &Request<T>) -> Result<RegistryCaller, Status> {
+pub(super) fn caller_of<T>(request: &Request<T>) -> Result<RegistryCaller, Status> {
     let caller = request.extensions().get::<RegistryCaller>();
     let missing = || Status::internal("the connection has no caller of the registry");
     caller.cloned().ok_or_else(missing)
@@ -60,8 +61,15 @@ fn caller_of<T>(request: &Request<T>) -> Result<RegistryCaller, Status> {
 
 /// Admits the callers of the registry on the port of a node, before their requests are read.
 #[derive(Clone, Debug)]
-pub struct RegistryCallers {
+pub(super) struct RegistryCallers {
     own: Subject,
+}
+
+impl RegistryCallers {
+    /// For the port of the node with this subject.
+    pub(super) const fn new(own: Subject) -> Self {
+        Self { own }
+    }
 }
 
 impl Interceptor for RegistryCallers {
@@ -94,19 +102,14 @@ impl ObjectApi {
     /// The full name of the service.
     pub const NAME: &str = "phalanx.registry.v1.ObjectService";
 
-    /// Returns the service of a registry, to be served on the port of the node with this subject.
-    #[must_use]
-    pub fn server(
-        registry: RegionRegistry,
-        own: Subject,
-    ) -> InterceptedService<ObjectServiceServer<Self>, RegistryCallers> {
-        let callers = RegistryCallers { own };
-        InterceptedService::new(Self::plain(registry), callers)
+    /// The handlers of a registry.
+    pub(super) const fn of(registry: RegionRegistry) -> Self {
+        Self { registry }
     }
 
     /// The service, to be served behind an interceptor that finds the callers.
     pub(super) fn plain(registry: RegionRegistry) -> ObjectServiceServer<Self> {
-        ObjectServiceServer::new(Self { registry })
+        ObjectServiceServer::new(Self::of(registry))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -169,6 +172,7 @@ fn after(machine: &Sequencer, outcome: &WriteOutcome, name: &ObjectName) -> Opti
 #[tonic::async_trait]
 impl ObjectService for ObjectApi {
     type WatchObjectsStream = ReceiverStream<SessionReply>;
+    type BackUpRegistryStream = ReceiverStream<BackupReply>;
 
     async fn get_object(&self, request: Request<proto::GetObjectRequest>) -> Answer<proto::Object> {
         let caller = caller_of(&request)?;
@@ -302,6 +306,50 @@ impl ObjectService for ObjectApi {
         let session = watch_session::serve(registry, caller, request.into_inner(), out);
         self.registry.spawn(session);
         Ok(Response::new(ReceiverStream::new(replies)))
+    }
+
+    async fn back_up_registry(
+        &self,
+        request: Request<proto::BackUpRegistryRequest>,
+    ) -> Answer<Self::BackUpRegistryStream> {
+        let allowed = caller_of(&request)?.may_back_up();
+        allowed.map_err(|it| denied(&it))?;
+        let (out, parts) = mpsc::channel(1);
+        let Some(turn) = self.registry.store().begin_backup() else {
+            let text = "another backup is under way; try again when it has ended";
+            return Err(refused(Code::Aborted, "BUSY", text.to_owned()));
+        };
+        self.registry.spawn(backup_session::serve(turn, out));
+        Ok(Response::new(ReceiverStream::new(parts)))
+    }
+
+    async fn explain_object(
+        &self,
+        request: Request<proto::ExplainObjectRequest>,
+    ) -> Answer<proto::ObjectExplanation> {
+        let allowed = caller_of(&request)?.may_see_status();
+        allowed.map_err(|it| denied(&it))?;
+        let name: ObjectName = parsed("name", &request.into_inner().name).map_err(invalid)?;
+        let objects = self.objects().await?;
+        let placement = Placement::of(&name, &objects, self.registry.primary());
+        let policy = match &placement.reason {
+            PlacementReason::Policy(holder) => holder.to_string(),
+            PlacementReason::PrimaryKind
+            | PlacementReason::Named
+            | PlacementReason::Created
+            | PlacementReason::NoPolicy => String::new(),
+        };
+        let object = objects.get(&name).map(|object| to_object(object));
+        Ok(Response::new(proto::ObjectExplanation {
+            region: self.registry.region().to_string(),
+            owner: placement.owner.to_string(),
+            reason: placement.reason.to_string(),
+            policy,
+            service: name.of_service().unwrap_or_default().to_owned(),
+            form: name.form(),
+            metadata: object.and_then(|object| object.metadata),
+            name: name.to_string(),
+        }))
     }
 
     async fn get_registry_status(

@@ -1,4 +1,4 @@
-//! `ObjectService` on a Unix socket, for programs on the registry's host.
+//! The services of a registry on a Unix socket, for programs on the registry's host.
 //!
 //! The operating system tells the user of each connection (`SO_PEERCRED`), so these programs need no certificate. Core
 //! decides which service a user's programs are.
@@ -6,8 +6,9 @@
 //! Bounds: [`CONNECTIONS_OF_ONE`] connections of a user, and as many of all users without a service together, whose calls
 //! are refused with the reason; the calls of a user have the limits of a service ([`CallLimits`]).
 
-use super::handlers::{ObjectApi, denied};
+use super::handlers::denied;
 use super::region::RegionRegistry;
+use super::services;
 use crate::identity::{Subject, SubjectError};
 use crate::transport::lifetime::until;
 use crate::transport::{CallGate, Limits, LocalPeer};
@@ -28,8 +29,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
+use tonic::service::{Interceptor, Routes};
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Status};
@@ -231,22 +231,24 @@ async fn accept(
     }
 }
 
-/// Serves a registry of the node `own` on a socket until the registry has ended.
+/// Serves a registry of the node `own` on a socket until the registry has ended. `extend` adds routes to those of
+/// the registry's services.
 pub fn serve_local(
     registry: &RegionRegistry,
     own: &Subject,
-    socket: LocalSocket,
-    users: LocalUsers,
+    (socket, users): (LocalSocket, LocalUsers),
+    extend: impl FnOnce(Routes) -> Routes,
 ) {
     let (out, connections) = mpsc::channel(1);
     let accepting = accept(socket, (LocalPlaces::new(&users), own.clone()), out);
     registry.spawn(until(accepting, registry.closed()));
-    let api = ObjectApi::plain(registry.clone());
-    let service = InterceptedService::new(api, LocalCallers(Arc::new(users)));
+    let callers = LocalCallers(Arc::new(users));
+    let routes = services::add(Routes::default(), registry, &callers);
     let server = Server::builder()
+        .accept_http1(true)
         .max_concurrent_streams(Limits::default().streams)
         .layer(CallGate::new(CallLimits::default(), own.clone()))
-        .add_service(service);
+        .add_routes(extend(routes));
     let connections = ReceiverStream::new(connections);
     let serving = server.serve_with_incoming_shutdown(connections, registry.closed());
     registry.spawn(async move {

@@ -3,10 +3,13 @@
 //! - `region`: the running sequencer; start there.
 //! - [`store`]: the port to the region's store, and its adapters.
 //! - `handlers`: `ObjectService`, on the port of the node.
+//! - `kinds`: the typed services of the four kinds.
+//! - `services`: all services on a port.
 //! - `watch_session`: the watches on one stream.
+//! - `backup_session`: a backup on its way to a caller.
 //! - `local`: `ObjectService` on a Unix socket, for programs on the registry's host.
 //! - `endpoint`: how a client reaches a registry.
-//! - `environment`: [`EnvRegistry`], for a service's process.
+//! - `environment`: [`EnvRegistry`], for a service's process; `environment_api`: the same for other languages.
 //! - `meters`: counts and times since the start.
 //! - `message`: conversions of messages; [`proto`]: the generated types.
 //!
@@ -14,9 +17,12 @@
 //!
 //! Bounds: those of the sequencer, of [`MESSAGE_BYTES_MAX`] and of [`WATCHES_PER_STREAM_MAX`].
 
+mod backup_session;
 pub(crate) mod endpoint;
 mod environment;
+mod environment_api;
 mod handlers;
+mod kinds;
 pub(crate) mod limits;
 mod local;
 mod message;
@@ -30,16 +36,20 @@ mod meters;
 )]
 pub mod proto;
 mod region;
+mod services;
 pub mod store;
 #[cfg(test)]
 mod tests;
 mod watch_session;
 
-pub use endpoint::{RegistryEndpoint, UNIX_SCHEME};
-pub use environment::{EnvRegistry, EnvRegistryError, EnvironmentSubscription, EnvironmentUpdate};
-pub use handlers::{ObjectApi, RegistryCallers};
+pub use endpoint::{OwnRegistry, RegistryEndpoint, UNIX_SCHEME};
+pub use environment::{
+    EnvRegistry, EnvRegistryError, EnvironmentSubscription, EnvironmentUpdate, WaitingReasons,
+};
+pub use handlers::ObjectApi;
 pub use limits::MESSAGE_BYTES_MAX;
 pub use local::{LocalSocket, LocalSocketError, serve_local};
 pub use message::InvalidField;
 pub use region::{RegionRegistry, RegistryStopped, WriteFailure};
+pub use services::add_services;
 pub use watch_session::WATCHES_PER_STREAM_MAX;

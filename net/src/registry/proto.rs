@@ -1,4 +1,5 @@
-//! Types and services generated from the protocol definitions, `net/proto/registry.proto` and
-//! `net/proto/registry_store.proto`.
+//! Types and services generated from the protocol definitions, `net/proto/registry.proto`,
+//! `registry_environment.proto`,
+//! `registry_kinds.proto` and `registry_store.proto` beside it.
 
 tonic::include_proto!("phalanx.registry.v1");

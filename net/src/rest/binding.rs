@@ -1,14 +1,10 @@
 //! The methods that have an HTTP binding.
 
 use super::template::PathTemplate;
+use crate::dynamic::definitions;
 use axum::http::Method;
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FileDescriptor, MethodDescriptor, ServiceDescriptor, Value,
-};
-use std::sync::LazyLock;
+use prost_reflect::{DynamicMessage, FileDescriptor, MethodDescriptor, ServiceDescriptor, Value};
 
-/// The protocol definitions, compiled.
-const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 /// The HTTP methods that a binding can have, by the name of their field.
 const METHODS: [(&str, Method); 5] = [
     ("get", Method::GET),
@@ -17,10 +13,6 @@ const METHODS: [(&str, Method); 5] = [
     ("delete", Method::DELETE),
     ("patch", Method::PATCH),
 ];
-
-/// The definitions with their options.
-static POOL: LazyLock<Result<DescriptorPool, String>> =
-    LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).map_err(|error| error.to_string()));
 
 /// An HTTP binding of the definitions that cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +51,7 @@ pub(super) fn of_service(name: &str) -> Result<Vec<Binding>, BindingError> {
         service: name.to_owned(),
         problem,
     };
-    let pool = POOL.as_ref().map_err(|error| wrong(error.clone()))?;
+    let pool = definitions().map_err(wrong)?;
     let option = pool.get_extension_by_name("google.api.http");
     let option = option.ok_or_else(|| wrong("google.api.http is not defined".to_owned()))?;
     let service: Option<ServiceDescriptor> = pool.get_service_by_name(name);

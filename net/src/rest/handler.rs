@@ -1,10 +1,10 @@
 //! One request: the binding of its path, the call, and the answer.
 
 use super::binding::{self, Binding, BindingError};
-use super::codec::DynamicCodec;
 use super::openapi;
 use super::problem::Problem;
 use super::request::{self, RequestParts};
+use crate::dynamic::DynamicCodec;
 use crate::registry::MESSAGE_BYTES_MAX;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -107,7 +107,7 @@ impl RestApi {
         let to = PathAndQuery::try_from(to);
         let to = to.map_err(|error| internal(&error))?;
         let codec = DynamicCodec {
-            reply: method.output(),
+            decodes: method.output(),
         };
         // The extensions have the caller of the connection.
         let request = tonic::Request::from_parts(MetadataMap::new(), parts.extensions, message);

@@ -7,7 +7,6 @@
 //! - `binding`: the methods with their HTTP methods and path templates.
 //! - `template`: path templates.
 //! - `request`: the message of a request.
-//! - `codec`: messages of the definitions on the wire.
 //! - `problem`: errors, as RFC 9457 describes them.
 //! - `openapi`: the OpenAPI document.
 //! - `handler`: one request; start there.
@@ -16,7 +15,6 @@
 //! [`MESSAGE_BYTES_MAX`](crate::registry::MESSAGE_BYTES_MAX) bytes.
 
 mod binding;
-mod codec;
 mod handler;
 mod openapi;
 mod problem;

@@ -75,6 +75,7 @@ pub struct Client {
     calls: MeshServiceClient<Channel>,
     channels: ChannelServiceClient<Channel>,
     objects: ObjectServiceClient<Channel>,
+    channel: Channel,
     peer: Option<Peer>,
 }
 
@@ -99,7 +100,7 @@ impl Client {
         }
     }
 
-    /// Connects to the socket of a registry on this host, on which only `ObjectService` is served.
+    /// Connects to the socket of a registry on this host, on which only the services of the registry are served.
     ///
     /// # Errors
     /// If this does not succeed within `within`: the reason, and what to check.
@@ -121,6 +122,7 @@ impl Client {
             objects: ObjectServiceClient::new(channel.clone())
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            channel: channel.clone(),
             peer,
         }
     }
@@ -139,6 +141,12 @@ impl Client {
     /// Returns the client of `ChannelService`.
     pub const fn channels(&mut self) -> &mut ChannelServiceClient<Channel> {
         &mut self.channels
+    }
+
+    /// Returns the connection, for clients of other services on the same port, such as the typed ones of the registry.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Returns the client of `ObjectService`.

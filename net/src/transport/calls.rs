@@ -5,7 +5,7 @@ use crate::driver::TimeOrigin;
 use crate::identity::Subject;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use phalanx_core::access;
 use phalanx_core::calls::{CallExcess, CallInProgress, CallLimits, CallsInProgress};
@@ -148,6 +148,10 @@ where
         let is_grpc_request = is_grpc(request.headers());
         if !is_grpc_request && !request.uri().path().starts_with(REST) {
             return Box::pin(async { Ok(empty(StatusCode::NOT_FOUND)) });
+        }
+        if is_grpc_request && request.version() != Version::HTTP_2 {
+            // gRPC ends with trailers, and streams in both directions.
+            return Box::pin(async { Ok(empty(StatusCode::HTTP_VERSION_NOT_SUPPORTED)) });
         }
         let call = match self.gate.begin(&request) {
             Ok(call) => call,

@@ -326,12 +326,13 @@ impl MeshNode {
         self.links.tasks.failure()
     }
 
-    /// Serves HTTP/2 on the incoming connections, until the node ends.
+    /// Serves HTTP/2, and HTTP/1.1 for REST, on the incoming connections, until the node ends.
     fn serve<Io>(&self, routes: Routes, incoming: ReceiverStream<Incoming<Io>>, keepalive: Duration)
     where
         Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let server = Server::builder()
+            .accept_http1(true)
             .http2_keepalive_interval(Some(keepalive))
             .http2_keepalive_timeout(Some(keepalive * KEEPALIVE_ANSWER))
             .max_concurrent_streams(self.links.limits.streams)

@@ -69,6 +69,14 @@ pub(crate) enum RegistryCommand {
         #[command(flatten)]
         ask: RegistryAsk,
     },
+    /// Show what `apply` would change, and change nothing; exit code 1 if there is a difference
+    Diff {
+        /// File of YAML or JSON documents, or '-' for standard input; may be repeated
+        #[arg(short, long = "file", value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        ask: RegistryAsk,
+    },
     /// Delete an object, unless it changes meanwhile; exit code 1 if it does not exist
     Delete {
         /// The name
@@ -79,11 +87,69 @@ pub(crate) enum RegistryCommand {
     },
     /// Print the objects that exist, and then each change as it happens
     Watch(RegistryWatch),
+    /// Say which region owns a name and why, and what the registry has of it
+    Explain {
+        /// The name, which need not exist
+        #[arg(value_name = "NAME")]
+        name: ObjectName,
+        #[command(flatten)]
+        ask: RegistryAsk,
+    },
+    /// Take a deployment out of service: clients choose no address of it, and it can be deleted
+    Disable {
+        /// The name, such as services/shop/deployments/eu
+        #[arg(value_name = "DEPLOYMENT")]
+        name: ObjectName,
+        #[command(flatten)]
+        ask: RegistryAsk,
+    },
+    /// Take a deployment into service again
+    Enable {
+        /// The name, such as services/shop/deployments/eu
+        #[arg(value_name = "DEPLOYMENT")]
+        name: ObjectName,
+        #[command(flatten)]
+        ask: RegistryAsk,
+    },
+    /// Save the whole registry of a region, as it is at one revision, in a new file
+    Backup {
+        /// The file, which must not exist; only you can read it
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        ask: RegistryAsk,
+    },
+    /// Put the registry of a backup into the state directory of a daemon that has none and is
+    /// stopped
+    Restore(RegistryRestore),
     /// Show the state of the registry: region, revision, store, watches
     Status {
         #[command(flatten)]
         ask: RegistryAsk,
     },
+}
+
+/// `phalanx registry restore`
+#[derive(Debug, Args)]
+pub(crate) struct RegistryRestore {
+    /// The file that `phalanx registry backup` made
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The state directory of the daemon
+    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Check the file and show its content, and write nothing
+    #[arg(long, conflicts_with = "state_dir")]
+    pub(crate) check: bool,
+    /// Format of the output
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
+    pub(crate) output: ObjectFormat,
 }
 
 /// The objects of a list or a watch.

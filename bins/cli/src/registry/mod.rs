@@ -1,11 +1,15 @@
 //! `phalanx registry`: objects of the registry that a node runs.
 //!
+//! - [`backup`]: saving and restoring a whole registry.
+//! - [`difference`]: what `apply` would change.
 //! - [`document`]: files of objects.
 //! - [`show`]: objects as people and programs read them.
 //! - [`mod@watch`]: the watch.
 //!
 //! Each write carries a condition: an object that changed since the tool read it is not overwritten.
 
+mod backup;
+mod difference;
 mod document;
 mod show;
 mod watch;
@@ -15,9 +19,11 @@ use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::{NodeClient, refused};
 use crate::screen::{Screen, TableCell, size};
 use document::Document;
+use phalanx_core::registry::kind::BuiltInKind;
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::query::PAGE_SIZE_MAX;
 use phalanx_net::registry::proto::{self, write_operation::Operation};
+use prost_types::value::Kind;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -32,7 +38,13 @@ pub(crate) fn run(screen: &Screen, command: &RegistryCommand) -> Result<Completi
         RegistryCommand::Get { name, ask } => get(screen, name, ask),
         RegistryCommand::List(arguments) => list(screen, arguments),
         RegistryCommand::Apply { files, ask } => apply(screen, files, ask),
+        RegistryCommand::Diff { files, ask } => diff(screen, files, ask),
         RegistryCommand::Delete { name, ask } => delete(screen, name, ask),
+        RegistryCommand::Explain { name, ask } => explain(screen, name, ask),
+        RegistryCommand::Disable { name, ask } => set_disabled(screen, name, true, ask),
+        RegistryCommand::Enable { name, ask } => set_disabled(screen, name, false, ask),
+        RegistryCommand::Backup { file, ask } => backup::backup(screen, file, ask),
+        RegistryCommand::Restore(arguments) => backup::restore(screen, arguments),
         RegistryCommand::Watch(arguments) => watch::watch(screen, arguments),
         RegistryCommand::Status { ask } => status(screen, ask),
     }
@@ -200,6 +212,69 @@ fn apply(
     Ok(Completion::Yes)
 }
 
+fn diff(screen: &Screen, files: &[PathBuf], ask: &RegistryAsk) -> Result<Completion, CommandError> {
+    let documents = document::read_all(files)?;
+    let names: Vec<String> = documents.iter().map(|it| it.object.name.clone()).collect();
+    let mut node = NodeClient::open_registry(&ask.access)?;
+    let existing = found(&mut node, &names)?;
+    let existing: BTreeMap<_, _> = existing.iter().map(|it| (it.name.as_str(), it)).collect();
+    let mut result = Completion::Yes;
+    for document in documents {
+        let before = existing.get(document.object.name.as_str()).copied();
+        let difference = difference::Difference::between(before, document);
+        if difference.is_some() {
+            result = Completion::No;
+        }
+        difference.show(screen, ask.format())?;
+    }
+    Ok(result)
+}
+
+/// The field of a deployment that is out of service.
+const IS_DISABLED: &str = "is_disabled";
+
+fn set_disabled(
+    screen: &Screen,
+    name: &ObjectName,
+    is_disabled: bool,
+    ask: &RegistryAsk,
+) -> Result<Completion, CommandError> {
+    if BuiltInKind::of(name) != Some(BuiltInKind::Deployment) {
+        return Err(CommandError::usage(format!(
+            "{name}: is not the name of a deployment, such as services/shop/deployments/eu"
+        )));
+    }
+    let mut node = NodeClient::open_registry(&ask.access)?;
+    let Some(object) = one(&mut node, name)? else {
+        screen.note(format!("{name}: does not exist"));
+        return Ok(Completion::No);
+    };
+    let value = prost_types::Value {
+        kind: Some(Kind::BoolValue(is_disabled)),
+    };
+    let body = prost_types::Struct {
+        fields: [(IS_DISABLED.to_owned(), value)].into(),
+    };
+    let request = proto::UpdateObjectRequest {
+        object: Some(proto::Object {
+            name: name.to_string(),
+            metadata: None,
+            body: Some(body),
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec![IS_DISABLED.to_owned()],
+        }),
+        condition: unchanged(&object),
+        ..proto::UpdateObjectRequest::default()
+    };
+    call(&mut node, async |client| {
+        client.objects().update_object(request).await
+    })?;
+    let result = if is_disabled { "disabled" } else { "enabled" };
+    show::result(screen, ask.format(), name.as_str(), result, "")?;
+    Ok(Completion::Yes)
+}
+
 fn delete(
     screen: &Screen,
     name: &ObjectName,
@@ -223,6 +298,76 @@ fn delete(
         None => "deleted",
     };
     show::result(screen, ask.format(), name.as_str(), result, "")?;
+    Ok(Completion::Yes)
+}
+
+fn explain(
+    screen: &Screen,
+    name: &ObjectName,
+    ask: &RegistryAsk,
+) -> Result<Completion, CommandError> {
+    let mut node = NodeClient::open_registry(&ask.access)?;
+    let found = call(&mut node, async |client| {
+        let name = name.to_string();
+        let request = proto::ExplainObjectRequest { name };
+        client.objects().explain_object(request).await
+    })?;
+    let metadata = found.metadata.unwrap_or_default();
+    let exists = metadata.generation > 0;
+    let readers = metadata.services.unwrap_or_default().allowed_services;
+    let revision = show::revision(metadata.revision);
+    let value = json!({
+        "name": found.name,
+        "form": found.form,
+        "region": found.region,
+        "owner": found.owner,
+        "reason": found.reason,
+        "policy": found.policy,
+        "service": found.service,
+        "exists": exists,
+        "generation": metadata.generation,
+        "revision": revision,
+        "readers": readers,
+    });
+    match ask.format() {
+        ObjectFormat::Json => screen.json(&value)?,
+        ObjectFormat::Yaml => show::yaml(screen, &value)?,
+        ObjectFormat::Table => {
+            let owner = if found.owner == found.region {
+                format!("{} (the region of this registry)", found.owner)
+            } else {
+                format!(
+                    "{} (this registry has region {})",
+                    found.owner, found.region
+                )
+            };
+            let state = if exists {
+                format!("generation {}, revision {revision}", metadata.generation)
+            } else {
+                "does not exist here".to_owned()
+            };
+            let (writers, readers) = match found.service.as_str() {
+                "" => ("administrators".to_owned(), "all callers".to_owned()),
+                service => (
+                    format!("administrators, service {service}"),
+                    if exists {
+                        readers.join(", ")
+                    } else {
+                        format!("service {service}")
+                    },
+                ),
+            };
+            screen.facts(&[
+                ("name", TableCell::new(&found.name)),
+                ("form", TableCell::new(&found.form)),
+                ("owner", TableCell::new(owner)),
+                ("because", TableCell::new(&found.reason)),
+                ("object", TableCell::new(state)),
+                ("written by", TableCell::new(writers)),
+                ("read by", TableCell::new(readers)),
+            ])?;
+        }
+    }
     Ok(Completion::Yes)
 }
 

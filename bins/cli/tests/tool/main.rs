@@ -11,6 +11,7 @@ mod channels;
 mod coverage;
 mod daemon;
 mod documentation;
+mod environment;
 mod exits;
 mod explaining;
 mod fleet;

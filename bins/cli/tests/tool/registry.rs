@@ -5,7 +5,7 @@ use super::{Answer, run, text, tool};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// A daemon with the registry of region `eu`.
@@ -17,7 +17,19 @@ pub(super) struct RegistryDaemon {
 impl RegistryDaemon {
     /// Starts a daemon with further lines of its table `[registry]`.
     pub(super) fn start(lines: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), lines)
+    }
+
+    /// Starts a daemon with the registry of a backup.
+    fn restored(backup: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
+        let state = text(&place.path().join("state"));
+        std::fs::create_dir(&state).unwrap();
+        run(&["registry", "restore", backup, "--state-dir", &state]).fine();
+        Self::start_in(place, &[])
+    }
+
+    fn start_in(place: TempDir, lines: &[&str]) -> Self {
         let path = |name: &str| text(&place.path().join(name));
         let config = path("n1.toml");
         let (state, certificates) = (path("state"), path("certs"));
@@ -142,6 +154,148 @@ fn the_documented_walk_works() {
 }
 
 #[test]
+fn a_difference_is_shown_and_nothing_is_changed() {
+    let registry = RegistryDaemon::start(&[]);
+    let file = |content: &str| registry.file("shop.yaml", content);
+    let first = file(
+        "name: regions/eu\n---\nname: services/shop\nall_versions: [v1]\nmetadata: {tags: [b, a]}\n",
+    );
+    let created = registry.ask(&["diff", "-f", &first, "-o", "json"]);
+    created.fails(1, &[]);
+    registry.ask(&["apply", "-f", &first]).fine();
+    assert_eq!(registry.ask(&["diff", "-f", &first]).fine().out, "");
+    let second = file("name: services/shop\nall_versions: [v1, v2]\nmetadata: {tags: [b]}\n");
+    let words = ["diff", "-f", &second];
+    let shown = registry.ask(&words).out;
+    let expected = [
+        "services/shop: would be updated",
+        "  - all_versions: [\"v1\"]",
+        "  + all_versions: [\"v1\",\"v2\"]",
+        "  - metadata.tags: [\"a\",\"b\"]",
+        "  + metadata.tags: [\"b\"]",
+    ];
+    assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
+    let again = registry.ask(&["get", "services/shop", "-o", "json"]);
+    assert_eq!(again.fine().json()[0]["metadata"]["generation"], 1);
+    let stale = file("name: services/shop\nmetadata: {generation: 7}\n");
+    let answer = registry.ask(&["diff", "-f", &stale, "-o", "json"]);
+    assert_eq!(answer.json()[0]["result"], "conflict");
+    answer.fails(1, &[]);
+}
+
+#[test]
+fn the_owner_of_a_name_is_explained() {
+    let registry = RegistryDaemon::start(&[]);
+    let shop = registry.file("shop.yaml", &documented("yaml", "name: services/shop"));
+    registry.ask(&["apply", "-f", &shop]).fine();
+    for (name, owner, reason, exists) in [
+        ("regions/eu", "eu", "the primary region owns", true),
+        (
+            "services/shop/deployments/us",
+            "us",
+            "the name has the region",
+            false,
+        ),
+        (
+            "//shop/orders/o-17",
+            "eu",
+            "the region created the object",
+            true,
+        ),
+        (
+            "//shop/orders/o-18",
+            "eu",
+            "in the policy of services/shop",
+            false,
+        ),
+        (
+            "//mail/boxes/b",
+            "eu",
+            "no object above it has a policy",
+            false,
+        ),
+    ] {
+        let found = registry.ask(&["explain", name, "-o", "json"]).fine();
+        let found = &found.json()[0];
+        assert_eq!(
+            (&found["owner"], &found["exists"]),
+            (&owner.into(), &exists.into())
+        );
+        assert!(
+            found["reason"].as_str().unwrap().contains(reason),
+            "{found}"
+        );
+    }
+    let shown = registry.ask(&["explain", "//shop/orders/o-17"]).fine().out;
+    for words in [
+        "generation 1, revision 1.1",
+        "eu (the region of this registry)",
+    ] {
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
+#[test]
+fn a_deployment_is_taken_out_of_service_and_back() {
+    let registry = RegistryDaemon::start(&[]);
+    let shop = registry.file("shop.yaml", &documented("yaml", "name: services/shop"));
+    registry.ask(&["apply", "-f", &shop]).fine();
+    let deployment = "services/shop/deployments/eu";
+    registry.ask(&["delete", deployment]).fails(
+        1,
+        &["phalanx registry disable services/shop/deployments/eu"],
+    );
+    let is_disabled = || {
+        let found = registry.ask(&["get", deployment, "-o", "json"]).fine();
+        found.json()[0]["is_disabled"] == true
+    };
+    for (word, expected) in [("disable", true), ("enable", false), ("disable", true)] {
+        let answer = registry.ask(&[word, deployment]).fine();
+        assert_eq!(answer.out, format!("{deployment}: {word}d\n"));
+        assert_eq!(is_disabled(), expected);
+    }
+    registry.ask(&["delete", deployment]).fine();
+    registry
+        .ask(&["disable", deployment])
+        .fails(1, &["does not exist"]);
+    registry
+        .ask(&["disable", "services/shop"])
+        .fails(2, &["is not the name of a deployment"]);
+}
+
+#[test]
+fn a_registry_is_saved_while_it_runs_and_restored_elsewhere() {
+    let registry = RegistryDaemon::start(&[]);
+    let shop = registry.file("shop.yaml", &documented("yaml", "name: services/shop"));
+    registry.ask(&["apply", "-f", &shop]).fine();
+    let backup = text(&registry.place.path().join("eu.backup"));
+    let saved = registry.ask(&["backup", &backup, "-o", "json"]).fine();
+    assert_eq!(
+        (&saved.json()[0]["objects"], &saved.json()[0]["region"]),
+        (&5.into(), &"eu".into())
+    );
+    let listed = registry.ask(&["list", "-o", "json"]).fine().out;
+    registry
+        .ask(&["backup", &backup])
+        .fails(2, &["eu.backup: exists"]);
+    registry
+        .ask_as("shop", &["backup", &format!("{backup}.2")])
+        .fails(1, &["service/shop may not save the registry"]);
+    run(&["registry", "restore", &backup, "--check"]).fine();
+    // Later writes are not in the backup.
+    registry.ask(&["delete", "//shop/orders/o-17"]).fine();
+    let held = text(&registry.place.path().join("state"));
+    run(&["registry", "restore", &backup, "--state-dir", &held]).fails(1, &["another phalanxd"]);
+    let restored = RegistryDaemon::restored(&backup);
+    assert_eq!(restored.ask(&["list", "-o", "json"]).fine().out, listed);
+    let status = &restored.ask(&["status", "--json"]).fine().json()[0];
+    assert_eq!(
+        (&status["serving"], &status["epoch"]),
+        (&true.into(), &2.into())
+    );
+}
+
+#[test]
 fn a_service_reads_and_writes_what_it_may() {
     let registry = RegistryDaemon::start(&[]);
     let region = registry.file(
@@ -177,6 +331,14 @@ fn a_local_program_needs_no_certificate() {
     let shop = registry.file("shop.yaml", "name: services/shop\n");
     let words = ["registry", "apply", "-f", &shop, "--node", &socket];
     run(&words).fine();
+    let path = socket.trim_start_matches("unix:");
+    let rest = Command::new("curl")
+        .args(["--silent", "--max-time", "20", "--unix-socket", path])
+        .arg("http://registry/v1/objects/services/shop")
+        .output()
+        .expect("curl starts; `make tools` installs it");
+    let found: Value = serde_json::from_slice(&rest.stdout).unwrap();
+    assert_eq!(found["name"], "services/shop");
     let other = registry.file("other.yaml", "name: services/other\n");
     run(&["registry", "apply", "-f", &other, "--node", &socket])
         .fails(1, &["services/other: service/shop may not write it"]);

@@ -42,6 +42,8 @@ impl HttpAnswer {
 struct Curl<'a> {
     registry: &'a RegistryDaemon,
     name: String,
+    /// The flag of the version of HTTP.
+    version: &'static str,
 }
 
 impl<'a> Curl<'a> {
@@ -59,7 +61,11 @@ impl<'a> Curl<'a> {
         } else {
             name.to_owned()
         };
-        Self { registry, name }
+        Self {
+            registry,
+            name,
+            version: "--http2",
+        }
     }
 
     fn ask(&self, method: &str, path: &str, headers: &[&str], body: Option<&Value>) -> HttpAnswer {
@@ -72,7 +78,7 @@ impl<'a> Curl<'a> {
                 "--show-error",
                 "--max-time",
                 "30",
-                "--http2",
+                self.version,
                 "--globoff",
             ])
             .args(["--path-as-is", "--dump-header", "-", "--request", method])
@@ -206,6 +212,31 @@ fn objects_are_written_together_listed_replaced_and_deleted() {
 }
 
 #[test]
+fn clients_of_http_1_read_and_write_too_and_grpc_needs_http_2() {
+    let registry = RegistryDaemon::start(&[]);
+    let mut curl = Curl::new(&registry, "billing", true);
+    curl.version = "--http1.1";
+    let region = json!({"name": "regions/eu"});
+    let operations = json!({"operations": [{"create": region}]});
+    assert_eq!(curl.post("/v1/objects:apply", &operations).status, 200);
+    let found = curl.get("/v1/objects/regions/eu");
+    assert_eq!(
+        (found.status, &found.body["name"]),
+        (200, &"regions/eu".into())
+    );
+    let changed = json!({"body": {"display_name": "Europe"}});
+    let path = "/v1/objects/regions/eu";
+    let tag = format!("if-match: {}", found.header("etag"));
+    for expected in [200, 412] {
+        let answer = curl.ask("PATCH", path, &[&tag], Some(&changed));
+        assert_eq!(answer.status, expected, "{answer:?}");
+    }
+    let grpc = "/phalanx.mesh.v1.MeshService/GetHealth";
+    let refused = curl.ask("POST", grpc, &["content-type: application/grpc"], None);
+    assert_eq!(refused.status, 505, "{refused:?}");
+}
+
+#[test]
 fn objects_of_other_kinds_have_paths_too() {
     let registry = RegistryDaemon::start(&[]);
     let curl = Curl::new(&registry, "billing", true);
@@ -279,6 +310,7 @@ fn the_openapi_document_has_every_path() {
         "/v1/objects/{name}",
         "/v1/objects:apply",
         "/v1/objects:batchGet",
+        "/v1/registry/explain",
         "/v1/registry/status",
     ];
     assert_eq!(paths, expected);

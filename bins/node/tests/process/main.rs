@@ -8,6 +8,7 @@ mod bootstrap;
 mod channels;
 mod daemon;
 mod killing;
+mod kinds;
 mod life;
 mod log;
 mod mesh;

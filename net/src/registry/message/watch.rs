@@ -52,7 +52,7 @@ const fn to_reset(reason: ResetReason) -> proto::ResetReason {
     }
 }
 
-fn to_change(change: &WatchChange) -> proto::WatchChange {
+pub(crate) fn to_change(change: &WatchChange) -> proto::WatchChange {
     let change = match change {
         WatchChange::Current(object) => Change::Current(to_object(object)),
         WatchChange::Removed(name) => Change::Removed(name.to_string()),

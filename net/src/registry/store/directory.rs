@@ -3,18 +3,26 @@
 //! The directory and its files are readable by their user alone. The lock is freed when the process dies; the lock file
 //! names the process.
 
+use super::backup::{self, BackupError, StoreContent};
 use super::sqlite::{SqliteError, SqliteStore};
 use crate::durable;
 use crate::store::{FileStore, StoreError};
 use phalanx_core::registry::name::RegionId;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The file of the store in its directory.
 const FILE: &str = "registry.sqlite";
 /// The suffixes of the store's files.
 const SUFFIXES: &[&str] = &["", "-wal", "-shm"];
+/// A file that is being made: a backup, or the copy of one.
+const TEMPORARY: &str = "backup.partial";
+/// The file whose time is that of the last backup.
+const LAST_BACKUP: &str = "last-backup";
 
 /// Reason why a directory cannot hold a store.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +47,8 @@ pub enum StoreDirectoryError {
 #[derive(Clone, Debug)]
 pub struct StoreDirectory {
     path: PathBuf,
+    /// Has a permit while no backup is under way.
+    backups: Arc<Semaphore>,
     /// Holds the lock.
     _lock: FileStore,
 }
@@ -56,6 +66,7 @@ impl StoreDirectory {
         builder.create(path).map_err(create(path))?;
         Ok(Self {
             path: path.to_owned(),
+            backups: Arc::new(Semaphore::new(1)),
             _lock: FileStore::hold(path)?,
         })
     }
@@ -82,14 +93,87 @@ impl StoreDirectory {
         Ok(SqliteStore::connect(&file, region)?)
     }
 
+    /// The first file of the store that exists.
+    pub(super) fn present(&self) -> Option<PathBuf> {
+        let mut files = self.files();
+        files.find(|file| fs::symlink_metadata(file).is_ok())
+    }
+
+    /// The place of a file that is being made.
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.path.join(TEMPORARY)
+    }
+
+    /// Begins a backup; none while another one is under way.
+    pub(crate) fn begin_backup(&self) -> Option<BackupTurn> {
+        let permit = self.backups.clone().try_acquire_owned().ok()?;
+        Some(BackupTurn {
+            directory: self.clone(),
+            _permit: permit,
+        })
+    }
+
+    /// The time of the last backup, in seconds since 1970; none if there was none.
+    #[must_use]
+    pub fn last_backup(&self) -> Option<u64> {
+        let metadata = fs::metadata(self.path.join(LAST_BACKUP)).ok()?;
+        let since = metadata.modified().ok()?.duration_since(UNIX_EPOCH);
+        Some(since.ok()?.as_secs())
+    }
+
+    /// The files of the store.
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        SUFFIXES
+            .iter()
+            .map(|suffix| self.path.join(format!("{FILE}{suffix}")))
+    }
+
     /// The size of the store, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let files = SUFFIXES
-            .iter()
-            .map(|suffix| self.path.join(format!("{FILE}{suffix}")));
-        let sizes = files.filter_map(|file| fs::metadata(file).ok());
+        let sizes = self.files().filter_map(|file| fs::metadata(file).ok());
         sizes.map(|metadata| metadata.len()).sum()
+    }
+}
+
+/// A backup under way. There is one at a time, since each takes the room of a store.
+#[derive(Debug)]
+pub(crate) struct BackupTurn {
+    directory: StoreDirectory,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl BackupTurn {
+    /// Saves the store. Returns the content of the backup, and the backup as an open file without a name.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the backup not be written.
+    pub(crate) fn save(&self) -> Result<(StoreContent, File), BackupError> {
+        let temporary = self.directory.temporary();
+        // A process that ended in the middle may have left it.
+        drop(fs::remove_file(&temporary));
+        let saved = backup::save(&self.directory.file(), &temporary);
+        let opened = saved.and_then(|content| {
+            let opened = File::open(&temporary);
+            let opened = opened.map_err(backup::failed("read", &temporary))?;
+            Ok((content, opened))
+        });
+        drop(fs::remove_file(&temporary));
+        opened
+    }
+
+    /// Notes the time at which the whole backup has left.
+    pub(crate) fn complete(self) {
+        let path = self.directory.path.join(LAST_BACKUP);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        durable::only_this_user(&mut options);
+        let noted = durable::open_regular(&mut options, &path)
+            .and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(error) = noted {
+            let path = path.display();
+            tracing::warn!(%path, "the time of the backup cannot be noted: {error}");
+        }
     }
 }
 

@@ -6,8 +6,10 @@
 //!
 //! - `sqlite`: a file of SQLite.
 //! - `directory`: the directory of the file, held by one process at a time.
+//! - `backup`: copies of the file at one revision.
 //! - `conformance`: the tests that each adapter passes.
 
+pub(super) mod backup;
 #[cfg(test)]
 mod conformance;
 mod directory;
@@ -15,6 +17,8 @@ mod port;
 mod sqlite;
 mod thread;
 
+pub use backup::{BackupError, StoreContent, read_content, restore};
+pub(super) use directory::BackupTurn;
 pub use directory::{StoreDirectory, StoreDirectoryError};
 pub use port::RegionStore;
 pub use sqlite::{SqliteError, SqliteStore};

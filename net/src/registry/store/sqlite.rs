@@ -63,6 +63,9 @@ const MIGRATIONS: &[&str] = &[
 ",
 ];
 
+/// The latest version of the tables.
+pub(super) const TABLES_VERSION: usize = MIGRATIONS.len();
+
 /// Reason why a file cannot be used as a store.
 #[derive(Debug, thiserror::Error)]
 pub enum SqliteError {

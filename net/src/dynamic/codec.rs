@@ -5,10 +5,10 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// The codec of a method with this reply.
+/// The codec of one side of a method: encodes any message, and decodes messages of this type.
 #[derive(Clone, Debug)]
-pub(super) struct DynamicCodec {
-    pub(super) reply: MessageDescriptor,
+pub(crate) struct DynamicCodec {
+    pub(crate) decodes: MessageDescriptor,
 }
 
 impl Codec for DynamicCodec {
@@ -22,13 +22,13 @@ impl Codec for DynamicCodec {
     }
 
     fn decoder(&mut self) -> DynamicDecoder {
-        DynamicDecoder(self.reply.clone())
+        DynamicDecoder(self.decodes.clone())
     }
 }
 
-/// Encodes requests.
+/// Encodes messages.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DynamicEncoder;
+pub(crate) struct DynamicEncoder;
 
 impl Encoder for DynamicEncoder {
     type Item = DynamicMessage;
@@ -36,13 +36,13 @@ impl Encoder for DynamicEncoder {
 
     fn encode(&mut self, item: DynamicMessage, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         let encoded = item.encode(buffer);
-        encoded.map_err(|error| Status::internal(format!("the request cannot be encoded: {error}")))
+        encoded.map_err(|error| Status::internal(format!("the message cannot be encoded: {error}")))
     }
 }
 
-/// Decodes replies.
+/// Decodes messages.
 #[derive(Clone, Debug)]
-pub(super) struct DynamicDecoder(MessageDescriptor);
+pub(crate) struct DynamicDecoder(MessageDescriptor);
 
 impl Decoder for DynamicDecoder {
     type Item = DynamicMessage;
@@ -50,7 +50,8 @@ impl Decoder for DynamicDecoder {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
         let decoded = DynamicMessage::decode(self.0.clone(), buffer);
-        let wrong = |error| Status::internal(format!("the reply cannot be decoded: {error}"));
+        let wrong =
+            |error| Status::invalid_argument(format!("the message cannot be decoded: {error}"));
         decoded.map(Some).map_err(wrong)
     }
 }
