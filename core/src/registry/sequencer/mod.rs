@@ -8,6 +8,7 @@
 //! - `pipeline`: batches that are not yet durable, and their writers.
 //! - `decision`: preconditions, masks, rules; the changes of a batch.
 //! - `audiences`: the services that may read the changed objects.
+//! - `requests`: writes that are repeated under their request ids.
 //! - `quotas`: objects and writes of each service.
 //! - [`RegionLogs`]: durable batches, for watchers that resume and requests that are repeated.
 //! - [`WatchServer`]: the watchers.
@@ -22,7 +23,8 @@
 //!   know yet that another one has opened its store may answer reads and refusals from its last state.
 //! - An acknowledged write is durable. A write that is refused is not applied, except for
 //!   [`WriteRefusal::Unknown`]; its outcome is learnt by repeating it with its request id.
-//! - A request id is executed at most once while the log keeps its batch.
+//! - A request id is executed at most once while the log keeps its batch. A request that changed nothing or was refused
+//!   has a batch without changes, so that a repeat has no other outcome.
 //! - After a failure of the store with an unknown outcome, the store is opened again before any other write.
 //! - A sequencer whose epoch has ended commits nothing, because the store checks the epoch in each commit.
 //!
@@ -37,6 +39,7 @@ mod lease;
 mod pipeline;
 mod quotas;
 mod regions;
+mod requests;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -49,7 +52,7 @@ pub use interface::{
 pub use pipeline::{WAITING_BYTES_MAX, WAITING_ENTRIES_MAX};
 pub use routing::ROUTED_MAX;
 
-use super::log::{ChangeLog, LogEntry, LogEpoch, ObjectChange, RequestKey, RequestStamp};
+use super::log::{ChangeLog, LogEntry, LogEpoch, ObjectChange, RequestStamp};
 use super::metadata::Revision;
 use super::name::ObjectName;
 use super::object::Object;
@@ -73,6 +76,7 @@ use decision::{DecisionContext, added, decide};
 use lease::Lease;
 use pipeline::{CommitPipeline, Waiter, WaitingAnswer};
 use quotas::Quotas;
+use requests::stamp_of;
 use routing::{RoutedWrites, answer_routed};
 use std::sync::Arc;
 
@@ -348,48 +352,34 @@ impl Sequencer {
         if !self.is_readable() {
             return Err(WriteRefusal::Opening);
         }
+        let (request, claim) = (stamp_of(&write), self.claim_state());
+        // The owner of a name may be another one after the first attempt, so the log is asked before the owner is found.
+        if claim == ClaimState::Held && self.repeat(now, &write, request.as_ref(), out)? {
+            return Ok(());
+        }
         if let Some((name, owner)) = self.other_owner(&write.batch)? {
             return self.route(name, owner, write, out);
         }
-        match self.claim_state() {
+        match claim {
             ClaimState::Held => {}
             ClaimState::Open => return Err(WriteRefusal::Opening),
             ClaimState::Taken => return Err(WriteRefusal::Deposed),
-        }
-        let request = write.request.as_ref().map(|id| RequestStamp {
-            key: RequestKey {
-                caller: write.caller.to_string(),
-                id: id.clone(),
-            },
-            hash: write.batch.hash(),
-        });
-        if self.repeat(now, write.write, request.as_ref(), out)? {
-            return Ok(());
         }
         self.quotas.begin(now, &write.caller, &write.batch)?;
         if !self.pipeline.has_room() {
             return Err(WriteRefusal::Busy);
         }
         match self.decide(&write) {
-            Ok((revision, changes)) if !changes.is_empty() => {
-                self.push(&write, request, revision, changes, out);
-            }
-            Ok(_) => self.answer_unchanged(now, write.write, out),
-            Err(refusal) if self.pipeline.len() == 0 => return Err(refusal),
-            Err(refusal) => self.wait_for_last(write.write, WaitingAnswer::Refused(refusal)),
+            Ok(changes) if changes.is_empty() => self.accept_unchanged(now, &write, request, out),
+            Ok(changes) => self.push(&write, request, changes, WaitingAnswer::Own, out),
+            Err(refusal) => self.accept_refusal(&write, request, refusal, out)?,
         }
         Ok(())
     }
 
     /// Decides about a batch on the accepted state.
-    fn decide(
-        &mut self,
-        write: &WriteRequest,
-    ) -> Result<(Revision, Vec<ObjectChange>), WriteRefusal> {
-        let revision = Revision {
-            epoch: self.lease.epoch().number,
-            sequence: self.next_sequence(),
-        };
+    fn decide(&mut self, write: &WriteRequest) -> Result<Vec<ObjectChange>, WriteRefusal> {
+        let revision = self.next_revision();
         let mut context = DecisionContext {
             config: &self.config,
             caller: &write.caller,
@@ -404,18 +394,19 @@ impl Sequencer {
         };
         let changes = decide(state, &write.batch, &mut context)?;
         self.quotas.check(added(&changes))?;
-        Ok((revision, changes))
+        Ok(changes)
     }
 
-    /// Hands an accepted batch to the pipeline.
+    /// Hands an accepted batch to the pipeline. The writer gets the answer when the batch is durable.
     fn push(
         &mut self,
         write: &WriteRequest,
         request: Option<RequestStamp>,
-        revision: Revision,
         changes: Vec<ObjectChange>,
+        answer: WaitingAnswer,
         out: &mut Outbox<Output>,
     ) {
+        let revision = self.next_revision();
         for change in &changes {
             self.accepted.apply(change);
             self.quotas.apply(change);
@@ -430,77 +421,25 @@ impl Sequencer {
         };
         let previous = self.pipeline.end_hash();
         let entry = entry.after(previous.unwrap_or_else(|| self.logs.own().end_hash()));
-        if self.config.bugs.has(RegistryBug::AnswersEarly) {
+        let write = write.write;
+        if self.config.bugs.has(RegistryBug::AnswersEarly) && answer == WaitingAnswer::Own {
             let result = Ok(WriteOutcome::of(&entry, &self.config.region));
-            let write = write.write;
             out.push(Output::Answer { write, result });
         }
-        self.pipeline.push(entry, write.write);
+        self.pipeline.push(entry, Waiter { write, answer });
+    }
+
+    /// The revision of the next accepted batch.
+    fn next_revision(&self) -> Revision {
+        Revision {
+            epoch: self.lease.epoch().number,
+            sequence: self.next_sequence(),
+        }
     }
 
     /// The sequence number of the next accepted batch.
     fn next_sequence(&self) -> u64 {
         self.logs.own().head() + self.pipeline.len() as u64 + 1
-    }
-
-    /// Whether a write is a repetition: then it gets the outcome of the first attempt.
-    fn repeat(
-        &mut self,
-        now: Instant,
-        write: WriteId,
-        request: Option<&RequestStamp>,
-        out: &mut Outbox<Output>,
-    ) -> Result<bool, WriteRefusal> {
-        let Some(request) = request else {
-            return Ok(false);
-        };
-        if self.config.bugs.has(RegistryBug::RequestsForgotten) {
-            return Ok(false);
-        }
-        let waiting = self.pipeline.of_request(&request.key);
-        let Some(entry) = waiting.or_else(|| self.logs.own().of_request(&request.key)) else {
-            return Ok(false);
-        };
-        if entry.request.as_ref() != Some(request) {
-            return Err(WriteRefusal::RequestReused);
-        }
-        let sequence = entry.revision.sequence;
-        if sequence > self.logs.own().head() {
-            let answer = WaitingAnswer::Own;
-            self.pipeline.wait(sequence, Waiter { write, answer });
-        } else {
-            let result = Ok(WriteOutcome::of(entry, &self.config.region));
-            self.answer(now, write, result, out);
-        }
-        Ok(true)
-    }
-
-    /// Answers a batch that changes nothing, once the state that it saw is durable.
-    fn answer_unchanged(&mut self, now: Instant, write: WriteId, out: &mut Outbox<Output>) {
-        if self.pipeline.len() > 0 {
-            self.wait_for_last(write, WaitingAnswer::Unchanged);
-        } else {
-            let result = Ok(self.unchanged());
-            self.answer(now, write, result, out);
-        }
-    }
-
-    /// Answers a writer when the last accepted batch is durable.
-    fn wait_for_last(&mut self, write: WriteId, answer: WaitingAnswer) {
-        let last = self.next_sequence() - 1;
-        self.pipeline.wait(last, Waiter { write, answer });
-    }
-
-    /// The outcome of a batch that changes nothing.
-    fn unchanged(&self) -> WriteOutcome {
-        let sequence = self.logs.own().head();
-        let epoch = self.logs.own().epoch_of(sequence).number;
-        WriteOutcome {
-            region: self.config.region.clone(),
-            revision: Revision { epoch, sequence },
-            objects: Vec::new(),
-            copies: 0,
-        }
     }
 
     fn on_committed(&mut self, now: Instant, ticket: Ticket, out: &mut Outbox<Output>) {
