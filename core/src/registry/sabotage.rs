@@ -48,6 +48,10 @@ pub enum RegistryBug {
     CountsSentCopies,
     /// One slow follower delays the others.
     SlowFollowerBlocks,
+    /// A region leaves a policy, and an object is removed, before other regions have answered.
+    EndsUnasked,
+    /// The audience of a deployment stays when the copy of its service's record changes.
+    CopiedAudiencesStay,
 }
 
 impl RegistryBug {
@@ -77,6 +81,8 @@ impl RegistryBug {
         (Self::RoutesInSilence, "routes-in-silence"),
         (Self::CountsSentCopies, "counts-sent-copies"),
         (Self::SlowFollowerBlocks, "slow-follower-blocks"),
+        (Self::EndsUnasked, "ends-unasked"),
+        (Self::CopiedAudiencesStay, "copied-audiences-stay"),
     ];
 }
 

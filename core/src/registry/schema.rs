@@ -48,6 +48,7 @@ pub const REGION: &[FieldSchema] = &[
 const POLICY: &[FieldSchema] = &[
     field("enabled_regions", FieldType::Texts),
     field("default_control_region", FieldType::Text),
+    field("closing_regions", FieldType::Texts),
     field("criteria_for_disabled_sync", FieldType::Tables(CRITERIA)),
 ];
 

@@ -9,6 +9,7 @@
 //! - `decision`: preconditions, masks, rules; the changes of a batch.
 //! - `audiences`: the services that may read the changed objects.
 //! - `requests`: writes that are repeated under their request ids.
+//! - `reconcile`: batches that the registry writes of its own accord; `reconciler`: its questions to other regions.
 //! - `quotas`: objects and writes of each service.
 //! - [`RegionLogs`]: durable batches, for watchers that resume and requests that are repeated.
 //! - [`WatchServer`]: the watchers.
@@ -38,6 +39,8 @@ mod interface;
 mod lease;
 mod pipeline;
 mod quotas;
+mod reconcile;
+mod reconciler;
 mod regions;
 mod requests;
 mod routing;
@@ -76,8 +79,8 @@ use decision::{DecisionContext, added, decide};
 use lease::Lease;
 use pipeline::{CommitPipeline, Waiter, WaitingAnswer};
 use quotas::Quotas;
-use requests::stamp_of;
-use routing::{RoutedWrites, answer_routed};
+use reconciler::{INTERNAL_MIN, OWN_WRITE, Reconciler};
+use routing::RoutedWrites;
 use std::sync::Arc;
 
 /// The sequencer of a region.
@@ -98,6 +101,7 @@ pub struct Sequencer {
     acks: CopyAcks,
     routed: RoutedWrites,
     claim: RegionClaim,
+    reconciler: Reconciler,
     random: Random,
     /// Calendar time of the latest write.
     time: Wall,
@@ -117,6 +121,7 @@ impl Sequencer {
             acks: CopyAcks::default(),
             routed: RoutedWrites::default(),
             claim: RegionClaim::default(),
+            reconciler: Reconciler::default(),
             lease: Lease::new(),
             pipeline: CommitPipeline::default(),
             quotas: Quotas::new(config.limits, &config.prefixes),
@@ -248,6 +253,7 @@ impl Sequencer {
                     feed.confirm(now, follower, sequence, bytes, source, sent);
                 });
                 self.answer_copied(now, out);
+                self.reconcile(now, out);
             }
             Input::CloseFeed { follower } => self.feed.close(now, follower),
             Input::Link { region, input } => self.on_link(now, &region, *input, out),
@@ -270,6 +276,8 @@ impl Sequencer {
             return;
         }
         let (head, stored) = (self.logs.own().head(), image.head());
+        let last = image.log.last().map_or(self.time, |it| it.time);
+        self.time = self.time.max(last);
         let log = ChangeLog::of(image.floor, image.epochs, image.log);
         let former = std::mem::replace(self.logs.own_mut(), log);
         if !self.logs.own().knows(former.epoch_of(head), head) {
@@ -296,6 +304,7 @@ impl Sequencer {
     /// Drops what is accepted and not durable.
     fn accept_durable(&mut self) {
         self.accepted = self.durable.clone();
+        self.note_deployments();
         self.quotas.recount(self.durable.objects().iter());
     }
 
@@ -318,6 +327,9 @@ impl Sequencer {
         result: Result<WriteOutcome, WriteRefusal>,
         out: &mut Outbox<Output>,
     ) {
+        if write.0 >= INTERNAL_MIN {
+            return;
+        }
         let result = match result {
             Ok(outcome) => match self.acks.hold(now, write, outcome, &self.feed) {
                 Some(outcome) => Ok(outcome),
@@ -352,7 +364,7 @@ impl Sequencer {
         if !self.is_readable() {
             return Err(WriteRefusal::Opening);
         }
-        let (request, claim) = (stamp_of(&write), self.claim_state());
+        let (request, claim) = (write.stamp(), self.claim_state());
         // The owner of a name may be another one after the first attempt, so the log is asked before the owner is found.
         if claim == ClaimState::Held && self.repeat(now, &write, request.as_ref(), out)? {
             return Ok(());
@@ -386,6 +398,7 @@ impl Sequencer {
             time: self.time,
             revision,
             uids: &mut self.random,
+            is_registry: write.write == OWN_WRITE,
         };
         let state = if self.config.bugs.has(RegistryBug::LostUpdate) {
             &self.durable
@@ -475,6 +488,7 @@ impl Sequencer {
         });
         self.feed(out, |feed, source, sent| feed.publish(now, source, sent));
         self.answer_copied(now, out);
+        self.reconcile(now, out);
         self.compact(now, out);
     }
 
@@ -605,8 +619,12 @@ impl Sequencer {
         self.replicas.on_wake(now, &mut reports);
         self.report_copies(now, reports, out);
         self.claim_region(now, out);
-        answer_routed(self.routed.take_due(now), out);
+        let due = self.routed.take_due(now);
+        self.answer_routed(due, out);
         self.answer_copied(now, out);
+        if self.reconciler.is_due(now) {
+            self.reconcile(now, out);
+        }
     }
 
     /// Hands the next group to the store.
@@ -668,6 +686,7 @@ impl Machine for Sequencer {
             self.claim.deadline(),
             self.acks.deadline(),
             self.routed.deadline(),
+            self.reconciler.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -14,22 +14,10 @@ use super::interface::{Output, WriteId, WriteRequest};
 use super::pipeline::{Waiter, WaitingAnswer};
 use super::{RegistryBug, Sequencer};
 use crate::machine::Outbox;
-use crate::registry::log::{RequestKey, RequestStamp};
+use crate::registry::log::RequestStamp;
 use crate::registry::metadata::Revision;
 use crate::registry::write::{WriteOutcome, WriteRefusal};
 use crate::time::Instant;
-
-/// The stamp of a write; none if the write has no request id.
-pub(super) fn stamp_of(write: &WriteRequest) -> Option<RequestStamp> {
-    let id = write.request.as_ref()?;
-    Some(RequestStamp {
-        key: RequestKey {
-            caller: write.caller.to_string(),
-            id: id.clone(),
-        },
-        hash: write.batch.hash(),
-    })
-}
 
 impl Sequencer {
     /// Whether a write is a repetition: then it gets the outcome of the first attempt.
