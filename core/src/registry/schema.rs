@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(
             error(&[("multi_region_policy", policy)], SERVICE),
             "field `multi_region_policy.regions` does not exist; the fields are enabled_regions, \
-             default_control_region, criteria_for_disabled_sync"
+             default_control_region, closing_regions, criteria_for_disabled_sync"
         );
         let versions = ObjectValue::List(vec![ObjectValue::Table(table(&[(
             "is_regional",
