@@ -185,6 +185,16 @@ impl KindCatalog {
         }
     }
 
+    /// Whether objects of a registered kind may be below an object of this form.
+    #[must_use]
+    pub fn has_below(&self, form: &str) -> bool {
+        let below = format!("{form}/");
+        let mut forms = self.registered.range(below.clone()..);
+        forms
+            .next()
+            .is_some_and(|(form, _)| form.starts_with(&below))
+    }
+
     /// The forms of the names of the kind that a resource registers.
     pub fn forms_of(&self, resource: &ObjectName) -> impl Iterator<Item = &str> {
         let own = self.registered.iter().filter(move |it| it.1 == resource);

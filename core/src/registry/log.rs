@@ -89,7 +89,19 @@ pub struct RequestStamp {
     pub hash: u64,
 }
 
-/// A committed batch.
+impl RequestStamp {
+    /// The stamp of the same write in the batch without changes that records its refusal.
+    #[must_use]
+    pub fn of_refusal(&self) -> Self {
+        let hash = hash_bytes(format!("refused {:x}", self.hash).as_bytes());
+        Self {
+            key: self.key.clone(),
+            hash,
+        }
+    }
+}
+
+/// A committed batch. It has no changes if it records that a request changed nothing or was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
     /// The revision.

@@ -2,7 +2,7 @@
 //!
 //! - [`value`], [`name`], [`metadata`], [`object`], [`kind`], [`schema`]: the object model.
 //! - [`query`]: filters, orders, masks and pages.
-//! - [`placement`], [`rules`]: the region that owns an object; rules about several objects.
+//! - [`policy`], [`placement`], [`rules`]: policies; the region that owns an object; rules about several objects.
 //! - [`access`], [`audience`]: what a caller may read and write.
 //! - [`write`](mod@write), [`state`], [`log`], [`store`]: writes, the state at a revision, the log of a region, the port to its store.
 //! - [`replica`], [`region_logs`]: copies of other regions' objects, and the logs that watchers hear of.
@@ -19,6 +19,7 @@ pub mod metadata;
 pub mod name;
 pub mod object;
 pub mod placement;
+pub mod policy;
 pub mod query;
 pub mod region_logs;
 pub mod replica;

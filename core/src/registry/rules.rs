@@ -2,9 +2,12 @@
 //!
 //! - An object exists only below objects that exist, and in a service that exists. An object is deleted only when no
 //!   object is below it.
-//! - A policy enables its default control region, which does not change, and only regions that exist. A service leaves a region only after its
-//!   deployment there is deleted.
-//! - A deployment exists only in a region that its service enables. It is deleted only when it is disabled.
+//! - A policy enables its default control region, which does not change, and only regions that exist.
+//! - A service leaves a region only after its deployment there is deleted. A region with a registry of its own owns the
+//!   deployment, so the service closes the region first (`closing_regions`), and the registry of the service takes it off
+//!   `enabled_regions` when that of the region has answered that no deployment exists and none is created any more.
+//! - A deployment exists only in a region that its service enables, and is created only in one that it does not close. It
+//!   is deleted only when it is disabled.
 //! - A service imports a service only if that one is enabled in each of its own regions. An imported service is not
 //!   deleted.
 //! - A kind is unregistered only when no object of it exists.
@@ -12,14 +15,16 @@
 //! - An object with `block_deletion` is not deleted.
 
 use super::audience::AUDIENCE_MAX;
-use super::kind::BuiltInKind;
+use super::kind::{BuiltInKind, ObjectKind};
 use super::log::ObjectChange;
 use super::name::ObjectName;
 use super::object::Object;
+use super::policy::{closing_regions, control_region, enabled_regions, has_policy, open_regions};
 use super::state::RegistryState;
-use super::value::{ObjectTable, ObjectValue};
+use super::value::ObjectValue;
 use core::fmt;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Maximum number of blockers that a violation names.
 pub const BLOCKERS_MAX: usize = 10;
@@ -32,6 +37,13 @@ pub enum RuleViolation {
         /// The object that needs it.
         name: ObjectName,
         /// The object that is missing.
+        needs: ObjectName,
+    },
+    /// An object that must exist is being deleted.
+    BeingDeleted {
+        /// The object that needs it.
+        name: ObjectName,
+        /// The object that is being deleted.
         needs: ObjectName,
     },
     /// Other objects block the deletion.
@@ -50,6 +62,20 @@ pub enum RuleViolation {
     /// The deployment's service does not enable the region.
     RegionDisabled {
         /// The deployment.
+        name: ObjectName,
+        /// The region.
+        region: String,
+    },
+    /// The service leaves a region that has a registry of its own and that the service does not close.
+    RegionOpen {
+        /// The service.
+        name: ObjectName,
+        /// The region.
+        region: String,
+    },
+    /// The policy closes a region that it does not enable, or its default control region.
+    ClosingInvalid {
+        /// The policy holder.
         name: ObjectName,
         /// The region.
         region: String,
@@ -84,6 +110,9 @@ impl fmt::Display for RuleViolation {
             Self::Missing { name, needs } => {
                 write!(f, "{name}: needs {needs}, which does not exist")
             }
+            Self::BeingDeleted { name, needs } => {
+                write!(f, "{name}: needs {needs}, which is being deleted")
+            }
             Self::Blocked { name, blockers } => {
                 write!(f, "{name}: cannot be deleted or changed so because of")?;
                 for (index, blocker) in blockers.iter().enumerate() {
@@ -107,7 +136,17 @@ impl fmt::Display for RuleViolation {
             }
             Self::RegionDisabled { name, region } => write!(
                 f,
-                "{name}: its service does not enable region {region}; add the region to enabled_regions first"
+                "{name}: its service does not enable region {region}, or closes it; add the region to enabled_regions \
+                 first, or remove it from closing_regions"
+            ),
+            Self::RegionOpen { name, region } => write!(
+                f,
+                "{name}: region {region} has a registry of its own, which may be creating a deployment; leave the region \
+                 in enabled_regions and add it to closing_regions: the registry removes it when no deployment is left"
+            ),
+            Self::ClosingInvalid { name, region } => write!(
+                f,
+                "{name}: closing_regions has {region}, which is not in enabled_regions or is default_control_region"
             ),
             Self::ControlRegionDisabled(name) => write!(
                 f,
@@ -140,14 +179,21 @@ impl fmt::Display for RuleViolation {
 
 impl core::error::Error for RuleViolation {}
 
-fn policy(object: &Object) -> Option<&ObjectTable> {
-    object.body.get("multi_region_policy")?.as_table()
+/// Whether another region has a registry of its own.
+#[must_use]
+pub fn has_registry(state: &RegistryState, region: &str) -> bool {
+    let record = format!("regions/{region}").parse::<ObjectName>();
+    let record = record.ok().and_then(|it| state.objects().get(&it));
+    record.is_some_and(|it| !it.text("uid").is_empty())
 }
 
-fn enabled_regions(object: &Object) -> BTreeSet<&str> {
-    let list = policy(object).and_then(|policy| policy.get("enabled_regions"));
-    let elements = list.map_or(&[][..], ObjectValue::elements);
-    elements.iter().filter_map(ObjectValue::as_text).collect()
+/// Who decides about a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleContext<'a> {
+    /// The region.
+    pub region: &'a str,
+    /// Whether the registry writes of its own accord, after the registries of other regions have answered.
+    pub is_registry: bool,
 }
 
 fn blocked(
@@ -166,18 +212,40 @@ fn blocked(
 ///
 /// # Errors
 /// Returns the first rule that is broken.
-pub fn check(state: &RegistryState, changes: &[ObjectChange]) -> Result<(), RuleViolation> {
+pub fn check(
+    state: &RegistryState,
+    changes: &[ObjectChange],
+    context: RuleContext<'_>,
+) -> Result<(), RuleViolation> {
     for change in changes {
-        match &change.after {
-            Some(after) => check_present(state, change.before.as_deref(), after)?,
-            None => {
-                if let Some(before) = &change.before {
-                    check_removed(state, before)?;
-                }
+        match (&change.before, &change.after) {
+            (Some(before), Some(after)) if is_ended(after) && !is_ended(before) => {
+                check_removed(state, before, true)?;
             }
+            (before, Some(after)) => check_present(state, before.as_deref(), after, context)?,
+            (Some(before), None) => check_removed(state, before, false)?,
+            (None, None) => {}
         }
     }
     Ok(())
+}
+
+/// Whether the removal of an object waits for nothing but the registries of other regions.
+fn is_ended(object: &Object) -> bool {
+    object.metadata.deleted.is_some() && object.metadata.writer.finalizers.is_empty()
+}
+
+/// Whether objects that depend on an object may exist in the registries of other regions, and not yet in the copies here.
+#[must_use]
+pub fn concerns_others(state: &RegistryState, object: &Object, region: &str) -> bool {
+    let concerns = match BuiltInKind::of(&object.name) {
+        Some(BuiltInKind::Region | BuiltInKind::Service | BuiltInKind::Resource) => true,
+        Some(BuiltInKind::Deployment) => false,
+        None => state.kinds().has_below(&object.name.form()),
+    };
+    let records = || state.objects().with_prefix("regions/");
+    let is_other = |it: &Object| it.name.id() != region && it.name != object.name;
+    concerns && records().any(|it| is_other(it) && has_registry(state, it.name.id()))
 }
 
 /// Checks the order to delete an object, which is also given to an object with finalizers.
@@ -200,13 +268,14 @@ fn check_present(
     state: &RegistryState,
     before: Option<&Object>,
     after: &Object,
+    context: RuleContext<'_>,
 ) -> Result<(), RuleViolation> {
     if before.is_none() {
         check_ancestors(state, after)?;
     }
     match BuiltInKind::of(&after.name) {
-        Some(BuiltInKind::Service) => check_service(state, before, after),
-        Some(BuiltInKind::Deployment) => check_deployment(state, after),
+        Some(BuiltInKind::Service) => check_service(state, before, after, context),
+        Some(BuiltInKind::Deployment) => check_deployment(state, before, after),
         Some(BuiltInKind::Resource) => check_patterns(state, before, after),
         Some(BuiltInKind::Region) => Ok(()),
         None => check_policy(state, before, after),
@@ -218,22 +287,28 @@ fn check_ancestors(state: &RegistryState, after: &Object) -> Result<(), RuleViol
     let mut needed: Vec<ObjectName> = after.name.ancestors().filter(has_kind).collect();
     let service = after.name.registrant().map(ObjectName::service);
     needed.extend(service.and_then(Result::ok));
-    match needed
-        .into_iter()
-        .find(|it| state.objects().get(it).is_none())
-    {
-        Some(needs) => Err(RuleViolation::Missing {
-            name: after.name.clone(),
-            needs,
-        }),
-        None => Ok(()),
+    if let Ok(ObjectKind::Registered(resource)) = state.kinds().kind_of(&after.name) {
+        needed.push(resource);
     }
+    needed
+        .into_iter()
+        .try_for_each(|it| check_needed(state, &after.name, it))
 }
 
-/// The default control region of an object's policy.
-fn control_region(object: &Object) -> Option<&str> {
-    let region = policy(object)?.get("default_control_region")?;
-    region.as_text()
+/// Checks that an object exists and is not being deleted.
+fn check_needed(
+    state: &RegistryState,
+    name: &ObjectName,
+    needs: ObjectName,
+) -> Result<(), RuleViolation> {
+    let name = name.clone();
+    match state.objects().get(&needs) {
+        None => Err(RuleViolation::Missing { name, needs }),
+        Some(it) if it.metadata.deleted.is_some() => {
+            Err(RuleViolation::BeingDeleted { name, needs })
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn check_policy(
@@ -245,12 +320,19 @@ fn check_policy(
     if former.is_some() && former != control {
         return Err(RuleViolation::ControlRegionFixed(after.name.clone()));
     }
-    if policy(after).is_none() {
+    if !has_policy(after) {
         return Ok(());
     }
     let enabled = enabled_regions(after);
     if control.is_some_and(|control| !enabled.contains(control)) {
         return Err(RuleViolation::ControlRegionDisabled(after.name.clone()));
+    }
+    let mut closing = closing_regions(after).into_iter();
+    if let Some(region) = closing.find(|it| !enabled.contains(it) || control == Some(*it)) {
+        return Err(RuleViolation::ClosingInvalid {
+            name: after.name.clone(),
+            region: region.to_owned(),
+        });
     }
     for region in enabled {
         let record: Option<ObjectName> = format!("regions/{region}").parse().ok();
@@ -267,15 +349,25 @@ fn check_service(
     state: &RegistryState,
     before: Option<&Object>,
     after: &Object,
+    context: RuleContext<'_>,
 ) -> Result<(), RuleViolation> {
     check_policy(state, before, after)?;
     check_imports(state, after)?;
-    let left: Vec<&str> = before.map_or_else(Vec::new, |before| {
-        let still = enabled_regions(after);
-        let regions = enabled_regions(before).into_iter();
-        regions.filter(|region| !still.contains(region)).collect()
-    });
-    if left.is_empty() {
+    let Some(before) = before else {
+        return Ok(());
+    };
+    let lost = |of: fn(&Object) -> BTreeSet<&str>| -> Vec<String> {
+        let lost = &of(before) - &of(after);
+        lost.into_iter().map(str::to_owned).collect()
+    };
+    let (left, closed) = (lost(enabled_regions), lost(open_regions));
+    let mut others = left.iter().filter(|it| *it != context.region);
+    let open = others.find(|it| !context.is_registry && has_registry(state, it));
+    if let Some(region) = open {
+        let (name, region) = (after.name.clone(), region.clone());
+        return Err(RuleViolation::RegionOpen { name, region });
+    }
+    if left.is_empty() && closed.is_empty() {
         return Ok(());
     }
     let deployments = left.iter().filter_map(|region| {
@@ -292,15 +384,13 @@ fn check_service(
 fn importers<'a>(
     state: &'a RegistryState,
     service: &'a str,
-) -> impl Iterator<Item = &'a Object> + use<'a> {
+) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
     let all = state.objects().with_prefix("services/");
     let services = all.filter(|it| BuiltInKind::of(&it.name) == Some(BuiltInKind::Service));
-    services
-        .filter(move |it| {
-            it.texts("imported_services")
-                .any(|import| import == service)
-        })
-        .map(|it| &**it)
+    services.filter(move |it| {
+        it.texts("imported_services")
+            .any(|import| import == service)
+    })
 }
 
 fn check_imports(state: &RegistryState, importer: &Object) -> Result<(), RuleViolation> {
@@ -316,7 +406,8 @@ fn check_imports(state: &RegistryState, importer: &Object) -> Result<(), RuleVio
         let Some(imported) = state.objects().get(&record) else {
             return Err(missing(record));
         };
-        let there = enabled_regions(imported);
+        check_needed(state, &importer.name, record)?;
+        let there = open_regions(imported);
         let mut own = enabled_regions(importer).into_iter();
         if let Some(region) = own.find(|region| !there.contains(region)) {
             return Err(RuleViolation::ImportNotEnabled {
@@ -329,14 +420,23 @@ fn check_imports(state: &RegistryState, importer: &Object) -> Result<(), RuleVio
     Ok(())
 }
 
-fn check_deployment(state: &RegistryState, after: &Object) -> Result<(), RuleViolation> {
+fn check_deployment(
+    state: &RegistryState,
+    before: Option<&Object>,
+    after: &Object,
+) -> Result<(), RuleViolation> {
     let region = after.name.id();
     if !matches!(after.text("region"), field if field.is_empty() || field == region) {
         return Err(RuleViolation::OtherRegion(after.name.clone()));
     }
     let service = after.name.parent();
     let service = service.and_then(|it| state.objects().get(&it));
-    if service.is_some_and(|service| !enabled_regions(service).contains(region)) {
+    let regions = if before.is_some() {
+        enabled_regions
+    } else {
+        open_regions
+    };
+    if service.is_some_and(|service| !regions(service).contains(region)) {
         return Err(RuleViolation::RegionDisabled {
             name: after.name.clone(),
             region: region.to_owned(),
@@ -399,22 +499,29 @@ fn check_unused(
     blocked(resource, objects_of(state, pattern.form()))
 }
 
-fn check_removed(state: &RegistryState, before: &Object) -> Result<(), RuleViolation> {
+/// Checks that nothing depends on an object that is removed; with `is_order`, on one that is about to be deleted, whose
+/// dependents may be being deleted too.
+fn check_removed(
+    state: &RegistryState,
+    before: &Object,
+    is_order: bool,
+) -> Result<(), RuleViolation> {
     let name = &before.name;
+    let stays = |it: &&Arc<Object>| !is_order || it.metadata.deleted.is_none();
     let below = name.below();
-    let children = state.objects().with_prefix(&below.start);
+    let children = state.objects().with_prefix(&below.start).filter(stays);
     blocked(name, children.map(|it| it.name.clone()))?;
     match BuiltInKind::of(name) {
         Some(BuiltInKind::Region) => {
-            let all = state.objects().iter();
+            let all = state.objects().iter().filter(stays);
             let users = all.filter(|it| enabled_regions(it).contains(name.id()));
             blocked(name, users.map(|it| it.name.clone()))
         }
         Some(BuiltInKind::Service) => {
-            let users = importers(state, name.id());
+            let users = importers(state, name.id()).filter(|it| stays(&it));
             blocked(name, users.map(|it| it.name.clone()))?;
             let own = format!("//{}/", name.id());
-            let objects = state.objects().with_prefix(&own);
+            let objects = state.objects().with_prefix(&own).filter(stays);
             blocked(name, objects.map(|it| it.name.clone()))
         }
         Some(BuiltInKind::Resource) => {

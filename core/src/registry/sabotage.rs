@@ -12,6 +12,10 @@ pub enum RegistryBug {
     LostUpdate,
     /// A repeated request is executed again.
     RequestsForgotten,
+    /// A request that changed nothing is executed when it is repeated.
+    UnchangedForgotten,
+    /// A request that was refused is executed when it is repeated.
+    RefusalsForgotten,
     /// A group whose commit failed with an unknown outcome is answered as if it had not been stored.
     UnknownIsFailed,
     /// A watcher gets no changes that were committed while its snapshot was sent.
@@ -44,6 +48,10 @@ pub enum RegistryBug {
     CountsSentCopies,
     /// One slow follower delays the others.
     SlowFollowerBlocks,
+    /// A region leaves a policy, and an object is removed, before other regions have answered.
+    EndsUnasked,
+    /// The audience of a deployment stays when the copy of its service's record changes.
+    CopiedAudiencesStay,
 }
 
 impl RegistryBug {
@@ -52,6 +60,8 @@ impl RegistryBug {
         (Self::AnswersEarly, "answers-early"),
         (Self::LostUpdate, "lost-update"),
         (Self::RequestsForgotten, "requests-forgotten"),
+        (Self::UnchangedForgotten, "unchanged-forgotten"),
+        (Self::RefusalsForgotten, "refusals-forgotten"),
         (Self::UnknownIsFailed, "unknown-is-failed"),
         (Self::WatchSkipsEdge, "watch-skips-edge"),
         (Self::WatchRepeats, "watch-repeats"),
@@ -71,6 +81,8 @@ impl RegistryBug {
         (Self::RoutesInSilence, "routes-in-silence"),
         (Self::CountsSentCopies, "counts-sent-copies"),
         (Self::SlowFollowerBlocks, "slow-follower-blocks"),
+        (Self::EndsUnasked, "ends-unasked"),
+        (Self::CopiedAudiencesStay, "copied-audiences-stay"),
     ];
 }
 

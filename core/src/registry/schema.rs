@@ -48,6 +48,7 @@ pub const REGION: &[FieldSchema] = &[
 const POLICY: &[FieldSchema] = &[
     field("enabled_regions", FieldType::Texts),
     field("default_control_region", FieldType::Text),
+    field("closing_regions", FieldType::Texts),
     field("criteria_for_disabled_sync", FieldType::Tables(CRITERIA)),
 ];
 
@@ -241,7 +242,7 @@ mod tests {
         assert_eq!(
             error(&[("multi_region_policy", policy)], SERVICE),
             "field `multi_region_policy.regions` does not exist; the fields are enabled_regions, \
-             default_control_region, criteria_for_disabled_sync"
+             default_control_region, closing_regions, criteria_for_disabled_sync"
         );
         let versions = ObjectValue::List(vec![ObjectValue::Table(table(&[(
             "is_regional",

@@ -190,7 +190,7 @@ pub struct CopiesWanted {
 pub struct WriteOutcome {
     /// The region that owns the objects.
     pub region: RegionId,
-    /// The revision of the batch; of the latest batch before it, if it changed nothing.
+    /// The revision of the batch. If it changed nothing and has no request id, of the latest batch before it.
     pub revision: Revision,
     /// The objects that were changed.
     pub objects: Vec<WrittenObject>,
@@ -327,6 +327,8 @@ pub enum WriteRefusal {
     },
     /// The request id was used for another write.
     RequestReused,
+    /// The first attempt of the write under this request id was refused, for a reason that does not hold any more.
+    RefusedBefore,
     /// The store has no room.
     StoreFull,
     /// The store failed before the batch was sent to it.
@@ -357,8 +359,10 @@ impl WriteRefusal {
             | Self::ReadOnly(_)
             | Self::TwoRegions { .. }
             | Self::RequestReused => true,
+            // The write may be accepted under another request id.
+            Self::RefusedBefore
             // Other objects, other writers, quotas and the state of the registry change.
-            Self::Opening
+            | Self::Opening
             | Self::Deposed
             | Self::Busy
             | Self::OtherRegion { .. }
@@ -375,6 +379,44 @@ impl WriteRefusal {
             | Self::StoreFailed
             | Self::Unknown => false,
             Self::Remote { is_terminal, .. } => *is_terminal,
+        }
+    }
+
+    /// Whether the registry decided so because of its objects, so that the same batch might be accepted later. The
+    /// outcome of a write with a request id is recorded then.
+    #[must_use]
+    pub const fn depends_on_state(&self) -> bool {
+        match self {
+            Self::NotFound(_)
+            | Self::AlreadyExists(_)
+            | Self::Conflict { .. }
+            | Self::Deleting(_)
+            | Self::Kind(..)
+            | Self::Metadata(..)
+            | Self::Body(..)
+            | Self::Mask(_)
+            | Self::Rule(_)
+            | Self::Limit(..) => true,
+            // The form of the batch and the rights of the caller stay the same.
+            Self::Denied { .. }
+            | Self::Empty
+            | Self::Twice(_)
+            | Self::ReadOnly(_)
+            | Self::RequestReused
+            | Self::RefusedBefore => false,
+            // Nothing was decided, or another registry decides.
+            Self::Opening
+            | Self::Deposed
+            | Self::Busy
+            | Self::OtherRegion { .. }
+            | Self::TwoRegions { .. }
+            | Self::Unreachable { .. }
+            | Self::Rate { .. }
+            | Self::PrefixRate { .. }
+            | Self::StoreFull
+            | Self::StoreFailed
+            | Self::Unknown
+            | Self::Remote { .. } => false,
         }
     }
 }
@@ -461,6 +503,9 @@ impl fmt::Display for WriteRefusal {
                 retry_after.as_millis()
             ),
             Self::RequestReused => f.write_str("the request id was used for another write"),
+            Self::RefusedBefore => f.write_str(
+                "the write was refused when it was sent first under this request id; send it under another one",
+            ),
             Self::StoreFull => f.write_str("the store has no room; the write was not applied"),
             Self::StoreFailed => f.write_str("the store failed; the write was not applied"),
             Self::Unknown => f.write_str(

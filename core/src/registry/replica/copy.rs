@@ -347,6 +347,11 @@ impl Replica {
         self.link.on_success();
         turn.events.push(ReplicaEvent::Following);
         self.note_current(now);
+        if let Some(durable) = self.durable.filter(|_| self.committing.is_none()) {
+            let (sequence, bytes) = (durable.at.sequence, 0);
+            let confirm = ReplicaOutput::Confirm { sequence, bytes };
+            turn.orders.push(confirm);
+        }
     }
 
     /// Returns false if the rest of the message is of no use.

@@ -124,6 +124,12 @@ impl FeedServer {
         known.filter(|it| it.confirmed >= sequence).count()
     }
 
+    /// The sequence number of the last batch that is durable in the copy of a region; 0 if none is known to be.
+    #[must_use]
+    pub fn confirmed(&self, region: &RegionId) -> u64 {
+        self.known.get(region).map_or(0, |it| it.confirmed)
+    }
+
     /// The sequence number after which the log is held for followers; none if it is not.
     #[must_use]
     pub fn held(&self, now: Instant) -> Option<u64> {
@@ -192,7 +198,8 @@ impl FeedServer {
         match request.position.filter(|it| is_continued(*it, source.log)) {
             Some(position) => {
                 served.position = position.at.sequence;
-                known.confirmed = position.at.sequence;
+                // The copy may be committing what it has; it confirms that itself.
+                known.confirmed = known.confirmed.min(position.at.sequence);
             }
             None => {
                 known.confirmed = 0;

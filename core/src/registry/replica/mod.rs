@@ -29,7 +29,7 @@ mod link;
 mod message;
 mod replicas;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use copy::{AppliedCopy, CopyStatus, Replica};
 pub use feed::{FeedOutput, FeedServer, FeedSource, FollowerStatus};

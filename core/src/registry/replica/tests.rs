@@ -8,6 +8,7 @@ use crate::registry::log::{LogEntry, Retention};
 use crate::registry::name::{ObjectName, RegionId};
 use crate::registry::object::{Object, ObjectDraft};
 use crate::registry::query::{FieldMask, ObjectScope};
+use crate::registry::sabotage::RegistryBugs;
 use crate::registry::sequencer::{Config, Input, Output, Sequencer, WriteId, WriteRequest};
 use crate::registry::store::{CommitGroup, StoreFailure};
 use crate::registry::value::{ObjectTable, ObjectValue};
@@ -67,11 +68,12 @@ struct Place {
     answers: BTreeMap<u64, Result<WriteOutcome, WriteRefusal>>,
 }
 
-struct RegionsWorld {
+pub(crate) struct RegionsWorld {
     now: Instant,
+    bugs: RegistryBugs,
     places: Vec<Place>,
     parcels: VecDeque<Parcel>,
-    is_cut: [[bool; 3]; 3],
+    pub(crate) is_cut: [[bool; 3]; 3],
     count: u64,
     /// Where the answers of routed writes go: the region and the number of the write there.
     routed: BTreeMap<u64, (usize, WriteId)>,
@@ -81,8 +83,9 @@ struct RegionsWorld {
     refused: Option<WatchRefusal>,
 }
 
-fn config(at: usize, seed: u64) -> Config {
+fn config(at: usize, seed: u64, bugs: RegistryBugs) -> Config {
     let mut config = Config::new(region(at), seed);
+    config.bugs = bugs;
     config.primary = region(0);
     config.retention = Retention {
         entries: 3,
@@ -96,9 +99,13 @@ fn config(at: usize, seed: u64) -> Config {
 }
 
 impl RegionsWorld {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::with_bugs(RegistryBugs::NONE)
+    }
+
+    pub(crate) fn with_bugs(bugs: RegistryBugs) -> Self {
         let place = |at| Place {
-            machine: Sequencer::new(config(at, at as u64 + 1)),
+            machine: Sequencer::new(config(at, at as u64 + 1, bugs)),
             store: VolatileStore::default(),
             group: None,
             history: Vec::new(),
@@ -107,6 +114,7 @@ impl RegionsWorld {
         };
         let mut world = Self {
             now: Instant::from_millis(1),
+            bugs,
             places: (0..3).map(place).collect(),
             parcels: VecDeque::new(),
             is_cut: [[false; 3]; 3],
@@ -141,6 +149,11 @@ impl RegionsWorld {
         );
         world.settle();
         world
+    }
+
+    /// The registry of a region.
+    pub(crate) fn machine(&self, at: usize) -> &Sequencer {
+        &self.places[at].machine
     }
 
     fn step(&mut self, at: usize, input: Input) {
@@ -245,7 +258,7 @@ impl RegionsWorld {
     }
 
     /// Delivers messages; those on links that are cut are lost. With `drops`, the first message of an owner is lost.
-    fn deliver(&mut self, count: usize, mut drops: bool) {
+    pub(crate) fn deliver(&mut self, count: usize, mut drops: bool) {
         for _ in 0..count {
             let Some(parcel) = self.parcels.pop_front() else {
                 return;
@@ -284,7 +297,12 @@ impl RegionsWorld {
         }
     }
 
-    fn write(&mut self, at: usize, operations: Vec<WriteOperation>, copies: usize) -> u64 {
+    pub(crate) fn write(
+        &mut self,
+        at: usize,
+        operations: Vec<WriteOperation>,
+        copies: usize,
+    ) -> u64 {
         self.count += 1;
         let timeout = Duration::from_secs(1);
         let write = WriteRequest {
@@ -304,7 +322,7 @@ impl RegionsWorld {
         id
     }
 
-    fn commit(&mut self, at: usize) {
+    pub(crate) fn commit(&mut self, at: usize) {
         if let Some((ticket, group)) = self.places[at].group.take() {
             self.store(at, &group);
             self.step(at, Input::Committed { ticket });
@@ -393,7 +411,7 @@ impl RegionsWorld {
         }
     }
 
-    fn crash(&mut self, at: usize, is_stored: bool) {
+    pub(crate) fn crash(&mut self, at: usize, is_stored: bool) {
         if let Some((_, group)) = self.places[at].group.take().filter(|_| is_stored) {
             self.store(at, &group);
         }
@@ -408,11 +426,11 @@ impl RegionsWorld {
         }
         self.count += 1;
         self.routed.retain(|_, (to, _)| *to != at);
-        self.places[at].machine = Sequencer::new(config(at, self.count));
+        self.places[at].machine = Sequencer::new(config(at, self.count, self.bugs));
         self.step(at, Input::Start);
     }
 
-    fn sleep(&mut self, duration: Duration) {
+    pub(crate) fn sleep(&mut self, duration: Duration) {
         self.now += duration;
         for at in 0..3 {
             let deadline = self.places[at].machine.next_deadline();
@@ -425,7 +443,7 @@ impl RegionsWorld {
     }
 
     /// Ends all faults, and lets the regions work until nothing is left to do.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.is_cut = [[false; 3]; 3];
         for _ in 0..60 {
             for _ in 0..6 {
@@ -436,7 +454,7 @@ impl RegionsWorld {
         }
     }
 
-    fn check_settled(&self) {
+    pub(crate) fn check_settled(&self) {
         let objects = |at: usize| self.places[at].machine.objects().iter();
         for (at, place) in self.places.iter().enumerate() {
             for copy in place.machine.copies(self.now) {
@@ -473,14 +491,18 @@ fn put(region: Option<&str>, id: u8) -> WriteOperation {
 
 impl RegionsWorld {
     /// Delivers and commits until nothing is on its way.
-    fn flow(&mut self) {
+    pub(crate) fn flow(&mut self) {
         for _ in 0..8 {
             self.deliver(1_000, false);
             (0..3).for_each(|at| self.commit(at));
         }
     }
 
-    fn answer(&self, at: usize, write: u64) -> Option<&Result<WriteOutcome, WriteRefusal>> {
+    pub(crate) fn answer(
+        &self,
+        at: usize,
+        write: u64,
+    ) -> Option<&Result<WriteOutcome, WriteRefusal>> {
         self.places[at].answers.get(&write)
     }
 }

@@ -10,7 +10,8 @@
 //! deployments and resources. These changes belong to the batch, so a watcher hears in one message that an object has
 //! become visible to it or ceased to be. They keep the generation of an object, because no writer made them.
 //!
-//! Only objects that this region owns are changed.
+//! Only objects that this region owns are changed. The registry of a deployment in another region changes its audience
+//! when the copy of the service's record has changed ([`refresh`]).
 //!
 //! Bounds: [`AUDIENCE_MAX`] services of an audience; [`CHANGES_MAX`] changes of a batch.
 
@@ -101,6 +102,32 @@ pub(super) fn follow(
         set(state, &name, (changes, &mut places), batch)?;
     }
     Ok(())
+}
+
+/// The changes of the audiences of the objects below these services, in a batch of this revision. Objects with more than
+/// [`AUDIENCE_MAX`] readers keep their audiences.
+pub(super) fn refresh(
+    state: &RegistryState,
+    services: &BTreeSet<ObjectName>,
+    batch: (&Config, Revision),
+) -> Vec<ObjectChange> {
+    let (mut state, mut changes) = (state.clone(), Vec::new());
+    let mut places = BTreeMap::new();
+    let mut names = Vec::new();
+    for service in services {
+        let below = format!("{service}/");
+        names.extend(
+            state
+                .objects()
+                .with_prefix(&below)
+                .map(|it| it.name.clone()),
+        );
+    }
+    for name in names {
+        // A record with too many readers is refused where the service is written.
+        drop(set(&mut state, &name, (&mut changes, &mut places), batch));
+    }
+    changes
 }
 
 /// Sets the audience of an object, if it exists and this region owns it. Returns whether the audience changes.

@@ -13,7 +13,7 @@ use crate::registry::name::ObjectName;
 use crate::registry::object::{METADATA_FIELD, NAME_FIELD, Object, ObjectDraft};
 use crate::registry::placement::owner_of;
 use crate::registry::query::FieldMask;
-use crate::registry::rules::{self, check_deletion};
+use crate::registry::rules::{self, RuleContext, check_deletion, concerns_others};
 use crate::registry::state::RegistryState;
 use crate::registry::value::{DEPTH_MAX, FieldPath, ObjectTable, ObjectValue};
 use crate::registry::write::{
@@ -33,6 +33,8 @@ pub(super) struct DecisionContext<'a> {
     pub(super) revision: Revision,
     /// The stream of uids.
     pub(super) uids: &'a mut Random,
+    /// Whether the registry writes of its own accord.
+    pub(super) is_registry: bool,
 }
 
 /// Decides about a batch on a state.
@@ -74,7 +76,11 @@ pub(super) fn decide(
         after.apply(&change);
         changes.push(change);
     }
-    rules::check(&after, &changes).map_err(WriteRefusal::Rule)?;
+    let rules = RuleContext {
+        region: context.config.region.as_str(),
+        is_registry: context.is_registry,
+    };
+    rules::check(&after, &changes, rules).map_err(WriteRefusal::Rule)?;
     let batch = (context.config, context.revision);
     audiences::follow(&mut after, &mut changes, batch).map_err(WriteRefusal::Rule)?;
     Ok(changes)
@@ -149,7 +155,7 @@ fn apply(
         }
         (WriteOperation::Delete { condition, .. }, Some(before)) => {
             check_condition(condition, before)?;
-            delete(before, context)
+            delete(state, before, context)
         }
     }
 }
@@ -291,7 +297,8 @@ fn update(
         if after != allowed || !only_removes {
             return Err(WriteRefusal::Deleting(before.name.clone()));
         }
-        if after.metadata.finalizers.is_empty() {
+        let region = context.config.region.as_str();
+        if after.metadata.finalizers.is_empty() && !concerns_others(state, before, region) {
             return Ok(Some(removed(before)));
         }
     }
@@ -303,14 +310,18 @@ fn update(
 }
 
 fn delete(
+    state: &RegistryState,
     before: &Arc<Object>,
     context: &DecisionContext<'_>,
 ) -> Result<Option<ObjectChange>, WriteRefusal> {
+    let has_finalizers = !before.metadata.writer.finalizers.is_empty();
     if before.metadata.deleted.is_some() {
-        return Ok(None);
+        let is_end = context.is_registry && !has_finalizers;
+        return Ok(is_end.then(|| removed(before)));
     }
     check_deletion(before).map_err(WriteRefusal::Rule)?;
-    if before.metadata.writer.finalizers.is_empty() {
+    let region = context.config.region.as_str();
+    if !has_finalizers && !concerns_others(state, before, region) {
         return Ok(Some(removed(before)));
     }
     let time = context.time;

@@ -2,7 +2,7 @@
 
 use crate::link::Ticket;
 use crate::machine::Wake;
-use crate::registry::log::{LogEpoch, Retention};
+use crate::registry::log::{LogEpoch, RequestKey, RequestStamp, Retention};
 use crate::registry::name::RegionId;
 use crate::registry::replica::{
     FeedMessage, FeedRefusal, FeedRequest, FollowerId, ReplicaEvent, ReplicaInput, ReplicaOutput,
@@ -123,6 +123,20 @@ pub struct WriteRequest {
     pub copies: Option<CopiesWanted>,
     /// Whether the registry of another region has routed the write here. Such a write is not routed again.
     pub is_routed: bool,
+}
+
+impl WriteRequest {
+    /// The stamp of the request; none if it has no id.
+    pub(super) fn stamp(&self) -> Option<RequestStamp> {
+        let id = self.request.as_ref()?;
+        Some(RequestStamp {
+            key: RequestKey {
+                caller: self.caller.to_string(),
+                id: id.clone(),
+            },
+            hash: self.batch.hash(),
+        })
+    }
 }
 
 /// An input of the machine.

@@ -8,6 +8,8 @@
 //! - `pipeline`: batches that are not yet durable, and their writers.
 //! - `decision`: preconditions, masks, rules; the changes of a batch.
 //! - `audiences`: the services that may read the changed objects.
+//! - `requests`: writes that are repeated under their request ids.
+//! - `reconcile`: batches that the registry writes of its own accord; `reconciler`: its questions to other regions.
 //! - `quotas`: objects and writes of each service.
 //! - [`RegionLogs`]: durable batches, for watchers that resume and requests that are repeated.
 //! - [`WatchServer`]: the watchers.
@@ -22,7 +24,8 @@
 //!   know yet that another one has opened its store may answer reads and refusals from its last state.
 //! - An acknowledged write is durable. A write that is refused is not applied, except for
 //!   [`WriteRefusal::Unknown`]; its outcome is learnt by repeating it with its request id.
-//! - A request id is executed at most once while the log keeps its batch.
+//! - A request id is executed at most once while the log keeps its batch. A request that changed nothing or was refused
+//!   has a batch without changes, so that a repeat has no other outcome.
 //! - After a failure of the store with an unknown outcome, the store is opened again before any other write.
 //! - A sequencer whose epoch has ended commits nothing, because the store checks the epoch in each commit.
 //!
@@ -36,7 +39,10 @@ mod interface;
 mod lease;
 mod pipeline;
 mod quotas;
+mod reconcile;
+mod reconciler;
 mod regions;
+mod requests;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -49,7 +55,7 @@ pub use interface::{
 pub use pipeline::{WAITING_BYTES_MAX, WAITING_ENTRIES_MAX};
 pub use routing::ROUTED_MAX;
 
-use super::log::{ChangeLog, LogEntry, LogEpoch, ObjectChange, RequestKey, RequestStamp};
+use super::log::{ChangeLog, LogEntry, LogEpoch, ObjectChange, RequestStamp};
 use super::metadata::Revision;
 use super::name::ObjectName;
 use super::object::Object;
@@ -73,7 +79,8 @@ use decision::{DecisionContext, added, decide};
 use lease::Lease;
 use pipeline::{CommitPipeline, Waiter, WaitingAnswer};
 use quotas::Quotas;
-use routing::{RoutedWrites, answer_routed};
+use reconciler::{INTERNAL_MIN, OWN_WRITE, Reconciler};
+use routing::RoutedWrites;
 use std::sync::Arc;
 
 /// The sequencer of a region.
@@ -94,6 +101,7 @@ pub struct Sequencer {
     acks: CopyAcks,
     routed: RoutedWrites,
     claim: RegionClaim,
+    reconciler: Reconciler,
     random: Random,
     /// Calendar time of the latest write.
     time: Wall,
@@ -113,6 +121,7 @@ impl Sequencer {
             acks: CopyAcks::default(),
             routed: RoutedWrites::default(),
             claim: RegionClaim::default(),
+            reconciler: Reconciler::default(),
             lease: Lease::new(),
             pipeline: CommitPipeline::default(),
             quotas: Quotas::new(config.limits, &config.prefixes),
@@ -244,6 +253,7 @@ impl Sequencer {
                     feed.confirm(now, follower, sequence, bytes, source, sent);
                 });
                 self.answer_copied(now, out);
+                self.reconcile(now, out);
             }
             Input::CloseFeed { follower } => self.feed.close(now, follower),
             Input::Link { region, input } => self.on_link(now, &region, *input, out),
@@ -266,6 +276,8 @@ impl Sequencer {
             return;
         }
         let (head, stored) = (self.logs.own().head(), image.head());
+        let last = image.log.last().map_or(self.time, |it| it.time);
+        self.time = self.time.max(last);
         let log = ChangeLog::of(image.floor, image.epochs, image.log);
         let former = std::mem::replace(self.logs.own_mut(), log);
         if !self.logs.own().knows(former.epoch_of(head), head) {
@@ -292,6 +304,7 @@ impl Sequencer {
     /// Drops what is accepted and not durable.
     fn accept_durable(&mut self) {
         self.accepted = self.durable.clone();
+        self.note_deployments();
         self.quotas.recount(self.durable.objects().iter());
     }
 
@@ -314,6 +327,9 @@ impl Sequencer {
         result: Result<WriteOutcome, WriteRefusal>,
         out: &mut Outbox<Output>,
     ) {
+        if write.0 >= INTERNAL_MIN {
+            return;
+        }
         let result = match result {
             Ok(outcome) => match self.acks.hold(now, write, outcome, &self.feed) {
                 Some(outcome) => Ok(outcome),
@@ -348,54 +364,41 @@ impl Sequencer {
         if !self.is_readable() {
             return Err(WriteRefusal::Opening);
         }
+        let (request, claim) = (write.stamp(), self.claim_state());
+        // The owner of a name may be another one after the first attempt, so the log is asked before the owner is found.
+        if claim == ClaimState::Held && self.repeat(now, &write, request.as_ref(), out)? {
+            return Ok(());
+        }
         if let Some((name, owner)) = self.other_owner(&write.batch)? {
             return self.route(name, owner, write, out);
         }
-        match self.claim_state() {
+        match claim {
             ClaimState::Held => {}
             ClaimState::Open => return Err(WriteRefusal::Opening),
             ClaimState::Taken => return Err(WriteRefusal::Deposed),
-        }
-        let request = write.request.as_ref().map(|id| RequestStamp {
-            key: RequestKey {
-                caller: write.caller.to_string(),
-                id: id.clone(),
-            },
-            hash: write.batch.hash(),
-        });
-        if self.repeat(now, write.write, request.as_ref(), out)? {
-            return Ok(());
         }
         self.quotas.begin(now, &write.caller, &write.batch)?;
         if !self.pipeline.has_room() {
             return Err(WriteRefusal::Busy);
         }
         match self.decide(&write) {
-            Ok((revision, changes)) if !changes.is_empty() => {
-                self.push(&write, request, revision, changes, out);
-            }
-            Ok(_) => self.answer_unchanged(now, write.write, out),
-            Err(refusal) if self.pipeline.len() == 0 => return Err(refusal),
-            Err(refusal) => self.wait_for_last(write.write, WaitingAnswer::Refused(refusal)),
+            Ok(changes) if changes.is_empty() => self.accept_unchanged(now, &write, request, out),
+            Ok(changes) => self.push(&write, request, changes, WaitingAnswer::Own, out),
+            Err(refusal) => self.accept_refusal(&write, request, refusal, out)?,
         }
         Ok(())
     }
 
     /// Decides about a batch on the accepted state.
-    fn decide(
-        &mut self,
-        write: &WriteRequest,
-    ) -> Result<(Revision, Vec<ObjectChange>), WriteRefusal> {
-        let revision = Revision {
-            epoch: self.lease.epoch().number,
-            sequence: self.next_sequence(),
-        };
+    fn decide(&mut self, write: &WriteRequest) -> Result<Vec<ObjectChange>, WriteRefusal> {
+        let revision = self.next_revision();
         let mut context = DecisionContext {
             config: &self.config,
             caller: &write.caller,
             time: self.time,
             revision,
             uids: &mut self.random,
+            is_registry: write.write == OWN_WRITE,
         };
         let state = if self.config.bugs.has(RegistryBug::LostUpdate) {
             &self.durable
@@ -404,18 +407,19 @@ impl Sequencer {
         };
         let changes = decide(state, &write.batch, &mut context)?;
         self.quotas.check(added(&changes))?;
-        Ok((revision, changes))
+        Ok(changes)
     }
 
-    /// Hands an accepted batch to the pipeline.
+    /// Hands an accepted batch to the pipeline. The writer gets the answer when the batch is durable.
     fn push(
         &mut self,
         write: &WriteRequest,
         request: Option<RequestStamp>,
-        revision: Revision,
         changes: Vec<ObjectChange>,
+        answer: WaitingAnswer,
         out: &mut Outbox<Output>,
     ) {
+        let revision = self.next_revision();
         for change in &changes {
             self.accepted.apply(change);
             self.quotas.apply(change);
@@ -430,77 +434,25 @@ impl Sequencer {
         };
         let previous = self.pipeline.end_hash();
         let entry = entry.after(previous.unwrap_or_else(|| self.logs.own().end_hash()));
-        if self.config.bugs.has(RegistryBug::AnswersEarly) {
+        let write = write.write;
+        if self.config.bugs.has(RegistryBug::AnswersEarly) && answer == WaitingAnswer::Own {
             let result = Ok(WriteOutcome::of(&entry, &self.config.region));
-            let write = write.write;
             out.push(Output::Answer { write, result });
         }
-        self.pipeline.push(entry, write.write);
+        self.pipeline.push(entry, Waiter { write, answer });
+    }
+
+    /// The revision of the next accepted batch.
+    fn next_revision(&self) -> Revision {
+        Revision {
+            epoch: self.lease.epoch().number,
+            sequence: self.next_sequence(),
+        }
     }
 
     /// The sequence number of the next accepted batch.
     fn next_sequence(&self) -> u64 {
         self.logs.own().head() + self.pipeline.len() as u64 + 1
-    }
-
-    /// Whether a write is a repetition: then it gets the outcome of the first attempt.
-    fn repeat(
-        &mut self,
-        now: Instant,
-        write: WriteId,
-        request: Option<&RequestStamp>,
-        out: &mut Outbox<Output>,
-    ) -> Result<bool, WriteRefusal> {
-        let Some(request) = request else {
-            return Ok(false);
-        };
-        if self.config.bugs.has(RegistryBug::RequestsForgotten) {
-            return Ok(false);
-        }
-        let waiting = self.pipeline.of_request(&request.key);
-        let Some(entry) = waiting.or_else(|| self.logs.own().of_request(&request.key)) else {
-            return Ok(false);
-        };
-        if entry.request.as_ref() != Some(request) {
-            return Err(WriteRefusal::RequestReused);
-        }
-        let sequence = entry.revision.sequence;
-        if sequence > self.logs.own().head() {
-            let answer = WaitingAnswer::Own;
-            self.pipeline.wait(sequence, Waiter { write, answer });
-        } else {
-            let result = Ok(WriteOutcome::of(entry, &self.config.region));
-            self.answer(now, write, result, out);
-        }
-        Ok(true)
-    }
-
-    /// Answers a batch that changes nothing, once the state that it saw is durable.
-    fn answer_unchanged(&mut self, now: Instant, write: WriteId, out: &mut Outbox<Output>) {
-        if self.pipeline.len() > 0 {
-            self.wait_for_last(write, WaitingAnswer::Unchanged);
-        } else {
-            let result = Ok(self.unchanged());
-            self.answer(now, write, result, out);
-        }
-    }
-
-    /// Answers a writer when the last accepted batch is durable.
-    fn wait_for_last(&mut self, write: WriteId, answer: WaitingAnswer) {
-        let last = self.next_sequence() - 1;
-        self.pipeline.wait(last, Waiter { write, answer });
-    }
-
-    /// The outcome of a batch that changes nothing.
-    fn unchanged(&self) -> WriteOutcome {
-        let sequence = self.logs.own().head();
-        let epoch = self.logs.own().epoch_of(sequence).number;
-        WriteOutcome {
-            region: self.config.region.clone(),
-            revision: Revision { epoch, sequence },
-            objects: Vec::new(),
-            copies: 0,
-        }
     }
 
     fn on_committed(&mut self, now: Instant, ticket: Ticket, out: &mut Outbox<Output>) {
@@ -536,6 +488,7 @@ impl Sequencer {
         });
         self.feed(out, |feed, source, sent| feed.publish(now, source, sent));
         self.answer_copied(now, out);
+        self.reconcile(now, out);
         self.compact(now, out);
     }
 
@@ -666,8 +619,12 @@ impl Sequencer {
         self.replicas.on_wake(now, &mut reports);
         self.report_copies(now, reports, out);
         self.claim_region(now, out);
-        answer_routed(self.routed.take_due(now), out);
+        let due = self.routed.take_due(now);
+        self.answer_routed(due, out);
         self.answer_copied(now, out);
+        if self.reconciler.is_due(now) {
+            self.reconcile(now, out);
+        }
     }
 
     /// Hands the next group to the store.
@@ -729,6 +686,7 @@ impl Machine for Sequencer {
             self.claim.deadline(),
             self.acks.deadline(),
             self.routed.deadline(),
+            self.reconciler.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -31,9 +31,9 @@ pub(super) struct Waiter {
 pub(super) enum WaitingAnswer {
     /// The outcome of the batch, which is the writer's own.
     Own,
-    /// The write changes nothing in the state after the batch.
+    /// The write has no request id, and changes nothing in the state after the batch.
     Unchanged,
-    /// The write is refused in the state after the batch.
+    /// The write is refused in the state after the batch, which may be the one that records the refusal.
     Refused(WriteRefusal),
 }
 
@@ -71,7 +71,7 @@ impl CommitPipeline {
     }
 
     /// Accepts a batch.
-    pub(super) fn push(&mut self, entry: LogEntry, write: WriteId) {
+    pub(super) fn push(&mut self, entry: LogEntry, waiter: Waiter) {
         let sequence = entry.revision.sequence;
         let entry = Arc::new(entry);
         if let Some(request) = &entry.request {
@@ -80,8 +80,7 @@ impl CommitPipeline {
         }
         self.open_bytes += entry.encoded_len();
         self.open.push(entry);
-        let answer = WaitingAnswer::Own;
-        self.wait(sequence, Waiter { write, answer });
+        self.wait(sequence, waiter);
     }
 
     /// Lets a writer wait for a batch.

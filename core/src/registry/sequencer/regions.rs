@@ -2,9 +2,11 @@
 //! regions own, and the claim of its store to the region.
 
 use super::claim::{CLAIM, ClaimState, STORE_FIELD, claim_state, is_region};
-use super::routing::answer_routed;
+use super::reconciler::INTERNAL_MIN;
+use super::routing::RoutedAnswer;
 use super::{Event, Output, Sequencer, WriteId, WriteRequest};
 use crate::machine::Outbox;
+use crate::registry::kind::BuiltInKind;
 use crate::registry::log::{LogEntry, ObjectChange};
 use crate::registry::name::{ObjectName, RegionId};
 use crate::registry::object::Object;
@@ -85,7 +87,24 @@ impl Sequencer {
         let owner = result.as_ref().ok().map(|outcome| &outcome.region);
         let copied = owner.map_or(0, |owner| self.replicas.sequence(owner));
         let answer = self.routed.on_answer(now, write, result, copied);
-        answer_routed(answer, out);
+        let is_question = answer.as_ref().is_some_and(|it| it.0.0 >= INTERNAL_MIN);
+        self.answer_routed(answer, out);
+        if is_question {
+            self.reconcile(now, out);
+        }
+    }
+
+    /// Answers writers whose writes were routed. The claim of the region has no writer, and questions are the registry's.
+    pub(super) fn answer_routed(
+        &mut self,
+        answers: impl IntoIterator<Item = RoutedAnswer>,
+        out: &mut Outbox<Output>,
+    ) {
+        for (write, result) in answers {
+            if write != CLAIM && !self.reconciler.on_answer(write, &result) {
+                out.push(Output::Answer { write, result });
+            }
+        }
     }
 
     /// Applies the changes of copies that are durable. Returns whether records of regions are among them.
@@ -122,7 +141,8 @@ impl Sequencer {
                 }
             }
             let copied = self.replicas.sequence(&region);
-            answer_routed(self.routed.on_copied(&region, copied), out);
+            let answers = self.routed.on_copied(&region, copied);
+            self.answer_routed(answers, out);
         }
         self.report_copies(now, reports, out);
         has_regions
@@ -130,6 +150,9 @@ impl Sequencer {
 
     /// Applies the change of a copied object to the durable and the accepted state.
     fn apply_copied(&mut self, name: &ObjectName, after: Option<Arc<Object>>) -> ObjectChange {
+        if BuiltInKind::of(name) == Some(BuiltInKind::Service) {
+            self.reconciler.note_service(name);
+        }
         let change = ObjectChange {
             name: name.clone(),
             before: self.durable.objects().get(name).cloned(),
@@ -233,7 +256,8 @@ impl Sequencer {
         let lost = self.replicas.status(now).filter(|it| !it.is_following);
         let lost: Vec<RegionId> = lost.map(|it| it.region).collect();
         for region in lost {
-            answer_routed(self.routed.on_lost(&region), out);
+            let answers = self.routed.on_lost(&region);
+            self.answer_routed(answers, out);
         }
     }
 

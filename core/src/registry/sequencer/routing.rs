@@ -6,9 +6,7 @@
 //!
 //! Bounds: [`ROUTED_MAX`] writes.
 
-use super::claim::CLAIM;
-use super::interface::{Output, WriteId};
-use crate::machine::Outbox;
+use super::interface::WriteId;
 use crate::registry::name::RegionId;
 use crate::registry::write::{WriteOutcome, WriteRefusal};
 use crate::time::{Duration, Instant};
@@ -117,17 +115,5 @@ impl RoutedWrites {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waiting = self.writes.values().filter_map(|it| it.outcome.as_ref());
         waiting.map(|(_, until)| *until).min()
-    }
-}
-
-/// Answers writers whose writes were routed. The claim of the region has no writer.
-pub(super) fn answer_routed(
-    answers: impl IntoIterator<Item = RoutedAnswer>,
-    out: &mut Outbox<Output>,
-) {
-    for (write, result) in answers {
-        if write != CLAIM {
-            out.push(Output::Answer { write, result });
-        }
     }
 }

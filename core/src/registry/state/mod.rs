@@ -10,6 +10,7 @@ use super::kind::{BuiltInKind, KindCatalog};
 use super::log::ObjectChange;
 use super::name::ObjectName;
 use super::object::Object;
+use super::policy::closing_regions;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,6 +20,17 @@ pub struct RegistryState {
     objects: ObjectMap,
     kinds: Arc<KindCatalog>,
     relations: Arc<ServiceRelations>,
+    unfinished: Arc<BTreeSet<ObjectName>>,
+}
+
+/// Whether a registry is to change the object of its own accord: a service that leaves regions, or an object that is
+/// being deleted and has no finalizers.
+fn is_unfinished(object: &Object) -> bool {
+    if object.metadata.deleted.is_some() {
+        return object.metadata.writer.finalizers.is_empty();
+    }
+    let is_service = BuiltInKind::of(&object.name) == Some(BuiltInKind::Service);
+    is_service && !closing_regions(object).is_empty()
 }
 
 impl RegistryState {
@@ -30,6 +42,7 @@ impl RegistryState {
             let kinds = Arc::make_mut(&mut state.kinds);
             kinds.on_change(&object.name, Some(&object));
             state.relate(&object.name, Some(&object));
+            state.follow_unfinished(&object.name, Some(&object));
             state.objects.insert(object);
         }
         state
@@ -50,6 +63,24 @@ impl RegistryState {
             let relations = Arc::make_mut(&mut self.relations);
             relations.on_change(name.id(), &before, &after);
         }
+    }
+
+    fn follow_unfinished(&mut self, name: &ObjectName, after: Option<&Object>) {
+        let (was, is) = (
+            self.unfinished.contains(name),
+            after.is_some_and(is_unfinished),
+        );
+        if is && !was {
+            Arc::make_mut(&mut self.unfinished).insert(name.clone());
+        } else if was && !is {
+            Arc::make_mut(&mut self.unfinished).remove(name);
+        }
+    }
+
+    /// The objects that a registry is to change of its own accord.
+    #[must_use]
+    pub fn unfinished(&self) -> &BTreeSet<ObjectName> {
+        &self.unfinished
     }
 
     /// The objects.
@@ -73,6 +104,7 @@ impl RegistryState {
     /// Applies a change.
     pub fn apply(&mut self, change: &ObjectChange) {
         self.relate(&change.name, change.after.as_deref());
+        self.follow_unfinished(&change.name, change.after.as_deref());
         if BuiltInKind::of(&change.name) == Some(BuiltInKind::Resource) {
             let kinds = Arc::make_mut(&mut self.kinds);
             kinds.on_change(&change.name, change.after.as_deref());

@@ -54,6 +54,7 @@ fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
             (Code::ResourceExhausted, "RATE", None)
         }
         WriteRefusal::RequestReused => (Code::InvalidArgument, "REQUEST_ID_REUSED", None),
+        WriteRefusal::RefusedBefore => (Code::Aborted, "REFUSED_BEFORE", None),
         WriteRefusal::StoreFull => (Code::ResourceExhausted, "STORE_FULL", None),
         WriteRefusal::StoreFailed => (Code::Unavailable, "STORE_FAILED", None),
         WriteRefusal::Unknown => (Code::Unavailable, UNKNOWN_OUTCOME, None),

@@ -342,6 +342,14 @@ impl RegistryClient {
                     self.pause(now);
                 }
             }
+            // An earlier attempt was refused, and its answer was lost.
+            Err(WriteRefusal::RefusedBefore) => {
+                if self.pending.take_if(|it| it.request == request).is_some() {
+                    let request = request.to_owned();
+                    out.report(RegistryFact::Refused { request });
+                    self.pause(now);
+                }
+            }
             // The operation is repeated after a while.
             Err(
                 WriteRefusal::Opening

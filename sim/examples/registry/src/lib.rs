@@ -15,6 +15,7 @@ pub mod invariants;
 pub mod linearizability;
 pub mod links;
 pub mod messages;
+pub mod operator;
 pub mod pod;
 pub mod server;
 pub mod shared_store;

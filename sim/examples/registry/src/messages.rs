@@ -28,6 +28,13 @@ pub enum ClientMessage {
         /// The operations.
         batch: WriteBatch,
     },
+    /// Writes as an administrator.
+    Administer {
+        /// The id of the request.
+        request: String,
+        /// The operations.
+        batch: WriteBatch,
+    },
     /// Reads an object.
     Read {
         /// The id of the request.
@@ -102,7 +109,9 @@ const FRAME: usize = 48;
 impl Message for ClientMessage {
     fn encoded_len(&self) -> usize {
         let content = match self {
-            Self::Write { request, batch, .. } | Self::Register { request, batch } => {
+            Self::Write { request, batch, .. }
+            | Self::Register { request, batch }
+            | Self::Administer { request, batch } => {
                 request.len() + batch.operations.len() * (FRAME + 32)
             }
             Self::Read { request, name } => request.len() + name.as_str().len(),
@@ -115,6 +124,7 @@ impl Message for ClientMessage {
         match self {
             Self::Write { .. } => "write",
             Self::Register { .. } => "register",
+            Self::Administer { .. } => "administer",
             Self::Read { .. } => "read",
             Self::Open(..) => "open",
             Self::Grant(_) => "grant",

@@ -295,6 +295,11 @@ impl RegistryServer {
                 let write = self.write(now, link, SERVICE, request, batch);
                 self.step(now, Input::Write(Box::new(write)), out);
             }
+            ClientMessage::Administer { request, batch } => {
+                let mut write = self.write(now, link, SERVICE, request, batch);
+                write.caller = RegistryCaller::Administrator;
+                self.step(now, Input::Write(Box::new(write)), out);
+            }
             ClientMessage::Read { request, name } => {
                 let is_readable = self.machine.is_readable();
                 let found = is_readable.then(|| self.machine.get(name).cloned());

@@ -1,6 +1,7 @@
 //! The registry as a system: hosts whose names begin with `registry` run registries of one region, hosts `region-REGION`
 //! the registries of several regions, of which the first is the primary one; all others run clients. In a run with several
-//! regions, the name of a client begins with its region (`us1`), that of a pod with `pod-` and the region (`pod-us1`).
+//! regions, the name of a client begins with its region (`us1`), that of a pod with `pod-` and the region (`pod-us1`), that
+//! of an operator with `operator-` and the region.
 
 use core::net::SocketAddr;
 use crate::archive::{Archive, SharedArchive};
@@ -9,6 +10,7 @@ use crate::disk_store::DiskStore;
 use crate::fact::FACTS;
 use crate::invariants;
 use crate::links::RegionLinks;
+use crate::operator::Operator;
 use crate::pod::{Pod, SERVICE};
 use crate::server::{RegistryServer, ServerStore};
 use crate::shared_store::SharedStore;
@@ -89,8 +91,11 @@ fn words() -> Words {
 }
 
 /// The metrics of the workload.
-const METRICS: [&str; 9] = [
+const METRICS: [&str; 12] = [
+    "closed-regions",
+    "removed-kinds",
     "acknowledged-writes",
+    "unchanged-writes",
     "copied-writes",
     "copy-delay-ms",
     "watchers",
@@ -189,6 +194,7 @@ impl Registry {
     fn place(&self, start: &Start<'_>) -> (Option<RegionId>, Vec<SocketAddr>) {
         let name = &*start.spec().name;
         let name = name.strip_prefix("pod-").unwrap_or(name);
+        let name = name.strip_prefix("operator-").unwrap_or(name);
         let of_region = |(region, _): &&(RegionId, usize)| {
             let rest = name.strip_prefix(region.as_str());
             rest.is_some_and(|rest| rest.parse::<u32>().is_ok())
@@ -258,6 +264,20 @@ fn settled_pods(scene: &Scene<'_>, objects: &ObjectMap) -> Result<(), String> {
     Ok(())
 }
 
+/// Each deployment is readable by the services that may read its service.
+fn settled_audiences(objects: &ObjectMap) -> Result<(), String> {
+    let deployments = objects.with_prefix("services/");
+    let deployments = deployments.filter(|it| it.name.as_str().contains("/deployments/"));
+    for deployment in deployments {
+        let service = deployment.name.parent().and_then(|it| objects.get(&it));
+        let service = service.ok_or_else(|| format!("{} has no service", deployment.name))?;
+        if deployment.metadata.audience != service.metadata.audience {
+            return Err(format!("the audience of {} is an old one", deployment.name));
+        }
+    }
+    Ok(())
+}
+
 impl Program for Registry {
     fn name(&self) -> &'static str {
         "registry"
@@ -272,6 +292,13 @@ impl Program for Registry {
             let config = Self::pod(start.host, region);
             return Box::new(Pod::new(registries, config, &start.random));
         }
+        let prefix = format!("{}-{}", start.host, start.life);
+        let regions: Vec<_> = self.regions.iter().map(|it| it.0.clone()).collect();
+        if let Some(own) = region.clone()
+            && start.spec().name.starts_with("operator-")
+        {
+            return Box::new(Operator::new(registries[0], own, regions, prefix, start.random));
+        }
         let selector = if region.is_some() { "" } else { "//shop/orders" };
         let scope = ObjectScope {
             selector: selector.parse().expect("a valid selector"),
@@ -279,8 +306,6 @@ impl Program for Registry {
                 .parse()
                 .expect("a valid filter"),
         };
-        let prefix = format!("{}-{}", start.host, start.life);
-        let regions = self.regions.iter().map(|it| it.0.clone()).collect();
         let region = region.map(|own| (own, regions));
         Box::new(RegistryClient::new(
             registries,
@@ -334,6 +359,11 @@ impl Program for Registry {
                 return Err(format!("the copy of {name} differs from the registry"));
             }
         }
+        if let Some((host, _)) = scene.of::<Operator>().find(|(_, it)| !it.is_idle()) {
+            let name = scene.name(host);
+            return Err(format!("{name} has writes without an answer"));
+        }
+        settled_audiences(objects)?;
         settled_pods(scene, objects)
     }
 }

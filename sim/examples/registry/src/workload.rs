@@ -6,6 +6,7 @@ use crate::pod::SERVICE;
 use crate::viewed_set::ViewedSet;
 use phalanx_core::registry::log::LogEntry;
 use phalanx_core::registry::name::RegionId;
+use phalanx_core::registry::policy::enabled_regions;
 use phalanx_sim::invariant::Report;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,8 @@ pub struct Workload {
     committed: BTreeMap<(RegionId, u64), u64>,
     /// The times of the acknowledgements of writes with the copies that their writers waited for.
     copied: Vec<u64>,
+    /// The times of the acknowledgements of writes that changed nothing.
+    unchanged: Vec<u64>,
     /// The times of the acknowledgements of writes for objects of another region than the primary one.
     routed: Vec<u64>,
     /// The watchers that follow, or have followed, a registry.
@@ -30,6 +33,9 @@ pub struct Workload {
     copies: BTreeMap<(usize, RegionId), u64>,
     /// The time, the host and the delay of each batch that a copy has taken.
     copy_delays: Vec<(u64, usize, u64)>,
+    /// The number of times that a region has left a service, and of removed kinds.
+    closed: u64,
+    removed_kinds: u64,
     /// The number of batches of pods.
     registrations: u64,
     /// The last position of each watcher in the log of each region.
@@ -60,6 +66,9 @@ impl Workload {
             }
             Some(RegistryFact::Acknowledged { outcome, .. }) => {
                 self.acknowledged.push(report.now);
+                if outcome.objects.is_empty() {
+                    self.unchanged.push(report.now);
+                }
                 if outcome.copies > 0 {
                     self.copied.push(report.now);
                 }
@@ -86,7 +95,8 @@ impl Workload {
                 for entry in entries {
                     let at = (region.clone(), entry.revision.sequence);
                     self.committed.insert(at, report.now);
-                    let request = entry.request.as_ref();
+                    self.count_ends(entry);
+                    let request = entry.request.as_ref().filter(|_| !entry.changes.is_empty());
                     let is_pod = request.is_some_and(|it| it.key.caller.ends_with(SERVICE));
                     self.registrations += u64::from(is_pod);
                 }
@@ -128,6 +138,21 @@ impl Workload {
         }
     }
 
+    fn count_ends(&mut self, entry: &LogEntry) {
+        for change in &entry.changes {
+            match (&change.before, &change.after) {
+                (Some(before), Some(after)) => {
+                    let left = &enabled_regions(before) - &enabled_regions(after);
+                    self.closed += left.len() as u64;
+                }
+                (Some(_), None) => {
+                    self.removed_kinds += u64::from(change.name.as_str().contains("/resources/"));
+                }
+                (None, _) => {}
+            }
+        }
+    }
+
     /// The process of a registry has ended.
     pub fn end(&mut self) {
         self.at_ends.push(self.waiting.len());
@@ -148,6 +173,10 @@ impl Workload {
                 let within = self.copied.iter().filter(|at| is_within(**at));
                 Ok(within.count() as u64)
             }
+            "unchanged-writes" => {
+                let within = self.unchanged.iter().filter(|at| is_within(**at));
+                Ok(within.count() as u64)
+            }
             "routed-writes" => {
                 let within = self.routed.iter().filter(|at| is_within(**at));
                 Ok(within.count() as u64)
@@ -160,6 +189,8 @@ impl Workload {
                 longest.ok_or_else(|| "no copy has taken a batch".to_owned())
             }
             "registrations" => Ok(self.registrations),
+            "closed-regions" => Ok(self.closed),
+            "removed-kinds" => Ok(self.removed_kinds),
             "killed-registries" => Ok(self.at_ends.len() as u64),
             "killed-while-idle" => {
                 let idle = self.at_ends.iter().filter(|writes| **writes == 0);

@@ -6,7 +6,7 @@ use phalanx_sim::{Model, RunOptions, Runner};
 use registry::system::REGISTRY;
 use std::path::Path;
 
-const SCENARIOS: [&str; 12] = [
+const SCENARIOS: [&str; 14] = [
     "registry-quiet",
     "registry-crash",
     "registry-store-fails",
@@ -19,13 +19,15 @@ const SCENARIOS: [&str; 12] = [
     "registry-region-crash",
     "registry-region-pods",
     "registry-slow-follower",
+    "registry-slow-store",
+    "registry-region-closing",
 ];
 
 /// Number of seeds of each scenario, unless the variable `REGISTRY_SEEDS` has another number.
 const SEEDS: u64 = 5;
 
 /// The planted bugs: each with a scenario, and the invariant or expectation that detects the bug in it.
-const BUGS: [(&str, &str, &str); 22] = [
+const BUGS: [(&str, &str, &str); 27] = [
     (
         "answers-early",
         "registry-crash",
@@ -41,6 +43,21 @@ const BUGS: [(&str, &str, &str); 22] = [
         "requests-forgotten",
         "registry-store-fails",
         "invariant executed-once",
+    ),
+    (
+        "requests-forgotten",
+        "registry-slow-store",
+        "invariant executed-once",
+    ),
+    (
+        "unchanged-forgotten",
+        "registry-slow-store",
+        "invariant linearizable",
+    ),
+    (
+        "refusals-forgotten",
+        "registry-slow-store",
+        "invariant refused-is-not-applied",
     ),
     (
         "unknown-is-failed",
@@ -119,6 +136,16 @@ const BUGS: [(&str, &str, &str); 22] = [
         "slow-follower-blocks",
         "registry-slow-follower",
         "copy-delay-ms",
+    ),
+    (
+        "ends-unasked",
+        "registry-region-closing",
+        "invariant needed-stays",
+    ),
+    (
+        "copied-audiences-stay",
+        "registry-region-closing",
+        "all views are right",
     ),
 ];
 

@@ -1,6 +1,8 @@
 //! Tests of the sequencer: a harness with a store in memory, and steps with exact outputs.
 
 mod access;
+mod regions;
+mod requests;
 mod rules;
 mod watches;
 mod world;
@@ -478,6 +480,8 @@ fn a_repeated_request_that_is_under_way_gets_the_same_outcome() {
         Some("r"),
         &[create(ORDER, &[])],
     );
+    bench.commit();
+    // The refusal is recorded.
     bench.commit();
     assert_eq!(
         bench.answers[&admin],

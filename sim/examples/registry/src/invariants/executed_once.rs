@@ -1,4 +1,5 @@
-//! A request is executed at most once, however often it is sent, while the log keeps its batch.
+//! A request is executed at most once, however often it is sent, while the log keeps its batch: also a request that was
+//! answered as one that changed nothing.
 
 use crate::fact::RegistryFact;
 use phalanx_core::registry::name::RegionId;
@@ -23,6 +24,11 @@ impl Invariant for ExecutedOnce {
 
     fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> InvariantResult {
         let (region, entries) = match report.event.of() {
+            Some(RegistryFact::Acknowledged { request, outcome }) => {
+                let at = (outcome.region.clone(), outcome.revision.sequence);
+                self.executed.entry(request.clone()).or_insert(at);
+                return Ok(());
+            }
             Some(RegistryFact::Committed { region, entries }) => (region, entries),
             Some(RegistryFact::Serving {
                 region,

@@ -7,6 +7,7 @@ mod counts;
 mod executed_once;
 mod hidden_stays_hidden;
 mod linearizable;
+mod needed_stays;
 mod one_owner;
 mod promises_kept;
 mod refused_is_not_applied;
@@ -38,6 +39,7 @@ pub fn all(
     ];
     if !regions.is_empty() {
         all.push(Box::new(copied_is_durable::CopiedIsDurable::new(archive)));
+        all.push(Box::new(needed_stays::NeededStays::new(archive)));
         let equal = copies_equal_owners::CopiesEqualOwners::new(archive);
         all.push(Box::new(equal));
     }

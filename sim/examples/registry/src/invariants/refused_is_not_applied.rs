@@ -1,7 +1,8 @@
-//! A write that the registry reports as not applied is not in the durable history, then and later.
+//! A write that the registry reports as not applied, or as in conflict with its condition, has changed nothing in the
+//! durable history, then and later.
 
 use crate::archive::SharedArchive;
-use crate::fact::RegistryFact;
+use crate::fact::{OperationOutcome, RegistryFact};
 use phalanx_core::registry::log::LogEntry;
 use phalanx_sim::invariant::{Invariant, InvariantResult, Report, Steps};
 use phalanx_sim::world::{Program, Scene};
@@ -32,8 +33,15 @@ impl Invariant for RefusedIsNotApplied {
     }
 
     fn on_report(&mut self, report: &Report<'_>, _: &dyn Program) -> InvariantResult {
-        if let Some(RegistryFact::Refused { request }) = report.event.of() {
-            self.refused.insert(request.clone());
+        let is_conflict = |it: &OperationOutcome| matches!(it, OperationOutcome::Conflict(_));
+        match report.event.of() {
+            Some(RegistryFact::Refused { request }) => drop(self.refused.insert(request.clone())),
+            Some(RegistryFact::Returned { request, outcomes })
+                if outcomes.iter().any(is_conflict) =>
+            {
+                self.refused.insert(request.clone());
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -42,7 +50,8 @@ impl Invariant for RefusedIsNotApplied {
         let archive = self.archive.borrow();
         let is_refused = |entry: &LogEntry| {
             let request = entry.request.as_ref();
-            request.is_some_and(|request| self.refused.contains(&request.key.id))
+            let is_refused = |id: &String| self.refused.contains(id);
+            !entry.changes.is_empty() && request.is_some_and(|it| is_refused(&it.key.id))
         };
         match archive.histories().find(|(_, entry)| is_refused(entry)) {
             Some((_, entry)) => Err(format!("a refused write is durable at {}", entry.revision)),
