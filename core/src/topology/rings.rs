@@ -85,6 +85,8 @@ impl Places {
     }
 
     pub(super) fn at(&self, index: usize) -> Option<MemberIndex> {
+        #[cfg(test)]
+        reads::count();
         self.members.get(index).map(|member| member.index())
     }
 
@@ -103,8 +105,11 @@ impl Places {
         own: Position,
         place: impl Fn(MemberIndex) -> Position,
     ) -> Result<usize, usize> {
-        self.members
-            .binary_search_by(|other| place(other.index()).cmp(&own))
+        self.members.binary_search_by(|other| {
+            #[cfg(test)]
+            reads::count();
+            place(other.index()).cmp(&own)
+        })
     }
 
     /// Inserts members. The cost is O(n + k log n) for k members.
@@ -370,5 +375,26 @@ impl Rings {
             .map(|ring| ring.dialable.len() + ring.undialable.len())
             .sum();
         held::<Packed>(places) + held::<MemberIndex>(self.undialable.len() + self.pending.len())
+    }
+}
+
+/// The number of positions that tests read.
+#[cfg(test)]
+pub(super) mod reads {
+    use core::cell::Cell;
+
+    std::thread_local! {
+        static READS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        READS.set(READS.get() + 1);
+    }
+
+    /// The number of positions that a call reads.
+    pub(in crate::topology) fn of<T>(call: impl FnOnce() -> T) -> usize {
+        let before = READS.get();
+        drop(call());
+        READS.get() - before
     }
 }

@@ -406,6 +406,62 @@ proptest! {
     }
 }
 
+/// A view of ten members that can be dialled, and of many that cannot.
+fn crowded(undialable: usize) -> (Topology, Vec<MemberIndex>) {
+    let mut view = Topology::new(usize::MAX, Sabotage::NONE);
+    let rank = Rank {
+        epoch: 1,
+        ..Rank::default()
+    };
+    let mut members = Vec::new();
+    for index in 0..10 + undialable {
+        let address = (index < 10).then(|| core::net::SocketAddr::from(([10, 0, 0, 1], 1)));
+        let content = Content {
+            address,
+            ..Content::default()
+        };
+        let id = NodeId::new(&format!("n{index}")).unwrap();
+        let record = Arc::new(Record::new(id, rank, content));
+        assert_eq!(view.apply_record(&record), Applied::Newer);
+        members.extend(view.index_of(record.id()));
+    }
+    (view, members)
+}
+
+#[test]
+fn an_edge_is_tested_without_a_look_at_the_members_between() {
+    let work = |undialable| {
+        let (view, members) = crowded(undialable);
+        let pairs = members[..10]
+            .iter()
+            .flat_map(|one| members[..20].iter().map(move |it| (*one, *it)));
+        pairs
+            .map(|(one, other)| rings::reads::of(|| view.is_ring_edge(one, other)))
+            .max()
+    };
+    let (few, many) = (work(500).unwrap(), work(4_000).unwrap());
+    assert!(
+        many <= few + 3 * RINGS * 3,
+        "{few} and {many} positions are read"
+    );
+}
+
+#[test]
+fn the_neighbours_of_all_members_cost_in_proportion_to_their_number() {
+    let work = |undialable| {
+        let (view, members) = crowded(undialable);
+        let of_each = members
+            .iter()
+            .map(|it| rings::reads::of(|| view.ring_neighbours(*it)));
+        of_each.sum::<usize>()
+    };
+    let (half, whole) = (work(2_000), work(4_000));
+    assert!(
+        whole * 10 < half * 23,
+        "{half} and {whole} positions are read"
+    );
+}
+
 #[test]
 fn a_full_view_takes_no_more_members_and_keeps_those_it_has() {
     let mut view = Topology::new(2, Sabotage::NONE);

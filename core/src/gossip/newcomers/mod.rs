@@ -9,8 +9,8 @@
 //!                                   └──calm for GUARD_TIME, or a trial─────┘
 //! ```
 //!
-//! - *trusting*: every record is believed, because a node that joins learns the whole mesh by hearsay. A node without a
-//!   link trusts again. At the end of this time, members that other neighbours do not hold are unproven (`corroboration`).
+//! - *trusting*: every record is believed, up to [`TRUSTED_MAX`] members, because a node that joins learns the whole mesh
+//!   by hearsay. Further members are unproven, as at a watching node. A node without a link trusts again. At the end of this time, members that other neighbours do not hold are unproven (`corroboration`).
 //! - *watching*: a new member is *unproven* for [`PROOF_TIME`]. It is proven if it is alive without interruption for
 //!   this time, although not all of its ring neighbours report that they have no link with it.
 //! - *guarded*: the unproven members are more than half of the proven ones, and more than [`UNPROVEN_MIN`]. They are
@@ -53,6 +53,9 @@ use unproven::UnprovenMembers;
 pub(super) const PROOF_TIME: Duration = Duration::from_secs(20);
 /// The same time at a guarded node. A member that joins is put on the rings after it judged what it learnt.
 const GUARDED_PROOF_TIME: Duration = Duration::from_secs(40);
+/// Number of members up to which every record is believed. A newcomer learns a mesh of ten thousand members at once; a
+/// larger one in parts, or as soon as a trial shows that its members are real.
+pub(super) const TRUSTED_MAX: usize = 12_288;
 /// Number of dead members that were never met above which failed probes of them pause.
 const DOUBTED_MIN: usize = 16;
 /// Number of unproven members above which a small mesh is guarded.
@@ -130,8 +133,9 @@ struct RefusedIds {
 /// The unproven members of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Newcomers {
-    /// Every record is believed until this time.
+    /// Every record is believed until this time, while the view has fewer members than `trusted_max`.
     trusting_until: Instant,
+    trusted_max: usize,
     unproven: UnprovenMembers,
     /// The number of members that count towards the guard.
     weight: usize,
@@ -154,6 +158,7 @@ impl Newcomers {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             trusting_until: now,
+            trusted_max: TRUSTED_MAX,
             unproven: UnprovenMembers::default(),
             weight: 0,
             guarded_until: None,
@@ -169,6 +174,7 @@ impl Newcomers {
     /// A link opened on a node that had none: the node believes what it hears for [`PROOF_TIME`].
     pub(super) fn on_first_link(&mut self, now: Instant) {
         self.trusting_until = now + PROOF_TIME;
+        self.trusted_max = TRUSTED_MAX;
         self.joining = Some(Corroboration::default());
     }
 
@@ -213,7 +219,7 @@ impl Newcomers {
         if member.is_none() && topology.slots() >= max - max / RESERVED_SHARE {
             return Admittance::Full;
         }
-        if self.is_trusting(now) {
+        if self.is_trusting(now) && topology.len() < self.trusted_max {
             return Admittance::Believed;
         }
         if !self.is_guarded() && self.weight >= self.limit(topology) {
@@ -581,6 +587,7 @@ impl Newcomers {
         let honest = self.trial.is_passed();
         if honest {
             self.trusting_until = now + PROOF_TIME;
+            self.trusted_max = usize::MAX;
         }
         if honest || now >= until {
             self.guarded_until = None;

@@ -398,3 +398,23 @@ fn a_few_members_that_came_last_are_unproven_after_the_join() {
     assert_eq!(newcomers.unproven.len(), 10);
     assert!(!newcomers.is_guarded());
 }
+
+#[test]
+fn a_node_that_joins_believes_as_many_members_as_a_large_mesh_has() {
+    let (mut context, mut newcomers) = watching();
+    newcomers.on_first_link(context.now);
+    context.config.tuning.members_max = 1 << 17;
+    let believed = TRUSTED_MAX - context.topology.len();
+    for index in 100..100 + believed {
+        let admittance = admit(&mut newcomers, &mut context, index);
+        assert_eq!(admittance, Admittance::Believed);
+        learn(&mut context, index);
+    }
+    for index in 20_000..20_000 + TRUSTED_MAX / 2 {
+        let admittance = admit(&mut newcomers, &mut context, index);
+        assert_eq!(admittance, Admittance::Unproven, "{index}");
+    }
+    let admittance = admit(&mut newcomers, &mut context, 40_000);
+    assert_eq!(admittance, Admittance::Refused);
+    assert!(newcomers.is_guarded());
+}
