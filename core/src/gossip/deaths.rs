@@ -173,6 +173,13 @@ impl Gossip {
         Some(received)
     }
 
+    /// A number of reports in one message were merged.
+    pub(super) fn on_reports_merged(&mut self, count: usize) {
+        if count > 0 {
+            self.newcomers.on_reports_merged(&self.context.topology);
+        }
+    }
+
     /// The guard began: unproven members leave the rings, and this node reports its links.
     pub(super) fn begin_guard(&mut self, link: Option<LinkId>) {
         let Some(members) = self.newcomers.take_begun() else {

@@ -226,9 +226,7 @@ impl Dissemination {
 
     /// Takes members off the rings, because they may not exist.
     pub(super) fn hold_off(context: &mut Context, members: &[MemberIndex]) {
-        for member in members {
-            context.topology.hold_off(*member);
-        }
+        context.topology.hold_all_off(members);
     }
 
     /// Puts members on the rings that were held off.

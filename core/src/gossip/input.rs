@@ -579,6 +579,7 @@ impl Gossip {
             (useful, repeated) = (useful || new, repeated || again);
             self.relay(key, applied, link);
         }
+        self.on_reports_merged(reports.len());
         if useful {
             self.dissemination.make_eager(link);
         } else if repeated {
@@ -612,6 +613,7 @@ impl Gossip {
             let (applied, key) = self.take_report(report, link);
             self.on_pushed_value(link, key, applied, broadcast);
         }
+        self.on_reports_merged(reports.len());
         let refused = self.newcomers.refused() > refused;
         self.anti_entropy.on_compared(&self.context, link, refused);
     }

@@ -5,7 +5,7 @@
 use super::member_index::MemberIndex;
 use super::{Topology, VOUCHED_MAX, place};
 use crate::sabotage::Switch;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Topology {
     /// Holds a member off the rings. A member without a record is held off once its record arrives.
@@ -21,6 +21,19 @@ impl Topology {
         }
     }
 
+    /// Holds members off the rings. O(members).
+    pub(crate) fn hold_all_off(&mut self, members: &[MemberIndex]) {
+        if self.sabotage.has(Switch::UnprovenOnRings) {
+            return;
+        }
+        let inserted = members.iter().filter(|it| self.off_rings.insert(**it));
+        let inserted: BTreeSet<MemberIndex> = inserted.copied().collect();
+        self.revision += inserted.iter().filter(|it| self.is_known(**it)).count() as u64;
+        let members = &self.members;
+        self.rings
+            .remove_all(&inserted, |member, ring| place(members, member, ring));
+    }
+
     /// Puts members on the rings that were held off.
     pub(crate) fn let_on(&mut self, members: &[MemberIndex]) {
         self.rings.begin_batch();
@@ -34,9 +47,9 @@ impl Topology {
             };
             let dialable = record.content().address.is_some();
             let table = &self.members;
-            self.rings
-                .insert(*member, |member, ring| place(table, member, ring));
-            self.rings.set_dialable(*member, dialable);
+            let place = |member, ring| place(table, member, ring);
+            self.rings.set_dialable(*member, dialable, place);
+            self.rings.insert(*member, place);
             self.revision += 1;
         }
         let table = &self.members;
@@ -97,21 +110,26 @@ impl Topology {
         up.take(VOUCHED_MAX)
     }
 
-    /// Whether all ring neighbours of a member that are not down report that they have no link with it. A path to the
-    /// member then rests on reports of other members alone.
+    /// The members to which an edge is reported down, each with the reporters. O(reported edges).
+    pub(crate) fn accusers(&self) -> BTreeMap<MemberIndex, BTreeSet<MemberIndex>> {
+        let mut accusers = BTreeMap::<MemberIndex, BTreeSet<MemberIndex>>::new();
+        for (reporter, edge) in self.reported_edges().filter(|(_, edge)| edge.down) {
+            accusers.entry(edge.peer).or_default().insert(reporter);
+        }
+        accusers
+    }
+
+    /// Whether all ring neighbours of a member that are not down are among its `accusers`: they report that they have no
+    /// link with it. A path to the member then rests on reports of other members alone.
     pub(crate) fn is_shunned(
         &self,
         member: MemberIndex,
+        accusers: &BTreeMap<MemberIndex, BTreeSet<MemberIndex>>,
         is_down: impl Fn(MemberIndex) -> bool,
     ) -> bool {
-        let accusers: BTreeSet<MemberIndex> = self
-            .edges_to(member)
-            .filter(|(_, edge)| edge.down)
-            .map(|(reporter, _)| reporter)
-            .collect();
-        if accusers.is_empty() {
+        let Some(accusers) = accusers.get(&member) else {
             return false;
-        }
+        };
         let neighbours = self.ring_neighbours(member).into_iter();
         let mut neighbours = neighbours.filter(|neighbour| !is_down(*neighbour));
         neighbours.all(|neighbour| accusers.contains(&neighbour))

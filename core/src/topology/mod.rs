@@ -482,15 +482,13 @@ impl Topology {
             self.alive = self.alive.wrapping_add(record.places()[0]);
         }
         if !record.rank().leaving {
-            let held = self.off_rings.contains(&member);
-            if onto_rings && !held {
-                let members = &self.members;
-                self.rings
-                    .insert(member, |member, ring| place(members, member, ring));
-            }
-            if !held {
-                self.rings
-                    .set_dialable(member, record.content().address.is_some());
+            if !self.off_rings.contains(&member) {
+                let (members, dialable) = (&self.members, record.content().address.is_some());
+                let place = |member, ring| place(members, member, ring);
+                self.rings.set_dialable(member, dialable, place);
+                if onto_rings {
+                    self.rings.insert(member, place);
+                }
             }
             self.providers.insert(record);
         }

@@ -321,6 +321,147 @@ proptest! {
     }
 }
 
+/// The members that `member` watches and that watch it on a ring, found by a walk over all positions.
+fn walked(
+    view: &Topology,
+    places: &[(u64, MemberIndex)],
+    member: MemberIndex,
+    is_dialable: impl Fn(MemberIndex) -> bool,
+) -> BTreeSet<MemberIndex> {
+    if view.held(member).is_none() {
+        return BTreeSet::new();
+    }
+    let own = places.iter().position(|(_, other)| *other == member);
+    let own = own.unwrap();
+    let turn = places[own..].iter().chain(&places[..own]).skip(1);
+    let turn: Vec<MemberIndex> = turn.map(|(_, other)| *other).collect();
+    let mut found: BTreeSet<MemberIndex> = turn
+        .iter()
+        .copied()
+        .find(|it| is_dialable(*it))
+        .into_iter()
+        .collect();
+    if is_dialable(member) {
+        let before = turn.iter().rev();
+        let count = before.clone().take_while(|it| !is_dialable(**it)).count();
+        found.extend(before.take(count + 1));
+    }
+    found
+}
+
+proptest! {
+    #[test]
+    fn ring_neighbours_are_those_that_a_walk_finds(
+        batches in prop::collection::vec(prop::collection::vec((0_u8..40, 0_u8..4), 0..30), 1..5),
+        local in 0_u8..40,
+    ) {
+        let mut view = empty();
+        let me = view.intern(&id(local)).unwrap();
+        view.set_local_member(me);
+        let mut version = 0;
+        for batch in &batches {
+            let mut records = Vec::new();
+            for (who, kind) in batch {
+                version += 1;
+                let rank = Rank { epoch: 1, instance: 1, incarnation: 0, leaving: *kind == 3, version };
+                let address = (*kind == 0).then(|| core::net::SocketAddr::from(([10, 0, 0, *who], 1)));
+                records.push(Arc::new(Record::new(id(*who), rank, Content { address, ..Content::default() })));
+            }
+            let mut batched = view.batch();
+            for record in &records {
+                batched.merge(record, false);
+            }
+            drop(batched);
+            let is_dialable = |member: MemberIndex| view.is_addressed(member);
+            let members: Vec<MemberIndex> = view.on_rings().collect();
+            let mut found = BTreeMap::<MemberIndex, BTreeSet<MemberIndex>>::new();
+            for ring in 0..RINGS {
+                let mut places: Vec<_> = members.iter().map(|member| view.place(*member, ring)).collect();
+                places.sort_unstable();
+                prop_assert!(places.windows(2).all(|pair| pair[0] < pair[1]));
+                for member in &members {
+                    found.entry(*member).or_default().extend(walked(&view, &places, *member, is_dialable));
+                }
+                let mut edges: Vec<_> = view.ring_edges(ring).collect();
+                edges.sort_unstable();
+                let following = members.iter().filter_map(|it| Some((*it, view.following(*it, ring).next()?)));
+                let mut following: Vec<_> = following.collect();
+                following.sort_unstable();
+                prop_assert_eq!(edges, following);
+            }
+            for (member, neighbours) in &found {
+                prop_assert_eq!(&view.ring_neighbours(*member), neighbours);
+                for other in view.indices() {
+                    prop_assert_eq!(view.is_ring_edge(*member, other), neighbours.contains(&other));
+                }
+            }
+            let off: Vec<MemberIndex> = members.iter().copied().filter(|it| it % 3 == 1).collect();
+            let (mut one_by_one, mut at_once) = (view.clone(), view.clone());
+            at_once.hold_all_off(&off);
+            off.iter().for_each(|member| one_by_one.hold_off(*member));
+            prop_assert_eq!(&at_once, &one_by_one);
+            at_once.let_on(&off);
+            prop_assert!(at_once.on_rings().eq(members));
+        }
+    }
+}
+
+/// A view of ten members that can be dialled, and of many that cannot.
+fn crowded(undialable: usize) -> (Topology, Vec<MemberIndex>) {
+    let mut view = Topology::new(usize::MAX, Sabotage::NONE);
+    let rank = Rank {
+        epoch: 1,
+        ..Rank::default()
+    };
+    let mut members = Vec::new();
+    for index in 0..10 + undialable {
+        let address = (index < 10).then(|| core::net::SocketAddr::from(([10, 0, 0, 1], 1)));
+        let content = Content {
+            address,
+            ..Content::default()
+        };
+        let id = NodeId::new(&format!("n{index}")).unwrap();
+        let record = Arc::new(Record::new(id, rank, content));
+        assert_eq!(view.apply_record(&record), Applied::Newer);
+        members.extend(view.index_of(record.id()));
+    }
+    (view, members)
+}
+
+#[test]
+fn an_edge_is_tested_without_a_look_at_the_members_between() {
+    let work = |undialable| {
+        let (view, members) = crowded(undialable);
+        let pairs = members[..10]
+            .iter()
+            .flat_map(|one| members[..20].iter().map(move |it| (*one, *it)));
+        pairs
+            .map(|(one, other)| rings::reads::of(|| view.is_ring_edge(one, other)))
+            .max()
+    };
+    let (few, many) = (work(500).unwrap(), work(4_000).unwrap());
+    assert!(
+        many <= few + 3 * RINGS * 3,
+        "{few} and {many} positions are read"
+    );
+}
+
+#[test]
+fn the_neighbours_of_all_members_cost_in_proportion_to_their_number() {
+    let work = |undialable| {
+        let (view, members) = crowded(undialable);
+        let of_each = members
+            .iter()
+            .map(|it| rings::reads::of(|| view.ring_neighbours(*it)));
+        of_each.sum::<usize>()
+    };
+    let (half, whole) = (work(2_000), work(4_000));
+    assert!(
+        whole * 10 < half * 23,
+        "{half} and {whole} positions are read"
+    );
+}
+
 #[test]
 fn a_full_view_takes_no_more_members_and_keeps_those_it_has() {
     let mut view = Topology::new(2, Sabotage::NONE);

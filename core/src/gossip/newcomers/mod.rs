@@ -9,8 +9,8 @@
 //!                                   └──calm for GUARD_TIME, or a trial─────┘
 //! ```
 //!
-//! - *trusting*: every record is believed, because a node that joins learns the whole mesh by hearsay. A node without a
-//!   link trusts again. At the end of this time, members that other neighbours do not hold are unproven (`corroboration`).
+//! - *trusting*: every record is believed, up to [`TRUSTED_MAX`] members, because a node that joins learns the whole mesh
+//!   by hearsay. Further members are unproven, as at a watching node. A node without a link trusts again. At the end of this time, members that other neighbours do not hold are unproven (`corroboration`).
 //! - *watching*: a new member is *unproven* for [`PROOF_TIME`]. It is proven if it is alive without interruption for
 //!   this time, although not all of its ring neighbours report that they have no link with it.
 //! - *guarded*: the unproven members are more than half of the proven ones, and more than [`UNPROVEN_MIN`]. They are
@@ -33,6 +33,7 @@
 
 mod corroboration;
 mod trial;
+mod unproven;
 
 use super::context::Context;
 use super::view::Status;
@@ -46,11 +47,15 @@ use crate::topology::{MemberIndex, Topology, VOUCHED_MAX};
 use corroboration::Corroboration;
 use std::collections::{BTreeMap, BTreeSet};
 use trial::NewcomerTrial;
+use unproven::UnprovenMembers;
 
 /// Time for which a member must be alive until it is proven.
 pub(super) const PROOF_TIME: Duration = Duration::from_secs(20);
 /// The same time at a guarded node. A member that joins is put on the rings after it judged what it learnt.
 const GUARDED_PROOF_TIME: Duration = Duration::from_secs(40);
+/// Number of members up to which every record is believed. A newcomer learns a mesh of ten thousand members at once; a
+/// larger one in parts, or as soon as a trial shows that its members are real.
+pub(super) const TRUSTED_MAX: usize = 12_288;
 /// Number of dead members that were never met above which failed probes of them pause.
 const DOUBTED_MIN: usize = 16;
 /// Number of unproven members above which a small mesh is guarded.
@@ -71,45 +76,10 @@ const DEAD_KEPT: usize = 256;
 pub(super) const DROPPED_FOR: Duration = Duration::from_secs(60);
 /// Maximum number of slots of dropped members.
 const DROPPED_MAX: usize = 1_024;
-/// Number of times that a guarded node announces the record of a member that it met, and the time before the first.
-const INTRODUCTIONS_MAX: u8 = 3;
-const INTRODUCED_AFTER: Duration = Duration::from_secs(1);
 /// The share of a view's slots that only members with a link can take.
 const RESERVED_SHARE: usize = 8;
 /// Maximum number of slots of ids without a record. Further ids are not believed.
 const WITHOUT_RECORD_MAX: usize = 4_096;
-
-/// The state of a member that is not proven.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Unproven {
-    /// The time since which the member satisfies the conditions of a proof.
-    since: Instant,
-    /// The time at which the member first opened a link.
-    met: Option<Instant>,
-    /// The time of the death or departure.
-    dead: Option<Instant>,
-    /// The member was dropped: its slot is kept for [`DROPPED_FOR`].
-    dropped: bool,
-    /// Number of times that this node announced the member to guarded nodes.
-    introduced: u8,
-}
-
-impl Unproven {
-    const fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            met: None,
-            dead: None,
-            dropped: false,
-            introduced: 0,
-        }
-    }
-
-    /// Whether the member counts towards the guard.
-    fn weighs(&self, now: Instant) -> bool {
-        self.met.is_none() && self.dead.is_none_or(|at| now.since(at) < GUARD_TIME)
-    }
-}
 
 /// The decision about a record that a neighbour sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +133,10 @@ struct RefusedIds {
 /// The unproven members of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Newcomers {
-    /// Every record is believed until this time.
+    /// Every record is believed until this time, while the view has fewer members than `trusted_max`.
     trusting_until: Instant,
-    unproven: BTreeMap<MemberIndex, Unproven>,
+    trusted_max: usize,
+    unproven: UnprovenMembers,
     /// The number of members that count towards the guard.
     weight: usize,
     /// The end of the guard, if the node is guarded.
@@ -187,7 +158,8 @@ impl Newcomers {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             trusting_until: now,
-            unproven: BTreeMap::new(),
+            trusted_max: TRUSTED_MAX,
+            unproven: UnprovenMembers::default(),
             weight: 0,
             guarded_until: None,
             begun: false,
@@ -202,6 +174,7 @@ impl Newcomers {
     /// A link opened on a node that had none: the node believes what it hears for [`PROOF_TIME`].
     pub(super) fn on_first_link(&mut self, now: Instant) {
         self.trusting_until = now + PROOF_TIME;
+        self.trusted_max = TRUSTED_MAX;
         self.joining = Some(Corroboration::default());
     }
 
@@ -246,7 +219,7 @@ impl Newcomers {
         if member.is_none() && topology.slots() >= max - max / RESERVED_SHARE {
             return Admittance::Full;
         }
-        if self.is_trusting(now) {
+        if self.is_trusting(now) && topology.len() < self.trusted_max {
             return Admittance::Believed;
         }
         if !self.is_guarded() && self.weight >= self.limit(topology) {
@@ -280,7 +253,7 @@ impl Newcomers {
     /// A new member entered the view after [`Admittance::Unproven`] or [`Admittance::OffRings`].
     pub(super) fn on_entered(&mut self, now: Instant, member: MemberIndex) {
         self.vouched.remove(&member);
-        self.unproven.insert(member, Unproven::new(now));
+        self.unproven.insert(member, now, None);
         self.weight += 1;
     }
 
@@ -298,27 +271,22 @@ impl Newcomers {
 
     /// The members to take off the rings, once after the guard began.
     pub(super) fn take_begun(&mut self) -> Option<Vec<MemberIndex>> {
-        core::mem::take(&mut self.begun).then(|| self.unproven.keys().copied().collect())
+        core::mem::take(&mut self.begun).then(|| self.unproven.indices().collect())
     }
 
     /// A member with a link stated its record in the handshake. `known`: the view had its record before.
     pub(super) fn on_met(&mut self, now: Instant, member: MemberIndex, known: bool) {
-        if let Some(unproven) = self.unproven.get_mut(&member) {
-            self.weight -= usize::from(unproven.weighs(now));
-            unproven.met.get_or_insert(now);
-            unproven.dead = None;
-            unproven.dropped = false;
+        if let Some(before) = self.unproven.on_met(member, now) {
+            self.weight -= usize::from(before.weighs(now));
         } else if !known && !self.is_trusting(now) {
-            let met = Some(now);
-            let unproven = Unproven::new(now);
-            self.unproven.insert(member, Unproven { met, ..unproven });
+            self.unproven.insert(member, now, Some(now));
         }
         self.vouched.remove(&member);
     }
 
     /// The slot of a member was freed.
     pub(super) fn forget(&mut self, now: Instant, member: MemberIndex) {
-        if let Some(unproven) = self.unproven.remove(&member) {
+        if let Some(unproven) = self.unproven.remove(member) {
             self.weight -= usize::from(unproven.weighs(now)).min(self.weight);
         }
         self.vouched.remove(&member);
@@ -329,19 +297,25 @@ impl Newcomers {
 impl Newcomers {
     /// Whether the reports of a member admit others: it is proven, or was met.
     pub(super) fn may_vouch(&self, member: MemberIndex) -> bool {
-        let unproven = self.unproven.get(&member);
-        unproven.is_none_or(|unproven| unproven.met.is_some())
+        let unproven = self.unproven.get(member);
+        unproven.is_none_or(|unproven| unproven.is_met())
     }
 
-    /// The report of another member changed.
+    /// The report of another member changed. [`Self::on_reports_merged`] follows in the same step.
     pub(super) fn on_report(&mut self, now: Instant, topology: &Topology, reporter: MemberIndex) {
         if !self.is_guarded() {
             return;
         }
-        self.retain_vouched(topology);
         let named: Vec<_> = topology.edges_up_of(reporter).collect();
         for peer in named {
             self.note_vouched(now, topology, (reporter, peer));
+        }
+    }
+
+    /// The reports of one message were merged.
+    pub(super) fn on_reports_merged(&mut self, topology: &Topology) {
+        if self.is_guarded() {
+            self.retain_vouched(topology);
         }
     }
 
@@ -400,7 +374,7 @@ impl Newcomers {
             return BTreeSet::new();
         }
         let mut live: Vec<MemberIndex> = live.collect();
-        live.sort_unstable_by_key(|member| (!self.unproven.contains_key(member), *member));
+        live.sort_unstable_by_key(|member| (!self.unproven.contains(*member), *member));
         live.into_iter().take(VOUCHED_MAX).collect()
     }
 }
@@ -409,67 +383,43 @@ impl Newcomers {
 impl Newcomers {
     /// A member is dead or left. Returns whether it is dropped at once.
     pub(super) fn on_dead(&mut self, now: Instant, member: MemberIndex) -> bool {
-        let Some(unproven) = self.unproven.get_mut(&member) else {
-            return false;
-        };
-        if unproven.met.is_some() || unproven.dropped {
-            return false;
-        }
-        unproven.dead.get_or_insert(now);
-        self.drops()
+        self.unproven.on_dead(member, now) && self.drops()
     }
 
     /// Whether dead members that were never met are dropped.
-    fn drops(&self) -> bool {
-        let dead = self.unproven.values();
-        let dead = dead.filter(|it| it.dead.is_some() && !it.dropped);
-        self.is_guarded() || dead.count() > DEAD_KEPT
+    const fn drops(&self) -> bool {
+        self.is_guarded() || self.unproven.kept() > DEAD_KEPT
     }
 
     /// A member returned.
     pub(super) fn on_returned(&mut self, now: Instant, member: MemberIndex) {
-        if let Some(unproven) = self.unproven.get_mut(&member) {
-            unproven.dead = None;
-            unproven.dropped = false;
-            unproven.since = now;
-        }
+        self.unproven.on_returned(member, now);
     }
 
     /// A member was dropped. Returns the member whose slot is freed for it, if there are too many.
     pub(super) fn on_dropped(&mut self, now: Instant, member: MemberIndex) -> Option<MemberIndex> {
-        if let Some(unproven) = self.unproven.get_mut(&member) {
-            unproven.dead.get_or_insert(now);
-            unproven.dropped = true;
-        }
-        let dropped = self.unproven.iter().filter(|(_, it)| it.dropped);
-        if dropped.clone().count() <= DROPPED_MAX {
-            return None;
-        }
-        let oldest = dropped.min_by_key(|(member, it)| (it.dead, **member));
-        oldest.map(|(member, _)| *member)
+        self.unproven.on_dropped(member, now);
+        self.unproven.excess(DROPPED_MAX)
     }
 
     /// Whether a member is known by hearsay only, and not proven.
     #[cfg(test)]
     fn is_hearsay(&self, member: MemberIndex) -> bool {
-        let unproven = self.unproven.get(&member);
-        unproven.is_some_and(|it| it.met.is_none())
+        let unproven = self.unproven.get(member);
+        unproven.is_some_and(|it| !it.is_met())
     }
 
     /// Whether failed probes of a member pause ever longer, because the member is one of many that may not exist.
     pub(super) fn is_doubtful(&self, member: MemberIndex) -> bool {
-        let is_dead = |it: &Unproven| it.dead.is_some() && it.met.is_none();
-        self.unproven.get(&member).is_some_and(is_dead)
-            && self.unproven.values().filter(|it| is_dead(it)).count() > DOUBTED_MIN
+        let unproven = self.unproven.get(member);
+        unproven.is_some_and(|it| it.is_dead() && !it.is_met())
+            && self.unproven.unmet() > DOUBTED_MIN
     }
 
     /// The member whose slot a member with a link takes in a full view: the one that is dead for the longest time, or the
     /// oldest unproven one.
     pub(super) fn to_replace(&self) -> Option<MemberIndex> {
-        let unmet = self.unproven.iter().filter(|(_, it)| it.met.is_none());
-        let oldest =
-            unmet.min_by_key(|(member, it)| (it.dead.is_none(), it.dead, it.since, **member));
-        oldest.map(|(member, _)| *member)
+        self.unproven.oldest_unmet()
     }
 }
 
@@ -492,16 +442,13 @@ impl Newcomers {
             return round;
         }
         round.on_rings = self.prove(context, &status, linked);
-        let weighing = self.unproven.values().filter(|it| it.weighs(now));
-        self.weight = weighing.count();
+        self.weight = self.unproven.weight(now);
         self.tend_guard(context, &mut round);
         if self.reports_links(now) {
             round.introduce = self.introductions(now, linked);
         }
         if self.drops() {
-            let dead = self.unproven.iter();
-            let dead = dead.filter(|(_, it)| it.dead.is_some() && it.met.is_none() && !it.dropped);
-            round.drop = dead.map(|(member, _)| *member).collect();
+            round.drop = self.unproven.due();
         }
         round
     }
@@ -523,7 +470,7 @@ impl Newcomers {
                 && *member != context.me
                 && topology.is_known(*member)
                 && !linked.contains_key(member)
-                && !self.unproven.contains_key(member)
+                && !self.unproven.contains(*member)
         });
         let learnt: Vec<MemberIndex> = learnt.collect();
         if joining.is_asking() && joining.is_passed() {
@@ -539,7 +486,7 @@ impl Newcomers {
         }
         let now = context.now;
         for member in learnt {
-            self.unproven.insert(member, Unproven::new(now));
+            self.unproven.insert(member, now, None);
         }
         if self.unproven.len() > self.limit(&context.topology) {
             if !self.is_guarded() {
@@ -585,23 +532,25 @@ impl Newcomers {
         } else {
             PROOF_TIME
         };
-        for (member, unproven) in &mut self.unproven {
-            let alive = status(context, *member) == Status::Alive && unproven.dead.is_none();
+        for (member, unproven) in self.unproven.iter_mut() {
+            let alive = status(context, member) == Status::Alive && !unproven.is_dead();
             let named = || {
-                vouchers
-                    .get(member)
-                    .is_some_and(|count| *count >= VOUCHERS_MIN)
+                let vouchers = vouchers.get(&member);
+                vouchers.is_some_and(|count| *count >= VOUCHERS_MIN)
             };
             if !alive || guarded && !named() {
-                unproven.since = now;
-            } else if now.since(unproven.since) >= proof_time {
-                due.push(*member);
+                unproven.restart_proof(now);
+            } else if unproven.stood(now) >= proof_time {
+                due.push(member);
             }
         }
-        let is_down = |member| status(context, member) == Status::Down;
-        due.retain(|member| guarded || !topology.is_shunned(*member, is_down));
+        if !guarded && !due.is_empty() {
+            let accusers = topology.accusers();
+            let is_down = |member| status(context, member) == Status::Down;
+            due.retain(|member| !topology.is_shunned(*member, &accusers, is_down));
+        }
         for member in &due {
-            self.unproven.remove(member);
+            self.unproven.remove(*member);
         }
         if guarded { due } else { Vec::new() }
     }
@@ -614,7 +563,7 @@ impl Newcomers {
     ) -> BTreeMap<MemberIndex, usize> {
         let mut counts: BTreeMap<MemberIndex, usize> = BTreeMap::new();
         for (reporter, peer) in topology.edges_up() {
-            let counts_for = self.unproven.contains_key(&peer) && self.may_vouch(reporter);
+            let counts_for = self.unproven.contains(peer) && self.may_vouch(reporter);
             if counts_for && reporter != peer {
                 *counts.entry(peer).or_default() += 1;
             }
@@ -638,16 +587,17 @@ impl Newcomers {
         let honest = self.trial.is_passed();
         if honest {
             self.trusting_until = now + PROOF_TIME;
+            self.trusted_max = usize::MAX;
         }
         if honest || now >= until {
             self.guarded_until = None;
             self.lists_until = now + GUARD_TIME;
             self.refused.ids.clear();
             self.vouched.clear();
-            for unproven in self.unproven.values_mut() {
-                unproven.since = now;
+            for (_, unproven) in self.unproven.iter_mut() {
+                unproven.restart_proof(now);
             }
-            round.on_rings.extend(self.unproven.keys());
+            round.on_rings.extend(self.unproven.indices());
             round.ended = true;
             return;
         }
@@ -668,16 +618,10 @@ impl Newcomers {
         now: Instant,
         linked: &BTreeMap<MemberIndex, LinkId>,
     ) -> Vec<MemberIndex> {
-        let mut due = Vec::new();
-        for (member, unproven) in &mut self.unproven {
-            let wait = INTRODUCED_AFTER * (1 << unproven.introduced);
-            let is_due = unproven.met.is_some_and(|met| now.since(met) >= wait);
-            if is_due && unproven.introduced < INTRODUCTIONS_MAX && linked.contains_key(member) {
-                unproven.introduced += 1;
-                due.push(*member);
-            }
-        }
-        due
+        let met = self.unproven.iter_mut();
+        let due = met.filter(|(member, _)| linked.contains_key(member));
+        let due = due.filter_map(|(member, unproven)| unproven.introduce(now).then_some(member));
+        due.collect()
     }
 
     /// A node answered a dial under its id.
@@ -692,7 +636,7 @@ impl Newcomers {
 
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
-        held::<(MemberIndex, Unproven)>(self.unproven.len())
+        self.unproven.memory()
             + held::<(MemberIndex, Instant)>(self.vouched.len())
             + held::<(NodeId, Option<core::net::SocketAddr>)>(self.refused.ids.len())
             + self.trial.memory()

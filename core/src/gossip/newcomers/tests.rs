@@ -75,6 +75,7 @@ fn report(newcomers: &mut Newcomers, context: &mut Context, reporter: usize, pee
         .apply_report(&report, ages.collect::<Vec<Option<Instant>>>());
     let member = context.topology.index_of(&id(reporter)).unwrap();
     newcomers.on_report(context.now, &context.topology, member);
+    newcomers.on_reports_merged(&context.topology);
 }
 
 #[test]
@@ -225,7 +226,7 @@ fn a_member_with_a_link_is_admitted_and_introduced() {
         let round = newcomers.on_maintained(&mut context, |_, _| Status::Alive, &linked);
         introduced += round.introduce.len();
     }
-    assert_eq!(introduced, usize::from(INTRODUCTIONS_MAX));
+    assert_eq!(introduced, usize::from(unproven::INTRODUCTIONS_MAX));
 }
 
 #[test]
@@ -396,4 +397,24 @@ fn a_few_members_that_came_last_are_unproven_after_the_join() {
     newcomers.on_maintained(&mut context, |_, _| Status::Alive, &linked);
     assert_eq!(newcomers.unproven.len(), 10);
     assert!(!newcomers.is_guarded());
+}
+
+#[test]
+fn a_node_that_joins_believes_as_many_members_as_a_large_mesh_has() {
+    let (mut context, mut newcomers) = watching();
+    newcomers.on_first_link(context.now);
+    context.config.tuning.members_max = 1 << 17;
+    let believed = TRUSTED_MAX - context.topology.len();
+    for index in 100..100 + believed {
+        let admittance = admit(&mut newcomers, &mut context, index);
+        assert_eq!(admittance, Admittance::Believed);
+        learn(&mut context, index);
+    }
+    for index in 20_000..20_000 + TRUSTED_MAX / 2 {
+        let admittance = admit(&mut newcomers, &mut context, index);
+        assert_eq!(admittance, Admittance::Unproven, "{index}");
+    }
+    let admittance = admit(&mut newcomers, &mut context, 40_000);
+    assert_eq!(admittance, Admittance::Refused);
+    assert!(newcomers.is_guarded());
 }
