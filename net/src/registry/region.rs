@@ -165,6 +165,11 @@ fn report(event: &Event) {
             event = word,
             "another process has opened the registry's store; this one takes no more writes"
         ),
+        Event::Standby { holder } => tracing::info!(
+            event = word,
+            holder,
+            "another process holds the registry's store; this one is its standby"
+        ),
         Event::HistoryLost { head, stored } => tracing::error!(
             event = word,
             head,
