@@ -313,7 +313,8 @@ impl ObjectService for ObjectApi {
         let (region, primary) = (self.registry.region(), self.registry.primary());
         let (region, primary) = (region.to_string(), primary.to_string());
         let store = self.registry.store();
-        let (file, store_bytes) = (store.file().display().to_string(), store.bytes());
+        let lease_holder = store.holder().unwrap_or_default();
+        let (store, store_bytes) = (store.to_string(), store.bytes());
         let status = self.registry.inspect(move |machine| proto::RegistryStatus {
             region,
             primary,
@@ -324,8 +325,9 @@ impl ObjectService for ObjectApi {
             objects: machine.objects().len() as u64,
             watches: machine.watches() as u64,
             waiting: machine.waiting() as u64,
-            store: format!("sqlite {file}"),
+            store,
             store_bytes,
+            lease_holder,
         });
         Ok(Response::new(status.await.map_err(stopped)?))
     }
