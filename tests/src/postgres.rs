@@ -90,12 +90,17 @@ fn folder() -> PathBuf {
     // A folder of an earlier process with this number.
     drop(fs::remove_dir_all(&path));
     fs::create_dir(&path).expect("a temporary folder can be made");
-    let mode = fs::Permissions::from_mode(0o700);
-    fs::set_permissions(&path, mode).expect("the mode can be set");
-    if is_root() {
-        chown(&path, Some(id("-u")), Some(id("-g"))).expect("root may give the folder away");
-    }
+    own(&path, 0o700);
     path
+}
+
+/// Gives a file or a folder to the server's user, with a mode.
+fn own(path: &Path, mode: u32) {
+    let mode = fs::Permissions::from_mode(mode);
+    fs::set_permissions(path, mode).expect("the mode can be set");
+    if is_root() {
+        chown(path, Some(id("-u")), Some(id("-g"))).expect("root may give a file away");
+    }
 }
 
 impl PostgresServer {
@@ -105,7 +110,21 @@ impl PostgresServer {
     /// If PostgreSQL is not installed or does not start.
     #[must_use]
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_with_files(settings, &[])
+    }
+
+    /// Starts a server with these settings, which name these files as `../NAME`.
+    ///
+    /// # Panics
+    /// As [`PostgresServer::start`].
+    #[must_use]
+    pub fn start_with_files(settings: &[&str], files: &[(&str, String)]) -> Self {
         let (programs, folder) = (programs(), folder());
+        for (name, text) in files {
+            let path = folder.join(name);
+            fs::write(&path, text).expect("a file can be made");
+            own(&path, 0o600);
+        }
         let mut initdb = command(&programs.join("initdb"), &folder);
         initdb.args(["--pgdata=data", "--username=phalanx", "--auth-local=trust"]);
         initdb.args([
@@ -156,12 +175,6 @@ impl PostgresServer {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
-    }
-
-    /// The folder, to which files of settings are relative as `../NAME`.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Kills the server, as a loss of power does, and its sessions.

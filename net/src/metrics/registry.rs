@@ -14,9 +14,18 @@ struct Reading {
 /// # Errors
 /// If the registry has stopped.
 pub(super) async fn unready(registry: &RegionRegistry) -> Result<Option<String>, RegistryStopped> {
-    let serving = registry.inspect(|machine| machine.is_serving()).await?;
+    let state = registry.inspect(|machine| {
+        let holder = machine.holder().map(ToOwned::to_owned);
+        (machine.is_serving(), holder)
+    });
     let region = registry.region();
-    Ok((!serving).then(|| format!("the registry of {region} accepts no writes")))
+    Ok(match state.await? {
+        (true, _) => None,
+        (false, None) => Some(format!("the registry of {region} accepts no writes")),
+        (false, Some(holder)) => Some(format!(
+            "the registry of {region} is a standby of {holder} and accepts no writes"
+        )),
+    })
 }
 
 /// Adds the metrics of the registry.

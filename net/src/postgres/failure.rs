@@ -34,6 +34,24 @@ impl PostgresFailure {
     }
 }
 
+impl PostgresFailure {
+    /// The failure of a connection: one that the server refuses for what the settings have is of the kind `Refused`.
+    pub(crate) fn of_connecting(error: tokio_postgres::Error) -> Self {
+        let refusals = [
+            SqlState::INVALID_PASSWORD,
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            SqlState::INVALID_CATALOG_NAME,
+            SqlState::INSUFFICIENT_PRIVILEGE,
+        ];
+        let is_refused = error.code().is_some_and(|code| refusals.contains(code));
+        let mut failure = Self::from(error);
+        if is_refused {
+            failure.kind = PostgresFailureKind::Refused;
+        }
+        failure
+    }
+}
+
 impl From<tokio_postgres::Error> for PostgresFailure {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(error) = error.as_db_error() {

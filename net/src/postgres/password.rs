@@ -1,6 +1,5 @@
 //! Passwords, from a URL, a file with a password, or a password file of libpq.
 
-use super::settings::{PostgresHost, PostgresSettings};
 use crate::durable;
 use std::fmt;
 use std::fs;
@@ -59,36 +58,28 @@ fn private(path: &Path) -> std::io::Result<Result<(), String>> {
     fs::metadata(path).map(|_| Ok(()))
 }
 
-/// The password for a host; none if no source has one.
+/// The password in the first line of a file.
 ///
 /// # Errors
-/// If a file cannot be read.
-pub(super) fn password_for(
-    settings: &PostgresSettings,
-    host: &PostgresHost,
-) -> Result<Option<PostgresPassword>, String> {
-    if let Some(password) = &settings.password {
-        return Ok(Some(password.clone()));
-    }
-    if let Some(path) = &settings.password_file {
-        let text = read(path)?;
-        let line = text.lines().next().unwrap_or_default();
-        if line.is_empty() {
-            return Err(format!("{}: has no password", path.display()));
-        }
-        return Ok(Some(PostgresPassword::new(line.to_owned())));
-    }
-    let Some(path) = &settings.pass_file else {
-        return Ok(None);
-    };
+/// If the file cannot be read, or other users may read it.
+pub(super) fn of_file(path: &Path) -> Result<PostgresPassword, String> {
     let text = read(path)?;
-    let fields = [
-        host.name().to_owned(),
-        host.port().to_string(),
-        settings.database.clone(),
-        settings.user.clone(),
-    ];
-    Ok(find(&text, &fields))
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(format!("{}: has no password", path.display()));
+    }
+    Ok(PostgresPassword::new(line.to_owned()))
+}
+
+/// The password for a host, a port, a database and a user in a password file of libpq.
+///
+/// # Errors
+/// As [`of_file`].
+pub(super) fn of_pass_file(
+    path: &Path,
+    fields: &[String; 4],
+) -> Result<Option<PostgresPassword>, String> {
+    Ok(find(&read(path)?, fields))
 }
 
 /// The password of the first line that matches these fields.
@@ -132,39 +123,28 @@ mod tests {
         path
     }
 
-    fn found(url: &str, password: Option<PathBuf>, pass: Option<PathBuf>) -> Option<String> {
-        let settings = PostgresSettings::parse(url).unwrap();
-        let settings = settings.with_password_file(password).with_pass_file(pass);
-        let found = password_for(&settings, &settings.hosts[0]);
-        found.unwrap().map(|it| it.reveal().to_owned())
-    }
-
     #[test]
-    fn a_password_comes_from_the_url_then_the_file_then_the_password_file_of_libpq() {
+    fn lines_of_password_files_are_read_as_libpq_does() {
         let folder = tempfile::tempdir().unwrap();
-        let one = file(folder.path(), "one", "of-file\n", 0o600);
         let lines = "# a comment\nother:*:*:*:no\nlocalhost:5432:r:u:of\\:libpq:x\n";
         let many = file(folder.path(), "many", lines, 0o600);
-        let url = "postgres://u:of-url@localhost/r";
-        assert_eq!(found(url, Some(one.clone()), None).unwrap(), "of-url");
-        let url = "postgres://u@localhost/r";
-        assert_eq!(
-            found(url, Some(one), Some(many.clone())).unwrap(),
-            "of-file"
-        );
-        assert_eq!(found(url, None, Some(many.clone())).unwrap(), "of:libpq:x");
-        let url = "postgres://u@localhost:7/r";
-        assert_eq!(found(url, None, Some(many)), None);
-        assert_eq!(found(url, None, None), None);
+        let found = |port: &str| {
+            let fields = ["localhost", port, "r", "u"].map(ToOwned::to_owned);
+            let found = of_pass_file(&many, &fields).unwrap();
+            found.map(|it| it.reveal().to_owned())
+        };
+        assert_eq!(found("5432").unwrap(), "of:libpq:x");
+        assert_eq!(found("7"), None);
     }
 
     #[test]
     fn a_password_that_others_may_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let open = file(folder.path(), "open", "secret\n", 0o644);
-        let settings = PostgresSettings::parse("postgres://u@localhost/r").unwrap();
-        let settings = settings.with_password_file(Some(open));
-        let error = password_for(&settings, &settings.hosts[0]).unwrap_err();
+        let error = of_file(&open).unwrap_err();
         assert!(error.contains("chmod 600"), "{error}");
+        let empty = file(folder.path(), "empty", "\n", 0o600);
+        assert!(of_file(&empty).unwrap_err().contains("has no password"));
+        assert!(of_file(&folder.path().join("none")).is_err());
     }
 }

@@ -4,7 +4,6 @@
 //! after a failure of the kind [`Lost`](PostgresFailureKind::Lost), and connects again.
 
 use super::failure::{PostgresFailure, PostgresFailureKind};
-use super::password::password_for;
 use super::settings::{PostgresHost, PostgresSettings};
 use super::tls::PostgresTls;
 use std::fmt;
@@ -154,6 +153,7 @@ async fn connect(
     host: &PostgresHost,
 ) -> Result<(Client, Driving), PostgresFailure> {
     let refused = |text: String| PostgresFailure::new(PostgresFailureKind::Refused, text);
+    let failed = PostgresFailure::of_connecting;
     let mut config = Config::new();
     config
         .user(&settings.user)
@@ -162,12 +162,14 @@ async fn connect(
         .connect_timeout(settings.connect_timeout)
         .tcp_user_timeout(UNCONFIRMED_MAX)
         .keepalives_idle(KEEPALIVE)
+        .keepalives_interval(KEEPALIVE)
+        .keepalives_retries(2)
         .target_session_attrs(TargetSessionAttrs::ReadWrite);
     match host {
         PostgresHost::Network { name, port } => config.host(name).port(*port),
         PostgresHost::Socket { directory, port } => config.host_path(directory).port(*port),
     };
-    if let Some(password) = password_for(settings, host).map_err(refused)? {
+    if let Some(password) = settings.password_for(host).map_err(refused)? {
         config.password(password.reveal());
     }
     let (client, mut driving): (Client, Option<Driving>) = if settings.is_encrypted(host) {
@@ -177,11 +179,11 @@ async fn connect(
             return Err(refused(text.to_owned()));
         };
         let tls = PostgresTls::trusting(path).map_err(refused)?;
-        let (client, connection) = config.connect(tls).await?;
+        let (client, connection) = config.connect(tls).await.map_err(failed)?;
         (client, Some(Box::pin(connection)))
     } else {
         config.ssl_mode(SslMode::Disable);
-        let (client, connection) = config.connect(NoTls).await?;
+        let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
         (client, Some(Box::pin(connection)))
     };
     with(&mut driving, set_up(&client)).await?;
@@ -213,4 +215,86 @@ async fn set_up(client: &Client) -> Result<(), PostgresFailure> {
         client.batch_execute("SET synchronous_commit = on").await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phalanx_tests::PostgresServer;
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use std::fs;
+    use std::path::PathBuf;
+
+    /// An authority of this name.
+    fn authority() -> CertifiedIssuer<'static, KeyPair> {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_host_is_proved_by_its_authority_and_its_name() {
+        let (known, other) = (authority(), authority());
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &known).unwrap();
+        let files = [
+            ("cert.pem", certificate.pem()),
+            ("key.pem", key.serialize_pem()),
+        ];
+        let server = PostgresServer::start_with_files(
+            &[
+                "ssl=on",
+                "ssl_cert_file=../cert.pem",
+                "ssl_key_file=../key.pem",
+            ],
+            &files,
+        );
+        let _none = server.query("ALTER USER phalanx PASSWORD 'cret'");
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: String| -> Option<PathBuf> {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        let (known, other) = (file("known", known.pem()), file("other", other.pem()));
+        let connect = |host: &str, ca: &Option<PathBuf>| {
+            let url = format!(
+                "postgres://phalanx:cret@{host}:{}/postgres?sslmode=verify-full",
+                server.port()
+            );
+            let settings = PostgresSettings::parse(&url).unwrap();
+            PostgresSession::connect(&settings.with_ca_file(ca.clone()))
+        };
+        let mut session = connect("localhost", &known).unwrap();
+        let limit = Duration::from_secs(5);
+        let encrypted = session.run(limit, async |client: &mut Client| {
+            let query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+            let row = client.query_one(query, &[]).await?;
+            Ok::<_, PostgresFailure>(row.try_get::<_, bool>(0)?)
+        });
+        assert!(encrypted.unwrap());
+        for (host, ca, expected) in [
+            ("localhost", &other, "invalid peer certificate"),
+            ("127.0.0.1", &known, "not valid for name"),
+            ("localhost", &None, "registry.store_ca_file"),
+        ] {
+            let refused = connect(host, ca).unwrap_err().to_string();
+            assert!(refused.contains(expected), "{host}: {refused}");
+            assert!(!refused.contains("cret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_operation_ends_within_its_limit_and_the_session_can_be_ended() {
+        let settings = PostgresSettings::parse(&PostgresServer::shared().url()).unwrap();
+        let mut session = PostgresSession::connect(&settings).unwrap();
+        let slow = session.run(Duration::from_millis(50), async |client: &mut Client| {
+            client.batch_execute("SELECT pg_sleep(5)").await?;
+            Ok::<_, PostgresFailure>(())
+        });
+        assert_eq!(slow.unwrap_err().kind, PostgresFailureKind::Lost);
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async move { drop(session) });
+    }
 }

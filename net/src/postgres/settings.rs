@@ -1,6 +1,6 @@
 //! The address of a database, from a URL: `postgres://USER[:PASSWORD]@HOST[:PORT],…/DATABASE[?NAME=VALUE&…]`.
 
-use super::password::PostgresPassword;
+use super::password::{PostgresPassword, of_file, of_pass_file};
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::net::IpAddr;
@@ -217,6 +217,32 @@ impl PostgresSettings {
         host.map(ToString::to_string)
     }
 
+    /// The password for a host; none if no source has one.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn password_for(
+        &self,
+        host: &PostgresHost,
+    ) -> Result<Option<PostgresPassword>, String> {
+        if let Some(password) = &self.password {
+            return Ok(Some(password.clone()));
+        }
+        if let Some(path) = &self.password_file {
+            return of_file(path).map(Some);
+        }
+        let Some(path) = &self.pass_file else {
+            return Ok(None);
+        };
+        let fields = [
+            host.name().to_owned(),
+            host.port().to_string(),
+            self.database.clone(),
+            self.user.clone(),
+        ];
+        of_pass_file(path, &fields)
+    }
+
     /// Whether TLS is used with a host.
     pub(super) fn is_encrypted(&self, host: &PostgresHost) -> bool {
         match host {
@@ -303,6 +329,32 @@ mod tests {
         }
         let settings = PostgresSettings::parse("postgres://reg:a:b@db/r").unwrap();
         assert_eq!(settings.password.unwrap().reveal(), "a:b");
+    }
+
+    #[test]
+    fn a_password_comes_from_the_url_then_the_file_then_the_password_file_of_libpq() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&path, mode).unwrap();
+            Some(path)
+        };
+        let (one, many) = (file("one", "of-file\n"), file("many", "*:*:*:*:of-libpq\n"));
+        let found = |url: &str, password: Option<PathBuf>, pass: Option<PathBuf>| {
+            let settings = PostgresSettings::parse(url).unwrap();
+            let settings = settings.with_password_file(password).with_pass_file(pass);
+            let found = settings.password_for(&settings.hosts[0]).unwrap();
+            found.map(|it| it.reveal().to_owned())
+        };
+        let of_url = found("postgres://u:of-url@localhost/r", one.clone(), many.clone());
+        assert_eq!(of_url.unwrap(), "of-url");
+        let url = "postgres://u@localhost/r";
+        assert_eq!(found(url, one, many.clone()).unwrap(), "of-file");
+        assert_eq!(found(url, None, many).unwrap(), "of-libpq");
+        assert_eq!(found(url, None, None), None);
     }
 
     #[test]

@@ -533,7 +533,7 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
         );
     }
     // The commented-out lines of the example are the defaults, except the lines for other sources of certificates, the
-    // path of a socket, and those that make the node run a registry and serve metrics.
+    // files of a database, the path of a socket, and those that make the node run a registry and serve metrics.
     assert_eq!((&settings.registry, settings.metrics), (&None, None));
     let others = [
         ("PHALANX_REGISTRY_REGION", "eu"),
@@ -541,7 +541,7 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
     ];
     let settings = load(example, &others, &[]).unwrap();
     let other = |line: &&str| {
-        let others = ["# cert_dir", "# secret_file", "# socket"];
+        let others = ["# cert_dir", "# secret_file", "# store_", "# socket"];
         others.iter().any(|other| line.starts_with(other))
     };
     let shown: Vec<_> = example.lines().filter(|line| !other(line)).collect();

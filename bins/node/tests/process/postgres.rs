@@ -2,7 +2,7 @@
 
 use crate::daemon::{RunningDaemon, SOON, refused};
 use crate::place::Place;
-use crate::registry::{create, get, object, serving};
+use crate::registry::{create, get, object, serving, writes_survive_a_kill};
 use phalanx_net::registry::proto;
 use phalanx_net::service::Client;
 use phalanx_tests::PostgresServer;
@@ -114,6 +114,13 @@ async fn no_acknowledged_write_is_lost_when_the_database_is_killed_under_writers
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_writes_survive_a_kill_of_the_daemon() {
+    let (place, server) = (Place::new(), PostgresServer::start(&[]));
+    let url = server.url();
+    writes_survive_a_kill(&place, || command(&place, "n1", &url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_the_database_ends_lose_no_write_and_repeat_none() {
     let (place, server) = (Place::new(), PostgresServer::start(&[]));
     let daemon = RunningDaemon::start(command(&place, "n1", &server.url()));
@@ -149,13 +156,8 @@ async fn a_standby_names_the_holder_and_takes_over_at_its_end() {
     let mut second = command(&place, "n2", &server.url());
     second.args(["--target", &holder.address.to_string()]);
     let standby = RunningDaemon::start(second);
-    standby.says("its standby");
     let mut two = place.ask(&standby).await;
-    let waiting = status(&mut two).await;
-    assert!(
-        !waiting.serving && waiting.lease_holder == "n1",
-        "{waiting:?}"
-    );
+    until(&mut two, |it| !it.serving && it.lease_holder == "n1").await;
     let refusal = create(&mut two, "", object("services/mail", &[])).await;
     let refusal = refusal.unwrap_err();
     assert_eq!(refusal.code(), Code::Unavailable);

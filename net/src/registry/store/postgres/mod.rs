@@ -42,7 +42,7 @@ const COMMIT_MAX: Duration = Duration::from_secs(20);
 /// Time in which one statement must be done. The server's own bound is shorter.
 const STATEMENT_MAX: Duration = Duration::from_secs(18);
 /// Time in which the whole state must be read.
-const READ_MAX: Duration = Duration::from_secs(600);
+const READ_MAX: Duration = Duration::from_secs(120);
 /// Time of a lease. Others take over after this time without a commit or a renewal.
 const LEASE_TIME: Duration = Duration::from_secs(6);
 /// Interval of renewals.
@@ -227,11 +227,14 @@ impl PostgresStore {
             lease.map(|it| OpeningOutcome::Held(it.holder))
         };
         let (session, _) = self.session()?;
+        // Without a lock, which a standby would take each second.
+        let lease = session.run(STATEMENT_MAX, async |client: &mut Client| {
+            LeaseRow::read(client).await
+        });
+        if let Some(held) = held(lease?) {
+            return Ok(held);
+        }
         session.run(READ_MAX, async |client: &mut Client| {
-            // Without a lock, which a standby would take each second.
-            if let Some(held) = held(LeaseRow::read(client).await?) {
-                return Ok(held);
-            }
             let transaction = client.transaction().await?;
             let patience = format!("SET LOCAL statement_timeout = '{}s'", READ_MAX.as_secs());
             transaction.batch_execute(&patience).await?;
