@@ -84,8 +84,9 @@ sim-madsim: cc ## build the madsim engine beside the others, and run its scenari
 	cp target/madsim/debug/phalanx-sim-madsim $(BIN)/
 	@cd sim/madsim && ../../.ci/totals $(CARGO) test --locked
 
-tools: ## install what the tests need and this machine lacks (a C compiler, nix, a browser, nginx, unbound, curl, protoc, three Python libraries), with apt
+tools: ## install what the tests need and this machine lacks (a C compiler, nix, a browser, nginx, unbound, PostgreSQL, curl, protoc, three Python libraries), with apt
 	@.ci/tools cc:gcc:libc6-dev nix:nix-bin chromium:chromium nginx:nginx unbound:unbound curl:curl openssl:openssl \
+		/usr/lib/postgresql:postgresql \
 		/usr/lib/python3/dist-packages/grpc:python3:python3-grpcio protoc:protobuf-compiler \
 		/usr/lib/python3/dist-packages/google/protobuf:python3:python3-protobuf \
 		/usr/lib/python3/dist-packages/prometheus_client:python3-prometheus-client

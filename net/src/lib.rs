@@ -8,6 +8,7 @@
 //! - [`transport`]: links over mutual TLS.
 //! - [`channel`]: applications' data: broadcasts, messages, maps.
 //! - [`registry`]: the registry of a region, and the library of its clients.
+//! - [`postgres`]: connections to PostgreSQL, for stores.
 //! - [`rest`]: HTTP with JSON beside gRPC.
 //! - [`overlay`]: a data path of the embedder's own between linked nodes.
 //! - [`service`]: what can be asked of a node, and the client that asks.
@@ -27,6 +28,7 @@ pub mod identity;
 pub mod metrics;
 mod notices;
 pub mod overlay;
+pub mod postgres;
 mod printable;
 pub mod registry;
 pub mod rest;

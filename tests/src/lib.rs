@@ -1,9 +1,11 @@
-//! Helpers shared by the tests of the whole system: the paths of the repository and of its built binaries, and the end of
-//! servers whose test is killed.
+//! Helpers shared by tests: the paths of the repository and of its built binaries, the end of servers whose test is
+//! killed, and a server of PostgreSQL.
 
 mod guardian;
+mod postgres;
 
 pub use guardian::FolderGuardian;
+pub use postgres::PostgresServer;
 
 use std::path::{Path, PathBuf};
 

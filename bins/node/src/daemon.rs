@@ -3,7 +3,9 @@
 mod reload;
 
 use crate::DaemonError;
-use crate::config::{Advertise, DaemonSettings, Discovery, RegistrySettings, warn_local_only};
+use crate::config::{
+    Advertise, DaemonSettings, Discovery, RegistryPlace, RegistrySettings, warn_local_only,
+};
 use crate::state::StateDirectory;
 use core::net::SocketAddr;
 use core::pin::{Pin, pin};
@@ -17,7 +19,9 @@ use phalanx_net::identity::{
     self, ACCEPTED_SECRETS, Identity, IdentityError, Opened, Trust, iso_8601,
 };
 use phalanx_net::metrics::MetricsListener;
-use phalanx_net::registry::store::{StoreDirectory, StoreDirectoryError};
+use phalanx_net::registry::store::{
+    PostgresStore, PostgresStoreError, StoreDirectory, StoreDirectoryError,
+};
 use phalanx_net::registry::{LocalSocket, ObjectApi, RegionRegistry, add_services, serve_local};
 use phalanx_net::rest::RestApi;
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
@@ -26,8 +30,10 @@ use phalanx_net::telemetry::Log;
 use phalanx_net::transport::{self, AdvertiseError, BoundPort, Limits, MeshNode, Tcp};
 use phalanx_net::{clock, entropy};
 use sd_notify::NotifyState;
+use std::env;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::task::{self, JoinSet};
@@ -77,6 +83,9 @@ pub(crate) fn check(settings: &DaemonSettings) -> Result<String, DaemonError> {
         settings.subject
     )];
     said.extend(settings.warnings.iter().cloned());
+    if let Some(RegistryPlace::Postgres(place)) = settings.registry.as_ref().map(|it| &it.store) {
+        said.push(format!("the registry's store is {place}; it was not asked"));
+    }
     match inspected {
         None => {
             said.push("its certificates do not exist yet; the first start creates them".to_owned());
@@ -597,20 +606,34 @@ async fn start_registry(
     daemon: &DaemonSettings,
 ) -> Result<RegionRegistry, DaemonError> {
     let state_dir = &daemon.state_dir;
-    let (directory, region) = (state_dir.join("registry"), settings.region.clone());
-    let opened = blocking(move || {
-        let held = StoreDirectory::hold(&directory)?;
-        let store = held.sqlite(&region)?;
-        Ok((held, store))
-    });
-    let opened: Result<_, StoreDirectoryError> = opened.await?;
-    let (held, store) = opened.map_err(start)?;
     let local = match settings.local(state_dir) {
         Some((path, users)) => Some((LocalSocket::bind(&path).map_err(start)?, users)),
         None => None,
     };
-    let config = settings.sequencer(entropy::seed().map_err(start)?);
-    let started = RegionRegistry::start(config, held, store);
+    let mut config = settings.sequencer(entropy::seed().map_err(start)?);
+    let region = settings.region.clone();
+    let started = match settings.store.clone() {
+        RegistryPlace::Sqlite => {
+            let directory = state_dir.join("registry");
+            let opened = blocking(move || {
+                let held = StoreDirectory::hold(&directory)?;
+                let store = held.sqlite(&region)?;
+                Ok((held, store))
+            });
+            let opened: Result<_, StoreDirectoryError> = opened.await?;
+            let (held, store) = opened.map_err(start)?;
+            RegionRegistry::start(config, held, store)
+        }
+        RegistryPlace::Postgres(database) => {
+            config.shares_store = true;
+            let database = database.with_pass_file(env::var_os("PGPASSFILE").map(PathBuf::from));
+            let node = daemon.subject.id().to_string();
+            let opened = blocking(move || PostgresStore::connect(database, &region, &node));
+            let opened: Result<_, PostgresStoreError> = opened.await?;
+            let store = opened.map_err(start)?;
+            RegionRegistry::start(config, store.state().clone(), store)
+        }
+    };
     let registry = started.map_err(|error| {
         start(format!(
             "cannot start the thread of the registry's store: {error}"

@@ -248,6 +248,11 @@ pub enum WriteRefusal {
     Opening,
     /// Another sequencer has opened the store.
     Deposed,
+    /// Another process of the region holds the store, and this registry is its standby.
+    Standby {
+        /// The name of the process.
+        holder: String,
+    },
     /// Too many writes are waiting.
     Busy,
     /// The batch has no operation.
@@ -364,6 +369,7 @@ impl WriteRefusal {
             // Other objects, other writers, quotas and the state of the registry change.
             | Self::Opening
             | Self::Deposed
+            | Self::Standby { .. }
             | Self::Busy
             | Self::OtherRegion { .. }
             | Self::Unreachable { .. }
@@ -452,6 +458,10 @@ impl fmt::Display for WriteRefusal {
             Self::Deposed => {
                 f.write_str("another process has opened the store of this region; write to that one")
             }
+            Self::Standby { holder } => write!(
+                f,
+                "this registry is a standby of {holder}, which holds the store of the region; write to {holder}"
+            ),
             Self::Busy => f.write_str("too many writes are waiting; repeat the write later"),
             Self::Empty => f.write_str("the batch has no operation"),
             Self::Twice(name) => write!(f, "{name}: the batch has two operations on this object"),

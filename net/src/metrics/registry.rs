@@ -14,9 +14,18 @@ struct Reading {
 /// # Errors
 /// If the registry has stopped.
 pub(super) async fn unready(registry: &RegionRegistry) -> Result<Option<String>, RegistryStopped> {
-    let serving = registry.inspect(|machine| machine.is_serving()).await?;
+    let state = registry.inspect(|machine| {
+        let holder = machine.holder().map(ToOwned::to_owned);
+        (machine.is_serving(), holder)
+    });
     let region = registry.region();
-    Ok((!serving).then(|| format!("the registry of {region} accepts no writes")))
+    Ok(match state.await? {
+        (true, _) => None,
+        (false, None) => Some(format!("the registry of {region} accepts no writes")),
+        (false, Some(holder)) => Some(format!(
+            "the registry of {region} is a standby of {holder} and accepts no writes"
+        )),
+    })
 }
 
 /// Adds the metrics of the registry.
@@ -67,9 +76,11 @@ pub(super) async fn write(
     }
     let bytes = registry.store().bytes();
     add("store_bytes", "Size of the store in bytes", bytes);
-    let saved = registry.store().last_backup().unwrap_or(0);
-    let help = "Time of the last backup in seconds since 1970; 0 if there was none";
-    add("last_backup_timestamp_seconds", help, saved);
+    if let Some(directory) = registry.store().directory() {
+        let saved = directory.last_backup().unwrap_or(0);
+        let help = "Time of the last backup in seconds since 1970; 0 if there was none";
+        add("last_backup_timestamp_seconds", help, saved);
+    }
     page.kept(|metrics| registry.meters().register(metrics));
     Ok(())
 }

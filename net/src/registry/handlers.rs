@@ -315,7 +315,15 @@ impl ObjectService for ObjectApi {
         let allowed = caller_of(&request)?.may_back_up();
         allowed.map_err(|it| denied(&it))?;
         let (out, parts) = mpsc::channel(1);
-        let Some(turn) = self.registry.store().begin_backup() else {
+        let Some(directory) = self.registry.store().directory() else {
+            let text = "the store is a database of PostgreSQL; save it with pg_dump";
+            return Err(terminal(
+                Code::FailedPrecondition,
+                "DATABASE",
+                text.to_owned(),
+            ));
+        };
+        let Some(turn) = directory.begin_backup() else {
             let text = "another backup is under way; try again when it has ended";
             return Err(refused(Code::Aborted, "BUSY", text.to_owned()));
         };
@@ -361,7 +369,8 @@ impl ObjectService for ObjectApi {
         let (region, primary) = (self.registry.region(), self.registry.primary());
         let (region, primary) = (region.to_string(), primary.to_string());
         let store = self.registry.store();
-        let (file, store_bytes) = (store.file().display().to_string(), store.bytes());
+        let lease_holder = store.holder().unwrap_or_default();
+        let (store, store_bytes) = (store.to_string(), store.bytes());
         let status = self.registry.inspect(move |machine| proto::RegistryStatus {
             region,
             primary,
@@ -372,8 +381,9 @@ impl ObjectService for ObjectApi {
             objects: machine.objects().len() as u64,
             watches: machine.watches() as u64,
             waiting: machine.waiting() as u64,
-            store: format!("sqlite {file}"),
+            store,
             store_bytes,
+            lease_holder,
         });
         Ok(Response::new(status.await.map_err(stopped)?))
     }

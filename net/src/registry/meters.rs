@@ -62,6 +62,8 @@ impl RegistryMeters {
             Input::Start
             | Input::Opened(_)
             | Input::OpenFailed(_)
+            | Input::StoreHeld { .. }
+            | Input::StoreFenced
             | Input::Write(_)
             | Input::OpenWatch { .. }
             | Input::GrantWatch { .. }

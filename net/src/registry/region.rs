@@ -2,7 +2,7 @@
 
 use super::message::watch::WatchReply;
 use super::meters::RegistryMeters;
-use super::store::{RegionStore, RegionStoreOrder, StoreDirectory, StoreThread};
+use super::store::{RegionStore, RegionStoreOrder, RegistryStoreView, StoreThread};
 use crate::clock;
 use crate::driver::{self, Executor, Handle, Inbox, Stopped, TimeOrigin};
 use crate::transport::Tasks;
@@ -165,6 +165,11 @@ fn report(event: &Event) {
             event = word,
             "another process has opened the registry's store; this one takes no more writes"
         ),
+        Event::Standby { holder } => tracing::info!(
+            event = word,
+            holder,
+            "another process holds the registry's store; this one is its standby"
+        ),
         Event::HistoryLost { head, stored } => tracing::error!(
             event = word,
             head,
@@ -243,19 +248,19 @@ pub struct RegionRegistry {
     meters: RegistryMeters,
     region: RegionId,
     primary: RegionId,
-    store: StoreDirectory,
+    store: RegistryStoreView,
     tasks: Tasks,
     has_ended: watch::Receiver<bool>,
 }
 
 impl RegionRegistry {
-    /// Starts the registry of a region on the store in a directory.
+    /// Starts the registry of a region on a store.
     ///
     /// # Errors
     /// If the system does not start the store's thread.
     pub fn start(
         config: Config,
-        directory: StoreDirectory,
+        view: impl Into<RegistryStoreView>,
         store: impl RegionStore,
     ) -> io::Result<Self> {
         let inbox = Inbox::<Sequencer>::new();
@@ -304,7 +309,7 @@ impl RegionRegistry {
             meters,
             region,
             primary,
-            store: directory,
+            store: view.into(),
             tasks,
             has_ended,
         })
@@ -322,9 +327,9 @@ impl RegionRegistry {
         &self.primary
     }
 
-    /// The directory of the store.
+    /// The store, for people.
     #[must_use]
-    pub const fn store(&self) -> &StoreDirectory {
+    pub const fn store(&self) -> &RegistryStoreView {
         &self.store
     }
 

@@ -394,13 +394,18 @@ fn status(screen: &Screen, ask: &RegistryAsk) -> Result<Completion, CommandError
         "waiting": status.waiting,
         "store": status.store,
         "store_bytes": status.store_bytes,
+        "lease_holder": status.lease_holder,
     });
     match ask.format() {
         ObjectFormat::Json => screen.json(&value)?,
         ObjectFormat::Yaml => show::yaml(screen, &value)?,
         ObjectFormat::Table => {
-            let serving = if status.serving { "yes" } else { "no" };
-            screen.facts(&[
+            let serving = match (status.serving, status.lease_holder.as_str()) {
+                (true, _) => "yes".to_owned(),
+                (false, "") => "no".to_owned(),
+                (false, holder) => format!("no: standby of {holder}"),
+            };
+            let mut facts = vec![
                 ("region", TableCell::new(&status.region)),
                 ("primary", TableCell::new(&status.primary)),
                 ("takes writes", TableCell::new(serving)),
@@ -412,7 +417,11 @@ fn status(screen: &Screen, ask: &RegistryAsk) -> Result<Completion, CommandError
                 ("waiting", TableCell::number(status.waiting)),
                 ("store", TableCell::new(&status.store)),
                 ("size", TableCell::new(size(status.store_bytes))),
-            ])?;
+            ];
+            if !status.lease_holder.is_empty() {
+                facts.push(("lease holder", TableCell::new(&status.lease_holder)));
+            }
+            screen.facts(&facts)?;
         }
     }
     Ok(fine)

@@ -45,7 +45,11 @@ keys! {
         LogLevel = Setting::text("log.level", "PHALANX_LOG_LEVEL").flag("--log-level"),
         MetricsListen = Setting::text("metrics.listen", "PHALANX_METRICS_LISTEN").flag("--metrics-listen"),
         RegistryRegion = Setting::text("registry.region", "PHALANX_REGISTRY_REGION"),
-        RegistryStore = Setting::text("registry.store", "PHALANX_REGISTRY_STORE"),
+        RegistryStore = Setting::text("registry.store", "PHALANX_REGISTRY_STORE").secret(),
+        RegistryStorePasswordFile = Setting::text(
+            "registry.store_password_file", "PHALANX_REGISTRY_STORE_PASSWORD_FILE"
+        ),
+        RegistryStoreCaFile = Setting::text("registry.store_ca_file", "PHALANX_REGISTRY_STORE_CA_FILE"),
         RegistryPrimary = Setting::text("registry.primary", "PHALANX_REGISTRY_PRIMARY"),
         RegistryRetainEvents = Setting::number(
             "registry.retain_events", "PHALANX_REGISTRY_RETAIN_EVENTS", Unit::Count, 1..=1_000_000

@@ -12,5 +12,5 @@ mod tests;
 mod tuning;
 
 pub(crate) use key::all_keys;
-pub(crate) use registry::RegistrySettings;
+pub(crate) use registry::{RegistryPlace, RegistrySettings};
 pub(crate) use settings::{Advertise, DaemonSettings, Discovery, warn_local_only};

@@ -8,6 +8,7 @@ use phalanx_core::registry::sequencer::{Config, PREFIXES_MAX, PrefixQuota, Write
 use phalanx_core::topology::record::Service;
 use phalanx_net::configuration::{Layers, Origin};
 use phalanx_net::identity::Source;
+use phalanx_net::postgres::PostgresSettings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,9 +18,11 @@ const REGION: &str = "region";
 /// The store in a file of the state directory.
 const SQLITE: &str = "sqlite";
 /// The settings of a registry, in the order in which people read them.
-const KEYS: [DaemonKey; 11] = [
+const KEYS: [DaemonKey; 13] = [
     DaemonKey::RegistryRegion,
     DaemonKey::RegistryStore,
+    DaemonKey::RegistryStorePasswordFile,
+    DaemonKey::RegistryStoreCaFile,
     DaemonKey::RegistryPrimary,
     DaemonKey::RegistryRetainEvents,
     DaemonKey::RegistryRetainTime,
@@ -33,11 +36,22 @@ const KEYS: [DaemonKey; 11] = [
 /// The socket for local programs, in the state directory.
 const SOCKET: &str = "registry.sock";
 
+/// Where a registry keeps its objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RegistryPlace {
+    /// A file of the state directory.
+    Sqlite,
+    /// A database.
+    Postgres(PostgresSettings),
+}
+
 /// The settings of a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegistrySettings {
     /// The region.
     pub(crate) region: RegionId,
+    /// The store.
+    pub(crate) store: RegistryPlace,
     /// How long the log keeps batches.
     retention: Retention,
     /// Limits of writes.
@@ -99,7 +113,7 @@ pub(super) fn read(
         }
         return None;
     }
-    store(layers);
+    let store = store(layers);
     no_secret(layers, certificates);
     let (retention, limits) = (retention(layers), limits(layers));
     let region = region(layers, metadata)?;
@@ -108,6 +122,7 @@ pub(super) fn read(
     let prefixes = prefixes(layers);
     Some(RegistrySettings {
         region,
+        store: store?,
         retention,
         limits,
         prefixes,
@@ -126,18 +141,54 @@ fn reason(layers: &Layers<DaemonKey>) -> DaemonKey {
     }
 }
 
-fn store(layers: &mut Layers<DaemonKey>) {
+/// The store; none if its settings have a problem.
+fn store(layers: &mut Layers<DaemonKey>) -> Option<RegistryPlace> {
     let key = DaemonKey::RegistryStore;
-    if let Some((origin, text)) = layers.text(key)
-        && text != SQLITE
-    {
-        let why = if text.starts_with("postgres") {
-            format!("{text:?} is not supported yet; the only store is {SQLITE:?}")
-        } else {
-            format!("{text:?} is not a store; write {SQLITE:?}")
-        };
+    let files = [
+        DaemonKey::RegistryStorePasswordFile,
+        DaemonKey::RegistryStoreCaFile,
+    ];
+    let given = layers.text(key).filter(|(_, text)| text != SQLITE);
+    let Some((origin, text)) = given else {
+        let given = files.into_iter().filter(|it| layers.given(*it).is_some());
+        for other in given.collect::<Vec<_>>() {
+            let why = "has no effect on a SQLite store; give the URL of a database in registry.store, too";
+            layers.conflict(other, None, why);
+        }
+        return Some(RegistryPlace::Sqlite);
+    };
+    let mut refuse = |why: String| {
         layers.problem_at(&origin, key, why);
+        None
+    };
+    if !PostgresSettings::is_url(&text) {
+        // A text that looks like a URL may have a password.
+        let shown = match text.contains(['/', '@']) {
+            true => "the text".to_owned(),
+            false => format!("{text:?}"),
+        };
+        return refuse(format!(
+            "{shown} is not a store; write {SQLITE:?} or \"postgres://USER@HOST/DATABASE\""
+        ));
     }
+    let settings = match PostgresSettings::parse(&text) {
+        Ok(settings) => settings,
+        Err(error) => return refuse(format!("the URL {error}")),
+    };
+    let file = |key| layers.text(key).map(|(_, text)| PathBuf::from(text));
+    let [password, ca] = files.map(file);
+    let settings = settings.with_password_file(password).with_ca_file(ca);
+    if let Some(host) = settings.encrypted_host()
+        && settings.ca_file().is_none()
+    {
+        let why = format!(
+            "{host} is reached with TLS, and no authority is given that proves it; give registry.store_ca_file, such as \
+             /etc/ssl/certs/ca-certificates.crt"
+        );
+        layers.problem_at(&origin, key, why);
+        return None;
+    }
+    Some(RegistryPlace::Postgres(settings))
 }
 
 /// A registry needs certificates: every holder of a mesh's secret can be every node.
@@ -313,6 +364,8 @@ mod tests {
         let defaults = [
             "\"eu\"".to_owned(),
             format!("{SQLITE:?}"),
+            "\"/etc/phalanx/registry-password\"".to_owned(),
+            "\"/etc/ssl/certs/ca-certificates.crt\"".to_owned(),
             "\"eu\"".to_owned(),
             retention.entries.to_string(),
             retention.time.as_secs().to_string(),

@@ -533,7 +533,7 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
         );
     }
     // The commented-out lines of the example are the defaults, except the lines for other sources of certificates, the
-    // path of a socket, and those that make the node run a registry and serve metrics.
+    // files of a database, the path of a socket, and those that make the node run a registry and serve metrics.
     assert_eq!((&settings.registry, settings.metrics), (&None, None));
     let others = [
         ("PHALANX_REGISTRY_REGION", "eu"),
@@ -541,7 +541,7 @@ fn the_example_is_good_and_shows_every_key_with_its_default() {
     ];
     let settings = load(example, &others, &[]).unwrap();
     let other = |line: &&str| {
-        let others = ["# cert_dir", "# secret_file", "# socket"];
+        let others = ["# cert_dir", "# secret_file", "# store_", "# socket"];
         others.iter().any(|other| line.starts_with(other))
     };
     let shown: Vec<_> = example.lines().filter(|line| !other(line)).collect();
@@ -565,6 +565,8 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
         "store = \"sqlite\"",
         "region = \"eu\"",
         "region = \"eu\"\nprimary = \"eu\"",
+        "store = \"postgres://reg:cret@localhost/r\"",
+        "store = \"postgres://reg:cret@db/r\"\nstore_ca_file = \"ca.pem\"",
     ] {
         let settings = load(&with(lines), &[], &[]).unwrap();
         assert_eq!(settings.registry.unwrap().region.as_str(), "eu", "{lines}");
@@ -584,8 +586,17 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
             "registry.region: \"us\" differs from the region \"eu\" in metadata",
         ),
         (
-            "store = \"postgres://db\"",
-            "registry.store: \"postgres://db\" is not supported yet",
+            "store = \"postgres://reg:cret@db\"",
+            "registry.store: the URL names no database; write postgres://USER@HOST/DATABASE",
+        ),
+        (
+            "store = \"postgres://reg:cret@db/r\"",
+            "registry.store: db:5432 is reached with TLS, and no authority is given that proves it; give \
+             registry.store_ca_file",
+        ),
+        (
+            "store = \"mysql://reg:cret@db/r\"",
+            "registry.store: the text is not a store; write \"sqlite\" or \"postgres://USER@HOST/DATABASE\"",
         ),
         (
             "store = \"mysql\"",
@@ -602,6 +613,7 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
             problems.iter().any(|it| it.starts_with(&expected)),
             "{expected}: {problems:?}"
         );
+        assert!(!problems.concat().contains("cret"), "{problems:?}");
     }
     let quota = problems(&with("region = \"eu\"\nquota_writes = 0")).concat();
     let expected = "registry.quota_writes: \"0\" is not a whole number from 1";

@@ -15,6 +15,7 @@ mod mesh;
 mod metrics;
 mod network;
 mod place;
+mod postgres;
 mod registry;
 mod relay;
 mod returning;

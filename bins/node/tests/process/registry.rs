@@ -257,7 +257,12 @@ async fn write_until_the_end(mut client: Client, writer: usize) -> (usize, BTree
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_writes_survive_a_kill_and_unanswered_ones_are_asked_again() {
     let place = Place::new();
-    let mut daemon = RunningDaemon::start(command(&place, "n1"));
+    writes_survive_a_kill(&place, || command(&place, "n1")).await;
+}
+
+/// Kills a daemon under writers, starts it again, and asks for each write.
+pub(crate) async fn writes_survive_a_kill(place: &Place, command: impl Fn() -> Command) {
+    let mut daemon = RunningDaemon::start(command());
     let mut client = place.ask(&daemon).await;
     serving(&mut client).await;
     let mut writers = JoinSet::new();
@@ -272,7 +277,7 @@ async fn acknowledged_writes_survive_a_kill_and_unanswered_ones_are_asked_again(
     daemon.signal(Signal::KILL);
     daemon.waits_for_its_end();
     let ended = writers.join_all().await;
-    let daemon = RunningDaemon::start(command(&place, "n1"));
+    let daemon = RunningDaemon::start(command());
     let mut client = place.ask(&daemon).await;
     let status = serving(&mut client).await;
     assert_eq!(status.epoch, 2);

@@ -43,6 +43,9 @@ pub struct Config {
     pub bookmark_interval: Duration,
     /// Settings of copies.
     pub replica: ReplicaTuning,
+    /// Whether registries of several processes share the store. One that another has deposed waits as a standby then;
+    /// otherwise it serves no more.
+    pub shares_store: bool,
     /// Planted bugs.
     pub bugs: RegistryBugs,
 }
@@ -60,6 +63,7 @@ impl Config {
             retention: Retention::default(),
             bookmark_interval: BOOKMARK_INTERVAL,
             replica: ReplicaTuning::default(),
+            shares_store: false,
             bugs: RegistryBugs::NONE,
         }
     }
@@ -148,6 +152,13 @@ pub enum Input {
     Opened(Box<StoreImage>),
     /// The store could not be opened: completes [`Output::OpenStore`]. The order is repeated after a second.
     OpenFailed(StoreFailure),
+    /// Another process holds the store: completes [`Output::OpenStore`]. The order is repeated after a second.
+    StoreHeld {
+        /// The name of the process.
+        holder: String,
+    },
+    /// The store has found, between two orders, that another process has begun an epoch.
+    StoreFenced,
     /// A program writes; answered by [`Output::Answer`].
     Write(Box<WriteRequest>),
     /// A group is durable: completes [`Output::Commit`].
@@ -320,6 +331,11 @@ pub enum Event {
     },
     /// Another sequencer has opened the store; this one takes no more writes.
     Deposed,
+    /// Another process holds the store; this registry waits as its standby.
+    Standby {
+        /// The name of the process.
+        holder: String,
+    },
     /// The store has lost batches that were committed: an older copy of it was put in its place.
     HistoryLost {
         /// The sequence number of the latest batch that is known to be committed.
@@ -361,6 +377,7 @@ impl Event {
             Self::OpenFailed(_) => "registry-open-failed",
             Self::CommitFailed { .. } => "registry-commit-failed",
             Self::Deposed => "registry-deposed",
+            Self::Standby { .. } => "registry-standby",
             Self::HistoryLost { .. } => "registry-history-lost",
             Self::WatchReset { .. } => "registry-watch-reset",
             Self::Copy { event, .. } => event.word(),

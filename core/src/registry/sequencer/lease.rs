@@ -3,9 +3,12 @@
 //! ```text
 //! closed ──► opening ──► serving ──(store failed)──► opening
 //!               ▲  │         │
-//!               └──┘         └──(another epoch)──► deposed
-//!          (after a second)
+//!               └──┘         └──(another epoch)──► deposed, or standby if the store is shared
+//!       failed or standby:
+//!         after a second
 //! ```
+//!
+//! A registry is a standby while another process holds the store.
 
 use crate::registry::log::LogEpoch;
 use crate::registry::write::WriteRefusal;
@@ -19,6 +22,7 @@ enum Phase {
     Closed,
     Opening,
     Failed { retry_at: Instant },
+    Standby { retry_at: Instant },
     Serving,
     Deposed,
 }
@@ -30,8 +34,11 @@ pub(super) struct Lease {
     epoch: LogEpoch,
     /// The uid of the store; 0 before it was opened.
     store: u64,
-    /// Whether the store was open once, so that there is a state to read.
+    /// Whether the store was open once, and no other process is known to have held it since, so that there is a state to
+    /// read.
     was_open: bool,
+    /// The process that holds the store, while this one is a standby.
+    holder: Option<String>,
 }
 
 impl Lease {
@@ -44,6 +51,7 @@ impl Lease {
             },
             store: 0,
             was_open: false,
+            holder: None,
         }
     }
 
@@ -67,10 +75,25 @@ impl Lease {
         self.phase == Phase::Serving
     }
 
+    /// Whether the store was open, and no other process is known to have held it since.
+    pub(super) const fn was_open(&self) -> bool {
+        self.was_open
+    }
+
+    /// The process that holds the store, while this one is a standby.
+    pub(super) fn holder(&self) -> Option<&str> {
+        self.holder.as_deref()
+    }
+
     /// Why no write is accepted, if none is.
-    pub(super) const fn refusal(&self) -> Option<WriteRefusal> {
+    pub(super) fn refusal(&self) -> Option<WriteRefusal> {
         match self.phase {
-            Phase::Closed | Phase::Opening | Phase::Failed { .. } => Some(WriteRefusal::Opening),
+            Phase::Closed | Phase::Opening | Phase::Failed { .. } | Phase::Standby { .. } => {
+                Some(match self.holder.clone() {
+                    Some(holder) => WriteRefusal::Standby { holder },
+                    None => WriteRefusal::Opening,
+                })
+            }
             Phase::Serving => None,
             Phase::Deposed => Some(WriteRefusal::Deposed),
         }
@@ -79,7 +102,7 @@ impl Lease {
     /// The store is being opened. Returns false if it must not be.
     pub(super) fn begin(&mut self) -> bool {
         let begins = match self.phase {
-            Phase::Closed | Phase::Failed { .. } | Phase::Serving => true,
+            Phase::Closed | Phase::Failed { .. } | Phase::Standby { .. } | Phase::Serving => true,
             Phase::Opening | Phase::Deposed => false,
         };
         if begins {
@@ -96,6 +119,7 @@ impl Lease {
             self.epoch = epoch;
             self.store = store;
             self.was_open = true;
+            self.holder = None;
         }
         is_expected
     }
@@ -105,7 +129,26 @@ impl Lease {
         if self.phase == Phase::Opening {
             let retry_at = now + RETRY;
             self.phase = Phase::Failed { retry_at };
+            self.holder = None;
         }
+    }
+
+    /// Another process holds the store. Returns false if that is known.
+    pub(super) fn on_held(&mut self, now: Instant, holder: &str) -> bool {
+        if self.phase != Phase::Opening {
+            return false;
+        }
+        self.stand_by(now);
+        let is_known = self.holder.as_deref() == Some(holder);
+        self.holder = Some(holder.to_owned());
+        !is_known
+    }
+
+    /// Waits until another process no longer holds the store.
+    pub(super) fn stand_by(&mut self, now: Instant) {
+        let retry_at = now + RETRY;
+        self.phase = Phase::Standby { retry_at };
+        self.was_open = false;
     }
 
     /// Another sequencer has opened the store.
@@ -116,7 +159,7 @@ impl Lease {
     /// The time of the next attempt to open the store.
     pub(super) const fn retry_at(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Failed { retry_at } => Some(retry_at),
+            Phase::Failed { retry_at } | Phase::Standby { retry_at } => Some(retry_at),
             Phase::Closed | Phase::Opening | Phase::Serving | Phase::Deposed => None,
         }
     }

@@ -151,6 +151,12 @@ impl Sequencer {
         self.lease.is_serving()
     }
 
+    /// The process that holds the store, while this registry is its standby.
+    #[must_use]
+    pub fn holder(&self) -> Option<&str> {
+        self.lease.holder()
+    }
+
     /// The epoch of the last opening of the store.
     #[must_use]
     pub const fn epoch(&self) -> LogEpoch {
@@ -229,6 +235,8 @@ impl Sequencer {
                 self.lease.on_failed(now);
                 out.push(Output::Report(Event::OpenFailed(failure)));
             }
+            Input::StoreHeld { holder } => self.on_held(now, holder, out),
+            Input::StoreFenced => self.on_fenced(now, out),
             Input::Write(write) => self.on_write(now, *write, out),
             Input::Committed { ticket } => self.on_committed(now, ticket, out),
             Input::CommitFailed { ticket, failure } => self.on_failed(now, ticket, failure, out),
@@ -529,6 +537,55 @@ impl Sequencer {
         if !self.pipeline.is_under_way(ticket) {
             return;
         }
+        self.end_group(now, failure, out);
+        match failure {
+            StoreFailure::Full => {}
+            StoreFailure::Fenced => self.depose(now, out),
+            StoreFailure::Failed => self.open_store(out),
+        }
+    }
+
+    /// The store has found that another process has begun an epoch.
+    fn on_fenced(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        if self.lease.is_serving() {
+            // A group that is under way fails, too.
+            self.end_group(now, StoreFailure::Fenced, out);
+            self.depose(now, out);
+        }
+    }
+
+    /// Another process holds the store.
+    fn on_held(&mut self, now: Instant, holder: String, out: &mut Outbox<Output>) {
+        let was_open = self.lease.was_open();
+        if self.lease.on_held(now, &holder) {
+            out.push(Output::Report(Event::Standby { holder }));
+        }
+        if was_open {
+            self.end_service(now, out);
+        }
+    }
+
+    /// Another sequencer has opened the store.
+    fn depose(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        self.lease.depose();
+        self.end_service(now, out);
+        if self.config.shares_store {
+            self.lease.stand_by(now);
+        }
+    }
+
+    /// Ends what is served, because another sequencer decides from now on.
+    fn end_service(&mut self, now: Instant, out: &mut Outbox<Output>) {
+        out.push(Output::Report(Event::Deposed));
+        self.end_watches(out);
+        self.end_feeds(out);
+        let mut reports = ReplicaReports::default();
+        self.replicas.end(&mut reports);
+        self.report_copies(now, reports, out);
+    }
+
+    /// Answers the writers of all batches that are not durable, and drops the batches.
+    fn end_group(&mut self, now: Instant, failure: StoreFailure, out: &mut Outbox<Output>) {
         let is_unknown =
             failure == StoreFailure::Failed && !self.config.bugs.has(RegistryBug::UnknownIsFailed);
         let writers = self.pipeline.abort();
@@ -547,19 +604,6 @@ impl Sequencer {
         self.replicas.abort(now, &mut reports);
         self.report_copies(now, reports, out);
         out.push(Output::Report(Event::CommitFailed { failure, writes }));
-        match failure {
-            StoreFailure::Full => {}
-            StoreFailure::Fenced => {
-                self.lease.depose();
-                out.push(Output::Report(Event::Deposed));
-                self.end_watches(out);
-                self.end_feeds(out);
-                let mut reports = ReplicaReports::default();
-                self.replicas.end(&mut reports);
-                self.report_copies(now, reports, out);
-            }
-            StoreFailure::Failed => self.open_store(out),
-        }
     }
 
     fn on_open_watch(

@@ -25,6 +25,7 @@ fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
     match refusal {
         WriteRefusal::Opening => (Code::Unavailable, "OPENING", None),
         WriteRefusal::Deposed => (Code::Unavailable, "DEPOSED", None),
+        WriteRefusal::Standby { .. } => (Code::Unavailable, "STANDBY", None),
         WriteRefusal::Busy => (Code::ResourceExhausted, "BUSY", None),
         WriteRefusal::Empty => (Code::InvalidArgument, "EMPTY_BATCH", None),
         WriteRefusal::Twice(name) => (Code::InvalidArgument, "OBJECT_TWICE", Some(name)),

@@ -89,7 +89,7 @@ impl ExpectedContent {
     }
 
     /// The group of these batches after the head.
-    fn group(&self, batches: &[WrittenSizes], floor: u64) -> CommitGroup {
+    pub(super) fn group(&self, batches: &[WrittenSizes], floor: u64) -> CommitGroup {
         let mut objects = self.objects.clone();
         let entries = batches
             .iter()
@@ -127,7 +127,7 @@ impl ExpectedContent {
         group
     }
 
-    fn take(&mut self, group: &CommitGroup) {
+    pub(super) fn take(&mut self, group: &CommitGroup) {
         for entry in &group.entries {
             for change in &entry.changes {
                 let name = change.name.to_string();
@@ -162,7 +162,7 @@ impl ExpectedContent {
         self.commit_all(store, &[batch], 0)
     }
 
-    fn commit_all(
+    pub(super) fn commit_all(
         &mut self,
         store: &mut impl RegionStore,
         batches: &[WrittenSizes],

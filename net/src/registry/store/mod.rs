@@ -5,21 +5,29 @@
 //! own, one order at a time.
 //!
 //! - `sqlite`: a file of SQLite.
+//! - `postgres`: a schema of a database of PostgreSQL.
+//! - `image`: checks of what a store has read.
 //! - `directory`: the directory of the file, held by one process at a time.
 //! - `backup`: copies of the file at one revision.
+//! - `view`: what people are told of a store.
 //! - `conformance`: the tests that each adapter passes.
 
 pub(super) mod backup;
 #[cfg(test)]
 mod conformance;
 mod directory;
+mod image;
 mod port;
+mod postgres;
 mod sqlite;
 mod thread;
+mod view;
 
 pub use backup::{BackupError, StoreContent, read_content, restore};
 pub(super) use directory::BackupTurn;
 pub use directory::{StoreDirectory, StoreDirectoryError};
 pub use port::RegionStore;
+pub use postgres::{PostgresStore, PostgresStoreError, PostgresStoreState};
 pub use sqlite::{SqliteError, SqliteStore};
 pub(super) use thread::{RegionStoreOrder, StoreThread};
+pub use view::RegistryStoreView;

@@ -2,6 +2,7 @@
 
 use phalanx_core::registry::store::{CommitGroup, StoreFailure, StoreImage};
 use phalanx_core::registry::volatile_store::VolatileStore;
+use std::time::Duration;
 
 /// A region's store.
 pub trait RegionStore: Send + 'static {
@@ -9,7 +10,7 @@ pub trait RegionStore: Send + 'static {
     /// epochs fail.
     ///
     /// # Errors
-    /// Returns an error if the store cannot be opened.
+    /// Returns `Fenced` if another process holds the store, and another error if the store cannot be opened.
     fn open(&mut self, incarnation: u64) -> Result<StoreImage, StoreFailure>;
 
     /// Makes a group of batches durable, all of them or none.
@@ -18,6 +19,25 @@ pub trait RegionStore: Send + 'static {
     /// Returns `Full` or `Fenced` if nothing was stored, and `Failed` if this is not known. After `Failed`, the store
     /// must be opened again.
     fn commit(&mut self, group: &CommitGroup) -> Result<(), StoreFailure>;
+
+    /// The process that holds the store, if the last opening failed because of it.
+    fn holder(&self) -> Option<String> {
+        None
+    }
+
+    /// The longest time between two orders without upkeep; none if the store needs none.
+    fn upkeep_interval(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Upkeep: extends the hold on the store. Returns false if another process has begun an epoch; the next opening
+    /// begins one of this process again.
+    fn keep(&mut self) -> bool {
+        true
+    }
+
+    /// Gives up the hold on the store, so that another process can open it at once.
+    fn release(&mut self) {}
 }
 
 impl RegionStore for VolatileStore {

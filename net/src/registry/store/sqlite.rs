@@ -15,6 +15,7 @@
 //!
 //! SQLite has no unsigned 64-bit integers: incarnations, uids and hashes are stored with the same bits.
 
+use super::image::check_log;
 use super::port::RegionStore;
 use crate::registry::message::InvalidField;
 use crate::registry::message::entry::{decode_entry, decode_object, encode_entry, encode_object};
@@ -435,16 +436,6 @@ fn write_copies(transaction: &Transaction<'_>, updates: &[CopyUpdate]) -> Result
         ))?;
     }
     Ok(())
-}
-
-/// Checks that the batches follow the floor without gaps and end with the head.
-fn check_log(image: &StoreImage, head: u64) -> Result<(), InvalidField> {
-    let numbers = image.log.iter().map(|entry| entry.revision.sequence);
-    let is_whole = numbers.eq(image.floor + 1..=image.floor + image.log.len() as u64);
-    if is_whole && image.head() == head {
-        return Ok(());
-    }
-    Err(InvalidField::new("entry", "batches are missing"))
 }
 
 fn contents(transaction: &Transaction<'_>, query: &str) -> rusqlite::Result<Vec<Vec<u8>>> {

@@ -6,7 +6,7 @@ use phalanx_core::registry::sequencer::Input;
 use phalanx_core::registry::store::CommitGroup;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 /// An order to the store.
@@ -37,11 +37,16 @@ impl StoreThread {
     ) -> io::Result<(Self, Sender<RegionStoreOrder>)> {
         let (orders, ordered): (_, Receiver<RegionStoreOrder>) = channel();
         let mut work = move || {
-            for order in ordered.iter() {
-                if !complete(perform(&mut store, order)) {
-                    return;
+            while let Some(order) = next(&mut store, &ordered) {
+                let input = match order {
+                    NextWork::Order(order) => perform(&mut store, order),
+                    NextWork::Fenced => Input::StoreFenced,
+                };
+                if !complete(input) {
+                    break;
                 }
             }
+            store.release();
         };
         let work = move || {
             // Nothing of the store is used after a panic.
@@ -62,12 +67,37 @@ impl StoreThread {
     }
 }
 
+/// What the thread does next.
+enum NextWork {
+    Order(RegionStoreOrder),
+    /// Upkeep has found that another process has begun an epoch.
+    Fenced,
+}
+
+/// Waits for the next order, with the upkeep of the store meanwhile. None at the end.
+fn next(store: &mut impl RegionStore, ordered: &Receiver<RegionStoreOrder>) -> Option<NextWork> {
+    loop {
+        let Some(interval) = store.upkeep_interval() else {
+            return ordered.recv().ok().map(NextWork::Order);
+        };
+        match ordered.recv_timeout(interval) {
+            Ok(order) => return Some(NextWork::Order(order)),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if store.keep() => {}
+            Err(RecvTimeoutError::Timeout) => return Some(NextWork::Fenced),
+        }
+    }
+}
+
 /// Performs one order; returns its completion.
 fn perform(store: &mut impl RegionStore, order: RegionStoreOrder) -> Input {
     match order {
         RegionStoreOrder::Open { incarnation } => match store.open(incarnation) {
             Ok(image) => Input::Opened(Box::new(image)),
-            Err(failure) => Input::OpenFailed(failure),
+            Err(failure) => match store.holder() {
+                Some(holder) => Input::StoreHeld { holder },
+                None => Input::OpenFailed(failure),
+            },
         },
         RegionStoreOrder::Commit { ticket, group } => match store.commit(&group) {
             Ok(()) => Input::Committed { ticket },

@@ -356,6 +356,7 @@ impl RegistryClient {
                 | WriteRefusal::Busy
                 | WriteRefusal::Rate { .. }
                 | WriteRefusal::Deposed
+                | WriteRefusal::Standby { .. }
                 | WriteRefusal::Unknown,
             ) => {}
             Err(_) => out.report(RegistryFact::Violation("valid writes are accepted")),

@@ -150,6 +150,8 @@ impl RegistryServer {
             }
             Event::WatchReset { .. } => out.report(RegistryFact::Reset),
             Event::Deposed => out.report(RegistryFact::Deposed),
+            // The stores of the simulation have one process each.
+            Event::Standby { .. } => {}
             Event::Copy { event, .. } => match event {
                 ReplicaEvent::Following => out.report(RegistryFact::Following),
                 ReplicaEvent::Lost => out.report(RegistryFact::LostOwner),

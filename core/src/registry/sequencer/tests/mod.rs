@@ -560,6 +560,49 @@ fn a_store_that_cannot_be_opened_is_opened_again_later() {
 }
 
 #[test]
+fn a_standby_names_the_holder_and_takes_over_when_the_store_is_free() {
+    let mut machine = Sequencer::new(config());
+    let (mut out, mut now) = (Outbox::new(), Instant::from_millis(1));
+    machine.step(now, Input::Start, &mut out);
+    for is_first in [true, false] {
+        out.drain();
+        let holder = "n1".to_owned();
+        machine.step(now, Input::StoreHeld { holder }, &mut out);
+        let holder = "n1".to_owned();
+        let reported = out
+            .as_slice()
+            .contains(&Output::Report(Event::Standby { holder }));
+        assert_eq!(reported, is_first, "{:?}", out.as_slice());
+        assert!(!machine.is_readable() && machine.holder() == Some("n1"));
+        out.drain();
+        now = machine.next_deadline().unwrap();
+        wake_checked(&mut machine, now, &mut out);
+        assert!(matches!(out.as_slice(), [Output::OpenStore { .. }]));
+    }
+    let image = VolatileStore::default().open(5);
+    machine.step(now, Input::Opened(Box::new(image)), &mut out);
+    assert!(machine.is_serving() && machine.holder().is_none());
+}
+
+#[test]
+fn a_deposed_sequencer_of_a_shared_store_becomes_a_standby() {
+    let mut bench = SequencerBench::prepared(Config {
+        shares_store: true,
+        ..config()
+    });
+    let write = bench.write(&[create(ORDER, &[])]);
+    bench.step(Input::StoreFenced);
+    assert_eq!(bench.answers[&write], Err(WriteRefusal::Deposed));
+    assert!(!bench.machine.is_readable() && bench.events.contains(&Event::Deposed));
+    // The group that was under way fails without effect.
+    let (ticket, _) = bench.group.take().unwrap();
+    let failure = StoreFailure::Fenced;
+    bench.step(Input::CommitFailed { ticket, failure });
+    assert!(bench.machine.next_deadline().is_some());
+    assert_eq!(bench.refusal(&[create(ORDER, &[])]), WriteRefusal::Opening);
+}
+
+#[test]
 fn services_write_their_own_objects_alone() {
     let mut bench = SequencerBench::prepared(config());
     for (at, is_allowed) in [
