@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 /// The definitions.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "proto/mesh.proto",
     "proto/channels.proto",
     "proto/registry.proto",
     "proto/registry_store.proto",
+    "proto/registry_link.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

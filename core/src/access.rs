@@ -134,9 +134,11 @@ pub fn manage(subject: &Subject, own: &Subject) -> Result<(), Denial> {
 
 /// The class of a holder's calls to the node `own`.
 #[must_use]
-pub fn class(subject: &Subject, own: &Subject) -> CallerClass {
+pub fn class(subject: &Subject, is_registry: bool, own: &Subject) -> CallerClass {
     match subject.role() {
         CertificateRole::Service => CallerClass::Service,
+        // A registry routes the writes of its services.
+        CertificateRole::Node if is_registry && subject.id() != own.id() => CallerClass::Service,
         CertificateRole::Node | CertificateRole::Admin if manage(subject, own).is_ok() => {
             CallerClass::Manager
         }

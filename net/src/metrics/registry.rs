@@ -2,11 +2,16 @@
 
 use super::page::MetricsPage;
 use crate::registry::{RegionRegistry, RegistryStopped};
+use phalanx_core::registry::replica::{CopyStatus, FollowerStatus};
+use phalanx_core::registry::sequencer::Sequencer;
 
 /// What is read of the sequencer, at one instant.
 struct Reading {
     serving: bool,
     values: [(&'static str, &'static str, u64); 6],
+    head: u64,
+    copies: Vec<CopyStatus>,
+    followers: Vec<FollowerStatus>,
 }
 
 /// Why the registry accepts no writes; none if it does.
@@ -14,7 +19,7 @@ struct Reading {
 /// # Errors
 /// If the registry has stopped.
 pub(super) async fn unready(registry: &RegionRegistry) -> Result<Option<String>, RegistryStopped> {
-    let serving = registry.inspect(|machine| machine.is_serving()).await?;
+    let serving = registry.inspect(Sequencer::takes_writes).await?;
     let region = registry.region();
     Ok((!serving).then(|| format!("the registry of {region} accepts no writes")))
 }
@@ -27,8 +32,11 @@ pub(super) async fn write(
     page: &mut MetricsPage,
     registry: &RegionRegistry,
 ) -> Result<(), RegistryStopped> {
-    let reading = registry.inspect(|machine| Reading {
-        serving: machine.is_serving(),
+    let reading = registry.inspect_at(|machine, now| Reading {
+        serving: machine.takes_writes(),
+        head: machine.log().head(),
+        copies: machine.copies(now).collect(),
+        followers: machine.followers().collect(),
         values: [
             ("epoch", "Epoch of the sequencer", machine.epoch().number),
             (
@@ -54,7 +62,13 @@ pub(super) async fn write(
             ),
         ],
     });
-    let Reading { serving, values } = reading.await?;
+    let Reading {
+        serving,
+        values,
+        head,
+        copies,
+        followers,
+    } = reading.await?;
     let region = registry.region().as_str();
     let labels = || vec![("region", region)];
     let mut add = |name: &str, help, value| {
@@ -68,5 +82,51 @@ pub(super) async fn write(
     let bytes = registry.store().bytes();
     add("store_bytes", "Size of the store in bytes", bytes);
     page.kept(|metrics| registry.meters().register(metrics));
+    write_copies(page, region, &copies);
+    write_followers(page, region, (&followers, head));
     Ok(())
+}
+
+/// Adds the metrics of the copies of other regions.
+fn write_copies(page: &mut MetricsPage, region: &str, copies: &[CopyStatus]) {
+    let each = |value: fn(&CopyStatus) -> u64| {
+        let samples = copies.iter().map(|copy| {
+            let labels = vec![("region", region), ("owner", copy.region.as_str())];
+            (labels, value(copy))
+        });
+        samples.collect::<Vec<_>>()
+    };
+    let help = "1 if the copy follows the registry of the owner";
+    let following = each(|copy| u64::from(copy.is_following));
+    page.gauges("registry_copy_following", help, following);
+    let help = "Batches of the owner that the copy lacks, as far as the owner was heard";
+    page.gauges("registry_copy_lag_batches", help, each(|copy| copy.lag));
+    let help =
+        "Seconds since the copy was known to be current; absent if it never was since the start";
+    let current = copies.iter().filter_map(|copy| {
+        let labels = vec![("region", region), ("owner", copy.region.as_str())];
+        Some((labels, copy.age?.as_secs()))
+    });
+    page.gauges("registry_copy_age_seconds", help, current);
+}
+
+/// Adds the metrics of the copies that other regions have of this one, whose latest batch is `head`.
+fn write_followers(
+    page: &mut MetricsPage,
+    region: &str,
+    (followers, head): (&[FollowerStatus], u64),
+) {
+    let each = |value: &dyn Fn(&FollowerStatus) -> u64| {
+        let samples = followers.iter().map(|it| {
+            let labels = vec![("region", region), ("follower", it.region.as_str())];
+            (labels, value(it))
+        });
+        samples.collect::<Vec<_>>()
+    };
+    let help = "1 if the registry of the region that has a copy is connected";
+    let connected = each(&|it| u64::from(it.is_connected));
+    page.gauges("registry_follower_connected", help, connected);
+    let help = "Batches that the copy of the other region has not confirmed";
+    let lag = each(&|it| head.saturating_sub(it.confirmed));
+    page.gauges("registry_follower_lag_batches", help, lag);
 }

@@ -1,5 +1,8 @@
 //! How a client reaches a registry: at the address of its node with a certificate, or on the node's host by a socket.
 
+use super::message::status::{OtherRegistry, other_registry};
+use super::proto::GetRegistryStatusRequest;
+use super::proto::object_service_client::ObjectServiceClient;
 use crate::identity::Identity;
 use crate::transport::{Call, Tcp};
 use hyper_util::rt::TokioIo;
@@ -34,6 +37,35 @@ impl RegistryEndpoint {
     pub fn local(text: &str) -> Option<Self> {
         let path = text.strip_prefix(UNIX_SCHEME)?;
         Some(Self::Local(PathBuf::from(path)))
+    }
+
+    /// Connects to the registry within twice a time: a node that runs none names another one.
+    pub(super) async fn connect_registry(&self, timeout: Duration) -> Result<Channel, String> {
+        let channel = self.connect(timeout).await?;
+        let Self::Node { identity, .. } = self else {
+            return Ok(channel);
+        };
+        let mut client = ObjectServiceClient::new(channel.clone());
+        let asked = client.get_registry_status(GetRegistryStatusRequest {});
+        let Ok(asked) = time::timeout(timeout, asked).await else {
+            return Err("no reply in time".to_owned());
+        };
+        let Some(other) = asked.err().as_ref().and_then(other_registry) else {
+            return Ok(channel);
+        };
+        let OtherRegistry {
+            node,
+            region,
+            address,
+        } = other;
+        tracing::info!(node, region, %address, "{self} runs no registry; the one that it names is used");
+        let other = Self::Node {
+            address: Address::Socket(address),
+            identity: identity.clone(),
+        };
+        let named =
+            |why| format!("{node} at {address}, which runs the registry of {region}: {why}");
+        other.connect(timeout).await.map_err(named)
     }
 
     /// Connects within a time. The channel does not reconnect to a node.

@@ -5,6 +5,8 @@
 //! - `handlers`: `ObjectService`, on the port of the node.
 //! - `watch_session`: the watches on one stream.
 //! - `local`: `ObjectService` on a Unix socket, for programs on the registry's host.
+//! - `elsewhere`: `ObjectService` of a node that runs no registry.
+//! - `link`: the links to the registries of other regions.
 //! - `endpoint`: how a client reaches a registry.
 //! - `environment`: [`EnvRegistry`], for a service's process.
 //! - `meters`: counts and times since the start.
@@ -14,10 +16,12 @@
 //!
 //! Bounds: those of the sequencer, of [`MESSAGE_BYTES_MAX`] and of [`WATCHES_PER_STREAM_MAX`].
 
+mod elsewhere;
 pub(crate) mod endpoint;
 mod environment;
 mod handlers;
 pub(crate) mod limits;
+mod link;
 mod local;
 mod message;
 mod meters;
@@ -35,11 +39,14 @@ pub mod store;
 mod tests;
 mod watch_session;
 
+pub use elsewhere::ElsewhereApi;
 pub use endpoint::{RegistryEndpoint, UNIX_SCHEME};
 pub use environment::{EnvRegistry, EnvRegistryError, EnvironmentSubscription, EnvironmentUpdate};
 pub use handlers::{ObjectApi, RegistryCallers};
 pub use limits::MESSAGE_BYTES_MAX;
+pub use link::{LinkApi, LinkCallers};
 pub use local::{LocalSocket, LocalSocketError, serve_local};
 pub use message::InvalidField;
-pub use region::{RegionRegistry, RegistryStopped, WriteFailure};
+pub use message::status::{OtherRegistry, other_registry};
+pub use region::{RegionRegistry, RegionWrite, RegistryStopped, WriteFailure};
 pub use watch_session::WATCHES_PER_STREAM_MAX;

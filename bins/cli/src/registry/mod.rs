@@ -2,23 +2,24 @@
 //!
 //! - [`document`]: files of objects.
 //! - [`show`]: objects as people and programs read them.
+//! - [`status`](mod@status): the state of a registry.
 //! - [`mod@watch`]: the watch.
 //!
 //! Each write carries a condition: an object that changed since the tool read it is not overwritten.
 
 mod document;
 mod show;
+mod status;
 mod watch;
 
 use crate::arguments::registry::{ObjectFormat, RegistryAsk, RegistryCommand, RegistryList};
 use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::{NodeClient, refused};
-use crate::screen::{Screen, TableCell, size};
+use crate::screen::Screen;
 use document::Document;
 use phalanx_core::registry::name::ObjectName;
 use phalanx_core::registry::query::PAGE_SIZE_MAX;
 use phalanx_net::registry::proto::{self, write_operation::Operation};
-use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,15 +27,17 @@ use tonic::{Code, Response, Status};
 
 /// Maximum number of objects of one call.
 const NAMES: usize = PAGE_SIZE_MAX;
+/// Time for which a registry waits for copies before it answers.
+const COPIES_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(screen: &Screen, command: &RegistryCommand) -> Result<Completion, CommandError> {
     match command {
         RegistryCommand::Get { name, ask } => get(screen, name, ask),
         RegistryCommand::List(arguments) => list(screen, arguments),
-        RegistryCommand::Apply { files, ask } => apply(screen, files, ask),
+        RegistryCommand::Apply { files, copies, ask } => apply(screen, files, *copies, ask),
         RegistryCommand::Delete { name, ask } => delete(screen, name, ask),
         RegistryCommand::Watch(arguments) => watch::watch(screen, arguments),
-        RegistryCommand::Status { ask } => status(screen, ask),
+        RegistryCommand::Status { ask } => status::status(screen, ask),
     }
 }
 
@@ -95,7 +98,7 @@ fn one(node: &mut NodeClient, name: &ObjectName) -> Result<Option<proto::Object>
 }
 
 fn get(screen: &Screen, name: &ObjectName, ask: &RegistryAsk) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let Some(object) = one(&mut node, name)? else {
         screen.note(format!("{name}: does not exist"));
         return Ok(Completion::No);
@@ -105,7 +108,7 @@ fn get(screen: &Screen, name: &ObjectName, ask: &RegistryAsk) -> Result<Completi
 }
 
 fn list(screen: &Screen, arguments: &RegistryList) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&arguments.ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &arguments.ask.access)?;
     let limit = arguments.limit.unwrap_or(usize::MAX);
     let (mut objects, mut token) = (Vec::new(), String::new());
     while objects.len() < limit {
@@ -163,11 +166,12 @@ fn operation(document: Document, existing: Option<&proto::Object>) -> proto::Wri
 fn apply(
     screen: &Screen,
     files: &[PathBuf],
+    copies: u32,
     ask: &RegistryAsk,
 ) -> Result<Completion, CommandError> {
     let documents = document::read_all(files)?;
     let names: Vec<String> = documents.iter().map(|it| it.object.name.clone()).collect();
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let existing = found(&mut node, &names)?;
     let existing: BTreeMap<_, _> = existing
         .iter()
@@ -179,11 +183,13 @@ fn apply(
     });
     let request = proto::ApplyBatchRequest {
         operations: operations.collect(),
+        copies,
         ..proto::ApplyBatchRequest::default()
     };
-    let reply = call(&mut node, async |client| {
+    let answer = node.ask(COPIES_TIME, async |client| {
         client.objects().apply_batch(request).await
     })?;
+    let reply = answer.map_err(|status| declined(&node, &status))?;
     let revision = show::revision(reply.revision);
     let changed: BTreeSet<_> = reply.objects.iter().map(|it| it.name.as_str()).collect();
     for name in &names {
@@ -197,6 +203,15 @@ fn apply(
         };
         show::result(screen, ask.format(), name, result, &revision)?;
     }
+    let confirmed = reply.copies_confirmed;
+    if confirmed < copies {
+        screen.note(format!(
+            "the write stands in region {}, and {confirmed} of {copies} copies have confirmed it in time; see phalanx \
+             registry status",
+            reply.region
+        ));
+        return Ok(Completion::No);
+    }
     Ok(Completion::Yes)
 }
 
@@ -205,7 +220,7 @@ fn delete(
     name: &ObjectName,
     ask: &RegistryAsk,
 ) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let Some(object) = one(&mut node, name)? else {
         screen.note(format!("{name}: does not exist"));
         return Ok(Completion::No);
@@ -224,51 +239,4 @@ fn delete(
     };
     show::result(screen, ask.format(), name.as_str(), result, "")?;
     Ok(Completion::Yes)
-}
-
-fn status(screen: &Screen, ask: &RegistryAsk) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&ask.access)?;
-    let status = call(&mut node, async |client| {
-        let request = proto::GetRegistryStatusRequest {};
-        client.objects().get_registry_status(request).await
-    })?;
-    let fine = if status.serving {
-        Completion::Yes
-    } else {
-        Completion::No
-    };
-    let value = json!({
-        "region": status.region,
-        "primary": status.primary,
-        "serving": status.serving,
-        "epoch": status.epoch,
-        "revision": status.head,
-        "compacted": status.floor,
-        "objects": status.objects,
-        "watches": status.watches,
-        "waiting": status.waiting,
-        "store": status.store,
-        "store_bytes": status.store_bytes,
-    });
-    match ask.format() {
-        ObjectFormat::Json => screen.json(&value)?,
-        ObjectFormat::Yaml => show::yaml(screen, &value)?,
-        ObjectFormat::Table => {
-            let serving = if status.serving { "yes" } else { "no" };
-            screen.facts(&[
-                ("region", TableCell::new(&status.region)),
-                ("primary", TableCell::new(&status.primary)),
-                ("takes writes", TableCell::new(serving)),
-                ("epoch", TableCell::number(status.epoch)),
-                ("revision", TableCell::number(status.head)),
-                ("compacted", TableCell::number(status.floor)),
-                ("objects", TableCell::number(status.objects)),
-                ("watches", TableCell::number(status.watches)),
-                ("waiting", TableCell::number(status.waiting)),
-                ("store", TableCell::new(&status.store)),
-                ("size", TableCell::new(size(status.store_bytes))),
-            ])?;
-        }
-    }
-    Ok(fine)
 }

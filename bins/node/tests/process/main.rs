@@ -14,6 +14,7 @@ mod mesh;
 mod metrics;
 mod network;
 mod place;
+mod regions;
 mod registry;
 mod relay;
 mod returning;

@@ -33,7 +33,7 @@ pub(crate) fn command(place: &Place, id: &str) -> Command {
     command
 }
 
-fn text(text: &str) -> prost_types::Value {
+pub(crate) fn text(text: &str) -> prost_types::Value {
     prost_types::Value {
         kind: Some(Kind::StringValue(text.to_owned())),
     }
@@ -88,13 +88,13 @@ pub(crate) async fn serving(client: &mut Client) -> proto::RegistryStatus {
 }
 
 /// A watch of all objects of a daemon.
-struct OpenedWatch {
+pub(crate) struct OpenedWatch {
     requests: mpsc::UnboundedSender<proto::WatchObjectsRequest>,
     replies: Streaming<proto::WatchObjectsReply>,
 }
 
 impl OpenedWatch {
-    async fn open(client: &mut Client, selector: &str, resume_token: &str) -> Self {
+    pub(crate) async fn open(client: &mut Client, selector: &str, resume_token: &str) -> Self {
         let (requests, sent) = mpsc::unbounded_channel();
         let stream = UnboundedReceiverStream::new(sent);
         let watch = Self {
@@ -126,7 +126,7 @@ impl OpenedWatch {
     }
 
     /// The next message that is not a bookmark.
-    async fn news(&mut self) -> Reply {
+    pub(crate) async fn news(&mut self) -> Reply {
         loop {
             match self.next().await.1 {
                 Reply::Bookmark(_) | Reply::Opened(_) => {}

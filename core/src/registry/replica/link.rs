@@ -35,6 +35,8 @@ pub(super) struct ReplicaLink {
     /// The time of the last sign of the owner, or of the beginning of the attempt to connect.
     heard_at: Instant,
     failures: u32,
+    /// The number of the latest attempt to connect.
+    attempt: u64,
     tuning: ReplicaTuning,
     random: Random,
 }
@@ -46,6 +48,7 @@ impl ReplicaLink {
             phase: LinkPhase::Waiting { until: now },
             heard_at: now,
             failures: 0,
+            attempt: 0,
             tuning,
             random,
         }
@@ -53,6 +56,30 @@ impl ReplicaLink {
 
     pub(super) fn is_connected(&self) -> bool {
         self.phase == LinkPhase::Connected
+    }
+
+    /// Whether the connection or the attempt of this number is the present one.
+    pub(super) fn is_current(&self, attempt: u64) -> bool {
+        let is_open = matches!(self.phase, LinkPhase::Connecting | LinkPhase::Connected);
+        is_open && self.attempt == attempt
+    }
+
+    /// The number of the latest attempt to connect.
+    pub(super) const fn attempt(&self) -> u64 {
+        self.attempt
+    }
+
+    /// The number of failures since the last success.
+    pub(super) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The owner can be dialled at another address: the next attempt is made at once.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let LinkPhase::Waiting { until } = &mut self.phase {
+            *until = now.min(*until);
+            self.failures = 0;
+        }
     }
 
     pub(super) const fn tuning(&self) -> ReplicaTuning {
@@ -88,7 +115,7 @@ impl ReplicaLink {
         }
         let doubled = self.tuning.retry_min * 2_u32.pow(self.failures.min(16));
         let bound = doubled.min(self.tuning.retry_max);
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         let half = Duration::from_nanos(nanos(bound) / 2);
         let until = now + half + self.random.duration_below(half) + Duration::from_nanos(1);
         self.phase = LinkPhase::Waiting { until };
@@ -109,6 +136,7 @@ impl ReplicaLink {
         match self.phase {
             LinkPhase::Waiting { .. } => {
                 self.phase = LinkPhase::Connecting;
+                self.attempt += 1;
                 self.heard_at = now;
                 Some(LinkTurn::Connect)
             }
