@@ -240,7 +240,9 @@ impl RelayedRegion {
 
     /// Ends the process without a warning, and starts it again at the same relay.
     async fn kill_and_start(&mut self, place: &Place, target: &[SocketAddr]) {
-        self.running.daemon.signal(Signal::KILL);
+        if self.running.daemon.runs() {
+            self.running.daemon.signal(Signal::KILL);
+        }
         self.running.daemon.waits_for_its_end();
         let command = Self::command(place, self.id, self.region, &self.relay, target);
         let daemon = RunningDaemon::start(command);
