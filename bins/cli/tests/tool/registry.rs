@@ -204,7 +204,7 @@ fn two_regions_work_as_documented() {
     let status = until(place, &us, &["status"], |it| {
         is_fine(it) && it.out.contains("regions with a copy of this one")
     });
-    for words in ["takes writes  yes", "owner", "127.0.0.1"] {
+    for words in ["takes writes  yes", "OWNER", "FOLLOWER"] {
         assert!(status.out.contains(words), "{}", status.out);
     }
     until(place, &us, &["apply", "-f", &both], is_fine);

@@ -5,6 +5,7 @@ use crate::place::{Place, days, node};
 use crate::registry::{OpenedWatch, create, environment, get, object, serving};
 use crate::relay::Relay;
 use phalanx_core::link::Address;
+use phalanx_core::registry::environment::EnvironmentConfig;
 use phalanx_net::clock;
 use phalanx_net::identity::{self, ExtraNames, Identity, Source, ca_init, ca_issue};
 use phalanx_net::registry::EnvRegistry;
@@ -547,4 +548,39 @@ async fn three_regions_converge_and_a_node_without_a_registry_names_one() {
     let started = EnvRegistry::start(config, Address::Socket(without.address), place.admin());
     let env = tokio::time::timeout(SOON, started).await.unwrap().unwrap();
     drop(env);
+}
+
+#[tokio::test]
+async fn a_process_in_the_second_region_registers_itself_and_metrics_show_the_copies() {
+    let place = Place::new();
+    issue(&place, &[("a", "eu"), ("b", "us")]);
+    let mut eu = RegionDaemon::start(&place, command(&place, "a", "eu", &[])).await;
+    let at_eu = [eu.daemon.address];
+    let (us, metrics) = crate::metrics::start(command(&place, "b", "us", &at_eu));
+    let mut client = place.ask(&us).await;
+    serving(&mut client).await;
+    let us = RegionDaemon { daemon: us, client };
+    let config = EnvironmentConfig::new("shop", "us".parse().unwrap(), "v1").unwrap();
+    let started = EnvRegistry::start(config, Address::Socket(us.daemon.address), place.admin());
+    let env = tokio::time::timeout(SOON, started).await.unwrap().unwrap();
+    let deployment = eu.has("services/shop/deployments/us").await;
+    assert_eq!(deployment.metadata.unwrap().owning_region, "us");
+    let service = eu.has("services/shop").await;
+    assert_eq!(service.metadata.unwrap().owning_region, "eu");
+    drop(env);
+    let found = crate::metrics::metrics(metrics);
+    for (name, expected) in [
+        ("phalanx_registry_serving{region=us}", 1.0),
+        ("phalanx_registry_copy_following{owner=eu,region=us}", 1.0),
+        ("phalanx_registry_copy_lag_batches{owner=eu,region=us}", 0.0),
+        (
+            "phalanx_registry_follower_connected{follower=eu,region=us}",
+            1.0,
+        ),
+    ] {
+        let value = crate::metrics::value(&found, name);
+        assert!((value - expected).abs() < 0.5, "{name} in {found:#}");
+    }
+    let age = "phalanx_registry_copy_age_seconds{owner=eu,region=us}";
+    assert!(crate::metrics::value(&found, age) < 60.0);
 }

@@ -155,3 +155,51 @@ impl ReplicaLink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TUNING: ReplicaTuning = ReplicaTuning {
+        window: 1,
+        idle_timeout: Duration::from_secs(15),
+        retry_min: Duration::from_secs(1),
+        retry_max: Duration::from_secs(8),
+        hold: Duration::ZERO,
+    };
+
+    #[test]
+    fn what_is_told_of_an_earlier_attempt_is_not_current() {
+        let now = Instant::ZERO;
+        let mut link = ReplicaLink::new(now, TUNING, Random::from_seed(1));
+        assert!(!link.is_current(0), "nothing was attempted");
+        assert_eq!(link.on_wake(now), Some(LinkTurn::Connect));
+        let first = link.attempt();
+        assert!(link.is_current(first) && link.on_connected(now));
+        assert!(link.back_off(now));
+        assert!(!link.is_current(first), "the connection was given up");
+        let later = now + TUNING.retry_max;
+        assert_eq!(link.on_wake(later), Some(LinkTurn::Connect));
+        assert!(!link.is_current(first) && link.is_current(link.attempt()));
+    }
+
+    #[test]
+    fn another_address_is_dialled_at_once() {
+        let now = Instant::ZERO;
+        let mut link = ReplicaLink::new(now, TUNING, Random::from_seed(1));
+        for turn in 0..4 {
+            let at = now + TUNING.retry_max * (turn + 1);
+            assert_eq!(link.on_wake(at), Some(LinkTurn::Connect));
+            assert!(link.back_off(at));
+        }
+        assert_eq!(link.failures(), 4);
+        let now = now + TUNING.retry_max * 4;
+        assert!(link.deadline().is_some_and(|at| at > now));
+        link.hurry(now);
+        assert_eq!((link.deadline(), link.failures()), (Some(now), 0));
+        assert_eq!(link.on_wake(now), Some(LinkTurn::Connect));
+        // An attempt that is under way goes on.
+        link.hurry(now);
+        assert_eq!(link.deadline(), Some(now + TUNING.idle_timeout));
+    }
+}
