@@ -167,7 +167,7 @@ mod tests {
         };
         let other = Content {
             services: ["greeter/1".parse().unwrap()].into(),
-            ..good.clone()
+            ..good
         };
         assert_eq!((of(&behind_nat), of(&other)), (None, None));
         assert_eq!(of(&content("No region", 1)), None);
