@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 /// The definitions.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "proto/mesh.proto",
     "proto/channels.proto",
     "proto/registry.proto",
     "proto/registry_environment.proto",
     "proto/registry_kinds.proto",
     "proto/registry_store.proto",
+    "proto/registry_link.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -134,9 +134,11 @@ pub fn manage(subject: &Subject, own: &Subject) -> Result<(), Denial> {
 
 /// The class of a holder's calls to the node `own`.
 #[must_use]
-pub fn class(subject: &Subject, own: &Subject) -> CallerClass {
+pub fn class(subject: &Subject, is_registry: bool, own: &Subject) -> CallerClass {
     match subject.role() {
         CertificateRole::Service => CallerClass::Service,
+        // A registry routes the writes of its services.
+        CertificateRole::Node if is_registry && subject.id() != own.id() => CallerClass::Service,
         CertificateRole::Node | CertificateRole::Admin if manage(subject, own).is_ok() => {
             CallerClass::Manager
         }
@@ -194,7 +196,7 @@ mod tests {
         assert_eq!(view(&service), Err(Denial::NotAViewer(service.clone())));
         assert_eq!(view(&own), Ok(()));
         let other = subject("spiffe://m/node/b");
-        let classes = [&own, &other, &service].map(|it| class(it, &own));
+        let classes = [&own, &other, &service].map(|it| class(it, false, &own));
         let expected = [
             CallerClass::Manager,
             CallerClass::Member,
@@ -205,5 +207,14 @@ mod tests {
             manage(&other, &own),
             Err(Denial::NotAManager(other.clone()))
         );
+    }
+
+    #[test]
+    fn the_registry_of_another_region_has_the_limits_of_a_service() {
+        let own = subject("spiffe://m/node/a");
+        let other = subject("spiffe://m/node/b");
+        assert_eq!(class(&other, true, &own), CallerClass::Service);
+        assert_eq!(class(&other, false, &own), CallerClass::Member);
+        assert_eq!(class(&own, true, &own), CallerClass::Manager);
     }
 }

@@ -177,6 +177,10 @@ pub(crate) struct Dev {
     /// Number of daemons
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=50))]
     pub(crate) nodes: u16,
+    /// Regions, such as eu,us: one node runs the registry of each, the first one is the primary
+    /// region; there are at least as many nodes
+    #[arg(long, value_name = "REGION,...", value_delimiter = ',')]
+    pub(crate) regions: Vec<RegionId>,
     /// The flag `--for`.
     #[command(flatten)]
     pub(crate) limit: TimeLimit,

@@ -22,7 +22,9 @@ use phalanx_net::metrics::MetricsListener;
 use phalanx_net::registry::store::{
     PostgresStore, PostgresStoreError, StoreDirectory, StoreDirectoryError,
 };
-use phalanx_net::registry::{LocalSocket, ObjectApi, RegionRegistry, add_services, serve_local};
+use phalanx_net::registry::{
+    ElsewhereApi, LocalSocket, ObjectApi, RegionRegistry, add_services, serve_local,
+};
 use phalanx_net::rest::RestApi;
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
 use phalanx_net::shutdown::{SignalRequest, Signals};
@@ -587,10 +589,20 @@ fn config(
     Ok(config)
 }
 
-/// Checks that the certificate does not name the registry of another region than the node's.
+/// Checks that the certificate names the registry of the node's region, if the region is not the primary one, and that it
+/// names no other region.
 fn check_registry(settings: &DaemonSettings, identity: &Identity) -> Result<(), String> {
     let region = settings.registry.as_ref().map(|it| &it.region);
     let named = identity.facts().registry.as_ref();
+    if let (Some(registry), None) = (&settings.registry, named)
+        && registry.primary != registry.region
+    {
+        let (region, primary, id) = (&registry.region, &registry.primary, settings.subject.id());
+        return Err(format!(
+            "registry.primary: is {primary}, and the certificate does not name the registry of region {region}, which \
+             the registry of {primary} must see; issue it with phalanx ca issue {id} --registry {region}"
+        ));
+    }
     match (region, named) {
         (Some(region), Some(named)) if region != named => Err(format!(
             "registry.region: is {region}, and the certificate is for the registry of region {named}; issue it with \
@@ -675,9 +687,10 @@ fn node(
         match registry {
             Some(registry) => {
                 let own = node.identity().subject().clone();
+                registry.join(node);
                 with_rest(add_services(routes, &registry, own))
             }
-            None => routes,
+            None => routes.add_service(ElsewhereApi::server(node.clone())),
         }
     };
     let node = bound.start(settings, routes).map_err(start)?;

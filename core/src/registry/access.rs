@@ -147,6 +147,24 @@ impl RegistryCaller {
     }
 }
 
+impl core::str::FromStr for RegistryCaller {
+    type Err = &'static str;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "administrator" => Ok(Self::Administrator),
+            "node" => Ok(Self::Node),
+            _ => {
+                let service = text.strip_prefix("service/");
+                let name = service.and_then(|service| ObjectName::service(service).ok());
+                let service = name.map(|name| Self::Service(name.id().to_owned()));
+                service.ok_or("is not a caller of a registry")
+            }
+        }
+    }
+}
+
 impl fmt::Display for RegistryCaller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -15,6 +15,7 @@ pub mod audience;
 pub mod environment;
 pub mod kind;
 pub mod log;
+pub mod members;
 pub mod metadata;
 pub mod name;
 pub mod object;

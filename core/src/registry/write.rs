@@ -340,13 +340,25 @@ pub enum WriteRefusal {
     StoreFailed,
     /// The store failed while the batch was committed. Repeat the write with the same request id to learn the outcome.
     Unknown,
-    /// The registry of another process refused the write, for a reason of which this process has the text alone.
-    Remote {
-        /// The reason.
-        text: String,
-        /// Whether the refusal stays the same however often the write is repeated.
-        is_terminal: bool,
-    },
+    /// The registry of another process refused the write.
+    Remote(Box<RemoteRefusal>),
+}
+
+/// The refusal of a write by the registry of another process, as far as this process knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoteRefusal {
+    /// A constant word for the reason; empty if the other process gave none.
+    pub reason: String,
+    /// The reason for people.
+    pub text: String,
+    /// The object that the refusal concerns.
+    pub name: Option<ObjectName>,
+    /// The generation of the object, if a precondition does not hold.
+    pub generation: Option<u64>,
+    /// The time after which the write may be repeated.
+    pub retry_after: Option<Duration>,
+    /// Whether the refusal stays the same however often the write is repeated.
+    pub is_terminal: bool,
 }
 
 impl WriteRefusal {
@@ -384,7 +396,7 @@ impl WriteRefusal {
             | Self::StoreFull
             | Self::StoreFailed
             | Self::Unknown => false,
-            Self::Remote { is_terminal, .. } => *is_terminal,
+            Self::Remote(remote) => remote.is_terminal,
         }
     }
 
@@ -413,6 +425,7 @@ impl WriteRefusal {
             // Nothing was decided, or another registry decides.
             Self::Opening
             | Self::Deposed
+            | Self::Standby { .. }
             | Self::Busy
             | Self::OtherRegion { .. }
             | Self::TwoRegions { .. }
@@ -521,7 +534,7 @@ impl fmt::Display for WriteRefusal {
             Self::Unknown => f.write_str(
                 "the store failed during the commit; repeat the write with the same request id to learn the outcome",
             ),
-            Self::Remote { text, .. } => f.write_str(text),
+            Self::Remote(remote) => f.write_str(&remote.text),
         }
     }
 }

@@ -2,6 +2,9 @@
 //! within the process of the registry.
 
 use super::handlers::ObjectApi;
+use super::message::status::{OtherRegistry, other_registry};
+use super::proto::GetRegistryStatusRequest;
+use super::proto::object_service_client::ObjectServiceClient;
 use super::region::RegionRegistry;
 use crate::identity::Identity;
 use crate::transport::{Call, Tcp};
@@ -93,6 +96,35 @@ impl RegistryEndpoint {
     /// The registry of this process, asked for a caller.
     pub(super) const fn own(registry: RegionRegistry, caller: RegistryCaller) -> Self {
         Self::Own(OwnRegistry { registry, caller })
+    }
+
+    /// Connects to the registry within twice a time: a node that runs none names another one.
+    pub(super) async fn connect_registry(&self, timeout: Duration) -> Result<Channel, String> {
+        let channel = self.connect(timeout).await?;
+        let Self::Node { identity, .. } = self else {
+            return Ok(channel);
+        };
+        let mut client = ObjectServiceClient::new(channel.clone());
+        let asked = client.get_registry_status(GetRegistryStatusRequest {});
+        let Ok(asked) = time::timeout(timeout, asked).await else {
+            return Err("no reply in time".to_owned());
+        };
+        let Some(other) = asked.err().as_ref().and_then(other_registry) else {
+            return Ok(channel);
+        };
+        let OtherRegistry {
+            node,
+            region,
+            address,
+        } = other;
+        tracing::info!(node, region, %address, "{self} runs no registry; the one that it names is used");
+        let other = Self::Node {
+            address: Address::Socket(address),
+            identity: identity.clone(),
+        };
+        let named =
+            |why| format!("{node} at {address}, which runs the registry of {region}: {why}");
+        other.connect(timeout).await.map_err(named)
     }
 
     /// Connects within a time. The channel does not reconnect to a node.

@@ -446,7 +446,7 @@ impl EnvironmentExecutor {
         let endpoint = self.endpoint.clone();
         let (driver, connection) = (self.driver.clone(), Arc::clone(&self.connection));
         self.spawn(async move {
-            let input = match endpoint.connect(CONNECT_MAX).await {
+            let input = match endpoint.connect_registry(CONNECT_MAX).await {
                 Ok(channel) => {
                     let client = ObjectServiceClient::new(channel)
                         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -497,6 +497,7 @@ impl EnvironmentExecutor {
         let call = ApplyBatchRequest {
             operations: to_batch(batch),
             request_id: request.clone(),
+            ..ApplyBatchRequest::default()
         };
         self.spawn(async move {
             let result = match client.apply_batch(call).await {
@@ -584,15 +585,13 @@ async fn follow(
         Ok(replies) => replies.into_inner(),
         Err(status) => {
             tracing::warn!("the registry does not open a watch: {}", status.message());
-            if let WriteRefusal::Remote {
-                text,
-                is_terminal: true,
-            } = to_refusal(&status)
+            if let WriteRefusal::Remote(remote) = to_refusal(&status)
+                && remote.is_terminal
             {
                 let text = if status.code() == Code::Unimplemented {
                     "the node runs no registry".to_owned()
                 } else {
-                    text
+                    remote.text
                 };
                 tell(driver, ClientInput::Refused(WatchRefusal::Denied(text))).await;
             }

@@ -2,6 +2,7 @@
 
 use super::backup_session::{self, BackupReply};
 use super::limits::MESSAGE_BYTES_MAX;
+use super::message::link::of_copies;
 use super::message::object::{of_draft, shown, to_object};
 use super::message::query::{of_list, of_mask, of_view};
 use super::message::status::{of_invalid, of_refusal, refused, terminal};
@@ -9,20 +10,22 @@ use super::message::write::{of_batch, of_delete, of_update, request_id, to_outco
 use super::message::{InvalidField, parsed};
 use super::proto::object_service_server::{ObjectService, ObjectServiceServer};
 use super::proto::{self, WatchObjectsRequest};
-use super::region::{RegionRegistry, RegistryStopped, WriteFailure};
+use super::region::{RegionRegistry, RegionWrite, RegistryStopped, WriteFailure};
 use super::watch_session::{self, SessionReply};
 use crate::identity::Subject;
 use crate::service::access;
 use phalanx_core::registry::access::{RegistryDenial, VisibleObjects};
-use phalanx_core::registry::name::ObjectName;
+use phalanx_core::registry::name::{ObjectName, RegionId};
 use phalanx_core::registry::object::Object;
 use phalanx_core::registry::placement::{Placement, PlacementReason};
 use phalanx_core::registry::query::{FieldMask, ObjectView, PAGE_SIZE_MAX};
-use phalanx_core::registry::sequencer::Sequencer;
+use phalanx_core::registry::replica::{CopyStatus, FollowerStatus};
+use phalanx_core::registry::sequencer::{Sequencer, store_text};
 use phalanx_core::registry::state::ObjectMap;
 use phalanx_core::registry::write::{
     RegistryCaller, WriteBatch, WriteOperation, WriteOutcome, WriteRefusal,
 };
+use phalanx_core::time::Instant;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -61,7 +64,7 @@ pub(super) fn caller_of<T>(request: &Request<T>) -> Result<RegistryCaller, Statu
 
 /// Admits the callers of the registry on the port of a node, before their requests are read.
 #[derive(Clone, Debug)]
-pub(super) struct RegistryCallers {
+pub struct RegistryCallers {
     own: Subject,
 }
 
@@ -133,8 +136,14 @@ impl ObjectApi {
         let batch = WriteBatch {
             operations: vec![operation],
         };
-        let outcome = self.registry.write(caller, request, batch).await;
-        let outcome = outcome.map_err(failed)?;
+        let outcome = self.registry.write(RegionWrite {
+            caller,
+            request,
+            batch,
+            copies: None,
+            is_routed: false,
+        });
+        let outcome = outcome.await.map_err(failed)?;
         let found = self
             .registry
             .inspect(move |machine| after(machine, &outcome, &name));
@@ -166,6 +175,59 @@ fn after(machine: &Sequencer, outcome: &WriteOutcome, name: &ObjectName) -> Opti
     match change {
         Some(change) => change.after.clone(),
         None => machine.get(name).cloned(),
+    }
+}
+
+/// Why a registry accepts no writes; empty if it does.
+fn obstacle(machine: &Sequencer, now: Instant, region: &RegionId, primary: &RegionId) -> String {
+    if machine.takes_writes() {
+        return String::new();
+    }
+    if let Some(holder) = machine.holder() {
+        return format!("standby of {holder}");
+    }
+    if !machine.is_serving() {
+        return "the registry does not hold its store at present".to_owned();
+    }
+    if machine.is_taken() {
+        return format!(
+            "another store has region {region}; stop the registry of one of the two stores, or remove field `uid` of \
+             regions/{region} to give the region to the other store"
+        );
+    }
+    let copy = machine.copies(now).find(|it| it.region == *primary);
+    let why = copy.and_then(|it| it.refusal).map(|it| format!(": {it}"));
+    let waits = match machine.is_readable() {
+        true => "the registry waits until the primary region has noted its store",
+        false => "the registry waits for the first copy of the primary region",
+    };
+    format!("{waits} {primary}{}", why.unwrap_or_default())
+}
+
+fn region_copy(copy: CopyStatus) -> proto::RegionCopy {
+    let at = copy.position.map(|it| it.at).unwrap_or_default();
+    let age = copy.age.map(|age| age.as_millis());
+    let member = copy.member.as_ref();
+    let obstacle = copy.refusal.filter(|_| !copy.is_following);
+    proto::RegionCopy {
+        region: copy.region.to_string(),
+        following: copy.is_following,
+        epoch: at.epoch.number,
+        revision: at.sequence,
+        lag: copy.lag,
+        age_ms: age.map(|age| u64::try_from(age).unwrap_or(u64::MAX)),
+        node: member.map(|it| it.id.to_string()).unwrap_or_default(),
+        address: member.map(|it| it.address.to_string()).unwrap_or_default(),
+        obstacle: obstacle.map(|it| it.to_string()).unwrap_or_default(),
+    }
+}
+
+fn region_follower(follower: FollowerStatus, head: u64) -> proto::RegionFollower {
+    proto::RegionFollower {
+        region: follower.region.to_string(),
+        connected: follower.is_connected,
+        confirmed: follower.confirmed,
+        lag: head.saturating_sub(follower.confirmed),
     }
 }
 
@@ -291,8 +353,14 @@ impl ObjectService for ObjectApi {
         let request = request.into_inner();
         let id = request_id(request.request_id).map_err(invalid)?;
         let batch = of_batch(request.operations).map_err(invalid)?;
-        let outcome = self.registry.write(caller, id, batch).await;
-        let outcome = outcome.map_err(failed)?;
+        let outcome = self.registry.write(RegionWrite {
+            caller,
+            request: id,
+            batch,
+            copies: of_copies(request.copies, request.copies_timeout_ms),
+            is_routed: false,
+        });
+        let outcome = outcome.await.map_err(failed)?;
         Ok(Response::new(to_outcome(&outcome)))
     }
 
@@ -366,25 +434,36 @@ impl ObjectService for ObjectApi {
     ) -> Answer<proto::RegistryStatus> {
         let allowed = caller_of(&request)?.may_see_status();
         allowed.map_err(|it| denied(&it))?;
-        let (region, primary) = (self.registry.region(), self.registry.primary());
-        let (region, primary) = (region.to_string(), primary.to_string());
+        let (region, primary) = (
+            self.registry.region().clone(),
+            self.registry.primary().clone(),
+        );
         let store = self.registry.store();
         let lease_holder = store.holder().unwrap_or_default();
         let (store, store_bytes) = (store.to_string(), store.bytes());
-        let status = self.registry.inspect(move |machine| proto::RegistryStatus {
-            region,
-            primary,
-            serving: machine.is_serving(),
-            epoch: machine.epoch().number,
-            head: machine.log().head(),
-            floor: machine.log().floor(),
-            objects: machine.objects().len() as u64,
-            watches: machine.watches() as u64,
-            waiting: machine.waiting() as u64,
-            store,
-            store_bytes,
-            lease_holder,
-        });
+        let status = self
+            .registry
+            .inspect_at(move |machine, now| proto::RegistryStatus {
+                obstacle: obstacle(machine, now, &region, &primary),
+                region: region.to_string(),
+                primary: primary.to_string(),
+                serving: machine.takes_writes(),
+                epoch: machine.epoch().number,
+                head: machine.log().head(),
+                floor: machine.log().floor(),
+                objects: machine.objects().len() as u64,
+                watches: machine.watches() as u64,
+                waiting: machine.waiting() as u64,
+                store,
+                store_bytes,
+                lease_holder,
+                store_uid: store_text(machine.store()),
+                copies: machine.copies(now).map(region_copy).collect(),
+                followers: machine
+                    .followers()
+                    .map(|it| region_follower(it, machine.log().head()))
+                    .collect(),
+            });
         Ok(Response::new(status.await.map_err(stopped)?))
     }
 }

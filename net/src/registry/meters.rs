@@ -71,6 +71,7 @@ impl RegistryMeters {
             | Input::OpenFeed { .. }
             | Input::ConfirmFeed { .. }
             | Input::CloseFeed { .. }
+            | Input::Registries(_)
             | Input::Link { .. }
             | Input::Routed { .. }
             | Input::Wake => false,

@@ -8,6 +8,8 @@
 //! - `watch_session`: the watches on one stream.
 //! - `backup_session`: a backup on its way to a caller.
 //! - `local`: `ObjectService` on a Unix socket, for programs on the registry's host.
+//! - `elsewhere`: `ObjectService` of a node that runs no registry.
+//! - `link`: the links to the registries of other regions.
 //! - `endpoint`: how a client reaches a registry.
 //! - `environment`: [`EnvRegistry`], for a service's process; `environment_api`: the same for other languages.
 //! - `meters`: counts and times since the start.
@@ -18,12 +20,14 @@
 //! Bounds: those of the sequencer, of [`MESSAGE_BYTES_MAX`] and of [`WATCHES_PER_STREAM_MAX`].
 
 mod backup_session;
+mod elsewhere;
 pub(crate) mod endpoint;
 mod environment;
 mod environment_api;
 mod handlers;
 mod kinds;
 pub(crate) mod limits;
+mod link;
 mod local;
 mod message;
 mod meters;
@@ -42,14 +46,17 @@ pub mod store;
 mod tests;
 mod watch_session;
 
+pub use elsewhere::ElsewhereApi;
 pub use endpoint::{OwnRegistry, RegistryEndpoint, UNIX_SCHEME};
 pub use environment::{
     EnvRegistry, EnvRegistryError, EnvironmentSubscription, EnvironmentUpdate, WaitingReasons,
 };
-pub use handlers::ObjectApi;
+pub use handlers::{ObjectApi, RegistryCallers};
 pub use limits::MESSAGE_BYTES_MAX;
+pub use link::{LinkApi, LinkCallers};
 pub use local::{LocalSocket, LocalSocketError, serve_local};
 pub use message::InvalidField;
-pub use region::{RegionRegistry, RegistryStopped, WriteFailure};
+pub use message::status::{OtherRegistry, other_registry};
+pub use region::{RegionRegistry, RegionWrite, RegistryStopped, WriteFailure};
 pub use services::add_services;
 pub use watch_session::WATCHES_PER_STREAM_MAX;

@@ -1,18 +1,22 @@
 //! The running sequencer of a region: its loop, its store's thread, and the calls that wait for it.
 
+use super::link::{DialedLinks, FollowerArrival, FollowerStream, JoinedNode, follow_members};
 use super::message::watch::WatchReply;
 use super::meters::RegistryMeters;
 use super::store::{RegionStore, RegionStoreOrder, RegistryStoreView, StoreThread};
 use crate::clock;
 use crate::driver::{self, Executor, Handle, Inbox, Stopped, TimeOrigin};
-use crate::transport::Tasks;
+use crate::transport::lifetime::until;
+use crate::transport::{MeshNode, Tasks};
 use phalanx_core::registry::name::RegionId;
-use phalanx_core::registry::replica::ReplicaEvent;
+use phalanx_core::registry::replica::{FeedRequest, FollowerId, ReplicaEvent};
 use phalanx_core::registry::sequencer::{
     Config, Event, Input, Output, Sequencer, WriteId, WriteRequest,
 };
 use phalanx_core::registry::watch::{WatchId, WatchRequest};
-use phalanx_core::registry::write::{RegistryCaller, WriteBatch, WriteOutcome, WriteRefusal};
+use phalanx_core::registry::write::{
+    CopiesWanted, RegistryCaller, WriteBatch, WriteOutcome, WriteRefusal,
+};
 use phalanx_core::time::Instant;
 use std::collections::BTreeMap;
 use std::io;
@@ -54,6 +58,7 @@ struct WaitingCalls {
     last: u64,
     writes: BTreeMap<WriteId, oneshot::Sender<WriteAnswer>>,
     watches: BTreeMap<WatchId, mpsc::UnboundedSender<WatchArrival>>,
+    followers: BTreeMap<FollowerId, FollowerStream>,
     /// The loop has ended.
     has_ended: bool,
 }
@@ -75,6 +80,16 @@ impl SharedCalls {
             calls.watches.remove(&watch);
         }
     }
+
+    fn feed(&self, follower: FollowerId, arrival: FollowerArrival) {
+        let mut calls = self.lock();
+        let is_end = matches!(arrival, FollowerArrival::Ended(_));
+        let stream = calls.followers.get(&follower);
+        let is_gone = stream.is_none_or(|stream| !stream.send(arrival));
+        if is_end || is_gone {
+            calls.followers.remove(&follower);
+        }
+    }
 }
 
 /// Performs the outputs of the sequencer. Dropped with the loop, it ends the calls that wait.
@@ -83,6 +98,7 @@ struct RegistryExecutor {
     orders: Sender<RegionStoreOrder>,
     calls: SharedCalls,
     meters: RegistryMeters,
+    links: DialedLinks,
 }
 
 impl RegistryExecutor {
@@ -119,11 +135,14 @@ impl Executor<Sequencer> for RegistryExecutor {
             Output::Watch { watch, message } => {
                 self.calls.reply(watch, WatchReply::Message(message));
             }
-            // There are no links, and so neither followers nor writes for other regions.
-            Output::Link { .. }
-            | Output::Route { .. }
-            | Output::Feed { .. }
-            | Output::FeedEnded { .. } => {}
+            Output::Link { region, order } => self.links.perform(&region, order),
+            Output::Route { owner, write } => self.links.route(&owner, write),
+            Output::Feed { follower, message } => {
+                self.calls.feed(follower, FollowerArrival::Message(message));
+            }
+            Output::FeedEnded { follower, refusal } => {
+                self.calls.feed(follower, FollowerArrival::Ended(refusal));
+            }
             Output::Report(event) => {
                 if let Event::WatchReset { reason, .. } = &event {
                     self.meters.on_reset(*reason);
@@ -140,6 +159,7 @@ impl Drop for RegistryExecutor {
         calls.has_ended = true;
         calls.writes.clear();
         calls.watches.clear();
+        calls.followers.clear();
     }
 }
 
@@ -227,6 +247,11 @@ fn report_copy(word: &'static str, region: &RegionId, event: &ReplicaEvent) {
             changes,
             "the copy of the region has taken a snapshot"
         ),
+        ReplicaEvent::Refused(refusal) if refusal.is_transient() => tracing::warn!(
+            event = word,
+            %region,
+            "there is no link to the registry of the region: {refusal}"
+        ),
         ReplicaEvent::Refused(refusal) => tracing::error!(
             event = word,
             %region,
@@ -240,6 +265,21 @@ fn report_copy(word: &'static str, region: &RegionId, event: &ReplicaEvent) {
     }
 }
 
+/// A write to a registry.
+#[derive(Clone, Debug)]
+pub struct RegionWrite {
+    /// The authenticated caller.
+    pub caller: RegistryCaller,
+    /// The caller's id of the request, if it gives one.
+    pub request: Option<String>,
+    /// The operations.
+    pub batch: WriteBatch,
+    /// The copies in other regions that the caller waits for.
+    pub copies: Option<CopiesWanted>,
+    /// Whether the registry of another region has routed the write here.
+    pub is_routed: bool,
+}
+
 /// The running registry of a region. Clones share it.
 #[derive(Clone, Debug)]
 pub struct RegionRegistry {
@@ -250,6 +290,7 @@ pub struct RegionRegistry {
     primary: RegionId,
     store: RegistryStoreView,
     tasks: Tasks,
+    node: JoinedNode,
     has_ended: watch::Receiver<bool>,
 }
 
@@ -282,12 +323,20 @@ impl RegionRegistry {
             move || runtime.block_on(driver.stop())
         };
         let (thread, orders) = StoreThread::start(store, complete, ended)?;
+        let (starting, tasks) = (driver.clone(), Tasks::new());
+        let node = JoinedNode::default();
         let executor = RegistryExecutor {
             orders,
             calls: calls.clone(),
             meters: meters.clone(),
+            links: DialedLinks::new(
+                region.clone(),
+                node.clone(),
+                driver.clone(),
+                tasks.clone(),
+                config.replica.idle_timeout,
+            ),
         };
-        let (starting, tasks) = (driver.clone(), Tasks::new());
         tasks.spawn(async move {
             let machine = Sequencer::new(config);
             let running = driver::run(machine, executor, inbox, TimeOrigin::begin());
@@ -311,6 +360,7 @@ impl RegionRegistry {
             primary,
             store: view.into(),
             tasks,
+            node,
             has_ended,
         })
     }
@@ -343,6 +393,14 @@ impl RegionRegistry {
         self.tasks.spawn(task);
     }
 
+    /// Links the registry to those of other regions: it finds them through the node on which it runs.
+    pub fn join(&self, node: &MeshNode) {
+        if self.node.set(node.clone()).is_ok() {
+            let following = follow_members(node.clone(), self.driver.clone());
+            self.spawn(until(following, self.closed()));
+        }
+    }
+
     /// Answers a question about the sequencer.
     ///
     /// # Errors
@@ -351,20 +409,32 @@ impl RegionRegistry {
         &self,
         question: impl FnOnce(&Sequencer) -> T + Send + 'static,
     ) -> Result<T, RegistryStopped> {
-        let asked = self.driver.inspect(|machine, _| question(machine));
-        Ok(asked.await?)
+        self.inspect_at(|machine, _| question(machine)).await
     }
 
-    /// Writes a batch; returns when it is durable.
+    /// Answers a question about the sequencer at the present instant of its clock.
+    ///
+    /// # Errors
+    /// If the registry has stopped.
+    pub async fn inspect_at<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Sequencer, Instant) -> T + Send + 'static,
+    ) -> Result<T, RegistryStopped> {
+        Ok(self.driver.inspect(question).await?)
+    }
+
+    /// Writes a batch; returns when it is durable, and the copies that the caller waits for have it.
     ///
     /// # Errors
     /// If the batch is refused or the registry stops.
-    pub async fn write(
-        &self,
-        caller: RegistryCaller,
-        request: Option<String>,
-        batch: WriteBatch,
-    ) -> Result<WriteOutcome, WriteFailure> {
+    pub async fn write(&self, write: RegionWrite) -> Result<WriteOutcome, WriteFailure> {
+        let RegionWrite {
+            caller,
+            request,
+            batch,
+            copies,
+            is_routed,
+        } = write;
         let (call, answer) = oneshot::channel();
         let write = {
             let mut calls = self.calls.lock();
@@ -382,8 +452,8 @@ impl RegionRegistry {
             request,
             batch,
             time: clock::wall(),
-            copies: None,
-            is_routed: false,
+            copies,
+            is_routed,
         };
         let sent = self.driver.send(Input::Write(Box::new(request))).await;
         sent.map_err(RegistryStopped::from)?;
@@ -427,6 +497,57 @@ impl RegionRegistry {
         self.calls.lock().watches.remove(&watch);
         // A registry that has stopped has no watches.
         let _stopped = self.driver.send(Input::CloseWatch { watch }).await.is_err();
+    }
+
+    /// Adds the stream of a follower.
+    pub(super) fn add_follower(
+        &self,
+        stream: FollowerStream,
+    ) -> Result<FollowerId, RegistryStopped> {
+        let mut calls = self.calls.lock();
+        if calls.has_ended {
+            return Err(RegistryStopped);
+        }
+        calls.last += 1;
+        let follower = FollowerId(calls.last);
+        calls.followers.insert(follower, stream);
+        Ok(follower)
+    }
+
+    /// A follower asks for the batches after its position.
+    pub(super) async fn open_feed(
+        &self,
+        follower: FollowerId,
+        request: FeedRequest,
+    ) -> Result<(), RegistryStopped> {
+        let request = Box::new(request);
+        Ok(self
+            .driver
+            .send(Input::OpenFeed { follower, request })
+            .await?)
+    }
+
+    /// A follower confirms batches, and takes more bytes.
+    pub(super) async fn confirm_feed(
+        &self,
+        follower: FollowerId,
+        sequence: u64,
+        bytes: usize,
+    ) -> Result<(), RegistryStopped> {
+        let input = Input::ConfirmFeed {
+            follower,
+            sequence,
+            bytes,
+        };
+        Ok(self.driver.send(input).await?)
+    }
+
+    /// The stream of a follower has ended.
+    pub(super) async fn remove_follower(&self, follower: FollowerId) {
+        self.calls.lock().followers.remove(&follower);
+        let input = Input::CloseFeed { follower };
+        // A registry that has stopped has no followers.
+        let _stopped = self.driver.send(input).await.is_err();
     }
 
     /// Waits until the registry has ended: on request, or because its store's thread failed.

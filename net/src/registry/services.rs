@@ -3,14 +3,17 @@
 use super::environment_api::EnvironmentApi;
 use super::handlers::{ObjectApi, RegistryCallers};
 use super::kinds;
+use super::link::LinkApi;
 use super::region::RegionRegistry;
 use crate::identity::Subject;
 use tonic::service::interceptor::InterceptedService;
 use tonic::service::{Interceptor, Routes};
 
-/// Adds the services of a registry to the routes of the node with this subject.
+/// Adds the services of a registry to the routes of the node with this subject, with that for registries of other
+/// regions.
 #[must_use]
 pub fn add_services(routes: Routes, registry: &RegionRegistry, own: Subject) -> Routes {
+    let routes = routes.add_service(LinkApi::server(registry.clone()));
     add(routes, registry, &RegistryCallers::new(own))
 }
 

@@ -1,7 +1,7 @@
 //! The running registry of a region: writes, restarts and watches.
 
 use super::message::watch::WatchReply;
-use super::region::{RegionRegistry, WriteFailure};
+use super::region::{RegionRegistry, RegionWrite, WriteFailure};
 use super::store::{RegionStore, SqliteStore, StoreDirectory};
 use phalanx_core::registry::object::ObjectDraft;
 use phalanx_core::registry::query::ObjectScope;
@@ -44,8 +44,13 @@ async fn start(place: &TempDir) -> RegionRegistry {
 }
 
 async fn write(registry: &RegionRegistry, request: &str, id: &str) -> Result<u64, WriteFailure> {
-    let caller = RegistryCaller::Administrator;
-    let outcome = registry.write(caller, Some(request.to_owned()), create(id));
+    let outcome = registry.write(RegionWrite {
+        caller: RegistryCaller::Administrator,
+        request: Some(request.to_owned()),
+        batch: create(id),
+        copies: None,
+        is_routed: false,
+    });
     Ok(outcome.await?.revision.sequence)
 }
 

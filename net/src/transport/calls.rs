@@ -21,8 +21,11 @@ use tower::{Layer, Service};
 const GRPC: &str = "application/grpc";
 /// The start of the paths that answer other requests than gRPC, if a service has such paths.
 const REST: &str = "/v1/";
-/// The call whose request is a stream of messages, which are taken one by one.
-const LINK_PATH: &str = "/phalanx.mesh.v1.Mesh/Link";
+/// The calls whose requests are streams of messages, which are taken one by one.
+const LINK_PATHS: [&str; 2] = [
+    "/phalanx.mesh.v1.Mesh/Link",
+    "/phalanx.registry.v1.RegistryLink/Follow",
+];
 
 /// The other end of a connection on a socket of this host.
 #[derive(Clone, Debug)]
@@ -58,11 +61,13 @@ impl CallGate {
     /// Begins the call of a request.
     fn begin<B>(&self, request: &Request<B>) -> Result<Arc<OpenCall>, Status> {
         let extensions = request.extensions();
-        let remote = extensions.get::<Caller>().map(|it| &it.peer.subject);
+        let caller = extensions.get::<Caller>();
+        let remote = caller.map(|it| &it.peer.subject);
+        let is_registry = caller.is_some_and(|it| it.peer.registry.is_some());
         let local = || extensions.get::<LocalPeer>().map(|it| &*it.subject);
         let subject = remote.or_else(local);
         let subject = subject.ok_or_else(|| Status::internal("the connection has no caller"))?;
-        let class = access::class(subject, &self.own);
+        let class = access::class(subject, is_registry, &self.own);
         let calls = match is_link(request) {
             true => &self.links,
             false => &self.calls,
@@ -81,7 +86,7 @@ fn locked(calls: &Mutex<CallsInProgress>) -> MutexGuard<'_, CallsInProgress> {
 
 /// Whether a request opens a link.
 fn is_link<B>(request: &Request<B>) -> bool {
-    request.uri().path() == LINK_PATH
+    LINK_PATHS.contains(&request.uri().path())
 }
 
 fn refusal(excess: CallExcess) -> Status {

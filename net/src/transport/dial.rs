@@ -160,13 +160,25 @@ impl Call {
         address: &Address,
         timeout: Duration,
     ) -> Result<Self, CallError> {
+        let connections = Connections::default();
+        Self::connect_among(network, &connections, identity, address, timeout).await
+    }
+
+    /// Connects as [`connect`](Self::connect) does. The connection is one of `connections`, and ends with them.
+    pub(super) async fn connect_among<N: Network>(
+        network: &N,
+        connections: &Connections,
+        identity: &Identity,
+        address: &Address,
+        timeout: Duration,
+    ) -> Result<Self, CallError> {
         let config = identity
             .client_config(Encryption::Demanded)
             .map_err(|error| DialError::Untrusted(error.to_string()))?;
         let connect = async {
             let io = attempts::connect(network, address).await?;
             let call = call(
-                Connections::default().guard(io, false),
+                connections.guard(io, false),
                 identity,
                 config,
                 Some(CALL_KEEPALIVE),

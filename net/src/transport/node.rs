@@ -1,17 +1,18 @@
 //! A whole node: machine, loop, transport and store, on any network.
 
 use super::accept::{self, Gate, Incoming};
+use super::attempts::CallError;
 use super::calls::CallGate;
 use super::connection::{Connections, SharedPlaces};
 use super::credentials::CurrentProof;
-use super::dial::{KEEPALIVE_ANSWER, TransportDialer};
+use super::dial::{Call, KEEPALIVE_ANSWER, TransportDialer};
 use super::dials::DialsInProgress;
 use super::executor::{MeshExecutor, Observer, keep_addresses, keep_epochs};
 use super::lifetime::{closed, until};
 use super::limits::Limits;
 use super::link_requests::SharedLinkRequests;
 use super::links::OpenLinks;
-use super::network::{Listener, Network};
+use super::network::{Listener, Network, Tcp};
 use super::renewal::{self, CredentialsExecutor};
 use super::revocation_gate::{InvalidSignatures, RevocationGate};
 use super::revocations::{RevocationAnswers, RevokeError, StoreOrder, keep_revocations};
@@ -29,7 +30,7 @@ use crate::overlay::{DataPathProvider, OverlayStatus, PathDriver};
 use crate::store::Store;
 use phalanx_core::credentials::{self, Credentials};
 use phalanx_core::gossip::{self, Input, OVERDUE_KEPT};
-use phalanx_core::link::{LinkId, Ticket};
+use phalanx_core::link::{Address, LinkId, Ticket};
 use phalanx_core::node::{self, Node};
 use phalanx_core::revocation::{Revocation, RevocationRefusal};
 use std::collections::BTreeSet;
@@ -364,6 +365,20 @@ impl MeshNode {
         let entered = self.runtime.enter();
         self.links.tasks.spawn(until(task, self.closed()));
         drop(entered);
+    }
+
+    /// Connects to another node for calls, with the identity of this node. The connection ends with this node, and when the
+    /// certificate of the other node is revoked.
+    ///
+    /// # Errors
+    /// The reason why the other node cannot be reached or trusted.
+    pub(crate) async fn call(
+        &self,
+        address: &Address,
+        timeout: Duration,
+    ) -> Result<Call, CallError> {
+        let identity = self.identity();
+        Call::connect_among(&Tcp, &self.connections, &identity, address, timeout).await
     }
 
     /// Returns the listening address.

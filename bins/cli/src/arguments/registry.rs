@@ -66,6 +66,10 @@ pub(crate) enum RegistryCommand {
         /// File of YAML or JSON documents, or '-' for standard input; may be repeated
         #[arg(short, long = "file", value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
+        /// Wait until K other regions have a copy, for at most 5 s; exit code 1 if fewer have one, and
+        /// the write stands
+        #[arg(long, value_name = "K", default_value_t = 0, hide_default_value = true)]
+        copies: u32,
         #[command(flatten)]
         ask: RegistryAsk,
     },
@@ -122,7 +126,7 @@ pub(crate) enum RegistryCommand {
     /// Put the registry of a backup into the state directory of a daemon that has none and is
     /// stopped
     Restore(RegistryRestore),
-    /// Show the state of the registry: region, revision, store, watches
+    /// Show the state of the registry: region, revision, store, watches, copies of other regions
     Status {
         #[command(flatten)]
         ask: RegistryAsk,

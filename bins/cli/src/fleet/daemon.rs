@@ -1,6 +1,7 @@
 //! One phalanxd process in a local fleet.
 
 use crate::failure::CommandError;
+use phalanx_core::registry::name::RegionId;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ pub(crate) struct Launch {
     pub(crate) address: SocketAddr,
     pub(crate) targets: Vec<SocketAddr>,
     pub(crate) services: Vec<String>,
+    /// The region whose registry the daemon runs, and the primary region.
+    pub(crate) registry: Option<(RegionId, RegionId)>,
     pub(crate) cert_dir: PathBuf,
     pub(crate) state_dir: PathBuf,
     pub(crate) log: PathBuf,
@@ -48,6 +51,11 @@ impl DaemonProcess {
 
     pub(crate) const fn address(&self) -> SocketAddr {
         self.launch.address
+    }
+
+    /// The region whose registry the daemon runs.
+    pub(crate) fn region(&self) -> Option<&RegionId> {
+        self.launch.registry.as_ref().map(|(region, _)| region)
     }
 
     /// Returns the process id, while a process runs.
@@ -87,6 +95,10 @@ impl DaemonProcess {
         }
         for service in &launch.services {
             command.arg("--service").arg(service);
+        }
+        if let Some((region, primary)) = &launch.registry {
+            command.env("PHALANX_REGISTRY_REGION", region.as_str());
+            command.env("PHALANX_REGISTRY_PRIMARY", primary.as_str());
         }
         // The process gets its own process group, so that Ctrl-C reaches only this tool, which then ends the daemons in
         // order. This tool holds the write end of the daemon's standard input; however the tool ends, the pipe closes,

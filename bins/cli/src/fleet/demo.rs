@@ -1,9 +1,11 @@
-//! `make demo`: a mesh of real daemons forms, loses a member and regains it; then two engines simulate a partition.
+//! `make demo`: a mesh of real daemons forms, loses a member and regains it; two regions copy each other, are cut and heal
+//! ([`regions`]); then two engines simulate a partition.
 //!
 //! Each fact that the demo prints is read from the output of `phalanx … --json` at that moment
 //! ([`tool`]). If a state is not reached by its deadline, the demo ends with an error; no step
 //! relies on elapsed time alone.
 
+mod regions;
 mod tool;
 
 use super::Fleet;
@@ -67,12 +69,13 @@ pub(crate) fn run(screen: &Screen, arguments: &Demo) -> Result<Completion, Comma
             Vec::new()
         }
     };
-    let mut fleet = Fleet::prepare("demo", NODES, greeters)?;
+    let mut fleet = Fleet::prepare("demo", NODES, greeters, &[])?;
     let result = stage.mesh(&mut fleet);
     let ended = fleet.end();
     result?;
     ended?;
     stage.say("All five daemons left the mesh and ended; their files are removed.")?;
+    stage.regions()?;
     stage.simulation(&partition)?;
     Ok(Completion::Yes)
 }

@@ -9,6 +9,7 @@ use crate::screen::{Paint, Screen, Table, TableCell, count, span};
 use phalanx_net::identity::Identity;
 use phalanx_sim_cli::interrupt::Interrupt;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -33,8 +34,14 @@ struct Watcher {
 
 pub(crate) fn run(screen: &Screen, arguments: &Dev) -> Result<Completion, CommandError> {
     let mut interrupt = Interrupt::listen()?;
-    let nodes = usize::from(arguments.nodes);
-    let mut fleet = Fleet::prepare("dev", nodes, |_| vec!["dev/1".to_owned()])?;
+    let regions = &arguments.regions;
+    let different: BTreeSet<_> = regions.iter().collect();
+    if different.len() < regions.len() {
+        return Err(CommandError::usage("--regions: a region is given twice"));
+    }
+    let nodes = usize::from(arguments.nodes).max(regions.len());
+    let service = |_| vec!["dev/1".to_owned()];
+    let mut fleet = Fleet::prepare("dev", nodes, service, regions)?;
     fleet.start_all()?;
     announce(screen, &fleet, arguments.json)?;
     let result = show(screen, &mut fleet, arguments, &mut interrupt);
@@ -57,7 +64,14 @@ fn announce(screen: &Screen, fleet: &Fleet, as_json: bool) -> Result<(), Command
     if as_json {
         let daemons = fleet.daemons().iter();
         let nodes: Vec<_> = daemons
-            .map(|daemon| json!({ "node": daemon.name(), "address": daemon.address(), "pid": daemon.pid() }))
+            .map(|daemon| {
+                json!({
+                    "node": daemon.name(),
+                    "address": daemon.address(),
+                    "pid": daemon.pid(),
+                    "region": daemon.region().map(ToString::to_string),
+                })
+            })
             .collect();
         let (folder, cert_dir) = (fleet.folder(), fleet.cert_dir());
         return screen.json(
@@ -74,6 +88,14 @@ fn announce(screen: &Screen, fleet: &Fleet, as_json: bool) -> Result<(), Command
         screen.line(format!(
             "Try: phalanx peers --node {address} --cert-dir {cert_dir}"
         ))?;
+    }
+    for daemon in fleet.daemons() {
+        if let Some(region) = daemon.region() {
+            let (address, cert_dir) = (daemon.address(), fleet.cert_dir().display());
+            screen.line(format!(
+                "The registry of {region}: phalanx registry status --node {address} --cert-dir {cert_dir}"
+            ))?;
+        }
     }
     screen.line("")
 }

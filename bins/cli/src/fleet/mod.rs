@@ -11,8 +11,10 @@ pub(crate) mod dev;
 use crate::failure::CommandError;
 use crate::programs;
 use daemon::{DaemonProcess, Launch};
+use phalanx_core::identity::NodeId;
+use phalanx_core::registry::name::RegionId;
 use phalanx_net::entropy;
-use phalanx_net::identity::{CA_DAYS, Validity, ca_init};
+use phalanx_net::identity::{CA_DAYS, ExtraNames, NODE_DAYS, Subject, Validity, ca_init, ca_issue};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -27,11 +29,12 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// Prepares `n1` to `n<nodes>` without starting them; the first two are the seed nodes of the
-    /// others.
+    /// others. The first nodes run the registries of the regions; the first region is the primary one.
     pub(crate) fn prepare(
         mesh: &str,
         nodes: usize,
         service: impl Fn(usize) -> Vec<String>,
+        regions: &[RegionId],
     ) -> Result<Self, CommandError> {
         let program = programs::find("phalanxd", "make build")?;
         let failed = |error: std::io::Error| {
@@ -48,9 +51,13 @@ impl Fleet {
             Validity::days(crate::calendar::now(), CA_DAYS),
         )
         .map_err(CommandError::failed)?;
+        for (index, region) in regions.iter().enumerate() {
+            issue(&cert_dir, (mesh, &daemon_name(index)), region)?;
+        }
         let addresses = free_addresses(nodes)?;
         let daemons = addresses.iter().enumerate().map(|(index, address)| {
-            let name = format!("n{}", index + 1);
+            let name = daemon_name(index);
+            let primary = regions.first().cloned();
             DaemonProcess::new(Launch {
                 program: program.clone(),
                 mesh: mesh.to_owned(),
@@ -62,6 +69,7 @@ impl Fleet {
                     .copied()
                     .collect(),
                 services: service(index),
+                registry: regions.get(index).cloned().zip(primary),
                 cert_dir: cert_dir.clone(),
                 state_dir: folder.path().join(&name),
                 log: folder.path().join(format!("{name}.log")),
@@ -125,6 +133,27 @@ impl Fleet {
             .map_err(|error| CommandError::failed(format!("{path} cannot be removed: {error}")))?;
         result
     }
+}
+
+fn daemon_name(index: usize) -> String {
+    format!("n{}", index + 1)
+}
+
+/// Issues the certificate of a node that runs the registry of a region.
+fn issue(
+    cert_dir: &Path,
+    (mesh, name): (&str, &str),
+    region: &RegionId,
+) -> Result<(), CommandError> {
+    let id = NodeId::new(name).map_err(CommandError::failed)?;
+    let subject = Subject::node(mesh, id).map_err(CommandError::failed)?;
+    let names = ExtraNames {
+        registry: Some(region.clone()),
+        ..ExtraNames::default()
+    };
+    let validity = Validity::days(crate::calendar::now(), NODE_DAYS);
+    let issued = ca_issue(cert_dir, &subject, cert_dir, validity, &names);
+    issued.map(drop).map_err(CommandError::failed)
 }
 
 /// First port of the default range from which the system assigns ports to outgoing connections.

@@ -5,11 +5,13 @@ use crate::arguments::NodeAccess;
 use crate::authority::{CA_CERTIFICATE, mesh_of};
 use crate::calendar::now;
 use crate::failure::CommandError;
+use crate::screen::Screen;
 use phalanx_core::identity::NodeId;
 use phalanx_core::link::Address;
 use phalanx_core::topology::record;
 use phalanx_net::identity::{Identity, Source, Subject, ca_show, open};
-use phalanx_net::registry::RegistryEndpoint;
+use phalanx_net::registry::proto::GetRegistryStatusRequest;
+use phalanx_net::registry::{OtherRegistry, RegistryEndpoint, other_registry};
 use phalanx_net::service::Client;
 use phalanx_net::wire::proto;
 use std::path::Path;
@@ -138,10 +140,24 @@ impl NodeClient {
     }
 
     /// Connects to the registry that the command line selects: at a node, or at the socket `unix:PATH` of one on this
-    /// host, which needs no certificate.
-    pub(crate) fn open_registry(access: &NodeAccess) -> Result<Self, CommandError> {
+    /// host, which needs no certificate. If the node runs no registry, connects to the one that the node names, and says
+    /// so.
+    pub(crate) fn open_registry(
+        screen: &Screen,
+        access: &NodeAccess,
+    ) -> Result<Self, CommandError> {
         let Some(RegistryEndpoint::Local(path)) = RegistryEndpoint::local(&access.node) else {
-            return Self::open(access);
+            let identity = identity(access)?;
+            let mut node = Self::connect(&access.node, &identity, access.timeout.0)?;
+            let Some(other) = node.other_registry()? else {
+                return Ok(node);
+            };
+            let (id, region, address) = (other.node, other.region, other.address);
+            screen.note(format!(
+                "{} runs no registry; asking that of region {region}, which {id} runs at {address}",
+                access.node
+            ));
+            return Self::connect(&address.to_string(), &identity, access.timeout.0);
         };
         let (runtime, timeout) = (Runtime::new()?, access.timeout.0);
         let client = runtime.block_on(Client::local(&path, timeout));
@@ -151,6 +167,15 @@ impl NodeClient {
             timeout,
             address: access.node.clone(),
         })
+    }
+
+    /// The registry that the node names; none if the node runs one, or names none.
+    fn other_registry(&mut self) -> Result<Option<OtherRegistry>, CommandError> {
+        let asked = self.ask(Duration::ZERO, async |client| {
+            let request = GetRegistryStatusRequest {};
+            client.objects().get_registry_status(request).await
+        })?;
+        Ok(asked.err().as_ref().and_then(other_registry))
     }
 
     /// Connects to the node at an address.

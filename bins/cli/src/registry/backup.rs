@@ -80,7 +80,7 @@ pub(super) fn backup(
     path: &Path,
     ask: &RegistryAsk,
 ) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let parts = call(&mut node, async |client| {
         let request = proto::BackUpRegistryRequest {};
         client.objects().back_up_registry(request).await

@@ -4,6 +4,7 @@
 //! - [`difference`]: what `apply` would change.
 //! - [`document`]: files of objects.
 //! - [`show`]: objects as people and programs read them.
+//! - [`status`](mod@status): the state of a registry.
 //! - [`mod@watch`]: the watch.
 //!
 //! Each write carries a condition: an object that changed since the tool read it is not overwritten.
@@ -12,12 +13,13 @@ mod backup;
 mod difference;
 mod document;
 mod show;
+mod status;
 mod watch;
 
 use crate::arguments::registry::{ObjectFormat, RegistryAsk, RegistryCommand, RegistryList};
 use crate::failure::{CommandError, Completion};
 use crate::mesh::node_client::{NodeClient, refused};
-use crate::screen::{Screen, TableCell, size};
+use crate::screen::{Screen, TableCell};
 use document::Document;
 use phalanx_core::registry::kind::BuiltInKind;
 use phalanx_core::registry::name::ObjectName;
@@ -32,12 +34,14 @@ use tonic::{Code, Response, Status};
 
 /// Maximum number of objects of one call.
 const NAMES: usize = PAGE_SIZE_MAX;
+/// Time for which a registry waits for copies before it answers.
+const COPIES_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(screen: &Screen, command: &RegistryCommand) -> Result<Completion, CommandError> {
     match command {
         RegistryCommand::Get { name, ask } => get(screen, name, ask),
         RegistryCommand::List(arguments) => list(screen, arguments),
-        RegistryCommand::Apply { files, ask } => apply(screen, files, ask),
+        RegistryCommand::Apply { files, copies, ask } => apply(screen, files, *copies, ask),
         RegistryCommand::Diff { files, ask } => diff(screen, files, ask),
         RegistryCommand::Delete { name, ask } => delete(screen, name, ask),
         RegistryCommand::Explain { name, ask } => explain(screen, name, ask),
@@ -46,7 +50,7 @@ pub(crate) fn run(screen: &Screen, command: &RegistryCommand) -> Result<Completi
         RegistryCommand::Backup { file, ask } => backup::backup(screen, file, ask),
         RegistryCommand::Restore(arguments) => backup::restore(screen, arguments),
         RegistryCommand::Watch(arguments) => watch::watch(screen, arguments),
-        RegistryCommand::Status { ask } => status(screen, ask),
+        RegistryCommand::Status { ask } => status::status(screen, ask),
     }
 }
 
@@ -107,7 +111,7 @@ fn one(node: &mut NodeClient, name: &ObjectName) -> Result<Option<proto::Object>
 }
 
 fn get(screen: &Screen, name: &ObjectName, ask: &RegistryAsk) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let Some(object) = one(&mut node, name)? else {
         screen.note(format!("{name}: does not exist"));
         return Ok(Completion::No);
@@ -117,7 +121,7 @@ fn get(screen: &Screen, name: &ObjectName, ask: &RegistryAsk) -> Result<Completi
 }
 
 fn list(screen: &Screen, arguments: &RegistryList) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&arguments.ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &arguments.ask.access)?;
     let limit = arguments.limit.unwrap_or(usize::MAX);
     let (mut objects, mut token) = (Vec::new(), String::new());
     while objects.len() < limit {
@@ -175,11 +179,12 @@ fn operation(document: Document, existing: Option<&proto::Object>) -> proto::Wri
 fn apply(
     screen: &Screen,
     files: &[PathBuf],
+    copies: u32,
     ask: &RegistryAsk,
 ) -> Result<Completion, CommandError> {
     let documents = document::read_all(files)?;
     let names: Vec<String> = documents.iter().map(|it| it.object.name.clone()).collect();
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let existing = found(&mut node, &names)?;
     let existing: BTreeMap<_, _> = existing
         .iter()
@@ -191,11 +196,13 @@ fn apply(
     });
     let request = proto::ApplyBatchRequest {
         operations: operations.collect(),
+        copies,
         ..proto::ApplyBatchRequest::default()
     };
-    let reply = call(&mut node, async |client| {
+    let answer = node.ask(COPIES_TIME, async |client| {
         client.objects().apply_batch(request).await
     })?;
+    let reply = answer.map_err(|status| declined(&node, &status))?;
     let revision = show::revision(reply.revision);
     let changed: BTreeSet<_> = reply.objects.iter().map(|it| it.name.as_str()).collect();
     for name in &names {
@@ -209,13 +216,22 @@ fn apply(
         };
         show::result(screen, ask.format(), name, result, &revision)?;
     }
+    let confirmed = reply.copies_confirmed;
+    if confirmed < copies {
+        screen.note(format!(
+            "the write stands in region {}, and {confirmed} of {copies} copies have confirmed it in time; see phalanx \
+             registry status",
+            reply.region
+        ));
+        return Ok(Completion::No);
+    }
     Ok(Completion::Yes)
 }
 
 fn diff(screen: &Screen, files: &[PathBuf], ask: &RegistryAsk) -> Result<Completion, CommandError> {
     let documents = document::read_all(files)?;
     let names: Vec<String> = documents.iter().map(|it| it.object.name.clone()).collect();
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let existing = found(&mut node, &names)?;
     let existing: BTreeMap<_, _> = existing.iter().map(|it| (it.name.as_str(), it)).collect();
     let mut result = Completion::Yes;
@@ -244,7 +260,7 @@ fn set_disabled(
             "{name}: is not the name of a deployment, such as services/shop/deployments/eu"
         )));
     }
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let Some(object) = one(&mut node, name)? else {
         screen.note(format!("{name}: does not exist"));
         return Ok(Completion::No);
@@ -280,7 +296,7 @@ fn delete(
     name: &ObjectName,
     ask: &RegistryAsk,
 ) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let Some(object) = one(&mut node, name)? else {
         screen.note(format!("{name}: does not exist"));
         return Ok(Completion::No);
@@ -306,7 +322,7 @@ fn explain(
     name: &ObjectName,
     ask: &RegistryAsk,
 ) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &ask.access)?;
     let found = call(&mut node, async |client| {
         let name = name.to_string();
         let request = proto::ExplainObjectRequest { name };
@@ -369,60 +385,4 @@ fn explain(
         }
     }
     Ok(Completion::Yes)
-}
-
-fn status(screen: &Screen, ask: &RegistryAsk) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&ask.access)?;
-    let status = call(&mut node, async |client| {
-        let request = proto::GetRegistryStatusRequest {};
-        client.objects().get_registry_status(request).await
-    })?;
-    let fine = if status.serving {
-        Completion::Yes
-    } else {
-        Completion::No
-    };
-    let value = json!({
-        "region": status.region,
-        "primary": status.primary,
-        "serving": status.serving,
-        "epoch": status.epoch,
-        "revision": status.head,
-        "compacted": status.floor,
-        "objects": status.objects,
-        "watches": status.watches,
-        "waiting": status.waiting,
-        "store": status.store,
-        "store_bytes": status.store_bytes,
-        "lease_holder": status.lease_holder,
-    });
-    match ask.format() {
-        ObjectFormat::Json => screen.json(&value)?,
-        ObjectFormat::Yaml => show::yaml(screen, &value)?,
-        ObjectFormat::Table => {
-            let serving = match (status.serving, status.lease_holder.as_str()) {
-                (true, _) => "yes".to_owned(),
-                (false, "") => "no".to_owned(),
-                (false, holder) => format!("no: standby of {holder}"),
-            };
-            let mut facts = vec![
-                ("region", TableCell::new(&status.region)),
-                ("primary", TableCell::new(&status.primary)),
-                ("takes writes", TableCell::new(serving)),
-                ("epoch", TableCell::number(status.epoch)),
-                ("revision", TableCell::number(status.head)),
-                ("compacted", TableCell::number(status.floor)),
-                ("objects", TableCell::number(status.objects)),
-                ("watches", TableCell::number(status.watches)),
-                ("waiting", TableCell::number(status.waiting)),
-                ("store", TableCell::new(&status.store)),
-                ("size", TableCell::new(size(status.store_bytes))),
-            ];
-            if !status.lease_holder.is_empty() {
-                facts.push(("lease holder", TableCell::new(&status.lease_holder)));
-            }
-            screen.facts(&facts)?;
-        }
-    }
-    Ok(fine)
 }

@@ -22,7 +22,7 @@ pub(super) fn watch(
     screen: &Screen,
     arguments: &RegistryWatch,
 ) -> Result<Completion, CommandError> {
-    let mut node = NodeClient::open_registry(&arguments.ask.access)?;
+    let mut node = NodeClient::open_registry(screen, &arguments.ask.access)?;
     let open = WatchObjectsRequest {
         watch_id: 1,
         request: Some(Request::Open(OpenWatch {

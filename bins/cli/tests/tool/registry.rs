@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A daemon with the registry of region `eu`.
@@ -151,6 +152,104 @@ fn the_documented_walk_works() {
     registry
         .ask(&["delete", "//shop/orders/o-17"])
         .fails(1, &["does not exist"]);
+}
+
+/// Starts the daemon of a documented configuration, with free ports and paths of this place.
+fn documented_daemon(place: &Path, id: &str, target: &str) -> StartedDaemon {
+    let words = format!("id = \"{id}\"");
+    let settings = documented("toml", &words);
+    let path = |name: &str| format!("{:?}", text(&place.join(name)));
+    let listen = settings.lines().find(|it| it.starts_with("listen = "));
+    let mut free = "listen = \"127.0.0.1:0\"".to_owned();
+    if !settings.contains("targets") && !target.is_empty() {
+        free.push_str(&format!("\ntargets = [\"{target}\"]"));
+    }
+    let settings = settings
+        .replace(listen.unwrap(), &free)
+        .replace("127.0.0.1:7946", target)
+        .replace("\"state\"", &path("state"))
+        .replace("\"state-2\"", &path("state-2"))
+        .replace("\"certs\"", &path("certs"));
+    let config = place.join(format!("{id}.toml"));
+    std::fs::write(&config, settings).unwrap();
+    StartedDaemon::start(&["--config", &text(&config)])
+}
+
+/// Runs `phalanx registry` at a daemon until a condition holds.
+fn until(place: &Path, address: &str, words: &[&str], right: impl Fn(&Answer) -> bool) -> Answer {
+    let certificates = text(&place.join("certs"));
+    let access = ["--node", address, "--cert-dir", &certificates];
+    let words = [&["registry"], words, &access].concat();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = run(&words);
+        if right(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{words:?}: {}", answer.err);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn two_regions_work_as_documented() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let certificates = text(&place.join("certs"));
+    let directory = ["--cert-dir", &certificates];
+    run(&[&["ca", "init", "--mesh", "prod"], &directory[..]].concat()).fine();
+    for (node, region) in [("n1", "eu"), ("n2", "us")] {
+        run(&[&["ca", "issue", node, "--registry", region], &directory[..]].concat()).fine();
+    }
+    let file = |name: &str, content: &str| {
+        let path = place.join(name);
+        std::fs::write(&path, content).unwrap();
+        text(&path)
+    };
+    let both = file("both.yaml", &documented("yaml", "name: services/mail\n"));
+    let of_us = file("mail-us.yaml", &documented("yaml", "us.mail.example"));
+    let late = file("late.yaml", &documented("yaml", "name: services/late"));
+    let first = documented_daemon(place, "n1", "");
+    let second = documented_daemon(place, "n2", &first.address);
+    let (eu, us) = (first.address.clone(), second.address.clone());
+    let is_fine = |answer: &Answer| answer.code == 0;
+    let status = until(place, &us, &["status"], |it| {
+        is_fine(it) && it.out.contains("regions with a copy of this one")
+    });
+    for words in ["takes writes  yes", "OWNER", "FOLLOWER"] {
+        assert!(status.out.contains(words), "{}", status.out);
+    }
+    until(place, &us, &["apply", "-f", &both], is_fine);
+    until(
+        place,
+        &us,
+        &["apply", "-f", &of_us, "--copies", "1"],
+        is_fine,
+    );
+    let name = "services/mail/deployments/us";
+    let found = until(place, &eu, &["get", name, "--json"], is_fine).json();
+    assert_eq!(found[0]["metadata"]["owning_region"], "us");
+    // The cut: eu is gone, and us goes on.
+    drop(first);
+    let refused = until(place, &us, &["apply", "-f", &late], |it| {
+        it.err.contains("cannot be reached")
+    });
+    let documented = documented("\n", "services/late: region eu owns it");
+    let words = documented.split("… ").nth(1).unwrap().trim();
+    assert!(refused.err.contains(words), "{}", refused.err);
+    until(place, &us, &["get", "services/mail"], is_fine);
+    let status = until(place, &us, &["status", "--json"], is_fine).json();
+    let copy = &status[0]["copies"][0];
+    assert_eq!(
+        (&copy["region"], &copy["following"]),
+        (&"eu".into(), &false.into())
+    );
+    assert!(!copy["obstacle"].as_str().unwrap().is_empty(), "{copy}");
+    until(place, &us, &["apply", "-f", &of_us], is_fine);
+    // The heal: eu is found at another address.
+    let first = documented_daemon(place, "n1", &us);
+    until(place, &us, &["apply", "-f", &late], is_fine);
+    until(place, &first.address, &["get", "services/late"], is_fine);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 use super::key::DaemonKey;
 use phalanx_core::registry::access::LocalUsers;
 use phalanx_core::registry::log::Retention;
+use phalanx_core::registry::members::{
+    PRIMARY_ENTRY, REGION_ENTRY, REGISTRY_SERVICE, REGISTRY_VERSION,
+};
 use phalanx_core::registry::name::{ObjectName, RegionId};
 use phalanx_core::registry::sequencer::{Config, PREFIXES_MAX, PrefixQuota, WriteLimits};
 use phalanx_core::topology::record::Service;
@@ -13,8 +16,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The metadata of a node that name its region.
-const REGION: &str = "region";
 /// The store in a file of the state directory.
 const SQLITE: &str = "sqlite";
 /// The settings of a registry, in the order in which people read them.
@@ -52,6 +53,8 @@ pub(crate) struct RegistrySettings {
     pub(crate) region: RegionId,
     /// The store.
     pub(crate) store: RegistryPlace,
+    /// The region that owns regions, services and resources.
+    pub(crate) primary: RegionId,
     /// How long the log keeps batches.
     retention: Retention,
     /// Limits of writes.
@@ -71,6 +74,7 @@ impl RegistrySettings {
             limits: self.limits,
             prefixes: self.prefixes.clone(),
             retention: self.retention,
+            primary: self.primary.clone(),
             ..Config::new(self.region.clone(), seed)
         }
     }
@@ -86,14 +90,15 @@ impl RegistrySettings {
     /// The service of the mesh that a registry announces.
     pub(crate) fn service() -> Service {
         Service {
-            name: "phalanx.registry".to_owned(),
-            version: "1".to_owned(),
+            name: REGISTRY_SERVICE.to_owned(),
+            version: REGISTRY_VERSION.to_owned(),
         }
     }
 
-    /// Adds the region to the metadata of the node.
+    /// Adds the region and its primary region to the metadata of the node.
     pub(crate) fn place(&self, metadata: &mut BTreeMap<String, String>) {
-        metadata.insert(REGION.to_owned(), self.region.to_string());
+        metadata.insert(REGION_ENTRY.to_owned(), self.region.to_string());
+        metadata.insert(PRIMARY_ENTRY.to_owned(), self.primary.to_string());
     }
 }
 
@@ -117,12 +122,13 @@ pub(super) fn read(
     no_secret(layers, certificates);
     let (retention, limits) = (retention(layers), limits(layers));
     let region = region(layers, metadata)?;
-    primary(layers, &region);
+    let primary = primary(layers, &region)?;
     let (socket, clients) = local(layers);
     let prefixes = prefixes(layers);
     Some(RegistrySettings {
         region,
         store: store?,
+        primary,
         retention,
         limits,
         prefixes,
@@ -218,7 +224,7 @@ fn region_of(
 
 fn region(layers: &mut Layers<DaemonKey>, metadata: &BTreeMap<String, String>) -> Option<RegionId> {
     let key = DaemonKey::RegistryRegion;
-    let of_node = metadata.get(REGION);
+    let of_node = metadata.get(REGION_ENTRY);
     if let Some((origin, text)) = layers.text(key) {
         if let Some(other) = of_node.filter(|other| **other != text) {
             let why = format!(
@@ -241,16 +247,12 @@ fn region(layers: &mut Layers<DaemonKey>, metadata: &BTreeMap<String, String>) -
     region.ok()
 }
 
-/// The primary region is the region itself, until a registry can follow another one.
-fn primary(layers: &mut Layers<DaemonKey>, region: &RegionId) {
+/// The primary region; the region itself if none is given.
+fn primary(layers: &mut Layers<DaemonKey>, region: &RegionId) -> Option<RegionId> {
     let key = DaemonKey::RegistryPrimary;
-    if let Some((origin, text)) = layers.text(key)
-        && text != region.as_str()
-    {
-        let why = format!(
-            "{text:?} is another region than {region}, which is not supported yet; a registry is its own primary"
-        );
-        layers.problem_at(&origin, key, why);
+    match layers.text(key) {
+        Some((origin, text)) => region_of(layers, key, &origin, &text),
+        None => Some(region.clone()),
     }
 }
 

@@ -618,8 +618,8 @@ fn a_registry_is_read_and_its_problems_name_the_line_and_the_mend() {
     let quota = problems(&with("region = \"eu\"\nquota_writes = 0")).concat();
     let expected = "registry.quota_writes: \"0\" is not a whole number from 1";
     assert!(quota.contains(expected), "{quota}");
-    let primary = problems(&with("region = \"eu\"\nprimary = \"us\"")).concat();
-    let expected = "registry.primary: \"us\" is another region than eu, which is not supported yet";
+    let primary = problems(&with("region = \"eu\"\nprimary = \"U\"")).concat();
+    let expected = "registry.primary: \"U\" is not a region";
     assert!(primary.contains(expected), "{primary}");
     let secret = with("region = \"eu\"").replace("cert_dir =", "secret_file =");
     let secret = problems(&secret).concat();

@@ -16,6 +16,7 @@ mod metrics;
 mod network;
 mod place;
 mod postgres;
+mod regions;
 mod registry;
 mod relay;
 mod returning;

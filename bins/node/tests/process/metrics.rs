@@ -23,7 +23,7 @@ print(json.dumps(samples))
 "#;
 
 /// Starts a daemon that serves metrics; returns it with the address.
-fn start(mut command: Command) -> (RunningDaemon, SocketAddr) {
+pub(crate) fn start(mut command: Command) -> (RunningDaemon, SocketAddr) {
     command.env("PHALANX_METRICS_LISTEN", "127.0.0.1:0");
     let daemon = RunningDaemon::start(command);
     let line = daemon.says("metrics and health are served over HTTP");
@@ -49,7 +49,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (status.parse().unwrap(), body.to_owned())
 }
 
-fn metrics(address: SocketAddr) -> Value {
+pub(crate) fn metrics(address: SocketAddr) -> Value {
     let (status, text) = get(address, "/metrics");
     assert_eq!(status, 200, "{text}");
     let mut parser = Command::new("/usr/bin/python3")
@@ -66,7 +66,7 @@ fn metrics(address: SocketAddr) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn value(metrics: &Value, name: &str) -> f64 {
+pub(crate) fn value(metrics: &Value, name: &str) -> f64 {
     let value = metrics[name].as_f64();
     value.unwrap_or_else(|| panic!("no {name} in {metrics:#}"))
 }

@@ -53,6 +53,12 @@ impl Relay {
         *self.target.lock().unwrap() = Some(target);
     }
 
+    /// Resets all relayed connections, and ends each further one.
+    pub(crate) fn cut(&self) {
+        *self.target.lock().unwrap() = None;
+        self.reset();
+    }
+
     /// Resets all relayed connections at both ends.
     pub(crate) fn reset(&self) {
         // Without a connection there is no receiver.

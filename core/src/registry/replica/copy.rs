@@ -8,6 +8,7 @@ use super::message::{
 };
 use crate::random::Random;
 use crate::registry::log::{CopyPosition, LogEpoch};
+use crate::registry::members::{RegistryMember, RegistryMembers};
 use crate::registry::name::{ObjectName, RegionId};
 use crate::registry::object::Object;
 use crate::registry::sabotage::{RegistryBug, RegistryBugs};
@@ -47,8 +48,10 @@ pub struct CopyStatus {
     pub lag: u64,
     /// The time since the copy was known to be current; none if it never was since the start.
     pub age: Option<Duration>,
-    /// Why the owner does not serve the copy, if it refuses.
+    /// Why the copy does not follow the owner, if a reason is known.
     pub refusal: Option<FeedRefusal>,
+    /// The member at which the owner was dialled last.
+    pub member: Option<RegistryMember>,
 }
 
 /// Changes that the store commits.
@@ -75,6 +78,8 @@ pub struct Replica {
     /// The time until which the copy is known to be current.
     current_at: Option<Instant>,
     refusal: Option<FeedRefusal>,
+    /// The member at which the owner was dialled last.
+    member: Option<RegistryMember>,
     bugs: RegistryBugs,
 }
 
@@ -105,6 +110,7 @@ impl Replica {
             head: 0,
             current_at: None,
             refusal: None,
+            member: None,
             bugs,
         }
     }
@@ -141,6 +147,7 @@ impl Replica {
             lag,
             age,
             refusal: self.refusal.clone(),
+            member: self.member.clone(),
         }
     }
 
@@ -181,12 +188,28 @@ impl Replica {
         turn
     }
 
-    pub(super) fn on_wake(&mut self, now: Instant) -> ReplicaTurn {
+    /// The members that announce registries changed from `before` to `after`.
+    pub(super) fn on_members(
+        &mut self,
+        now: Instant,
+        before: &RegistryMembers,
+        after: &RegistryMembers,
+    ) {
+        if before.of(&self.region) != after.of(&self.region) {
+            self.link.hurry(now);
+        }
+    }
+
+    pub(super) fn on_wake(&mut self, now: Instant, members: &RegistryMembers) -> ReplicaTurn {
         match self.link.on_wake(now) {
-            Some(LinkTurn::Connect) => ReplicaTurn {
-                orders: vec![ReplicaOutput::Connect],
-                events: Vec::new(),
-            },
+            Some(LinkTurn::Connect) => {
+                self.member = members.choose(&self.region, self.link.failures()).cloned();
+                let (attempt, member) = (self.link.attempt(), self.member.clone());
+                ReplicaTurn {
+                    orders: vec![ReplicaOutput::Connect { attempt, member }],
+                    events: Vec::new(),
+                }
+            }
             Some(LinkTurn::TimedOut) => self.disconnect(now),
             None => ReplicaTurn::default(),
         }
@@ -234,10 +257,13 @@ impl Replica {
     pub(super) fn on_input(
         &mut self,
         now: Instant,
-        input: ReplicaInput,
+        (attempt, input): (u64, ReplicaInput),
         own: &FollowerIdentity,
     ) -> ReplicaTurn {
         let mut turn = ReplicaTurn::default();
+        if !self.link.is_current(attempt) {
+            return turn;
+        }
         match input {
             ReplicaInput::Connected => {
                 if self.link.on_connected(now) {

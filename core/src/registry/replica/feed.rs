@@ -24,6 +24,10 @@ const SCAN_MAX: usize = 4_096;
 const CONTINUE_AFTER: Duration = Duration::from_millis(1);
 /// Least time between two messages to a follower that has nothing to hear.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Maximum time between two messages to a follower.
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// Maximum credit of a follower, in bytes.
+const CREDIT_MAX: usize = 16 * 1024 * 1024;
 
 /// The state that followers hear of.
 #[derive(Clone, Copy, Debug)]
@@ -191,8 +195,8 @@ impl FeedServer {
             region: request.region.clone(),
             position: 0,
             snapshot: None,
-            credit: request.window,
-            interval: request.interval.max(INTERVAL_MIN),
+            credit: request.window.min(CREDIT_MAX),
+            interval: request.interval.clamp(INTERVAL_MIN, INTERVAL_MAX),
             sent_at: now,
         };
         match request.position.filter(|it| is_continued(*it, source.log)) {
@@ -262,7 +266,7 @@ impl FeedServer {
         let Some(served) = self.followers.get_mut(&follower) else {
             return;
         };
-        served.credit = served.credit.saturating_add(bytes);
+        served.credit = served.credit.saturating_add(bytes).min(CREDIT_MAX);
         // A follower cannot confirm what was not sent to it.
         let confirmed = sequence.min(served.position);
         if let Some(known) = self.known.get_mut(&served.region) {

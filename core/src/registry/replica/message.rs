@@ -1,6 +1,7 @@
 //! Messages between the owner of a log and its copies; inputs, outputs, settings and events of a copy.
 
 use crate::registry::log::{CopyPosition, LogEntry, LogEpoch};
+use crate::registry::members::RegistryMember;
 use crate::registry::name::RegionId;
 use crate::registry::object::Object;
 use crate::time::Duration;
@@ -121,6 +122,34 @@ pub enum FeedRefusal {
         /// The epoch of the copy.
         heard: u64,
     },
+    /// The owner refuses, in these words.
+    Denied(String),
+    /// No connection was made, or it has ended, for this reason.
+    Unreachable(String),
+    /// The member that was dialled does not prove that it is the registry of the region.
+    Unproven {
+        /// The region.
+        region: RegionId,
+        /// The member.
+        member: String,
+    },
+}
+
+impl FeedRefusal {
+    /// Whether the refusal is expected to end by itself, as after a restart of the owner.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Opening | Self::Unreachable(_) => true,
+            Self::TooMany
+            | Self::OwnRegion(_)
+            | Self::SecondStore { .. }
+            | Self::OtherOwner { .. }
+            | Self::LowerEpoch { .. }
+            | Self::Denied(_)
+            | Self::Unproven { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for FeedRefusal {
@@ -145,6 +174,13 @@ impl fmt::Display for FeedRefusal {
                 f,
                 "region {region} was heard of in epoch {heard}, and its registry is in epoch {own}: another registry \
                  claims the region, or its store was replaced by an older copy"
+            ),
+            Self::Denied(text) => f.write_str(text),
+            Self::Unreachable(text) => write!(f, "cannot be reached: {text}"),
+            Self::Unproven { region, member } => write!(
+                f,
+                "{member} announces the registry of region {region}, and its certificate does not name it; issue the \
+                 certificate with --registry {region} (phalanx ca issue)"
             ),
         }
     }
@@ -195,8 +231,13 @@ pub enum ReplicaInput {
 /// An order about the link from a copy to an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplicaOutput {
-    /// Connect to the registry of the region; answer with `Connected` or `Disconnected`.
-    Connect,
+    /// Connect to the registry of the region; answer with `Connected`, `Disconnected` or `Refused`.
+    Connect {
+        /// The number of the attempt. What happens on its connection is told with this number.
+        attempt: u64,
+        /// The member to dial; none if no member is known that announces the registry.
+        member: Option<RegistryMember>,
+    },
     /// Ask for the feed on the connection. A second request on a connection takes the place of the first.
     Follow(FeedRequest),
     /// Tell the owner the sequence number up to which the copy is durable, and let it send more bytes.
@@ -206,7 +247,7 @@ pub enum ReplicaOutput {
         /// The number of bytes.
         bytes: usize,
     },
-    /// Close the connection, or give up the attempt to connect. Nothing of it is an input after that.
+    /// Close the connection, or give up the attempt to connect. What is told of it after that is ignored.
     Disconnect,
 }
 

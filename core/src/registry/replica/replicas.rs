@@ -4,6 +4,7 @@ use super::copy::{AppliedCopy, CopyStatus, FollowerIdentity, Replica, ReplicaTur
 use super::message::{ReplicaEvent, ReplicaInput, ReplicaOutput, ReplicaTuning};
 use crate::random::Random;
 use crate::registry::log::{CopyPosition, LogEpoch};
+use crate::registry::members::RegistryMembers;
 use crate::registry::name::RegionId;
 use crate::registry::region_logs::REGIONS_MAX;
 use crate::registry::sabotage::RegistryBugs;
@@ -38,6 +39,7 @@ pub struct Replicas {
     /// None until the store is open.
     own: Option<FollowerIdentity>,
     replicas: BTreeMap<RegionId, Replica>,
+    members: RegistryMembers,
     tuning: ReplicaTuning,
     random: Random,
     bugs: RegistryBugs,
@@ -46,7 +48,7 @@ pub struct Replicas {
 impl Replicas {
     /// No copies. `random` is the stream of their back-offs.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         region: RegionId,
         primary: RegionId,
         tuning: ReplicaTuning,
@@ -58,6 +60,7 @@ impl Replicas {
             primary,
             own: None,
             replicas: BTreeMap::new(),
+            members: RegistryMembers::default(),
             tuning,
             random,
             bugs,
@@ -129,12 +132,20 @@ impl Replicas {
         }
     }
 
-    /// Something happened on the link to a region.
+    /// Other members announce registries.
+    pub fn on_members(&mut self, now: Instant, members: RegistryMembers) {
+        for replica in self.replicas.values_mut() {
+            replica.on_members(now, &self.members, &members);
+        }
+        self.members = members;
+    }
+
+    /// Something happened on the connection of an attempt to connect to a region.
     pub fn on_input(
         &mut self,
         now: Instant,
         region: &RegionId,
-        input: ReplicaInput,
+        input: (u64, ReplicaInput),
         out: &mut ReplicaReports,
     ) {
         if let (Some(replica), Some(own)) = (self.replicas.get_mut(region), &self.own) {
@@ -145,7 +156,7 @@ impl Replicas {
     /// A deadline has arrived.
     pub fn on_wake(&mut self, now: Instant, out: &mut ReplicaReports) {
         for (region, replica) in &mut self.replicas {
-            out.add(region, replica.on_wake(now));
+            out.add(region, replica.on_wake(now, &self.members));
         }
     }
 

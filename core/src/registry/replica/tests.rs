@@ -65,6 +65,8 @@ struct Place {
     history: Vec<Arc<LogEntry>>,
     /// The numbers of the connections to the other regions; none if there is no connection.
     connections: [Option<u64>; 3],
+    /// The numbers of the latest attempts to connect to the other regions.
+    attempts: [u64; 3],
     answers: BTreeMap<u64, Result<WriteOutcome, WriteRefusal>>,
 }
 
@@ -110,6 +112,7 @@ impl RegionsWorld {
             group: None,
             history: Vec::new(),
             connections: [None; 3],
+            attempts: [0; 3],
             answers: BTreeMap::new(),
         };
         let mut world = Self {
@@ -212,8 +215,9 @@ impl RegionsWorld {
     fn link(&mut self, from: usize, to: usize, order: ReplicaOutput) {
         let own = |connection: u64| FollowerId(connection * 3 + from as u64);
         let input = match order {
-            ReplicaOutput::Connect => {
+            ReplicaOutput::Connect { attempt, .. } => {
                 self.count += 1;
+                self.places[from].attempts[to] = attempt;
                 let connection = (!self.is_cut[from][to]).then_some(self.count);
                 self.places[from].connections[to] = connection;
                 let input = match connection {
@@ -253,8 +257,12 @@ impl RegionsWorld {
     }
 
     fn tell(&mut self, at: usize, owner: usize, input: ReplicaInput) {
-        let (region, input) = (region(owner), Box::new(input));
-        self.step(at, Input::Link { region, input });
+        let input = Input::Link {
+            region: region(owner),
+            attempt: self.places[at].attempts[owner],
+            input: Box::new(input),
+        };
+        self.step(at, input);
     }
 
     /// Delivers messages; those on links that are cut are lost. With `drops`, the first message of an owner is lost.

@@ -3,6 +3,7 @@
 use crate::link::Ticket;
 use crate::machine::Wake;
 use crate::registry::log::{LogEpoch, RequestKey, RequestStamp, Retention};
+use crate::registry::members::RegistryMembers;
 use crate::registry::name::RegionId;
 use crate::registry::replica::{
     FeedMessage, FeedRefusal, FeedRequest, FollowerId, ReplicaEvent, ReplicaInput, ReplicaOutput,
@@ -216,10 +217,14 @@ pub enum Input {
         /// The follower.
         follower: FollowerId,
     },
+    /// These members of the mesh announce registries.
+    Registries(RegistryMembers),
     /// Something happened on the link to the registry of another region.
     Link {
         /// The region.
         region: RegionId,
+        /// The number of the attempt to connect: that of [`ReplicaOutput::Connect`].
+        attempt: u64,
         /// What happened.
         input: Box<ReplicaInput>,
     },

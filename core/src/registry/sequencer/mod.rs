@@ -157,6 +157,18 @@ impl Sequencer {
         self.lease.holder()
     }
 
+    /// Whether the registry serves, has a state to read, and its store has the region, so that writes are accepted.
+    #[must_use]
+    pub fn takes_writes(&self) -> bool {
+        self.is_serving() && self.is_readable() && self.claim_state() == ClaimState::Held
+    }
+
+    /// Whether another store is known to have the region.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.is_serving() && self.claim_state() == ClaimState::Taken
+    }
+
     /// The epoch of the last opening of the store.
     #[must_use]
     pub const fn epoch(&self) -> LogEpoch {
@@ -264,7 +276,12 @@ impl Sequencer {
                 self.reconcile(now, out);
             }
             Input::CloseFeed { follower } => self.feed.close(now, follower),
-            Input::Link { region, input } => self.on_link(now, &region, *input, out),
+            Input::Registries(members) => self.replicas.on_members(now, members),
+            Input::Link {
+                region,
+                attempt,
+                input,
+            } => self.on_link(now, &region, (attempt, *input), out),
             Input::Routed { write, result } => self.on_routed(now, write, result, out),
             Input::Wake => self.on_wake(now, out),
         }

@@ -232,7 +232,7 @@ impl Sequencer {
         &mut self,
         now: Instant,
         region: &RegionId,
-        input: ReplicaInput,
+        input: (u64, ReplicaInput),
         out: &mut Outbox<Output>,
     ) {
         let mut reports = ReplicaReports::default();

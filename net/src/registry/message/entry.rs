@@ -27,6 +27,24 @@ fn of_change(wire: proto::StoredChange) -> Result<ObjectChange, InvalidField> {
     })
 }
 
+/// The message of a batch for a copy, which needs neither its request nor the objects before it.
+pub(super) fn to_copied_entry(entry: &LogEntry) -> proto::StoredEntry {
+    let changes = entry.changes.iter();
+    let changes = changes.map(|change| proto::StoredChange {
+        name: change.name.to_string(),
+        before: None,
+        after: change.after.as_deref().map(to_object),
+    });
+    proto::StoredEntry {
+        revision: Some(to_revision(entry.revision)),
+        time: entry.time.0,
+        request: None,
+        changes: changes.collect(),
+        previous: entry.previous,
+        hash: entry.hash,
+    }
+}
+
 /// Encodes a batch.
 pub(crate) fn encode_entry(entry: &LogEntry) -> Vec<u8> {
     let stored = proto::StoredEntry {
@@ -48,6 +66,11 @@ pub(crate) fn encode_entry(entry: &LogEntry) -> Vec<u8> {
 pub(crate) fn decode_entry(bytes: &[u8]) -> Result<LogEntry, InvalidField> {
     let stored =
         proto::StoredEntry::decode(bytes).map_err(|error| InvalidField::new("entry", error))?;
+    of_wire_entry(stored)
+}
+
+/// The batch of a message.
+pub(super) fn of_wire_entry(stored: proto::StoredEntry) -> Result<LogEntry, InvalidField> {
     let changes = stored.changes.into_iter().map(of_change);
     Ok(LogEntry {
         revision: of_revision(stored.revision),

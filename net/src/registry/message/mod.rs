@@ -6,10 +6,12 @@
 //! - [`watch`]: requests and messages of watches.
 //! - [`status`]: refusals as gRPC statuses, and back.
 //! - [`entry`]: batches, as stores keep them.
+//! - [`link`]: messages between the registries of two regions.
 //!
 //! Every bound that a machine relies on is checked here or by the machine; malformed data never reaches a machine.
 
 pub(super) mod entry;
+pub(super) mod link;
 pub(super) mod object;
 pub(super) mod query;
 pub(super) mod status;

@@ -4,9 +4,12 @@
 //! repetition cannot change has the entry `terminal`. A rate or a quota of objects that is exceeded has a `google.rpc.RetryInfo` as well.
 
 use super::InvalidField;
+use phalanx_core::identity::NodeId;
+use phalanx_core::registry::members::RegistryMember;
 use phalanx_core::registry::name::ObjectName;
-use phalanx_core::registry::write::{WriteLimit, WriteRefusal};
+use phalanx_core::registry::write::{RemoteRefusal, WriteLimit, WriteRefusal};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -18,7 +21,76 @@ const TERMINAL: &str = "terminal";
 /// Time after which a write may be repeated that exceeds a quota of objects: others must delete some.
 const QUOTA_RETRY: Duration = Duration::from_secs(30);
 /// The reason of a write whose outcome is not known.
-const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
+pub(super) const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
+
+/// The reason of the refusal of another process that is not known here.
+const REMOTE: &str = "REMOTE";
+
+/// The reasons that another process may give, with their codes. Others are [`REMOTE`].
+const REASONS: [(&str, Code); 28] = [
+    ("OPENING", Code::Unavailable),
+    ("DEPOSED", Code::Unavailable),
+    ("BUSY", Code::ResourceExhausted),
+    ("EMPTY_BATCH", Code::InvalidArgument),
+    ("OBJECT_TWICE", Code::InvalidArgument),
+    ("DENIED", Code::PermissionDenied),
+    ("OTHER_REGION", Code::FailedPrecondition),
+    ("REGION_UNREACHABLE", Code::Unavailable),
+    ("TWO_REGIONS", Code::InvalidArgument),
+    ("NOT_FOUND", Code::NotFound),
+    ("ALREADY_EXISTS", Code::AlreadyExists),
+    ("CONFLICT", Code::Aborted),
+    ("DELETING", Code::FailedPrecondition),
+    ("KIND", Code::InvalidArgument),
+    ("METADATA", Code::InvalidArgument),
+    ("BODY", Code::InvalidArgument),
+    ("MASK", Code::InvalidArgument),
+    ("READ_ONLY_FIELD", Code::InvalidArgument),
+    ("RULE", Code::FailedPrecondition),
+    ("QUOTA", Code::ResourceExhausted),
+    ("LIMIT", Code::InvalidArgument),
+    ("RATE", Code::ResourceExhausted),
+    ("REQUEST_ID_REUSED", Code::InvalidArgument),
+    ("STORE_FULL", Code::ResourceExhausted),
+    ("STORE_FAILED", Code::Unavailable),
+    (UNKNOWN_OUTCOME, Code::Unavailable),
+    ("INVALID_FIELD", Code::InvalidArgument),
+    (REMOTE, Code::Unavailable),
+];
+
+/// The code and the constant reason of the refusal of another process.
+fn remote(refusal: &RemoteRefusal) -> (Code, &'static str) {
+    let known = REASONS.iter().find(|(reason, _)| *reason == refusal.reason);
+    known.map_or((Code::Unavailable, REMOTE), |(reason, code)| {
+        (*code, *reason)
+    })
+}
+
+/// What a client must know of a refusal beside its text.
+pub(super) struct RefusalFacts<'a> {
+    pub(super) reason: &'static str,
+    pub(super) name: Option<&'a ObjectName>,
+    pub(super) generation: Option<u64>,
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// The facts of a refusal.
+pub(super) fn facts(refusal: &WriteRefusal) -> RefusalFacts<'_> {
+    let (_, reason, name) = parts(refusal);
+    let generation = if let WriteRefusal::Conflict { generation, .. } = refusal {
+        *generation
+    } else if let WriteRefusal::Remote(remote) = refusal {
+        remote.generation
+    } else {
+        None
+    };
+    RefusalFacts {
+        reason,
+        name,
+        generation,
+        retry_after: retry_after(refusal),
+    }
+}
 
 /// The code of a refusal, its reason, and the object that it concerns.
 fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
@@ -59,7 +131,10 @@ fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
         WriteRefusal::StoreFull => (Code::ResourceExhausted, "STORE_FULL", None),
         WriteRefusal::StoreFailed => (Code::Unavailable, "STORE_FAILED", None),
         WriteRefusal::Unknown => (Code::Unavailable, UNKNOWN_OUTCOME, None),
-        WriteRefusal::Remote { .. } => (Code::Unavailable, "REMOTE", None),
+        WriteRefusal::Remote(refusal) => {
+            let (code, reason) = remote(refusal);
+            (code, reason, refusal.name.as_ref())
+        }
     }
 }
 
@@ -75,6 +150,9 @@ fn retry_after(refusal: &WriteRefusal) -> Option<Duration> {
     {
         return Some(*retry_after);
     }
+    if let WriteRefusal::Remote(remote) = refusal {
+        return remote.retry_after;
+    }
     let is_quota = matches!(
         refusal,
         WriteRefusal::Limit(_, WriteLimit::Objects(_) | WriteLimit::ObjectsBelow(_))
@@ -84,23 +162,20 @@ fn retry_after(refusal: &WriteRefusal) -> Option<Duration> {
 
 /// The status of a refusal.
 pub(crate) fn of_refusal(refusal: &WriteRefusal) -> Status {
-    let (code, reason, name) = parts(refusal);
+    let (code, _, _) = parts(refusal);
+    let facts = facts(refusal);
     let mut metadata = HashMap::new();
-    if let Some(name) = name {
+    if let Some(name) = facts.name {
         metadata.insert("name".to_owned(), name.to_string());
     }
-    if let WriteRefusal::Conflict {
-        generation: Some(generation),
-        ..
-    } = refusal
-    {
+    if let Some(generation) = facts.generation {
         metadata.insert("generation".to_owned(), generation.to_string());
     }
     if refusal.is_terminal() {
         metadata.insert(TERMINAL.to_owned(), "true".to_owned());
     }
-    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
-    if let Some(retry_after) = retry_after(refusal) {
+    let mut details = ErrorDetails::with_error_info(facts.reason, DOMAIN, metadata);
+    if let Some(retry_after) = facts.retry_after {
         details.set_retry_info(Some(retry_after));
     }
     Status::with_error_details(code, refusal.to_string(), details)
@@ -117,6 +192,61 @@ pub(crate) fn terminal(code: Code, reason: &str, text: String) -> Status {
     let metadata = HashMap::from([(TERMINAL.to_owned(), "true".to_owned())]);
     let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
     Status::with_error_details(code, text, details)
+}
+
+/// The reason of a call to a node that runs no registry.
+const NO_REGISTRY: &str = "NO_REGISTRY";
+
+/// The status of a call to the node `own`, which runs no registry, with the registry to ask.
+pub(crate) fn no_registry(own: &NodeId, other: Option<&RegistryMember>) -> Status {
+    let mut metadata = HashMap::from([(TERMINAL.to_owned(), "true".to_owned())]);
+    let text = match other {
+        Some(member) => {
+            let RegistryMember {
+                id,
+                region,
+                address,
+                ..
+            } = member;
+            metadata.extend([
+                ("node".to_owned(), id.to_string()),
+                ("region".to_owned(), region.to_string()),
+                ("address".to_owned(), address.to_string()),
+            ]);
+            format!(
+                "{own} runs no registry; ask that of region {region}, which {id} runs at {address}"
+            )
+        }
+        None => format!(
+            "{own} runs no registry, and it knows no member that does; give a node registry.region to run one"
+        ),
+    };
+    let details = ErrorDetails::with_error_info(NO_REGISTRY, DOMAIN, metadata);
+    Status::with_error_details(Code::Unimplemented, text, details)
+}
+
+/// The registry that a node without one names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherRegistry {
+    /// The id of the node that runs it.
+    pub node: String,
+    /// Its region.
+    pub region: String,
+    /// The address of the node.
+    pub address: SocketAddr,
+}
+
+/// The registry that the status of a call to a node without one names; none if it names none.
+#[must_use]
+pub fn other_registry(status: &Status) -> Option<OtherRegistry> {
+    let info = status.get_details_error_info()?;
+    let is_other = info.domain == DOMAIN && info.reason == NO_REGISTRY;
+    let fact = |name| info.metadata.get(name).filter(|_| is_other).cloned();
+    Some(OtherRegistry {
+        node: fact("node")?,
+        region: fact("region")?,
+        address: fact("address")?.parse().ok()?,
+    })
 }
 
 /// The status of a field that is not valid.
@@ -152,10 +282,17 @@ pub(crate) fn to_refusal(status: &Status) -> WriteRefusal {
             Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
         ),
     };
-    WriteRefusal::Remote {
+    let name = info.as_ref().and_then(|it| it.metadata.get("name"));
+    let generation = info.as_ref().and_then(|it| it.metadata.get("generation"));
+    let retry = status.get_details_retry_info();
+    WriteRefusal::Remote(Box::new(RemoteRefusal {
         text: status.message().to_owned(),
+        name: name.and_then(|name| name.parse().ok()),
+        generation: generation.and_then(|it| it.parse().ok()),
+        retry_after: retry.and_then(|it| it.retry_delay),
+        reason: info.map(|it| it.reason).unwrap_or_default(),
         is_terminal,
-    }
+    }))
 }
 
 #[cfg(test)]

@@ -156,6 +156,7 @@ pub(crate) fn to_outcome(outcome: &WriteOutcome) -> proto::ApplyBatchReply {
         revision: Some(to_revision(outcome.revision)),
         objects: objects.collect(),
         region: outcome.region.to_string(),
+        copies_confirmed: u32::try_from(outcome.copies).unwrap_or(u32::MAX),
     }
 }
 
@@ -170,7 +171,7 @@ pub(crate) fn of_outcome(wire: proto::ApplyBatchReply) -> Result<WriteOutcome, I
     });
     Ok(WriteOutcome {
         region: parsed("region", &wire.region)?,
-        copies: 0,
+        copies: usize::try_from(wire.copies_confirmed).unwrap_or(usize::MAX),
         revision: of_revision(wire.revision),
         objects: objects.collect::<Result<_, InvalidField>>()?,
     })

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 pub struct RegionLinks {
     addresses: BTreeMap<RegionId, SocketAddr>,
     dials: BTreeMap<DialId, RegionId>,
+    /// The numbers of the latest attempts to connect.
+    attempts: BTreeMap<RegionId, u64>,
     count: u64,
     /// The links that were dialled.
     open: BTreeMap<RegionId, LinkId>,
@@ -41,7 +43,8 @@ impl RegionLinks {
     pub fn perform(&mut self, region: &RegionId, order: ReplicaOutput, out: &mut Effects) {
         let link = self.open.get(region).copied();
         match (order, link) {
-            (ReplicaOutput::Connect, _) => {
+            (ReplicaOutput::Connect { attempt, .. }, _) => {
+                self.attempts.insert(region.clone(), attempt);
                 self.dials.retain(|_, of| of != region);
                 self.count += 1;
                 let (dial, to) = (DialId(self.count), self.addresses.get(region).copied());
@@ -92,8 +95,16 @@ impl RegionLinks {
             }
             None => ReplicaInput::Disconnected,
         };
-        let input = Box::new(input);
-        Some(Input::Link { region, input })
+        Some(self.told(region, input))
+    }
+
+    /// What the machine hears of the link to a region.
+    fn told(&self, region: RegionId, input: ReplicaInput) -> Input {
+        Input::Link {
+            attempt: self.attempts.get(&region).copied().unwrap_or_default(),
+            region,
+            input: Box::new(input),
+        }
     }
 
     /// A link is closed. Returns what the machine hears.
@@ -104,8 +115,7 @@ impl RegionLinks {
             return Input::CloseFeed { follower };
         };
         self.open.remove(&region);
-        let input = Box::new(ReplicaInput::Disconnected);
-        Input::Link { region, input }
+        self.told(region, ReplicaInput::Disconnected)
     }
 
     /// A message of an owner.
@@ -119,8 +129,7 @@ impl RegionLinks {
                 return Some(Input::Routed { write, result });
             }
         };
-        let input = Box::new(input);
-        Some(Input::Link { region, input })
+        Some(self.told(region, input))
     }
 
     /// A message of a copy. `own` is the number of a routed write here.
