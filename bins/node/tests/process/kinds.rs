@@ -28,6 +28,7 @@ fn shop() -> proto::Service {
             enabled_regions: vec!["eu".to_owned()],
             default_control_region: "eu".to_owned(),
             criteria_for_disabled_sync: Vec::new(),
+            closing_regions: Vec::new(),
         }),
         all_versions: vec!["v2".to_owned(), "v1".to_owned()],
         global_domain: "shop.example".to_owned(),
