@@ -6,6 +6,7 @@
 
 use super::name::{NamePattern, ObjectName, ObjectNameError};
 use super::object::Object;
+use super::references::{self, ReferenceError, ReferenceField};
 use super::schema::{self, FieldSchema, SchemaError, check_body};
 use super::value::ObjectTable;
 use core::fmt;
@@ -82,6 +83,8 @@ pub enum KindError {
     },
     /// The body does not fit the kind.
     Schema(SchemaError),
+    /// A reference is not valid.
+    Reference(ReferenceError),
 }
 
 impl fmt::Display for KindError {
@@ -101,6 +104,7 @@ impl fmt::Display for KindError {
                 write!(f, "pattern `{pattern}` has the form of a pattern of {by}")
             }
             Self::Schema(error) => error.fmt(f),
+            Self::Reference(error) => error.fmt(f),
         }
     }
 }
@@ -111,6 +115,8 @@ impl core::error::Error for KindError {}
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KindCatalog {
     registered: BTreeMap<String, ObjectName>,
+    /// The references of the kinds that have any.
+    references: BTreeMap<ObjectName, Vec<ReferenceField>>,
 }
 
 impl KindCatalog {
@@ -140,10 +146,14 @@ impl KindCatalog {
                 check_body(body, kind.fields()).map_err(KindError::Schema)?;
                 if kind == BuiltInKind::Resource {
                     self.check_patterns(name, body)?;
+                    references::declared(body).map_err(KindError::Reference)?;
                 }
                 Ok(())
             }
-            ObjectKind::Registered(_) => Ok(()),
+            ObjectKind::Registered(_) => {
+                let fields = self.references_of(name);
+                references::check_fields(fields, body).map_err(KindError::Reference)
+            }
         }
     }
 
@@ -176,6 +186,11 @@ impl KindCatalog {
             return;
         }
         self.registered.retain(|_, resource| resource != name);
+        self.references.remove(name);
+        let declared = after.and_then(|it| references::declared(&it.body).ok());
+        if let Some(fields) = declared.filter(|it| !it.is_empty()) {
+            self.references.insert(name.clone(), fields);
+        }
         for pattern in after.iter().flat_map(|it| patterns(&it.body)) {
             // The patterns were checked when the resource was written.
             if let Ok(pattern) = pattern.parse::<NamePattern>() {
@@ -183,6 +198,23 @@ impl KindCatalog {
                 self.registered.insert(form, name.clone());
             }
         }
+    }
+
+    /// The fields of an object that are references, by the kind of its name.
+    #[must_use]
+    pub fn references_of(&self, name: &ObjectName) -> &[ReferenceField] {
+        if self.references.is_empty() {
+            return &[];
+        }
+        let resource = self.registered.get(&name.form());
+        let fields = resource.and_then(|it| self.references.get(it));
+        fields.map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a kind has references, so that its objects may refer to any other one.
+    #[must_use]
+    pub fn has_references(&self) -> bool {
+        !self.references.is_empty()
     }
 
     /// Whether objects of a registered kind may be below an object of this form.

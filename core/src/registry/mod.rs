@@ -1,6 +1,7 @@
 //! The registry: regions, services, deployments, resources, and objects of the kinds that services register.
 //!
 //! - [`value`], [`name`], [`metadata`], [`object`], [`kind`], [`schema`]: the object model.
+//! - [`references`]: fields that name other objects, and what deletions do to them.
 //! - [`query`]: filters, orders, masks and pages.
 //! - [`policy`], [`placement`], [`rules`]: policies; the region that owns an object; rules about several objects.
 //! - [`access`], [`audience`]: what a caller may read and write.
@@ -22,6 +23,7 @@ pub mod object;
 pub mod placement;
 pub mod policy;
 pub mod query;
+pub mod references;
 pub mod region_logs;
 pub mod replica;
 pub mod rules;

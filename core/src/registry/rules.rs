@@ -11,6 +11,8 @@
 //! - A service imports a service only if that one is enabled in each of its own regions. An imported service is not
 //!   deleted.
 //! - A kind is unregistered only when no object of it exists.
+//! - An object refers only to objects that exist and are not being deleted, and has only owners that exist. The
+//!   references of a kind change only while no object of it exists.
 //! - A kind becomes public, or ceases to be, only while no object of it exists.
 //! - An object with `block_deletion` is not deleted.
 
@@ -20,6 +22,7 @@ use super::log::ObjectChange;
 use super::name::ObjectName;
 use super::object::Object;
 use super::policy::{closing_regions, control_region, enabled_regions, has_policy, open_regions};
+use super::references::{is_owner, targets};
 use super::state::RegistryState;
 use super::value::ObjectValue;
 use core::fmt;
@@ -231,7 +234,8 @@ pub fn check(
 }
 
 /// Whether the removal of an object waits for nothing but the registries of other regions.
-fn is_ended(object: &Object) -> bool {
+#[must_use]
+pub fn is_ended(object: &Object) -> bool {
     object.metadata.deleted.is_some() && object.metadata.writer.finalizers.is_empty()
 }
 
@@ -243,6 +247,7 @@ pub fn concerns_others(state: &RegistryState, object: &Object, region: &str) -> 
         Some(BuiltInKind::Deployment) => false,
         None => state.kinds().has_below(&object.name.form()),
     };
+    let concerns = concerns || state.kinds().has_references();
     let records = || state.objects().with_prefix("regions/");
     let is_other = |it: &Object| it.name.id() != region && it.name != object.name;
     concerns && records().any(|it| is_other(it) && has_registry(state, it.name.id()))
@@ -273,6 +278,7 @@ fn check_present(
     if before.is_none() {
         check_ancestors(state, after)?;
     }
+    check_references(state, before, after)?;
     match BuiltInKind::of(&after.name) {
         Some(BuiltInKind::Service) => check_service(state, before, after, context),
         Some(BuiltInKind::Deployment) => check_deployment(state, before, after),
@@ -293,6 +299,30 @@ fn check_ancestors(state: &RegistryState, after: &Object) -> Result<(), RuleViol
     needed
         .into_iter()
         .try_for_each(|it| check_needed(state, &after.name, it))
+}
+
+/// Checks the objects that a change refers to anew, and the owners that it has anew.
+fn check_references(
+    state: &RegistryState,
+    before: Option<&Object>,
+    after: &Object,
+) -> Result<(), RuleViolation> {
+    let fields = state.kinds().references_of(&after.name);
+    let known = before.map(|it| targets(fields, it)).unwrap_or_default();
+    let new = targets(fields, after).into_iter();
+    new.filter(|it| !known.contains(it))
+        .try_for_each(|it| check_needed(state, &after.name, it))?;
+    let owners = |it: &Object| it.metadata.writer.owner_references.clone();
+    let known = before.map(owners).unwrap_or_default();
+    for owner in owners(after).difference(&known) {
+        check_needed(state, &after.name, owner.name.clone())?;
+        let object = state.objects().get(&owner.name).map(|it| &**it);
+        if !is_owner(object, owner.uid) {
+            let (name, needs) = (after.name.clone(), owner.name.clone());
+            return Err(RuleViolation::Missing { name, needs });
+        }
+    }
+    Ok(())
 }
 
 /// Checks that an object exists and is not being deleted.
@@ -465,7 +495,11 @@ fn check_patterns(
     after: &Object,
 ) -> Result<(), RuleViolation> {
     let kept: BTreeSet<&str> = after.texts("patterns").collect();
-    if before.is_some_and(|before| before.is_public() != after.is_public()) {
+    let differs = |before: &Object| {
+        before.is_public() != after.is_public()
+            || before.body.get("references") != after.body.get("references")
+    };
+    if before.is_some_and(differs) {
         for pattern in &kept {
             if let Ok(pattern) = pattern.parse::<super::name::NamePattern>() {
                 blocked(&after.name, objects_of(state, pattern.form()))?;
@@ -501,7 +535,10 @@ fn check_unused(
 
 /// Checks that nothing depends on an object that is removed; with `is_order`, on one that is about to be deleted, whose
 /// dependents may be being deleted too.
-fn check_removed(
+///
+/// # Errors
+/// Returns the objects that depend on it.
+pub fn check_removed(
     state: &RegistryState,
     before: &Object,
     is_order: bool,
@@ -518,7 +555,7 @@ fn check_removed(
             blocked(name, users.map(|it| it.name.clone()))
         }
         Some(BuiltInKind::Service) => {
-            let users = importers(state, name.id()).filter(|it| stays(&it));
+            let users = importers(state, name.id()).filter(|it| stays(it));
             blocked(name, users.map(|it| it.name.clone()))?;
             let own = format!("//{}/", name.id());
             let objects = state.objects().with_prefix(&own).filter(stays);

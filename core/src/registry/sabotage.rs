@@ -50,6 +50,12 @@ pub enum RegistryBug {
     SlowFollowerBlocks,
     /// A region leaves a policy, and an object is removed, before other regions have answered.
     EndsUnasked,
+    /// The deletion of an object does nothing to the objects that refer to it.
+    ReferrersForgotten,
+    /// An object is collected when one of its owners is gone.
+    OneOwnerCounts,
+    /// A process that registers removes the versions of other processes.
+    VersionsForgotten,
     /// The audience of a deployment stays when the copy of its service's record changes.
     CopiedAudiencesStay,
 }
@@ -82,6 +88,9 @@ impl RegistryBug {
         (Self::CountsSentCopies, "counts-sent-copies"),
         (Self::SlowFollowerBlocks, "slow-follower-blocks"),
         (Self::EndsUnasked, "ends-unasked"),
+        (Self::ReferrersForgotten, "referrers-forgotten"),
+        (Self::OneOwnerCounts, "one-owner-counts"),
+        (Self::VersionsForgotten, "versions-forgotten"),
         (Self::CopiedAudiencesStay, "copied-audiences-stay"),
     ];
 }

@@ -105,6 +105,12 @@ pub const RESOURCE: &[FieldSchema] = &[
     field("versions", FieldType::Tables(RESOURCE_VERSIONS)),
     field("policy_holder", FieldType::Flag),
     field("is_public", FieldType::Flag),
+    field("references", FieldType::Tables(REFERENCES)),
+];
+
+const REFERENCES: &[FieldSchema] = &[
+    field("field", FieldType::Text),
+    field("on_delete", FieldType::Text),
 ];
 
 const RESOURCE_VERSIONS: &[FieldSchema] = &[

@@ -3,6 +3,7 @@
 use crate::registry::name::{ObjectName, ObjectNameError, RegionId};
 use crate::registry::object::{Object, ObjectDraft};
 use crate::registry::query::FieldMask;
+use crate::registry::sabotage::{RegistryBug, RegistryBugs};
 use crate::registry::value::{FieldPath, ObjectTable, ObjectValue};
 use crate::registry::watch::IDLE_TIMEOUT;
 use crate::registry::write::{Precondition, WriteOperation};
@@ -32,6 +33,8 @@ pub struct EnvironmentConfig {
     pub service_fields: ObjectTable,
     /// Fields of the deployment, without its region and version.
     pub deployment_fields: ObjectTable,
+    /// Planted bugs.
+    pub bugs: RegistryBugs,
 }
 
 /// Compares two versions such as `v1`, `v1.10` or `2026-11`: numbers by their value, all else by its bytes.
@@ -76,6 +79,7 @@ impl EnvironmentConfig {
             registers: true,
             service_fields: ObjectTable::new(),
             deployment_fields: ObjectTable::new(),
+            bugs: RegistryBugs::NONE,
         })
     }
 
@@ -142,6 +146,9 @@ impl EnvironmentConfig {
             wanted.extend(self.service_fields.clone());
         }
         let mut versions = texts(&wanted, "all_versions");
+        if self.bugs.has(RegistryBug::VersionsForgotten) {
+            versions.clear();
+        }
         versions.push(&self.version);
         versions.sort_by(|one, two| compare_versions(two, one));
         versions.dedup();

@@ -3,39 +3,24 @@
 //! The operations are applied in turn to a copy of the state, and the rules are checked on the result. A batch is
 //! applied as a whole or not at all.
 
-use super::audiences;
-use super::interface::Config;
-use crate::random::Random;
+use super::changes::{DecisionContext, changed, removed};
+use super::{audiences, deletions};
 use crate::registry::audience::ObjectAudience;
 use crate::registry::log::ObjectChange;
-use crate::registry::metadata::{Metadata, Revision, Uid, WriterMetadata};
+use crate::registry::metadata::{Metadata, Uid, WriterMetadata};
 use crate::registry::name::ObjectName;
 use crate::registry::object::{METADATA_FIELD, NAME_FIELD, Object, ObjectDraft};
 use crate::registry::placement::owner_of;
 use crate::registry::query::FieldMask;
-use crate::registry::rules::{self, RuleContext, check_deletion, concerns_others};
+use crate::registry::rules::{self, RuleContext, concerns_others};
+use crate::registry::sabotage::RegistryBug;
 use crate::registry::state::RegistryState;
 use crate::registry::value::{DEPTH_MAX, FieldPath, ObjectTable, ObjectValue};
 use crate::registry::write::{
-    BATCH_OPERATIONS_MAX, Precondition, RegistryCaller, WriteBatch, WriteLimit, WriteOperation,
-    WriteRefusal,
+    BATCH_OPERATIONS_MAX, Precondition, WriteBatch, WriteLimit, WriteOperation, WriteRefusal,
 };
-use crate::time::Wall;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// The circumstances of a decision.
-pub(super) struct DecisionContext<'a> {
-    pub(super) config: &'a Config,
-    pub(super) caller: &'a RegistryCaller,
-    pub(super) time: Wall,
-    /// The revision of the batch, if it is accepted.
-    pub(super) revision: Revision,
-    /// The stream of uids.
-    pub(super) uids: &'a mut Random,
-    /// Whether the registry writes of its own accord.
-    pub(super) is_registry: bool,
-}
 
 /// Decides about a batch on a state.
 pub(super) fn decide(
@@ -75,6 +60,9 @@ pub(super) fn decide(
         }
         after.apply(&change);
         changes.push(change);
+    }
+    if !context.config.bugs.has(RegistryBug::ReferrersForgotten) {
+        deletions::follow(&mut after, &mut changes, context)?;
     }
     let rules = RuleContext {
         region: context.config.region.as_str(),
@@ -155,7 +143,7 @@ fn apply(
         }
         (WriteOperation::Delete { condition, .. }, Some(before)) => {
             check_condition(condition, before)?;
-            delete(state, before, context)
+            deletions::delete(state, before, context)
         }
     }
 }
@@ -241,32 +229,6 @@ fn set_fields(mut table: ObjectTable) -> ObjectTable {
     table
 }
 
-/// The next generation of an object.
-fn changed(
-    before: &Arc<Object>,
-    context: &DecisionContext<'_>,
-    change: impl FnOnce(&mut Object),
-) -> ObjectChange {
-    let mut after = Object::clone(before);
-    after.metadata.generation += 1;
-    after.metadata.revision = context.revision;
-    after.metadata.updated = context.time;
-    change(&mut after);
-    ObjectChange {
-        name: before.name.clone(),
-        before: Some(Arc::clone(before)),
-        after: Some(Arc::new(after)),
-    }
-}
-
-fn removed(before: &Arc<Object>) -> ObjectChange {
-    ObjectChange {
-        name: before.name.clone(),
-        before: Some(Arc::clone(before)),
-        after: None,
-    }
-}
-
 fn update(
     state: &RegistryState,
     before: &Arc<Object>,
@@ -306,27 +268,6 @@ fn update(
     Ok(Some(changed(before, context, |object| {
         object.metadata.writer = after.metadata;
         object.body = after.body;
-    })))
-}
-
-fn delete(
-    state: &RegistryState,
-    before: &Arc<Object>,
-    context: &DecisionContext<'_>,
-) -> Result<Option<ObjectChange>, WriteRefusal> {
-    let has_finalizers = !before.metadata.writer.finalizers.is_empty();
-    if before.metadata.deleted.is_some() {
-        let is_end = context.is_registry && !has_finalizers;
-        return Ok(is_end.then(|| removed(before)));
-    }
-    check_deletion(before).map_err(WriteRefusal::Rule)?;
-    let region = context.config.region.as_str();
-    if !has_finalizers && !concerns_others(state, before, region) {
-        return Ok(Some(removed(before)));
-    }
-    let time = context.time;
-    Ok(Some(changed(before, context, |object| {
-        object.metadata.deleted = Some(time);
     })))
 }
 

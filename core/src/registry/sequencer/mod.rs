@@ -7,6 +7,7 @@
 //! - `lease`: the epoch, and the states of the store.
 //! - `pipeline`: batches that are not yet durable, and their writers.
 //! - `decision`: preconditions, masks, rules; the changes of a batch.
+//! - `deletions`: objects that refer to deleted ones, which `reference_index` finds.
 //! - `audiences`: the services that may read the changed objects.
 //! - `requests`: writes that are repeated under their request ids.
 //! - `reconcile`: batches that the registry writes of its own accord; `reconciler`: its questions to other regions.
@@ -33,14 +34,17 @@
 
 mod acks;
 mod audiences;
+mod changes;
 mod claim;
 mod decision;
+mod deletions;
 mod interface;
 mod lease;
 mod pipeline;
 mod quotas;
 mod reconcile;
 mod reconciler;
+mod reference_index;
 mod regions;
 mod requests;
 mod routing;
@@ -74,12 +78,14 @@ use crate::machine::{Machine, Outbox};
 use crate::random::Random;
 use crate::time::{Instant, Wall};
 use acks::CopyAcks;
+use changes::DecisionContext;
 use claim::{ClaimState, RegionClaim, is_region};
-use decision::{DecisionContext, added, decide};
+use decision::{added, decide};
 use lease::Lease;
 use pipeline::{CommitPipeline, Waiter, WaitingAnswer};
 use quotas::Quotas;
 use reconciler::{INTERNAL_MIN, OWN_WRITE, Reconciler};
+use reference_index::ReferenceIndex;
 use routing::RoutedWrites;
 use std::sync::Arc;
 
@@ -102,6 +108,7 @@ pub struct Sequencer {
     routed: RoutedWrites,
     claim: RegionClaim,
     reconciler: Reconciler,
+    references: ReferenceIndex,
     random: Random,
     /// Calendar time of the latest write.
     time: Wall,
@@ -122,6 +129,7 @@ impl Sequencer {
             routed: RoutedWrites::default(),
             claim: RegionClaim::default(),
             reconciler: Reconciler::default(),
+            references: ReferenceIndex::default(),
             lease: Lease::new(),
             pipeline: CommitPipeline::default(),
             quotas: Quotas::new(config.limits, &config.prefixes),
@@ -329,7 +337,8 @@ impl Sequencer {
     /// Drops what is accepted and not durable.
     fn accept_durable(&mut self) {
         self.accepted = self.durable.clone();
-        self.note_deployments();
+        self.references = ReferenceIndex::of(&self.durable);
+        self.note_unfinished();
         self.quotas.recount(self.durable.objects().iter());
     }
 
@@ -424,6 +433,7 @@ impl Sequencer {
             revision,
             uids: &mut self.random,
             is_registry: write.write == OWN_WRITE,
+            references: &self.references,
         };
         let state = if self.config.bugs.has(RegistryBug::LostUpdate) {
             &self.durable
@@ -448,6 +458,7 @@ impl Sequencer {
         for change in &changes {
             self.accepted.apply(change);
             self.quotas.apply(change);
+            self.references.on_accepted(change, &self.accepted);
         }
         let entry = LogEntry {
             revision,
@@ -489,6 +500,7 @@ impl Sequencer {
             for change in &entry.changes {
                 has_regions |= is_region(&change.name);
                 self.durable.apply(change);
+                self.on_durable(change);
             }
             self.logs.own_mut().append(Arc::clone(&entry));
             for waiter in waiters {

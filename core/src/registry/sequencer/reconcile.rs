@@ -4,7 +4,12 @@
 //! |---|---|
 //! | a service that closes a region | the region leaves its policy when no deployment is there |
 //! | an object that is being deleted, without finalizers | its removal when nothing depends on it |
+//! | an object that refers to one that is being deleted | its deletion, or its change without the name |
+//! | an object whose owners are all gone | its deletion |
 //! | a deployment whose service's record, a copy, has changed | its audience follows |
+//!
+//! An owner is gone if no object of its name has its uid. A copy had the owner when the reference was written, so its absence is
+//! proof: what is not known is not taken for absent.
 //!
 //! The first two wait for the registries of other regions: see [`super::reconciler`].
 
@@ -13,23 +18,56 @@ use super::claim::{ClaimState, STORE_FIELD, is_region};
 use super::interface::{Output, WriteRequest};
 use super::pipeline::WaitingAnswer;
 use super::reconciler::OWN_WRITE;
+use super::reference_index::Referrer;
 use super::{RegistryBug, Sequencer};
 use crate::machine::Outbox;
 use crate::registry::kind::BuiltInKind;
+use crate::registry::log::ObjectChange;
+use crate::registry::metadata::OwnerReference;
 use crate::registry::name::{ObjectName, RegionId};
 use crate::registry::object::{Object, ObjectDraft};
 use crate::registry::placement::owner_of;
 use crate::registry::policy::{POLICY_FIELD, closing_regions, without_region};
 use crate::registry::query::FieldMask;
+use crate::registry::references::{OnDelete, is_owner, without_target};
 use crate::registry::rules::has_registry;
 use crate::registry::value::FieldPath;
 use crate::registry::write::{Precondition, RegistryCaller, WriteBatch, WriteOperation};
 use crate::time::Instant;
 use std::sync::Arc;
 
+/// Number of objects whose references to one object a step ends.
+const REFERRERS_MAX: usize = 128;
+
+fn delete_of(object: &Object) -> WriteOperation {
+    WriteOperation::Delete {
+        name: object.name.clone(),
+        condition: Precondition::generation(object.metadata.generation),
+        allow_missing: true,
+    }
+}
+
 impl Sequencer {
-    /// Notes the services whose deployments here may have an old audience.
-    pub(super) fn note_deployments(&mut self) {
+    /// Notes the objects here whose owners may be gone, and those that refer to deleted ones.
+    pub(super) fn on_durable(&mut self, change: &ObjectChange) {
+        self.references.forget(change, &self.accepted);
+        if let (Some(before), None) = (&change.before, &change.after) {
+            for name in self.references.dependents(before.metadata.uid) {
+                self.reconciler.note_dependent(name);
+            }
+        }
+    }
+
+    /// Notes the services whose deployments here may have an old audience, and the objects whose owners may be gone.
+    pub(super) fn note_unfinished(&mut self) {
+        if !self.durable.unfinished().is_empty() {
+            self.reconciler.wake();
+        }
+        for object in self.durable.objects().iter() {
+            if !object.metadata.writer.owner_references.is_empty() {
+                self.reconciler.note_dependent(&object.name);
+            }
+        }
         let all = self.durable.objects().with_prefix("services/");
         let deployments =
             all.filter(|it| BuiltInKind::of(&it.name) == Some(BuiltInKind::Deployment));
@@ -48,14 +86,24 @@ impl Sequencer {
             return;
         }
         self.follow_audiences(out);
-        for name in self.reconciler.begin(now, self.durable.unfinished()) {
+        if !self.reconciler.begin(now, self.durable.unfinished()) {
+            return;
+        }
+        self.collect(out);
+        for name in self.reconciler.turn(self.durable.unfinished()) {
             let Some(object) = self.durable.objects().get(&name).cloned() else {
                 continue;
             };
             // Another change is under way otherwise.
             let is_latest = self.accepted.objects().get(&name) == Some(&object);
             let owner = owner_of(&name, self.durable.objects(), &self.config.primary);
-            if !is_latest || owner != self.config.region {
+            if !is_latest {
+                continue;
+            }
+            if object.metadata.deleted.is_some() {
+                self.end_references(&object, out);
+            }
+            if owner != self.config.region {
                 continue;
             }
             if object.metadata.deleted.is_some() {
@@ -65,6 +113,69 @@ impl Sequencer {
                     self.finish_closing(&object, region, out);
                 }
             }
+        }
+    }
+
+    /// Deletes objects of this region whose owners are all gone.
+    fn collect(&mut self, out: &mut Outbox<Output>) {
+        for name in self.reconciler.take_dependents() {
+            let Some(object) = self.accepted.objects().get(&name).cloned() else {
+                continue;
+            };
+            let is_own = object.metadata.owning_region == self.config.region;
+            if !is_own || object.metadata.deleted.is_some() {
+                continue;
+            }
+            let is_latest = self.durable.objects().get(&name) == Some(&object);
+            if is_latest && self.is_orphan(&object) {
+                self.write_own(delete_of(&object), out);
+            }
+            // A deletion that is refused, or under way, is looked at again.
+            if !is_latest || self.is_orphan(&object) {
+                self.reconciler.note_dependent(&name);
+            }
+        }
+    }
+
+    /// Whether all owners of an object are gone.
+    fn is_orphan(&self, object: &Object) -> bool {
+        let mut owners = object.metadata.writer.owner_references.iter();
+        let has_owners = owners.len() > 0;
+        let is_gone = |owner: &OwnerReference| {
+            let found = self.durable.objects().get(&owner.name);
+            !is_owner(found.map(|it| &**it), owner.uid)
+        };
+        if self.config.bugs.has(RegistryBug::OneOwnerCounts) {
+            return owners.any(is_gone);
+        }
+        has_owners && owners.all(is_gone)
+    }
+
+    /// Ends the references of objects of this region to one that is being deleted.
+    fn end_references(&mut self, target: &Arc<Object>, out: &mut Outbox<Output>) {
+        let referrers = self.references.referrers(&self.accepted, target);
+        let own = referrers.filter(|it| {
+            it.object.metadata.owning_region == self.config.region
+                && it.object.metadata.deleted.is_none()
+        });
+        let own: Vec<_> = own.take(REFERRERS_MAX).collect();
+        for Referrer { object, on_delete } in own {
+            let operation = match on_delete {
+                OnDelete::Block => continue,
+                OnDelete::Cascade => delete_of(&object),
+                OnDelete::Unset => {
+                    let fields = self.accepted.kinds().references_of(&object.name);
+                    let mut draft = ObjectDraft::from(&*object);
+                    draft.body = without_target(fields, &object, &target.name);
+                    WriteOperation::Update {
+                        draft,
+                        mask: FieldMask::All,
+                        condition: Precondition::generation(object.metadata.generation),
+                        allow_missing: false,
+                    }
+                }
+            };
+            self.write_own(operation, out);
         }
     }
 
@@ -129,14 +240,7 @@ impl Sequencer {
         if waiting.count() > 0 {
             return;
         }
-        self.write_own(
-            WriteOperation::Delete {
-                name: object.name.clone(),
-                condition: Precondition::generation(object.metadata.generation),
-                allow_missing: true,
-            },
-            out,
-        );
+        self.write_own(delete_of(object), out);
     }
 
     /// Whether the copy of a region has all that the region decided before it knew the present state of an object of

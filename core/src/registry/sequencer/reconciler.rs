@@ -17,7 +17,8 @@
 //! A registry that cannot be reached does not answer, so the end waits for it. Nothing of this is stored: after a start,
 //! questions are asked again.
 //!
-//! Bounds: [`QUESTIONS_MAX`] questions; [`OBJECTS_MAX`] objects in a step; one entry for each service.
+//! Bounds: [`QUESTIONS_MAX`] questions; [`OBJECTS_MAX`] objects in a step; one entry for each service and each
+//! object with owners.
 
 use super::interface::WriteId;
 use crate::registry::name::{ObjectName, RegionId};
@@ -35,6 +36,8 @@ const QUESTIONS_MAX: usize = 1_024;
 const OBJECTS_MAX: usize = 128;
 /// Interval at which objects are looked at when nothing else happens.
 const RETRY: Duration = Duration::from_secs(1);
+/// Least time between two looks.
+const SPACING: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
@@ -57,20 +60,32 @@ pub(super) struct Reconciler {
     count: u64,
     /// Services whose copied records have changed.
     services: BTreeSet<ObjectName>,
+    /// Objects whose owners may be gone.
+    dependents: BTreeSet<ObjectName>,
     /// The object that was looked at last.
     last: Option<ObjectName>,
+    looked_at: Option<Instant>,
     retry_at: Option<Instant>,
 }
 
 impl Reconciler {
-    /// The objects to look at in this step, in turn. Questions about others are forgotten.
-    pub(super) fn begin(
-        &mut self,
-        now: Instant,
-        unfinished: &BTreeSet<ObjectName>,
-    ) -> Vec<ObjectName> {
+    /// Whether objects are to be looked at, which is done at intervals. Questions about objects that are not unfinished
+    /// are forgotten.
+    pub(super) fn begin(&mut self, now: Instant, unfinished: &BTreeSet<ObjectName>) -> bool {
         self.questions.retain(|it, _| unfinished.contains(&it.0));
-        self.retry_at = (!unfinished.is_empty()).then_some(now + RETRY);
+        let next = self.looked_at.map(|at| at + SPACING);
+        let next = next.filter(|next| now < *next);
+        let is_idle = unfinished.is_empty() && self.dependents.is_empty();
+        self.retry_at = (!is_idle).then_some(next.unwrap_or(now + RETRY));
+        let looks = !is_idle && next.is_none();
+        if looks {
+            self.looked_at = Some(now);
+        }
+        looks
+    }
+
+    /// The objects to look at in this step, in turn.
+    pub(super) fn turn(&mut self, unfinished: &BTreeSet<ObjectName>) -> Vec<ObjectName> {
         let last = self.last.take();
         let is_later = |it: &&ObjectName| last.as_ref().is_none_or(|last| *it > last);
         let (later, first): (Vec<_>, Vec<_>) = unfinished.iter().partition(is_later);
@@ -85,6 +100,23 @@ impl Reconciler {
         self.services.insert(name.clone());
     }
 
+    /// An owner of an object may be gone.
+    pub(super) fn note_dependent(&mut self, name: &ObjectName) {
+        self.dependents.insert(name.clone());
+        self.wake();
+    }
+
+    /// Objects are to be looked at, although nothing has happened since the store was opened.
+    pub(super) fn wake(&mut self) {
+        self.retry_at.get_or_insert(Instant::ZERO);
+    }
+
+    /// Objects that were noted, of which there may be more.
+    pub(super) fn take_dependents(&mut self) -> Vec<ObjectName> {
+        let taken = core::iter::from_fn(|| self.dependents.pop_first());
+        taken.take(OBJECTS_MAX).collect()
+    }
+
     /// The services that were noted.
     pub(super) fn take_services(&mut self) -> BTreeSet<ObjectName> {
         std::mem::take(&mut self.services)
@@ -93,6 +125,7 @@ impl Reconciler {
     /// No object can be looked at at present.
     pub(super) fn pause(&mut self) {
         self.questions.clear();
+        self.looked_at = None;
         self.retry_at = None;
     }
 

@@ -161,6 +161,8 @@ impl Sequencer {
         self.durable.apply(&change);
         self.accepted.apply(&change);
         self.quotas.apply(&change);
+        self.references.on_accepted(&change, &self.accepted);
+        self.on_durable(&change);
         change
     }
 

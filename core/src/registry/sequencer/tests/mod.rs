@@ -1,6 +1,7 @@
 //! Tests of the sequencer: a harness with a store in memory, and steps with exact outputs.
 
 mod access;
+mod references;
 mod regions;
 mod requests;
 mod rules;

@@ -83,6 +83,8 @@ struct World {
     history: Vec<Arc<LogEntry>>,
     followers: Vec<Follower>,
     writes: Vec<WriteRequest>,
+    /// The places of the first attempts in `writes`.
+    first: Vec<usize>,
     answers: BTreeMap<u64, Result<WriteOutcome, WriteRefusal>>,
     starts: u64,
 }
@@ -106,6 +108,7 @@ impl World {
             history: Vec::new(),
             followers: Vec::new(),
             writes: Vec::new(),
+            first: Vec::new(),
             answers: BTreeMap::new(),
             starts: 0,
         };
@@ -207,6 +210,7 @@ impl World {
 
     fn write(&mut self, operations: &[WriteOperation]) {
         let id = self.writes.len() as u64;
+        self.first.push(self.writes.len());
         self.send(WriteRequest {
             write: WriteId(id),
             caller: RegistryCaller::Administrator,
@@ -247,7 +251,8 @@ impl World {
                 self.write(&operations);
             }
             Move::Repeat { back } => {
-                let at = self.writes.len().checked_sub(1 + usize::from(back));
+                let at = self.first.len().checked_sub(1 + usize::from(back));
+                let at = at.map(|at| self.first[at]);
                 if let Some(mut write) = at.map(|at| self.writes[at].clone()) {
                     write.write = WriteId(self.writes.len() as u64);
                     self.send(write);
