@@ -8,7 +8,7 @@
 //! - `postgres`: a schema of a database of PostgreSQL.
 //! - `image`: checks of what a store has read.
 //! - `directory`: the directory of the file, held by one process at a time.
-//! - `view`: what people are told of a store.
+//! - `view`: the description of a store for people.
 //! - `conformance`: the tests that each adapter passes.
 
 #[cfg(test)]
