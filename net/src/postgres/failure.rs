@@ -1,8 +1,8 @@
-//! Errors of PostgreSQL, by what they say about the transaction.
+//! Errors of PostgreSQL, by their effects on the transaction.
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-/// What an error says about the transaction.
+/// The kind of an error, by its effect on the transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PostgresFailureKind {
     /// The server has no room. Nothing was stored.

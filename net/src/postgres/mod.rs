@@ -2,7 +2,7 @@
 //!
 //! - `settings`: the address of a database, from a URL. `password`: passwords, from files. `tls`: TLS to a host.
 //! - `session`: a connection whose operations block and end within a bound.
-//! - `failure`: errors, by what they say about the transaction.
+//! - `failure`: errors, by their effects on the transaction.
 //! - `migration`: the version of a schema's tables.
 //! - `lease`: the row that has the epoch, the revision and the holder of a store.
 //!

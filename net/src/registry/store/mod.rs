@@ -9,7 +9,7 @@
 //! - `image`: checks of what a store has read.
 //! - `directory`: the directory of the file, held by one process at a time.
 //! - `backup`: copies of the file at one revision.
-//! - `view`: what people are told of a store.
+//! - `view`: the description of a store for people.
 //! - `conformance`: the tests that each adapter passes.
 
 pub(super) mod backup;

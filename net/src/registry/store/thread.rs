@@ -67,7 +67,7 @@ impl StoreThread {
     }
 }
 
-/// What the thread does next.
+/// The next work of the thread.
 enum NextWork {
     Order(RegionStoreOrder),
     /// Upkeep has found that another process has begun an epoch.

@@ -1,4 +1,4 @@
-//! What people are told of a registry's store.
+//! The description of a registry's store for people.
 
 use super::directory::StoreDirectory;
 use super::postgres::PostgresStoreState;

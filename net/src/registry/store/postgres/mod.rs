@@ -84,7 +84,7 @@ pub struct PostgresStore {
     state: PostgresStoreState,
 }
 
-/// What became of a group.
+/// The outcome of a group.
 #[derive(Debug, PartialEq, Eq)]
 enum GroupOutcome {
     /// It stands; the number of commits after it.
@@ -97,7 +97,7 @@ enum GroupOutcome {
     Unknown,
 }
 
-/// What became of an opening.
+/// The outcome of an opening.
 enum OpeningOutcome {
     Opened(Box<StoreImage>, LeaseRow),
     /// This process holds the store.
@@ -128,7 +128,7 @@ impl From<tokio_postgres::Error> for PostgresEnded {
 }
 
 impl PostgresEnded {
-    /// What the error says about the transaction.
+    /// The effect on the transaction.
     const fn kind(&self) -> PostgresFailureKind {
         use crate::postgres::MigrationError;
         match self {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is known of a store in a database. Clones share it.
+/// The known state of a store in a database. Clones share it.
 #[derive(Clone, Debug)]
 pub struct PostgresStoreState {
     /// The database, without a password.

@@ -169,7 +169,7 @@ async fn read_copies(
     Ok(copies)
 }
 
-/// What tells a batch from each other one with its number.
+/// Distinguishes a batch from other batches with its number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct BatchIdentity {
     epoch: u64,

@@ -1,3 +1,5 @@
+//! Tests on a server of PostgreSQL: the suite of stores, and failures.
+
 use super::super::conformance::{self, ExpectedContent, StoreFactory};
 use super::*;
 use crate::registry::store::conformance::batch;
