@@ -71,7 +71,9 @@ fn declined(node: &NodeClient, status: &Status) -> CommandError {
         Code::FailedPrecondition,
         Code::ResourceExhausted,
     ];
-    if own_words.contains(&code) {
+    // The registry gives the reason: it is not the connection that failed.
+    let is_reasoned = code == Code::Unavailable && !status.details().is_empty();
+    if is_reasoned || own_words.contains(&code) {
         let message = status.message().to_owned();
         return if code == Code::InvalidArgument {
             CommandError::Usage(message)

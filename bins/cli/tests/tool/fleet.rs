@@ -254,3 +254,40 @@ fn an_unreachable_node_is_code_1_and_a_bad_address_is_code_2() {
     );
     drop(held);
 }
+
+#[test]
+fn dev_runs_the_registries_of_regions() {
+    let mut dev = RunningFleet::of(tool(&["dev", "--json", "--regions", "eu,us"]));
+    dev.formed();
+    let regions: Vec<_> = (0..3)
+        .map(|node| dev.started["nodes"][node]["region"].clone())
+        .collect();
+    assert_eq!(regions, ["eu".into(), "us".into(), Value::Null]);
+    let words = ["registry", "status", "--json"];
+    let begun = Instant::now();
+    loop {
+        let answer = run(&[&words, &dev.flags_of(1)[..]].concat());
+        if answer.code == 0 {
+            let status = &answer.json()[0];
+            assert_eq!(
+                (&status["region"], &status["primary"]),
+                (&"us".into(), &"eu".into())
+            );
+            break;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{}{}", answer.out, answer.err);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The third node runs no registry, and names the primary one.
+    let answer = run(&[&words, &dev.flags_of(2)[..]].concat());
+    assert!(
+        answer
+            .err
+            .contains("runs no registry; asking that of region eu, which n1"),
+        "{}",
+        answer.err
+    );
+    assert_eq!(answer.fine().json()[0]["region"], "eu");
+    run(&["dev", "--regions", "eu,eu"]).fails(2, &["--regions: a region is given twice"]);
+    run(&["dev", "--regions", "eu,US"]).fails(2, &["--regions"]);
+}

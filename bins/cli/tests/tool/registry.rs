@@ -16,7 +16,7 @@ pub(super) struct RegistryDaemon {
 }
 
 impl RegistryDaemon {
-    /// Starts a daemon with further lines of its table `[registry]`.
+    /// Starts a daemon with further lines of its table `[registry]`; returns when it takes writes.
     pub(super) fn start(lines: &[&str]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), lines)
     }
@@ -41,6 +41,9 @@ impl RegistryDaemon {
         );
         std::fs::write(&config, settings).unwrap();
         let daemon = StartedDaemon::start(&["--config", &config]);
+        until(place.path(), &daemon.address, &["status"], |it| {
+            it.code == 0
+        });
         Self { place, daemon }
     }
 
