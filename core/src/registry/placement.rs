@@ -122,6 +122,7 @@ mod tests {
     use super::*;
     use crate::registry::object::tests::object;
     use crate::registry::value::{ObjectTable, ObjectValue};
+    use std::sync::Arc;
 
     #[test]
     fn the_name_decides_then_the_nearest_policy_then_the_primary() {
