@@ -1,4 +1,5 @@
-//! An operator: writes services, their policies and imports, deployments, kinds and carts at random, one write at a time.
+//! An operator: writes services, their policies and imports, deployments, kinds, orders, and carts that refer to orders, at
+//! random, one write at a time.
 //!
 //! Many writes are refused, because of the objects or because a region cannot be reached. A write without an answer is
 //! repeated under its request id.
@@ -20,6 +21,8 @@ use serde_json::{Value, json};
 const SERVICES: u64 = 3;
 /// The number of carts of a service in a region.
 const CARTS: u64 = 2;
+/// The number of orders, which carts refer to.
+const ORDERS: u64 = 2;
 /// Time after which a write without an answer is sent again, and a dial is repeated.
 const REPEAT: Duration = Duration::from_millis(800);
 /// Longest pause between two writes.
@@ -126,6 +129,7 @@ impl Operator {
         let record = format!("services/{service}");
         let deployment = format!("{record}/deployments/{}", self.region);
         let kind = format!("{record}/resources/Cart");
+        let order = format!("//shop/orders/{}", self.random.below(ORDERS));
         let cart = self.random.below(CARTS);
         let cart = format!("//{service}/regions/{}/carts/{cart}", self.region);
         match self.random.below(20) {
@@ -139,17 +143,31 @@ impl Operator {
                 update(&record, "imported_services", ObjectValue::texts([imported]))
             }
             7 => update(&record, "imported_services", ObjectValue::Null),
-            8 => delete(&record),
+            8 if self.random.below(2) == 0 => delete(&record),
+            8 => delete(&order),
             9..=11 => create(&deployment, ObjectTable::new()),
+            12 if self.random.below(3) == 0 => create(&order, ObjectTable::new()),
             12 => update(&deployment, "is_disabled", ObjectValue::Bool(true)),
             13 => delete(&deployment),
             14..=15 => {
                 let patterns = format!("//{service}/regions/{{region}}/carts/{{cart}}");
                 let patterns = ObjectValue::texts([patterns]);
-                create(&kind, [("patterns".to_owned(), patterns)].into())
+                let roll = self.random.below(3) as usize;
+                let on_delete = ["block", "cascade", "unset"][roll];
+                let reference = [
+                    ("field".to_owned(), "order".into()),
+                    ("on_delete".to_owned(), on_delete.into()),
+                ];
+                let reference = ObjectValue::Table(reference.into());
+                let body = [
+                    ("patterns".to_owned(), patterns),
+                    ("references".to_owned(), ObjectValue::List(vec![reference])),
+                ];
+                create(&kind, body.into())
             }
             16 => delete(&kind),
-            17..=18 => create(&cart, ObjectTable::new()),
+            17 => create(&cart, ObjectTable::new()),
+            18 => create(&cart, [("order".to_owned(), order.as_str().into())].into()),
             _ => delete(&cart),
         }
     }

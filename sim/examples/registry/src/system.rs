@@ -207,11 +207,12 @@ impl Registry {
     }
 
     /// The settings of a pod: three versions, in turn.
-    fn pod(host: usize, region: Option<RegionId>) -> EnvironmentConfig {
+    fn pod(&self, host: usize, region: Option<RegionId>) -> EnvironmentConfig {
         let version = format!("v{}", host % 3 + 1);
         let config = EnvironmentConfig::new(SERVICE, region.unwrap_or_else(eu), &version);
         let mut config = config.expect("a valid service");
         config.idle_timeout = Duration::from_secs(3);
+        config.bugs = self.bugs;
         config
     }
 
@@ -289,7 +290,7 @@ impl Program for Registry {
         }
         let (region, registries) = self.place(&start);
         if start.spec().name.starts_with("pod") {
-            let config = Self::pod(start.host, region);
+            let config = self.pod(start.host, region);
             return Box::new(Pod::new(registries, config, &start.random));
         }
         let prefix = format!("{}-{}", start.host, start.life);

@@ -27,7 +27,7 @@ const SCENARIOS: [&str; 14] = [
 const SEEDS: u64 = 5;
 
 /// The planted bugs: each with a scenario, and the invariant or expectation that detects the bug in it.
-const BUGS: [(&str, &str, &str); 27] = [
+const BUGS: [(&str, &str, &str); 29] = [
     (
         "answers-early",
         "registry-crash",
@@ -138,7 +138,17 @@ const BUGS: [(&str, &str, &str); 27] = [
         "copy-delay-ms",
     ),
     (
+        "versions-forgotten",
+        "registry-pods",
+        "invariant versions-grow",
+    ),
+    (
         "ends-unasked",
+        "registry-region-closing",
+        "invariant needed-stays",
+    ),
+    (
+        "referrers-forgotten",
         "registry-region-closing",
         "invariant needed-stays",
     ),

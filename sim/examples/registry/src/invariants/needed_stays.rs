@@ -1,6 +1,6 @@
 //! What an object needs exists, in the durable history of all regions at each time: a deployment has a service that
-//! enables its region, an object of a registered kind has its kind, and an object below others has them (rules G-11, G-31
-//! and G-37; the check of both sides at once that no registry can make).
+//! enables its region, an object of a registered kind has its kind, an object below others has them, and a cart the order
+//! that it refers to (rules G-11, G-31 and G-37; the check of both sides at once that no registry can make).
 
 use crate::archive::SharedArchive;
 use crate::fact::RegistryFact;
@@ -38,6 +38,12 @@ impl NeededStays {
             Some(after) => drop(self.objects.insert(name.clone(), Arc::clone(after))),
             None => drop(self.objects.remove(name)),
         }
+        if change.after.is_none() {
+            let mut carts = self.objects.values();
+            if let Some(cart) = carts.find(|it| it.text("order") == name.as_str()) {
+                return Err(format!("{} refers to {name}, which was removed", cart.name));
+            }
+        }
         let service = name.of_service().unwrap_or_default();
         let below = format!("services/{service}/");
         let own = format!("//{service}/");
@@ -70,6 +76,10 @@ fn needs(objects: &BTreeMap<ObjectName, Arc<Object>>, object: &Object) -> Invari
         .map(|it| format!("services/{it}/resources/Cart"));
     if let Some(kind) = kind.filter(|it| is_cart && !objects.contains_key(it.as_str())) {
         return Err(format!("{name} exists without its kind {kind}"));
+    }
+    let order = object.text("order");
+    if !order.is_empty() && !objects.contains_key(order) {
+        return Err(format!("{name} refers to {order}, which does not exist"));
     }
     let deployed = name
         .region()
