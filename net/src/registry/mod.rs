@@ -6,7 +6,7 @@
 //! - `watch_session`: the watches on one stream.
 //! - `local`: `ObjectService` on a Unix socket, for programs on the registry's host.
 //! - `elsewhere`: `ObjectService` of a node that runs no registry.
-//! - `link`: the links to the registries of other regions.
+//! - `link`: the links to the registries of other regions; `follower`: the calls of registries that dial this one.
 //! - `endpoint`: how a client reaches a registry.
 //! - `environment`: [`EnvRegistry`], for a service's process.
 //! - `meters`: counts and times since the start.
@@ -19,6 +19,7 @@
 mod elsewhere;
 pub(crate) mod endpoint;
 mod environment;
+mod follower;
 mod handlers;
 pub(crate) mod limits;
 mod link;
@@ -42,9 +43,9 @@ mod watch_session;
 pub use elsewhere::ElsewhereApi;
 pub use endpoint::{RegistryEndpoint, UNIX_SCHEME};
 pub use environment::{EnvRegistry, EnvRegistryError, EnvironmentSubscription, EnvironmentUpdate};
+pub use follower::{LinkApi, LinkCallers};
 pub use handlers::{ObjectApi, RegistryCallers};
 pub use limits::MESSAGE_BYTES_MAX;
-pub use link::{LinkApi, LinkCallers};
 pub use local::{LocalSocket, LocalSocketError, serve_local};
 pub use message::InvalidField;
 pub use message::status::{OtherRegistry, other_registry};
