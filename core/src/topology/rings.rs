@@ -115,7 +115,7 @@ impl Places {
     /// Inserts members. The cost is O(n + k log n) for k members.
     fn insert_all(
         &mut self,
-        new: &mut Vec<Position>,
+        new: &mut [Position],
         local: Option<MemberIndex>,
         place: impl Fn(MemberIndex) -> Position,
     ) {

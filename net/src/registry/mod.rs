@@ -9,7 +9,7 @@
 //! - `backup_session`: a backup on its way to a caller.
 //! - `local`: `ObjectService` on a Unix socket, for programs on the registry's host.
 //! - `elsewhere`: `ObjectService` of a node that runs no registry.
-//! - `link`: the links to the registries of other regions.
+//! - `link`: the links to the registries of other regions; `follower`: the calls of registries that dial this one.
 //! - `endpoint`: how a client reaches a registry.
 //! - `environment`: [`EnvRegistry`], for a service's process; `environment_api`: the same for other languages.
 //! - `meters`: counts and times since the start.
@@ -24,6 +24,7 @@ mod elsewhere;
 pub(crate) mod endpoint;
 mod environment;
 mod environment_api;
+mod follower;
 mod handlers;
 mod kinds;
 pub(crate) mod limits;
@@ -51,9 +52,9 @@ pub use endpoint::{OwnRegistry, RegistryEndpoint, UNIX_SCHEME};
 pub use environment::{
     EnvRegistry, EnvRegistryError, EnvironmentSubscription, EnvironmentUpdate, WaitingReasons,
 };
+pub use follower::{LinkApi, LinkCallers};
 pub use handlers::{ObjectApi, RegistryCallers};
 pub use limits::MESSAGE_BYTES_MAX;
-pub use link::{LinkApi, LinkCallers};
 pub use local::{LocalSocket, LocalSocketError, serve_local};
 pub use message::InvalidField;
 pub use message::status::{OtherRegistry, other_registry};

@@ -1,9 +1,9 @@
 //! The services of a registry on a port.
 
 use super::environment_api::EnvironmentApi;
+use super::follower::LinkApi;
 use super::handlers::{ObjectApi, RegistryCallers};
 use super::kinds;
-use super::link::LinkApi;
 use super::region::RegionRegistry;
 use crate::identity::Subject;
 use tonic::service::interceptor::InterceptedService;

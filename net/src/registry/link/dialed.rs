@@ -1,7 +1,7 @@
 //! The links that a registry dials: performs the orders of core, and tells core what happens on them.
 
-use super::LINK_MESSAGE_BYTES_MAX;
 use crate::driver::Handle;
+use crate::registry::limits::LINK_MESSAGE_BYTES_MAX;
 use crate::registry::message::link::{
     of_reply, of_result, shortened, to_confirm, to_open, to_route,
 };
@@ -25,7 +25,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 /// The node of a registry, once it runs.
-pub(in crate::registry) type JoinedNode = Arc<OnceLock<MeshNode>>;
+pub(crate) type JoinedNode = Arc<OnceLock<MeshNode>>;
 
 type LinkClient = RegistryLinkClient<Channel>;
 
@@ -40,7 +40,7 @@ struct DialedLink {
 
 /// The links of a registry.
 #[derive(Debug)]
-pub(in crate::registry) struct DialedLinks {
+pub(crate) struct DialedLinks {
     region: RegionId,
     node: JoinedNode,
     driver: Handle<Sequencer>,
@@ -58,7 +58,7 @@ async fn ended(mut ending: watch::Receiver<()>) {
 
 impl DialedLinks {
     /// No links of the registry of a region.
-    pub(in crate::registry) const fn new(
+    pub(crate) const fn new(
         region: RegionId,
         node: JoinedNode,
         driver: Handle<Sequencer>,
@@ -76,7 +76,7 @@ impl DialedLinks {
     }
 
     /// Performs an order about the link to a region.
-    pub(in crate::registry) fn perform(&mut self, region: &RegionId, order: ReplicaOutput) {
+    pub(crate) fn perform(&mut self, region: &RegionId, order: ReplicaOutput) {
         let request = match order {
             ReplicaOutput::Connect { attempt, member } => {
                 return self.connect(region, attempt, member);
@@ -119,7 +119,7 @@ impl DialedLinks {
     }
 
     /// Sends a write to the region that owns its objects. A write whose link ends has no answer.
-    pub(in crate::registry) fn route(&self, owner: &RegionId, write: Box<WriteRequest>) {
+    pub(crate) fn route(&self, owner: &RegionId, write: Box<WriteRequest>) {
         let link = self.links.get(owner);
         let open = link.and_then(|link| Some((link.client.get()?.clone(), link)));
         let (driver, id) = (self.driver.clone(), write.write);

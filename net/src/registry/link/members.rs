@@ -45,7 +45,7 @@ async fn registry_members(
 ///
 /// # Errors
 /// If the node has stopped.
-pub(in crate::registry) async fn nearest_registry(
+pub(crate) async fn nearest_registry(
     driver: &Handle<Node>,
 ) -> Result<Option<RegistryMember>, Stopped> {
     let found = driver.inspect(|node, _| {
@@ -62,7 +62,7 @@ pub(in crate::registry) async fn nearest_registry(
 }
 
 /// Tells a registry of the members that announce registries, until the node or the registry ends.
-pub(in crate::registry) async fn follow(node: MeshNode, registry: Handle<Sequencer>) {
+pub(crate) async fn follow(node: MeshNode, registry: Handle<Sequencer>) {
     let mut notices = node.subscribe();
     let mut told = RegistryMembers::default();
     loop {

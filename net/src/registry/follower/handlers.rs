@@ -1,8 +1,8 @@
 //! Handlers of `RegistryLink`.
 
-use super::LINK_MESSAGE_BYTES_MAX;
-use super::follower_session::{self, FollowerReply};
+use super::session::{self, FollowerReply, other_region};
 use crate::identity::Subject;
+use crate::registry::limits::LINK_MESSAGE_BYTES_MAX;
 use crate::registry::message::link::{RoutedBatch, of_route, to_result};
 use crate::registry::message::status::{of_invalid, terminal};
 use crate::registry::proto;
@@ -37,14 +37,6 @@ fn unproven(subject: &Subject) -> Status {
     let text = format!(
         "the certificate of {subject} does not name the registry of a region; issue it with --registry REGION (phalanx \
          ca issue)"
-    );
-    terminal(Code::PermissionDenied, "DENIED", text)
-}
-
-/// The status of a caller that claims another region than its certificate proves.
-pub(super) fn other_region(proved: &RegionId, claimed: &RegionId) -> Status {
-    let text = format!(
-        "the caller's certificate names the registry of region {proved}, and the request claims region {claimed}"
     );
     terminal(Code::PermissionDenied, "DENIED", text)
 }
@@ -90,7 +82,7 @@ impl RegistryLink for LinkApi {
         let region = region_of(&request)?;
         let (out, replies) = mpsc::channel(REPLIES);
         let registry = self.registry.clone();
-        let session = follower_session::serve(registry, region, request.into_inner(), out);
+        let session = session::serve(registry, region, request.into_inner(), out);
         self.registry.spawn(session);
         Ok(Response::new(ReceiverStream::new(replies)))
     }

@@ -1,55 +1,29 @@
 //! One stream of the registry of another region that has a copy of this one.
 
-use super::FOLLOWER_BYTES_MAX;
+use crate::registry::link::{FollowerArrival, FollowerStream};
 use crate::registry::message::link::{FollowerRequest, of_request, to_refused, to_reply};
 use crate::registry::message::{InvalidField, status};
 use crate::registry::proto::{FollowReply, FollowRequest};
 use crate::registry::region::{RegionRegistry, RegistryStopped};
 use phalanx_core::registry::name::RegionId;
-use phalanx_core::registry::replica::{FeedMessage, FeedRefusal, FollowerId};
+use phalanx_core::registry::replica::FollowerId;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use tokio::sync::mpsc;
 use tokio_stream::Stream as _;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 /// A reply, or the end of the stream.
 pub(super) type FollowerReply = Result<FollowReply, Status>;
 
-/// What the registry sends to a follower.
-#[derive(Debug)]
-pub(in crate::registry) enum FollowerArrival {
-    /// A message.
-    Message(FeedMessage),
-    /// The feed is not served, or not any more.
-    Ended(FeedRefusal),
-}
-
-/// The queue to the stream of a follower.
-#[derive(Clone, Debug)]
-pub(in crate::registry) struct FollowerStream {
-    queue: mpsc::UnboundedSender<FollowerArrival>,
-    /// The bytes that wait.
-    waiting: Arc<AtomicUsize>,
-}
-
-impl FollowerStream {
-    /// Queues an arrival. Returns whether the stream takes further ones.
-    pub(in crate::registry) fn send(&self, arrival: FollowerArrival) -> bool {
-        let bytes = weight(&arrival);
-        let waiting = self.waiting.fetch_add(bytes, Ordering::Relaxed);
-        waiting <= FOLLOWER_BYTES_MAX && self.queue.send(arrival).is_ok()
-    }
-}
-
-fn weight(arrival: &FollowerArrival) -> usize {
-    match arrival {
-        FollowerArrival::Message(message) => message.weight(),
-        FollowerArrival::Ended(_) => 0,
-    }
+/// The status of a caller that claims another region than its certificate proves.
+pub(super) fn other_region(proved: &RegionId, claimed: &RegionId) -> Status {
+    let text = format!(
+        "the caller's certificate names the registry of region {proved}, and the request claims region {claimed}"
+    );
+    status::terminal(Code::PermissionDenied, "DENIED", text)
 }
 
 /// Why a session ends.
@@ -116,11 +90,8 @@ pub(super) async fn serve(
     out: mpsc::Sender<FollowerReply>,
 ) {
     let (queue, mut arrivals) = mpsc::unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let stream = FollowerStream {
-        queue,
-        waiting: Arc::clone(&waiting),
-    };
+    let stream = FollowerStream::new(queue);
+    let waiting = stream.waiting();
     let Ok(follower) = registry.add_follower(stream) else {
         return;
     };
@@ -134,7 +105,7 @@ pub(super) async fn serve(
             SessionTurn::Request(None) | SessionTurn::Gone => Err(SessionEnd::Gone),
             SessionTurn::Stopped => Err(RegistryStopped.into()),
             SessionTurn::Arrival(Some(arrival)) => {
-                waiting.fetch_sub(weight(&arrival), Ordering::Relaxed);
+                waiting.fetch_sub(arrival.weight(), Ordering::Relaxed);
                 on_arrival(&arrival, &out).await
             }
             SessionTurn::Arrival(None) => Err(SessionEnd::With(Status::resource_exhausted(
@@ -162,10 +133,9 @@ async fn on_request(
         FollowerRequest::Open(request) if request.region == *region => {
             Ok(registry.open_feed(follower, request).await?)
         }
-        FollowerRequest::Open(request) => Err(SessionEnd::With(super::handlers::other_region(
-            region,
-            &request.region,
-        ))),
+        FollowerRequest::Open(request) => {
+            Err(SessionEnd::With(other_region(region, &request.region)))
+        }
         FollowerRequest::Confirm(sequence, bytes) => {
             Ok(registry.confirm_feed(follower, sequence, bytes).await?)
         }
