@@ -221,7 +221,7 @@ impl Rings {
             let (own, place) = (place(member, number), |other| place(other, number));
             if ring.list(!dialable).remove(own, place) {
                 let list = ring.list(dialable);
-                list.insert_all(&mut vec![own], self.local, place);
+                list.insert_all(&mut [own], self.local, place);
             }
         }
     }
@@ -258,9 +258,10 @@ impl Rings {
         }
         for (number, ring) in self.rings.iter_mut().enumerate() {
             let positions = pending.iter().map(|member| place(*member, number));
-            let (mut undialable, mut dialable) = positions.partition(|(_, member)| {
-                !self.undialable.is_empty() && self.undialable.contains(member)
-            });
+            let (mut undialable, mut dialable): (Vec<Position>, Vec<Position>) = positions
+                .partition(|(_, member)| {
+                    !self.undialable.is_empty() && self.undialable.contains(member)
+                });
             let place = |other| place(other, number);
             ring.dialable.insert_all(&mut dialable, self.local, place);
             ring.undialable
