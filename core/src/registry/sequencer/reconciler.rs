@@ -40,23 +40,23 @@ const RETRY: Duration = Duration::from_secs(1);
 const SPACING: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum QuestionProgress {
     Asked(WriteId),
     /// The sequence number of the revision.
     Answered(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Question {
+struct RegionQuestion {
     /// The sequence number of the mark's batch.
     mark: u64,
-    progress: Progress,
+    progress: QuestionProgress,
 }
 
 /// The questions, and the objects that they are about.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reconciler {
-    questions: BTreeMap<(ObjectName, RegionId), Question>,
+    questions: BTreeMap<(ObjectName, RegionId), RegionQuestion>,
     count: u64,
     /// Services whose copied records have changed.
     services: BTreeSet<ObjectName>,
@@ -133,8 +133,8 @@ impl Reconciler {
     pub(super) fn answer(&self, name: &ObjectName, region: &RegionId, mark: u64) -> Option<u64> {
         let question = self.questions.get(&(name.clone(), region.clone()))?;
         match question.progress {
-            Progress::Answered(revision) if question.mark == mark => Some(revision),
-            Progress::Answered(_) | Progress::Asked(_) => None,
+            QuestionProgress::Answered(revision) if question.mark == mark => Some(revision),
+            QuestionProgress::Answered(_) | QuestionProgress::Asked(_) => None,
         }
     }
 
@@ -152,8 +152,8 @@ impl Reconciler {
         }
         self.count += 1;
         let write = WriteId(INTERNAL_MIN + 1 + self.count % (1 << 32));
-        let progress = Progress::Asked(write);
-        self.questions.insert(of, Question { mark, progress });
+        let progress = QuestionProgress::Asked(write);
+        self.questions.insert(of, RegionQuestion { mark, progress });
         Some(write)
     }
 
@@ -164,10 +164,10 @@ impl Reconciler {
         result: &Result<WriteOutcome, WriteRefusal>,
     ) -> bool {
         let mut questions = self.questions.iter_mut();
-        let asked = questions.find(|(_, it)| it.progress == Progress::Asked(write));
+        let asked = questions.find(|(_, it)| it.progress == QuestionProgress::Asked(write));
         match (asked.map(|(of, it)| (of.clone(), it)), result) {
             (Some((_, question)), Ok(outcome)) => {
-                question.progress = Progress::Answered(outcome.revision.sequence);
+                question.progress = QuestionProgress::Answered(outcome.revision.sequence);
             }
             // It is asked again.
             (Some((of, _)), Err(_)) => drop(self.questions.remove(&of)),
