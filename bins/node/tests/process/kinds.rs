@@ -98,7 +98,7 @@ async fn next(watch: &mut Streaming<proto::WatchDeploymentsReply>) -> Reply {
         let reply = timeout(SOON, watch.message()).await.unwrap().unwrap();
         match reply.unwrap().reply.unwrap() {
             Reply::Bookmark(_) => {}
-            reply => return reply,
+            reply @ (Reply::Snapshot(_) | Reply::Changes(_) | Reply::Reset(_)) => return reply,
         }
     }
 }
@@ -135,7 +135,7 @@ async fn the_four_kinds_have_typed_services() {
     let Reply::Snapshot(snapshot) = next(&mut watch).await else {
         panic!("a snapshot is first");
     };
-    assert_eq!(snapshot.deployments, [found.clone()]);
+    assert_eq!(snapshot.deployments, std::slice::from_ref(found));
     assert_eq!(snapshot.end.unwrap().count, 1);
     let update = |etag: &str| proto::UpdateDeploymentRequest {
         deployment: Some(deployment("two.example")),

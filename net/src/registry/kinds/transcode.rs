@@ -71,9 +71,11 @@ fn converted(from: &DynamicMessage, to: &MessageDescriptor) -> Result<DynamicMes
         let Some(target) = to.get_field(field.number()) else {
             continue;
         };
-        let value = match target.kind() {
-            Kind::Message(inner) if !target.is_map() => converted_value(value, &inner)?,
-            _ => value.clone(),
+        let kind = target.kind();
+        let inner = kind.as_message().filter(|_| !target.is_map());
+        let value = match inner {
+            Some(inner) => converted_value(value, inner)?,
+            None => value.clone(),
         };
         message.try_set_field(&target, value).map_err(internal)?;
     }
@@ -81,14 +83,14 @@ fn converted(from: &DynamicMessage, to: &MessageDescriptor) -> Result<DynamicMes
 }
 
 fn converted_value(value: &Value, to: &MessageDescriptor) -> Result<Value, Status> {
-    match value {
-        Value::Message(message) => converted(message, to).map(Value::Message),
-        Value::List(values) => {
-            let values = values.iter().map(|value| converted_value(value, to));
-            Ok(Value::List(values.collect::<Result<_, _>>()?))
-        }
-        other => Ok(other.clone()),
+    if let Some(message) = value.as_message() {
+        return converted(message, to).map(Value::Message);
     }
+    let Some(values) = value.as_list() else {
+        return Ok(value.clone());
+    };
+    let values = values.iter().map(|value| converted_value(value, to));
+    Ok(Value::List(values.collect::<Result<_, _>>()?))
 }
 
 /// The object of a typed message.
@@ -207,9 +209,9 @@ fn struct_value(value: &Value) -> prost_types::Value {
             values: values.iter().map(struct_value).collect(),
         }),
         Value::Map(entries) => {
-            let entries = entries.iter().filter_map(|(key, value)| match key {
-                MapKey::String(key) => Some((key.clone(), struct_value(value))),
-                _ => None,
+            let entries = entries.iter().filter_map(|(key, value)| {
+                let key = key.as_str()?;
+                Some((key.to_owned(), struct_value(value)))
             });
             StructKind::StructValue(Struct {
                 fields: entries.collect(),
@@ -223,7 +225,14 @@ fn struct_value(value: &Value) -> prost_types::Value {
                 fields: fields.collect(),
             })
         }
-        _ => StructKind::NullValue(0),
+        // No kind has such a field.
+        Value::I32(_)
+        | Value::I64(_)
+        | Value::U32(_)
+        | Value::F32(_)
+        | Value::F64(_)
+        | Value::Bytes(_)
+        | Value::EnumNumber(_) => StructKind::NullValue(0),
     };
     prost_types::Value { kind: Some(kind) }
 }

@@ -268,7 +268,7 @@ mod tests {
         refused(&whole[..whole.len() / 2], "malformed");
         refused(b"", "no such table");
         refused(b"not a database, but with enough bytes for the header of one, which has one hundred bytes, and more", "not a database");
-        let mut altered = whole.clone();
+        let mut altered = whole;
         let middle = altered.len() / 2;
         altered[middle..middle + 4_096].fill(0xa5);
         refused(&altered, "backup: is ");
