@@ -31,12 +31,14 @@ fn create(path: &Path) -> Result<File, CommandError> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => CommandError::usage(format!(
+    options.open(path).map_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return failed("created", path)(error);
+        }
+        CommandError::usage(format!(
             "{}: exists; a backup overwrites nothing, so give another name",
             path.display()
-        )),
-        _ => failed("created", path)(error),
+        ))
     })
 }
 

@@ -51,7 +51,12 @@ fn add(path: &str, value: Value, into: &mut BTreeMap<String, Value>) {
                 add(&format!("{path}.{name}"), value, into);
             }
         }
-        value => {
+        value @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_)) => {
             into.insert(path.to_owned(), value);
         }
     }
