@@ -110,7 +110,7 @@ const MACHINES: &[Machine] = &[
         name: "Sequencer",
         components_min: 3,
         timers_min: 0,
-        coordinators: &["mod.rs", "regions.rs"],
+        coordinators: &["mod.rs", "reconcile.rs", "regions.rs", "requests.rs"],
         context: "DecisionContext",
         written_by: &[],
     },

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 
 /// An operator.
 #[derive(Debug)]
-pub struct Operator {
+pub struct OperatorProcess {
     registry: SocketAddr,
     /// All regions, the primary first.
     regions: Vec<RegionId>,
@@ -71,7 +71,7 @@ fn delete(at: &str) -> WriteOperation {
     }
 }
 
-impl Operator {
+impl OperatorProcess {
     /// An operator that starts.
     #[must_use]
     pub fn new(
@@ -230,7 +230,7 @@ impl Operator {
     }
 }
 
-impl Process for Operator {
+impl Process for OperatorProcess {
     fn concerns(&self, event: &ProcessEvent) -> bool {
         matches!(
             event,
@@ -282,7 +282,7 @@ impl Process for Operator {
     }
 }
 
-impl ProcessView for Operator {
+impl ProcessView for OperatorProcess {
     fn state(&self) -> Value {
         json!({ "left": self.left, "pending": self.pending.is_some() })
     }

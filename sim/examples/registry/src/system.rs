@@ -10,7 +10,7 @@ use crate::disk_store::DiskStore;
 use crate::fact::FACTS;
 use crate::invariants;
 use crate::links::RegionLinks;
-use crate::operator::Operator;
+use crate::operator::OperatorProcess;
 use crate::pod::{Pod, SERVICE};
 use crate::server::{RegistryServer, ServerStore};
 use crate::shared_store::SharedStore;
@@ -298,7 +298,7 @@ impl Program for Registry {
         if let Some(own) = region.clone()
             && start.spec().name.starts_with("operator-")
         {
-            return Box::new(Operator::new(registries[0], own, regions, prefix, start.random));
+            return Box::new(OperatorProcess::new(registries[0], own, regions, prefix, start.random));
         }
         let selector = if region.is_some() { "" } else { "//shop/orders" };
         let scope = ObjectScope {
@@ -360,7 +360,7 @@ impl Program for Registry {
                 return Err(format!("the copy of {name} differs from the registry"));
             }
         }
-        if let Some((host, _)) = scene.of::<Operator>().find(|(_, it)| !it.is_idle()) {
+        if let Some((host, _)) = scene.of::<OperatorProcess>().find(|(_, it)| !it.is_idle()) {
             let name = scene.name(host);
             return Err(format!("{name} has writes without an answer"));
         }
