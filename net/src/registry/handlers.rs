@@ -11,6 +11,7 @@ use super::message::{InvalidField, parsed};
 use super::proto::object_service_server::{ObjectService, ObjectServiceServer};
 use super::proto::{self, WatchObjectsRequest};
 use super::region::{RegionRegistry, RegionWrite, RegistryStopped, WriteFailure};
+use super::store::BackupTurn;
 use super::watch_session::{self, SessionReply};
 use crate::identity::Subject;
 use crate::service::access;
@@ -391,7 +392,7 @@ impl ObjectService for ObjectApi {
                 text.to_owned(),
             ));
         };
-        let Some(turn) = directory.begin_backup() else {
+        let Some(turn) = BackupTurn::begin(directory) else {
             let text = "another backup is under way; try again when it has ended";
             return Err(refused(Code::Aborted, "BUSY", text.to_owned()));
         };

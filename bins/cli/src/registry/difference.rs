@@ -33,7 +33,7 @@ struct ChangedField {
     after: Option<Value>,
 }
 
-/// What applying a document would do.
+/// The effect of applying a document.
 #[derive(Debug)]
 pub(super) struct Difference {
     name: String,

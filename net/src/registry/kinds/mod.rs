@@ -133,7 +133,7 @@ impl<K: TypedKind> NamedService for KindApi<K> {
     const NAME: &'static str = K::SERVICE;
 }
 
-/// What a method does.
+/// The effect of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verb {
     Get,
@@ -146,7 +146,7 @@ enum Verb {
     Delete,
 }
 
-/// What the method of a path does; none if the kind has no such method.
+/// The effect of the method of a path; none if the kind has no such method.
 fn verb<K: TypedKind>(path: &str) -> Option<Verb> {
     let method = path.strip_prefix('/')?.strip_prefix(K::SERVICE)?;
     let method = method.strip_prefix('/')?;

@@ -109,7 +109,7 @@ fn object_of(kind: &DynamicMessage, to: &MessageDescriptor) -> Result<DynamicMes
     let field = to.get_field_by_name("body");
     let field = field.ok_or_else(|| internal("an object has no body"))?;
     let Kind::Message(tables) = field.kind() else {
-        return Err(internal("the body of an object is no table"));
+        return Err(internal("the body of an object is not a message"));
     };
     let mut table = DynamicMessage::new(tables);
     table.transcode_from(&body).map_err(internal)?;

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The content of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ fn sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> BackupError {
     move |error| BackupError::Sqlite { path, error }
 }
 
-pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError {
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError {
     let path = path.to_owned();
     move |error| BackupError::File { path, doing, error }
 }
@@ -96,7 +97,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 ///
 /// # Errors
 /// If the store cannot be read, or the file not be written.
-pub(crate) fn save(store: &Path, to: &Path) -> Result<StoreContent, BackupError> {
+fn save(store: &Path, to: &Path) -> Result<StoreContent, BackupError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     durable::only_this_user(&mut options);
@@ -182,6 +183,45 @@ pub fn restore(backup: &Path, directory: &Path) -> Result<(StoreContent, PathBuf
     restored
 }
 
+/// A backup under way. There is one at a time, since each takes the room of a store.
+#[derive(Debug)]
+pub(crate) struct BackupTurn {
+    directory: StoreDirectory,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl BackupTurn {
+    /// Begins a backup; none while another one is under way.
+    pub(crate) fn begin(directory: &StoreDirectory) -> Option<Self> {
+        Some(Self {
+            _permit: directory.backup_permit()?,
+            directory: directory.clone(),
+        })
+    }
+
+    /// Saves the store. Returns the content of the backup, and the backup as an open file without a name.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the backup not be written.
+    pub(crate) fn save(&self) -> Result<(StoreContent, File), BackupError> {
+        let temporary = self.directory.temporary();
+        // A process that ended in the middle may have left it.
+        drop(fs::remove_file(&temporary));
+        let saved = save(&self.directory.file(), &temporary);
+        let opened = saved.and_then(|content| {
+            let opened = File::open(&temporary).map_err(failed("read", &temporary))?;
+            Ok((content, opened))
+        });
+        drop(fs::remove_file(&temporary));
+        opened
+    }
+
+    /// Notes that the whole backup has left.
+    pub(crate) fn complete(self) {
+        self.directory.on_backup();
+    }
+}
+
 fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     let mut source = File::open(from).map_err(failed("read", from))?;
     let mut options = OpenOptions::new();
@@ -222,7 +262,7 @@ mod tests {
         let content = save(&held.file(), &backup).unwrap();
         assert_eq!((content.position.sequence, content.objects), (2, 2));
         assert_eq!(read_content(&backup).unwrap(), content);
-        // What is written later is in the store alone.
+        // Later writes are in the store alone.
         let expected = log.clone();
         log.commit(&mut store, batch("c", 10)).unwrap();
         let (restored, file) = restore(&backup, &place.path().join("new/registry")).unwrap();

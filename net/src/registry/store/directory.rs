@@ -3,12 +3,11 @@
 //! The directory and its files are readable by their user alone. The lock is freed when the process dies; the lock file
 //! names the process.
 
-use super::backup::{self, BackupError, StoreContent};
 use super::sqlite::{SqliteError, SqliteStore};
 use crate::durable;
 use crate::store::{FileStore, StoreError};
 use phalanx_core::registry::name::RegionId;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,13 +103,23 @@ impl StoreDirectory {
         self.path.join(TEMPORARY)
     }
 
-    /// Begins a backup; none while another one is under way.
-    pub(crate) fn begin_backup(&self) -> Option<BackupTurn> {
-        let permit = self.backups.clone().try_acquire_owned().ok()?;
-        Some(BackupTurn {
-            directory: self.clone(),
-            _permit: permit,
-        })
+    /// Lets one backup begin; none while another one is under way.
+    pub(super) fn backup_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.backups.clone().try_acquire_owned().ok()
+    }
+
+    /// Notes the time at which a whole backup has left.
+    pub(super) fn on_backup(&self) {
+        let path = self.path.join(LAST_BACKUP);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        durable::only_this_user(&mut options);
+        let noted = durable::open_regular(&mut options, &path)
+            .and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(error) = noted {
+            let path = path.display();
+            tracing::warn!(%path, "the time of the backup cannot be noted: {error}");
+        }
     }
 
     /// The time of the last backup, in seconds since 1970; none if there was none.
@@ -133,47 +142,6 @@ impl StoreDirectory {
     pub fn bytes(&self) -> u64 {
         let sizes = self.files().filter_map(|file| fs::metadata(file).ok());
         sizes.map(|metadata| metadata.len()).sum()
-    }
-}
-
-/// A backup under way. There is one at a time, since each takes the room of a store.
-#[derive(Debug)]
-pub(crate) struct BackupTurn {
-    directory: StoreDirectory,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl BackupTurn {
-    /// Saves the store. Returns the content of the backup, and the backup as an open file without a name.
-    ///
-    /// # Errors
-    /// If the store cannot be read, or the backup not be written.
-    pub(crate) fn save(&self) -> Result<(StoreContent, File), BackupError> {
-        let temporary = self.directory.temporary();
-        // A process that ended in the middle may have left it.
-        drop(fs::remove_file(&temporary));
-        let saved = backup::save(&self.directory.file(), &temporary);
-        let opened = saved.and_then(|content| {
-            let opened = File::open(&temporary);
-            let opened = opened.map_err(backup::failed("read", &temporary))?;
-            Ok((content, opened))
-        });
-        drop(fs::remove_file(&temporary));
-        opened
-    }
-
-    /// Notes the time at which the whole backup has left.
-    pub(crate) fn complete(self) {
-        let path = self.directory.path.join(LAST_BACKUP);
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        durable::only_this_user(&mut options);
-        let noted = durable::open_regular(&mut options, &path)
-            .and_then(|file| file.set_modified(SystemTime::now()));
-        if let Err(error) = noted {
-            let path = path.display();
-            tracing::warn!(%path, "the time of the backup cannot be noted: {error}");
-        }
     }
 }
 

@@ -12,7 +12,7 @@
 //! - `view`: the description of a store for people.
 //! - `conformance`: the tests that each adapter passes.
 
-pub(super) mod backup;
+mod backup;
 #[cfg(test)]
 mod conformance;
 mod directory;
@@ -23,8 +23,8 @@ mod sqlite;
 mod thread;
 mod view;
 
+pub(super) use backup::BackupTurn;
 pub use backup::{BackupError, StoreContent, read_content, restore};
-pub(super) use directory::BackupTurn;
 pub use directory::{StoreDirectory, StoreDirectoryError};
 pub use port::RegionStore;
 pub use postgres::{PostgresStore, PostgresStoreError, PostgresStoreState};
