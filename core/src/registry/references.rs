@@ -20,7 +20,7 @@ pub const REFERENCES_MAX: usize = 8;
 /// Maximum number of names in a field.
 pub const TARGETS_MAX: usize = 64;
 
-/// What the deletion of an object does to an object that refers to it.
+/// The effect of the deletion of an object on one that refers to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OnDelete {
     /// The deletion is refused.
@@ -36,7 +36,7 @@ pub enum OnDelete {
 pub struct ReferenceField {
     /// The field.
     pub path: FieldPath,
-    /// What a deletion does.
+    /// The effect of a deletion.
     pub on_delete: OnDelete,
 }
 
@@ -51,7 +51,7 @@ pub enum ReferenceError {
     OnDelete(String),
     /// A field has more than [`TARGETS_MAX`] names.
     TooManyNames(FieldPath),
-    /// A field has a value that is no name and no list of names.
+    /// A field has a value that is neither a name nor a list of names.
     NotAName(FieldPath),
 }
 
@@ -165,7 +165,7 @@ pub fn targets(fields: &[ReferenceField], object: &Object) -> BTreeSet<ObjectNam
     names.filter_map(|it| it.parse().ok()).collect()
 }
 
-/// What the deletion of another object does to an object; none if it does not refer to it. The strictest of several
+/// The effect of the deletion of another object on an object; none if it does not refer to it. The strictest of several
 /// references counts.
 #[must_use]
 pub fn on_delete(fields: &[ReferenceField], object: &Object, target: &Object) -> Option<OnDelete> {

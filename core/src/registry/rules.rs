@@ -190,7 +190,7 @@ pub fn has_registry(state: &RegistryState, region: &str) -> bool {
     record.is_some_and(|it| !it.text("uid").is_empty())
 }
 
-/// Who decides about a batch.
+/// The decider about a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleContext<'a> {
     /// The region.

@@ -278,7 +278,7 @@ impl EnvRegistry {
     }
 }
 
-/// What the records of a process wait for.
+/// The reasons why the records of a process wait.
 #[derive(Debug)]
 pub struct WaitingReasons {
     progress: watch::Receiver<Progress>,

@@ -424,7 +424,7 @@ impl Replica {
         }
     }
 
-    /// What the store is to commit next, given the present objects.
+    /// The next commit of the store, given the present objects.
     pub(super) fn take_update(&mut self, objects: &ObjectMap) -> Option<CopyUpdate> {
         if self.committing.is_some() {
             return None;
@@ -465,7 +465,7 @@ impl Replica {
         })
     }
 
-    /// What was being committed is durable.
+    /// The commit under way is durable.
     pub(super) fn on_committed(&mut self, now: Instant) -> Option<(AppliedCopy, ReplicaTurn)> {
         let CommittingCopy {
             applied,

@@ -1,4 +1,4 @@
-//! What has arrived of an owner's log and is not yet durable: batches in order, or a snapshot.
+//! The part of an owner's log that has arrived and is not yet durable: batches in order, or a snapshot.
 //!
 //! Bounds: batches are bounded by the credit, which is granted again when they are durable; a snapshot, by the owner's
 //! quotas.
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Objects by name.
 pub(super) type ObjectsByRegion = BTreeMap<ObjectName, Arc<Object>>;
 
-/// What became of a batch that arrived.
+/// The fate of a batch that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BatchArrival {
     /// The batch follows the last one.
@@ -29,7 +29,7 @@ pub(super) enum BatchArrival {
     Violation(&'static str),
 }
 
-/// What waits to be committed.
+/// The parts that wait to be committed.
 #[derive(Clone, Debug)]
 pub(super) enum InboxContent {
     /// The next batches.
@@ -38,7 +38,7 @@ pub(super) enum InboxContent {
     Snapshot(ObjectsByRegion),
 }
 
-/// What has arrived.
+/// The parts that have arrived.
 #[derive(Clone, Debug)]
 pub(super) struct ReplicaInbox {
     region: RegionId,

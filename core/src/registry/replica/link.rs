@@ -19,7 +19,7 @@ enum LinkPhase {
     Ended,
 }
 
-/// What a deadline of the connection calls for.
+/// The action that a deadline of the connection calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkTurn {
     /// Connect.

@@ -215,7 +215,7 @@ impl Default for ReplicaTuning {
     }
 }
 
-/// What happened on the link from a copy to an owner.
+/// An event on the link from a copy to an owner.
 #[derive(Clone, Debug)]
 pub enum ReplicaInput {
     /// The connection is made: completes [`ReplicaOutput::Connect`].
@@ -233,7 +233,7 @@ pub enum ReplicaInput {
 pub enum ReplicaOutput {
     /// Connect to the registry of the region; answer with `Connected`, `Disconnected` or `Refused`.
     Connect {
-        /// The number of the attempt. What happens on its connection is told with this number.
+        /// The number of the attempt. Inputs of its connection have this number.
         attempt: u64,
         /// The member to dial; none if no member is known that announces the registry.
         member: Option<RegistryMember>,
@@ -247,7 +247,7 @@ pub enum ReplicaOutput {
         /// The number of bytes.
         bytes: usize,
     },
-    /// Close the connection, or give up the attempt to connect. What is told of it after that is ignored.
+    /// Close the connection, or give up the attempt to connect. Its later inputs are ignored.
     Disconnect,
 }
 

@@ -3,7 +3,7 @@
 //! A registry follows each other region over a link of its own. The owner sends the batches of its log in order; each
 //! has the region, the epoch, the sequence number and the hash of the batch before. The copy takes a batch only if it
 //! follows the last one; otherwise it asks for the batches after its position again, or for a snapshot if the log does
-//! not go back that far or the histories differ. What arrives is committed to the region's own store together with the
+//! not go back that far or the histories differ. Arriving batches are committed to the region's own store together with the
 //! position, and confirmed to the owner after that.
 //!
 //! ```text

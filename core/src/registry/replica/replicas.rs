@@ -166,13 +166,13 @@ impl Replicas {
         self.replicas.values().any(Replica::has_content)
     }
 
-    /// What the store is to commit next, given the present objects.
+    /// The next commit of the store, given the present objects.
     pub fn take_updates(&mut self, objects: &ObjectMap) -> Vec<CopyUpdate> {
         let replicas = self.replicas.values_mut();
         replicas.filter_map(|it| it.take_update(objects)).collect()
     }
 
-    /// What was being committed is durable. Returns the changes.
+    /// The commit under way is durable. Returns the changes.
     pub fn on_committed(
         &mut self,
         now: Instant,

@@ -1,4 +1,4 @@
-//! What a deletion does to the objects that refer to the deleted one.
+//! The effect of a deletion on the objects that refer to the deleted one.
 //!
 //! | reference | object of this region | object of another region |
 //! |---|---|---|

@@ -225,7 +225,7 @@ pub enum Input {
         region: RegionId,
         /// The number of the attempt to connect: that of [`ReplicaOutput::Connect`].
         attempt: u64,
-        /// What happened.
+        /// The event.
         input: Box<ReplicaInput>,
     },
     /// The owner has answered a write: completes [`Output::Route`].

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) struct Referrer {
     /// The object.
     pub(super) object: Arc<Object>,
-    /// What the deletion of the other one does to it.
+    /// The effect of the deletion of the other one on it.
     pub(super) on_delete: OnDelete,
 }
 

@@ -50,7 +50,7 @@ impl From<InvalidField> for SessionEnd {
 enum SessionTurn {
     /// A request, or the end of the requests.
     Request(Option<FollowRequest>),
-    /// What the registry sends; none if it sends no more, because too much waits.
+    /// The messages of the registry; none if it sends no more, because too much waits.
     Arrival(Option<FollowerArrival>),
     /// The follower is gone.
     Gone,

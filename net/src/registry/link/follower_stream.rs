@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 /// Maximum size of the messages that wait for one follower, in bytes, besides the last one.
 pub(super) const FOLLOWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// What the registry sends to a follower.
+/// The messages of the registry to a follower.
 #[derive(Debug)]
 pub(crate) enum FollowerArrival {
     /// A message.

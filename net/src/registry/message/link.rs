@@ -208,7 +208,7 @@ fn of_end(wire: proto::FeedSnapshotEnd) -> Result<FeedSnapshotEnd, InvalidField>
     })
 }
 
-/// What a copy hears by a reply of its owner.
+/// The input of a copy from a reply of its owner.
 pub(crate) fn of_reply(wire: proto::FollowReply) -> Result<ReplicaInput, InvalidField> {
     let message = match required("reply", wire.reply)? {
         Reply::Opened(wire) => FeedMessage::Opened {

@@ -66,7 +66,7 @@ fn remote(refusal: &RemoteRefusal) -> (Code, &'static str) {
     })
 }
 
-/// What a client must know of a refusal beside its text.
+/// The facts of a refusal that a client needs beside its text.
 pub(super) struct RefusalFacts<'a> {
     pub(super) reason: &'static str,
     pub(super) name: Option<&'a ObjectName>,

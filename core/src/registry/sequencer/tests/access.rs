@@ -1,4 +1,4 @@
-//! Who may see what: audiences follow the relations of services, and reads, lists and watches agree.
+//! Visibility: audiences follow the relations of services, and reads, lists and watches agree.
 
 use super::{SequencerBench, config, create, delete, name, service, table};
 use crate::registry::access::{RegistryCaller, VisibleObjects};
@@ -183,7 +183,7 @@ fn a_token_of_another_caller_gets_a_snapshot() {
 
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// What a service may see, from the bodies of the objects alone.
+/// The objects that a service may see, from the bodies of the objects alone.
 fn may_see(objects: &BTreeMap<String, Arc<Object>>, viewer: &str, object: &Object) -> bool {
     let Some(owner) = object.name.of_service() else {
         return true;

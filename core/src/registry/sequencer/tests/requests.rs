@@ -118,7 +118,7 @@ fn writes_that_were_not_decided_about_may_be_repeated() {
     let again = bench.send(ADMIN, Some("r"), &[create(ORDER, &[])]);
     settle(&mut bench);
     assert!(bench.answers[&again].is_ok());
-    // What depends on the batch alone is not recorded.
+    // A refusal that depends on the batch alone is not recorded.
     let head = bench.machine.log().head();
     bench.send(ADMIN, Some("s"), &[]);
     assert!(bench.group.is_none());
