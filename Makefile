@@ -42,8 +42,8 @@ soak: cc ## all scenarios and search on all cores (FOR=8h, OUT=soak), then a tho
 	@cd sim/examples/registry && REGISTRY_SEEDS=200 ../../../.ci/totals $(CARGO) test --offline --target-dir ../../../target/examples
 
 hostile: cc ## attack ten daemons by one member with a certificate, for ten minutes (HOSTILE_FOR=60, ATTACKS=counters,unread-log)
-	$(CARGO) build --locked -p phalanxd
-	PHALANX_HOSTILE_FOR=$(HOSTILE_FOR) $(if $(ATTACKS),PHALANX_HOSTILE_ATTACKS=$(ATTACKS)) $(CARGO) test --locked -p phalanx-tests --test hostile
+	$(CARGO) build --locked --release -p phalanxd
+	PHALANX_HOSTILE_DAEMON=$(CURDIR)/target/release/phalanxd PHALANX_HOSTILE_FOR=$(HOSTILE_FOR) $(if $(ATTACKS),PHALANX_HOSTILE_ATTACKS=$(ATTACKS)) $(CARGO) test --locked -p phalanx-tests --test hostile
 
 bench: cc ## measure the mesh against its goals (release build, model engine)
 	$(LARGE_PAGES) $(CARGO) bench --locked -p phalanx-sim --bench goals

@@ -151,13 +151,22 @@ impl Daemon {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    /// The resident memory in KiB; 0 if the process ended.
+    /// The resident memory in KiB; 0 if the process ended. The pages of the program's file do not count in a development
+    /// build, whose code is larger than that of a release.
     pub(crate) fn resident_kib(&self) -> u64 {
         let process = self.child.as_ref().expect("the daemon runs").id();
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|line| line.split_whitespace().next());
-        number.and_then(|number| number.parse().ok()).unwrap_or(0)
+        let value = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let number = line.and_then(|line| line.split_whitespace().next());
+            number
+                .and_then(|number| number.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        match std::env::var_os("PHALANX_HOSTILE_DAEMON") {
+            Some(_) => value("VmRSS:"),
+            None => value("RssAnon:") + value("RssShmem:"),
+        }
     }
 
     /// Whether the process runs.

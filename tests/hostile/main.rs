@@ -9,7 +9,7 @@
 //! - `PHALANX_HOSTILE_FOR`: the time of the attacks in seconds; 40 without it. From 300 s, each attack runs at least 20
 //!   times, and the attacks that the mesh does not resist are shown.
 //! - `PHALANX_HOSTILE_ATTACKS`: the names of the attacks, separated by commas; without it, all that the mesh resists.
-//! - `PHALANX_HOSTILE_DAEMON`: the path of another `phalanxd`, for comparison.
+//! - `PHALANX_HOSTILE_DAEMON`: the path of another `phalanxd`, such as that of a release build.
 
 mod attack;
 mod calls;
@@ -32,7 +32,7 @@ const DAEMONS: usize = 10;
 const RECOVERY: Duration = Duration::from_secs(10);
 /// The time from which each attack runs at least 20 times.
 const LONG: Duration = Duration::from_secs(300);
-/// Maximum resident memory of a daemon in KiB.
+/// Maximum resident memory of a daemon in KiB; see [`daemon::Daemon::resident_kib`].
 const RESIDENT_KIB_MAX: u64 = 64 * 1024;
 /// Maximum number of log bytes of a daemon in an hour.
 const LOG_BYTES_AN_HOUR: u64 = 1_000_000;

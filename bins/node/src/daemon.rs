@@ -1,5 +1,6 @@
 //! The life cycle of one node: start, signals, end. `reload` applies a changed configuration.
 
+mod registry;
 mod reload;
 
 use crate::DaemonError;
@@ -19,23 +20,15 @@ use phalanx_net::identity::{
     self, ACCEPTED_SECRETS, Identity, IdentityError, Opened, Trust, iso_8601,
 };
 use phalanx_net::metrics::MetricsListener;
-use phalanx_net::registry::store::{
-    PostgresStore, PostgresStoreError, StoreDirectory, StoreDirectoryError,
-};
-use phalanx_net::registry::{
-    ElsewhereApi, LocalSocket, ObjectApi, RegionRegistry, add_services, serve_local,
-};
-use phalanx_net::rest::RestApi;
+use phalanx_net::registry::{ElsewhereApi, RegionRegistry, add_services};
 use phalanx_net::service::{Api, ChannelApi, EventJournal};
 use phalanx_net::shutdown::{SignalRequest, Signals};
 use phalanx_net::telemetry::Log;
 use phalanx_net::transport::{self, AdvertiseError, BoundPort, Limits, MeshNode, Tcp};
 use phalanx_net::{clock, entropy};
 use sd_notify::NotifyState;
-use std::env;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::task::{self, JoinSet};
@@ -93,7 +86,7 @@ pub(crate) fn check(settings: &DaemonSettings) -> Result<String, DaemonError> {
             said.push("its certificates do not exist yet; the first start creates them".to_owned());
         }
         Some(opened) => {
-            check_registry(settings, &opened.identity).map_err(DaemonError::Start)?;
+            registry::check(settings, &opened.identity).map_err(DaemonError::Start)?;
             checked_content(settings, Some(settings.listen), opened.identity.trust())
                 .map_err(DaemonError::Start)?;
             said.extend(opened.warnings.iter().map(ToString::to_string));
@@ -226,7 +219,7 @@ impl Daemon {
         for warning in &warned {
             tracing::warn!("{warning}");
         }
-        check_registry(&settings, &opened.identity).map_err(DaemonError::Start)?;
+        registry::check(&settings, &opened.identity).map_err(DaemonError::Start)?;
         checked_content(&settings, Some(settings.listen), opened.identity.trust())
             .map_err(DaemonError::Start)?;
         // The port is bound first: a start that fails because of the port must not raise the epoch.
@@ -244,7 +237,7 @@ impl Daemon {
         advertised.log();
         let config = config(&settings, &state, advertised.address, &trust)?;
         let registry = match &settings.registry {
-            Some(registry) => Some(start_registry(registry, &settings).await?),
+            Some(registry) => Some(registry::run(registry, &settings).await?),
             None => None,
         };
         let parts = (opened.identity, registry.clone());
@@ -589,74 +582,6 @@ fn config(
     Ok(config)
 }
 
-/// Checks that the certificate names the registry of the node's region, if the region is not the primary one, and that it
-/// names no other region.
-fn check_registry(settings: &DaemonSettings, identity: &Identity) -> Result<(), String> {
-    let region = settings.registry.as_ref().map(|it| &it.region);
-    let named = identity.facts().registry.as_ref();
-    if let (Some(registry), None) = (&settings.registry, named)
-        && registry.primary != registry.region
-    {
-        let (region, primary, id) = (&registry.region, &registry.primary, settings.subject.id());
-        return Err(format!(
-            "registry.primary: is {primary}, and the certificate does not name the registry of region {region}, which \
-             the registry of {primary} must see; issue it with phalanx ca issue {id} --registry {region}"
-        ));
-    }
-    match (region, named) {
-        (Some(region), Some(named)) if region != named => Err(format!(
-            "registry.region: is {region}, and the certificate is for the registry of region {named}; issue it with \
-             --registry {region} (phalanx ca issue)"
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Opens the store of the node's region, and starts its registry.
-async fn start_registry(
-    settings: &RegistrySettings,
-    daemon: &DaemonSettings,
-) -> Result<RegionRegistry, DaemonError> {
-    let state_dir = &daemon.state_dir;
-    let local = match settings.local(state_dir) {
-        Some((path, users)) => Some((LocalSocket::bind(&path).map_err(start)?, users)),
-        None => None,
-    };
-    let mut config = settings.sequencer(entropy::seed().map_err(start)?);
-    let region = settings.region.clone();
-    let started = match settings.store.clone() {
-        RegistryPlace::Sqlite => {
-            let directory = state_dir.join("registry");
-            let opened = blocking(move || {
-                let held = StoreDirectory::hold(&directory)?;
-                let store = held.sqlite(&region)?;
-                Ok((held, store))
-            });
-            let opened: Result<_, StoreDirectoryError> = opened.await?;
-            let (held, store) = opened.map_err(start)?;
-            RegionRegistry::start(config, held, store)
-        }
-        RegistryPlace::Postgres(database) => {
-            config.shares_store = true;
-            let database = database.with_pass_file(env::var_os("PGPASSFILE").map(PathBuf::from));
-            let node = daemon.subject.id().to_string();
-            let opened = blocking(move || PostgresStore::connect(database, &region, &node));
-            let opened: Result<_, PostgresStoreError> = opened.await?;
-            let store = opened.map_err(start)?;
-            RegionRegistry::start(config, store.state().clone(), store)
-        }
-    };
-    let registry = started.map_err(|error| {
-        start(format!(
-            "cannot start the thread of the registry's store: {error}"
-        ))
-    })?;
-    if let Some(local) = local {
-        serve_local(&registry, &daemon.subject, local, with_rest);
-    }
-    Ok(registry)
-}
-
 fn node(
     bound: BoundPort<Tcp>,
     config: Config,
@@ -688,7 +613,7 @@ fn node(
             Some(registry) => {
                 let own = node.identity().subject().clone();
                 registry.join(node);
-                with_rest(add_services(routes, &registry, own))
+                registry::with_rest(add_services(routes, &registry, own))
             }
             None => routes.add_service(ElsewhereApi::server(node.clone())),
         }
@@ -696,17 +621,6 @@ fn node(
     let node = bound.start(settings, routes).map_err(start)?;
     let api = served.ok_or_else(|| start("the node was started without its routes"))?;
     Ok((node, tasks, api))
-}
-
-/// Adds the HTTP bindings of the registry.
-fn with_rest(routes: Routes) -> Routes {
-    match RestApi::add(routes.clone(), ObjectApi::NAME) {
-        Ok(routes) => routes,
-        Err(error) => {
-            tracing::error!("the registry is served over gRPC only: {error}");
-            routes
-        }
-    }
 }
 
 /// Queries the node's machine at intervals: each answer feeds the watchdog of the service manager. Returns when the id of

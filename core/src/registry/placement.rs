@@ -52,14 +52,14 @@ impl fmt::Display for PlacementReason {
 
 /// The region that owns an object, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placement {
+pub struct ObjectPlacement {
     /// The region.
     pub owner: RegionId,
     /// The reason.
     pub reason: PlacementReason,
 }
 
-impl Placement {
+impl ObjectPlacement {
     /// The placement that the name alone tells; none if the objects decide.
     #[must_use]
     pub fn by_name(name: &ObjectName, primary: &RegionId) -> Option<Self> {
@@ -108,13 +108,13 @@ impl Placement {
 /// The region that owns an object, if the name alone tells it.
 #[must_use]
 pub fn owner_by_name(name: &ObjectName, primary: &RegionId) -> Option<RegionId> {
-    Placement::by_name(name, primary).map(|it| it.owner)
+    ObjectPlacement::by_name(name, primary).map(|it| it.owner)
 }
 
 /// The region that owns an object.
 #[must_use]
 pub fn owner_of(name: &ObjectName, objects: &ObjectMap, primary: &RegionId) -> RegionId {
-    Placement::of(name, objects, primary).owner
+    ObjectPlacement::of(name, objects, primary).owner
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
             ("//other/orders/1", "eu", PlacementReason::NoPolicy),
         ] {
             let name = name.parse().unwrap();
-            let found = Placement::of(&name, &objects, &primary);
+            let found = ObjectPlacement::of(&name, &objects, &primary);
             assert_eq!(
                 (found.owner.as_str(), &found.reason),
                 (owner, &reason),

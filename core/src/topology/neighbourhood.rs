@@ -3,7 +3,7 @@
 use super::Topology;
 use super::member_index::MemberIndex;
 use super::position::RINGS;
-use super::rings::Places;
+use super::rings::RingPlaces;
 use std::collections::BTreeSet;
 
 impl Topology {
@@ -30,7 +30,7 @@ impl Topology {
     /// The index of a member with a record in a list of a ring, or the index at which it would be inserted.
     fn index_among(
         &self,
-        places: &Places,
+        places: &RingPlaces,
         member: MemberIndex,
         ring: usize,
     ) -> Result<usize, usize> {

@@ -20,7 +20,7 @@ type Position = (u64, MemberIndex);
 
 /// Members of one ring in order of their positions, which are stored in the members' records.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Places {
+pub(super) struct RingPlaces {
     members: Paged<Packed>,
     /// The index of the local member, if it is in this list. It is cached, because the local member's neighbours are
     /// queried often.
@@ -30,8 +30,8 @@ pub(super) struct Places {
 /// One ring.
 #[derive(Clone, Debug, PartialEq)]
 struct Ring {
-    dialable: Places,
-    undialable: Places,
+    dialable: RingPlaces,
+    undialable: RingPlaces,
 }
 
 /// The rings of one view.
@@ -72,7 +72,7 @@ fn places_among(
     places.collect()
 }
 
-impl Places {
+impl RingPlaces {
     const fn new() -> Self {
         Self {
             members: Paged::new(),
@@ -171,12 +171,12 @@ impl Places {
 impl Ring {
     const fn new() -> Self {
         Self {
-            dialable: Places::new(),
-            undialable: Places::new(),
+            dialable: RingPlaces::new(),
+            undialable: RingPlaces::new(),
         }
     }
 
-    const fn list(&mut self, dialable: bool) -> &mut Places {
+    const fn list(&mut self, dialable: bool) -> &mut RingPlaces {
         if dialable {
             &mut self.dialable
         } else {
@@ -304,7 +304,7 @@ impl Rings {
 /// Queries.
 impl Rings {
     /// The members of a ring that can be dialled, all of them placed.
-    pub(super) fn dialable(&self, ring: usize) -> &Places {
+    pub(super) fn dialable(&self, ring: usize) -> &RingPlaces {
         debug_assert!(
             self.pending.is_empty(),
             "queried before all pending members are placed"
@@ -313,7 +313,7 @@ impl Rings {
     }
 
     /// The members of a ring that cannot be dialled, all of them placed.
-    pub(super) fn undialable(&self, ring: usize) -> &Places {
+    pub(super) fn undialable(&self, ring: usize) -> &RingPlaces {
         debug_assert!(
             self.pending.is_empty(),
             "queried before all pending members are placed"
@@ -393,7 +393,7 @@ pub(super) mod reads {
     }
 
     /// The number of positions that a call reads.
-    pub(in crate::topology) fn of<T>(call: impl FnOnce() -> T) -> usize {
+    pub(crate) fn of<T>(call: impl FnOnce() -> T) -> usize {
         let before = READS.get();
         drop(call());
         READS.get() - before

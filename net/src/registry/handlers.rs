@@ -18,7 +18,7 @@ use crate::service::access;
 use phalanx_core::registry::access::{RegistryDenial, VisibleObjects};
 use phalanx_core::registry::name::{ObjectName, RegionId};
 use phalanx_core::registry::object::Object;
-use phalanx_core::registry::placement::{Placement, PlacementReason};
+use phalanx_core::registry::placement::{ObjectPlacement, PlacementReason};
 use phalanx_core::registry::query::{FieldMask, ObjectView, PAGE_SIZE_MAX};
 use phalanx_core::registry::replica::{CopyStatus, FollowerStatus};
 use phalanx_core::registry::sequencer::{Sequencer, store_text};
@@ -408,7 +408,7 @@ impl ObjectService for ObjectApi {
         allowed.map_err(|it| denied(&it))?;
         let name: ObjectName = parsed("name", &request.into_inner().name).map_err(invalid)?;
         let objects = self.objects().await?;
-        let placement = Placement::of(&name, &objects, self.registry.primary());
+        let placement = ObjectPlacement::of(&name, &objects, self.registry.primary());
         let policy = match &placement.reason {
             PlacementReason::Policy(holder) => holder.to_string(),
             PlacementReason::PrimaryKind

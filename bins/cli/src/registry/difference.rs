@@ -35,7 +35,7 @@ struct ChangedField {
 
 /// The effect of applying a document.
 #[derive(Debug)]
-pub(super) struct Difference {
+pub(super) struct ObjectDifference {
     name: String,
     exists: bool,
     /// The document has a condition that the object does not meet.
@@ -99,7 +99,7 @@ fn meets(object: &proto::Object, condition: &proto::Precondition) -> bool {
         && generation.is_none_or(|it| it == metadata.generation)
 }
 
-impl Difference {
+impl ObjectDifference {
     /// Compares an object, if it exists, with its document.
     pub(super) fn between(before: Option<&proto::Object>, document: Document) -> Self {
         let name = document.object.name.clone();

@@ -239,7 +239,7 @@ fn diff(screen: &Screen, files: &[PathBuf], ask: &RegistryAsk) -> Result<Complet
     let mut result = Completion::Yes;
     for document in documents {
         let before = existing.get(document.object.name.as_str()).copied();
-        let difference = difference::Difference::between(before, document);
+        let difference = difference::ObjectDifference::between(before, document);
         if difference.is_some() {
             result = Completion::No;
         }

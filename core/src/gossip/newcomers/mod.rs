@@ -47,7 +47,7 @@ use crate::topology::{MemberIndex, Topology, VOUCHED_MAX};
 use corroboration::Corroboration;
 use std::collections::{BTreeMap, BTreeSet};
 use trial::NewcomerTrial;
-use unproven::UnprovenMembers;
+use unproven::{GUARD_TIME, Unproven, UnprovenMembers};
 
 /// Time for which a member must be alive until it is proven.
 pub(super) const PROOF_TIME: Duration = Duration::from_secs(20);
@@ -60,8 +60,6 @@ pub(super) const TRUSTED_MAX: usize = 12_288;
 const DOUBTED_MIN: usize = 16;
 /// Number of unproven members above which a small mesh is guarded.
 pub(super) const UNPROVEN_MIN: usize = 64;
-/// Time for which a node stays guarded after the latest excess of unproven members, and reports its links after that.
-pub(super) const GUARD_TIME: Duration = Duration::from_secs(60);
 /// Age of the report of a proven member at which the report admits a member. The owner of a forged report overrides it
 /// within this time.
 pub(super) const VOUCHED_AFTER: Duration = Duration::from_secs(1);
@@ -130,12 +128,19 @@ struct RefusedIds {
     total: u64,
 }
 
+/// The belief in records that a node knows by hearsay only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct HearsayTrust {
+    /// Every record is believed until this time.
+    until: Instant,
+    /// Records are believed while the view has fewer members.
+    members_max: usize,
+}
+
 /// The unproven members of one view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Newcomers {
-    /// Every record is believed until this time, while the view has fewer members than `trusted_max`.
-    trusting_until: Instant,
-    trusted_max: usize,
+    trust: HearsayTrust,
     unproven: UnprovenMembers,
     /// The number of members that count towards the guard.
     weight: usize,
@@ -157,8 +162,10 @@ pub(super) struct Newcomers {
 impl Newcomers {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            trusting_until: now,
-            trusted_max: TRUSTED_MAX,
+            trust: HearsayTrust {
+                until: now,
+                members_max: TRUSTED_MAX,
+            },
             unproven: UnprovenMembers::default(),
             weight: 0,
             guarded_until: None,
@@ -173,14 +180,16 @@ impl Newcomers {
 
     /// A link opened on a node that had none: the node believes what it hears for [`PROOF_TIME`].
     pub(super) fn on_first_link(&mut self, now: Instant) {
-        self.trusting_until = now + PROOF_TIME;
-        self.trusted_max = TRUSTED_MAX;
+        self.trust = HearsayTrust {
+            until: now + PROOF_TIME,
+            members_max: TRUSTED_MAX,
+        };
         self.joining = Some(Corroboration::default());
     }
 
     /// Whether every record is believed. A node that joins judges afterwards what it learnt.
     fn is_trusting(&self, now: Instant) -> bool {
-        now < self.trusting_until || self.joining.is_some()
+        now < self.trust.until || self.joining.is_some()
     }
 
     /// Whether the unproven members are off the rings, and the records of unknown members are refused.
@@ -219,7 +228,7 @@ impl Newcomers {
         if member.is_none() && topology.slots() >= max - max / RESERVED_SHARE {
             return Admittance::Full;
         }
-        if self.is_trusting(now) && topology.len() < self.trusted_max {
+        if self.is_trusting(now) && topology.len() < self.trust.members_max {
             return Admittance::Believed;
         }
         if !self.is_guarded() && self.weight >= self.limit(topology) {
@@ -435,7 +444,7 @@ impl Newcomers {
     ) -> Round {
         let mut round = Round::default();
         let now = context.now;
-        if self.joining.is_some() && now >= self.trusting_until {
+        if self.joining.is_some() && now >= self.trust.until {
             round.ask = self.corroborate(context, linked);
         }
         if self.unproven.is_empty() && !self.is_guarded() {
@@ -526,24 +535,21 @@ impl Newcomers {
         } else {
             BTreeMap::new()
         };
-        let (guarded, mut due) = (self.is_guarded(), Vec::new());
+        let guarded = self.is_guarded();
         let proof_time = if guarded {
             GUARDED_PROOF_TIME
         } else {
             PROOF_TIME
         };
-        for (member, unproven) in self.unproven.iter_mut() {
+        let holds = |member, unproven: &Unproven| {
             let alive = status(context, member) == Status::Alive && !unproven.is_dead();
             let named = || {
                 let vouchers = vouchers.get(&member);
                 vouchers.is_some_and(|count| *count >= VOUCHERS_MIN)
             };
-            if !alive || guarded && !named() {
-                unproven.restart_proof(now);
-            } else if unproven.stood(now) >= proof_time {
-                due.push(member);
-            }
-        }
+            alive && (!guarded || named())
+        };
+        let mut due = self.unproven.prove(now, proof_time, holds);
         if !guarded && !due.is_empty() {
             let accusers = topology.accusers();
             let is_down = |member| status(context, member) == Status::Down;
@@ -586,17 +592,15 @@ impl Newcomers {
         }
         let honest = self.trial.is_passed();
         if honest {
-            self.trusting_until = now + PROOF_TIME;
-            self.trusted_max = usize::MAX;
+            self.trust.until = now + PROOF_TIME;
+            self.trust.members_max = usize::MAX;
         }
         if honest || now >= until {
             self.guarded_until = None;
             self.lists_until = now + GUARD_TIME;
             self.refused.ids.clear();
             self.vouched.clear();
-            for (_, unproven) in self.unproven.iter_mut() {
-                unproven.restart_proof(now);
-            }
+            self.unproven.restart_proofs(now);
             round.on_rings.extend(self.unproven.indices());
             round.ended = true;
             return;
@@ -618,10 +622,8 @@ impl Newcomers {
         now: Instant,
         linked: &BTreeMap<MemberIndex, LinkId>,
     ) -> Vec<MemberIndex> {
-        let met = self.unproven.iter_mut();
-        let due = met.filter(|(member, _)| linked.contains_key(member));
-        let due = due.filter_map(|(member, unproven)| unproven.introduce(now).then_some(member));
-        due.collect()
+        self.unproven
+            .introduce(now, |member| linked.contains_key(&member))
     }
 
     /// A node answered a dial under its id.

@@ -2,12 +2,13 @@
 //!
 //! The counts are kept while members change: a decision about one of many members costs no look at all others.
 
-use super::GUARD_TIME;
 use crate::size::held;
 use crate::time::{Duration, Instant};
 use crate::topology::MemberIndex;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Time for which a node stays guarded after the latest excess of unproven members, and reports its links after that.
+pub(super) const GUARD_TIME: Duration = Duration::from_secs(60);
 /// Number of times that a guarded node announces the record of a member that it met, and the time before the first.
 pub(super) const INTRODUCTIONS_MAX: u8 = 3;
 const INTRODUCED_AFTER: Duration = Duration::from_secs(1);
@@ -169,11 +170,41 @@ impl UnprovenMembers {
         });
     }
 
-    /// The states of all members, for changes that concern their proofs and announcements.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (MemberIndex, &mut Unproven)> {
-        self.members
-            .iter_mut()
-            .map(|(member, state)| (*member, state))
+    /// Begins the proofs of all members anew.
+    pub(super) fn restart_proofs(&mut self, now: Instant) {
+        for state in self.members.values_mut() {
+            state.restart_proof(now);
+        }
+    }
+
+    /// The members that satisfy the conditions of a proof for a time. The proof of a member that does not satisfy them
+    /// begins anew.
+    pub(super) fn prove(
+        &mut self,
+        now: Instant,
+        time: Duration,
+        holds: impl Fn(MemberIndex, &Unproven) -> bool,
+    ) -> Vec<MemberIndex> {
+        let mut proven = Vec::new();
+        for (member, state) in &mut self.members {
+            if !holds(*member, state) {
+                state.restart_proof(now);
+            } else if state.stood(now) >= time {
+                proven.push(*member);
+            }
+        }
+        proven
+    }
+
+    /// The members with a link whose records are announced again. Counts the announcements.
+    pub(super) fn introduce(
+        &mut self,
+        now: Instant,
+        is_linked: impl Fn(MemberIndex) -> bool,
+    ) -> Vec<MemberIndex> {
+        let linked = self.members.iter_mut().filter(|(it, _)| is_linked(**it));
+        let due = linked.filter_map(|(member, state)| state.introduce(now).then_some(*member));
+        due.collect()
     }
 }
 
