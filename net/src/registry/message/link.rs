@@ -351,6 +351,7 @@ mod tests {
     use phalanx_core::registry::metadata::Revision;
     use phalanx_core::time::Wall;
     use proptest::prelude::*;
+    use tonic_types::StatusExt as _;
 
     fn position(sequence: u64) -> CopyPosition {
         let epoch = LogEpoch {
@@ -425,12 +426,22 @@ mod tests {
             name: "services/shop".parse().unwrap(),
             generation: Some(7),
         };
-        let read = of_result(to_result(&Err(conflict.clone()))).unwrap();
-        let read = read.unwrap_err();
-        assert_eq!(read.to_string(), conflict.to_string());
-        let (first, second) = (status::of_refusal(&conflict), status::of_refusal(&read));
-        assert_eq!(first.code(), second.code());
-        assert_eq!(first.details(), second.details());
+        let standby = WriteRefusal::Standby {
+            holder: "n1".to_owned(),
+        };
+        for refusal in [conflict, standby, WriteRefusal::RefusedBefore] {
+            let read = of_result(to_result(&Err(refusal.clone()))).unwrap();
+            let read = read.unwrap_err();
+            assert_eq!(read.to_string(), refusal.to_string());
+            let (first, second) = (status::of_refusal(&refusal), status::of_refusal(&read));
+            assert_eq!(first.code(), second.code());
+            // The order of the entries in the encoded details is random.
+            let details = [&first, &second].map(|status| {
+                let info = status.get_details_error_info().unwrap();
+                (info.reason, info.metadata)
+            });
+            assert_eq!(details[0], details[1]);
+        }
         let read = of_result(to_result(&Err(WriteRefusal::Unknown)));
         assert_eq!(read, Ok(Err(WriteRefusal::Unknown)));
     }

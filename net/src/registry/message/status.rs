@@ -27,9 +27,10 @@ pub(super) const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
 const REMOTE: &str = "REMOTE";
 
 /// The reasons that another process may give, with their codes. Others are [`REMOTE`].
-const REASONS: [(&str, Code); 28] = [
+const REASONS: [(&str, Code); 30] = [
     ("OPENING", Code::Unavailable),
     ("DEPOSED", Code::Unavailable),
+    ("STANDBY", Code::Unavailable),
     ("BUSY", Code::ResourceExhausted),
     ("EMPTY_BATCH", Code::InvalidArgument),
     ("OBJECT_TWICE", Code::InvalidArgument),
@@ -51,6 +52,7 @@ const REASONS: [(&str, Code); 28] = [
     ("LIMIT", Code::InvalidArgument),
     ("RATE", Code::ResourceExhausted),
     ("REQUEST_ID_REUSED", Code::InvalidArgument),
+    ("REFUSED_BEFORE", Code::Aborted),
     ("STORE_FULL", Code::ResourceExhausted),
     ("STORE_FAILED", Code::Unavailable),
     (UNKNOWN_OUTCOME, Code::Unavailable),
