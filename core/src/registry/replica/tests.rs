@@ -506,6 +506,17 @@ impl RegionsWorld {
         }
     }
 
+    /// Writes a batch, and returns the answer.
+    pub(crate) fn done(
+        &mut self,
+        at: usize,
+        operations: Vec<WriteOperation>,
+    ) -> Result<WriteOutcome, WriteRefusal> {
+        let write = self.write(at, operations, 0);
+        self.flow();
+        self.answer(at, write).expect("an answer").clone()
+    }
+
     pub(crate) fn answer(
         &self,
         at: usize,

@@ -8,7 +8,7 @@ use crate::registry::rules::RuleViolation;
 use crate::registry::sabotage::{RegistryBug, RegistryBugs};
 use crate::registry::sequencer::Config;
 use crate::registry::value::ObjectValue;
-use crate::registry::write::{WriteOperation, WriteOutcome, WriteRefusal};
+use crate::registry::write::{WriteOperation, WriteRefusal};
 use crate::time::Duration;
 use proptest::prelude::*;
 
@@ -207,20 +207,12 @@ fn regional(id: &str) -> String {
 /// Three regions, with kinds whose objects are in each region.
 fn regions(bugs: RegistryBugs) -> RegionsWorld {
     let mut world = RegionsWorld::with_bugs(bugs);
-    done(&mut world, EU, kinds("//shop/regions/{region}/%/{id}")).unwrap();
-    done(&mut world, EU, vec![create(TARGET, &[])]).unwrap();
+    world
+        .done(EU, kinds("//shop/regions/{region}/%/{id}"))
+        .unwrap();
+    world.done(EU, vec![create(TARGET, &[])]).unwrap();
     world.settle();
     world
-}
-
-fn done(
-    world: &mut RegionsWorld,
-    at: usize,
-    operations: Vec<WriteOperation>,
-) -> Result<WriteOutcome, WriteRefusal> {
-    let write = world.write(at, operations, 0);
-    world.flow();
-    world.answer(at, write).expect("an answer").clone()
 }
 
 fn exists(world: &RegionsWorld, at: usize, object: &str) -> bool {
@@ -235,14 +227,14 @@ fn cut(world: &mut RegionsWorld, is_cut: bool) {
 fn references_of_another_region_block_or_follow_a_deletion() {
     let mut world = regions(RegistryBugs::NONE);
     for kind in ["bills", "parcels", "notes"] {
-        done(&mut world, US, vec![referring(&regional(kind))]).unwrap();
+        world.done(US, vec![referring(&regional(kind))]).unwrap();
     }
     world.settle();
-    let blocked = violation(done(&mut world, EU, vec![delete(TARGET)]));
+    let blocked = violation(world.done(EU, vec![delete(TARGET)]));
     assert!(matches!(blocked, RuleViolation::Blocked { .. }));
-    done(&mut world, US, vec![delete(&regional("bills"))]).unwrap();
+    world.done(US, vec![delete(&regional("bills"))]).unwrap();
     world.settle();
-    done(&mut world, EU, vec![delete(TARGET)]).unwrap();
+    world.done(EU, vec![delete(TARGET)]).unwrap();
     world.settle();
     assert!(!exists(&world, EU, TARGET) && !exists(&world, EU, &regional("parcels")));
     let note = world.machine(EU).get(&name(&regional("notes"))).unwrap();
@@ -267,12 +259,12 @@ fn the_other_side_refuses_and_an_unreachable_one_blocks() {
     assert!(exists(&world, EU, TARGET), "us cannot be reached");
     world.settle();
     assert!(exists(&world, EU, TARGET), "us refuses");
-    let blocked = violation(done(&mut world, EU, vec![delete(TARGET)]));
+    let blocked = violation(world.done(EU, vec![delete(TARGET)]));
     assert!(
         matches!(blocked, RuleViolation::Blocked { .. }),
         "{blocked}"
     );
-    done(&mut world, US, vec![delete(&regional("bills"))]).unwrap();
+    world.done(US, vec![delete(&regional("bills"))]).unwrap();
     world.settle();
     assert!(!exists(&world, EU, TARGET));
     world.check_settled();

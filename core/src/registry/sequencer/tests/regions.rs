@@ -56,19 +56,9 @@ fn prepared(bugs: RegistryBugs) -> RegionsWorld {
             &[("patterns", ObjectValue::texts(patterns))],
         ),
     ];
-    done(&mut world, EU, operations).expect("the write is accepted");
+    world.done(EU, operations).expect("the write is accepted");
     world.settle();
     world
-}
-
-fn done(
-    world: &mut RegionsWorld,
-    at: usize,
-    operations: Vec<WriteOperation>,
-) -> Result<WriteOutcome, WriteRefusal> {
-    let write = world.write(at, operations, 0);
-    world.flow();
-    world.answer(at, write).expect("an answer").clone()
 }
 
 /// The answer of a region whose links are cut.
@@ -110,12 +100,14 @@ fn cut(world: &mut RegionsWorld, is_cut: bool) {
 #[test]
 fn a_region_with_a_registry_leaves_a_service_after_it_was_asked() {
     let mut world = prepared(RegistryBugs::NONE);
-    let open = violation(done(&mut world, EU, vec![policy(&["eu"], &[])]));
+    let open = violation(world.done(EU, vec![policy(&["eu"], &[])]));
     assert!(matches!(open, RuleViolation::RegionOpen { .. }), "{open}");
-    let other = violation(done(&mut world, EU, vec![policy(&["eu"], &["us"])]));
+    let other = violation(world.done(EU, vec![policy(&["eu"], &["us"])]));
     assert!(matches!(other, RuleViolation::ClosingInvalid { .. }));
-    done(&mut world, EU, vec![policy(&["eu", "us"], &["us"])]).unwrap();
-    let closed = violation(done(&mut world, US, vec![create(DEPLOYMENT, &[])]));
+    world
+        .done(EU, vec![policy(&["eu", "us"], &["us"])])
+        .unwrap();
+    let closed = violation(world.done(US, vec![create(DEPLOYMENT, &[])]));
     assert!(matches!(closed, RuleViolation::RegionDisabled { .. }));
     world.settle();
     assert_eq!(enabled(&world), ["eu"]);
@@ -147,8 +139,8 @@ fn a_region_stays_enabled_while_a_deployment_is_there() {
     world.settle();
     assert_eq!(enabled(&world), ["eu", "us"]);
     assert!(exists(&world, EU, DEPLOYMENT));
-    done(&mut world, US, vec![disable()]).unwrap();
-    done(&mut world, US, vec![delete(DEPLOYMENT)]).unwrap();
+    world.done(US, vec![disable()]).unwrap();
+    world.done(US, vec![delete(DEPLOYMENT)]).unwrap();
     world.settle();
     assert_eq!(enabled(&world), ["eu"]);
     world.check_settled();
@@ -171,7 +163,7 @@ fn a_service_whose_closing_is_taken_back_stays_in_the_region() {
     done_alone(&mut world, EU, vec![policy(&["eu", "us"], &[])]).unwrap();
     world.settle();
     assert_eq!(enabled(&world), ["eu", "us"]);
-    done(&mut world, US, vec![create(DEPLOYMENT, &[])]).unwrap();
+    world.done(US, vec![create(DEPLOYMENT, &[])]).unwrap();
 }
 
 #[test]
@@ -189,13 +181,9 @@ fn an_object_with_dependents_in_another_region_is_removed_after_them() {
     assert!(matches!(below, RuleViolation::BeingDeleted { .. }));
     world.settle();
     assert!(exists(&world, EU, kind), "a cart exists");
-    let late = violation(done(
-        &mut world,
-        US,
-        vec![create("//cart/regions/us/carts/2", &[])],
-    ));
+    let late = violation(world.done(US, vec![create("//cart/regions/us/carts/2", &[])]));
     assert!(matches!(late, RuleViolation::BeingDeleted { .. }));
-    done(&mut world, US, vec![delete(cart)]).unwrap();
+    world.done(US, vec![delete(cart)]).unwrap();
     world.settle();
     assert!(!exists(&world, EU, kind) && !exists(&world, US, kind));
     world.check_settled();
@@ -241,8 +229,10 @@ fn the_audience_of_a_deployment_follows_an_import_at_the_primary() {
     ] {
         let mut world = prepared(bugs);
         let is_sound = bugs == RegistryBugs::NONE;
-        done(&mut world, US, vec![create(DEPLOYMENT, &[])]).unwrap();
-        done(&mut world, EU, vec![service("mail", &["eu"], &["cart"])]).unwrap();
+        world.done(US, vec![create(DEPLOYMENT, &[])]).unwrap();
+        world
+            .done(EU, vec![service("mail", &["eu"], &["cart"])])
+            .unwrap();
         world.settle();
         assert_eq!(is_shown(&world), [is_sound; 3]);
         cut(&mut world, true);
