@@ -96,13 +96,13 @@ impl Sequencer {
             };
             // Another change is under way otherwise.
             let is_latest = self.accepted.objects().get(&name) == Some(&object);
-            let owner = owner_of(&name, self.durable.objects(), &self.config.primary);
             if !is_latest {
                 continue;
             }
             if object.metadata.deleted.is_some() {
                 self.end_references(&object, out);
             }
+            let owner = owner_of(&name, self.durable.objects(), &self.config.primary);
             if owner != self.config.region {
                 continue;
             }
