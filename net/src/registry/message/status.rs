@@ -26,7 +26,7 @@ pub(super) const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
 /// The reason of the refusal of another process that is not known here.
 const REMOTE: &str = "REMOTE";
 
-/// The reasons that another process may give, with their codes. Others are [`REMOTE`].
+/// The reasons of refusals with their codes. Another process may give others, which are [`REMOTE`].
 const REASONS: [(&str, Code); 30] = [
     ("OPENING", Code::Unavailable),
     ("DEPOSED", Code::Unavailable),
@@ -60,12 +60,11 @@ const REASONS: [(&str, Code); 30] = [
     (REMOTE, Code::Unavailable),
 ];
 
-/// The code and the constant reason of the refusal of another process.
-fn remote(refusal: &RemoteRefusal) -> (Code, &'static str) {
-    let known = REASONS.iter().find(|(reason, _)| *reason == refusal.reason);
-    known.map_or((Code::Unavailable, REMOTE), |(reason, code)| {
-        (*code, *reason)
-    })
+/// A reason that is known here, with its code.
+fn known(reason: &str) -> (&'static str, Code) {
+    let mut reasons = REASONS.into_iter();
+    let found = reasons.find(|(known, _)| *known == reason);
+    found.unwrap_or((REMOTE, Code::Unavailable))
 }
 
 /// The facts of a refusal that a client needs beside its text.
@@ -78,7 +77,7 @@ pub(super) struct RefusalFacts<'a> {
 
 /// The facts of a refusal.
 pub(super) fn facts(refusal: &WriteRefusal) -> RefusalFacts<'_> {
-    let (_, reason, name) = parts(refusal);
+    let (reason, name) = parts(refusal);
     let generation = if let WriteRefusal::Conflict { generation, .. } = refusal {
         *generation
     } else if let WriteRefusal::Remote(remote) = refusal {
@@ -94,55 +93,49 @@ pub(super) fn facts(refusal: &WriteRefusal) -> RefusalFacts<'_> {
     }
 }
 
-/// The code of a refusal, its reason, and the object that it concerns.
-fn parts(refusal: &WriteRefusal) -> (Code, &'static str, Option<&ObjectName>) {
+/// The constant reason of a refusal, and the object that it concerns.
+fn parts(refusal: &WriteRefusal) -> (&'static str, Option<&ObjectName>) {
     match refusal {
-        WriteRefusal::Opening => (Code::Unavailable, "OPENING", None),
-        WriteRefusal::Deposed => (Code::Unavailable, "DEPOSED", None),
-        WriteRefusal::Standby { .. } => (Code::Unavailable, "STANDBY", None),
-        WriteRefusal::Busy => (Code::ResourceExhausted, "BUSY", None),
-        WriteRefusal::Empty => (Code::InvalidArgument, "EMPTY_BATCH", None),
-        WriteRefusal::Twice(name) => (Code::InvalidArgument, "OBJECT_TWICE", Some(name)),
-        WriteRefusal::Denied { name, .. } => (Code::PermissionDenied, "DENIED", Some(name)),
-        WriteRefusal::OtherRegion { name, .. } => {
-            (Code::FailedPrecondition, "OTHER_REGION", Some(name))
-        }
-        WriteRefusal::Unreachable { name, .. } => {
-            (Code::Unavailable, "REGION_UNREACHABLE", Some(name))
-        }
-        WriteRefusal::TwoRegions { name, .. } => (Code::InvalidArgument, "TWO_REGIONS", Some(name)),
-        WriteRefusal::NotFound(name) => (Code::NotFound, "NOT_FOUND", Some(name)),
-        WriteRefusal::AlreadyExists(name) => (Code::AlreadyExists, "ALREADY_EXISTS", Some(name)),
-        WriteRefusal::Conflict { name, .. } => (Code::Aborted, "CONFLICT", Some(name)),
-        WriteRefusal::Deleting(name) => (Code::FailedPrecondition, "DELETING", Some(name)),
-        WriteRefusal::Kind(name, _) => (Code::InvalidArgument, "KIND", Some(name)),
-        WriteRefusal::Metadata(name, _) => (Code::InvalidArgument, "METADATA", Some(name)),
-        WriteRefusal::Body(name, _) => (Code::InvalidArgument, "BODY", Some(name)),
-        WriteRefusal::Mask(_) => (Code::InvalidArgument, "MASK", None),
-        WriteRefusal::ReadOnly(_) => (Code::InvalidArgument, "READ_ONLY_FIELD", None),
-        WriteRefusal::Rule(_) => (Code::FailedPrecondition, "RULE", None),
+        WriteRefusal::Opening => ("OPENING", None),
+        WriteRefusal::Deposed => ("DEPOSED", None),
+        WriteRefusal::Standby { .. } => ("STANDBY", None),
+        WriteRefusal::Busy => ("BUSY", None),
+        WriteRefusal::Empty => ("EMPTY_BATCH", None),
+        WriteRefusal::Twice(name) => ("OBJECT_TWICE", Some(name)),
+        WriteRefusal::Denied { name, .. } => ("DENIED", Some(name)),
+        WriteRefusal::OtherRegion { name, .. } => ("OTHER_REGION", Some(name)),
+        WriteRefusal::Unreachable { name, .. } => ("REGION_UNREACHABLE", Some(name)),
+        WriteRefusal::TwoRegions { name, .. } => ("TWO_REGIONS", Some(name)),
+        WriteRefusal::NotFound(name) => ("NOT_FOUND", Some(name)),
+        WriteRefusal::AlreadyExists(name) => ("ALREADY_EXISTS", Some(name)),
+        WriteRefusal::Conflict { name, .. } => ("CONFLICT", Some(name)),
+        WriteRefusal::Deleting(name) => ("DELETING", Some(name)),
+        WriteRefusal::Kind(name, _) => ("KIND", Some(name)),
+        WriteRefusal::Metadata(name, _) => ("METADATA", Some(name)),
+        WriteRefusal::Body(name, _) => ("BODY", Some(name)),
+        WriteRefusal::Mask(_) => ("MASK", None),
+        WriteRefusal::ReadOnly(_) => ("READ_ONLY_FIELD", None),
+        WriteRefusal::Rule(_) => ("RULE", None),
         WriteRefusal::Limit(name, WriteLimit::Objects(_) | WriteLimit::ObjectsBelow(_)) => {
-            (Code::ResourceExhausted, "QUOTA", Some(name))
+            ("QUOTA", Some(name))
         }
-        WriteRefusal::Limit(name, _) => (Code::InvalidArgument, "LIMIT", Some(name)),
-        WriteRefusal::Rate { .. } | WriteRefusal::PrefixRate { .. } => {
-            (Code::ResourceExhausted, "RATE", None)
-        }
-        WriteRefusal::RequestReused => (Code::InvalidArgument, "REQUEST_ID_REUSED", None),
-        WriteRefusal::RefusedBefore => (Code::Aborted, "REFUSED_BEFORE", None),
-        WriteRefusal::StoreFull => (Code::ResourceExhausted, "STORE_FULL", None),
-        WriteRefusal::StoreFailed => (Code::Unavailable, "STORE_FAILED", None),
-        WriteRefusal::Unknown => (Code::Unavailable, UNKNOWN_OUTCOME, None),
+        WriteRefusal::Limit(name, _) => ("LIMIT", Some(name)),
+        WriteRefusal::Rate { .. } | WriteRefusal::PrefixRate { .. } => ("RATE", None),
+        WriteRefusal::RequestReused => ("REQUEST_ID_REUSED", None),
+        WriteRefusal::RefusedBefore => ("REFUSED_BEFORE", None),
+        WriteRefusal::StoreFull => ("STORE_FULL", None),
+        WriteRefusal::StoreFailed => ("STORE_FAILED", None),
+        WriteRefusal::Unknown => (UNKNOWN_OUTCOME, None),
         WriteRefusal::Remote(refusal) => {
-            let (code, reason) = remote(refusal);
-            (code, reason, refusal.name.as_ref())
+            let (reason, _) = known(&refusal.reason);
+            (reason, refusal.name.as_ref())
         }
     }
 }
 
 /// The constant reason of a refusal.
 pub(crate) fn reason(refusal: &WriteRefusal) -> &'static str {
-    parts(refusal).1
+    parts(refusal).0
 }
 
 /// The time after which a write that exceeds a rate or a quota may be repeated.
@@ -164,8 +157,9 @@ fn retry_after(refusal: &WriteRefusal) -> Option<Duration> {
 
 /// The status of a refusal.
 pub(crate) fn of_refusal(refusal: &WriteRefusal) -> Status {
-    let (code, _, _) = parts(refusal);
     let facts = facts(refusal);
+    let (reason, code) = known(facts.reason);
+    debug_assert_eq!(reason, facts.reason, "the table has all reasons");
     let mut metadata = HashMap::new();
     if let Some(name) = facts.name {
         metadata.insert("name".to_owned(), name.to_string());
