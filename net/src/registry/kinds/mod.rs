@@ -166,14 +166,10 @@ fn verb<K: TypedKind>(path: &str) -> Option<Verb> {
 }
 
 /// The method of a path in the definitions.
-fn method<K: TypedKind>(path: &str) -> Result<MethodDescriptor, Status> {
-    let pool = definitions().map_err(Status::internal)?;
-    let service = pool.get_service_by_name(K::SERVICE);
-    let found = service.and_then(|service| {
-        let mut methods = service.methods();
-        methods.find(|method| path.ends_with(&format!("/{}", method.name())))
-    });
-    found.ok_or_else(|| Status::unimplemented(format!("{path}: there is no such method")))
+fn method<K: TypedKind>(path: &str) -> Option<MethodDescriptor> {
+    let service = definitions().ok()?.get_service_by_name(K::SERVICE)?;
+    let mut methods = service.methods();
+    methods.find(|method| path.ends_with(&format!("/{}", method.name())))
 }
 
 fn text(message: &DynamicMessage, field: &str) -> String {
@@ -246,8 +242,12 @@ fn reply<M: Message>(
 }
 
 impl<K: TypedKind> KindApi<K> {
-    async fn unary(self, verb: Verb, path: String, request: Request<DynamicMessage>) -> Typed {
-        let (typed, method) = (request.get_ref(), method::<K>(&path)?);
+    async fn unary(
+        self,
+        (verb, method): (Verb, MethodDescriptor),
+        request: Request<DynamicMessage>,
+    ) -> Typed {
+        let typed = request.get_ref();
         check_names::<K>(verb, typed)?;
         let objects = &self.objects;
         match verb {
@@ -288,11 +288,10 @@ impl<K: TypedKind> KindApi<K> {
 
     async fn watch(
         self,
-        verb: Verb,
-        path: String,
+        (verb, method): (Verb, MethodDescriptor),
         request: Request<DynamicMessage>,
     ) -> Result<Response<TypedReplies>, Status> {
-        let (typed, method) = (request.get_ref(), method::<K>(&path)?);
+        let typed = request.get_ref();
         check_names::<K>(verb, typed)?;
         let mut open: proto::OpenWatch = to_generic(typed, "OpenWatch")?;
         if verb == Verb::WatchMany {
@@ -356,8 +355,7 @@ fn of_refused(refused: &proto::WatchRefused) -> Status {
 /// A method with one reply.
 struct OneReply<K> {
     api: KindApi<K>,
-    verb: Verb,
-    path: String,
+    method: (Verb, MethodDescriptor),
 }
 
 impl<K: TypedKind> UnaryService<DynamicMessage> for OneReply<K> {
@@ -365,8 +363,7 @@ impl<K: TypedKind> UnaryService<DynamicMessage> for OneReply<K> {
     type Future = Boxed<Response<DynamicMessage>>;
 
     fn call(&mut self, request: Request<DynamicMessage>) -> Self::Future {
-        let (api, verb, path) = (self.api.clone(), self.verb, self.path.clone());
-        Box::pin(api.unary(verb, path, request))
+        Box::pin(self.api.clone().unary(self.method.clone(), request))
     }
 }
 
@@ -379,8 +376,8 @@ impl<K: TypedKind> ServerStreamingService<DynamicMessage> for ManyReplies<K> {
     type Future = Boxed<Response<TypedReplies>>;
 
     fn call(&mut self, request: Request<DynamicMessage>) -> Self::Future {
-        let (api, verb, path) = (self.0.api.clone(), self.0.verb, self.0.path.clone());
-        Box::pin(api.watch(verb, path, request))
+        let OneReply { api, method } = &self.0;
+        Box::pin(api.clone().watch(method.clone(), request))
     }
 }
 
@@ -396,7 +393,7 @@ impl<K: TypedKind> tower::Service<http::Request<Body>> for KindApi<K> {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let (api, path) = (self.clone(), request.uri().path().to_owned());
         Box::pin(async move {
-            let found = verb::<K>(&path).zip(method::<K>(&path).ok());
+            let found = verb::<K>(&path).zip(method::<K>(&path));
             let Some((verb, method)) = found else {
                 let text = format!("{path}: there is no such method");
                 return Ok(Status::unimplemented(text).into_http());
@@ -406,7 +403,10 @@ impl<K: TypedKind> tower::Service<http::Request<Body>> for KindApi<K> {
             };
             let mut grpc = Grpc::new(codec)
                 .apply_max_message_size_config(Some(MESSAGE_BYTES_MAX), Some(MESSAGE_BYTES_MAX));
-            let one = OneReply { api, verb, path };
+            let one = OneReply {
+                api,
+                method: (verb, method),
+            };
             Ok(match verb {
                 Verb::WatchOne | Verb::WatchMany => {
                     grpc.server_streaming(ManyReplies(one), request).await
