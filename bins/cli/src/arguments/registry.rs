@@ -18,9 +18,9 @@ pub(crate) enum ObjectFormat {
     Json,
 }
 
-/// The node to query, and the format of the answer.
+/// The format of the output.
 #[derive(Debug, Args)]
-pub(crate) struct RegistryAsk {
+pub(crate) struct ObjectOutput {
     /// Format of the output
     #[arg(
         short,
@@ -29,10 +29,27 @@ pub(crate) struct RegistryAsk {
         value_name = "FORMAT",
         default_value = "table"
     )]
-    pub(crate) output: ObjectFormat,
+    output: ObjectFormat,
     /// Print JSON, as with -o json
     #[arg(long, conflicts_with = "output")]
-    pub(crate) json: bool,
+    json: bool,
+}
+
+impl ObjectOutput {
+    pub(crate) const fn format(&self) -> ObjectFormat {
+        if self.json {
+            ObjectFormat::Json
+        } else {
+            self.output
+        }
+    }
+}
+
+/// The node to query, and the format of the answer.
+#[derive(Debug, Args)]
+pub(crate) struct RegistryAsk {
+    #[command(flatten)]
+    output: ObjectOutput,
     #[command(flatten)]
     pub(crate) access: NodeAccess,
 }
@@ -40,11 +57,7 @@ pub(crate) struct RegistryAsk {
 impl RegistryAsk {
     /// The format of the output.
     pub(crate) const fn format(&self) -> ObjectFormat {
-        if self.json {
-            ObjectFormat::Json
-        } else {
-            self.output
-        }
+        self.output.format()
     }
 }
 
@@ -145,15 +158,8 @@ pub(crate) struct RegistryRestore {
     /// Check the file and show its content, and write nothing
     #[arg(long, conflicts_with = "state_dir")]
     pub(crate) check: bool,
-    /// Format of the output
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "table"
-    )]
-    pub(crate) output: ObjectFormat,
+    #[command(flatten)]
+    pub(crate) output: ObjectOutput,
 }
 
 /// The objects of a list or a watch.

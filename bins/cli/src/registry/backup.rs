@@ -102,14 +102,15 @@ pub(super) fn restore(
     screen: &Screen,
     arguments: &RegistryRestore,
 ) -> Result<Completion, CommandError> {
+    let format = arguments.output.format();
     let Some(state_dir) = &arguments.state_dir else {
         let content = store::read_content(&arguments.file).map_err(CommandError::failed)?;
-        show_content(screen, arguments.output, "whole", &arguments.file, &content)?;
+        show_content(screen, format, "whole", &arguments.file, &content)?;
         return Ok(Completion::Yes);
     };
     let (content, file) = restored(&arguments.file, state_dir)?;
-    show_content(screen, arguments.output, "restored", &file, &content)?;
-    if arguments.output == ObjectFormat::Table {
+    show_content(screen, format, "restored", &file, &content)?;
+    if format == ObjectFormat::Table {
         let region = &content.region;
         screen.note(format!(
             "start the daemon with registry.region = \"{region}\"; watchers get a snapshot"

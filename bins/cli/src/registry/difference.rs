@@ -5,21 +5,11 @@ use super::show;
 use crate::arguments::registry::ObjectFormat;
 use crate::failure::CommandError;
 use crate::screen::{Paint, Screen, shown_lines};
+use phalanx_core::registry::metadata::WriterMetadata;
 use phalanx_net::registry::proto;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Fields of the metadata that a document writes.
-const WRITTEN: &[&str] = &[
-    "labels",
-    "annotations",
-    "tags",
-    "finalizers",
-    "owner_references",
-    "block_deletion",
-    "api_version",
-    "shared_with",
-];
 /// Lists of the metadata without an order.
 const SETS: &[&str] = &["tags", "finalizers", "shared_with"];
 
@@ -62,12 +52,12 @@ fn add(path: &str, value: Value, into: &mut BTreeMap<String, Value>) {
     }
 }
 
-fn written(mut metadata: Map<String, Value>, into: &mut BTreeMap<String, Value>) {
-    for name in WRITTEN {
-        let Some(mut value) = metadata.remove(*name) else {
-            continue;
-        };
-        if let (true, Some(texts)) = (SETS.contains(name), value.as_array_mut()) {
+fn written(metadata: Map<String, Value>, into: &mut BTreeMap<String, Value>) {
+    let written = metadata
+        .into_iter()
+        .filter(|(name, _)| WriterMetadata::is_writable(name));
+    for (name, mut value) in written {
+        if let (true, Some(texts)) = (SETS.contains(&&*name), value.as_array_mut()) {
             texts.sort_by_key(Value::to_string);
             texts.dedup();
         }

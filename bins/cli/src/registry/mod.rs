@@ -108,14 +108,22 @@ fn found(node: &mut NodeClient, names: &[String]) -> Result<Vec<proto::Object>, 
     Ok(objects)
 }
 
-fn one(node: &mut NodeClient, name: &ObjectName) -> Result<Option<proto::Object>, CommandError> {
-    Ok(found(node, &[name.to_string()])?.pop())
+/// The object of this name. Tells the user if it does not exist.
+fn one(
+    screen: &Screen,
+    node: &mut NodeClient,
+    name: &ObjectName,
+) -> Result<Option<proto::Object>, CommandError> {
+    let object = found(node, &[name.to_string()])?.pop();
+    if object.is_none() {
+        screen.note(format!("{name}: does not exist"));
+    }
+    Ok(object)
 }
 
 fn get(screen: &Screen, name: &ObjectName, ask: &RegistryAsk) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open_registry(screen, &ask.access)?;
-    let Some(object) = one(&mut node, name)? else {
-        screen.note(format!("{name}: does not exist"));
+    let Some(object) = one(screen, &mut node, name)? else {
         return Ok(Completion::No);
     };
     show::objects(screen, ask.format(), &[object])?;
@@ -263,8 +271,7 @@ fn set_disabled(
         )));
     }
     let mut node = NodeClient::open_registry(screen, &ask.access)?;
-    let Some(object) = one(&mut node, name)? else {
-        screen.note(format!("{name}: does not exist"));
+    let Some(object) = one(screen, &mut node, name)? else {
         return Ok(Completion::No);
     };
     let value = prost_types::Value {
@@ -299,8 +306,7 @@ fn delete(
     ask: &RegistryAsk,
 ) -> Result<Completion, CommandError> {
     let mut node = NodeClient::open_registry(screen, &ask.access)?;
-    let Some(object) = one(&mut node, name)? else {
-        screen.note(format!("{name}: does not exist"));
+    let Some(object) = one(screen, &mut node, name)? else {
         return Ok(Completion::No);
     };
     let request = proto::DeleteObjectRequest {
