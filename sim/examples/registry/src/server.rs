@@ -102,8 +102,7 @@ impl RegistryServer {
                 },
                 Output::Answer { write, result } => {
                     let own = self.links.answer(write, result, out);
-                    if let (Some(result), Some((link, request))) =
-                        (own, self.writes.remove(&write))
+                    if let (Some(result), Some((link, request))) = (own, self.writes.remove(&write))
                     {
                         out.send(link, RegistryMessage::Written { request, result });
                     }

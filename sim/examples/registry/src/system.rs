@@ -3,7 +3,6 @@
 //! regions, the name of a client begins with its region (`us1`), that of a pod with `pod-` and the region (`pod-us1`), that
 //! of an operator with `operator-` and the region.
 
-use core::net::SocketAddr;
 use crate::archive::{Archive, SharedArchive};
 use crate::client::{RegistryClient, copy};
 use crate::disk_store::DiskStore;
@@ -14,6 +13,7 @@ use crate::operator::OperatorProcess;
 use crate::pod::{Pod, SERVICE};
 use crate::server::{RegistryServer, ServerStore};
 use crate::shared_store::SharedStore;
+use core::net::SocketAddr;
 use phalanx_core::registry::environment::EnvironmentConfig;
 use phalanx_core::registry::log::Retention;
 use phalanx_core::registry::name::RegionId;
@@ -203,7 +203,10 @@ impl Registry {
             return (Some(region.clone()), vec![start.address_of(*host)]);
         }
         let registries = self.registries.iter();
-        (None, registries.map(|host| start.address_of(*host)).collect())
+        (
+            None,
+            registries.map(|host| start.address_of(*host)).collect(),
+        )
     }
 
     /// The settings of a pod: three versions, in turn.
@@ -238,7 +241,9 @@ impl Registry {
             }
             let objects = |server: &RegistryServer| server.machine().objects().clone();
             if !objects(server).iter().eq(objects(first).iter()) {
-                return Err(format!("the objects of {name} differ from those of the primary"));
+                return Err(format!(
+                    "the objects of {name} differ from those of the primary"
+                ));
             }
         }
         Ok(())
@@ -298,9 +303,19 @@ impl Program for Registry {
         if let Some(own) = region.clone()
             && start.spec().name.starts_with("operator-")
         {
-            return Box::new(OperatorProcess::new(registries[0], own, regions, prefix, start.random));
+            return Box::new(OperatorProcess::new(
+                registries[0],
+                own,
+                regions,
+                prefix,
+                start.random,
+            ));
         }
-        let selector = if region.is_some() { "" } else { "//shop/orders" };
+        let selector = if region.is_some() {
+            ""
+        } else {
+            "//shop/orders"
+        };
         let scope = ObjectScope {
             selector: selector.parse().expect("a valid selector"),
             filter: FILTERS[start.host % FILTERS.len()]

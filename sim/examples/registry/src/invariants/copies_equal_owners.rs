@@ -77,7 +77,9 @@ impl Invariant for CopiesEqualOwners {
         if objects.iter().eq(expected.objects.values()) {
             return Ok(());
         }
-        Err(format!("the copy of {owner} at {to} differs from its owner"))
+        Err(format!(
+            "the copy of {owner} at {to} differs from its owner"
+        ))
     }
 
     fn checked(&self) -> Option<u64> {
