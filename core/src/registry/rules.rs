@@ -301,7 +301,7 @@ fn check_ancestors(state: &RegistryState, after: &Object) -> Result<(), RuleViol
         .try_for_each(|it| check_needed(state, &after.name, it))
 }
 
-/// Checks the objects that a change refers to anew, and the owners that it has anew.
+/// Checks the references and the owners that a change adds.
 fn check_references(
     state: &RegistryState,
     before: Option<&Object>,

@@ -170,7 +170,7 @@ impl UnprovenMembers {
         });
     }
 
-    /// Begins the proofs of all members anew.
+    /// Restarts the proofs of all members.
     pub(super) fn restart_proofs(&mut self, now: Instant) {
         for state in self.members.values_mut() {
             state.restart_proof(now);
@@ -178,7 +178,7 @@ impl UnprovenMembers {
     }
 
     /// The members that satisfy the conditions of a proof for a time. The proof of a member that does not satisfy them
-    /// begins anew.
+    /// restarts.
     pub(super) fn prove(
         &mut self,
         now: Instant,

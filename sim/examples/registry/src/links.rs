@@ -98,7 +98,7 @@ impl RegionLinks {
         Some(self.told(region, input))
     }
 
-    /// What the machine hears of the link to a region.
+    /// The input of the machine about the link to a region.
     fn told(&self, region: RegionId, input: ReplicaInput) -> Input {
         Input::Link {
             attempt: self.attempts.get(&region).copied().unwrap_or_default(),

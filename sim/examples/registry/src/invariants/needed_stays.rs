@@ -1,4 +1,4 @@
-//! What an object needs exists, in the durable history of all regions at each time: a deployment has a service that
+//! All that an object needs exists, in the durable history of all regions at each time: a deployment has a service that
 //! enables its region, an object of a registered kind has its kind, an object below others has them, and a cart the order
 //! that it refers to (rules G-11, G-31 and G-37; the check of both sides at once that no registry can make).
 
